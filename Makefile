@@ -1,0 +1,23 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: compare test lint clean
+
+compare: .venv/.ready
+	$(BIN)/python -m seqgnn compare --out results
+
+test: .venv/.ready
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest -q -m "not gpu" --cov --cov-report=term --cov-fail-under=95
+
+lint: .venv/.ready
+	$(BIN)/python -m ruff check .
+
+.venv/.ready: setup.py constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "seqgnn needs Python 3.11 or later")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv results

@@ -1,0 +1,1 @@
+"""Samples and data sets: sequences as path graphs, and batches of them."""

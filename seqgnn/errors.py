@@ -1,0 +1,25 @@
+"""Messages that name who complains, what was expected and what was found."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def one_of(who: str, what: str, value: object, options: Iterable[str]) -> str:
+    """Returns `value` if it is one of `options`.
+
+    Raises:
+        ValueError: naming the options and the nearest one, if there is one.
+
+    Example:
+        >>> one_of("fit", "optimizer", "adam", ["adam", "sgd"])
+        'adam'
+        >>> one_of("fit", "optimizer", "adan", ["adam", "sgd"])
+        Traceback (most recent call last):
+        ValueError: fit: expected optimizer to be one of 'adam', 'sgd', got 'adan'; did you mean 'adam'?
+    """
+    names = list(options)
+    if isinstance(value, str) and value in names:
+        return value
+    near = get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{who}: expected {what} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")

@@ -1,0 +1,1 @@
+"""Layers: recurrent nets, graph convolutions, and graph convolutions inside recurrent cells."""

@@ -1,0 +1,38 @@
+"""Packaging of seqgnn. Floors only, so that the torch a user has survives; constraints.txt pins what was tested."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "seqgnn" / "__init__.py").read_text()).group(1)
+
+setup(
+    name="seqgnn",
+    version=version,
+    description="Graph layers, recurrent layers and their hybrids, compared on the same samples",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["seqgnn", "seqgnn.*"]),
+    package_data={"seqgnn": ["py.typed"]},
+    install_requires=[
+        "torch>=2.6",
+        "torch-geometric>=2.6",
+        "networkx>=3.2",
+        "scikit-learn>=1.4",
+        "matplotlib>=3.8",
+        "joblib>=1.3",
+        "tqdm>=4.66",
+        "typer>=0.12",
+        "rich>=13",
+        "pooch>=1.8",
+    ],
+    extras_require={
+        "scatter": ["torch-scatter>=2.1.2"],
+        "test": ["pytest>=8", "pytest-cov>=5", "mypy>=1.10", "ruff>=0.6"],
+    },
+    entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},
+)
