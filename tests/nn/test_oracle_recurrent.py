@@ -1,0 +1,90 @@
+"""RNN, LSTM and GRU against loops over time steps and gates, and those loops against torch.nn."""
+
+import oracles
+import pytest
+import torch
+
+T, B, F, H = 5, 4, 3, 4
+LENGTHS = torch.tensor([3, 5, 1, 4])
+
+# kind, options of the constructor, options of the oracle's cell
+CASES = [
+    ("rnn", {}, {}),
+    ("rnn", {"nonlinearity": "relu"}, {"nonlinearity": "relu"}),
+    ("lstm", {}, {}),
+    ("lstm", {"proj_size": 2}, {}),
+    ("gru", {}, {}),
+]
+
+
+def name(case):
+    return case[0] + "".join(f"-{k}={v}" for k, v in case[1].items())
+
+
+def oracle_parameters(layer):
+    return {key: oracles.leaf(value) for key, value in layer.state_dict().items()}
+
+
+def draw_state(layer, kind, generator):
+    slots = layer.num_layers * (2 if layer.bidirectional else 1)
+    h = torch.randn(slots, B, layer.proj_size or H, generator=generator, dtype=torch.float64)
+    c = torch.randn(slots, B, H, generator=generator, dtype=torch.float64)
+    return (h, c) if kind == "lstm" else (h,)
+
+
+def compare(layer, kind, cell_options, lengths, with_state, seed=0):
+    """Outputs, last states and the gradients of all of them, layer against oracle, on the same draw."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(T, B, F, generator=generator, dtype=torch.float64)
+    state = draw_state(layer, kind, generator) if with_state else None
+
+    parameters, oracle_x = oracle_parameters(layer), oracles.leaf(x)
+    oracle_state = None if state is None else tuple(oracles.leaf(s) for s in state)
+    expected, expected_states = oracles.recurrent(
+        kind,
+        parameters,
+        oracle_x,
+        num_layers=layer.num_layers,
+        bidirectional=layer.bidirectional,
+        lengths=lengths,
+        state=oracle_state,
+        **cell_options,
+    )
+
+    x = x.requires_grad_()
+    state = None if state is None else tuple(s.requires_grad_() for s in state)
+    given = state if state is None or kind == "lstm" else state[0]
+    if lengths is None:
+        output, states = layer(x, given)
+    else:
+        packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        output, states = layer(packed, given)
+        output, _ = torch.nn.utils.rnn.pad_packed_sequence(output, total_length=T)
+    states = states if kind == "lstm" else (states,)
+
+    oracles.close(output, expected)
+    for found, wanted in zip(states, expected_states, strict=True):
+        oracles.close(found, wanted)
+
+    weights = [torch.randn(s.shape, generator=generator, dtype=torch.float64) for s in (expected, *expected_states)]
+    sum((value * w).sum() for value, w in zip((output, *states), weights)).backward()
+    sum((value * w).sum() for value, w in zip((expected, *expected_states), weights)).backward()
+    oracles.close(x.grad, oracle_x.grad)
+    for key, parameter in layer.named_parameters():
+        oracles.close(parameter.grad, parameters[key].grad)
+    for found, wanted in zip(state or (), oracle_state or ()):
+        oracles.close(found.grad, wanted.grad)
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
+def test_oracle_is_torch(case, lengths):
+    kind, options, cell_options = case
+    torch.manual_seed(1)
+    layer = getattr(torch.nn, kind.upper())(F, H, 2, bidirectional=True, dtype=torch.float64, **options)
+    compare(layer, kind, cell_options, lengths, with_state=True)
+
+
+def test_oracle_without_bias_or_state_is_torch():
+    torch.manual_seed(2)
+    compare(torch.nn.GRU(F, H, bias=False, dtype=torch.float64), "gru", {}, None, with_state=False)

@@ -1,0 +1,31 @@
+"""Backpropagation through time, written out, against central differences of the loss."""
+
+import numpy as np
+import oracles
+import torch
+
+
+def draw(seed, steps=5, batch=3, inputs=2, hidden=4, classes=3):
+    """x, target, W_hx, W_hh, W_ph, b_h, b_p in numpy."""
+    generator = np.random.default_rng(seed)
+    return (
+        generator.normal(size=(steps, batch, inputs)),
+        generator.integers(classes, size=batch),
+        generator.normal(size=(hidden, inputs)),
+        generator.normal(size=(hidden, hidden)) / hidden**0.5,
+        generator.normal(size=(classes, hidden)),
+        generator.normal(size=hidden),
+        generator.normal(size=classes),
+    )
+
+
+def test_differences_are_the_gradients_of_the_loss():
+    x, target, *rest = draw(0)
+    w_hx, w_hh, w_ph, b_h, b_p = (oracles.leaf(torch.from_numpy(value)) for value in rest)
+    h = torch.zeros(x.shape[1], w_hh.shape[0], dtype=torch.float64)
+    for x_t in torch.from_numpy(x):
+        h = torch.tanh(x_t @ w_hx.T + h @ w_hh.T + b_h)
+    torch.nn.functional.cross_entropy(h @ w_ph.T + b_p, torch.from_numpy(target)).backward()
+    expected = oracles.rnn_loss_gradients(x, target, *rest)
+    for name, weight in {"W_hx": w_hx, "W_hh": w_hh, "W_ph": w_ph}.items():
+        oracles.close(weight.grad, expected[name], rtol=1e-8)
