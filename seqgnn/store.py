@@ -1,0 +1,116 @@
+"""Results on disk: one JSON a run, keyed by its configuration, written in one piece; reading executes nothing."""
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+FORMAT = "seqgnn-run"
+VERSION = 1
+
+
+def run_key(config: dict[str, Any]) -> str:
+    """Returns the key of a configuration: a hash of its canonical JSON, so the order of names does not matter.
+
+    Example:
+        >>> run_key({"a": 1, "b": (2, 3)}) == run_key({"b": [2, 3], "a": 1})
+        True
+    """
+    text = json.dumps({"version": VERSION, "config": config}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+class RunStore:
+    """A folder of runs.
+
+    A run's file is `<key>.json` and holds `{"format", "version", "config", "result", "measured"}`. `result` is what the
+    configuration determines (scores, curves); `measured` is what it does not (seconds, date, machine).
+
+    Args:
+        folder: made if it is not there.
+
+    Raises:
+        ValueError: if the folder cannot be made or written to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = RunStore(folder)
+        ...     path = store.put({"seed": 0}, {"accuracy": 1.0}, {"seconds": 2.5})
+        ...     store.get({"seed": 0})["result"], store.get({"seed": 1})
+        ({'accuracy': 1.0}, None)
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise ValueError(f"RunStore: expected a folder that can be written, got {self.folder} ({error})") from error
+
+    def path(self, config: dict[str, Any]) -> Path:
+        """Returns where the run of `config` is, or would be."""
+        return self.folder / f"{run_key(config)}.json"
+
+    def put(self, config: dict[str, Any], result: dict[str, Any], measured: dict[str, Any]) -> Path:
+        """Writes a run; a crash on the way leaves what was there before.
+
+        Raises:
+            ValueError: if something is no JSON, NaN and infinities included.
+        """
+        record = {"format": FORMAT, "version": VERSION, "config": config, "result": result, "measured": measured}
+        path = self.path(config)
+        write_atomically(path, json.dumps(record, allow_nan=False) + "\n")
+        return path
+
+    def get(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """Returns the run of `config`, or None if there is none.
+
+        Raises:
+            ValueError: naming the file, if it is not a whole run of this configuration that this version can read.
+        """
+        path = self.path(config)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"RunStore: expected JSON in {path}, got bytes that are no UTF-8 ({error})") from error
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"RunStore: expected JSON in {path}, got a damaged file ({error})") from error
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            found = record.get("format") if isinstance(record, dict) else type(record).__name__
+            raise ValueError(f"RunStore: expected format {FORMAT!r} in {path}, got {found!r}")
+        if record.get("version") != VERSION:
+            raise ValueError(
+                f"RunStore: expected version {VERSION} in {path}, got {record.get('version')!r}; "
+                "read it with the version of seqgnn that wrote it, or move it away"
+            )
+        missing = [name for name in ("config", "result", "measured") if not isinstance(record.get(name), dict)]
+        if missing:
+            raise ValueError(f"RunStore: expected an object under {missing[0]!r} in {path}, got none")
+        if record["config"] != json.loads(json.dumps(config)):
+            raise ValueError(f"RunStore: expected the run of {config} in {path}, got that of {record['config']}")
+        return record
+
+
+def write_atomically(path: str | os.PathLike[str], text: str) -> None:
+    """Writes `text` to a new file beside `path` and moves it there once it is on disk."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,90 @@
+import json
+import os
+import stat
+
+import pytest
+
+from seqgnn.store import RunStore, run_key, write_atomically
+
+CONFIG = {"task": "palindromes", "hops": (1, 2), "train": {"lr": 0.001, "clip": None}}
+RESULT = {"test": {"accuracy": 0.1 + 0.2, "loss": 1e-17}}
+
+
+def test_a_run_comes_back_to_the_bit(tmp_path):
+    store = RunStore(tmp_path / "new" / "runs")
+    assert store.get(CONFIG) is None
+    path = store.put(CONFIG, RESULT, {"seconds": 1.5})
+    record = store.get(CONFIG)
+    assert record["format"] == "seqgnn-run" and record["version"] == 1
+    assert record["result"] == RESULT and record["measured"] == {"seconds": 1.5}
+    assert record["config"]["hops"] == [1, 2]
+    assert path == store.path(CONFIG) and [p.name for p in store.folder.iterdir()] == [path.name]
+
+
+def test_the_key_is_the_whole_configuration_and_nothing_else():
+    assert run_key(CONFIG) == run_key(dict(reversed(CONFIG.items())))
+    assert run_key(CONFIG) == run_key({**CONFIG, "hops": [1, 2]})
+    assert run_key(CONFIG) != run_key({**CONFIG, "train": {"lr": 0.002, "clip": None}})
+    assert len(run_key(CONFIG)) == 20
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    store = RunStore(tmp_path)
+    store.put(CONFIG, RESULT, {})
+
+    def crash(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", crash)
+    with pytest.raises(KeyboardInterrupt):
+        store.put(CONFIG, {"test": {"accuracy": 0.0}}, {})
+    assert store.get(CONFIG)["result"] == RESULT
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_no_json_is_refused_before_anything_is_written(tmp_path):
+    store = RunStore(tmp_path)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.put(CONFIG, {"loss": float("nan")}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"format": "seqgnn-run", "ver', "damaged file"),
+        (b"", "damaged file"),
+        (b"\xff\xfe\x00", "no UTF-8"),
+        (b"[1, 2]", "got 'list'"),
+        (b'{"loss": 1}', "expected format 'seqgnn-run' .* got None"),
+        (b'{"format": "other", "version": 1}', "got 'other'"),
+        (b'{"format": "seqgnn-run", "version": 2}', "expected version 1 .* got 2"),
+        (b'{"format": "seqgnn-run", "version": 1, "config": {}, "measured": {}}', "under 'result'"),
+        (b'{"format": "seqgnn-run", "version": 1, "config": {}, "result": {}, "measured": {}}', "got that of"),
+    ],
+)
+def test_a_file_that_is_not_the_run_is_named_and_left_alone(tmp_path, content, message):
+    store = RunStore(tmp_path)
+    path = store.path(CONFIG)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        store.get(CONFIG)
+    assert str(path) in str(error.value)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ValueError, match="folder that can be written"):
+        RunStore(file / "runs")
+    with pytest.raises(ValueError, match="folder that can be written"):
+        RunStore(file)
+
+
+def test_written_files_have_the_usual_permissions(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write_atomically(tmp_path / "atomic", "text")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
+    assert modes[0] == modes[1]
+    assert json.dumps((tmp_path / "atomic").read_text()) == '"text"'

@@ -1,0 +1,234 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Batch
+
+from seqgnn.training import TrainConfig, evaluate, fit, has_converged
+
+
+class FirstOfTwo:
+    """Two numbers a sample, the target is the sign of the first: learnt by a linear map in a few dozen steps."""
+
+    def __init__(self, flip_validation: bool = False) -> None:
+        self.flip_validation = flip_validation
+        self.drawn: list[torch.Tensor] = []
+
+    def draw(self, batch_size, generator):
+        x = torch.randn(batch_size, 2, generator=generator)
+        self.drawn.append(x)
+        return Batch(x=x, y=(x[:, 0] > 0).long())
+
+    def validation(self, batch_size):
+        x = torch.randn(96, 2, generator=torch.Generator().manual_seed(99))
+        y = (x[:, 0] > 0).long()
+        if self.flip_validation:
+            y = 1 - y
+        for part in range(0, 96, batch_size):
+            yield Batch(x=x[part : part + batch_size], y=y[part : part + batch_size])
+
+    def test(self, batch_size):
+        raise RuntimeError("training looked at the test set")
+
+
+class Linear(nn.Module):
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.map = nn.Linear(2, 2)
+        nn.init.zeros_(self.map.weight)
+        nn.init.zeros_(self.map.bias)
+
+    def forward(self, batch, state=None):
+        return self.map(self.dropout(batch.x)), None
+
+
+def config(**changes):
+    return TrainConfig(**{"steps": 40, "batch_size": 32, "lr": 0.02, "eval_every": 10, **changes})
+
+
+def test_a_linear_map_is_learnt_and_curves_have_one_point_a_step():
+    seen = []
+    result = fit(Linear(), FirstOfTwo(), config(), seed=0, on_step=lambda *point: seen.append(point))
+    assert result.steps == 40 and result.stopped == "steps"
+    assert len(result.losses) == len(result.accuracies) == 40
+    assert seen == [(i + 1, result.losses[i], result.accuracies[i]) for i in range(40)]
+    assert result.losses[0] == pytest.approx(math.log(2))
+    assert [point.step for point in result.validation] == [10, 20, 30, 40]
+    assert result.validation[-1].accuracy > 0.9
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
+def test_the_first_update_is_the_optimizers(optimizer):
+    """One step from zero weights against torch's optimizer on the same batch, clipped by hand."""
+    task, model = FirstOfTwo(), Linear()
+    fit(model, task, config(steps=1, optimizer=optimizer, lr=0.1, clip=0.05), seed=3)
+    expected = Linear()
+    loss = nn.functional.cross_entropy(expected.map(task.drawn[0]), (task.drawn[0][:, 0] > 0).long())
+    loss.backward()
+    norm = math.sqrt(sum(float(p.grad.square().sum()) for p in expected.parameters()))
+    assert norm > 0.05
+    for p in expected.parameters():
+        p.grad.mul_(0.05 / (norm + 1e-6))
+    kind = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}.get(optimizer)
+    optim = kind(expected.parameters(), lr=0.1) if kind else torch.optim.SGD(expected.parameters(), 0.1, momentum=0.9)
+    optim.step()
+    for got, want in zip(model.parameters(), expected.parameters()):
+        torch.testing.assert_close(got, want)
+
+
+def test_same_seed_same_bits_and_the_callers_random_state_is_untouched():
+    def run(seed):
+        model = Linear(dropout=0.5)
+        before = torch.random.get_rng_state()
+        result = fit(model, FirstOfTwo(), config(), seed=seed)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        return result, model.map.weight.detach().clone()
+
+    first, weights = run(5)
+    again, same = run(5)
+    other, _ = run(6)
+    assert first == again and torch.equal(weights, same)
+    assert first.losses != other.losses
+
+
+def test_models_with_one_seed_see_the_same_batches():
+    tasks = FirstOfTwo(), FirstOfTwo()
+    fit(Linear(), tasks[0], config(), seed=2)
+    fit(Linear(dropout=0.3), tasks[1], config(eval_every=7), seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(tasks[0].drawn, tasks[1].drawn, strict=True))
+
+
+def test_the_best_weights_on_validation_are_kept():
+    """With flipped validation targets every update makes validation worse, so the first look is the best one."""
+    model, short = Linear(), Linear()
+    result = fit(model, FirstOfTwo(flip_validation=True), config(select="loss"), seed=0)
+    assert result.best_step == 10 and result.steps == 40
+    fit(short, FirstOfTwo(flip_validation=True), config(steps=10, select="loss"), seed=0)
+    assert torch.equal(model.map.weight, short.map.weight)
+
+
+def test_accuracy_selects_by_default_and_loss_breaks_ties():
+    result = fit(Linear(), FirstOfTwo(), config(steps=200), seed=0)
+    best = max(result.validation, key=lambda point: (point.accuracy, -point.loss))
+    assert result.best_step == best.step
+
+
+def test_a_solved_run_ends_at_the_look_that_saw_it():
+    result = fit(Linear(), FirstOfTwo(), config(steps=400, stop_at=0.95), seed=0)
+    assert result.stopped == "solved" and result.steps < 400 and result.steps % 10 == 0
+    assert result.validation[-1].accuracy >= 0.95
+    assert all(point.accuracy < 0.95 for point in result.validation[:-1])
+    assert result.best_step == result.steps
+
+
+def test_convergence_rule():
+    rule = TrainConfig(min_steps=120, tolerance=0.01)
+    flat = [1.0] * 200
+    assert not has_converged(flat[:119], rule) and has_converged(flat[:120], rule)
+    assert not has_converged(flat[:99], TrainConfig(min_steps=1))
+    assert not has_converged([*flat, 1.02], rule)  # 1.02 - (99 + 1.02) / 100 = 0.0198
+    assert has_converged([*flat, 1.01], rule)  # 1.01 - 1.0001 = 0.0099
+    assert not has_converged(flat, TrainConfig())
+
+
+def test_a_converged_run_ends_with_a_last_look():
+    result = fit(Linear(), FirstOfTwo(), config(steps=1000, min_steps=101, tolerance=10.0, eval_every=70), seed=0)
+    assert (result.stopped, result.steps) == ("converged", 101)
+    assert [point.step for point in result.validation] == [70, 101]
+
+
+def test_evaluation_counts_answers_not_batches():
+    task, model = FirstOfTwo(), Linear(dropout=0.5)
+    nn.init.constant_(model.map.weight[0], -1.0)
+    model.train()
+    one, many = evaluate(model, task.validation(96)), evaluate(model, task.validation(7))
+    assert model.training
+    assert one.count == many.count == 96 and one.accuracy == many.accuracy
+    assert one.loss == pytest.approx(many.loss, rel=1e-6)
+    batch = next(iter(task.validation(96)))
+    assert one.loss == pytest.approx(nn.functional.cross_entropy(model.map(batch.x), batch.y).item(), rel=1e-6)
+
+
+def test_bf16_trains_and_keeps_float32_weights():
+    model = Linear()
+    result = fit(model, FirstOfTwo(), config(precision="bf16"), seed=0)
+    assert model.map.weight.dtype == torch.float32
+    assert result.validation[-1].accuracy > 0.9
+    assert result.losses != fit(Linear(), FirstOfTwo(), config(), seed=0).losses
+
+
+class Broken(FirstOfTwo):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def draw(self, batch_size, generator):
+        batch = super().draw(batch_size, generator)
+        if len(self.drawn) == 3:
+            self.change(batch)
+        return batch
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda batch: batch.x.fill_(math.nan), "got nan at step 3; the batch itself holds values that are not finite"),
+        (lambda batch: batch.y.fill_(2), r"expected targets in 0\.\.1, got 2\.\.2"),
+        (lambda batch: batch.y.fill_(-1), r"got -1\.\.-1"),
+        (lambda batch: batch.update({"y": batch.y[:5]}), r"got \(32, 2\) and \(5,\)"),
+    ],
+)
+def test_bad_batches_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        fit(Linear(), Broken(change), config(), seed=0)
+
+
+def test_a_loss_that_explodes_names_its_step():
+    with pytest.raises(ValueError, match=r"got (inf|nan) at step \d+; a smaller lr"):
+        fit(Linear(), FirstOfTwo(), config(optimizer="sgd", lr=1e38, clip=None), seed=0)
+
+
+def test_evaluation_of_nothing_or_of_nan():
+    with pytest.raises(ValueError, match="at least one answer"):
+        evaluate(Linear(), [])
+    model = Linear()
+    nn.init.constant_(model.map.weight, math.nan)
+    with pytest.raises(ValueError, match="finite loss, got nan over 96 answers"):
+        evaluate(model, FirstOfTwo().validation(50))
+    with pytest.raises(ValueError, match="did you mean 'bf16'"):
+        evaluate(model, [], precision="bf18")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps to be a whole number of at least 1, got 0"),
+        ({"steps": 2.5}, "got 2.5"),
+        ({"batch_size": True}, "batch_size .* got True"),
+        ({"eval_every": -1}, "eval_every"),
+        ({"eval_batch_size": None}, "eval_batch_size .* got None"),
+        ({"min_steps": 0}, "min_steps"),
+        ({"optimizer": "adan"}, "did you mean 'adam'"),
+        ({"select": "test"}, "select"),
+        ({"precision": "fp32"}, "precision"),
+        ({"lr": 0.0}, "lr to be a finite number above 0"),
+        ({"lr": math.nan}, "got nan"),
+        ({"lr": "1e-3"}, "got '1e-3'"),
+        ({"clip": -1.0}, "clip"),
+        ({"tolerance": 0}, "tolerance"),
+        ({"tolerance": None}, "tolerance"),
+        ({"momentum": 1.0}, r"momentum in \[0, 1\)"),
+        ({"stop_at": 1.5}, r"stop_at in \(0, 1\]"),
+    ],
+)
+def test_configurations_out_of_range(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**changes)
+
+
+@pytest.mark.gpu
+def test_cpu_and_gpu_agree():
+    curves = [fit(Linear(), FirstOfTwo(), config(), seed=0, device=device).losses for device in ("cpu", "cuda")]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
