@@ -1,0 +1,89 @@
+r"""The equations of one step, and nothing else.
+
+A cell is ``cell(gx, hidden_map, state) -> output, state``. ``gx`` holds the pre-activations that the input
+contributes, gate beside gate in the last dimension; ``hidden_map`` takes the hidden state to the pre-activations that
+it contributes; ``state`` is a tuple. Where both maps are matrices these are torch's cells, where they are graph
+filters they are graph-recurrent cells: :math:`g = g(x)` and :math:`u = u(h)` below stand for either.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+HiddenMap = Callable[[Tensor], Tensor]
+Cell = Callable[[Tensor, Any, State], tuple[Tensor, State]]
+
+
+def rnn_tanh(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+    r""":math:`h_t = \tanh(g + u(h_{t-1}))` (Elman 1990)."""
+    (h,) = state
+    h = torch.tanh(gx + hidden_map(h))
+    return h, (h,)
+
+
+def rnn_relu(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+    r""":math:`h_t = \max(0, g + u(h_{t-1}))`."""
+    (h,) = state
+    h = torch.relu(gx + hidden_map(h))
+    return h, (h,)
+
+
+def lstm(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+    r"""LSTM with a forget gate (Gers et al. 2000), gates in torch's order i, f, g, o.
+
+    .. math::
+        c_t = \sigma(f) \, c_{t-1} + \sigma(i) \tanh(g), \qquad h_t = \sigma(o) \tanh(c_t)
+    """
+    h, c = state
+    i, f, g, o = (gx + hidden_map(h)).chunk(4, dim=-1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    h = torch.sigmoid(o) * torch.tanh(c)
+    return h, (h, c)
+
+
+def gru(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+    r"""GRU with the reset gate after the hidden map, as in torch; gates r, z, n.
+
+    .. math::
+        n = \tanh(g_n + \sigma(r) \, u_n(h_{t-1})), \qquad h_t = (1 - \sigma(z)) \, n + \sigma(z) \, h_{t-1}
+    """
+    (h,) = state
+    g_r, g_z, g_n = gx.chunk(3, dim=-1)
+    u_r, u_z, u_n = hidden_map(h).chunk(3, dim=-1)
+    r = torch.sigmoid(g_r + u_r)
+    z = torch.sigmoid(g_z + u_z)
+    n = torch.tanh(g_n + r * u_n)
+    h = (1 - z) * n + z * h
+    return h, (h,)
+
+
+def gru_reset_before(gx: Tensor, hidden_maps: tuple[HiddenMap, HiddenMap], state: State) -> tuple[Tensor, State]:
+    r"""GRU with the reset gate before the hidden map (Cho et al. 2014), which is therefore two maps: one to the gates
+    r and z, one from the reset state to the candidate n.
+
+    .. math::
+        n = \tanh(g_n + u_n(\sigma(r) \, h_{t-1})), \qquad h_t = (1 - \sigma(z)) \, n + \sigma(z) \, h_{t-1}
+    """
+    (h,) = state
+    gate_map, candidate_map = hidden_maps
+    g_r, g_z, g_n = gx.chunk(3, dim=-1)
+    u_r, u_z = gate_map(h).chunk(2, dim=-1)
+    r = torch.sigmoid(g_r + u_r)
+    z = torch.sigmoid(g_z + u_z)
+    n = torch.tanh(g_n + candidate_map(r * h))
+    h = (1 - z) * n + z * h
+    return h, (h,)
+
+
+def projected(cell: Cell, weight_hr: Tensor) -> Cell:
+    r"""An LSTM whose output is projected, :math:`h_t = W_{hr} \sigma(o) \tanh(c_t)` (Sak et al. 2014, eq. 6)."""
+
+    def step(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+        _, (h, c) = cell(gx, hidden_map, state)
+        h = h @ weight_hr.t()
+        return h, (h, c)
+
+    return step

@@ -1,0 +1,52 @@
+"""What costs nothing to check in a forward: ranks, sizes, dtypes, devices. Values are checked elsewhere."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def check_input(who: str, x: Any, ranks: tuple[int, ...], size: int, weight: Tensor) -> None:
+    """Checks an input against the weights that will meet it.
+
+    Raises:
+        ValueError: if `x` is no tensor of one of `ranks` with `size` channels at the end, is empty, or is of another
+            device or dtype than `weight` (autocast may change the dtype).
+    """
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{who}: expected a tensor, got {type(x).__name__}")
+    if x.dim() not in ranks or x.size(-1) != size:
+        rank = " or ".join(map(str, ranks))
+        raise ValueError(f"{who}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
+    if 0 in x.shape[:-1]:
+        raise ValueError(f"{who}: expected input that is not empty, got {describe(x)}")
+    if x.device != weight.device:
+        raise ValueError(f"{who}: expected input on {weight.device}, where the weights are, got {x.device}")
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(f"{who}: expected input of {weight.dtype}, as the weights are, got {x.dtype}")
+
+
+def check_state(who: str, state: Any, shapes: tuple[tuple[int, ...], ...], like: Tensor) -> None:
+    """Checks a state, h or (h, c), against the shapes it must have and the device of the input.
+
+    Raises:
+        ValueError: if anything differs.
+    """
+    names = "(h, c)" if len(shapes) == 2 else "h"
+    parts = state if isinstance(state, tuple | list) else (state,)
+    found = tuple(tuple(part.shape) if isinstance(part, Tensor) else None for part in parts)
+    if found != shapes or (len(shapes) == 1) != isinstance(state, Tensor):
+        shape = ", ".join(map(str, shapes))
+        raise ValueError(f"{who}: expected a state {names} of shape {shape}, got {describe(state)}")
+    for part in parts:
+        if part.device != like.device:
+            raise ValueError(f"{who}: expected a state on {like.device}, where the input is, got {part.device}")
+
+
+def describe(value: Any) -> str:
+    """A tensor by its shape, a tuple by its parts, anything else by its type."""
+    if isinstance(value, Tensor):
+        return f"shape {tuple(value.shape)}"
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(map(describe, value)) + ")"
+    return type(value).__name__

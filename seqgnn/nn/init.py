@@ -1,0 +1,195 @@
+r"""Named recipes for the weights of recurrent layers, plain and on graphs.
+
+A recipe is an object called with the weights of each layer and direction (:class:`Gates`) and fills them in place.
+``init="orthogonal"`` applies one on top of torch's default; ``init=["orthogonal", init.chrono(t_max=100)]`` several in
+order. Fans are those of one gate's block, never of the stacked matrix.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from seqgnn.errors import one_of
+
+NUM_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+class Gates(NamedTuple):
+    """The weights of one layer and direction as views, gate by gate in torch's order (LSTM: i, f, g, o; GRU: r, z, n).
+
+    ``weight_ih`` holds blocks ``[H, m F]``, ``weight_hh`` blocks ``[H, m H]``, the biases ``[H]`` or nothing at all.
+    """
+
+    weight_ih: tuple[Tensor, ...]
+    weight_hh: tuple[Tensor, ...]
+    bias_ih: tuple[Tensor, ...]
+    bias_hh: tuple[Tensor, ...]
+
+    @property
+    def hidden_size(self) -> int:
+        return self.weight_ih[0].size(0)
+
+    @property
+    def biases(self) -> tuple[Tensor, ...]:
+        return self.bias_ih + self.bias_hh
+
+    def set_bias(self, gate: int, value: Tensor | float) -> None:
+        """Makes b_ih + b_hh of a gate equal to `value`."""
+        self.bias_ih[gate].copy_(torch.as_tensor(value))
+        if self.bias_hh:
+            self.bias_hh[gate].zero_()
+
+
+Recipe: TypeAlias = "Callable[[str, Gates], None]"
+
+
+@dataclass(frozen=True)
+class uniform:
+    """torch's default: everything from U(-1/sqrt(H), 1/sqrt(H)). Its name is ``"torch"``."""
+
+    def __call__(self, kind: str, gates: Gates) -> None:
+        bound = 1 / math.sqrt(gates.hidden_size)
+        for tensor in gates.weight_ih + gates.weight_hh + gates.biases:
+            nn.init.uniform_(tensor, -bound, bound)
+
+
+@dataclass(frozen=True)
+class xavier:
+    """Weights from N(0, 2 / (fan_in + fan_out)) with the fans of one gate, zero biases (Glorot and Bengio 2010)."""
+
+    def __call__(self, kind: str, gates: Gates) -> None:
+        for block in gates.weight_ih + gates.weight_hh:
+            nn.init.xavier_normal_(block)
+        for bias in gates.biases:
+            nn.init.zeros_(bias)
+
+
+@dataclass(frozen=True)
+class orthogonal:
+    """Each gate's hidden block orthogonal (Saxe et al. 2014); the rest is left as it is."""
+
+    def __call__(self, kind: str, gates: Gates) -> None:
+        for block in gates.weight_hh:
+            nn.init.orthogonal_(block)
+
+
+@dataclass(frozen=True)
+class identity:
+    """Hidden block = I, input weights N(0, 0.001²), zero biases (Le, Jaitly and Hinton 2015). For the plain RNN."""
+
+    kinds = ("rnn",)
+
+    def __call__(self, kind: str, gates: Gates) -> None:
+        for block in gates.weight_hh:
+            nn.init.eye_(block)
+        for block in gates.weight_ih:
+            nn.init.normal_(block, std=0.001)
+        for bias in gates.biases:
+            nn.init.zeros_(bias)
+
+
+@dataclass(frozen=True)
+class chrono:
+    r"""Time scales spread up to `t_max` (Tallec and Ollivier 2018, section 3).
+
+    .. math::
+        b_f = \log U(1, T_{max} - 1), \quad b_i = -b_f \qquad \text{(GRU: } b_z = \log U(1, T_{max} - 1) \text{)}
+
+    where b is the sum of both biases, and z keeps the old state, as in torch.
+
+    Args:
+        t_max: the longest dependency, in steps; at least 2.
+    """
+
+    t_max: int
+    kinds = ("lstm", "gru")
+
+    def __post_init__(self) -> None:
+        if self.t_max < 2:
+            raise ValueError(f"init.chrono: expected t_max >= 2, got {self.t_max}")
+
+    def __call__(self, kind: str, gates: Gates) -> None:
+        keep = torch.empty_like(gates.bias_ih[0]).uniform_(1, self.t_max - 1).log_()
+        gates.set_bias(1, keep)
+        if kind == "lstm":
+            gates.set_bias(0, -keep)
+
+
+@dataclass(frozen=True)
+class forget_bias:
+    """The sum of both biases of an LSTM's forget gate is `value` (Gers et al. 2000; Jozefowicz et al. 2015)."""
+
+    value: float
+    kinds = ("lstm",)
+
+    def __call__(self, kind: str, gates: Gates) -> None:
+        gates.set_bias(1, self.value)
+
+
+RECIPES: dict[str, type] = {
+    "torch": uniform,
+    "xavier": xavier,
+    "orthogonal": orthogonal,
+    "identity": identity,
+    "chrono": chrono,
+}
+Init: TypeAlias = "str | Recipe | Sequence[str | Recipe] | None"
+
+
+def resolve_recipes(who: str, kind: str, init: Init, forget: float | None, bias: bool) -> tuple[Recipe, ...]:
+    """The recipes that ``init=`` and ``forget_bias=`` ask of a layer, in order.
+
+    Args:
+        who: the layer's name, for messages.
+        kind: ``"rnn"``, ``"lstm"`` or ``"gru"``.
+
+    Raises:
+        ValueError: for an unknown name, and for what makes no sense together.
+    """
+    given = [] if init is None else [init] if isinstance(init, str) or callable(init) else list(init)
+    recipes: list[Recipe] = []
+    for recipe in given:
+        if not isinstance(recipe, str):
+            recipes.append(recipe)
+        elif one_of(who, "init", recipe, RECIPES) == "chrono":
+            raise ValueError(f"{who}: expected init.chrono(t_max=...) with t_max >= 2, got 'chrono' without t_max")
+        else:
+            recipes.append(RECIPES[recipe]())
+    if forget is not None:
+        if any(isinstance(recipe, chrono) for recipe in recipes):
+            raise ValueError(f"{who}: expected init.chrono or forget_bias, got both; they set the same bias")
+        recipes.append(forget_bias(forget))
+    for recipe in recipes:
+        name = type(recipe).__name__
+        kinds = getattr(recipe, "kinds", NUM_GATES)
+        if kind not in kinds:
+            raise ValueError(f"{who}: expected init {name} on a layer of kind {' or '.join(kinds)}, got it on {kind}")
+        if isinstance(recipe, chrono | forget_bias) and not bias:
+            raise ValueError(f"{who}: expected bias=True for {name}, got bias=False")
+    return tuple(recipes)
+
+
+def gates_of(module: nn.Module, kind: str) -> Iterator[Gates]:
+    """The weights of every layer and direction of a module that names them as torch does; buffers are left out."""
+    parameters = dict(module.named_parameters(recurse=False))
+    for name in parameters:
+        if name.startswith("weight_ih"):
+            suffix = name.removeprefix("weight_ih")
+            yield Gates(
+                *(
+                    parameters[prefix + suffix].chunk(NUM_GATES[kind]) if prefix + suffix in parameters else ()
+                    for prefix in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                )
+            )
+
+
+@torch.no_grad()
+def apply_recipes(recipes: Sequence[Recipe], module: nn.Module, kind: str) -> None:
+    """Fills the weights of a recurrent module, recipe by recipe."""
+    for recipe in recipes:
+        for gates in gates_of(module, kind):
+            recipe(kind, gates)

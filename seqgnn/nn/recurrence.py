@@ -1,0 +1,84 @@
+"""The one loop that walks the cells: over time, layers, directions and ragged lengths, on static or changing graphs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqgnn.nn.cells import Cell, State
+
+
+def walk(
+    cell: Cell,
+    gx: Tensor,
+    hidden_maps: Sequence[Any],
+    state: State,
+    active: Tensor | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, State]:
+    """Walks a cell over time.
+
+    Args:
+        cell: one of :mod:`seqgnn.nn.cells`.
+        gx: the input's pre-activations at every step, ``[T, ..., gates * H]``.
+        hidden_maps: the hidden map of every step.
+        state: the state before the first step, each tensor ``[..., H]``.
+        active: ``[T, ..., 1]``, true where a sequence has an element. Elsewhere the output is zero and the state stays,
+            so a sequence walked in reverse starts at its own end.
+        reverse: from the last step to the first. Steps keep their place on the calendar.
+
+    Returns:
+        The outputs ``[T, ..., H]`` and the state after the last step walked.
+    """
+    steps = range(len(gx))
+    outputs: dict[int, Tensor] = {}
+    for t in reversed(steps) if reverse else steps:
+        output, new = cell(gx[t], hidden_maps[t], state)
+        if active is not None:
+            output = torch.where(active[t], output, 0)
+            new = tuple(torch.where(active[t], after, before) for after, before in zip(new, state))
+        outputs[t], state = output, new
+    return torch.stack([outputs[t] for t in steps]), state
+
+
+def stack(
+    run: Callable[[Tensor, State, int, bool], tuple[Tensor, State]],
+    x: Tensor,
+    state: State,
+    num_layers: int,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+) -> tuple[Tensor, State]:
+    """Stacks layers, each in one or two directions, with dropout between them.
+
+    Args:
+        run: ``run(x, state, layer, reverse) -> output, state`` walks one layer in one direction.
+        x: ``[T, ..., F]``.
+        state: each tensor ``[num_layers * directions, ..., H]``.
+        dropout: the probability of zeroing an element between two layers; zero when not training.
+
+    Returns:
+        The last layer's output ``[T, ..., H * directions]`` and the states in the shape of `state`.
+    """
+    directions = (False, True) if bidirectional else (False,)
+    finals = []
+    for layer in range(num_layers):
+        outputs = []
+        for reverse in directions:
+            index = layer * len(directions) + reverse
+            output, final = run(x, tuple(s[index] for s in state), layer, reverse)
+            outputs.append(output)
+            finals.append(final)
+        x = torch.cat(outputs, dim=-1) if bidirectional else outputs[0]
+        if dropout and layer < num_layers - 1:
+            x = F.dropout(x, dropout)
+    return x, tuple(torch.stack(s) for s in zip(*finals))
+
+
+def active_steps(lengths: Tensor, num_steps: int, dims: int, device: torch.device) -> Tensor:
+    """A mask ``[T, lengths, 1, ...]`` of `dims` dimensions, true before each sequence's end."""
+    steps = torch.arange(num_steps, device=device)
+    mask = steps[:, None] < lengths.to(device)
+    return mask.reshape(mask.shape + (1,) * (dims - 2))
