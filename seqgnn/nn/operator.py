@@ -1,0 +1,316 @@
+"""Sparse operators y = P x of a graph, built once and used many times."""
+
+import contextlib
+import functools
+import threading
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+Value = TypeVar("Value")
+
+
+def plain_tensors() -> bool:
+    """False inside torch.compile and functorch, where neither values can be looked at nor tensors be remembered."""
+    return not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
+
+
+def durable() -> contextlib.AbstractContextManager[Any]:
+    """What is built in here may be kept: under `torch.inference_mode` it could not be used in training later."""
+    inference = torch.is_inference_mode_enabled() and plain_tensors()
+    return torch.inference_mode(False) if inference else contextlib.nullcontext()
+
+
+@functools.cache
+def _silence_beta_warning() -> None:
+    """torch says once per process that sparse CSR is in beta; it says so here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.sparse_csr_tensor([0, 0], torch.empty(0, dtype=torch.long), torch.empty(0), size=(1, 1))
+
+
+class Pattern:
+    """Where the entries of an `N x N` operator are: entry `e` carries `x[col[e]]` to `y[row[e]]`.
+
+    Entries come in the order of the edges, then, with `self_loops`, one loop per node. A self-loop among the edges
+    then keeps its place as an entry of value zero and gives its weight to the node's own loop (the last one does, if
+    there are several: `add_remaining_self_loops` of PyG). So no shape depends on the values of `edge_index`.
+
+    Args:
+        edge_index: `[2, E]`, checked.
+        num_nodes: `N`.
+        self_loops: append one loop per node.
+        flow: `"source_to_target"` gathers over incoming edges, `"target_to_source"` over outgoing ones.
+    """
+
+    def __init__(self, edge_index: Tensor, num_nodes: int, self_loops: bool, flow: str) -> None:
+        col, row = edge_index if flow == "source_to_target" else edge_index.flip(0)
+        self.num_nodes = num_nodes
+        self.self_loops = self_loops
+        self.loops: Tensor | None = None
+        if self_loops:
+            loops = row == col
+            if not plain_tensors() or bool(loops.any()):
+                self.loops = loops
+            nodes = torch.arange(num_nodes, device=row.device, dtype=row.dtype)
+            row, col = torch.cat([row, nodes]), torch.cat([col, nodes])
+        else:
+            row, col = row.clone(), col.clone()
+        self.row, self.col = row, col
+        self._sorted: dict[bool, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def entry_weights(self, weight: Tensor, fill: float) -> Tensor:
+        """Weights `[E]` of the edges -> weights of the entries; a missing self-loop weighs `fill`."""
+        if not self.self_loops:
+            return weight
+        if self.loops is None:
+            return torch.cat([weight, weight.new_full((self.num_nodes,), fill)])
+        num_edges = weight.numel()
+        edges = torch.arange(num_edges, device=weight.device)
+        node = torch.where(self.loops, self.row[:num_edges].long(), self.num_nodes)
+        last = torch.full((self.num_nodes + 1,), -1, device=weight.device)
+        last = last.scatter_reduce(0, node, edges, "amax")[: self.num_nodes]
+        own = torch.cat([weight, weight.new_full((1,), fill)])[torch.where(last >= 0, last, num_edges)]
+        return torch.cat([torch.where(self.loops, torch.zeros_like(weight), weight), own])
+
+    def compressed(self, transposed: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Row pointers, column indices and the order of the entries, of P or of its transpose; kept once built."""
+        if transposed not in self._sorted:
+            row, col = (self.col, self.row) if transposed else (self.row, self.col)
+            # 32 bit: twice as fast to sort, and what MKL and cuSPARSE multiply with, without a copy at each product.
+            index = torch.int32 if max(self.num_nodes, row.numel()) < 2**31 else torch.int64
+            with durable():
+                key, order = torch.sort(row.to(index), stable=True)
+                pointers = torch._convert_indices_from_coo_to_csr(key, self.num_nodes, out_int32=index == torch.int32)
+                self._sorted[transposed] = pointers, col.to(index).index_select(0, order), order
+        return self._sorted[transposed]
+
+    def edges(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, columns and values of the entries as PyG has them: without what the loops have taken over."""
+        if self.loops is None or not plain_tensors():
+            return self.row, self.col, values
+        keep = torch.cat([~self.loops, self.loops.new_ones(self.num_nodes)]).nonzero().squeeze(1)
+        return self.row[keep], self.col[keep], values[keep]
+
+    def to(self, device: torch.device) -> "Pattern":
+        copy = object.__new__(Pattern)
+        copy.num_nodes, copy.self_loops = self.num_nodes, self.self_loops
+        copy.loops = None if self.loops is None else self.loops.to(device)
+        copy.row, copy.col = self.row.to(device), self.col.to(device)
+        copy._sorted = {}
+        for side, (pointers, index, order) in self._sorted.items():
+            copy._sorted[side] = pointers.to(device), index.to(device), order.to(device)
+        return copy
+
+
+class Operator:
+    r"""A sparse operator, with its transpose for the way back.
+
+    .. math:: Y = P X, \qquad \partial L / \partial X = P^\top \, \partial L / \partial Y, \qquad
+        \partial L / \partial P_{ij} = \langle \partial L / \partial Y_i, X_j \rangle
+
+    The product is one in CSR where torch has it (float32, float64; on CUDA also half and bfloat16). Other dtypes,
+    torch.compile, functorch and forward-mode derivatives take gather and index_add.
+
+    Args:
+        pattern: where the entries are.
+        values: one per entry; may need gradients.
+        exact: the values come from the edges alone (float64, no weights given), so they take the dtype of x.
+            Otherwise the product has the common dtype of values and x, as in PyG.
+    """
+
+    def __init__(self, pattern: Pattern, values: Tensor, exact: bool) -> None:
+        self.pattern, self.values, self.exact = pattern, values, exact
+        self._cast: dict[torch.dtype, Tensor] = {}
+        self._csr: dict[tuple[torch.dtype, bool], Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cast": {}, "_csr": {}}
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        return self.product(x)
+
+    def product(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """P x for x `[N, F]`, computed in the dtype of x, or, under autocast, in at least single precision."""
+        dtype = dtype or x.dtype
+        if torch.is_autocast_enabled(x.device.type) and dtype.itemsize < 4:
+            dtype = torch.float32
+        dtype = dtype if self.exact else torch.promote_types(dtype, self.values.dtype)
+        values, x = self.values_as(dtype), x.to(dtype)
+        if _has_csr_product(x):
+            return _Product.apply(x, values, self, False)
+        terms = x.index_select(0, self.pattern.col) * values.unsqueeze(-1)
+        return torch.index_add(torch.zeros_like(x), 0, self.pattern.row, terms)
+
+    def values_as(self, dtype: torch.dtype) -> Tensor:
+        """The values in this dtype; a copy is kept unless gradients flow through it."""
+        if dtype == self.values.dtype:
+            return self.values
+        if self.values.requires_grad or not plain_tensors():
+            return self.values.to(dtype)
+        if dtype not in self._cast:
+            with durable():
+                self._cast[dtype] = self.values.to(dtype)
+        return self._cast[dtype]
+
+    def csr(self, values: Tensor, transposed: bool) -> Tensor:
+        """P, or its transpose, as a CSR tensor; kept unless its values change from call to call."""
+        key = values.dtype, transposed
+        if key in self._csr:
+            return self._csr[key]
+        _silence_beta_warning()
+        pointers, index, order = self.pattern.compressed(transposed)
+        size = (self.pattern.num_nodes, self.pattern.num_nodes)
+        with durable():
+            values = values.detach().index_select(0, order)
+            matrix = torch.sparse_csr_tensor(pointers, index, values, size, check_invariants=False)
+        if not self.values.requires_grad:
+            self._csr[key] = matrix
+        return matrix
+
+    def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> "Operator":
+        values = self.values.to(device=device, dtype=None if self.exact else dtype)
+        pattern = self.pattern if values.device == self.values.device else self.pattern.to(values.device)
+        return Operator(pattern, values, self.exact)
+
+
+def _has_csr_product(x: Tensor) -> bool:
+    if not plain_tensors() or torch.autograd.forward_ad._current_level >= 0:
+        return False
+    wide = x.dtype in (torch.float32, torch.float64)
+    return wide or (x.is_cuda and x.dtype in (torch.float16, torch.bfloat16))
+
+
+class _Product(torch.autograd.Function):
+    """P x with P^T in the backward pass, which is made of products again and so can be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor, operator: Operator, transposed: bool) -> Tensor:
+        ctx.operator, ctx.transposed = operator, transposed
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, values)
+        matrix = operator.csr(values, transposed)
+        if not torch.is_autocast_enabled(x.device.type):
+            return torch.mm(matrix, x.contiguous())
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.mm(matrix, x.contiguous())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, values = ctx.saved_tensors
+        operator, transposed = ctx.operator, ctx.transposed
+        grad_x = grad_values = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _Product.apply(grad, values, operator, not transposed)
+        if ctx.needs_input_grad[1]:
+            row, col = operator.pattern.row, operator.pattern.col
+            if transposed:
+                row, col = col, row
+            grad_values = (grad.index_select(0, row) * x.index_select(0, col)).sum(-1)
+        return grad_x, grad_values, None, None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedGraph:
+    """A graph with the operators of some filters, built once and never changed; accepted wherever an `edge_index` is.
+
+    Made by `prepare` of a filter or a layer. It holds the caller's own tensors: changing them in place afterwards does
+    not change the operators, except that edge weights which need gradients are read anew at each use.
+
+    Args:
+        edge_index: `[2, E]`.
+        edge_weight: `[E]` or None.
+        num_nodes: `N`.
+        batch: `[N]`, the graph each node belongs to, or None.
+        operators: by filter.
+        current: the operators were built from learnable weights as they are in this call.
+
+    Example:
+        >>> import torch
+        >>> from seqgnn.nn.filters import GCN
+        >>> GCN().prepare(torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
+        PreparedGraph(num_nodes=3, num_edges=2, filters=[GCN()])
+    """
+
+    edge_index: Tensor
+    edge_weight: Tensor | None
+    num_nodes: int
+    batch: Tensor | None
+    operators: dict[Any, tuple[Operator, ...]] = field(default_factory=dict)
+    current: bool = False
+
+    @property
+    def num_edges(self) -> int:
+        return self.edge_index.size(1)
+
+    @property
+    def stale(self) -> bool:
+        """Whether learnable weights may have changed since the operators were built."""
+        return self.edge_weight is not None and self.edge_weight.requires_grad and not self.current
+
+    def to(self, *args: Any, **kwargs: Any) -> "PreparedGraph":
+        """A copy on another device or in another floating dtype; arguments as those of `torch.nn.Module.to`."""
+        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+        if dtype is not None and not dtype.is_floating_point:
+            raise ValueError(f"PreparedGraph: expected a floating dtype, got {dtype}")
+
+        def move(tensor: Tensor | None, dtype: torch.dtype | None = None) -> Any:
+            return None if tensor is None else tensor.to(device=device, dtype=dtype, non_blocking=non_blocking)
+
+        operators = {key: tuple(op.to(device, dtype) for op in ops) for key, ops in self.operators.items()}
+        weight = move(self.edge_weight, dtype)
+        return PreparedGraph(move(self.edge_index), weight, self.num_nodes, move(self.batch), operators, self.current)
+
+    def __repr__(self) -> str:
+        filters = ", ".join(map(repr, self.operators))
+        return f"PreparedGraph(num_nodes={self.num_nodes}, num_edges={self.num_edges}, filters=[{filters}])"
+
+
+class LastSeen:
+    """What was built from tensors, kept while those tensors live and are unchanged.
+
+    The key is the tensors' identity and version counter. The counter does not notice writes through `.data` or numpy.
+    Nothing is kept for tensors that need gradients, under `torch.inference_mode`, or inside torch.compile and
+    functorch. The values must not refer to the tensors, or these would never be freed.
+    """
+
+    def __init__(self, size: int = 256) -> None:
+        self.size = size
+        self._entries: OrderedDict[tuple, tuple[list, list, Any]] = OrderedDict()
+        # Reentrant: freeing a tensor calls `_drop`, and that may happen while this thread is in here.
+        self._lock = threading.RLock()
+
+    def get(self, tensors: tuple[Tensor | None, ...], extra: tuple, build: Callable[[], Value]) -> Value:
+        """What was kept under these tensors and `extra`, or else what `build` makes."""
+        given = [tensor for tensor in tensors if tensor is not None]
+        if not plain_tensors() or any(tensor.requires_grad or tensor.is_inference() for tensor in given):
+            return build()
+        key = (*(None if tensor is None else id(tensor) for tensor in tensors), *extra)
+        versions = [tensor._version for tensor in given]
+        with self._lock:
+            if key in self._entries:
+                refs, seen, value = self._entries[key]
+                if seen == versions and all(ref() is tensor for ref, tensor in zip(refs, given)):
+                    self._entries.move_to_end(key)
+                    return value
+        value = build()
+        if not torch.is_inference_mode_enabled():
+            refs = [weakref.ref(tensor, functools.partial(self._drop, key)) for tensor in given]
+            with self._lock:
+                self._entries[key] = refs, versions, value
+                while len(self._entries) > self.size:
+                    self._entries.popitem(last=False)
+        return value
+
+    def _drop(self, key: tuple, ref: weakref.ref) -> None:
+        with self._lock:
+            if key in self._entries and any(ref is kept for kept in self._entries[key][0]):
+                del self._entries[key]
+
+
+last_seen = LastSeen()
