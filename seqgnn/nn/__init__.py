@@ -1,6 +1,23 @@
 """Layers: recurrent nets, graph convolutions, and graph convolutions inside recurrent cells."""
 
 from seqgnn.nn import init
+from seqgnn.nn.filters import GCN, Identity
+from seqgnn.nn.graph_recurrent import GCNGRU, GCNLSTM, GCNRNN
+from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
-__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "init"]
+__all__ = [
+    "GCN",
+    "GCNGRU",
+    "GCNLSTM",
+    "GCNRNN",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "GRUCell",
+    "Identity",
+    "LSTMCell",
+    "PreparedGraph",
+    "RNNCell",
+    "init",
+]
