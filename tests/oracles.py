@@ -11,6 +11,7 @@ names and shapes.
 import numpy as np
 import torch
 
+
 def close(actual, expected, rtol=1e-10):
     """Assert equal shapes, and a largest difference below rtol times the largest expected magnitude."""
     actual, expected = torch.as_tensor(actual).detach(), torch.as_tensor(expected).detach()
@@ -25,6 +26,11 @@ def close(actual, expected, rtol=1e-10):
 def leaf(tensor):
     """A float64 copy that collects gradients of its own."""
     return tensor.detach().clone().double().requires_grad_()
+
+
+def gradient(tensor):
+    """What was collected at a leaf; zeros where nothing depends on it."""
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
 
 
 def tricky_graph():
@@ -77,6 +83,7 @@ def gcn_operator(edge_index, edge_weight, num_nodes, normalization="sym", improv
             total = total + adjacency[i][j]
         degree.append(total)
 
+    empty = [float(total.detach()) == 0 for total in degree]
     rows = []
     for i in range(num_nodes):
         row = []
@@ -84,10 +91,9 @@ def gcn_operator(edge_index, edge_weight, num_nodes, normalization="sym", improv
             if normalization is None:
                 row.append(adjacency[i][j])
             elif normalization == "rw":
-                row.append(zero if float(degree[i]) == 0 else adjacency[i][j] / degree[i])
+                row.append(zero if empty[i] else adjacency[i][j] / degree[i])
             elif normalization == "sym":
-                empty = float(degree[i]) == 0 or float(degree[j]) == 0
-                row.append(zero if empty else adjacency[i][j] / (degree[i] * degree[j]) ** 0.5)
+                row.append(zero if empty[i] or empty[j] else adjacency[i][j] / (degree[i] * degree[j]) ** 0.5)
             else:
                 raise ValueError(normalization)
         rows.append(torch.stack(row))
@@ -99,10 +105,10 @@ def propagate(operator, x):
     if operator is None:
         return x
     nodes = []
-    for i in range(x.shape[0]):
-        total = torch.zeros_like(x[i])
-        for j in range(x.shape[0]):
-            total = total + operator[i, j] * x[j]
+    for row in operator:
+        total = torch.zeros_like(x[0])
+        for share, x_j in zip(row, x):
+            total = total + share * x_j
         nodes.append(total)
     return torch.stack(nodes)
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 import oracles
+import pytest
 import torch
+from seqgnn.analysis import bptt_gradients
 
 
 def draw(seed, steps=5, batch=3, inputs=2, hidden=4, classes=3):
@@ -29,3 +31,14 @@ def test_differences_are_the_gradients_of_the_loss():
     expected = oracles.rnn_loss_gradients(x, target, *rest)
     for name, weight in {"W_hx": w_hx, "W_hh": w_hh, "W_ph": w_ph}.items():
         oracles.close(weight.grad, expected[name], rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed, sizes", [(1, {}), (2, {"steps": 1}), (3, {"steps": 9, "batch": 1, "hidden": 6})])
+@pytest.mark.parametrize("biased", [True, False])
+def test_written_out_gradients_are_the_differences(seed, sizes, biased):
+    x, target, w_hx, w_hh, w_ph, *biases = draw(seed, **sizes)
+    biases = biases if biased else []
+    expected = oracles.rnn_loss_gradients(x, target, w_hx, w_hh, w_ph, *biases)
+    found = bptt_gradients(*(torch.from_numpy(value) for value in (x, target, w_hx, w_hh, w_ph, *biases)))
+    for name, gradient in expected.items():
+        oracles.close(found[name], torch.from_numpy(gradient), rtol=1e-6)
