@@ -1,5 +1,6 @@
 """Samples and data sets: sequences as path graphs, and batches of them."""
 
+from seqgnn.data.char_text import CharText
 from seqgnn.data.palindromes import FirstDigitRecall, Palindromes
 from seqgnn.data.sequence_graph import (
     SequenceGraph,
@@ -11,16 +12,25 @@ from seqgnn.data.sequence_graph import (
     to_padded,
 )
 from seqgnn.data.task import Task
+from seqgnn.data.toy import grid, karate_club, path, six_node_graph, tree
+from seqgnn.data.tree_distance import TreeDistance
 
 __all__ = [
+    "CharText",
     "FirstDigitRecall",
     "Palindromes",
     "SequenceGraph",
     "Task",
+    "TreeDistance",
     "from_padded",
+    "grid",
+    "karate_club",
+    "path",
     "path_graph",
     "powers_of_two",
     "rounds_to_reach",
     "sequence_batch",
+    "six_node_graph",
     "to_padded",
+    "tree",
 ]
