@@ -256,3 +256,26 @@ def test_disjoint_graphs_are_separate_graphs(case):
         assert not output[steps:, nodes].any()
         for found, wanted in zip(states, expected_states, strict=True):
             oracles.close(found[:, nodes], wanted)
+
+
+def test_same_tensors_for_different_filters_and_contents():
+    """What is kept from one call must not answer another."""
+    case = CASES[2]
+    layers = [(build(case, filter=GCN(normalization)), normalization) for normalization in ("sym", "rw")]
+    edge_index, edge_weight = (tensor.clone() for tensor in static_graph())
+    x = torch.randn(T, N, F, dtype=torch.float64, generator=torch.Generator().manual_seed(10))
+
+    def check():
+        for weight in (edge_weight, None, edge_weight):
+            for layer, normalization in layers:
+                operators = [oracles.gcn_operator(edge_index, weight, N, normalization)] * T
+                expected, _ = oracles.recurrent(
+                    "lstm", layer.state_dict(), x, input_operators=operators, hidden_operators=operators
+                )
+                oracles.close(layer(x, edge_index, weight)[0], expected)
+
+    check()
+    edge_weight.mul_(torch.linspace(0.5, 2, len(edge_weight), dtype=torch.float64))
+    check()
+    edge_index[:, 3] = torch.tensor([5, 6])
+    check()
