@@ -67,7 +67,7 @@ class CharText(Task):
         hops: tuple[int, ...] = (1,),
     ) -> None:
         self.length = check_count("CharText", "length", length, 1)
-        if len(split) != 3 or min(split) <= 0 or abs(sum(split) - 1) > 1e-6:
+        if len(split) != 3 or not all(0 < share < 1 for share in split) or abs(sum(split) - 1) > 1e-6:
             raise ValueError(f"CharText: expected split to be three positive shares that add up to 1, got {split}")
         self.directed = directed
         self.hops = tuple(hops)

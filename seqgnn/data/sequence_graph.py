@@ -270,9 +270,9 @@ def _lengths(batch: Data) -> Tensor:
 
 def _positions(lengths: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """For each node of a ragged batch, its time step and its sequence."""
-    sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    sequence = torch.arange(len(lengths), device="cpu").repeat_interleave(lengths)
     start = lengths.cumsum(0) - lengths
-    return (torch.arange(len(sequence)) - start[sequence]).to(device), sequence.to(device)
+    return (torch.arange(len(sequence), device="cpu") - start[sequence]).to(device), sequence.to(device)
 
 
 class _Nodes(NamedTuple):
@@ -285,9 +285,11 @@ class _Nodes(NamedTuple):
     zeros: Tensor
 
 
+# What is kept must serve training too: it is never made as inference tensors, whoever asks first.
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _nodes(size: int, length: int, device: torch.device) -> _Nodes:
-    steps = torch.arange(size + 1)
+    steps = torch.arange(size + 1, device="cpu")
     slices = steps * length
     sequence = steps[:-1].repeat_interleave(length).to(device)
     # `ptr` is a tensor of its own: who moves or writes it leaves the host's slices alone.
@@ -295,13 +297,14 @@ def _nodes(size: int, length: int, device: torch.device) -> _Nodes:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _shared_edges(size: int, length: int, edges: bytes, device: torch.device) -> Tensor:
     """The edges of `size` equal samples; the key is their content, since two equal tensors mean the same graph."""
     if not edges:
         return _share(torch.empty(2, 0, dtype=torch.long, device=device))
     edge_index = torch.frombuffer(bytearray(edges), dtype=torch.long).view(2, -1)
     _check_edges(edge_index, length)
-    offset = torch.arange(size)[:, None] * length
+    offset = torch.arange(size, device="cpu")[:, None] * length
     return _share((edge_index[:, None] + offset).flatten(1).to(device))
 
 
@@ -313,7 +316,7 @@ def _share(tensor: Tensor) -> Tensor:
 def _shared_copy(tensor: Tensor, device: torch.device) -> Tensor:
     """The one copy on `device` of a shared structure; any other tensor as it is."""
     copies = _copies.get(tensor)
-    if copies is None or tensor.device == device:
+    if copies is None or (device.type == tensor.device.type and device.index in (None, tensor.device.index)):
         return tensor
     if device not in copies:
         copies[device] = tensor.to(device)

@@ -93,7 +93,8 @@ class DrawnTask(Task):
     def _batches(self, part: str, batch_size: int) -> Iterator[Batch]:
         check_count(type(self).__name__, "batch_size", batch_size, 1)
         if part not in self._fixed:
-            self._fixed[part] = self.sample(self._sizes[part], self.fixed_generator(part))
+            with torch.inference_mode(False):  # what is kept serves gradients too, whoever asks first
+                self._fixed[part] = self.sample(self._sizes[part], self.fixed_generator(part))
         x, y, edges = self._fixed[part]
         return (
             sequence_batch(x[rows], y[rows], edges if edges.dim() == 2 else edges[rows])

@@ -156,6 +156,7 @@ def test_bad_files(write, tmp_path):
         ({"length": 0}, "expected length to be an integer of at least 1, got 0"),
         ({"split": (0.9, 0.1)}, r"expected split to be three positive shares that add up to 1, got \(0.9, 0.1\)"),
         ({"split": (0.9, 0.1, 0.0)}, "expected split"),
+        ({"split": (0.9, float("nan"), 0.1)}, "expected split"),
         ({"split": (0.5, 0.1, 0.1)}, "expected split"),
         ({"hops": (0,)}, "expected hops"),
         ({"hops": (2,)}, "expected hops that lead 29 elements on"),

@@ -85,6 +85,15 @@ class TestBoth:
         drawn = {tuple(row) for row in digits(task.draw(2048, generator(0))).tolist()}
         assert not drawn & {tuple(row) for row in digits(next(task.validation(2048))).tolist()}
 
+    def test_fixed_sets_first_seen_in_inference_mode(self, kind):
+        task = kind(7)
+        with torch.inference_mode():
+            next(task.test(10))
+        batch = next(task.test(10))
+        embedding = torch.zeros(10, 2, requires_grad=True)
+        torch.nn.functional.embedding(batch.x, embedding).sum().backward()
+        assert embedding.grad.sum() == 2 * 60
+
     def test_batches_are_pyg_batches_with_shared_edges(self, kind):
         task, source = kind(8), generator()
         one, two = task.draw(4, source), task.draw(4, source)

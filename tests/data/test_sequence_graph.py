@@ -183,6 +183,16 @@ class TestSequenceBatch:
         assert one.edge_index is two.edge_index and one.batch is two.batch and one.ptr is two.ptr
         assert one.edge_index is not other.edge_index and one.batch is other.batch
 
+    def test_structure_made_in_inference_mode_serves_training(self):
+        x, y, edges = random_values(3, 11, 2), random_ids(3), path_graph(11, hops=(1, 5))
+        with torch.inference_mode():
+            first = sequence_batch(x, y, edges)
+        second = sequence_batch(x.clone().requires_grad_(), y, edges)
+        assert first.edge_index is second.edge_index
+        for name in ("edge_index", "batch", "ptr"):
+            assert not second[name].is_inference()
+        torch.zeros(3, 2).index_add(0, second.batch, second.x.sin()).sum().backward()
+
     def test_moving_keeps_the_structure_shared(self):
         batches = [sequence_batch(random_ids(4, 7), random_ids(4), path_graph(7)) for _ in range(2)]
         for batch in batches:
