@@ -66,7 +66,7 @@ class Identity(Filter):
         return ()
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
-        _check_signal("Identity", x, graph)
+        check_signal("Identity", x, graph)
         return [x]
 
 
@@ -148,7 +148,7 @@ class GCN(Filter):
         return scale[pattern.row] * w * scale[pattern.col]
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
-        _check_signal("GCN", x, graph)
+        check_signal("GCN", x, graph)
         (operator,) = as_graph("GCN", [self], graph, None, graph.num_nodes).operators[self]
         return [apply_operator(operator, x)]
 
@@ -242,9 +242,11 @@ def _check_edges(
     who: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int | None, batch: Tensor | None
 ) -> int:
     """What can be checked without looking at values; returns the number of nodes."""
-    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.size(0) != 2:
-        got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {got}")
+    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
+        got = edge_index.layout if isinstance(edge_index, Tensor) else type(edge_index).__name__
+        raise ValueError(f"{who}: expected edge_index to be a dense tensor of shape [2, E], got {got}")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {tuple(edge_index.shape)}")
     if edge_index.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"{who}: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
     if edge_weight is not None:
@@ -298,7 +300,8 @@ def _check_prepared(
             raise ValueError(f"{who}: expected a PreparedGraph that was prepared for {kind}, got {graph}")
 
 
-def _check_signal(who: str, x: Tensor, graph: PreparedGraph) -> None:
+def check_signal(who: str, x: Tensor, graph: PreparedGraph) -> None:
+    """Whether x `[..., N, F]` fits the graph, as far as that costs nothing."""
     if x.dim() < 2 or x.size(-2) != graph.num_nodes:
         raise ValueError(f"{who}: expected x of shape [..., {graph.num_nodes}, F], got {tuple(x.shape)}")
     if not x.is_floating_point():

@@ -23,7 +23,7 @@ def plain_tensors() -> bool:
 
 def durable() -> contextlib.AbstractContextManager[Any]:
     """What is built in here may be kept: under `torch.inference_mode` it could not be used in training later."""
-    inference = torch.is_inference_mode_enabled() and plain_tensors()
+    inference = plain_tensors() and torch.is_inference_mode_enabled()
     return torch.inference_mode(False) if inference else contextlib.nullcontext()
 
 
@@ -32,7 +32,8 @@ def _silence_beta_warning() -> None:
     """torch says once per process that sparse CSR is in beta; it says so here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.sparse_csr_tensor([0, 0], torch.empty(0, dtype=torch.long), torch.empty(0), size=(1, 1))
+        none = torch.empty(0, dtype=torch.long)
+        torch.sparse_csr_tensor(torch.zeros(2, dtype=torch.long), none, none, size=(1, 1), check_invariants=False)
 
 
 class Pattern:

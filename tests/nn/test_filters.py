@@ -91,8 +91,8 @@ def test_sym_is_the_operator_of_pyg(improved, add_self_loops, flow, weighted):
     from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
     # PyG forgets `improved` where no weights are given, so it gets ones.
-    weight = AWKWARD_WEIGHTS if weighted else None
-    edges, values = gcn_norm(AWKWARD, torch.ones(9).double() if weight is None else weight, 7, improved, add_self_loops, flow, torch.float64)
+    weight, ones = AWKWARD_WEIGHTS if weighted else None, torch.ones(9, dtype=torch.float64)
+    edges, values = gcn_norm(AWKWARD, ones if weight is None else weight, 7, improved, add_self_loops, flow)
     source, target = edges if flow == "source_to_target" else edges.flip(0)
     expected = torch.zeros(7, 7, dtype=torch.float64).index_put_((target, source), values, accumulate=True)
     close(matrix(GCN("sym", improved, add_self_loops, flow), AWKWARD, weight, 7), expected)
@@ -213,7 +213,8 @@ WORD = torch.long
 BAD = [
     ({"edge_index": torch.zeros(3, 4, dtype=WORD)}, r"expected edge_index of shape \[2, E\], got \(3, 4\)"),
     ({"edge_index": torch.zeros(4, dtype=WORD)}, r"expected edge_index of shape \[2, E\], got \(4,\)"),
-    ({"edge_index": [[0], [1]]}, r"expected edge_index of shape \[2, E\], got list"),
+    ({"edge_index": [[0], [1]]}, r"expected edge_index to be a dense tensor of shape \[2, E\], got list"),
+    ({"edge_index": torch.eye(2).to_sparse()}, r"expected edge_index to be a dense tensor .* got torch.sparse_coo"),
     ({"edge_index": torch.zeros(2, 1)}, "expected edge_index of dtype torch.int64, got torch.float32"),
     ({"edge_index": torch.tensor([[0], [7]]), "num_nodes": 7}, r"node indices in 0..6 \(num_nodes=7\), got 0..7"),
     ({"edge_index": torch.tensor([[0], [-1]]), "num_nodes": 7}, r"node indices in 0..6 .* got -1..0"),
