@@ -167,9 +167,7 @@ def fit(
             if not (converged or step % config.eval_every == 0 or step == config.steps):
                 continue
 
-            seen = evaluate(
-                model, task.validation(config.eval_batch_size), device=device, precision=config.precision
-            )
+            seen = evaluate(model, task.validation(config.eval_batch_size), device=device, precision=config.precision)
             result.validation.append(ValidationPoint(step, seen.loss, seen.accuracy))
             score = (seen.accuracy, -seen.loss) if config.select == "accuracy" else (-seen.loss, seen.accuracy)
             if score > best_score:
@@ -240,9 +238,7 @@ def _answer(model: nn.Module, batch: Any, device: torch.device, precision: str) 
             f"training: expected logits [M, C] and targets [M], got {tuple(logits.shape)} and {tuple(batch.y.shape)}"
         )
     if lowest < 0 or highest >= logits.shape[1]:
-        raise ValueError(
-            f"training: expected targets in 0..{logits.shape[1] - 1}, got {int(lowest)}..{int(highest)}"
-        )
+        raise ValueError(f"training: expected targets in 0..{logits.shape[1] - 1}, got {int(lowest)}..{int(highest)}")
     return (logits.float() if precision == "bf16" else logits), batch.y
 
 

@@ -1,0 +1,147 @@
+"""The command line: `seqgnn compare`. A command is a function here; what it does is in the library."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this version of typer keeps it
+INTERRUPTED = 130
+DEFAULT_TASKS = ("palindromes", "text")
+BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
+
+app = typer.Typer(
+    name="seqgnn",
+    help="RNNs, GNNs and their hybrids on the same samples.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _app() -> None:
+    """Keeps `compare` a command of its own while it is the only one."""
+
+
+@app.command()
+def compare(
+    task: Annotated[
+        str | None,
+        typer.Argument(help="palindromes, recall, text or trees; none: palindromes, then text.", show_default=False),
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Rows, e.g. rnn,lstm,gcn-1hop; default: the task's own.")] = None,
+    lengths: Annotated[str | None, typer.Option(help="Lengths T, e.g. 10,20.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2.")] = "0,1",
+    steps: Annotated[int | None, typer.Option(help="Most training steps a run.")] = None,
+    lr: Annotated[str | None, typer.Option(help="Learning rate, or one per length, e.g. 10:3e-3,20:1e-3.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="rmsprop, adam or sgd (with momentum).")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient; 0: not clipped.")] = None,
+    stop_at: Annotated[float | None, typer.Option(help="Validation accuracy that ends a run; 0: never.")] = None,
+    min_steps: Annotated[int | None, typer.Option(help="Turns on the convergence rule from this step on.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bf16.")] = None,
+    hidden: Annotated[int, typer.Option(help="Hidden units.")] = 64,
+    batch_size: Annotated[int, typer.Option(help="Samples a step.")] = 64,
+    window: Annotated[int, typer.Option(help="Last elements that gcn-in-lstm sees at a time.")] = 4,
+    match_parameters: Annotated[bool, typer.Option(help="Give all models about the LSTM's parameters.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one per core.")] = -1,
+    out: Annotated[Path | None, typer.Option(help="Folder for runs, tables and figures; default: none kept.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Text file; default: Tocqueville in $SEQGNN_DATA, else pydoc's topics.")
+    ] = None,
+) -> None:
+    """Compares models on a task: a table, and with --out a CSV file, figures and one JSON per run."""
+    from rich.console import Console
+
+    from seqgnn import comparison, report
+    from seqgnn.errors import one_of
+
+    chosen: dict[str, Any] = {
+        "steps": steps,
+        "optimizer": optimizer,
+        "momentum": momentum,
+        "min_steps": min_steps,
+        "precision": precision,
+        "models": None if models is None else [name.strip() for name in models.split(",")],
+        "lengths": None if lengths is None else _integers("--lengths", lengths),
+        "lr": None if lr is None else _rates(lr),
+    }
+    options = {name: value for name, value in chosen.items() if value is not None}
+    for name, value in (("clip", clip), ("stop_at", stop_at)):
+        if value is not None:
+            options[name] = value or None
+    tasks = DEFAULT_TASKS if task is None else (one_of("compare", "task", task, comparison.TASKS),)
+    failed = False
+    for name in tasks:
+        path = data or _book() if comparison.TASKS[name].takes_data else data if len(tasks) == 1 else None
+        result = comparison.compare(
+            name,
+            seeds=_integers("--seeds", seeds),
+            hidden=hidden,
+            batch_size=batch_size,
+            window=window,
+            match_parameters=match_parameters,
+            device=device,
+            jobs=jobs,
+            out=out,
+            path=path,
+            **options,
+        )
+        # A width of its own where there is no terminal, so that no column is cut.
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        console.print(report.table(result))
+        for note in report.notes(result):
+            console.print(note, markup=False, highlight=False)
+        if out is not None:
+            for written in report.write(result, out):
+                print(f"wrote {written}")
+        failed |= bool(result.failures)
+    if failed:
+        raise typer.Exit(1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line: what is wrong with the input is one line on stderr and exit code 2; Ctrl-C is 130."""
+    try:
+        code = app(args=arguments, prog_name="seqgnn", standalone_mode=False) or 0
+    except USAGE_ERROR as error:
+        code = _complain(error.format_message(), 2)
+    except (ValueError, OSError) as error:
+        code = _complain(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
+        _complain("interrupted; runs that were finished are kept where --out says", code)
+    sys.exit(code)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _integers(option: str, text: str) -> list[int]:
+    try:
+        return [int(item) for item in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option}: expected whole numbers with commas between them, got {text!r}") from None
+
+
+def _rates(text: str) -> float | dict[int, float]:
+    try:
+        if ":" not in text:
+            return float(text)
+        pairs = [item.split(":") for item in text.split(",")]
+        return {int(length): float(rate) for length, rate in pairs}
+    except ValueError:
+        raise ValueError(f"--lr: expected a number, or length:number with commas between them, got {text!r}") from None
+
+
+def _book() -> Path | None:
+    folder = os.environ.get("SEQGNN_DATA")
+    return Path(folder) / BOOK if folder and (Path(folder) / BOOK).is_file() else None

@@ -1,0 +1,350 @@
+"""The main job: tasks x models x lengths x seeds, each run once, kept, and put side by side.
+
+A run is determined by its `RunConfig`, which is also its key on disk; seeds are paired, that is, all models of one seed
+see the same training batches. Everything runs with one torch thread, here or in worker processes, so that on a CPU
+scores, curves and weights do not depend on the number of jobs.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqgnn import baselines
+from seqgnn.analysis import reach
+from seqgnn.data import powers_of_two
+from seqgnn.errors import one_of
+from seqgnn.metrics import mean_sd, paired_difference
+from seqgnn.models import NAMES
+from seqgnn.parallel import Job, run_all
+from seqgnn.runs import TASKS, BaselineConfig, RunConfig, identify_text
+from seqgnn.store import RunStore
+from seqgnn.training import TrainConfig
+
+__all__ = ["ROWS", "TASKS", "BaselineConfig", "Comparison", "Row", "RunConfig", "compare"]
+BASELINE_SAMPLES = {"chance": 1, "majority": 8192, "linear": 8192, "bigram": 65536}
+GNNS = ("gcn",)  # models that hear as far as their rounds carry; all others hear the whole sequence
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: a model and how it is set up.
+
+    Args:
+        label: its name in tables and figures.
+        model: a name of `seqgnn.models.build`.
+        readout: "last", "mean" or "max"; None: the task's headline readout.
+        hops: of a GCN on a path; None: the powers of two below the length.
+        init: names of recipes, in order; "chrono" gets the length as its t_max.
+        forget_bias: of an LSTM.
+        positions: whether elements carry their position.
+        lr: learning rate of this row; None: that of the comparison.
+    """
+
+    label: str
+    model: str
+    readout: str | None = None
+    hops: tuple[int, ...] | None = None
+    init: tuple[str, ...] = ()
+    forget_bias: float | None = None
+    positions: bool = False
+    lr: float | None = None
+
+
+ROWS = {
+    "rnn": Row("RNN", "rnn"),
+    "lstm": Row("LSTM", "lstm"),
+    "gru": Row("GRU", "gru"),
+    "gcn": Row("GCN", "gcn"),
+    "gcn-1hop": Row("GCN, one hop", "gcn", hops=(1,)),
+    "gcn+lstm": Row("GCN, then LSTM", "gcn+lstm"),
+    "gcn-in-lstm": Row("GCN in LSTM", "gcn-in-lstm"),
+    "lstm-mean": Row("LSTM, mean readout", "lstm", readout="mean"),
+    "gcn-mean": Row("GCN, mean readout", "gcn", readout="mean"),
+}
+HEADLINE = ("rnn", "lstm", "gru", "gcn", "gcn+lstm", "gcn-in-lstm")
+DEFAULT_ROWS = {
+    "palindromes": (*HEADLINE, "gcn-1hop", "gcn-mean"),
+    "recall": (*HEADLINE, "gcn-1hop", "gcn-mean"),
+    "text": HEADLINE,
+    "trees": HEADLINE,
+}
+
+
+@dataclass
+class Comparison:
+    """The outcome: records of runs, and the figures drawn from them.
+
+    Attributes:
+        task: name of the task.
+        metric: what the headline is: "accuracy" or "loss" (nats).
+        labels: labels of the rows, in order.
+        lengths, seeds: of the grid.
+        runs: per (label, length, seed), `{"config", "result", "measured"}`.
+        baselines: the same per (name, length).
+        failures: per (label or name, length, seed), what went wrong.
+        text: which text was read, if the task reads one.
+        matched: whether the models were matched in parameters.
+    """
+
+    task: str
+    metric: str
+    labels: tuple[str, ...]
+    lengths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    text: str | None = None
+    matched: bool = False
+    runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
+    baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
+
+    def of(self, label: str, length: int) -> list[dict[str, Any]]:
+        """Returns the runs of one cell of the table, by seed; failed ones are not among them."""
+        keys = ((label, length, seed) for seed in self.seeds)
+        return [self.runs[key] for key in keys if key in self.runs]
+
+    def scores(self, label: str, length: int, metric: str | None = None) -> list[float]:
+        """Returns the test scores of one cell, by seed."""
+        return [run["result"]["test"][metric or self.metric] for run in self.of(label, length)]
+
+    def difference(self, first: str, second: str, length: int, metric: str | None = None) -> tuple[float, float]:
+        """Returns the mean difference between two rows, seed by seed, and the half width of its 95% interval."""
+        for label in (first, second):
+            one_of("Comparison", "label", label, self.labels)
+        paired = [s for s in self.seeds if {(first, length, s), (second, length, s)} <= self.runs.keys()]
+        scores = [
+            [self.runs[label, length, s]["result"]["test"][metric or self.metric] for s in paired]
+            for label in (first, second)
+        ]
+        return paired_difference(scores[0], scores[1])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns a dictionary per length and row, baselines after the models; None where there is no figure."""
+        rows = []
+        for length in self.lengths:
+            for label in self.labels:
+                rows.append(self._row(label, length))
+            for (name, of), record in self.baselines.items():
+                if of == length:
+                    test, seconds = record["result"]["test"], record["measured"]["seconds"]
+                    rows.append(
+                        _empty_row(name, "baseline", length)
+                        | {"accuracy": test["accuracy"], "loss": test["loss"], "seconds": seconds, "seeds": 1}
+                    )
+        return rows
+
+    def _row(self, label: str, length: int) -> dict[str, Any]:
+        row = _empty_row(label, "model", length)
+        row["failed"] = sum((label, length, seed) in self.failures for seed in self.seeds)
+        runs = self.of(label, length)
+        if not runs:
+            return row
+        config, result = runs[0]["config"], runs[0]["result"]
+        for metric in ("accuracy", "loss"):
+            row[metric], row[f"{metric}_sd"] = mean_sd(self.scores(label, length, metric))
+        return row | {
+            "readout": config["readout"],
+            "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
+            "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
+            "parameters": result["parameters"],
+            "reach": reach(config["num_layers"], tuple(config["hops"])) if config["model"] in GNNS else None,
+            "solved": sum(run["result"]["stopped"] == "solved" for run in runs),
+            "seeds": len(runs),
+        }
+
+
+def _empty_row(label: str, kind: str, length: int) -> dict[str, Any]:
+    names = ("readout", "accuracy", "accuracy_sd", "loss", "loss_sd", "steps", "seconds", "parameters", "reach")
+    return (
+        {"model": label, "kind": kind, "length": length} | dict.fromkeys(names) | {"solved": 0, "seeds": 0, "failed": 0}
+    )
+
+
+def compare(
+    task: str,
+    *,
+    models: Sequence[str | Row] | None = None,
+    lengths: Sequence[int] | None = None,
+    seeds: Sequence[int] = (0, 1),
+    steps: int | None = None,
+    lr: float | Mapping[int, float] | None = None,
+    hidden: int = 64,
+    batch_size: int = 64,
+    window: int = 4,
+    match_parameters: bool = False,
+    device: str = "cpu",
+    jobs: int = 1,
+    out: str | os.PathLike[str] | None = None,
+    path: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **training: Any,
+) -> Comparison:
+    """Trains every model on a task, at every length, with every seed, and scores all on the same test set.
+
+    Args:
+        task: "palindromes", "recall", "text" or "trees".
+        models: names among `ROWS`, or rows of your own with labels of their own; None: the task's default.
+        lengths: T, or the number of nodes of a tree.
+        seeds: of initial weights, training batches and dropout; each at least 0.
+        steps, batch_size: see `TrainConfig`.
+        lr: learning rate, or one per length.
+        hidden: units of every model, at least 1.
+        window: last elements that "gcn-in-lstm" sees at a time, at least 1.
+        match_parameters: choose hidden sizes so that all have about the parameters of the LSTM with `hidden` units.
+        device: "cpu", "cuda", ...
+        jobs: processes; -1 for one per core.
+        out: folder for one JSON a run, under `runs/`; runs that are there already are not repeated.
+        path: text to read, for "text"; None: the topics of pydoc that come with Python.
+        progress: show bars on a terminal, one line a run elsewhere.
+        training: anything else that `TrainConfig` takes, e.g. `optimizer="adam"`, `clip=None`, `stop_at=0.99`.
+
+    Returns:
+        A `Comparison`. Runs that failed are listed in its `failures`; they do not stop the others.
+
+    Raises:
+        ValueError: if an argument is unknown or out of range, the folder cannot be written or a file in it is damaged.
+
+    Example:
+        >>> result = compare("recall", models=["rnn"], lengths=[3], seeds=[0], steps=60, hidden=16, progress=False)
+        >>> [row["model"] for row in result.rows()]
+        ['RNN', 'chance', 'majority', 'linear']
+    """
+    one_of("compare", "task", task, TASKS)
+    entry = TASKS[task]
+    rows = _rows(task, models)
+    lengths = _whole_numbers("lengths", entry.lengths if lengths is None else lengths, least=2)
+    seeds = _whole_numbers("seeds", seeds, least=0)
+    for name, value in (("hidden", hidden), ("window", window)):
+        _whole_numbers(name, [value], least=1)
+    rates = _rates(lr, lengths)
+    given = {"batch_size": batch_size} | ({} if steps is None else {"steps": steps}) | training
+    train = _train_config(entry.train, given)
+    _check_device(device)
+    if jobs != -1:
+        _whole_numbers("jobs", [jobs], least=1)
+    workers = (os.cpu_count() or 1) if jobs == -1 else jobs
+    if path is not None and not entry.takes_data:
+        raise ValueError(f"compare: expected no data file for {task}, which makes its own samples, got {path}")
+    store = None if out is None else RunStore(Path(out) / "runs")
+
+    path = None if path is None else Path(path)
+    text = identify_text(path) if entry.takes_data else None
+    planned: list[Job] = []
+    for length in sorted(lengths, reverse=True):  # long runs first, so that no core waits long for the last one
+        sample = entry.make(length, (1,), path)
+        setting = Setting(sample, entry.on_path, text, hidden, window, device)
+        if match_parameters:
+            lstm = setting.run_config(ROWS["lstm"], 0, train).build(sample)
+            setting = replace(setting, parameters=sum(p.numel() for p in lstm.parameters()))
+        for row in reversed(rows):
+            rate = row.lr or rates.get(length, train.lr)
+            for seed in seeds:
+                config = setting.run_config(row, seed, replace(train, lr=rate))
+                planned.append(Job((row.label, length, seed), f"{task} T={length} {row.label} seed {seed}", config))
+        for name in baselines.suitable(sample):
+            plain = BaselineConfig(task, length, text, name, BASELINE_SAMPLES[name])
+            planned.append(Job((name, length, 0), f"{task} T={length} {name}", plain))
+
+    records, failures = run_all(planned, store=store, path=path, workers=workers, progress=progress)
+    done = [job for job in planned if job.key in records]
+    return Comparison(
+        task=task,
+        metric=entry.metric,
+        labels=tuple(row.label for row in rows),
+        lengths=lengths,
+        seeds=seeds,
+        text=text,
+        matched=match_parameters,
+        runs={job.key: records[job.key] for job in done if isinstance(job.config, RunConfig)},
+        baselines={job.key[:2]: records[job.key] for job in done if isinstance(job.config, BaselineConfig)},
+        failures=failures,
+    )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs at one length share."""
+
+    sample: Any
+    on_path: bool
+    text: str | None
+    hidden: int
+    window: int
+    device: str
+    parameters: int | None = None
+
+    def run_config(self, row: Row, seed: int, train: TrainConfig) -> RunConfig:
+        """Returns the run of a row. What a model does not use is left out of its key."""
+        task = self.sample
+        hops: tuple[int, ...] = (1,)
+        num_layers = 1
+        if row.model in GNNS:
+            powers = powers_of_two(task.length) if self.on_path else (1,)
+            hops = powers if row.hops is None else row.hops
+            num_layers = len(powers) if self.on_path else task.depth
+        return RunConfig(
+            task=task.name,
+            length=task.length,
+            text=self.text,
+            model=row.model,
+            readout=row.readout or task.readout,
+            hops=hops,
+            num_layers=num_layers,
+            hidden=self.hidden,
+            window=self.window if row.model == "gcn-in-lstm" else None,
+            init=row.init,
+            forget_bias=row.forget_bias,
+            positions=row.positions,
+            parameters=self.parameters,
+            seed=seed,
+            device=self.device,
+            train=train,
+        )
+
+
+def _rows(task: str, chosen: Sequence[str | Row] | None) -> tuple[Row, ...]:
+    rows = tuple(
+        item if isinstance(item, Row) else ROWS[one_of("compare", "model", item, ROWS)]
+        for item in (DEFAULT_ROWS[task] if chosen is None else chosen)
+    )
+    labels = [row.label for row in rows]
+    if not rows or len(set(labels)) < len(labels):
+        raise ValueError(f"compare: expected one or more models, each once, got {labels}")
+    for row in rows:
+        one_of("compare", f"the model of row {row.label!r}", row.model, NAMES)
+    return rows
+
+
+def _whole_numbers(name: str, values: Sequence[int], least: int) -> tuple[int, ...]:
+    numbers = tuple(values)
+    good = all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in numbers)
+    if not good or not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(f"compare: expected {name} to be different whole numbers of at least {least}, got {numbers}")
+    return numbers
+
+
+def _rates(lr: float | Mapping[int, float] | None, lengths: tuple[int, ...]) -> dict[int, float]:
+    if lr is None:
+        return {}
+    rates = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(lengths, lr)
+    if set(rates) != set(lengths):
+        raise ValueError(f"compare: expected a learning rate for each of the lengths {lengths}, got {rates}")
+    return rates
+
+
+def _train_config(base: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
+    names = [item.name for item in fields(TrainConfig)]
+    for name in changes:
+        one_of("compare", "training option", name, names)
+    return replace(base, **changes)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"compare: expected a device that this torch can use, got {device!r} ({reason})") from error

@@ -1,0 +1,272 @@
+"""A comparison as a table, a CSV file and figures."""
+
+import csv
+import io
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqgnn.comparison import Comparison
+from seqgnn.metrics import mean_sd, running_mean
+from seqgnn.store import write_atomically
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Okabe and Ito's palette, told apart by the colour-blind too; variants of a model share its colour and differ in line.
+STYLES = {
+    "RNN": ("#0072B2", "o", "-"),
+    "LSTM": ("#D55E00", "s", "-"),
+    "GRU": ("#009E73", "^", "-"),
+    "GCN": ("#56B4E9", "D", "-"),
+    "GCN, then LSTM": ("#CC79A7", "v", "-"),
+    "GCN in LSTM": ("#E69F00", "P", "-"),
+    "GCN, one hop": ("#56B4E9", "x", ":"),
+    "GCN, mean readout": ("#56B4E9", "d", "--"),
+    "LSTM, mean readout": ("#D55E00", "*", "--"),
+}
+OTHERS = ["#000000", "#999999", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733"]
+STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+GREY = "#6b6b6b"
+METRICS = {"accuracy": "test accuracy", "loss": "test loss (nats)"}
+
+
+def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
+    """Writes `<task>.csv`, and `<task>-scores` and `<task>-curves` as PNG and SVG; returns their paths.
+
+    A comparison without a single finished run has no figures.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{comparison.task}.csv"]
+    write_atomically(paths[0], to_csv(comparison))
+    if comparison.runs:
+        from matplotlib import rc_context
+
+        for name, figure in (("scores", scores_figure(comparison)), ("curves", curves_figure(comparison))):
+            for kind in ("png", "svg"):
+                path = folder / f"{comparison.task}-{name}.{kind}"
+                with rc_context({"svg.hashsalt": "seqgnn"}):  # the same file twice
+                    figure.savefig(path, dpi=160, metadata={"Date": None} if kind == "svg" else None)
+                paths.append(path)
+    return paths
+
+
+def to_csv(comparison: Comparison) -> str:
+    """Returns `comparison.rows()` as CSV; what has no figure is empty."""
+    rows = comparison.rows()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["task", *rows[0]], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        known = {name: "" if value is None or value != value else value for name, value in row.items()}
+        writer.writerow({"task": comparison.task} | known)
+    return text.getvalue()
+
+
+def table(comparison: Comparison) -> "Table":
+    """Returns the comparison as a table for the terminal; `notes` belong below it."""
+    from rich.table import Table
+
+    metrics = ["accuracy"] if comparison.metric == "accuracy" else ["loss", "accuracy"]
+    view = Table(title=f"{comparison.task}: {METRICS[comparison.metric]}, {_seeds(comparison)}")
+    view.add_column("T", justify="right")
+    view.add_column("model")
+    for name in (*metrics, "steps", "seconds", "parameters", "hears"):
+        view.add_column(name, justify="right")
+    length = None
+    for row in comparison.rows():
+        if length not in (None, row["length"]):
+            view.add_section()
+        length = row["length"]
+        if row["kind"] == "baseline":
+            scores = [_number(row[name], 3) for name in metrics]
+            view.add_row(str(length), row["model"], *scores, "", _number(row["seconds"], 1), style="dim")
+            continue
+        cells = [_spread(row[name], row[f"{name}_sd"]) for name in metrics]
+        if row["failed"]:
+            cells[0] = f"{cells[0]} ({row['failed']} failed)".strip()
+        hears = _number(row["reach"], 0)
+        if row["seeds"] and (row["reach"] is None or row["reach"] >= length - 1):
+            hears = "all"
+        parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
+        others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, hears)
+        view.add_row(str(length), row["model"], *cells, *others)
+    return view
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Returns what a reader of the table has to know."""
+    found = []
+    if comparison.text is not None:
+        found.append(f"Text: {comparison.text}.")
+    rows = [row for row in comparison.rows() if row["parameters"]]
+    counts = [row["parameters"] for row in rows]
+    if len(counts) > 1:
+        how = "Matched" if comparison.matched else "Not matched"
+        found.append(
+            f"{how} in parameters: the largest model has {max(counts) / min(counts):.2f} times the smallest's."
+        )
+    if any(row["reach"] is not None for row in rows):
+        found.append("hears: how far the last element, or each node, hears everything.")
+    if any(name == "bigram" for name, _ in comparison.baselines):
+        found.append("bigram: interpolated with single frequencies, the weight chosen on validation.")
+    for (label, length, seed), message in comparison.failures.items():
+        found.append(f"FAILED: {label}, T={length}, seed {seed}: {message}")
+    return found
+
+
+def scores_figure(comparison: Comparison) -> Any:
+    """Returns a matplotlib figure: the headline score against length, or, for one length, a line for each model."""
+    return _against_length(comparison) if len(comparison.lengths) > 1 else _one_length(comparison)
+
+
+def curves_figure(comparison: Comparison) -> Any:
+    """Returns a matplotlib figure: training curves as running means over 21 steps, a line a seed, a panel a length."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    kind = "accuracies" if comparison.metric == "accuracy" else "losses"
+    lengths = sorted(comparison.lengths)
+    figure = Figure(figsize=(min(4.2 * len(lengths), 12.6) + 1.9, 3.9), layout="constrained")
+    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    for panel, length in zip(panels, lengths):
+        longest = 1
+        for label in comparison.labels:
+            color, _, line = style_of(label, comparison)
+            for run in comparison.of(label, length):
+                curve = running_mean(run["result"][kind])
+                panel.plot(range(1, len(curve) + 1), curve, line, color=color, linewidth=1.3, alpha=0.9)
+                panel.plot(len(curve), curve[-1], "o", color=color, markersize=3.5)
+                longest = max(longest, len(curve))
+        panel.set_xscale("log")
+        panel.set_xlim(min(10, longest / 2), longest * 1.2)
+        panel.set_xticks([s for s in STEP_TICKS if min(10, longest / 2) <= s <= longest * 1.2], minor=False)
+        panel.xaxis.set_major_formatter("{x:,.0f}")
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_title(f"T = {length}", fontsize=10)
+        panel.set_xlabel("step")
+        _tidy(panel)
+    panels[0].set_ylabel("training " + ("accuracy" if kind == "accuracies" else "loss (nats)"))
+    if comparison.metric == "accuracy":
+        panels[0].set_ylim(-0.02, 1.04)
+    _chance(panels, comparison)
+    _legend(figure, comparison, markers=False)
+    figure.suptitle(f"{comparison.task}: training curves, running mean of 21 steps, one line a seed", fontsize=11)
+    return figure
+
+
+def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
+    """Returns colour, marker and line of a row: always the same for the models known here."""
+    if label in STYLES:
+        return STYLES[label]
+    others = [name for name in comparison.labels if name not in STYLES]
+    return OTHERS[others.index(label) % len(OTHERS)], "o", "-"
+
+
+def _against_length(comparison: Comparison) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    panel = figure.subplots()
+    lengths = sorted(comparison.lengths)
+    for place, label in enumerate(comparison.labels):
+        color, marker, line = style_of(label, comparison)
+        # A little apart, so that equal scores do not hide each other.
+        shift = 0.05 * (place - (len(comparison.labels) - 1) / 2)
+        points = [(i + shift, *mean_sd(s)) for i, n in enumerate(lengths) if (s := comparison.scores(label, n))]
+        if points:
+            x, mean, sd = zip(*points)
+            spread = [0.0 if math.isnan(value) else value for value in sd]
+            panel.errorbar(x, mean, spread, fmt=marker + line, color=color, markersize=6, linewidth=1.5, capsize=3)
+    panel.set_xticks(range(len(lengths)), [str(length) for length in lengths])
+    panel.set_xlim(-0.4, len(lengths) - 0.6)
+    panel.set_xlabel("length T")
+    panel.set_ylabel(METRICS[comparison.metric])
+    if comparison.metric == "accuracy":
+        panel.set_ylim(-0.02, 1.04)
+    _tidy(panel)
+    _chance([panel], comparison)
+    _legend(figure, comparison, markers=True)
+    figure.suptitle(f"{comparison.task}: {METRICS[comparison.metric]}, {_seeds(comparison)}", fontsize=11)
+    return figure
+
+
+def _one_length(comparison: Comparison) -> Any:
+    from matplotlib.figure import Figure
+
+    length = comparison.lengths[0]
+    labels = [label for label in comparison.labels if comparison.scores(label, length)]
+    names = [name for name, _ in comparison.baselines]
+    figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
+    panel = figure.subplots()
+    for place, label in enumerate(labels):
+        color, marker, _ = style_of(label, comparison)
+        scores = comparison.scores(label, length)
+        mean, sd = mean_sd(scores)
+        panel.errorbar(
+            mean, place, xerr=None if math.isnan(sd) else sd, fmt=marker, color=color, markersize=7, capsize=3
+        )
+        panel.annotate(f"{mean:.3f}", (mean, place), (10, 5), textcoords="offset points", fontsize=8, color=color)
+    for place, name in enumerate(names, start=len(labels)):
+        score = comparison.baselines[name, length]["result"]["test"][comparison.metric]
+        panel.plot(score, place, "|", color=GREY, markersize=14, markeredgewidth=2)
+        panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=8, color=GREY)
+    panel.set_yticks(range(len(labels) + len(names)), labels + names)
+    panel.invert_yaxis()
+    panel.margins(x=0.12)
+    panel.set_xlabel(METRICS[comparison.metric])
+    _tidy(panel, axis="x")
+    figure.suptitle(f"{comparison.task}, T = {length}: {METRICS[comparison.metric]}, {_seeds(comparison)}", fontsize=11)
+    return figure
+
+
+def _seeds(comparison: Comparison) -> str:
+    count = len(comparison.seeds)
+    return "one seed" if count == 1 else f"mean ± sd over {count} seeds"
+
+
+def _tidy(panel: Any, axis: str = "y") -> None:
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis=axis, color="#e4e4e4", linewidth=0.8)
+    panel.set_axisbelow(True)
+
+
+def _chance(panels: Any, comparison: Comparison) -> None:
+    chance = [run for (name, _), run in comparison.baselines.items() if name == "chance"]
+    if chance and comparison.metric == "accuracy":
+        level = chance[0]["result"]["test"]["accuracy"]
+        for panel in panels:
+            panel.axhline(level, color=GREY, linestyle=(0, (4, 3)), linewidth=1)
+        panels[0].annotate(
+            "chance",
+            (0, level),
+            (4, -3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=8,
+            color=GREY,
+            verticalalignment="top",
+        )
+
+
+def _legend(figure: Any, comparison: Comparison, markers: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for label in comparison.labels:
+        color, marker, line = style_of(label, comparison)
+        shape = marker if markers else "none"
+        handles.append(Line2D([], [], color=color, marker=shape, linestyle=line, linewidth=1.5, label=label))
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _spread(mean: float | None, sd: float | None) -> str:
+    if mean is None:
+        return ""
+    return f"{mean:.3f}" if sd is None or math.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"

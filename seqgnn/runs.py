@@ -1,0 +1,184 @@
+"""What one run is: a task, a model, a seed and a way to train, and nothing else."""
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_geometric
+
+import seqgnn
+from seqgnn import baselines, data, models
+from seqgnn.nn import init
+from seqgnn.training import TrainConfig, evaluate, fit
+
+OnStep = Callable[[int, float, float], None]
+Outcome = tuple[dict[str, Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task of the comparison: how to make it, and what a comparison does with it unless told otherwise."""
+
+    make: Callable[[int, tuple[int, ...], Path | None], Any]
+    lengths: tuple[int, ...]
+    train: TrainConfig
+    metric: str = "accuracy"
+    on_path: bool = True
+    takes_data: bool = False
+
+
+_RECALL = TrainConfig(steps=1000, lr=3e-3, eval_every=25, stop_at=0.995)
+TASKS = {
+    "palindromes": TaskEntry(lambda length, hops, path: data.Palindromes(length, hops=hops), (10, 20), _RECALL),
+    "recall": TaskEntry(lambda length, hops, path: data.FirstDigitRecall(length, hops=hops), (10, 20), _RECALL),
+    "text": TaskEntry(
+        lambda length, hops, path: data.CharText(path, length=length, hops=hops),
+        (30,),
+        TrainConfig(steps=400, lr=3e-3, eval_every=100, select="loss"),
+        metric="loss",
+        takes_data=True,
+    ),
+    "trees": TaskEntry(
+        lambda length, hops, path: data.TreeDistance(length), (16, 32), replace(_RECALL, eval_every=50), on_path=False
+    ),
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that determines one training run."""
+
+    task: str
+    length: int
+    text: str | None
+    model: str
+    readout: str
+    hops: tuple[int, ...]
+    num_layers: int
+    hidden: int
+    window: int | None
+    init: tuple[str, ...]
+    forget_bias: float | None
+    positions: bool
+    parameters: int | None
+    seed: int
+    device: str
+    train: TrainConfig
+
+    def build(self, task: Any) -> torch.nn.Module:
+        """Returns the model, initialised by the seed; the caller's random state is untouched."""
+        recipes = [init.chrono(self.length) if name == "chrono" else name for name in self.init]
+        options: dict[str, Any] = {} if self.window is None else {"window": self.window}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return models.build(
+                self.model,
+                num_classes=task.num_classes,
+                num_tokens=task.num_tokens,
+                num_features=task.num_features,
+                per_element=task.per_element,
+                directed=task.directed,
+                hidden=self.hidden,
+                num_layers=self.num_layers,
+                readout=self.readout,
+                positions=self.positions,
+                length=task.length,
+                hops=self.hops,
+                init=recipes or None,
+                forget_bias=self.forget_bias,
+                parameters=self.parameters,
+                **options,
+            )
+
+    def perform(self, path: Path | None, on_step: OnStep) -> Outcome:
+        """Trains, then scores the weights chosen on validation on the test set; returns result and measured."""
+        task = TASKS[self.task].make(self.length, self.hops, path)
+        model = self.build(task)
+        start = time.perf_counter()
+        curves = fit(model, task, self.train, seed=self.seed, device=self.device, on_step=on_step)
+        seconds = time.perf_counter() - start
+        batches = task.test(self.train.eval_batch_size)
+        test = evaluate(model, batches, device=self.device, precision=self.train.precision)
+        result = {
+            "test": asdict(test),
+            "steps": curves.steps,
+            "best_step": curves.best_step,
+            "stopped": curves.stopped,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "weights_sha256": _weights_hash(model),
+            # Six digits: what a figure needs, at half the size.
+            "losses": [float(f"{loss:.6g}") for loss in curves.losses],
+            "accuracies": [float(f"{accuracy:.6g}") for accuracy in curves.accuracies],
+            "validation": [asdict(point) for point in curves.validation],
+        }
+        return result, _measured(seconds)
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Everything that determines one baseline's score."""
+
+    task: str
+    length: int
+    text: str | None
+    baseline: str
+    samples: int
+    seed: int = 0
+
+    def perform(self, path: Path | None, on_step: OnStep) -> Outcome:
+        """Fits the baseline and scores it on the test set; returns result and measured."""
+        task = TASKS[self.task].make(self.length, (1,), path)
+        start = time.perf_counter()
+        fitted = baselines.fit_baseline(self.baseline, task, samples=self.samples, seed=self.seed)
+        seconds = time.perf_counter() - start
+        return {"test": asdict(fitted.evaluate(task.test(512)))}, _measured(seconds)
+
+
+def identify_text(path: Path | None) -> str:
+    """Returns which text a task reads: its name and a hash of what is in it, wherever it lies.
+
+    Raises:
+        ValueError: if the file cannot be read.
+    """
+    if path is None:
+        from pydoc_data.topics import topics
+
+        text = "".join(f"{name}\n{topics[name]}\n" for name in sorted(topics))
+        return f"pydoc topics of Python {platform.python_version()} ({_short_hash(text.encode())})"
+    try:
+        return f"{path.name} ({_short_hash(path.read_bytes())})"
+    except OSError as error:
+        raise ValueError(f"compare: expected a text file that can be read, got {path} ({error.strerror})") from error
+
+
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _weights_hash(model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _measured(seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": round(seconds, 3),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "seqgnn": seqgnn.__version__,
+            "torch": torch.__version__,
+            "torch_geometric": torch_geometric.__version__,
+        },
+    }
