@@ -2,6 +2,7 @@
 
 from seqgnn.nn import init
 from seqgnn.nn.filters import GCN, Identity
+from seqgnn.nn.gcn_conv import GCNConv
 from seqgnn.nn.graph_recurrent import GCNGRU, GCNLSTM, GCNRNN
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
@@ -14,6 +15,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "GCNConv",
     "GRUCell",
     "Identity",
     "LSTMCell",

@@ -1,0 +1,49 @@
+"""Six nodes: the adjacency with self-loops, its normalised form, and how many layers until C hears of E.
+
+A round of message passing brings a node the news of its neighbours, so news travels one edge per layer. The gradient
+of C's output with respect to E's input says whether it has arrived: it is exactly zero until then.
+
+Run: python examples/six_node_graph.py
+"""
+
+import torch
+
+from seqgnn.data import six_node_graph
+from seqgnn.nn import GCN, GCNConv
+
+torch.manual_seed(0)
+graph = six_node_graph()
+names = graph.names
+identity = torch.eye(6)
+
+
+def show(title: str, matrix: torch.Tensor, digits: int) -> None:
+    print(f"\n{title}\n    " + "  ".join(f"{name:>{digits + 2}}" for name in names))
+    for name, row in zip(names, matrix):
+        print(f"{name}   " + "  ".join(f"{value:{digits + 2}.{digits}f}" for value in row.tolist()))
+
+
+# Ã = A + I: without normalisation a filter sums over the neighbours and the node itself.
+sums = GCN(normalization=None)
+(with_loops,) = sums.basis(identity, sums.prepare(graph.edge_index, num_nodes=6))
+show("A + I", with_loops, 0)
+
+# Â = D^-1/2 (A + I) D^-1/2: the same, with each entry divided by the root of both degrees.
+(normalised,) = GCN().basis(identity, GCN().prepare(graph.edge_index, num_nodes=6))
+show("D^-1/2 (A + I) D^-1/2", normalised, 3)
+print("\nits rows sum to", ", ".join(f"{total:.3f}" for total in normalised.sum(1).tolist()), "- not to one")
+
+print("\nDoes C hear of E?")
+c, e = names.index("C"), names.index("E")
+for depth in range(1, 6):
+    layers = [GCNConv(6, 6) for _ in range(depth)]
+    x = graph.x.clone().requires_grad_()
+    h = x
+    for layer in layers:
+        h = torch.tanh(layer(h, graph.edge_index))
+    (gradient,) = torch.autograd.grad(h[c].sum(), x)
+    strength = gradient[e].abs().sum().item()
+    print(f"  {depth} layer{'s' * (depth > 1)}: |d h_C / d x_E| = {strength:.2e}  {'yes' if strength > 0 else 'no'}")
+    if strength > 0:
+        print(f"C hears of E after {depth} layers: the shortest path between them has {depth} edges.")
+        break

@@ -1,0 +1,250 @@
+"""One battery over all models: what they see, what they never see, and that batch mates change nothing."""
+
+import copy
+
+import pytest
+import torch
+import torch_geometric.typing
+from torch_geometric.data import Batch
+from torch_geometric.utils import segment
+
+from seqgnn import models
+from seqgnn.data import Palindromes, SequenceGraph, sequence_batch, to_padded
+from seqgnn.data.sequence_graph import path_graph
+from seqgnn.nn import GCNLSTM
+
+STATEFUL = ["rnn", "lstm", "gru", "gcn-in-lstm"]
+HOPS = (1, 2, 4)
+
+
+def make(name, **options):
+    torch.manual_seed(0)
+    settings = {"num_classes": 3, "num_tokens": 5, "hidden": 6, "hops": HOPS, "length": 7} | options
+    return models.build(name, **settings).double()
+
+
+def ragged(lengths=(4, 7, 1, 5), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        SequenceGraph.from_values(torch.randint(5, (n,), generator=generator), y=torch.zeros(1).long(), hops=HOPS)
+        for n in lengths
+    ]
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("readout", models.READOUTS)
+@pytest.mark.parametrize("per_element", [False, True])
+@pytest.mark.parametrize("positions", [False, True])
+def test_batch_mates_and_padding_change_nothing(name, readout, per_element, positions):
+    model = make(name, readout=readout, per_element=per_element, positions=positions, encoding="embedding")
+    samples = ragged()
+    together = model(Batch.from_data_list(samples))[0]
+    alone = torch.cat([model(Batch.from_data_list([sample]))[0] for sample in samples])
+    assert together.shape == (17 if per_element else 4, 3)
+    torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("readout", models.READOUTS)
+def test_no_element_sees_its_future(name, readout):
+    model = make(name, readout=readout, per_element=True, num_layers=3)
+    x = torch.randint(5, (1, 7), generator=torch.Generator().manual_seed(1))
+    y = torch.zeros(1, 7).long()
+    before = model(sequence_batch(x, y, path_graph(7, hops=HOPS)))[0]
+    for t in range(7):
+        changed = x.clone()
+        changed[0, t] = (changed[0, t] + 1) % 5
+        after = model(sequence_batch(changed, y, path_graph(7, hops=HOPS)))[0]
+        assert torch.equal(before[:t], after[:t])
+        if readout != "max":  # a running maximum may stay
+            assert not torch.equal(before[t], after[t])
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_last_element_hears_the_first(name):
+    x = torch.randint(5, (1, 7), generator=torch.Generator().manual_seed(2))
+    batch = lambda x: sequence_batch(x, torch.zeros(1).long(), path_graph(7, hops=HOPS))  # noqa: E731
+    changed = x.clone()
+    changed[0, 0] = (changed[0, 0] + 1) % 5
+    model = make(name)
+    assert not torch.equal(model(batch(x))[0], model(batch(changed))[0])
+
+
+def test_a_gcn_hears_no_further_than_its_reach():
+    model = make("gcn", hops=(1,), num_layers=2)
+    x = torch.zeros(1, 7).long()
+    batch = lambda x: sequence_batch(x, torch.zeros(1).long(), path_graph(7))  # noqa: E731
+    heard = []
+    for t in range(7):
+        changed = x.clone()
+        changed[0, t] = 1
+        heard.append(not torch.equal(model(batch(x))[0], model(batch(changed))[0]))
+    assert heard == [False] * 4 + [True] * 3
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+@pytest.mark.parametrize("lengths", [(6, 6, 6), (6, 4, 5)])
+def test_the_state_carries_a_stream_over_the_cut(name, lengths):
+    model = make(name, per_element=True)
+    generator = torch.Generator().manual_seed(3)
+    streams = [torch.randint(5, (n,), generator=generator) for n in lengths]
+    batch = lambda parts: Batch.from_data_list([SequenceGraph.from_values(p, hops=HOPS) for p in parts])  # noqa: E731
+    whole, end = model(batch(streams))
+    first, state = model(batch([s[: n - 3] for s, n in zip(streams, lengths)]))
+    second, state = model(batch([s[n - 3 :] for s, n in zip(streams, lengths)]), state)
+    whole = whole.split(lengths)
+    first, second = first.split([n - 3 for n in lengths]), second.split([3] * len(lengths))
+    for all_, a, b in zip(whole, first, second, strict=True):
+        torch.testing.assert_close(torch.cat([a, b]), all_, rtol=1e-10, atol=1e-12)
+    for a, b in zip(flat(state), flat(end), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def flat(state):
+    return [t for part in state for t in flat(part)] if isinstance(state, tuple) else [state]
+
+
+@pytest.mark.parametrize("name", ["gcn", "gcn+lstm"])
+def test_a_model_without_state_takes_none(name):
+    model = make(name)
+    assert model(Batch.from_data_list(ragged()))[1] is None
+    with pytest.raises(ValueError, match="expected no state"):
+        model(Batch.from_data_list(ragged()), torch.zeros(1))
+
+
+def test_the_window_slides_and_is_zero_before_the_start():
+    model = make("gcn-in-lstm", window=3, hops=(1,), per_element=True)
+    x = torch.tensor([[1, 4, 2, 3]])
+    logits, _ = model(sequence_batch(x, torch.zeros(1, 4).long(), path_graph(4)))
+    one_hot = torch.eye(5, dtype=torch.float64)[x[0]]
+    zero = torch.zeros(5, dtype=torch.float64)
+    signal = torch.stack([torch.stack([one_hot[i] if i >= 0 else zero for i in (t - 2, t - 1, t)]) for t in range(4)])
+    layer = GCNLSTM(5, 6, dtype=torch.float64)
+    layer.load_state_dict(model.encoder.layer.state_dict())
+    output, _ = layer(signal, torch.tensor([[0, 1], [1, 2]]))
+    torch.testing.assert_close(logits, model.head(output[:, 2]), rtol=1e-10, atol=1e-12)
+
+
+def test_a_window_of_one_is_the_lstm():
+    hybrid, plain = make("gcn-in-lstm", window=1), make("lstm")
+    plain.load_state_dict(hybrid.state_dict())
+    batch = Batch.from_data_list(ragged())
+    torch.testing.assert_close(hybrid(batch)[0], plain(batch)[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("readout", models.READOUTS)
+def test_readouts_against_a_loop(readout):
+    batch = Batch.from_data_list(ragged())
+    h = torch.randn(17, 6, generator=torch.Generator().manual_seed(4))
+    reduce = {"last": lambda rows: rows[-1], "mean": lambda rows: rows.mean(0), "max": lambda rows: rows.amax(0)}
+    pieces = h.split([4, 7, 1, 5])
+    expected = torch.stack([reduce[readout](piece) for piece in pieces])
+    torch.testing.assert_close(models.Readout(readout, False)(h, batch), expected)
+    prefixes = torch.stack([reduce[readout](piece[: t + 1]) for piece in pieces for t in range(len(piece))])
+    torch.testing.assert_close(models.Readout(readout, True)(h, batch), prefixes)
+
+
+@pytest.mark.parametrize("reduce", ["mean", "max"])
+def test_torch_scatter_gives_the_same_readouts(reduce, monkeypatch):
+    pytest.importorskip("torch_scatter")
+    assert torch_geometric.typing.WITH_TORCH_SCATTER
+    h = torch.randn(17, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    ptr = torch.tensor([0, 4, 11, 12, 17])
+    answers = []
+    for available in (True, False):
+        monkeypatch.setattr(torch_geometric.typing, "WITH_TORCH_SCATTER", available)
+        leaf = h.clone().requires_grad_()
+        result = segment(leaf, ptr, reduce)
+        (result * torch.arange(24.0).view(4, 6)).sum().backward()
+        answers.append((result, leaf.grad))
+    for a, b in zip(*answers, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("target", [3000, 20000, 70001])
+def test_parameters_are_matched(name, target):
+    model = models.build(name, num_classes=10, num_tokens=10, parameters=target, hops=(1, 2, 4, 8))
+    assert abs(model.num_parameters - target) <= 0.1 * target
+    assert model.num_parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_features_bf16_copies_and_gradients(name):
+    model = models.build(name, num_classes=2, num_features=2, hidden=8, directed=False, readout="mean")
+    x = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(5))
+    batch = sequence_batch(x, torch.tensor([0, 1, 1]), path_graph(5, directed=False))
+    logits = model(batch)[0]
+    assert torch.equal(copy.deepcopy(model)(batch)[0], logits)
+    logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(model(batch)[0].float(), logits, rtol=0, atol=5e-2)
+
+
+def test_options_reach_the_layers():
+    model = make("lstm", num_layers=2, dropout=0.5, init="orthogonal", forget_bias=1.0)
+    assert model.encoder.layer.num_layers == 2 and model.encoder.layer.dropout == 0.5
+    assert len(make("gcn").encoder.layers) == 3 and len(make("gcn", num_layers=5).encoder.layers) == 5
+    assert repr(model.readout) == "Readout('last', per_element=False)"
+    # Positions make equal elements different; without them a path of one digit looks alike but for its ends.
+    x = torch.zeros(1, 7).long()
+    batch = sequence_batch(x, x, path_graph(7, hops=(1,)))
+    rows = make("gcn", hops=(1,), per_element=True)(batch)[0]
+    torch.testing.assert_close(rows[3], rows[5])
+    rows = make("gcn", hops=(1,), per_element=True, positions=True)(batch)[0]
+    assert not torch.allclose(rows[3], rows[5])
+
+
+def test_a_task_of_the_library_fits_every_model():
+    task = Palindromes(8, hops=HOPS)
+    batch = task.draw(16, torch.Generator().manual_seed(0))
+    padded, lengths = to_padded(batch)
+    assert padded.shape == (7, 16) and lengths.tolist() == [7] * 16
+    for name in models.NAMES:
+        model = models.build(name, num_classes=task.num_classes, num_tokens=task.num_tokens, hops=task.hops)
+        assert model(batch)[0].shape == (16, 10)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("lsmt", {}, "expected model to be one of .* did you mean 'lstm'"),
+        ("rnn", {"readout": "first"}, "expected readout .* got 'first'"),
+        ("rnn", {"encoding": "onehot"}, "expected encoding .* did you mean 'one-hot'"),
+        ("rnn", {"num_features": 3}, "expected num_tokens or num_features, got 5 and 3"),
+        ("rnn", {"num_tokens": None}, "expected num_tokens or num_features, got None and None"),
+        ("rnn", {"hidden": 0}, "expected hidden to be an integer of at least 1, got 0"),
+        ("gcn-in-lstm", {"window": -1}, "expected window .* got -1"),
+        ("rnn", {"dropout": 1.0}, "expected dropout in \\[0, 1\\), got 1.0"),
+        ("gcn", {"per_element": True, "directed": False}, "expected a directed graph for one target per element"),
+        ("gcn", {"positions": True, "length": None}, "expected length with positions=True"),
+        ("gcn", {"init": "orthogonal"}, "expected init and forget_bias for a recurrent model"),
+        ("gru", {"forget_bias": 1.0}, "GRU: expected init forget_bias"),
+        ("lstm", {"parameters": 10}, "expected parameters within 10% of what 'lstm' can have, got 10"),
+    ],
+)
+def test_errors(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(name, **options)
+
+
+def test_wrong_inputs():
+    ids = Batch.from_data_list(ragged())
+    features = Batch.from_data_list([SequenceGraph.from_values([[1.0, 2.0]])])
+    with pytest.raises(ValueError, match=r"Inputs: expected integer ids x of shape .* got torch.float32 \(1, 2\)"):
+        make("rnn")(features)
+    with pytest.raises(ValueError, match=r"Inputs: expected x of shape \[sum L, 3\], got \(1, 2\)"):
+        make("rnn", num_tokens=None, num_features=3)(features)
+    with pytest.raises(ValueError, match=r"Inputs: expected x of shape \[sum L, 3\], got \(17,\)"):
+        make("rnn", num_tokens=None, num_features=3)(ids)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("readout", models.READOUTS)
+def test_cuda_agrees_with_cpu(name, readout):
+    model = make(name, readout=readout)
+    expected = model(Batch.from_data_list(ragged()))[0]
+    actual = model.cuda()(Batch.from_data_list(ragged()).to("cuda"))[0]
+    torch.testing.assert_close(actual.cpu(), expected, rtol=1e-8, atol=1e-10)
