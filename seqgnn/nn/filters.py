@@ -63,6 +63,7 @@ class Identity(Filter):
     """
 
     def build(self, who: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Operator, ...]:
+        _check_indices(who, edge_index, num_nodes)
         return ()
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
@@ -119,33 +120,21 @@ class GCN(Filter):
         one_of("GCN", "flow", self.flow, ["source_to_target", "target_to_source"])
 
     def build(self, who: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Operator, ...]:
-        pattern = last_seen.get(
-            (edge_index,),
-            (Pattern, num_nodes, self.add_self_loops, self.flow),
-            lambda: Pattern(edge_index, num_nodes, self.add_self_loops, self.flow),
-        )
-        if edge_weight is None:
-            # In double precision, and rounded to whatever dtype x has.
-            weight = torch.ones(edge_index.size(1), dtype=torch.float64, device=edge_index.device)
-        else:
-            weight = edge_weight
-        weight = pattern.entry_weights(weight, 2.0 if self.improved else 1.0)
-        return (Operator(pattern, self._normalize(who, weight, pattern), exact=edge_weight is None),)
-
-    def _normalize(self, who: str, w: Tensor, pattern: Pattern) -> Tensor:
+        pattern = _pattern(who, edge_index, num_nodes, self.add_self_loops, self.flow)
+        exact = edge_weight is None  # computed in double precision, and rounded to whatever dtype x has
+        w = pattern.entry_weights(edge_weight, 2.0 if self.improved else 1.0)
         if self.normalization is None:
-            return w
-        d = torch.index_add(w.new_zeros(pattern.num_nodes), 0, pattern.row, w)
-        linked = d != 0
-        d = torch.where(linked, d, torch.ones_like(d))
-        if self.normalization == "rw":
-            return (linked / d)[pattern.row] * w
-        if _may_look_at(w) and bool((d < 0).any()):
+            return (Operator(pattern, w, exact),)
+        d = torch.index_add(w.new_zeros(num_nodes), 0, pattern.row, w)
+        if self.normalization == "sym" and not exact and _may_look_at(w) and bool((d < 0).any()):
             raise ValueError(
                 f"{who}: expected degrees >= 0 under the square root of normalization='sym', got {d.min().item():g}"
             )
-        scale = linked * d.rsqrt()
-        return scale[pattern.row] * w * scale[pattern.col]
+        d = d.masked_fill(d == 0, float("inf"))  # so that degree zero gives zero, and its gradient too
+        if self.normalization == "rw":
+            return (Operator(pattern, d.reciprocal().index_select(0, pattern.row) * w, exact),)
+        s = d.rsqrt()
+        return (Operator(pattern, s.index_select(0, pattern.row) * w * s.index_select(0, pattern.col), exact),)
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
         check_signal("GCN", x, graph)
@@ -225,13 +214,22 @@ def _operators(
     who: str, filters: Sequence[Filter], edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int
 ) -> dict[Any, tuple[Operator, ...]]:
     def build(kind: Filter) -> tuple[Operator, ...]:
-        last_seen.get((edge_index,), ("checked", num_nodes), partial(_check_indices, who, edge_index, num_nodes))
         if edge_weight is not None and _may_look_at(edge_weight) and not bool(edge_weight.isfinite().all()):
             raise ValueError(f"{who}: expected finite edge_weight, got nan or inf")
         with durable():
             return kind.build(who, edge_index, edge_weight, num_nodes)
 
     return {kind: last_seen.get((edge_index, edge_weight), (kind, num_nodes), partial(build, kind)) for kind in filters}
+
+
+def _pattern(who: str, edge_index: Tensor, num_nodes: int, self_loops: bool, flow: str) -> Pattern:
+    """The pattern of these edges, checked when it is built; shared by filters, and kept when the weights change."""
+
+    def build() -> Pattern:
+        _check_indices(who, edge_index, num_nodes)
+        return Pattern(edge_index, num_nodes, self_loops, flow)
+
+    return last_seen.get((edge_index,), ("pattern", num_nodes, self_loops, flow), build)
 
 
 def _may_look_at(tensor: Tensor) -> bool:

@@ -15,6 +15,9 @@ from torch import Tensor
 
 Value = TypeVar("Value")
 
+# Up to so many multiplications gather and index_add are as fast as a CSR product, and need no preparation.
+SMALL_PRODUCT = 2048
+
 
 def plain_tensors() -> bool:
     """False inside torch.compile and functorch, where neither values can be looked at nor tensors be remembered."""
@@ -51,34 +54,47 @@ class Pattern:
     """
 
     def __init__(self, edge_index: Tensor, num_nodes: int, self_loops: bool, flow: str) -> None:
-        col, row = edge_index if flow == "source_to_target" else edge_index.flip(0)
-        self.num_nodes = num_nodes
-        self.self_loops = self_loops
+        self.num_nodes, self.num_edges, self.self_loops = num_nodes, edge_index.size(1), self_loops
         self.loops: Tensor | None = None
         if self_loops:
-            loops = row == col
+            loops = edge_index[0] == edge_index[1]
             if not plain_tensors() or bool(loops.any()):
                 self.loops = loops
-            nodes = torch.arange(num_nodes, device=row.device, dtype=row.dtype)
-            row, col = torch.cat([row, nodes]), torch.cat([col, nodes])
+            nodes = torch.arange(num_nodes, device=edge_index.device, dtype=edge_index.dtype)
+            entries = torch.cat([edge_index, nodes.expand(2, -1)], 1)
         else:
-            row, col = row.clone(), col.clone()
-        self.row, self.col = row, col
+            entries = edge_index.clone()
+        source, target = entries
+        self.row, self.col = (target, source) if flow == "source_to_target" else (source, target)
+        self._origin: Tensor | None = None
         self._sorted: dict[bool, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def entry_weights(self, weight: Tensor, fill: float) -> Tensor:
-        """Weights `[E]` of the edges -> weights of the entries; a missing self-loop weighs `fill`."""
+    def entry_weights(self, weight: Tensor | None, fill: float) -> Tensor:
+        """Weights `[E]` of the edges, or None for ones -> of the entries; a missing self-loop weighs `fill`."""
+        if weight is None:
+            weight = torch.ones(self.row.numel(), dtype=torch.float64, device=self.row.device)
+            if fill == 1 and self.loops is not None:
+                weight[: self.num_edges].masked_fill_(self.loops, 0)
+            if fill == 1 or not self.self_loops:
+                return weight
+            weight = weight[: self.num_edges]
         if not self.self_loops:
             return weight
         if self.loops is None:
             return torch.cat([weight, weight.new_full((self.num_nodes,), fill)])
-        num_edges = weight.numel()
-        edges = torch.arange(num_edges, device=weight.device)
-        node = torch.where(self.loops, self.row[:num_edges].long(), self.num_nodes)
-        last = torch.full((self.num_nodes + 1,), -1, device=weight.device)
-        last = last.scatter_reduce(0, node, edges, "amax")[: self.num_nodes]
-        own = torch.cat([weight, weight.new_full((1,), fill)])[torch.where(last >= 0, last, num_edges)]
-        return torch.cat([torch.where(self.loops, torch.zeros_like(weight), weight), own])
+        if self._origin is None:
+            with durable():
+                self._origin = self._find_origin(self.loops)
+        return torch.cat([weight, weight.new_tensor([0.0, fill])]).index_select(0, self._origin)
+
+    def _find_origin(self, loops: Tensor) -> Tensor:
+        """Where an entry has its weight from: an edge, the zero behind the edges, or the fill value behind that."""
+        num_nodes, num_edges = self.num_nodes, self.num_edges
+        edges = torch.arange(num_edges, device=loops.device)
+        node = torch.where(loops, self.row[:num_edges].long(), num_nodes)
+        own = torch.full((num_nodes + 1,), num_edges + 1, device=loops.device)
+        own = own.scatter_reduce(0, node, edges, "amax", include_self=False)[:num_nodes]
+        return torch.cat([torch.where(loops, num_edges, edges), own])
 
     def compressed(self, transposed: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Row pointers, column indices and the order of the entries, of P or of its transpose; kept once built."""
@@ -101,8 +117,9 @@ class Pattern:
 
     def to(self, device: torch.device) -> "Pattern":
         copy = object.__new__(Pattern)
-        copy.num_nodes, copy.self_loops = self.num_nodes, self.self_loops
+        copy.num_nodes, copy.num_edges, copy.self_loops = self.num_nodes, self.num_edges, self.self_loops
         copy.loops = None if self.loops is None else self.loops.to(device)
+        copy._origin = None if self._origin is None else self._origin.to(device)
         copy.row, copy.col = self.row.to(device), self.col.to(device)
         copy._sorted = {}
         for side, (pointers, index, order) in self._sorted.items():
@@ -116,8 +133,8 @@ class Operator:
     .. math:: Y = P X, \qquad \partial L / \partial X = P^\top \, \partial L / \partial Y, \qquad
         \partial L / \partial P_{ij} = \langle \partial L / \partial Y_i, X_j \rangle
 
-    The product is one in CSR where torch has it (float32, float64; on CUDA also half and bfloat16). Other dtypes,
-    torch.compile, functorch and forward-mode derivatives take gather and index_add.
+    The product is one in CSR where torch has it (float32, float64; on CUDA also half and bfloat16). Other dtypes, tiny
+    products, torch.compile, functorch and forward-mode derivatives take gather and index_add.
 
     Args:
         pattern: where the entries are.
@@ -144,7 +161,8 @@ class Operator:
             dtype = torch.float32
         dtype = dtype if self.exact else torch.promote_types(dtype, self.values.dtype)
         values, x = self.values_as(dtype), x.to(dtype)
-        if _has_csr_product(x):
+        small = x.size(1) * self.pattern.row.numel() <= SMALL_PRODUCT
+        if not small and _has_csr_product(x):
             return _Product.apply(x, values, self, False)
         terms = x.index_select(0, self.pattern.col) * values.unsqueeze(-1)
         return torch.index_add(torch.zeros_like(x), 0, self.pattern.row, terms)
@@ -282,7 +300,7 @@ class LastSeen:
 
     def __init__(self, size: int = 256) -> None:
         self.size = size
-        self._entries: OrderedDict[tuple, tuple[list, list, Any]] = OrderedDict()
+        self._entries: OrderedDict[tuple, tuple[list[int], list[weakref.ref], Any]] = OrderedDict()
         # Reentrant: freeing a tensor calls `_drop`, and that may happen while this thread is in here.
         self._lock = threading.RLock()
 
@@ -291,27 +309,26 @@ class LastSeen:
         given = [tensor for tensor in tensors if tensor is not None]
         if not plain_tensors() or any(tensor.requires_grad or tensor.is_inference() for tensor in given):
             return build()
-        key = (*(None if tensor is None else id(tensor) for tensor in tensors), *extra)
+        key = (*map(id, tensors), *extra)
         versions = [tensor._version for tensor in given]
         with self._lock:
-            if key in self._entries:
-                refs, seen, value = self._entries[key]
-                if seen == versions and all(ref() is tensor for ref, tensor in zip(refs, given)):
-                    self._entries.move_to_end(key)
-                    return value
+            # An entry goes when one of its tensors does, so the same id is the same tensor.
+            kept = self._entries.get(key)
+            if kept is not None and kept[0] == versions:
+                self._entries.move_to_end(key)
+                return kept[2]
         value = build()
         if not torch.is_inference_mode_enabled():
             refs = [weakref.ref(tensor, functools.partial(self._drop, key)) for tensor in given]
             with self._lock:
-                self._entries[key] = refs, versions, value
-                while len(self._entries) > self.size:
+                self._entries[key] = versions, refs, value
+                if len(self._entries) > self.size:
                     self._entries.popitem(last=False)
         return value
 
     def _drop(self, key: tuple, ref: weakref.ref) -> None:
         with self._lock:
-            if key in self._entries and any(ref is kept for kept in self._entries[key][0]):
-                del self._entries[key]
+            self._entries.pop(key, None)
 
 
 last_seen = LastSeen()

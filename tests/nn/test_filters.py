@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 
+from seqgnn.nn import operator as operators
 from seqgnn.nn.filters import GCN, Identity, as_graph, prepare_graph
 from seqgnn.nn.operator import PreparedGraph
 
@@ -33,8 +34,10 @@ AWKWARD = torch.tensor([[3, 0, 2, 0, 1, 2, 5, 2, 0], [4, 2, 2, 1, 3, 5, 4, 2, 2]
 AWKWARD_WEIGHTS = torch.tensor([0.3, 1.7, 0.9, 0.2, 2.5, 1.1, 0.6, 0.4, 0.8], dtype=torch.float64)
 
 
-@pytest.fixture(autouse=True)
-def seeded():
+@pytest.fixture(autouse=True, params=["csr", "gather"])
+def path(request, monkeypatch):
+    """Everything here holds on both paths of the product."""
+    monkeypatch.setattr(operators, "SMALL_PRODUCT", 0 if request.param == "csr" else 2048)
     torch.manual_seed(0)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from seqgnn.nn import gcn_conv
+from seqgnn.nn import operator as operators
 from seqgnn.nn.filters import GCN
 from seqgnn.nn.gcn_conv import GCNConv
 from seqgnn.nn.operator import last_seen
@@ -24,8 +25,10 @@ WEIGHTS = torch.tensor([0.3, 1.7, 0.9, 0.2, 2.5, 1.1, 0.6, 0.4, 0.8], dtype=torc
 PLAIN = torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]])
 
 
-@pytest.fixture(autouse=True)
-def seeded():
+@pytest.fixture(autouse=True, params=["csr", "gather"])
+def path(request, monkeypatch):
+    """Everything here holds on both paths of the product."""
+    monkeypatch.setattr(operators, "SMALL_PRODUCT", 0 if request.param == "csr" else 2048)
     torch.manual_seed(0)
 
 

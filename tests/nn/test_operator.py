@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
+from seqgnn.nn import operator as operators
 from seqgnn.nn.filters import GCN, as_graph
 from seqgnn.nn.operator import LastSeen, Operator, Pattern, last_seen
 
@@ -19,8 +20,10 @@ VALUES = torch.tensor([0.3, -1.7, 0.9, 0.2, 2.5, 1.1, 0.8], dtype=torch.float64)
 DENSE = torch.zeros(5, 5, dtype=torch.float64).index_put_((EDGES[1], EDGES[0]), VALUES, accumulate=True)
 
 
-@pytest.fixture(autouse=True)
-def seeded():
+@pytest.fixture(autouse=True, params=["csr", "gather"])
+def path(request, monkeypatch):
+    """Everything here holds on both paths of the product."""
+    monkeypatch.setattr(operators, "SMALL_PRODUCT", 0 if request.param == "csr" else 2048)
     torch.manual_seed(0)
 
 
