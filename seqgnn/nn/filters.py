@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seqgnn.errors import one_of
-from seqgnn.nn.operator import Operator, Pattern, PreparedGraph, durable, last_seen, plain_tensors
+from seqgnn.nn.operator import Edges, Operator, PreparedGraph, durable, last_seen, may_look_at
 
 
 class Filter(ABC):
@@ -19,8 +19,8 @@ class Filter(ABC):
     num_terms: int = 1
 
     @abstractmethod
-    def build(self, who: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Operator, ...]:
-        """The operators of this filter on checked edges; `who` is named in errors about their values."""
+    def build(self, edges: Edges) -> tuple[Operator, ...]:
+        """The operators of this filter on checked edges."""
 
     @abstractmethod
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
@@ -62,8 +62,7 @@ class Identity(Filter):
                 [2.]])]
     """
 
-    def build(self, who: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Operator, ...]:
-        _check_indices(who, edge_index, num_nodes)
+    def build(self, edges: Edges) -> tuple[Operator, ...]:
         return ()
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
@@ -119,18 +118,18 @@ class GCN(Filter):
             one_of("GCN", "normalization", self.normalization, ["sym", "rw"])
         one_of("GCN", "flow", self.flow, ["source_to_target", "target_to_source"])
 
-    def build(self, who: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> tuple[Operator, ...]:
-        pattern = _pattern(who, edge_index, num_nodes, self.add_self_loops, self.flow)
-        exact = edge_weight is None  # computed in double precision, and rounded to whatever dtype x has
-        w = pattern.entry_weights(edge_weight, 2.0 if self.improved else 1.0)
+    def build(self, edges: Edges) -> tuple[Operator, ...]:
+        pattern = edges.pattern(self.add_self_loops, self.flow)
+        exact = edges.weight is None  # computed in double precision, and rounded to whatever dtype x has
+        w = pattern.entry_weights(edges.weight, 2.0 if self.improved else 1.0)
         if self.normalization is None:
             return (Operator(pattern, w, exact),)
-        d = torch.index_add(w.new_zeros(num_nodes), 0, pattern.row, w)
-        if self.normalization == "sym" and not exact and _may_look_at(w) and bool((d < 0).any()):
-            raise ValueError(
-                f"{who}: expected degrees >= 0 under the square root of normalization='sym', got {d.min().item():g}"
-            )
-        d = d.masked_fill(d == 0, float("inf"))  # so that degree zero gives zero, and its gradient too
+        d = torch.index_add(w.new_zeros(pattern.num_nodes), 0, pattern.row, w)
+        if self.normalization == "sym" and not exact and may_look_at(w) and bool((d < 0).any()):
+            least = d.min().item()
+            raise ValueError(f"{edges.who}: expected degrees >= 0 under the square root of 'sym', got {least:g}")
+        if not (exact and self.add_self_loops):  # where every degree is at least one
+            d = d.masked_fill(d == 0, float("inf"))  # so that degree zero gives zero, and its gradient too
         if self.normalization == "rw":
             return (Operator(pattern, d.reciprocal().index_select(0, pattern.row) * w, exact),)
         s = d.rsqrt()
@@ -212,28 +211,25 @@ def prepare_graph(
 
 def _operators(
     who: str, filters: Sequence[Filter], edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int
-) -> dict[Any, tuple[Operator, ...]]:
-    def build(kind: Filter) -> tuple[Operator, ...]:
-        if edge_weight is not None and _may_look_at(edge_weight) and not bool(edge_weight.isfinite().all()):
-            raise ValueError(f"{who}: expected finite edge_weight, got nan or inf")
-        with durable():
-            return kind.build(who, edge_index, edge_weight, num_nodes)
-
-    return {kind: last_seen.get((edge_index, edge_weight), (kind, num_nodes), partial(build, kind)) for kind in filters}
-
-
-def _pattern(who: str, edge_index: Tensor, num_nodes: int, self_loops: bool, flow: str) -> Pattern:
-    """The pattern of these edges, checked when it is built; shared by filters, and kept when the weights change."""
-
-    def build() -> Pattern:
-        _check_indices(who, edge_index, num_nodes)
-        return Pattern(edge_index, num_nodes, self_loops, flow)
-
-    return last_seen.get((edge_index,), ("pattern", num_nodes, self_loops, flow), build)
+) -> dict[Filter, tuple[Operator, ...]]:
+    # What the edges alone decide: their patterns, and the operators of filters without weights.
+    memory: dict[Any, Any] = last_seen.get((edge_index,), (num_nodes,), dict)
+    edges = Edges(who, edge_index, edge_weight, num_nodes, memory)
+    with durable():
+        if edge_weight is not None:
+            return {
+                kind: last_seen.get((edge_index, edge_weight), (num_nodes, kind), partial(_build, kind, edges))
+                for kind in filters
+            }
+        for kind in filters:
+            if kind not in memory:
+                memory[kind] = _build(kind, edges)
+        return {kind: memory[kind] for kind in filters}
 
 
-def _may_look_at(tensor: Tensor) -> bool:
-    return plain_tensors() and not (tensor.requires_grad and tensor.is_cuda)
+def _build(kind: Filter, edges: Edges) -> tuple[Operator, ...]:
+    edges.check()
+    return kind.build(edges)
 
 
 def _check_edges(
@@ -268,16 +264,6 @@ def _check_beside(who: str, name: str, tensor: Tensor, length: int, device: torc
         raise ValueError(f"{who}: expected {name} of shape [{length}], got {tuple(tensor.shape)}")
     if tensor.device != device:
         raise ValueError(f"{who}: expected {name} on {device}, where edge_index is, got {tensor.device}")
-
-
-def _check_indices(who: str, edge_index: Tensor, num_nodes: int) -> None:
-    if edge_index.numel() == 0 or not plain_tensors():
-        return
-    smallest, largest = torch.stack(edge_index.aminmax()).tolist()
-    if smallest < 0 or largest >= num_nodes:
-        raise ValueError(
-            f"{who}: expected node indices in 0..{num_nodes - 1} (num_nodes={num_nodes}), got {smallest}..{largest}"
-        )
 
 
 def _check_prepared(

@@ -144,7 +144,8 @@ class GCNConv(MessagePassing):
             out = self.lin(apply_operator(operator, x))
         else:
             out = apply_operator(operator, self.lin(x), x.dtype)
-        return out if self.bias is None else out + self.bias
+        bias = self.bias
+        return out if bias is None else out + bias
 
     def _operator(self, x: Tensor, edge_index: Adj | PreparedGraph, edge_weight: OptTensor) -> Operator:
         name, kind, node_dim = type(self).__name__, self.filter, int(self.node_dim)
@@ -215,11 +216,12 @@ class GCNConv(MessagePassing):
 
     def _propagate_first(self, x: Tensor, operator: Operator) -> bool:
         """Whether (P X) W costs less than P (X W), counting the products of forward and backward pass."""
-        if x.is_sparse or type(self.lin) is not Linear or self.lin.bias is not None:
+        lin = self.lin
+        if x.is_sparse or type(lin) is not Linear or lin.bias is not None:
             return False
         weights = operator.values.requires_grad
         before = x.size(-1) * (1 + x.requires_grad + weights)
-        after = self.out_channels * (1 + (x.requires_grad or self.lin.weight.requires_grad) + weights)
+        after = self.out_channels * (1 + (x.requires_grad or lin.weight.requires_grad) + weights)
         return before < after
 
     def _pass_messages(self, x: Tensor, operator: Operator, dtype: torch.dtype) -> Tensor:
@@ -239,9 +241,10 @@ class GCNConv(MessagePassing):
             raise ValueError(f"{name}: expected a tensor of node features (no bipartite graphs), received a tuple")
         if x.dim() < 2:
             raise ValueError(f"{name}: expected x of shape [..., N, F], got {tuple(x.shape)}")
-        if type(self.lin) is not Linear:
+        lin = self.lin
+        if type(lin) is not Linear:
             return  # the user's own map knows what it takes
-        channels, weight = self.lin.in_channels, self.lin.weight
+        channels, weight = lin.in_channels, lin.weight
         if channels > 0 and x.size(-1) != channels:
             raise ValueError(f"{name}: expected x of shape [..., N, {channels}], got {tuple(x.shape)}")
         if x.device != weight.device:

@@ -24,6 +24,11 @@ def plain_tensors() -> bool:
     return not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
 
 
+def may_look_at(tensor: Tensor) -> bool:
+    """Whether its values may be checked: never where a forward pass would wait for the device."""
+    return plain_tensors() and not (tensor.requires_grad and tensor.is_cuda)
+
+
 def durable() -> contextlib.AbstractContextManager[Any]:
     """What is built in here may be kept: under `torch.inference_mode` it could not be used in training later."""
     inference = plain_tensors() and torch.is_inference_mode_enabled()
@@ -125,6 +130,43 @@ class Pattern:
         for side, (pointers, index, order) in self._sorted.items():
             copy._sorted[side] = pointers.to(device), index.to(device), order.to(device)
         return copy
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What a filter builds its operators from.
+
+    Args:
+        who: the class to name in errors.
+        index: `[2, E]`.
+        weight: `[E]` or None.
+        num_nodes: `N`.
+        memory: what was made of the index alone, for other filters and weights to share.
+    """
+
+    who: str
+    index: Tensor
+    weight: Tensor | None
+    num_nodes: int
+    memory: dict[Any, Any]
+
+    def pattern(self, self_loops: bool, flow: str) -> Pattern:
+        """The pattern of these edges, with one self-loop per node if asked for."""
+        key = self_loops, flow
+        if key not in self.memory:
+            self.memory[key] = Pattern(self.index, self.num_nodes, self_loops, flow)
+        return self.memory[key]
+
+    def check(self) -> None:
+        """Index ranges, once; finite weights, at each call with weights."""
+        if "checked" not in self.memory and self.index.numel() > 0 and plain_tensors():
+            smallest, largest = (int(extreme) for extreme in self.index.aminmax())
+            if smallest < 0 or largest >= self.num_nodes:
+                wanted = f"node indices in 0..{self.num_nodes - 1} (num_nodes={self.num_nodes})"
+                raise ValueError(f"{self.who}: expected {wanted}, got {smallest}..{largest}")
+            self.memory["checked"] = True
+        if self.weight is not None and may_look_at(self.weight) and not bool(self.weight.isfinite().all()):
+            raise ValueError(f"{self.who}: expected finite edge_weight, got nan or inf")
 
 
 class Operator:
