@@ -56,8 +56,6 @@ def compare(
     ] = None,
 ) -> None:
     """Compares models on a task: a table, and with --out a CSV file, figures and one JSON per run."""
-    from rich.console import Console
-
     from seqgnn import comparison, report
     from seqgnn.errors import one_of
 
@@ -92,11 +90,7 @@ def compare(
             path=path,
             **options,
         )
-        # A width of its own where there is no terminal, so that no column is cut.
-        console = Console(width=None if sys.stdout.isatty() else 120)
-        console.print(report.table(result))
-        for note in report.notes(result):
-            console.print(note, markup=False, highlight=False)
+        report.show(result)
         if out is not None:
             for written in report.write(result, out):
                 print(f"wrote {written}")

@@ -41,7 +41,9 @@ class Row:
         init: names of recipes, in order; "chrono" gets the length as its t_max.
         forget_bias: of an LSTM.
         positions: whether elements carry their position.
+        encoding: of ids, "one-hot" or "embedding".
         lr: learning rate of this row; None: that of the comparison.
+        longest: the greatest length that this row is run at, where longer ones cost too much; None: no limit.
     """
 
     label: str
@@ -51,7 +53,9 @@ class Row:
     init: tuple[str, ...] = ()
     forget_bias: float | None = None
     positions: bool = False
+    encoding: str = "one-hot"
     lr: float | None = None
+    longest: int | None = None
 
 
 ROWS = {
@@ -126,7 +130,8 @@ class Comparison:
         rows = []
         for length in self.lengths:
             for label in self.labels:
-                rows.append(self._row(label, length))
+                if any(key[:2] == (label, length) for key in (*self.runs, *self.failures)):
+                    rows.append(self._row(label, length))
             for (name, of), record in self.baselines.items():
                 if of == length:
                     test, seconds = record["result"]["test"], record["measured"]["seconds"]
@@ -239,7 +244,7 @@ def compare(
         if match_parameters:
             lstm = setting.run_config(ROWS["lstm"], 0, train).build(sample)
             setting = replace(setting, parameters=sum(p.numel() for p in lstm.parameters()))
-        for row in reversed(rows):
+        for row in reversed([row for row in rows if row.longest is None or length <= row.longest]):
             rate = row.lr or rates.get(length, train.lr)
             for seed in seeds:
                 config = setting.run_config(row, seed, replace(train, lr=rate))
@@ -294,6 +299,7 @@ class Setting:
             hops=hops,
             num_layers=num_layers,
             hidden=self.hidden,
+            encoding=row.encoding,
             window=self.window if row.model == "gcn-in-lstm" else None,
             init=row.init,
             forget_bias=row.forget_bias,

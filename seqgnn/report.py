@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,17 @@ def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
                     figure.savefig(path, dpi=160, metadata={"Date": None} if kind == "svg" else None)
                 paths.append(path)
     return paths
+
+
+def show(comparison: Comparison) -> None:
+    """Prints the table and its notes."""
+    from rich.console import Console
+
+    # A width of its own where there is no terminal, so that no column is cut.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table(comparison))
+    for note in notes(comparison):
+        console.print(note, markup=False, highlight=False)
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -175,11 +187,14 @@ def _against_length(comparison: Comparison) -> Any:
         color, marker, line = style_of(label, comparison)
         # A little apart, so that equal scores do not hide each other.
         shift = 0.05 * (place - (len(comparison.labels) - 1) / 2)
-        points = [(i + shift, *mean_sd(s)) for i, n in enumerate(lengths) if (s := comparison.scores(label, n))]
-        if points:
-            x, mean, sd = zip(*points)
-            spread = [0.0 if math.isnan(value) else value for value in sd]
-            panel.errorbar(x, mean, spread, fmt=marker + line, color=color, markersize=6, linewidth=1.5, capsize=3)
+        shown = [(i + shift, scores) for i, n in enumerate(lengths) if (scores := comparison.scores(label, n))]
+        if not shown:
+            continue
+        x, means = [x for x, _ in shown], [mean_sd(scores)[0] for _, scores in shown]
+        spreads = list(zip(*(_spread_within_range(scores, comparison.metric) for _, scores in shown)))
+        panel.errorbar(x, means, spreads, fmt=marker + line, color=color, markersize=6, linewidth=1.5, capsize=3)
+        for place_of, scores in shown:
+            panel.plot([place_of] * len(scores), scores, "_", color=color, markersize=9, alpha=0.6)
     panel.set_xticks(range(len(lengths)), [str(length) for length in lengths])
     panel.set_xlim(-0.4, len(lengths) - 0.6)
     panel.set_xlabel("length T")
@@ -220,6 +235,13 @@ def _one_length(comparison: Comparison) -> Any:
     _tidy(panel, axis="x")
     figure.suptitle(f"{comparison.task}, T = {length}: {METRICS[comparison.metric]}, {_seeds(comparison)}", fontsize=11)
     return figure
+
+
+def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float]:
+    """Returns the standard deviation down and up; a bar never leaves the range that the score can have."""
+    mean, sd = mean_sd(scores)
+    sd = 0.0 if math.isnan(sd) else sd
+    return min(sd, mean), min(sd, 1 - mean) if metric == "accuracy" else sd
 
 
 def _seeds(comparison: Comparison) -> str:

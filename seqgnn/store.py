@@ -65,7 +65,7 @@ class RunStore:
         """
         record = {"format": FORMAT, "version": VERSION, "config": config, "result": result, "measured": measured}
         path = self.path(config)
-        write_atomically(path, json.dumps(record, allow_nan=False) + "\n")
+        write_atomically(path, json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n")
         return path
 
     def get(self, config: dict[str, Any]) -> dict[str, Any] | None:

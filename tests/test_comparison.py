@@ -153,6 +153,10 @@ def test_rates_by_length_and_by_row():
     comparison = tiny(models=rows, lengths=[4, 5], lr={4: 0.01, 5: 0.02}, steps=1)
     rates = {key[:2]: record["config"]["train"]["lr"] for key, record in comparison.runs.items()}
     assert rates == {("RNN", 4): 0.01, ("RNN", 5): 0.02, ("slow RNN", 4): 1e-4, ("slow RNN", 5): 1e-4}
+    short = tiny(models=["rnn", Row("short RNN", "rnn", longest=4)], lengths=[4, 5], steps=1)
+    assert [(row["model"], row["length"]) for row in short.rows() if row["kind"] == "model"] == [
+        ("RNN", 4), ("short RNN", 4), ("RNN", 5)
+    ]  # fmt: skip
     assert tiny(lr=0.5, steps=1).runs["RNN", 4, 0]["config"]["train"]["lr"] == 0.5
 
 
@@ -162,8 +166,8 @@ def test_recipes_reach_the_model():
     def built(**changes):
         base = RunConfig(
             task="recall", length=6, text=None, model="lstm", readout="last", hops=(1,), num_layers=1, hidden=8,
-            window=None, init=(), forget_bias=None, positions=False, parameters=None, seed=0, device="cpu",
-            train=TrainConfig(),
+            encoding="one-hot", window=None, init=(), forget_bias=None, positions=False, parameters=None, seed=0,
+            device="cpu", train=TrainConfig(),
         )  # fmt: skip
         return RunConfig(**{**vars(base), **changes}).build(task)
 

@@ -1,10 +1,10 @@
 import csv
 import io
 import math
+from contextlib import redirect_stdout
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from seqgnn import report
 from seqgnn.comparison import Comparison, Row, compare
@@ -41,12 +41,10 @@ def example(lengths=(4, 20), metric="accuracy"):
     return comparison
 
 
-def text_of(comparison, width=110):
-    console = Console(file=io.StringIO(), width=width)
-    console.print(report.table(comparison))
-    for note in report.notes(comparison):
-        console.print(note, markup=False)
-    return console.file.getvalue()
+def text_of(comparison):
+    with redirect_stdout(io.StringIO()) as printed:
+        report.show(comparison)
+    return printed.getvalue()
 
 
 def test_table():
@@ -112,7 +110,9 @@ def test_scores_figure_draws_means_spreads_and_chance():
     assert any(list(y) == [0.25, 0.25] for y in lines)
     assert any(list(y) == [0.1, 0.1] for y in lines)
     spreads = [segment for collection in panel.collections for segment in collection.get_segments()]
-    assert any(abs(segment[1][1] - segment[0][1]) == pytest.approx(2 * math.sqrt(0.125)) for segment in spreads)
+    # 0.75 - 0.354 and no more than 1
+    assert any(list(segment[:, 1]) == pytest.approx([0.75 - math.sqrt(0.125), 1.0]) for segment in spreads)
+    assert any(sorted(y) == [0.5, 1.0] for y in lines)  # the seeds themselves
     assert [tick.get_text() for tick in panel.get_xticklabels()] == ["4", "20"]
 
 
