@@ -33,9 +33,10 @@ def walk(
         The outputs ``[T, ..., H]`` and the state after the last step walked.
     """
     steps = range(len(gx))
+    inputs = gx.unbind()  # one node of the autograd graph; gx[t] would be T, each with a gradient of the whole
     outputs: dict[int, Tensor] = {}
     for t in reversed(steps) if reverse else steps:
-        output, new = cell(gx[t], hidden_maps[t], state)
+        output, new = cell(inputs[t], hidden_maps[t], state)
         if active is not None:
             output = torch.where(active[t], output, 0)
             new = tuple(torch.where(active[t], after, before) for after, before in zip(new, state))
