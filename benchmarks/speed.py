@@ -1,0 +1,231 @@
+"""How fast the layers are, each beside what it replaces, in one process.
+
+    python benchmarks/speed.py [gcn ...] [--device cpu|cuda] [--json benchmarks/results/speed-cpu.json]
+
+The contenders of a case take turns, round after round, so that whatever else the machine does falls on all of them
+alike. A time is the median over the rounds, a ratio the median of the ratios within a round. Each section writes its
+own key of the JSON file and leaves the others as they are.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch_geometric
+from rich.console import Console
+from rich.table import Table
+
+import seqgnn
+from seqgnn.nn import GCNConv
+
+Step = Callable[[], object]
+console = Console(width=150)
+
+
+def synchronize(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(step: Step, repeats: int, device: str) -> float:
+    """The mean time of a step over `repeats` in a row."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    synchronize(device)
+    return (time.perf_counter() - start) / repeats
+
+
+def race(steps: dict[str, Step], device: str, rounds: int, least: float = 0.02) -> dict[str, list[float]]:
+    """Milliseconds of each contender in each round; a turn lasts at least `least` seconds."""
+    repeats = {}
+    for name, step in steps.items():
+        seconds(step, 3, device)
+        repeats[name] = max(1, round(least / seconds(step, 1, device)))
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(rounds):
+        names = list(steps)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            times[name].append(1e3 * seconds(steps[name], repeats[name], device))
+    return times
+
+
+def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
+    return statistics.median(a / b for a, b in zip(times[slow], times[fast]))
+
+
+def summary(times: list[float]) -> dict[str, float]:
+    return {"median_ms": statistics.median(times), "min_ms": min(times), "max_ms": max(times)}
+
+
+def rates(device: str) -> dict[str, float]:
+    """What the machine can do: float32 products, and copies of memory (read and written bytes both count)."""
+    a = torch.randn(2048, 2048, device=device)
+    source, target = torch.empty(2, 1 << 26, device=device)
+    product = race({"gemm": lambda: a @ a, "copy": lambda: target.copy_(source)}, device, 7)
+    gemm = 2 * 2048**3 / (1e6 * min(product["gemm"]))
+    return {"gemm_gflop_per_s": gemm, "copy_gb_per_s": 2 * 4 * (1 << 26) / (1e6 * min(product["copy"]))}
+
+
+def machine(device: str) -> dict[str, object]:
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    about = {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}
+    if device == "cuda":
+        about["gpu"] = torch.cuda.get_device_name()
+    return about
+
+
+def versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torch_geometric": torch_geometric.__version__,
+        "seqgnn": seqgnn.__version__,
+    }
+
+
+# Graph convolution
+
+GCN_SIZES = [(169343, 1166243, 128, 128), (169343, 1166243, 128, 40), (2708, 10556, 1433, 16), (6, 16, 4, 4)]
+GCN_ROWS = ["pyg edge_index", "pyg cached", "pyg csr", "pyg csr cached", "cold", "warm", "prepared"]
+
+
+def gcn_steps(size: tuple[int, int, int, int], input_gradient: bool, device: str) -> dict[str, Step]:
+    """A training step of one layer on a random graph, by each contender."""
+    from torch_geometric.nn import GCNConv as PyG
+    from torch_geometric.utils import to_torch_csr_tensor
+
+    num_nodes, num_edges, in_channels, out_channels = size
+    generator = torch.Generator().manual_seed(0)
+    edge_index = torch.randint(num_nodes, (2, num_edges), generator=generator).to(device)
+    x = torch.randn(num_nodes, in_channels, generator=generator).to(device).requires_grad_(input_gradient)
+    up = torch.randn(num_nodes, out_channels, generator=generator).to(device)
+    ours, theirs, cached, cached_csr = (
+        GCNConv(in_channels, out_channels),
+        PyG(in_channels, out_channels),
+        PyG(in_channels, out_channels, cached=True),
+        PyG(in_channels, out_channels, cached=True),
+    )
+    for layer in (ours, theirs, cached, cached_csr):
+        layer.to(device).load_state_dict(theirs.state_dict())
+    adj_t = to_torch_csr_tensor(edge_index.flip(0), size=(num_nodes, num_nodes))
+    graph = ours.prepare(edge_index, num_nodes=num_nodes)
+
+    def step(layer: torch.nn.Module, edges: Callable[[], object]) -> Step:
+        def run() -> None:
+            layer.zero_grad()
+            x.grad = None
+            layer(x, edges()).backward(up)
+
+        return run
+
+    steps = {
+        "pyg edge_index": step(theirs, lambda: edge_index),
+        "pyg cached": step(cached, lambda: edge_index),
+        "pyg csr": step(theirs, lambda: adj_t),
+        "pyg csr cached": step(cached_csr, lambda: adj_t),
+        "cold": step(ours, lambda: edge_index.clone()),
+        "warm": step(ours, lambda: edge_index),
+        "prepared": step(ours, lambda: graph),
+    }
+    expected = theirs(x, edge_index)
+    for name in ("cold", "warm", "prepared"):
+        torch.testing.assert_close(ours(x, graph if name == "prepared" else edge_index), expected, rtol=1e-3, atol=1e-4)
+    return steps
+
+
+def gcn_floor(size: tuple[int, int, int, int], input_gradient: bool, rate: dict[str, float]) -> float:
+    """Milliseconds for the dense products, and for moving every operand of the sparse ones once."""
+    num_nodes, num_edges, in_channels, out_channels = size
+    products = 3 if input_gradient else 2
+    gemm = products * 2 * num_nodes * in_channels * out_channels / (1e6 * rate["gemm_gflop_per_s"])
+    forward_only = not input_gradient and in_channels < 2 * out_channels
+    width = in_channels if forward_only else min(in_channels, out_channels)
+    entries = num_edges + num_nodes
+    once = 4 * (2 * num_nodes * width + 2 * entries + num_nodes)
+    return gemm + (1 if forward_only else 2) * once / (1e6 * rate["copy_gb_per_s"])
+
+
+def gcn(device: str, rounds: int) -> dict[str, object]:
+    """GCNConv beside PyG's: forward and backward, gradients of weight, bias and (an inner layer) of the input."""
+    rate = rates(device)
+    table = Table(title=f"GCNConv, training step on {device}, ms (x: how many times faster than PyG on edge_index)")
+    table.add_column("N, E, F, H")
+    table.add_column("x.grad")
+    for name in [*GCN_ROWS, "floor"]:
+        table.add_column(name, justify="right")
+    table.add_column("warm / pyg csr", justify="right")
+    cases = []
+    for size in GCN_SIZES:
+        for input_gradient in (True, False):
+            times = race(gcn_steps(size, input_gradient, device), device, rounds)
+            floor = gcn_floor(size, input_gradient, rate)
+            faster = {name: ratio(times, "pyg edge_index", name) for name in GCN_ROWS}
+            over_csr = {name: ratio(times, "pyg csr", name) for name in ("cold", "warm", "prepared")}
+            over_cached = {name: ratio(times, "pyg csr cached", name) for name in ("cold", "warm", "prepared")}
+            cells = [f"{statistics.median(times[name]):.4g} ({faster[name]:.2f}x)" for name in GCN_ROWS]
+            shown = ", ".join(map(str, size))
+            table.add_row(shown, str(input_gradient), *cells, f"{floor:.3g}", f"{over_csr['warm']:.2f}x")
+            console.print(f"[dim]{shown} x.grad={input_gradient}: " + ", ".join(cells))
+            cases.append(
+                {
+                    "size": size,
+                    "input_gradient": input_gradient,
+                    "times": {name: summary(times[name]) for name in times},
+                    "times_faster_than_pyg_edge_index": faster,
+                    "times_faster_than_pyg_csr": over_csr,
+                    "times_faster_than_pyg_csr_cached": over_cached,
+                    "floor_ms": floor,
+                }
+            )
+    console.print(table)
+    return {"rates": rate, "cases": cases}
+
+
+SECTIONS: dict[str, Callable[[str, int], dict[str, object]]] = {"gcn": gcn}
+
+
+def save(path: Path, section: str, result: dict[str, object]) -> None:
+    """Replaces one section of the file in one go; what is there stays if anything fails."""
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps({**kept, section: result}, indent=1) + "\n")
+    os.replace(unfinished, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all by default")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=Path, help="default: benchmarks/results/speed-<device>.json")
+    arguments = parser.parse_args()
+    unknown = set(arguments.sections) - set(SECTIONS)
+    if unknown or arguments.rounds < 1:
+        parser.error(f"expected sections among {', '.join(SECTIONS)} and rounds >= 1, got {' '.join(unknown)}")
+    path = arguments.json or Path(__file__).parent / "results" / f"speed-{arguments.device}.json"
+    # PyG makes sparse tensors, of which torch says that they are in beta.
+    warnings.filterwarnings("ignore", message="Sparse")
+    for section in arguments.sections or SECTIONS:
+        measured = SECTIONS[section](arguments.device, arguments.rounds)
+        config = {"device": arguments.device, "rounds": arguments.rounds, "dtype": "float32"}
+        about = {"config": config, "versions": versions(), "machine": machine(arguments.device)}
+        save(path, section, {**about, "measured": measured})
+        console.print(f"{section}: saved to {path}")
+
+
+if __name__ == "__main__":
+    main()
