@@ -22,12 +22,11 @@ def check_input(who: str, x: Any, ranks: tuple[int, ...], size: int, weight: Ten
         raise ValueError(f"{who}: expected input that is not empty, got {describe(x)}")
     if x.device != weight.device:
         raise ValueError(f"{who}: expected input on {weight.device}, where the weights are, got {x.device}")
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise ValueError(f"{who}: expected input of {weight.dtype}, as the weights are, got {x.dtype}")
+    _check_dtype(who, "input", x, weight)
 
 
 def check_state(who: str, state: Any, shapes: tuple[tuple[int, ...], ...], like: Tensor) -> None:
-    """Checks a state, h or (h, c), against the shapes it must have and the device of the input.
+    """Checks a state, h or (h, c), against the shapes it must have and the device and dtype of `like`.
 
     Raises:
         ValueError: if anything differs.
@@ -41,6 +40,26 @@ def check_state(who: str, state: Any, shapes: tuple[tuple[int, ...], ...], like:
     for part in parts:
         if part.device != like.device:
             raise ValueError(f"{who}: expected a state on {like.device}, where the input is, got {part.device}")
+        _check_dtype(who, "a state", part, like)
+
+
+def check_sizes(who: str, **sizes: Any) -> None:
+    """Checks that sizes are integers of at least 1.
+
+    Raises:
+        ValueError: naming the one that is not.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{who}: expected {name} to be an integer of at least 1, got {size!r}")
+
+
+def _check_dtype(who: str, what: str, x: Tensor, like: Tensor) -> None:
+    """The dtype of the weights, or under autocast, which casts for itself, any floating one."""
+    device = x.device.type
+    autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    if x.dtype != like.dtype and not (autocast and x.is_floating_point()):
+        raise ValueError(f"{who}: expected {what} of {like.dtype}, as the weights are, got {x.dtype}")
 
 
 def describe(value: Any) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seqgnn.errors import one_of
 from seqgnn.nn import cells, recurrence
 from seqgnn.nn.cells import Cell, State
-from seqgnn.nn.checks import check_input, check_state
+from seqgnn.nn.checks import check_input, check_sizes, check_state
 from seqgnn.nn.filters import GCN, Filter, as_graph, prepare_graph
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
 from seqgnn.nn.operator import PreparedGraph
@@ -54,13 +54,14 @@ class GraphRecurrent(nn.Module):
     ) -> None:
         super().__init__()
         who = type(self).__name__
-        for name, value in (
-            ("in_channels", in_channels), ("hidden_channels", hidden_channels), ("num_layers", num_layers)
-        ):  # fmt: skip
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{who}: expected {name} to be an integer of at least 1, got {value!r}")
-        if not 0 <= dropout <= 1:
+        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
+        if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ValueError(f"{who}: expected dropout in [0, 1], got {dropout!r}")
+        for name, given in (("filter", filter), ("input_filter", input_filter), ("hidden_filter", hidden_filter)):
+            if given is not None and not isinstance(given, Filter):
+                raise ValueError(f"{who}: expected {name} to be a filter, such as GCN(), got {given!r}")
+        if filter is not None and not (input_filter is None and hidden_filter is None):
+            raise ValueError(f"{who}: expected filter, or input_filter and hidden_filter, got both")
         self.in_channels = in_channels
         self.hidden_channels = hidden_channels
         self.num_layers = num_layers
@@ -138,7 +139,7 @@ class GraphRecurrent(nn.Module):
         if state is None:
             state = tuple(x.new_zeros(s) for s in shapes)
         else:
-            check_state(who, state, shapes, x)
+            check_state(who, state, shapes, self.weight_ih_l0)
             state = tuple(state) if self.kind == "lstm" else (state,)
         graphs = self._graphs(edge_index, edge_weight, num_steps, num_nodes, batch, x.device)
         active = None
@@ -182,7 +183,8 @@ class GraphRecurrent(nn.Module):
     @staticmethod
     def _basis(filter: Filter, x: Tensor, graph: PreparedGraph) -> Tensor:
         blocks = filter.basis(x, graph)
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
+        basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
+        return basis.to(x.dtype)  # edge weights may be of a wider one
 
     def _graphs(
         self,
@@ -218,7 +220,8 @@ class GraphRecurrent(nn.Module):
     def _active(self, lengths: Tensor, x: Tensor) -> Tensor:
         who = type(self).__name__
         expected = x.shape[1]
-        if not isinstance(lengths, Tensor) or lengths.shape != (expected,) or lengths.is_floating_point():
+        integers = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+        if not isinstance(lengths, Tensor) or lengths.shape != (expected,) or lengths.dtype not in integers:
             found = f"{lengths.dtype} {tuple(lengths.shape)}" if isinstance(lengths, Tensor) else type(lengths).__name__
             raise ValueError(f"{who}: expected integer lengths of shape ({expected},), got {found}")
         if lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
@@ -234,6 +237,10 @@ class GraphRecurrent(nn.Module):
             parts.append(f"filter={self.input_filter}")
         else:
             parts.append(f"input_filter={self.input_filter}, hidden_filter={self.hidden_filter}")
+        if len(self.recipes) > 1:
+            parts.append(f"init={list(self.recipes[1:])}")
+        if self.engine != "auto":
+            parts.append(f"engine={self.engine!r}")
         return ", ".join(parts)
 
 
@@ -268,9 +275,47 @@ class GCNRNN(GraphRecurrent):
 
     kind = "rnn"
 
-    def __init__(self, *args: Any, nonlinearity: str = "tanh", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.nonlinearity = one_of("GCNRNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        nonlinearity: str = "tanh",
+        filter: Filter | None = None,
+        input_filter: Filter | None = None,
+        hidden_filter: Filter | None = None,
+        init: Init = None,
+        forget_bias: float | None = None,
+        engine: str = "auto",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            hidden_channels,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            filter=filter,
+            input_filter=input_filter,
+            hidden_filter=hidden_filter,
+            init=init,
+            forget_bias=forget_bias,
+            engine=engine,
+            device=device,
+            dtype=dtype,
+        )
+        self.nonlinearity = one_of(type(self).__name__, "nonlinearity", nonlinearity, ("tanh", "relu"))
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (", nonlinearity='relu'" if self.nonlinearity == "relu" else "")
 
     @property
     def _cell(self) -> Cell:
@@ -350,9 +395,47 @@ class GCNGRU(GraphRecurrent):
 
     kind = "gru"
 
-    def __init__(self, *args: Any, reset: str = "after", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.reset = one_of("GCNGRU", "reset", reset, ("after", "before"))
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        reset: str = "after",
+        filter: Filter | None = None,
+        input_filter: Filter | None = None,
+        hidden_filter: Filter | None = None,
+        init: Init = None,
+        forget_bias: float | None = None,
+        engine: str = "auto",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            hidden_channels,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            filter=filter,
+            input_filter=input_filter,
+            hidden_filter=hidden_filter,
+            init=init,
+            forget_bias=forget_bias,
+            engine=engine,
+            device=device,
+            dtype=dtype,
+        )
+        self.reset = one_of(type(self).__name__, "reset", reset, ("after", "before"))
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (", reset='before'" if self.reset == "before" else "")
 
     @property
     def _cell(self) -> Cell:

@@ -2,7 +2,8 @@ r"""Named recipes for the weights of recurrent layers, plain and on graphs.
 
 A recipe is an object called with the weights of each layer and direction (:class:`Gates`) and fills them in place.
 ``init="orthogonal"`` applies one on top of torch's default; ``init=["orthogonal", init.chrono(t_max=100)]`` several in
-order. Fans are those of one gate's block, never of the stacked matrix.
+order. Fans are those of one gate's block, never of the stacked matrix. A recipe of one's own is any
+``recipe(kind, gates)``; a layer keeps it, so a lambda cannot be pickled with it.
 """
 
 import math
@@ -109,8 +110,8 @@ class chrono:
     kinds = ("lstm", "gru")
 
     def __post_init__(self) -> None:
-        if self.t_max < 2:
-            raise ValueError(f"init.chrono: expected t_max >= 2, got {self.t_max}")
+        if not isinstance(self.t_max, int) or self.t_max < 2:
+            raise ValueError(f"init.chrono: expected t_max to be an integer >= 2, got {self.t_max!r}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
         keep = torch.empty_like(gates.bias_ih[0]).uniform_(1, self.t_max - 1).log_()
@@ -125,6 +126,10 @@ class forget_bias:
 
     value: float
     kinds = ("lstm",)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, int | float) or not math.isfinite(self.value):
+            raise ValueError(f"init.forget_bias: expected a finite number, got {self.value!r}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
         gates.set_bias(1, self.value)
@@ -150,20 +155,26 @@ def resolve_recipes(who: str, kind: str, init: Init, forget: float | None, bias:
     Raises:
         ValueError: for an unknown name, and for what makes no sense together.
     """
-    given = [] if init is None else [init] if isinstance(init, str) or callable(init) else list(init)
+    given = [] if init is None else list(init) if isinstance(init, list | tuple) else [init]
     recipes: list[Recipe] = []
     for recipe in given:
         if not isinstance(recipe, str):
+            if isinstance(recipe, type) or not callable(recipe):
+                raise ValueError(f"{who}: expected init to be recipes, such as init.orthogonal(), got {recipe!r}")
             recipes.append(recipe)
         elif one_of(who, "init", recipe, RECIPES) == "chrono":
             raise ValueError(f"{who}: expected init.chrono(t_max=...) with t_max >= 2, got 'chrono' without t_max")
         else:
             recipes.append(RECIPES[recipe]())
     if forget is not None:
-        if any(isinstance(recipe, chrono) for recipe in recipes):
-            raise ValueError(f"{who}: expected init.chrono or forget_bias, got both; they set the same bias")
         recipes.append(forget_bias(forget))
-    for recipe in recipes:
+    if {chrono, forget_bias} <= {type(recipe) for recipe in recipes}:
+        raise ValueError(f"{who}: expected init.chrono or forget_bias, got both; they set the same bias")
+    for place, recipe in enumerate(recipes):
+        if isinstance(recipe, uniform | xavier | identity) and any(
+            isinstance(earlier, chrono | forget_bias) for earlier in recipes[:place]
+        ):
+            raise ValueError(f"{who}: expected {type(recipe).__name__} before what sets biases, got it after")
         name = type(recipe).__name__
         kinds = getattr(recipe, "kinds", NUM_GATES)
         if kind not in kinds:

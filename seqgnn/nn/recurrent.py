@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from seqgnn.errors import one_of
 from seqgnn.nn import cells, recurrence
 from seqgnn.nn.cells import Cell, State
-from seqgnn.nn.checks import check_input, check_state
+from seqgnn.nn.checks import check_input, check_sizes, check_state
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
 
 ENGINES = ("auto", "native", "reference")
@@ -21,10 +21,13 @@ class _Written(nn.Module):
 
     kind: str
     mode: str
+    input_size: int
+    hidden_size: int
     recipes: tuple[Recipe, ...] = ()
 
     def _write(self, engine: str, init: Init, forget_bias: float | None, recurrent_bias: bool) -> None:
         who = type(self).__name__
+        check_sizes(who, input_size=self.input_size, hidden_size=self.hidden_size)
         self.engine = one_of(who, "engine", engine, ENGINES)
         self.recurrent_bias = recurrent_bias
         if not recurrent_bias:
@@ -46,11 +49,13 @@ class _Written(nn.Module):
         apply_recipes(self.recipes, self, self.kind)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for name in self._buffers:
-            key, other = prefix + name, prefix + name.replace("bias_hh", "bias_ih")
-            if key in state_dict and other in state_dict:
-                state_dict[other] = state_dict[other] + state_dict[key]
-                state_dict[key] = torch.zeros_like(state_dict[key])
+        for name in [name for name in self._buffers if name.startswith("bias_hh")]:
+            kept, folded = prefix + name, prefix + name.replace("bias_hh", "bias_ih")
+            if kept in state_dict:
+                bias_ih = state_dict.get(folded, getattr(self, folded.removeprefix(prefix)).detach())
+                if bias_ih.shape == state_dict[kept].shape:
+                    state_dict[folded] = bias_ih + state_dict[kept]
+                state_dict[kept] = torch.zeros_like(state_dict[kept])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
@@ -71,11 +76,14 @@ class _Written(nn.Module):
         return cells.lstm if self.kind == "lstm" else cells.gru
 
 
+def _transformed() -> bool:
+    """Whether functorch or forward-mode derivatives are at work, for which torch's kernels have no rule."""
+    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+
+
 class _Layer(_Written):
     """A layer over time: torch's forward, or the loop over the written cell."""
 
-    input_size: int
-    hidden_size: int
     proj_size: int
     num_layers: int
     bidirectional: bool
@@ -93,8 +101,8 @@ class _Layer(_Written):
                 batch = (int(input.batch_sizes[0]),)
             elif data.dim() == 3:
                 batch = (data.size(0 if self.batch_first else 1),)
-            check_state(type(self).__name__, hx, self._state_shapes(batch), data)
-        if self.engine != "reference":
+            check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
+        if self.engine == "native" or (self.engine == "auto" and not _transformed()):
             return super().forward(input, hx)
         if isinstance(input, PackedSequence):
             return self._walk_packed(input, hx)
@@ -141,7 +149,7 @@ class _Layer(_Written):
         """The state as a tuple of ``[rows, B, H]``, zero where none is given."""
         if hx is None:
             return tuple(x.new_zeros(shape) for shape in self._state_shapes((batch_size,)))
-        parts = hx if isinstance(hx, tuple) else (hx,)
+        parts = (hx,) if isinstance(hx, Tensor) else hx
         return tuple(s if s.dim() == 3 else s.unsqueeze(1) for s in parts)
 
     def _pack(self, state: State) -> Any:
@@ -340,8 +348,6 @@ class GRU(_Layer, nn.GRU):
 class _Cell(_Written):
     """One step: torch's forward, or the written cell."""
 
-    input_size: int
-    hidden_size: int
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Any
@@ -352,10 +358,12 @@ class _Cell(_Written):
         shape = (*input.shape[:-1], self.hidden_size)
         shapes = (shape, shape) if self.kind == "lstm" else (shape,)
         if hx is not None:
-            check_state(type(self).__name__, hx, shapes, input)
-        if self.engine != "reference":
+            check_state(type(self).__name__, hx, shapes, self.weight_ih)
+        if self.engine == "native" or (self.engine == "auto" and not _transformed()):
             return super().forward(input, hx)
-        state = tuple(input.new_zeros(s) for s in shapes) if hx is None else hx if isinstance(hx, tuple) else (hx,)
+        if hx is None:
+            hx = tuple(input.new_zeros(shape) for shape in shapes)
+        state = (hx,) if isinstance(hx, Tensor) else tuple(hx)
         gx = F.linear(input, self.weight_ih, self.bias_ih)
         _, state = self._cell(gx, lambda h: F.linear(h, self.weight_hh, self.bias_hh), state)
         return state if self.kind == "lstm" else state[0]

@@ -157,6 +157,14 @@ def test_dropout_only_between_layers_and_only_in_training():
     assert torch.equal(layer(x, EDGES)[0], layer(2 * x, EDGES)[0])  # nothing of x is left behind a dropout of one
 
 
+def test_edge_weights_of_a_wider_dtype():
+    layer = GCNLSTM(3, 4)
+    x = signal(3, N, 3).float()
+    wide, same = layer(x, EDGES, WEIGHTS)[0], layer(x, EDGES, WEIGHTS.float())[0]
+    assert wide.dtype == torch.float32
+    torch.testing.assert_close(wide, same)
+
+
 def test_recipes():
     layer = GCNLSTM(3, 64, init=["orthogonal", init.chrono(t_max=50)])
     block = layer.weight_hh_l0[:64]
@@ -176,6 +184,9 @@ def test_recipes():
 
 def test_repr():
     assert repr(GCNLSTM(3, 4)) == "GCNLSTM(3, 4, filter=GCN())"
+    layer = GCNGRU(3, 4, reset="before", init="orthogonal", engine="reference")
+    assert repr(layer) == "GCNGRU(3, 4, filter=GCN(), init=[orthogonal()], engine='reference', reset='before')"
+    assert repr(GCNRNN(3, 4, nonlinearity="relu")) == "GCNRNN(3, 4, filter=GCN(), nonlinearity='relu')"
     layer = GCNGRU(3, 4, num_layers=2, input_filter=Identity(), hidden_filter=GCN("rw"))
     assert repr(layer) == "GCNGRU(3, 4, num_layers=2, input_filter=Identity(), hidden_filter=GCN(normalization='rw'))"
 
@@ -192,12 +203,17 @@ def test_compile_autocast_and_half_precision_run():
     torch.testing.assert_close(half.float(), expected, rtol=0, atol=3e-2)
 
 
-X = torch.zeros(4, N, 3)
+X, H = torch.zeros(4, N, 3), torch.zeros(1, N, 4)
 
 
 @pytest.mark.parametrize(
     "call, message",
     [
+        (lambda: GCNLSTM(3, 4, filter=GCN), "GCNLSTM: expected filter to be a filter, such as GCN\\(\\)"),
+        (lambda: GCNLSTM(3, 4, filter=GCN(), input_filter=GCN()), "GCNLSTM: expected filter, or input_filter and"),
+        (lambda: GCNLSTM(3, 4, dropout=None), "GCNLSTM: expected dropout in \\[0, 1\\], got None"),
+        (lambda: GCNLSTM(3, 4)(X, EDGES, lengths=torch.ones(6).bool()), "expected integer lengths .* got torch.bool"),
+        (lambda: GCNLSTM(3, 4)(X, EDGES, state=(H, H.double())), "GCNLSTM: expected a state of torch.float32"),
         (lambda: GCNLSTM(0, 4), "GCNLSTM: expected in_channels to be an integer of at least 1, got 0"),
         (lambda: GCNLSTM(3, 4, num_layers=0), "GCNLSTM: expected num_layers .* got 0"),
         (lambda: GCNLSTM(3, 4, dropout=1.5), "GCNLSTM: expected dropout in \\[0, 1\\], got 1.5"),

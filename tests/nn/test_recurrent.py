@@ -8,6 +8,7 @@ import random
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import seqgnn.nn as ours
@@ -101,7 +102,9 @@ def test_dropout_between_layers_is_the_same_for_all_engines(name):
         answers.append(layer(x)[0])
     close(answers[1], answers[0])
     layer.eval()
-    close(layer(x)[0], layer(x)[0], 0)
+    evaluated = layer(x)[0]
+    layer.engine = "native"
+    close(evaluated, layer(x)[0])
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -181,6 +184,42 @@ def test_one_bias(name, gates):
     flat(module.double()(x.double()))[0].sum().backward()
     copied = copy.deepcopy(module)
     close(flat(copied(x.double()))[0], flat(module(x.double()))[0], 0)
+
+
+def test_loading_leaves_other_buffers_alone():
+    layer, other = (prune.random_unstructured(ours.LSTM(4, 6), "weight_hh_l0", 0.5) for _ in range(2))
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other.weight_hh_l0_mask, layer.weight_hh_l0_mask) and layer.weight_hh_l0_mask.any()
+
+
+def test_one_bias_stays_one_under_partial_and_wrong_loads():
+    layer, theirs = ours.LSTM(3, 5, recurrent_bias=False), nn.LSTM(3, 5)
+    before = layer.bias_ih_l0.detach().clone()
+    part = {key: value for key, value in theirs.state_dict().items() if key != "bias_ih_l0"}
+    layer.load_state_dict(part, strict=False)
+    assert not layer.bias_hh_l0.any()
+    close(layer.bias_ih_l0, before + theirs.bias_hh_l0, 1e-6)
+    with pytest.raises(RuntimeError, match="size mismatch for bias_ih_l0"):
+        layer.load_state_dict({**theirs.state_dict(), "bias_ih_l0": torch.zeros(1)})
+    assert not layer.bias_hh_l0.any()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_functorch_and_forward_mode_take_the_equations(name):
+    layer = getattr(ours, name)(3, 4)
+    x = torch.randn(5, 6, 2, 3)
+    close(torch.func.vmap(lambda x: layer(x)[0])(x), torch.stack([layer(row)[0] for row in x]), 1e-5)
+    tangent = torch.func.jvp(lambda x: layer(x)[0], (x[0],), (torch.ones_like(x[0]),))[1]
+    step = (layer(x[0] + 1e-3)[0] - layer(x[0] - 1e-3)[0]) / 2e-3
+    close(tangent, step, 1e-2)
+
+
+def test_a_list_is_a_state_too():
+    x, h = torch.randn(5, 2, 3), torch.randn(1, 2, 4)
+    for engine in ("native", "reference"):
+        layer, cell = ours.LSTM(3, 4, engine=engine), ours.LSTMCell(3, 4, engine=engine)
+        close(layer(x, [h, h])[0], layer(x, (h, h))[0], 0)
+        close(cell(x[0], [h[0], h[0]])[0], cell(x[0], (h[0], h[0]))[0], 0)
 
 
 def test_parameter_count_of_report():
@@ -288,7 +327,14 @@ def test_torch_recipe_and_a_recipe_of_ones_own():
         (lambda: ours.RNNCell(3, 4, nonlinearity="sin"), "RNNCell: expected nonlinearity .* got 'sin'"),
         (lambda: ours.LSTM(3, 4, init="ortogonal"), "LSTM: expected init .* did you mean 'orthogonal'"),
         (lambda: ours.LSTM(3, 4, init="chrono"), "LSTM: expected init.chrono.* without t_max"),
-        (lambda: init.chrono(t_max=1), "expected t_max >= 2, got 1"),
+        (lambda: init.chrono(t_max=1), "expected t_max to be an integer >= 2, got 1"),
+        (lambda: init.chrono(t_max=float("nan")), "expected t_max to be an integer >= 2, got nan"),
+        (lambda: ours.LSTM(3, 4, forget_bias=float("nan")), "init.forget_bias: expected a finite number, got nan"),
+        (lambda: ours.LSTM(3, 4, init=[init.chrono(9), init.forget_bias(1.0)]), "chrono or forget_bias, got both"),
+        (lambda: ours.LSTM(3, 4, init=[init.chrono(9), "xavier"]), "expected xavier before what sets biases"),
+        (lambda: ours.LSTM(3, 4, init=init.orthogonal), "expected init to be recipes, such as init.orthogonal\\(\\)"),
+        (lambda: ours.LSTM(3, 4, init=[None]), "expected init to be recipes, .* got None"),
+        (lambda: ours.LSTMCell(3, 0), "LSTMCell: expected hidden_size to be an integer of at least 1, got 0"),
         (lambda: ours.LSTM(3, 4, init=init.chrono(t_max=9), forget_bias=1.0), "chrono or forget_bias, got both"),
         (lambda: ours.RNN(3, 4, init=init.chrono(t_max=9)), "RNN: expected init chrono .* lstm or gru, got it on rnn"),
         (lambda: ours.LSTM(3, 4, init="identity"), "LSTM: expected init identity .* rnn, got it on lstm"),
@@ -317,6 +363,8 @@ def test_options_that_make_no_sense(make, message):
         (torch.zeros(2, 3, 4), (torch.zeros(1, 2, 6), torch.zeros(1, 3, 6)), "expected a state .* \\(1, 3, 6\\)"),
         (torch.zeros(2, 4), (torch.zeros(1, 1, 6), torch.zeros(1, 1, 6)), "expected a state .* \\(1, 6\\)"),
         (torch.zeros(2, 3, 4), (torch.zeros(1, 3, 6), torch.zeros(1, 3, 6, device="meta")), "state on cpu.* got meta"),
+        (torch.zeros(2, 3, 4), (torch.zeros(1, 3, 6).double(),) * 2, "LSTM: expected a state of torch.float32"),
+        (torch.zeros(2, 3, 4, device="meta").double(), None, "LSTM: expected input on cpu"),
         (torch.zeros(2, 3, 4), (1, 2), "LSTM: expected a state .* got \\(int, int\\)"),
     ],
 )
