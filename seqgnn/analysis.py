@@ -65,7 +65,7 @@ def bptt_gradients(
         The gradients under the names ``"W_hx"``, ``"W_hh"``, ``"W_ph"``, shaped as the weights.
 
     Raises:
-        ValueError: if shapes do not fit each other.
+        ValueError: if shapes, dtypes or devices do not fit each other, or a target is out of range.
 
     Example:
         >>> W = torch.eye(3)
@@ -78,12 +78,25 @@ def bptt_gradients(
             "bptt_gradients: expected x of shape [T, B, d], not empty, and target of shape [B], "
             f"got {tuple(x.shape)} and {tuple(target.shape)}"
         )
+    if W_hh.dim() != 2 or W_ph.dim() != 2:
+        raise ValueError(f"bptt_gradients: expected matrices W_hh and W_ph, got ranks {W_hh.dim()} and {W_ph.dim()}")
     n, num_classes = W_hh.size(0), W_ph.size(0)
     expected = {"W_hx": (n, x.size(2)), "W_hh": (n, n), "W_ph": (num_classes, n), "b_h": (n,), "b_p": (num_classes,)}
     given = {"W_hx": W_hx, "W_hh": W_hh, "W_ph": W_ph, "b_h": b_h, "b_p": b_p}
     for name, tensor in given.items():
         if tensor is not None and tensor.shape != expected[name]:
             raise ValueError(f"bptt_gradients: expected {name} of {expected[name]}, got {tuple(tensor.shape)}")
+        if tensor is not None and (tensor.dtype, tensor.device) != (x.dtype, x.device):
+            raise ValueError(
+                f"bptt_gradients: expected {name} of {x.dtype} on {x.device}, as x, "
+                f"got {tensor.dtype} on {tensor.device}"
+            )
+    if target.dtype != torch.int64 or target.device != x.device:
+        raise ValueError(
+            f"bptt_gradients: expected target of torch.int64 on {x.device}, got {target.dtype} on {target.device}"
+        )
+    if not 0 <= int(target.min()) <= int(target.max()) < num_classes:
+        raise ValueError(f"bptt_gradients: expected targets between 0 and {num_classes - 1}, got {target.tolist()}")
     b_h = x.new_zeros(n) if b_h is None else b_h
     b_p = x.new_zeros(num_classes) if b_p is None else b_p
 

@@ -6,6 +6,7 @@ readouts and head.
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,10 +16,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.utils import segment
 
-from seqgnn.data import from_padded, path_graph, to_padded
+from seqgnn.data import from_padded, path_graph, powers_of_two, sequence_lengths, to_padded
 from seqgnn.errors import one_of
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, GCNConv
+from seqgnn.nn.checks import describe
 from seqgnn.nn.init import Init
+from seqgnn.nn.operator import last_seen
 
 NAMES = ("rnn", "lstm", "gru", "gcn", "gcn+lstm", "gcn-in-lstm")
 READOUTS = ("last", "mean", "max")
@@ -59,9 +62,15 @@ class Inputs(nn.Module):
         if self.num_tokens is not None:
             if x.dim() != 1 or x.is_floating_point():
                 raise ValueError(f"Inputs: expected integer ids x of shape [sum L], got {x.dtype} {tuple(x.shape)}")
+            if x.device.type == "cpu" and not 0 <= int(x.min()) <= int(x.max()) < self.num_tokens:
+                found = f"{int(x.min())} to {int(x.max())}"
+                raise ValueError(f"Inputs: expected ids x between 0 and {self.num_tokens - 1}, got {found}")
             x = self.table(x) if hasattr(self, "table") else F.embedding(x, self.one_hot)
         if self.length is None:
             return x
+        longest = int(sequence_lengths(batch).max())
+        if longest > self.length:
+            raise ValueError(f"Inputs: expected at most {self.length} elements, the positions known, got {longest}")
         steps = torch.arange(len(batch.batch), device=batch.ptr.device) - batch.ptr[batch.batch]
         return torch.cat([x, F.embedding(steps, self.position)], dim=-1)
 
@@ -85,10 +94,16 @@ class RecurrentEncoder(nn.Module):
 
 
 class GCNEncoder(nn.Module):
-    """Rounds of message passing over the edges of the batch, with a ReLU after each; no state."""
+    """Rounds of message passing over the edges of the batch, with a ReLU after each; no state.
 
-    def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, dropout: float) -> None:
+    With `directed`, edges that run backwards are an error: an element would hear of its future.
+    """
+
+    def __init__(
+        self, in_channels: int, hidden_channels: int, num_layers: int, dropout: float, directed: bool
+    ) -> None:
         super().__init__()
+        self.directed = directed
         channels = [in_channels, *[hidden_channels] * num_layers]
         self.layers = nn.ModuleList(GCNConv(i, o) for i, o in pairwise(channels))
         self.dropout = dropout
@@ -96,11 +111,19 @@ class GCNEncoder(nn.Module):
     def forward(self, x: Tensor, batch: Batch, state: Any = None) -> tuple[Tensor, None]:
         if state is not None:
             raise ValueError(f"GCNEncoder: expected no state, since none is kept, got {type(state).__name__}")
+        if self.directed:
+            last_seen.get((batch.edge_index,), ("forwards",), partial(_check_forwards, batch.edge_index))
         for index, layer in enumerate(self.layers):
             if index:
                 x = F.dropout(x, self.dropout, self.training)
             x = torch.relu(layer(x, batch.edge_index))
         return x, None
+
+
+def _check_forwards(edge_index: Tensor) -> None:
+    backwards = int((edge_index[0] > edge_index[1]).sum())
+    if backwards:
+        raise ValueError(f"GCNEncoder: expected edges that run forwards, as each element answers, got {backwards} back")
 
 
 class GCNThenLSTM(nn.Module):
@@ -136,18 +159,32 @@ class GCNInLSTM(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
         padded, lengths = to_padded(batch, x)
-        older, state = (padded.new_zeros(self.window - 1, *padded.shape[1:]), None) if state is None else state
+        older, state = self._unpack(state, padded)
         stream = torch.cat([older, padded])
         windows = stream.unfold(0, self.window, 1).movedim(-1, 2)
         ragged = None if int(lengths.min()) == len(padded) else lengths
         output, state = self.layer(windows, self.edge_index, state=state, lengths=ragged)
-        tail = lengths + torch.arange(self.window - 1)[:, None]
+        tail = lengths + torch.arange(self.window - 1, device=lengths.device)[:, None]
         older = stream[tail.to(x.device), torch.arange(len(lengths), device=x.device)]
         return from_padded(output[:, :, -1], lengths), (older, state)
+
+    def _unpack(self, state: Any, padded: Tensor) -> tuple[Tensor, Any]:
+        shape = (self.window - 1, *padded.shape[1:])
+        if state is None:
+            return padded.new_zeros(shape), None
+        older = state[0] if isinstance(state, tuple) and len(state) == 2 else None
+        if not isinstance(older, Tensor) or older.shape != shape:
+            raise ValueError(
+                f"GCNInLSTM: expected a state (older, (h, c)) with older of shape {shape}, got {describe(state)}"
+            )
+        return state
 
 
 class Readout(nn.Module):
     """From node states ``[sum L, H]`` to one row per sequence ``[B, H]``, or, per element, to one per prefix.
+
+    Over whole sequences mean and max are PyG's `segment`, which uses torch-scatter where it is installed and cannot be
+    differentiated twice.
 
     Args:
         kind: ``"last"``, ``"mean"`` or ``"max"`` over the sequence, or over the prefix that ends at each element.
@@ -185,7 +222,19 @@ class SequenceModel(nn.Module):
         self.head = head
 
     def forward(self, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
-        """Logits ``[B, C]``, or ``[sum L, C]`` per element, and the state (None where the encoder keeps none)."""
+        """Logits ``[B, C]``, or ``[sum L, C]`` per element, and the state (None where the encoder keeps none).
+
+        The state of one call, passed to the next, carries streams over the cut: with the last readout and without
+        positions, which would start anew.
+        """
+        if not isinstance(batch, Batch):
+            batch = Batch.from_data_list([batch])
+        sequence_lengths(batch)
+        if batch.x.device != self.head.weight.device:
+            expected, found = self.head.weight.device, batch.x.device
+            raise ValueError(f"SequenceModel: expected a batch on {expected}, where the model is, got {found}")
+        if state is not None and (self.readout.kind != "last" or self.inputs.length is not None):
+            raise ValueError("SequenceModel: expected no state with positions or a mean or max readout, got one")
         h, state = self.encoder(self.inputs(batch), batch, state)
         return self.head(self.readout(h, batch)), state
 
@@ -209,7 +258,7 @@ def build(
     positions: bool = False,
     length: int | None = None,
     window: int = 4,
-    hops: tuple[int, ...] = (1,),
+    hops: tuple[int, ...] | None = None,
     dropout: float = 0.0,
     init: Init = None,
     forget_bias: float | None = None,
@@ -225,22 +274,24 @@ def build(
         num_tokens, num_features: how many different ids, or how many features, an element has; one of the two.
         per_element: whether every element has a target; then undirected graphs are refused and readouts run over the
             prefix.
-        directed: whether the batches' edges run forwards only.
+        directed: whether the batches' edges run forwards only; a GCN with one target per element checks it.
         hidden: H, the width of the encoder and of an embedding.
         num_layers: recurrent layers (1 if None); rounds of message passing for ``"gcn"`` (one per hop if None).
         readout: ``"last"``, ``"mean"`` or ``"max"``.
         encoding: of ids, ``"one-hot"`` or ``"embedding"``.
         positions: whether each element also gets its position, one-hot.
-        length: the longest sequence; needed for `positions`.
+        length: the longest sequence; for `positions`, and for ``"gcn"`` without `num_layers` or `hops`.
         window: k of ``"gcn-in-lstm"``.
-        hops: those of the graph: of the batch's edges (which the data set makes), or of the window.
+        hops: of the batch's edges, which the data set makes (``"gcn"``; None: the powers of two below `length`, with
+            which the last element hears the first), or of the window's (``"gcn-in-lstm"``; None: 1).
         dropout: between layers.
         init, forget_bias: as in :mod:`seqgnn.nn`; for the models with a recurrent layer.
-        parameters: a number of parameters to come as near to as any `hidden` can, which then is not used.
+        parameters: a number of parameters to come as near to as any `hidden` can, which then is not used; any two
+            models so built are within 10% of each other.
 
     Raises:
         ValueError: for unknown names, options that make no sense together, or a parameter count that no width comes
-            within 10% of.
+            near enough to.
 
     Example:
         >>> from seqgnn.data import Palindromes
@@ -265,6 +316,17 @@ def build(
         raise ValueError("build: expected a directed graph for one target per element, got directed=False")
     if positions and length is None:
         raise ValueError("build: expected length with positions=True, got None")
+    if num_features is not None and encoding != "one-hot":
+        raise ValueError(f"build: expected no encoding of features, got {encoding!r}")
+    path_graph(1, hops=(1,) if hops is None else hops)  # says what is wrong with hops
+    if name == "gcn" and num_layers is None:
+        if hops is None:
+            if length is None:
+                raise ValueError("build: expected num_layers, hops or length for 'gcn', got none of them")
+            hops = powers_of_two(length)
+        num_layers = len(hops)
+    if name == "gcn-in-lstm" and window > 1 and min(hops or (1,)) >= window:
+        raise ValueError(f"build: expected a hop that fits into the window of {window}, got hops={hops}")
     if name == "gcn" and not (init is None and forget_bias is None):
         raise ValueError("build: expected init and forget_bias for a recurrent model, got them for 'gcn'")
 
@@ -274,12 +336,12 @@ def build(
         recurrent |= {"num_layers": num_layers or 1, "dropout": dropout if (num_layers or 1) > 1 else 0.0}
         encoder: nn.Module
         if name == "gcn":
-            encoder = GCNEncoder(inputs.channels, hidden, num_layers or len(hops), dropout)
+            encoder = GCNEncoder(inputs.channels, hidden, num_layers or 1, dropout, directed=per_element)
         elif name == "gcn+lstm":
-            gcn = GCNEncoder(inputs.channels, hidden, 1, dropout)
+            gcn = GCNEncoder(inputs.channels, hidden, 1, dropout, directed=per_element)
             encoder = GCNThenLSTM(gcn, RecurrentEncoder(LSTM(hidden, hidden, **recurrent)))
         elif name == "gcn-in-lstm":
-            encoder = GCNInLSTM(GCNLSTM(inputs.channels, hidden, **recurrent), window, hops)
+            encoder = GCNInLSTM(GCNLSTM(inputs.channels, hidden, **recurrent), window, hops or (1,))
         else:
             encoder = RecurrentEncoder(LAYERS[name](inputs.channels, hidden, **recurrent))
         return SequenceModel(inputs, encoder, Readout(readout, per_element), nn.Linear(hidden, num_classes))
@@ -301,6 +363,7 @@ def _width_for(parameters: int, make: Callable[..., SequenceModel], name: str) -
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) < parameters else (low, middle)
     width = min((low, high), key=lambda hidden: abs(count(hidden) - parameters))
-    if abs(count(width) - parameters) > 0.1 * parameters:
-        raise ValueError(f"build: expected parameters within 10% of what {name!r} can have, got {parameters}")
+    if abs(count(width) - parameters) > 0.047 * parameters:  # 1.047 / 0.953 < 1.1
+        nearest = f"{count(width)} with hidden={width}"
+        raise ValueError(f"build: expected parameters that {name!r} can have, such as {nearest}, got {parameters}")
     return width

@@ -9,6 +9,7 @@ from seqgnn.data.sequence_graph import (
     powers_of_two,
     rounds_to_reach,
     sequence_batch,
+    sequence_lengths,
     to_padded,
 )
 from seqgnn.data.task import Task
@@ -30,6 +31,7 @@ __all__ = [
     "powers_of_two",
     "rounds_to_reach",
     "sequence_batch",
+    "sequence_lengths",
     "six_node_graph",
     "to_padded",
     "tree",

@@ -213,7 +213,7 @@ def to_padded(batch: Data, values: Tensor | None = None) -> tuple[Tensor, Tensor
         ([[1, 4], [2, 0], [3, 0]], [3, 1])
     """
     values = batch.x if values is None else values
-    lengths = _lengths(batch)
+    lengths = sequence_lengths(batch)
     total, longest = int(lengths.sum()), int(lengths.max())
     if values.dim() == 0 or total != len(values):
         raise ValueError(f"to_padded: expected values with {total} rows, one per node, got shape {list(values.shape)}")
@@ -240,7 +240,7 @@ def from_padded(padded: Tensor, lengths: Tensor | Data) -> Tensor:
         >>> from_padded(torch.tensor([[1, 4], [2, 0], [3, 0]]), torch.tensor([3, 1])).tolist()
         [1, 2, 3, 4]
     """
-    lengths = lengths.cpu() if isinstance(lengths, Tensor) else _lengths(lengths)
+    lengths = lengths.cpu() if isinstance(lengths, Tensor) else sequence_lengths(lengths)
     if padded.dim() < 2 or lengths.shape != padded.shape[1:2]:
         raise ValueError(
             f"from_padded: expected padded of shape [T, B, ...] and lengths [B], "
@@ -253,8 +253,12 @@ def from_padded(padded: Tensor, lengths: Tensor | Data) -> Tensor:
     return padded[_positions(lengths, padded.device)]
 
 
-def _lengths(batch: Data) -> Tensor:
-    """The lengths of a batch's sequences, on the host: PyG keeps them there to take batches apart again."""
+def sequence_lengths(batch: Data) -> Tensor:
+    """The lengths ``[B]`` of a batch's sequences, on the host, where PyG keeps them to take batches apart again.
+
+    Raises:
+        ValueError: if they are not known, or one of them is zero.
+    """
     if not isinstance(batch, Batch):
         lengths = torch.tensor([batch.num_nodes or 0])
     elif "x" in getattr(batch, "_slice_dict", ()):
