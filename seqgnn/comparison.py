@@ -228,9 +228,7 @@ def compare(
     given = {"batch_size": batch_size} | ({} if steps is None else {"steps": steps}) | training
     train = _train_config(entry.train, given)
     _check_device(device)
-    if jobs != -1:
-        _whole_numbers("jobs", [jobs], least=1)
-    workers = (os.cpu_count() or 1) if jobs == -1 else jobs
+    workers = _cores() if jobs == -1 else _whole_numbers("jobs", [jobs], least=1)[0]
     if path is not None and not entry.takes_data:
         raise ValueError(f"compare: expected no data file for {task}, which makes its own samples, got {path}")
     store = None if out is None else RunStore(Path(out) / "runs")
@@ -346,6 +344,12 @@ def _train_config(base: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
     for name in changes:
         one_of("compare", "training option", name, names)
     return replace(base, **changes)
+
+
+def _cores() -> int:
+    from joblib import cpu_count
+
+    return int(cpu_count())  # those that this process may use, which in a container are fewer than the machine's
 
 
 def _check_device(device: str) -> None:

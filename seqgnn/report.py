@@ -27,6 +27,7 @@ STYLES = {
     "GCN, mean readout": ("#56B4E9", "d", "--"),
     "LSTM, mean readout": ("#D55E00", "*", "--"),
 }
+VARIANTS = [("<", "--"), (">", ":"), ("h", "-.")]
 OTHERS = ["#000000", "#999999", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733"]
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 GREY = "#6b6b6b"
@@ -170,11 +171,19 @@ def curves_figure(comparison: Comparison) -> Any:
 
 
 def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
-    """Returns colour, marker and line of a row: always the same for the models known here."""
+    """Returns colour, marker and line of a row: always the same colour for the models known here.
+
+    A row of one's own named after one of them, such as "LSTM, chrono", has its colour and another line.
+    """
     if label in STYLES:
         return STYLES[label]
-    others = [name for name in comparison.labels if name not in STYLES]
-    return OTHERS[others.index(label) % len(OTHERS)], "o", "-"
+    family = label.split(",")[0]
+    if family in STYLES:
+        variants = [name for name in comparison.labels if name not in STYLES and name.split(",")[0] == family]
+        marker, line = VARIANTS[variants.index(label) % len(VARIANTS)]
+        return STYLES[family][0], marker, line
+    strangers = [name for name in comparison.labels if name.split(",")[0] not in STYLES]
+    return OTHERS[strangers.index(label) % len(OTHERS)], "o", "-"
 
 
 def _against_length(comparison: Comparison) -> Any:

@@ -1,4 +1,5 @@
 import os
+import runpy
 import subprocess
 import sys
 
@@ -120,6 +121,13 @@ def test_help_names_the_options(capsys):
     assert "--match-parameters" in out and "--jobs" in out
     call()
     assert "compare" in "".join(capsys.readouterr())
+
+
+def test_the_module_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["seqgnn", "compare", "recal"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("seqgnn", run_name="__main__")
+    assert end.value.code == 2 and "did you mean 'recall'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

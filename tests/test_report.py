@@ -131,4 +131,7 @@ def test_a_model_has_the_same_colour_everywhere():
     assert report.style_of("LSTM", comparison) == report.style_of("LSTM", alone)
     styles = [report.style_of(label, comparison) for label in comparison.labels]
     assert len(set(styles)) == 3
+    recipes = replace(comparison, labels=("LSTM", "LSTM, chrono", "LSTM, forget bias 1"))
+    chrono, bias = (report.style_of(label, recipes) for label in recipes.labels[1:])
+    assert chrono[0] == bias[0] == styles[0][0] and len({chrono, bias, styles[0]}) == 3
     assert report.scores_figure(comparison).axes and report.curves_figure(comparison).axes
