@@ -5,17 +5,20 @@
     python benchmarks/rnn_vs_gnn.py text --data book.txt
 
 Every run is one JSON in benchmarks/results/rnn_vs_gnn/runs; a run that is there is not repeated, so it can be stopped
-and started again at any time. Tables (CSV) and figures are written beside them.
+and started again at any time. Tables (CSV), figures and, per part, one JSON of all its runs without their curves are
+written beside them; those are what is committed.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from seqgnn import report
-from seqgnn.comparison import ROWS, Row, compare
+from seqgnn.comparison import ROWS, Comparison, Row, compare
 from seqgnn.errors import one_of
+from seqgnn.store import write_atomically
 
 RESULTS = Path(__file__).parent / "results" / "rnn_vs_gnn"
 
@@ -96,11 +99,22 @@ def main() -> int:
             )
             report.show(result)
             report.write(result, given.out)
+            write_atomically(given.out / f"{part}.json", json.dumps(summary(result), indent=1) + "\n")
             failed |= bool(result.failures)
     except ValueError as error:
         print(f"rnn_vs_gnn: {error}", file=sys.stderr)
         return 2
     return int(failed)
+
+
+def summary(result: Comparison) -> dict[str, Any]:
+    """Every run with its configuration, scores and what was measured, without its curves."""
+    curves = ("losses", "accuracies", "validation")
+    runs = [
+        {"label": label, **run, "result": {name: value for name, value in run["result"].items() if name not in curves}}
+        for (label, *_), run in [*result.runs.items(), *result.baselines.items()]
+    ]
+    return {"task": result.task, "metric": result.metric, "text": result.text, "runs": runs}
 
 
 def _integers(text: str) -> list[int]:

@@ -1,6 +1,6 @@
 """How fast the layers are, each beside what it replaces, in one process.
 
-    python benchmarks/speed.py [gcn ...] [--device cpu|cuda] [--json benchmarks/results/speed-cpu.json]
+    python benchmarks/speed.py [gcn recurrent] [--device cpu|cuda] [--json benchmarks/results/speed-cpu.json]
 
 The contenders of a case take turns, round after round, so that whatever else the machine does falls on all of them
 alike. A time is the median over the rounds, a ratio the median of the ratios within a round. Each section writes its
@@ -22,7 +22,7 @@ import torch_geometric
 from rich.console import Console
 from rich.table import Table
 
-import seqgnn
+import seqgnn.nn
 from seqgnn.nn import GCNConv
 
 Step = Callable[[], object]
@@ -194,7 +194,77 @@ def gcn(device: str, rounds: int) -> dict[str, object]:
     return {"rates": rate, "cases": cases}
 
 
-SECTIONS: dict[str, Callable[[str, int], dict[str, object]]] = {"gcn": gcn}
+# Recurrent layers
+
+RECURRENT_SIZES = [(10, 64, 10, 64), (30, 64, 64, 128), (150, 128, 10, 128), (30, 64, 512, 512), (1000, 16, 64, 128)]
+RECURRENT_ROWS = ["torch", "auto", "reference"]
+GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
+
+
+def recurrent_steps(kind: str, size: tuple[int, int, int, int], training: bool, device: str) -> dict[str, Step]:
+    """A step of one layer by torch.nn and by each engine, with the same weights: training, or inference."""
+    num_steps, batch, input_size, hidden = size
+    theirs = getattr(torch.nn, kind)(input_size, hidden).to(device)
+    layers = {"torch": theirs}
+    for engine in ("auto", "reference"):
+        layers[engine] = getattr(seqgnn.nn, kind)(input_size, hidden, engine=engine).to(device)
+        layers[engine].load_state_dict(theirs.state_dict())
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(num_steps, batch, input_size, generator=generator).to(device).requires_grad_(training)
+    up = torch.randn(num_steps, batch, hidden, generator=generator).to(device)
+
+    def step(layer: torch.nn.Module) -> Step:
+        def train() -> None:
+            layer.zero_grad()
+            x.grad = None
+            layer(x)[0].backward(up)
+
+        def infer() -> None:
+            with torch.no_grad():
+                layer(x)
+
+        return train if training else infer
+
+    for engine in ("auto", "reference"):
+        torch.testing.assert_close(layers[engine](x)[0], theirs(x)[0], rtol=1e-3, atol=1e-4)
+    return {name: step(layer) for name, layer in layers.items()}
+
+
+def recurrent(device: str, rounds: int) -> dict[str, object]:
+    """RNN, LSTM and GRU beside torch.nn's: training (gradients of weights and input) and inference."""
+    rate = rates(device)
+    table = Table(title=f"Recurrent layers on {device}, ms per step (x: speed relative to torch.nn)")
+    for name in ("layer", "T, B, F, H", "step"):
+        table.add_column(name)
+    for name in [*RECURRENT_ROWS, "floor"]:
+        table.add_column(name, justify="right")
+    cases = []
+    for kind in GATES:
+        for size in RECURRENT_SIZES:
+            for training in (True, False):
+                times = race(recurrent_steps(kind, size, training, device), device, rounds)
+                num_steps, batch, input_size, hidden = size
+                products = 2 * num_steps * batch * (input_size + hidden) * GATES[kind] * hidden
+                floor = (3 if training else 1) * products / (1e6 * rate["gemm_gflop_per_s"])
+                relative = {name: ratio(times, "torch", name) for name in RECURRENT_ROWS}
+                cells = [f"{statistics.median(times[name]):.4g} ({relative[name]:.2f}x)" for name in RECURRENT_ROWS]
+                what = "training" if training else "inference"
+                table.add_row(kind, ", ".join(map(str, size)), what, *cells, f"{floor:.3g}")
+                cases.append(
+                    {
+                        "layer": kind,
+                        "size": size,
+                        "step": what,
+                        "times": {name: summary(times[name]) for name in times},
+                        "speed_relative_to_torch": relative,
+                        "floor_ms": floor,
+                    }
+                )
+    console.print(table)
+    return {"rates": rate, "cases": cases}
+
+
+SECTIONS: dict[str, Callable[[str, int], dict[str, object]]] = {"gcn": gcn, "recurrent": recurrent}
 
 
 def save(path: Path, section: str, result: dict[str, object]) -> None:

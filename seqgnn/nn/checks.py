@@ -18,7 +18,7 @@ def check_input(who: str, x: Any, ranks: tuple[int, ...], size: int, weight: Ten
     if x.dim() not in ranks or x.size(-1) != size:
         rank = " or ".join(map(str, ranks))
         raise ValueError(f"{who}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
-    if 0 in x.shape[:-1]:
+    if x.numel() == 0:
         raise ValueError(f"{who}: expected input that is not empty, got {describe(x)}")
     if x.device != weight.device:
         raise ValueError(f"{who}: expected input on {weight.device}, where the weights are, got {x.device}")
@@ -56,9 +56,11 @@ def check_sizes(who: str, **sizes: Any) -> None:
 
 def _check_dtype(who: str, what: str, x: Tensor, like: Tensor) -> None:
     """The dtype of the weights, or under autocast, which casts for itself, any floating one."""
+    if x.dtype == like.dtype:
+        return
     device = x.device.type
     autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    if x.dtype != like.dtype and not (autocast and x.is_floating_point()):
+    if not (autocast and x.is_floating_point()):
         raise ValueError(f"{who}: expected {what} of {like.dtype}, as the weights are, got {x.dtype}")
 
 
