@@ -1,25 +1,20 @@
 """The graph convolution of Kipf and Welling, a drop-in for PyG's."""
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch_geometric.nn.aggr import SumAggregation
+from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.typing import Adj, OptTensor, SparseTensor
+from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 from seqgnn.errors import one_of
 from seqgnn.nn.filters import GCN, apply_operator, as_graph, check_signal, prepare_graph
 from seqgnn.nn.operator import Operator, PreparedGraph
-
-with warnings.catch_warnings():
-    # PyG scripts a class of its own on import, which recent versions of torch call deprecated.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from torch_geometric.nn.aggr import SumAggregation
-    from torch_geometric.nn.conv import MessagePassing
-    from torch_geometric.nn.dense.linear import Linear
-    from torch_geometric.typing import Adj, OptTensor, SparseTensor
-    from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 
 class GCNConv(MessagePassing):
@@ -219,6 +214,8 @@ class GCNConv(MessagePassing):
         lin = self.lin
         if x.is_sparse or type(lin) is not Linear or lin.bias is not None:
             return False
+        if not operator.exact and torch.promote_types(x.dtype, operator.values.dtype) != x.dtype:
+            return False  # edge weights of a wider dtype: the result takes it, as in PyG, but `lin` cannot
         weights = operator.values.requires_grad
         before = x.size(-1) * (1 + x.requires_grad + weights)
         after = self.out_channels * (1 + (x.requires_grad or lin.weight.requires_grad) + weights)

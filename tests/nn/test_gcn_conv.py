@@ -6,18 +6,15 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.nn import GCNConv as PyG
+from torch_geometric.utils import to_torch_coo_tensor, to_torch_csc_tensor, to_torch_csr_tensor
 
 from seqgnn.nn import gcn_conv
 from seqgnn.nn import operator as operators
 from seqgnn.nn.filters import GCN
 from seqgnn.nn.gcn_conv import GCNConv
 from seqgnn.nn.operator import last_seen
-
-# isort: split
-# After seqgnn, which keeps the warning to itself that PyG's import would be.
-from torch_geometric.explain import Explainer, GNNExplainer
-from torch_geometric.nn import GCNConv as PyG
-from torch_geometric.utils import to_torch_coo_tensor, to_torch_csc_tensor, to_torch_csr_tensor
 
 # Directed, weighted, unsorted; source 0, sink 4, isolated 6, self-loops (two at node 2), a duplicate edge.
 EDGES = torch.tensor([[3, 0, 2, 0, 1, 2, 5, 2, 0], [4, 2, 2, 1, 3, 5, 4, 2, 2]])
@@ -475,3 +472,14 @@ def test_gpu_agrees(channels):
         conv(x, EDGES)
     with pytest.raises(ValueError, match="GCNConv: expected x on cpu, where the graph is, got cuda:0"):
         conv(x.cuda(), EDGES)
+
+
+@pytest.mark.parametrize("channels", [(8, 16), (16, 8)])
+def test_edge_weights_of_a_wider_dtype_widen_the_result_as_in_pyg(channels):
+    ours, theirs = GCNConv(*channels), PyG(*channels)
+    theirs.load_state_dict(ours.state_dict())
+    edge_index, weight = torch.tensor([[0, 1, 2], [1, 2, 0]]), torch.tensor([0.5, 1.5, 2.0], dtype=torch.float64)
+    x = torch.randn(3, channels[0])
+    expected = theirs(x, edge_index, weight)
+    assert ours(x, edge_index, weight).dtype == expected.dtype == torch.float64
+    torch.testing.assert_close(ours(x, edge_index, weight), expected)
