@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+import seqgnn
+
 USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this version of typer keeps it
 INTERRUPTED = 130
 DEFAULT_TASKS = ("palindromes", "text")
@@ -22,9 +24,19 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"seqgnn {seqgnn.__version__}")
+        raise typer.Exit()
+
+
 @app.callback()
-def _app() -> None:
-    """Keeps `compare` a command of its own while it is the only one."""
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """RNNs, GNNs and their hybrids on the same samples."""
 
 
 @app.command()
@@ -115,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr)
+    if message:  # none where the help was shown instead
+        print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr)
     return code
 
 

@@ -125,6 +125,10 @@ def notes(comparison: Comparison) -> list[str]:
         found.append("hears: how far the last element, or each node, hears everything.")
     if any(name == "bigram" for name, _ in comparison.baselines):
         found.append("bigram: interpolated with single frequencies, the weight chosen on validation.")
+    if any(name == "linear" for name, _ in comparison.baselines):
+        found.append("linear: logistic regression on all elements, each in its place; it needs no memory.")
+    if any(row["readout"] in ("mean", "max") for row in rows) and any(row["readout"] == "last" for row in rows):
+        found.append("mean or max readout: sees every element at once, so its row says nothing about memory.")
     for (label, length, seed), message in comparison.failures.items():
         found.append(f"FAILED: {label}, T={length}, seed {seed}: {message}")
     return found
@@ -195,7 +199,7 @@ def _against_length(comparison: Comparison) -> Any:
     for place, label in enumerate(comparison.labels):
         color, marker, line = style_of(label, comparison)
         # A little apart, so that equal scores do not hide each other.
-        shift = 0.05 * (place - (len(comparison.labels) - 1) / 2)
+        shift = min(0.05, 0.3 / len(comparison.labels)) * (place - (len(comparison.labels) - 1) / 2)
         shown = [(i + shift, scores) for i, n in enumerate(lengths) if (scores := comparison.scores(label, n))]
         if not shown:
             continue

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import seqgnn
 from seqgnn import cli, comparison
 
 TINY = ["--lengths", "4", "--seeds", "0", "--steps", "4", "--hidden", "8", "--jobs", "1"]
@@ -139,3 +140,12 @@ def test_the_module_runs():
     assert good.returncode == 0 and "linear" in good.stdout and good.stderr == ""
     bad = subprocess.run([*command, "recal"], **options)
     assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.count("\n") == 1
+
+
+def test_version_and_help_without_a_command(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"seqgnn {seqgnn.__version__}\n"
+    with pytest.raises(SystemExit) as end:
+        cli.main([])
+    assert end.value.code == 2 and capsys.readouterr().err == ""
