@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seqgnn.errors import one_of
-from seqgnn.nn.operator import Edges, Operator, PreparedGraph, durable, last_seen, may_look_at
+from seqgnn.nn.operator import Edges, Operator, PreparedGraph, durable, last_seen, plain_tensors
 
 
 class Filter(ABC):
@@ -124,16 +124,20 @@ class GCN(Filter):
         w = pattern.entry_weights(edges.weight, 2.0 if self.improved else 1.0)
         if self.normalization is None:
             return (Operator(pattern, w, exact),)
+        dtype = w.dtype
+        w = w.to(torch.promote_types(dtype, torch.float32))  # a sum in half precision stops growing at some hundreds
         d = torch.index_add(w.new_zeros(pattern.num_nodes), 0, pattern.row, w)
-        if self.normalization == "sym" and not exact and may_look_at(w) and bool((d < 0).any()):
+        if self.normalization == "sym" and not exact and edges.look and bool((d < 0).any()):
             least = d.min().item()
             raise ValueError(f"{edges.who}: expected degrees >= 0 under the square root of 'sym', got {least:g}")
         if not (exact and self.add_self_loops):  # where every degree is at least one
             d = d.masked_fill(d == 0, float("inf"))  # so that degree zero gives zero, and its gradient too
         if self.normalization == "rw":
-            return (Operator(pattern, d.reciprocal().index_select(0, pattern.row) * w, exact),)
-        s = d.rsqrt()
-        return (Operator(pattern, s.index_select(0, pattern.row) * w * s.index_select(0, pattern.col), exact),)
+            values = d.reciprocal().index_select(0, pattern.row) * w
+        else:
+            s = d.rsqrt()
+            values = s.index_select(0, pattern.row) * w * s.index_select(0, pattern.col)
+        return (Operator(pattern, values.to(dtype), exact),)
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
         check_signal("GCN", x, graph)
@@ -168,8 +172,8 @@ def as_graph(
     """Whatever the caller of a layer passes as a graph, as a PreparedGraph with the operators of `filters`.
 
     Operators are looked up among those last seen before they are built. Indices and values are checked when they are
-    built, and only then. Learnable weights are read at each call (their values are checked on the CPU alone, where
-    looking at them does not wait for a device).
+    built, and only then; the values of weights on the CPU alone, where looking at them does not wait for a device.
+    Learnable weights are read at each call.
 
     Args:
         who: the class to name in errors.
@@ -187,7 +191,8 @@ def as_graph(
         edge_index, edge_weight, num_nodes, batch = graph.edge_index, graph.edge_weight, graph.num_nodes, graph.batch
     else:
         num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
-    operators = _operators(who, filters, edge_index, edge_weight, num_nodes)
+    look = plain_tensors() and not edge_index.is_cuda
+    operators = _operators(who, filters, edge_index, edge_weight, num_nodes, look)
     return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, current=True)
 
 
@@ -205,16 +210,17 @@ def prepare_graph(
     num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
     # No autograd history is kept with the graph: learnable weights are read anew at each use.
     fixed = None if edge_weight is None else edge_weight.detach()
-    operators = _operators(who, filters, edge_index, fixed, num_nodes)
-    return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators)
+    operators = _operators(who, filters, edge_index, fixed, num_nodes, plain_tensors())
+    learnable = edge_weight is not None and edge_weight.requires_grad
+    return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, learnable)
 
 
 def _operators(
-    who: str, filters: Sequence[Filter], edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int
+    who: str, filters: Sequence[Filter], edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, look: bool
 ) -> dict[Filter, tuple[Operator, ...]]:
     # What the edges alone decide: their patterns, and the operators of filters without weights.
     memory: dict[Any, Any] = last_seen.get((edge_index,), (num_nodes,), dict)
-    edges = Edges(who, edge_index, edge_weight, num_nodes, memory)
+    edges = Edges(who, edge_index, edge_weight, num_nodes, memory, look)
     with durable():
         if edge_weight is not None:
             return {

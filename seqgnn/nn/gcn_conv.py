@@ -34,7 +34,12 @@ class GCNConv(MessagePassing):
     through PyG's `propagate`.
 
     Deviations from the paper: degrees are in-degrees and sums run over incoming edges (the paper's graphs are
-    undirected), as in PyG. Deviation from PyG: `improved` also holds where no weights are given.
+    undirected), as in PyG. Deviations from PyG: `improved` also holds where no weights are given;
+    of several self-loops at a node only the last, which counts, gets a gradient; weights must be floating and `[E]`; a
+    sparse adjacency is taken as its edges, so an overridden `message_and_aggregate` is never called.
+
+    The operators of the last graphs are kept, by the identity, storage and version counter of their tensors. What that
+    cannot notice is a write into the same storage through `.data` or numpy: pass a new tensor after one.
 
     Args:
         in_channels: `F`, or -1 to take it from the first input.
@@ -138,7 +143,7 @@ class GCNConv(MessagePassing):
         elif self._propagate_first(x, operator):
             out = self.lin(apply_operator(operator, x))
         else:
-            out = apply_operator(operator, self.lin(x), x.dtype)
+            out = apply_operator(operator, self.lin(x), x.dtype).contiguous()
         bias = self.bias
         return out if bias is None else out + bias
 
@@ -196,6 +201,7 @@ class GCNConv(MessagePassing):
             kind.message is not GCNConv.message
             or kind.aggregate is not MessagePassing.aggregate
             or kind.update is not MessagePassing.update
+            or not kind.propagate.__module__.endswith(("_propagate", "message_passing"))  # where PyG's own are
             or any(method in own for method in ("message", "aggregate", "update"))
         )
         hooked = (
@@ -212,8 +218,12 @@ class GCNConv(MessagePassing):
     def _propagate_first(self, x: Tensor, operator: Operator) -> bool:
         """Whether (P X) W costs less than P (X W), counting the products of forward and backward pass."""
         lin = self.lin
-        if x.is_sparse or type(lin) is not Linear or lin.bias is not None:
+        if x.layout != torch.strided or type(lin) is not Linear or lin.bias is not None:
             return False
+        if lin._forward_hooks or lin._forward_pre_hooks or lin._backward_hooks or lin._backward_pre_hooks:
+            return False  # they expect x W
+        if torch.is_autocast_enabled(x.device.type):
+            return False  # so that the dtype of the result does not depend on the order
         if not operator.exact and torch.promote_types(x.dtype, operator.values.dtype) != x.dtype:
             return False  # edge weights of a wider dtype: the result takes it, as in PyG, but `lin` cannot
         weights = operator.values.requires_grad
@@ -226,7 +236,7 @@ class GCNConv(MessagePassing):
         row, col, values = operator.pattern.edges(values)
         edge_index = torch.stack([col, row] if self.flow == "source_to_target" else [row, col]).long()
         # propagate_type: (x: Tensor, edge_weight: OptTensor)
-        return self.propagate(edge_index, x=x, edge_weight=values)
+        return self.propagate(edge_index, x=x, edge_weight=values if self.normalize or not operator.exact else None)
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """What an edge carries: its value in P times the features of its source."""

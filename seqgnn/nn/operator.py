@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import threading
 import warnings
 import weakref
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 Value = TypeVar("Value")
 
@@ -20,19 +22,20 @@ SMALL_PRODUCT = 2048
 
 
 def plain_tensors() -> bool:
-    """False inside torch.compile and functorch, where neither values can be looked at nor tensors be remembered."""
-    return not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
-
-
-def may_look_at(tensor: Tensor) -> bool:
-    """Whether its values may be checked: never where a forward pass would wait for the device."""
-    return plain_tensors() and not (tensor.requires_grad and tensor.is_cuda)
+    """False in torch.compile, functorch and tracing, where values cannot be looked at nor tensors be remembered."""
+    if torch.compiler.is_compiling():
+        return False
+    transformed = torch._C._are_functorch_transforms_active() or _get_current_dispatch_mode() is not None
+    return not transformed and not torch.jit.is_tracing()
 
 
 def durable() -> contextlib.AbstractContextManager[Any]:
     """What is built in here may be kept: under `torch.inference_mode` it could not be used in training later."""
-    inference = plain_tensors() and torch.is_inference_mode_enabled()
-    return torch.inference_mode(False) if inference else contextlib.nullcontext()
+    contexts = contextlib.ExitStack()
+    if plain_tensors() and torch.is_inference_mode_enabled():
+        contexts.enter_context(torch.inference_mode(False))
+        contexts.enter_context(torch.no_grad())
+    return contexts
 
 
 @functools.cache
@@ -40,8 +43,8 @@ def _silence_beta_warning() -> None:
     """torch says once per process that sparse CSR is in beta; it says so here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        none = torch.empty(0, dtype=torch.long)
-        torch.sparse_csr_tensor(torch.zeros(2, dtype=torch.long), none, none, size=(1, 1), check_invariants=False)
+        none = torch.empty(0, dtype=torch.long, device="cpu")
+        torch.sparse_csr_tensor(none.new_zeros(2), none, none, (1, 1), device=none.device, check_invariants=False)
 
 
 def _stable_sort(key: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -54,7 +57,7 @@ def _stable_sort(key: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     if key.device.type != "cpu" or bits > 31:
         sorted_key, order = torch.sort(key.to(dtype), stable=True)
         return sorted_key, order
-    packed = (key.long() << bits) | torch.arange(key.numel())
+    packed = (key.long() << bits) | torch.arange(key.numel(), device=key.device)
     packed.numpy().sort()
     return (packed >> bits).to(dtype), packed & ((1 << bits) - 1)
 
@@ -99,7 +102,7 @@ class Pattern:
                 return weight
             weight = weight[: self.num_edges]
         if not self.self_loops:
-            return weight
+            return weight.clone()  # the caller may write into the original
         if self.loops is None:
             return torch.cat([weight, weight.new_full((self.num_nodes,), fill)])
         if self._origin is None:
@@ -135,6 +138,9 @@ class Pattern:
         keep = torch.cat([~self.loops, self.loops.new_ones(self.num_nodes)]).nonzero().squeeze(1)
         return self.row[keep], self.col[keep], values[keep]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_sorted": {}}
+
     def to(self, device: torch.device) -> "Pattern":
         copy = object.__new__(Pattern)
         copy.num_nodes, copy.num_edges, copy.self_loops = self.num_nodes, self.num_edges, self.self_loops
@@ -157,6 +163,7 @@ class Edges:
         weight: `[E]` or None.
         num_nodes: `N`.
         memory: what was made of the index alone, for other filters and weights to share.
+        look: whether the values of weights may be checked, for which a device would have to be waited for.
     """
 
     who: str
@@ -164,6 +171,7 @@ class Edges:
     weight: Tensor | None
     num_nodes: int
     memory: dict[Any, Any]
+    look: bool
 
     def pattern(self, self_loops: bool, flow: str) -> Pattern:
         """The pattern of these edges, with one self-loop per node if asked for."""
@@ -173,14 +181,14 @@ class Edges:
         return self.memory[key]
 
     def check(self) -> None:
-        """Index ranges, once; finite weights, at each call with weights."""
+        """Index ranges, once; finite weights, whenever an operator is built from them."""
         if "checked" not in self.memory and self.index.numel() > 0 and plain_tensors():
             smallest, largest = (int(extreme) for extreme in self.index.aminmax())
             if smallest < 0 or largest >= self.num_nodes:
                 wanted = f"node indices in 0..{self.num_nodes - 1} (num_nodes={self.num_nodes})"
                 raise ValueError(f"{self.who}: expected {wanted}, got {smallest}..{largest}")
             self.memory["checked"] = True
-        if self.weight is not None and may_look_at(self.weight) and not bool(self.weight.isfinite().all()):
+        if self.weight is not None and self.look and not bool(self.weight.isfinite().all()):
             raise ValueError(f"{self.who}: expected finite edge_weight, got nan or inf")
 
 
@@ -245,7 +253,9 @@ class Operator:
         size = (self.pattern.num_nodes, self.pattern.num_nodes)
         with durable():
             values = values.detach().index_select(0, order)
-            matrix = torch.sparse_csr_tensor(pointers, index, values, size, check_invariants=False)
+            matrix = torch.sparse_csr_tensor(
+                pointers, index, values, size, device=values.device, check_invariants=False
+            )
         if not self.values.requires_grad:
             self._csr[key] = matrix
         return matrix
@@ -296,7 +306,7 @@ class PreparedGraph:
     """A graph with the operators of some filters, built once and never changed; accepted wherever an `edge_index` is.
 
     Made by `prepare` of a filter or a layer. It holds the caller's own tensors: changing them in place afterwards does
-    not change the operators, except that edge weights which need gradients are read anew at each use.
+    not change the operators, except that edge weights which needed gradients are read anew at each use.
 
     Args:
         edge_index: `[2, E]`.
@@ -304,7 +314,8 @@ class PreparedGraph:
         num_nodes: `N`.
         batch: `[N]`, the graph each node belongs to, or None.
         operators: by filter.
-        current: the operators were built from learnable weights as they are in this call.
+        learnable: the weights needed gradients when the graph was prepared, so they may have changed since.
+        current: the operators were built from the weights as they are in this call.
 
     Example:
         >>> import torch
@@ -318,6 +329,7 @@ class PreparedGraph:
     num_nodes: int
     batch: Tensor | None
     operators: dict[Any, tuple[Operator, ...]] = field(default_factory=dict)
+    learnable: bool = False
     current: bool = False
 
     @property
@@ -327,20 +339,36 @@ class PreparedGraph:
     @property
     def stale(self) -> bool:
         """Whether learnable weights may have changed since the operators were built."""
-        return self.edge_weight is not None and self.edge_weight.requires_grad and not self.current
+        if self.edge_weight is None or self.current:
+            return False
+        return self.learnable or self.edge_weight.requires_grad
 
     def to(self, *args: Any, **kwargs: Any) -> "PreparedGraph":
-        """A copy on another device or in another floating dtype; arguments as those of `torch.nn.Module.to`."""
+        """A copy on another device or in another floating dtype; itself where nothing changes.
+
+        Args:
+            args, kwargs: as those of `torch.nn.Module.to`.
+
+        Raises:
+            ValueError: if the dtype is not a floating one, or the edge weights are learnable: a copy of them would not
+                learn.
+        """
         device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"PreparedGraph: expected a floating dtype, got {dtype}")
+
+        weight = self.edge_weight
+        if device in (None, self.edge_index.device) and (weight is None or dtype in (None, weight.dtype)):
+            return self
+        if self.stale:
+            raise ValueError("PreparedGraph: expected fixed edge weights to move, got learnable ones; prepare it there")
 
         def move(tensor: Tensor | None, dtype: torch.dtype | None = None) -> Any:
             return None if tensor is None else tensor.to(device=device, dtype=dtype, non_blocking=non_blocking)
 
         operators = {key: tuple(op.to(device, dtype) for op in ops) for key, ops in self.operators.items()}
-        weight = move(self.edge_weight, dtype)
-        return PreparedGraph(move(self.edge_index), weight, self.num_nodes, move(self.batch), operators, self.current)
+        index, batch = move(self.edge_index), move(self.batch)
+        return PreparedGraph(index, move(weight, dtype), self.num_nodes, batch, operators, current=self.current)
 
     def __repr__(self) -> str:
         filters = ", ".join(map(repr, self.operators))
@@ -350,15 +378,21 @@ class PreparedGraph:
 class LastSeen:
     """What was built from tensors, kept while those tensors live and are unchanged.
 
-    The key is the tensors' identity and version counter. The counter does not notice writes through `.data` or numpy.
-    Nothing is kept for tensors that need gradients, under `torch.inference_mode`, or inside torch.compile and
-    functorch. The values must not refer to the tensors, or these would never be freed.
+    The key is the tensors' identity, storage, dtype and version counter, which together do not notice writes into the
+    same storage through `.data`, numpy or another view without a counter. Nothing is kept for tensors that need
+    gradients, for those made under `torch.inference_mode`, which count no versions, or inside torch.compile, functorch
+    and tracing. The values must not refer to the tensors, or these would never be freed.
     """
 
     def __init__(self, size: int = 256) -> None:
         self.size = size
-        self._entries: OrderedDict[tuple, tuple[list[int], list[weakref.ref], Any]] = OrderedDict()
-        # Reentrant: freeing a tensor calls `_drop`, and that may happen while this thread is in here.
+        self._entries: OrderedDict[tuple, tuple[list[tuple], list[weakref.ref], Any]] = OrderedDict()
+        self.unlock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.unlock)
+
+    def unlock(self) -> None:
+        """A new lock; reentrant, since freeing a tensor calls `_drop`, maybe while this thread is in here."""
         self._lock = threading.RLock()
 
     def get(self, tensors: tuple[Tensor | None, ...], extra: tuple, build: Callable[[], Value]) -> Value:
@@ -367,20 +401,20 @@ class LastSeen:
         if not plain_tensors() or any(tensor.requires_grad or tensor.is_inference() for tensor in given):
             return build()
         key = (*map(id, tensors), *extra)
-        versions = [tensor._version for tensor in given]
+        versions = [(tensor._version, tensor.data_ptr(), tensor.dtype) for tensor in given]
         with self._lock:
             # An entry goes when one of its tensors does, so the same id is the same tensor.
             kept = self._entries.get(key)
             if kept is not None and kept[0] == versions:
                 self._entries.move_to_end(key)
                 return kept[2]
-        value = build()
-        if not torch.is_inference_mode_enabled():
-            refs = [weakref.ref(tensor, functools.partial(self._drop, key)) for tensor in given]
-            with self._lock:
-                self._entries[key] = versions, refs, value
-                if len(self._entries) > self.size:
-                    self._entries.popitem(last=False)
+        with durable():
+            value = build()
+        refs = [weakref.ref(tensor, functools.partial(self._drop, key)) for tensor in given]
+        with self._lock:
+            self._entries[key] = versions, refs, value
+            if len(self._entries) > self.size:
+                self._entries.popitem(last=False)
         return value
 
     def _drop(self, key: tuple, ref: weakref.ref) -> None:

@@ -1,11 +1,14 @@
 """GCNConv beside PyG's: figures, gradients, weights, every path, and what it refuses."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.nn import GCNConv as PyG
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csc_tensor, to_torch_csr_tensor
@@ -483,3 +486,104 @@ def test_edge_weights_of_a_wider_dtype_widen_the_result_as_in_pyg(channels):
     expected = theirs(x, edge_index, weight)
     assert ours(x, edge_index, weight).dtype == expected.dtype == torch.float64
     torch.testing.assert_close(ours(x, edge_index, weight), expected)
+
+
+def ring(num_nodes=200, num_edges=1000):
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(num_nodes, (2, num_edges), generator=generator), torch.rand(num_edges, generator=generator)
+
+
+def test_frozen_weights_are_those_of_now():
+    edges, weight = ring()
+    weight = nn.Parameter(weight)
+    conv, x = GCNConv(4, 4), torch.randn(200, 4)
+    graph = conv.prepare(edges, weight, 200)
+    with torch.no_grad():
+        weight.mul_(torch.rand(1000))
+    weight.requires_grad_(False)
+    torch.testing.assert_close(conv(x, graph), conv(x, edges, weight.clone()))
+
+
+def test_a_graph_with_learnable_weights_does_not_move():
+    edges, weight = ring()
+    graph = GCNConv(4, 4).prepare(edges, nn.Parameter(weight.double()), 200)
+    assert graph.to(torch.float64) is graph
+    with pytest.raises(ValueError, match="PreparedGraph: expected fixed edge weights to move, got learnable ones"):
+        graph.to(torch.float32)
+
+
+def test_degrees_in_half_precision_keep_growing():
+    edges = torch.stack([torch.arange(1, 2000), torch.zeros(1999, dtype=torch.long)])
+    conv = GCNConv(4, 4, bias=False)
+    x = torch.rand(2000, 4)
+    expected = conv(x, edges)
+    half = conv.bfloat16()(x.bfloat16(), edges, torch.ones(1999, dtype=torch.bfloat16))
+    torch.testing.assert_close(half.float(), expected, rtol=0.05, atol=0.02)
+
+
+def test_without_normalization_the_operator_is_no_view_of_the_weights():
+    edges, weight = ring()
+    conv, x = GCNConv(4, 4, normalize=False), torch.randn(200, 4)
+    graph = conv.prepare(edges, weight, 200)
+    before = conv(x, graph)
+    reference = weakref.ref(weight)
+    weight.zero_()
+    torch.testing.assert_close(conv(x, graph), before, rtol=0, atol=0)
+    conv(x, edges, weight)
+    del graph, weight
+    gc.collect()
+    assert reference() is None
+
+
+def test_hooks_of_the_linear_map_see_what_pyg_shows_them():
+    edges, _ = ring()
+    ours, theirs = GCNConv(4, 16), PyG(4, 16)
+    theirs.load_state_dict(ours.state_dict())
+    for layer in (ours, theirs):
+        layer.lin.register_forward_hook(lambda module, inputs, output: output.relu())
+    x = torch.randn(200, 4)
+    torch.testing.assert_close(ours(x, edges), theirs(x, edges))
+
+
+def test_an_overridden_propagate_is_called():
+    class Silent(GCNConv):
+        def propagate(self, edge_index, size=None, **kwargs):
+            return torch.zeros_like(kwargs["x"])
+
+    assert not Silent(4, 4, bias=False)(torch.randn(200, 4), ring()[0]).any()
+
+
+def test_frozen_weights_that_a_module_converts_are_seen():
+    edges, weight = ring()
+    conv, x = GCNConv(4, 4), torch.randn(200, 4)
+    weight = nn.Parameter(weight, requires_grad=False)
+    conv(x, edges, weight)
+    nn.utils.vector_to_parameters(torch.rand(1000), [weight])
+    torch.testing.assert_close(conv(x, edges, weight), conv(x, edges, weight.clone()))
+    weight.data = weight.data.double()
+    assert conv(x, edges, weight).dtype == torch.float64
+
+
+def test_traced_layers_take_other_graphs():
+    conv, x = GCNConv(4, 4), torch.randn(200, 4)
+    first, second = ring()[0], ring()[0].flip(0)
+    conv(x, first)
+    traced = make_fx(lambda x, edges: conv(x, edges))(x, first)
+    torch.testing.assert_close(traced(x, second), conv(x, second))
+
+
+def test_the_default_device_is_not_asked():
+    conv, x, (edges, _) = GCNConv(4, 4), torch.randn(200, 4), ring()
+    expected = conv(x, edges)
+    with torch.device("meta"):
+        torch.testing.assert_close(conv(x, edges.clone()), expected)
+
+
+@pytest.mark.parametrize("channels", [(16, 4), (4, 16)])
+def test_static_outputs_are_contiguous_and_sparse_features_pass(channels):
+    conv, (edges, _) = GCNConv(*channels), ring()
+    x = torch.randn(3, 200, channels[0], requires_grad=True)
+    assert conv(x, edges).is_contiguous()
+    torch.testing.assert_close(conv(x[0].detach().to_sparse_csr(), edges), conv(x[0], edges))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert GCNConv(*channels, bias=False)(x, edges).dtype == torch.float32
