@@ -25,7 +25,6 @@ setup(
         "scikit-learn>=1.4",
         "matplotlib>=3.8",
         "joblib>=1.3",
-        "tqdm>=4.66",
         "typer>=0.12",
         "rich>=13",
         "pooch>=1.8",

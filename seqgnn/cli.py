@@ -1,5 +1,6 @@
 """The command line: `seqgnn compare`. A command is a function here; what it does is in the library."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -86,10 +87,10 @@ def compare(
         if value is not None:
             options[name] = value or None
     tasks = DEFAULT_TASKS if task is None else (one_of("compare", "task", task, comparison.TASKS),)
-    failed = False
-    for name in tasks:
+    plans = []
+    for name in tasks:  # all of them before anything runs, so that no mistake comes to light after minutes
         path = data or _book() if comparison.TASKS[name].takes_data else data if len(tasks) == 1 else None
-        result = comparison.compare(
+        prepared = comparison.plan(
             name,
             seeds=_integers("--seeds", seeds),
             hidden=hidden,
@@ -102,10 +103,14 @@ def compare(
             path=path,
             **options,
         )
+        plans.append(prepared)
+    failed = False
+    for prepared in plans:
+        result = prepared.run()
+        written = [] if out is None else report.write(result, out)
         report.show(result)
-        if out is not None:
-            for written in report.write(result, out):
-                print(f"wrote {written}")
+        for path in written:
+            print(f"wrote {path}")
         failed |= bool(result.failures)
     if failed:
         raise typer.Exit(1)
@@ -113,6 +118,9 @@ def compare(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line: what is wrong with the input is one line on stderr and exit code 2; Ctrl-C is 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a table that the terminal cannot spell is better than none
     try:
         code = app(args=arguments, prog_name="seqgnn", standalone_mode=False) or 0
     except USAGE_ERROR as error:
@@ -144,9 +152,12 @@ def _rates(text: str) -> float | dict[int, float]:
         if ":" not in text:
             return float(text)
         pairs = [item.split(":") for item in text.split(",")]
-        return {int(length): float(rate) for length, rate in pairs}
+        rates = {int(length): float(rate) for length, rate in pairs}
+        if len(rates) < len(pairs):
+            raise ValueError
+        return rates
     except ValueError:
-        raise ValueError(f"--lr: expected a number, or length:number with commas between them, got {text!r}") from None
+        raise ValueError(f"--lr: expected a number, or length:number for each length, got {text!r}") from None
 
 
 def _book() -> Path | None:

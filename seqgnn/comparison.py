@@ -6,7 +6,7 @@ scores, curves and weights do not depend on the number of jobs.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from seqgnn.errors import one_of
 from seqgnn.metrics import mean_sd, paired_difference
 from seqgnn.models import NAMES
 from seqgnn.parallel import Job, run_all
-from seqgnn.runs import TASKS, BaselineConfig, RunConfig, identify_text
+from seqgnn.runs import TASKS, BaselineConfig, RunConfig, TaskEntry, identify_text
 from seqgnn.store import RunStore
 from seqgnn.training import TrainConfig
 
-__all__ = ["ROWS", "TASKS", "BaselineConfig", "Comparison", "Row", "RunConfig", "compare"]
+__all__ = ["ROWS", "TASKS", "BaselineConfig", "Comparison", "Plan", "Row", "RunConfig", "compare", "plan"]
 BASELINE_SAMPLES = {"chance": 1, "majority": 8192, "linear": 8192, "bigram": 65536}
 GNNS = ("gcn",)  # models that hear as far as their rounds carry; all others hear the whole sequence
 
@@ -87,6 +87,7 @@ class Comparison:
         metric: what the headline is: "accuracy" or "loss" (nats).
         labels: labels of the rows, in order.
         lengths, seeds: of the grid.
+        elements: how many elements a sample has, by length.
         runs: per (label, length, seed), `{"config", "result", "measured"}`.
         baselines: the same per (name, length).
         failures: per (label or name, length, seed), what went wrong.
@@ -99,6 +100,7 @@ class Comparison:
     labels: tuple[str, ...]
     lengths: tuple[int, ...]
     seeds: tuple[int, ...]
+    elements: dict[int, int] = field(default_factory=dict)
     text: str | None = None
     matched: bool = False
     runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
@@ -189,6 +191,8 @@ def compare(
 ) -> Comparison:
     """Trains every model on a task, at every length, with every seed, and scores all on the same test set.
 
+    The same as `plan(...).run(progress)`, which tells all that is wrong with the arguments before anything is trained.
+
     Args:
         task: "palindromes", "recall", "text" or "trees".
         models: names among `ROWS`, or rows of your own with labels of their own; None: the task's default.
@@ -217,6 +221,81 @@ def compare(
         >>> [row["model"] for row in result.rows()]
         ['RNN', 'chance', 'majority', 'linear']
     """
+    return plan(
+        task,
+        models=models,
+        lengths=lengths,
+        seeds=seeds,
+        steps=steps,
+        lr=lr,
+        hidden=hidden,
+        batch_size=batch_size,
+        window=window,
+        match_parameters=match_parameters,
+        device=device,
+        jobs=jobs,
+        out=out,
+        path=path,
+        **training,
+    ).run(progress)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a comparison, none of them begun."""
+
+    task: str
+    labels: tuple[str, ...]
+    lengths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    elements: dict[int, int]
+    text: str | None
+    path: Path | None
+    matched: bool
+    jobs: tuple[Job, ...]
+    workers: int
+    store: RunStore | None
+
+    def run(self, progress: bool = True) -> Comparison:
+        """Makes the runs that are not there yet; those that fail are listed in the outcome."""
+        records, failures = run_all(
+            self.jobs, store=self.store, path=self.path, workers=self.workers, progress=progress
+        )
+        done = [job for job in self.jobs if job.key in records]
+        return Comparison(
+            task=self.task,
+            metric=TASKS[self.task].metric,
+            labels=self.labels,
+            lengths=self.lengths,
+            seeds=self.seeds,
+            elements=self.elements,
+            text=self.text,
+            matched=self.matched,
+            runs={job.key: records[job.key] for job in done if isinstance(job.config, RunConfig)},
+            baselines={job.key[:2]: records[job.key] for job in done if isinstance(job.config, BaselineConfig)},
+            failures=failures,
+        )
+
+
+def plan(
+    task: str,
+    *,
+    models: Sequence[str | Row] | None = None,
+    lengths: Sequence[int] | None = None,
+    seeds: Sequence[int] = (0, 1),
+    steps: int | None = None,
+    lr: float | Mapping[int, float] | None = None,
+    hidden: int = 64,
+    batch_size: int = 64,
+    window: int = 4,
+    match_parameters: bool = False,
+    device: str = "cpu",
+    jobs: int = 1,
+    out: str | os.PathLike[str] | None = None,
+    path: str | os.PathLike[str] | None = None,
+    **training: Any,
+) -> Plan:
+    """Checks the arguments, which are those of `compare`, and lists the runs."""
     one_of("compare", "task", task, TASKS)
     entry = TASKS[task]
     rows = _rows(task, models)
@@ -235,15 +314,18 @@ def compare(
 
     path = None if path is None else Path(path)
     text = identify_text(path) if entry.takes_data else None
+    device = str(device)
     planned: list[Job] = []
+    elements: dict[int, int] = {}
     for length in sorted(lengths, reverse=True):  # long runs first, so that no core waits long for the last one
-        sample = entry.make(length, (1,), path)
+        sample = _sample(entry, length, path)
+        elements[length] = sample.draw(1, torch.Generator().manual_seed(0)).num_nodes
         setting = Setting(sample, entry.on_path, text, hidden, window, device)
         if match_parameters:
             lstm = setting.run_config(ROWS["lstm"], 0, train).build(sample)
             setting = replace(setting, parameters=sum(p.numel() for p in lstm.parameters()))
         for row in reversed([row for row in rows if row.longest is None or length <= row.longest]):
-            rate = row.lr or rates.get(length, train.lr)
+            rate = rates.get(length, train.lr) if row.lr is None else row.lr
             for seed in seeds:
                 config = setting.run_config(row, seed, replace(train, lr=rate))
                 planned.append(Job((row.label, length, seed), f"{task} T={length} {row.label} seed {seed}", config))
@@ -251,20 +333,37 @@ def compare(
             plain = BaselineConfig(task, length, text, name, BASELINE_SAMPLES[name])
             planned.append(Job((name, length, 0), f"{task} T={length} {name}", plain))
 
-    records, failures = run_all(planned, store=store, path=path, workers=workers, progress=progress)
-    done = [job for job in planned if job.key in records]
-    return Comparison(
+    _check_different(planned)
+    return Plan(
         task=task,
-        metric=entry.metric,
         labels=tuple(row.label for row in rows),
         lengths=lengths,
         seeds=seeds,
+        elements=elements,
         text=text,
+        path=path,
         matched=match_parameters,
-        runs={job.key: records[job.key] for job in done if isinstance(job.config, RunConfig)},
-        baselines={job.key[:2]: records[job.key] for job in done if isinstance(job.config, BaselineConfig)},
-        failures=failures,
+        jobs=tuple(planned),
+        workers=workers,
+        store=store,
     )
+
+
+def _sample(entry: TaskEntry, length: int, path: Path | None) -> Any:
+    try:
+        return entry.make(length, (1,), path)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"compare: expected a length that fits into memory, got {length} ({reason})") from error
+
+
+def _check_different(planned: list[Job]) -> None:
+    """Two rows that are the same run would show a difference in name alone."""
+    seen: dict[Any, str] = {}
+    for job in planned:
+        if job.config in seen:
+            raise ValueError(f"compare: expected rows that differ, got {seen[job.config]!r} and {job.title!r}")
+        seen[job.config] = job.title
 
 
 @dataclass(frozen=True)
@@ -319,12 +418,16 @@ def _rows(task: str, chosen: Sequence[str | Row] | None) -> tuple[Row, ...]:
         raise ValueError(f"compare: expected one or more models, each once, got {labels}")
     for row in rows:
         one_of("compare", f"the model of row {row.label!r}", row.model, NAMES)
+        if row.label in baselines.NAMES:
+            raise ValueError(f"compare: expected labels other than those of baselines, got {row.label!r}")
+        if row.hops is not None and not (row.model in GNNS and TASKS[task].on_path):
+            raise ValueError(f"compare: expected hops for a GCN on a path alone, got row {row.label!r} on {task}")
     return rows
 
 
 def _whole_numbers(name: str, values: Sequence[int], least: int) -> tuple[int, ...]:
-    numbers = tuple(values)
-    good = all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in numbers)
+    numbers = tuple(values) if isinstance(values, Iterable) else (values,)
+    good = all(isinstance(n, int) and not isinstance(n, bool) and least <= n < 2**63 for n in numbers)
     if not good or not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(f"compare: expected {name} to be different whole numbers of at least {least}, got {numbers}")
     return numbers
@@ -354,7 +457,8 @@ def _cores() -> int:
 
 def _check_device(device: str) -> None:
     try:
-        torch.empty(0, device=device)
+        if torch.empty(0, device=device).device.type == "meta":
+            raise RuntimeError("it holds no numbers")
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"compare: expected a device that this torch can use, got {device!r} ({reason})") from error

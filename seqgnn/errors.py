@@ -20,6 +20,6 @@ def one_of(who: str, what: str, value: object, options: Iterable[str]) -> str:
     names = list(options)
     if isinstance(value, str) and value in names:
         return value
-    near = get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    near = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{who}: expected {what} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")

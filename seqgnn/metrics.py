@@ -95,6 +95,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
             "paired_difference: expected two equally long lists of at least 2 scores, "
             f"got {len(first)} and {len(second)}"
         )
+    if not 0 < level < 1:
+        raise ValueError(f"paired_difference: expected level in (0, 1), got {level!r}")
     from scipy.stats import t
 
     mean, sd = mean_sd([a - b for a, b in zip(first, second)])

@@ -77,16 +77,25 @@ def _outcomes(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
+    left = dict(enumerate(jobs))
     with _listening(say) as (address, key):
-        calls = (delayed(_perform_apart)(job, store, path, address, key) for job in jobs)
-        outcomes = Parallel(n_jobs=workers, batch_size=1, return_as="generator")(calls)
-        left = list(jobs)
+
+        def outcomes(some: dict[int, Job]) -> Iterator[tuple[int, Any]]:
+            calls = (delayed(_perform_apart)(number, job, store, path, address, key) for number, job in some.items())
+            yield from Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")(calls)
+
         try:
-            for outcome in outcomes:
-                yield left.pop(0), outcome
-        except BrokenProcessPool:  # what was done before the worker died may be in the store
-            for job in left:
-                yield job, _kept(job, store) or "a worker process was killed; is there enough memory?"
+            for number, outcome in outcomes(left.copy()):
+                yield left.pop(number), outcome
+        except BrokenProcessPool:  # nobody knows whose worker died: on with one run at a time
+            for number, job in left.items():
+                outcome = _kept(job, store)
+                try:
+                    if outcome is None:
+                        ((_, outcome),) = outcomes({number: job})
+                except BrokenProcessPool:
+                    outcome = "its worker process was killed; is there enough memory?"
+                yield job, outcome
 
 
 def _kept(job: Job, store: RunStore | None) -> dict[str, Any] | None:
@@ -94,7 +103,9 @@ def _kept(job: Job, store: RunStore | None) -> dict[str, Any] | None:
     return None if record is None else {name: record[name] for name in ("config", "result", "measured")}
 
 
-def _perform_apart(job: Job, store: RunStore | None, path: Path | None, address: Any, key: bytes) -> Any:
+def _perform_apart(
+    number: int, job: Job, store: RunStore | None, path: Path | None, address: Any, key: bytes
+) -> tuple[int, dict[str, Any] | str]:
     def say(event: Event) -> None:
         try:
             with Client(address, authkey=key) as line:
@@ -102,7 +113,7 @@ def _perform_apart(job: Job, store: RunStore | None, path: Path | None, address:
         except (OSError, EOFError):
             pass  # nobody listens any more; the run goes on
 
-    return _perform(job, store, path, say)
+    return number, _perform(job, store, path, say)
 
 
 def _perform(job: Job, store: RunStore | None, path: Path | None, say: Say) -> dict[str, Any] | str:
@@ -144,8 +155,12 @@ def _summary(record: dict[str, Any]) -> str:
 
 @contextmanager
 def _listening(say: Say) -> Iterator[tuple[Any, bytes]]:
-    """Passes on what worker processes say; gives the address they call and the key they show."""
+    """Passes on what worker processes say; gives the address they call and the key they show.
+
+    If something cannot be passed on (a pipe is closed, a disk full), the workers go on, and the error comes at the end.
+    """
     key = secrets.token_bytes(16)
+    errors: list[Exception] = []
     with Listener(authkey=key, backlog=64) as listener:
 
         def receive() -> None:
@@ -153,11 +168,16 @@ def _listening(say: Say) -> Iterator[tuple[Any, bytes]]:
                 try:
                     with listener.accept() as line:
                         event = line.recv()
-                except (OSError, EOFError):
-                    continue  # a worker died while it called
+                except Exception:
+                    continue  # a worker died while it called, or it was none
                 if event is None:
                     return
-                say(event)
+                if errors:
+                    continue
+                try:
+                    say(event)
+                except Exception as error:
+                    errors.append(error)
 
         thread = Thread(target=receive, daemon=True)
         thread.start()
@@ -167,6 +187,8 @@ def _listening(say: Say) -> Iterator[tuple[Any, bytes]]:
             with Client(listener.address, authkey=key) as line:
                 line.send(None)
             thread.join()
+    if errors:
+        raise errors[0]
 
 
 @contextmanager

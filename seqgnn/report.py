@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqgnn.comparison import Comparison
 from seqgnn.metrics import mean_sd, running_mean
+from seqgnn.runs import TASKS
 from seqgnn.store import write_atomically
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def to_csv(comparison: Comparison) -> str:
 
 def table(comparison: Comparison) -> "Table":
     """Returns the comparison as a table for the terminal; `notes` belong below it."""
+    from rich.markup import escape
     from rich.table import Table
 
     metrics = ["accuracy"] if comparison.metric == "accuracy" else ["loss", "accuracy"]
@@ -95,17 +97,17 @@ def table(comparison: Comparison) -> "Table":
         length = row["length"]
         if row["kind"] == "baseline":
             scores = [_number(row[name], 3) for name in metrics]
-            view.add_row(str(length), row["model"], *scores, "", _number(row["seconds"], 1), style="dim")
+            view.add_row(str(length), escape(row["model"]), *scores, "", _number(row["seconds"], 1), style="dim")
             continue
         cells = [_spread(row[name], row[f"{name}_sd"]) for name in metrics]
         if row["failed"]:
             cells[0] = f"{cells[0]} ({row['failed']} failed)".strip()
         hears = _number(row["reach"], 0)
-        if row["seeds"] and (row["reach"] is None or row["reach"] >= length - 1):
+        if row["seeds"] and (row["reach"] is None or row["reach"] >= comparison.elements.get(length, length) - 1):
             hears = "all"
         parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
         others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, hears)
-        view.add_row(str(length), row["model"], *cells, *others)
+        view.add_row(str(length), escape(row["model"]), *cells, *others)
     return view
 
 
@@ -127,8 +129,11 @@ def notes(comparison: Comparison) -> list[str]:
         found.append("bigram: interpolated with single frequencies, the weight chosen on validation.")
     if any(name == "linear" for name, _ in comparison.baselines):
         found.append("linear: logistic regression on all elements, each in its place; it needs no memory.")
-    if any(row["readout"] in ("mean", "max") for row in rows) and any(row["readout"] == "last" for row in rows):
+    if TASKS[comparison.task].on_path and any(row["readout"] in ("mean", "max") for row in rows):
         found.append("mean or max readout: sees every element at once, so its row says nothing about memory.")
+    versions = {str(run["measured"].get("versions")) for run in comparison.runs.values()}
+    if len(versions) > 1:
+        found.append("Versions: the runs were made with different versions of Python, torch, PyG or seqgnn.")
     for (label, length, seed), message in comparison.failures.items():
         found.append(f"FAILED: {label}, T={length}, seed {seed}: {message}")
     return found

@@ -98,6 +98,7 @@ class RunConfig:
 
     def perform(self, path: Path | None, on_step: OnStep) -> Outcome:
         """Trains, then scores the weights chosen on validation on the test set; returns result and measured."""
+        _check_text(self.text, path)
         task = TASKS[self.task].make(self.length, self.hops, path)
         model = self.build(task)
         start = time.perf_counter(), time.process_time()
@@ -133,6 +134,7 @@ class BaselineConfig:
 
     def perform(self, path: Path | None, on_step: OnStep) -> Outcome:
         """Fits the baseline and scores it on the test set; returns result and measured."""
+        _check_text(self.text, path)
         task = TASKS[self.task].make(self.length, (1,), path)
         start = time.perf_counter(), time.process_time()
         fitted = baselines.fit_baseline(self.baseline, task, samples=self.samples, seed=self.seed)
@@ -155,6 +157,12 @@ def identify_text(path: Path | None) -> str:
         return f"{path.name} ({_short_hash(path.read_bytes())})"
     except OSError as error:
         raise ValueError(f"compare: expected a text file that can be read, got {path} ({error.strerror})") from error
+
+
+def _check_text(text: str | None, path: Path | None) -> None:
+    """Whether the text is still the one that the run is about."""
+    if text is not None and (found := identify_text(path)) != text:
+        raise ValueError(f"compare: expected the text {text}, got {found}; it was changed after the comparison began")
 
 
 def _short_hash(content: bytes) -> str:

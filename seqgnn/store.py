@@ -26,8 +26,8 @@ def run_key(config: dict[str, Any]) -> str:
 class RunStore:
     """A folder of runs.
 
-    A run's file is `<key>.json` and holds `{"format", "version", "config", "result", "measured"}`. `result` is what the
-    configuration determines (scores, curves); `measured` is what it does not (seconds, date, machine).
+    A run's file is `<key>.json` and holds `{"format", "version", "sha256", "config", "result", "measured"}`. `result`
+    is what the configuration determines (scores, curves); `measured` is what it does not (seconds, date, machine).
 
     Args:
         folder: made if it is not there.
@@ -63,7 +63,8 @@ class RunStore:
         Raises:
             ValueError: if something is no JSON, NaN and infinities included.
         """
-        record = {"format": FORMAT, "version": VERSION, "config": config, "result": result, "measured": measured}
+        content = {"config": config, "result": result, "measured": measured}
+        record = {"format": FORMAT, "version": VERSION, "sha256": _checksum(content), **content}
         path = self.path(config)
         write_atomically(path, json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n")
         return path
@@ -81,9 +82,11 @@ class RunStore:
             return None
         except UnicodeDecodeError as error:
             raise ValueError(f"RunStore: expected JSON in {path}, got bytes that are no UTF-8 ({error})") from error
+        except OSError as error:
+            raise ValueError(f"RunStore: expected a file that can be read, got {path} ({error.strerror})") from error
         try:
             record = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"RunStore: expected JSON in {path}, got a damaged file ({error})") from error
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             found = record.get("format") if isinstance(record, dict) else type(record).__name__
@@ -98,7 +101,13 @@ class RunStore:
             raise ValueError(f"RunStore: expected an object under {missing[0]!r} in {path}, got none")
         if record["config"] != json.loads(json.dumps(config)):
             raise ValueError(f"RunStore: expected the run of {config} in {path}, got that of {record['config']}")
+        if record.get("sha256") != _checksum({name: record[name] for name in ("config", "result", "measured")}):
+            raise ValueError(f"RunStore: expected what was written in {path}, got a file changed since (sha256)")
         return record
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_atomically(path: str | os.PathLike[str], text: str) -> None:

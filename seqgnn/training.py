@@ -151,7 +151,8 @@ def fit(
             logits, target = _answer(model, batch, device, config.precision)
             loss = cross_entropy(logits, target)
             if not torch.isfinite(loss):
-                raise ValueError(f"fit: expected a finite loss, got {loss.item()} at step {step}{_reason(batch)}")
+                found = f"{loss.item()} at step {step}; a smaller lr or clip may help"
+                raise ValueError(f"fit: expected a finite loss, got {found}")
             optimizer.zero_grad()
             loss.backward()
             if config.clip is not None:
@@ -229,6 +230,11 @@ def has_converged(losses: list[float], config: TrainConfig) -> bool:
 
 def _answer(model: nn.Module, batch: Any, device: torch.device, precision: str) -> tuple[Tensor, Tensor]:
     """Returns logits `[M, C]` in float32 or wider and targets `[M]`, on `device`."""
+    if not isinstance(batch.y, Tensor) or batch.y.dtype != torch.int64 or batch.y.numel() == 0:
+        found = f"{batch.y.dtype} {tuple(batch.y.shape)}" if isinstance(batch.y, Tensor) else type(batch.y).__name__
+        raise ValueError(f"training: expected targets of torch.int64, at least one, got {found}")
+    if batch.x.is_floating_point() and not bool(batch.x.isfinite().all()):
+        raise ValueError(f"training: expected finite x, got {int((~batch.x.isfinite()).sum())} NaN or infinite values")
     lowest, highest = batch.y.min(), batch.y.max()
     batch = batch.to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
@@ -248,12 +254,6 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     if config.optimizer == "adam":
         return torch.optim.Adam(model.parameters(), lr=config.lr)
     return torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum)
-
-
-def _reason(batch: Any) -> str:
-    if batch.x.is_floating_point() and not torch.isfinite(batch.x).all():
-        return "; the batch itself holds values that are not finite"
-    return "; a smaller lr or clip may help"
 
 
 def _is_number(value: object) -> bool:

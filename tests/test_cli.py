@@ -35,7 +35,7 @@ def test_options_reach_the_comparison(monkeypatch, capsys):
         seen.append((task, options))
         raise ValueError("enough")
 
-    monkeypatch.setattr(comparison, "compare", stop)
+    monkeypatch.setattr(comparison, "plan", stop)
     options = "--lr 10:3e-3,20:1e-3 --optimizer sgd --momentum 0.5 --clip 0 --stop-at 0 --min-steps 200"
     options += " --precision bf16 --window 3 --batch-size 32 --match-parameters --device cuda"
     assert call("compare", "trees", "--lengths", "10,20", "--seeds", "0,1,2", *options.split()) == 2
@@ -99,6 +99,12 @@ def test_bad_input_is_one_line_and_code_2(arguments, message, capsys):
     assert err.count("\n") == 1
 
 
+def test_what_is_wrong_with_the_second_task_is_said_before_the_first_is_run(tmp_path, capsys):
+    assert call("compare", *TINY, "--models", "rnn", "--data", tmp_path / "nowhere.txt") == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "nowhere.txt" in captured.err
+
+
 def test_a_text_in_the_wrong_encoding_is_one_line_and_code_2(tmp_path, capsys):
     path = tmp_path / "latin.txt"
     path.write_bytes("voilà ".encode("latin-1") * 200)
@@ -111,7 +117,7 @@ def test_ctrl_c_is_one_line_and_code_130(monkeypatch, capsys):
     def interrupt(task, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "compare", interrupt)
+    monkeypatch.setattr(comparison, "plan", interrupt)
     assert call("compare", "recall") == 130
     assert capsys.readouterr().err.count("\n") == 1
 

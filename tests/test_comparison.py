@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqgnn import models, runs
-from seqgnn.comparison import ROWS, TASKS, Comparison, Row, compare
+from seqgnn.comparison import ROWS, TASKS, Comparison, Row, compare, plan
 from seqgnn.metrics import mean_sd
 from seqgnn.runs import RunConfig
 from seqgnn.training import TrainConfig
@@ -153,11 +153,38 @@ def test_rates_by_length_and_by_row():
     comparison = tiny(models=rows, lengths=[4, 5], lr={4: 0.01, 5: 0.02}, steps=1)
     rates = {key[:2]: record["config"]["train"]["lr"] for key, record in comparison.runs.items()}
     assert rates == {("RNN", 4): 0.01, ("RNN", 5): 0.02, ("slow RNN", 4): 1e-4, ("slow RNN", 5): 1e-4}
-    short = tiny(models=["rnn", Row("short RNN", "rnn", longest=4)], lengths=[4, 5], steps=1)
+    short = tiny(models=["rnn", Row("short LSTM", "lstm", longest=4)], lengths=[4, 5], steps=1)
     assert [(row["model"], row["length"]) for row in short.rows() if row["kind"] == "model"] == [
-        ("RNN", 4), ("short RNN", 4), ("RNN", 5)
+        ("RNN", 4), ("short LSTM", 4), ("RNN", 5)
     ]  # fmt: skip
     assert tiny(lr=0.5, steps=1).runs["RNN", 4, 0]["config"]["train"]["lr"] == 0.5
+
+
+def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
+    book = tmp_path / "book.txt"
+    book.write_text("the quick brown fox jumps over the lazy dog. " * 40)
+    planned = plan("text", models=["rnn"], lengths=[4], seeds=[0], steps=2, hidden=4, path=book)
+    book.write_text("pack my box with five dozen liquor jugs. " * 40)
+    result = planned.run(progress=False)
+    assert not result.runs and not result.baselines
+    assert all("it was changed after the comparison began" in message for message in result.failures.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": [Row("linear", "rnn")]}, "expected labels other than those of baselines, got 'linear'"),
+        ({"models": [Row("W2", "gcn-in-lstm", hops=(2,))]}, "expected hops for a GCN on a path alone, got row 'W2'"),
+        ({"models": ["rnn", Row("same", "rnn")]}, "expected rows that differ, got .*same.* and .*RNN"),
+        ({"seeds": [2**70]}, "expected seeds to be different whole numbers"),
+        ({"device": "meta"}, "expected a device that this torch can use, got 'meta'"),
+        ({"models": ["LSTM"]}, "did you mean 'lstm'"),
+        ({"models": [Row("still", "rnn", lr=0.0)]}, "expected lr to be a finite number above 0, got 0.0"),
+    ],
+)
+def test_what_no_plan_can_mean(options, message):
+    with pytest.raises(ValueError, match=message):
+        plan("recall", **options)
 
 
 def test_recipes_reach_the_model():

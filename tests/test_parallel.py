@@ -76,10 +76,19 @@ def test_bars_on_a_terminal(monkeypatch):
 def test_events_of_workers_arrive_in_order_and_nobody_listening_is_no_error():
     heard = []
     with parallel._listening(heard.append) as (address, key):
-        outcome = parallel._perform_apart(jobs(Sum("a"))[0], None, None, address, key)
-        assert outcome["result"]["test"]["loss"] == 1.25
+        number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], None, None, address, key)
+        assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
     assert [event[0] for event in heard] == ["start", "done"]
-    assert parallel._perform_apart(jobs(Sum("a"))[0], None, None, address, key) == outcome
+    assert parallel._perform_apart(7, jobs(Sum("a"))[0], None, None, address, key) == (7, outcome)
+
+
+def test_what_cannot_be_told_is_an_error_at_the_end():
+    def say(event):
+        raise BrokenPipeError("the pipe is closed")
+
+    with pytest.raises(BrokenPipeError, match="the pipe is closed"), parallel._listening(say) as (address, key):
+        for _ in range(3):
+            assert parallel._perform_apart(0, jobs(Sum("a"))[0], None, None, address, key)[1]["result"]
 
 
 def test_steps_are_told_at_most_every_so_often(monkeypatch):
@@ -90,11 +99,11 @@ def test_steps_are_told_at_most_every_so_often(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_does_not_lose_what_is_in_the_store(tmp_path):
-    store = RunStore(tmp_path)
-    run_all(jobs(Sum("kept")), store=store, path=None, workers=1, progress=False)
-    planned = jobs(Dies("first"), Sum("kept"), Dies("last"))
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, kept):
+    store = RunStore(tmp_path) if kept else None
+    planned = jobs(Dies("first"), Sum("a"), Sum("b"), Dies("last"), Sum("c"))
     records, failures = run_all(planned, store=store, path=None, workers=2, progress=False)
-    assert ("kept", 1, 0) in records
+    assert {name for name, *_ in records} == {"a", "b", "c"}
     assert set(failures) == {("first", 1, 0), ("last", 1, 0)}
-    assert all("a worker process was killed" in message for message in failures.values())
+    assert all("its worker process was killed" in message for message in failures.values())

@@ -88,3 +88,25 @@ def test_written_files_have_the_usual_permissions(tmp_path):
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
     assert modes[0] == modes[1]
     assert json.dumps((tmp_path / "atomic").read_text()) == '"text"'
+
+
+@pytest.mark.parametrize("change", [("0.5", "7.5"), ("0.5", "NaN"), ('"accuracy":0.5', '"precision":0.5')])
+def test_a_changed_result_is_noticed(tmp_path, change):
+    store = RunStore(tmp_path)
+    path = store.put({"seed": 0}, {"accuracy": 0.5}, {})
+    text = path.read_text()
+    path.write_text(text.replace(*change))
+    with pytest.raises(ValueError, match="got a file changed since"):
+        store.get({"seed": 0})
+    path.write_text(text)
+    assert store.get({"seed": 0})["result"] == {"accuracy": 0.5}
+
+
+def test_a_folder_where_a_run_should_be_and_endless_brackets(tmp_path):
+    store = RunStore(tmp_path)
+    store.path({"seed": 1}).mkdir()
+    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*Is a directory"):
+        store.get({"seed": 1})
+    store.path({"seed": 2}).write_text("[" * 200_000)
+    with pytest.raises(ValueError, match="got a damaged file"):
+        store.get({"seed": 2})

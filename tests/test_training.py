@@ -174,7 +174,10 @@ class Broken(FirstOfTwo):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda batch: batch.x.fill_(math.nan), "got nan at step 3; the batch itself holds values that are not finite"),
+        (lambda batch: batch.x.fill_(math.nan), "expected finite x, got 64 NaN or infinite values"),
+        (lambda batch: batch.update({"y": batch.y.float()}), r"expected targets of torch.int64, .* got torch.float32"),
+        (lambda batch: batch.update({"y": None}), r"expected targets of torch.int64, .* got NoneType"),
+        (lambda batch: batch.update({"y": batch.y[:0]}), r"expected targets of torch.int64, at least one, got"),
         (lambda batch: batch.y.fill_(2), r"expected targets in 0\.\.1, got 2\.\.2"),
         (lambda batch: batch.y.fill_(-1), r"got -1\.\.-1"),
         (lambda batch: batch.update({"y": batch.y[:5]}), r"got \(32, 2\) and \(5,\)"),
