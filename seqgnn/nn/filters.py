@@ -124,8 +124,9 @@ class GCN(Filter):
         w = pattern.entry_weights(edges.weight, 2.0 if self.improved else 1.0)
         if self.normalization is None:
             return (Operator(pattern, w, exact),)
-        dtype = w.dtype
-        w = w.to(torch.promote_types(dtype, torch.float32))  # a sum in half precision stops growing at some hundreds
+        half = w.dtype if w.dtype.itemsize < 4 else None
+        if half is not None:
+            w = w.float()  # a sum in half precision stops growing at some hundreds
         d = torch.index_add(w.new_zeros(pattern.num_nodes), 0, pattern.row, w)
         if self.normalization == "sym" and not exact and edges.look and bool((d < 0).any()):
             least = d.min().item()
@@ -137,7 +138,7 @@ class GCN(Filter):
         else:
             s = d.rsqrt()
             values = s.index_select(0, pattern.row) * w * s.index_select(0, pattern.col)
-        return (Operator(pattern, values.to(dtype), exact),)
+        return (Operator(pattern, values if half is None else values.to(half), exact),)
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
         check_signal("GCN", x, graph)

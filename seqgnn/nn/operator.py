@@ -31,10 +31,11 @@ def plain_tensors() -> bool:
 
 def durable() -> contextlib.AbstractContextManager[Any]:
     """What is built in here may be kept: under `torch.inference_mode` it could not be used in training later."""
+    if not plain_tensors() or not torch.is_inference_mode_enabled():
+        return contextlib.nullcontext()
     contexts = contextlib.ExitStack()
-    if plain_tensors() and torch.is_inference_mode_enabled():
-        contexts.enter_context(torch.inference_mode(False))
-        contexts.enter_context(torch.no_grad())
+    contexts.enter_context(torch.inference_mode(False))
+    contexts.enter_context(torch.no_grad())
     return contexts
 
 
@@ -408,8 +409,7 @@ class LastSeen:
             if kept is not None and kept[0] == versions:
                 self._entries.move_to_end(key)
                 return kept[2]
-        with durable():
-            value = build()
+        value = build()
         refs = [weakref.ref(tensor, functools.partial(self._drop, key)) for tensor in given]
         with self._lock:
             self._entries[key] = versions, refs, value
