@@ -4,6 +4,7 @@ import numpy as np
 import oracles
 import pytest
 import torch
+
 from seqgnn.analysis import bptt_gradients
 
 
