@@ -7,6 +7,7 @@
   present one, interpolated with the plain frequency; the weight of the two is chosen on the validation set.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -81,7 +82,7 @@ class _Chance:
         return Evaluation(float(torch.tensor(self.num_classes).double().log()), 1 / self.num_classes, count)
 
 
-class _Fitted(nn.Module):
+class _Fitted(nn.Module, ABC):
     """A baseline called as models are: logits (here log-probabilities up to a constant), no state."""
 
     def evaluate(self, batches: Iterable[Any]) -> Evaluation:
@@ -90,8 +91,9 @@ class _Fitted(nn.Module):
     def forward(self, batch: Any, state: None = None) -> tuple[Tensor, None]:
         return self.logits(batch), None
 
+    @abstractmethod
     def logits(self, batch: Any) -> Tensor:
-        raise NotImplementedError
+        """Log-probabilities, up to a constant, of the answers of a batch."""
 
 
 class _Majority(_Fitted):
