@@ -99,9 +99,7 @@ class GCNEncoder(nn.Module):
     With `directed`, edges that run backwards are an error: an element would hear of its future.
     """
 
-    def __init__(
-        self, in_channels: int, hidden_channels: int, num_layers: int, dropout: float, directed: bool
-    ) -> None:
+    def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, dropout: float, directed: bool) -> None:
         super().__init__()
         self.directed = directed
         channels = [in_channels, *[hidden_channels] * num_layers]

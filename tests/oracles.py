@@ -218,9 +218,7 @@ def walk(kind, parameters, suffix, x, state, lengths, input_operators, hidden_op
         state = tuple(
             torch.stack([fresh[n] if alive[n] else old[n] for n in range(num_nodes)]) for fresh, old in zip(new, state)
         )
-        outputs[t] = torch.stack(
-            [state[0][n] if alive[n] else torch.zeros_like(state[0][n]) for n in range(num_nodes)]
-        )
+        outputs[t] = torch.stack([state[0][n] if alive[n] else torch.zeros_like(state[0][n]) for n in range(num_nodes)])
     return torch.stack(outputs), state
 
 

@@ -140,6 +140,10 @@ class SequenceGraph(Data):
         return super().to(device, *args, non_blocking=non_blocking)
 
 
+# Batch(_base_cls=SequenceGraph) builds classes at each call, which takes as long as all of `sequence_batch`.
+_SequenceGraphBatch = type(Batch(_base_cls=SequenceGraph))
+
+
 def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
     """A batch of sequences of one length, made in one step; equal to `Batch.from_data_list` of the single samples.
 
@@ -176,8 +180,8 @@ def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
     else:
         _check_edges(edge_index, length)
         edges = (edge_index.to(x.device) + nodes.ptr[:-1, None, None]).transpose(0, 1).flatten(1)
-    batch = Batch(
-        _base_cls=SequenceGraph, x=x.flatten(0, 1), edge_index=edges, y=y.flatten(), batch=nodes.batch, ptr=nodes.ptr
+    batch = type.__call__(
+        _SequenceGraphBatch, x=x.flatten(0, 1), edge_index=edges, y=y.flatten(), batch=nodes.batch, ptr=nodes.ptr
     )
     per_graph = nodes.steps * edge_index.shape[-1]
     batch._num_graphs = size
@@ -328,11 +332,11 @@ def _shared_copy(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _check_edges(edge_index: Tensor, length: int) -> None:
-    if edge_index.numel() and (int(edge_index.min()) < 0 or int(edge_index.max()) >= length):
-        raise ValueError(
-            f"sequence_batch: expected edges between nodes 0 and {length - 1}, "
-            f"got {int(edge_index.min())} to {int(edge_index.max())}"
-        )
+    if edge_index.numel() == 0:
+        return
+    least, greatest = (int(bound) for bound in edge_index.aminmax())
+    if least < 0 or greatest >= length:
+        raise ValueError(f"sequence_batch: expected edges between nodes 0 and {length - 1}, got {least} to {greatest}")
 
 
 def _check_path(who: str, length: int, hops: tuple[int, ...]) -> tuple[int, ...]:

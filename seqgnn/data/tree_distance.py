@@ -69,13 +69,14 @@ class TreeDistance(DrawnTask):
     def sample(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         parent, first, second = self._trees(count, generator)
         node = torch.arange(self.length, device=parent.device)
-        marked = (node == first[:, None]) | (node == second[:, None])
-        offset = (node - parent) / self.length
+        x = torch.empty(count, self.length, 2, device=parent.device)
+        x[:, :, 0] = (node == first[:, None]) | (node == second[:, None])
+        x[:, :, 1] = (node - parent) / self.length
         down = torch.stack([parent[:, 1:], node[1:].expand(count, -1)], dim=1)
         edges = torch.cat([down, down.flip(1)], dim=2)
         distance = tree_distance(parent, first, second)
         answer = distance <= self.k if self.target == "at-most-k" else distance % 2 == 0
-        return torch.stack([marked, offset], dim=2), answer.long(), edges
+        return x, answer.long(), edges
 
     def _trees(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Parents `[B, n]`, the root its own, and the two marked nodes `[B]`."""
@@ -93,7 +94,7 @@ class TreeDistance(DrawnTask):
 
 
 def tree_distance(parent: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """The distance between two nodes of each tree: the nodes that lie on the way up from one of them, but not of both.
+    """The distance between two nodes of each tree: the later of the two goes up to its parent until they meet.
 
     Args:
         parent: `[B, n]`, with parent[i] < i but for the root, 0, which is its own.
@@ -106,9 +107,11 @@ def tree_distance(parent: Tensor, first: Tensor, second: Tensor) -> Tensor:
         >>> tree_distance(torch.tensor([[0, 0, 0, 1]]), torch.tensor([3]), torch.tensor([2])).tolist()
         [3]
     """
-    way_up = torch.zeros(len(parent), 2, parent.shape[1], dtype=torch.bool, device=parent.device)
-    node = torch.stack([first, second], dim=1)
-    while bool(node.any()):
-        way_up.scatter_(2, node[:, :, None], True)
-        node = parent.gather(1, node)
-    return (way_up[:, 0, 1:] != way_up[:, 1, 1:]).sum(1)  # the root is on both ways
+    distances = []
+    for up, a, b in zip(parent.tolist(), first.tolist(), second.tolist(), strict=True):
+        steps = 0
+        while a != b:
+            a, b = (up[a], b) if a > b else (a, up[b])
+            steps += 1
+        distances.append(steps)
+    return torch.tensor(distances, device=parent.device)
