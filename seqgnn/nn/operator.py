@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
@@ -48,19 +49,21 @@ def _silence_beta_warning() -> None:
         torch.sparse_csr_tensor(none.new_zeros(2), none, none, (1, 1), device=none.device, check_invariants=False)
 
 
-def _stable_sort(key: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Keys in order, of this dtype, and where they were.
+def _stable_sort(key: Tensor, bound: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Keys below `bound` in order, of this dtype, and where they were.
 
-    On the CPU key and position are packed into one number, so that numpy's vectorised sort of plain numbers will do:
-    from 1.5 times (a million keys) to 8 times (ten thousand) as fast as torch's, which has to carry the positions.
+    On the CPU key and position are packed into one number, as narrow as can be, for numpy's vectorised sort of plain
+    numbers: as fast as torch's, which has to carry the positions, at a million keys, 14 times as fast at ten thousand.
     """
     bits = key.numel().bit_length()
     if key.device.type != "cpu" or bits > 31:
         sorted_key, order = torch.sort(key.to(dtype), stable=True)
         return sorted_key, order
-    packed = (key.long() << bits) | torch.arange(key.numel(), device=key.device)
-    packed.numpy().sort()
-    return (packed >> bits).to(dtype), packed & ((1 << bits) - 1)
+    packed = key.numpy().astype(np.int32 if bits + bound.bit_length() < 32 else np.int64)
+    packed <<= bits
+    packed |= np.arange(len(packed), dtype=packed.dtype)
+    packed.sort()
+    return torch.from_numpy(packed >> bits).to(dtype), torch.from_numpy(packed & ((1 << bits) - 1))
 
 
 class Pattern:
@@ -127,7 +130,7 @@ class Pattern:
             # 32 bit is what MKL and cuSPARSE multiply with, without a copy at each product.
             index = torch.int32 if max(self.num_nodes, row.numel()) < 2**31 else torch.int64
             with durable():
-                key, order = _stable_sort(row, index)
+                key, order = _stable_sort(row, self.num_nodes, index)
                 pointers = torch._convert_indices_from_coo_to_csr(key, self.num_nodes, out_int32=index == torch.int32)
                 self._sorted[transposed] = pointers, col.to(index).index_select(0, order), order
         return self._sorted[transposed]
