@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch_geometric
@@ -197,18 +198,22 @@ def gcn(device: str, rounds: int) -> dict[str, object]:
 # Recurrent layers
 
 RECURRENT_SIZES = [(10, 64, 10, 64), (30, 64, 64, 128), (150, 128, 10, 128), (30, 64, 512, 512), (1000, 16, 64, 128)]
-RECURRENT_ROWS = ["torch", "auto", "reference"]
+RECURRENT_ROWS = ["torch", "torch again", "auto", "reference"]
 GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
 def recurrent_steps(kind: str, size: tuple[int, int, int, int], training: bool, device: str) -> dict[str, Step]:
-    """A step of one layer by torch.nn and by each engine, with the same weights: training, or inference."""
+    """A step of one layer by torch.nn and by each engine, with the same weights: training, or inference.
+
+    torch.nn runs twice: how far the second is from the first is how far any two figures may differ by chance.
+    """
     num_steps, batch, input_size, hidden = size
     theirs = getattr(torch.nn, kind)(input_size, hidden).to(device)
-    layers = {"torch": theirs}
+    layers = {"torch": theirs, "torch again": getattr(torch.nn, kind)(input_size, hidden).to(device)}
     for engine in ("auto", "reference"):
         layers[engine] = getattr(seqgnn.nn, kind)(input_size, hidden, engine=engine).to(device)
-        layers[engine].load_state_dict(theirs.state_dict())
+    for layer in layers.values():
+        layer.load_state_dict(theirs.state_dict())
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(num_steps, batch, input_size, generator=generator).to(device).requires_grad_(training)
     up = torch.randn(num_steps, batch, hidden, generator=generator).to(device)
@@ -238,7 +243,7 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
         table.add_column(name)
     for name in [*RECURRENT_ROWS, "floor"]:
         table.add_column(name, justify="right")
-    cases = []
+    cases: list[dict[str, Any]] = []
     for kind in GATES:
         for size in RECURRENT_SIZES:
             for training in (True, False):
@@ -261,7 +266,12 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
                     }
                 )
     console.print(table)
-    return {"rates": rate, "cases": cases}
+    overall = {}
+    for name in RECURRENT_ROWS[1:]:
+        speeds = [case["speed_relative_to_torch"][name] for case in cases]
+        overall[name] = {"geometric_mean": statistics.geometric_mean(speeds), "min": min(speeds), "max": max(speeds)}
+        console.print(f"{name}: " + ", ".join(f"{what} {value:.3f}" for what, value in overall[name].items()))
+    return {"rates": rate, "overall": overall, "cases": cases}
 
 
 SECTIONS: dict[str, Callable[[str, int], dict[str, object]]] = {"gcn": gcn, "recurrent": recurrent}

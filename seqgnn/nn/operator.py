@@ -59,7 +59,7 @@ def _stable_sort(key: Tensor, bound: int, dtype: torch.dtype) -> tuple[Tensor, T
     if key.device.type != "cpu" or bits > 31:
         sorted_key, order = torch.sort(key.to(dtype), stable=True)
         return sorted_key, order
-    packed = key.numpy().astype(np.int32 if bits + bound.bit_length() < 32 else np.int64)
+    packed: Any = key.numpy().astype(np.int32 if bits + bound.bit_length() < 32 else np.int64)
     packed <<= bits
     packed |= np.arange(len(packed), dtype=packed.dtype)
     packed.sort()
