@@ -18,7 +18,7 @@ from seqgnn.analysis import reach
 from seqgnn.data import powers_of_two
 from seqgnn.errors import one_of
 from seqgnn.metrics import mean_sd, paired_difference
-from seqgnn.models import NAMES
+from seqgnn.models import GNNS, NAMES
 from seqgnn.parallel import Job, run_all
 from seqgnn.runs import TASKS, BaselineConfig, RunConfig, TaskEntry, identify_text
 from seqgnn.store import RunStore
@@ -26,7 +26,6 @@ from seqgnn.training import TrainConfig
 
 __all__ = ["ROWS", "TASKS", "BaselineConfig", "Comparison", "Plan", "Row", "RunConfig", "compare", "plan"]
 BASELINE_SAMPLES = {"chance": 1, "majority": 8192, "linear": 8192, "bigram": 65536}
-GNNS = ("gcn",)  # models that hear as far as their rounds carry; all others hear the whole sequence
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ ROWS = {
     "lstm": Row("LSTM", "lstm"),
     "gru": Row("GRU", "gru"),
     "gcn": Row("GCN", "gcn"),
+    "gcn-residual": Row("GCN, residual", "gcn-residual"),
     "gcn-1hop": Row("GCN, one hop", "gcn", hops=(1,)),
     "gcn+lstm": Row("GCN, then LSTM", "gcn+lstm"),
     "gcn-in-lstm": Row("GCN in LSTM", "gcn-in-lstm"),
@@ -73,7 +73,7 @@ HEADLINE = ("rnn", "lstm", "gru", "gcn", "gcn+lstm", "gcn-in-lstm")
 DEFAULT_ROWS = {
     "palindromes": (*HEADLINE, "gcn-1hop", "gcn-mean"),
     "recall": (*HEADLINE, "gcn-1hop", "gcn-mean"),
-    "text": HEADLINE,
+    "text": (*HEADLINE[:4], "gcn-residual", *HEADLINE[4:]),
     "trees": HEADLINE,
 }
 

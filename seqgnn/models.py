@@ -23,7 +23,8 @@ from seqgnn.nn.checks import describe
 from seqgnn.nn.init import Init
 from seqgnn.nn.operator import last_seen
 
-NAMES = ("rnn", "lstm", "gru", "gcn", "gcn+lstm", "gcn-in-lstm")
+NAMES = ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
+GNNS = ("gcn", "gcn-residual")  # they hear as far as their rounds carry; all others the whole sequence
 READOUTS = ("last", "mean", "max")
 LAYERS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
@@ -96,13 +97,24 @@ class RecurrentEncoder(nn.Module):
 class GCNEncoder(nn.Module):
     """Rounds of message passing over the edges of the batch, with a ReLU after each; no state.
 
-    With `directed`, edges that run backwards are an error: an element would hear of its future.
+    With `directed`, edges that run backwards are an error: an element would hear of its future. With `residual`, a
+    linear map comes first and each round adds to what is there, x + relu(GCN(x)), so that a node stays apart from its
+    neighbours, with which a GCN averages it (Kipf and Welling 2017, appendix B).
     """
 
-    def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, dropout: float, directed: bool) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int,
+        dropout: float,
+        directed: bool,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
         self.directed = directed
-        channels = [in_channels, *[hidden_channels] * num_layers]
+        self.first = nn.Linear(in_channels, hidden_channels) if residual else None
+        channels = [hidden_channels if residual else in_channels, *[hidden_channels] * num_layers]
         self.layers = nn.ModuleList(GCNConv(i, o) for i, o in pairwise(channels))
         self.dropout = dropout
 
@@ -111,10 +123,13 @@ class GCNEncoder(nn.Module):
             raise ValueError(f"GCNEncoder: expected no state, since none is kept, got {type(state).__name__}")
         if self.directed:
             last_seen.get((batch.edge_index,), ("forwards",), partial(_check_forwards, batch.edge_index))
+        if self.first is not None:
+            x = self.first(x)
         for index, layer in enumerate(self.layers):
             if index:
                 x = F.dropout(x, self.dropout, self.training)
-            x = torch.relu(layer(x, batch.edge_index))
+            heard = torch.relu(layer(x, batch.edge_index))
+            x = heard if self.first is None else x + heard
         return x, None
 
 
@@ -266,21 +281,21 @@ def build(
 
     Args:
         name: ``"rnn"``, ``"lstm"``, ``"gru"``; ``"gcn"``, rounds of message passing over the batch's edges;
-            ``"gcn+lstm"``, a GCN layer whose nodes an LSTM reads in order; ``"gcn-in-lstm"``, an LSTM with a GCN in its
-            gates over a sliding window.
+            ``"gcn-residual"``, in which each round adds to what was there; ``"gcn+lstm"``, a GCN layer whose nodes an
+            LSTM reads in order; ``"gcn-in-lstm"``, an LSTM with a GCN in its gates over a sliding window.
         num_classes: C.
         num_tokens, num_features: how many different ids, or how many features, an element has; one of the two.
         per_element: whether every element has a target; then undirected graphs are refused and readouts run over the
             prefix.
         directed: whether the batches' edges run forwards only; a GCN with one target per element checks it.
         hidden: H, the width of the encoder and of an embedding.
-        num_layers: recurrent layers (1 if None); rounds of message passing for ``"gcn"`` (one per hop if None).
+        num_layers: recurrent layers (1 if None); rounds of message passing for the GCNs (one per hop if None).
         readout: ``"last"``, ``"mean"`` or ``"max"``.
         encoding: of ids, ``"one-hot"`` or ``"embedding"``.
         positions: whether each element also gets its position, one-hot.
-        length: the longest sequence; for `positions`, and for ``"gcn"`` without `num_layers` or `hops`.
+        length: the longest sequence; for `positions`, and for a GCN without `num_layers` or `hops`.
         window: k of ``"gcn-in-lstm"``.
-        hops: of the batch's edges, which the data set makes (``"gcn"``; None: the powers of two below `length`, with
+        hops: of the batch's edges, which the data set makes (the GCNs; None: the powers of two below `length`, with
             which the last element hears the first), or of the window's (``"gcn-in-lstm"``; None: 1).
         dropout: between layers.
         init, forget_bias: as in :mod:`seqgnn.nn`; for the models with a recurrent layer.
@@ -317,24 +332,25 @@ def build(
     if num_features is not None and encoding != "one-hot":
         raise ValueError(f"build: expected no encoding of features, got {encoding!r}")
     path_graph(1, hops=(1,) if hops is None else hops)  # says what is wrong with hops
-    if name == "gcn" and num_layers is None:
+    if name in GNNS and num_layers is None:
         if hops is None:
             if length is None:
-                raise ValueError("build: expected num_layers, hops or length for 'gcn', got none of them")
+                raise ValueError(f"build: expected num_layers, hops or length for {name!r}, got none of them")
             hops = powers_of_two(length)
         num_layers = len(hops)
     if name == "gcn-in-lstm" and window > 1 and min(hops or (1,)) >= window:
         raise ValueError(f"build: expected a hop that fits into the window of {window}, got hops={hops}")
-    if name == "gcn" and not (init is None and forget_bias is None):
-        raise ValueError("build: expected init and forget_bias for a recurrent model, got them for 'gcn'")
+    if name in GNNS and not (init is None and forget_bias is None):
+        raise ValueError(f"build: expected init and forget_bias for a recurrent model, got them for {name!r}")
 
     def make(hidden: int, init: Init = init) -> SequenceModel:
         inputs = Inputs(num_tokens, num_features, encoding, hidden, length if positions else None)
         recurrent: dict[str, Any] = {"init": init, "forget_bias": forget_bias}
         recurrent |= {"num_layers": num_layers or 1, "dropout": dropout if (num_layers or 1) > 1 else 0.0}
         encoder: nn.Module
-        if name == "gcn":
-            encoder = GCNEncoder(inputs.channels, hidden, num_layers or 1, dropout, directed=per_element)
+        if name in GNNS:
+            residual = name == "gcn-residual"
+            encoder = GCNEncoder(inputs.channels, hidden, num_layers or 1, dropout, per_element, residual)
         elif name == "gcn+lstm":
             gcn = GCNEncoder(inputs.channels, hidden, 1, dropout, directed=per_element)
             encoder = GCNThenLSTM(gcn, RecurrentEncoder(LSTM(hidden, hidden, **recurrent)))

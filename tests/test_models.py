@@ -104,7 +104,7 @@ def flat(state):
     return [t for part in state for t in flat(part)] if isinstance(state, tuple) else [state]
 
 
-@pytest.mark.parametrize("name", ["gcn", "gcn+lstm"])
+@pytest.mark.parametrize("name", ["gcn", "gcn-residual", "gcn+lstm"])
 def test_a_model_without_state_takes_none(name):
     model = make(name)
     assert model(Batch.from_data_list(ragged()))[1] is None
@@ -182,6 +182,22 @@ def test_features_bf16_copies_and_gradients(name):
         torch.testing.assert_close(model(batch)[0].float(), logits, rtol=0, atol=5e-2)
 
 
+def test_a_residual_gcn_adds_what_it_hears():
+    model = make("gcn-residual", num_layers=2).double()
+    batch = Batch.from_data_list(ragged())
+    first, (one, two) = model.encoder.first, model.encoder.layers
+    h = first(torch.eye(5, dtype=torch.float64)[batch.x])
+    for layer in (one, two):
+        operator = torch.zeros(len(h), len(h), dtype=torch.float64)
+        source, target = batch.edge_index
+        operator[target, source] = 1
+        operator += torch.eye(len(h))
+        degree = operator.sum(1)
+        operator = operator / (degree[:, None] * degree).sqrt()
+        h = h + torch.relu(operator @ h @ layer.lin.weight.T + layer.bias)
+    torch.testing.assert_close(model.encoder(model.inputs(batch), batch)[0], h)
+
+
 def test_options_reach_the_layers():
     model = make("lstm", num_layers=2, dropout=0.5, init="orthogonal", forget_bias=1.0)
     assert model.encoder.layer.num_layers == 2 and model.encoder.layer.dropout == 0.5
@@ -242,7 +258,7 @@ def test_a_state_with_what_would_start_anew_is_refused():
             model(batch, state)
 
 
-@pytest.mark.parametrize("name", ["gcn", "gcn+lstm"])
+@pytest.mark.parametrize("name", ["gcn", "gcn-residual", "gcn+lstm"])
 def test_edges_that_run_backwards_are_refused_where_each_element_answers(name):
     both_ways = sequence_batch(torch.zeros(2, 4).long(), torch.zeros(2, 4).long(), path_graph(4, directed=False))
     with pytest.raises(ValueError, match=r"expected edges that run forwards, .* got 6 back"):
