@@ -13,7 +13,6 @@ from seqgnn.data import Palindromes, SequenceGraph, sequence_batch, to_padded
 from seqgnn.data.sequence_graph import path_graph
 from seqgnn.nn import GCNLSTM
 
-STATEFUL = ["rnn", "lstm", "gru", "gcn-in-lstm"]
 HOPS = (1, 2, 4)
 
 
@@ -82,8 +81,8 @@ def test_a_gcn_hears_no_further_than_its_reach():
     assert heard == [False] * 4 + [True] * 3
 
 
-@pytest.mark.parametrize("name", STATEFUL)
-@pytest.mark.parametrize("lengths", [(6, 6, 6), (6, 4, 5)])
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("lengths", [(6, 6, 6), (6, 4, 5), (29, 40, 33)])
 def test_the_state_carries_a_stream_over_the_cut(name, lengths):
     model = make(name, per_element=True)
     generator = torch.Generator().manual_seed(3)
@@ -100,6 +99,19 @@ def test_the_state_carries_a_stream_over_the_cut(name, lengths):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_stream_read_element_by_element_is_the_whole(name):
+    model = make(name, per_element=True, encoding="embedding")
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(5, (2, 40), generator=generator)  # longer than what any of them keeps
+    whole = model(sequence_batch(ids, ids, path_graph(40, hops=model.hops)))[0].view(2, 40, -1)
+    state, one = None, path_graph(1)
+    for t in range(40):
+        logits, state = model(sequence_batch(ids[:, t : t + 1], ids[:, t : t + 1], one), state)
+        torch.testing.assert_close(logits, whole[:, t], rtol=1e-10, atol=1e-12)
+    assert all(part.shape[1] == 2 for part in flat(state))
+
+
 def flat(state):
     return [t for part in state for t in flat(part)] if isinstance(state, tuple) else [state]
 
@@ -110,6 +122,30 @@ def test_a_model_without_state_takes_none(name):
     assert model(Batch.from_data_list(ragged()))[1] is None
     with pytest.raises(ValueError, match="expected no state"):
         model(Batch.from_data_list(ragged()), torch.zeros(1))
+    with pytest.raises(ValueError, match=r"expected a state \(older, count\) with older of shape \[m, 4, "):
+        make(name, per_element=True)(Batch.from_data_list(ragged()), torch.zeros(1))
+
+
+def test_dropout_is_on_all_that_is_not_recurrent():
+    batch = Batch.from_data_list(ragged())
+    model = make("lstm", encoding="embedding", num_layers=2, dropout=0.5)
+    seen = {}
+    model.encoder.register_forward_pre_hook(lambda module, inputs: seen.update(encoder=inputs[0]))
+    model.head.register_forward_pre_hook(lambda module, inputs: seen.update(head=inputs[0]))
+    model(batch)
+    assert all(0.2 < float((x == 0).double().mean()) < 0.8 for x in seen.values())
+    model.eval()
+    model(batch)
+    assert not any(bool((x == 0).any()) for x in seen.values())
+
+
+def test_tied_weights_are_one_matrix():
+    tied = models.build("gru", num_classes=5, num_tokens=5, hidden=6, encoding="embedding", tie_weights=True)
+    assert tied.head.weight is tied.inputs.table.weight
+    untied = models.build("gru", num_classes=5, num_tokens=5, hidden=6, encoding="embedding")
+    assert untied.num_parameters == tied.num_parameters + 30
+    with pytest.raises(ValueError, match="expected an embedding of as many ids as classes with tie_weights=True"):
+        models.build("gru", num_classes=5, num_tokens=5, tie_weights=True)
 
 
 def test_the_window_slides_and_is_zero_before_the_start():
