@@ -15,6 +15,7 @@ from seqgnn.data.sequence_graph import (
 from seqgnn.data.task import Task
 from seqgnn.data.toy import grid, karate_club, path, six_node_graph, tree
 from seqgnn.data.tree_distance import TreeDistance
+from seqgnn.data.vocabulary import Vocabulary
 
 __all__ = [
     "CharText",
@@ -23,6 +24,7 @@ __all__ = [
     "SequenceGraph",
     "Task",
     "TreeDistance",
+    "Vocabulary",
     "from_padded",
     "grid",
     "karate_club",

@@ -1,15 +1,21 @@
 """Next-character prediction on any text."""
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
-from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch_geometric.data import Batch
 
 from seqgnn.data.sequence_graph import path_graph, rounds_to_reach, sequence_batch
 from seqgnn.data.task import Task, check_count
+from seqgnn.data.text_files import TextPath, find_files, read_text, total_bytes
+from seqgnn.data.vocabulary import Vocabulary, code_points
+from seqgnn.errors import one_of
+
+MAP_ABOVE = 64 * 2**20  # bytes of text from which on the ids lie in a file
 
 
 class CharText(Task):
@@ -17,33 +23,47 @@ class CharText(Task):
 
     .. math:: x = (c_1, \dots, c_L), \quad y = (c_2, \dots, c_{L+1})
 
-    The text is cut into three contiguous parts, in its order: train, validation, test. `draw` takes windows of L + 1
-    characters from anywhere in the first. `validation` and `test` read theirs from the first character to the last in
-    windows that follow each other, so that each character but a part's first is predicted once; what remains at the
-    end is a shorter window, in a batch of its own. A model starts each window afresh.
+    The text is cut into three contiguous parts, in its order: train, validation, test. Each can be read in two ways.
+
+    - Windows, each begun afresh: `draw` takes windows of L + 1 characters from anywhere in the training part;
+      `validation` and `test` read theirs from the first character to the last in windows that follow each other, what
+      remains at the end being a shorter window in a batch of its own.
+    - Streams, for models that carry their state from batch to batch: `stream` for training, `streams` to score a part.
+
+    Where a part is scored, each of its characters but the first is predicted once.
 
     The vocabulary is the distinct characters of the *whole* text, so that any character can be read and predicted: from
-    the later parts a model learns which characters exist, and nothing else. `unseen` is the number of characters in
-    validation and test that never occur in training.
+    the later parts a model learns which characters exist, and nothing else. Its counts are those of the training part.
+    `unseen` is the number of characters in validation and test that never occur in training.
+
+    Files are read in pieces, and ids kept in the smallest type that holds them. Those of a text of more than 64 MB lie
+    in a temporary file, mapped into memory, that goes with the object: where Python keeps such files (`TMPDIR`) must be
+    room for them, on a disk rather than in memory.
 
     Args:
-        path: a text file; without one, the help topics that come with Python (`pydoc_data.topics`, in the order of
-            their names), 465,126 characters of English in Python 3.11, some more in later versions.
+        path: a text file; a folder, for all its `*.txt`, those in its folders too, in the order of their paths; or a
+            list of both. Files are joined in order, with a line end between where there is none. Without a path, the
+            help topics that come with Python (`pydoc_data.topics`, in the order of their names), 465,126 characters of
+            English in Python 3.11, some more in later versions.
         length: L, characters read by a sample, at least 1.
-        encoding: of the file; "utf-8-sig" is UTF-8 with or without a byte-order mark. Line ends become "\n".
+        encoding: of the files; "utf-8-sig" is UTF-8 with or without a byte-order mark. Line ends become "\n".
         split: shares of train, validation and test, positive, adding up to 1.
         directed, hops: the path's edges, see `path_graph`. On undirected paths a model would read its answers.
+        vocabulary: that of a model which is there already, taken as it is, counts included; the text must have no
+            other characters.
 
     Attributes:
-        vocabulary: the characters in the order of their ids (code points ascending).
-        train_ids, validation_ids, test_ids: the three parts.
+        vocabulary: the characters in the order of their ids (code points ascending where it is made here).
+        train_ids, validation_ids, test_ids: the three parts, uint8, int16 or int32. `.long()` them before indexing.
+        files: what was read, empty for the default text.
 
     Shapes:
-        `x [B * L]` ids, `y [B * L]`.
+        `x [B * L]` ids, `y [B * L]`, long.
 
     Raises:
-        ValueError: if the file cannot be read, is empty or too short for its split, or is not in `encoding` (with the
-            byte that is wrong, and encodings that would do); if an argument is out of range.
+        ValueError: if a file cannot be read, is empty, a binary, or not in `encoding` (with the byte that is wrong, and
+            encodings that would do); if a folder has no text; if the text is too short for its split, has one distinct
+            character only, or others than `vocabulary`; if an argument is out of range.
 
     Example:
         >>> text = CharText(length=5)
@@ -58,13 +78,14 @@ class CharText(Task):
 
     def __init__(
         self,
-        path: str | PathLike[str] | None = None,
+        path: TextPath | None = None,
         *,
         length: int = 30,
         encoding: str = "utf-8-sig",
         split: tuple[float, float, float] = (0.9, 0.05, 0.05),
         directed: bool = True,
         hops: tuple[int, ...] = (1,),
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         self.length = check_count("CharText", "length", length, 1)
         if len(split) != 3 or not all(0 < share < 1 for share in split) or abs(sum(split) - 1) > 1e-6:
@@ -74,51 +95,127 @@ class CharText(Task):
         self.edge_index = path_graph(length, directed, hops)
         self.depth = max(rounds_to_reach(length - 1, hops, directed), len(hops))
 
-        self._source = "Python's help topics" if path is None else str(path)
-        text = _help_topics() if path is None else _read(Path(path), encoding)
-        self.vocabulary = "".join(sorted(set(text)))
-        self.num_tokens = self.num_classes = len(self.vocabulary)
-        self._ids = {character: i for i, character in enumerate(self.vocabulary)}
-        ids = self.encode(text)
-        first, second = round(split[0] * len(ids)), round((split[0] + split[1]) * len(ids))
-        self.train_ids, self.validation_ids, self.test_ids = ids.tensor_split([first, second])
-        if min(len(self.train_ids), len(self.validation_ids), len(self.test_ids)) <= length:
+        self.files = () if path is None else tuple(find_files(path))
+        self._source = _name_of(path)
+
+        def pieces() -> Iterator[np.ndarray]:
+            texts = read_text(self.files, encoding) if self.files else iter([_help_topics()])
+            return map(code_points, texts)
+
+        total, found = _survey(pieces())
+        if len(found) < 2:
+            raise ValueError(
+                f"CharText: expected a text of at least two distinct characters, got {chr(found[0])!r} alone, "
+                f"{total} times, from {self._source}"
+            )
+        sizes = round(split[0] * total), round((split[0] + split[1]) * total)
+        if min(sizes[0], sizes[1] - sizes[0], total - sizes[1]) <= length:
             raise ValueError(
                 f"CharText: expected a text whose parts {tuple(split)} have more than length={length} characters each, "
-                f"got {len(text)} characters in all from {self._source}"
+                f"got {total} characters in all from {self._source}"
             )
-        self.unseen = int((~torch.isin(ids[first:], self.train_ids.unique())).sum())
+        characters = "".join(map(chr, found.tolist()))
+        known = Vocabulary(characters, [0] * len(characters)) if vocabulary is None else vocabulary
+        unknown = found[known.ids_of(found) < 0]
+        if len(unknown):
+            raise ValueError(f"{known.complaint('CharText', unknown)} in {self._source}")
+        ids, train, later = _encode(pieces, known, total, sizes[0], mapped=total_bytes(self.files) > MAP_ABOVE)
+        self.vocabulary = Vocabulary(characters, train.tolist()) if vocabulary is None else vocabulary
+        self.num_tokens = self.num_classes = len(self.vocabulary)
+        self.train_ids, self.validation_ids, self.test_ids = ids.tensor_split(sizes)
+        self.unseen = int(later[train == 0].sum())
 
-    def encode(self, text: str) -> Tensor:
-        """The ids of a text's characters; a ValueError names a character that the vocabulary lacks."""
-        try:
-            return torch.tensor([self._ids[character] for character in text], dtype=torch.long)
-        except KeyError as error:
-            raise ValueError(
-                f"CharText: expected characters out of the {len(self.vocabulary)} of the text, got {error.args[0]!r}"
-            ) from None
+    def encode(self, text: str, on_unknown: str = "error") -> Tensor:
+        """The ids of a text's characters, see `Vocabulary.encode`."""
+        return self.vocabulary.encode(text, on_unknown)
 
     def decode(self, ids: Tensor | Sequence[int]) -> str:
-        """The text of some ids."""
-        numbers = ids.flatten().tolist() if isinstance(ids, Tensor) else list(ids)
-        if numbers and not (min(numbers) >= 0 and max(numbers) < self.num_classes):
-            raise ValueError(
-                f"CharText: expected ids between 0 and {self.num_classes - 1}, got {min(numbers)} to {max(numbers)}"
-            )
-        return "".join(self.vocabulary[i] for i in numbers)
+        """The text of some ids, see `Vocabulary.decode`."""
+        return self.vocabulary.decode(ids)
 
     def draw(self, batch_size: int, generator: Generator) -> Batch:
         check_count("CharText", "batch_size", batch_size, 1)
         windows = self.train_ids.unfold(0, self.length + 1, 1)
         start = torch.randint(len(windows), (batch_size,), generator=generator, device=generator.device)
         crops = windows[start.to(windows.device)]
-        return sequence_batch(crops[:, :-1], crops[:, 1:], self.edge_index)
+        return self._batch(crops[:, :-1], crops[:, 1:])
 
     def validation(self, batch_size: int) -> Iterator[Batch]:
         return self._read_through(self.validation_ids, check_count("CharText", "batch_size", batch_size, 1))
 
     def test(self, batch_size: int) -> Iterator[Batch]:
         return self._read_through(self.test_ids, check_count("CharText", "batch_size", batch_size, 1))
+
+    def stream(self, batch_size: int, index: int) -> tuple[Batch, bool]:
+        r"""A batch of the training part read as streams, side by side, again and again.
+
+        With N characters to train on, each of the B streams has :math:`M = \lfloor (N - 1) / B \rfloor` to read. Pass
+        p begins :math:`s = p \bmod L` characters into every stream and has :math:`\lfloor (M - s) / L \rfloor` windows:
+        cuts move from pass to pass, and L passes read each window of a stream, M - L + 1 in all, once.
+
+        Args:
+            batch_size: B, at least 1 and so that a window fits into a stream.
+            index: which batch, counting from 0 on over all passes; what it holds depends on no batch before.
+
+        Returns:
+            the batch, whose sequence i continues sequence i of the one before; and whether a pass begins with it, so
+            that a carried state must be dropped.
+
+        Raises:
+            ValueError: if an argument is out of range.
+        """
+        check_count("CharText", "batch_size", batch_size, 1)
+        check_count("CharText", "index", index, 0)
+        each = (len(self.train_ids) - 1) // batch_size
+        if each < self.length:
+            raise ValueError(
+                f"CharText: expected batch_size of at most {(len(self.train_ids) - 1) // self.length}, so that "
+                f"each stream has length={self.length} characters to read, got {batch_size}"
+            )
+        shift, window = self._place(each, index)
+        starts = torch.arange(batch_size, device="cpu") * each + shift + window * self.length
+        crops = self.train_ids.unfold(0, self.length + 1, 1)[starts]
+        return self._batch(crops[:, :-1], crops[:, 1:]), window == 0
+
+    def streams(self, part: str, batch_size: int) -> Iterator[Batch]:
+        """A part read once as streams, side by side: sequence i of a batch continues sequence i of the one before.
+
+        The streams' lengths differ by at most one, the longer ones come first: what these have more is a last batch of
+        theirs alone.
+
+        Args:
+            part: "validation", "test" or "train".
+            batch_size: streams, at least 1; fewer where the part has fewer characters to predict.
+
+        Raises:
+            ValueError: if an argument is out of range.
+        """
+        one_of("CharText", "part", part, ("validation", "test", "train"))
+        check_count("CharText", "batch_size", batch_size, 1)
+        ids = {"validation": self.validation_ids, "test": self.test_ids, "train": self.train_ids}[part]
+        return self._read_streams(ids, batch_size)
+
+    def _place(self, each: int, index: int) -> tuple[int, int]:
+        """Shift and window of batch `index` in streams of `each` characters to read."""
+        index %= each - self.length + 1
+        windows, left = divmod(each, self.length)
+        long_passes = (left + 1) * windows  # the batches of passes with shifts 0, ..., left
+        if index < long_passes:
+            return divmod(index, windows)
+        shift, window = divmod(index - long_passes, windows - 1)
+        return left + 1 + shift, window
+
+    def _read_streams(self, ids: Tensor, batch_size: int) -> Iterator[Batch]:
+        each, longer = divmod(len(ids) - 1, batch_size)
+        stream = torch.arange(batch_size, device="cpu")
+        starts = stream * each + stream.clamp(max=longer)
+        for begin in range(0, each, self.length):
+            steps = torch.arange(begin, min(begin + self.length, each), device="cpu")
+            places = starts[:, None] + steps
+            yield self._batch(ids[places], ids[places + 1])
+        if longer:
+            places = starts[:longer, None] + each
+            yield self._batch(ids[places], ids[places + 1])
 
     def _read_through(self, ids: Tensor, batch_size: int) -> Iterator[Batch]:
         x, y = ids[:-1], ids[1:]
@@ -127,10 +224,14 @@ class CharText(Task):
             x[:whole].view(-1, self.length).split(batch_size), y[:whole].view(-1, self.length).split(batch_size)
         )
         for x_window, y_window in windows:
-            yield sequence_batch(x_window, y_window, self.edge_index)
+            yield self._batch(x_window, y_window)
         if whole < len(x):
-            rest = path_graph(len(x) - whole, self.directed, self.hops)
-            yield sequence_batch(x[None, whole:], y[None, whole:], rest)
+            yield self._batch(x[None, whole:], y[None, whole:])
+
+    def _batch(self, x: Tensor, y: Tensor) -> Batch:
+        length = x.shape[1]
+        edges = self.edge_index if length == self.length else path_graph(length, self.directed, self.hops)
+        return sequence_batch(x.long(), y.long(), edges)
 
     def __repr__(self) -> str:
         return f"CharText({self._source!r}, length={self.length})"
@@ -142,36 +243,59 @@ def _help_topics() -> str:
     return "\n\n".join(topics[name] for name in sorted(topics))
 
 
-def _read(path: Path, encoding: str) -> str:
+def _name_of(path: TextPath | None) -> str:
+    if path is None:
+        return "Python's help topics"
+    return str(path) if isinstance(path, str | PathLike) else ", ".join(map(str, path))
+
+
+def _survey(pieces: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
+    """The number of characters, and the distinct code points in ascending order."""
+    total, seen = 0, np.zeros(0x110000, dtype=bool)
+    for points in pieces:
+        total += len(points)
+        seen[points] = True
+    return total, seen.nonzero()[0]
+
+
+def _encode(
+    pieces: Callable[[], Iterable[np.ndarray]], vocabulary: Vocabulary, total: int, first: int, mapped: bool
+) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    """All ids of a text; how often each occurs among the first ones, and how often among the rest."""
+    size = len(vocabulary)
+    dtype = np.uint8 if size <= 2**8 else np.int16 if size <= 2**15 else np.int32
+    train, later = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+
+    def encoded() -> Iterator[np.ndarray]:
+        done = 0
+        for points in pieces():
+            ids = vocabulary.ids_of(points)
+            border = min(max(first - done, 0), len(ids))
+            done += len(ids)
+            if ids.min() < 0 or done > total:
+                break
+            train[:] += np.bincount(ids[:border], minlength=size)
+            later[:] += np.bincount(ids[border:], minlength=size)
+            yield ids.astype(dtype)
+        if done != total or ids.min() < 0:
+            raise ValueError(
+                "CharText: expected files that stay as they are, got one that was written while being read"
+            )
+
+    ids = _in_file(encoded(), total, dtype) if mapped else np.concatenate(list(encoded()))
+    return torch.from_numpy(ids), train, later
+
+
+def _in_file(pieces: Iterable[np.ndarray], total: int, dtype: type[np.generic]) -> np.ndarray:
+    """The pieces as one array in a temporary file, which the system removes once nothing holds the array any more."""
     try:
-        content = path.read_bytes()
+        with tempfile.TemporaryFile() as file:
+            for piece in pieces:  # written, not assigned through the map, which a full disk would answer with a signal
+                file.write(piece.data)
+            file.flush()
+            return np.memmap(file, dtype=dtype, mode="r+", shape=(total,))
     except OSError as error:
-        raise ValueError(f"CharText: expected a text file that can be read, got {path}: {error.strerror}") from error
-    if not content:
-        raise ValueError(f"CharText: expected a text, got the empty file {path}")
-    try:
-        text = content.decode(encoding)
-    except LookupError:
-        raise ValueError(f"CharText: expected the name of an encoding, got {encoding!r}") from None
-    except UnicodeDecodeError as error:
-        offset = error.start + len(content) - len(error.object)  # utf-8-sig counts from behind its mark
         raise ValueError(
-            f"CharText: expected {path} to be {encoding}, got byte 0x{content[offset]:02x} at offset {offset}; "
-            f"encodings that can read it: {', '.join(_encodings_of(content))}"
-        ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _encodings_of(content: bytes) -> list[str]:
-    """Encodings that decode `content`; UTF-16 only with its mark, since it takes nearly everything of even length."""
-    candidates = ["utf-8-sig", "cp1252", "latin-1"]
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        candidates.insert(0, "utf-16")
-    able = []
-    for encoding in candidates:
-        try:
-            content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        able.append(encoding)
-    return able
+            f"CharText: expected room for {total * np.dtype(dtype).itemsize} bytes in {tempfile.gettempdir()} "
+            f"(TMPDIR), got: {error.strerror}"
+        ) from error

@@ -1,18 +1,27 @@
+import copy
 import os
+import pickle
+import tempfile
 import time
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch
 
-from seqgnn.data import CharText, path_graph, powers_of_two
+from seqgnn.data import CharText, Vocabulary, char_text, path_graph, powers_of_two, text_files
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def whole(text):
+    return text.decode(torch.cat([text.train_ids, text.validation_ids, text.test_ids]))
 
 
 @pytest.fixture
@@ -60,8 +69,8 @@ def test_validation_and_test_predict_every_character_once(alphabet, batch_size):
     text = CharText(alphabet, length=6, split=(0.7, 0.2, 0.1))
     for batches, ids in ((text.validation, text.validation_ids), (text.test, text.test_ids)):
         got = list(batches(batch_size))
-        assert torch.equal(torch.cat([batch.x for batch in got]), ids[:-1])
-        assert torch.equal(torch.cat([batch.y for batch in got]), ids[1:])
+        assert torch.equal(torch.cat([batch.x for batch in got]), ids[:-1].long())
+        assert torch.equal(torch.cat([batch.y for batch in got]), ids[1:].long())
         assert all(batch.num_graphs <= batch_size for batch in got)
         assert [sample.num_nodes for batch in got for sample in batch.to_data_list()] == [6] * (len(ids) // 6) + [
             (len(ids) - 1) % 6
@@ -77,17 +86,15 @@ def test_a_part_of_whole_windows_has_no_rest(write):
 
 def test_vocabulary_encode_decode(write):
     text = CharText(write("cab\r\nbac\rcab\n" * 10), length=3)
-    assert text.vocabulary == "\nabc"
+    assert text.vocabulary == Vocabulary("\nabc", [27, 27, 27, 27])  # of the first 108 characters
     assert text.encode("abc\n").tolist() == [1, 2, 3, 0]
     assert text.decode(text.encode("bac\ncab")) == "bac\ncab"
     assert text.decode([3, 1]) == "ca"
     assert text.decode([]) == "" and text.encode("").dtype == torch.long
     assert text.decode(text.train_ids[:12]) == "cab\nbac\ncab\n"
-    with pytest.raises(ValueError, match="CharText: expected characters out of the 4 of the text, got 'x'"):
-        text.encode("cabx")
-    for ids in ([0, 4], [-1]):
-        with pytest.raises(ValueError, match="CharText: expected ids between 0 and 3, got"):
-            text.decode(ids)
+    assert text.encode("cxab", on_unknown="skip").tolist() == [3, 1, 2]
+    with pytest.raises(ValueError, match="expected characters out of the 4 of the vocabulary, got unknown 'x', 'y'"):
+        text.encode("yabxy")
 
 
 def test_attributes(alphabet):
@@ -100,16 +107,15 @@ def test_attributes(alphabet):
 def test_help_topics_are_the_default():
     text = CharText()
     assert 300_000 < len(text.train_ids) < 1_000_000 and 95 < text.num_tokens < 130
-    whole = text.decode(torch.cat([text.train_ids, text.validation_ids, text.test_ids]))
-    assert "assert" in whole[:3000] and whole == CharText().decode(text.encode(whole))
+    assert "assert" in whole(text)[:3000] and whole(text) == CharText().decode(text.encode(whole(text)))
 
 
 def test_utf8_with_and_without_mark(write):
     content = "né " * 60
     with_mark, without = (CharText(write(mark + content.encode()), length=2) for mark in (b"\xef\xbb\xbf", b""))
-    assert with_mark.vocabulary == without.vocabulary == " né"
+    assert with_mark.vocabulary == without.vocabulary == Vocabulary(" né", [54, 54, 54])
     assert CharText(write(b"\xef\xbb\xbf" + content.encode()), length=2, encoding="utf-8").num_tokens == 4
-    assert CharText(write(content.encode("utf-16")), length=2, encoding="utf-16").vocabulary == " né"
+    assert CharText(write(content.encode("utf-16")), length=2, encoding="utf-16").vocabulary.characters == " né"
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -124,9 +130,7 @@ def test_wrong_encoding_names_byte_offset_and_encodings(write, mark):
 
 
 def test_wrong_encoding_of_utf16(write):
-    with pytest.raises(
-        ValueError, match="got byte 0xff at offset 0; encodings that can read it: utf-16, cp1252, latin-1"
-    ):
+    with pytest.raises(ValueError, match=r"got byte 0xff at offset 0; encodings that can read it: utf-16$"):
         CharText(write("plain text".encode("utf-16")))
     with pytest.raises(
         ValueError, match=r"to be ascii, .* at offset 2; encodings that can read it: utf-8-sig, latin-1"
@@ -134,20 +138,220 @@ def test_wrong_encoding_of_utf16(write):
         CharText(write("caÁ"), encoding="ascii")
 
 
+def test_utf16_without_a_mark(write):
+    path = write(("plain text" * 20).encode("utf-16-le"))
+    assert CharText(path, length=2, encoding="utf-16-le").decode([0]) == " "
+    with pytest.raises(ValueError, match=r"got the binary file .* \(NUL at character 1\); UTF-16 without a mark is"):
+        CharText(path)
+    with pytest.raises(ValueError, match=r"utf-16, got byte 0x70 at offset 0; encodings .*: utf-8-sig, cp1252, latin"):
+        CharText(write("plain text"), encoding="utf-16")
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "shift_jis", "cp1252"])
+def test_pieces_change_nothing(write, monkeypatch, piece, encoding):
+    content = "één\r\ntwo\rthree\n\r\n" if encoding != "shift_jis" else "日本\r\nab\rc語\n\r\n"
+    path = write((content * 9).encode(encoding))
+    monkeypatch.setattr(text_files, "PIECE", piece)
+    text = CharText(path, length=2, encoding=encoding)
+    assert whole(text) == (content * 9).replace("\r\n", "\n").replace("\r", "\n")
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 16, 1000])
+def test_offsets_of_wrong_bytes_over_pieces(write, monkeypatch, piece):
+    monkeypatch.setattr(text_files, "PIECE", piece)
+    good = "日本né\r\n".encode()
+    for content, encoding, offset in (
+        (good * 3 + b"a\xff", "utf-8-sig", 3 * len(good) + 1),
+        (b"\xef\xbb\xbf" + good * 3 + b"\xe6\x97a", "utf-8-sig", 3 + 3 * len(good)),
+        (good * 3 + "日".encode()[:2], "utf-8", 3 * len(good)),
+        ("日本né".encode("utf-16-le") + b"\x00\xd8a\x00", "utf-16-le", 8),
+        (b"ab\x81\x40\xff", "shift_jis", 4),
+    ):
+        with pytest.raises(ValueError, match=rf"to be {encoding}, got byte 0x.. at offset {offset};"):
+            CharText(write(content), encoding=encoding)
+
+
 def test_bad_files(write, tmp_path):
     with pytest.raises(ValueError, match=r"got .*no\.txt: No such file or directory"):
         CharText(tmp_path / "no.txt")
-    with pytest.raises(ValueError, match=r"expected a text file that can be read, got .*: Is a directory"):
-        CharText(os.fspath(tmp_path))
-    with pytest.raises(ValueError, match="expected a text, got the empty file"):
-        CharText(write(b""))
-    with pytest.raises(ValueError, match="expected the name of an encoding, got 'utf-88'"):
-        CharText(write("a"), encoding="utf-88")
-    for content in ("a" * 100, b"\xef\xbb\xbf"):
-        with pytest.raises(
-            ValueError, match=r"parts \(0.9, 0.05, 0.05\) have more than length=5 .* got (100|0) charac"
-        ):
-            CharText(write(content), length=5)
+    for content in (b"", b"\xef\xbb\xbf"):
+        with pytest.raises(ValueError, match=r"expected a text, got the empty file .*text\.txt"):
+            CharText(write(content))
+    for encoding in ("utf-88", "hex", "undefined", "a\0b", 8):
+        with pytest.raises(ValueError, match="expected the name of an encoding, got"):
+            CharText(write("a"), encoding=encoding)
+    with pytest.raises(
+        ValueError, match=r"at least two distinct characters, got 'a' alone, 100 times, from .*text\.txt"
+    ):
+        CharText(write("a" * 100), length=5)
+    with pytest.raises(ValueError, match=r"parts \(0.9, 0.05, 0.05\) have more than length=5 .* got 100 characters"):
+        CharText(write("ab" * 50), length=5)
+    with pytest.raises(ValueError, match=r"got the binary file .* \(NUL at character 2\)"):
+        CharText(write(b"ab\0cd" * 50))
+    with pytest.raises(ValueError, match="got byte 0x89 at offset 0; it is a binary file"):
+        CharText(write(b"\x89PNG\r\n\x1a\n\0\0"))
+
+
+def test_folders_and_lists(tmp_path):
+    for name, content in (("b.txt", "b\n"), ("a/c.TXT", "cc"), ("a/d.txt", "d\r"), ("z.md", "zzz"), ("e.txt", "ee")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content.encode() * 10)
+    split = {"length": 1, "split": (0.8, 0.1, 0.1)}
+    folder = CharText(tmp_path, **split)
+    assert whole(folder) == "cc" * 10 + "\n" + "d\n" * 10 + "b\n" * 10 + "ee" * 10
+    assert [file.name for file in folder.files] == ["c.TXT", "d.txt", "b.txt", "e.txt"]
+    listed = CharText([os.fspath(tmp_path / "e.txt"), tmp_path / "z.md", tmp_path / "a"], **split)
+    assert whole(listed) == "ee" * 10 + "\n" + "zzz" * 10 + "\n" + "cc" * 10 + "\n" + "d\n" * 10
+    assert "e.txt, " in repr(listed)
+    (tmp_path / "a" / "c.TXT").write_bytes(b"caf\xe9")
+    with pytest.raises(ValueError, match=r"expected .*c\.TXT to be utf-8-sig, got byte 0xe9 at offset 3; .*cp1252"):
+        CharText(tmp_path, **split)
+    (tmp_path / "a" / "c.TXT").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"got the empty file .*c\.TXT"):
+        CharText(tmp_path, **split)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match=r"expected a folder with text files \(\*\.txt\), got none in .*none"):
+        CharText(tmp_path / "none")
+    for nothing in ([], 5):
+        with pytest.raises(ValueError, match="expected a file, a folder or a list of them, got"):
+            CharText(nothing)
+
+
+def test_fingerprint(tmp_path, write):
+    one, two = write("one", "1.txt"), write("two", "2.txt")
+    of = text_files.fingerprint
+    assert of(one) == of([one]) == sha256(b"one").hexdigest()
+    assert of(tmp_path) == of([one, two]) != of([two, one])
+    assert of(tmp_path) != of(write("onetwo", "3.md"))
+    with pytest.raises(ValueError, match="No such file"):
+        of(tmp_path / "4.txt")
+
+
+def test_a_given_vocabulary(write, alphabet):
+    large = Vocabulary("zyxcba", [1, 2, 3, 4, 5, 6])
+    text = CharText(write("abc" * 40, "abc.txt"), length=2, vocabulary=large)
+    assert text.vocabulary is large and text.num_classes == 6 and text.unseen == 0
+    assert text.train_ids[:4].tolist() == [5, 4, 3, 5]
+    with pytest.raises(ValueError, match=r"CharText: .* the 6 of the vocabulary, got unknown 'd', 'q' in .*abc\.txt"):
+        CharText(write("abqdc" * 40, "abc.txt"), length=2, vocabulary=large)
+    again = CharText(alphabet, length=4, vocabulary=CharText(alphabet, length=4).vocabulary)
+    assert again.train_ids.tolist() == list(range(180)) and again.unseen == 20
+
+
+@pytest.mark.parametrize(("distinct", "dtype"), [(256, torch.uint8), (257, torch.int16), (2**15 + 1, torch.int32)])
+def test_ids_are_small_and_batches_long(write, distinct, dtype):
+    points = [point for point in range(0x100, 0x100 + distinct + 2048) if not 0xD800 <= point < 0xE000][:distinct]
+    content = "".join(map(chr, points))
+    text = CharText(write(content), length=2)
+    assert text.train_ids.dtype == text.test_ids.dtype == dtype
+    assert whole(text) == content
+    for batch in (text.draw(2, generator()), next(text.test(2)), text.stream(2, 0)[0], next(text.streams("test", 2))):
+        assert batch.x.dtype == batch.y.dtype == torch.long
+    assert next(text.streams("test", 1)).x[0] == len(text.train_ids) + len(text.validation_ids)
+
+
+def targets_of(text, batch):
+    """Positions in the alphabet, which are the ids."""
+    y = batch.y.view(batch.num_graphs, -1)
+    assert torch.equal(y, batch.x.view(batch.num_graphs, -1) + 1)
+    return y
+
+
+@pytest.mark.parametrize(("length", "batch_size"), [(4, 3), (4, 1), (7, 5), (1, 2), (30, 4), (9, 13)])
+def test_training_streams(alphabet, length, batch_size):
+    text = CharText(alphabet, length=length, split=(0.68, 0.16, 0.16))
+    each = (len(text.train_ids) - 1) // batch_size
+    cycle = each - length + 1
+    passes, previous = [], None
+    for index in range(2 * cycle):
+        batch, first = text.stream(batch_size, index)
+        y = targets_of(text, batch)
+        assert y.shape == (batch_size, length)
+        assert torch.equal(y[1:], y[:-1] + each)  # the streams lie side by side
+        if first:
+            passes.append([])
+        else:
+            assert torch.equal(y[:, 0], previous[:, -1] + 1)  # and are continued
+        passes[-1].append(int(batch.x[0]))
+        previous = y
+    starts = [start for one in passes for start in one]
+    assert sorted(starts[:cycle]) == list(range(cycle))  # in a cycle, every window once
+    assert starts[cycle:] == starts[:cycle]
+    assert [one[0] for one in passes[: len(passes) // 2]] == list(range(min(length, cycle)))
+    assert torch.equal(text.stream(batch_size, 5)[0].y, text.stream(batch_size, 5)[0].y)
+
+
+@pytest.mark.parametrize("part", ["validation", "test", "train"])
+@pytest.mark.parametrize(("length", "batch_size"), [(4, 1), (4, 3), (7, 5), (1, 2), (9, 13), (3, 500)])
+def test_streams_predict_every_character_once(alphabet, part, length, batch_size):
+    text = CharText(alphabet, length=length, split=(0.7, 0.2, 0.1), hops=(1, 2))
+    ids = {"validation": text.validation_ids, "test": text.test_ids, "train": text.train_ids}[part]
+    streams = [[] for _ in range(batch_size)]
+    for batch in text.streams(part, batch_size):
+        for row, y in enumerate(targets_of(text, batch)):
+            assert not streams[row] or streams[row][-1] + 1 == int(y[0])
+            streams[row] += y.tolist()
+        steps = batch.num_nodes // batch.num_graphs
+        assert steps <= length
+        assert batch[0].edge_index.tolist() == path_graph(steps, hops=(1, 2)).tolist()
+    assert [position for stream in streams for position in stream] == ids[1:].tolist()
+    lengths = [len(stream) for stream in streams]
+    assert lengths == sorted(lengths, reverse=True) and lengths[0] - lengths[-1] <= 1
+
+
+def test_streams_are_checked(alphabet):
+    text = CharText(alphabet, length=4)
+    for call in (lambda: text.stream(0, 0), lambda: text.streams("test", 0)):
+        with pytest.raises(ValueError, match="CharText: expected batch_size to be an integer of at least 1, got 0"):
+            call()
+    with pytest.raises(ValueError, match="CharText: expected index to be an integer of at least 0, got -1"):
+        text.stream(1, -1)
+    assert text.stream(44, 0)[0].num_graphs == 44
+    with pytest.raises(ValueError, match=r"batch_size of at most 44, so that each stream has length=4 .* got 45"):
+        text.stream(45, 0)
+    with pytest.raises(ValueError, match="expected part to be one of 'validation', 'test', 'train', got 'tests'; did"):
+        text.streams("tests", 1)
+
+
+def test_a_large_text_is_mapped(write, monkeypatch, tmp_path):
+    path = write("".join(chr(0x100 + i % 300) for i in range(4000)))
+    small = CharText(path)
+    monkeypatch.setattr(char_text, "MAP_ABOVE", 1000)
+    monkeypatch.setattr(text_files, "PIECE", 101)
+    (tmp_path / "space").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path / "space"))
+    large = CharText(path)
+    assert list((tmp_path / "space").iterdir()) == []
+    assert large.vocabulary == small.vocabulary and large.unseen == small.unseen
+    for name in ("train_ids", "validation_ids", "test_ids"):
+        assert torch.equal(getattr(large, name), getattr(small, name))
+    for text in (pickle.loads(pickle.dumps(large)), copy.deepcopy(large)):
+        assert torch.equal(text.draw(5, generator()).x, small.draw(5, generator()).x)
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "memmap", full)
+    with pytest.raises(ValueError, match=r"expected room for 8000 bytes in .*space \(TMPDIR\), got: No space left"):
+        CharText(path)
+
+
+def test_a_file_that_is_written_meanwhile(write, monkeypatch):
+    path = write("abc" * 400)
+    survey = char_text._survey
+
+    for content in ("abc" * 500, "abd" * 400, "abc" * 300):
+
+        def survey_and_write(pieces, content=content):
+            found = survey(pieces)
+            path.write_text(content)
+            return found
+
+        path.write_text("abc" * 400)
+        monkeypatch.setattr(char_text, "_survey", survey_and_write)
+        with pytest.raises(ValueError, match="expected files that stay as they are"):
+            CharText(path)
 
 
 @pytest.mark.parametrize(
