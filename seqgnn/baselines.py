@@ -5,6 +5,8 @@
 - **linear**: logistic regression on one-hot positions (or on the flattened features), fitted on training draws.
 - **bigram**: for one target per element over the input's own alphabet. The frequency of the next symbol given the
   present one, interpolated with the plain frequency; the weight of the two is chosen on the validation set.
+- **unigram, ngram-2, ..., ngram-6**: where such a task reads a text, `seqgnn.ngram.NGram` of that order, fitted on all
+  of its training part.
 """
 
 from abc import ABC, abstractmethod
@@ -17,9 +19,11 @@ from torch.nn.functional import one_hot
 
 from seqgnn.errors import one_of
 from seqgnn.metrics import Evaluation
+from seqgnn.ngram import NGram
 from seqgnn.training import evaluate
 
-NAMES = ("chance", "majority", "linear", "bigram")
+NGRAMS = {"unigram": 1} | {f"ngram-{order}": order for order in range(2, 7)}
+NAMES = ("chance", "majority", "linear", "bigram", *NGRAMS)
 BIGRAM_WEIGHTS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 DRAW = 1024  # samples drawn at a time
 
@@ -32,7 +36,7 @@ class Baseline(Protocol):
 
 
 def suitable(task: Any) -> tuple[str, ...]:
-    """Returns the names of the baselines that make sense for `task`."""
+    """Returns the names of the baselines that make sense for `task` and stand in every table; see also `ngrams`."""
     if not task.per_element:
         return ("chance", "majority", "linear")
     if task.num_tokens == task.num_classes:
@@ -40,13 +44,20 @@ def suitable(task: Any) -> tuple[str, ...]:
     return ("chance", "majority")
 
 
+def ngrams(task: Any) -> tuple[str, ...]:
+    """Returns the names of the n-grams that make sense for `task`, shortest first: all of them on a text, else none."""
+    of_its_own_alphabet = task.per_element and task.num_tokens == task.num_classes
+    return tuple(NGRAMS) if of_its_own_alphabet and isinstance(getattr(task, "train_ids", None), Tensor) else ()
+
+
 def fit_baseline(name: str, task: Any, *, samples: int = 8192, seed: int = 0) -> Baseline:
-    """Fits a baseline on draws of the task's training batches.
+    """Fits a baseline on draws of the task's training batches, or, the unigram and n-grams, on its whole training text.
 
     Args:
-        name: one of `suitable(task)`.
+        name: one of `suitable(task)` or `ngrams(task)`.
         task: a data set.
-        samples: training samples drawn, at least 1; rounded up to whole batches of 1024 above 1024.
+        samples: training samples drawn, at least 1; rounded up to whole batches of 1024 above 1024. The unigram and
+            n-grams draw none: neither this nor the seed changes them.
         seed: of the draws.
 
     Raises:
@@ -59,11 +70,13 @@ def fit_baseline(name: str, task: Any, *, samples: int = 8192, seed: int = 0) ->
         1.0
     """
     one_of("fit_baseline", "name", name, NAMES)
-    one_of("fit_baseline", f"a baseline for {task.name}", name, suitable(task))
+    one_of("fit_baseline", f"a baseline for {task.name}", name, (*suitable(task), *ngrams(task)))
     if samples < 1:
         raise ValueError(f"fit_baseline: expected samples of at least 1, got {samples}")
     if name == "chance":
         return _Chance(task.num_classes)
+    if name in NGRAMS:
+        return _NGram(NGram.fit(task.train_ids, task.num_classes, NGRAMS[name]))
     generator = torch.Generator().manual_seed(seed)
     draws = (task.draw(min(samples, DRAW), generator) for _ in range(-(-samples // DRAW)))
     if name == "majority":
@@ -154,6 +167,15 @@ class _Bigram(_Fitted):
 
     def logits(self, batch: Any) -> Tensor:
         return self.log_probability[batch.x]
+
+
+class _NGram(_Fitted):
+    def __init__(self, model: NGram) -> None:
+        super().__init__()
+        self.model = model
+
+    def logits(self, batch: Any) -> Tensor:
+        return self.model(batch)[0]
 
 
 def _log_frequency(counts: Any) -> Tensor:

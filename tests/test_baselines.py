@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from seqgnn.baselines import _Bigram, fit_baseline, suitable
-from seqgnn.data import FirstDigitRecall, Palindromes
+from seqgnn.baselines import NAMES, _Bigram, fit_baseline, ngrams, suitable
+from seqgnn.data import CharText, FirstDigitRecall, Palindromes
+from seqgnn.ngram import NGram
+from seqgnn.training import evaluate
 
 
 class Letters:
@@ -45,6 +47,35 @@ def test_which_baselines_suit_which_task():
     other = Letters()
     other.num_classes = 2
     assert suitable(other) == ("chance", "majority")
+
+
+@pytest.fixture
+def text(tmp_path):
+    letters = torch.randint(5, (2000,), generator=torch.Generator().manual_seed(0)).tolist()
+    path = tmp_path / "text.txt"
+    path.write_text("".join("abcde"[a] + "abcde"[(a + 1) % 5] for a in letters))
+    return CharText(path, length=10)
+
+
+def test_n_grams_suit_texts_alone(text):
+    assert ngrams(text) == ("unigram", "ngram-2", "ngram-3", "ngram-4", "ngram-5", "ngram-6")
+    assert suitable(text) == ("chance", "majority", "bigram")
+    assert set(NAMES) == {*suitable(text), *ngrams(text), "linear"}
+    assert ngrams(Palindromes(6)) == ngrams(Letters()) == ()
+    other = Letters()
+    other.train_ids, other.num_classes = Letters.train[0], 2
+    assert ngrams(other) == ()
+
+
+def test_n_grams_count_the_whole_training_text(text):
+    for order, name in enumerate(ngrams(text), start=1):
+        model = fit_baseline(name, text)
+        expected = evaluate(NGram.fit(text.train_ids, 5, order), text.test(64))
+        assert model.evaluate(text.test(64)) == expected
+        assert fit_baseline(name, text, samples=1, seed=7).evaluate(text.test(64)) == expected
+    # every other letter follows from the one before it
+    assert fit_baseline("ngram-3", text).evaluate(text.test(64)).loss < 0.7 * math.log(5)
+    assert fit_baseline("unigram", text).evaluate(text.test(64)).loss == pytest.approx(math.log(5), abs=0.02)
 
 
 def test_chance_is_exact():
@@ -115,5 +146,7 @@ def test_names_are_checked():
         fit_baseline("liner", Palindromes(6))
     with pytest.raises(ValueError, match="a baseline for palindromes to be one of 'chance', 'majority', 'linear'"):
         fit_baseline("bigram", Palindromes(6))
+    with pytest.raises(ValueError, match="a baseline for letters to be one of 'chance', 'majority', 'bigram', got"):
+        fit_baseline("ngram-2", Letters())
     with pytest.raises(ValueError, match="samples of at least 1"):
         fit_baseline("majority", Palindromes(6), samples=0)
