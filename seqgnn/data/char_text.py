@@ -1,8 +1,10 @@
 """Next-character prediction on any text."""
 
+import mmap
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +121,8 @@ class CharText(Task):
         unknown = found[known.ids_of(found) < 0]
         if len(unknown):
             raise ValueError(f"{known.complaint('CharText', unknown)} in {self._source}")
-        ids, train, later = _encode(pieces, known, total, sizes[0], mapped=total_bytes(self.files) > MAP_ABOVE)
+        mapped = total_bytes(self.files) > MAP_ABOVE
+        ids, self._pages, train, later = _encode(pieces, known, total, sizes[0], mapped)
         self.vocabulary = Vocabulary(characters, train.tolist()) if vocabulary is None else vocabulary
         self.num_tokens = self.num_classes = len(self.vocabulary)
         self.train_ids, self.validation_ids, self.test_ids = ids.tensor_split(sizes)
@@ -231,7 +234,14 @@ class CharText(Task):
     def _batch(self, x: Tensor, y: Tensor) -> Batch:
         length = x.shape[1]
         edges = self.edge_index if length == self.length else path_graph(length, self.directed, self.hops)
-        return sequence_batch(x.long(), y.long(), edges)
+        batch = sequence_batch(x.long(), y.long(), edges)
+        if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            # What was read of the file no longer counts as memory of this process, which would grow to all of it.
+            self._pages.madvise(mmap.MADV_DONTNEED)
+        return batch
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pages": None}  # a copy has its ids in memory
 
     def __repr__(self) -> str:
         return f"CharText({self._source!r}, length={self.length})"
@@ -260,8 +270,8 @@ def _survey(pieces: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
 
 def _encode(
     pieces: Callable[[], Iterable[np.ndarray]], vocabulary: Vocabulary, total: int, first: int, mapped: bool
-) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """All ids of a text; how often each occurs among the first ones, and how often among the rest."""
+) -> tuple[Tensor, mmap.mmap | None, np.ndarray, np.ndarray]:
+    """All ids of a text, the map that they lie in; how often each occurs among the first, and among the rest."""
     size = len(vocabulary)
     dtype = np.uint8 if size <= 2**8 else np.int16 if size <= 2**15 else np.int32
     train, later = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
@@ -282,20 +292,20 @@ def _encode(
                 "CharText: expected files that stay as they are, got one that was written while being read"
             )
 
-    ids = _in_file(encoded(), total, dtype) if mapped else np.concatenate(list(encoded()))
-    return torch.from_numpy(ids), train, later
+    pages = _write(encoded(), total * np.dtype(dtype).itemsize) if mapped else None
+    ids = np.concatenate(list(encoded())) if pages is None else np.frombuffer(pages, dtype=dtype)
+    return torch.from_numpy(ids), pages, train, later
 
 
-def _in_file(pieces: Iterable[np.ndarray], total: int, dtype: type[np.generic]) -> np.ndarray:
-    """The pieces as one array in a temporary file, which the system removes once nothing holds the array any more."""
+def _write(pieces: Iterable[np.ndarray], size: int) -> mmap.mmap:
+    """A map of a temporary file with all pieces, which the system removes once nothing holds the map any more."""
     try:
         with tempfile.TemporaryFile() as file:
             for piece in pieces:  # written, not assigned through the map, which a full disk would answer with a signal
                 file.write(piece.data)
             file.flush()
-            return np.memmap(file, dtype=dtype, mode="r+", shape=(total,))
+            return mmap.mmap(file.fileno(), 0)
     except OSError as error:
         raise ValueError(
-            f"CharText: expected room for {total * np.dtype(dtype).itemsize} bytes in {tempfile.gettempdir()} "
-            f"(TMPDIR), got: {error.strerror}"
+            f"CharText: expected room for {size} bytes in {tempfile.gettempdir()} (TMPDIR), got: {error.strerror}"
         ) from error

@@ -1,12 +1,13 @@
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import tempfile
 import time
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch
@@ -332,7 +333,7 @@ def test_a_large_text_is_mapped(write, monkeypatch, tmp_path):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "memmap", full)
+    monkeypatch.setattr(char_text.mmap, "mmap", full)
     with pytest.raises(ValueError, match=r"expected room for 8000 bytes in .*space \(TMPDIR\), got: No space left"):
         CharText(path)
 
@@ -402,3 +403,29 @@ def test_known_texts(name, characters, distinct):
     text = CharText(SHARED / name)
     assert len(text.train_ids) + len(text.validation_ids) + len(text.test_ids) == characters
     assert text.num_tokens == distinct
+
+
+@pytest.mark.slow
+def test_a_large_file_costs_little_memory(tmp_path):
+    pytest.importorskip("resource")  # not on Windows
+    path = tmp_path / "large.txt"
+    with path.open("wb") as file:
+        for i in range(150):
+            file.write((f"{i}: the quick brown fox jumps over the lazy dog\r\n" * 2**20).encode()[: 2**20])
+    code = f"""
+import resource, torch
+from seqgnn.data import CharText
+CharText().draw(64, torch.Generator())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+text = CharText({os.fspath(path)!r})
+for i in range(100):
+    text.draw(64, torch.Generator().manual_seed(i)), text.stream(64, i)
+for batch in text.streams("validation", 10_000):
+    pass
+print(len(text.train_ids), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    characters, growth = map(int, done.stdout.split())
+    assert characters > 130e6
+    assert growth < 75_000 * (1024 if sys.platform == "darwin" else 1)  # which counts in bytes
