@@ -1,0 +1,96 @@
+"""`seqgnn data`: texts to train on, what is known of them, and where they are."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Texts to train on: list, fetch and check them.", no_args_is_help=True)
+
+RAREST = 10
+
+
+@app.command("list")
+def list_texts() -> None:
+    """Lists the texts that can be fetched by name."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from seqgnn.data.catalogue import TEXTS, find
+
+    table = Table()
+    for heading in ("name", "title", "language"):
+        table.add_column(heading)
+    table.add_column("MB", justify="right")
+    table.add_column("here", overflow="fold")
+    for name, text in TEXTS.items():
+        number = "" if text.gutenberg is None else f" (Gutenberg {text.gutenberg})"
+        title = f"{text.author}: {text.title}{number}"
+        table.add_row(name, title, text.language, f"{text.bytes / 1e6:.2f}", escape(str(find(name) or "")))
+    Console().print(table)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name of the list.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; default: $SEQGNN_DATA if it is there, else the system's cache.")
+    ] = None,
+) -> None:
+    """Fetches a text, if it is not here yet, verifies its checksum and prints its path."""
+    from seqgnn.data import catalogue
+
+    print(catalogue.fetch(name, out))
+
+
+@app.command()
+def check(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(help="Text files, folders, or names of the list; none: all names.", show_default=False),
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8-sig",
+) -> None:
+    """Says of a file what a model would read, and of a name whether its text is here and whole."""
+    from seqgnn.data import catalogue
+    from seqgnn.errors import one_of
+
+    states = catalogue.check()
+    for item in what or states:
+        if item in states:
+            print(_state(item, states[item]))
+        elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
+            print(_description(Path(item), encoding))
+        else:
+            one_of("check", "a file, a folder or a name", item, states)
+    found = [states[item] for item in what or states if item in states]
+    if "changed" in found or (what and "missing" in found):
+        raise typer.Exit(1)
+
+
+def _state(name: str, state: str) -> str:
+    from seqgnn.data.catalogue import find
+
+    if state == "missing":
+        return f"{name}: not here; `seqgnn data fetch {name}` fetches it"
+    wrong = "" if state == "whole" else ", which is another text than the catalogue's: its checksum is wrong"
+    return f"{name}: {state}, {find(name)}{wrong}"
+
+
+def _description(path: Path, encoding: str) -> str:
+    from seqgnn.data.char_text import CharText
+
+    text = CharText(path, encoding=encoding)
+    parts = [len(ids) for ids in (text.train_ids, text.validation_ids, text.test_ids)]
+    counted = sorted(zip(text.vocabulary.counts, text.vocabulary.characters))
+    rarest = ", ".join(f"{character!r} {count}" for count, character in counted[:RAREST])
+    files = f" in {len(text.files)} files" if len(text.files) > 1 else ""
+    return "\n".join(
+        [
+            f"{path}: {sum(parts)} characters{files}, {len(text.vocabulary)} of them distinct, encoding {encoding}",
+            f"  train, validation, test: {', '.join(map(str, parts))}",
+            f"  rarest in training: {rarest}",
+            f"  in validation and test, never in training: {text.unseen}",
+        ]
+    )
