@@ -66,11 +66,11 @@ def generate(
             sampling; for a length penalty without a beam search.
 
     Example:
-        >>> from seqgnn.data import CharText
+        >>> from seqgnn.data import Vocabulary
         >>> from seqgnn.models import build
-        >>> text = CharText()
-        >>> model = build("gru", num_classes=text.num_classes, num_tokens=text.num_tokens, per_element=True)
-        >>> [len(t) for t in generate(model, text.vocabulary, "The ", length=20, samples=2, temperature=0.5)]
+        >>> vocabulary = Vocabulary("abc", [3, 5, 1])
+        >>> model = build("gru", num_classes=3, num_tokens=3, per_element=True)
+        >>> [len(t) for t in generate(model, vocabulary, "ab", length=20, samples=2, temperature=0.5)]
         [20, 20]
     """
     if beam is None:
@@ -157,11 +157,11 @@ def stream(
             state to carry; at any, for logits whose largest is not finite.
 
     Example:
-        >>> from seqgnn.data import CharText
+        >>> from seqgnn.data import Vocabulary
         >>> from seqgnn.models import build
-        >>> text = CharText()
-        >>> model = build("lstm", num_classes=text.num_classes, num_tokens=text.num_tokens, per_element=True)
-        >>> steps = stream(model, text.vocabulary, "The ", length=3, greedy=True)
+        >>> vocabulary = Vocabulary("abc", [3, 5, 1])
+        >>> model = build("lstm", num_classes=3, num_tokens=3, per_element=True)
+        >>> steps = stream(model, vocabulary, "ab", length=3, greedy=True)
         >>> [len(characters) for characters in steps]
         [1, 1, 1]
     """
@@ -357,7 +357,7 @@ class _Reader:
                 f"the last readout and without positions, got none from {type(self.model).__name__}"
             )
         logits = logits.view(*ids.shape, -1)[:, -1]
-        if not bool(logits.amax(-1).isfinite().all()):
+        if not all(map(math.isfinite, logits.amax(-1).tolist())):
             raise ValueError("generate: expected logits whose largest is finite, got NaN or infinite ones")
         return logits
 

@@ -1,0 +1,1 @@
+"""Commands with much to say: each file holds one, which `seqgnn.cli` registers."""

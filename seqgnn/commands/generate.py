@@ -1,0 +1,62 @@
+"""`seqgnn generate`: continues a prompt with a trained model."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def generate(
+    checkpoint: Annotated[Path, typer.Argument(help="What `seqgnn train` saved.", show_default=False)],
+    prompt: Annotated[str, typer.Option(help="What to continue; none: the beginning of a line.")] = "",
+    length: Annotated[int, typer.Option(help="Most characters of a continuation.")] = 200,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable character.")] = False,
+    temperature: Annotated[
+        float, typer.Option(help="Divides the logits: 0 is greedy, 1 what was learnt, inf uniform.")
+    ] = 1.0,
+    inverse_temperature: Annotated[float | None, typer.Option(help="Multiplies the logits instead.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k most probable characters only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the fewest characters that have this probability together.")
+    ] = None,
+    beam: Annotated[int | None, typer.Option(help="Search for the most probable text, with a beam this wide.")] = None,
+    length_penalty: Annotated[
+        float, typer.Option(help="Of the beam search: divides a score by its length to this power.")
+    ] = 1.0,
+    stop: Annotated[str | None, typer.Option(help='Characters that end a continuation, e.g. ".!?".')] = None,
+    samples: Annotated[int, typer.Option(help="Continuations; of a beam search the best ones.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    on_unknown: Annotated[
+        str, typer.Option(help="Characters of the prompt that the model does not know: error or skip.")
+    ] = "error",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: cpu.", show_default=False)] = None,
+) -> None:
+    """Continues a prompt with a trained model: the prompt and what follows, as it comes; several samples in turn."""
+    from seqgnn import generation
+    from seqgnn.checkpoint import load_model
+
+    model, vocabulary, _ = load_model(checkpoint)
+    options: dict[str, Any] = {
+        "length": length,
+        "samples": samples,
+        "greedy": greedy,
+        "temperature": temperature,
+        "inverse_temperature": inverse_temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "stop": stop,
+        "seed": seed,
+        "device": device,
+        "on_unknown": on_unknown,
+    }
+    if samples == 1 and beam is None and length_penalty == 1:
+        for characters in chain([prompt], chain.from_iterable(generation.stream(model, vocabulary, prompt, **options))):
+            print(characters, end="", flush=True)
+        print()
+        return
+    texts = generation.generate(model, vocabulary, prompt, beam=beam, length_penalty=length_penalty, **options)
+    for number, text in enumerate(texts, start=1):
+        if len(texts) > 1:
+            print(f"--- {number} of {len(texts)} ---")
+        print(prompt + text)
