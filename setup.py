@@ -28,10 +28,12 @@ setup(
         "typer>=0.12",
         "rich>=13",
         "pooch>=1.8",
+        "safetensors>=0.4",
     ],
     extras_require={
         "scatter": ["torch-scatter>=2.1.2"],
-        "test": ["pytest>=8", "pytest-cov>=5", "mypy>=1.10", "ruff>=0.6"],
+        "distributed": ["lightning-fabric>=2.4"],
+        "test": ["pytest>=8", "pytest-cov>=5", "mypy>=1.10", "ruff>=0.6", "lightning-fabric>=2.4"],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},
 )

@@ -1,20 +1,20 @@
-"""The command line: `seqgnn compare`. A command is a function here; what it does is in the library."""
+"""The command line: commands are functions in `seqgnn.commands`; what they do is in the library."""
 
 import io
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import seqgnn
+from seqgnn.commands.compare import compare
+from seqgnn.commands.data import app as data
+from seqgnn.commands.generate import generate
+from seqgnn.commands.train import app as train
 
 USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this version of typer keeps it
 INTERRUPTED = 130
-DEFAULT_TASKS = ("palindromes", "text")
-BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 
 app = typer.Typer(
     name="seqgnn",
@@ -40,80 +40,10 @@ def _app(
     """RNNs, GNNs and their hybrids on the same samples."""
 
 
-@app.command()
-def compare(
-    task: Annotated[
-        str | None,
-        typer.Argument(help="palindromes, recall, text or trees; none: palindromes, then text.", show_default=False),
-    ] = None,
-    models: Annotated[str | None, typer.Option(help="Rows, e.g. rnn,lstm,gcn-1hop; default: the task's own.")] = None,
-    lengths: Annotated[str | None, typer.Option(help="Lengths T, e.g. 10,20.")] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2.")] = "0,1",
-    steps: Annotated[int | None, typer.Option(help="Most training steps a run.")] = None,
-    lr: Annotated[str | None, typer.Option(help="Learning rate, or one per length, e.g. 10:3e-3,20:1e-3.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="rmsprop, adam or sgd (with momentum).")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of sgd.")] = None,
-    clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient; 0: not clipped.")] = None,
-    stop_at: Annotated[float | None, typer.Option(help="Validation accuracy that ends a run; 0: never.")] = None,
-    min_steps: Annotated[int | None, typer.Option(help="Turns on the convergence rule from this step on.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bf16.")] = None,
-    hidden: Annotated[int, typer.Option(help="Hidden units.")] = 64,
-    batch_size: Annotated[int, typer.Option(help="Samples a step.")] = 64,
-    window: Annotated[int, typer.Option(help="Last elements that gcn-in-lstm sees at a time.")] = 4,
-    match_parameters: Annotated[bool, typer.Option(help="Give all models about the LSTM's parameters.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
-    jobs: Annotated[int, typer.Option(help="Processes; -1: one per core.")] = -1,
-    out: Annotated[Path | None, typer.Option(help="Folder for runs, tables and figures; default: none kept.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Text file; default: Tocqueville in $SEQGNN_DATA, else pydoc's topics.")
-    ] = None,
-) -> None:
-    """Compares models on a task: a table, and with --out a CSV file, figures and one JSON per run."""
-    from seqgnn import comparison, report
-    from seqgnn.errors import one_of
-
-    chosen: dict[str, Any] = {
-        "steps": steps,
-        "optimizer": optimizer,
-        "momentum": momentum,
-        "min_steps": min_steps,
-        "precision": precision,
-        "models": None if models is None else [name.strip() for name in models.split(",")],
-        "lengths": None if lengths is None else _integers("--lengths", lengths),
-        "lr": None if lr is None else _rates(lr),
-    }
-    options = {name: value for name, value in chosen.items() if value is not None}
-    for name, value in (("clip", clip), ("stop_at", stop_at)):
-        if value is not None:
-            options[name] = value or None
-    tasks = DEFAULT_TASKS if task is None else (one_of("compare", "task", task, comparison.TASKS),)
-    plans = []
-    for name in tasks:  # all of them before anything runs, so that no mistake comes to light after minutes
-        path = data or _book() if comparison.TASKS[name].takes_data else data if len(tasks) == 1 else None
-        prepared = comparison.plan(
-            name,
-            seeds=_integers("--seeds", seeds),
-            hidden=hidden,
-            batch_size=batch_size,
-            window=window,
-            match_parameters=match_parameters,
-            device=device,
-            jobs=jobs,
-            out=out,
-            path=path,
-            **options,
-        )
-        plans.append(prepared)
-    failed = False
-    for prepared in plans:
-        result = prepared.run()
-        written = [] if out is None else report.write(result, out)
-        report.show(result)
-        for path in written:
-            print(f"wrote {path}")
-        failed |= bool(result.failures)
-    if failed:
-        raise typer.Exit(1)
+app.command()(compare)
+app.command()(generate)
+app.add_typer(train, name="train")
+app.add_typer(data, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -130,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
-        _complain("interrupted; runs that were finished are kept where --out says", code)
+        _complain("interrupted; what was finished is kept where --out says", code)
     sys.exit(code)
 
 
@@ -138,28 +68,3 @@ def _complain(message: str, code: int) -> int:
     if message:  # none where the help was shown instead
         print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr)
     return code
-
-
-def _integers(option: str, text: str) -> list[int]:
-    try:
-        return [int(item) for item in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{option}: expected whole numbers with commas between them, got {text!r}") from None
-
-
-def _rates(text: str) -> float | dict[int, float]:
-    try:
-        if ":" not in text:
-            return float(text)
-        pairs = [item.split(":") for item in text.split(",")]
-        rates = {int(length): float(rate) for length, rate in pairs}
-        if len(rates) < len(pairs):
-            raise ValueError
-        return rates
-    except ValueError:
-        raise ValueError(f"--lr: expected a number, or length:number for each length, got {text!r}") from None
-
-
-def _book() -> Path | None:
-    folder = os.environ.get("SEQGNN_DATA")
-    return Path(folder) / BOOK if folder and (Path(folder) / BOOK).is_file() else None

@@ -24,6 +24,7 @@ STYLES = {
     "GCN": ("#56B4E9", "D", "-"),
     "GCN, then LSTM": ("#CC79A7", "v", "-"),
     "GCN in LSTM": ("#E69F00", "P", "-"),
+    "GCN, residual": ("#56B4E9", "p", "-."),
     "GCN, one hop": ("#56B4E9", "x", ":"),
     "GCN, mean readout": ("#56B4E9", "d", "--"),
     "LSTM, mean readout": ("#D55E00", "*", "--"),

@@ -14,6 +14,7 @@ import torch_geometric
 
 import seqgnn
 from seqgnn import baselines, data, models
+from seqgnn.data.text_files import fingerprint
 from seqgnn.nn import init
 from seqgnn.training import TrainConfig, evaluate, fit
 
@@ -103,7 +104,7 @@ class RunConfig:
         model = self.build(task)
         start = time.perf_counter(), time.process_time()
         curves = fit(model, task, self.train, seed=self.seed, device=self.device, on_step=on_step)
-        measured = _measured(start)
+        measured = measurement(start)
         batches = task.test(self.train.eval_batch_size)
         test = evaluate(model, batches, device=self.device, precision=self.train.precision)
         result = {
@@ -138,7 +139,7 @@ class BaselineConfig:
         task = TASKS[self.task].make(self.length, (1,), path)
         start = time.perf_counter(), time.process_time()
         fitted = baselines.fit_baseline(self.baseline, task, samples=self.samples, seed=self.seed)
-        measured = _measured(start)
+        measured = measurement(start)
         return {"test": asdict(fitted.evaluate(task.test(512)))}, measured
 
 
@@ -153,10 +154,7 @@ def identify_text(path: Path | None) -> str:
 
         text = "".join(f"{name}\n{topics[name]}\n" for name in sorted(topics))
         return f"pydoc topics of Python {platform.python_version()} ({_short_hash(text.encode())})"
-    try:
-        return f"{path.name} ({_short_hash(path.read_bytes())})"
-    except OSError as error:
-        raise ValueError(f"compare: expected a text file that can be read, got {path} ({error.strerror})") from error
+    return f"{path.name} ({fingerprint(path)[:16]})"
 
 
 def _check_text(text: str | None, path: Path | None) -> None:
@@ -177,7 +175,8 @@ def _weights_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _measured(start: tuple[float, float]) -> dict[str, Any]:
+def measurement(start: tuple[float, float]) -> dict[str, Any]:
+    """What is measured of a run that began at (`perf_counter`, `process_time`), with machine and versions."""
     wall, cpu = start
     return {
         "seconds": round(time.perf_counter() - wall, 3),

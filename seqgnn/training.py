@@ -2,81 +2,22 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from seqgnn.checkpoint import BEST, LAST, Checkpoints, flatten, map_state, unflatten
+from seqgnn.data.sequence_graph import part_of_batch
 from seqgnn.errors import one_of
 from seqgnn.metrics import ClassificationSums, Evaluation
+from seqgnn.train_config import PRECISIONS, TrainConfig, has_converged, learning_rate, make_optimizer
 
-OPTIMIZERS = ("rmsprop", "adam", "sgd")
-PRECISIONS = ("float32", "bf16")
-CONVERGENCE_WINDOW = 100
+__all__ = ["FitResult", "TrainConfig", "ValidationPoint", "evaluate", "fit", "has_converged", "learning_rate"]
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a model is trained.
-
-    Args:
-        steps: most steps taken, at least 1.
-        batch_size: samples a step.
-        optimizer: "rmsprop", "adam" or "sgd".
-        lr: learning rate, above 0.
-        momentum: of "sgd" alone, in [0, 1).
-        clip: largest L2 norm of the gradient, above 0; None: not clipped.
-        eval_every: steps between two looks at the validation set; the last step is always looked at.
-        stop_at: validation accuracy that counts as solved and ends the run, in (0, 1]; None: never.
-        min_steps: turns on the convergence rule: from this step on (and from step 100 on), the run ends when the loss
-            is within `tolerance` of the mean of the last 100 losses, its own included. None: off.
-        tolerance: of the convergence rule, above 0.
-        select: which validation score chooses the weights that are kept: "accuracy" (loss breaks ties) or "loss".
-        precision: "float32", or "bf16" for autocast with float32 weights.
-        eval_batch_size: samples a batch in evaluation.
-
-    Raises:
-        ValueError: if a value is out of range.
-
-    Example:
-        >>> TrainConfig(steps=100, optimizer="adam").lr
-        0.001
-    """
-
-    steps: int = 2000
-    batch_size: int = 64
-    optimizer: str = "rmsprop"
-    lr: float = 1e-3
-    momentum: float = 0.9
-    clip: float | None = 1.0
-    eval_every: int = 50
-    stop_at: float | None = None
-    min_steps: int | None = None
-    tolerance: float = 5e-4
-    select: str = "accuracy"
-    precision: str = "float32"
-    eval_batch_size: int = 512
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "eval_every", "eval_batch_size", "min_steps"):
-            value = getattr(self, name)
-            if value is None and name == "min_steps":
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"TrainConfig: expected {name} to be a whole number of at least 1, got {value!r}")
-        one_of("TrainConfig", "optimizer", self.optimizer, OPTIMIZERS)
-        one_of("TrainConfig", "select", self.select, ("accuracy", "loss"))
-        one_of("TrainConfig", "precision", self.precision, PRECISIONS)
-        for name in ("lr", "tolerance", "clip"):
-            value = getattr(self, name)
-            if not (value is None and name == "clip") and not (_is_number(value) and 0 < value < math.inf):
-                raise ValueError(f"TrainConfig: expected {name} to be a finite number above 0, got {value!r}")
-        if not (_is_number(self.momentum) and 0 <= self.momentum < 1):
-            raise ValueError(f"TrainConfig: expected momentum in [0, 1), got {self.momentum!r}")
-        if self.stop_at is not None and not (_is_number(self.stop_at) and 0 < self.stop_at <= 1):
-            raise ValueError(f"TrainConfig: expected stop_at in (0, 1] or None, got {self.stop_at!r}")
+SEEDS_APART = 1_000_003  # between the seeds of processes that train together
 
 
 @dataclass(frozen=True)
@@ -97,7 +38,7 @@ class FitResult:
         accuracies: training accuracy of every step, before its update.
         validation: the looks at the validation set.
         steps: steps taken.
-        stopped: why it ended: "solved", "converged" or "steps".
+        stopped: why it ended: "solved", "converged", "no better" (out of patience), "interrupted" or "steps".
         best_step: the step whose weights the model now has.
     """
 
@@ -117,19 +58,32 @@ def fit(
     seed: int,
     device: str | torch.device = "cpu",
     on_step: Callable[[int, float, float], None] | None = None,
+    on_validation: Callable[[ValidationPoint], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    stop: Callable[[], bool] | None = None,
+    fabric: Any = None,
 ) -> FitResult:
     """Trains `model` in place and leaves it, on `device`, with the weights that did best on the validation set.
 
     The training batches depend on `seed` alone, so models trained with one seed see the same batches; dropout draws
     from a forked random state, so the caller's is untouched. The test set is never looked at.
 
+    With `checkpoints` everything that the next step depends on is saved every so many steps, and what is there already
+    is gone on from: on a CPU, at one number of threads, to the same bits as if nothing had come between.
+
     Args:
-        model: called as `model(batch) -> (logits, state)`.
-        task: anything with `draw(batch_size, generator)` and `validation(batch_size)`.
+        model: called as `model(batch, state=None) -> (logits, state)`.
+        task: anything with `draw(batch_size, generator)` and `validation(batch_size)`; with `config.carry`, with
+            `stream(batch_size, index)` and `streams(part, batch_size)` as `seqgnn.data.CharText` has them.
         config: how to train.
         seed: of the batches and of dropout, at least 0.
         device: where to train.
         on_step: called after every step with its number (from 1), loss and accuracy.
+        on_validation: called after every look at the validation set.
+        checkpoints: where to save, and to go on from.
+        stop: asked after every step whether to save and to end here.
+        fabric: a launched `lightning_fabric.Fabric`, where several processes train together: each takes its part of
+            every batch, and the gradients are averaged.
 
     Returns:
         The curves and why the run ended.
@@ -138,50 +92,215 @@ def fit(
         ValueError: if a loss is not finite, naming the step, or if logits and targets do not fit each other.
     """
     device = torch.device(device)
-    model.to(device)
-    optimizer = _optimizer(model, config)
-    generator = torch.Generator().manual_seed(seed)
-    result = FitResult()
-    best_score, best_weights = (-math.inf, -math.inf), {}
+    trainer = _Trainer(model.to(device), task, config, seed, device, fabric)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + SEEDS_APART * trainer.rank)
+        if checkpoints is not None:
+            trainer.restore(checkpoints)
+        result = trainer.result
+        if result.stopped == "interrupted":
+            result.stopped = "steps"
         model.train()
-        for step in range(1, config.steps + 1):
-            batch = task.draw(config.batch_size, generator)
-            logits, target = _answer(model, batch, device, config.precision)
-            loss = cross_entropy(logits, target)
-            if not torch.isfinite(loss):
-                found = f"{loss.item()} at step {step}; a smaller lr or clip may help"
-                raise ValueError(f"fit: expected a finite loss, got {found}")
-            optimizer.zero_grad()
-            loss.backward()
-            if config.clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
-
-            result.steps = step
-            result.losses.append(loss.item())
-            result.accuracies.append((logits.argmax(-1) == target).float().mean().item())
+        while result.steps < config.steps and result.stopped == "steps":
+            trainer.step()
             if on_step is not None:
-                on_step(step, result.losses[-1], result.accuracies[-1])
+                on_step(result.steps, result.losses[-1], result.accuracies[-1])
             converged = has_converged(result.losses, config)
-            if not (converged or step % config.eval_every == 0 or step == config.steps):
-                continue
-
-            seen = evaluate(model, task.validation(config.eval_batch_size), device=device, precision=config.precision)
-            result.validation.append(ValidationPoint(step, seen.loss, seen.accuracy))
-            score = (seen.accuracy, -seen.loss) if config.select == "accuracy" else (-seen.loss, seen.accuracy)
-            if score > best_score:
-                best_score, result.best_step = score, step
-                best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            if config.stop_at is not None and seen.accuracy >= config.stop_at:
-                result.stopped = "solved"
-                break
-            if converged:
-                result.stopped = "converged"
-                break
-    model.load_state_dict(best_weights)
+            if converged or result.steps % config.eval_every == 0 or result.steps == config.steps:
+                improved = trainer.validate()
+                if on_validation is not None:
+                    on_validation(result.validation[-1])
+                result.stopped = trainer.verdict(converged)
+                if improved and checkpoints is not None:
+                    trainer.save_best(checkpoints)
+            if stop is not None and result.stopped == "steps" and result.steps < config.steps and stop():
+                result.stopped = "interrupted"
+            if checkpoints is not None and (
+                result.stopped != "steps" or result.steps % checkpoints.every == 0 or result.steps == config.steps
+            ):
+                trainer.save(checkpoints)
+    if result.stopped != "interrupted":
+        model.load_state_dict(trainer.best_weights)
     return result
+
+
+class _Trainer:
+    """A training run between two steps."""
+
+    def __init__(
+        self, model: nn.Module, task: Any, config: TrainConfig, seed: int, device: torch.device, fabric: Any
+    ) -> None:
+        self.model, self.task, self.config, self.seed, self.device, self.fabric = (
+            model,
+            task,
+            config,
+            seed,
+            device,
+            fabric,
+        )
+        self.rank: int = 0 if fabric is None else fabric.global_rank
+        self.world: int = 1 if fabric is None else fabric.world_size
+        if config.batch_size % self.world:
+            found = f"{config.batch_size} for {self.world} processes"
+            raise ValueError(f"fit: expected a batch_size that all processes can share equally, got {found}")
+        self.optimizer = make_optimizer(model.parameters(), config)
+        self.call: nn.Module = model if fabric is None else fabric.setup_module(model)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.carried: Any = None
+        self.result = FitResult()
+        self.best_score = (-math.inf, -math.inf)
+        self.best_weights: dict[str, Tensor] = {}
+
+    def step(self) -> None:
+        config, number = self.config, self.result.steps + 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(number, config)
+        if config.carry:
+            batch, first = self.task.stream(config.batch_size, number - 1)
+            self.carried = None if first else self.carried
+        else:
+            batch = self.task.draw(config.batch_size, self.generator)
+        if self.world > 1:
+            share = config.batch_size // self.world
+            batch = part_of_batch(batch, self.rank * share, (self.rank + 1) * share)
+        logits, target, carried = _answer(self.call, batch, self.device, config.precision, self.carried)
+        loss = cross_entropy(logits, target)
+        right = (logits.argmax(-1) == target).float().mean()
+        shown = torch.stack([loss.detach(), right.to(loss.dtype)])
+        if self.world > 1:
+            shown = self.fabric.all_reduce(shown, reduce_op="mean")
+        if not torch.isfinite(shown[0]):
+            found = f"{shown[0].item()} at step {number}; a smaller lr or clip may help"
+            raise ValueError(f"fit: expected a finite loss, got {found}")
+        self.optimizer.zero_grad()
+        if self.fabric is None:
+            loss.backward()
+        else:
+            self.fabric.backward(loss)
+        if config.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimizer.step()
+
+        self.carried = map_state(Tensor.detach, carried) if config.carry else None
+        self.result.steps = number
+        self.result.losses.append(shown[0].item())
+        self.result.accuracies.append(shown[1].item())
+
+    def validate(self) -> bool:
+        """Looks at the validation set; whether it has never been better."""
+        config, result = self.config, self.result
+        parts = self.task.streams("validation", config.eval_batch_size) if config.carry else None
+        batches = self.task.validation(config.eval_batch_size) if parts is None else parts
+        seen = evaluate(self.model, batches, device=self.device, precision=config.precision, carry=config.carry)
+        result.validation.append(ValidationPoint(result.steps, seen.loss, seen.accuracy))
+        score = (seen.accuracy, -seen.loss) if config.select == "accuracy" else (-seen.loss, seen.accuracy)
+        if score <= self.best_score:
+            return False
+        self.best_score, result.best_step = score, result.steps
+        self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        return True
+
+    def verdict(self, converged: bool) -> str:
+        """Why to end here, after a look at the validation set; "steps" if there is no reason to."""
+        config, result = self.config, self.result
+        if config.stop_at is not None and result.validation[-1].accuracy >= config.stop_at:
+            return "solved"
+        if converged:
+            return "converged"
+        since = sum(point.step > result.best_step for point in result.validation)
+        return "no better" if config.patience is not None and since >= config.patience else "steps"
+
+    def save_best(self, checkpoints: Checkpoints) -> None:
+        if self.rank == 0:
+            info = {"step": self.result.best_step, "score": list(self.best_score), "seed": self.seed}
+            checkpoints.save(BEST, {f"model.{name}": value for name, value in self.best_weights.items()}, info)
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Writes all that the next step depends on."""
+        random: dict[str, Tensor] = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        carried = self.carried
+        if self.world > 1:  # of all processes: their random states, and their parts of the carried state
+            random = {name: self.fabric.all_gather(value.to(self.device)).cpu() for name, value in random.items()}
+            carried = map_state(lambda part: _gather(self.fabric, part), carried)
+        if self.rank > 0:
+            return
+        optimizer = self.optimizer.state_dict()
+        state = {
+            "model": dict(self.model.state_dict()),
+            "optimizer": {"state": optimizer["state"], "param_groups": optimizer["param_groups"]},
+            "random": {**random, "batches": self.generator.get_state()},
+            "carried": carried,
+            "curves": {
+                "losses": torch.tensor(self.result.losses, dtype=torch.float64),
+                "accuracies": torch.tensor(self.result.accuracies, dtype=torch.float64),
+            },
+        }
+        tensors: dict[str, Tensor] = {}
+        rest: dict[str, Any] = {}
+        for name, value in state.items():
+            found, rest[name] = flatten(name, value)
+            tensors |= found
+        info = {
+            "step": self.result.steps,
+            "stopped": self.result.stopped,
+            "validation": [asdict(point) for point in self.result.validation],
+            "seed": self.seed,
+            "config": asdict(self.config),
+            "rest": rest,
+        }
+        checkpoints.save(LAST, tensors, info)
+
+    def restore(self, checkpoints: Checkpoints) -> None:
+        """Goes back to where the last checkpoint was written, if there is one."""
+        last = checkpoints.load(LAST)
+        if last is None:
+            return
+        tensors, info = last
+        kept = {**info["config"], "steps": self.config.steps}
+        if kept != asdict(self.config) or info["seed"] != self.seed:
+            differing = [name for name, value in asdict(self.config).items() if kept.get(name) != value] or ["seed"]
+            raise ValueError(
+                f"fit: expected the configuration of {checkpoints.folder} to go on from, got another {differing[0]}"
+            )
+        state = {name: unflatten(tensors, rest) for name, rest in info["rest"].items()}
+        self.model.load_state_dict(state["model"])
+        numbered = {int(index): value for index, value in state["optimizer"]["state"].items()}
+        self.optimizer.load_state_dict({"state": numbered, "param_groups": list(state["optimizer"]["param_groups"])})
+        self.generator.set_state(state["random"]["batches"])
+        self._restore_random(state["random"], info["step"])
+        share = self.config.batch_size // self.world
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        self.carried = map_state(lambda part: part[:, mine].to(self.device), state["carried"])
+        self.result = FitResult(
+            losses=state["curves"]["losses"].tolist(),
+            accuracies=state["curves"]["accuracies"].tolist(),
+            validation=[ValidationPoint(**point) for point in info["validation"]],
+            steps=info["step"],
+            stopped=info["stopped"],
+        )
+        best = checkpoints.load(BEST)
+        if best is not None:
+            weights, about = best
+            self.best_score, self.result.best_step = tuple(about["score"]), about["step"]
+            self.best_weights = {name.removeprefix("model."): value for name, value in weights.items()}
+
+    def _restore_random(self, random: dict[str, Tensor], step: int) -> None:
+        """Dropout's random state; where there are other processes than before, a new one for each."""
+        states = [random["cpu"]] if random["cpu"].dim() == 1 else list(random["cpu"])
+        if len(states) != self.world:
+            torch.manual_seed(self.seed + SEEDS_APART * (self.rank + self.world * step))
+            return
+        torch.set_rng_state(states[self.rank].contiguous())
+        if self.device.type == "cuda" and "cuda" in random:
+            on_device = random["cuda"] if random["cuda"].dim() == 1 else random["cuda"][self.rank]
+            torch.cuda.set_rng_state(on_device.contiguous(), self.device)
+
+
+def _gather(fabric: Any, part: Tensor) -> Tensor:
+    """The parts of a carried state, from all processes, side by side."""
+    return torch.cat(list(fabric.all_gather(part)), dim=1)
 
 
 def evaluate(
@@ -190,10 +309,12 @@ def evaluate(
     *,
     device: str | torch.device = "cpu",
     precision: str = "float32",
+    carry: bool = False,
 ) -> Evaluation:
     """Scores `model`, which is on `device`, on all `batches`, in evaluation mode and without gradients.
 
-    Sums run over the whole set, so the answer does not depend on how it is cut into batches.
+    Sums run over the whole set, so the answer does not depend on how it is cut into batches. With `carry` each
+    sequence goes on from that of the batch before in the same place; where there are fewer, the last ones have ended.
 
     Raises:
         ValueError: if there is no batch, if the loss is not finite, or if logits and targets do not fit each other.
@@ -201,12 +322,17 @@ def evaluate(
     device = torch.device(device)
     one_of("evaluate", "precision", precision, PRECISIONS)
     sums = ClassificationSums()
+    state: Any = None
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             for batch in batches:
-                sums.add(*_answer(model, batch, device, precision))
+                count = batch.num_graphs if carry else 0
+                state = map_state(lambda part: part[:, :count], state)  # noqa: B023 (used at once)
+                logits, target, state = _answer(model, batch, device, precision, state)
+                sums.add(logits, target)
+                state = state if carry else None
     finally:
         model.train(was_training)
     result = sums.result()
@@ -215,21 +341,10 @@ def evaluate(
     return result
 
 
-def has_converged(losses: list[float], config: TrainConfig) -> bool:
-    """Says whether the last of `losses` is within the tolerance of the mean of the last 100.
-
-    Example:
-        >>> config = TrainConfig(min_steps=100)
-        >>> has_converged([0.5] * 99, config), has_converged([0.5] * 100, config)
-        (False, True)
-    """
-    if config.min_steps is None or len(losses) < max(config.min_steps, CONVERGENCE_WINDOW):
-        return False
-    return abs(losses[-1] - math.fsum(losses[-CONVERGENCE_WINDOW:]) / CONVERGENCE_WINDOW) < config.tolerance
-
-
-def _answer(model: nn.Module, batch: Any, device: torch.device, precision: str) -> tuple[Tensor, Tensor]:
-    """Returns logits `[M, C]` in float32 or wider and targets `[M]`, on `device`."""
+def _answer(
+    model: nn.Module, batch: Any, device: torch.device, precision: str, state: Any = None
+) -> tuple[Tensor, Tensor, Any]:
+    """Returns logits `[M, C]` in float32 or wider and targets `[M]`, on `device`, and the state."""
     if not isinstance(batch.y, Tensor) or batch.y.dtype != torch.int64 or batch.y.numel() == 0:
         found = f"{batch.y.dtype} {tuple(batch.y.shape)}" if isinstance(batch.y, Tensor) else type(batch.y).__name__
         raise ValueError(f"training: expected targets of torch.int64, at least one, got {found}")
@@ -238,23 +353,11 @@ def _answer(model: nn.Module, batch: Any, device: torch.device, precision: str) 
     lowest, highest = batch.y.min(), batch.y.max()
     batch = batch.to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        logits = model(batch)[0]
+        logits, state = model(batch) if state is None else model(batch, state)
     if logits.dim() != 2 or batch.y.shape != logits.shape[:1]:
         raise ValueError(
             f"training: expected logits [M, C] and targets [M], got {tuple(logits.shape)} and {tuple(batch.y.shape)}"
         )
     if lowest < 0 or highest >= logits.shape[1]:
         raise ValueError(f"training: expected targets in 0..{logits.shape[1] - 1}, got {int(lowest)}..{int(highest)}")
-    return (logits.float() if precision == "bf16" else logits), batch.y
-
-
-def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(model.parameters(), lr=config.lr)
-    if config.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), lr=config.lr)
-    return torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return (logits.float() if precision == "bf16" else logits), batch.y, state

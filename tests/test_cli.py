@@ -7,6 +7,7 @@ import pytest
 
 import seqgnn
 from seqgnn import cli, comparison
+from seqgnn.commands.compare import BOOK
 
 TINY = ["--lengths", "4", "--seeds", "0", "--steps", "4", "--hidden", "8", "--jobs", "1"]
 
@@ -51,14 +52,14 @@ def test_options_reach_the_comparison(monkeypatch, capsys):
 
 
 def test_without_a_task_palindromes_and_text_are_compared(tmp_path, capsys, monkeypatch):
-    book = tmp_path / cli.BOOK
+    book = tmp_path / BOOK
     book.parent.mkdir()
     book.write_text("the quick brown fox jumps over the lazy dog. " * 40)
     monkeypatch.setenv("SEQGNN_DATA", str(tmp_path))
     assert call("compare", *TINY, "--models", "rnn") == 0
     out = capsys.readouterr().out
     assert out.index("palindromes: test accuracy") < out.index("text: test loss")
-    assert f"Text: {cli.BOOK.name} (" in out
+    assert f"Text: {BOOK.name} (" in out
     verse = tmp_path / "verse.txt"
     verse.write_text("one two three four. " * 40)
     assert call("compare", *TINY, "--models", "rnn", "--data", verse) == 0

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch
 
-from seqgnn.training import TrainConfig, evaluate, fit, has_converged
+from seqgnn.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
+from seqgnn.training import TrainConfig, evaluate, fit, has_converged, learning_rate
 
 
 class FirstOfTwo:
@@ -59,11 +60,12 @@ def test_a_linear_map_is_learnt_and_curves_have_one_point_a_step():
     assert result.validation[-1].accuracy > 0.9
 
 
-@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adamw", "sgd"])
 def test_the_first_update_is_the_optimizers(optimizer):
     """One step from zero weights against torch's optimizer on the same batch, clipped by hand."""
     task, model = FirstOfTwo(), Linear()
-    fit(model, task, config(steps=1, optimizer=optimizer, lr=0.1, clip=0.05), seed=3)
+    decay = 0.3 if optimizer == "adamw" else 0.0
+    fit(model, task, config(steps=1, optimizer=optimizer, lr=0.1, clip=0.05, weight_decay=decay), seed=3)
     expected = Linear()
     loss = nn.functional.cross_entropy(expected.map(task.drawn[0]), (task.drawn[0][:, 0] > 0).long())
     loss.backward()
@@ -71,8 +73,13 @@ def test_the_first_update_is_the_optimizers(optimizer):
     assert norm > 0.05
     for p in expected.parameters():
         p.grad.mul_(0.05 / (norm + 1e-6))
-    kind = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}.get(optimizer)
-    optim = kind(expected.parameters(), lr=0.1) if kind else torch.optim.SGD(expected.parameters(), 0.1, momentum=0.9)
+    kind, options = {
+        "rmsprop": (torch.optim.RMSprop, {}),
+        "adam": (torch.optim.Adam, {}),
+        "adamw": (torch.optim.AdamW, {"weight_decay": 0.3}),
+        "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+    }[optimizer]
+    optim = kind(expected.parameters(), lr=0.1, **options)
     optim.step()
     for got, want in zip(model.parameters(), expected.parameters()):
         torch.testing.assert_close(got, want)
@@ -235,3 +242,179 @@ def test_configurations_out_of_range(changes, message):
 def test_cpu_and_gpu_agree():
     curves = [fit(Linear(), FirstOfTwo(), config(), seed=0, device=device).losses for device in ("cpu", "cuda")]
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+def test_learning_rates_are_those_of_torchs_schedulers(schedule):
+    settings = config(schedule=schedule, decay=0.5, decay_every=7)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], settings.lr)
+    scheduler = {
+        "constant": lambda: torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0),
+        "cosine": lambda: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps),
+        "step": lambda: torch.optim.lr_scheduler.StepLR(optimizer, 7, gamma=0.5),
+    }[schedule]()
+    for step in range(1, settings.steps + 1):
+        assert learning_rate(step, settings) == pytest.approx(scheduler.get_last_lr()[0], rel=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_the_learning_rate_of_the_schedule_is_used():
+    """Under sgd without momentum a step is the learning rate times the gradient."""
+    task, model = FirstOfTwo(), Linear()
+    weights = []
+    settings = config(
+        steps=3, optimizer="sgd", momentum=0.0, clip=None, lr=0.5, schedule="step", decay=0.1, decay_every=2
+    )
+    fit(model, task, settings, seed=3, on_step=lambda *_: weights.append(model.map.weight.detach().clone()))
+    expected = Linear()
+    for number, x in enumerate(task.drawn[:3]):
+        expected.zero_grad()
+        nn.functional.cross_entropy(expected.map(x), (x[:, 0] > 0).long()).backward()
+        with torch.no_grad():
+            for p in expected.parameters():
+                p -= (0.05 if number == 2 else 0.5) * p.grad
+        torch.testing.assert_close(weights[number], expected.map.weight.detach())
+
+
+def test_patience_ends_a_run_that_gets_no_better():
+    class Backwards(FirstOfTwo):
+        def validation(self, batch_size):
+            for batch in super().validation(batch_size):
+                batch.y = 1 - batch.y
+                yield batch
+
+    result = fit(Linear(), Backwards(), config(steps=200, patience=3, select="loss"), seed=0)
+    assert result.stopped == "no better" and result.best_step == 10 and result.steps == 40
+
+
+class Walk:
+    """Streams of running sums: with its state carried a model knows the answer, without it does not."""
+
+    num_streams = 4
+
+    def stream(self, batch_size, index):
+        window = index % 5
+        steps = torch.randint(0, 2, (15, batch_size), generator=torch.Generator().manual_seed(7))
+        part = slice(3 * window, 3 * window + 3)
+        y = steps.cumsum(0)[part] % 2
+        return Batch(x=steps[part].float(), y=y.flatten(), num_graphs=batch_size), window == 0
+
+    def streams(self, part, batch_size):
+        assert part == "validation"
+        for window in range(5):
+            yield self.stream(batch_size, window)[0]
+
+
+class Sums(nn.Module):
+    """Answers with the parity of the running sum; the state is `[1, B]`."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.states = []
+
+    def forward(self, batch, state=None):
+        self.states.append(None if state is None else (state.requires_grad, state.clone()))
+        start = torch.zeros(1, batch.x.shape[1]) if state is None else state
+        total = batch.x.cumsum(0) + start
+        odd = (total % 2).flatten()
+        return self.scale * torch.stack([-odd, odd - 1], 1), total[-1:] + 0 * self.scale
+
+
+def test_streams_carry_their_state_without_gradient():
+    model = Sums()
+    settings = config(steps=12, batch_size=4, eval_batch_size=4, eval_every=100, carry=True, clip=None)
+    result = fit(model, Walk(), settings, seed=0)
+    trained = model.states[:12]
+    assert [state is None for state in trained] == [True, False, False, False, False] * 2 + [True, False]
+    assert not any(state[0] for state in trained if state is not None)
+    assert result.accuracies == [1.0] * 12 and result.validation[-1].accuracy == 1.0
+    alone = evaluate(model, Walk().streams("validation", 4), carry=False)
+    assert alone.accuracy < 1.0
+
+
+def test_where_streams_end_their_states_go():
+    class Shrinking(Walk):
+        def streams(self, part, batch_size):
+            for window, count in enumerate((4, 4, 2)):
+                batch = self.stream(batch_size, window)[0]
+                yield Batch(x=batch.x[:, :count], y=batch.y.view(3, -1)[:, :count].flatten(), num_graphs=count)
+
+    assert evaluate(Sums(), Shrinking().streams("validation", 4), carry=True).accuracy == 1.0
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adamw", "sgd"])
+def test_a_run_in_pieces_is_the_run_in_one(tmp_path, optimizer):
+    settings = config(steps=25, eval_every=4, optimizer=optimizer, schedule="cosine")
+    whole, model = Linear(dropout=0.5), Linear(dropout=0.5)
+    expected = fit(whole, FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path / "whole", 6))
+    calls = iter(range(1000))
+    for number in range(20):
+        model = Linear(dropout=0.5)
+        if number > 0:
+            torch.nn.init.ones_(model.map.weight)  # whatever it starts from
+        before = torch.get_rng_state()
+        checkpoints = Checkpoints(tmp_path / "pieces", 6)
+        piece = fit(model, FirstOfTwo(), settings, seed=5, checkpoints=checkpoints, stop=lambda: next(calls) % 3 == 2)
+        assert torch.equal(torch.get_rng_state(), before)
+        if piece.stopped != "interrupted":
+            break
+    assert piece == expected
+    for got, want in zip(model.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(got, want)
+    for name in (LAST, BEST):
+        (got, about), (want, expected_about) = (read_checkpoint(tmp_path / p / name) for p in ("pieces", "whole"))
+        assert about == expected_about and got.keys() == want.keys()
+        assert all(torch.equal(got[key], want[key]) for key in want)
+    assert fit(model, FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path / "pieces", 6)) == expected
+
+
+def test_a_carried_state_is_saved(tmp_path):
+    settings = config(steps=12, batch_size=4, eval_batch_size=4, eval_every=5, carry=True, clip=None)
+    expected = fit(Sums(), Walk(), settings, seed=0)
+    first = iter([False, False, False, True])
+    stopped = fit(Sums(), Walk(), settings, seed=0, checkpoints=Checkpoints(tmp_path), stop=lambda: next(first))
+    assert stopped.stopped == "interrupted" and stopped.steps == 4
+    model = Sums()
+    assert fit(model, Walk(), settings, seed=0, checkpoints=Checkpoints(tmp_path)) == expected
+    assert model.states[0] is not None
+
+
+def test_more_steps_can_be_asked_for_and_nothing_else(tmp_path):
+    settings = config(steps=10)
+    fit(Linear(), FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path))
+    more = fit(Linear(), FirstOfTwo(), config(steps=30), seed=5, checkpoints=Checkpoints(tmp_path))
+    assert more == fit(Linear(), FirstOfTwo(), config(steps=30), seed=5)
+    with pytest.raises(ValueError, match=r"expected the configuration of .* to go on from, got another lr"):
+        fit(Linear(), FirstOfTwo(), config(steps=30, lr=0.5), seed=5, checkpoints=Checkpoints(tmp_path))
+    with pytest.raises(ValueError, match="got another seed"):
+        fit(Linear(), FirstOfTwo(), config(steps=30), seed=6, checkpoints=Checkpoints(tmp_path))
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_state(tmp_path):
+
+    class Huge(Linear):
+        def forward(self, batch, state=None):
+            return self.map(batch.x) * (float("inf") if len(task.drawn) == 8 else 1.0), None
+
+    task = FirstOfTwo()
+    with pytest.raises(ValueError, match="expected a finite loss, got nan at step 8"):
+        fit(Huge(), task, config(), seed=5, checkpoints=Checkpoints(tmp_path, 3))
+    assert read_checkpoint(tmp_path / LAST)[1]["training"]["step"] == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schedule": "cosin"}, "expected schedule .*, got 'cosin'.* did you mean 'cosine'"),
+        ({"weight_decay": 0.1}, "expected optimizer 'adamw' with weight_decay, got 'rmsprop'"),
+        ({"weight_decay": -1.0}, "expected weight_decay of at least 0, got -1.0"),
+        ({"decay": 0.0}, r"expected decay in \(0, 1\], got 0.0"),
+        ({"decay_every": 0}, "expected decay_every to be a whole number of at least 1, got 0"),
+        ({"patience": 0}, "expected patience to be a whole number of at least 1, got 0"),
+    ],
+)
+def test_new_settings_are_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        config(**change)

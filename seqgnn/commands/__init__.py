@@ -1,1 +1,1 @@
-"""Commands with much to say: each file holds one, which `seqgnn.cli` registers."""
+"""The commands of `seqgnn`, a file for each, which `seqgnn.cli` registers."""

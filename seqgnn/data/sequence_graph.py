@@ -194,6 +194,30 @@ def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
     return batch
 
 
+def part_of_batch(batch: Batch, start: int, stop: int) -> Batch:
+    """The sequences from `start` to before `stop`, as a batch of their own.
+
+    Example:
+        >>> batch = sequence_batch(torch.tensor([[1, 2], [3, 4], [5, 6]]), torch.tensor([1, 3, 5]), path_graph(2))
+        >>> part_of_batch(batch, 1, 3).x.tolist(), part_of_batch(batch, 1, 3).edge_index.tolist()
+        ([3, 4, 5, 6], [[0, 2], [1, 3]])
+    """
+    cut = {name: slice(int(at[start]), int(at[stop])) for name, at in batch._slice_dict.items()}
+    first = cut["x"].start
+    part = type.__call__(
+        _SequenceGraphBatch,
+        x=batch.x[cut["x"]],
+        edge_index=batch.edge_index[:, cut["edge_index"]] - first,
+        y=batch.y[cut["y"]],
+        batch=batch.batch[cut["x"]] - start,
+        ptr=batch.ptr[start : stop + 1] - first,
+    )
+    part._num_graphs = stop - start
+    part._slice_dict = {name: at[start : stop + 1] - at[start] for name, at in batch._slice_dict.items()}
+    part._inc_dict = {name: part._slice_dict["x"][:-1] * (name == "edge_index") for name in cut}
+    return part
+
+
 def to_padded(batch: Data, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """A batch of sequences as one tensor, time first, padded with zeros behind their ends.
 

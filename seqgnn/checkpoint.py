@@ -1,0 +1,224 @@
+"""Checkpoints: one file that holds tensors and, in its header, JSON; reading one executes nothing.
+
+The format is `safetensors <https://github.com/huggingface/safetensors>`_. A file is written beside its place and moved
+there once it is on disk, so there is always a whole one. Nothing here knows what is trained.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+FORMAT = "seqgnn-checkpoint"
+VERSION = 1
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    """Writes a checkpoint in one piece; if that fails, what was there before is still there.
+
+    Args:
+        path: of the file; its folder must be there.
+        tensors: by name, on any device.
+        info: what JSON can hold, NaN and infinities apart.
+
+    Raises:
+        ValueError: if the file cannot be written, naming it.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_checkpoint(f"{folder}/a.safetensors", {"w": torch.ones(2)}, {"step": 3})
+        ...     read_checkpoint(f"{folder}/a.safetensors")
+        ({'w': tensor([1., 1.])}, {'step': 3})
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    header = {"format": FORMAT, "version": str(VERSION), "info": json.dumps(info, allow_nan=False)}
+    # Copies, since tensors that share memory, as tied weights do, are saved apart.
+    content = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, header)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(unfinished, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        found = f"{error.strerror} at {path}; what was saved there before is untouched"
+        raise ValueError(f"checkpoint: expected a file that can be written, got: {found}") from error
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Returns the tensors, on the CPU, and the information of a checkpoint.
+
+    Raises:
+        ValueError: naming the file and what it is instead, if it is no whole checkpoint of this version or an older
+            one: missing, damaged, a pickle, foreign or newer.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(2)
+    except OSError as error:
+        raise ValueError(f"checkpoint: expected a file that can be read, got {path} ({error.strerror})") from error
+    if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise ValueError(f"checkpoint: expected safetensors in {path}, got a pickle, which could execute code")
+    try:
+        with safe_open(path, "pt") as opened:
+            header = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no dict)
+    except SafetensorError as error:
+        raise ValueError(f"checkpoint: expected a whole checkpoint in {path}, got a damaged file ({error})") from error
+    if header.get("format") != FORMAT:
+        raise ValueError(f"checkpoint: expected format {FORMAT!r} in {path}, got {header.get('format')!r}")
+    if header.get("version") != str(VERSION):
+        raise ValueError(
+            f"checkpoint: expected version {VERSION} in {path}, got {header.get('version')!r}; "
+            "read it with the version of seqgnn that wrote it"
+        )
+    try:
+        return tensors, json.loads(header["info"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"checkpoint: expected a whole checkpoint in {path}, got a damaged file ({error})") from error
+
+
+class Checkpoints:
+    """The two checkpoints of a training run in a folder: the last state, to go on from, and the best weights.
+
+    Args:
+        folder: made if it is not there.
+        every: steps between two savings of the state, at least 1.
+        about: what JSON can hold, kept with both: whatever it takes to make the model again.
+
+    Raises:
+        ValueError: if the folder cannot be made or written to, or `every` is below 1.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], every: int = 500, about: Mapping[str, Any] | None = None
+    ) -> None:
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError(f"Checkpoints: expected every to be an integer of at least 1, got {every!r}")
+        self.folder, self.every, self.about = Path(folder), every, dict(about or {})
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"Checkpoints: expected a folder that can be made, got {self.folder} ({error})") from error
+        if not os.access(self.folder, os.W_OK):
+            raise ValueError(f"Checkpoints: expected a folder that can be written, got {self.folder}")
+        for unfinished in self.folder.glob(".*.safetensors.*.tmp"):  # what a killed run left
+            unfinished.unlink(missing_ok=True)
+
+    def save(self, name: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+        """Writes `LAST` or `BEST`."""
+        write_checkpoint(self.folder / name, tensors, {**self.about, "training": info})
+
+    def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Returns the tensors and what was saved with them, or None if there is no such file yet."""
+        if not (self.folder / name).exists():
+            return None
+        tensors, info = read_checkpoint(self.folder / name)
+        if not isinstance(info.get("training"), dict):
+            raise ValueError(f"Checkpoints: expected a training run in {self.folder / name}, got none")
+        return tensors, info["training"]
+
+
+def map_state(change: Callable[[Tensor], Tensor], state: Any) -> Any:
+    """Changes every tensor of a carried state: None, a tensor, or nested tuples of such.
+
+    Example:
+        >>> import torch
+        >>> map_state(lambda t: t[:, :1], (torch.zeros(2, 3), None))[0].shape
+        torch.Size([2, 1])
+    """
+    if state is None:
+        return None
+    return change(state) if isinstance(state, Tensor) else tuple(map_state(change, part) for part in state)
+
+
+def flatten(name: str, value: Any) -> tuple[dict[str, Tensor], Any]:
+    """Tensors of nested tuples, lists and dictionaries by names that begin with `name`, and the rest as JSON.
+
+    Example:
+        >>> import torch
+        >>> flatten("s", {"a": [torch.zeros(1), 2.0]})
+        ({'s.a.0': tensor([0.])}, {'a': [{'tensor': 's.a.0'}, 2.0]})
+    """
+    if isinstance(value, Tensor):
+        return {name: value}, {"tensor": name}
+    if isinstance(value, dict):
+        parts = {str(key): flatten(f"{name}.{key}", part) for key, part in value.items()}
+        tensors = {key: tensor for found, _ in parts.values() for key, tensor in found.items()}
+        return tensors, {key: rest for key, (_, rest) in parts.items()}
+    if isinstance(value, (tuple, list)):
+        items = [flatten(f"{name}.{index}", part) for index, part in enumerate(value)]
+        tensors = {key: tensor for found, _ in items for key, tensor in found.items()}
+        return tensors, [rest for _, rest in items]
+    return {}, value
+
+
+def unflatten(tensors: Mapping[str, Tensor], rest: Any) -> Any:
+    """The inverse of `flatten`; sequences come back as tuples, keys as strings.
+
+    Raises:
+        ValueError: if a tensor is missing.
+    """
+    if isinstance(rest, dict):
+        if set(rest) == {"tensor"}:
+            if rest["tensor"] not in tensors:
+                raise ValueError(f"checkpoint: expected a tensor {rest['tensor']!r}, got none of that name")
+            return tensors[rest["tensor"]]
+        return {key: unflatten(tensors, part) for key, part in rest.items()}
+    if isinstance(rest, list):
+        return tuple(unflatten(tensors, part) for part in rest)
+    return rest
+
+
+def load_model(path: str | os.PathLike[str], device: str = "cpu") -> tuple[Any, Any, dict[str, Any]]:
+    """A character model out of a checkpoint of `seqgnn train text`, ready to be asked.
+
+    Args:
+        path: of a checkpoint, or of the run's folder: then its best one.
+        device: where the model is to be.
+
+    Returns:
+        The model, its `seqgnn.data.Vocabulary`, and all that the checkpoint says of itself.
+
+    Raises:
+        ValueError: if there is no whole checkpoint of a character model.
+    """
+    from seqgnn import models
+    from seqgnn.data import Vocabulary
+
+    path = Path(path)
+    if path.is_dir():
+        path = path / (BEST if (path / BEST).exists() else LAST)
+    tensors, info = read_checkpoint(path)
+    if not isinstance(info.get("model"), dict) or not isinstance(info.get("vocabulary"), dict):
+        raise ValueError(f"checkpoint: expected a character model in {path}, got something else")
+    vocabulary = Vocabulary.from_dict(info["vocabulary"])
+    try:
+        options: dict[str, Any] = {
+            name: tuple(value) if name == "hops" else value for name, value in info["model"].items()
+        }
+        model = models.build(**options)
+        weights = {name.removeprefix("model."): part for name, part in tensors.items() if name.startswith("model.")}
+        model.load_state_dict(weights)
+    except (TypeError, RuntimeError) as error:
+        found = " ".join(str(error).split())
+        raise ValueError(
+            f"checkpoint: expected the weights of its own model in {path}, got another's ({found})"
+        ) from error
+    return model.to(device).eval(), vocabulary, info

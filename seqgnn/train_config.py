@@ -1,0 +1,140 @@
+"""How a model is trained: the configuration, and the optimizer, the learning rates and the end that follow from it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seqgnn.errors import one_of
+
+OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "step")
+PRECISIONS = ("float32", "bf16")
+CONVERGENCE_WINDOW = 100
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Args:
+        steps: most steps taken, at least 1.
+        batch_size: samples a step.
+        optimizer: "rmsprop", "adam", "adamw" or "sgd".
+        lr: learning rate, above 0, at the first step.
+        momentum: of "sgd" alone, in [0, 1).
+        weight_decay: of "adamw" alone, at least 0.
+        schedule: "constant"; "cosine", from `lr` to zero at the last step; or "step", times `decay` every
+            `decay_every` steps.
+        decay, decay_every: of "step" alone; above 0 and at most 1, and at least 1.
+        clip: largest L2 norm of the gradient, above 0; None: not clipped.
+        eval_every: steps between two looks at the validation set; the last step is always looked at.
+        stop_at: validation accuracy that counts as solved and ends the run, in (0, 1]; None: never.
+        min_steps: turns on the convergence rule: from this step on (and from step 100 on), the run ends when the loss
+            is within `tolerance` of the mean of the last 100 losses, its own included. None: off.
+        tolerance: of the convergence rule, above 0.
+        select: which validation score chooses the weights that are kept: "accuracy" (loss breaks ties) or "loss".
+        precision: "float32", or "bf16" for autocast with float32 weights.
+        eval_batch_size: samples a batch in evaluation; with `carry`, the streams that the set is cut into.
+        carry: read the training text as streams, side by side, and carry the state from step to step, without
+            gradient; and so in evaluation.
+        patience: looks at the validation set without a better one that end the run, at least 1; None: never.
+
+    Raises:
+        ValueError: if a value is out of range.
+
+    Example:
+        >>> TrainConfig(steps=100, optimizer="adam").lr
+        0.001
+    """
+
+    steps: int = 2000
+    batch_size: int = 64
+    optimizer: str = "rmsprop"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    decay: float = 0.96
+    decay_every: int = 5000
+    clip: float | None = 1.0
+    eval_every: int = 50
+    stop_at: float | None = None
+    min_steps: int | None = None
+    tolerance: float = 5e-4
+    select: str = "accuracy"
+    precision: str = "float32"
+    eval_batch_size: int = 512
+    carry: bool = False
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "eval_every", "eval_batch_size", "decay_every", "min_steps", "patience"):
+            value = getattr(self, name)
+            if value is None and name in ("min_steps", "patience"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"TrainConfig: expected {name} to be a whole number of at least 1, got {value!r}")
+        one_of("TrainConfig", "optimizer", self.optimizer, OPTIMIZERS)
+        one_of("TrainConfig", "schedule", self.schedule, SCHEDULES)
+        one_of("TrainConfig", "select", self.select, ("accuracy", "loss"))
+        one_of("TrainConfig", "precision", self.precision, PRECISIONS)
+        for name in ("lr", "tolerance", "clip"):
+            value = getattr(self, name)
+            if not (value is None and name == "clip") and not (_is_number(value) and 0 < value < math.inf):
+                raise ValueError(f"TrainConfig: expected {name} to be a finite number above 0, got {value!r}")
+        if not (_is_number(self.momentum) and 0 <= self.momentum < 1):
+            raise ValueError(f"TrainConfig: expected momentum in [0, 1), got {self.momentum!r}")
+        if not (_is_number(self.decay) and 0 < self.decay <= 1):
+            raise ValueError(f"TrainConfig: expected decay in (0, 1], got {self.decay!r}")
+        if not (_is_number(self.weight_decay) and 0 <= self.weight_decay < math.inf):
+            raise ValueError(f"TrainConfig: expected weight_decay of at least 0, got {self.weight_decay!r}")
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(f"TrainConfig: expected optimizer 'adamw' with weight_decay, got {self.optimizer!r}")
+        if self.stop_at is not None and not (_is_number(self.stop_at) and 0 < self.stop_at <= 1):
+            raise ValueError(f"TrainConfig: expected stop_at in (0, 1] or None, got {self.stop_at!r}")
+
+
+def make_optimizer(parameters: Iterable[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer of a configuration."""
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=config.lr)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=config.lr)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum)
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """The learning rate of a step, counted from 1.
+
+    Example:
+        >>> config = TrainConfig(steps=100, lr=1.0, schedule="step", decay=0.5, decay_every=10)
+        >>> learning_rate(10, config), learning_rate(11, config)
+        (1.0, 0.5)
+    """
+    if config.schedule == "cosine":
+        return config.lr * (1 + math.cos(math.pi * (step - 1) / config.steps)) / 2
+    if config.schedule == "step":
+        return config.lr * config.decay ** ((step - 1) // config.decay_every)
+    return config.lr
+
+
+def has_converged(losses: list[float], config: TrainConfig) -> bool:
+    """Says whether the last of `losses` is within the tolerance of the mean of the last 100.
+
+    Example:
+        >>> config = TrainConfig(min_steps=100)
+        >>> has_converged([0.5] * 99, config), has_converged([0.5] * 100, config)
+        (False, True)
+    """
+    if config.min_steps is None or len(losses) < max(config.min_steps, CONVERGENCE_WINDOW):
+        return False
+    return abs(losses[-1] - math.fsum(losses[-CONVERGENCE_WINDOW:]) / CONVERGENCE_WINDOW) < config.tolerance
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

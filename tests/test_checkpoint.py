@@ -1,0 +1,143 @@
+import json
+import os
+import pickle
+import struct
+
+import pytest
+import torch
+
+from seqgnn.checkpoint import (
+    BEST,
+    LAST,
+    Checkpoints,
+    flatten,
+    load_model,
+    map_state,
+    read_checkpoint,
+    unflatten,
+    write_checkpoint,
+)
+
+TENSORS = {"a": torch.arange(6.0).view(2, 3), "b.c": torch.tensor([1, 2], dtype=torch.int64), "e": torch.empty(0)}
+INFO = {"step": 3, "name": "ä", "list": [1, None, 0.1]}
+
+
+def header(path, **changes):
+    """Writes an empty safetensors file with the header of a checkpoint, changed."""
+    metadata = {"format": "seqgnn-checkpoint", "version": "1", "info": "{}"} | changes
+    text = json.dumps({"__metadata__": metadata}).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+def test_what_is_written_is_read(tmp_path):
+    write_checkpoint(tmp_path / "x", TENSORS, INFO)
+    tensors, info = read_checkpoint(tmp_path / "x")
+    assert info == INFO and list(tmp_path.iterdir()) == [tmp_path / "x"]
+    assert tensors.keys() == TENSORS.keys()
+    for name, tensor in tensors.items():
+        assert tensor.dtype == TENSORS[name].dtype and torch.equal(tensor, TENSORS[name])
+
+
+def test_tensors_that_share_memory_and_strides_are_kept_apart(tmp_path):
+    x = torch.arange(12.0).view(3, 4)
+    write_checkpoint(tmp_path / "x", {"x": x, "again": x, "column": x[:, 1]}, {})
+    tensors, _ = read_checkpoint(tmp_path / "x")
+    assert torch.equal(tensors["x"], tensors["again"]) and torch.equal(tensors["column"], x[:, 1])
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path / "x", {}, {"step": 1})
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ValueError, match=r"expected a file that can be written, got: No space left .* untouched"):
+        write_checkpoint(tmp_path / "x", TENSORS, {"step": 2})
+    assert read_checkpoint(tmp_path / "x")[1] == {"step": 1} and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_checkpoint(tmp_path / "x", {}, {"loss": float("nan")})
+
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(tmp_path / "x", TENSORS, {"step": 2})
+    assert read_checkpoint(tmp_path / "x")[1] == {"step": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path):
+    path = tmp_path / "x"
+    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*x"):
+        read_checkpoint(path)
+    write_checkpoint(path, TENSORS, INFO)
+    whole = path.read_bytes()
+    for part in (0, 1, 7, 40, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:part])
+        with pytest.raises(ValueError, match=r"expected a whole checkpoint in .*x, got a damaged file"):
+            read_checkpoint(path)
+    for content in (pickle.dumps({"a": 1}), pickle.dumps([1], protocol=2)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="got a pickle, which could execute code"):
+            read_checkpoint(path)
+    torch.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="got a pickle"):
+        read_checkpoint(path)
+    header(path, version="2")
+    with pytest.raises(ValueError, match=r"expected version 1 in .*x, got '2'; read it with the version"):
+        read_checkpoint(path)
+    header(path, format="pt")
+    with pytest.raises(ValueError, match=r"expected format 'seqgnn-checkpoint' in .*x, got 'pt'"):
+        read_checkpoint(path)
+    header(path, info="{")
+    with pytest.raises(ValueError, match=r"expected a whole checkpoint in .*x, got a damaged file"):
+        read_checkpoint(path)
+
+
+def test_the_folder_of_a_run(tmp_path):
+    with pytest.raises(ValueError, match="expected every to be an integer of at least 1, got 0"):
+        Checkpoints(tmp_path, 0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"expected a folder that can be made, got .*file"):
+        Checkpoints(tmp_path / "file")
+    folder = tmp_path / "run"
+    checkpoints = Checkpoints(folder, 5, {"model": {}})
+    assert checkpoints.load(LAST) is None
+    checkpoints.save(BEST, TENSORS, {"step": 2})
+    (folder / ".last.safetensors.0000.tmp").write_text("half")
+    assert Checkpoints(folder).load(BEST)[1] == {"step": 2}
+    assert [path.name for path in folder.iterdir()] == [BEST]
+    write_checkpoint(folder / LAST, {}, {})
+    with pytest.raises(ValueError, match=r"expected a training run in .*last.safetensors, got none"):
+        checkpoints.load(LAST)
+
+
+def test_nested_tensors_go_into_json_and_back():
+    state = {"0": {"m": torch.ones(2), "n": [None, 3, (torch.zeros(1), "x")]}, "e": ()}
+    tensors, rest = flatten("s", state)
+    assert sorted(tensors) == ["s.0.m", "s.0.n.2.0"]
+    back = unflatten(tensors, json.loads(json.dumps(rest)))
+    assert torch.equal(back["0"]["m"], torch.ones(2)) and back["0"]["n"][:2] == (None, 3) and back["e"] == ()
+    with pytest.raises(ValueError, match=r"expected a tensor 's.0.m', got none of that name"):
+        unflatten({}, rest)
+
+
+def test_states_are_changed_tensor_by_tensor():
+    state = (torch.zeros(1, 3), (torch.ones(2, 3), None))
+    cut = map_state(lambda part: part[:, :2], state)
+    assert cut[0].shape == (1, 2) and cut[1][0].shape == (2, 2) and cut[1][1] is None
+
+
+def test_another_models_weights_are_refused(tmp_path):
+    about = {
+        "model": {"name": "rnn", "num_classes": 2, "num_tokens": 2},
+        "vocabulary": {"characters": "ab", "counts": [1, 1]},
+    }
+    write_checkpoint(tmp_path / "x", {"model.head.weight": torch.zeros(3, 3)}, about)
+    with pytest.raises(ValueError, match=r"expected the weights of its own model in .*x, got another's"):
+        load_model(tmp_path / "x")
+    write_checkpoint(tmp_path / "x", {}, {})
+    with pytest.raises(ValueError, match=r"expected a character model in .*x, got something else"):
+        load_model(tmp_path / "x")

@@ -1,0 +1,190 @@
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from seqgnn import models
+from seqgnn.checkpoint import BEST, LAST, load_model, read_checkpoint
+from seqgnn.generation import generate
+from seqgnn.text_log import samples_table
+from seqgnn.text_training import TextRun, find_run, stopping_at_signals, train_text
+from seqgnn.training import TrainConfig, evaluate
+
+SETTINGS = {"log_every": 4, "sample_every": 8, "save_every": 2}
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A text with something to learn in it, of 3,000 characters."""
+    words = ["the cat sat", "on a mat,", "and the dog", "ran off.\n"]
+    chosen = random.Random(0).choices(words, k=400)
+    path = tmp_path / "book.txt"
+    path.write_text(" ".join(chosen)[:3000])
+    return path
+
+
+def tiny(book, steps=24, **changes):
+    train = TrainConfig(
+        steps=steps, batch_size=4, optimizer="adam", lr=0.02, schedule="cosine", eval_every=6, eval_batch_size=2,
+        select="loss", carry=True,
+    )  # fmt: skip
+    options = {"hidden": 8, "num_layers": 2, "dropout": 0.2}
+    return replace(TextRun((str(book),), length=10, options=options, train=train), **changes)
+
+
+def contents(folder):
+    """Everything of a run that should not depend on what came between."""
+    files = {name: (folder / name).read_text() for name in ("samples.jsonl", "samples.md")}
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    files["log"] = [{name: value for name, value in line.items() if name != "characters_per_second"} for line in log]
+    files["result"] = json.loads((folder / "result.json").read_text())["result"]
+    for name in (LAST, BEST):
+        tensors, info = read_checkpoint(folder / name)
+        files[name] = info, {key: (t.dtype, t.shape, t.numpy().tobytes()) for key, t in tensors.items()}
+    return files
+
+
+def test_a_run_leaves_all_that_it_promises(book, tmp_path):
+    out, lines = tmp_path / "run", []
+    result = train_text(tiny(book, 200), out, log_every=50, sample_every=100, on_line=lines.append)
+    assert result.fit.stopped == "steps" and result.fit.steps == 200
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    first, last = log[0], log[-1]
+    assert first["step"] == 6 and last["step"] == 200 and last["validation_loss"] < first["validation_loss"] - 0.3
+    logged = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in logged] == [50, 100, 150, 200]
+    assert logged[1]["loss"] == pytest.approx(sum(result.fit.losses[50:100]) / 50)
+    samples = [line for line in lines if "how" in line]
+    assert [(s["how"], s["length"]) for s in samples[:5]] == [
+        ("greedy", 15), ("greedy", 30), ("greedy", 50), ("greedy", 100), ("temperature 0.5", 15)
+    ]  # fmt: skip
+    assert [s["step"] for s in samples] == [100] * 16 + [200] * 16
+    assert all(len(s["text"]) == s["length"] for s in samples) and len(samples) == 2 * 4 * 4
+    saved = json.loads((out / "result.json").read_text())
+    assert saved["result"]["test"] == result.test and saved["result"]["steps"] == 200
+    assert saved["measured"]["seconds"] > 0 and saved["text"].startswith("book.txt (")
+
+    model, vocabulary, info = load_model(out)
+    assert info["training"]["step"] == result.fit.best_step and vocabulary.characters == "".join(
+        sorted(set(book.read_text()))
+    )
+    task = tiny(book).make_task()
+    assert evaluate(model, task.streams("test", 2), carry=True).loss == result.test["loss"]
+    assert len(generate(model, vocabulary, "the ", length=20)[0]) == 20
+    assert load_model(out / LAST)[2]["training"]["step"] == 200
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(book, tmp_path):
+    train_text(tiny(book), tmp_path / "whole", **SETTINGS)
+    asked = iter(range(1000))
+    for _ in range(20):
+        result = train_text(tiny(book), tmp_path / "pieces", **SETTINGS, stop=lambda: next(asked) % 5 == 4)
+        if result.fit.stopped != "interrupted":
+            break
+        assert result.test is None
+    assert contents(tmp_path / "pieces") == contents(tmp_path / "whole")
+    run, settings = find_run(tmp_path / "pieces")
+    assert run == tiny(book) and settings == {**SETTINGS, "prompt": "", "tensorboard": False}
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("carry", [True, False])
+def test_every_model_trains_either_way(book, tmp_path, name, carry):
+    run = tiny(book, 6, model=name)
+    options = {"hidden": 8} if name in models.GNNS else {"hidden": 8, "tie_weights": True}
+    run = replace(run, options=options, train=replace(run.train, carry=carry, eval_batch_size=2 if carry else 32))
+    result = train_text(run, tmp_path / "run", sample_every=6)
+    assert result.fit.validation[-1].loss < 4 and result.test["loss"] < 4
+    model, vocabulary, _ = load_model(tmp_path / "run")
+    assert len(generate(model, vocabulary, "the ", length=5)[0]) == 5
+
+
+def test_what_does_not_go_together(book, tmp_path):
+    with pytest.raises(ValueError, match=r"TextRun: expected model .*, got 'lstn'.* did you mean 'lstm'"):
+        tiny(book, model="lstn")
+    with pytest.raises(ValueError, match="TextRun: expected seed to be an integer of at least 0, got -1"):
+        tiny(book, seed=-1)
+    with pytest.raises(ValueError, match="expected log_every to be an integer of at least 1, got 0"):
+        train_text(tiny(book), tmp_path / "x", log_every=0)
+    with pytest.raises(ValueError, match="'Z'"):
+        train_text(tiny(book), tmp_path / "x", prompt="Z")
+    train_text(tiny(book, 2), tmp_path / "run", sample_every=0)
+    for other in (tiny(book, 2, seed=1), tiny(book, 2, length=9)):
+        with pytest.raises(
+            ValueError, match=r"expected the run that .*run holds, or another folder, got other files or"
+        ):
+            train_text(other, tmp_path / "run")
+    book.write_text(book.read_text() + "!")
+    with pytest.raises(ValueError, match="got other files or options; it is a run on book"):
+        train_text(tiny(book, 2), tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "log.jsonl").write_text("mine")
+    with pytest.raises(ValueError, match="expected a folder without log"):
+        train_text(tiny(book, 2), tmp_path / "other")
+    with pytest.raises(ValueError, match="expected a file that can be read"):
+        find_run(tmp_path / "nowhere")
+
+
+def test_signals_ask_once_and_then_interrupt():
+    before = signal.getsignal(signal.SIGINT)
+    with stopping_at_signals() as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_samples_as_a_table():
+    lines = [
+        {"step": step, "how": "greedy", "length": length, "prompt": "", "text": "a|b\n`c"[:length]}
+        for step in (5, 10)
+        for length in (3, 6)
+    ]
+    assert samples_table(lines) == (
+        "# Samples over training\n\n## greedy\n\n| step | 3 | 6 |\n|---|---|---|\n"
+        "| 5 | `` a\\|b `` | `` a\\|b↵`c `` |\n| 10 | `` a\\|b `` | `` a\\|b↵`c `` |\n"
+    )
+
+
+def _child(run, out):
+    torch.set_num_threads(1)
+    train_text(run, out, **SETTINGS)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_bits(book, tmp_path):
+    """Twenty times killed, after a time drawn anew; nearly half of the time of these runs goes into writing."""
+    run = tiny(book, 100)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["seqgnn.text_training", "safetensors.torch"])
+
+    def start(out):
+        process = context.Process(target=_child, args=(run, out))
+        process.start()
+        return process
+
+    began = time.monotonic()
+    whole = start(tmp_path / "whole")
+    whole.join()
+    assert whole.exitcode == 0
+    seconds = time.monotonic() - began
+    moments, steps = random.Random(0), []
+    for _ in range(20):
+        killed = start(tmp_path / "killed")
+        time.sleep(moments.uniform(0.1, 0.3) * seconds)
+        killed.kill()
+        killed.join()
+        if (tmp_path / "killed" / LAST).exists():
+            steps.append(read_checkpoint(tmp_path / "killed" / LAST)[1]["training"]["step"])
+    last = start(tmp_path / "killed")
+    last.join()
+    assert last.exitcode == 0 and len(set(steps)) > 3
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
