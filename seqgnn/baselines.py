@@ -36,25 +36,20 @@ class Baseline(Protocol):
 
 
 def suitable(task: Any) -> tuple[str, ...]:
-    """Returns the names of the baselines that make sense for `task` and stand in every table; see also `ngrams`."""
+    """Returns the names of the baselines that make sense for `task`."""
     if not task.per_element:
         return ("chance", "majority", "linear")
-    if task.num_tokens == task.num_classes:
-        return ("chance", "majority", "bigram")
-    return ("chance", "majority")
-
-
-def ngrams(task: Any) -> tuple[str, ...]:
-    """Returns the names of the n-grams that make sense for `task`, shortest first: all of them on a text, else none."""
-    of_its_own_alphabet = task.per_element and task.num_tokens == task.num_classes
-    return tuple(NGRAMS) if of_its_own_alphabet and isinstance(getattr(task, "train_ids", None), Tensor) else ()
+    if task.num_tokens != task.num_classes:
+        return ("chance", "majority")
+    whole_text = isinstance(getattr(task, "train_ids", None), Tensor)
+    return ("chance", "majority", "bigram", *(NGRAMS if whole_text else ()))
 
 
 def fit_baseline(name: str, task: Any, *, samples: int = 8192, seed: int = 0) -> Baseline:
     """Fits a baseline on draws of the task's training batches, or, the unigram and n-grams, on its whole training text.
 
     Args:
-        name: one of `suitable(task)` or `ngrams(task)`.
+        name: one of `suitable(task)`.
         task: a data set.
         samples: training samples drawn, at least 1; rounded up to whole batches of 1024 above 1024. The unigram and
             n-grams draw none: neither this nor the seed changes them.
@@ -70,7 +65,7 @@ def fit_baseline(name: str, task: Any, *, samples: int = 8192, seed: int = 0) ->
         1.0
     """
     one_of("fit_baseline", "name", name, NAMES)
-    one_of("fit_baseline", f"a baseline for {task.name}", name, (*suitable(task), *ngrams(task)))
+    one_of("fit_baseline", f"a baseline for {task.name}", name, suitable(task))
     if samples < 1:
         raise ValueError(f"fit_baseline: expected samples of at least 1, got {samples}")
     if name == "chance":

@@ -128,6 +128,8 @@ def notes(comparison: Comparison) -> list[str]:
         found.append("hears: how far the last element, or each node, hears everything.")
     if any(name == "bigram" for name, _ in comparison.baselines):
         found.append("bigram: interpolated with single frequencies, the weight chosen on validation.")
+    if any(name.startswith("ngram") for name, _ in comparison.baselines):
+        found.append("ngram-5: Witten-Bell, counted on the whole training part; it sees a window alone, as models do.")
     if any(name == "linear" for name, _ in comparison.baselines):
         found.append("linear: logistic regression on all elements, each in its place; it needs no memory.")
     if TASKS[comparison.task].on_path and any(row["readout"] in ("mean", "max") for row in rows):

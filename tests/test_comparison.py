@@ -230,7 +230,7 @@ def test_text_is_known_by_its_content(tmp_path):
     (tmp_path / "there" / "verse.txt").write_text("another text altogether, and a longer one. " * 40)
     other = compare("text", path=tmp_path / "there" / "verse.txt", out=out, **options)
     assert other.text != first.text and results(other) != results(first)
-    assert [row["model"] for row in first.rows()] == ["RNN", "chance", "majority", "bigram"]
+    assert [row["model"] for row in first.rows()] == ["RNN", "chance", "majority", "bigram", "ngram-5"]
     assert first.metric == "loss" and first.scores("RNN", 5)[0] == first.rows()[0]["loss"]
     assert "pydoc topics of Python" in runs.identify_text(None)
 
