@@ -292,10 +292,10 @@ class _Trainer:
         if len(states) != self.world:
             torch.manual_seed(self.seed + SEEDS_APART * (self.rank + self.world * step))
             return
-        torch.set_rng_state(states[self.rank].contiguous())
+        torch.set_rng_state(states[self.rank].clone())
         if self.device.type == "cuda" and "cuda" in random:
             on_device = random["cuda"] if random["cuda"].dim() == 1 else random["cuda"][self.rank]
-            torch.cuda.set_rng_state(on_device.contiguous(), self.device)
+            torch.cuda.set_rng_state(on_device.clone(), self.device)
 
 
 def _gather(fabric: Any, part: Tensor) -> Tensor:

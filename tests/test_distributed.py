@@ -1,0 +1,102 @@
+"""Several processes through Lightning Fabric under torchrun follow the run of one."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from seqgnn.data.sequence_graph import SequenceGraph, part_of_batch, path_graph, sequence_batch
+
+SCRIPT = """
+import json, os, sys, torch
+from seqgnn import models
+from seqgnn.checkpoint import Checkpoints
+from seqgnn.data import CharText
+from seqgnn.training import TrainConfig, fit
+
+name, carry, dropout, steps, folder, out = sys.argv[1:]
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
+fabric = None
+if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    from lightning_fabric import Fabric
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    fabric.launch()
+text = CharText(length=8, hops=(1, 2, 4))
+text.validation_ids = text.validation_ids[:3000]
+torch.manual_seed(0)
+options = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "hidden": 6, "hops": text.hops}
+model = models.build(name, per_element=True, length=8, encoding="embedding", dropout=float(dropout), **options)
+config = TrainConfig(
+    steps=int(steps), batch_size=4, optimizer="adam", lr=0.01, eval_every=6, eval_batch_size=64,
+    carry=carry == "carry", select="loss",
+)
+checkpoints = Checkpoints(folder, 5) if folder != "-" else None
+result = fit(model, text, config, seed=0, checkpoints=checkpoints, fabric=fabric)
+if fabric is None or fabric.global_rank == 0:
+    weights = {name: value.tolist() for name, value in model.state_dict().items()}
+    validation = {str(point.step): point.loss for point in result.validation}
+    with open(out, "w") as file:
+        json.dump({"losses": result.losses, "weights": weights, "validation": validation}, file)
+"""
+
+
+def run(tmp_path, processes, name="lstm", carry="carry", dropout=0, steps=12, folder="-"):
+    script, out = tmp_path / "train.py", tmp_path / f"{processes}.json"
+    script.write_text(SCRIPT)
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    call = [*start, str(script), name, carry, str(dropout), str(steps), str(folder), str(out)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text())
+
+
+def check_same(one, two):
+    assert one["losses"] == pytest.approx(two["losses"], rel=1e-8)
+    assert one["validation"]["12"] == pytest.approx(two["validation"]["12"], rel=1e-8)
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(torch.tensor(value), torch.tensor(two["weights"][name]), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "carry"), [("lstm", "carry"), ("gcn", "crops")])
+def test_two_processes_follow_one(tmp_path, name, carry):
+    pytest.importorskip("lightning_fabric")
+    check_same(run(tmp_path, 2, name, carry), run(tmp_path, 1, name, carry))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_goes_on_under_another_number_of_processes(tmp_path):
+    pytest.importorskip("lightning_fabric")
+    whole = run(tmp_path, 1)
+    for first, second in ((1, 2), (2, 1)):
+        folder = tmp_path / f"{first} to {second}"
+        run(tmp_path, first, steps=7, folder=folder)
+        check_same(run(tmp_path, second, folder=folder), whole)
+
+
+@pytest.mark.slow
+def test_processes_draw_their_dropout_apart_and_go_on_with_it(tmp_path):
+    pytest.importorskip("lightning_fabric")
+    whole = run(tmp_path, 2, dropout=0.5)
+    assert whole["losses"] != pytest.approx(run(tmp_path, 1, dropout=0.5)["losses"], rel=1e-3)
+    run(tmp_path, 2, dropout=0.5, steps=7, folder=tmp_path / "run")
+    pieces = run(tmp_path, 2, dropout=0.5, folder=tmp_path / "run")
+    assert pieces["losses"] == whole["losses"]
+
+
+def test_part_of_a_batch_is_the_batch_of_its_part():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randint(5, (6, 4), generator=generator), torch.randint(5, (6, 4), generator=generator)
+    edges = path_graph(4, hops=(1, 2))
+    part, expected = part_of_batch(sequence_batch(x, y, edges), 2, 5), sequence_batch(x[2:5], y[2:5], edges)
+    for name in ("x", "y", "edge_index", "batch", "ptr"):
+        assert torch.equal(part[name], expected[name]), name
+    assert part.num_graphs == 3
+    for one, two in zip(part.to_data_list(), expected.to_data_list(), strict=True):
+        assert isinstance(one, SequenceGraph)
+        assert all(torch.equal(one[name], two[name]) for name in ("x", "y", "edge_index"))
