@@ -72,6 +72,12 @@ class TextRun:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"TextRun: expected seed to be an integer of at least 0, got {self.seed!r}")
 
+        if self.train.carry and (self.options.get("positions") or self.options.get("readout", "last") != "last"):
+            raise ValueError(
+                "TextRun: expected no positions and the last readout where the state is carried (--stateful), "
+                f"got options {self.options}"
+            )
+
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "TextRun":
         """The inverse of `dataclasses.asdict`, also after a way through JSON."""

@@ -126,7 +126,7 @@ def text(
         return
     if result.fit.stopped == "interrupted":
         print(f"saved after step {result.fit.steps}; go on with: seqgnn train text --resume {out}")
-        raise typer.Exit(INTERRUPTED)
+        raise SystemExit(INTERRUPTED)
     assert result.test is not None
     loss, accuracy = result.test["loss"], result.test["accuracy"]
     print(f"test loss {loss:.4f} nats ({loss / 0.6931472:.3f} bits) a character, accuracy {accuracy:.4f}")
