@@ -35,7 +35,8 @@ class TrainConfig:
         min_steps: turns on the convergence rule: from this step on (and from step 100 on), the run ends when the loss
             is within `tolerance` of the mean of the last 100 losses, its own included. None: off.
         tolerance: of the convergence rule, above 0.
-        select: which validation score chooses the weights that are kept: "accuracy" (loss breaks ties) or "loss".
+        select: which validation score chooses the weights that are kept: "accuracy" (loss breaks ties) or "loss"; or
+            "last", the weights after the last step, whatever their score.
         precision: "float32", or "bf16" for autocast with float32 weights.
         eval_batch_size: samples a batch in evaluation; with `carry`, the streams that the set is cut into.
         carry: read the training text as streams, side by side, and carry the state from step to step, without
@@ -79,7 +80,7 @@ class TrainConfig:
                 raise ValueError(f"TrainConfig: expected {name} to be a whole number of at least 1, got {value!r}")
         one_of("TrainConfig", "optimizer", self.optimizer, OPTIMIZERS)
         one_of("TrainConfig", "schedule", self.schedule, SCHEDULES)
-        one_of("TrainConfig", "select", self.select, ("accuracy", "loss"))
+        one_of("TrainConfig", "select", self.select, ("accuracy", "loss", "last"))
         one_of("TrainConfig", "precision", self.precision, PRECISIONS)
         for name in ("lr", "tolerance", "clip"):
             value = getattr(self, name)

@@ -193,7 +193,11 @@ class _Trainer:
         batches = self.task.validation(config.eval_batch_size) if parts is None else parts
         seen = evaluate(self.model, batches, device=self.device, precision=config.precision, carry=config.carry)
         result.validation.append(ValidationPoint(result.steps, seen.loss, seen.accuracy))
-        score = (seen.accuracy, -seen.loss) if config.select == "accuracy" else (-seen.loss, seen.accuracy)
+        score = {
+            "accuracy": (seen.accuracy, -seen.loss),
+            "loss": (-seen.loss, seen.accuracy),
+            "last": (float(result.steps), 0.0),
+        }[config.select]
         if score <= self.best_score:
             return False
         self.best_score, result.best_step = score, result.steps

@@ -277,6 +277,11 @@ def test_the_learning_rate_of_the_schedule_is_used():
         torch.testing.assert_close(weights[number], expected.map.weight.detach())
 
 
+def test_the_last_weights_can_be_kept_whatever_their_score():
+    result = fit(Linear(), FirstOfTwo(flip_validation=True), config(select="last"), seed=0)
+    assert result.best_step == 40 and result.validation[-1].loss > result.validation[0].loss
+
+
 def test_patience_ends_a_run_that_gets_no_better():
     class Backwards(FirstOfTwo):
         def validation(self, batch_size):
