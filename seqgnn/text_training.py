@@ -19,7 +19,7 @@ from seqgnn.data import CharText
 from seqgnn.data.text_files import fingerprint
 from seqgnn.errors import one_of
 from seqgnn.generation import generate
-from seqgnn.runs import measurement
+from seqgnn.runs import identify_text, measurement
 from seqgnn.store import write_atomically
 from seqgnn.text_log import RunLog
 from seqgnn.training import FitResult, TrainConfig, evaluate, fit
@@ -253,7 +253,7 @@ def stopping_at_signals() -> Iterator[Callable[[], bool]]:
 
 def _name(run: TextRun) -> str:
     if not run.files:
-        return "Python's help topics"
+        return identify_text(None)
     return f"{', '.join(Path(file).name for file in run.files)} ({fingerprint(list(run.files))[:16]})"
 
 

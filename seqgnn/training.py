@@ -226,8 +226,8 @@ class _Trainer:
             random["cuda"] = torch.cuda.get_rng_state(self.device)
         carried = self.carried
         if self.world > 1:  # of all processes: their random states, and their parts of the carried state
-            random = {name: self.fabric.all_gather(value.to(self.device)).cpu() for name, value in random.items()}
-            carried = map_state(lambda part: _gather(self.fabric, part), carried)
+            random = {name: torch.stack(self._gather(value)) for name, value in random.items()}
+            carried = map_state(lambda part: torch.cat(self._gather(part), dim=1), carried)
         if self.rank > 0:
             return
         optimizer = self.optimizer.state_dict()
@@ -255,6 +255,13 @@ class _Trainer:
             "rest": rest,
         }
         checkpoints.save(LAST, tensors, info)
+
+    def _gather(self, part: Tensor) -> list[Tensor]:
+        """A tensor of each process, in all of them."""
+        mine = part.to(self.device).contiguous()
+        parts = [torch.empty_like(mine) for _ in range(self.world)]
+        torch.distributed.all_gather(parts, mine)
+        return [found.cpu() for found in parts]
 
     def restore(self, checkpoints: Checkpoints) -> None:
         """Goes back to where the last checkpoint was written, if there is one."""
@@ -300,11 +307,6 @@ class _Trainer:
         if self.device.type == "cuda" and "cuda" in random:
             on_device = random["cuda"] if random["cuda"].dim() == 1 else random["cuda"][self.rank]
             torch.cuda.set_rng_state(on_device.clone(), self.device)
-
-
-def _gather(fabric: Any, part: Tensor) -> Tensor:
-    """The parts of a carried state, from all processes, side by side."""
-    return torch.cat(list(fabric.all_gather(part)), dim=1)
 
 
 def evaluate(
