@@ -62,31 +62,37 @@ def check_same(one, two):
         torch.testing.assert_close(torch.tensor(value), torch.tensor(two["weights"][name]), rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "carry"), [("lstm", "carry"), ("gcn", "crops")])
-def test_two_processes_follow_one(tmp_path, name, carry):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The run of one process."""
     pytest.importorskip("lightning_fabric")
-    check_same(run(tmp_path, 2, name, carry), run(tmp_path, 1, name, carry))
-
-
-@pytest.mark.slow
-def test_a_checkpoint_goes_on_under_another_number_of_processes(tmp_path):
-    pytest.importorskip("lightning_fabric")
-    whole = run(tmp_path, 1)
-    for first, second in ((1, 2), (2, 1)):
-        folder = tmp_path / f"{first} to {second}"
-        run(tmp_path, first, steps=7, folder=folder)
-        check_same(run(tmp_path, second, folder=folder), whole)
+    return run(tmp_path_factory.mktemp("alone"), 1)
 
 
 @pytest.mark.slow
-def test_processes_draw_their_dropout_apart_and_go_on_with_it(tmp_path):
+def test_two_processes_follow_one(tmp_path, alone):
+    check_same(run(tmp_path, 2), alone)
+
+
+@pytest.mark.slow
+def test_two_processes_with_a_graph_and_windows_follow_one(tmp_path):
     pytest.importorskip("lightning_fabric")
+    check_same(run(tmp_path, 2, "gcn", "crops"), run(tmp_path, 1, "gcn", "crops"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
+def test_a_checkpoint_goes_on_under_another_number_of_processes(tmp_path, alone, first, second):
+    run(tmp_path, first, steps=7, folder=tmp_path / "run")
+    check_same(run(tmp_path, second, folder=tmp_path / "run"), alone)
+
+
+@pytest.mark.slow
+def test_processes_draw_their_dropout_apart_and_go_on_with_it(tmp_path, alone):
     whole = run(tmp_path, 2, dropout=0.5)
-    assert whole["losses"] != pytest.approx(run(tmp_path, 1, dropout=0.5)["losses"], rel=1e-3)
+    assert whole["losses"] != pytest.approx(alone["losses"], rel=1e-3)
     run(tmp_path, 2, dropout=0.5, steps=7, folder=tmp_path / "run")
-    pieces = run(tmp_path, 2, dropout=0.5, folder=tmp_path / "run")
-    assert pieces["losses"] == whole["losses"]
+    assert run(tmp_path, 2, dropout=0.5, folder=tmp_path / "run")["losses"] == whole["losses"]
 
 
 def test_part_of_a_batch_is_the_batch_of_its_part():
