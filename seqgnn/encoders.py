@@ -41,7 +41,7 @@ class Inputs(nn.Module):
     ) -> None:
         super().__init__()
         self.num_tokens, self.num_features, self.length = num_tokens, num_features, length
-        self.dropout = dropout
+        self.dropout, self.scale = dropout, 1.0
         if num_tokens is None:
             assert num_features is not None
             self.channels = num_features
@@ -55,6 +55,15 @@ class Inputs(nn.Module):
             self.register_buffer("position", torch.eye(length), persistent=False)
             self.channels += length
 
+    def tie(self, head: nn.Linear) -> None:
+        """Gives `head` the embedding as its weight: small enough for logits, and scaled up again as an input.
+
+        As `Vaswani et al. 2017 <https://arxiv.org/abs/1706.03762>`_, section 3.4, do.
+        """
+        self.scale = head.in_features**0.5
+        nn.init.normal_(self.table.weight, std=1 / self.scale)
+        head.weight = self.table.weight
+
     def forward(self, batch: Batch) -> Tensor:
         x = batch.x
         if self.num_tokens is None and (x.dim() != 2 or x.size(1) != self.num_features):
@@ -66,7 +75,7 @@ class Inputs(nn.Module):
                 found = f"{int(x.min())} to {int(x.max())}"
                 raise ValueError(f"Inputs: expected ids x between 0 and {self.num_tokens - 1}, got {found}")
             if hasattr(self, "table"):
-                x = F.dropout(self.table(x), self.dropout, self.training)
+                x = F.dropout(self.scale * self.table(x), self.dropout, self.training)
             else:
                 x = F.embedding(x, self.one_hot)
         if self.length is None:
@@ -213,7 +222,7 @@ class GCNThenLSTM(nn.Module):
     def forward(self, x: Tensor, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
         before, memory = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
         x, before = self.gcn(x, batch, before)
-        x, memory = self.lstm(x, batch, memory)
+        x, memory = self.lstm(F.dropout(x, self.gcn.dropout, self.training), batch, memory)
         return x, None if before is None else (before, memory)
 
 

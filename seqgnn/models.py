@@ -154,6 +154,7 @@ def build(
         found = f"encoding={encoding!r}, num_tokens={num_tokens} and num_classes={num_classes}"
         raise ValueError(f"build: expected an embedding of as many ids as classes with tie_weights=True, got {found}")
     path_graph(1, hops=(1,) if hops is None else hops)  # says what is wrong with hops
+    hops = None if hops is None else tuple(hops)
     if name in GNNS and num_layers is None:
         if hops is None:
             if length is None:
@@ -182,7 +183,7 @@ def build(
             encoder = RecurrentEncoder(LAYERS[name](inputs.channels, hidden, **recurrent))
         head = nn.Linear(hidden, num_classes)
         if tie_weights:
-            head.weight = inputs.table.weight
+            inputs.tie(head)
         # Only a GCN reads the batch's edges.
         of_batch = hops or (1,) if name in (*GNNS, "gcn+lstm") else (1,)
         return SequenceModel(inputs, encoder, Readout(readout, per_element), head, of_batch, dropout)

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ from typing import Any
 import torch
 
 from seqgnn import models
-from seqgnn.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
+from seqgnn.checkpoint import LAST, Checkpoints, read_checkpoint
 from seqgnn.data import CharText
 from seqgnn.data.text_files import fingerprint
 from seqgnn.errors import one_of
 from seqgnn.generation import generate
 from seqgnn.runs import identify_text, measurement
 from seqgnn.store import write_atomically
-from seqgnn.text_log import RunLog
-from seqgnn.training import FitResult, TrainConfig, evaluate, fit
+from seqgnn.text_folder import RESULT, RunFolder, read_run
+from seqgnn.training import FitResult, TrainConfig, ValidationPoint, evaluate, fit
 
 SAMPLE_LENGTHS = (15, 30, 50, 100)
 TEMPERATURES = (0.5, 1.0, 2.0)
@@ -81,9 +81,10 @@ class TextRun:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "TextRun":
         """The inverse of `dataclasses.asdict`, also after a way through JSON."""
-        train = TrainConfig(**content["train"])
+        options = {name: tuple(value) if name == "hops" else value for name, value in content["options"].items()}
         files, split = tuple(content["files"]), tuple(content["split"])
-        return cls(**{**content, "files": files, "split": split, "train": train})
+        train = TrainConfig(**content["train"])
+        return cls(**{**content, "files": files, "split": split, "options": options, "train": train})
 
     def make_task(self) -> CharText:
         """The text, on paths whose hops let the last element hear the first."""
@@ -124,9 +125,9 @@ def train_text(
 ) -> TextResult:
     """Trains a character model, or goes on with a run that was interrupted or killed.
 
-    `out` gets `last.safetensors` (all that the next step depends on), `best.safetensors` (the weights that did best on
-    validation), `log.jsonl` (a line every `log_every` steps, one a look at the validation set), `samples.jsonl` and, as
-    a table over training, `samples.md`; in the end `result.json`.
+    `out` gets `run.json` (what it is a run of), `last.safetensors` (all that the next step depends on),
+    `best.safetensors` (the weights that did best on validation), `log.jsonl` (a line every `log_every` steps and one a
+    look at the validation set), `samples.jsonl` and, as a table over training, `samples.md`; in the end `result.json`.
 
     Args:
         run: what to do.
@@ -151,38 +152,38 @@ def train_text(
     task = run.make_task()
     task.encode(prompt)
     options = run.build_options(task)
-    about = {"run": json.loads(json.dumps(asdict(run))), "text": _name(run), "model": options}
     settings: dict[str, Any] = {"log_every": log_every, "sample_every": sample_every, "save_every": save_every}
     settings |= {"prompt": prompt, "tensorboard": tensorboard}
-    about |= {"vocabulary": task.vocabulary.to_dict(), "settings": settings}
-    step, recent = _check_folder(out, about, log_every)
-    checkpoints = Checkpoints(out, save_every, about)
+    about = {"run": asdict(run), **_identify(run), "settings": settings}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
         model = models.build(**options)
     parameters = sum(p.numel() for p in model.parameters())
 
     start = time.perf_counter(), time.process_time()
-    with RunLog(out, step, tensorboard and leads, leads, on_line) as log:
-        began = time.perf_counter()
+    with RunFolder(out, about, tensorboard, on_line) if leads else nullcontext() as folder:
+        if fabric is not None:
+            fabric.barrier()  # nobody looks at a folder that another one is still about to refuse
+        checkpoints = Checkpoints(out, save_every, {**about, "model": options, "vocabulary": task.vocabulary.to_dict()})
+        watch = None if folder is None else _Watch(run, folder, log_every, _unlogged(out, log_every))
 
-        def after(number: int, loss: float, accuracy: float) -> None:
-            nonlocal began
-            recent.append((loss, accuracy))
-            if number % log_every == 0:
-                seconds, began = time.perf_counter() - began, time.perf_counter()
-                means = [sum(values) / len(recent) for values in zip(*recent)]
-                speed = len(recent) * run.train.batch_size * run.length / seconds
-                log.write({"step": number, "loss": means[0], "accuracy": means[1], "characters_per_second": speed})
-                recent.clear()
-            if sample_every and number % sample_every == 0 and leads:
-                for sample in _samples(model, task, prompt, number, run.seed, device):
-                    log.sample(sample)
+        def after(step: int, loss: float, accuracy: float) -> None:
+            if folder is not None and watch is not None:
+                watch.end(step, loss, accuracy)
+                if sample_every and step % sample_every == 0:
+                    folder.sample(_samples(model, task, prompt, step, run.seed, device))
             if on_step is not None:
-                on_step(number, loss, accuracy)
+                on_step(step, loss, accuracy)
 
-        def looked(point: Any) -> None:
-            log.write({"step": point.step, "validation_loss": point.loss, "validation_accuracy": point.accuracy})
+        def looked(point: ValidationPoint) -> None:
+            if folder is not None:
+                seen = {"validation_loss": point.loss, "validation_accuracy": point.accuracy}
+                folder.log({"step": point.step, **seen})
+
+        def before() -> bool:
+            if watch is not None:
+                watch.begin()
+            return stop is not None and stop()
 
         fitted = fit(
             model,
@@ -193,53 +194,78 @@ def train_text(
             on_step=after,
             on_validation=looked,
             checkpoints=checkpoints,
-            stop=stop,
+            stop=before,
             fabric=fabric,
         )
+        if fitted.stopped == "interrupted" or folder is None:
+            return TextResult(fitted, None, out)
+        if folder.step == fitted.steps and (out / RESULT).exists():  # nothing was left to do
+            return TextResult(fitted, json.loads((out / RESULT).read_text())["result"]["test"], out)
         measured = measurement(start)
-    test = None
-    if fitted.stopped != "interrupted" and leads:
+        measured["seconds"] = round(measured["seconds"] + folder.seconds, 3)
         part = task.streams("test", run.train.eval_batch_size) if run.train.carry else task.test(512)
-        scored = evaluate(model, part, device=device, precision=run.train.precision, carry=run.train.carry)
-        test = asdict(scored)
+        test = asdict(evaluate(model, part, device=device, precision=run.train.precision, carry=run.train.carry))
         best = next(point for point in fitted.validation if point.step == fitted.best_step)
         result = {
-            **{name: about[name] for name in ("run", "text", "model")},
-            "result": {
-                "test": test,
-                "validation": asdict(best),
-                "steps": fitted.steps,
-                "stopped": fitted.stopped,
-                "parameters": parameters,
-            },
-            "measured": measured,
+            "test": test,
+            "validation": asdict(best),
+            "steps": fitted.steps,
+            "stopped": fitted.stopped,
+            "parameters": parameters,
         }
-        write_atomically(out / "result.json", json.dumps(result, indent=1) + "\n")
-    return TextResult(fitted, test, out)
+        content = {"run": about["run"], "text": about["text"], "model": options, "result": result, "measured": measured}
+        write_atomically(out / RESULT, json.dumps(content, indent=1) + "\n")
+        return TextResult(fitted, test, out)
 
 
 def find_run(folder: str | os.PathLike[str]) -> tuple[TextRun, dict[str, Any]]:
-    """The run whose checkpoints lie in a folder, and what else `train_text` was called with.
+    """The run that a folder holds, and what else `train_text` was called with.
 
     Raises:
         ValueError: if there is none.
     """
-    _, info = read_checkpoint(Path(folder) / LAST)
-    if "run" not in info:
-        raise ValueError(f"train_text: expected a training run on a text in {folder}, got another checkpoint")
-    return TextRun.from_dict(info["run"]), info["settings"]
+    about = read_run(folder)
+    return TextRun.from_dict(about["run"]), about["settings"]
+
+
+class _Watch:
+    """Adds up what a line of the log says, and times the steps, without what comes between them."""
+
+    def __init__(self, run: TextRun, folder: RunFolder, every: int, recent: list[tuple[float, float]]) -> None:
+        self.run, self.folder, self.every, self.recent = run, folder, every, recent
+        self.start = self.began = time.perf_counter()
+        self.training, self.steps = 0.0, 0
+
+    def begin(self) -> None:
+        self.began = time.perf_counter()
+
+    def end(self, step: int, loss: float, accuracy: float) -> None:
+        now = time.perf_counter()
+        self.training, self.steps = self.training + now - self.began, self.steps + 1
+        self.recent.append((loss, accuracy))
+        if step % self.every == 0:
+            means = [sum(values) / len(self.recent) for values in zip(*self.recent)]
+            speed = round(self.steps * self.run.train.batch_size * self.run.length / self.training)
+            line = {"step": step, "loss": means[0], "accuracy": means[1], "characters_per_second": speed}
+            self.folder.log({**line, "seconds": round(self.folder.seconds + now - self.start, 3)})
+            self.recent.clear()
+            self.training, self.steps = 0.0, 0
 
 
 @contextmanager
 def stopping_at_signals() -> Iterator[Callable[[], bool]]:
-    """Within, Ctrl-C and a polite kill only set what the given function answers; a second Ctrl-C interrupts at once."""
+    """Within, Ctrl-C and a polite kill only set what the given function answers.
+
+    A second one interrupts at once; not where several processes train: torchrun passes on what they heard already.
+    """
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
 
     def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
+        if asked.is_set() and alone:
             raise KeyboardInterrupt
         asked.set()
 
@@ -251,32 +277,21 @@ def stopping_at_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _name(run: TextRun) -> str:
+def _identify(run: TextRun) -> dict[str, str]:
+    """What the text is called, and what tells it from others."""
     if not run.files:
-        return identify_text(None)
-    return f"{', '.join(Path(file).name for file in run.files)} ({fingerprint(list(run.files))[:16]})"
+        return {"text": identify_text(None), "fingerprint": identify_text(None)}
+    return {"text": ", ".join(Path(file).name for file in run.files), "fingerprint": fingerprint(list(run.files))}
 
 
-def _check_folder(out: Path, about: dict[str, Any], log_every: int) -> tuple[int, list[tuple[float, float]]]:
-    """The step that the run in this folder has come to, 0 if there is none, and losses and accuracies not yet logged.
-
-    An error if it is another run.
-    """
+def _unlogged(out: Path, log_every: int) -> list[tuple[float, float]]:
+    """Losses and accuracies of the steps before the last checkpoint that no line of the log tells of."""
     if not (out / LAST).exists():
-        taken = [name for name in (BEST, "log.jsonl", "result.json") if (out / name).exists()]
-        if taken and not (out / BEST).exists():
-            raise ValueError(f"train_text: expected a folder without {taken[0]} for a new run, got {out}")
-        return 0, []
+        return []
     tensors, info = read_checkpoint(out / LAST)
-    theirs, ours = (json.loads(json.dumps(what.get("run"))) for what in (info, about))
-    if theirs is None or {**theirs, "train": None} != {**ours, "train": None} or info["text"] != about["text"]:
-        raise ValueError(
-            f"train_text: expected the run that {out} holds, or another folder, got other files or options; "
-            f"it is a run on {info.get('text')}"
-        )
-    step = int(info["training"]["step"])
+    step = info["training"]["step"]
     curves = [tensors[f"curves.{name}"][step - step % log_every :].tolist() for name in ("losses", "accuracies")]
-    return step, list(zip(*curves))
+    return list(zip(*curves))
 
 
 def _samples(

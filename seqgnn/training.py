@@ -81,7 +81,7 @@ def fit(
         on_step: called after every step with its number (from 1), loss and accuracy.
         on_validation: called after every look at the validation set.
         checkpoints: where to save, and to go on from.
-        stop: asked after every step whether to save and to end here.
+        stop: asked before every step whether to save and to end after it.
         fabric: a launched `lightning_fabric.Fabric`, where several processes train together: each takes its part of
             every batch, and the gradients are averaged.
 
@@ -102,7 +102,7 @@ def fit(
             result.stopped = "steps"
         model.train()
         while result.steps < config.steps and result.stopped == "steps":
-            trainer.step()
+            asked = trainer.step(stop is not None and stop())
             if on_step is not None:
                 on_step(result.steps, result.losses[-1], result.accuracies[-1])
             converged = has_converged(result.losses, config)
@@ -113,7 +113,7 @@ def fit(
                 result.stopped = trainer.verdict(converged)
                 if improved and checkpoints is not None:
                     trainer.save_best(checkpoints)
-            if stop is not None and result.stopped == "steps" and result.steps < config.steps and stop():
+            if asked and result.stopped == "steps" and result.steps < config.steps:
                 result.stopped = "interrupted"
             if checkpoints is not None and (
                 result.stopped != "steps" or result.steps % checkpoints.every == 0 or result.steps == config.steps
@@ -151,7 +151,8 @@ class _Trainer:
         self.best_score = (-math.inf, -math.inf)
         self.best_weights: dict[str, Tensor] = {}
 
-    def step(self) -> None:
+    def step(self, asked: bool) -> bool:
+        """Takes a step; whether this or another process was asked to end after it."""
         config, number = self.config, self.result.steps + 1
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(number, config)
@@ -166,12 +167,11 @@ class _Trainer:
         logits, target, carried = _answer(self.call, batch, self.device, config.precision, self.carried)
         loss = cross_entropy(logits, target)
         right = (logits.argmax(-1) == target).float().mean()
-        shown = torch.stack([loss.detach(), right.to(loss.dtype)])
+        shown = torch.stack([loss.detach(), right.to(loss.dtype), torch.full_like(right, asked, dtype=loss.dtype)])
         if self.world > 1:
             shown = self.fabric.all_reduce(shown, reduce_op="mean")
         if not torch.isfinite(shown[0]):
-            found = f"{shown[0].item()} at step {number}; a smaller lr or clip may help"
-            raise ValueError(f"fit: expected a finite loss, got {found}")
+            raise self._not_finite(f"{shown[0].item()} at step {number}")
         self.optimizer.zero_grad()
         if self.fabric is None:
             loss.backward()
@@ -185,13 +185,24 @@ class _Trainer:
         self.result.steps = number
         self.result.losses.append(shown[0].item())
         self.result.accuracies.append(shown[1].item())
+        return shown[2].item() > 0
+
+    def _not_finite(self, found: str) -> ValueError:
+        """The error for a loss that is not; the model gets its best weights so far."""
+        hint = "a smaller lr or clip may help, in a new run"
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+            hint = f"the weights of step {self.result.best_step} are the last good ones; {hint}"
+        return ValueError(f"fit: expected a finite loss, got {found}; {hint}")
 
     def validate(self) -> bool:
         """Looks at the validation set; whether it has never been better."""
         config, result = self.config, self.result
         parts = self.task.streams("validation", config.eval_batch_size) if config.carry else None
         batches = self.task.validation(config.eval_batch_size) if parts is None else parts
-        seen = evaluate(self.model, batches, device=self.device, precision=config.precision, carry=config.carry)
+        seen = _score(self.model, batches, self.device, config.precision, config.carry)
+        if not math.isfinite(seen.loss):
+            raise self._not_finite(f"{seen.loss} on validation after step {result.steps}")
         result.validation.append(ValidationPoint(result.steps, seen.loss, seen.accuracy))
         score = {
             "accuracy": (seen.accuracy, -seen.loss),
@@ -233,6 +244,7 @@ class _Trainer:
         optimizer = self.optimizer.state_dict()
         state = {
             "model": dict(self.model.state_dict()),
+            "best": self.best_weights,
             "optimizer": {"state": optimizer["state"], "param_groups": optimizer["param_groups"]},
             "random": {**random, "batches": self.generator.get_state()},
             "carried": carried,
@@ -250,6 +262,7 @@ class _Trainer:
             "step": self.result.steps,
             "stopped": self.result.stopped,
             "validation": [asdict(point) for point in self.result.validation],
+            "best": [self.result.best_step, *self.best_score] if self.best_weights else None,
             "seed": self.seed,
             "config": asdict(self.config),
             "rest": rest,
@@ -266,19 +279,29 @@ class _Trainer:
     def restore(self, checkpoints: Checkpoints) -> None:
         """Goes back to where the last checkpoint was written, if there is one."""
         last = checkpoints.load(LAST)
+        if self.world > 1:
+            steps = {int(step) for step in self._gather(torch.tensor(-1 if last is None else last[1]["step"]))}
+            if len(steps) > 1:
+                raise ValueError(
+                    f"fit: expected one folder that all processes share, got {checkpoints.folder}, not shared"
+                )
         if last is None:
             return
         tensors, info = last
-        kept = {**info["config"], "steps": self.config.steps}
-        if kept != asdict(self.config) or info["seed"] != self.seed:
-            differing = [name for name, value in asdict(self.config).items() if kept.get(name) != value] or ["seed"]
-            raise ValueError(
-                f"fit: expected the configuration of {checkpoints.folder} to go on from, got another {differing[0]}"
-            )
+        kept = {**asdict(TrainConfig()), **info["config"], "seed": info["seed"]}
+        for name, value in {**asdict(self.config), "seed": self.seed}.items():
+            if name != "steps" and kept[name] != value:
+                found = f"{name}={value!r} where it has {kept[name]!r}"
+                raise ValueError(f"fit: expected the settings of the run in {checkpoints.folder}, got {found}")
         state = {name: unflatten(tensors, rest) for name, rest in info["rest"].items()}
-        self.model.load_state_dict(state["model"])
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            found = " ".join(str(error).split())
+            raise ValueError(f"fit: expected the model of the run in {checkpoints.folder}, got {found}") from error
         numbered = {int(index): value for index, value in state["optimizer"]["state"].items()}
-        self.optimizer.load_state_dict({"state": numbered, "param_groups": list(state["optimizer"]["param_groups"])})
+        groups = list(state["optimizer"]["param_groups"])
+        self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
         self.generator.set_state(state["random"]["batches"])
         self._restore_random(state["random"], info["step"])
         share = self.config.batch_size // self.world
@@ -291,11 +314,10 @@ class _Trainer:
             steps=info["step"],
             stopped=info["stopped"],
         )
-        best = checkpoints.load(BEST)
-        if best is not None:
-            weights, about = best
-            self.best_score, self.result.best_step = tuple(about["score"]), about["step"]
-            self.best_weights = {name.removeprefix("model."): value for name, value in weights.items()}
+        if info["best"] is not None:
+            self.best_weights = state["best"]
+            self.result.best_step, *score = info["best"]
+            self.best_score = score[0], score[1]
 
     def _restore_random(self, random: dict[str, Tensor], step: int) -> None:
         """Dropout's random state; where there are other processes than before, a new one for each."""
@@ -325,8 +347,14 @@ def evaluate(
     Raises:
         ValueError: if there is no batch, if the loss is not finite, or if logits and targets do not fit each other.
     """
-    device = torch.device(device)
     one_of("evaluate", "precision", precision, PRECISIONS)
+    result = _score(model, batches, torch.device(device), precision, carry)
+    if not math.isfinite(result.loss):
+        raise ValueError(f"evaluate: expected a finite loss, got {result.loss} over {result.count} answers")
+    return result
+
+
+def _score(model: nn.Module, batches: Iterable[Any], device: torch.device, precision: str, carry: bool) -> Evaluation:
     sums = ClassificationSums()
     state: Any = None
     was_training = model.training
@@ -341,10 +369,7 @@ def evaluate(
                 state = state if carry else None
     finally:
         model.train(was_training)
-    result = sums.result()
-    if not math.isfinite(result.loss):
-        raise ValueError(f"evaluate: expected a finite loss, got {result.loss} over {result.count} answers")
-    return result
+    return sums.result()
 
 
 def _answer(

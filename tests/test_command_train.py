@@ -136,9 +136,9 @@ def test_folders_and_resume_are_checked(book, tmp_path, capsys):
     assert call("train", "text", "--file", tmp_path / "empty", "--out", tmp_path / "run") == 2
     assert "empty" in capsys.readouterr().err
     assert call("train", "text", "--resume", tmp_path / "run") == 2
-    assert "expected a file that can be read" in capsys.readouterr().err
-    assert call("train", "text", "--resume", tmp_path / "run", "--file", book) == 2
-    assert "--resume: expected no --file and no --out beside it" in capsys.readouterr().err
+    assert "expected the folder of a run" in capsys.readouterr().err
+    assert call("train", "text", "--resume", tmp_path / "run", "--steps", 3, "--batch-size", 7) == 2
+    assert "--resume: expected only --steps, --file and --device beside it, got --batch-size" in capsys.readouterr().err
     assert call("train") in (0, 2)
 
 

@@ -1,12 +1,16 @@
 """Several processes through Lightning Fabric under torchrun follow the run of one."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
+from seqgnn.checkpoint import LAST, read_checkpoint
 from seqgnn.data.sequence_graph import SequenceGraph, part_of_batch, path_graph, sequence_batch
 
 SCRIPT = """
@@ -93,6 +97,26 @@ def test_processes_draw_their_dropout_apart_and_go_on_with_it(tmp_path, alone):
     assert whole["losses"] != pytest.approx(alone["losses"], rel=1e-3)
     run(tmp_path, 2, dropout=0.5, steps=7, folder=tmp_path / "run")
     assert run(tmp_path, 2, dropout=0.5, folder=tmp_path / "run")["losses"] == whole["losses"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_the_run_of_two_processes(tmp_path):
+    """A terminal sends the signal to all, torchrun passes it on once more, and they hear it at different steps."""
+    pytest.importorskip("lightning_fabric")
+    out = tmp_path / "run"
+    options = ["--hidden", "8", "--length", "10", "--batch-size", "4", "--log-every", "5", "--steps", "1000000"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    with subprocess.Popen(
+        [*command, "-m", "seqgnn", "train", "text", "--out", str(out), *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as processes:  # fmt: skip
+        while not (out / "log.jsonl").exists() or not (out / "log.jsonl").read_text():
+            assert processes.poll() is None, processes.communicate()
+            time.sleep(0.1)
+        os.killpg(processes.pid, signal.SIGINT)
+        said, _ = processes.communicate(timeout=120)
+    step = read_checkpoint(out / LAST)[1]["training"]["step"]
+    assert f"saved after step {step}; go on with: seqgnn train text --resume {out}" in said
 
 
 def test_part_of_a_batch_is_the_batch_of_its_part():

@@ -139,6 +139,26 @@ def test_dropout_is_on_all_that_is_not_recurrent():
     assert not any(bool((x == 0).any()) for x in seen.values())
 
 
+def test_dropout_is_between_gcn_and_lstm():
+    batch, seen = Batch.from_data_list(ragged()), []
+    model = make("gcn+lstm", dropout=0.5)
+    model.encoder.lstm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model(batch)
+    model(batch)
+    assert not torch.equal(*seen)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_tied_weights_begin_near_even_odds(name):
+    torch.manual_seed(0)
+    sizes = {"num_classes": 50, "num_tokens": 50, "hidden": 64, "hops": HOPS, "per_element": True}
+    model = models.build(name, **sizes, encoding="embedding", tie_weights=True)
+    x = torch.randint(50, (8, 20))
+    logits = model(sequence_batch(x, x, path_graph(20, hops=model.hops)))[0]
+    loss = torch.nn.functional.cross_entropy(logits, torch.randint(50, (160,)))
+    assert loss.item() < 1.5 * torch.tensor(50.0).log().item()
+
+
 def test_tied_weights_are_one_matrix():
     tied = models.build("gru", num_classes=5, num_tokens=5, hidden=6, encoding="embedding", tie_weights=True)
     assert tied.head.weight is tied.inputs.table.weight

@@ -12,7 +12,7 @@ import torch
 from seqgnn import models
 from seqgnn.checkpoint import BEST, LAST, load_model, read_checkpoint
 from seqgnn.generation import generate
-from seqgnn.text_log import samples_table
+from seqgnn.text_folder import samples_table
 from seqgnn.text_training import TextRun, find_run, stopping_at_signals, train_text
 from seqgnn.training import TrainConfig, evaluate
 
@@ -42,7 +42,8 @@ def contents(folder):
     """Everything of a run that should not depend on what came between."""
     files = {name: (folder / name).read_text() for name in ("samples.jsonl", "samples.md")}
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    files["log"] = [{name: value for name, value in line.items() if name != "characters_per_second"} for line in log]
+    timed = ("characters_per_second", "seconds")
+    files["log"] = [{name: value for name, value in line.items() if name not in timed} for line in log]
     files["result"] = json.loads((folder / "result.json").read_text())["result"]
     for name in (LAST, BEST):
         tensors, info = read_checkpoint(folder / name)
@@ -68,7 +69,10 @@ def test_a_run_leaves_all_that_it_promises(book, tmp_path):
     assert all(len(s["text"]) == s["length"] for s in samples) and len(samples) == 2 * 4 * 4
     saved = json.loads((out / "result.json").read_text())
     assert saved["result"]["test"] == result.test and saved["result"]["steps"] == 200
-    assert saved["measured"]["seconds"] > 0 and saved["text"].startswith("book.txt (")
+    assert saved["measured"]["seconds"] > 0 and saved["text"] == "book.txt"
+    stamp = (out / "result.json").stat().st_mtime_ns
+    assert train_text(tiny(book, 200), out, log_every=50, sample_every=100).test == result.test  # nothing left to do
+    assert (out / "result.json").stat().st_mtime_ns == stamp
 
     model, vocabulary, info = load_model(out)
     assert info["training"]["step"] == result.fit.best_step and vocabulary.characters == "".join(
@@ -115,20 +119,85 @@ def test_what_does_not_go_together(book, tmp_path):
     with pytest.raises(ValueError, match="'Z'"):
         train_text(tiny(book), tmp_path / "x", prompt="Z")
     train_text(tiny(book, 2), tmp_path / "run", sample_every=0)
-    for other in (tiny(book, 2, seed=1), tiny(book, 2, length=9)):
-        with pytest.raises(
-            ValueError, match=r"expected the run that .*run holds, or another folder, got other files or"
-        ):
-            train_text(other, tmp_path / "run")
+    with pytest.raises(
+        ValueError, match=r"expected the run that .*run holds, or another folder, got seed=1 where it has"
+    ):
+        train_text(tiny(book, 2, seed=1), tmp_path / "run")
+    slower = replace(tiny(book, 2), train=replace(tiny(book, 2).train, lr=0.5))
+    with pytest.raises(ValueError, match=r"expected the settings of the run in .*run, got lr=0.5 where it has 0.02"):
+        train_text(slower, tmp_path / "run")
     book.write_text(book.read_text() + "!")
-    with pytest.raises(ValueError, match="got other files or options; it is a run on book"):
+    with pytest.raises(ValueError, match=r"expected the text of the run in .*run, or another folder, got book.txt"):
         train_text(tiny(book, 2), tmp_path / "run")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "log.jsonl").write_text("mine")
-    with pytest.raises(ValueError, match="expected a folder without log"):
+    with pytest.raises(ValueError, match=r"expected a folder without log\.jsonl for a new run"):
         train_text(tiny(book, 2), tmp_path / "other")
-    with pytest.raises(ValueError, match="expected a file that can be read"):
+    with pytest.raises(ValueError, match=r"expected the folder of a run, got .*nowhere"):
         find_run(tmp_path / "nowhere")
+    for content, message in (("{", "a damaged file"), ("{}", "expected format 'seqgnn-text-run'")):
+        (tmp_path / "run" / "run.json").write_text(content)
+        with pytest.raises(ValueError, match=message):
+            find_run(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"expected a folder that can be written, got .*book.txt"):
+        train_text(tiny(book, 2), book)
+
+
+def test_a_folder_is_for_one_process_at_a_time(book, tmp_path):
+    def start_again(*_):
+        with pytest.raises(ValueError, match=r"expected a folder that no other process trains in, got .*run"):
+            train_text(tiny(book), tmp_path / "run", **SETTINGS)
+
+    train_text(tiny(book, 1), tmp_path / "run", on_step=start_again)
+
+
+@pytest.mark.parametrize("save_every", [1000, 5])
+def test_a_run_that_broke_off_goes_on_whatever_it_had_saved(book, tmp_path, save_every):
+    """Before the first checkpoint, and with the best weights saved after the last state; to other numbers of steps."""
+
+    class Crash(Exception):
+        pass
+
+    def crash(step, *_):
+        if step == 8:
+            raise Crash
+
+    def constant(steps):
+        return replace(tiny(book), train=replace(tiny(book, steps).train, schedule="constant"))
+
+    settings = SETTINGS | {"save_every": save_every}
+    with pytest.raises(Crash):
+        train_text(constant(24), tmp_path / "broken", **settings, on_step=crash)
+    with open(tmp_path / "broken" / "log.jsonl", "a") as log:
+        log.write('{"step": 9, "lo')
+    (tmp_path / "broken" / ".last.safetensors.00.tmp").write_text("half")
+    assert find_run(tmp_path / "broken")[0] == constant(24)
+    train_text(constant(7), tmp_path / "broken", **settings)
+    train_text(constant(24), tmp_path / "broken", **settings)
+    assert not list((tmp_path / "broken").glob(".*.tmp"))
+    train_text(constant(7), tmp_path / "whole", **settings)
+    train_text(constant(24), tmp_path / "whole", **settings)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    (tmp_path / "whole" / BEST).unlink()
+    (tmp_path / "whole" / "result.json").unlink()
+    train_text(constant(24), tmp_path / "whole", **settings)
+    assert json.loads((tmp_path / "whole" / "result.json").read_text())["result"]["steps"] == 24
+
+
+def test_strange_line_ends_and_another_place(book, tmp_path):
+    """The text has characters that some take for line ends, and is read from elsewhere when the run goes on."""
+    book.write_text(book.read_text().replace("dog", "d\u2028\u0085g"))
+    elsewhere = tmp_path / "elsewhere.txt"
+    elsewhere.write_text(book.read_text())
+    run = replace(tiny(book, 16), options={"hidden": 4, "num_layers": 1, "hops": (1, 2)}, model="gcn")
+    stop = iter([False] * 9 + [True] * 9)
+    train_text(run, tmp_path / "pieces", **SETTINGS, stop=lambda: next(stop))
+    found, settings = find_run(tmp_path / "pieces")
+    assert found == run
+    train_text(replace(found, files=(str(elsewhere),)), tmp_path / "pieces", **settings)
+    train_text(run, tmp_path / "whole", **SETTINGS)
+    samples = [(tmp_path / name / "samples.jsonl").read_text() for name in ("pieces", "whole")]
+    assert samples[0] == samples[1] and samples[0].count("\n") == 32
 
 
 def test_signals_ask_once_and_then_interrupt():

@@ -391,9 +391,9 @@ def test_more_steps_can_be_asked_for_and_nothing_else(tmp_path):
     fit(Linear(), FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path))
     more = fit(Linear(), FirstOfTwo(), config(steps=30), seed=5, checkpoints=Checkpoints(tmp_path))
     assert more == fit(Linear(), FirstOfTwo(), config(steps=30), seed=5)
-    with pytest.raises(ValueError, match=r"expected the configuration of .* to go on from, got another lr"):
+    with pytest.raises(ValueError, match=r"expected the settings of the run in .*, got lr=0.5 where it has 0.02"):
         fit(Linear(), FirstOfTwo(), config(steps=30, lr=0.5), seed=5, checkpoints=Checkpoints(tmp_path))
-    with pytest.raises(ValueError, match="got another seed"):
+    with pytest.raises(ValueError, match="got seed=6 where it has 5"):
         fit(Linear(), FirstOfTwo(), config(steps=30), seed=6, checkpoints=Checkpoints(tmp_path))
 
 
@@ -404,9 +404,41 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_state(tmp_path):
             return self.map(batch.x) * (float("inf") if len(task.drawn) == 8 else 1.0), None
 
     task = FirstOfTwo()
-    with pytest.raises(ValueError, match="expected a finite loss, got nan at step 8"):
+    with pytest.raises(
+        ValueError, match=r"expected a finite loss, got nan at step 8; a smaller lr or clip may help, in a"
+    ):
         fit(Huge(), task, config(), seed=5, checkpoints=Checkpoints(tmp_path, 3))
     assert read_checkpoint(tmp_path / LAST)[1]["training"]["step"] == 6
+
+
+def test_a_validation_loss_that_is_not_finite_names_the_step_and_leaves_the_best_weights():
+    class Lost(Linear):
+        looks = 0
+
+        def forward(self, batch, state=None):
+            if not self.training:
+                self.looks += 1
+            return self.map(batch.x) * (float("nan") if self.looks == 3 else 1.0), None
+
+    model, before = Lost(), []
+    message = "got nan on validation after step 15; the weights of step 10 are the last good ones; a smaller lr"
+    with pytest.raises(ValueError, match=message):
+        fit(
+            model,
+            FirstOfTwo(),
+            config(eval_every=5, eval_batch_size=96),
+            seed=0,
+            on_step=lambda step, *_: before.append(model.map.weight.detach().clone()),
+        )
+    assert torch.equal(model.map.weight, before[9])
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    fit(Linear(), FirstOfTwo(), config(steps=2), seed=5, checkpoints=Checkpoints(tmp_path))
+    other = Linear()
+    other.map = nn.Linear(2, 3)
+    with pytest.raises(ValueError, match=r"expected the model of the run in .*, got .*size mismatch"):
+        fit(other, FirstOfTwo(), config(steps=2), seed=5, checkpoints=Checkpoints(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def _train() -> None:
 
 @app.command()
 def text(
+    context: typer.Context,
     file: Annotated[
         list[Path] | None,
         typer.Option(help="Text file or folder, again for more; none: Python's help topics.", show_default=False),
@@ -67,10 +68,11 @@ def text(
     from seqgnn.training import TrainConfig
 
     if resume is not None:
-        if file or out is not None:
-            raise ValueError("--resume: expected no --file and no --out beside it, since the run has its own, got one")
+        _check_alone(context)
         run, settings = find_run(resume)
         out = resume
+        if file:
+            run = replace(run, files=tuple(str(path.resolve()) for path in file))
         if steps is not None:
             run = replace(run, train=replace(run.train, steps=steps))
     else:
@@ -131,6 +133,15 @@ def text(
     loss, accuracy = result.test["loss"], result.test["accuracy"]
     print(f"test loss {loss:.4f} nats ({loss / 0.6931472:.3f} bits) a character, accuracy {accuracy:.4f}")
     print(f"weights of step {result.fit.best_step}, best on validation; write with: seqgnn generate {out}")
+
+
+def _check_alone(context: typer.Context) -> None:
+    """A run that goes on has its options already; only these can be given anew."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in ("resume", "steps", "file", "device") and source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"--resume: expected only --steps, --file and --device beside it, got {option}")
 
 
 def _split(text: str) -> tuple[float, float, float]:

@@ -1,0 +1,189 @@
+"""The folder of a training run on a text: what it is a run of, its log and its samples."""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from seqgnn.checkpoint import BEST, LAST, read_checkpoint
+from seqgnn.store import write_atomically
+
+RUN, LOG, SAMPLES, TABLE, RESULT = "run.json", "log.jsonl", "samples.jsonl", "samples.md", "result.json"
+FORMAT = "seqgnn-text-run"
+
+
+def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a folder says that it is a run of.
+
+    Raises:
+        ValueError: if it is no folder of a run.
+    """
+    path = Path(folder) / RUN
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"train: expected the folder of a run, got {folder} ({path.name}: {error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"train: expected JSON in {path}, got a damaged file ({error})") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ValueError(f"train: expected format {FORMAT!r} in {path}, got something else")
+    return about
+
+
+class RunFolder:
+    """A folder that one run has for itself, with a lock while it is open.
+
+    A run that goes on finds the log and the samples as they were when its last checkpoint was written.
+
+    Args:
+        folder: made if it is not there.
+        about: what it is a run of: `run`, `text`, `fingerprint`, `settings`.
+        tensorboard: whether to write for TensorBoard, too.
+        on_line: called with every line of the log and of the samples.
+
+    Attributes:
+        step: that of the last checkpoint, 0 if there is none.
+        seconds: what the pieces so far took, up to the last line of the log.
+
+    Raises:
+        ValueError: if the folder cannot be written, is in use, or holds another run or other things of one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        about: dict[str, Any],
+        tensorboard: bool = False,
+        on_line: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        from filelock import FileLock, Timeout
+
+        self.folder, self.on_line = folder, on_line
+        self.board: Any = None
+        self.files: dict[str, TextIO] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.lock = FileLock(folder / ".lock")
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"train: expected a folder that no other process trains in, got {folder}") from None
+        except OSError as error:
+            raise ValueError(f"train: expected a folder that can be written, got {folder} ({error})") from error
+        try:
+            self._check(about)
+            self.step = self._last_step()
+            self._open(tensorboard)
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self, about: dict[str, Any]) -> None:
+        if not (self.folder / RUN).exists():
+            taken = [name for name in (LAST, BEST, LOG, RESULT) if (self.folder / name).exists()]
+            if taken:
+                raise ValueError(f"train: expected a folder without {taken[0]} for a new run, got {self.folder}")
+            write_atomically(self.folder / RUN, json.dumps({"format": FORMAT, **about}, indent=1) + "\n")
+            return
+        theirs = read_run(self.folder)
+        for name, value in json.loads(json.dumps(about["run"])).items():
+            # The text may lie elsewhere by now; training can be asked to take more steps, `fit` checks the rest.
+            if name not in ("files", "train") and theirs["run"].get(name) != value:
+                found = f"{name}={value!r} where it has {theirs['run'].get(name)!r}"
+                raise ValueError(f"train: expected the run that {self.folder} holds, or another folder, got {found}")
+        if theirs["fingerprint"] != about["fingerprint"]:
+            found = f"{about['text']} where it has {theirs['text']}"
+            raise ValueError(f"train: expected the text of the run in {self.folder}, or another folder, got {found}")
+
+    def _last_step(self) -> int:
+        return int(read_checkpoint(self.folder / LAST)[1]["training"]["step"]) if (self.folder / LAST).exists() else 0
+
+    def _open(self, tensorboard: bool) -> None:
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise ValueError("train: expected TensorBoard to be installed, got none") from None
+            self.board = SummaryWriter(str(self.folder), purge_step=self.step + 1)
+        for unfinished in self.folder.glob(".*.tmp"):  # what a killed run left
+            unfinished.unlink(missing_ok=True)
+        kept = {}
+        for name in (LOG, SAMPLES):
+            path = self.folder / name
+            # Not `splitlines`, which also ends lines at characters that texts have in them.
+            lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+            kept[name] = [json.loads(line) for line in lines if _step_of(line) <= self.step]
+            write_atomically(path, "".join(_json(line) for line in kept[name]))
+            self.files[name] = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
+        self.seconds = max((line.get("seconds", 0.0) for line in kept[LOG]), default=0.0)
+        self.samples: list[dict[str, Any]] = kept[SAMPLES]
+        if self.samples:
+            write_atomically(self.folder / TABLE, samples_table(self.samples))
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for file in self.files.values():
+            file.close()
+        if self.board is not None:
+            self.board.close()
+        self.lock.release()
+
+    def log(self, line: dict[str, Any]) -> None:
+        """Adds a line, which has a step, to the log."""
+        self._append(LOG, line)
+        if self.board is not None:
+            for name in line.keys() - {"step", "seconds"}:
+                self.board.add_scalar(name, line[name], line["step"])
+            self.board.flush()
+
+    def sample(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Adds samples of one step."""
+        for line in lines:
+            self._append(SAMPLES, line)
+            self.samples.append(line)
+        write_atomically(self.folder / TABLE, samples_table(self.samples))
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        self.files[name].write(_json(line))
+        self.files[name].flush()
+        if self.on_line is not None:
+            self.on_line(line)
+
+
+def samples_table(samples: list[dict[str, Any]]) -> str:
+    """Samples over training as Markdown: a table for each way to choose, steps down, lengths across."""
+    tables: dict[str, dict[int, dict[int, str]]] = {}
+    for sample in samples:
+        cells = tables.setdefault(sample["how"], {}).setdefault(sample["step"], {})
+        cells[sample["length"]] = _cell(sample["text"])
+    parts = ["# Samples over training\n"]
+    for how, rows in tables.items():
+        lengths = sorted({length for cells in rows.values() for length in cells})
+        parts.append(f"\n## {how}\n\n| step | {' | '.join(map(str, lengths))} |\n{'|---' * (len(lengths) + 1)}|\n")
+        for step, cells in rows.items():
+            parts.append(f"| {step} | {' | '.join(cells.get(length, '') for length in lengths)} |\n")
+    return "".join(parts)
+
+
+def _json(line: dict[str, Any]) -> str:
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of a log; infinite for one that a killed run did not finish."""
+    try:
+        return float(json.loads(line)["step"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return float("inf")
+
+
+def _cell(text: str) -> str:
+    """A text as code, so that nothing in it is taken for Markdown."""
+    return "`` " + text.replace("|", "\\|").replace("\n", "↵") + " ``"
