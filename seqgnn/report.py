@@ -189,13 +189,17 @@ def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
     """
     if label in STYLES:
         return STYLES[label]
-    family = label.split(",")[0]
-    if family in STYLES:
-        variants = [name for name in comparison.labels if name not in STYLES and name.split(",")[0] == family]
-        marker, line = VARIANTS[variants.index(label) % len(VARIANTS)]
+    family = _family(label)
+    others = [name for name in comparison.labels if name not in STYLES and _family(name) == family]
+    if family is not None:
+        marker, line = VARIANTS[others.index(label) % len(VARIANTS)]
         return STYLES[family][0], marker, line
-    strangers = [name for name in comparison.labels if name.split(",")[0] not in STYLES]
-    return OTHERS[strangers.index(label) % len(OTHERS)], "o", "-"
+    return OTHERS[others.index(label) % len(OTHERS)], "o", "-"
+
+
+def _family(label: str) -> str | None:
+    """The longest known name that a label begins with: "GCN, then LSTM" of "GCN, then LSTM, chrono"."""
+    return max((name for name in STYLES if f"{label},".startswith(f"{name},")), key=len, default=None)
 
 
 def _against_length(comparison: Comparison) -> Any:
