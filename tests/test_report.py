@@ -135,3 +135,6 @@ def test_a_model_has_the_same_colour_everywhere():
     chrono, bias = (report.style_of(label, recipes) for label in recipes.labels[1:])
     assert chrono[0] == bias[0] == styles[0][0] and len({chrono, bias, styles[0]}) == 3
     assert report.scores_figure(comparison).axes and report.curves_figure(comparison).axes
+    hybrid = replace(comparison, labels=("GCN, then LSTM, chrono", "GCN, deep"))
+    then, deep = (report.style_of(label, hybrid) for label in hybrid.labels)
+    assert then[0] == report.STYLES["GCN, then LSTM"][0] and deep[0] == report.STYLES["GCN"][0]
