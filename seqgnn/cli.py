@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
-        _complain("interrupted; what was finished is kept where --out says", code)
+        _complain("interrupted; finished runs of a comparison are kept where --out says", code)
     sys.exit(code)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,7 +29,8 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise ValueError(f"train: expected JSON in {path}, got a damaged file ({error})") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    whole = isinstance(about, dict) and all(isinstance(about.get(name), dict) for name in ("run", "settings"))
+    if not whole or about.get("format") != FORMAT or "fingerprint" not in about:
         raise ValueError(f"train: expected format {FORMAT!r} in {path}, got something else")
     return about
 
@@ -85,17 +87,29 @@ class RunFolder:
             taken = [name for name in (LAST, BEST, LOG, RESULT) if (self.folder / name).exists()]
             if taken:
                 raise ValueError(f"train: expected a folder without {taken[0]} for a new run, got {self.folder}")
-            write_atomically(self.folder / RUN, json.dumps({"format": FORMAT, **about}, indent=1) + "\n")
+            self._write_run(about)
             return
         theirs = read_run(self.folder)
-        for name, value in json.loads(json.dumps(about["run"])).items():
-            # The text may lie elsewhere by now; training can be asked to take more steps, `fit` checks the rest.
-            if name not in ("files", "train") and theirs["run"].get(name) != value:
-                found = f"{name}={value!r} where it has {theirs['run'].get(name)!r}"
+        if not (self.folder / LAST).exists():
+            if (self.folder / BEST).exists() or (self.folder / RESULT).exists():
+                raise ValueError(f"train: expected {LAST} of the run in {self.folder} to go on from, got none")
+            self._write_run(about)  # nothing had been trained
+            return
+        for name, value in _parts(about["run"]):
+            # The text may lie elsewhere by now; of how it is trained, `fit` takes care.
+            held = dict(_parts(theirs["run"])).get(name)
+            if name != "files" and not name.startswith("train.") and held != value:
+                found = f"{name}={value!r} where it has {held!r}"
                 raise ValueError(f"train: expected the run that {self.folder} holds, or another folder, got {found}")
         if theirs["fingerprint"] != about["fingerprint"]:
-            found = f"{about['text']} where it has {theirs['text']}"
+            same = "its contents have changed" if about["text"] == theirs["text"] else f"it was {theirs['text']}"
+            found = f"{about['text']}, but {same}"
             raise ValueError(f"train: expected the text of the run in {self.folder}, or another folder, got {found}")
+        if theirs["run"]["files"] != list(about["run"]["files"]):
+            self._write_run({**theirs, "run": {**theirs["run"], "files": list(about["run"]["files"])}})
+
+    def _write_run(self, about: dict[str, Any]) -> None:
+        write_atomically(self.folder / RUN, json.dumps({"format": FORMAT, **about}, indent=1) + "\n")
 
     def _last_step(self) -> int:
         return int(read_checkpoint(self.folder / LAST)[1]["training"]["step"]) if (self.folder / LAST).exists() else 0
@@ -157,6 +171,16 @@ class RunFolder:
             self.on_line(line)
 
 
+def _parts(run: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The settings of a run by name, those of its model and its training one by one, as JSON has them."""
+    parts: list[tuple[str, Any]] = []
+    for name, value in json.loads(json.dumps(run)).items():
+        parts += (
+            [(f"{name}.{key}", inner) for key, inner in value.items()] if isinstance(value, dict) else [(name, value)]
+        )
+    return parts
+
+
 def samples_table(samples: list[dict[str, Any]]) -> str:
     """Samples over training as Markdown: a table for each way to choose, steps down, lengths across."""
     tables: dict[str, dict[int, dict[int, str]]] = {}
@@ -186,4 +210,6 @@ def _step_of(line: str) -> float:
 
 def _cell(text: str) -> str:
     """A text as code, so that nothing in it is taken for Markdown."""
-    return "`` " + text.replace("|", "\\|").replace("\n", "↵") + " ``"
+    shown = "".join(c if c.isprintable() else {"\n": "↵", "\t": "⇥"}.get(c, "�") for c in text).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=1))
+    return f"{fence} {shown} {fence}"

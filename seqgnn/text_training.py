@@ -22,7 +22,7 @@ from seqgnn.generation import generate
 from seqgnn.runs import identify_text, measurement
 from seqgnn.store import write_atomically
 from seqgnn.text_folder import RESULT, RunFolder, read_run
-from seqgnn.training import FitResult, TrainConfig, ValidationPoint, evaluate, fit
+from seqgnn.training import FitResult, TrainConfig, ValidationPoint, checked_device, evaluate, fit
 
 SAMPLE_LENGTHS = (15, 30, 50, 100)
 TEMPERATURES = (0.5, 1.0, 2.0)
@@ -144,7 +144,12 @@ def train_text(
     Raises:
         ValueError: for whatever is wrong with the text, the options or the folder.
     """
-    for name, value, least in (("log_every", log_every, 1), ("sample_every", sample_every, 0)):
+    checked_device("train_text", device)
+    for name, value, least in (
+        ("log_every", log_every, 1),
+        ("sample_every", sample_every, 0),
+        ("save_every", save_every, 1),
+    ):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"train_text: expected {name} to be an integer of at least {least}, got {value!r}")
     out = Path(out)

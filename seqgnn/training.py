@@ -91,7 +91,7 @@ def fit(
     Raises:
         ValueError: if a loss is not finite, naming the step, or if logits and targets do not fit each other.
     """
-    device = torch.device(device)
+    device = checked_device("fit", device)
     trainer = _Trainer(model.to(device), task, config, seed, device, fabric)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed + SEEDS_APART * trainer.rank)
@@ -106,19 +106,19 @@ def fit(
             if on_step is not None:
                 on_step(result.steps, result.losses[-1], result.accuracies[-1])
             converged = has_converged(result.losses, config)
+            improved = False
             if converged or result.steps % config.eval_every == 0 or result.steps == config.steps:
                 improved = trainer.validate()
                 if on_validation is not None:
                     on_validation(result.validation[-1])
                 result.stopped = trainer.verdict(converged)
-                if improved and checkpoints is not None:
-                    trainer.save_best(checkpoints)
             if asked and result.stopped == "steps" and result.steps < config.steps:
                 result.stopped = "interrupted"
-            if checkpoints is not None and (
-                result.stopped != "steps" or result.steps % checkpoints.every == 0 or result.steps == config.steps
-            ):
+            ends = result.stopped != "steps" or result.steps == config.steps
+            if checkpoints is not None and (ends or improved or result.steps % checkpoints.every == 0):
                 trainer.save(checkpoints)
+                if improved:
+                    trainer.save_best(checkpoints)
     if result.stopped != "interrupted":
         model.load_state_dict(trainer.best_weights)
     return result
@@ -293,6 +293,11 @@ class _Trainer:
             if name != "steps" and kept[name] != value:
                 found = f"{name}={value!r} where it has {kept[name]!r}"
                 raise ValueError(f"fit: expected the settings of the run in {checkpoints.folder}, got {found}")
+        if info["step"] > self.config.steps:
+            found = f"steps={self.config.steps} where it has taken {info['step']}"
+            raise ValueError(
+                f"fit: expected no fewer steps than the run in {checkpoints.folder} has taken, got {found}"
+            )
         state = {name: unflatten(tensors, rest) for name, rest in info["rest"].items()}
         try:
             self.model.load_state_dict(state["model"])
@@ -318,6 +323,7 @@ class _Trainer:
             self.best_weights = state["best"]
             self.result.best_step, *score = info["best"]
             self.best_score = score[0], score[1]
+            self.save_best(checkpoints)  # a kill may have come between the two files
 
     def _restore_random(self, random: dict[str, Tensor], step: int) -> None:
         """Dropout's random state; where there are other processes than before, a new one for each."""
@@ -329,6 +335,17 @@ class _Trainer:
         if self.device.type == "cuda" and "cuda" in random:
             on_device = random["cuda"] if random["cuda"].dim() == 1 else random["cuda"][self.rank]
             torch.cuda.set_rng_state(on_device.clone(), self.device)
+
+
+def checked_device(who: str, device: str | torch.device) -> torch.device:
+    """The device, if there is one of that name here; a ValueError otherwise."""
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{who}: expected a device that this machine has, got {device} ({reason})") from error
+    return place
 
 
 def evaluate(

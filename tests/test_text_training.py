@@ -127,8 +127,13 @@ def test_what_does_not_go_together(book, tmp_path):
     with pytest.raises(ValueError, match=r"expected the settings of the run in .*run, got lr=0.5 where it has 0.02"):
         train_text(slower, tmp_path / "run")
     book.write_text(book.read_text() + "!")
-    with pytest.raises(ValueError, match=r"expected the text of the run in .*run, or another folder, got book.txt"):
+    with pytest.raises(
+        ValueError, match=r"expected the text of the run in .*run, or another folder, got book.txt, but its"
+    ):
         train_text(tiny(book, 2), tmp_path / "run")
+    with pytest.raises(ValueError, match=r"expected a device that this machine has, got nowhere \("):
+        train_text(tiny(book, 2), tmp_path / "new", device="nowhere")
+    assert not (tmp_path / "new").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "log.jsonl").write_text("mine")
     with pytest.raises(ValueError, match=r"expected a folder without log\.jsonl for a new run"):
@@ -184,6 +189,19 @@ def test_a_run_that_broke_off_goes_on_whatever_it_had_saved(book, tmp_path, save
     assert json.loads((tmp_path / "whole" / "result.json").read_text())["result"]["steps"] == 24
 
 
+def test_fewer_steps_and_a_lost_state_are_refused(book, tmp_path):
+    train_text(tiny(book, 6), tmp_path / "run", **SETTINGS)
+    with pytest.raises(
+        ValueError, match=r"expected no fewer steps than the run in .*run has taken, got steps=5 where it"
+    ):
+        train_text(tiny(book, 5), tmp_path / "run", **SETTINGS)
+    (tmp_path / "run" / LAST).unlink()
+    best = (tmp_path / "run" / BEST).read_bytes()
+    with pytest.raises(ValueError, match=r"expected last.safetensors of the run in .*run to go on from, got none"):
+        train_text(tiny(book, 6), tmp_path / "run", **SETTINGS)
+    assert (tmp_path / "run" / BEST).read_bytes() == best
+
+
 def test_strange_line_ends_and_another_place(book, tmp_path):
     """The text has characters that some take for line ends, and is read from elsewhere when the run goes on."""
     book.write_text(book.read_text().replace("dog", "d\u2028\u0085g"))
@@ -195,6 +213,7 @@ def test_strange_line_ends_and_another_place(book, tmp_path):
     found, settings = find_run(tmp_path / "pieces")
     assert found == run
     train_text(replace(found, files=(str(elsewhere),)), tmp_path / "pieces", **settings)
+    assert find_run(tmp_path / "pieces")[0].files == (str(elsewhere),)
     train_text(run, tmp_path / "whole", **SETTINGS)
     samples = [(tmp_path / name / "samples.jsonl").read_text() for name in ("pieces", "whole")]
     assert samples[0] == samples[1] and samples[0].count("\n") == 32
@@ -209,6 +228,11 @@ def test_signals_ask_once_and_then_interrupt():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_no_text_breaks_the_table_of_samples():
+    line = {"step": 1, "how": "greedy", "length": 9, "prompt": "", "text": "``x`` \t\x0b|"}
+    assert "| 1 | ``` ``x`` ⇥�\\| ``` |" in samples_table([line])
 
 
 def test_samples_as_a_table():

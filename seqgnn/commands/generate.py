@@ -51,8 +51,14 @@ def generate(
         "on_unknown": on_unknown,
     }
     if samples == 1 and beam is None and length_penalty == 1:
-        for characters in chain([prompt], chain.from_iterable(generation.stream(model, vocabulary, prompt, **options))):
-            print(characters, end="", flush=True)
+        try:
+            for characters in chain(
+                [prompt], chain.from_iterable(generation.stream(model, vocabulary, prompt, **options))
+            ):
+                print(characters, end="", flush=True)
+        except KeyboardInterrupt:
+            print()
+            raise
         print()
         return
     texts = generation.generate(model, vocabulary, prompt, beam=beam, length_penalty=length_penalty, **options)

@@ -79,7 +79,7 @@ def text(
         options: dict[str, Any] = {"hidden": hidden, "dropout": dropout, "tie_weights": tie, "positions": positions}
         options["encoding"] = "one-hot" if one_hot else "embedding"
         if layers is not None or model not in ("gcn", "gcn-residual"):
-            options["num_layers"] = layers or 2
+            options["num_layers"] = 2 if layers is None else layers
         config = TrainConfig(
             steps=15_000 if steps is None else steps,
             batch_size=batch_size,
@@ -130,6 +130,8 @@ def text(
         print(f"saved after step {result.fit.steps}; go on with: seqgnn train text --resume {out}")
         raise SystemExit(INTERRUPTED)
     assert result.test is not None
+    if result.fit.stopped == "no better":
+        print(f"stopped after step {result.fit.steps}: {run.train.patience} looks at validation without a better one")
     loss, accuracy = result.test["loss"], result.test["accuracy"]
     print(f"test loss {loss:.4f} nats ({loss / 0.6931472:.3f} bits) a character, accuracy {accuracy:.4f}")
     print(f"weights of step {result.fit.best_step}, best on validation; write with: seqgnn generate {out}")
