@@ -26,7 +26,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from seqgnn.checkpoint import load_model
 from seqgnn.data import CharText
 from seqgnn.errors import one_of
 from seqgnn.generation import generate
@@ -34,7 +33,7 @@ from seqgnn.metrics import mean_sd
 from seqgnn.ngram import NGram
 from seqgnn.runs import measurement
 from seqgnn.store import run_key, write_atomically
-from seqgnn.text_training import TextRun, train_text
+from seqgnn.text_training import TEXT_TRAINING, TextRun, load_model, train_text
 from seqgnn.training import TrainConfig
 
 RESULTS = Path(__file__).parent / "results" / "text"
@@ -45,16 +44,7 @@ BOOKS = {
 SPLIT = (0.899, 0.001, 0.1)
 LAST = 1000  # steps that the training loss is the mean of
 ORDERS = (1, 2, 3, 4, 5, 6)
-TRAIN = TrainConfig(
-    steps=15_000,
-    optimizer="adam",
-    lr=2e-3,
-    schedule="cosine",
-    eval_every=500,
-    eval_batch_size=16,
-    select="last",
-    carry=True,
-)
+TRAIN = replace(TEXT_TRAINING, select="last")
 REPORT = TextRun(split=SPLIT, length=30, options={"hidden": 128, "num_layers": 2}, train=TRAIN)
 EQUAL = {
     name: TextRun(split=SPLIT, model=name, options={"parameters": 120_000}, train=replace(TRAIN, steps=5000))

@@ -6,12 +6,13 @@ there once it is on disk, so there is always a whole one. Nothing here knows wha
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+from seqgnn.store import remove_unfinished, write_atomically
 
 FORMAT = "seqgnn-checkpoint"
 VERSION = 1
@@ -42,20 +43,11 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
     header = {"format": FORMAT, "version": str(VERSION), "info": json.dumps(info, allow_nan=False)}
     # Copies, since tensors that share memory, as tied weights do, are saved apart.
     content = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, header)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(unfinished, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        write_atomically(path, content)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         found = f"{error.strerror} at {path}; what was saved there before is untouched"
         raise ValueError(f"checkpoint: expected a file that can be written, got: {found}") from error
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -118,8 +110,7 @@ class Checkpoints:
             raise ValueError(f"Checkpoints: expected a folder that can be made, got {self.folder} ({error})") from error
         if not os.access(self.folder, os.W_OK):
             raise ValueError(f"Checkpoints: expected a folder that can be written, got {self.folder}")
-        for unfinished in self.folder.glob(".*.safetensors.*.tmp"):  # what a killed run left
-            unfinished.unlink(missing_ok=True)
+        remove_unfinished(self.folder)
 
     def save(self, name: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         """Writes `LAST` or `BEST`."""
@@ -184,41 +175,3 @@ def unflatten(tensors: Mapping[str, Tensor], rest: Any) -> Any:
     if isinstance(rest, list):
         return tuple(unflatten(tensors, part) for part in rest)
     return rest
-
-
-def load_model(path: str | os.PathLike[str], device: str = "cpu") -> tuple[Any, Any, dict[str, Any]]:
-    """A character model out of a checkpoint of `seqgnn train text`, ready to be asked.
-
-    Args:
-        path: of a checkpoint, or of the run's folder: then its best one.
-        device: where the model is to be.
-
-    Returns:
-        The model, its `seqgnn.data.Vocabulary`, and all that the checkpoint says of itself.
-
-    Raises:
-        ValueError: if there is no whole checkpoint of a character model.
-    """
-    from seqgnn import models
-    from seqgnn.data import Vocabulary
-
-    path = Path(path)
-    if path.is_dir():
-        path = path / (BEST if (path / BEST).exists() else LAST)
-    tensors, info = read_checkpoint(path)
-    if not isinstance(info.get("model"), dict) or not isinstance(info.get("vocabulary"), dict):
-        raise ValueError(f"checkpoint: expected a character model in {path}, got something else")
-    vocabulary = Vocabulary.from_dict(info["vocabulary"])
-    try:
-        options: dict[str, Any] = {
-            name: tuple(value) if name == "hops" else value for name, value in info["model"].items()
-        }
-        model = models.build(**options)
-        weights = {name.removeprefix("model."): part for name, part in tensors.items() if name.startswith("model.")}
-        model.load_state_dict(weights)
-    except (TypeError, RuntimeError) as error:
-        found = " ".join(str(error).split())
-        raise ValueError(
-            f"checkpoint: expected the weights of its own model in {path}, got another's ({found})"
-        ) from error
-    return model.to(device).eval(), vocabulary, info

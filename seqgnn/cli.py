@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 import seqgnn
+from seqgnn.commands import INTERRUPTED
 from seqgnn.commands.compare import compare
 from seqgnn.commands.data import app as data
 from seqgnn.commands.generate import generate
 from seqgnn.commands.train import app as train
 
 USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this version of typer keeps it
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="seqgnn",

@@ -16,7 +16,7 @@ import torch
 from seqgnn import baselines
 from seqgnn.analysis import reach
 from seqgnn.data import powers_of_two
-from seqgnn.errors import one_of
+from seqgnn.errors import checked_device, one_of
 from seqgnn.metrics import mean_sd, paired_difference
 from seqgnn.models import GNNS, NAMES
 from seqgnn.parallel import Job, run_all
@@ -307,7 +307,7 @@ def plan(
     rates = _rates(lr, lengths)
     given = {"batch_size": batch_size} | ({} if steps is None else {"steps": steps}) | training
     train = _train_config(entry.train, given)
-    _check_device(device)
+    checked_device("compare", device)
     workers = _cores() if jobs == -1 else _whole_numbers("jobs", [jobs], least=1)[0]
     if path is not None and not entry.takes_data:
         raise ValueError(f"compare: expected no data file for {task}, which makes its own samples, got {path}")
@@ -454,12 +454,3 @@ def _cores() -> int:
     from joblib import cpu_count
 
     return int(cpu_count())  # those that this process may use, which in a container are fewer than the machine's
-
-
-def _check_device(device: str) -> None:
-    try:
-        if torch.empty(0, device=device).device.type == "meta":
-            raise RuntimeError("it holds no numbers")
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"compare: expected a device that this torch can use, got {device!r} ({reason})") from error

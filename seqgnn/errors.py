@@ -1,7 +1,9 @@
-"""Messages that name who complains, what was expected and what was found."""
+"""Checks whose messages name who complains, what was expected and what was found."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+import torch
 
 
 def one_of(who: str, what: str, value: object, options: Iterable[str]) -> str:
@@ -23,3 +25,23 @@ def one_of(who: str, what: str, value: object, options: Iterable[str]) -> str:
     near = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{who}: expected {what} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")
+
+
+def checked_device(who: str, device: str | torch.device) -> torch.device:
+    """Returns the device of that name, if this torch can compute there.
+
+    Raises:
+        ValueError: naming the device and why not.
+
+    Example:
+        >>> checked_device("fit", "cpu")
+        device(type='cpu')
+    """
+    try:
+        place = torch.device(device)
+        if torch.empty(0, device=place).device.type == "meta":
+            raise RuntimeError("it holds no numbers")
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{who}: expected a device that this torch can use, got {device!r} ({reason})") from error
+    return place

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 
 from seqgnn.data.sequence_graph import path_graph, sequence_batch
 from seqgnn.data.task import check_count
-from seqgnn.errors import one_of
+from seqgnn.errors import checked_device, one_of
 from seqgnn.nn.checks import describe
 
 if TYPE_CHECKING:
@@ -410,14 +410,7 @@ def _ends(vocabulary: "Vocabulary", stop: str | None) -> frozenset[int]:
 def _device(model: nn.Module, device: str | torch.device | None) -> torch.device:
     """Where to run; moves the model there if it is told."""
     if device is not None:
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"generate: expected a device that this torch can use, got {device!r} ({reason})"
-            ) from error
-        model.to(device)
+        model.to(checked_device("generate", device))
     first = next(chain(model.parameters(), model.buffers()), None)
     return torch.device(device or "cpu") if first is None else first.device
 

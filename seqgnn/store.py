@@ -110,16 +110,22 @@ def _checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Writes `text` to a new file beside `path` and moves it there once it is on disk."""
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Writes `content`, text as UTF-8, to a new file beside `path` and moves it there once it is on disk."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "xb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what `write_atomically` left in a folder when its process was killed."""
+    for file in folder.glob(".*.????????.tmp"):
+        file.unlink(missing_ok=True)

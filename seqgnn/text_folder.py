@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from seqgnn.checkpoint import BEST, LAST, read_checkpoint
-from seqgnn.store import write_atomically
+from seqgnn.store import remove_unfinished, write_atomically
 
 RUN, LOG, SAMPLES, TABLE, RESULT = "run.json", "log.jsonl", "samples.jsonl", "samples.md", "result.json"
+CURVES = ("losses", "accuracies")  # as `fit` saves them
 FORMAT = "seqgnn-text-run"
 
 
@@ -48,6 +49,7 @@ class RunFolder:
 
     Attributes:
         step: that of the last checkpoint, 0 if there is none.
+        curves: loss and accuracy of each step up to it.
         seconds: what the pieces so far took, up to the last line of the log.
 
     Raises:
@@ -76,7 +78,7 @@ class RunFolder:
             raise ValueError(f"train: expected a folder that can be written, got {folder} ({error})") from error
         try:
             self._check(about)
-            self.step = self._last_step()
+            self.step, self.curves = self._read_last()
             self._open(tensorboard)
         except BaseException:
             self.close()
@@ -111,8 +113,11 @@ class RunFolder:
     def _write_run(self, about: dict[str, Any]) -> None:
         write_atomically(self.folder / RUN, json.dumps({"format": FORMAT, **about}, indent=1) + "\n")
 
-    def _last_step(self) -> int:
-        return int(read_checkpoint(self.folder / LAST)[1]["training"]["step"]) if (self.folder / LAST).exists() else 0
+    def _read_last(self) -> tuple[int, list[tuple[float, float]]]:
+        if not (self.folder / LAST).exists():
+            return 0, []
+        tensors, info = read_checkpoint(self.folder / LAST)
+        return info["training"]["step"], list(zip(*(tensors[f"curves.{name}"].tolist() for name in CURVES)))
 
     def _open(self, tensorboard: bool) -> None:
         if tensorboard:
@@ -121,8 +126,7 @@ class RunFolder:
             except ImportError:
                 raise ValueError("train: expected TensorBoard to be installed, got none") from None
             self.board = SummaryWriter(str(self.folder), purge_step=self.step + 1)
-        for unfinished in self.folder.glob(".*.tmp"):  # what a killed run left
-            unfinished.unlink(missing_ok=True)
+        remove_unfinished(self.folder)
         kept = {}
         for name in (LOG, SAMPLES):
             path = self.folder / name

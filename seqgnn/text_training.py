@@ -14,20 +14,18 @@ from typing import Any
 import torch
 
 from seqgnn import models
-from seqgnn.checkpoint import LAST, Checkpoints, read_checkpoint
-from seqgnn.data import CharText
+from seqgnn.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
+from seqgnn.data import CharText, Vocabulary
 from seqgnn.data.text_files import fingerprint
-from seqgnn.errors import one_of
+from seqgnn.errors import checked_device, one_of
 from seqgnn.generation import generate
 from seqgnn.runs import identify_text, measurement
 from seqgnn.store import write_atomically
 from seqgnn.text_folder import RESULT, RunFolder, read_run
-from seqgnn.training import FitResult, TrainConfig, ValidationPoint, checked_device, evaluate, fit
+from seqgnn.training import FitResult, TrainConfig, ValidationPoint, evaluate, fit
 
 SAMPLE_LENGTHS = (15, 30, 50, 100)
 TEMPERATURES = (0.5, 1.0, 2.0)
-
-
 TEXT_TRAINING = TrainConfig(
     steps=15_000,
     batch_size=64,
@@ -71,7 +69,6 @@ class TextRun:
         one_of("TextRun", "model", self.model, models.NAMES)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"TextRun: expected seed to be an integer of at least 0, got {self.seed!r}")
-
         if self.train.carry and (self.options.get("positions") or self.options.get("readout", "last") != "last"):
             raise ValueError(
                 "TextRun: expected no positions and the last readout where the state is carried (--stateful), "
@@ -101,7 +98,13 @@ class TextRun:
 
 @dataclass
 class TextResult:
-    """What came of a run: the curves, the scores on validation (the best step's) and test, and why it ended."""
+    """What came of a run.
+
+    Attributes:
+        fit: the curves, and why it ended.
+        test: loss, accuracy and count on the test part; None while it has not come to its end.
+        folder: where it is.
+    """
 
     fit: FitResult
     test: dict[str, float] | None
@@ -139,7 +142,7 @@ def train_text(
         fabric: see `seqgnn.training.fit`.
         on_line: called with every line of the log and of the samples.
         on_step: see `seqgnn.training.fit`.
-        stop: asked after every step whether to save and end.
+        stop: asked before every step whether to save and to end after it.
 
     Raises:
         ValueError: for whatever is wrong with the text, the options or the folder.
@@ -170,7 +173,7 @@ def train_text(
         if fabric is not None:
             fabric.barrier()  # nobody looks at a folder that another one is still about to refuse
         checkpoints = Checkpoints(out, save_every, {**about, "model": options, "vocabulary": task.vocabulary.to_dict()})
-        watch = None if folder is None else _Watch(run, folder, log_every, _unlogged(out, log_every))
+        watch = None if folder is None else _Watch(run, folder, log_every)
 
         def after(step: int, loss: float, accuracy: float) -> None:
             if folder is not None and watch is not None:
@@ -233,11 +236,49 @@ def find_run(folder: str | os.PathLike[str]) -> tuple[TextRun, dict[str, Any]]:
     return TextRun.from_dict(about["run"]), about["settings"]
 
 
+def load_model(
+    path: str | os.PathLike[str], device: str = "cpu"
+) -> tuple[models.SequenceModel, Vocabulary, dict[str, Any]]:
+    """A character model out of a checkpoint of `train_text`, ready to be asked.
+
+    Args:
+        path: of a checkpoint, or of the run's folder: then its best one.
+        device: where the model is to be.
+
+    Returns:
+        The model, its vocabulary, and all that the checkpoint says of itself.
+
+    Raises:
+        ValueError: if there is no whole checkpoint of a character model.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / (BEST if (path / BEST).exists() else LAST)
+    tensors, info = read_checkpoint(path)
+    if not isinstance(info.get("model"), dict) or not isinstance(info.get("vocabulary"), dict):
+        raise ValueError(f"checkpoint: expected a character model in {path}, got something else")
+    vocabulary = Vocabulary.from_dict(info["vocabulary"])
+    try:
+        options: dict[str, Any] = {
+            name: tuple(value) if name == "hops" else value for name, value in info["model"].items()
+        }
+        model = models.build(**options)
+        weights = {name.removeprefix("model."): part for name, part in tensors.items() if name.startswith("model.")}
+        model.load_state_dict(weights)
+    except (TypeError, RuntimeError) as error:
+        found = " ".join(str(error).split())
+        raise ValueError(
+            f"checkpoint: expected the weights of its own model in {path}, got another's ({found})"
+        ) from error
+    return model.to(device).eval(), vocabulary, info
+
+
 class _Watch:
     """Adds up what a line of the log says, and times the steps, without what comes between them."""
 
-    def __init__(self, run: TextRun, folder: RunFolder, every: int, recent: list[tuple[float, float]]) -> None:
-        self.run, self.folder, self.every, self.recent = run, folder, every, recent
+    def __init__(self, run: TextRun, folder: RunFolder, every: int) -> None:
+        self.run, self.folder, self.every = run, folder, every
+        self.recent = folder.curves[folder.step - folder.step % every :]  # steps that no line tells of yet
         self.start = self.began = time.perf_counter()
         self.training, self.steps = 0.0, 0
 
@@ -287,16 +328,6 @@ def _identify(run: TextRun) -> dict[str, str]:
     if not run.files:
         return {"text": identify_text(None), "fingerprint": identify_text(None)}
     return {"text": ", ".join(Path(file).name for file in run.files), "fingerprint": fingerprint(list(run.files))}
-
-
-def _unlogged(out: Path, log_every: int) -> list[tuple[float, float]]:
-    """Losses and accuracies of the steps before the last checkpoint that no line of the log tells of."""
-    if not (out / LAST).exists():
-        return []
-    tensors, info = read_checkpoint(out / LAST)
-    step = info["training"]["step"]
-    curves = [tensors[f"curves.{name}"][step - step % log_every :].tolist() for name in ("losses", "accuracies")]
-    return list(zip(*curves))
 
 
 def _samples(

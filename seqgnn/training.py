@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from seqgnn.checkpoint import BEST, LAST, Checkpoints, flatten, map_state, unflatten
 from seqgnn.data.sequence_graph import part_of_batch
-from seqgnn.errors import one_of
+from seqgnn.errors import checked_device, one_of
 from seqgnn.metrics import ClassificationSums, Evaluation
 from seqgnn.train_config import PRECISIONS, TrainConfig, has_converged, learning_rate, make_optimizer
 
@@ -130,14 +130,8 @@ class _Trainer:
     def __init__(
         self, model: nn.Module, task: Any, config: TrainConfig, seed: int, device: torch.device, fabric: Any
     ) -> None:
-        self.model, self.task, self.config, self.seed, self.device, self.fabric = (
-            model,
-            task,
-            config,
-            seed,
-            device,
-            fabric,
-        )
+        self.model, self.task, self.config = model, task, config
+        self.seed, self.device, self.fabric = seed, device, fabric
         self.rank: int = 0 if fabric is None else fabric.global_rank
         self.world: int = 1 if fabric is None else fabric.world_size
         if config.batch_size % self.world:
@@ -198,8 +192,8 @@ class _Trainer:
     def validate(self) -> bool:
         """Looks at the validation set; whether it has never been better."""
         config, result = self.config, self.result
-        parts = self.task.streams("validation", config.eval_batch_size) if config.carry else None
-        batches = self.task.validation(config.eval_batch_size) if parts is None else parts
+        size = config.eval_batch_size
+        batches = self.task.streams("validation", size) if config.carry else self.task.validation(size)
         seen = _score(self.model, batches, self.device, config.precision, config.carry)
         if not math.isfinite(seen.loss):
             raise self._not_finite(f"{seen.loss} on validation after step {result.steps}")
@@ -335,17 +329,6 @@ class _Trainer:
         if self.device.type == "cuda" and "cuda" in random:
             on_device = random["cuda"] if random["cuda"].dim() == 1 else random["cuda"][self.rank]
             torch.cuda.set_rng_state(on_device.clone(), self.device)
-
-
-def checked_device(who: str, device: str | torch.device) -> torch.device:
-    """The device, if there is one of that name here; a ValueError otherwise."""
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{who}: expected a device that this machine has, got {device} ({reason})") from error
-    return place
 
 
 def evaluate(

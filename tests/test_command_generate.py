@@ -18,7 +18,7 @@ def model():
 
 @pytest.fixture
 def call(model, monkeypatch):
-    from seqgnn import checkpoint
+    from seqgnn import text_training
 
     asked = []
 
@@ -26,7 +26,7 @@ def call(model, monkeypatch):
         asked.append(str(path))
         return model, ABC, {}
 
-    monkeypatch.setattr(checkpoint, "load_model", load_model)
+    monkeypatch.setattr(text_training, "load_model", load_model)
     app = typer.Typer()
     app.command()(generate)
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from seqgnn import models
-from seqgnn.checkpoint import BEST, LAST, load_model, read_checkpoint
+from seqgnn.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
 from seqgnn.generation import generate
 from seqgnn.text_folder import samples_table
-from seqgnn.text_training import TextRun, find_run, stopping_at_signals, train_text
+from seqgnn.text_training import TextRun, find_run, load_model, stopping_at_signals, train_text
 from seqgnn.training import TrainConfig, evaluate
 
 SETTINGS = {"log_every": 4, "sample_every": 8, "save_every": 2}
@@ -131,7 +131,7 @@ def test_what_does_not_go_together(book, tmp_path):
         ValueError, match=r"expected the text of the run in .*run, or another folder, got book.txt, but its"
     ):
         train_text(tiny(book, 2), tmp_path / "run")
-    with pytest.raises(ValueError, match=r"expected a device that this machine has, got nowhere \("):
+    with pytest.raises(ValueError, match=r"expected a device that this torch can use, got 'nowhere' \("):
         train_text(tiny(book, 2), tmp_path / "new", device="nowhere")
     assert not (tmp_path / "new").exists()
     (tmp_path / "other").mkdir()
@@ -175,7 +175,7 @@ def test_a_run_that_broke_off_goes_on_whatever_it_had_saved(book, tmp_path, save
         train_text(constant(24), tmp_path / "broken", **settings, on_step=crash)
     with open(tmp_path / "broken" / "log.jsonl", "a") as log:
         log.write('{"step": 9, "lo')
-    (tmp_path / "broken" / ".last.safetensors.00.tmp").write_text("half")
+    (tmp_path / "broken" / ".last.safetensors.00000000.tmp").write_text("half")
     assert find_run(tmp_path / "broken")[0] == constant(24)
     train_text(constant(7), tmp_path / "broken", **settings)
     train_text(constant(24), tmp_path / "broken", **settings)
@@ -217,6 +217,19 @@ def test_strange_line_ends_and_another_place(book, tmp_path):
     train_text(run, tmp_path / "whole", **SETTINGS)
     samples = [(tmp_path / name / "samples.jsonl").read_text() for name in ("pieces", "whole")]
     assert samples[0] == samples[1] and samples[0].count("\n") == 32
+
+
+def test_another_models_weights_are_refused(tmp_path):
+    about = {
+        "model": {"name": "rnn", "num_classes": 2, "num_tokens": 2},
+        "vocabulary": {"characters": "ab", "counts": [1, 1]},
+    }
+    write_checkpoint(tmp_path / "x", {"model.head.weight": torch.zeros(3, 3)}, about)
+    with pytest.raises(ValueError, match=r"expected the weights of its own model in .*x, got another's"):
+        load_model(tmp_path / "x")
+    write_checkpoint(tmp_path / "x", {}, {})
+    with pytest.raises(ValueError, match=r"expected a character model in .*x, got something else"):
+        load_model(tmp_path / "x")
 
 
 def test_signals_ask_once_and_then_interrupt():

@@ -34,7 +34,7 @@ def generate(
 ) -> None:
     """Continues a prompt with a trained model: the prompt and what follows, as it comes; several samples in turn."""
     from seqgnn import generation
-    from seqgnn.checkpoint import load_model
+    from seqgnn.text_training import load_model
 
     model, vocabulary, _ = load_model(checkpoint)
     options: dict[str, Any] = {

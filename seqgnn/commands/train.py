@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from seqgnn.commands import INTERRUPTED
+
 app = typer.Typer(help="Train a model on data of your own.", no_args_is_help=True)
-INTERRUPTED = 130
 
 
 @app.callback()
