@@ -4,12 +4,14 @@ The format is `safetensors <https://github.com/huggingface/safetensors>`_. A fil
 there once it is on disk, so there is always a whole one. Nothing here knows what is trained.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from seqgnn.store import remove_unfinished, write_atomically
@@ -40,11 +42,12 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
     from safetensors.torch import save
 
     path = Path(path)
-    header = {"format": FORMAT, "version": str(VERSION), "info": json.dumps(info, allow_nan=False)}
     # Copies, since tensors that share memory, as tied weights do, are saved apart.
-    content = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, header)
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(info, allow_nan=False)
+    header = {"format": FORMAT, "version": str(VERSION), "info": text, "sha256": _checksum(copies, text)}
     try:
-        write_atomically(path, content)
+        write_atomically(path, save(copies, header))
     except OSError as error:
         found = f"{error.strerror} at {path}; what was saved there before is untouched"
         raise ValueError(f"checkpoint: expected a file that can be written, got: {found}") from error
@@ -80,10 +83,25 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
             f"checkpoint: expected version {VERSION} in {path}, got {header.get('version')!r}; "
             "read it with the version of seqgnn that wrote it"
         )
+    text = header.get("info", "")
+    if header.get("sha256") != _checksum(tensors, text):
+        raise ValueError(f"checkpoint: expected what was written in {path}, got a file changed since (sha256)")
     try:
-        return tensors, json.loads(header["info"])
-    except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"checkpoint: expected a whole checkpoint in {path}, got a damaged file ({error})") from error
+        info = json.loads(text)
+    except json.JSONDecodeError:
+        info = None
+    if not isinstance(info, dict):
+        raise ValueError(f"checkpoint: expected information by name in {path}, got {text[:40]!r}")
+    return tensors, info
+
+
+def _checksum(tensors: Mapping[str, Tensor], info: str) -> str:
+    digest = hashlib.sha256(info.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 class Checkpoints:

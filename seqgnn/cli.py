@@ -1,6 +1,7 @@
 """The command line: commands are functions in `seqgnn.commands`; what they do is in the library."""
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -53,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")  # a table that the terminal cannot spell is better than none
     try:
         code = app(args=arguments, prog_name="seqgnn", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, as `head` has
+        code = 1
     except USAGE_ERROR as error:
         code = _complain(error.format_message(), 2)
     except (ValueError, OSError) as error:
@@ -60,7 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
-        _complain("interrupted; finished runs of a comparison are kept where --out says", code)
+        _complain("interrupted", code)
+    try:
+        sys.stdout.flush()
+    except OSError:  # what is left could not be written at the end either, which would be said once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

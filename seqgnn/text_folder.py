@@ -11,6 +11,7 @@ from seqgnn.checkpoint import BEST, LAST, read_checkpoint
 from seqgnn.store import remove_unfinished, write_atomically
 
 RUN, LOG, SAMPLES, TABLE, RESULT = "run.json", "log.jsonl", "samples.jsonl", "samples.md", "result.json"
+SAMPLE_LENGTHS = (15, 30, 50, 100)
 CURVES = ("losses", "accuracies")  # as `fit` saves them
 FORMAT = "seqgnn-text-run"
 
@@ -66,6 +67,7 @@ class RunFolder:
         from filelock import FileLock, Timeout
 
         self.folder, self.on_line = folder, on_line
+        self.title = f"{about['run']['model']} on {about['text']}"
         self.board: Any = None
         self.files: dict[str, TextIO] = {}
         try:
@@ -79,6 +81,7 @@ class RunFolder:
         try:
             self._check(about)
             self.step, self.curves = self._read_last()
+            self._update(about["run"])
             self._open(tensorboard)
         except BaseException:
             self.close()
@@ -107,8 +110,14 @@ class RunFolder:
             same = "its contents have changed" if about["text"] == theirs["text"] else f"it was {theirs['text']}"
             found = f"{about['text']}, but {same}"
             raise ValueError(f"train: expected the text of the run in {self.folder}, or another folder, got {found}")
-        if theirs["run"]["files"] != list(about["run"]["files"]):
-            self._write_run({**theirs, "run": {**theirs["run"], "files": list(about["run"]["files"])}})
+
+    def _update(self, run: dict[str, Any]) -> None:
+        """Keeps what may change from piece to piece: where the text lies, and how many steps are to be taken."""
+        kept = read_run(self.folder)
+        files, steps = list(run["files"]), max(run["train"]["steps"], self.step)
+        if (kept["run"]["files"], kept["run"]["train"]["steps"]) != (files, steps):
+            train = {**kept["run"]["train"], "steps": steps}
+            self._write_run({**kept, "run": {**kept["run"], "files": files, "train": train}})
 
     def _write_run(self, about: dict[str, Any]) -> None:
         write_atomically(self.folder / RUN, json.dumps({"format": FORMAT, **about}, indent=1) + "\n")
@@ -124,7 +133,7 @@ class RunFolder:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
-                raise ValueError("train: expected TensorBoard to be installed, got none") from None
+                raise ValueError("train: expected TensorBoard (`pip install tensorboard`), got none") from None
             self.board = SummaryWriter(str(self.folder), purge_step=self.step + 1)
         remove_unfinished(self.folder)
         kept = {}
@@ -138,7 +147,7 @@ class RunFolder:
         self.seconds = max((line.get("seconds", 0.0) for line in kept[LOG]), default=0.0)
         self.samples: list[dict[str, Any]] = kept[SAMPLES]
         if self.samples:
-            write_atomically(self.folder / TABLE, samples_table(self.samples))
+            write_atomically(self.folder / TABLE, samples_table(self.samples, self.title))
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -166,7 +175,7 @@ class RunFolder:
         for line in lines:
             self._append(SAMPLES, line)
             self.samples.append(line)
-        write_atomically(self.folder / TABLE, samples_table(self.samples))
+        write_atomically(self.folder / TABLE, samples_table(self.samples, self.title))
 
     def _append(self, name: str, line: dict[str, Any]) -> None:
         self.files[name].write(_json(line))
@@ -185,13 +194,14 @@ def _parts(run: dict[str, Any]) -> list[tuple[str, Any]]:
     return parts
 
 
-def samples_table(samples: list[dict[str, Any]]) -> str:
+def samples_table(samples: list[dict[str, Any]], title: str) -> str:
     """Samples over training as Markdown: a table for each way to choose, steps down, lengths across."""
     tables: dict[str, dict[int, dict[int, str]]] = {}
     for sample in samples:
         cells = tables.setdefault(sample["how"], {}).setdefault(sample["step"], {})
         cells[sample["length"]] = _cell(sample["text"])
-    parts = ["# Samples over training\n"]
+    prompt = f", continuing {_cell(samples[0]['prompt'])}" if samples[0]["prompt"] else ""
+    parts = [f"# Samples over training\n\n{title}{prompt}.\n"]
     for how, rows in tables.items():
         lengths = sorted({length for cells in rows.values() for length in cells})
         parts.append(f"\n## {how}\n\n| step | {' | '.join(map(str, lengths))} |\n{'|---' * (len(lengths) + 1)}|\n")

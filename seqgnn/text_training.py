@@ -16,15 +16,15 @@ import torch
 from seqgnn import models
 from seqgnn.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
 from seqgnn.data import CharText, Vocabulary
+from seqgnn.data.task import check_count
 from seqgnn.data.text_files import fingerprint
 from seqgnn.errors import checked_device, one_of
 from seqgnn.generation import generate
 from seqgnn.runs import identify_text, measurement
 from seqgnn.store import write_atomically
-from seqgnn.text_folder import RESULT, RunFolder, read_run
+from seqgnn.text_folder import RESULT, SAMPLE_LENGTHS, RunFolder, read_run
 from seqgnn.training import FitResult, TrainConfig, ValidationPoint, evaluate, fit
 
-SAMPLE_LENGTHS = (15, 30, 50, 100)
 TEMPERATURES = (0.5, 1.0, 2.0)
 TEXT_TRAINING = TrainConfig(
     steps=15_000,
@@ -67,8 +67,8 @@ class TextRun:
 
     def __post_init__(self) -> None:
         one_of("TextRun", "model", self.model, models.NAMES)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"TextRun: expected seed to be an integer of at least 0, got {self.seed!r}")
+        check_count("TextRun", "seed", self.seed, 0)
+        check_count("TextRun", "length", self.length, 1)
         if self.train.carry and (self.options.get("positions") or self.options.get("readout", "last") != "last"):
             raise ValueError(
                 "TextRun: expected no positions and the last readout where the state is carried (--stateful), "
@@ -122,6 +122,7 @@ def train_text(
     prompt: str = "",
     tensorboard: bool = False,
     fabric: Any = None,
+    on_start: Callable[[dict[str, int]], None] | None = None,
     on_line: Callable[[dict[str, Any]], None] | None = None,
     on_step: Callable[[int, float, float], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -140,6 +141,8 @@ def train_text(
         prompt: what the samples continue.
         tensorboard: also write the log for TensorBoard, which must be installed.
         fabric: see `seqgnn.training.fit`.
+        on_start: called once the folder is found good, with `step` (of the checkpoint that the run goes on from, or 0),
+            `characters` and `distinct` of the text, and `parameters` of the model.
         on_line: called with every line of the log and of the samples.
         on_step: see `seqgnn.training.fit`.
         stop: asked before every step whether to save and to end after it.
@@ -153,8 +156,7 @@ def train_text(
         ("sample_every", sample_every, 0),
         ("save_every", save_every, 1),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"train_text: expected {name} to be an integer of at least {least}, got {value!r}")
+        check_count("train_text", name, value, least)
     out = Path(out)
     leads = fabric is None or fabric.global_rank == 0
     task = run.make_task()
@@ -174,6 +176,10 @@ def train_text(
             fabric.barrier()  # nobody looks at a folder that another one is still about to refuse
         checkpoints = Checkpoints(out, save_every, {**about, "model": options, "vocabulary": task.vocabulary.to_dict()})
         watch = None if folder is None else _Watch(run, folder, log_every)
+        if folder is not None and on_start is not None:
+            characters = sum(map(len, (task.train_ids, task.validation_ids, task.test_ids)))
+            sizes = {"characters": characters, "distinct": len(task.vocabulary), "parameters": parameters}
+            on_start({"step": folder.step, **sizes})
 
         def after(step: int, loss: float, accuracy: float) -> None:
             if folder is not None and watch is not None:

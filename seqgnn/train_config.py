@@ -84,8 +84,8 @@ class TrainConfig:
         one_of("TrainConfig", "precision", self.precision, PRECISIONS)
         for name in ("lr", "tolerance", "clip"):
             value = getattr(self, name)
-            if not (value is None and name == "clip") and not (_is_number(value) and 0 < value < math.inf):
-                raise ValueError(f"TrainConfig: expected {name} to be a finite number above 0, got {value!r}")
+            if not (value is None and name == "clip") and not (_is_number(value) and 0 < value <= 1e37):
+                raise ValueError(f"TrainConfig: expected {name} to be a number above 0 and at most 1e37, got {value!r}")
         if not (_is_number(self.momentum) and 0 <= self.momentum < 1):
             raise ValueError(f"TrainConfig: expected momentum in [0, 1), got {self.momentum!r}")
         if not (_is_number(self.decay) and 0 < self.decay <= 1):

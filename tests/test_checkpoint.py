@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import pickle
@@ -91,8 +92,23 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"expected format 'seqgnn-checkpoint' in .*x, got 'pt'"):
         read_checkpoint(path)
     header(path, info="{")
-    with pytest.raises(ValueError, match=r"expected a whole checkpoint in .*x, got a damaged file"):
+    with pytest.raises(ValueError, match=r"expected what was written in .*x, got a file changed since"):
         read_checkpoint(path)
+    for text in ("{", "[]"):
+        header(path, info=text, sha256=hashlib.sha256(text.encode()).hexdigest())
+        with pytest.raises(ValueError, match=r"expected information by name in .*x, got '"):
+            read_checkpoint(path)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "x"
+    tensors = TENSORS | {"half": torch.ones(3, dtype=torch.bfloat16), "one": torch.tensor(True)}
+    write_checkpoint(path, tensors, INFO)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"checkpoint: expected .*x, got"):
+            read_checkpoint(path)
 
 
 def test_the_folder_of_a_run(tmp_path):

@@ -32,14 +32,20 @@ def test_train_then_generate(book, tmp_path, capsys):
     out = tmp_path / "run"
     assert call("train", "text", "--file", book, "--out", out, *QUICK, "--steps", 20, "--sample-every", 10) == 0
     said = capsys.readouterr().out
+    assert re.match(r"lstm of [\d,]+ parameters on book.txt \(1,800 characters, 28 distinct\), in .*run\n", said)
     for part in ("step 5: loss", "characters/s", "step 20: validation loss", "temperature 0.5:", "test loss", " bits)"):
         assert part in said
     assert said.count("greedy") == 2  # of the four lengths the longest alone
     assert call("generate", out, "--prompt", "the qu", "--length", 12, "--greedy") == 0
     continued = capsys.readouterr().out
     assert continued.startswith("the qu") and len(continued) == len("the qu") + 12 + 1
-    assert call("train", "text", "--resume", out, "--steps", 30) == 0
-    assert "step 30: validation loss" in capsys.readouterr().out
+    assert "lstm on book.txt" in (out / "samples.md").read_text()
+    assert call("train", "text", "--resume", out / LAST, "--steps", 30) == 0
+    said = capsys.readouterr().out
+    assert "goes on after step 20 of 30\n" in said and "step 30: validation loss" in said
+    assert call("train", "text", "--resume", out) == 0
+    said = capsys.readouterr().out
+    assert "goes on after step 30 of 30\n" in said and "test loss" in said
     assert read_checkpoint(out / LAST)[1]["settings"]["sample_every"] == 10
 
 
@@ -61,6 +67,33 @@ def test_options_reach_the_run(book, tmp_path):
     assert (train["weight_decay"], train["lr"], train["decay"], train["decay_every"]) == (0.1, 0.01, 0.5, 7)
     assert (train["clip"], train["patience"], train["carry"], train["batch_size"]) == (None, 4, False, 4)
     assert (run["seed"], run["split"], run["encoding"], run["length"]) == (3, [0.8, 0.1, 0.1], "latin-1", 10)
+
+
+def test_options_of_graphs_reach_the_run(book, tmp_path):
+    for model, name, value, kept in (("gcn", "--hops", "1,3", [1, 3]), ("gcn-in-lstm", "--window", 3, 3)):
+        out = tmp_path / model
+        given = ["--model", model, name, value, "--steps", 2, "--sample-every", 0]
+        assert call("train", "text", "--file", book, "--out", out, *QUICK, *given) == 0
+        assert read_checkpoint(out / LAST)[1]["model"][name[2:]] == kept
+
+
+def test_an_output_that_fails_ends_the_run_and_loses_nothing(book, tmp_path, capsys, monkeypatch):
+    out, real = tmp_path / "run", sys.stdout.write
+    lines = []
+
+    def write(text):
+        lines.append(text)
+        if any("step 10" in line for line in lines):
+            raise OSError(28, "No space left on device")
+        return real(text)
+
+    monkeypatch.setattr(sys.stdout, "write", write)
+    assert call("train", "text", "--file", book, "--out", out, *QUICK, "--steps", 1000, "--sample-every", 0) == 2
+    monkeypatch.undo()
+    step = read_checkpoint(out / LAST)[1]["training"]["step"]
+    assert 10 <= step <= 12
+    expected = f"expected an output that can be written to, got: No space left on device; saved after step {step} in"
+    assert expected in capsys.readouterr().err
 
 
 def damaged(kind, book, out):
@@ -109,16 +142,21 @@ def test_bad_checkpoints_are_one_line(kind, message, book, tmp_path, capsys):
         (b"abc " * 100, ["--encoding", "utf-9"], "expected the name of an encoding, got 'utf-9'"),
         (b"\x00\x01\x02\x03" * 100, [], "binary"),
         (b"abc " * 100, ["--model", "lstn"], "did you mean 'lstm'"),
-        (b"abc " * 100, ["--split", "0.5,0.5"], "--split: expected three shares"),
+        (b"abc " * 100, ["--split", "0.5,0.5"], "--split: expected 3 numbers"),
         (b"abc " * 100, ["--split", "0.5,0.2,0.2"], "three positive shares that add up to 1"),
         (
             b"abc " * 100,
-            ["--lr", "1e38", "--optimizer", "sgd", "--clip", "0"],
+            ["--lr", "1e37", "--optimizer", "sgd", "--clip", "0"],
             "expected a finite loss, got .* at step",
         ),
         (b"abc " * 100, ["--positions"], "expected no positions and the last readout where the state is carried"),
         (b"abc " * 100, ["--prompt", "xyz"], "'x', 'y', 'z'"),
         (b"abc " * 100, ["--precision", "fp8"], "expected precision"),
+        (b"abc " * 100, ["--hops", "1,x"], "--hops: expected some numbers such as 1,2,4, got '1,x'"),
+        (b"abc " * 100, ["--seed", str(2**64)], "expected seed to be an integer below 2\\*\\*63"),
+        (b"abc " * 100, ["--length", "0"], "TextRun: expected length to be an integer of at least 1, got 0"),
+        (b"abc " * 100, ["--file", "grimm"], "'grimm', a name of the catalogue: `seqgnn data fetch grimm`"),
+        (b"abc " * 100, ["--lr", "1e38"], "expected lr to be a number above 0 and at most 1e37"),
     ],
 )
 def test_bad_input_is_one_line(content, options, message, tmp_path, capsys):

@@ -179,7 +179,7 @@ def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
         ({"seeds": [2**70]}, "expected seeds to be different whole numbers"),
         ({"device": "meta"}, "expected a device that this torch can use, got 'meta'"),
         ({"models": ["LSTM"]}, "did you mean 'lstm'"),
-        ({"models": [Row("still", "rnn", lr=0.0)]}, "expected lr to be a finite number above 0, got 0.0"),
+        ({"models": [Row("still", "rnn", lr=0.0)]}, "expected lr to be a number above 0 and at most 1e37, got 0.0"),
     ],
 )
 def test_what_no_plan_can_mean(options, message):

@@ -245,17 +245,18 @@ def test_signals_ask_once_and_then_interrupt():
 
 def test_no_text_breaks_the_table_of_samples():
     line = {"step": 1, "how": "greedy", "length": 9, "prompt": "", "text": "``x`` \t\x0b|"}
-    assert "| 1 | ``` ``x`` ⇥�\\| ``` |" in samples_table([line])
+    assert "| 1 | ``` ``x`` ⇥�\\| ``` |" in samples_table([line], "x")
 
 
 def test_samples_as_a_table():
     lines = [
-        {"step": step, "how": "greedy", "length": length, "prompt": "", "text": "a|b\n`c"[:length]}
+        {"step": step, "how": "greedy", "length": length, "prompt": "x", "text": "a|b\n`c"[:length]}
         for step in (5, 10)
         for length in (3, 6)
     ]
-    assert samples_table(lines) == (
-        "# Samples over training\n\n## greedy\n\n| step | 3 | 6 |\n|---|---|---|\n"
+    assert samples_table(lines, "lstm on a book") == (
+        "# Samples over training\n\nlstm on a book, continuing `` x ``.\n\n"
+        "## greedy\n\n| step | 3 | 6 |\n|---|---|---|\n"
         "| 5 | `` a\\|b `` | `` a\\|b↵`c `` |\n| 10 | `` a\\|b `` | `` a\\|b↵`c `` |\n"
     )
 

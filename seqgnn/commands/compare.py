@@ -1,6 +1,7 @@
 """`seqgnn compare`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,8 @@ def compare(
     jobs: Annotated[int, typer.Option(help="Processes; -1: one per core.")] = -1,
     out: Annotated[Path | None, typer.Option(help="Folder for runs, tables and figures; default: none kept.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Text file; default: Tocqueville in $SEQGNN_DATA, else pydoc's topics.")
+        Path | None,
+        typer.Option(help="Text file or folder; default: Tocqueville in $SEQGNN_DATA, else help topics."),
     ] = None,
 ) -> None:
     """Compares models on a task: a table, and with --out a CSV file, figures and one JSON per run."""
@@ -75,7 +77,12 @@ def compare(
         plans.append(prepared)
     failed = False
     for prepared in plans:
-        result = prepared.run()
+        try:
+            result = prepared.run()
+        except KeyboardInterrupt:
+            if out is not None:
+                print(f"seqgnn: finished runs are kept in {out}", file=sys.stderr)
+            raise
         written = [] if out is None else report.write(result, out)
         report.show(result)
         for path in written:

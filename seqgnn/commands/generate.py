@@ -1,6 +1,5 @@
 """`seqgnn generate`: continues a prompt with a trained model."""
 
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +31,7 @@ def generate(
     ] = "error",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: cpu.", show_default=False)] = None,
 ) -> None:
-    """Continues a prompt with a trained model: the prompt and what follows, as it comes; several samples in turn."""
+    """Continues a prompt with a trained model: prompt and what follows, as it comes; of several samples the first."""
     from seqgnn import generation
     from seqgnn.text_training import load_model
 
@@ -50,19 +49,24 @@ def generate(
         "device": device,
         "on_unknown": on_unknown,
     }
-    if samples == 1 and beam is None and length_penalty == 1:
-        try:
-            for characters in chain(
-                [prompt], chain.from_iterable(generation.stream(model, vocabulary, prompt, **options))
-            ):
-                print(characters, end="", flush=True)
-        except KeyboardInterrupt:
-            print()
-            raise
-        print()
+    if beam is not None or length_penalty != 1:
+        texts = generation.generate(model, vocabulary, prompt, beam=beam, length_penalty=length_penalty, **options)
+        for number, text in enumerate(texts, start=1):
+            print(_heading(number, len(texts)) + prompt + text)
         return
-    texts = generation.generate(model, vocabulary, prompt, beam=beam, length_penalty=length_penalty, **options)
-    for number, text in enumerate(texts, start=1):
-        if len(texts) > 1:
-            print(f"--- {number} of {len(texts)} ---")
-        print(prompt + text)
+    steps = generation.stream(model, vocabulary, prompt, **options)
+    rows: list[list[str]] = []
+    try:
+        print(_heading(1, samples) + prompt, end="", flush=True)
+        for row in steps:
+            print(row[0], end="", flush=True)
+            rows.append(row)
+    finally:
+        print()  # after Ctrl-C too
+    for number, characters in enumerate(zip(*rows), start=1):
+        if number > 1:
+            print(_heading(number, samples) + prompt + "".join(characters))
+
+
+def _heading(number: int, count: int) -> str:
+    return f"--- {number} of {count} ---\n" if count > 1 else ""

@@ -1,9 +1,6 @@
 """`seqgnn train text`."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,67 +17,124 @@ def _train() -> None:
     """Train a model on data of your own."""
 
 
+TEXT, MODEL, TRAINING, OUTPUT = "Text", "Model", "Training", "Progress and samples"
+
+
 @app.command()
 def text(
     context: typer.Context,
     file: Annotated[
         list[Path] | None,
-        typer.Option(help="Text file or folder, again for more; none: Python's help topics.", show_default=False),
+        typer.Option(
+            help="Text file or folder, again for more; none: Python's help topics.",
+            show_default=False,
+            rich_help_panel=TEXT,
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/text")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder, with its options.", show_default=False)
+    encoding: Annotated[str, typer.Option(help="Of the files.", rich_help_panel=TEXT)] = "utf-8-sig",
+    split: Annotated[
+        str, typer.Option(help="Shares of train, validation and test.", rich_help_panel=TEXT)
+    ] = "0.9,0.05,0.05",
+    model: Annotated[
+        str, typer.Option(help="rnn, lstm, gru, gcn, gcn-residual, gcn+lstm or gcn-in-lstm.", rich_help_panel=MODEL)
+    ] = "lstm",
+    hidden: Annotated[int, typer.Option(help="Hidden units.", rich_help_panel=MODEL)] = 128,
+    layers: Annotated[
+        int | None, typer.Option(help="Layers; default: 2, and one a hop for GCNs.", rich_help_panel=MODEL)
     ] = None,
-    model: Annotated[str, typer.Option(help="rnn, lstm, gru, gcn, gcn-residual, gcn+lstm or gcn-in-lstm.")] = "lstm",
-    hidden: Annotated[int, typer.Option(help="Hidden units.")] = 128,
-    layers: Annotated[int | None, typer.Option(help="Layers; default: 2, and one a hop for GCNs.")] = None,
-    dropout: Annotated[float, typer.Option(help="On all that is not recurrent.")] = 0.0,
-    tie: Annotated[bool, typer.Option(help="One matrix for embedding and head.")] = False,
-    one_hot: Annotated[bool, typer.Option(help="One-hot characters in place of an embedding.")] = False,
-    positions: Annotated[bool, typer.Option(help="Position features; not with --stateful.")] = False,
-    length: Annotated[int, typer.Option(help="Characters a step sees of each sequence.")] = 30,
-    batch_size: Annotated[int, typer.Option(help="Sequences a step.")] = 64,
+    hops: Annotated[
+        str | None,
+        typer.Option(help="Edges of the GCNs, e.g. 1,2,4; default: to the window's end.", rich_help_panel=MODEL),
+    ] = None,
+    window: Annotated[
+        int, typer.Option(help="Last characters that gcn-in-lstm sees at a time.", rich_help_panel=MODEL)
+    ] = 4,
+    dropout: Annotated[float, typer.Option(help="On all that is not recurrent.", rich_help_panel=MODEL)] = 0.0,
+    tie: Annotated[
+        bool, typer.Option("--tie", help="One matrix for embedding and head.", rich_help_panel=MODEL)
+    ] = False,
+    one_hot: Annotated[
+        bool, typer.Option("--one-hot", help="One-hot characters, not embedded ones.", rich_help_panel=MODEL)
+    ] = False,
+    positions: Annotated[
+        bool, typer.Option("--positions", help="Position features; with --no-stateful.", rich_help_panel=MODEL)
+    ] = False,
+    length: Annotated[
+        int, typer.Option(help="Characters a step sees of each sequence.", rich_help_panel=TRAINING)
+    ] = 30,
+    batch_size: Annotated[int, typer.Option(help="Sequences a step.", rich_help_panel=TRAINING)] = 64,
     stateful: Annotated[
-        bool, typer.Option(help="Read the text in streams and carry the state; else windows from anywhere.")
+        bool,
+        typer.Option(
+            help="Read the text in streams and carry the state; else windows from anywhere.", rich_help_panel=TRAINING
+        ),
     ] = True,
-    steps: Annotated[int | None, typer.Option(help="Training steps.", show_default="15000")] = None,
-    optimizer: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.")] = "adam",
-    lr: Annotated[float, typer.Option(help="Learning rate at the start.")] = 2e-3,
-    schedule: Annotated[str, typer.Option(help="cosine (to zero), step or constant.")] = "cosine",
-    decay: Annotated[float, typer.Option(help="Of schedule step: the factor ...")] = 0.96,
-    decay_every: Annotated[int, typer.Option(help="... every so many steps.")] = 5000,
-    weight_decay: Annotated[float, typer.Option(help="Of adamw.")] = 0.0,
-    clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0: not clipped.")] = 1.0,
-    patience: Annotated[int | None, typer.Option(help="Looks at validation without a better one that end it.")] = None,
-    precision: Annotated[str, typer.Option(help="float32 or bf16.")] = "float32",
-    eval_every: Annotated[int, typer.Option(help="Steps between two looks at validation.")] = 500,
-    log_every: Annotated[int, typer.Option(help="Steps a line of the log.")] = 100,
-    sample_every: Annotated[int, typer.Option(help="Steps between samples; 0: none.")] = 1000,
-    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
-    prompt: Annotated[str, typer.Option(help="What samples continue.")] = "",
-    split: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.9,0.05,0.05",
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8-sig",
-    seed: Annotated[int, typer.Option(help="Of weights, batches, dropout and samples.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
-    tensorboard: Annotated[bool, typer.Option(help="Also log for TensorBoard.")] = False,
+    steps: Annotated[
+        int | None, typer.Option(help="Training steps.", show_default="15000", rich_help_panel=TRAINING)
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.", rich_help_panel=TRAINING)] = "adam",
+    lr: Annotated[float, typer.Option(help="Learning rate at the start.", rich_help_panel=TRAINING)] = 2e-3,
+    schedule: Annotated[
+        str, typer.Option(help="cosine (to zero at the last step), step or constant.", rich_help_panel=TRAINING)
+    ] = "cosine",
+    decay: Annotated[float, typer.Option(help="Of schedule step: the factor ...", rich_help_panel=TRAINING)] = 0.96,
+    decay_every: Annotated[int, typer.Option(help="... every so many steps.", rich_help_panel=TRAINING)] = 5000,
+    weight_decay: Annotated[float, typer.Option(help="Of adamw.", rich_help_panel=TRAINING)] = 0.0,
+    clip: Annotated[
+        float, typer.Option(help="Largest norm of the gradient; 0: not clipped.", rich_help_panel=TRAINING)
+    ] = 1.0,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Looks at validation without a better one that end it.", rich_help_panel=TRAINING),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32 or bf16.", rich_help_panel=TRAINING)] = "float32",
+    seed: Annotated[int, typer.Option(help="Of weights, batches, dropout and samples.", rich_help_panel=TRAINING)] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...", rich_help_panel=TRAINING)] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder.", show_default="runs/text", rich_help_panel=OUTPUT)
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on with the run in this folder, with its options; beside it: --steps, --file, --device.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", rich_help_panel=OUTPUT)] = 500,
+    eval_every: Annotated[
+        int, typer.Option(help="Steps between two looks at validation.", rich_help_panel=OUTPUT)
+    ] = 500,
+    log_every: Annotated[int, typer.Option(help="Steps a line of the log.", rich_help_panel=OUTPUT)] = 100,
+    sample_every: Annotated[int, typer.Option(help="Steps between samples; 0: none.", rich_help_panel=OUTPUT)] = 1000,
+    prompt: Annotated[str, typer.Option(help="What samples continue.", rich_help_panel=OUTPUT)] = "",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also log for TensorBoard.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Trains a character model on a text, with samples as it goes; Ctrl-C saves and says how to go on."""
+    from seqgnn.commands.training_display import TrainingDisplay
+    from seqgnn.models import GNNS
     from seqgnn.text_training import TextRun, find_run, stopping_at_signals, train_text
     from seqgnn.training import TrainConfig
 
     if resume is not None:
         _check_alone(context)
-        run, settings = find_run(resume)
-        out = resume
+        out = resume if resume.is_dir() else resume.parent  # a checkpoint stands for its run
+        run, settings = find_run(out)
         if file:
-            run = replace(run, files=tuple(str(path.resolve()) for path in file))
+            run = replace(run, files=_paths(file))
         if steps is not None:
             run = replace(run, train=replace(run.train, steps=steps))
     else:
         options: dict[str, Any] = {"hidden": hidden, "dropout": dropout, "tie_weights": tie, "positions": positions}
         options["encoding"] = "one-hot" if one_hot else "embedding"
-        if layers is not None or model not in ("gcn", "gcn-residual"):
+        if layers is not None or model not in GNNS:
             options["num_layers"] = 2 if layers is None else layers
+        if hops is not None:
+            options["hops"] = tuple(_numbers("--hops", hops, int, "1,2,4"))
+        if model == "gcn-in-lstm":
+            options["window"] = window
         config = TrainConfig(
             steps=15_000 if steps is None else steps,
             batch_size=batch_size,
@@ -99,9 +153,9 @@ def text(
             carry=stateful,
         )
         run = TextRun(
-            files=tuple(str(path.resolve()) for path in file or ()),
+            files=_paths(file or []),
             encoding=encoding,
-            split=_split(split),
+            split=tuple(_numbers("--split", split, float, "0.9,0.05,0.05", count=3)),
             length=length,
             model=model,
             options=options,
@@ -113,21 +167,28 @@ def text(
         settings |= {"prompt": prompt, "tensorboard": tensorboard}
 
     fabric = _fabric(device)
-    leads = fabric is None or fabric.global_rank == 0
-    with stopping_at_signals() as stop, _display(run, leads) as (on_step, on_line):
+    if fabric is not None:
+        device = str(fabric.device)
+        if fabric.global_rank > 0:
+            with stopping_at_signals() as stop:
+                train_text(run, out, device=device, fabric=fabric, stop=stop, **settings)
+            return
+    with stopping_at_signals() as stop, TrainingDisplay(run, out) as display:
         result = train_text(
             run,
             out,
-            device=device if fabric is None else str(fabric.device),
+            device=device,
             fabric=fabric,
-            on_line=on_line,
-            on_step=on_step,
-            stop=stop,
+            on_start=display.on_start,
+            on_line=display.on_line,
+            on_step=display.on_step,
+            stop=lambda: stop() or display.lost is not None,
             **settings,
         )
-    if not leads:
-        return
     if result.fit.stopped == "interrupted":
+        if display.lost is not None:
+            found = f"{display.lost.strerror}; saved after step {result.fit.steps} in {out}"
+            raise ValueError(f"train: expected an output that can be written to, got: {found}")
         print(f"saved after step {result.fit.steps}; go on with: seqgnn train text --resume {out}")
         raise SystemExit(INTERRUPTED)
     assert result.test is not None
@@ -147,12 +208,24 @@ def _check_alone(context: typer.Context) -> None:
             raise ValueError(f"--resume: expected only --steps, --file and --device beside it, got {option}")
 
 
-def _split(text: str) -> tuple[float, float, float]:
+def _paths(files: list[Path]) -> tuple[str, ...]:
+    from seqgnn.data.catalogue import TEXTS
+
+    for path in files:
+        if str(path) in TEXTS and not path.exists():
+            hint = f"a name of the catalogue: `seqgnn data fetch {path}` prints where its file is"
+            raise ValueError(f"--file: expected a file or a folder, got {str(path)!r}, {hint}")
+    return tuple(str(path.resolve()) for path in files)
+
+
+def _numbers(option: str, text: str, kind: type, example: str, count: int | None = None) -> list[Any]:
     try:
-        first, second, third = (float(part) for part in text.split(","))
+        numbers = [kind(part) for part in text.split(",")]
+        if count not in (None, len(numbers)):
+            raise ValueError
     except ValueError:
-        raise ValueError(f"--split: expected three shares such as 0.9,0.05,0.05, got {text!r}") from None
-    return first, second, third
+        raise ValueError(f"{option}: expected {count or 'some'} numbers such as {example}, got {text!r}") from None
+    return numbers
 
 
 def _fabric(device: str) -> Any:
@@ -169,48 +242,3 @@ def _fabric(device: str) -> Any:
     fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=nodes, strategy="ddp")
     fabric.launch()
     return fabric
-
-
-@contextmanager
-def _display(run: Any, leads: bool) -> Iterator[tuple[Any, Any]]:
-    """A live bar on a terminal, else a line of text for each line of the log; nothing where another process leads."""
-    from seqgnn.text_training import SAMPLE_LENGTHS
-
-    longest = max(SAMPLE_LENGTHS)  # of the samples, these alone
-    if not leads:
-        yield None, None
-        return
-    if not sys.stdout.isatty():
-
-        def show(line: dict[str, Any]) -> None:
-            if line.get("length", longest) == longest:
-                print(_spelled(line), flush=True)
-
-        yield None, show
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = [TextColumn("step {task.completed}/{task.total}"), BarColumn(), TextColumn("{task.fields[loss]}")]
-    with Progress(*columns, TextColumn("{task.fields[speed]}"), TimeRemainingColumn()) as progress:
-        bar = progress.add_task("training", total=run.train.steps, loss="", speed="")
-
-        def on_step(step: int, loss: float, accuracy: float) -> None:
-            progress.update(bar, completed=step, loss=f"loss {loss:.3f} accuracy {accuracy:.3f}")
-
-        def on_line(line: dict[str, Any]) -> None:
-            if "characters_per_second" in line:
-                progress.update(bar, speed=f"{line['characters_per_second']:,.0f} characters/s")
-            elif line.get("length", longest) == longest:
-                progress.console.print(_spelled(line), markup=False, highlight=False)
-
-        yield on_step, on_line
-
-
-def _spelled(line: dict[str, Any]) -> str:
-    step = f"step {line['step']}"
-    if "how" in line:
-        return f"{step}, {line['how']}: {line['prompt'] + line['text']!r}"
-    if "validation_loss" in line:
-        return f"{step}: validation loss {line['validation_loss']:.4f}, accuracy {line['validation_accuracy']:.4f}"
-    speed = f"{line['characters_per_second']:,.0f} characters/s"
-    return f"{step}: loss {line['loss']:.4f}, accuracy {line['accuracy']:.4f}, {speed}"

@@ -175,9 +175,13 @@ def _download(name: str, path: Path) -> Path:
     try:
         pooch.retrieve(text.url, known_hash=f"sha256:{text.sha256}", fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:  # what requests raises are OSErrors
-        raise ValueError(
-            f"catalogue: expected to download {name} from {text.url}, got {type(error).__name__}: {error}"
-        ) from error
+        found = f"{type(error).__name__} ({_first_reason(error)})"
+        raise ValueError(f"catalogue: expected to download {name} from {text.url}, got {found}") from error
     finally:
         logger.setLevel(level)
     return path
+
+
+def _first_reason(error: BaseException) -> str:
+    """What the first error of a chain says: of the layers that a connection has, the lowest says it shortest."""
+    return str(error) if error.__context__ is None else _first_reason(error.__context__)

@@ -12,9 +12,11 @@ from seqgnn.data.sequence_graph import sequence_batch
 
 
 def check_count(who: str, name: str, value: object, least: int) -> int:
-    """Returns `value` if it is an integer of at least `least`; a ValueError says who expected what otherwise."""
+    """Returns `value` if it is an integer of at least `least` that 64 bits hold; else a ValueError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}")
+    if value >= 2**63:
+        raise ValueError(f"{who}: expected {name} to be an integer below 2**63, got {value}")
     return value
 
 
