@@ -1,7 +1,8 @@
 """Text from a trained character model: greedy, by temperature, top-k and top-p, or the best of a beam search.
 
 Every way starts alike: the prompt goes through the model in one call, and from then on each character in a call of its
-own, with the state that the model carries. So the time for a character does not depend on how many came before.
+own, with the state that the model carries. A model that carries none, with positions or a mean readout, reads the last
+characters anew for each, as many as it was trained on. So the time for one does not depend on how many came before.
 """
 
 import math
@@ -133,7 +134,8 @@ def stream(
     Args:
         model: called as `model(batch, state) -> (logits, state)`, one target per element, as those of
             :func:`seqgnn.models.build` with `per_element=True`; its state must continue the stream: tensors, or nested
-            tuples of them, with the samples along dimension 1. `hops`, where it has them, are those of the edges.
+            tuples of them, with the samples along dimension 1. `hops`, where it has them, are those of the edges; with
+            a `window` it gets the last so many characters each time and no state.
         vocabulary: the characters in the order of the model's ids.
         prompt: what to continue. An empty one continues a newline, where the vocabulary has one, as a new paragraph
             does; else its most frequent character.
@@ -326,26 +328,31 @@ def _unroll(path: Any) -> list[int]:
 
 
 class _Reader:
-    """Calls the model with what comes next, and carries its state."""
+    """Calls the model with what comes next, and carries its state, or the characters of its window."""
 
     def __init__(self, model: nn.Module, classes: int, device: torch.device) -> None:
         self.model = model
         self.classes = classes
         self.device = device
         self._hops = tuple(getattr(model, "hops", None) or (1,))
+        self._window: int | None = getattr(model, "window", None)
         self._state: Any = None
         self._batch: Any = None
         self._shape = torch.Size()
 
     def read(self, ids: Tensor) -> Tensor:
         """The logits `[B, V]` behind the last of ids `[B, L]`."""
+        ids = ids.to(self.device)
+        if self._window is not None:
+            before = ids[:, :0] if self._state is None else self._state.T
+            ids = torch.cat([before, ids], dim=1)[:, -self._window :]
         if ids.shape != self._shape:
-            ids = ids.to(self.device)
             self._batch = sequence_batch(ids, ids, path_graph(ids.size(1), hops=self._hops))
             self._shape = ids.shape
         else:  # but for its ids a batch is as the one before, and making it takes as long as a small layer
-            self._batch["x"] = ids.flatten().to(self.device)
-        logits, self._state = self.model(self._batch, self._state)
+            self._batch["x"] = ids.flatten()
+        logits, state = self.model(self._batch, None if self._window else self._state)
+        self._state = ids.T if self._window else state
         if logits.shape != (ids.numel(), self.classes):
             raise ValueError(
                 f"generate: expected a model with logits {[ids.numel(), self.classes]}, one row per element and one "
@@ -354,7 +361,7 @@ class _Reader:
         if self._state is None:
             raise ValueError(
                 "generate: expected a model that carries a state from call to call, as all of seqgnn.models do with "
-                f"the last readout and without positions, got none from {type(self.model).__name__}"
+                f"the last readout and without positions, or has a window, got none from {type(self.model).__name__}"
             )
         logits = logits.view(*ids.shape, -1)[:, -1]
         if not all(map(math.isfinite, logits.amax(-1).tolist())):

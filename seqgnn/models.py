@@ -30,6 +30,7 @@ class SequenceModel(nn.Module):
 
     Attributes:
         hops: of the paths that it expects its batches to be, as in `seqgnn.data.path_graph`.
+        window: elements that it reads at a time, each time afresh; None where its state carries on.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class SequenceModel(nn.Module):
         head: nn.Linear,
         hops: tuple[int, ...] = (1,),
         dropout: float = 0.0,
+        window: int | None = None,
     ) -> None:
         super().__init__()
         self.hops = hops
+        self.window = window
         self.dropout = dropout
         self.inputs = inputs
         self.encoder = encoder
@@ -109,7 +112,8 @@ def build(
         readout: ``"last"``, ``"mean"`` or ``"max"``.
         encoding: of ids, ``"one-hot"`` or ``"embedding"``.
         positions: whether each element also gets its position, one-hot.
-        length: the longest sequence; for `positions`, and for a GCN without `num_layers` or `hops`.
+        length: the longest sequence; for `positions`, for a GCN without `num_layers` or `hops`, and to write text
+            with readouts other than the last.
         window: k of ``"gcn-in-lstm"``.
         hops: of the batch's edges, which the data set makes (the GCNs; None: the powers of two below `length`, with
             which the last element hears the first), or of the window's (``"gcn-in-lstm"``; None: 1).
@@ -186,7 +190,8 @@ def build(
             inputs.tie(head)
         # Only a GCN reads the batch's edges.
         of_batch = hops or (1,) if name in (*GNNS, "gcn+lstm") else (1,)
-        return SequenceModel(inputs, encoder, Readout(readout, per_element), head, of_batch, dropout)
+        afresh = length if positions or readout != "last" else None
+        return SequenceModel(inputs, encoder, Readout(readout, per_element), head, of_batch, dropout, afresh)
 
     return make(hidden if parameters is None else _width_for(parameters, make, name))
 

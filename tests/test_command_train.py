@@ -77,6 +77,14 @@ def test_options_of_graphs_reach_the_run(book, tmp_path):
         assert read_checkpoint(out / LAST)[1]["model"][name[2:]] == kept
 
 
+def test_a_model_with_positions_trains_and_writes(book, tmp_path, capsys):
+    out = tmp_path / "run"
+    given = ["--model", "gcn", "--positions", "--no-stateful", "--steps", 4, "--sample-every", 2]
+    assert call("train", "text", "--file", book, "--out", out, *QUICK, *given) == 0
+    assert call("generate", out, "--length", 40, "--prompt", "the quick brown", "--samples", 2) == 0
+    assert "--- 2 of 2 ---\nthe quick brown" in capsys.readouterr().out
+
+
 def test_an_output_that_fails_ends_the_run_and_loses_nothing(book, tmp_path, capsys, monkeypatch):
     out, real = tmp_path / "run", sys.stdout.write
     lines = []

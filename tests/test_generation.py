@@ -166,6 +166,24 @@ def test_greedy_is_what_reading_everything_anew_would_give(name):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("options", [{"positions": True}, {"readout": "mean"}, {"readout": "max"}], ids=str)
+def test_models_without_a_state_read_their_window_anew(name, options):
+    model, greedy, texts = make(name, length=6, **options), "abac", ["abac"] * 3
+    generator = torch.Generator().manual_seed(7)
+    for _ in range(9):
+        greedy += ABC.decode(whole(model, [greedy[-6:]]).argmax(-1))
+        cumulative = whole(model, [text[-6:] for text in texts]).softmax(-1).cumsum(-1)
+        u = torch.rand(3, 1, dtype=torch.float64, generator=generator)
+        texts = [text + "abc"[int(i)] for text, i in zip(texts, (u > cumulative).sum(-1))]
+    assert generate(model, ABC, "abac", length=9, greedy=True) == [greedy[4:]]
+    assert generate(model, ABC, "abac", length=9, beam=1) == [greedy[4:]]
+    assert generate(model, ABC, "abac", length=9, samples=3, seed=7) == [text[4:] for text in texts]
+    assert generate(model, ABC, "cc" + greedy, length=1, greedy=True) == generate(
+        model, ABC, greedy[-6:], length=1, greedy=True
+    )
+
+
+@pytest.mark.parametrize("name", models.NAMES)
 def test_samples_keep_their_own_states(name):
     model, texts, generator = make(name), ["cab"] * 4, torch.Generator().manual_seed(7)
     for _ in range(12):
