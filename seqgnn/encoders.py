@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch_geometric.data import Batch
 from torch_geometric.utils import segment
 
@@ -88,21 +89,33 @@ class Inputs(nn.Module):
 
 
 class RecurrentEncoder(nn.Module):
-    """An RNN, LSTM or GRU over each sequence, one of ragged length included."""
+    """An RNN, LSTM or GRU over each sequence, one of ragged length included.
 
-    def __init__(self, layer: nn.Module) -> None:
+    With `weight_dropout`, each call in training leaves out hidden-to-hidden weights, the same ones at every step
+    (DropConnect, as in Merity et al. 2018, https://arxiv.org/abs/1708.02182, section 2).
+    """
+
+    def __init__(self, layer: nn.Module, weight_dropout: float = 0.0) -> None:
         super().__init__()
         self.layer = layer
+        self.weight_dropout = weight_dropout
 
     def forward(self, x: Tensor, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
         padded, lengths = to_padded(batch, x)
         if int(lengths.min()) == len(padded):
-            output, state = self.layer(padded, state)
+            output, state = self._layer(padded, state)
         else:
             packed = nn.utils.rnn.pack_padded_sequence(padded, lengths, enforce_sorted=False)
-            output, state = self.layer(packed, state)
+            output, state = self._layer(packed, state)
             output, _ = nn.utils.rnn.pad_packed_sequence(output)
         return from_padded(output, lengths), state
+
+    def _layer(self, sequence: Any, state: Any) -> Any:
+        if not (self.training and self.weight_dropout):
+            return self.layer(sequence, state)
+        hidden = {name: weight for name, weight in self.layer.named_parameters() if name.startswith("weight_hh")}
+        dropped = {name: F.dropout(weight, self.weight_dropout) for name, weight in hidden.items()}
+        return functional_call(self.layer, dropped, (sequence, state))
 
 
 class GCNEncoder(nn.Module):

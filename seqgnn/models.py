@@ -91,6 +91,7 @@ def build(
     window: int = 4,
     hops: tuple[int, ...] | None = None,
     dropout: float = 0.0,
+    weight_dropout: float = 0.0,
     tie_weights: bool = False,
     init: Init = None,
     forget_bias: float | None = None,
@@ -119,6 +120,7 @@ def build(
             which the last element hears the first), or of the window's (``"gcn-in-lstm"``; None: 1).
         dropout: on all that is not recurrent: embedded ids, what goes from layer to layer, and what the head reads
             (Zaremba et al. 2014).
+        weight_dropout: on what is recurrent, the hidden-to-hidden weights; for the models with a plain recurrent layer.
         tie_weights: whether the head's weight is the embedding's (Press and Wolf 2017), for `encoding` "embedding" and
             answers over the input's own ids.
         init, forget_bias: as in :mod:`seqgnn.nn`; for the models with a recurrent layer.
@@ -146,8 +148,9 @@ def build(
     for what, value in numbers.items():
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise ValueError(f"build: expected {what} to be an integer of at least 1, got {value!r}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"build: expected dropout in [0, 1), got {dropout!r}")
+    for what, share in (("dropout", dropout), ("weight_dropout", weight_dropout)):
+        if not 0 <= share < 1:
+            raise ValueError(f"build: expected {what} in [0, 1), got {share!r}")
     if per_element and not directed:
         raise ValueError("build: expected a directed graph for one target per element, got directed=False")
     if positions and length is None:
@@ -167,6 +170,8 @@ def build(
         num_layers = len(hops)
     if name == "gcn-in-lstm" and window > 1 and min(hops or (1,)) >= window:
         raise ValueError(f"build: expected a hop that fits into the window of {window}, got hops={hops}")
+    if weight_dropout and name not in (*LAYERS, "gcn+lstm"):
+        raise ValueError(f"build: expected weight_dropout for a plain recurrent layer, got it for {name!r}")
     if name in GNNS and not (init is None and forget_bias is None):
         raise ValueError(f"build: expected init and forget_bias for a recurrent model, got them for {name!r}")
 
@@ -180,11 +185,11 @@ def build(
             encoder = GCNEncoder(inputs.channels, hidden, num_layers or 1, dropout, per_element, residual, hops)
         elif name == "gcn+lstm":
             gcn = GCNEncoder(inputs.channels, hidden, 1, dropout, directed=per_element, hops=hops)
-            encoder = GCNThenLSTM(gcn, RecurrentEncoder(LSTM(hidden, hidden, **recurrent)))
+            encoder = GCNThenLSTM(gcn, RecurrentEncoder(LSTM(hidden, hidden, **recurrent), weight_dropout))
         elif name == "gcn-in-lstm":
             encoder = GCNInLSTM(GCNLSTM(inputs.channels, hidden, **recurrent), window, hops or (1,))
         else:
-            encoder = RecurrentEncoder(LAYERS[name](inputs.channels, hidden, **recurrent))
+            encoder = RecurrentEncoder(LAYERS[name](inputs.channels, hidden, **recurrent), weight_dropout)
         head = nn.Linear(hidden, num_classes)
         if tie_weights:
             inputs.tie(head)

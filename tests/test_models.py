@@ -148,6 +148,31 @@ def test_dropout_is_between_gcn_and_lstm():
     assert not torch.equal(*seen)
 
 
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "gcn+lstm"])
+def test_weight_dropout_leaves_out_the_same_weights_at_every_step(name):
+    batch = Batch.from_data_list(ragged())
+    model, plain = make(name, num_layers=2, weight_dropout=0.4), make(name, num_layers=2)
+    lstm = model.encoder.lstm if name == "gcn+lstm" else model.encoder
+    before = {key: value.clone() for key, value in lstm.layer.state_dict().items()}
+    assert torch.equal(model.eval()(batch)[0], plain(batch)[0])
+
+    torch.manual_seed(5)
+    dropped = model.train()(batch)[0]
+    assert all(torch.equal(value, before[key]) for key, value in lstm.layer.state_dict().items())
+    torch.manual_seed(5)
+    layer = plain.encoder.lstm.layer if name == "gcn+lstm" else plain.encoder.layer
+    with torch.no_grad():
+        for key, weight in layer.named_parameters():
+            if "weight_hh" in key:
+                weight.copy_(torch.nn.functional.dropout(weight, 0.4))
+    assert torch.equal(dropped, plain(batch)[0])
+    assert not torch.equal(dropped, model(batch)[0])
+
+    dropped.sum().backward()
+    gradient, weight = lstm.layer.weight_hh_l1.grad, layer.weight_hh_l1
+    assert bool((gradient[weight == 0] == 0).all()) and 0.2 < float((weight == 0).double().mean()) < 0.6
+
+
 @pytest.mark.parametrize("name", models.NAMES)
 def test_tied_weights_begin_near_even_odds(name):
     torch.manual_seed(0)
@@ -289,6 +314,8 @@ def test_a_task_of_the_library_fits_every_model():
         ("rnn", {"hidden": 0}, "expected hidden to be an integer of at least 1, got 0"),
         ("gcn-in-lstm", {"window": -1}, "expected window .* got -1"),
         ("rnn", {"dropout": 1.0}, "expected dropout in \\[0, 1\\), got 1.0"),
+        ("gru", {"weight_dropout": 1.0}, "expected weight_dropout in \\[0, 1\\), got 1.0"),
+        ("gcn-in-lstm", {"weight_dropout": 0.1}, "expected weight_dropout for a plain recurrent layer, got it for"),
         ("gcn", {"per_element": True, "directed": False}, "expected a directed graph for one target per element"),
         ("gcn", {"positions": True, "length": None}, "expected length with positions=True"),
         ("gcn", {"init": "orthogonal"}, "expected init and forget_bias for a recurrent model"),

@@ -50,6 +50,9 @@ def text(
         int, typer.Option(help="Last characters that gcn-in-lstm sees at a time.", rich_help_panel=MODEL)
     ] = 4,
     dropout: Annotated[float, typer.Option(help="On all that is not recurrent.", rich_help_panel=MODEL)] = 0.0,
+    weight_dropout: Annotated[
+        float, typer.Option(help="On hidden-to-hidden weights of rnn, lstm, gru, gcn+lstm.", rich_help_panel=MODEL)
+    ] = 0.0,
     tie: Annotated[
         bool, typer.Option("--tie", help="One matrix for embedding and head.", rich_help_panel=MODEL)
     ] = False,
@@ -133,6 +136,8 @@ def text(
             options["num_layers"] = 2 if layers is None else layers
         if hops is not None:
             options["hops"] = tuple(_numbers("--hops", hops, int, "1,2,4"))
+        if weight_dropout:
+            options["weight_dropout"] = weight_dropout
         if model == "gcn-in-lstm":
             options["window"] = window
         config = TrainConfig(
