@@ -3,7 +3,7 @@
     python benchmarks/text.py report --data-dir DATA           # the course report's LSTM, 2 x 128, in 15,000 steps
     python benchmarks/text.py equal --data-dir DATA --jobs 2   # every model at equal size and steps, three seeds
     python benchmarks/text.py best --data-dir DATA             # the least held-out loss with 1.5 million parameters
-    python benchmarks/text.py speed --data-dir DATA            # a training step beside the same model written in torch
+    python benchmarks/text.py speed --data-dir DATA            # beside the same model in torch; writing
 
 The books are `democracy_in_america/book_EN_democracy_in_the_US.txt` and `tinyshakespeare/input.txt` in `--data-dir` or
 SEQGNN_DATA. The last tenth of each is the test part and is looked at once, at the end. What stands before it is all
@@ -14,6 +14,7 @@ stopped and goes on when called again; only runs that came to their end stand in
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -26,15 +27,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from seqgnn import models
 from seqgnn.data import CharText
 from seqgnn.errors import one_of
-from seqgnn.generation import generate
+from seqgnn.generation import generate, stream
 from seqgnn.metrics import mean_sd
 from seqgnn.ngram import NGram
 from seqgnn.runs import measurement
 from seqgnn.store import run_key, write_atomically
 from seqgnn.text_training import TEXT_TRAINING, TextRun, load_model, train_text
-from seqgnn.training import TrainConfig
+from seqgnn.training import TrainConfig, fit
 
 RESULTS = Path(__file__).parent / "results" / "text"
 BOOKS = {
@@ -43,6 +45,7 @@ BOOKS = {
 }
 SPLIT = (0.899, 0.001, 0.1)
 LAST = 1000  # steps that the training loss is the mean of
+WRITTEN = 100_000  # characters
 ORDERS = (1, 2, 3, 4, 5, 6)
 TRAIN = replace(TEXT_TRAINING, select="last")
 REPORT = TextRun(split=SPLIT, length=30, options={"hidden": 128, "num_layers": 2}, train=TRAIN)
@@ -149,9 +152,9 @@ def equal(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
     """Models within 10% of each other in parameters, as many steps on the same streams, paired seeds."""
     from joblib import Parallel, delayed
 
-    models = [one_of("text", "model", name, EQUAL) for name in given.models.split(",")]
+    names = [one_of("text", "model", name, EQUAL) for name in given.models.split(",")]
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    todo = [(book, name, seed) for seed in seeds for book in books for name in models]
+    todo = [(book, name, seed) for seed in seeds for book in books for name in names]
 
     def one(book: str, name: str, seed: int) -> dict[str, Any]:
         torch.set_num_threads(1)
@@ -161,7 +164,7 @@ def equal(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
     show(runs)
     table = []
     for book in books:
-        for name in models:
+        for name in names:
             chosen = [run for run in runs if (run["book"], run["model"]) == (book, name)]
             mean, sd = mean_sd([run["test"]["loss"] for run in chosen])
             table.append({"book": book, "model": name, "test_loss": mean, "sd": sd, "seeds": len(chosen)})
@@ -198,13 +201,16 @@ class Plain(nn.Module):
 
 
 def speed(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
-    """Training steps of `fit` beside a plain loop around torch.nn.LSTM, on the same streams, in alternating turns."""
+    """Training steps of `fit` beside a plain loop around torch.nn.LSTM, on the same streams, in alternating turns.
+
+    And the time for a character while one text of `WRITTEN` characters is written, by tenths of it.
+    """
+    start = time.perf_counter(), time.process_time()
     run = replace(REPORT, files=(str(Path(given.data_dir) / BOOKS["democracy"]),))
     text = run.make_task()
     steps, rounds = 60, 11
     config = replace(run.train, steps=steps, eval_every=10**9)
     ratios, ours, theirs = [], [], []
-    start = time.perf_counter(), time.process_time()
     for turn in range(rounds):
         times = {}
         for who in ("seqgnn", "torch") if turn % 2 else ("torch", "seqgnn"):
@@ -218,17 +224,28 @@ def speed(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
         "ratios": ratios,
         "seqgnn_characters_per_second": characters / statistics.median(ours),
         "torch_characters_per_second": characters / statistics.median(theirs),
-        "measured": measurement(start),
     }
     print(f"training: {result['speed_relative_to_torch']:.3f} times the speed of torch.nn.LSTM in a plain loop")
-    return result
+    result["written"] = WRITTEN
+    for name, options in {"lstm": REPORT.options, "gcn": {"hidden": 128}}.items():
+        tenths = microseconds_per_character(replace(run, model=name, options=options), text)
+        result[f"{name}_microseconds_per_character"] = tenths
+        print(f"writing with {name}: {tenths[0]:.0f} us a character at first, {tenths[-1]:.0f} us at the end")
+    return {**result, "measured": measurement(start)}
+
+
+def microseconds_per_character(run: TextRun, text: CharText) -> list[float]:
+    """Of each tenth of a long text, by a model that has learnt nothing."""
+    model = models.build(**run.build_options(text))
+    marks = [time.perf_counter()]
+    for step, _ in enumerate(stream(model, text.vocabulary, length=WRITTEN), start=1):
+        if step % (WRITTEN // 10) == 0:
+            marks.append(time.perf_counter())
+    return [1e7 * (after - before) / WRITTEN for before, after in itertools.pairwise(marks)]
 
 
 def seconds_of_fit(run: TextRun, text: CharText, config: TrainConfig) -> float:
     """`fit` on its way from the first step to the last; what comes before and after is not counted."""
-    from seqgnn import models
-    from seqgnn.training import fit
-
     marks: list[float] = []
     fit(
         models.build(**run.build_options(text)),
