@@ -56,8 +56,8 @@ EQUAL = {
 BEST = TextRun(
     split=SPLIT,
     length=100,
-    options={"hidden": 400, "num_layers": 1, "dropout": 0.4, "tie_weights": True, "forget_bias": 1.0},
-    train=replace(TRAIN, steps=12_000, optimizer="adamw", weight_decay=0.01, lr=3e-3),
+    options={"hidden": 296, "num_layers": 2, "dropout": 0.35, "weight_dropout": 0.4, "forget_bias": 1.0},
+    train=replace(TRAIN, steps=10_000, optimizer="adamw", weight_decay=0.01, lr=3e-3, precision="bf16"),
 )
 PARTS = ("report", "equal", "best", "speed", "ngrams")
 
