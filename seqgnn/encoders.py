@@ -125,8 +125,9 @@ class GCNEncoder(nn.Module):
     linear map comes first and each round adds to what is there, x + relu(GCN(x)), so that a node stays apart from its
     neighbours, with which a GCN averages it (Kipf and Welling 2017, appendix B).
 
-    On directed paths whose `hops` are known, the state is the last elements ``[m, B, F]`` of each sequence and how many
-    of them there are ``[1, B]``: as many as an answer depends on. The next call puts them before its own elements.
+    On directed paths whose `hops` are known, the state is what each round last read, a tuple of ``[m, B, F]``, and of
+    how many elements of each sequence that is, ``[1, B]``: as many as the next elements can hear. The next call puts
+    them before its own.
     """
 
     def __init__(
@@ -142,8 +143,8 @@ class GCNEncoder(nn.Module):
         super().__init__()
         self.directed = directed
         self.hops = hops if directed else None
-        # One hop beyond those whose features arrive: their degrees count as well.
-        self.memory = 0 if self.hops is None else (num_layers + 1) * max(self.hops)
+        # Twice the longest hop: an element hears one hop back, and whom it hears has a degree, one hop further back.
+        self.memory = 0 if self.hops is None else 2 * max(self.hops)
         self.first = nn.Linear(in_channels, hidden_channels) if residual else None
         channels = [hidden_channels if residual else in_channels, *[hidden_channels] * num_layers]
         self.layers = nn.ModuleList(GCNConv(i, o) for i, o in pairwise(channels))
@@ -152,58 +153,68 @@ class GCNEncoder(nn.Module):
     def forward(self, x: Tensor, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
         if self.directed:
             last_seen.get((batch.edge_index,), ("forwards",), partial(_check_forwards, batch.edge_index))
-        if self.hops is None:
-            if state is not None:
-                raise ValueError(f"GCNEncoder: expected no state, since none is kept, got {describe(state)}")
-            return self._rounds(x, batch.edge_index), None
-        padded, lengths = to_padded(batch, x)
-        if state is None:
-            state = padded[:0], torch.zeros(1, len(lengths), dtype=torch.long)
-            h = self._rounds(x, batch.edge_index)
-        else:
-            h = self._go_on(padded, lengths, *self._unpack(state, padded))
-        return h, self._last(padded, lengths, *state)
-
-    def _rounds(self, x: Tensor, edge_index: Tensor) -> Tensor:
         if self.first is not None:
             x = self.first(x)
+        before = None if state is None else _Before(self, state, batch, x)
+        read = []
         for index, layer in enumerate(self.layers):
             if index:
                 x = F.dropout(x, self.dropout, self.training)
-            heard = torch.relu(layer(x, edge_index))
+            read.append(x)
+            heard = layer(x, batch.edge_index) if before is None else before.hear(index, x)
+            heard = torch.relu(heard)
             x = heard if self.first is None else x + heard
-        return x
+        return x, None if self.hops is None else self._last(read, batch, state)
 
-    def _go_on(self, padded: Tensor, lengths: Tensor, older: Tensor, count: Tensor) -> Tensor:
-        """The rounds over each sequence with its older elements before it; the rows of the new ones."""
-        assert self.hops is not None
-        stream = torch.cat([older, padded])
-        step = torch.arange(len(stream), device="cpu")[:, None]
-        there = (len(older) - count.cpu() <= step) & (step < len(older) + lengths)
-        new = there & (step >= len(older))
-        lengths_of_all = tuple(there.sum(0).tolist())
-        rows = stream.transpose(0, 1)[there.T.to(stream.device)]
-        h = self._rounds(rows, _paths(lengths_of_all, self.hops, stream.device))
-        return h[new.T[there.T].to(stream.device)]
-
-    def _last(self, padded: Tensor, lengths: Tensor, older: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-        """The last elements of each sequence, at the end of ``[m, B, F]``, and how many they are."""
-        stream = torch.cat([older, padded])
-        kept = min(self.memory, len(stream))
+    def _last(self, read: list[Tensor], batch: Batch, state: Any) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What each round read of the last elements of each sequence, at the end of ``[m, B, F]``, and of how many."""
+        padded = [to_padded(batch, x)[0] for x in read]
+        lengths = sequence_lengths(batch)
+        older, count = ([x[:0] for x in padded], torch.zeros(1, 1, dtype=torch.long)) if state is None else state
+        streams = [torch.cat(parts) for parts in zip(older, padded)]
+        kept = min(self.memory, len(streams[0]))
         count = (count.cpu() + lengths).clamp(max=kept)
-        if int(lengths.min()) == len(padded):
-            return stream[len(stream) - kept :], count
+        if int(lengths.min()) == len(padded[0]):
+            return tuple(stream[len(stream) - kept :] for stream in streams), count
         step = torch.arange(-kept, 0, device="cpu")[:, None]
-        position = (step + len(older) + lengths).clamp(min=0).to(stream.device)
-        last = stream[position, torch.arange(len(lengths), device=stream.device)]
-        return last.masked_fill((step < -count).to(stream.device)[:, :, None], 0), count
+        place = (step + len(older[0]) + lengths).clamp(min=0).to(read[0].device)
+        nothing = (step < -count).to(read[0].device)[:, :, None]
+        sequence = torch.arange(len(lengths), device=read[0].device)
+        return tuple(stream[place, sequence].masked_fill(nothing, 0) for stream in streams), count
 
-    def _unpack(self, state: Any, padded: Tensor) -> tuple[Tensor, Tensor]:
+
+class _Before:
+    """What a GCNEncoder read of the elements before those of a batch, put before them.
+
+    Args:
+        encoder: whose state it is.
+        state: of the call before.
+        batch: of this call.
+        x: what the first round reads of it.
+    """
+
+    def __init__(self, encoder: GCNEncoder, state: Any, batch: Batch, x: Tensor) -> None:
+        if encoder.hops is None:
+            raise ValueError(f"GCNEncoder: expected no state, since none is kept, got {describe(state)}")
+        padded, lengths = to_padded(batch, x)
+        shapes = [(len(lengths), layer.in_channels) for layer in encoder.layers]
         older, count = state if isinstance(state, tuple) and len(state) == 2 else (None, None)
-        if not isinstance(older, Tensor) or not isinstance(count, Tensor) or older.shape[1:] != padded.shape[1:]:
-            expected = f"older of shape [m, {padded.shape[1]}, {padded.shape[2]}]"
+        parts = older if isinstance(older, tuple) else ()
+        if [part.shape[1:] for part in parts if isinstance(part, Tensor)] != shapes or not isinstance(count, Tensor):
+            expected = f"{len(shapes)} older of shape [m, {shapes[0][0]}, F], one a round"
             raise ValueError(f"GCNEncoder: expected a state (older, count) with {expected}, got {describe(state)}")
-        return older, count
+        self.layers, self.older, self.batch = encoder.layers, parts, batch
+        start = len(parts[0])
+        step = torch.arange(start + len(padded), device="cpu")[:, None]
+        there = ((start - count.cpu() <= step) & (step < start + lengths)).T
+        self.edge_index = _paths(tuple(there.sum(1).tolist()), encoder.hops, x.device)
+        self.there = there.to(x.device)
+        self.new = (there & (start <= step.T))[there].to(x.device)
+
+    def hear(self, index: int, x: Tensor) -> Tensor:
+        """A round over each sequence with its older elements before it; the rows of the new ones."""
+        stream = torch.cat([self.older[index], to_padded(self.batch, x)[0]])
+        return self.layers[index](stream.transpose(0, 1)[self.there], self.edge_index)[self.new]
 
 
 def _check_forwards(edge_index: Tensor) -> None:

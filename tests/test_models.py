@@ -122,7 +122,7 @@ def test_a_model_without_state_takes_none(name):
     assert model(Batch.from_data_list(ragged()))[1] is None
     with pytest.raises(ValueError, match="expected no state"):
         model(Batch.from_data_list(ragged()), torch.zeros(1))
-    with pytest.raises(ValueError, match=r"expected a state \(older, count\) with older of shape \[m, 4, "):
+    with pytest.raises(ValueError, match=r"expected a state \(older, count\) with \d older of shape \[m, 4, F"):
         make(name, per_element=True)(Batch.from_data_list(ragged()), torch.zeros(1))
 
 
