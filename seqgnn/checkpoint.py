@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqgnn.errors import check_count
 from seqgnn.store import remove_unfinished, write_atomically
 
 FORMAT = "seqgnn-checkpoint"
@@ -74,7 +75,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         with safe_open(path, "pt") as opened:
             header = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no dict)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"checkpoint: expected a whole checkpoint in {path}, got a damaged file ({error})") from error
     if header.get("format") != FORMAT:
         raise ValueError(f"checkpoint: expected format {FORMAT!r} in {path}, got {header.get('format')!r}")
@@ -119,9 +120,8 @@ class Checkpoints:
     def __init__(
         self, folder: str | os.PathLike[str], every: int = 500, about: Mapping[str, Any] | None = None
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"Checkpoints: expected every to be an integer of at least 1, got {every!r}")
-        self.folder, self.every, self.about = Path(folder), every, dict(about or {})
+        self.every = check_count("Checkpoints", "every", every, 1)
+        self.folder, self.about = Path(folder), dict(about or {})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

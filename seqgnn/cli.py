@@ -1,7 +1,9 @@
 """The command line: commands are functions in `seqgnn.commands`; what they do is in the library."""
 
+import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -49,7 +51,10 @@ app.add_typer(data, name="data")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line: what is wrong with the input is one line on stderr and exit code 2; Ctrl-C is 130."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as there is a process)
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a table that the terminal cannot spell is better than none
     try:
@@ -59,8 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 1
     except USAGE_ERROR as error:
         code = _complain(error.format_message(), 2)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        named = f"expected a file that can be used, got {error.filename}"
+        code = _complain(f"{named if error.filename else 'expected to write all output, got'}: {error.strerror}", 2)
+    except ValueError as error:
         code = _complain(str(error), 2)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("alloc|out of memory", str(error)):
+            raise
+        code = _complain("expected sizes for which there is memory, got an allocation that failed", 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
@@ -74,5 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _complain(message: str, code: int) -> int:
     if message:  # none where the help was shown instead
-        print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return code

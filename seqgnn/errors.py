@@ -27,6 +27,15 @@ def one_of(who: str, what: str, value: object, options: Iterable[str]) -> str:
     raise ValueError(f"{who}: expected {what} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")
 
 
+def check_count(who: str, name: str, value: object, least: int) -> int:
+    """Returns `value` if it is an integer of at least `least` that 64 bits hold; else a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}")
+    if value >= 2**63:
+        raise ValueError(f"{who}: expected {name} to be an integer below 2**63, got {value}")
+    return value
+
+
 def checked_device(who: str, device: str | torch.device) -> torch.device:
     """Returns the device of that name, if this torch can compute there.
 

@@ -15,8 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from seqgnn.data.sequence_graph import path_graph, sequence_batch
-from seqgnn.data.task import check_count
-from seqgnn.errors import checked_device, one_of
+from seqgnn.errors import check_count, checked_device, one_of
 from seqgnn.nn.checks import describe
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def stream(
         model: called as `model(batch, state) -> (logits, state)`, one target per element, as those of
             :func:`seqgnn.models.build` with `per_element=True`; its state must continue the stream: tensors, or nested
             tuples of them, with the samples along dimension 1. `hops`, where it has them, are those of the edges; with
-            a `window` it gets the last so many characters each time and no state.
+            a `context_length` it gets the last so many characters each time and no state.
         vocabulary: the characters in the order of the model's ids.
         prompt: what to continue. An empty one continues a newline, where the vocabulary has one, as a new paragraph
             does; else its most frequent character.
@@ -328,14 +327,14 @@ def _unroll(path: Any) -> list[int]:
 
 
 class _Reader:
-    """Calls the model with what comes next, and carries its state, or the characters of its window."""
+    """Calls the model with what comes next, and carries its state, or the characters of its context."""
 
     def __init__(self, model: nn.Module, classes: int, device: torch.device) -> None:
         self.model = model
         self.classes = classes
         self.device = device
         self._hops = tuple(getattr(model, "hops", None) or (1,))
-        self._window: int | None = getattr(model, "window", None)
+        self._context: int | None = getattr(model, "context_length", None)
         self._state: Any = None
         self._batch: Any = None
         self._shape = torch.Size()
@@ -343,16 +342,16 @@ class _Reader:
     def read(self, ids: Tensor) -> Tensor:
         """The logits `[B, V]` behind the last of ids `[B, L]`."""
         ids = ids.to(self.device)
-        if self._window is not None:
+        if self._context is not None:
             before = ids[:, :0] if self._state is None else self._state.T
-            ids = torch.cat([before, ids], dim=1)[:, -self._window :]
+            ids = torch.cat([before, ids], dim=1)[:, -self._context :]
         if ids.shape != self._shape:
             self._batch = sequence_batch(ids, ids, path_graph(ids.size(1), hops=self._hops))
             self._shape = ids.shape
         else:  # but for its ids a batch is as the one before, and making it takes as long as a small layer
             self._batch["x"] = ids.flatten()
-        logits, state = self.model(self._batch, None if self._window else self._state)
-        self._state = ids.T if self._window else state
+        logits, state = self.model(self._batch, None if self._context else self._state)
+        self._state = ids.T if self._context else state
         if logits.shape != (ids.numel(), self.classes):
             raise ValueError(
                 f"generate: expected a model with logits {[ids.numel(), self.classes]}, one row per element and one "
@@ -361,7 +360,8 @@ class _Reader:
         if self._state is None:
             raise ValueError(
                 "generate: expected a model that carries a state from call to call, as all of seqgnn.models do with "
-                f"the last readout and without positions, or has a window, got none from {type(self.model).__name__}"
+                "the last readout and without positions, or has a context_length, got none from "
+                f"{type(self.model).__name__}"
             )
         logits = logits.view(*ids.shape, -1)[:, -1]
         if not all(map(math.isfinite, logits.amax(-1).tolist())):

@@ -15,7 +15,7 @@ from torch_geometric.data import Batch
 
 from seqgnn.data import path_graph, powers_of_two, sequence_lengths
 from seqgnn.encoders import GCNEncoder, GCNInLSTM, GCNThenLSTM, Inputs, Readout, RecurrentEncoder
-from seqgnn.errors import one_of
+from seqgnn.errors import check_count, one_of
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN
 from seqgnn.nn.init import Init
 
@@ -30,7 +30,7 @@ class SequenceModel(nn.Module):
 
     Attributes:
         hops: of the paths that it expects its batches to be, as in `seqgnn.data.path_graph`.
-        window: elements that it reads at a time, each time afresh; None where its state carries on.
+        context_length: elements that it reads at a time, each time afresh; None where its state carries on.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class SequenceModel(nn.Module):
         head: nn.Linear,
         hops: tuple[int, ...] = (1,),
         dropout: float = 0.0,
-        window: int | None = None,
+        context_length: int | None = None,
     ) -> None:
         super().__init__()
         self.hops = hops
-        self.window = window
+        self.context_length = context_length
         self.dropout = dropout
         self.inputs = inputs
         self.encoder = encoder
@@ -146,8 +146,8 @@ def build(
     numbers = {"num_classes": num_classes, "hidden": hidden, "window": window, "num_tokens": num_tokens}
     numbers |= {"num_features": num_features, "num_layers": num_layers, "length": length, "parameters": parameters}
     for what, value in numbers.items():
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ValueError(f"build: expected {what} to be an integer of at least 1, got {value!r}")
+        if value is not None:
+            check_count("build", what, value, 1)
     for what, share in (("dropout", dropout), ("weight_dropout", weight_dropout)):
         if not 0 <= share < 1:
             raise ValueError(f"build: expected {what} in [0, 1), got {share!r}")
@@ -195,8 +195,8 @@ def build(
             inputs.tie(head)
         # Only a GCN reads the batch's edges.
         of_batch = hops or (1,) if name in (*GNNS, "gcn+lstm") else (1,)
-        afresh = length if positions or readout != "last" else None
-        return SequenceModel(inputs, encoder, Readout(readout, per_element), head, of_batch, dropout, afresh)
+        context_length = length if positions or readout != "last" else None
+        return SequenceModel(inputs, encoder, Readout(readout, per_element), head, of_batch, dropout, context_length)
 
     return make(hidden if parameters is None else _width_for(parameters, make, name))
 

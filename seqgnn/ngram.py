@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from seqgnn.data import from_padded, sequence_batch, to_padded
-from seqgnn.data.task import check_count
+from seqgnn.errors import check_count
 from seqgnn.metrics import ClassificationSums
 from seqgnn.nn.checks import describe
 

@@ -1,5 +1,6 @@
 """The folder of a training run on a text: what it is a run of, its log and its samples."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,9 @@ from seqgnn.store import remove_unfinished, write_atomically
 RUN, LOG, SAMPLES, TABLE, RESULT = "run.json", "log.jsonl", "samples.jsonl", "samples.md", "result.json"
 SAMPLE_LENGTHS = (15, 30, 50, 100)
 CURVES = ("losses", "accuracies")  # as `fit` saves them
-FORMAT = "seqgnn-text-run"
+FORMAT, VERSION = "seqgnn-text-run", 1
+ENDED = ("no better", "converged", "solved")  # why a run comes to its end before its last step
+SAMPLE = ("how", "length", "prompt", "step", "text")  # what a line of the samples tells
 
 
 def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -34,6 +37,9 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     whole = isinstance(about, dict) and all(isinstance(about.get(name), dict) for name in ("run", "settings"))
     if not whole or about.get("format") != FORMAT or "fingerprint" not in about:
         raise ValueError(f"train: expected format {FORMAT!r} in {path}, got something else")
+    if about.get("version") != VERSION:
+        found = f"{about.get('version')!r}; go on with the version of seqgnn that wrote it"
+        raise ValueError(f"train: expected version {VERSION} in {path}, got {found}")
     return about
 
 
@@ -68,7 +74,7 @@ class RunFolder:
 
         self.folder, self.on_line = folder, on_line
         self.title = f"{about['run']['model']} on {about['text']}"
-        self.board: Any = None
+        self.board: Any = _board() if tensorboard else None
         self.files: dict[str, TextIO] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -79,15 +85,16 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"train: expected a folder that can be written, got {folder} ({error})") from error
         try:
-            self._check(about)
-            self.step, self.curves = self._read_last()
-            self._update(about["run"])
-            self._open(tensorboard)
+            self._check(json.loads(json.dumps(about)))
+            self._open()
         except BaseException:
             self.close()
             raise
 
     def _check(self, about: dict[str, Any]) -> None:
+        """Whether the folder is empty, or holds this very run; keeps what may be said anew of it."""
+        self.step = 0
+        self.curves: list[tuple[float, float]] = []
         if not (self.folder / RUN).exists():
             taken = [name for name in (LAST, BEST, LOG, RESULT) if (self.folder / name).exists()]
             if taken:
@@ -100,48 +107,56 @@ class RunFolder:
                 raise ValueError(f"train: expected {LAST} of the run in {self.folder} to go on from, got none")
             self._write_run(about)  # nothing had been trained
             return
+        held = dict(_parts(theirs["run"]))
         for name, value in _parts(about["run"]):
-            # The text may lie elsewhere by now; of how it is trained, `fit` takes care.
-            held = dict(_parts(theirs["run"])).get(name)
-            if name != "files" and not name.startswith("train.") and held != value:
-                found = f"{name}={value!r} where it has {held!r}"
+            # The text may lie elsewhere by now, more steps may be wanted, and older runs lack newer settings.
+            if name in ("files", "train.steps") or (name.startswith("train.") and name not in held):
+                continue
+            if held.get(name) != value:
+                found = f"{name}={value!r} where it has {held.get(name)!r}"
                 raise ValueError(f"train: expected the run that {self.folder} holds, or another folder, got {found}")
         if theirs["fingerprint"] != about["fingerprint"]:
             same = "its contents have changed" if about["text"] == theirs["text"] else f"it was {theirs['text']}"
             found = f"{about['text']}, but {same}"
             raise ValueError(f"train: expected the text of the run in {self.folder}, or another folder, got {found}")
+        self._read_last(about["run"]["train"]["steps"], held["train.steps"])
+        if theirs != {"format": FORMAT, "version": VERSION, **about}:
+            self._write_run(about)
 
-    def _update(self, run: dict[str, Any]) -> None:
-        """Keeps what may change from piece to piece: where the text lies, and how many steps are to be taken."""
-        kept = read_run(self.folder)
-        files, steps = list(run["files"]), max(run["train"]["steps"], self.step)
-        if (kept["run"]["files"], kept["run"]["train"]["steps"]) != (files, steps):
-            train = {**kept["run"]["train"], "steps": steps}
-            self._write_run({**kept, "run": {**kept["run"], "files": files, "train": train}})
+    def _read_last(self, steps: int, before: int) -> None:
+        tensors, info = read_checkpoint(self.folder / LAST)
+        training = info["training"]
+        self.step, self.curves = training["step"], list(zip(*(tensors[f"curves.{name}"].tolist() for name in CURVES)))
+        if steps < self.step:
+            found = f"steps={steps} where it has taken {self.step}"
+            raise ValueError(f"train: expected no fewer steps than the run in {self.folder} has taken, got {found}")
+        if training["stopped"] in ENDED and steps != before:
+            found = f"steps={steps} where it ended after {self.step} ({training['stopped']})"
+            raise ValueError(f"train: expected the steps of the run in {self.folder}, got {found}")
 
     def _write_run(self, about: dict[str, Any]) -> None:
-        write_atomically(self.folder / RUN, json.dumps({"format": FORMAT, **about}, indent=1) + "\n")
+        content = {"format": FORMAT, "version": VERSION, **about}
+        write_atomically(self.folder / RUN, json.dumps(content, indent=1) + "\n")
 
-    def _read_last(self) -> tuple[int, list[tuple[float, float]]]:
-        if not (self.folder / LAST).exists():
-            return 0, []
-        tensors, info = read_checkpoint(self.folder / LAST)
-        return info["training"]["step"], list(zip(*(tensors[f"curves.{name}"].tolist() for name in CURVES)))
+    def result(self) -> dict[str, Any] | None:
+        """What came of the run when it was last at its end, None if that cannot be read."""
+        try:
+            result = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))["result"]
+            return result if {"steps", "test"} <= set(result) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
-    def _open(self, tensorboard: bool) -> None:
-        if tensorboard:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise ValueError("train: expected TensorBoard (`pip install tensorboard`), got none") from None
-            self.board = SummaryWriter(str(self.folder), purge_step=self.step + 1)
+    def _open(self) -> None:
+        if self.board is not None:
+            self.board = self.board(str(self.folder), purge_step=self.step + 1)
         remove_unfinished(self.folder)
         kept = {}
         for name in (LOG, SAMPLES):
             path = self.folder / name
             # Not `splitlines`, which also ends lines at characters that texts have in them.
-            lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-            kept[name] = [json.loads(line) for line in lines if _step_of(line) <= self.step]
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+            records = [_record(line, ("step",) if name == LOG else SAMPLE) for line in lines]
+            kept[name] = [record for record in records if record is not None and record["step"] <= self.step]
             write_atomically(path, "".join(_json(line) for line in kept[name]))
             self.files[name] = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
         self.seconds = max((line.get("seconds", 0.0) for line in kept[LOG]), default=0.0)
@@ -157,8 +172,9 @@ class RunFolder:
 
     def close(self) -> None:
         for file in self.files.values():
-            file.close()
-        if self.board is not None:
+            with contextlib.suppress(OSError):  # what a full disk did not take, as was said
+                file.close()
+        if hasattr(self.board, "close"):
             self.board.close()
         self.lock.release()
 
@@ -178,8 +194,12 @@ class RunFolder:
         write_atomically(self.folder / TABLE, samples_table(self.samples, self.title))
 
     def _append(self, name: str, line: dict[str, Any]) -> None:
-        self.files[name].write(_json(line))
-        self.files[name].flush()
+        try:
+            self.files[name].write(_json(line))
+            self.files[name].flush()
+        except OSError as error:
+            found = f"{error.strerror} at {self.folder / name}"
+            raise ValueError(f"train: expected a file that can be written, got: {found}") from error
         if self.on_line is not None:
             self.on_line(line)
 
@@ -214,12 +234,22 @@ def _json(line: dict[str, Any]) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def _step_of(line: str) -> float:
-    """The step of a line of a log; infinite for one that a killed run did not finish."""
+def _record(line: str, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """What a line tells, None if it is none with these names, such as one that a killed run did not finish."""
     try:
-        return float(json.loads(line)["step"])
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return float("inf")
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    whole = isinstance(record, dict) and set(names) <= set(record) and isinstance(record["step"], int)
+    return record if whole else None
+
+
+def _board() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError("train: expected TensorBoard (`pip install tensorboard`), got none") from None
+    return SummaryWriter
 
 
 def _cell(text: str) -> str:

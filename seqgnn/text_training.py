@@ -1,12 +1,13 @@
 """Training a character model on a text: what `seqgnn train text` does, for Python too."""
 
+import inspect
 import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,8 @@ import torch
 from seqgnn import models
 from seqgnn.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
 from seqgnn.data import CharText, Vocabulary
-from seqgnn.data.task import check_count
 from seqgnn.data.text_files import fingerprint
-from seqgnn.errors import checked_device, one_of
+from seqgnn.errors import check_count, checked_device, one_of
 from seqgnn.generation import generate
 from seqgnn.runs import identify_text, measurement
 from seqgnn.store import write_atomically
@@ -26,6 +26,8 @@ from seqgnn.text_folder import RESULT, SAMPLE_LENGTHS, RunFolder, read_run
 from seqgnn.training import FitResult, TrainConfig, ValidationPoint, evaluate, fit
 
 TEMPERATURES = (0.5, 1.0, 2.0)
+SETTINGS = ("log_every", "sample_every", "save_every", "prompt", "tensorboard")  # that no result depends on
+OPTIONS = frozenset(inspect.signature(models.build).parameters) - {"name", "num_classes", "num_tokens", "num_features"}
 TEXT_TRAINING = TrainConfig(
     steps=15_000,
     batch_size=64,
@@ -67,12 +69,14 @@ class TextRun:
 
     def __post_init__(self) -> None:
         one_of("TextRun", "model", self.model, models.NAMES)
+        for name in self.options:
+            one_of("TextRun", "option", name, sorted(OPTIONS))
         check_count("TextRun", "seed", self.seed, 0)
         check_count("TextRun", "length", self.length, 1)
         if self.train.carry and (self.options.get("positions") or self.options.get("readout", "last") != "last"):
+            asked = "positions" if self.options.get("positions") else f"readout {self.options['readout']!r}"
             raise ValueError(
-                "TextRun: expected no positions and the last readout where the state is carried (--stateful), "
-                f"got options {self.options}"
+                f"TextRun: expected windows that begin afresh with {asked} (carry=False, --no-stateful), got streams"
             )
 
     @classmethod
@@ -213,8 +217,9 @@ def train_text(
         )
         if fitted.stopped == "interrupted" or folder is None:
             return TextResult(fitted, None, out)
-        if folder.step == fitted.steps and (out / RESULT).exists():  # nothing was left to do
-            return TextResult(fitted, json.loads((out / RESULT).read_text())["result"]["test"], out)
+        done = folder.result()
+        if done is not None and folder.step == fitted.steps == done["steps"]:  # nothing was left to do
+            return TextResult(fitted, done["test"], out)
         measured = measurement(start)
         measured["seconds"] = round(measured["seconds"] + folder.seconds, 3)
         part = task.streams("test", run.train.eval_batch_size) if run.train.carry else task.test(512)
@@ -239,7 +244,11 @@ def find_run(folder: str | os.PathLike[str]) -> tuple[TextRun, dict[str, Any]]:
         ValueError: if there is none.
     """
     about = read_run(folder)
-    return TextRun.from_dict(about["run"]), about["settings"]
+    try:
+        settings = {name: about["settings"][name] for name in SETTINGS}
+        return TextRun.from_dict(about["run"]), settings
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"train: expected a whole description of a run in {folder}, got another ({error})") from error
 
 
 def load_model(
@@ -257,7 +266,7 @@ def load_model(
     Raises:
         ValueError: if there is no whole checkpoint of a character model.
     """
-    path = Path(path)
+    place, path = checked_device("load_model", device), Path(path)
     if path.is_dir():
         path = path / (BEST if (path / BEST).exists() else LAST)
     tensors, info = read_checkpoint(path)
@@ -276,7 +285,7 @@ def load_model(
         raise ValueError(
             f"checkpoint: expected the weights of its own model in {path}, got another's ({found})"
         ) from error
-    return model.to(device).eval(), vocabulary, info
+    return model.to(place).eval(), vocabulary, info
 
 
 class _Watch:
@@ -306,7 +315,7 @@ class _Watch:
 
 @contextmanager
 def stopping_at_signals() -> Iterator[Callable[[], bool]]:
-    """Within, Ctrl-C and a polite kill only set what the given function answers.
+    """Within, Ctrl-C, a polite kill and a closed terminal only set what the given function answers.
 
     A second one interrupts at once; not where several processes train: torchrun passes on what they heard already.
     """
@@ -319,9 +328,13 @@ def stopping_at_signals() -> Iterator[Callable[[], bool]]:
     def ask(number: int, frame: Any) -> None:
         if asked.is_set() and alone:
             raise KeyboardInterrupt
+        if not asked.is_set():
+            with suppress(OSError):  # not `print`, which may be what was interrupted
+                os.write(2, b"seqgnn: saving after this step\n")
         asked.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield asked.is_set
     finally:
@@ -340,11 +353,11 @@ def _samples(
     model: torch.nn.Module, task: CharText, prompt: str, step: int, seed: int, device: str
 ) -> Iterator[dict[str, Any]]:
     """Greedily, and at three temperatures, of four lengths each."""
-    longest = max(SAMPLE_LENGTHS)
+    longest, seed = max(SAMPLE_LENGTHS), (seed + step) % 2**63
     ways: list[tuple[str, dict[str, Any]]] = [("greedy", {"greedy": True})]
     ways += [(f"temperature {t:g}", {"temperature": t, "samples": len(SAMPLE_LENGTHS)}) for t in TEMPERATURES]
     for name, options in ways:
-        texts = generate(model, task.vocabulary, prompt, length=longest, seed=seed + step, device=device, **options)
+        texts = generate(model, task.vocabulary, prompt, length=longest, seed=seed, device=device, **options)
         texts = texts * len(SAMPLE_LENGTHS) if len(texts) == 1 else texts
         for text, length in zip(texts, SAMPLE_LENGTHS):
             yield {"step": step, "how": name, "length": length, "prompt": prompt, "text": text[:length]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqgnn.errors import one_of
+from seqgnn.errors import check_count, one_of
 
 OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "step")
@@ -76,8 +76,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is None and name in ("min_steps", "patience"):
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"TrainConfig: expected {name} to be a whole number of at least 1, got {value!r}")
+            check_count("TrainConfig", name, value, 1)
         one_of("TrainConfig", "optimizer", self.optimizer, OPTIMIZERS)
         one_of("TrainConfig", "schedule", self.schedule, SCHEDULES)
         one_of("TrainConfig", "select", self.select, ("accuracy", "loss", "last"))

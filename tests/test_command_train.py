@@ -157,10 +157,16 @@ def test_bad_checkpoints_are_one_line(kind, message, book, tmp_path, capsys):
             ["--lr", "1e37", "--optimizer", "sgd", "--clip", "0"],
             "expected a finite loss, got .* at step",
         ),
-        (b"abc " * 100, ["--positions"], "expected no positions and the last readout where the state is carried"),
+        (b"abc " * 100, ["--positions"], "expected windows that begin afresh with positions .*--no-stateful"),
         (b"abc " * 100, ["--prompt", "xyz"], "'x', 'y', 'z'"),
         (b"abc " * 100, ["--precision", "fp8"], "expected precision"),
-        (b"abc " * 100, ["--hops", "1,x"], "--hops: expected some numbers such as 1,2,4, got '1,x'"),
+        (b"abc " * 100, ["--hops", "1,x", "--model", "gcn"], "--hops: expected some numbers such as 1,2,4, got '1,x'"),
+        (b"abc " * 100, ["--hops", "1,2"], "--hops: expected a model or schedule that it changes, got --model lstm"),
+        (
+            b"abc " * 100,
+            ["--decay", "0.5"],
+            "--decay: expected a model or schedule that it changes, got --schedule",
+        ),
         (b"abc " * 100, ["--seed", str(2**64)], "expected seed to be an integer below 2\\*\\*63"),
         (b"abc " * 100, ["--length", "0"], "TextRun: expected length to be an integer of at least 1, got 0"),
         (b"abc " * 100, ["--file", "grimm"], "'grimm', a name of the catalogue: `seqgnn data fetch grimm`"),
@@ -188,6 +194,40 @@ def test_folders_and_resume_are_checked(book, tmp_path, capsys):
     assert call("train") in (0, 2)
 
 
+def test_what_cannot_be_gone_on_with_is_named(book, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call("train", "text", "--file", book, "--out", out, *QUICK, "--steps", 4, "--sample-every", 2) == 0
+    kept = json.loads((out / "run.json").read_text())
+    for change, message in (
+        ({"version": 2}, "expected version 1 in .*run.json, got 2; go on with the version of seqgnn that wrote it"),
+        ({"run": {**kept["run"], "new": 1}}, "expected a whole description of a run in .*run, got another .*new"),
+        ({"run": {**kept["run"], "options": {"depth": 3}}}, "expected option to be one of .*, got 'depth'"),
+        ({"settings": {}}, "expected a whole description of a run in .*run, got another .*log_every"),
+    ):
+        (out / "run.json").write_text(json.dumps({**kept, **change}))
+        assert call("train", "text", "--resume", out) == 2
+        assert re.search(message, capsys.readouterr().err)
+    (out / "run.json").write_text(json.dumps(kept))
+    for name in ("best.safetensors", "none.safetensors"):
+        assert call("train", "text", "--resume", out / name) == 2
+        assert f"expected the folder of a run, got {out / name}" in capsys.readouterr().err
+    with open(out / "log.jsonl", "ab") as log, open(out / "samples.jsonl", "ab") as samples:
+        log.write(b"\xff\n[1]\n")
+        samples.write(b'{"step": 1}\n')
+    (out / "result.json").write_text("{")
+    assert call("train", "text", "--resume", out) == 0
+    assert "test loss" in capsys.readouterr().out
+    assert json.loads((out / "result.json").read_text())["result"]["steps"] == 4
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_closed_streams(closed, tmp_path):
+    code = f"import sys; sys.{closed} = None; from seqgnn.cli import main; main(sys.argv[1:])"
+    for arguments, expected in ((["--version"], 0), (["generate", str(tmp_path / "none")], 2)):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        assert done.returncode == expected and "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(book, tmp_path):
     out = tmp_path / "run"
@@ -201,7 +241,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(book, tmp_path):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         said, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and err == ""
+    assert process.returncode == 130 and err == "seqgnn: saving after this step\n"
     step = read_checkpoint(out / LAST)[1]["training"]["step"]
     assert f"saved after step {step}; go on with: seqgnn train text --resume {out}" in said
     logged = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from seqgnn import models
+from seqgnn import models, text_training
 from seqgnn.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
 from seqgnn.generation import generate
 from seqgnn.text_folder import samples_table
@@ -124,7 +124,7 @@ def test_what_does_not_go_together(book, tmp_path):
     ):
         train_text(tiny(book, 2, seed=1), tmp_path / "run")
     slower = replace(tiny(book, 2), train=replace(tiny(book, 2).train, lr=0.5))
-    with pytest.raises(ValueError, match=r"expected the settings of the run in .*run, got lr=0.5 where it has 0.02"):
+    with pytest.raises(ValueError, match=r"expected the run that .*run holds, .* got train.lr=0.5 where it has 0.02"):
         train_text(slower, tmp_path / "run")
     book.write_text(book.read_text() + "!")
     with pytest.raises(
@@ -230,6 +230,46 @@ def test_another_models_weights_are_refused(tmp_path):
     write_checkpoint(tmp_path / "x", {}, {})
     with pytest.raises(ValueError, match=r"expected a character model in .*x, got something else"):
         load_model(tmp_path / "x")
+
+
+def test_a_refused_call_changes_nothing(book, tmp_path):
+    out, run = tmp_path / "run", tiny(book, 4)
+    train_text(run, out, sample_every=0)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for change in ({"steps": 9, "lr": 0.5}, {"steps": 2}):
+        other = replace(run, train=replace(run.train, **change))
+        with pytest.raises(ValueError, match=r"train: expected (the run that|no fewer steps than the run in) .*run"):
+            train_text(other, out, sample_every=0, on_start=lambda _: pytest.fail("it does not start"))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    train_text(run, out, sample_every=0, prompt="the")
+    assert find_run(out)[1]["prompt"] == "the"
+
+
+def test_an_extended_run_that_was_killed_while_it_was_scored_is_scored_again(book, tmp_path, monkeypatch):
+    out, run = tmp_path / "run", tiny(book, 4)
+    train_text(run, out, sample_every=0)
+    longer = replace(run, train=replace(run.train, steps=40))
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(text_training, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_text(longer, out, sample_every=0)
+    test = train_text(longer, out, sample_every=0).test
+    kept = json.loads((out / "result.json").read_text())["result"]
+    assert kept["steps"] == 40 and kept["test"] == test
+
+
+def test_a_run_that_has_ended_takes_no_more_steps(book, tmp_path):
+    out, run = tmp_path / "run", tiny(book, 400)
+    run = replace(run, train=replace(run.train, patience=1, eval_every=1, lr=1e-9))
+    ended = train_text(run, out, sample_every=0).fit
+    assert ended.stopped == "no better"
+    assert train_text(run, out, sample_every=0).fit.steps == ended.steps
+    with pytest.raises(ValueError, match=rf"got steps=500 where it ended after {ended.steps} \(no better\)"):
+        train_text(replace(run, train=replace(run.train, steps=500)), out, sample_every=0)
 
 
 def test_signals_ask_once_and_then_interrupt():

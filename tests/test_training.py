@@ -215,7 +215,7 @@ def test_evaluation_of_nothing_or_of_nan():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 0}, "steps to be a whole number of at least 1, got 0"),
+        ({"steps": 0}, "steps to be an integer of at least 1, got 0"),
         ({"steps": 2.5}, "got 2.5"),
         ({"batch_size": True}, "batch_size .* got True"),
         ({"eval_every": -1}, "eval_every"),
@@ -449,8 +449,8 @@ def test_another_models_checkpoint_is_refused(tmp_path):
         ({"weight_decay": 0.1}, "expected optimizer 'adamw' with weight_decay, got 'rmsprop'"),
         ({"weight_decay": -1.0}, "expected weight_decay of at least 0, got -1.0"),
         ({"decay": 0.0}, r"expected decay in \(0, 1\], got 0.0"),
-        ({"decay_every": 0}, "expected decay_every to be a whole number of at least 1, got 0"),
-        ({"patience": 0}, "expected patience to be a whole number of at least 1, got 0"),
+        ({"decay_every": 0}, "expected decay_every to be an integer of at least 1, got 0"),
+        ({"patience": 0}, "expected patience to be an integer of at least 1, got 0"),
     ],
 )
 def test_new_settings_are_checked(change, message):

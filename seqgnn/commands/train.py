@@ -1,6 +1,8 @@
 """`seqgnn train text`."""
 
 import os
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,7 +46,10 @@ def text(
     ] = None,
     hops: Annotated[
         str | None,
-        typer.Option(help="Edges of the GCNs, e.g. 1,2,4; default: to the window's end.", rich_help_panel=MODEL),
+        typer.Option(
+            help="Edges of the GCNs, e.g. 1,2,4; default: powers of two below --length, 1 in gcn-in-lstm.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     window: Annotated[
         int, typer.Option(help="Last characters that gcn-in-lstm sees at a time.", rich_help_panel=MODEL)
@@ -99,7 +104,8 @@ def text(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Go on with the run in this folder, with its options; beside it: --steps, --file, --device.",
+            help="Go on with the run in this folder (or of its last.safetensors), with its options; beside it: "
+            "--steps, --file, --device.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
@@ -116,6 +122,7 @@ def text(
     ] = False,
 ) -> None:
     """Trains a character model on a text, with samples as it goes; Ctrl-C saves and says how to go on."""
+    from seqgnn.checkpoint import LAST
     from seqgnn.commands.training_display import TrainingDisplay
     from seqgnn.models import GNNS
     from seqgnn.text_training import TextRun, find_run, stopping_at_signals, train_text
@@ -123,13 +130,14 @@ def text(
 
     if resume is not None:
         _check_alone(context)
-        out = resume if resume.is_dir() else resume.parent  # a checkpoint stands for its run
+        out = resume.parent if resume.name == LAST and resume.is_file() else resume
         run, settings = find_run(out)
         if file:
             run = replace(run, files=_paths(file))
         if steps is not None:
             run = replace(run, train=replace(run.train, steps=steps))
     else:
+        _check_use(context, model, schedule)
         options: dict[str, Any] = {"hidden": hidden, "dropout": dropout, "tie_weights": tie, "positions": positions}
         options["encoding"] = "one-hot" if one_hot else "embedding"
         if layers is not None or model not in GNNS:
@@ -171,6 +179,8 @@ def text(
         settings = {"log_every": log_every, "sample_every": sample_every, "save_every": save_every}
         settings |= {"prompt": prompt, "tensorboard": tensorboard}
 
+    quoted = shlex.quote(str(out))
+    go_on = f"seqgnn train text --resume {quoted}"
     fabric = _fabric(device)
     if fabric is not None:
         device = str(fabric.device)
@@ -178,39 +188,62 @@ def text(
             with stopping_at_signals() as stop:
                 train_text(run, out, device=device, fabric=fabric, stop=stop, **settings)
             return
-    with stopping_at_signals() as stop, TrainingDisplay(run, out) as display:
-        result = train_text(
-            run,
-            out,
-            device=device,
-            fabric=fabric,
-            on_start=display.on_start,
-            on_line=display.on_line,
-            on_step=display.on_step,
-            stop=lambda: stop() or display.lost is not None,
-            **settings,
-        )
+    try:
+        with stopping_at_signals() as stop, TrainingDisplay(run, out) as display:
+            result = train_text(
+                run,
+                out,
+                device=device,
+                fabric=fabric,
+                on_start=display.on_start,
+                on_line=display.on_line,
+                on_step=display.on_step,
+                stop=lambda: stop() or display.lost is not None,
+                **settings,
+            )
+    except KeyboardInterrupt:
+        if (out / LAST).exists():
+            print(f"seqgnn: go on from the last checkpoint with: {go_on}", file=sys.stderr)
+        raise
     if result.fit.stopped == "interrupted":
         if display.lost is not None:
             found = f"{display.lost.strerror}; saved after step {result.fit.steps} in {out}"
             raise ValueError(f"train: expected an output that can be written to, got: {found}")
-        print(f"saved after step {result.fit.steps}; go on with: seqgnn train text --resume {out}")
+        print(f"saved after step {result.fit.steps}; go on with: {go_on}")
         raise SystemExit(INTERRUPTED)
     assert result.test is not None
     if result.fit.stopped == "no better":
         print(f"stopped after step {result.fit.steps}: {run.train.patience} looks at validation without a better one")
     loss, accuracy = result.test["loss"], result.test["accuracy"]
     print(f"test loss {loss:.4f} nats ({loss / 0.6931472:.3f} bits) a character, accuracy {accuracy:.4f}")
-    print(f"weights of step {result.fit.best_step}, best on validation; write with: seqgnn generate {out}")
+    print(f"weights of step {result.fit.best_step}, best on validation; write with: seqgnn generate {quoted}")
 
 
 def _check_alone(context: typer.Context) -> None:
     """A run that goes on has its options already; only these can be given anew."""
     for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in ("resume", "steps", "file", "device") and source is not None and source.name == "COMMANDLINE":
+        if name not in ("resume", "steps", "file", "device") and _given(context, name):
             option = f"--{name.replace('_', '-')}"
             raise ValueError(f"--resume: expected only --steps, --file and --device beside it, got {option}")
+
+
+def _check_use(context: typer.Context, model: str, schedule: str) -> None:
+    """What is asked for must do something."""
+    graphs = ("gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
+    for name, used in (
+        ("hops", model in graphs),
+        ("window", model == "gcn-in-lstm"),
+        ("decay", schedule == "step"),
+        ("decay_every", schedule == "step"),
+    ):
+        if _given(context, name) and not used:
+            found = f"--model {model}" if name in ("hops", "window") else f"--schedule {schedule}"
+            raise ValueError(f"--{name.replace('_', '-')}: expected a model or schedule that it changes, got {found}")
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _paths(files: list[Path]) -> tuple[str, ...]:

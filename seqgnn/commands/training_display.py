@@ -72,7 +72,7 @@ class TrainingDisplay:
             return
         try:
             if self.progress is not None:
-                self.progress.console.print(text, markup=False, highlight=False)
+                self.progress.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
             else:
                 print(text, flush=True)
         except OSError as error:

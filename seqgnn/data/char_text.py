@@ -12,10 +12,10 @@ from torch import Generator, Tensor
 from torch_geometric.data import Batch
 
 from seqgnn.data.sequence_graph import path_graph, rounds_to_reach, sequence_batch
-from seqgnn.data.task import Task, check_count
+from seqgnn.data.task import Task
 from seqgnn.data.text_files import TextPath, find_files, read_text, total_bytes
 from seqgnn.data.vocabulary import Vocabulary, code_points
-from seqgnn.errors import one_of
+from seqgnn.errors import check_count, one_of
 
 MAP_ABOVE = 64 * 2**20  # bytes of text from which on the ids lie in a file
 

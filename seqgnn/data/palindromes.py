@@ -4,7 +4,8 @@ import torch
 from torch import Generator, Tensor
 
 from seqgnn.data.sequence_graph import path_graph, rounds_to_reach
-from seqgnn.data.task import DrawnTask, check_count
+from seqgnn.data.task import DrawnTask
+from seqgnn.errors import check_count
 
 
 class FirstDigitRecall(DrawnTask):

@@ -9,15 +9,7 @@ from torch import Generator, Tensor
 from torch_geometric.data import Batch
 
 from seqgnn.data.sequence_graph import sequence_batch
-
-
-def check_count(who: str, name: str, value: object, least: int) -> int:
-    """Returns `value` if it is an integer of at least `least` that 64 bits hold; else a ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}")
-    if value >= 2**63:
-        raise ValueError(f"{who}: expected {name} to be an integer below 2**63, got {value}")
-    return value
+from seqgnn.errors import check_count
 
 
 class Task(ABC):

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from seqgnn.data.sequence_graph import path_graph
-from seqgnn.data.task import check_count
+from seqgnn.errors import check_count
 
 
 def six_node_graph() -> Data:

@@ -3,8 +3,8 @@
 import torch
 from torch import Generator, Tensor
 
-from seqgnn.data.task import DrawnTask, check_count
-from seqgnn.errors import one_of
+from seqgnn.data.task import DrawnTask
+from seqgnn.errors import check_count, one_of
 
 
 class TreeDistance(DrawnTask):
