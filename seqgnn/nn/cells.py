@@ -6,6 +6,8 @@ it contributes; ``state`` is a tuple. Where both maps are matrices these are tor
 filters they are graph-recurrent cells: :math:`g = g(x)` and :math:`u = u(h)` below stand for either.
 """
 
+from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
+
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +42,33 @@ def lstm(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State
     h, c = state
     i, f, g, o = (gx + hidden_map(h)).chunk(4, dim=-1)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    h = torch.sigmoid(o) * torch.tanh(c)
+    return h, (h, c)
+
+
+def peephole_lstm(weight_ci: Tensor, weight_cf: Tensor, weight_co: Tensor) -> Cell:
+    r"""LSTM whose gates see the memory (Gers et al. 2002): :math:`c_{t-1}` enters i and f, :math:`c_t` enters o."""
+
+    def step(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+        h, c = state
+        i, f, g, o = (gx + hidden_map(h)).chunk(4, dim=-1)
+        c = torch.sigmoid(f + weight_cf * c) * c + torch.sigmoid(i + weight_ci * c) * torch.tanh(g)
+        h = torch.sigmoid(o + weight_co * c) * torch.tanh(c)
+        return h, (h, c)
+
+    return step
+
+
+def memory_map_lstm(gx: Tensor, hidden_maps: tuple[HiddenMap, HiddenMap], state: State) -> tuple[Tensor, State]:
+    r"""LSTM that keeps not its memory but a map of it (Chen et al. 2018): two maps, one of h to the gates, one of c.
+
+    .. math::
+        c_t = \sigma(f) \, m(c_{t-1}) + \sigma(i) \tanh(g), \qquad h_t = \sigma(o) \tanh(c_t)
+    """
+    h, c = state
+    gate_map, memory_map = hidden_maps
+    i, f, g, o = (gx + gate_map(h)).chunk(4, dim=-1)
+    c = torch.sigmoid(f) * memory_map(c) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
     return h, (h, c)
 

@@ -1,22 +1,30 @@
 """Linear graph filters: basis(x) = [P_0 x, ..., P_(m-1) x]."""
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from seqgnn.errors import one_of
-from seqgnn.nn.operator import Edges, Operator, PreparedGraph, durable, last_seen, plain_tensors
+from seqgnn.nn.checks import check_sizes
+from seqgnn.nn.operator import Edges, Operator, PreparedGraph
+from seqgnn.nn.prepare import as_graph, check_signal, prepare_graph
 
 
 class Filter(ABC):
-    """A small immutable description of a graph filter; equal if configured equally, and so a key of PreparedGraph."""
+    """A small immutable description of a graph filter; equal if configured equally, and so a key of PreparedGraph.
+
+    Attributes:
+        num_terms: m, the blocks of the basis.
+        local: whether it sees no neighbour, and so takes any prepared graph.
+        per_graph: whether its operators depend on which nodes make a graph of a batch.
+    """
 
     num_terms: int = 1
+    local: bool = False
+    per_graph: bool = False
 
     @abstractmethod
     def build(self, edges: Edges) -> tuple[Operator, ...]:
@@ -46,8 +54,16 @@ class Filter(ABC):
         """
         return prepare_graph(type(self).__name__, [self], edge_index, edge_weight, num_nodes, batch)
 
+    def _operators(self, x: Tensor, graph: PreparedGraph) -> tuple[Operator, ...]:
+        """The operators of a prepared graph that x fits."""
+        who = type(self).__name__
+        check_signal(who, x, graph)
+        return () if self.local else as_graph(who, [self], graph, None, graph.num_nodes).operators[self]
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        settings = [(field.name, getattr(self, field.name), field.default) for field in fields(self)]  # type: ignore[arg-type]
+        shown = [f"{name}={value!r}" for name, value, default in settings if value != default]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,6 +77,8 @@ class Identity(Filter):
         [tensor([[1.],
                 [2.]])]
     """
+
+    local = True
 
     def build(self, edges: Edges) -> tuple[Operator, ...]:
         return ()
@@ -124,33 +142,213 @@ class GCN(Filter):
         w = pattern.entry_weights(edges.weight, 2.0 if self.improved else 1.0)
         if self.normalization is None:
             return (Operator(pattern, w, exact),)
-        half = w.dtype if w.dtype.itemsize < 4 else None
-        if half is not None:
-            w = w.float()  # a sum in half precision stops growing at some hundreds
-        d = torch.index_add(w.new_zeros(pattern.num_nodes), 0, pattern.row, w)
-        if self.normalization == "sym" and not exact and edges.look and bool((d < 0).any()):
-            least = d.min().item()
-            raise ValueError(f"{edges.who}: expected degrees >= 0 under the square root of 'sym', got {least:g}")
-        if not (exact and self.add_self_loops):  # where every degree is at least one
-            d = d.masked_fill(d == 0, float("inf"))  # so that degree zero gives zero, and its gradient too
-        if self.normalization == "rw":
-            values = d.reciprocal().index_select(0, pattern.row) * w
-        else:
-            s = d.rsqrt()
-            values = s.index_select(0, pattern.row) * w * s.index_select(0, pattern.col)
-        return (Operator(pattern, values if half is None else values.to(half), exact),)
+        wide = _wide(w)
+        positive = exact and self.add_self_loops
+        root = self.normalization == "sym"
+        s = _inverse_degrees(edges, pattern.row, wide, root, positive)
+        values = s.index_select(0, pattern.row) * wide
+        if root:
+            values = values * s.index_select(0, pattern.col)
+        return (Operator(pattern, values.to(w.dtype), exact),)
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
-        check_signal("GCN", x, graph)
-        (operator,) = as_graph("GCN", [self], graph, None, graph.num_nodes).operators[self]
+        (operator,) = self._operators(x, graph)
         return [apply_operator(operator, x)]
 
-    def __repr__(self) -> str:
-        shown = [] if self.normalization == "sym" else [f"normalization={self.normalization!r}"]
-        shown += ["improved=True"] if self.improved else []
-        shown += [] if self.add_self_loops else ["add_self_loops=False"]
-        shown += [] if self.flow == "source_to_target" else [f"flow={self.flow!r}"]
-        return f"GCN({', '.join(shown)})"
+
+@dataclass(frozen=True, repr=False)
+class Chebyshev(Filter):
+    r"""Chebyshev polynomials of the scaled Laplacian, up to K - 1 hops.
+
+    `Convolutional neural networks on graphs with fast localized spectral filtering <https://arxiv.org/abs/1606.09375>`_
+    (Defferrard et al. 2016), equation 4.
+
+    .. math::
+        T_0 = I, \quad T_1 = \tilde{L}, \quad T_k = 2 \tilde{L} T_{k-1} - T_{k-2}, \qquad
+        \tilde{L} = \frac{2}{\lambda_{max}} L - I
+
+        \text{sym:}\; L = I - D^{-1/2} W^\top D^{-1/2} \qquad \text{rw:}\; L = I - W^\top D^{-1} \qquad
+        \text{None:}\; L = D - W^\top
+
+    Edge (i, j) is :math:`W_{ij}`, and i's degree is the sum of its *outgoing* weights, self-loops removed, as in PyG's
+    ChebConv (the paper's graphs are undirected). A node of degree zero hears nobody.
+
+    Args:
+        K: terms, at least 1; K = 1 sees no neighbour and warns.
+        normalization: `"sym"`, `"rw"` or None.
+        lambda_max: the largest eigenvalue that is assumed, for all graphs or a tuple with one for each; None takes
+            twice the largest entry of each graph's own Laplacian, as PyG does of one graph.
+
+    Shapes:
+        x `[..., N, F]` -> K blocks of the same shape.
+
+    Raises:
+        ValueError: for arguments out of range; where a graph is prepared, also for a negative degree under the square
+            root, or another number of graphs than of eigenvalues.
+
+    Example:
+        >>> import torch
+        >>> chebyshev = Chebyshev(3)
+        >>> graph = chebyshev.prepare(torch.tensor([[0, 1], [1, 0]]))
+        >>> torch.cat(chebyshev.basis(torch.tensor([[1.0], [0.0]]), graph), dim=1)
+        tensor([[ 1.,  0.,  1.],
+                [ 0., -1.,  0.]])
+    """
+
+    K: int
+    normalization: str | None = "sym"
+    lambda_max: float | tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_terms(self)
+        if self.normalization is not None:
+            one_of("Chebyshev", "normalization", self.normalization, ["sym", "rw"])
+        values = self.lambda_max if isinstance(self.lambda_max, tuple) else (self.lambda_max,)
+        for value in values if self.lambda_max is not None else ():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ValueError(f"Chebyshev: expected lambda_max to be above 0 and finite, got {value!r}")
+
+    @property
+    def num_terms(self) -> int:  # type: ignore[override]
+        return self.K
+
+    @property
+    def local(self) -> bool:  # type: ignore[override]
+        return self.K == 1
+
+    @property
+    def per_graph(self) -> bool:  # type: ignore[override]
+        return not isinstance(self.lambda_max, int | float)
+
+    def build(self, edges: Edges) -> tuple[Operator, ...]:
+        if self.local:
+            return ()
+        pattern = edges.pattern(self_loops=True, flow="source_to_target")
+        target, source = pattern.row[: pattern.num_edges], pattern.col[: pattern.num_edges]
+        given = edges.weight
+        w = torch.ones(len(source), dtype=torch.float64, device=source.device) if given is None else _wide(given)
+        if pattern.loops is not None:
+            w = w.masked_fill(pattern.loops, 0)
+        if self.normalization is None:
+            own = torch.index_add(w.new_zeros(edges.num_nodes), 0, source, w)
+        else:
+            root = self.normalization == "sym"
+            s = _inverse_degrees(edges, source, w, root)
+            w = s.index_select(0, source) * w
+            w = w * s.index_select(0, target) if root else w
+            own = w.new_ones(edges.num_nodes)
+        laplacian = torch.cat([-w, own])  # its entries, where the pattern has them
+        scale = 2 / self._largest(laplacian, pattern.row, edges)
+        values = torch.cat([-w * scale.index_select(0, target), own * scale - 1])
+        return (Operator(pattern, values if given is None else values.to(given.dtype), given is None),)
+
+    def _largest(self, laplacian: Tensor, row: Tensor, edges: Edges) -> Tensor:
+        """lambda_max at each node, `[N]`."""
+        nodes = edges.num_nodes
+        if isinstance(self.lambda_max, int | float):
+            return laplacian.new_full((nodes,), self.lambda_max)
+        graph = row.new_zeros(nodes) if edges.batch is None else edges.batch.to(row.dtype)
+        if (
+            self.lambda_max is None
+        ):  # as many places as there can be graphs: how many there are, a device would have to say
+            least = laplacian.new_full((nodes,), -float("inf"))
+            largest = 2 * least.scatter_reduce(0, graph.index_select(0, row).long(), laplacian, "amax")
+        else:
+            if edges.look and int(graph.max()) >= len(self.lambda_max):
+                found = f"{len(self.lambda_max)} for {int(graph.max()) + 1} graphs"
+                raise ValueError(f"{edges.who}: expected one lambda_max for each graph, got {found}")
+            largest = laplacian.new_tensor(self.lambda_max)
+        largest = largest.index_select(0, graph)
+        return largest.masked_fill(
+            largest == 0, 1
+        )  # of a graph without edges the Laplacian is zero, whatever its scale
+
+    def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
+        operators = self._operators(x, graph)
+        blocks = [x]
+        for _ in range(self.K - 1):
+            heard = apply_operator(operators[0], blocks[-1])
+            blocks.append(heard if len(blocks) == 1 else 2 * heard - blocks[-2])
+        return blocks
+
+
+@dataclass(frozen=True, repr=False)
+class Diffusion(Filter):
+    r"""Random walks along and against the edges, up to K - 1 steps each.
+
+    `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), equation 2.
+
+    .. math::
+        I, \; P_f, \dots, P_f^{K-1}, \; P_b, \dots, P_b^{K-1}, \qquad
+        P_f = D_O^{-1} W, \quad P_b = D_I^{-1} W^\top
+
+    With edge (i, j) as :math:`W_{ij}` the forward walk, as printed, gathers from *out*-neighbours. Duplicate edges add
+    up; degree zero gives a zero row. The authors' code differs, and so does `variant="authors"`: it walks with
+    :math:`P_f^\top` and :math:`P_b^\top`, uses the recursion :math:`x_k = 2 P x_{k-1} - x_{k-2}` of Chebyshev
+    polynomials, and starts the second walk from where the first was one step before its end.
+
+    Args:
+        K: terms of each walk, at least 1; K = 1 sees no neighbour and warns. The authors' `max_diffusion_step` is
+            K - 1.
+        variant: `"paper"` or `"authors"`.
+
+    Shapes:
+        x `[..., N, F]` -> 2 K - 1 blocks of the same shape.
+
+    Raises:
+        ValueError: for arguments out of range.
+
+    Example:
+        >>> import torch
+        >>> diffusion = Diffusion(2)
+        >>> graph = diffusion.prepare(torch.tensor([[0, 0], [1, 2]]))
+        >>> torch.cat(diffusion.basis(torch.tensor([[1.0], [2.0], [4.0]]), graph), dim=1)
+        tensor([[1., 3., 0.],
+                [2., 0., 1.],
+                [4., 0., 1.]])
+    """
+
+    K: int
+    variant: str = "paper"
+
+    def __post_init__(self) -> None:
+        _check_terms(self)
+        one_of("Diffusion", "variant", self.variant, ["paper", "authors"])
+
+    @property
+    def num_terms(self) -> int:  # type: ignore[override]
+        return 2 * self.K - 1
+
+    @property
+    def local(self) -> bool:  # type: ignore[override]
+        return self.K == 1
+
+    def build(self, edges: Edges) -> tuple[Operator, ...]:
+        flows = ("target_to_source", "source_to_target")
+        if self.local:
+            return ()
+        if self.variant == "paper":
+            return tuple(self._walk(edges, flow, transposed=False) for flow in flows)
+        return tuple(self._walk(edges, flow, transposed=True) for flow in reversed(flows))
+
+    def _walk(self, edges: Edges, flow: str, transposed: bool) -> Operator:
+        """Gathers along `flow`, each weight divided by all of its row, or of its column."""
+        pattern = edges.pattern(self_loops=False, flow=flow)
+        w = pattern.entry_weights(edges.weight, 1.0)
+        wide, at = _wide(w), pattern.col if transposed else pattern.row
+        values = _inverse_degrees(edges, at, wide, root=False).index_select(0, at) * wide
+        return Operator(pattern, values.to(w.dtype), edges.weight is None)
+
+    def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
+        blocks, start = [x], x
+        for operator in self._operators(x, graph):
+            walked = [start, apply_operator(operator, start)]
+            for _ in range(self.K - 2):
+                step = apply_operator(operator, walked[-1])
+                walked.append(step if self.variant == "paper" else 2 * step - walked[-2])
+            blocks += walked[1:]
+            start = x if self.variant == "paper" else walked[-2]
+        return blocks
 
 
 def apply_operator(operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -162,140 +360,26 @@ def apply_operator(operator: Operator, x: Tensor, dtype: torch.dtype | None = No
     return y.reshape(nodes_first.shape).movedim(0, -2)
 
 
-def as_graph(
-    who: str,
-    filters: Sequence[Filter],
-    edge_index: Tensor | PreparedGraph,
-    edge_weight: Tensor | None,
-    num_nodes: int | None,
-    batch: Tensor | None = None,
-) -> PreparedGraph:
-    """Whatever the caller of a layer passes as a graph, as a PreparedGraph with the operators of `filters`.
+def _wide(w: Tensor) -> Tensor:
+    """A sum in half precision stops growing at some hundreds."""
+    return w.float() if w.dtype.itemsize < 4 else w
 
-    Operators are looked up among those last seen before they are built. Indices and values are checked when they are
-    built, and only then; the values of weights on the CPU alone, where looking at them does not wait for a device.
-    Learnable weights are read at each call.
 
-    Args:
-        who: the class to name in errors.
-        filters: the filters whose operators are needed.
-        edge_index: `[2, E]`, or a PreparedGraph, and then `edge_weight` and `batch` must be None.
-        edge_weight: `[E]` or None.
-        num_nodes: `N`; if None, it follows from the prepared graph, from `batch`, or from the largest index.
-        batch: `[N]` or None.
+def _inverse_degrees(edges: Edges, at: Tensor, w: Tensor, root: bool, positive: bool = False) -> Tensor:
+    """1 / d, or its square root, of the sums d of the weights `at` each node; zero where d is, as is its gradient.
+
+    Where every d is known to be `positive`, zeros are not looked for.
     """
-    if isinstance(edge_index, PreparedGraph):
-        graph = edge_index
-        _check_prepared(who, filters, graph, edge_weight, num_nodes, batch)
-        if not graph.stale:
-            return graph
-        edge_index, edge_weight, num_nodes, batch = graph.edge_index, graph.edge_weight, graph.num_nodes, graph.batch
-    else:
-        num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
-    look = plain_tensors() and not edge_index.is_cuda
-    operators = _operators(who, filters, edge_index, edge_weight, num_nodes, look)
-    return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, current=True)
+    d = torch.index_add(w.new_zeros(edges.num_nodes), 0, at, w)
+    if root and edges.weight is not None and edges.look and bool((d < 0).any()):
+        least = d.min().item()
+        raise ValueError(f"{edges.who}: expected degrees >= 0 under the square root of 'sym', got {least:g}")
+    d = d if positive else d.masked_fill(d == 0, float("inf"))
+    return d.rsqrt() if root else d.reciprocal()
 
 
-def prepare_graph(
-    who: str,
-    filters: Sequence[Filter],
-    edge_index: Tensor,
-    edge_weight: Tensor | None = None,
-    num_nodes: int | None = None,
-    batch: Tensor | None = None,
-) -> PreparedGraph:
-    """A PreparedGraph to keep, for the `prepare` methods of filters and layers; arguments as those of `as_graph`."""
-    if isinstance(edge_index, PreparedGraph):
-        raise ValueError(f"{who}: expected edge_index to prepare, got a PreparedGraph")
-    num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
-    # No autograd history is kept with the graph: learnable weights are read anew at each use.
-    fixed = None if edge_weight is None else edge_weight.detach()
-    operators = _operators(who, filters, edge_index, fixed, num_nodes, plain_tensors())
-    learnable = edge_weight is not None and edge_weight.requires_grad
-    return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, learnable)
-
-
-def _operators(
-    who: str, filters: Sequence[Filter], edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int, look: bool
-) -> dict[Filter, tuple[Operator, ...]]:
-    # What the edges alone decide: their patterns, and the operators of filters without weights.
-    memory: dict[Any, Any] = last_seen.get((edge_index,), (num_nodes,), dict)
-    edges = Edges(who, edge_index, edge_weight, num_nodes, memory, look)
-    with durable():
-        if edge_weight is not None:
-            return {
-                kind: last_seen.get((edge_index, edge_weight), (num_nodes, kind), partial(_build, kind, edges))
-                for kind in filters
-            }
-        for kind in filters:
-            if kind not in memory:
-                memory[kind] = _build(kind, edges)
-        return {kind: memory[kind] for kind in filters}
-
-
-def _build(kind: Filter, edges: Edges) -> tuple[Operator, ...]:
-    edges.check()
-    return kind.build(edges)
-
-
-def _check_edges(
-    who: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int | None, batch: Tensor | None
-) -> int:
-    """What can be checked without looking at values; returns the number of nodes."""
-    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
-        got = edge_index.layout if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        raise ValueError(f"{who}: expected edge_index to be a dense tensor of shape [2, E], got {got}")
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {tuple(edge_index.shape)}")
-    if edge_index.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{who}: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
-    if edge_weight is not None:
-        _check_beside(who, "edge_weight", edge_weight, edge_index.size(1), edge_index.device)
-        if not edge_weight.is_floating_point():
-            raise ValueError(f"{who}: expected edge_weight of a floating dtype, got {edge_weight.dtype}")
-    if batch is not None:
-        _check_beside(who, "batch", batch, batch.numel() if num_nodes is None else num_nodes, edge_index.device)
-        if batch.dtype not in (torch.int64, torch.int32):
-            raise ValueError(f"{who}: expected batch of dtype torch.int64, got {batch.dtype}")
-    if num_nodes is None:
-        num_nodes = int(edge_index.max()) + 1 if edge_index.numel() > 0 else 0
-        num_nodes = num_nodes if batch is None else batch.numel()
-    if num_nodes < 1:
-        raise ValueError(f"{who}: expected a graph of at least one node, got {num_nodes}")
-    return num_nodes
-
-
-def _check_beside(who: str, name: str, tensor: Tensor, length: int, device: torch.device) -> None:
-    if tensor.dim() != 1 or tensor.numel() != length:
-        raise ValueError(f"{who}: expected {name} of shape [{length}], got {tuple(tensor.shape)}")
-    if tensor.device != device:
-        raise ValueError(f"{who}: expected {name} on {device}, where edge_index is, got {tensor.device}")
-
-
-def _check_prepared(
-    who: str,
-    filters: Sequence[Filter],
-    graph: PreparedGraph,
-    edge_weight: Tensor | None,
-    num_nodes: int | None,
-    batch: Tensor | None,
-) -> None:
-    for name, value in (("edge_weight", edge_weight), ("batch", batch)):
-        if value is not None:
-            raise ValueError(f"{who}: expected no {name} beside a PreparedGraph, which holds its own, got one")
-    if num_nodes is not None and num_nodes != graph.num_nodes:
-        raise ValueError(f"{who}: expected a PreparedGraph of {num_nodes} nodes, got one of {graph.num_nodes}")
-    for kind in filters:
-        if kind not in graph.operators and not isinstance(kind, Identity):
-            raise ValueError(f"{who}: expected a PreparedGraph that was prepared for {kind}, got {graph}")
-
-
-def check_signal(who: str, x: Tensor, graph: PreparedGraph) -> None:
-    """Whether x `[..., N, F]` fits the graph, as far as that costs nothing."""
-    if x.dim() < 2 or x.size(-2) != graph.num_nodes:
-        raise ValueError(f"{who}: expected x of shape [..., {graph.num_nodes}, F], got {tuple(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"{who}: expected x of a floating dtype, got {x.dtype}")
-    if x.device != graph.edge_index.device:
-        raise ValueError(f"{who}: expected x on {graph.edge_index.device}, where the graph is, got {x.device}")
+def _check_terms(filter: "Chebyshev | Diffusion") -> None:
+    who = type(filter).__name__
+    check_sizes(who, K=filter.K)
+    if filter.K == 1:
+        warnings.warn(f"{who}: K=1 sees no neighbour: K is the number of terms, not of hops", stacklevel=4)

@@ -13,8 +13,9 @@ from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 from seqgnn.errors import one_of
-from seqgnn.nn.filters import GCN, apply_operator, as_graph, check_signal, prepare_graph
+from seqgnn.nn.filters import GCN, apply_operator
 from seqgnn.nn.operator import Operator, PreparedGraph
+from seqgnn.nn.prepare import as_graph, check_signal, prepare_graph
 
 
 class GCNConv(MessagePassing):

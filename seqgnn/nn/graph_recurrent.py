@@ -1,37 +1,63 @@
-"""Recurrent cells whose gates see the graph: GCNRNN, GCNLSTM, GCNGRU. A cell plus two gate maps."""
+"""Recurrent cells whose gates see the graph: a cell plus two gate maps, over time, layers and directions."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgnn.errors import one_of
 from seqgnn.nn import cells, recurrence
 from seqgnn.nn.cells import Cell, State
 from seqgnn.nn.checks import check_input, check_sizes, check_state
-from seqgnn.nn.filters import GCN, Filter, as_graph, prepare_graph
+from seqgnn.nn.filters import GCN, Filter
+from seqgnn.nn.gate_maps import ConvFactory, ConvMap, FilterMap, GateMap, at_every_step, check_edge_arguments
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
 from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.prepare import prepare_graph
+from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 
 ENGINES = ("auto", "reference")
-Edges = Tensor | PreparedGraph | Sequence[Tensor] | Sequence[PreparedGraph]
 
 
 class GraphRecurrent(nn.Module):
-    r"""A recurrent cell on every node of a graph, with a graph filter in its gates.
+    r"""A recurrent cell on every node of a graph, with a graph filter or a convolution in its gates.
 
     .. math::
         g(x) = [P_0 x, \dots, P_{m-1} x] W_{ih}^T + b_{ih}, \qquad u(h) = [P_0 h, \dots, P_{m-1} h] W_{hh}^T + b_{hh}
 
-    The base of the layers below, which say which cell g and u feed. Weights are named, shaped and drawn as in torch.nn
-    (``weight_ih_l0 [gates * H, m F]``), so a layer on a graph without edges, or with the filter ``Identity()``, is
-    torch's layer on each node.
+    The base of all graph-recurrent layers, which say which cell g and u feed. Weights are named, shaped and drawn as in
+    torch.nn (``weight_ih_l0 [gates * H, m F]``), so a layer on a graph without edges, or with the filter
+    ``Identity()``, is torch's layer on each node. A convolution stands in the place of the weights and biases of its
+    map, as the module ``input_conv_l0`` or ``hidden_conv_l0``.
+
+    Args:
+        in_channels, hidden_channels: F and H.
+        num_layers, bias, batch_first, dropout, bidirectional: as in torch.nn.
+        filter: the filter of input and hidden state, ``GCN()`` if None; `input_filter`, `hidden_filter`: one of them.
+        conv: in their place a factory of convolutions, ``(in_channels, out_channels) -> module``, called as
+            ``module(x, edge_index)`` and with `edge_weight` or `edge_attr` where its forward names them; `input_conv`,
+            `hidden_conv`: one of them. With ``reset="before"`` the hidden map is two modules, of 2 H and H channels.
+        peephole: whether an LSTM's gates see its memory, by ``weight_ci_l0, weight_cf_l0, weight_co_l0 [H]``, the same
+            for all nodes.
+        reset: where a GRU's reset gate is: ``"after"`` multiplies u_n(h) by r (torch), ``"before"`` multiplies h (Cho
+            et al. 2014), at the price of a second propagation.
+        nonlinearity: of the plain recurrent net, ``"tanh"`` or ``"relu"``.
+        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
+        forget_bias: the sum of both biases of an LSTM's forget gate.
+        engine: ``"reference"`` walks the equations under autograd; ``"auto"`` takes the fastest that supports the call.
+
+    Shapes:
+        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; states h (and c)
+        ``[num_layers * directions, (B,) N, H]``.
+
+    Raises:
+        ValueError: for options out of range or such as contradict each other, and for inputs, graphs or states of a
+            wrong rank, size, dtype or device.
     """
 
     kind: str
-    weight_ih_l0: Tensor
 
     def __init__(
         self,
@@ -46,6 +72,12 @@ class GraphRecurrent(nn.Module):
         filter: Filter | None = None,
         input_filter: Filter | None = None,
         hidden_filter: Filter | None = None,
+        conv: ConvFactory | None = None,
+        input_conv: ConvFactory | None = None,
+        hidden_conv: ConvFactory | None = None,
+        peephole: bool = False,
+        reset: str = "after",
+        nonlinearity: str = "tanh",
         init: Init = None,
         forget_bias: float | None = None,
         engine: str = "auto",
@@ -57,11 +89,6 @@ class GraphRecurrent(nn.Module):
         check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
         if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ValueError(f"{who}: expected dropout in [0, 1], got {dropout!r}")
-        for name, given in (("filter", filter), ("input_filter", input_filter), ("hidden_filter", hidden_filter)):
-            if given is not None and not isinstance(given, Filter):
-                raise ValueError(f"{who}: expected {name} to be a filter, such as GCN(), got {given!r}")
-        if filter is not None and not (input_filter is None and hidden_filter is None):
-            raise ValueError(f"{who}: expected filter, or input_filter and hidden_filter, got both")
         self.in_channels = in_channels
         self.hidden_channels = hidden_channels
         self.num_layers = num_layers
@@ -69,30 +96,49 @@ class GraphRecurrent(nn.Module):
         self.batch_first = batch_first
         self.dropout = dropout
         self.bidirectional = bidirectional
-        self.input_filter = input_filter or filter or GCN()
-        self.hidden_filter = hidden_filter or filter or GCN()
+        self.peephole = peephole
+        self.reset = one_of(who, "reset", reset, ("after", "before"))
+        self.nonlinearity = one_of(who, "nonlinearity", nonlinearity, ("tanh", "relu"))
+        for option, asked, kind in (
+            ("peephole=True", peephole, "lstm"),
+            ("reset='before'", reset == "before", "gru"),
+            ("nonlinearity='relu'", nonlinearity == "relu", "rnn"),
+        ):
+            if asked and self.kind != kind:
+                raise ValueError(f"{who}: expected a cell of kind {kind} with {option}, got {self.kind}")
         self.engine = one_of(who, "engine", engine, ENGINES)
-        rows = NUM_GATES[self.kind] * hidden_channels
+        self.input_filter, make_input = _gate_map(who, "input", filter, input_filter, conv, input_conv)
+        self.hidden_filter, make_hidden = _gate_map(who, "hidden", filter, hidden_filter, conv, hidden_conv)
+        if (make_input or make_hidden) and not (init is None and forget_bias is None):
+            raise ValueError(f"{who}: expected init and forget_bias for filters, got them beside a convolution")
+
         directions = 2 if bidirectional else 1
         for layer in range(num_layers):
-            channels = in_channels if layer == 0 else hidden_channels * directions
+            channels = self._first_channels if layer == 0 else hidden_channels * directions
             for suffix in (f"_l{layer}", f"_l{layer}_reverse")[:directions]:
-                shapes = {
-                    "weight_ih": (rows, self.input_filter.num_terms * channels),
-                    "weight_hh": (rows, self.hidden_filter.num_terms * hidden_channels),
-                    "bias_ih": (rows,),
-                    "bias_hh": (rows,),
-                }
-                for name, shape in shapes.items():
-                    if bias or name.startswith("weight"):
-                        parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-                        self.register_parameter(name + suffix, parameter)
-        self.recipes: tuple[Recipe, ...] = (uniform(), *resolve_recipes(who, self.kind, init, forget_bias, bias))
-        self.reset_parameters()
+                if make_input is not None:
+                    self.add_module("input_conv" + suffix, make_input(channels, self._rows))
+                if make_hidden is not None:
+                    parts = [make_hidden(hidden_channels, rows) for rows in self._hidden_rows]
+                    self.add_module("hidden_conv" + suffix, parts[0] if len(parts) == 1 else nn.ModuleList(parts))
+                for name, shape in self._shapes(channels).items():
+                    parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                    self.register_parameter(name + suffix, parameter)
+        self.to(device=device, dtype=dtype)
+        self.recipes: tuple[Recipe, ...] = (
+            uniform(),
+            *self._own_recipes,
+            *resolve_recipes(who, self.kind, init, forget_bias, bias),
+        )
+        apply_recipes(self.recipes, self, self.kind)
 
     def reset_parameters(self) -> None:
-        """Draws the weights anew: torch's default, then the recipes of ``init=`` and ``forget_bias=``."""
+        """Draws the weights anew: torch's default, then the recipes of ``init=`` and ``forget_bias=``; convolutions'
+        own."""
         apply_recipes(self.recipes, self, self.kind)
+        for conv in self._convs:
+            if hasattr(conv, "reset_parameters"):
+                conv.reset_parameters()  # type: ignore[operator]
 
     def prepare(
         self,
@@ -111,6 +157,7 @@ class GraphRecurrent(nn.Module):
         edge_weight: Tensor | Sequence[Tensor] | None = None,
         state: Any = None,
         *,
+        edge_attr: Tensor | Sequence[Tensor] | None = None,
         lengths: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
@@ -121,6 +168,7 @@ class GraphRecurrent(nn.Module):
             edge_index: ``[2, E]`` or a prepared graph; a list of T of them where the graph changes from step to step.
             edge_weight: ``[E]``, or a list of T where the graph changes.
             state: the state before the first step as the layer returns it; zero if None.
+            edge_attr: ``[E, D]`` for convolutions that take them, or a list of T where the graph changes.
             lengths: how many steps each sequence has, ``[B]``, or ``[N]`` per node where `x` is ``[T, N, F]``. After
                 its end a sequence's outputs are zero and its state stays; backward directions start at its own end.
             batch: ``[N]``, which node belongs to which of several disjoint graphs.
@@ -129,119 +177,171 @@ class GraphRecurrent(nn.Module):
             The last layer's output ``[T, (B,) N, H * directions]`` and the states
             ``[num_layers * directions, (B,) N, H]``.
         """
-        who = type(self).__name__
-        check_input(who, x, (3, 4), self.in_channels, self.weight_ih_l0)
+        who, like = type(self).__name__, next(self.parameters())
+        check_input(who, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
-        num_steps, *batch_shape, num_nodes, _ = x.shape
+        _, *batch_shape, num_nodes, _ = x.shape
         shape = (self.num_layers * (2 if self.bidirectional else 1), *batch_shape, num_nodes, self.hidden_channels)
         shapes = (shape,) * (2 if self.kind == "lstm" else 1)
         if state is None:
             state = tuple(x.new_zeros(s) for s in shapes)
         else:
-            check_state(who, state, shapes, self.weight_ih_l0)
+            check_state(who, state, shapes, like)
             state = tuple(state) if self.kind == "lstm" else (state,)
-        graphs = self._graphs(edge_index, edge_weight, num_steps, num_nodes, batch, x.device)
+        check_edge_arguments(who, self._convs, bool(self._filters), edge_weight is not None, edge_attr is not None)
+        graphs = step_graphs(who, self._filters, x, edge_index, edge_weight, edge_attr, batch)
         active = None
         if lengths is not None:
-            active = self._active(lengths, x)
+            active = active_steps(who, lengths, x)
             x = torch.where(active, x, 0)  # what stands behind a node's end must not reach its neighbours
+        x = self._features(x, graphs)
 
-        def run(x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
-            suffix = f"_l{layer}" + ("_reverse" if reverse else "")
-            gx = self._input_map(x, graphs, suffix)
-            return recurrence.walk(self._cell, gx, self._hidden_maps(graphs, suffix), state, active, reverse)
-
+        run = partial(self._walk, graphs, active)
         dropout = self.dropout if self.training else 0.0
         output, state = recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
         return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]
 
+    def _walk(
+        self,
+        graphs: Sequence[StepGraph],
+        active: Tensor | None,
+        x: Tensor,
+        state: State,
+        layer: int,
+        reverse: bool,
+    ) -> tuple[Tensor, State]:
+        """One layer in one direction."""
+        suffix = f"_l{layer}" + ("_reverse" if reverse else "")
+        gx = at_every_step(self._input_map(suffix), x, graphs)
+        parts = self._hidden_maps(suffix)
+        bound = [tuple(_on(graph, part) for part in parts) for graph in graphs]
+        maps = [on_graph[0] if len(on_graph) == 1 else on_graph for on_graph in bound]
+        return recurrence.walk(self._cell(suffix), gx, maps, state, active, reverse)
+
     @property
-    def _cell(self) -> Cell:
+    def _first_channels(self) -> int:
+        """What the first layer reads."""
+        return self.in_channels
+
+    @property
+    def _own_recipes(self) -> tuple[Recipe, ...]:
+        """What a layer's publication says of its weights, before the caller does."""
+        return ()
+
+    def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
+        """What the first layer reads of the signal."""
+        return x
+
+    def _cell(self, suffix: str) -> Cell:
+        if self.kind == "rnn":
+            return cells.rnn_relu if self.nonlinearity == "relu" else cells.rnn_tanh
+        if self.kind == "gru":
+            return cells.gru_reset_before if self.reset == "before" else cells.gru
+        if self.peephole:
+            return cells.peephole_lstm(*(getattr(self, f"weight_c{gate}{suffix}") for gate in "ifo"))
         return cells.lstm
 
     @property
+    def _rows(self) -> int:
+        """The pre-activations of all gates."""
+        return NUM_GATES[self.kind] * self.hidden_channels
+
+    @property
+    def _hidden_rows(self) -> tuple[int, ...]:
+        """The same, map by map: a GRU that resets before has one map for r and z, and one for n."""
+        return (2 * self.hidden_channels, self.hidden_channels) if self.reset == "before" else (self._rows,)
+
+    @property
     def _filters(self) -> tuple[Filter, ...]:
-        return (self.input_filter, self.hidden_filter)
+        return tuple(filter for filter in (self.input_filter, self.hidden_filter) if filter is not None)
 
-    def _input_map(self, x: Tensor, graphs: Sequence[PreparedGraph], suffix: str) -> Tensor:
-        """g(x) at every step; a graph that does not change takes all steps at once."""
-        if all(graph is graphs[0] for graph in graphs):
-            basis = self._basis(self.input_filter, x, graphs[0])
-        else:
-            basis = torch.stack([self._basis(self.input_filter, x[t], graph) for t, graph in enumerate(graphs)])
-        return F.linear(basis, getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None))
+    @property
+    def _convs(self) -> list[nn.Module]:
+        """The convolutions in the gates, of all layers and directions."""
+        children = dict(self.named_children())
+        taken = [children[name] for name in children if name.startswith(("input_conv_l", "hidden_conv_l"))]
+        return [conv for child in taken for conv in (child if type(child) is nn.ModuleList else [child])]
 
-    def _hidden_maps(self, graphs: Sequence[PreparedGraph], suffix: str) -> list[Any]:
-        """u(h) at every step."""
+    def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        """The parameters of one layer and direction."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        maps = (("ih", self.input_filter, channels), ("hh", self.hidden_filter, self.hidden_channels))
+        for name, filter, size in maps:
+            if filter is not None:
+                shapes[f"weight_{name}"] = (self._rows, filter.num_terms * size)
+        for name, filter, _ in maps:
+            if filter is not None and self.bias:
+                shapes[f"bias_{name}"] = (self._rows,)
+        if self.peephole:
+            shapes |= {f"weight_c{gate}": (self.hidden_channels,) for gate in "ifo"}
+        return shapes
+
+    def _input_map(self, suffix: str) -> GateMap:
+        """g, of all gates."""
+        if self.input_filter is None:
+            return ConvMap(type(self).__name__, getattr(self, "input_conv" + suffix), self._rows)
+        weight, bias = getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None)
+        return FilterMap(self.input_filter, weight, bias)
+
+    def _hidden_maps(self, suffix: str) -> tuple[GateMap, ...]:
+        """u, of all gates, or in the parts that the cell takes."""
+        rows = self._hidden_rows
+        if self.hidden_filter is None:
+            conv = getattr(self, "hidden_conv" + suffix)
+            parts = [conv] if len(rows) == 1 else conv
+            return tuple(ConvMap(type(self).__name__, part, size) for part, size in zip(parts, rows))
         weight, bias = getattr(self, "weight_hh" + suffix), getattr(self, "bias_hh" + suffix, None)
-        return [self._hidden_map(graph, weight, bias) for graph in graphs]
-
-    def _hidden_map(self, graph: PreparedGraph, weight: Tensor, bias: Tensor | None) -> Any:
-        return lambda h: F.linear(self._basis(self.hidden_filter, h, graph), weight, bias)
-
-    @staticmethod
-    def _basis(filter: Filter, x: Tensor, graph: PreparedGraph) -> Tensor:
-        blocks = filter.basis(x, graph)
-        basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
-        return basis.to(x.dtype)  # edge weights may be of a wider one
-
-    def _graphs(
-        self,
-        edge_index: Edges,
-        edge_weight: Tensor | Sequence[Tensor] | None,
-        num_steps: int,
-        num_nodes: int,
-        batch: Tensor | None,
-        device: torch.device,
-    ) -> list[PreparedGraph]:
-        """The prepared graph of every step, one and the same where the graph does not change."""
-        who = type(self).__name__
-
-        def prepared(edges: Any, weight: Any) -> PreparedGraph:
-            tensor = edges.edge_index if isinstance(edges, PreparedGraph) else edges
-            if isinstance(tensor, Tensor) and tensor.device != device:
-                raise ValueError(f"{who}: expected the graph on {device}, where the input is, got {tensor.device}")
-            return as_graph(who, self._filters, edges, weight, num_nodes, batch)
-
-        if not isinstance(edge_index, list | tuple):
-            if isinstance(edge_weight, list | tuple):
-                raise ValueError(f"{who}: expected one edge_weight beside one edge_index, got {len(edge_weight)}")
-            return [prepared(edge_index, edge_weight)] * num_steps
-        if edge_weight is None:
-            edge_weight = [None] * num_steps  # type: ignore[list-item]
-        if not isinstance(edge_weight, list | tuple):
-            raise ValueError(f"{who}: expected a list of {num_steps} edge_weights, one a step, got one for all steps")
-        for name, given in (("edge_index", edge_index), ("edge_weight", edge_weight)):
-            if len(given) != num_steps:
-                raise ValueError(f"{who}: expected {num_steps} of {name}, one a step, got {len(given)}")
-        return [prepared(edges, weight) for edges, weight in zip(edge_index, edge_weight)]
-
-    def _active(self, lengths: Tensor, x: Tensor) -> Tensor:
-        who = type(self).__name__
-        expected = x.shape[1]
-        integers = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-        if not isinstance(lengths, Tensor) or lengths.shape != (expected,) or lengths.dtype not in integers:
-            found = f"{lengths.dtype} {tuple(lengths.shape)}" if isinstance(lengths, Tensor) else type(lengths).__name__
-            raise ValueError(f"{who}: expected integer lengths of shape ({expected},), got {found}")
-        if lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
-            raise ValueError(f"{who}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
-        return recurrence.active_steps(lengths, len(x), x.dim(), x.device)
+        biases = (None,) * len(rows) if bias is None else bias.split(rows)
+        return tuple(FilterMap(self.hidden_filter, w, b) for w, b in zip(weight.split(rows), biases))
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.hidden_channels}"]
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults = {
+            "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
+            "peephole": False, "reset": "after", "nonlinearity": "tanh", "engine": "auto",
+        }  # fmt: skip
         values = {name: getattr(self, name) for name in defaults}
-        parts += [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
-        if self.input_filter == self.hidden_filter:
+        parts += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
+        if self.input_filter is not None and self.input_filter == self.hidden_filter:
             parts.append(f"filter={self.input_filter}")
         else:
-            parts.append(f"input_filter={self.input_filter}, hidden_filter={self.hidden_filter}")
-        if len(self.recipes) > 1:
-            parts.append(f"init={list(self.recipes[1:])}")
-        if self.engine != "auto":
-            parts.append(f"engine={self.engine!r}")
+            filters = {"input_filter": self.input_filter, "hidden_filter": self.hidden_filter}
+            parts += [f"{name}={filter}" for name, filter in filters.items() if filter is not None]
+        given = self.recipes[1 + len(self._own_recipes) :]
+        if given:
+            parts.append(f"init={list(given)}")
         return ", ".join(parts)
+
+
+def _on(graph: StepGraph, map: GateMap) -> cells.HiddenMap:
+    return lambda h: map(h, graph)
+
+
+def _gate_map(
+    who: str,
+    side: str,
+    filter: Filter | None,
+    own_filter: Filter | None,
+    conv: ConvFactory | None,
+    own_conv: ConvFactory | None,
+) -> tuple[Filter | None, ConvFactory | None]:
+    """What one of both maps is made of: a filter or a factory of convolutions; ``GCN()`` if nothing is given."""
+    given = {"filter": filter, f"{side}_filter": own_filter, "conv": conv, f"{side}_conv": own_conv}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise ValueError(f"{who}: expected one of {' and '.join(named)} for the {side} map, got both")
+    if not named:
+        return GCN(), None
+    value = given[named[0]]
+    if named[0].endswith("filter"):
+        if not isinstance(value, Filter):
+            raise ValueError(f"{who}: expected {named[0]} to be a filter, such as GCN(), got {value!r}")
+        return value, None
+    if not callable(value) or isinstance(value, nn.Module):
+        example = "lambda i, o: GATConv(i, o)"
+        raise ValueError(f"{who}: expected {named[0]} to make convolutions, such as {example}, got {value!r}")
+    return None, value
 
 
 class GCNRNN(GraphRecurrent):
@@ -250,20 +350,7 @@ class GCNRNN(GraphRecurrent):
     .. math::
         h_t = \tanh(\hat{A} x_t W_{ih}^T + b_{ih} + \hat{A} h_{t-1} W_{hh}^T + b_{hh})
 
-    Args:
-        in_channels, hidden_channels: F and H.
-        num_layers, bias, batch_first, dropout, bidirectional: as in torch.nn.
-        nonlinearity: ``"tanh"`` or ``"relu"``.
-        filter: the filter of input and hidden state, ``GCN()`` if None; `input_filter`, `hidden_filter`: one of them.
-        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        engine: ``"reference"`` walks the equations under autograd; ``"auto"`` takes the fastest that supports the call.
-
-    Shapes:
-        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; state
-        ``[num_layers * directions, (B,) N, H]``.
-
-    Raises:
-        ValueError: for options out of range, and for inputs, graphs or states of a wrong rank, size, dtype or device.
+    Arguments, shapes and errors are those of :class:`GraphRecurrent`.
 
     Example:
         >>> layer = GCNRNN(2, 8)
@@ -275,52 +362,6 @@ class GCNRNN(GraphRecurrent):
 
     kind = "rnn"
 
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        *,
-        nonlinearity: str = "tanh",
-        filter: Filter | None = None,
-        input_filter: Filter | None = None,
-        hidden_filter: Filter | None = None,
-        init: Init = None,
-        forget_bias: float | None = None,
-        engine: str = "auto",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            hidden_channels,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            filter=filter,
-            input_filter=input_filter,
-            hidden_filter=hidden_filter,
-            init=init,
-            forget_bias=forget_bias,
-            engine=engine,
-            device=device,
-            dtype=dtype,
-        )
-        self.nonlinearity = one_of(type(self).__name__, "nonlinearity", nonlinearity, ("tanh", "relu"))
-
-    def extra_repr(self) -> str:
-        return super().extra_repr() + (", nonlinearity='relu'" if self.nonlinearity == "relu" else "")
-
-    @property
-    def _cell(self) -> Cell:
-        return cells.rnn_relu if self.nonlinearity == "relu" else cells.rnn_tanh
-
 
 class GCNLSTM(GraphRecurrent):
     r"""An LSTM on every node, with a graph convolution in every gate (Seo et al. 2016, model 2, with a GCN filter).
@@ -330,23 +371,12 @@ class GCNLSTM(GraphRecurrent):
         c_t &= \sigma(f) \, c_{t-1} + \sigma(i) \tanh(g) \\
         h_t &= \sigma(o) \tanh(c_t)
 
-    Deviation from the paper: no peepholes, and the filter of `Kipf and Welling <https://arxiv.org/abs/1609.02907>`_ in
-    the place of Chebyshev polynomials.
+    With ``peephole=True``, :math:`w_{ci} c_{t-1}` and :math:`w_{cf} c_{t-1}` are added to i and f, and
+    :math:`w_{co} c_t` to o. Deviation from the paper: by default the filter of `Kipf and Welling
+    <https://arxiv.org/abs/1609.02907>`_ in the place of Chebyshev polynomials, and no peepholes; :class:`GCRN` has
+    both.
 
-    Args:
-        in_channels, hidden_channels: F and H.
-        num_layers, bias, batch_first, dropout, bidirectional: as in torch.nn.
-        filter: the filter of input and hidden state, ``GCN()`` if None; `input_filter`, `hidden_filter`: one of them.
-        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        forget_bias: the sum of both biases of the forget gate.
-        engine: ``"reference"`` walks the equations under autograd; ``"auto"`` takes the fastest that supports the call.
-
-    Shapes:
-        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; states h and c
-        ``[num_layers * directions, (B,) N, H]``.
-
-    Raises:
-        ValueError: for options out of range, and for inputs, graphs or states of a wrong rank, size, dtype or device.
+    Arguments, shapes and errors are those of :class:`GraphRecurrent`; the state is h and c.
 
     Example:
         >>> layer = GCNLSTM(2, 8, forget_bias=1.0)
@@ -354,6 +384,10 @@ class GCNLSTM(GraphRecurrent):
         >>> output, (h, c) = layer(torch.randn(5, 16, 3, 2), edge_index)
         >>> output.shape, h.shape
         (torch.Size([5, 16, 3, 8]), torch.Size([1, 16, 3, 8]))
+        >>> from torch_geometric.nn import GATConv
+        >>> attentive = GCNLSTM(2, 8, conv=lambda i, o: GATConv(i, o // 2, heads=2))
+        >>> attentive(torch.randn(5, 3, 2), edge_index)[0].shape
+        torch.Size([5, 3, 8])
     """
 
     kind = "lstm"
@@ -367,23 +401,10 @@ class GCNGRU(GraphRecurrent):
         n &= \tanh(g_n(x_t) + r \, u_n(h_{t-1})) \quad \text{or} \quad \tanh(g_n(x_t) + u_n(r \, h_{t-1})) \\
         h_t &= (1 - z) \, n + z \, h_{t-1}
 
-    with :math:`g(x) = \hat{A} x W_{ih}^T + b_{ih}` and :math:`u(h) = \hat{A} h W_{hh}^T + b_{hh}`.
+    with :math:`g(x) = \hat{A} x W_{ih}^T + b_{ih}` and :math:`u(h) = \hat{A} h W_{hh}^T + b_{hh}`; the second form of n
+    is that of ``reset="before"``.
 
-    Args:
-        in_channels, hidden_channels: F and H.
-        num_layers, bias, batch_first, dropout, bidirectional: as in torch.nn.
-        filter: the filter of input and hidden state, ``GCN()`` if None; `input_filter`, `hidden_filter`: one of them.
-        reset: ``"after"`` multiplies u_n(h) by r (torch), ``"before"`` multiplies h (Cho et al. 2014; T-GCN, DCRNN), at
-            the price of a second propagation.
-        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        engine: ``"reference"`` walks the equations under autograd; ``"auto"`` takes the fastest that supports the call.
-
-    Shapes:
-        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; state
-        ``[num_layers * directions, (B,) N, H]``.
-
-    Raises:
-        ValueError: for options out of range, and for inputs, graphs or states of a wrong rank, size, dtype or device.
+    Arguments, shapes and errors are those of :class:`GraphRecurrent`.
 
     Example:
         >>> layer = GCNGRU(2, 8, reset="before", bidirectional=True)
@@ -394,56 +415,3 @@ class GCNGRU(GraphRecurrent):
     """
 
     kind = "gru"
-
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        *,
-        reset: str = "after",
-        filter: Filter | None = None,
-        input_filter: Filter | None = None,
-        hidden_filter: Filter | None = None,
-        init: Init = None,
-        forget_bias: float | None = None,
-        engine: str = "auto",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            hidden_channels,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            filter=filter,
-            input_filter=input_filter,
-            hidden_filter=hidden_filter,
-            init=init,
-            forget_bias=forget_bias,
-            engine=engine,
-            device=device,
-            dtype=dtype,
-        )
-        self.reset = one_of(type(self).__name__, "reset", reset, ("after", "before"))
-
-    def extra_repr(self) -> str:
-        return super().extra_repr() + (", reset='before'" if self.reset == "before" else "")
-
-    @property
-    def _cell(self) -> Cell:
-        return cells.gru_reset_before if self.reset == "before" else cells.gru
-
-    def _hidden_map(self, graph: PreparedGraph, weight: Tensor, bias: Tensor | None) -> Any:
-        if self.reset == "after":
-            return super()._hidden_map(graph, weight, bias)
-        rows = [2 * self.hidden_channels, self.hidden_channels]
-        biases = (None, None) if bias is None else bias.split(rows)
-        return tuple(super(GCNGRU, self)._hidden_map(graph, w, b) for w, b in zip(weight.split(rows), biases))

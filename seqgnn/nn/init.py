@@ -22,17 +22,19 @@ NUM_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 class Gates(NamedTuple):
     """The weights of one layer and direction as views, gate by gate in torch's order (LSTM: i, f, g, o; GRU: r, z, n).
 
-    ``weight_ih`` holds blocks ``[H, m F]``, ``weight_hh`` blocks ``[H, m H]``, the biases ``[H]`` or nothing at all.
+    ``weight_ih`` holds blocks ``[H, m F]``, ``weight_hh`` blocks ``[H, m H]``, the biases ``[H]``; each may be empty,
+    as where a convolution stands in its place. ``memory`` are the weights on an LSTM's c: peepholes, or a map of it.
     """
 
     weight_ih: tuple[Tensor, ...]
     weight_hh: tuple[Tensor, ...]
     bias_ih: tuple[Tensor, ...]
     bias_hh: tuple[Tensor, ...]
+    memory: tuple[Tensor, ...] = ()
 
     @property
     def hidden_size(self) -> int:
-        return self.weight_ih[0].size(0)
+        return (self.weight_ih + self.weight_hh)[0].size(0)
 
     @property
     def biases(self) -> tuple[Tensor, ...]:
@@ -54,7 +56,7 @@ class uniform:
 
     def __call__(self, kind: str, gates: Gates) -> None:
         bound = 1 / math.sqrt(gates.hidden_size)
-        for tensor in gates.weight_ih + gates.weight_hh + gates.biases:
+        for tensor in gates.weight_ih + gates.weight_hh + gates.biases + gates.memory:
             nn.init.uniform_(tensor, -bound, bound)
 
 
@@ -187,15 +189,14 @@ def resolve_recipes(who: str, kind: str, init: Init, forget: float | None, bias:
 def gates_of(module: nn.Module, kind: str) -> Iterator[Gates]:
     """The weights of every layer and direction of a module that names them as torch does; buffers are left out."""
     parameters = dict(module.named_parameters(recurse=False))
-    for name in parameters:
-        if name.startswith("weight_ih"):
-            suffix = name.removeprefix("weight_ih")
-            yield Gates(
-                *(
-                    parameters[prefix + suffix].chunk(NUM_GATES[kind]) if prefix + suffix in parameters else ()
-                    for prefix in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                )
-            )
+    blocks = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    memory = ("weight_ci", "weight_cf", "weight_co", "weight_cc", "bias_cc")
+    for suffix in dict.fromkeys(name[len("weight_ih") :] for name in parameters if name.startswith(blocks[:2])):
+        weights = [
+            parameters[name + suffix].chunk(NUM_GATES[kind]) if name + suffix in parameters else () for name in blocks
+        ]
+        weights.append(tuple(parameters[name + suffix] for name in memory if name + suffix in parameters))
+        yield Gates(*weights)
 
 
 @torch.no_grad()

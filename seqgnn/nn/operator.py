@@ -166,6 +166,7 @@ class Edges:
         index: `[2, E]`.
         weight: `[E]` or None.
         num_nodes: `N`.
+        batch: `[N]`, the graph each node belongs to; None: all are one, or the filters do not ask.
         memory: what was made of the index alone, for other filters and weights to share.
         look: whether the values of weights may be checked, for which a device would have to be waited for.
     """
@@ -174,6 +175,7 @@ class Edges:
     index: Tensor
     weight: Tensor | None
     num_nodes: int
+    batch: Tensor | None
     memory: dict[Any, Any]
     look: bool
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from seqgnn.nn import operator as operators
-from seqgnn.nn.filters import GCN, Identity, as_graph, prepare_graph
+from seqgnn.nn.filters import GCN, Identity
 from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.prepare import as_graph, prepare_graph
 
 # Computed densely, without this library: 6 nodes, directed, weighted, a self-loop and an isolated node.
 EDGES = torch.tensor([[0, 0, 1, 2, 3, 2, 2], [1, 2, 3, 3, 1, 3, 4]])

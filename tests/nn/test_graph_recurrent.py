@@ -185,8 +185,8 @@ def test_recipes():
 def test_repr():
     assert repr(GCNLSTM(3, 4)) == "GCNLSTM(3, 4, filter=GCN())"
     layer = GCNGRU(3, 4, reset="before", init="orthogonal", engine="reference")
-    assert repr(layer) == "GCNGRU(3, 4, filter=GCN(), init=[orthogonal()], engine='reference', reset='before')"
-    assert repr(GCNRNN(3, 4, nonlinearity="relu")) == "GCNRNN(3, 4, filter=GCN(), nonlinearity='relu')"
+    assert repr(layer) == "GCNGRU(3, 4, reset='before', engine='reference', filter=GCN(), init=[orthogonal()])"
+    assert repr(GCNRNN(3, 4, nonlinearity="relu")) == "GCNRNN(3, 4, nonlinearity='relu', filter=GCN())"
     layer = GCNGRU(3, 4, num_layers=2, input_filter=Identity(), hidden_filter=GCN("rw"))
     assert repr(layer) == "GCNGRU(3, 4, num_layers=2, input_filter=Identity(), hidden_filter=GCN(normalization='rw'))"
 
@@ -210,7 +210,10 @@ X, H = torch.zeros(4, N, 3), torch.zeros(1, N, 4)
     "call, message",
     [
         (lambda: GCNLSTM(3, 4, filter=GCN), "GCNLSTM: expected filter to be a filter, such as GCN\\(\\)"),
-        (lambda: GCNLSTM(3, 4, filter=GCN(), input_filter=GCN()), "GCNLSTM: expected filter, or input_filter and"),
+        (
+            lambda: GCNLSTM(3, 4, filter=GCN(), input_filter=GCN()),
+            "GCNLSTM: expected one of filter and input_filter",
+        ),
         (lambda: GCNLSTM(3, 4, dropout=None), "GCNLSTM: expected dropout in \\[0, 1\\], got None"),
         (lambda: GCNLSTM(3, 4)(X, EDGES, lengths=torch.ones(6).bool()), "expected integer lengths .* got torch.bool"),
         (lambda: GCNLSTM(3, 4)(X, EDGES, state=(H, H.double())), "GCNLSTM: expected a state of torch.float32"),
@@ -234,7 +237,7 @@ X, H = torch.zeros(4, N, 3), torch.zeros(1, N, 4)
         (lambda: GCNLSTM(3, 4)(X, EDGES, WEIGHTS[:3]), "GCNLSTM: expected edge_weight of shape \\[8\\]"),
         (lambda: GCNLSTM(3, 4)(X, EDGES, [WEIGHTS] * 4), "expected one edge_weight beside one edge_index, got 4"),
         (lambda: GCNLSTM(3, 4)(X, [EDGES] * 3), "GCNLSTM: expected 4 of edge_index, one a step, got 3"),
-        (lambda: GCNLSTM(3, 4)(X, [EDGES] * 4, WEIGHTS), "GCNLSTM: expected a list of 4 edge_weights"),
+        (lambda: GCNLSTM(3, 4)(X, [EDGES] * 4, WEIGHTS), "GCNLSTM: expected a list of 4 of edge_weight"),
         (lambda: GCNLSTM(3, 4)(X, [EDGES] * 4, [WEIGHTS] * 5), "GCNLSTM: expected 4 of edge_weight, one a step, got 5"),
         (lambda: GCNLSTM(3, 4)(X, EDGES, state=X), "GCNLSTM: expected a state \\(h, c\\) .* got shape"),
         (lambda: GCNGRU(3, 4)(X, EDGES, state=X), "GCNGRU: expected a state h of shape \\(1, 6, 4\\)"),

@@ -12,8 +12,9 @@ import torch
 from torch.autograd import forward_ad
 
 from seqgnn.nn import operator as operators
-from seqgnn.nn.filters import GCN, as_graph
+from seqgnn.nn.filters import GCN
 from seqgnn.nn.operator import LastSeen, Operator, Pattern, last_seen
+from seqgnn.nn.prepare import as_graph
 
 EDGES = torch.tensor([[3, 0, 2, 0, 1, 2, 0], [4, 2, 2, 1, 3, 4, 2]])
 VALUES = torch.tensor([0.3, -1.7, 0.9, 0.2, 2.5, 1.1, 0.8], dtype=torch.float64)

@@ -1,0 +1,238 @@
+"""A cell walked over a directed acyclic graph in topological order, all graphs of a batch level by level."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqgnn.errors import one_of
+from seqgnn.nn.checks import check_input, check_sizes
+from seqgnn.nn.operator import last_seen
+
+
+@dataclass(frozen=True)
+class Level:
+    """The nodes whose longest way from a source has the same number of edges.
+
+    Attributes:
+        nodes: `[n]`.
+        groups: for each earlier level with edges into this one, its number, the places of their sources among its nodes
+            and those of their targets among the nodes here.
+    """
+
+    nodes: Tensor
+    groups: tuple[tuple[int, Tensor, Tensor], ...]
+
+
+def levels_of(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
+    """The levels of a graph, the sources first; kept with `edge_index`.
+
+    Raises:
+        ValueError: for indices out of range, and for a cycle, naming one.
+    """
+    if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.dtype != torch.int64:
+        found = f"{edge_index.dtype} {tuple(edge_index.shape)}"
+        raise ValueError(f"{who}: expected edge_index of dtype torch.int64 and shape [2, E], got {found}")
+    return last_seen.get((edge_index,), ("levels", num_nodes), partial(_find_levels, who, edge_index, num_nodes))
+
+
+def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
+    source, target = edge_index.cpu().numpy()
+    if source.size and not (min(source.min(), target.min()) >= 0 and max(source.max(), target.max()) < num_nodes):
+        raise ValueError(
+            f"{who}: expected node indices in 0..{num_nodes - 1}, got {edge_index.min()}..{edge_index.max()}"
+        )
+    order = np.argsort(source, kind="stable")
+    starts = np.searchsorted(source[order], np.arange(num_nodes + 1))
+    waiting = np.bincount(target, minlength=num_nodes)
+    level, place = np.full(num_nodes, -1), np.zeros(num_nodes, dtype=np.int64)
+    ready = np.flatnonzero(waiting == 0)
+    rows: list[np.ndarray] = []
+    while ready.size:
+        level[ready], place[ready] = len(rows), np.arange(ready.size)
+        rows.append(ready)
+        count = starts[ready + 1] - starts[ready]
+        leaving = np.repeat(starts[ready] - np.cumsum(count) + count, count) + np.arange(count.sum())
+        reached = target[order[leaving]]
+        np.subtract.at(waiting, reached, 1)
+        ready = np.unique(reached[waiting[reached] == 0])
+    if (level < 0).any():
+        raise ValueError(f"{who}: expected a graph without cycles, got {_cycle(source, target, level < 0)}")
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(edge_index.device)
+
+    by_levels = np.lexsort((level[source], level[target]))
+    source, target = source[by_levels], target[by_levels]
+    borders = np.flatnonzero(np.diff(level[source] + num_nodes * level[target])) + 1
+    groups: list[list[tuple[int, Tensor, Tensor]]] = [[] for _ in rows]
+    for sources, targets in zip(np.split(source, borders), np.split(target, borders)):
+        if sources.size:
+            groups[level[targets[0]]].append((int(level[sources[0]]), tensor(place[sources]), tensor(place[targets])))
+    return [Level(tensor(nodes), tuple(found)) for nodes, found in zip(rows, groups)]
+
+
+def _cycle(source: np.ndarray, target: np.ndarray, left: np.ndarray) -> str:
+    """One cycle among the nodes that are left, each of which has a predecessor there."""
+    before = {int(t): int(s) for s, t in zip(source, target) if left[s] and left[t]}
+    path = [next(iter(before))]
+    while path.count(path[-1]) < 2:
+        path.append(before[path[-1]])
+    start = path.index(path[-1])
+    return " -> ".join(map(str, reversed(path[start:])))
+
+
+class DAGRecurrent(nn.Module):
+    r"""A recurrent cell that walks a directed acyclic graph as it would walk a sequence.
+
+    .. math::
+        s_j = \mathrm{cell}\Big(x_j, \sum_{i \to j} s_i\Big)
+
+    Edge (i, j) says that j comes after i; the states of all predecessors are added (an LSTM's c as well as its h), and
+    where there is none the state is zero. Nodes of one level, those with equally long ways behind them, are one step,
+    those of all graphs of a batch together. On a path this is the plain layer.
+
+    Args:
+        cell: called as ``cell(x [n, F], state) -> state``, with h ``[n, H]`` or (h, c), and None for no state, such as
+            :class:`seqgnn.nn.LSTMCell`.
+
+    Shapes:
+        ``x [N, F]`` -> output h ``[N, H]``, and the state of every node, h or (h, c).
+
+    Raises:
+        ValueError: for inputs that do not fit, and for a cycle, naming one.
+
+    Example:
+        >>> from seqgnn.nn import GRUCell
+        >>> layer = DAGRecurrent(GRUCell(2, 8))
+        >>> layer(torch.randn(4, 2), torch.tensor([[0, 1, 0, 2], [1, 3, 2, 3]]))[0].shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(cell, nn.Module):
+            raise ValueError(f"DAGRecurrent: expected a cell, such as GRUCell(2, 8), got {cell!r}")
+        self.cell = cell
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> tuple[Tensor, Any]:
+        _check_nodes("DAGRecurrent", x)
+        levels = levels_of("DAGRecurrent", edge_index, len(x))
+        states: list[tuple[Tensor, ...]] = []
+        alone = True
+        for level in levels:
+            state: Any = None
+            if level.groups:
+                parts = range(len(states[0]))
+                sums = [x.new_zeros(len(level.nodes), states[0][k].size(1)) for k in parts]
+                for earlier, sources, targets in level.groups:
+                    sums = [sums[k].index_add(0, targets, states[earlier][k][sources]) for k in parts]
+                state = sums[0] if alone else tuple(sums)
+            after = self.cell(x[level.nodes], state)
+            alone = isinstance(after, Tensor)
+            states.append((after,) if isinstance(after, Tensor) else tuple(after))
+        back = torch.cat([level.nodes for level in levels]).argsort()
+        whole = tuple(torch.cat(parts)[back] for parts in zip(*states))
+        return whole[0], whole[0] if alone else whole
+
+
+class TreeLSTM(nn.Module):
+    r"""An LSTM over trees, with a forget gate for each child.
+
+    `Improved semantic representations from tree-structured long short-term memory networks
+    <https://arxiv.org/abs/1503.00075>`_ (Tai et al. 2015), equations 2 to 8: the child-sum Tree-LSTM.
+
+    .. math::
+        \tilde{h}_j &= \sum_{k \to j} h_k, \qquad (i, o, g)_j = W x_j + U \tilde{h}_j + b \\
+        f_{jk} &= \sigma(W_f x_j + U_f h_k + b_f), \qquad
+        c_j = \sigma(i_j) \tanh(g_j) + \sum_{k \to j} f_{jk} c_k, \qquad h_j = \sigma(o_j) \tanh(c_j)
+
+    Edges run from child to parent, the order of children does not matter, and inner nodes have inputs too. Any directed
+    acyclic graph will do: a node's state goes to each of its parents. Weights are those of :class:`torch.nn.LSTMCell`,
+    gates in the order i, f, g, o.
+
+    Args:
+        in_channels, hidden_channels: F and H.
+        bias: add b.
+        variant: ``"child-sum"``.
+
+    Shapes:
+        ``x [N, F]`` -> output h ``[N, H]``, and the state (h, c) of every node.
+
+    Raises:
+        ValueError: for inputs that do not fit, and for a cycle, naming one.
+
+    Example:
+        >>> layer = TreeLSTM(2, 8)
+        >>> layer(torch.randn(3, 2), torch.tensor([[0, 1], [2, 2]]))[0].shape
+        torch.Size([3, 8])
+    """
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        bias: bool = True,
+        *,
+        variant: str = "child-sum",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        check_sizes("TreeLSTM", in_channels=in_channels, hidden_channels=hidden_channels)
+        self.in_channels, self.hidden_channels, self.bias = in_channels, hidden_channels, bias
+        self.variant = one_of("TreeLSTM", "variant", variant, ("child-sum",))
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (4 * hidden_channels, in_channels)}
+        shapes |= {"weight_hh": (4 * hidden_channels, hidden_channels)}
+        shapes |= dict.fromkeys(("bias_ih", "bias_hh"), (4 * hidden_channels,)) if bias else {}
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """As in torch.nn: everything from U(-1/sqrt(H), 1/sqrt(H))."""
+        bound = 1 / math.sqrt(self.hidden_channels)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        check_input("TreeLSTM", x, (2,), self.in_channels, self.weight_ih)
+        _check_nodes("TreeLSTM", x)
+        levels = levels_of("TreeLSTM", edge_index, len(x))
+        bias_hh = self.bias_hh if self.bias else None
+        gx = F.linear(x, self.weight_ih, self.bias_ih if self.bias else None)
+        states: list[tuple[Tensor, Tensor]] = []
+        for level in levels:
+            i, f, g, o = gx[level.nodes].chunk(4, dim=-1)
+            heard, kept = torch.zeros_like(i), torch.zeros_like(i)
+            weight_f, bias_f = self.weight_hh.chunk(4)[1], None if bias_hh is None else bias_hh.chunk(4)[1]
+            for earlier, children, parents in level.groups:
+                h, c = (part[children] for part in states[earlier])
+                forget = torch.sigmoid(f[parents] + F.linear(h, weight_f, bias_f))
+                heard, kept = heard.index_add(0, parents, h), kept.index_add(0, parents, forget * c)
+            u_i, _, u_g, u_o = F.linear(heard, self.weight_hh, bias_hh).chunk(4, dim=-1)
+            c = torch.sigmoid(i + u_i) * torch.tanh(g + u_g) + kept
+            h = torch.sigmoid(o + u_o) * torch.tanh(c)
+            states.append((h, c))
+        back = torch.cat([level.nodes for level in levels]).argsort()
+        h, c = (torch.cat(parts)[back] for parts in zip(*states))
+        return h, (h, c)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.hidden_channels}" + ("" if self.bias else ", bias=False")
+
+
+def _check_nodes(who: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor) or x.dim() != 2 or len(x) == 0:
+        found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"{who}: expected x of shape [N, F] with at least one node, got {found}")

@@ -1,0 +1,200 @@
+"""EvolveGCN: a graph convolution whose weights are the state of a recurrent net."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch_geometric.nn.pool.select.topk import topk
+from torch_geometric.utils import scatter
+
+from seqgnn.errors import one_of
+from seqgnn.nn import cells
+from seqgnn.nn.checks import check_input, check_sizes, describe
+from seqgnn.nn.filters import GCN, apply_operator
+from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.prepare import prepare_graph
+from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
+
+
+class EvolveGCN(nn.Module):
+    r"""A GCN whose weights evolve from step to step, each column of them by a recurrent cell.
+
+    `EvolveGCN: evolving graph convolutional networks for dynamic graphs <https://arxiv.org/abs/1902.10191>`_ (Pareja et
+    al. 2020).
+
+    .. math::
+        H_t &= \mathrm{relu}(\hat{A}_t X_t W_t) \\
+        \text{O:}\quad W_t &= \mathrm{LSTM}(W_{t-1}), \quad \text{input and hidden state both } W_{t-1} \\
+        \text{H:}\quad W_t &= \mathrm{GRU}(Z_t^\top, W_{t-1}), \quad
+        Z_t = (X_t \, \tanh y)_{\text{top } k \text{ by } y}, \quad y = X_t p / |p|, \quad k = H
+
+    The weights are the state: they are taken and returned, and never kept on the module, which holds where they start.
+    The cells' matrices are shared by the columns of W, the GRU resets before, and its z keeps. The LSTM's memory starts
+    at zero. Deviation from the paper: biases ``[F]``, not one for each column.
+
+    Args:
+        in_channels, hidden_channels: F and H.
+        num_layers: layers, each with weights of its own.
+        bias: whether the cells have biases.
+        variant: ``"O"`` or ``"H"``.
+        normalization: of :math:`\hat{A}`, see :class:`seqgnn.nn.GCN`.
+
+    Shapes:
+        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H]``. The state has, for each layer, (W, memory)
+        ``[F, H]`` (O), or W ``[(B,) F, H]``, with `batch` ``[graphs, F, H]`` (H).
+
+    Raises:
+        ValueError: for options out of range, inputs, graphs or states that do not fit, and, with ``variant="H"``,
+            graphs of fewer nodes than W has columns.
+
+    Example:
+        >>> layer = EvolveGCN(2, 8)
+        >>> output, ((weight, memory),) = layer(torch.randn(5, 3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> output.shape, weight.shape
+        (torch.Size([5, 3, 8]), torch.Size([2, 8]))
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        *,
+        variant: str = "O",
+        normalization: str = "sym",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        who = type(self).__name__
+        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
+        self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
+        self.bias = bias
+        self.variant = one_of(who, "variant", variant, ("O", "H"))
+        self.filter = GCN(normalization)
+        gates = 4 if variant == "O" else 3
+        for layer in range(num_layers):
+            size = in_channels if layer == 0 else hidden_channels
+            shapes: dict[str, tuple[int, ...]] = {"weight": (size, hidden_channels)}
+            shapes |= {"weight_ih": (gates * size, size), "weight_hh": (gates * size, size)}
+            shapes |= {"bias_ih": (gates * size,), "bias_hh": (gates * size,)} if bias else {}
+            shapes |= {"score": (size,)} if variant == "H" else {}
+            for name, shape in shapes.items():
+                parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                self.register_parameter(f"{name}_l{layer}", parameter)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Glorot for the first weights of the convolution; the cell's as in torch.nn."""
+        for name, parameter in self.named_parameters():
+            if name.startswith("weight_l"):
+                nn.init.xavier_uniform_(parameter)
+            else:
+                bound = 1 / math.sqrt(self.in_channels if name.endswith("_l0") else self.hidden_channels)
+                nn.init.uniform_(parameter, -bound, bound)
+
+    def prepare(
+        self,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        num_nodes: int | None = None,
+        batch: Tensor | None = None,
+    ) -> PreparedGraph:
+        """Builds the operator of this layer once, to be passed in the place of `edge_index`."""
+        return prepare_graph(type(self).__name__, [self.filter], edge_index, edge_weight, num_nodes, batch)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Edges,
+        edge_weight: Any = None,
+        state: Any = None,
+        *,
+        lengths: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        """Walks the graph signal `x` over time; arguments as those of the other graph-recurrent layers."""
+        who, like = type(self).__name__, next(self.parameters())
+        check_input(who, x, (3, 4), self.in_channels, like)
+        graphs = step_graphs(who, [self.filter], x, edge_index, edge_weight, None, batch)
+        active = None if lengths is None else active_steps(who, lengths, x)
+        if active is not None:
+            x = torch.where(active, x, 0)
+        states = [None] * self.num_layers if state is None else self._checked(state)
+        for layer in range(self.num_layers):
+            outputs = []
+            for t, graph in enumerate(graphs):
+                states[layer] = self._evolve(layer, x[t], states[layer], graph)
+                outputs.append(self._convolve(x[t], states[layer], graph))
+            x = torch.stack(outputs)
+            x = x if active is None else torch.where(active, x, 0)
+        return x, tuple(states)
+
+    def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph) -> Any:
+        """The weights after the next step of their cell, which has their columns as its batch."""
+        start, weight_ih, weight_hh = (getattr(self, f"{n}_l{layer}") for n in ("weight", "weight_ih", "weight_hh"))
+        bias_ih, bias_hh = (getattr(self, f"{name}_l{layer}", None) for name in ("bias_ih", "bias_hh"))
+        if self.variant == "O":
+            weight, memory = (start, torch.zeros_like(start)) if state is None else state
+            columns = weight.mT
+            gx = linear(columns, weight_ih, bias_ih)
+            _, (h, c) = cells.lstm(gx, lambda h: linear(h, weight_hh, bias_hh), (columns, memory.mT))
+            return h.mT, c.mT
+        z = self._summary(x, getattr(self, f"score_l{layer}"), graph.prepared.batch)
+        columns = start.mT.expand_as(z) if state is None else state.mT
+        rows = 2 * len(start)
+        gates_bias, candidate_bias = (None, None) if bias_hh is None else (bias_hh[:rows], bias_hh[rows:])
+        maps = (
+            lambda h: linear(h, weight_hh[:rows], gates_bias),
+            lambda h: linear(h, weight_hh[rows:], candidate_bias),
+        )
+        h, _ = cells.gru_reset_before(linear(z, weight_ih, bias_ih), maps, (columns,))
+        return h.mT
+
+    def _summary(self, x: Tensor, score: Tensor, batch: Tensor | None) -> Tensor:
+        """The k best nodes of x `[..., N, F]`, each by tanh of its score, the best first: Z `[..., k, F]`, or, of the
+        graphs of a batch, `[graphs, k, F]`."""
+        who, k = type(self).__name__, self.hidden_channels
+        if batch is not None and x.dim() != 2:
+            raise ValueError(f"{who}: expected x of shape [T, N, F] beside batch, got windows")
+        least = x.size(-2) if batch is None else int(scatter(torch.ones_like(batch), batch).min())
+        if least < k:
+            raise ValueError(f"{who}: expected graphs of at least {k} nodes, one a column, got {least}")
+        y = x @ score / score.norm()
+        if batch is not None:
+            best = topk(y, k, batch).view(-1, k)
+            return x[best] * torch.tanh(y[best])[..., None]
+        best = y.argsort(dim=-1, descending=True, stable=True)[..., :k]
+        chosen = x.gather(-2, best[..., None].expand(*best.shape, x.size(-1)))
+        return chosen * torch.tanh(y.gather(-1, best))[..., None]
+
+    def _convolve(self, x: Tensor, state: Any, graph: StepGraph) -> Tensor:
+        weight = state[0] if self.variant == "O" else state
+        batch = graph.prepared.batch
+        if weight.dim() == 3 and x.dim() == 2 and batch is not None:
+            mapped = (x[:, None] @ weight[batch])[:, 0]
+        else:
+            mapped = x @ weight
+        return torch.relu(apply_operator(graph.prepared.operators[self.filter][0], mapped))
+
+    def _checked(self, state: Any) -> list[Any]:
+        sizes = [(self.in_channels if layer == 0 else self.hidden_channels) for layer in range(self.num_layers)]
+        shapes = [(size, self.hidden_channels) for size in sizes]
+        parts = state if isinstance(state, tuple | list) else ()
+        leaves = [part if isinstance(part, tuple) else (part,) for part in parts]
+        expected = 2 if self.variant == "O" else 1
+        whole = len(leaves) == len(shapes) and all(
+            len(leaf) == expected and all(isinstance(t, Tensor) and t.shape[-2:] == shape for t in leaf)
+            for leaf, shape in zip(leaves, shapes)
+        )
+        if not whole:
+            what = "(W, memory)" if self.variant == "O" else "W"
+            raise ValueError(f"{type(self).__name__}: expected {what} of shapes {shapes}, got {describe(state)}")
+        return list(state)
+
+    def extra_repr(self) -> str:
+        layers = "" if self.num_layers == 1 else f", num_layers={self.num_layers}"
+        return f"{self.in_channels}, {self.hidden_channels}{layers}, variant={self.variant!r}, filter={self.filter}"

@@ -1,0 +1,151 @@
+"""Filters as layers of their own: ChebConv and DiffusionConv."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn.dense.linear import Linear
+
+from seqgnn.nn.checks import check_sizes
+from seqgnn.nn.filters import Chebyshev, Diffusion, Filter
+from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.prepare import as_graph, prepare_graph
+
+
+class FilterConv(nn.Module):
+    r"""A linear map of what a filter gathers, :math:`X' = \sum_k P_k X \Theta_k^\top + b`.
+
+    The base of the layers below. Each term has a weight of its own, `lins.0.weight`, `lins.1.weight`, ..., drawn by
+    Glorot's rule and named as in PyG's ChebConv.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, filter: Filter, bias: bool) -> None:
+        super().__init__()
+        check_sizes(type(self).__name__, in_channels=in_channels, out_channels=out_channels)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.filter = filter
+        self.lins: Any = nn.ModuleList(
+            Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") for _ in range(filter.num_terms)
+        )
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def reset_parameters(self) -> None:
+        """Glorot for the weights, zero for the bias."""
+        for lin in self.lins:
+            lin.reset_parameters()
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def prepare(
+        self,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        num_nodes: int | None = None,
+        batch: Tensor | None = None,
+    ) -> PreparedGraph:
+        """Builds the operators of this layer once, to be passed in the place of `edge_index`."""
+        return prepare_graph(type(self).__name__, [self.filter], edge_index, edge_weight, num_nodes, batch)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor | PreparedGraph,
+        edge_weight: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
+        return self._convolve(self.filter, x, edge_index, edge_weight, batch)
+
+    def _convolve(self, filter: Filter, x: Tensor, *graph: Any) -> Tensor:
+        who = type(self).__name__
+        if x.dim() < 2 or x.size(-1) != self.in_channels:
+            raise ValueError(f"{who}: expected x of shape [..., N, {self.in_channels}], got {tuple(x.shape)}")
+        edge_index, edge_weight, batch = graph
+        prepared = as_graph(who, [filter], edge_index, edge_weight, x.size(-2), batch)
+        basis = torch.cat(filter.basis(x, prepared), dim=-1)
+        weight = torch.cat([lin.weight for lin in self.lins], dim=1)
+        return F.linear(basis.to(x.dtype), weight, self.bias)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, filter={self.filter})"
+
+
+class ChebConv(FilterConv):
+    r"""A convolution with Chebyshev polynomials of the Laplacian, see `seqgnn.nn.Chebyshev`.
+
+    .. math::
+        X' = \sum_{k=0}^{K-1} T_k(\tilde{L}) X \Theta_k^\top + b
+
+    Takes and returns what `torch_geometric.nn.ChebConv` does, and loads its weights. Deviation from PyG:
+    `lambda_max=None` is each graph's own where `batch` says which node is whose, so batch mates change nothing.
+
+    Args:
+        in_channels, out_channels: F and H.
+        K: terms; the last one hears K - 1 hops.
+        normalization: `"sym"`, `"rw"` or None.
+        bias: add b.
+
+    Shapes:
+        x `[..., N, F]`, edge_index `[2, E]` or a PreparedGraph, edge_weight `[E]`, batch `[N]` -> `[..., N, H]`;
+        lambda_max a number, or one for each graph `[graphs]`.
+
+    Raises:
+        ValueError: for arguments and inputs that do not fit.
+
+    Example:
+        >>> conv = ChebConv(8, 4, K=3)
+        >>> conv(torch.randn(3, 8), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])).shape
+        torch.Size([3, 4])
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, K: int, normalization: str | None = "sym", bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, Chebyshev(K, normalization), bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor | PreparedGraph,
+        edge_weight: Tensor | None = None,
+        batch: Tensor | None = None,
+        lambda_max: float | Tensor | None = None,
+    ) -> Tensor:
+        filter = self.filter
+        if lambda_max is not None:
+            assert isinstance(filter, Chebyshev)
+            values = torch.as_tensor(lambda_max).tolist()
+            filter = replace(filter, lambda_max=tuple(values) if isinstance(values, list) else values)
+        return self._convolve(filter, x, edge_index, edge_weight, batch)
+
+
+class DiffusionConv(FilterConv):
+    r"""A convolution over random walks along and against the edges, see `seqgnn.nn.Diffusion`.
+
+    .. math::
+        X' = X \Theta_0^\top + \sum_{k=1}^{K-1} P_f^k X \Theta_k^\top + \sum_{k=1}^{K-1} P_b^k X \Theta_{K-1+k}^\top + b
+
+    Args:
+        in_channels, out_channels: F and H.
+        K: terms of each walk, one for the node itself included.
+        bias: add b.
+        variant: `"paper"` or `"authors"`.
+
+    Shapes:
+        x `[..., N, F]`, edge_index `[2, E]` or a PreparedGraph, edge_weight `[E]` -> `[..., N, H]`.
+
+    Raises:
+        ValueError: for arguments and inputs that do not fit.
+
+    Example:
+        >>> conv = DiffusionConv(8, 4, K=2)
+        >>> conv(torch.randn(3, 8), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 4])
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, K: int, bias: bool = True, *, variant: str = "paper"
+    ) -> None:
+        super().__init__(in_channels, out_channels, Diffusion(K, variant), bias)

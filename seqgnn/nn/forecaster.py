@@ -1,0 +1,139 @@
+"""DCRNN as its paper uses it: an encoder reads the past, a decoder writes the future."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqgnn.nn.checks import check_sizes
+from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.published import DCRNN
+from seqgnn.nn.step_graphs import Edges
+
+
+class DCRNNForecaster(nn.Module):
+    r"""Forecasts of every node, each step from the one before it.
+
+    `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
+    2.3: a :class:`DCRNN` reads the past; another begins with its states and a zero (GO), and is fed what it last
+    answered, or, in training, with some probability the truth (scheduled sampling, Bengio et al. 2015).
+
+    Args:
+        in_channels, hidden_channels: F and H.
+        out_channels: C, what is forecast of each node.
+        horizon: steps ahead.
+        num_layers, bias, batch_first, dropout: of encoder and decoder.
+        K, variant: of their diffusion convolutions.
+
+    Shapes:
+        ``x [T, N, F]`` or ``[T, B, N, F]`` -> ``[horizon, (B,) N, C]`` (``batch_first``: ``[B, horizon, N, C]``).
+
+    Raises:
+        ValueError: for options out of range, and for inputs or targets that do not fit.
+
+    Example:
+        >>> model = DCRNNForecaster(2, 8, out_channels=1, horizon=3, K=2)
+        >>> model(torch.randn(5, 16, 4, 2), torch.tensor([[0, 1, 2], [1, 2, 3]])).shape
+        torch.Size([3, 16, 4, 1])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int = 1,
+        horizon: int = 12,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        *,
+        K: int,
+        variant: str = "paper",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        check_sizes(type(self).__name__, out_channels=out_channels, horizon=horizon)
+        self.horizon, self.out_channels, self.batch_first = horizon, out_channels, batch_first
+        shared: dict[str, Any] = {"num_layers": num_layers, "bias": bias, "dropout": dropout, "K": K}
+        shared |= {"variant": variant, "device": device, "dtype": dtype}
+        self.encoder = DCRNN(in_channels, hidden_channels, **shared)
+        self.decoder = DCRNN(out_channels, hidden_channels, **shared)
+        self.projection = nn.Linear(hidden_channels, out_channels, device=device, dtype=dtype)
+
+    def prepare(
+        self,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        num_nodes: int | None = None,
+        batch: Tensor | None = None,
+    ) -> PreparedGraph:
+        """Builds the operators once, to be passed in the place of `edge_index`."""
+        return self.encoder.prepare(edge_index, edge_weight, num_nodes, batch)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Edges,
+        edge_weight: Any = None,
+        *,
+        targets: Tensor | None = None,
+        truth: float = 0.0,
+        generator: torch.Generator | None = None,
+        future: tuple[Edges, Any] | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Forecasts `horizon` steps.
+
+        Args:
+            x: the past.
+            edge_index, edge_weight: as of :class:`DCRNN`; where they are lists, `future` has the graphs to come.
+            targets: the truth, in the shape of the forecasts, for scheduled sampling.
+            truth: the probability, drawn anew at each step for the whole batch, that the decoder is fed the truth in
+                the place of its own last answer; see `scheduled_sampling`.
+            generator: of these draws.
+            future: (edge_index, edge_weight) of the steps to come; None: those of the past.
+            lengths: ``[B]``, how many steps of the past each sequence has.
+        """
+        who = type(self).__name__
+        swap = self.batch_first and x.dim() == 4
+        x = x.transpose(0, 1) if swap else x
+        shape = (self.horizon, *x.shape[1:-1], self.out_channels)
+        if targets is not None:
+            targets = targets.transpose(0, 1) if swap else targets
+            if targets.shape != shape:
+                raise ValueError(f"{who}: expected targets of shape {shape}, got {tuple(targets.shape)}")
+        if not 0 <= truth <= 1 or (truth > 0 and targets is None):
+            raise ValueError(f"{who}: expected truth in [0, 1], and targets where it is above 0, got {truth!r}")
+        if future is None and isinstance(edge_index, list | tuple):
+            raise ValueError(f"{who}: expected future=(edge_index, edge_weight) beside one graph a step, got none")
+        _, state = self.encoder(x, edge_index, edge_weight, lengths=lengths)
+        ahead = (edge_index, edge_weight) if future is None else future
+        answers: list[Tensor] = []
+        fed = x.new_zeros(shape[1:])
+        for step in range(self.horizon):
+            graph = [part[step : step + 1] if isinstance(part, list | tuple) else part for part in ahead]
+            h, state = self.decoder(fed[None], *graph, state)
+            answers.append(self.projection(h[0]))
+            teach = truth > 0 and float(torch.rand((), generator=generator)) < truth
+            fed = targets[step] if teach and targets is not None else answers[-1]
+        forecast = torch.stack(answers)
+        return forecast.transpose(0, 1) if swap else forecast
+
+
+def scheduled_sampling(step: int, decay: float = 2000.0) -> float:
+    r"""The probability of the truth at a training step: :math:`k / (k + \exp(i / k))`, inverse sigmoid decay.
+
+    Args:
+        step: i, from 0.
+        decay: k, above 0; the DCRNN authors' 2000.
+
+    Example:
+        >>> round(scheduled_sampling(0), 4), round(scheduled_sampling(30_000), 4)
+        (0.9995, 0.0006)
+    """
+    if decay <= 0 or step < 0:
+        raise ValueError(f"scheduled_sampling: expected step >= 0 and decay > 0, got {step} and {decay}")
+    return decay / (decay + math.exp(min(step / decay, 700.0)))

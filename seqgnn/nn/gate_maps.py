@@ -1,0 +1,99 @@
+"""The maps from a graph signal to the pre-activations of gates: a linear filter, or any convolution of PyG's."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqgnn.nn.checks import describe
+from seqgnn.nn.filters import Filter
+from seqgnn.nn.operator import last_seen
+from seqgnn.nn.step_graphs import StepGraph
+
+ConvFactory = Callable[[int, int], nn.Module]
+
+
+@dataclass(frozen=True)
+class FilterMap:
+    r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates."""
+
+    filter: Filter
+    weight: Tensor
+    bias: Tensor | None
+
+    def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
+        blocks = self.filter.basis(x, graph.prepared)
+        basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
+        return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
+
+
+@dataclass(frozen=True)
+class ConvMap:
+    """A convolution of x `[..., N, F]`, all leading dimensions as disjoint copies of the graph, to `[..., N, rows]`.
+
+    Raises:
+        ValueError: if the convolution returns anything else.
+    """
+
+    who: str
+    conv: nn.Module
+    rows: int
+
+    def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
+        nodes, copies = x.size(-2), x.shape[:-2].numel()
+        edges = graph.prepared.edge_index
+        if copies > 1:
+            edges = last_seen.get((edges,), ("copies", nodes, copies), partial(disjoint_copies, edges, nodes, copies))
+        given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
+        taken = edge_arguments(self.conv)
+        repeated = {n: torch.cat([value] * copies) for n, value in given.items() if n in taken and value is not None}
+        out = self.conv(x.reshape(-1, x.size(-1)), edges, **repeated)
+        expected = (copies * nodes, self.rows)
+        if not isinstance(out, Tensor) or out.shape != expected:
+            raise ValueError(f"{self.who}: expected {self.conv} to return shape {expected}, got {describe(out)}")
+        return out.view(*x.shape[:-1], self.rows)
+
+
+GateMap = Callable[[Tensor, StepGraph], Tensor]
+
+
+def at_every_step(map: GateMap, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
+    """A map of x `[T, ..., N, F]`; a graph that does not change takes all steps at once."""
+    if all(graph is graphs[0] for graph in graphs):
+        return map(x, graphs[0])
+    return torch.stack([map(x[t], graph) for t, graph in enumerate(graphs)])
+
+
+def disjoint_copies(edge_index: Tensor, nodes: int, copies: int) -> Tensor:
+    """The edges of so many copies of a graph, `[2, copies * E]`."""
+    shift = nodes * torch.arange(copies, device=edge_index.device, dtype=edge_index.dtype)
+    return (edge_index[:, None] + shift[None, :, None]).flatten(1)
+
+
+def edge_arguments(conv: nn.Module) -> tuple[str, ...]:
+    """Which of edge_weight and edge_attr the forward of a convolution names."""
+    names = inspect.signature(conv.forward).parameters
+    return tuple(name for name in ("edge_weight", "edge_attr") if name in names)
+
+
+def check_edge_arguments(who: str, convs: Sequence[nn.Module], filters: bool, weight: bool, attr: bool) -> None:
+    """Whether somebody listens to what the caller says of the edges.
+
+    Args:
+        who: the class to name in errors.
+        convs: the convolutions in the gates.
+        filters: whether there are filters too; they take weights.
+        weight, attr: whether the caller gave edge_weight, edge_attr.
+
+    Raises:
+        ValueError: if nobody does.
+    """
+    takers = {name for conv in convs for name in edge_arguments(conv)} | ({"edge_weight"} if filters else set())
+    for name, given in (("edge_weight", weight), ("edge_attr", attr)):
+        if given and name not in takers:
+            kinds = ", ".join(dict.fromkeys(type(conv).__name__ for conv in convs)) or "filters"
+            raise ValueError(f"{who}: expected no {name}, which {kinds} would not take, got one")

@@ -1,0 +1,113 @@
+"""One step of each graph-recurrent layer, for those who write their own loop."""
+
+from typing import Any
+
+from torch import Tensor
+
+from seqgnn.nn.graph_recurrent import GCNGRU, GCNLSTM, GCNRNN, GraphRecurrent
+from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
+
+
+class OneStep(GraphRecurrent):
+    """Turns a layer into its cell: one layer, one direction, one step; weights are those of the layer, by name.
+
+    Called as ``cell(x, edge_index, edge_weight=None, state=None, *, edge_attr=None, batch=None)`` with x ``[N, F]`` or
+    ``[B, N, F]``; returns the new state, h or (h, c), each ``[(B,) N, H]``.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, bias: bool = True, **options: Any) -> None:
+        for name in ("num_layers", "batch_first", "dropout", "bidirectional"):
+            if name in options:
+                raise ValueError(f"{type(self).__name__}: expected no {name}, which one step has not, got one")
+        super().__init__(in_channels, hidden_channels, bias=bias, **options)
+
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        edge_index: Tensor | PreparedGraph,
+        edge_weight: Tensor | None = None,
+        state: Any = None,
+        *,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Any:
+        if isinstance(state, tuple):
+            state = tuple(part[None] for part in state)
+        elif state is not None:
+            state = state[None]
+        _, state = super().forward(x[None], edge_index, edge_weight, state, edge_attr=edge_attr, batch=batch)
+        return tuple(part[0] for part in state) if isinstance(state, tuple) else state[0]
+
+
+class GCNRNNCell(OneStep, GCNRNN):
+    """One step of :class:`GCNRNN`.
+
+    Example:
+        >>> import torch
+        >>> GCNRNNCell(2, 8)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 8])
+    """
+
+
+class GCNLSTMCell(OneStep, GCNLSTM):
+    """One step of :class:`GCNLSTM`; the state is (h, c).
+
+    Example:
+        >>> import torch
+        >>> h, c = GCNLSTMCell(2, 8)(torch.randn(16, 3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> h.shape
+        torch.Size([16, 3, 8])
+    """
+
+
+class GCNGRUCell(OneStep, GCNGRU):
+    """One step of :class:`GCNGRU`.
+
+    Example:
+        >>> import torch
+        >>> GCNGRUCell(2, 8, reset="before")(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 8])
+    """
+
+
+class GCRNCell(OneStep, GCRN):
+    """One step of :class:`GCRN`; the state of an LSTM is (h, c).
+
+    Example:
+        >>> import torch
+        >>> h, c = GCRNCell(2, 8, K=3)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> h.shape
+        torch.Size([3, 8])
+    """
+
+
+class DCRNNCell(OneStep, DCRNN):
+    """One step of :class:`DCRNN`.
+
+    Example:
+        >>> import torch
+        >>> DCRNNCell(2, 8, K=3)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 8])
+    """
+
+
+class TGCNCell(OneStep, TGCN):
+    """One step of :class:`TGCN`.
+
+    Example:
+        >>> import torch
+        >>> TGCNCell(2, 8)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 8])
+    """
+
+
+class GCLSTMCell(OneStep, GCLSTM):
+    """One step of :class:`GCLSTM`; the state is (h, c).
+
+    Example:
+        >>> import torch
+        >>> h, c = GCLSTMCell(2, 8, K=2)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> h.shape
+        torch.Size([3, 8])
+    """

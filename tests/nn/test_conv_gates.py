@@ -1,0 +1,143 @@
+"""Convolutions of PyG in the gates: against the filter that does the same, and against a loop over single graphs."""
+
+import pytest
+import torch
+from oracles import close, tricky_graph, tricky_graphs
+from torch_geometric import nn as pyg
+
+from seqgnn.nn import GCN, GCNGRU, GCNLSTM, GCNRNN, Identity, cells
+
+T, B, F, H, D = 3, 2, 2, 4, 3
+EDGES, WEIGHTS, N = tricky_graph()
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(T, B, N, F, dtype=torch.float64, generator=GENERATOR)
+ATTR = torch.randn(EDGES.size(1), D, dtype=torch.float64, generator=GENERATOR)
+CONVS = {
+    "GATConv": (lambda i, o: pyg.GATConv(i, o // 2, heads=2), None),
+    "SAGEConv": (pyg.SAGEConv, None),
+    "GraphConv": (pyg.GraphConv, "edge_weight"),
+    "GATv2Conv": (lambda i, o: pyg.GATv2Conv(i, o, edge_dim=D), "edge_attr"),
+    "TransformerConv": (lambda i, o: pyg.TransformerConv(i, o, edge_dim=D), "edge_attr"),
+    "ChebConv": (lambda i, o: pyg.ChebConv(i, o, 3), "edge_weight"),
+}
+GIVEN = {"edge_weight": WEIGHTS, "edge_attr": ATTR}
+
+
+def parts(result):
+    output, state = result
+    return [output, *(state if isinstance(state, tuple) else (state,))]
+
+
+def arguments(takes):
+    return {} if takes is None else {takes: GIVEN[takes]}
+
+
+@pytest.mark.parametrize("layer, options", [(GCNRNN, {}), (GCNLSTM, {}), (GCNGRU, {}), (GCNGRU, {"reset": "before"})])
+@pytest.mark.parametrize("side", ["conv", "input_conv", "hidden_conv"])
+def test_pygs_own_gcn_is_the_filter(layer, options, side):
+    torch.manual_seed(0)
+    made = layer(F, H, **{side: pyg.GCNConv}, **options, dtype=torch.float64)
+    plain = layer(F, H, **options, dtype=torch.float64)
+    state = plain.state_dict()
+    for place, short in (("input", "ih"), ("hidden", "hh")):
+        if side in ("conv", f"{place}_conv"):
+            module = getattr(made, f"{place}_conv_l0")
+            modules = list(module) if isinstance(module, torch.nn.ModuleList) else [module]
+            state[f"weight_{short}_l0"] = torch.cat([part.lin.weight for part in modules])
+            state[f"bias_{short}_l0"] = torch.cat([part.bias for part in modules])
+        else:
+            for kind in ("weight", "bias"):
+                state[f"{kind}_{short}_l0"] = made.state_dict()[f"{kind}_{short}_l0"]
+    plain.load_state_dict(state)
+    for a, b in zip(parts(made(X, EDGES, WEIGHTS)), parts(plain(X, EDGES, WEIGHTS)), strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("per_step", [False, True])
+def test_each_step_and_window_as_a_graph_of_its_own(name, per_step):
+    make, takes = CONVS[name]
+    torch.manual_seed(1)
+    layer = GCNLSTM(F, H, num_layers=2, conv=make, dtype=torch.float64)
+    given, edges = arguments(takes), EDGES
+    steps = [(EDGES, given)] * T
+    if per_step:
+        graphs, _ = tricky_graphs(T)
+        values = {"edge_weight": [w for _, w in graphs], "edge_attr": [ATTR[:1].expand(len(w), D) for _, w in graphs]}
+        edges, given = [e for e, _ in graphs], {} if takes is None else {takes: values[takes]}
+        steps = [(e, {n: v[t] for n, v in given.items()}) for t, (e, _) in enumerate(graphs)]
+    output, (h_last, _) = layer(X, edges, **given)
+    for b in range(B):
+        below = X[:, b]
+        for index in range(2):
+            state, outputs = (torch.zeros(N, H, dtype=torch.float64),) * 2, []
+            conv_x, conv_h = getattr(layer, f"input_conv_l{index}"), getattr(layer, f"hidden_conv_l{index}")
+            for x, (edge_index, extra) in zip(below, steps):
+                gates = conv_x(x, edge_index, **extra)
+                hear = lambda h, e=edge_index, extra=extra, conv=conv_h: conv(h, e, **extra)  # noqa: E731
+                h, state = cells.lstm(gates, hear, state)
+                outputs.append(h)
+            below = torch.stack(outputs)
+        close(output[:, b], below)
+        close(h_last[1, b], below[-1])
+    output.sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
+def test_a_filter_on_one_side_and_a_convolution_on_the_other():
+    layer = GCNGRU(F, H, input_filter=Identity(), hidden_conv=CONVS["GATConv"][0], reset="before", dtype=torch.float64)
+    assert layer.weight_ih_l0.shape == (3 * H, F) and not hasattr(layer, "weight_hh_l0")
+    assert [conv.out_channels * conv.heads for conv in layer.hidden_conv_l0] == [2 * H, H]
+    assert layer(X, EDGES)[0].shape == (T, B, N, H)
+    assert layer(X, EDGES, WEIGHTS)[0].shape == (T, B, N, H)  # the filter would take them
+    prepared = layer.prepare(EDGES, None, N)
+    close(layer(X, prepared)[0], layer(X, EDGES)[0])
+    assert "input_filter=Identity()" in repr(layer) and "GATConv(4, 4, heads=2)" in repr(layer)
+
+
+def test_convolutions_are_drawn_anew():
+    layer = GCNLSTM(F, H, conv=pyg.SAGEConv)
+    before = layer(X.float(), EDGES)[0]
+    layer.reset_parameters()
+    assert not torch.allclose(layer(X.float(), EDGES)[0], before)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (
+            lambda: GCNLSTM(F, H, conv=pyg.SAGEConv(F, 4 * H)),
+            "expected conv to make convolutions, such as lambda i,",
+        ),
+        (lambda: GCNLSTM(F, H, conv=3), "expected conv to make convolutions.*got 3"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, filter=GCN()), "expected one of filter and conv for the input map"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_filter=GCN()), "one of hidden_filter and conv for the hidden"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, init="xavier"), "init and forget_bias for filters, got them beside"),
+        (
+            lambda: GCNLSTM(F, H, conv=pyg.SAGEConv)(X.float(), EDGES, WEIGHTS.float()),
+            "expected no edge_weight, which",
+        ),
+        (
+            lambda: GCNLSTM(F, H)(X.float(), EDGES, edge_attr=ATTR),
+            "expected no edge_attr, which filters would not",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(i, o + 1))(X.float(), EDGES),
+            r"expected SAGEConv\(2, 17, aggr=mean\) to return shape \(42, 16\), got shape \(42, 17\)",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=CONVS["GATv2Conv"][0])(X.float(), EDGES, edge_attr=ATTR[:3].float()),
+            r"expected edge_attr of shape \[10, D\], got shape \(3, 3\)",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=CONVS["GATv2Conv"][0])(X.float(), [EDGES] * T, edge_attr=ATTR.float()),
+            "expected a list of 3 of edge_attr, one a step, got one for all steps",
+        ),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv)(X.float(), EDGES + 5), r"expected node indices in 0..6 .* got 5..10"),
+        (lambda: GCNRNN(F, H, peephole=True), "GCNRNN: expected a cell of kind lstm with peephole=True, got rnn"),
+        (lambda: GCNLSTM(F, H, reset="before"), "GCNLSTM: expected a cell of kind gru with reset='before', got lstm"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

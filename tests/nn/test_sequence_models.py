@@ -1,0 +1,194 @@
+"""EvolveGCN, A3TGCN and DCRNNForecaster: the oracles, windows, batches, states, errors."""
+
+import copy
+
+import oracles_graph as og
+import pytest
+import torch
+from layer_cases import per_gate
+from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
+from torch_geometric.data import Batch, Data
+
+from seqgnn.nn import A3TGCN, DCRNNForecaster, EvolveGCN, scheduled_sampling
+
+T, F, H = 4, 3, 4
+EDGES, WEIGHTS, N = tricky_graph()
+GRAPHS, _ = tricky_graphs(T)
+STATIC, CHANGING = (EDGES, WEIGHTS), ([e for e, _ in GRAPHS], [w for _, w in GRAPHS])
+
+
+def signal(*shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def evolve(variant, **options):
+    torch.manual_seed(0)
+    return EvolveGCN(F, H, variant=variant, dtype=torch.float64, **options)
+
+
+def last_weight(layer, state):
+    return state[-1][0] if layer.variant == "O" else state[-1]
+
+
+def same_gradients(layer, x, ours, parameters, y, theirs):
+    """Of one random weighting of what both return."""
+    weighting = signal(*theirs.shape, seed=5)
+    (ours * weighting).sum().backward()
+    (theirs * weighting).sum().backward()
+    close(gradient(x), gradient(y))
+    for name, value in layer.named_parameters():
+        close(gradient(value), gradient(parameters[name]))
+
+
+@pytest.mark.parametrize("variant", ["O", "H"])
+@pytest.mark.parametrize("graph, given", [(STATIC, STATIC), (GRAPHS, CHANGING)], ids=["static", "changing"])
+def test_evolve_gcn_is_the_oracles(variant, graph, given):
+    layer, x = evolve(variant), leaf(signal(T, N, F))
+    p, y = {name: leaf(value) for name, value in layer.named_parameters()}, leaf(x)
+    names = {name.removesuffix("_l0"): value for name, value in p.items()}
+    names["weight_0"] = names.pop("weight")
+    if variant == "H":
+        names["p"] = names.pop("score")
+    wanted, weights = og.evolve_gcn(names, y, graph, variant)
+    output, state = layer(x, *given)
+    close(output, wanted)
+    close(last_weight(layer, state), weights[-1])
+    same_gradients(layer, x, output, p, y, wanted)
+
+
+@pytest.mark.parametrize("variant", ["O", "H"])
+def test_evolve_gcn_in_windows_batches_and_pieces(variant):
+    layer, x = evolve(variant, num_layers=2), signal(T, 2, N, F)
+    together, state = layer(x, EDGES, WEIGHTS)
+    apart = [layer(x[:, b], EDGES, WEIGHTS) for b in range(2)]
+    close(together, torch.stack([output for output, _ in apart], 1))
+    batch = Batch.from_data_list([Data(edge_index=EDGES, edge_weight=WEIGHTS, num_nodes=N)] * 2)
+    disjoint, of_graphs = layer(x.flatten(1, 2), batch.edge_index, batch.edge_weight, batch=batch.batch)
+    close(disjoint, together.flatten(1, 2))
+    close(last_weight(layer, of_graphs), last_weight(layer, state))
+    first, between = layer(x[:1], EDGES, WEIGHTS)
+    rest, end = layer(x[1:], EDGES, WEIGHTS, between)
+    close(torch.cat([first, rest]), together)
+    close(last_weight(layer, end), last_weight(layer, state))
+    ragged, _ = layer(x, EDGES, WEIGHTS, lengths=torch.tensor([2, 4]))
+    close(ragged[:2, 0], together[:2, 0])
+    assert not ragged[2:, 0].any()
+    prepared = layer.prepare(EDGES, WEIGHTS, N)
+    close(layer(x, prepared)[0], together)
+
+
+@pytest.mark.parametrize("variant", ["O", "H"])
+def test_evolve_gcn_keeps_nothing(variant):
+    layer, x = evolve(variant), signal(T, N, F)
+    before = copy.deepcopy(layer.state_dict())
+    first = layer(x, *STATIC)[0]
+    assert torch.equal(layer(x, *STATIC)[0], first)
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+    (layer(x, *STATIC)[0].sum() + layer(2 * x, *STATIC)[0].sum()).backward()
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(2))
+    close(layer(x[:, order], order.argsort()[EDGES], WEIGHTS)[0], first[:, order])
+
+
+@pytest.mark.parametrize("variant", ["paper", "authors", "pyg-temporal"])
+def test_a3tgcn_is_the_oracles(variant):
+    torch.manual_seed(0)
+    layer, x = A3TGCN(F, H, 5, variant=variant, dtype=torch.float64), leaf(signal(T, N, F))
+    p, y = {name: leaf(value) for name, value in layer.named_parameters()}, leaf(x)
+    inner = {name.removeprefix("tgcn."): value for name, value in p.items() if name.startswith("tgcn.")}
+    names = per_gate(inner) if variant == "pyg-temporal" else inner
+    for index in (0, 1):
+        for kind in ("weight", "bias"):
+            names[f"attention.{kind}_{index + 1}"] = p[f"attention.{index}.{kind}"]
+    wanted, _, states = og.a3tgcn(names, y, STATIC, variant)
+    summary, last = layer(x, *STATIC)
+    close(summary, wanted)
+    close(last[0], states[-1])
+    same_gradients(layer, x, summary, p, y, wanted)
+
+
+def test_a3tgcn_in_windows_and_ragged():
+    layer, x = A3TGCN(F, H, dtype=torch.float64), signal(T, 2, N, F)
+    together = layer(x, *STATIC)[0]
+    close(together, torch.stack([layer(x[:, b], *STATIC)[0] for b in range(2)]))
+    ragged = layer(x, *STATIC, lengths=torch.tensor([2, 4]))[0]
+    close(ragged, torch.stack([layer(x[:2, 0], *STATIC)[0], together[1]]))
+    first = A3TGCN(F, H, batch_first=True, dtype=torch.float64)
+    first.load_state_dict(layer.state_dict())
+    close(first(x.transpose(0, 1), *STATIC)[0], together)
+    with pytest.raises(ValueError, match="A3TGCN: expected one direction"):
+        A3TGCN(F, H, bidirectional=True)
+
+
+@pytest.mark.parametrize("variant", ["paper", "authors"])
+def test_the_forecaster_is_the_oracles(variant):
+    torch.manual_seed(0)
+    model = DCRNNForecaster(F, H, 2, 5, num_layers=2, K=3, variant=variant, dtype=torch.float64)
+    x, targets = leaf(signal(T, N, F)), signal(5, N, 2)
+    p, y = {name: leaf(value) for name, value in model.named_parameters()}, leaf(x)
+    wanted = og.dcrnn_forecaster(p, y, STATIC, 3, 5, variant, 2)
+    forecast = model(x, *STATIC)
+    close(forecast, wanted)
+    same_gradients(model, x, forecast, p, y, wanted)
+    draws = torch.rand(5, generator=torch.Generator().manual_seed(0))
+    taken = [False, *(draws[:4] < 0.5).tolist()]
+    assert 0 < sum(taken) < 4
+    taught = model(x, *STATIC, targets=targets, truth=0.5, generator=torch.Generator().manual_seed(0))
+    close(taught, og.dcrnn_forecaster(p, y, STATIC, 3, 5, variant, 2, targets, taken))
+
+
+def test_the_forecaster_in_windows_and_on_changing_graphs():
+    torch.manual_seed(0)
+    model = DCRNNForecaster(F, H, 1, T, K=2, dtype=torch.float64)
+    x = signal(T, 2, N, F)
+    together = model(x, *STATIC)
+    close(together, torch.stack([model(x[:, b], *STATIC) for b in range(2)], 1))
+    assert model(x, *CHANGING, future=STATIC).isfinite().all()
+    close(model(x, *STATIC, future=([EDGES] * T, [WEIGHTS] * T)), together)
+    close(model(x, model.prepare(EDGES, WEIGHTS, N)), together)
+    first = DCRNNForecaster(F, H, 1, T, K=2, batch_first=True, dtype=torch.float64)
+    first.load_state_dict(model.state_dict())
+    targets = signal(2, T, N, 1)
+    close(first(x.transpose(0, 1), *STATIC), together.transpose(0, 1))
+    close(
+        first(x.transpose(0, 1), *STATIC, targets=targets, truth=1.0),
+        model(x, *STATIC, targets=targets.transpose(0, 1), truth=1.0).transpose(0, 1),
+    )
+
+
+def test_scheduled_sampling_falls_from_one_to_zero():
+    probabilities = [scheduled_sampling(step, 100) for step in range(0, 2000, 50)]
+    assert probabilities == sorted(probabilities, reverse=True) and 0.98 < probabilities[0] <= 1
+    assert probabilities[-1] < 1e-3 and scheduled_sampling(10**9) >= 0
+
+
+X = torch.zeros(T, N, F)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: EvolveGCN(F, H, variant="X"), "EvolveGCN: expected variant to be one of 'O', 'H'"),
+        (lambda: EvolveGCN(F, 8, variant="H")(X, EDGES), "EvolveGCN: expected graphs of at least 8 nodes, .* got 7"),
+        (lambda: EvolveGCN(F, H)(X[0, 0], EDGES), "EvolveGCN: expected input of rank 3 or 4 with 3 channels"),
+        (
+            lambda: EvolveGCN(F, H)(X, EDGES, state=torch.zeros(3)),
+            r"EvolveGCN: expected \(W, memory\) of shapes",
+        ),
+        (
+            lambda: EvolveGCN(F, H, variant="H")(X, EDGES, state=(torch.zeros(4, 4),)),
+            "EvolveGCN: expected W of shapes",
+        ),
+        (
+            lambda: EvolveGCN(F, H, variant="H")(X[:, None], EDGES, batch=torch.zeros(N, dtype=torch.long)),
+            r"expected x of shape \[T, N, F\] beside batch, got windows",
+        ),
+        (lambda: DCRNNForecaster(F, H, horizon=0, K=2), "DCRNNForecaster: expected horizon"),
+        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, truth=0.5), "expected truth in .* and targets"),
+        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, targets=X), r"expected targets of shape \(12, 7, 1\)"),
+        (lambda: DCRNNForecaster(F, H, K=2)(X, [EDGES] * T), "expected future=.* beside one graph a step"),
+        (lambda: scheduled_sampling(0, 0), "scheduled_sampling: expected step >= 0 and decay > 0"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
