@@ -18,7 +18,7 @@ from seqgnn.analysis import reach
 from seqgnn.data import powers_of_two
 from seqgnn.errors import checked_device, one_of
 from seqgnn.metrics import mean_sd, paired_difference
-from seqgnn.models import GNNS, NAMES
+from seqgnn.models import GNNS, NAMES, TREES
 from seqgnn.parallel import Job, run_all
 from seqgnn.runs import TASKS, BaselineConfig, RunConfig, TaskEntry, identify_text
 from seqgnn.store import RunStore
@@ -67,6 +67,7 @@ ROWS = {
     "gcn-1hop": Row("GCN, one hop", "gcn", hops=(1,)),
     "gcn+lstm": Row("GCN, then LSTM", "gcn+lstm"),
     "gcn-in-lstm": Row("GCN in LSTM", "gcn-in-lstm"),
+    "tree-lstm": Row("TreeLSTM", "tree-lstm"),
     "lstm-mean": Row("LSTM, mean readout", "lstm", readout="mean"),
     "gcn-mean": Row("GCN, mean readout", "gcn", readout="mean"),
 }
@@ -75,6 +76,7 @@ DEFAULT_ROWS = {
     "palindromes": (*HEADLINE, "gcn-1hop", "gcn-mean"),
     "recall": (*HEADLINE, "gcn-1hop", "gcn-mean"),
     "text": (*HEADLINE[:4], "gcn-residual", *HEADLINE[4:]),
+    "expressions": (*HEADLINE[:4], "gcn-residual", "gcn+lstm", "tree-lstm"),
     "trees": HEADLINE,
 }
 
@@ -195,7 +197,7 @@ def compare(
     The same as `plan(...).run(progress)`, which tells all that is wrong with the arguments before anything is trained.
 
     Args:
-        task: "palindromes", "recall", "text" or "trees".
+        task: "palindromes", "recall", "text", "expressions" or "trees".
         models: names among `ROWS`, or rows of your own with labels of their own; None: the task's default.
         lengths: T, or the number of nodes of a tree.
         seeds: of initial weights, training batches and dropout; each at least 0.
@@ -418,7 +420,7 @@ def _rows(task: str, chosen: Sequence[str | Row] | None) -> tuple[Row, ...]:
     if not rows or len(set(labels)) < len(labels):
         raise ValueError(f"compare: expected one or more models, each once, got {labels}")
     for row in rows:
-        one_of("compare", f"the model of row {row.label!r}", row.model, NAMES)
+        one_of("compare", f"the model of row {row.label!r}", row.model, (*NAMES, *TREES))
         if row.label in baselines.NAMES:
             raise ValueError(f"compare: expected labels other than those of baselines, got {row.label!r}")
         if row.hops is not None and not (row.model in GNNS and TASKS[task].on_path):

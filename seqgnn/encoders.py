@@ -287,6 +287,19 @@ class GCNInLSTM(nn.Module):
         return state
 
 
+class TreeEncoder(nn.Module):
+    """A recurrent layer that walks the edges of the batch, which have no cycles."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
+        if state is not None:
+            raise ValueError(f"TreeEncoder: expected no state, since none is kept, got {describe(state)}")
+        return self.layer(x, batch.edge_index)[0], None
+
+
 class Readout(nn.Module):
     """From node states ``[sum L, H]`` to one row per sequence ``[B, H]``, or, per element, to one per prefix.
 

@@ -14,12 +14,13 @@ from torch.nn.functional import dropout as drop
 from torch_geometric.data import Batch
 
 from seqgnn.data import path_graph, powers_of_two, sequence_lengths
-from seqgnn.encoders import GCNEncoder, GCNInLSTM, GCNThenLSTM, Inputs, Readout, RecurrentEncoder
+from seqgnn.encoders import GCNEncoder, GCNInLSTM, GCNThenLSTM, Inputs, Readout, RecurrentEncoder, TreeEncoder
 from seqgnn.errors import check_count, one_of
-from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN
+from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, TreeLSTM
 from seqgnn.nn.init import Init
 
 NAMES = ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
+TREES = ("tree-lstm",)  # they walk the batch's edges, from the first nodes to the last
 GNNS = ("gcn", "gcn-residual")  # they hear as far as their rounds carry; all others the whole sequence
 READOUTS = ("last", "mean", "max")
 LAYERS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
@@ -102,7 +103,8 @@ def build(
     Args:
         name: ``"rnn"``, ``"lstm"``, ``"gru"``; ``"gcn"``, rounds of message passing over the batch's edges;
             ``"gcn-residual"``, in which each round adds to what was there; ``"gcn+lstm"``, a GCN layer whose nodes an
-            LSTM reads in order; ``"gcn-in-lstm"``, an LSTM with a GCN in its gates over a sliding window.
+            LSTM reads in order; ``"gcn-in-lstm"``, an LSTM with a GCN in its gates over a sliding window;
+            ``"tree-lstm"``, an LSTM along the batch's edges, which have no cycles.
         num_classes: C.
         num_tokens, num_features: how many different ids, or how many features, an element has; one of the two.
         per_element: whether every element has a target; then undirected graphs are refused and readouts run over the
@@ -138,7 +140,7 @@ def build(
         >>> model(batch)[0].shape, model.num_parameters
         (torch.Size([32, 10]), 20106)
     """
-    one_of("build", "model", name, NAMES)
+    one_of("build", "model", name, (*NAMES, *TREES))
     one_of("build", "readout", readout, READOUTS)
     one_of("build", "encoding", encoding, ("one-hot", "embedding"))
     if (num_tokens is None) == (num_features is None):
@@ -172,7 +174,9 @@ def build(
         raise ValueError(f"build: expected a hop that fits into the window of {window}, got hops={hops}")
     if weight_dropout and name not in (*LAYERS, "gcn+lstm"):
         raise ValueError(f"build: expected weight_dropout for a plain recurrent layer, got it for {name!r}")
-    if name in GNNS and not (init is None and forget_bias is None):
+    if name in TREES and (num_layers or 1) != 1:
+        raise ValueError(f"build: expected one layer for {name!r}, got num_layers={num_layers}")
+    if name in (*GNNS, *TREES) and not (init is None and forget_bias is None):
         raise ValueError(f"build: expected init and forget_bias for a recurrent model, got them for {name!r}")
 
     def make(hidden: int, init: Init = init) -> SequenceModel:
@@ -183,6 +187,8 @@ def build(
         if name in GNNS:
             residual = name == "gcn-residual"
             encoder = GCNEncoder(inputs.channels, hidden, num_layers or 1, dropout, per_element, residual, hops)
+        elif name in TREES:
+            encoder = TreeEncoder(TreeLSTM(inputs.channels, hidden))
         elif name == "gcn+lstm":
             gcn = GCNEncoder(inputs.channels, hidden, 1, dropout, directed=per_element, hops=hops)
             encoder = GCNThenLSTM(gcn, RecurrentEncoder(LSTM(hidden, hidden, **recurrent), weight_dropout))

@@ -4,7 +4,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,12 @@ TASKS = {
         TrainConfig(steps=300, lr=3e-3, eval_every=100, select="loss"),
         metric="loss",
         takes_data=True,
+    ),
+    "expressions": TaskEntry(
+        lambda length, hops, path: data.ExpressionTrees(length),
+        (7, 15),
+        replace(_RECALL, optimizer="adam"),
+        on_path=False,
     ),
     "trees": TaskEntry(lambda length, hops, path: data.TreeDistance(length), (16, 32), _RECALL, on_path=False),
 }

@@ -9,7 +9,7 @@ from torch_geometric.data import Batch
 from torch_geometric.utils import segment
 
 from seqgnn import models
-from seqgnn.data import Palindromes, SequenceGraph, sequence_batch, to_padded
+from seqgnn.data import ExpressionTrees, Palindromes, SequenceGraph, sequence_batch, to_padded
 from seqgnn.data.sequence_graph import path_graph
 from seqgnn.nn import GCNLSTM
 
@@ -171,6 +171,31 @@ def test_weight_dropout_leaves_out_the_same_weights_at_every_step(name):
     dropped.sum().backward()
     gradient, weight = lstm.layer.weight_hh_l1.grad, layer.weight_hh_l1
     assert bool((gradient[weight == 0] == 0).all()) and 0.2 < float((weight == 0).double().mean()) < 0.6
+
+
+def test_a_tree_lstm_reads_the_tree():
+    task = ExpressionTrees(7)
+    model = models.build("tree-lstm", num_classes=10, num_tokens=12, hidden=16)
+    samples = task.draw(16, torch.Generator().manual_seed(0))
+    together, state = model(samples)
+    assert state is None and together.shape == (16, 10)
+    torch.testing.assert_close(together, torch.cat([model(sample)[0] for sample in samples.to_data_list()]))
+    assert not torch.allclose(model(six_before(samples[0]))[0], together[:1])
+    with pytest.raises(ValueError, match="TreeEncoder: expected no state"):
+        model(samples, torch.zeros(1))
+    with pytest.raises(ValueError, match="expected one layer for 'tree-lstm', got num_layers=2"):
+        models.build("tree-lstm", num_classes=10, num_tokens=12, num_layers=2)
+    both_ways = samples.clone()
+    both_ways.edge_index = torch.cat([samples.edge_index, samples.edge_index.flip(0)], dim=1)
+    with pytest.raises(ValueError, match="TreeLSTM: expected a graph without cycles"):
+        model(both_ways)
+
+
+def six_before(sample):
+    """The same tokens and another tree: a chain."""
+    sample = sample.clone()
+    sample.edge_index = torch.stack([torch.arange(6), torch.arange(1, 7)])
+    return sample
 
 
 @pytest.mark.parametrize("name", models.NAMES)

@@ -14,7 +14,9 @@ BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 def compare(
     task: Annotated[
         str | None,
-        typer.Argument(help="palindromes, recall, text or trees; none: palindromes, then text.", show_default=False),
+        typer.Argument(
+            help="palindromes, recall, text, expressions or trees; none: palindromes, then text.", show_default=False
+        ),
     ] = None,
     models: Annotated[str | None, typer.Option(help="Rows, e.g. rnn,lstm,gcn-1hop; default: the task's own.")] = None,
     lengths: Annotated[str | None, typer.Option(help="Lengths T, e.g. 10,20.")] = None,

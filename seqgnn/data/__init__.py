@@ -1,6 +1,7 @@
 """Samples and data sets: sequences as path graphs, and batches of them."""
 
 from seqgnn.data.char_text import CharText
+from seqgnn.data.expression_trees import ExpressionTrees
 from seqgnn.data.palindromes import FirstDigitRecall, Palindromes
 from seqgnn.data.sequence_graph import (
     SequenceGraph,
@@ -19,6 +20,7 @@ from seqgnn.data.vocabulary import Vocabulary
 
 __all__ = [
     "CharText",
+    "ExpressionTrees",
     "FirstDigitRecall",
     "Palindromes",
     "SequenceGraph",
