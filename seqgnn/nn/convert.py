@@ -1,0 +1,189 @@
+"""Weights from and to torch.nn, and from PyTorch Geometric Temporal."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqgnn.errors import one_of
+from seqgnn.nn.graph_recurrent import GraphRecurrent
+from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
+from seqgnn.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+
+PLAIN: dict[type, type] = {
+    nn.RNN: RNN,
+    nn.LSTM: LSTM,
+    nn.GRU: GRU,
+    nn.RNNCell: RNNCell,
+    nn.LSTMCell: LSTMCell,
+    nn.GRUCell: GRUCell,
+}
+LAYER_OPTIONS = ("num_layers", "bias", "batch_first", "dropout", "bidirectional", "nonlinearity", "proj_size")
+
+
+def from_torch(module: nn.Module) -> Any:
+    """The layer of seqgnn that a recurrent layer or cell of torch.nn is, with a copy of its weights.
+
+    Raises:
+        ValueError: for any other module.
+
+    Example:
+        >>> plain = nn.LSTM(3, 4, bidirectional=True)
+        >>> layer, x = from_torch(plain), torch.randn(5, 2, 3)
+        >>> torch.equal(layer(x)[0], plain(x)[0])
+        True
+    """
+    if type(module) not in PLAIN:
+        names = ", ".join(kind.__name__ for kind in PLAIN)
+        raise ValueError(f"from_torch: expected one of torch.nn's {names}, got {type(module).__name__}")
+    return _rebuilt(PLAIN[type(module)], module)
+
+
+def to_torch(layer: nn.Module) -> Any:
+    """The layer of torch.nn that a plain recurrent layer or cell of seqgnn is, with a copy of its weights.
+
+    Raises:
+        ValueError: for any other module.
+
+    Example:
+        >>> layer = GRU(3, 4, num_layers=2, init="orthogonal")
+        >>> plain, x = to_torch(layer), torch.randn(5, 2, 3)
+        >>> type(plain) is nn.GRU, torch.equal(plain(x)[0], layer(x)[0])
+        (True, True)
+    """
+    kinds = {ours: theirs for theirs, ours in PLAIN.items()}
+    if type(layer) not in kinds:
+        names = ", ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"to_torch: expected one of seqgnn.nn's {names}, got {type(layer).__name__}")
+    return _rebuilt(kinds[type(layer)], layer)
+
+
+def _rebuilt(kind: type, module: Any) -> Any:
+    options = {name: getattr(module, name) for name in LAYER_OPTIONS if hasattr(module, name)}
+    if "RNN" not in kind.__name__:
+        options.pop("nonlinearity", None)
+    if not options.get("proj_size", 1):
+        options.pop("proj_size")
+    like = module.weight_ih_l0 if hasattr(module, "weight_ih_l0") else module.weight_ih
+    made = kind(module.input_size, module.hidden_size, **options, device=like.device, dtype=like.dtype)
+    made.load_state_dict(module.state_dict())
+    return made.train(module.training)
+
+
+def from_pyg_temporal(layer: nn.Module) -> GraphRecurrent:
+    """The layer of seqgnn that computes what one of PyTorch Geometric Temporal's does, with its weights.
+
+    GConvLSTM becomes a :class:`GCRN`, GConvGRU a GCRN with ``cell="gru"``, GCLSTM and TGCN those of
+    ``variant="pyg-temporal"``, and DCRNN a :class:`DCRNN` of ``variant="authors"``: the walks that it takes, without
+    its mistakes, of which a warning says what they change. One call of theirs is one step; ours take the whole
+    sequence, x ``[T, N, F]`` (or their cells one step), and return output and state.
+
+    Args:
+        layer: a GConvLSTM, GConvGRU, GCLSTM, TGCN, TGCN2 or DCRNN.
+
+    Raises:
+        ValueError: for any other module, and for options that seqgnn does not have.
+    """
+    makers = {
+        "GConvLSTM": _gconv_lstm,
+        "GConvGRU": _gconv_gru,
+        "GCLSTM": _gclstm,
+        "TGCN": _tgcn,
+        "TGCN2": _tgcn,
+        "DCRNN": _dcrnn,
+    }
+    name = one_of("from_pyg_temporal", "the layer", type(layer).__name__, makers)
+    if "torch_geometric_temporal" not in type(layer).__module__:
+        found = f"{name} of {type(layer).__module__}"
+        raise ValueError(f"from_pyg_temporal: expected a layer of torch_geometric_temporal, got {found}")
+    made, state = makers[name](layer)
+    like = next(layer.parameters())
+    made.to(like.device, like.dtype).load_state_dict(state)
+    return made.train(layer.training)
+
+
+def _chebyshev(convs: list[Any]) -> Tensor:
+    """ChebConvs, one a gate, as one weight: gates below each other, terms side by side."""
+    return torch.cat([torch.cat([lin.weight for lin in conv.lins], dim=1) for conv in convs])
+
+
+def _bias(convs: list[Any]) -> Tensor:
+    return torch.cat([conv.bias for conv in convs])
+
+
+def _gconv_lstm(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+    from_x = [getattr(layer, f"conv_x_{gate}") for gate in "ifco"]
+    from_h = [getattr(layer, f"conv_h_{gate}") for gate in "ifco"]
+    own = torch.cat([getattr(layer, f"b_{gate}")[0] for gate in "ifco"])
+    state = {
+        "weight_ih_l0": _chebyshev(from_x),
+        "weight_hh_l0": _chebyshev(from_h),
+        "bias_ih_l0": own + _bias(from_x) if layer.bias else own,
+        "bias_hh_l0": _bias(from_h) if layer.bias else torch.zeros_like(own),
+    }
+    state |= {f"weight_c{gate}_l0": getattr(layer, f"w_c_{gate}")[0] for gate in "ifo"}
+    return GCRN(layer.in_channels, layer.out_channels, K=layer.K, normalization=layer.normalization), state
+
+
+def _gconv_gru(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+    from_x = [getattr(layer, f"conv_x_{gate}") for gate in "rzh"]
+    from_h = [getattr(layer, f"conv_h_{gate}") for gate in "rzh"]
+    state = {"weight_ih_l0": _chebyshev(from_x), "weight_hh_l0": _chebyshev(from_h)}
+    if layer.bias:
+        state |= {"bias_ih_l0": _bias(from_x), "bias_hh_l0": _bias(from_h)}
+    options = {"K": layer.K, "normalization": layer.normalization, "bias": bool(layer.bias)}
+    return GCRN(layer.in_channels, layer.out_channels, cell="gru", **options), state
+
+
+def _gclstm(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+    convs = [getattr(layer, f"conv_{gate}") for gate in "ifco"]
+    own = torch.cat([getattr(layer, f"b_{gate}")[0] for gate in "ifco"])
+    state = {
+        "weight_ih_l0": torch.cat([getattr(layer, f"W_{gate}").T for gate in "ifco"]),
+        "weight_hh_l0": _chebyshev(convs),
+        "bias_ih_l0": own,
+        "bias_hh_l0": _bias(convs) if layer.bias else torch.zeros_like(own),
+    }
+    options = {"K": layer.K, "normalization": layer.normalization, "variant": "pyg-temporal"}
+    return GCLSTM(layer.in_channels, layer.out_channels, **options), state
+
+
+def _tgcn(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+    if not layer.add_self_loops:
+        raise ValueError("from_pyg_temporal: expected a TGCN with add_self_loops=True, got False")
+    size = layer.out_channels
+    convs = [getattr(layer, f"conv_{gate}") for gate in "rzh"]
+    maps = [getattr(layer, f"linear_{gate}") for gate in "rzh"]
+    state = {
+        "weight_conv_l0": torch.cat([conv.lin.weight for conv in convs]),
+        "bias_conv_l0": _bias(convs),
+        "weight_ih_l0": torch.cat([part.weight[:, :size] for part in maps]),
+        "weight_hh_l0": torch.cat([part.weight[:, size:] for part in maps]),
+        "bias_ih_l0": _bias(maps),
+        "bias_hh_l0": torch.zeros(3 * size),
+    }
+    return TGCN(layer.in_channels, size, variant="pyg-temporal", improved=layer.improved), state
+
+
+def _dcrnn(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+    warnings.warn(
+        "from_pyg_temporal: PyTorch Geometric Temporal's DCRNN ignores edge weights but for the degrees, mixes up the "
+        "degrees of the backward walk, and repeats its recursion wrongly from K = 3 on; the converted layer does not, "
+        "and so answers otherwise on weighted or irregular graphs",
+        stacklevel=3,
+    )
+    convs, size = [getattr(layer, f"conv_x_{gate}") for gate in "rzh"], layer.in_channels
+    both = []
+    for conv in convs:
+        along, against = conv.weight  # [K, F + H, H] each
+        blocks = [along[0] + against[0], *along[1:], *against[1:]]
+        both.append([block.T for block in blocks])
+    state = {
+        "weight_ih_l0": torch.cat([torch.cat([block[:, :size] for block in gate], dim=1) for gate in both]),
+        "weight_hh_l0": torch.cat([torch.cat([block[:, size:] for block in gate], dim=1) for gate in both]),
+    }
+    if layer.bias:
+        state |= {"bias_ih_l0": _bias(convs), "bias_hh_l0": torch.zeros(3 * layer.out_channels)}
+    options = {"K": layer.K, "variant": "authors", "bias": bool(layer.bias)}
+    return DCRNN(layer.in_channels, layer.out_channels, **options), state

@@ -1,0 +1,144 @@
+"""Converters: torch.nn both ways, and PyTorch Geometric Temporal where it is right."""
+
+import os
+import sys
+import types
+
+import pytest
+import torch
+from oracles import tricky_graph
+from torch import nn
+
+from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from seqgnn.nn.convert import from_pyg_temporal, from_torch, to_torch
+
+EDGES, WEIGHTS, N = tricky_graph()
+T, F, H = 4, 3, 5
+X = torch.randn(T, N, F, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.RNN(F, H, 2, nonlinearity="relu"),
+        lambda: nn.LSTM(F, H, 2, bias=False, dropout=0.5, bidirectional=True, dtype=torch.float64),
+        lambda: nn.LSTM(F, H, batch_first=True),
+        lambda: nn.GRU(F, H).eval(),
+        lambda: nn.RNNCell(F, H, nonlinearity="relu"),
+        lambda: nn.LSTMCell(F, H, bias=False),
+        lambda: nn.GRUCell(F, H),
+    ],
+)
+def test_to_torch_and_back(make):
+    plain = make()
+    ours = from_torch(plain)
+    again = to_torch(ours)
+    assert type(again) is type(plain) and repr(again) == repr(plain) and again.training == plain.training
+    for module in (ours, again):
+        for key, value in plain.state_dict().items():
+            assert torch.equal(module.state_dict()[key], value)
+    x = X.to(next(plain.parameters()).dtype)
+    x = x[0] if isinstance(plain, nn.RNNCellBase) else x
+    plain, ours = plain.eval(), ours.eval()
+    first = lambda result: result[0] if isinstance(result, tuple) else result  # noqa: E731
+    torch.testing.assert_close(first(ours(x)), first(plain(x)))
+    next(ours.parameters()).data.zero_()
+    assert next(plain.parameters()).abs().sum() > 0  # a copy
+
+
+def test_a_single_bias_is_torchs_two():
+    ours = LSTM(F, H, recurrent_bias=False)
+    torch.testing.assert_close(to_torch(ours)(X)[0], ours(X)[0])
+    assert {type(to_torch(kind(F, H))) for kind in (RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)} == {
+        nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: from_torch(nn.Linear(2, 3)), "from_torch: expected one of torch.nn's RNN, .*, got Linear"),
+        (lambda: to_torch(nn.LSTM(2, 3)), "to_torch: expected one of seqgnn.nn's RNN, .*, got LSTM"),
+        (lambda: to_torch(GCNLSTM(2, 3)), "to_torch: expected .*, got GCNLSTM"),
+        (lambda: from_pyg_temporal(nn.LSTM(2, 3)), "from_pyg_temporal: expected the layer to be one of 'GConvLSTM'"),
+        (lambda: from_pyg_temporal(type("TGCN", (nn.Module,), {})()), "expected a layer of torch_geometric_temporal"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    """Their recurrent layers; a stub stands for torch_sparse, of which they only name a class."""
+    import torch_geometric.typing
+
+    missing = "torch_sparse" not in sys.modules
+    if missing:
+        stub = types.ModuleType("torch_sparse")
+        stub.SparseTensor = torch_geometric.typing.SparseTensor
+        sys.modules["torch_sparse"] = stub
+    try:
+        import torch_geometric_temporal.nn.recurrent as found
+    except ImportError as error:
+        if os.environ.get("SEQGNN_EXPECT_PYG_TEMPORAL"):
+            raise
+        pytest.skip(f"PyTorch Geometric Temporal is not installed ({error})")
+    finally:
+        if missing:
+            del sys.modules["torch_sparse"]
+    return found
+
+
+def walk(layer, x, edges, weights):
+    """Their layer, called step by step; its states. They would begin in single precision."""
+    batched = type(layer).__name__ == "TGCN2"
+    shape = (1, N, H) if batched else (N, H)
+    state = tuple(torch.zeros(shape, dtype=x.dtype) for _ in range(2 if "LSTM" in type(layer).__name__ else 1))
+    outputs = []
+    for step in x:
+        result = layer(step[None] if batched else step, edges, weights, *state)
+        state = result if isinstance(result, tuple) else (result,)
+        outputs.append(state[0][0] if batched else state[0])
+    return torch.stack(outputs), [part[0] for part in state] if batched else state
+
+
+@pytest.mark.parametrize("name, options", [
+    ("GConvLSTM", {"K": 3}), ("GConvLSTM", {"K": 2, "normalization": "rw"}), ("GConvLSTM", {"K": 2, "bias": False}),
+    ("GConvGRU", {"K": 3}), ("GConvGRU", {"K": 2, "bias": False}),
+    ("GCLSTM", {"K": 3}), ("GCLSTM", {"K": 2, "bias": False}),
+    ("TGCN", {}), ("TGCN", {"improved": True}), ("TGCN2", {"batch_size": 1}),
+])  # fmt: skip
+def test_their_layers_converted(theirs, name, options):
+    torch.manual_seed(0)
+    layer = getattr(theirs, name)(F, H, **options).double()
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -0.5, 0.5)
+    ours, x = from_pyg_temporal(layer), X.double()
+    for weights in (WEIGHTS,) if options.get("improved") else (WEIGHTS, None):  # PyG improves only what is weighted
+        expected, last = walk(layer, x, EDGES, weights)
+        output, state = ours(x, EDGES, weights)
+        torch.testing.assert_close(output, expected, rtol=1e-6, atol=1e-10)
+        for a, b in zip(state if isinstance(state, tuple) else (state,), last, strict=True):
+            torch.testing.assert_close(a[0], b, rtol=1e-6, atol=1e-10)
+
+
+def test_their_dcrnn_where_it_is_right(theirs):
+    """Without weights and with all degrees alike, and K = 2, nothing of what it gets wrong shows."""
+    ring = torch.stack([torch.arange(N), (torch.arange(N) + 1) % N])
+    both = torch.cat([ring, ring.flip(0)], dim=1)
+    layer = theirs.DCRNN(F, H, K=2)
+    with pytest.warns(UserWarning, match="ignores edge weights but for the degrees"):
+        ours = from_pyg_temporal(layer)
+    expected, last = walk(layer, X, both, torch.ones(2 * N))
+    output, state = ours(X, both)
+    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(state[0], last[0], rtol=1e-5, atol=1e-6)
+    weights = torch.linspace(0.5, 2, 2 * N)
+    assert not torch.allclose(walk(layer, X, both, weights)[0], ours(X, both, weights)[0], atol=1e-3)
+
+
+def test_what_they_have_and_seqgnn_has_not(theirs):
+    with pytest.raises(ValueError, match="expected a TGCN with add_self_loops=True"):
+        from_pyg_temporal(theirs.TGCN(F, H, add_self_loops=False))
