@@ -50,7 +50,7 @@ ORDERS = (1, 2, 3, 4, 5, 6)
 TRAIN = replace(TEXT_TRAINING, select="last")
 REPORT = TextRun(split=SPLIT, length=30, options={"hidden": 128, "num_layers": 2}, train=TRAIN)
 EQUAL = {
-    name: TextRun(split=SPLIT, model=name, options={"parameters": 120_000}, train=replace(TRAIN, steps=5000))
+    name: TextRun(split=SPLIT, model=name, options={"parameters": 120_000}, train=replace(TRAIN, steps=2000))
     for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
 }
 BEST = TextRun(
