@@ -1,8 +1,10 @@
 """Converters: torch.nn both ways, and PyTorch Geometric Temporal where it is right."""
 
 import os
+import re
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -142,3 +144,10 @@ def test_their_dcrnn_where_it_is_right(theirs):
 def test_what_they_have_and_seqgnn_has_not(theirs):
     with pytest.raises(ValueError, match="expected a TGCN with add_self_loops=True"):
         from_pyg_temporal(theirs.TGCN(F, H, add_self_loops=False))
+
+
+def test_the_code_that_people_come_from_runs(theirs, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "from-pyg-temporal.md").read_text()
+    (block,) = re.findall(r"```python before\n(.*?)```", page, flags=re.DOTALL)
+    exec(block, {})
+    assert capsys.readouterr().out.strip() == re.findall(r"print.*#\s*(.*)", block)[0]
