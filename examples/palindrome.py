@@ -7,7 +7,7 @@ which is the first one. Run: python examples/palindrome.py
 import torch
 
 from seqgnn import models
-from seqgnn.analysis import reach
+from seqgnn.analysis import path_reach
 from seqgnn.data import Palindromes, powers_of_two
 from seqgnn.training import TrainConfig, evaluate, fit
 
@@ -28,7 +28,7 @@ for name, hops in (("lstm", (1,)), ("gcn", (1,)), ("gcn", shortcuts), ("gcn-in-l
     model = models.build(name, num_classes=10, num_tokens=10, hidden=64, num_layers=layers, hops=hops)
     run = fit(model, task, config, seed=0)
     score = evaluate(model, task.test(512))
-    sees = f"{min(reach(layers, hops), LENGTH - 2)} elements back" if name == "gcn" else "everything before it"
+    sees = f"{min(path_reach(layers, hops), LENGTH - 2)} elements back" if name == "gcn" else "everything before it"
     print(f"{name:12} hops {hops!s:13} the last element hears {sees:20} "
           f"{run.steps:4} steps, test accuracy {score.accuracy:.3f}")  # fmt: skip
 print("\nchance is 0.100. The GCN with single hops cannot hear the first digit; the others can, and learn it.")

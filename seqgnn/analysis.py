@@ -1,10 +1,193 @@
 """What a model can hear, and where its gradients come from."""
 
+import inspect
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import MessagePassing
+
+from seqgnn.data import SequenceGraph, Task, sequence_lengths
+from seqgnn.encoders import GCNEncoder, GCNInLSTM
+from seqgnn.nn import EvolveGCN
+from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM
+from seqgnn.nn.filter_conv import FilterConv
+from seqgnn.nn.filters import Filter
+from seqgnn.nn.gate_maps import conv_hops, edge_arguments
+from seqgnn.nn.graph_recurrent import GraphRecurrent
 
 
-def reach(num_layers: int, hops: tuple[int, ...] = (1,)) -> int:
+@dataclass(frozen=True)
+class Reach:
+    """How far a model hears, by its structure alone.
+
+    Attributes:
+        hops: edges, within one graph or one time step; infinite along the whole of a directed graph.
+        positions: elements or time steps back, those between included; infinite for whatever carries a state.
+        hops_per_step: further edges with every time step back: the neighbours' states have heard their neighbours.
+    """
+
+    hops: float = 0
+    positions: float = 0
+    hops_per_step: float = 0
+
+
+def reach(model: nn.Module) -> Reach:
+    """How far a model hears: what its layers hear, one after the other, added up.
+
+    A model may hear less than that: what weights are zero, no structure tells.
+
+    Example:
+        >>> from seqgnn.nn import GCRN
+        >>> reach(GCRN(2, 8, num_layers=2, K=3))
+        Reach(hops=4, positions=inf, hops_per_step=2)
+        >>> from seqgnn.models import build
+        >>> reach(build("gcn", num_classes=2, num_tokens=3, num_layers=3, hops=(1, 2, 4)))
+        Reach(hops=3, positions=10, hops_per_step=0)
+    """
+    parts = [_reach(layer, getattr(model, "hops", None)) for layer in _layers(model)]
+    hops, positions = (sum(getattr(part, name) for part in parts) for name in ("hops", "positions"))
+    return Reach(hops, positions, max((part.hops_per_step for part in parts), default=0))
+
+
+def describe(model: nn.Module, data: Data | Task) -> list[str]:
+    """What is wrong with a model on its data, or wasted, one line each: filters of one term, a reach below the length,
+    a state that is dropped, a future that is visible, isolated nodes, weights that nobody uses.
+
+    Args:
+        model: any module; what is known of seqgnn's and PyG's layers in it is told.
+        data: a graph, a sequence or a batch of them, or a task to draw some from.
+
+    Example:
+        >>> from seqgnn.data import Palindromes
+        >>> from seqgnn.models import build
+        >>> describe(build("gcn", num_classes=10, num_tokens=10, num_layers=2), Palindromes(20))
+        ['reach: an element hears 2 of the 18 before it']
+    """
+    task = data if isinstance(data, Task) else None
+    batch: Any = task.draw(32, torch.Generator().manual_seed(0)) if task is not None else data
+    layers, found = list(_layers(model)), []
+    for layer in layers:
+        for filter in _filters(layer):
+            if filter.hops == 0 and getattr(filter, "K", None) == 1:
+                found.append(f"no neighbour: {filter} of {type(layer).__name__} has one term, the node itself")
+    found += _short(model, batch)
+    carried = any(isinstance(layer, nn.RNNBase) for layer in layers)
+    if carried and hasattr(task, "stream"):
+        found.append("state dropped: windows begin afresh; TrainConfig(carry=True) carries it from one to the next")
+    found += _future(layers, batch)
+    found += _unheard(layers, batch)
+    return list(dict.fromkeys(found))
+
+
+def _short(model: nn.Module, batch: Any) -> list[str]:
+    """Whether GNNs hear less of a sequence, or of a graph, than there is."""
+    heard = reach(model)
+    if isinstance(batch, SequenceGraph) or hasattr(batch, "ptr"):
+        longest = int(sequence_lengths(batch).max()) - 1
+        rounds = [layer for layer in _layers(model) if isinstance(layer, GCNEncoder)]
+        if rounds and heard.positions < longest and _on_path(batch):
+            return [f"reach: an element hears {heard.positions:g} of the {longest} before it"]
+    if getattr(batch, "edge_index", None) is None or not 0 < heard.hops < math.inf or heard.hops_per_step:
+        return []
+    widest = _eccentricity(batch.edge_index, int(batch.num_nodes))
+    if not _on_path(batch) and heard.hops < widest:
+        return [f"reach: a node hears {heard.hops:g} edges far, and the farthest that could be heard is {widest} away"]
+    return []
+
+
+def _future(layers: list[nn.Module], batch: Any) -> list[str]:
+    """Whether elements that answer for themselves see what comes after them."""
+    y, x = getattr(batch, "y", None), getattr(batch, "x", None)
+    if y is None or x is None or len(y) != len(x) or not isinstance(batch, SequenceGraph):
+        return []
+    found = [
+        f"future visible: {type(layer).__name__} reads in both directions, and each element has an answer of its own"
+        for layer in layers
+        if getattr(layer, "bidirectional", False)
+    ]
+    graph = any(not isinstance(layer, nn.RNNBase | nn.RNNCellBase) for layer in layers)
+    if graph and bool((batch.edge_index[0] > batch.edge_index[1]).any()):
+        found.append("future visible: edges run backwards, and each element has an answer of its own")
+    return found
+
+
+def _unheard(layers: list[nn.Module], batch: Any) -> list[str]:
+    """Nodes without neighbours, and what edges carry for nobody."""
+    edges = getattr(batch, "edge_index", None)
+    if edges is None or all(isinstance(layer, nn.RNNBase | nn.RNNCellBase) for layer in layers):
+        return []
+    found = []
+    others = edges[:, edges[0] != edges[1]]
+    alone = int(batch.num_nodes) - len(others.unique())
+    if alone:
+        found.append(f"isolated: {alone} of {int(batch.num_nodes)} nodes have no neighbour")
+    for name in ("edge_weight", "edge_attr"):
+        if getattr(batch, name, None) is not None and not any(_takes(layer, name) for layer in layers):
+            found.append(f"unused: the data has {name}, which no layer of the model takes")
+    return found
+
+
+def _takes(layer: nn.Module, name: str) -> bool:
+    if isinstance(layer, GraphRecurrent):
+        return (name == "edge_weight" and bool(layer.filters)) or any(name in edge_arguments(c) for c in layer.convs)
+    # Those for sequences take their edges from these.
+    return not isinstance(layer, GCNEncoder | GCNInLSTM) and name in inspect.signature(layer.forward).parameters
+
+
+def _on_path(batch: Any) -> bool:
+    """Whether edges only run forwards between elements of sequences, as those of `path_graph`."""
+    edges = batch.edge_index
+    forwards = isinstance(batch, SequenceGraph) and bool((edges[0] < edges[1]).all())
+    return forwards and len(edges.unique()) == batch.num_nodes
+
+
+def _eccentricity(edge_index: Tensor, num_nodes: int) -> int:
+    """The longest of the shortest ways between two nodes."""
+    import networkx
+
+    graph = networkx.DiGraph(edge_index.T.tolist())
+    lengths = networkx.all_pairs_shortest_path_length(graph)
+    return max((max(ways.values()) for _, ways in lengths), default=0)
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    """The parts of a model that hear, not those that these are made of."""
+    heard = (GraphRecurrent, EvolveGCN, FilterConv, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, MessagePassing)
+    if isinstance(module, (*heard, nn.RNNBase, nn.RNNCellBase)):
+        yield module
+        return
+    for child in module.children():
+        yield from _layers(child)
+
+
+def _filters(layer: Any) -> tuple[Filter, ...]:
+    if isinstance(layer, GCNInLSTM):
+        return _filters(layer.layer)
+    if isinstance(layer, GraphRecurrent):
+        return layer.filters
+    return (layer.filter,) if isinstance(getattr(layer, "filter", None), Filter) else ()
+
+
+def _reach(layer: Any, hops: tuple[int, ...] | None) -> Reach:
+    if isinstance(layer, GCNEncoder):
+        return Reach(len(layer.layers), 0 if hops is None else path_reach(len(layer.layers), hops))
+    if isinstance(layer, GCNInLSTM | nn.RNNBase | nn.RNNCellBase):
+        return Reach(positions=math.inf)
+    if isinstance(layer, GraphRecurrent):
+        return Reach(layer.hops, math.inf, layer.hops_per_step)
+    if isinstance(layer, EvolveGCN):
+        return Reach(math.inf if layer.variant == "H" else layer.num_layers, math.inf)
+    if isinstance(layer, TreeLSTM | DAGRecurrent):
+        return Reach(math.inf)
+    return Reach(conv_hops(layer))
+
+
+def path_reach(num_layers: int, hops: tuple[int, ...] = (1,)) -> int:
     """How far back a GNN on a directed path hears everything: the greatest d such that each of the last d elements
     before a node lies at most `num_layers` hops from it.
 
@@ -16,11 +199,11 @@ def reach(num_layers: int, hops: tuple[int, ...] = (1,)) -> int:
         ValueError: if a number is out of range.
 
     Example:
-        >>> reach(2), reach(3, hops=(1, 2, 4)), reach(1, hops=(2,))
+        >>> path_reach(2), path_reach(3, hops=(1, 2, 4)), path_reach(1, hops=(2,))
         (2, 10, 0)
     """
     if num_layers < 1 or not hops or min(hops) < 1:
-        raise ValueError(f"reach: expected num_layers >= 1 and hops of at least 1, got {num_layers} and {hops}")
+        raise ValueError(f"path_reach: expected num_layers >= 1 and hops of at least 1, got {num_layers} and {hops}")
     heard = {0}
     for _ in range(num_layers):
         heard |= {distance + hop for distance in heard for hop in hops}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from seqgnn import baselines
-from seqgnn.analysis import reach
+from seqgnn.analysis import path_reach
 from seqgnn.data import powers_of_two
 from seqgnn.errors import checked_device, one_of
 from seqgnn.metrics import mean_sd, paired_difference
@@ -160,7 +160,7 @@ class Comparison:
             "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
             "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
             "parameters": result["parameters"],
-            "reach": reach(config["num_layers"], tuple(config["hops"])) if config["model"] in GNNS else None,
+            "reach": path_reach(config["num_layers"], tuple(config["hops"])) if config["model"] in GNNS else None,
             "solved": sum(run["result"]["stopped"] == "solved" for run in runs),
             "seeds": len(runs),
         }

@@ -1,10 +1,17 @@
 """Reach of a GNN on a path, and the errors of backpropagation by hand (an oracle elsewhere checks its figures)."""
 
+from math import inf
+
 import pytest
 import torch
+from torch import nn
+from torch_geometric import nn as pyg
+from torch_geometric.data import Data
 
-from seqgnn.analysis import bptt_gradients, reach
-from seqgnn.data import path_graph, powers_of_two
+from seqgnn import nn as sg
+from seqgnn.analysis import Reach, bptt_gradients, describe, path_reach, reach
+from seqgnn.data import CharText, Palindromes, path_graph, powers_of_two
+from seqgnn.models import build
 
 
 @pytest.mark.parametrize("hops", [(1,), (1, 2, 4), (1, 3), (2,), (1, 8)])
@@ -15,19 +22,101 @@ def test_reach_against_powers_of_the_adjacency(hops, num_layers):
     adjacency[target, source] = 1
     heard = torch.linalg.matrix_power(adjacency, num_layers)[-1].flip(0) > 0
     first_deaf = heard.tolist().index(False) if not heard.all() else 40
-    assert reach(num_layers, hops) == first_deaf - 1
+    assert path_reach(num_layers, hops) == first_deaf - 1
 
 
 def test_powers_of_two_reach_the_whole_path():
     for length in range(2, 70):
         hops = powers_of_two(length)
-        assert reach(len(hops), hops) >= length - 1
+        assert path_reach(len(hops), hops) >= length - 1
 
 
 @pytest.mark.parametrize("num_layers, hops", [(0, (1,)), (2, ()), (2, (0, 1))])
 def test_reach_errors(num_layers, hops):
-    with pytest.raises(ValueError, match="reach: expected num_layers >= 1 and hops of at least 1"):
-        reach(num_layers, hops)
+    with pytest.raises(ValueError, match="path_reach: expected num_layers >= 1 and hops of at least 1"):
+        path_reach(num_layers, hops)
+
+
+EDGES = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+
+
+@pytest.mark.parametrize(
+    "model, hops, positions, hops_per_step",
+    [
+        (lambda: nn.LSTM(2, 3), 0, inf, 0),
+        (lambda: sg.GRUCell(2, 3), 0, inf, 0),
+        (lambda: nn.Sequential(sg.GCNConv(2, 3), sg.ChebConv(3, 3, K=4)), 4, 0, 0),
+        (lambda: nn.ModuleList([pyg.GATConv(2, 3), pyg.ChebConv(2, 3, 3), pyg.TAGConv(2, 3, K=3)]), 6, 0, 0),
+        (lambda: sg.GCNLSTM(2, 3, num_layers=2), 2, inf, 1),
+        (lambda: sg.GCNGRU(2, 3, input_filter=sg.Identity(), hidden_filter=sg.Diffusion(4)), 0, inf, 3),
+        (lambda: sg.GCNGRU(2, 3, conv=pyg.SAGEConv, reset="before"), 2, inf, 2),
+        (lambda: sg.GCRN(2, 3, K=3), 2, inf, 2),
+        (lambda: sg.GCRN(2, 3, K=3, model=1, num_layers=2), 2, inf, 0),
+        (lambda: sg.TGCN(2, 3), 2, inf, 0),
+        (lambda: sg.TGCN(2, 3, variant="authors"), 2, inf, 2),
+        (lambda: sg.TGCN(2, 3, variant="pyg-temporal"), 1, inf, 0),
+        (lambda: sg.GCLSTM(2, 3, K=2), 0, inf, 1),
+        (lambda: sg.EvolveGCN(2, 3, num_layers=2), 2, inf, 0),
+        (lambda: sg.EvolveGCN(2, 3, variant="H"), inf, inf, 0),
+        (lambda: sg.TreeLSTM(2, 3), inf, 0, 0),
+        (lambda: build("gcn", num_classes=2, num_tokens=3, hops=(1, 2, 4), num_layers=3), 3, 10, 0),
+        (lambda: build("gcn+lstm", num_classes=2, num_tokens=3, hops=(1,)), 1, inf, 0),
+        (lambda: build("gcn-in-lstm", num_classes=2, num_tokens=3), 0, inf, 0),
+    ],
+)
+def test_reach_of_models(model, hops, positions, hops_per_step):
+    assert reach(model()) == Reach(hops, positions, hops_per_step)
+
+
+LAYERS = [sg.GCRN(1, 2, K=3, num_layers=2), sg.DCRNN(1, 2, K=2), sg.TGCN(1, 2), sg.GCLSTM(1, 2, K=2)]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_reach_is_what_gradients_reach(layer):
+    nodes, steps = 12, 3
+    path = torch.stack([torch.arange(nodes - 1), torch.arange(1, nodes)])
+    path = torch.cat([path, path.flip(0)], dim=1)
+    x = torch.randn(steps, nodes, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    heard = torch.autograd.grad(layer(x, path)[0][-1, 0].sum(), x)[0][..., 0] != 0
+    found = reach(layer)
+    for back in range(steps - 1):  # before the first step there is no state to reset
+        assert int(heard[steps - 1 - back].nonzero().max()) == found.hops + back * found.hops_per_step
+
+
+def test_what_is_wrong_is_described():
+    with pytest.warns(UserWarning, match="K=1 sees no neighbour"):
+        layer = sg.GCRN(2, 3, K=1)
+    graph = Data(x=torch.zeros(6, 2), edge_index=EDGES, edge_weight=torch.ones(4), num_nodes=6)
+    assert describe(layer, graph) == [
+        "no neighbour: Chebyshev(K=1) of GCRN has one term, the node itself",
+        "isolated: 2 of 6 nodes have no neighbour",
+    ]
+    assert describe(pyg.SAGEConv(2, 3), graph) == [
+        "reach: a node hears 1 edges far, and the farthest that could be heard is 3 away",
+        "isolated: 2 of 6 nodes have no neighbour",
+        "unused: the data has edge_weight, which no layer of the model takes",
+    ]
+    attributes = Data(x=torch.zeros(4, 2), edge_index=EDGES, edge_attr=torch.ones(4, 3))
+    assert describe(sg.GCNLSTM(2, 3, conv=lambda i, o: pyg.GATv2Conv(i, o, edge_dim=3)), attributes) == []
+
+
+def test_what_is_wrong_with_sequences_is_described():
+    digits = {"num_classes": 10, "num_tokens": 10}
+    assert describe(build("gcn", **digits, num_layers=2), Palindromes(20)) == [
+        "reach: an element hears 2 of the 18 before it"
+    ]
+    assert describe(build("gcn", **digits, length=20), Palindromes(20, hops=powers_of_two(20))) == []
+    assert describe(build("lstm", **digits), Palindromes(20)) == []
+    text, both = CharText(length=10), CharText(length=10, directed=False)
+    sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True}
+    assert describe(build("gru", **sizes), text) == [
+        "state dropped: windows begin afresh; TrainConfig(carry=True) carries it from one to the next"
+    ]
+    backwards = "future visible: edges run backwards, and each element has an answer of its own"
+    assert backwards in describe(build("gcn", **sizes, length=10), both)
+    assert describe(nn.LSTM(2, 3, bidirectional=True), text.draw(2, torch.Generator().manual_seed(0))) == [
+        "future visible: LSTM reads in both directions, and each element has an answer of its own"
+    ]
 
 
 X, Y, W = torch.zeros(4, 2, 3), torch.tensor([0, 2]), torch.eye(3)

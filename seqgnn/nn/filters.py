@@ -18,12 +18,12 @@ class Filter(ABC):
 
     Attributes:
         num_terms: m, the blocks of the basis.
-        local: whether it sees no neighbour, and so takes any prepared graph.
+        hops: how many edges away it hears; with 0 it takes any prepared graph.
         per_graph: whether its operators depend on which nodes make a graph of a batch.
     """
 
     num_terms: int = 1
-    local: bool = False
+    hops: int = 1
     per_graph: bool = False
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Filter(ABC):
         """The operators of a prepared graph that x fits."""
         who = type(self).__name__
         check_signal(who, x, graph)
-        return () if self.local else as_graph(who, [self], graph, None, graph.num_nodes).operators[self]
+        return () if self.hops == 0 else as_graph(who, [self], graph, None, graph.num_nodes).operators[self]
 
     def __repr__(self) -> str:
         settings = [(field.name, getattr(self, field.name), field.default) for field in fields(self)]  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ class Identity(Filter):
                 [2.]])]
     """
 
-    local = True
+    hops = 0
 
     def build(self, edges: Edges) -> tuple[Operator, ...]:
         return ()
@@ -213,15 +213,15 @@ class Chebyshev(Filter):
         return self.K
 
     @property
-    def local(self) -> bool:  # type: ignore[override]
-        return self.K == 1
+    def hops(self) -> int:  # type: ignore[override]
+        return self.K - 1
 
     @property
     def per_graph(self) -> bool:  # type: ignore[override]
         return not isinstance(self.lambda_max, int | float)
 
     def build(self, edges: Edges) -> tuple[Operator, ...]:
-        if self.local:
+        if self.hops == 0:
             return ()
         pattern = edges.pattern(self_loops=True, flow="source_to_target")
         target, source = pattern.row[: pattern.num_edges], pattern.col[: pattern.num_edges]
@@ -320,12 +320,12 @@ class Diffusion(Filter):
         return 2 * self.K - 1
 
     @property
-    def local(self) -> bool:  # type: ignore[override]
-        return self.K == 1
+    def hops(self) -> int:  # type: ignore[override]
+        return self.K - 1
 
     def build(self, edges: Edges) -> tuple[Operator, ...]:
         flows = ("target_to_source", "source_to_target")
-        if self.local:
+        if self.hops == 0:
             return ()
         if self.variant == "paper":
             return tuple(self._walk(edges, flow, transposed=False) for flow in flows)

@@ -12,7 +12,15 @@ from seqgnn.nn import cells, recurrence
 from seqgnn.nn.cells import Cell, State
 from seqgnn.nn.checks import check_input, check_sizes, check_state
 from seqgnn.nn.filters import GCN, Filter
-from seqgnn.nn.gate_maps import ConvFactory, ConvMap, FilterMap, GateMap, at_every_step, check_edge_arguments
+from seqgnn.nn.gate_maps import (
+    ConvFactory,
+    ConvMap,
+    FilterMap,
+    GateMap,
+    at_every_step,
+    check_edge_arguments,
+    conv_hops,
+)
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.prepare import prepare_graph
@@ -136,7 +144,7 @@ class GraphRecurrent(nn.Module):
         """Draws the weights anew: torch's default, then the recipes of ``init=`` and ``forget_bias=``; convolutions'
         own."""
         apply_recipes(self.recipes, self, self.kind)
-        for conv in self._convs:
+        for conv in self.convs:
             if hasattr(conv, "reset_parameters"):
                 conv.reset_parameters()  # type: ignore[operator]
 
@@ -148,7 +156,7 @@ class GraphRecurrent(nn.Module):
         batch: Tensor | None = None,
     ) -> PreparedGraph:
         """Builds the operators of this layer's filters once, to be passed in the place of `edge_index`."""
-        return prepare_graph(type(self).__name__, self._filters, edge_index, edge_weight, num_nodes, batch)
+        return prepare_graph(type(self).__name__, self.filters, edge_index, edge_weight, num_nodes, batch)
 
     def forward(
         self,
@@ -189,8 +197,8 @@ class GraphRecurrent(nn.Module):
         else:
             check_state(who, state, shapes, like)
             state = tuple(state) if self.kind == "lstm" else (state,)
-        check_edge_arguments(who, self._convs, bool(self._filters), edge_weight is not None, edge_attr is not None)
-        graphs = step_graphs(who, self._filters, x, edge_index, edge_weight, edge_attr, batch)
+        check_edge_arguments(who, self.convs, bool(self.filters), edge_weight is not None, edge_attr is not None)
+        graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, edge_attr, batch)
         active = None
         if lengths is not None:
             active = active_steps(who, lengths, x)
@@ -253,15 +261,39 @@ class GraphRecurrent(nn.Module):
         return (2 * self.hidden_channels, self.hidden_channels) if self.reset == "before" else (self._rows,)
 
     @property
-    def _filters(self) -> tuple[Filter, ...]:
+    def filters(self) -> tuple[Filter, ...]:
+        """The filters whose operators a graph is prepared for."""
         return tuple(filter for filter in (self.input_filter, self.hidden_filter) if filter is not None)
 
     @property
-    def _convs(self) -> list[nn.Module]:
+    def convs(self) -> list[nn.Module]:
         """The convolutions in the gates, of all layers and directions."""
-        children = dict(self.named_children())
-        taken = [children[name] for name in children if name.startswith(("input_conv_l", "hidden_conv_l"))]
-        return [conv for child in taken for conv in (child if type(child) is nn.ModuleList else [child])]
+        return [*self._convs_of("input_conv_l"), *self._convs_of("hidden_conv_l")]
+
+    @property
+    def hops(self) -> int:
+        """How many edges away the layers hear the input, within one step."""
+        each = _widest(self.input_filter, self._convs_of("input_conv_l"))
+        if self.reset == "before":  # the neighbours' reset gates have heard their input
+            each += self._hidden_hops
+        return self._feature_hops + self.num_layers * each
+
+    @property
+    def hops_per_step(self) -> int:
+        """How many edges further away they hear with each step back, through their neighbours' states."""
+        return self._hidden_hops * (2 if self.reset == "before" else 1)
+
+    @property
+    def _hidden_hops(self) -> int:
+        return _widest(self.hidden_filter, self._convs_of("hidden_conv_l"))
+
+    @property
+    def _feature_hops(self) -> int:
+        return 0
+
+    def _convs_of(self, prefix: str) -> list[nn.Module]:
+        children = [child for name, child in self.named_children() if name.startswith(prefix)]
+        return [conv for child in children for conv in (child if type(child) is nn.ModuleList else [child])]
 
     def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
         """The parameters of one layer and direction."""
@@ -316,6 +348,10 @@ class GraphRecurrent(nn.Module):
 
 def _on(graph: StepGraph, map: GateMap) -> cells.HiddenMap:
     return lambda h: map(h, graph)
+
+
+def _widest(filter: Filter | None, convs: list[nn.Module]) -> int:
+    return max(map(conv_hops, convs)) if filter is None else filter.hops
 
 
 def _gate_map(

@@ -148,7 +148,7 @@ def _check_prepared(
     if num_nodes is not None and num_nodes != graph.num_nodes:
         raise ValueError(f"{who}: expected a PreparedGraph of {num_nodes} nodes, got one of {graph.num_nodes}")
     for kind in filters:
-        if kind not in graph.operators and not kind.local:
+        if kind not in graph.operators and kind.hops > 0:
             raise ValueError(f"{who}: expected a PreparedGraph that was prepared for {kind}, got {graph}")
 
 

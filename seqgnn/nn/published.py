@@ -108,8 +108,12 @@ class GCRN(GraphRecurrent):
         return self.in_channels if self.model == 2 else self.hidden_channels
 
     @property
-    def _filters(self) -> tuple[Filter, ...]:
+    def filters(self) -> tuple[Filter, ...]:
         return (self.chebyshev,)
+
+    @property
+    def _feature_hops(self) -> int:
+        return self.chebyshev.hops if self.model == 1 else 0
 
     def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
         if self.model == 2:
@@ -266,7 +270,7 @@ class TGCN(GraphRecurrent):
         return (open_gates(),) if self.variant == "authors" and self.bias else ()
 
     @property
-    def _filters(self) -> tuple[Filter, ...]:
+    def filters(self) -> tuple[Filter, ...]:
         return (self.gcn,)
 
     def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
@@ -275,6 +279,10 @@ class TGCN(GraphRecurrent):
             own = {"weight_conv": (self._rows, channels)} | ({"bias_conv": (self._rows,)} if self.bias else {})
             shapes = own | shapes | {"weight_ih": (self._rows, self.hidden_channels)}
         return shapes
+
+    @property
+    def _feature_hops(self) -> int:
+        return {"paper": 2, "authors": 0, "pyg-temporal": self.num_layers}[self.variant]
 
     def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
         if self.variant != "paper":

@@ -137,7 +137,7 @@ def test_one_term_sees_no_neighbour_and_says_so(kind):
         local = kind(1)
     assert seen[0].filename == __file__
     x = torch.randn(N, 2)
-    assert local.local and local.basis(x, local.prepare(EDGES, None, N))[0] is x
+    assert local.hops == 0 and local.basis(x, local.prepare(EDGES, None, N))[0] is x
     assert local.basis(x, Diffusion(2).prepare(EDGES, None, N))[0] is x
 
 
