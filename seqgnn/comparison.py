@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from seqgnn import baselines
-from seqgnn.analysis import path_reach
+from seqgnn.analysis import describe, path_reach
 from seqgnn.data import powers_of_two
 from seqgnn.errors import checked_device, one_of
 from seqgnn.metrics import mean_sd, paired_difference
@@ -258,6 +258,17 @@ class Plan:
     jobs: tuple[Job, ...]
     workers: int
     store: RunStore | None
+
+    def describe(self) -> dict[tuple[str, int], list[str]]:
+        """What is wrong or wasted in each row at each length, as `seqgnn.analysis.describe` says it."""
+        found = {}
+        for job in self.jobs:
+            label, length, seed = job.key
+            if isinstance(job.config, RunConfig) and seed == self.seeds[0]:
+                task = TASKS[self.task].make(length, job.config.hops, self.path)
+                found[label, length] = describe(job.config.build(task), task)
+        return {(label, length): found[label, length] for length in self.lengths for label in self.labels
+                if (label, length) in found}  # fmt: skip
 
     def run(self, progress: bool = True) -> Comparison:
         """Makes the runs that are not there yet; those that fail are listed in the outcome."""

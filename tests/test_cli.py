@@ -156,3 +156,12 @@ def test_version_and_help_without_a_command(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([])
     assert end.value.code == 2 and capsys.readouterr().err == ""
+
+
+def test_what_models_cannot_see_is_said_first(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["compare", "recall", "--lengths", "10", "--models", "gru,gcn-1hop", "--seeds", "0", "--steps", "1",
+                  "--jobs", "1", "--describe"])  # fmt: skip
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    assert said.startswith("recall T=10 GRU: nothing is wrong\nrecall T=10 GCN, one hop: reach: an element hears 4 of")

@@ -32,6 +32,9 @@ def compare(
     hidden: Annotated[int, typer.Option(help="Hidden units.")] = 64,
     batch_size: Annotated[int, typer.Option(help="Samples a step.")] = 64,
     window: Annotated[int, typer.Option(help="Last elements that gcn-in-lstm sees at a time.")] = 4,
+    describe: Annotated[
+        bool, typer.Option("--describe", help="Say first what each model cannot see, and what it wastes.")
+    ] = False,
     match_parameters: Annotated[bool, typer.Option(help="Give all models about the LSTM's parameters.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     jobs: Annotated[int, typer.Option(help="Processes; -1: one per core.")] = -1,
@@ -77,6 +80,9 @@ def compare(
             **options,
         )
         plans.append(prepared)
+        if describe:
+            for (label, length), lines in prepared.describe().items():
+                print(f"{name} T={length} {label}: {'; '.join(lines) or 'nothing is wrong'}")
     failed = False
     for prepared in plans:
         try:
