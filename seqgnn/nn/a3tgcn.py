@@ -42,14 +42,14 @@ class A3TGCN(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, hidden_channels: int, attention_channels: int | None = None, **options: Any
+        self, in_channels: int, hidden_channels: int, *, attention_channels: int | None = None, **options: Any
     ) -> None:
         super().__init__()
         who = type(self).__name__
         if options.get("bidirectional"):
             raise ValueError(f"{who}: expected one direction, got bidirectional=True")
         rows = hidden_channels if attention_channels is None else attention_channels
-        check_sizes(who, attention_channels=rows)
+        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, attention_channels=rows)
         placed: dict[str, Any] = {name: options.get(name) for name in ("device", "dtype")}
         self.tgcn = TGCN(in_channels, hidden_channels, **options)
         self.attention = nn.Sequential(nn.Linear(hidden_channels, rows, **placed), nn.Linear(rows, 1, **placed))

@@ -6,12 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from torch_geometric.nn.pool.select.topk import topk
 from torch_geometric.utils import scatter
 
 from seqgnn.errors import one_of
 from seqgnn.nn import cells
-from seqgnn.nn.checks import check_input, check_sizes, describe
+from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
 from seqgnn.nn.filters import GCN, apply_operator
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.prepare import prepare_graph
@@ -32,7 +31,8 @@ class EvolveGCN(nn.Module):
 
     The weights are the state: they are taken and returned, and never kept on the module, which holds where they start.
     The cells' matrices are shared by the columns of W, the GRU resets before, and its z keeps. The LSTM's memory starts
-    at zero. Deviation from the paper: biases ``[F]``, not one for each column.
+    at zero. O's weights are the same for all windows and run on to the last step; H's are each window's or graph's own,
+    and stay after its end. Deviation from the paper: biases ``[F]``, not one for each column.
 
     Args:
         in_channels, hidden_channels: F and H.
@@ -123,17 +123,23 @@ class EvolveGCN(nn.Module):
         active = None if lengths is None else active_steps(who, lengths, x)
         if active is not None:
             x = torch.where(active, x, 0)
-        states = [None] * self.num_layers if state is None else self._checked(state)
+        groups = list(x.shape[1:-2])
+        if batch is not None and self.variant == "H":
+            if groups:
+                raise ValueError(f"{who}: expected x of shape [T, N, F] beside batch, got windows")
+            groups = [int(batch.max()) + 1]
+        states: list[Any] = [None] * self.num_layers if state is None else self._checked(state, groups)
         for layer in range(self.num_layers):
             outputs = []
             for t, graph in enumerate(graphs):
-                states[layer] = self._evolve(layer, x[t], states[layer], graph)
+                here = None if active is None else active[t]
+                states[layer] = self._evolve(layer, x[t], states[layer], graph, here)
                 outputs.append(self._convolve(x[t], states[layer], graph))
             x = torch.stack(outputs)
             x = x if active is None else torch.where(active, x, 0)
         return x, tuple(states)
 
-    def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph) -> Any:
+    def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph, active: Tensor | None) -> Any:
         """The weights after the next step of their cell, which has their columns as its batch."""
         start, weight_ih, weight_hh = (getattr(self, f"{n}_l{layer}") for n in ("weight", "weight_ih", "weight_hh"))
         bias_ih, bias_hh = (getattr(self, f"{name}_l{layer}", None) for name in ("bias_ih", "bias_hh"))
@@ -143,7 +149,7 @@ class EvolveGCN(nn.Module):
             gx = linear(columns, weight_ih, bias_ih)
             _, (h, c) = cells.lstm(gx, lambda h: linear(h, weight_hh, bias_hh), (columns, memory.mT))
             return h.mT, c.mT
-        z = self._summary(x, getattr(self, f"score_l{layer}"), graph.prepared.batch)
+        z = self._summary(x, getattr(self, f"score_l{layer}"), graph.prepared.batch, active)
         columns = start.mT.expand_as(z) if state is None else state.mT
         rows = 2 * len(start)
         gates_bias, candidate_bias = (None, None) if bias_hh is None else (bias_hh[:rows], bias_hh[rows:])
@@ -152,22 +158,30 @@ class EvolveGCN(nn.Module):
             lambda h: linear(h, weight_hh[rows:], candidate_bias),
         )
         h, _ = cells.gru_reset_before(linear(z, weight_ih, bias_ih), maps, (columns,))
+        if active is not None and x.dim() == 3:  # a window that has ended keeps its weights
+            h = torch.where(active, h, columns)
         return h.mT
 
-    def _summary(self, x: Tensor, score: Tensor, batch: Tensor | None) -> Tensor:
+    def _summary(self, x: Tensor, score: Tensor, batch: Tensor | None, active: Tensor | None) -> Tensor:
         """The k best nodes of x `[..., N, F]`, each by tanh of its score, the best first: Z `[..., k, F]`, or, of the
-        graphs of a batch, `[graphs, k, F]`."""
-        who, k = type(self).__name__, self.hidden_channels
-        if batch is not None and x.dim() != 2:
-            raise ValueError(f"{who}: expected x of shape [T, N, F] beside batch, got windows")
-        least = x.size(-2) if batch is None else int(scatter(torch.ones_like(batch), batch).min())
+        graphs of a batch, `[graphs, k, F]`. Nodes that have ended are not among them."""
+        k, y = self.hidden_channels, x @ score / score.norm()
+        there = torch.ones_like(y, dtype=torch.bool)
+        if active is not None and x.dim() == 2:
+            there = active.squeeze(-1)
+            y = y.masked_fill(~there, -torch.inf)
+        graph = torch.zeros(x.size(-2), dtype=torch.long, device=x.device) if batch is None else batch
+        least = int(scatter(there.long(), graph, dim=-1).min())
         if least < k:
-            raise ValueError(f"{who}: expected graphs of at least {k} nodes, one a column, got {least}")
-        y = x @ score / score.norm()
-        if batch is not None:
-            best = topk(y, k, batch).view(-1, k)
+            found = f"expected graphs of at least {k} nodes, one a column, got {least}"
+            raise ValueError(f"{type(self).__name__}: {found}")
+        best = y.argsort(dim=-1, descending=True, stable=True)
+        if batch is not None:  # by graph, and within it by score
+            best = best[batch[best].argsort(stable=True)]
+            first = torch.searchsorted(batch[best].contiguous(), torch.arange(int(batch.max()) + 1, device=x.device))
+            best = best[first[:, None] + torch.arange(k, device=x.device)]
             return x[best] * torch.tanh(y[best])[..., None]
-        best = y.argsort(dim=-1, descending=True, stable=True)[..., :k]
+        best = best[..., :k]
         chosen = x.gather(-2, best[..., None].expand(*best.shape, x.size(-1)))
         return chosen * torch.tanh(y.gather(-1, best))[..., None]
 
@@ -178,23 +192,21 @@ class EvolveGCN(nn.Module):
             mapped = (x[:, None] @ weight[batch])[:, 0]
         else:
             mapped = x @ weight
-        return torch.relu(apply_operator(graph.prepared.operators[self.filter][0], mapped))
+        return torch.relu(apply_operator(graph.prepared.operators[self.filter][0], mapped)).to(x.dtype)
 
-    def _checked(self, state: Any) -> list[Any]:
-        sizes = [(self.in_channels if layer == 0 else self.hidden_channels) for layer in range(self.num_layers)]
-        shapes = [(size, self.hidden_channels) for size in sizes]
-        parts = state if isinstance(state, tuple | list) else ()
-        leaves = [part if isinstance(part, tuple) else (part,) for part in parts]
-        expected = 2 if self.variant == "O" else 1
-        whole = len(leaves) == len(shapes) and all(
-            len(leaf) == expected and all(isinstance(t, Tensor) and t.shape[-2:] == shape for t in leaf)
-            for leaf, shape in zip(leaves, shapes)
-        )
-        if not whole:
-            what = "(W, memory)" if self.variant == "O" else "W"
-            raise ValueError(f"{type(self).__name__}: expected {what} of shapes {shapes}, got {describe(state)}")
+    def _checked(self, state: Any, groups: list[int]) -> list[Any]:
+        """The state, layer by layer, if it is one of this layer's for so many windows or graphs."""
+        who, like = type(self).__name__, next(self.parameters())
+        what = "(W, memory)" if self.variant == "O" else "W"
+        if not isinstance(state, tuple | list) or len(state) != self.num_layers:
+            raise ValueError(f"{who}: expected {what} for each of {self.num_layers} layers, got {describe(state)}")
+        for layer, part in enumerate(state):
+            size = self.in_channels if layer == 0 else self.hidden_channels
+            shape = (size, self.hidden_channels) if self.variant == "O" else (*groups, size, self.hidden_channels)
+            check_state(who, part, (shape,) * (2 if self.variant == "O" else 1), like)
         return list(state)
 
     def extra_repr(self) -> str:
         layers = "" if self.num_layers == 1 else f", num_layers={self.num_layers}"
+        layers += "" if self.bias else ", bias=False"
         return f"{self.in_channels}, {self.hidden_channels}{layers}, variant={self.variant!r}, filter={self.filter}"

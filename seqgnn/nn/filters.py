@@ -254,7 +254,7 @@ class Chebyshev(Filter):
             least = laplacian.new_full((nodes,), -float("inf"))
             largest = 2 * least.scatter_reduce(0, graph.index_select(0, row).long(), laplacian, "amax")
         else:
-            if edges.look and int(graph.max()) >= len(self.lambda_max):
+            if edges.look and int(graph.max()) + 1 != len(self.lambda_max):
                 found = f"{len(self.lambda_max)} for {int(graph.max()) + 1} graphs"
                 raise ValueError(f"{edges.who}: expected one lambda_max for each graph, got {found}")
             largest = laplacian.new_tensor(self.lambda_max)

@@ -52,7 +52,8 @@ class ConvMap:
             edges = last_seen.get((edges,), ("copies", nodes, copies), partial(disjoint_copies, edges, nodes, copies))
         given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
         taken = edge_arguments(self.conv)
-        repeated = {n: torch.cat([value] * copies) for n, value in given.items() if n in taken and value is not None}
+        known = {name: value for name, value in given.items() if name in taken and value is not None}
+        repeated = {name: torch.cat([value] * copies).to(x.dtype) for name, value in known.items()}
         out = self.conv(x.reshape(-1, x.size(-1)), edges, **repeated)
         expected = (copies * nodes, self.rows)
         if not isinstance(out, Tensor) or out.shape != expected:
@@ -91,20 +92,20 @@ def edge_arguments(conv: nn.Module) -> tuple[str, ...]:
     return tuple(name for name in ("edge_weight", "edge_attr") if name in names)
 
 
-def check_edge_arguments(who: str, convs: Sequence[nn.Module], filters: bool, weight: bool, attr: bool) -> None:
-    """Whether somebody listens to what the caller says of the edges.
+def check_edge_arguments(who: str, convs: Sequence[nn.Module], filtered: bool, graph: StepGraph) -> None:
+    """Whether somebody listens to what is said of the edges.
 
     Args:
         who: the class to name in errors.
         convs: the convolutions in the gates.
-        filters: whether there are filters too; they take weights.
-        weight, attr: whether the caller gave edge_weight, edge_attr.
+        filtered: whether there are filters that see neighbours; they take weights.
+        graph: that of the first step.
 
     Raises:
-        ValueError: if nobody does.
+        ValueError: if nobody does. Plain layers, whose filters see no neighbour, have no use for edges at all.
     """
-    takers = {name for conv in convs for name in edge_arguments(conv)} | ({"edge_weight"} if filters else set())
-    for name, given in (("edge_weight", weight), ("edge_attr", attr)):
-        if given and name not in takers:
+    takers = {name for conv in convs for name in edge_arguments(conv)} | ({"edge_weight"} if filtered else set())
+    for name, given in (("edge_weight", graph.prepared.edge_weight), ("edge_attr", graph.edge_attr)):
+        if given is not None and name not in takers and (convs or name == "edge_attr"):
             kinds = ", ".join(dict.fromkeys(type(conv).__name__ for conv in convs)) or "filters"
             raise ValueError(f"{who}: expected no {name}, which {kinds} would not take, got one")

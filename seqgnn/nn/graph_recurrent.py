@@ -125,9 +125,9 @@ class GraphRecurrent(nn.Module):
             channels = self._first_channels if layer == 0 else hidden_channels * directions
             for suffix in (f"_l{layer}", f"_l{layer}_reverse")[:directions]:
                 if make_input is not None:
-                    self.add_module("input_conv" + suffix, make_input(channels, self._rows))
+                    self.add_module("input_conv" + suffix, _made(who, make_input, channels, self._rows))
                 if make_hidden is not None:
-                    parts = [make_hidden(hidden_channels, rows) for rows in self._hidden_rows]
+                    parts = [_made(who, make_hidden, hidden_channels, rows) for rows in self._hidden_rows]
                     self.add_module("hidden_conv" + suffix, parts[0] if len(parts) == 1 else nn.ModuleList(parts))
                 for name, shape in self._shapes(channels).items():
                     parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -197,8 +197,8 @@ class GraphRecurrent(nn.Module):
         else:
             check_state(who, state, shapes, like)
             state = tuple(state) if self.kind == "lstm" else (state,)
-        check_edge_arguments(who, self.convs, bool(self.filters), edge_weight is not None, edge_attr is not None)
         graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, edge_attr, batch)
+        check_edge_arguments(who, self.convs, any(filter.hops for filter in self.filters), graphs[0])
         active = None
         if lengths is not None:
             active = active_steps(who, lengths, x)
@@ -348,6 +348,17 @@ class GraphRecurrent(nn.Module):
 
 def _on(graph: StepGraph, map: GateMap) -> cells.HiddenMap:
     return lambda h: map(h, graph)
+
+
+def _made(who: str, make: ConvFactory, in_channels: int, out_channels: int) -> nn.Module:
+    """The convolution that a factory makes, as far as it can be told to be the one that was asked for."""
+    conv = make(in_channels, out_channels)
+    if not isinstance(conv, nn.Module):
+        raise ValueError(f"{who}: expected a convolution that is an nn.Module, got {conv!r}")
+    found = getattr(conv, "in_channels", in_channels)
+    if isinstance(found, int) and found not in (in_channels, -1):
+        raise ValueError(f"{who}: expected a convolution of {in_channels} channels in, got {conv}")
+    return conv
 
 
 def _widest(filter: Filter | None, convs: list[nn.Module]) -> int:

@@ -34,7 +34,7 @@ class Gates(NamedTuple):
 
     @property
     def hidden_size(self) -> int:
-        return (self.weight_ih + self.weight_hh)[0].size(0)
+        return (self.weight_ih + self.weight_hh + self.memory)[0].size(0)
 
     @property
     def biases(self) -> tuple[Tensor, ...]:
@@ -191,7 +191,8 @@ def gates_of(module: nn.Module, kind: str) -> Iterator[Gates]:
     parameters = dict(module.named_parameters(recurse=False))
     blocks = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     memory = ("weight_ci", "weight_cf", "weight_co", "weight_cc", "bias_cc")
-    for suffix in dict.fromkeys(name[len("weight_ih") :] for name in parameters if name.startswith(blocks[:2])):
+    known = ("weight_ih", "weight_hh", "weight_ci")
+    for suffix in dict.fromkeys(name[len("weight_ih") :] for name in parameters if name[: len("weight_ih")] in known):
         weights = [
             parameters[name + suffix].chunk(NUM_GATES[kind]) if name + suffix in parameters else () for name in blocks
         ]

@@ -414,7 +414,8 @@ class LastSeen:
             if kept is not None and kept[0] == versions:
                 self._entries.move_to_end(key)
                 return kept[2]
-        value = build()
+        with durable():
+            value = build()
         refs = [weakref.ref(tensor, functools.partial(self._drop, key)) for tensor in given]
         with self._lock:
             self._entries[key] = versions, refs, value

@@ -345,7 +345,10 @@ class GCLSTM(GraphRecurrent):
         lambda_max: float | tuple[float, ...] | None = None,
         **others: Any,
     ) -> None:
-        self.variant = one_of(type(self).__name__, "variant", variant, ("paper", "pyg-temporal"))
+        who = type(self).__name__
+        self.variant = one_of(who, "variant", variant, ("paper", "pyg-temporal"))
+        if others.get("peephole"):
+            raise ValueError(f"{who}: expected no peepholes, which its paper has not, got peephole=True")
         super().__init__(
             in_channels,
             hidden_channels,

@@ -5,7 +5,7 @@ import torch
 from oracles import close, tricky_graph, tricky_graphs
 from torch_geometric import nn as pyg
 
-from seqgnn.nn import GCN, GCNGRU, GCNLSTM, GCNRNN, Identity, cells
+from seqgnn.nn import GCLSTM, GCN, GCNGRU, GCNLSTM, GCNRNN, Identity, cells
 
 T, B, F, H, D = 3, 2, 2, 4, 3
 EDGES, WEIGHTS, N = tricky_graph()
@@ -89,10 +89,32 @@ def test_a_filter_on_one_side_and_a_convolution_on_the_other():
     assert layer.weight_ih_l0.shape == (3 * H, F) and not hasattr(layer, "weight_hh_l0")
     assert [conv.out_channels * conv.heads for conv in layer.hidden_conv_l0] == [2 * H, H]
     assert layer(X, EDGES)[0].shape == (T, B, N, H)
-    assert layer(X, EDGES, WEIGHTS)[0].shape == (T, B, N, H)  # the filter would take them
+    with pytest.raises(ValueError, match="expected no edge_weight, which GATConv would not take"):
+        layer(X, layer.prepare(EDGES, WEIGHTS, N))
     prepared = layer.prepare(EDGES, None, N)
     close(layer(X, prepared)[0], layer(X, EDGES)[0])
     assert "input_filter=Identity()" in repr(layer) and "GATConv(4, 4, heads=2)" in repr(layer)
+
+
+def test_peepholes_beside_convolutions_are_drawn():
+    torch.use_deterministic_algorithms(True)  # fills what is not initialised with NaN
+    try:
+        layer = GCNLSTM(F, H, conv=pyg.SAGEConv, peephole=True)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(p.abs().max() <= H**-0.5 for name, p in layer.named_parameters() if name.startswith("weight_c"))
+
+
+def test_inference_leaves_nothing_that_training_stumbles_over():
+    layer, edges = GCNLSTM(F, H, conv=pyg.SAGEConv, dtype=torch.float64), EDGES.clone()
+    with torch.inference_mode():
+        layer(X, edges)
+    layer(X, edges)[0].sum().backward()
+
+
+def test_weights_of_a_wider_dtype():
+    layer = GCNLSTM(F, H, conv=pyg.GraphConv)
+    torch.testing.assert_close(layer(X.float(), EDGES, WEIGHTS)[0], layer(X.float(), EDGES, WEIGHTS.float())[0])
 
 
 def test_convolutions_are_drawn_anew():
@@ -109,6 +131,12 @@ def test_convolutions_are_drawn_anew():
             lambda: GCNLSTM(F, H, conv=pyg.SAGEConv(F, 4 * H)),
             "expected conv to make convolutions, such as lambda i,",
         ),
+        (lambda: GCNLSTM(F, H, conv=lambda i, o: None), "expected a convolution that is an nn.Module, got None"),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(i + 1, o)),
+            "expected a convolution of 2 channels in",
+        ),
+        (lambda: GCLSTM(F, H, K=2, peephole=True), "GCLSTM: expected no peepholes"),
         (lambda: GCNLSTM(F, H, conv=3), "expected conv to make convolutions.*got 3"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, filter=GCN()), "expected one of filter and conv for the input map"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_filter=GCN()), "one of hidden_filter and conv for the hidden"),

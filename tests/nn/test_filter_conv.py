@@ -159,6 +159,10 @@ NEGATIVE = torch.tensor([-1.0, *[0.1] * 9])
             lambda: Chebyshev(2, lambda_max=(1.0,)).prepare(EDGES, None, N, torch.tensor([0] * 6 + [1])),
             "expected one lambda_max for each graph, got 1 for 2 graphs",
         ),
+        (
+            lambda: Chebyshev(2, lambda_max=(1.0, 2.0)).prepare(EDGES, None, N),
+            "one lambda_max .* got 2 for 1 graphs",
+        ),
         (lambda: ChebConv(3, 5, 2)(torch.zeros(N, 4), EDGES), r"ChebConv: expected x of shape \[..., N, 3\]"),
         (lambda: DiffusionConv(0, 5, 2), "DiffusionConv: expected in_channels"),
         (lambda: GCRN(2, 3, K=2, cell="lstn"), "GCRN: expected cell .* did you mean 'lstm'"),

@@ -70,11 +70,25 @@ def test_evolve_gcn_in_windows_batches_and_pieces(variant):
     rest, end = layer(x[1:], EDGES, WEIGHTS, between)
     close(torch.cat([first, rest]), together)
     close(last_weight(layer, end), last_weight(layer, state))
-    ragged, _ = layer(x, EDGES, WEIGHTS, lengths=torch.tensor([2, 4]))
-    close(ragged[:2, 0], together[:2, 0])
+    ragged, ended = layer(x, EDGES, WEIGHTS, lengths=torch.tensor([2, 4]))
+    short, early = layer(x[:2, 0], EDGES, WEIGHTS)
+    close(ragged[:2, 0], short)
     assert not ragged[2:, 0].any()
+    if variant == "H":
+        close(last_weight(layer, ended)[0], last_weight(layer, early))
+        close(last_weight(layer, ended)[1], last_weight(layer, state)[1])
     prepared = layer.prepare(EDGES, WEIGHTS, N)
     close(layer(x, prepared)[0], together)
+
+
+def test_nodes_that_have_ended_are_not_chosen():
+    layer, x = evolve("H"), signal(T, N, F)
+    lengths = torch.tensor([4, 1, 4, 4, 2, 4, 4])
+    spoilt = torch.where((torch.arange(T)[:, None] < lengths)[..., None], x, torch.nan)
+    output, (weight,) = layer(spoilt, *STATIC, lengths=lengths)
+    assert output.isfinite().all() and weight.isfinite().all() and not output[2:, 1].any()
+    with pytest.raises(ValueError, match="expected graphs of at least 4 nodes, one a column, got 3"):
+        layer(x, *STATIC, lengths=torch.tensor([4, 1, 1, 4, 1, 4, 1]))
 
 
 @pytest.mark.parametrize("variant", ["O", "H"])
@@ -92,7 +106,7 @@ def test_evolve_gcn_keeps_nothing(variant):
 @pytest.mark.parametrize("variant", ["paper", "authors", "pyg-temporal"])
 def test_a3tgcn_is_the_oracles(variant):
     torch.manual_seed(0)
-    layer, x = A3TGCN(F, H, 5, variant=variant, dtype=torch.float64), leaf(signal(T, N, F))
+    layer, x = A3TGCN(F, H, attention_channels=5, variant=variant, dtype=torch.float64), leaf(signal(T, N, F))
     p, y = {name: leaf(value) for name, value in layer.named_parameters()}, leaf(x)
     inner = {name.removeprefix("tgcn."): value for name, value in p.items() if name.startswith("tgcn.")}
     names = per_gate(inner) if variant == "pyg-temporal" else inner
@@ -172,11 +186,11 @@ X = torch.zeros(T, N, F)
         (lambda: EvolveGCN(F, H)(X[0, 0], EDGES), "EvolveGCN: expected input of rank 3 or 4 with 3 channels"),
         (
             lambda: EvolveGCN(F, H)(X, EDGES, state=torch.zeros(3)),
-            r"EvolveGCN: expected \(W, memory\) of shapes",
+            r"EvolveGCN: expected \(W, memory\) for each of 1 layers",
         ),
         (
             lambda: EvolveGCN(F, H, variant="H")(X, EDGES, state=(torch.zeros(4, 4),)),
-            "EvolveGCN: expected W of shapes",
+            r"EvolveGCN: expected a state h of shape \(3, 4\)",
         ),
         (
             lambda: EvolveGCN(F, H, variant="H")(X[:, None], EDGES, batch=torch.zeros(N, dtype=torch.long)),
