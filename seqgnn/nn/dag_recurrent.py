@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgnn.errors import one_of
-from seqgnn.nn.checks import check_input, check_sizes
-from seqgnn.nn.operator import last_seen
+from seqgnn.nn.checks import check_input, check_sizes, describe
+from seqgnn.nn.operator import PreparedGraph, last_seen
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,27 @@ class Level:
     groups: tuple[tuple[int, Tensor, Tensor], ...]
 
 
-def levels_of(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
-    """The levels of a graph, the sources first; kept with `edge_index`.
+def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[Level]:
+    """The levels of a graph on the nodes of x `[N, F]`, the sources first; kept with `edge_index`.
 
     Raises:
-        ValueError: for indices out of range, and for a cycle, naming one.
+        ValueError: for x or edges of another rank, dtype or device, for indices out of range, and for a cycle, naming
+            one.
     """
-    if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.dtype != torch.int64:
-        found = f"{edge_index.dtype} {tuple(edge_index.shape)}"
-        raise ValueError(f"{who}: expected edge_index of dtype torch.int64 and shape [2, E], got {found}")
-    return last_seen.get((edge_index,), ("levels", num_nodes), partial(_find_levels, who, edge_index, num_nodes))
+    if not isinstance(x, Tensor) or x.dim() != 2 or len(x) == 0:
+        raise ValueError(f"{who}: expected x of shape [N, F] with at least one node, got {describe(x)}")
+    edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else edge_index
+    if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:
+        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {describe(edges)}")
+    if edges.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{who}: expected edge_index of dtype torch.int64, got {edges.dtype}")
+    if edges.device != x.device:
+        raise ValueError(f"{who}: expected edge_index on {x.device}, where x is, got {edges.device}")
+    return last_seen.get((edges,), ("levels", len(x)), partial(_find_levels, who, edges, len(x)))
 
 
 def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
-    source, target = edge_index.cpu().numpy()
+    source, target = np.array(edge_index.tolist(), dtype=np.int64).reshape(2, -1)  # also under functorch
     if source.size and not (min(source.min(), target.min()) >= 0 and max(source.max(), target.max()) < num_nodes):
         raise ValueError(
             f"{who}: expected node indices in 0..{num_nodes - 1}, got {edge_index.min()}..{edge_index.max()}"
@@ -120,18 +127,18 @@ class DAGRecurrent(nn.Module):
             raise ValueError(f"DAGRecurrent: expected a cell, such as GRUCell(2, 8), got {cell!r}")
         self.cell = cell
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> tuple[Tensor, Any]:
-        _check_nodes("DAGRecurrent", x)
-        levels = levels_of("DAGRecurrent", edge_index, len(x))
+    def forward(self, x: Tensor, edge_index: Tensor | PreparedGraph) -> tuple[Tensor, Any]:
+        levels = levels_of("DAGRecurrent", edge_index, x)
         states: list[tuple[Tensor, ...]] = []
         alone = True
         for level in levels:
             state: Any = None
             if level.groups:
                 parts = range(len(states[0]))
-                sums = [x.new_zeros(len(level.nodes), states[0][k].size(1)) for k in parts]
+                sums = [states[0][k].new_zeros(len(level.nodes), states[0][k].size(1)) for k in parts]
                 for earlier, sources, targets in level.groups:
-                    sums = [sums[k].index_add(0, targets, states[earlier][k][sources]) for k in parts]
+                    heard = [states[earlier][k][sources].to(sums[k].dtype) for k in parts]
+                    sums = [total.index_add(0, targets, part) for total, part in zip(sums, heard)]
                 state = sums[0] if alone else tuple(sums)
             after = self.cell(x[level.nodes], state)
             alone = isinstance(after, Tensor)
@@ -205,10 +212,9 @@ class TreeLSTM(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, x: Tensor, edge_index: Tensor | PreparedGraph) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         check_input("TreeLSTM", x, (2,), self.in_channels, self.weight_ih)
-        _check_nodes("TreeLSTM", x)
-        levels = levels_of("TreeLSTM", edge_index, len(x))
+        levels = levels_of("TreeLSTM", edge_index, x)
         bias_hh = self.bias_hh if self.bias else None
         gx = F.linear(x, self.weight_ih, self.bias_ih if self.bias else None)
         states: list[tuple[Tensor, Tensor]] = []
@@ -219,7 +225,8 @@ class TreeLSTM(nn.Module):
             for earlier, children, parents in level.groups:
                 h, c = (part[children] for part in states[earlier])
                 forget = torch.sigmoid(f[parents] + F.linear(h, weight_f, bias_f))
-                heard, kept = heard.index_add(0, parents, h), kept.index_add(0, parents, forget * c)
+                heard = heard.index_add(0, parents, h.to(heard.dtype))
+                kept = kept.index_add(0, parents, (forget * c).to(kept.dtype))
             u_i, _, u_g, u_o = F.linear(heard, self.weight_hh, bias_hh).chunk(4, dim=-1)
             c = torch.sigmoid(i + u_i) * torch.tanh(g + u_g) + kept
             h = torch.sigmoid(o + u_o) * torch.tanh(c)
@@ -230,9 +237,3 @@ class TreeLSTM(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.hidden_channels}" + ("" if self.bias else ", bias=False")
-
-
-def _check_nodes(who: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor) or x.dim() != 2 or len(x) == 0:
-        found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"{who}: expected x of shape [N, F] with at least one node, got {found}")

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from seqgnn.nn.checks import check_input, check_state
 from seqgnn.nn.graph_recurrent import GCNGRU, GCNLSTM, GCNRNN, GraphRecurrent
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
@@ -16,7 +17,7 @@ class OneStep(GraphRecurrent):
     ``[B, N, F]``; returns the new state, h or (h, c), each ``[(B,) N, H]``.
     """
 
-    def __init__(self, in_channels: int, hidden_channels: int, bias: bool = True, **options: Any) -> None:
+    def __init__(self, in_channels: int, hidden_channels: int, *, bias: bool = True, **options: Any) -> None:
         for name in ("num_layers", "batch_first", "dropout", "bidirectional"):
             if name in options:
                 raise ValueError(f"{type(self).__name__}: expected no {name}, which one step has not, got one")
@@ -32,10 +33,12 @@ class OneStep(GraphRecurrent):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Any:
-        if isinstance(state, tuple):
-            state = tuple(part[None] for part in state)
-        elif state is not None:
-            state = state[None]
+        who, like = type(self).__name__, next(self.parameters())
+        check_input(who, x, (2, 3), self.in_channels, like)
+        if state is not None:
+            shape = (*x.shape[:-1], self.hidden_channels)
+            check_state(who, state, (shape,) * (2 if self.kind == "lstm" else 1), like)
+            state = state[None] if isinstance(state, Tensor) else tuple(part[None] for part in state)
         _, state = super().forward(x[None], edge_index, edge_weight, state, edge_attr=edge_attr, batch=batch)
         return tuple(part[0] for part in state) if isinstance(state, tuple) else state[0]
 

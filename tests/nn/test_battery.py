@@ -261,6 +261,11 @@ def test_a_cell_is_the_layer_step_by_step(case):
         close(parts(({}, state))[1], output[t])
     for a, b in zip(parts(({}, state))[1:], last, strict=True):
         close(a, b[0])
+    for wrong, message in ((x, "rank 2 or 3"), (x[0, 0, 0], "rank 2 or 3"), (x[0].float(), "torch.float64")):
+        with pytest.raises(ValueError, match=f"{type(cell).__name__}: expected input of .*{message}"):
+            cell(wrong, EDGES, WEIGHTS)
+    with pytest.raises(ValueError, match=rf"{type(cell).__name__}: expected a state .*\({B}, {N}, {H}\)"):
+        cell(x[0], EDGES, WEIGHTS, x[0])
     alone = cell(x[0, 0], EDGES, WEIGHTS)
     assert parts(({}, alone))[1].shape == (N, H)
 
