@@ -11,13 +11,12 @@ from torch_geometric.utils import scatter
 from seqgnn.errors import one_of
 from seqgnn.nn import cells
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
-from seqgnn.nn.filters import GCN, apply_operator
-from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.prepare import prepare_graph
+from seqgnn.nn.filters import GCN, Filter, apply_operator
+from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 
 
-class EvolveGCN(nn.Module):
+class EvolveGCN(Preparable, nn.Module):
     r"""A GCN whose weights evolve from step to step, each column of them by a recurrent cell.
 
     `EvolveGCN: evolving graph convolutional networks for dynamic graphs <https://arxiv.org/abs/1902.10191>`_ (Pareja et
@@ -96,15 +95,9 @@ class EvolveGCN(nn.Module):
                 bound = 1 / math.sqrt(self.in_channels if name.endswith("_l0") else self.hidden_channels)
                 nn.init.uniform_(parameter, -bound, bound)
 
-    def prepare(
-        self,
-        edge_index: Tensor,
-        edge_weight: Tensor | None = None,
-        num_nodes: int | None = None,
-        batch: Tensor | None = None,
-    ) -> PreparedGraph:
-        """Builds the operator of this layer once, to be passed in the place of `edge_index`."""
-        return prepare_graph(type(self).__name__, [self.filter], edge_index, edge_weight, num_nodes, batch)
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return (self.filter,)
 
     def forward(
         self,
@@ -119,7 +112,7 @@ class EvolveGCN(nn.Module):
         """Walks the graph signal `x` over time; arguments as those of the other graph-recurrent layers."""
         who, like = type(self).__name__, next(self.parameters())
         check_input(who, x, (3, 4), self.in_channels, like)
-        graphs = step_graphs(who, [self.filter], x, edge_index, edge_weight, None, batch)
+        graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, None, batch)
         active = None if lengths is None else active_steps(who, lengths, x)
         if active is not None:
             x = torch.where(active, x, 0)

@@ -11,10 +11,10 @@ from torch_geometric.nn.dense.linear import Linear
 from seqgnn.nn.checks import check_sizes
 from seqgnn.nn.filters import Chebyshev, Diffusion, Filter
 from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.prepare import as_graph, prepare_graph
+from seqgnn.nn.prepare import Preparable, as_graph
 
 
-class FilterConv(nn.Module):
+class FilterConv(Preparable, nn.Module):
     r"""A linear map of what a filter gathers, :math:`X' = \sum_k P_k X \Theta_k^\top + b`.
 
     The base of the layers below. Each term has a weight of its own, `lins.0.weight`, `lins.1.weight`, ..., drawn by
@@ -39,15 +39,9 @@ class FilterConv(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def prepare(
-        self,
-        edge_index: Tensor,
-        edge_weight: Tensor | None = None,
-        num_nodes: int | None = None,
-        batch: Tensor | None = None,
-    ) -> PreparedGraph:
-        """Builds the operators of this layer once, to be passed in the place of `edge_index`."""
-        return prepare_graph(type(self).__name__, [self.filter], edge_index, edge_weight, num_nodes, batch)
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return (self.filter,)
 
     def forward(
         self,

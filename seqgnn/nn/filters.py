@@ -10,10 +10,10 @@ from torch import Tensor
 from seqgnn.errors import one_of
 from seqgnn.nn.checks import check_sizes
 from seqgnn.nn.operator import Edges, Operator, PreparedGraph
-from seqgnn.nn.prepare import as_graph, check_signal, prepare_graph
+from seqgnn.nn.prepare import Preparable, as_graph, check_signal
 
 
-class Filter(ABC):
+class Filter(Preparable, ABC):
     """A small immutable description of a graph filter; equal if configured equally, and so a key of PreparedGraph.
 
     Attributes:
@@ -34,25 +34,9 @@ class Filter(ABC):
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
         """The blocks `[P_0 x, ..., P_(m-1) x]` for x `[..., N, F]`, each of the shape of x."""
 
-    def prepare(
-        self,
-        edge_index: Tensor,
-        edge_weight: Tensor | None = None,
-        num_nodes: int | None = None,
-        batch: Tensor | None = None,
-    ) -> PreparedGraph:
-        """Builds the operators once, for a loop that owns its graph.
-
-        Args:
-            edge_index: `[2, E]`, edge (i, j) from node i to node j.
-            edge_weight: `[E]`, one if not given.
-            num_nodes: `N`; the largest index plus one if neither this nor `batch` is given.
-            batch: `[N]`, the graph each node belongs to.
-
-        Raises:
-            ValueError: if shapes, dtypes or devices do not fit, an index is out of range, or a weight is not finite.
-        """
-        return prepare_graph(type(self).__name__, [self], edge_index, edge_weight, num_nodes, batch)
+    @property
+    def filters(self) -> tuple["Filter", ...]:
+        return (self,)
 
     def _operators(self, x: Tensor, graph: PreparedGraph) -> tuple[Operator, ...]:
         """The operators of a prepared graph that x fits."""

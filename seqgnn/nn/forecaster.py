@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from seqgnn.nn.checks import check_sizes
-from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.filters import Filter
+from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.published import DCRNN
 from seqgnn.nn.step_graphs import Edges
 
 
-class DCRNNForecaster(nn.Module):
+class DCRNNForecaster(Preparable, nn.Module):
     r"""Forecasts of every node, each step from the one before it.
 
     `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
@@ -63,15 +64,9 @@ class DCRNNForecaster(nn.Module):
         self.decoder = DCRNN(out_channels, hidden_channels, **shared)
         self.projection = nn.Linear(hidden_channels, out_channels, device=device, dtype=dtype)
 
-    def prepare(
-        self,
-        edge_index: Tensor,
-        edge_weight: Tensor | None = None,
-        num_nodes: int | None = None,
-        batch: Tensor | None = None,
-    ) -> PreparedGraph:
-        """Builds the operators once, to be passed in the place of `edge_index`."""
-        return self.encoder.prepare(edge_index, edge_weight, num_nodes, batch)
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return self.encoder.filters
 
     def forward(
         self,

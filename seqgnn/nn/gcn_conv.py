@@ -13,12 +13,12 @@ from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 from seqgnn.errors import one_of
-from seqgnn.nn.filters import GCN, apply_operator
+from seqgnn.nn.filters import GCN, Filter, apply_operator
 from seqgnn.nn.operator import Operator, PreparedGraph
-from seqgnn.nn.prepare import as_graph, check_signal, prepare_graph
+from seqgnn.nn.prepare import Preparable, as_graph, check_signal
 
 
-class GCNConv(MessagePassing):
+class GCNConv(Preparable, MessagePassing):
     r"""Mixes each node with its neighbours, then maps the features linearly.
 
     `Semi-supervised classification with graph convolutional networks <https://arxiv.org/abs/1609.02907>`_ (Kipf and
@@ -126,15 +126,9 @@ class GCNConv(MessagePassing):
         """The filter whose operator this layer applies."""
         return GCN(self.normalization if self.normalize else None, self.improved, self.add_self_loops, self.flow)
 
-    def prepare(
-        self,
-        edge_index: Tensor,
-        edge_weight: Tensor | None = None,
-        num_nodes: int | None = None,
-        batch: Tensor | None = None,
-    ) -> PreparedGraph:
-        """Builds the operator of this layer once, for a loop that owns its graph; see `seqgnn.nn.GCN.prepare`."""
-        return prepare_graph(type(self).__name__, [self.filter], edge_index, edge_weight, num_nodes, batch)
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return (self.filter,)
 
     def forward(self, x: Tensor, edge_index: Adj | PreparedGraph, edge_weight: OptTensor = None) -> Tensor:
         self._check_features(x)

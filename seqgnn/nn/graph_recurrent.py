@@ -22,14 +22,13 @@ from seqgnn.nn.gate_maps import (
     conv_hops,
 )
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
-from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.prepare import prepare_graph
+from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 
 ENGINES = ("auto", "reference")
 
 
-class GraphRecurrent(nn.Module):
+class GraphRecurrent(Preparable, nn.Module):
     r"""A recurrent cell on every node of a graph, with a graph filter or a convolution in its gates.
 
     .. math::
@@ -148,16 +147,6 @@ class GraphRecurrent(nn.Module):
             if hasattr(conv, "reset_parameters"):
                 conv.reset_parameters()  # type: ignore[operator]
 
-    def prepare(
-        self,
-        edge_index: Tensor,
-        edge_weight: Tensor | None = None,
-        num_nodes: int | None = None,
-        batch: Tensor | None = None,
-    ) -> PreparedGraph:
-        """Builds the operators of this layer's filters once, to be passed in the place of `edge_index`."""
-        return prepare_graph(type(self).__name__, self.filters, edge_index, edge_weight, num_nodes, batch)
-
     def forward(
         self,
         x: Tensor,
@@ -262,7 +251,6 @@ class GraphRecurrent(nn.Module):
 
     @property
     def filters(self) -> tuple[Filter, ...]:
-        """The filters whose operators a graph is prepared for."""
         return tuple(filter for filter in (self.input_filter, self.hidden_filter) if filter is not None)
 
     @property

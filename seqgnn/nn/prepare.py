@@ -13,6 +13,43 @@ if TYPE_CHECKING:
     from seqgnn.nn.filters import Filter
 
 
+class Preparable:
+    """What propagates by filters, whose operators can be built beforehand: filters themselves and layers of them."""
+
+    @property
+    def filters(self) -> tuple["Filter", ...]:
+        """The filters whose operators a graph is prepared for."""
+        raise NotImplementedError
+
+    def prepare(
+        self,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        num_nodes: int | None = None,
+        batch: Tensor | None = None,
+    ) -> PreparedGraph:
+        """Builds the operators once, for a loop that owns its graph, to be passed in the place of `edge_index`.
+
+        Args:
+            edge_index: `[2, E]`, edge (i, j) from node i to node j.
+            edge_weight: `[E]`, one if not given.
+            num_nodes: `N`; the largest index plus one if neither this nor `batch` is given.
+            batch: `[N]`, the graph each node belongs to.
+
+        Raises:
+            ValueError: if shapes, dtypes or devices do not fit, an index is out of range, or a weight is not finite.
+        """
+        who = type(self).__name__
+        if isinstance(edge_index, PreparedGraph):
+            raise ValueError(f"{who}: expected edge_index to prepare, got a PreparedGraph")
+        num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
+        # No autograd history is kept with the graph: learnable weights are read anew at each use.
+        fixed = None if edge_weight is None else edge_weight.detach()
+        operators = _operators(who, self.filters, edge_index, fixed, num_nodes, batch, plain_tensors())
+        learnable = edge_weight is not None and edge_weight.requires_grad
+        return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, learnable)
+
+
 def as_graph(
     who: str,
     filters: Sequence["Filter"],
@@ -46,25 +83,6 @@ def as_graph(
     look = plain_tensors() and not edge_index.is_cuda
     operators = _operators(who, filters, edge_index, edge_weight, num_nodes, batch, look)
     return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, current=True)
-
-
-def prepare_graph(
-    who: str,
-    filters: Sequence["Filter"],
-    edge_index: Tensor,
-    edge_weight: Tensor | None = None,
-    num_nodes: int | None = None,
-    batch: Tensor | None = None,
-) -> PreparedGraph:
-    """A PreparedGraph to keep, for the `prepare` methods of filters and layers; arguments as those of `as_graph`."""
-    if isinstance(edge_index, PreparedGraph):
-        raise ValueError(f"{who}: expected edge_index to prepare, got a PreparedGraph")
-    num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
-    # No autograd history is kept with the graph: learnable weights are read anew at each use.
-    fixed = None if edge_weight is None else edge_weight.detach()
-    operators = _operators(who, filters, edge_index, fixed, num_nodes, batch, plain_tensors())
-    learnable = edge_weight is not None and edge_weight.requires_grad
-    return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, learnable)
 
 
 def _operators(

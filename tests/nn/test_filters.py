@@ -9,7 +9,7 @@ import torch
 from seqgnn.nn import operator as operators
 from seqgnn.nn.filters import GCN, Identity
 from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.prepare import as_graph, prepare_graph
+from seqgnn.nn.prepare import Preparable, as_graph
 
 # Computed densely, without this library: 6 nodes, directed, weighted, a self-loop and an isolated node.
 EDGES = torch.tensor([[0, 0, 1, 2, 3, 2, 2], [1, 2, 3, 3, 1, 3, 4]])
@@ -165,7 +165,10 @@ def test_filters_are_values():
 
 
 def test_one_prepared_graph_serves_several_filters():
-    graph = prepare_graph("Layer", [GCN(), GCN("rw"), Identity()], AWKWARD, AWKWARD_WEIGHTS, 7)
+    class Layer(Preparable):
+        filters = (GCN(), GCN("rw"), Identity())
+
+    graph = Layer().prepare(AWKWARD, AWKWARD_WEIGHTS, 7)
     x = torch.eye(7, dtype=torch.float64)
     for kind in (GCN(), GCN("rw")):
         close(kind.basis(x, graph)[0], matrix(kind, AWKWARD, AWKWARD_WEIGHTS, 7))
