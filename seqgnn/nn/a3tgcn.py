@@ -1,17 +1,17 @@
 """A3T-GCN: attention over the states of a T-GCN."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seqgnn.nn.checks import check_sizes
-from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.published import TGCN
 from seqgnn.nn.step_graphs import Edges, active_steps
 
 
-class A3TGCN(nn.Module):
+class A3TGCN(TGCN):
     r"""One summary of a sequence: the states of a :class:`TGCN`, weighted by attention.
 
     `A3T-GCN: attention temporal graph convolutional network for traffic forecasting <https://arxiv.org/abs/2006.11583>`_
@@ -26,7 +26,7 @@ class A3TGCN(nn.Module):
     Args:
         in_channels, hidden_channels: F and H.
         attention_channels: rows of W_1; None: H.
-        options: those of :class:`TGCN`, one direction only.
+        options: those of :class:`TGCN`, `num_layers` among them; one direction only.
 
     Shapes:
         ``x [T, N, F]`` or ``[T, B, N, F]``; summary ``[(B,) N, H]``; the state as that of :class:`TGCN`.
@@ -44,39 +44,33 @@ class A3TGCN(nn.Module):
     def __init__(
         self, in_channels: int, hidden_channels: int, *, attention_channels: int | None = None, **options: Any
     ) -> None:
-        super().__init__()
         who = type(self).__name__
         if options.get("bidirectional"):
             raise ValueError(f"{who}: expected one direction, got bidirectional=True")
         rows = hidden_channels if attention_channels is None else attention_channels
         check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, attention_channels=rows)
+        super().__init__(in_channels, hidden_channels, **options)
         placed: dict[str, Any] = {name: options.get(name) for name in ("device", "dtype")}
-        self.tgcn = TGCN(in_channels, hidden_channels, **options)
         self.attention = nn.Sequential(nn.Linear(hidden_channels, rows, **placed), nn.Linear(rows, 1, **placed))
 
-    def prepare(
-        self,
-        edge_index: Tensor,
-        edge_weight: Tensor | None = None,
-        num_nodes: int | None = None,
-        batch: Tensor | None = None,
-    ) -> PreparedGraph:
-        """Builds the operators of this layer once, to be passed in the place of `edge_index`."""
-        return self.tgcn.prepare(edge_index, edge_weight, num_nodes, batch)
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        for linear in self.attention:
+            linear.reset_parameters()  # type: ignore[operator]
 
     def forward(
         self,
         x: Tensor,
         edge_index: Edges,
-        edge_weight: Any = None,
+        edge_weight: Tensor | Sequence[Tensor] | None = None,
         state: Any = None,
         *,
         lengths: Tensor | None = None,
-        batch: Tensor | None = None,
+        **others: Any,
     ) -> tuple[Tensor, Tensor]:
         """Reads the graph signal `x`, each sequence up to its end; arguments as those of :class:`TGCN`."""
-        h, state = self.tgcn(x, edge_index, edge_weight, state, lengths=lengths, batch=batch)
-        h = h.transpose(0, 1) if self.tgcn.batch_first and x.dim() == 4 else h
+        h, state = super().forward(x, edge_index, edge_weight, state, lengths=lengths, **others)
+        h = h.transpose(0, 1) if self.batch_first and x.dim() == 4 else h
         scores = self.attention(h)
         if lengths is not None:
             scores = scores.masked_fill(~active_steps(type(self).__name__, lengths, h), -torch.inf)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,36 @@ from seqgnn.nn.cells import Cell
 from seqgnn.nn.filters import GCN, Chebyshev, Diffusion, Filter, Identity
 from seqgnn.nn.gate_maps import FilterMap, GateMap, at_every_step
 from seqgnn.nn.graph_recurrent import GraphRecurrent
-from seqgnn.nn.init import Gates, Recipe
+from seqgnn.nn.init import Gates, Init, Recipe
 from seqgnn.nn.step_graphs import StepGraph
 
 
-class GCRN(GraphRecurrent):
+class Options(TypedDict, total=False):
+    """What every published layer takes, by keyword, as :class:`seqgnn.nn.graph_recurrent.GraphRecurrent` does; filters,
+    convolutions, peepholes and resets are those of its publication."""
+
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    nonlinearity: str
+    init: Init
+    forget_bias: float | None
+    engine: str
+    device: Any
+    dtype: Any
+
+
+class Published(GraphRecurrent):
+    """A layer whose maps are those of its publication: `fixed` is what these say, `options` what is left to choose."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, options: Options, **fixed: Any) -> None:
+        for name in options:
+            one_of(type(self).__name__, "option", name, Options.__annotations__)
+        super().__init__(in_channels, hidden_channels, num_layers, **options, **fixed)
+
+
+class GCRN(Published):
     r"""A recurrent net with Chebyshev convolutions, in its gates or before them.
 
     `Structured sequence modeling with graph convolutional recurrent networks <https://arxiv.org/abs/1612.07659>`_ (Seo,
@@ -39,7 +64,7 @@ class GCRN(GraphRecurrent):
         model: 2 or 1.
         peephole: whether the LSTM's gates see its memory; None: an LSTM's do.
         normalization, lambda_max: of the Laplacian, see :class:`seqgnn.nn.Chebyshev`.
-        others: as in :class:`seqgnn.nn.graph_recurrent.GraphRecurrent`, as are shapes and errors.
+        options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
 
     Example:
         >>> layer = GCRN(2, 8, K=3)
@@ -54,10 +79,6 @@ class GCRN(GraphRecurrent):
         in_channels: int,
         hidden_channels: int,
         num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
         *,
         K: int,
         cell: str = "lstm",
@@ -65,7 +86,7 @@ class GCRN(GraphRecurrent):
         peephole: bool | None = None,
         normalization: str | None = "sym",
         lambda_max: float | tuple[float, ...] | None = None,
-        **others: Any,
+        **options: Unpack[Options],
     ) -> None:
         who = type(self).__name__
         self.kind = one_of(who, "cell", cell, ("lstm", "gru", "rnn"))
@@ -77,19 +98,15 @@ class GCRN(GraphRecurrent):
             in_channels,
             hidden_channels,
             num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
+            options,
             filter=self.chebyshev if model == 2 else Identity(),
             peephole=cell == "lstm" if peephole is None else peephole,
             reset="before" if cell == "gru" else "after",
-            **others,
         )
         if model == 1:
-            placed = {"device": others.get("device"), "dtype": others.get("dtype")}
+            placed = {"device": options.get("device"), "dtype": options.get("dtype")}
             self.weight_conv = nn.Parameter(torch.empty(hidden_channels, K * in_channels, **placed))
-            self.bias_conv = nn.Parameter(torch.empty(hidden_channels, **placed)) if bias else None
+            self.bias_conv = nn.Parameter(torch.empty(hidden_channels, **placed)) if self.bias else None
             self._reset_conv()
 
     def reset_parameters(self) -> None:
@@ -126,7 +143,7 @@ class GCRN(GraphRecurrent):
         return super().extra_repr() + kept + first
 
 
-class DCRNN(GraphRecurrent):
+class DCRNN(Published):
     r"""A GRU with diffusion convolutions :math:`\star_G` in its gates, reset before.
 
     `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
@@ -139,7 +156,7 @@ class DCRNN(GraphRecurrent):
     Args:
         K: terms of each walk, see :class:`seqgnn.nn.Diffusion`; the authors' `max_diffusion_step` is K - 1.
         variant: ``"paper"``, or ``"authors"`` for the walks of their code.
-        others: as in :class:`seqgnn.nn.graph_recurrent.GraphRecurrent`, as are shapes and errors.
+        options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
 
     Example:
         >>> layer = DCRNN(2, 8, K=3)
@@ -155,31 +172,23 @@ class DCRNN(GraphRecurrent):
         in_channels: int,
         hidden_channels: int,
         num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
         *,
         K: int,
         variant: str = "paper",
-        **others: Any,
+        **options: Unpack[Options],
     ) -> None:
         one_of(type(self).__name__, "variant", variant, ("paper", "authors"))
         super().__init__(
             in_channels,
             hidden_channels,
             num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
+            options,
             filter=Diffusion(K, variant),
             reset="before",
-            **others,
         )
 
 
-class TGCN(GraphRecurrent):
+class TGCN(Published):
     r"""A GRU over what graph convolutions make of the signal, or with them in its gates; reset before.
 
     `T-GCN: a temporal graph convolutional network for traffic prediction <https://arxiv.org/abs/1811.05320>`_ (Zhao et
@@ -199,7 +208,7 @@ class TGCN(GraphRecurrent):
     Args:
         variant: ``"paper"``, ``"authors"`` or ``"pyg-temporal"``.
         normalization, improved: of :math:`\hat{A}`, see :class:`seqgnn.nn.GCN`.
-        others: as in :class:`seqgnn.nn.graph_recurrent.GraphRecurrent`, as are shapes and errors.
+        options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
 
     Example:
         >>> layer = TGCN(2, 8)
@@ -215,15 +224,11 @@ class TGCN(GraphRecurrent):
         in_channels: int,
         hidden_channels: int,
         num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
         *,
         variant: str = "paper",
         normalization: str = "sym",
         improved: bool = False,
-        **others: Any,
+        **options: Unpack[Options],
     ) -> None:
         self.variant = one_of(type(self).__name__, "variant", variant, ("paper", "authors", "pyg-temporal"))
         self.gcn = GCN(normalization, improved)
@@ -232,16 +237,12 @@ class TGCN(GraphRecurrent):
             in_channels,
             hidden_channels,
             num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
+            options,
             filter=inside,
             reset="before",
-            **others,
         )
         if variant == "paper":
-            placed = {"device": others.get("device"), "dtype": others.get("dtype")}
+            placed = {"device": options.get("device"), "dtype": options.get("dtype")}
             self.weight_0 = nn.Parameter(torch.empty(hidden_channels, in_channels, **placed))
             self.weight_1 = nn.Parameter(torch.empty(hidden_channels, hidden_channels, **placed))
         self._reset_convs()
@@ -300,7 +301,7 @@ class TGCN(GraphRecurrent):
         return super().extra_repr() + (f", variant={self.variant!r}" if self.variant != "paper" else "")
 
 
-class GCLSTM(GraphRecurrent):
+class GCLSTM(Published):
     r"""An LSTM with plain weights on the input and Chebyshev convolutions of h, and of c.
 
     `GC-LSTM: graph convolution embedded LSTM for dynamic link prediction <https://arxiv.org/abs/1812.04206>`_ (Chen et
@@ -318,7 +319,7 @@ class GCLSTM(GraphRecurrent):
         K: terms of the polynomials, which reach K - 1 hops.
         variant: ``"paper"`` or ``"pyg-temporal"``.
         normalization, lambda_max: of the Laplacian, see :class:`seqgnn.nn.Chebyshev`.
-        others: as in :class:`seqgnn.nn.graph_recurrent.GraphRecurrent`, as are shapes and errors.
+        options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
 
     Example:
         >>> layer = GCLSTM(2, 8, K=2)
@@ -334,32 +335,21 @@ class GCLSTM(GraphRecurrent):
         in_channels: int,
         hidden_channels: int,
         num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
         *,
         K: int,
         variant: str = "paper",
         normalization: str | None = "sym",
         lambda_max: float | tuple[float, ...] | None = None,
-        **others: Any,
+        **options: Unpack[Options],
     ) -> None:
-        who = type(self).__name__
-        self.variant = one_of(who, "variant", variant, ("paper", "pyg-temporal"))
-        if others.get("peephole"):
-            raise ValueError(f"{who}: expected no peepholes, which its paper has not, got peephole=True")
+        self.variant = one_of(type(self).__name__, "variant", variant, ("paper", "pyg-temporal"))
         super().__init__(
             in_channels,
             hidden_channels,
             num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
+            options,
             input_filter=Identity(),
             hidden_filter=Chebyshev(K, normalization, lambda_max),
-            **others,
         )
 
     def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:

@@ -5,7 +5,7 @@ import torch
 from oracles import close, tricky_graph, tricky_graphs
 from torch_geometric import nn as pyg
 
-from seqgnn.nn import GCLSTM, GCN, GCNGRU, GCNLSTM, GCNRNN, Identity, cells
+from seqgnn.nn import DCRNN, GCLSTM, GCN, GCNGRU, GCNLSTM, GCNRNN, GCRN, TGCN, GCRNCell, Identity, cells
 
 T, B, F, H, D = 3, 2, 2, 4, 3
 EDGES, WEIGHTS, N = tricky_graph()
@@ -136,7 +136,11 @@ def test_convolutions_are_drawn_anew():
             lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(i + 1, o)),
             "expected a convolution of 2 channels in",
         ),
-        (lambda: GCLSTM(F, H, K=2, peephole=True), "GCLSTM: expected no peepholes"),
+        (lambda: GCLSTM(F, H, K=2, peephole=True), "GCLSTM: expected option to be one of .* got 'peephole'"),
+        (lambda: DCRNN(F, H, K=2, filter=GCN()), "DCRNN: expected option to be one of .* got 'filter'"),
+        (lambda: TGCN(F, H, dropuot=0.5), "TGCN: expected option .* got 'dropuot'; did you mean 'dropout'"),
+        (lambda: GCRNCell(F, H, K=2, reset="after"), "GCRNCell: expected option to be one of .* got 'reset'"),
+        (lambda: GCRN(F, H, K=2, nonlinearity="relu"), "GCRN: expected a cell of kind rnn with nonlinearity='relu'"),
         (lambda: GCNLSTM(F, H, conv=3), "expected conv to make convolutions.*got 3"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, filter=GCN()), "expected one of filter and conv for the input map"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_filter=GCN()), "one of hidden_filter and conv for the hidden"),
