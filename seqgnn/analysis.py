@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import MessagePassing
 
 from seqgnn.data import SequenceGraph, Task, sequence_lengths
 from seqgnn.encoders import GCNEncoder, GCNInLSTM
 from seqgnn.nn import EvolveGCN
 from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM
-from seqgnn.nn.filter_conv import FilterConv
 from seqgnn.nn.filters import Filter
-from seqgnn.nn.gate_maps import conv_hops, edge_arguments
+from seqgnn.nn.gate_maps import edge_arguments
 from seqgnn.nn.graph_recurrent import GraphRecurrent
+from seqgnn.nn.hops import CONVS, conv_hops
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Reach:
     """How far a model hears, by its structure alone.
 
     Attributes:
-        hops: edges, within one graph or one time step; infinite along the whole of a directed graph.
+        hops: edges, within one graph or one time step; infinite where no node is too far.
         positions: elements or time steps back, those between included; infinite for whatever carries a state.
         hops_per_step: further edges with every time step back: the neighbours' states have heard their neighbours.
     """
@@ -39,7 +38,9 @@ class Reach:
 def reach(model: nn.Module) -> Reach:
     """How far a model hears: what its layers hear, one after the other, added up.
 
-    A model may hear less than that: what weights are zero, no structure tells.
+    A model may hear less than that: which weights are zero, or which layers stand side by side, no structure tells. It
+    may hear more if it calls a layer several times, or has layers of its own making. `seqgnn.nn.hops.conv_hops` says
+    what each of PyG's convolutions is taken to hear.
 
     Example:
         >>> from seqgnn.nn import GCRN
@@ -135,8 +136,11 @@ def _unheard(layers: list[nn.Module], batch: Any) -> list[str]:
 def _takes(layer: nn.Module, name: str) -> bool:
     if isinstance(layer, GraphRecurrent):
         return (name == "edge_weight" and bool(layer.filters)) or any(name in edge_arguments(c) for c in layer.convs)
-    # Those for sequences take their edges from these.
-    return not isinstance(layer, GCNEncoder | GCNInLSTM) and name in inspect.signature(layer.forward).parameters
+    if isinstance(layer, GCNEncoder | GCNInLSTM):  # their edges are those of the sequences
+        return False
+    parameters = inspect.signature(layer.forward).parameters
+    passed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return name in parameters or (passed_on and any(name in edge_arguments(part) for part in layer.modules()))
 
 
 def _on_path(batch: Any) -> bool:
@@ -157,7 +161,7 @@ def _eccentricity(edge_index: Tensor, num_nodes: int) -> int:
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
     """The parts of a model that hear, not those that these are made of."""
-    heard = (GraphRecurrent, EvolveGCN, FilterConv, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, MessagePassing)
+    heard = (GraphRecurrent, EvolveGCN, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, *CONVS)
     if isinstance(module, (*heard, nn.RNNBase, nn.RNNCellBase)):
         yield module
         return

@@ -100,6 +100,10 @@ def test_what_is_wrong_is_described():
     ]
     attributes = Data(x=torch.zeros(4, 2), edge_index=EDGES, edge_attr=torch.ones(4, 3))
     assert describe(sg.GCNLSTM(2, 3, conv=lambda i, o: pyg.GATv2Conv(i, o, edge_dim=3)), attributes) == []
+    weighted = Data(x=torch.zeros(4, 2), edge_index=EDGES, edge_weight=torch.ones(4))
+    assert describe(pyg.GPSConv(2, pyg.GCNConv(2, 2)), weighted) == []  # it passes weights on, the next drops them
+    unused = "unused: the data has edge_weight, which no layer of the model takes"
+    assert unused in describe(pyg.DirGNNConv(pyg.GCNConv(2, 2)), weighted)
 
 
 def test_what_is_wrong_with_sequences_is_described():

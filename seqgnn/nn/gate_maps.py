@@ -4,12 +4,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import ChebConv
 
 from seqgnn.nn.checks import describe
 from seqgnn.nn.filters import Filter
@@ -75,15 +73,6 @@ def disjoint_copies(edge_index: Tensor, nodes: int, copies: int) -> Tensor:
     """The edges of so many copies of a graph, `[2, copies * E]`."""
     shift = nodes * torch.arange(copies, device=edge_index.device, dtype=edge_index.dtype)
     return (edge_index[:, None] + shift[None, :, None]).flatten(1)
-
-
-def conv_hops(conv: Any) -> int:
-    """How many edges away a convolution hears: K - 1 or K where it has such, else one."""
-    if isinstance(getattr(conv, "filter", None), Filter):
-        return conv.filter.hops
-    if isinstance(conv, ChebConv):
-        return len(conv.lins) - 1
-    return conv.K if isinstance(getattr(conv, "K", None), int) else 1
 
 
 def edge_arguments(conv: nn.Module) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ from seqgnn.nn.gate_maps import (
     GateMap,
     at_every_step,
     check_edge_arguments,
-    conv_hops,
 )
+from seqgnn.nn.hops import conv_hops
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
@@ -259,7 +259,7 @@ class GraphRecurrent(Preparable, nn.Module):
         return [*self._convs_of("input_conv_l"), *self._convs_of("hidden_conv_l")]
 
     @property
-    def hops(self) -> int:
+    def hops(self) -> float:
         """How many edges away the layers hear the input, within one step."""
         each = _widest(self.input_filter, self._convs_of("input_conv_l"))
         if self.reset == "before":  # the neighbours' reset gates have heard their input
@@ -267,12 +267,12 @@ class GraphRecurrent(Preparable, nn.Module):
         return self._feature_hops + self.num_layers * each
 
     @property
-    def hops_per_step(self) -> int:
+    def hops_per_step(self) -> float:
         """How many edges further away they hear with each step back, through their neighbours' states."""
         return self._hidden_hops * (2 if self.reset == "before" else 1)
 
     @property
-    def _hidden_hops(self) -> int:
+    def _hidden_hops(self) -> float:
         return _widest(self.hidden_filter, self._convs_of("hidden_conv_l"))
 
     @property
@@ -349,7 +349,7 @@ def _made(who: str, make: ConvFactory, in_channels: int, out_channels: int) -> n
     return conv
 
 
-def _widest(filter: Filter | None, convs: list[nn.Module]) -> int:
+def _widest(filter: Filter | None, convs: list[nn.Module]) -> float:
     return max(map(conv_hops, convs)) if filter is None else filter.hops
 
 
