@@ -69,11 +69,12 @@ def test_reach_of_models(model, hops, positions, hops_per_step):
 
 
 LAYERS = [sg.GCRN(1, 2, K=3, num_layers=2), sg.DCRNN(1, 2, K=2), sg.TGCN(1, 2), sg.GCLSTM(1, 2, K=2)]
+LAYERS += [sg.DCRNN(1, 2, K=3), sg.DCRNN(1, 2, K=2, variant="authors"), sg.DCRNN(1, 2, K=3, variant="authors")]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
 def test_reach_is_what_gradients_reach(layer):
-    nodes, steps = 12, 3
+    nodes, steps = 20, 3
     for weight in layer.parameters():  # so that no rectifier is shut, whatever was drawn
         weight.data.abs_()
     path = torch.stack([torch.arange(nodes - 1), torch.arange(1, nodes)])

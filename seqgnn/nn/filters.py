@@ -305,7 +305,8 @@ class Diffusion(Filter):
 
     @property
     def hops(self) -> int:  # type: ignore[override]
-        return self.K - 1
+        last = self.K - 1
+        return last if self.variant == "paper" else last + max(last - 1, 0)  # the second walk starts from the first
 
     def build(self, edges: Edges) -> tuple[Operator, ...]:
         flows = ("target_to_source", "source_to_target")
