@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from seqgnn.data import SequenceGraph, Task, sequence_lengths
 from seqgnn.encoders import GCNEncoder, GCNInLSTM
+from seqgnn.models import SequenceModel
 from seqgnn.nn import EvolveGCN
 from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM
 from seqgnn.nn.filters import Filter
@@ -50,7 +51,7 @@ def reach(model: nn.Module) -> Reach:
         >>> reach(build("gcn", num_classes=2, num_tokens=3, num_layers=3, hops=(1, 2, 4)))
         Reach(hops=3, positions=10, hops_per_step=0)
     """
-    parts = [_reach(layer, getattr(model, "hops", None)) for layer in _layers(model)]
+    parts = [_reach(layer, hops) for layer, hops in _layers_on_paths(model)]
     hops, positions = (sum(getattr(part, name) for part in parts) for name in ("hops", "positions"))
     return Reach(hops, positions, max((part.hops_per_step for part in parts), default=0))
 
@@ -161,12 +162,20 @@ def _eccentricity(edge_index: Tensor, num_nodes: int) -> int:
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
     """The parts of a model that hear, not those that these are made of."""
+    return (layer for layer, _ in _layers_on_paths(module))
+
+
+def _layers_on_paths(
+    module: nn.Module, hops: tuple[int, ...] | None = None
+) -> Iterator[tuple[nn.Module, tuple[int, ...] | None]]:
+    """The same with the hops of the paths that they read, None where nothing around them knows."""
+    hops = module.hops if isinstance(module, SequenceModel | GCNEncoder) and module.hops else hops
     heard = (GraphRecurrent, EvolveGCN, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, *CONVS)
     if isinstance(module, (*heard, nn.RNNBase, nn.RNNCellBase)):
-        yield module
+        yield module, hops
         return
     for child in module.children():
-        yield from _layers(child)
+        yield from _layers_on_paths(child, hops)
 
 
 def _filters(layer: Any) -> tuple[Filter, ...]:

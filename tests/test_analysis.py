@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from seqgnn import nn as sg
 from seqgnn.analysis import Reach, bptt_gradients, describe, path_reach, reach
 from seqgnn.data import CharText, Palindromes, path_graph, powers_of_two
+from seqgnn.encoders import GCNEncoder
 from seqgnn.models import build
 
 
@@ -38,6 +39,7 @@ def test_reach_errors(num_layers, hops):
 
 
 EDGES = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+HOPS = [(1,), (1, 3)]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,11 @@ EDGES = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
         (lambda: build("gcn", num_classes=2, num_tokens=3, hops=(1, 2, 4), num_layers=3), 3, 10, 0),
         (lambda: build("gcn+lstm", num_classes=2, num_tokens=3, hops=(1,)), 1, inf, 0),
         (lambda: build("gcn-in-lstm", num_classes=2, num_tokens=3), 0, inf, 0),
+        (lambda: nn.Sequential(build("gcn", num_classes=2, num_tokens=3, hops=(1, 2, 4))), 3, 10, 0),
+        (lambda: nn.ModuleDict({"a": nn.Sequential(build("gcn", num_classes=2, num_tokens=3, length=4))}), 2, 4, 0),
+        (lambda: nn.ModuleList(build("gcn", num_classes=2, num_tokens=3, hops=h) for h in HOPS), 3, 5, 0),
+        (lambda: GCNEncoder(2, 3, 2, 0.0, directed=True, hops=(1, 2)), 2, 4, 0),
+        (lambda: GCNEncoder(2, 3, 2, 0.0, directed=False), 2, 0, 0),
     ],
 )
 def test_reach_of_models(model, hops, positions, hops_per_step):
@@ -112,7 +119,9 @@ def test_what_is_wrong_with_sequences_is_described():
     assert describe(build("gcn", **digits, num_layers=2), Palindromes(20)) == [
         "reach: an element hears 2 of the 18 before it"
     ]
-    assert describe(build("gcn", **digits, length=20), Palindromes(20, hops=powers_of_two(20))) == []
+    far = Palindromes(20, hops=powers_of_two(20))
+    assert describe(build("gcn", **digits, length=20), far) == []
+    assert describe(nn.Sequential(build("gcn", **digits, length=20)), far) == []
     assert describe(build("lstm", **digits), Palindromes(20)) == []
     text, both = CharText(length=10), CharText(length=10, directed=False)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True}
