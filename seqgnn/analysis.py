@@ -1,21 +1,24 @@
 """What a model can hear, and where its gradients come from."""
 
 import inspect
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.nn import DirGNNConv
 
 from seqgnn.data import SequenceGraph, Task, sequence_lengths
 from seqgnn.encoders import GCNEncoder, GCNInLSTM
 from seqgnn.models import SequenceModel
 from seqgnn.nn import EvolveGCN
 from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM
-from seqgnn.nn.filters import Filter
+from seqgnn.nn.filters import Diffusion, Filter
 from seqgnn.nn.gate_maps import edge_arguments
 from seqgnn.nn.graph_recurrent import GraphRecurrent
 from seqgnn.nn.hops import CONVS, conv_hops
@@ -60,6 +63,9 @@ def describe(model: nn.Module, data: Data | Task) -> list[str]:
     """What is wrong with a model on its data, or wasted, one line each: filters of one term, a reach below the length,
     a state that is dropped, a future that is visible, isolated nodes, weights that nobody uses.
 
+    Whether a graph is wider than the reach is looked up from as many of its nodes as take a few seconds, all in graphs
+    of up to some ten thousand: of a larger one, a few far nodes may go unnoticed.
+
     Args:
         model: any module; what is known of seqgnn's and PyG's layers in it is told.
         data: a graph, a sequence or a batch of them, or a task to draw some from.
@@ -94,11 +100,13 @@ def _short(model: nn.Module, batch: Any) -> list[str]:
         rounds = [layer for layer in _layers(model) if isinstance(layer, GCNEncoder)]
         if rounds and heard.positions < longest and _on_path(batch):
             return [f"reach: an element hears {heard.positions:g} of the {longest} before it"]
-    if getattr(batch, "edge_index", None) is None or not 0 < heard.hops < math.inf or heard.hops_per_step:
+    edges = getattr(batch, "edge_index", None)
+    if edges is None or not 0 < heard.hops < math.inf or heard.hops_per_step or _on_path(batch):
         return []
-    widest = _eccentricity(batch.edge_index, int(batch.num_nodes))
-    if not _on_path(batch) and heard.hops < widest:
-        return [f"reach: a node hears {heard.hops:g} edges far, and the farthest that could be heard is {widest} away"]
+    if _both_ways(model):
+        edges = torch.cat([edges, edges.flip(0)], dim=1)
+    if _lies_farther(edges, int(batch.num_nodes), int(heard.hops)):
+        return [f"reach: a node hears others up to distance {heard.hops:g}, and some that it could hear are farther"]
     return []
 
 
@@ -144,6 +152,12 @@ def _takes(layer: nn.Module, name: str) -> bool:
     return name in parameters or (passed_on and any(name in edge_arguments(part) for part in layer.modules()))
 
 
+def _both_ways(model: nn.Module) -> bool:
+    """Whether some of its layers hear against the edges as well."""
+    filters = (filter for layer in _layers(model) for filter in _filters(layer))
+    return any(isinstance(part, Diffusion | DirGNNConv) for part in (*filters, *model.modules()))
+
+
 def _on_path(batch: Any) -> bool:
     """Whether edges only run forwards between elements of sequences, as those of `path_graph`."""
     edges = batch.edge_index
@@ -151,13 +165,27 @@ def _on_path(batch: Any) -> bool:
     return forwards and len(edges.unique()) == batch.num_nodes
 
 
-def _eccentricity(edge_index: Tensor, num_nodes: int) -> int:
-    """The longest of the shortest ways between two nodes."""
-    import networkx
+def _lies_farther(edge_index: Tensor, num_nodes: int, hops: int, work: float = 5e8) -> bool:
+    """Whether some node can be heard by another, but only over more than so many edges.
 
-    graph = networkx.DiGraph(edge_index.T.tolist())
-    lengths = networkx.all_pairs_shortest_path_length(graph)
-    return max((max(ways.values()) for _, ways in lengths), default=0)
+    Walks from 64 nodes at a time, a bit for each, in random order until all are done or `work`, edges times rounds, is:
+    then it has found none, which in a large graph is no proof that there is none.
+    """
+    edges = edge_index[:, edge_index[1].argsort()].cpu().numpy()
+    heard_by, start = np.unique(edges[1], return_index=True)
+    speakers = np.random.default_rng(0).permutation(np.unique(edges[0]))
+    for some in np.split(speakers, range(64, len(speakers), 64)):
+        heard = np.zeros(num_nodes, dtype=np.uint64)
+        heard[some] = np.uint64(1) << np.arange(len(some), dtype=np.uint64)
+        for distance in itertools.count(1):
+            before = heard.copy()
+            heard[heard_by] |= np.bitwise_or.reduceat(before[edges[0]], start)
+            work -= num_nodes + edges.shape[1]
+            if (heard == before).all():
+                break
+            if distance > hops or work < 0:
+                return distance > hops
+    return False
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:

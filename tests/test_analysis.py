@@ -2,6 +2,7 @@
 
 from math import inf
 
+import networkx
 import pytest
 import torch
 from torch import nn
@@ -102,7 +103,7 @@ def test_what_is_wrong_is_described():
         "isolated: 2 of 6 nodes have no neighbour",
     ]
     assert describe(pyg.SAGEConv(2, 3), graph) == [
-        "reach: a node hears 1 edges far, and the farthest that could be heard is 3 away",
+        "reach: a node hears others up to distance 1, and some that it could hear are farther",
         "isolated: 2 of 6 nodes have no neighbour",
         "unused: the data has edge_weight, which no layer of the model takes",
     ]
@@ -112,6 +113,43 @@ def test_what_is_wrong_is_described():
     assert describe(pyg.GPSConv(2, pyg.GCNConv(2, 2)), weighted) == []  # it passes weights on, the next drops them
     unused = "unused: the data has edge_weight, which no layer of the model takes"
     assert unused in describe(pyg.DirGNNConv(pyg.GCNConv(2, 2)), weighted)
+
+
+@pytest.mark.parametrize("nodes, edges", [(9, 12), (30, 40), (150, 300), (300, 330)])
+def test_what_lies_farther_than_a_model_hears(nodes, edges):
+    graph = torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(nodes))
+    ways = networkx.all_pairs_shortest_path_length(networkx.DiGraph(graph.T.tolist()))
+    widest = max(max(lengths.values()) for _, lengths in ways)
+    for K in range(1, widest + 2):
+        told = [
+            line for line in describe(pyg.SGConv(2, 2, K=K), Data(edge_index=graph, num_nodes=nodes)) if "far" in line
+        ]
+        said = f"reach: a node hears others up to distance {K}, and some that it could hear are farther"
+        assert told == ([said] if widest > K else [])
+
+
+def test_layers_that_hear_against_the_edges_are_no_worse_for_it():
+    ring = Data(edge_index=torch.stack([torch.arange(10), torch.arange(1, 11) % 10]), num_nodes=10)
+    farther = ["reach: a node hears others up to distance 4, and some that it could hear are farther"]
+    assert describe(sg.DiffusionConv(2, 2, K=5), ring) == describe(pyg.SGConv(2, 2, K=4), ring) == farther
+    assert describe(sg.DiffusionConv(2, 2, K=6), ring) == []
+    assert describe(pyg.DirGNNConv(pyg.TAGConv(2, 2, K=5)), ring) == []
+
+
+def test_a_graph_without_edges_has_nothing_to_hear():
+    empty = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=3)
+    assert describe(pyg.SGConv(2, 2), empty) == ["isolated: 3 of 3 nodes have no neighbour"]
+
+
+def test_large_graphs_are_described():
+    path = torch.stack([torch.arange(99_999), torch.arange(1, 100_000)])
+    wide = Data(edge_index=path, num_nodes=100_000)
+    farther = ["reach: a node hears others up to distance 2, and some that it could hear are farther"]
+    assert describe(pyg.SGConv(2, 2, K=2), wide) == farther
+    assert describe(pyg.SGConv(2, 2, K=90_000), wide) == []  # too far to go and look
+    star = torch.stack([torch.zeros(99_999, dtype=torch.long), torch.arange(1, 100_000)])
+    star = Data(edge_index=torch.cat([star, star.flip(0)], dim=1), num_nodes=100_000)
+    assert describe(pyg.SGConv(2, 2, K=1), star) != [] == describe(pyg.SGConv(2, 2, K=2), star)
 
 
 def test_what_is_wrong_with_sequences_is_described():
