@@ -84,8 +84,7 @@ def describe(model: nn.Module, data: Data | Task) -> list[str]:
             if filter.hops == 0 and getattr(filter, "K", None) == 1:
                 found.append(f"no neighbour: {filter} of {type(layer).__name__} has one term, the node itself")
     found += _short(model, batch)
-    carried = any(isinstance(layer, nn.RNNBase) for layer in layers)
-    if carried and hasattr(task, "stream"):
+    if hasattr(task, "stream") and _carries(model):
         found.append("state dropped: windows begin afresh; TrainConfig(carry=True) carries it from one to the next")
     found += _future(layers, batch)
     found += _unheard(layers, batch)
@@ -108,6 +107,17 @@ def _short(model: nn.Module, batch: Any) -> list[str]:
     if _lies_farther(edges, int(batch.num_nodes), int(heard.hops)):
         return [f"reach: a node hears others up to distance {heard.hops:g}, and some that it could hear are farther"]
     return []
+
+
+def _carries(model: nn.Module) -> bool:
+    """Whether there is a state, and not each window read anew."""
+    models = [part for part in model.modules() if isinstance(part, SequenceModel)]
+    anew = any(part.readout.kind != "last" or part.inputs.length is not None for part in models)
+    recurrent = (GraphRecurrent, EvolveGCN, GCNInLSTM, nn.RNNBase, nn.RNNCellBase)
+    return not anew and any(
+        layer.hops is not None if isinstance(layer, GCNEncoder) else isinstance(layer, recurrent)
+        for layer in _layers(model)
+    )
 
 
 def _future(layers: list[nn.Module], batch: Any) -> list[str]:

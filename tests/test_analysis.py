@@ -13,7 +13,7 @@ from seqgnn import nn as sg
 from seqgnn.analysis import Reach, bptt_gradients, describe, path_reach, reach
 from seqgnn.data import CharText, Palindromes, path_graph, powers_of_two
 from seqgnn.encoders import GCNEncoder
-from seqgnn.models import build
+from seqgnn.models import NAMES, build
 
 
 @pytest.mark.parametrize("hops", [(1,), (1, 2, 4), (1, 3), (2,), (1, 8)])
@@ -163,14 +163,44 @@ def test_what_is_wrong_with_sequences_is_described():
     assert describe(build("lstm", **digits), Palindromes(20)) == []
     text, both = CharText(length=10), CharText(length=10, directed=False)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True}
-    assert describe(build("gru", **sizes), text) == [
-        "state dropped: windows begin afresh; TrainConfig(carry=True) carries it from one to the next"
-    ]
     backwards = "future visible: edges run backwards, and each element has an answer of its own"
     assert backwards in describe(build("gcn", **sizes, length=10), both)
     assert describe(nn.LSTM(2, 3, bidirectional=True), text.draw(2, torch.Generator().manual_seed(0))) == [
         "future visible: LSTM reads in both directions, and each element has an answer of its own"
     ]
+
+
+DROPPED = "state dropped: windows begin afresh; TrainConfig(carry=True) carries it from one to the next"
+
+
+@pytest.mark.parametrize("options", [{}, {"readout": "mean"}, {"positions": True, "length": 10}])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_that_is_dropped_is_told(name, options):
+    text = CharText(length=10)
+    sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True, "hops": (1,)}
+    model, batch = build(name, **sizes, **options), text.draw(2, torch.Generator().manual_seed(0))
+    if not options:
+        model(batch, model(batch)[1])
+    for part in (model, nn.ModuleList([model])):
+        assert (DROPPED in describe(part, text)) == (options == {})
+        assert DROPPED not in describe(part, batch) + describe(part, Palindromes(10))
+
+
+@pytest.mark.parametrize(
+    "model, carries",
+    [
+        (nn.GRU(2, 3), True),
+        (nn.LSTMCell(2, 3), True),
+        (sg.DCRNN(2, 3, K=2), True),
+        (sg.EvolveGCN(2, 3), True),
+        (sg.TreeLSTM(2, 3), False),
+        (pyg.GatedGraphConv(3, 2), False),
+        (GCNEncoder(2, 3, 2, 0.0, directed=True), False),
+        (nn.Linear(2, 3), False),
+    ],
+)
+def test_layers_with_a_state(model, carries):
+    assert (DROPPED in describe(model, CharText(length=10))) == carries
 
 
 X, Y, W = torch.zeros(4, 2, 3), torch.tensor([0, 2]), torch.eye(3)
