@@ -23,6 +23,13 @@ class ExpressionTrees(DrawnTask):
     the order of children does not matter. All binary trees with that many leaves are equally likely; digits and
     operators are independent and uniform.
 
+    With n digits still to come and h values on the stack an expression can go on in :math:`W(n, h)` ways (`ballot
+    numbers <https://en.wikipedia.org/wiki/Bertrand%27s_ballot_theorem>`_), so it goes on with an operator in
+
+    .. math::
+        \frac{W(n, h - 1)}{W(n, h)} = \frac{(h - 1) (n + h)}{h (2 n + h - 1)} \text{ of them}, \qquad
+        W(n, h) = \frac{h}{2 n + h} \binom{2 n + h}{n}
+
     Args:
         length: L, tokens: an odd number of at least 3, (L + 1) / 2 digits and (L - 1) / 2 operators.
         validation_size, test_size: samples in the fixed sets.
@@ -55,8 +62,9 @@ class ExpressionTrees(DrawnTask):
         self.length = check_count("ExpressionTrees", "length", length, 3)
         if length % 2 == 0:
             raise ValueError(f"ExpressionTrees: expected length to be odd, n digits and n - 1 operators, got {length}")
-        self._ways = count_completions((length + 1) // 2)
-        depth = np.sort(self._trees(8192, self.fixed_generator("depth"))[3])
+        generator, count = self.fixed_generator("depth"), max(1, 2**24 // length)  # so many fit in memory
+        parts = [self._trees(min(count, 8192 - start), generator)[3] for start in range(0, 8192, count)]
+        depth = np.sort(np.concatenate(parts))
         self.depth = int(depth[len(depth) * 99 // 100])
 
     def sample(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,7 +87,7 @@ class ExpressionTrees(DrawnTask):
         edges = np.empty((count, 2, self.length - 1), dtype=np.int64)
         done = np.zeros(count, dtype=np.int64)
         for step in range(self.length):
-            operates = chance[:, step] * self._ways[leaves, height] < self._ways[leaves, height - 1] * (height > 1)
+            operates = chance[:, step] * height * (2 * leaves + height - 1) < (height - 1) * (leaves + height)
             digit = (DIGITS * symbol[:, step]).astype(np.int64)
             token = np.where(operates, PLUS + (symbol[:, step] >= 0.5), digit)
             (right, j, below), (left, i, beside) = stack[:, row, height - 1], stack[:, row, height - 2]
@@ -98,18 +106,3 @@ class ExpressionTrees(DrawnTask):
 
     def __repr__(self) -> str:
         return f"ExpressionTrees({self.length})"
-
-
-def count_completions(leaves: int) -> np.ndarray:
-    """In how many ways a postfix expression can go on to its end, `[digits still to come, height of the stack]`.
-
-    Example:
-        >>> float(count_completions(4)[4, 0])  # binary trees with four leaves
-        5.0
-    """
-    ways = np.zeros((leaves + 1, leaves + 2))
-    ways[0, 1:] = 1
-    for left in range(1, leaves + 1):
-        for height in range(leaves - left + 1):
-            ways[left, height] = ways[left - 1, height + 1] + (ways[left, height - 1] if height > 1 else 0)
-    return ways

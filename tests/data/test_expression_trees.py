@@ -1,3 +1,5 @@
+from math import comb
+
 import networkx
 import pytest
 import torch
@@ -20,6 +22,11 @@ def value(text):
             waiting.append(left + right if symbol == "+" else left * right)
     (answer,) = waiting
     return answer % 10
+
+
+def catalan(n):
+    """Binary trees with n + 1 leaves."""
+    return comb(2 * n, n) // (n + 1)
 
 
 @pytest.mark.parametrize("length", [3, 5, 15, 31])
@@ -47,6 +54,22 @@ def test_all_shapes_symbols_and_digits_are_equally_likely():
     assert len(numbers) == 5 and bool((numbers - 0.2).abs().max() < 0.015)
     share = torch.bincount(x.flatten(), minlength=12).double() / x.numel() * 7
     assert bool((share[:10] - 0.4).abs().max() < 0.02) and bool((share[10:] - 1.5).abs().max() < 0.02)
+
+
+def test_long_expressions_are_as_likely_as_each_other():
+    length, count = 1201, 2000
+    task = ExpressionTrees(length)
+    batch = task.draw(count, generator())
+    assert batch[0].y.item() == value(task.spell(batch[0].x))
+    edges = (batch.edge_index - batch.ptr[:-1].repeat_interleave(length - 1)).view(2, count, length - 1)
+    left = edges[0].masked_fill(edges[1] < length - 1, length).min(1).values + 1  # tokens of the left operand
+    leaves = (length + 1) // 2
+    for digits in range(1, 8):  # of all trees, as many have so many leaves on the left, and as many on the right
+        share = catalan(digits - 1) * catalan(leaves - digits - 1) / catalan(leaves - 1)
+        margin = 4 * (share * (1 - share) / count) ** 0.5
+        for tokens in (left, length - 1 - left):
+            assert abs((tokens == 2 * digits - 1).double().mean().item() - share) < margin
+    assert 110 < task.depth < 140  # grows with the square root of the length: 79 at 501
 
 
 def test_depth_is_that_of_nearly_all_trees():
