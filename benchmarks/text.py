@@ -48,7 +48,7 @@ LAST = 1000  # steps that the training loss is the mean of
 WRITTEN = 100_000  # characters
 ORDERS = (1, 2, 3, 4, 5, 6)
 TRAIN = replace(TEXT_TRAINING, select="last")
-REPORT = TextRun(split=SPLIT, length=30, options={"hidden": 128, "num_layers": 2}, train=TRAIN)
+REPORT = TextRun(split=SPLIT, length=30, options={"hidden": 128, "num_layers": 2}, train=replace(TRAIN, lr=4e-3))
 EQUAL = {
     name: TextRun(split=SPLIT, model=name, options={"parameters": 120_000}, train=replace(TRAIN, steps=2000))
     for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")

@@ -76,7 +76,8 @@ class Inputs(nn.Module):
                 found = f"{int(x.min())} to {int(x.max())}"
                 raise ValueError(f"Inputs: expected ids x between 0 and {self.num_tokens - 1}, got {found}")
             if hasattr(self, "table"):
-                x = F.dropout(self.scale * self.table(x), self.dropout, self.training)
+                x = self.table(x) if self.scale == 1 else self.scale * self.table(x)
+                x = F.dropout(x, self.dropout, self.training)
             else:
                 x = F.embedding(x, self.one_hot)
         if self.length is None:
