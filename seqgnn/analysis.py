@@ -19,7 +19,7 @@ from seqgnn.models import SequenceModel
 from seqgnn.nn import EvolveGCN
 from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM
 from seqgnn.nn.filters import Diffusion, Filter
-from seqgnn.nn.gate_maps import edge_arguments
+from seqgnn.nn.gate_maps import arguments
 from seqgnn.nn.graph_recurrent import GraphRecurrent
 from seqgnn.nn.hops import CONVS, conv_hops
 
@@ -154,12 +154,12 @@ def _unheard(layers: list[nn.Module], batch: Any) -> list[str]:
 
 def _takes(layer: nn.Module, name: str) -> bool:
     if isinstance(layer, GraphRecurrent):
-        return (name == "edge_weight" and bool(layer.filters)) or any(name in edge_arguments(c) for c in layer.convs)
+        return (name == "edge_weight" and bool(layer.filters)) or any(name in arguments(c) for c in layer.convs)
     if isinstance(layer, GCNEncoder | GCNInLSTM):  # their edges are those of the sequences
         return False
     parameters = inspect.signature(layer.forward).parameters
     passed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    return name in parameters or (passed_on and any(name in edge_arguments(part) for part in layer.modules()))
+    return name in parameters or (passed_on and any(name in arguments(part) for part in layer.modules()))
 
 
 def _both_ways(model: nn.Module) -> bool:

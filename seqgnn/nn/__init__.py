@@ -8,7 +8,16 @@ from seqgnn.nn.filter_conv import ChebConv, DiffusionConv
 from seqgnn.nn.filters import GCN, Chebyshev, Diffusion, Identity
 from seqgnn.nn.forecaster import DCRNNForecaster, scheduled_sampling
 from seqgnn.nn.gcn_conv import GCNConv
-from seqgnn.nn.graph_cells import DCRNNCell, GCLSTMCell, GCNGRUCell, GCNLSTMCell, GCNRNNCell, GCRNCell, TGCNCell
+from seqgnn.nn.graph_cells import (
+    DCRNNCell,
+    EvolveGCNCell,
+    GCLSTMCell,
+    GCNGRUCell,
+    GCNLSTMCell,
+    GCNRNNCell,
+    GCRNCell,
+    TGCNCell,
+)
 from seqgnn.nn.graph_recurrent import GCNGRU, GCNLSTM, GCNRNN
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
@@ -35,6 +44,7 @@ __all__ = [
     "Diffusion",
     "DiffusionConv",
     "EvolveGCN",
+    "EvolveGCNCell",
     "GCLSTMCell",
     "GCNConv",
     "GCNGRUCell",

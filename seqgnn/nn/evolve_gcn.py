@@ -1,6 +1,7 @@
 """EvolveGCN: a graph convolution whose weights are the state of a recurrent net."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from seqgnn.errors import one_of
 from seqgnn.nn import cells
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
 from seqgnn.nn.filters import GCN, Filter, apply_operator
+from seqgnn.nn.operator import last_seen
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 
@@ -37,6 +39,7 @@ class EvolveGCN(Preparable, nn.Module):
         in_channels, hidden_channels: F and H.
         num_layers: layers, each with weights of its own.
         bias: whether the cells have biases.
+        batch_first: ``[B, T, N, F]`` in, ``[B, T, N, H]`` out.
         variant: ``"O"`` or ``"H"``.
         normalization: of :math:`\hat{A}`, see :class:`seqgnn.nn.GCN`.
 
@@ -61,6 +64,7 @@ class EvolveGCN(Preparable, nn.Module):
         hidden_channels: int,
         num_layers: int = 1,
         bias: bool = True,
+        batch_first: bool = False,
         *,
         variant: str = "O",
         normalization: str = "sym",
@@ -71,7 +75,7 @@ class EvolveGCN(Preparable, nn.Module):
         who = type(self).__name__
         check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
         self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
-        self.bias = bias
+        self.bias, self.batch_first = bias, batch_first
         self.variant = one_of(who, "variant", variant, ("O", "H"))
         self.filter = GCN(normalization)
         gates = 4 if variant == "O" else 3
@@ -103,7 +107,7 @@ class EvolveGCN(Preparable, nn.Module):
         self,
         x: Tensor,
         edge_index: Edges,
-        edge_weight: Any = None,
+        edge_weight: Tensor | Sequence[Tensor] | None = None,
         state: Any = None,
         *,
         lengths: Tensor | None = None,
@@ -112,6 +116,8 @@ class EvolveGCN(Preparable, nn.Module):
         """Walks the graph signal `x` over time; arguments as those of the other graph-recurrent layers."""
         who, like = type(self).__name__, next(self.parameters())
         check_input(who, x, (3, 4), self.in_channels, like)
+        swap = self.batch_first and x.dim() == 4
+        x = x.transpose(0, 1) if swap else x
         graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, None, batch)
         active = None if lengths is None else active_steps(who, lengths, x)
         if active is not None:
@@ -120,7 +126,7 @@ class EvolveGCN(Preparable, nn.Module):
         if batch is not None and self.variant == "H":
             if groups:
                 raise ValueError(f"{who}: expected x of shape [T, N, F] beside batch, got windows")
-            groups = [int(batch.max()) + 1]
+            groups = [len(_sizes(batch))]
         states: list[Any] = [None] * self.num_layers if state is None else self._checked(state, groups)
         for layer in range(self.num_layers):
             outputs = []
@@ -130,7 +136,7 @@ class EvolveGCN(Preparable, nn.Module):
                 outputs.append(self._convolve(x[t], states[layer], graph))
             x = torch.stack(outputs)
             x = x if active is None else torch.where(active, x, 0)
-        return x, tuple(states)
+        return x.transpose(0, 1) if swap else x, tuple(states)
 
     def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph, active: Tensor | None) -> Any:
         """The weights after the next step of their cell, which has their columns as its batch."""
@@ -159,19 +165,19 @@ class EvolveGCN(Preparable, nn.Module):
         """The k best nodes of x `[..., N, F]`, each by tanh of its score, the best first: Z `[..., k, F]`, or, of the
         graphs of a batch, `[graphs, k, F]`. Nodes that have ended are not among them."""
         k, y = self.hidden_channels, x @ score / score.norm()
-        there = torch.ones_like(y, dtype=torch.bool)
+        least = x.size(-2) if batch is None else min(_sizes(batch))
         if active is not None and x.dim() == 2:
             there = active.squeeze(-1)
             y = y.masked_fill(~there, -torch.inf)
-        graph = torch.zeros(x.size(-2), dtype=torch.long, device=x.device) if batch is None else batch
-        least = int(scatter(there.long(), graph, dim=-1).min())
+            if not x.is_cuda:  # where looking does not wait for a device
+                least = int(there.sum() if batch is None else scatter(there.long(), batch).min())
         if least < k:
             found = f"expected graphs of at least {k} nodes, one a column, got {least}"
             raise ValueError(f"{type(self).__name__}: {found}")
         best = y.argsort(dim=-1, descending=True, stable=True)
         if batch is not None:  # by graph, and within it by score
             best = best[batch[best].argsort(stable=True)]
-            first = torch.searchsorted(batch[best].contiguous(), torch.arange(int(batch.max()) + 1, device=x.device))
+            first = torch.searchsorted(batch[best].contiguous(), torch.arange(len(_sizes(batch)), device=x.device))
             best = best[first[:, None] + torch.arange(k, device=x.device)]
             return x[best] * torch.tanh(y[best])[..., None]
         best = best[..., :k]
@@ -201,5 +207,10 @@ class EvolveGCN(Preparable, nn.Module):
 
     def extra_repr(self) -> str:
         layers = "" if self.num_layers == 1 else f", num_layers={self.num_layers}"
-        layers += "" if self.bias else ", bias=False"
+        layers += ("" if self.bias else ", bias=False") + (", batch_first=True" if self.batch_first else "")
         return f"{self.in_channels}, {self.hidden_channels}{layers}, variant={self.variant!r}, filter={self.filter}"
+
+
+def _sizes(batch: Tensor) -> list[int]:
+    """The number of nodes of each graph, counted once."""
+    return last_seen.get((batch,), ("sizes",), lambda: batch.bincount().tolist())

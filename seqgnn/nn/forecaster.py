@@ -1,12 +1,13 @@
 """DCRNN as its paper uses it: an encoder reads the past, a decoder writes the future."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seqgnn.nn.checks import check_sizes
+from seqgnn.nn.checks import check_input, check_sizes, describe
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.published import DCRNN
@@ -57,12 +58,18 @@ class DCRNNForecaster(Preparable, nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(type(self).__name__, out_channels=out_channels, horizon=horizon)
+        self.in_channels, self.hidden_channels = in_channels, hidden_channels
         self.horizon, self.out_channels, self.batch_first = horizon, out_channels, batch_first
         shared: dict[str, Any] = {"num_layers": num_layers, "bias": bias, "dropout": dropout, "K": K}
         shared |= {"variant": variant, "device": device, "dtype": dtype}
         self.encoder = DCRNN(in_channels, hidden_channels, **shared)
         self.decoder = DCRNN(out_channels, hidden_channels, **shared)
         self.projection = nn.Linear(hidden_channels, out_channels, device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Draws the weights of encoder, decoder and projection anew."""
+        for part in (self.encoder, self.decoder, self.projection):
+            part.reset_parameters()
 
     @property
     def filters(self) -> tuple[Filter, ...]:
@@ -72,50 +79,80 @@ class DCRNNForecaster(Preparable, nn.Module):
         self,
         x: Tensor,
         edge_index: Edges,
-        edge_weight: Any = None,
+        edge_weight: Tensor | Sequence[Tensor] | None = None,
         *,
+        future: Edges | None = None,
+        future_weight: Tensor | Sequence[Tensor] | None = None,
         targets: Tensor | None = None,
         truth: float = 0.0,
         generator: torch.Generator | None = None,
-        future: tuple[Edges, Any] | None = None,
         lengths: Tensor | None = None,
+        batch: Tensor | None = None,
     ) -> Tensor:
         """Forecasts `horizon` steps.
 
         Args:
             x: the past.
-            edge_index, edge_weight: as of :class:`DCRNN`; where they are lists, `future` has the graphs to come.
+            edge_index, edge_weight, lengths, batch: of the past, as of :class:`DCRNN`.
+            future, future_weight: edge_index and edge_weight of the steps to come, or lists of `horizon` of them; those
+                of the past if None, where these do not change.
             targets: the truth, in the shape of the forecasts, for scheduled sampling.
-            truth: the probability, drawn anew at each step for the whole batch, that the decoder is fed the truth in
-                the place of its own last answer; see `scheduled_sampling`.
+            truth: in training, the probability, drawn anew at each step for the whole batch, that the decoder is fed
+                the truth in the place of its own last answer; see `scheduled_sampling`. Evaluation never is.
             generator: of these draws.
-            future: (edge_index, edge_weight) of the steps to come; None: those of the past.
-            lengths: ``[B]``, how many steps of the past each sequence has.
         """
-        who = type(self).__name__
+        who, like = type(self).__name__, self.projection.weight
+        check_input(who, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
         shape = (self.horizon, *x.shape[1:-1], self.out_channels)
-        if targets is not None:
-            targets = targets.transpose(0, 1) if swap else targets
-            if targets.shape != shape:
-                raise ValueError(f"{who}: expected targets of shape {shape}, got {tuple(targets.shape)}")
-        if not 0 <= truth <= 1 or (truth > 0 and targets is None):
-            raise ValueError(f"{who}: expected truth in [0, 1], and targets where it is above 0, got {truth!r}")
-        if future is None and isinstance(edge_index, list | tuple):
-            raise ValueError(f"{who}: expected future=(edge_index, edge_weight) beside one graph a step, got none")
-        _, state = self.encoder(x, edge_index, edge_weight, lengths=lengths)
-        ahead = (edge_index, edge_weight) if future is None else future
+        targets = self._checked_targets(targets, truth, shape, swap)
+        if future is None:
+            if isinstance(edge_index, list | tuple) or future_weight is not None:
+                found = "one graph a step" if future_weight is None else "future_weight"
+                raise ValueError(f"{who}: expected future, the graphs to come, beside {found}, got none")
+            future, future_weight = edge_index, edge_weight
+        ahead = [self._at_every_step(name, given) for name, given in
+                 (("future", future), ("future_weight", future_weight))]  # fmt: skip
+        taught = [False] * self.horizon
+        if self.training and truth > 0:
+            device = "cpu" if generator is None else generator.device
+            taught = (torch.rand(self.horizon, generator=generator, device=device) < truth).tolist()
+
+        _, state = self.encoder(x, edge_index, edge_weight, lengths=lengths, batch=batch)
         answers: list[Tensor] = []
         fed = x.new_zeros(shape[1:])
-        for step in range(self.horizon):
-            graph = [part[step : step + 1] if isinstance(part, list | tuple) else part for part in ahead]
-            h, state = self.decoder(fed[None], *graph, state)
+        for step, (edges, weight) in enumerate(zip(*ahead)):
+            h, state = self.decoder(fed[None], edges, weight, state, batch=batch)
             answers.append(self.projection(h[0]))
-            teach = truth > 0 and float(torch.rand((), generator=generator)) < truth
-            fed = targets[step] if teach and targets is not None else answers[-1]
+            fed = targets[step] if targets is not None and taught[step] else answers[-1].to(x.dtype)
         forecast = torch.stack(answers)
         return forecast.transpose(0, 1) if swap else forecast
+
+    def _checked_targets(
+        self, targets: Tensor | None, truth: float, shape: tuple[int, ...], swap: bool
+    ) -> Tensor | None:
+        """The truth, time first."""
+        who = type(self).__name__
+        if not isinstance(truth, int | float) or not 0 <= truth <= 1 or (truth > 0 and targets is None):
+            raise ValueError(f"{who}: expected truth in [0, 1], and targets where it is above 0, got {truth!r}")
+        if targets is None:
+            return None
+        given = (shape[1], shape[0], *shape[2:]) if swap else shape
+        if not isinstance(targets, Tensor) or targets.shape != given:
+            raise ValueError(f"{who}: expected targets of shape {given}, got {describe(targets)}")
+        return targets.transpose(0, 1) if swap else targets
+
+    def _at_every_step(self, name: str, given: Any) -> list[Any]:
+        if not isinstance(given, list | tuple):
+            return [given] * self.horizon
+        if len(given) != self.horizon:
+            raise ValueError(f"{type(self).__name__}: expected {self.horizon} of {name}, one a step, got {len(given)}")
+        return list(given)
+
+    def extra_repr(self) -> str:
+        shown = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}, horizon={self.horizon}"
+        return shown + (", batch_first=True" if self.batch_first else "")
 
 
 def scheduled_sampling(step: int, decay: float = 2000.0) -> float:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,8 @@ class FilterMap:
 class ConvMap:
     """A convolution of x `[..., N, F]`, all leading dimensions as disjoint copies of the graph, to `[..., N, rows]`.
 
+    Where its forward names `batch`, it is told which node is of which copy, and of which graph of each.
+
     Raises:
         ValueError: if the convolution returns anything else.
     """
@@ -46,13 +49,18 @@ class ConvMap:
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
         nodes, copies = x.size(-2), x.shape[:-2].numel()
         edges = graph.prepared.edge_index
+        batch, taken = graph.prepared.batch, arguments(self.conv)
         if copies > 1:
+            if "batch" in taken:
+                graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
+                batch = last_seen.get((edges, batch), ("graphs", nodes, copies), graphs)
             edges = last_seen.get((edges,), ("copies", nodes, copies), partial(disjoint_copies, edges, nodes, copies))
         given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
-        taken = edge_arguments(self.conv)
         known = {name: value for name, value in given.items() if name in taken and value is not None}
-        repeated = {name: torch.cat([value] * copies).to(x.dtype) for name, value in known.items()}
-        out = self.conv(x.reshape(-1, x.size(-1)), edges, **repeated)
+        told: dict[str, Any] = {name: torch.cat([value] * copies).to(x.dtype) for name, value in known.items()}
+        if "batch" in taken:
+            told["batch"] = batch
+        out = self.conv(x.reshape(-1, x.size(-1)), edges, **told)
         expected = (copies * nodes, self.rows)
         if not isinstance(out, Tensor) or out.shape != expected:
             raise ValueError(f"{self.who}: expected {self.conv} to return shape {expected}, got {describe(out)}")
@@ -75,10 +83,18 @@ def disjoint_copies(edge_index: Tensor, nodes: int, copies: int) -> Tensor:
     return (edge_index[:, None] + shift[None, :, None]).flatten(1)
 
 
-def edge_arguments(conv: nn.Module) -> tuple[str, ...]:
-    """Which of edge_weight and edge_attr the forward of a convolution names."""
+def graphs_of_copies(batch: Tensor | None, edge_index: Tensor, nodes: int, copies: int) -> Tensor:
+    """The graph that each node belongs to, `[copies * N]`, where each of so many copies is graphs of its own."""
+    if batch is None:
+        batch = edge_index.new_zeros(nodes)
+    shift = (batch.max() + 1) * torch.arange(copies, device=batch.device, dtype=batch.dtype)
+    return (batch + shift[:, None]).flatten()
+
+
+def arguments(conv: nn.Module) -> tuple[str, ...]:
+    """Which of edge_weight, edge_attr and batch the forward of a convolution names."""
     names = inspect.signature(conv.forward).parameters
-    return tuple(name for name in ("edge_weight", "edge_attr") if name in names)
+    return tuple(name for name in ("edge_weight", "edge_attr", "batch") if name in names)
 
 
 def check_edge_arguments(who: str, convs: Sequence[nn.Module], filtered: bool, graph: StepGraph) -> None:
@@ -93,7 +109,7 @@ def check_edge_arguments(who: str, convs: Sequence[nn.Module], filtered: bool, g
     Raises:
         ValueError: if nobody does. Plain layers, whose filters see no neighbour, have no use for edges at all.
     """
-    takers = {name for conv in convs for name in edge_arguments(conv)} | ({"edge_weight"} if filtered else set())
+    takers = {name for conv in convs for name in arguments(conv)} | ({"edge_weight"} if filtered else set())
     for name, given in (("edge_weight", graph.prepared.edge_weight), ("edge_attr", graph.edge_attr)):
         if given is not None and name not in takers and (convs or name == "edge_attr"):
             kinds = ", ".join(dict.fromkeys(type(conv).__name__ for conv in convs)) or "filters"

@@ -5,9 +5,16 @@ from typing import Any
 from torch import Tensor
 
 from seqgnn.nn.checks import check_input, check_state
+from seqgnn.nn.evolve_gcn import EvolveGCN
 from seqgnn.nn.graph_recurrent import GCNGRU, GCNLSTM, GCNRNN, GraphRecurrent
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
+
+
+def _refuse(who: str, options: dict[str, Any]) -> None:
+    for name in ("num_layers", "batch_first", "dropout", "bidirectional"):
+        if name in options:
+            raise ValueError(f"{who}: expected no {name}, which one step has not, got one")
 
 
 class OneStep(GraphRecurrent):
@@ -18,9 +25,7 @@ class OneStep(GraphRecurrent):
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, *, bias: bool = True, **options: Any) -> None:
-        for name in ("num_layers", "batch_first", "dropout", "bidirectional"):
-            if name in options:
-                raise ValueError(f"{type(self).__name__}: expected no {name}, which one step has not, got one")
+        _refuse(type(self).__name__, options)
         super().__init__(in_channels, hidden_channels, bias=bias, **options)
 
     def forward(  # type: ignore[override]
@@ -41,6 +46,35 @@ class OneStep(GraphRecurrent):
             state = state[None] if isinstance(state, Tensor) else tuple(part[None] for part in state)
         _, state = super().forward(x[None], edge_index, edge_weight, state, edge_attr=edge_attr, batch=batch)
         return tuple(part[0] for part in state) if isinstance(state, tuple) else state[0]
+
+
+class EvolveGCNCell(EvolveGCN):
+    """One step of :class:`EvolveGCN`: returns the output ``[(B,) N, H]`` and the state, which is W, with O (W, memory).
+
+    Example:
+        >>> import torch
+        >>> output, (weight, memory) = EvolveGCNCell(2, 8)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> output.shape, weight.shape
+        (torch.Size([3, 8]), torch.Size([2, 8]))
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, *, bias: bool = True, **options: Any) -> None:
+        _refuse(type(self).__name__, options)
+        super().__init__(in_channels, hidden_channels, bias=bias, **options)
+
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        edge_index: Tensor | PreparedGraph,
+        edge_weight: Tensor | None = None,
+        state: Any = None,
+        *,
+        batch: Tensor | None = None,
+    ) -> tuple[Tensor, Any]:
+        check_input(type(self).__name__, x, (2, 3), self.in_channels, next(self.parameters()))
+        given = None if state is None else (state,)
+        output, (state,) = super().forward(x[None], edge_index, edge_weight, given, batch=batch)
+        return output[0], state
 
 
 class GCNRNNCell(OneStep, GCNRNN):

@@ -44,7 +44,8 @@ class GraphRecurrent(Preparable, nn.Module):
         num_layers, bias, batch_first, dropout, bidirectional: as in torch.nn.
         filter: the filter of input and hidden state, ``GCN()`` if None; `input_filter`, `hidden_filter`: one of them.
         conv: in their place a factory of convolutions, ``(in_channels, out_channels) -> module``, called as
-            ``module(x, edge_index)`` and with `edge_weight` or `edge_attr` where its forward names them; `input_conv`,
+            ``module(x, edge_index)`` and with `edge_weight`, `edge_attr` or `batch` where its forward names them;
+            windows, and all steps of the input map, reach it as disjoint copies of the graph; `input_conv`,
             `hidden_conv`: one of them. With ``reset="before"`` the hidden map is two modules, of 2 H and H channels.
         peephole: whether an LSTM's gates see its memory, by ``weight_ci_l0, weight_cf_l0, weight_co_l0 [H]``, the same
             for all nodes.

@@ -52,9 +52,11 @@ def step_graphs(
         if isinstance(tensor, Tensor) and tensor.device != x.device:
             raise ValueError(f"{who}: expected the graph on {x.device}, where the input is, got {tensor.device}")
         prepared = as_graph(who, filters, edges, weight, num_nodes, batch)
-        if attr is not None and (not isinstance(attr, Tensor) or len(attr) != prepared.num_edges):
+        if attr is not None and (not isinstance(attr, Tensor) or attr.shape[:1] != (prepared.num_edges,)):
             expected = f"edge_attr of shape [{prepared.num_edges}, D]"
             raise ValueError(f"{who}: expected {expected}, got {describe(attr)}")
+        if attr is not None and attr.device != x.device:
+            raise ValueError(f"{who}: expected edge_attr on {x.device}, where the input is, got {attr.device}")
         return StepGraph(prepared, attr)
 
     beside: dict[str, Any] = {"edge_weight": edge_weight, "edge_attr": edge_attr}

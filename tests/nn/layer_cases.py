@@ -6,11 +6,13 @@ one a step, and returns outputs and a tuple of states as the layer does.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import oracles_graph as og
 import torch
 from oracles import gcn_operator
+from torch_geometric import nn as pyg
 
 from seqgnn import nn as sg
 
@@ -28,17 +30,39 @@ OPERATORS: dict[Any, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A layer with its options, and its oracle; `deep`: the oracle knows layers, directions, windows and lengths."""
+    """A layer with its options, and its oracle where it is compared with one here.
+
+    `deep`: the oracle knows layers, directions, windows and lengths. `both`: the layer knows directions. `steps`: it
+    answers at every step. `state`: it takes and returns h (and c) of every node.
+    `ahead`: it asks for the graphs to come where they change.
+    """
 
     name: str
     layer: Callable[..., Any]
-    oracle: Callable[..., Any]
+    oracle: Callable[..., Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     deep: bool = True
+    both: bool = True
+    steps: bool = True
+    state: bool = True
+    ahead: bool = False
 
     def make(self, in_channels: int = 2, hidden_channels: int = 3, **more: Any) -> Any:
         torch.manual_seed(0)
         return self.layer(in_channels, hidden_channels, **self.options, **more, dtype=torch.float64)
+
+    def make_both(self, **more: Any) -> Any:
+        """In both directions, where there are two."""
+        return self.make(**more, **({"bidirectional": True} if self.both else {}))
+
+    def parts(self, result: Any) -> list[Any]:
+        """What a layer returns of every node: outputs, and states h (and c)."""
+        if not isinstance(result, tuple):
+            return [result]
+        output, state = result
+        if not self.state:
+            return [output]
+        return [output, *(state if isinstance(state, tuple) else (state,))]
 
     def __str__(self) -> str:
         return self.name
@@ -131,3 +155,13 @@ PUBLISHED = [
     *(Case(f"GCLSTM {v}", sg.GCLSTM, gclstm(v), {"K": 3, "variant": v}, deep=False) for v in ("paper", "pyg-temporal")),
 ]  # fmt: skip
 CASES = WITH_FILTERS + PUBLISHED
+OTHERS = [  # their oracles are in test_sequence_models.py and test_conv_gates.py
+    Case("EvolveGCN O", sg.EvolveGCN, options={"variant": "O"}, both=False, state=False),
+    Case("EvolveGCN H", sg.EvolveGCN, options={"variant": "H"}, both=False, state=False),
+    Case("A3TGCN", sg.A3TGCN, both=False, steps=False),
+    Case("DCRNNForecaster", sg.DCRNNForecaster, options={"K": 2, "horizon": 3}, both=False, steps=False, state=False,
+         ahead=True),
+    Case("GCNLSTM GraphConv", sg.GCNLSTM, options={"conv": pyg.GraphConv}),
+    Case("GCNGRU before ChebConv", sg.GCNGRU,
+         options={"conv": partial(sg.ChebConv, K=3, normalization=None), "reset": "before"}),
+]  # fmt: skip

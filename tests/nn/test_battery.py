@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_cases import CASES, PUBLISHED
+from layer_cases import CASES, OTHERS, PUBLISHED
 from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 from torch.func import functional_call
 from torch_geometric.data import Batch, Data
@@ -15,17 +15,13 @@ from torch_geometric.data import Batch, Data
 from seqgnn import nn as sg
 
 SOME = [case for case in CASES if "GCN()" in str(case)] + PUBLISHED
+ALL = SOME + OTHERS
 T, B, F, H = 4, 2, 2, 3
 EDGES, WEIGHTS, N = tricky_graph()
 
 
 def signal(*shape, seed=0):
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def parts(result):
-    output, state = result
-    return [output, *(state if isinstance(state, tuple) else (state,))]
 
 
 def as_state(layer, tensors):
@@ -38,7 +34,7 @@ def states_of(layer, *batch, seed=1):
     return [signal(*shape, seed=seed + i) for i in range(2 if layer.kind == "lstm" else 1)]
 
 
-def compare(layer, oracle, x, graph, state, **options):
+def compare(case, layer, x, graph, state, **options):
     """Outputs, states and all gradients of a layer and its oracle, under one random weighting of what they return."""
     weights = [w for _, w in graph] if isinstance(graph, list) else [graph[1]]
     results = []
@@ -53,11 +49,11 @@ def compare(layer, oracle, x, graph, state, **options):
             else:
                 edges, weight = graph[0], weights_[0]
             lengths = options.get("lengths")
-            found = parts(layer(x_, edges, weight, as_state(layer, state_), lengths=lengths))
+            found = case.parts(layer(x_, edges, weight, as_state(layer, state_), lengths=lengths))
         else:
             parameters = {name: leaf(value) for name, value in layer.named_parameters()}
             given = list(zip([e for e, _ in graph], weights_)) if isinstance(graph, list) else (graph[0], weights_[0])
-            output, last = oracle(parameters, x_, given, state=tuple(state_), **options)
+            output, last = case.oracle(parameters, x_, given, state=tuple(state_), **options)
             found = [output, *last]
         torch.autograd.backward([(signal(*part.shape, seed=9) * part).sum() for part in found])
         named = {f"input {i}": gradient(part) for i, part in enumerate(inputs)}
@@ -75,111 +71,113 @@ def compare(layer, oracle, x, graph, state, **options):
 def test_the_oracle_agrees(case, per_step):
     layer = case.make()
     graph = tricky_graphs(T)[0] if per_step else (EDGES, WEIGHTS)
-    compare(layer, case.oracle, signal(T, B, N, F), graph, states_of(layer, B))
+    compare(case, layer, signal(T, B, N, F), graph, states_of(layer, B))
 
 
 @pytest.mark.parametrize("case", [case for case in PUBLISHED if case.deep], ids=str)
 def test_the_oracle_agrees_on_layers_directions_and_lengths(case):
     layer = case.make(num_layers=2, bidirectional=True)
     options = {"num_layers": 2, "bidirectional": True, "lengths": torch.tensor([4, 2])}
-    compare(layer, case.oracle, signal(T, B, N, F), (EDGES, WEIGHTS), states_of(layer, B), **options)
+    compare(case, layer, signal(T, B, N, F), (EDGES, WEIGHTS), states_of(layer, B), **options)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_a_permutation_of_the_nodes_permutes_the_answer(case):
-    layer, x = case.make(bidirectional=True), signal(T, N, F)
+    layer, x = case.make_both(), signal(T, N, F)
     order = torch.randperm(N, generator=torch.Generator().manual_seed(2))
-    expected = parts(layer(x, EDGES, WEIGHTS))
-    found = parts(layer(x[:, order], order.argsort()[EDGES], WEIGHTS))
+    expected = case.parts(layer(x, EDGES, WEIGHTS))
+    found = case.parts(layer(x[:, order], order.argsort()[EDGES], WEIGHTS))
     for a, b in zip(found, expected, strict=True):
-        close(a, b[:, order])
+        close(a, b.index_select(-2, order))
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_windows_are_separate_calls_and_a_disjoint_batch(case):
     layer, x = case.make(num_layers=2), signal(T, B, N, F)
-    together = parts(layer(x, EDGES, WEIGHTS))
-    apart = [parts(layer(x[:, b], EDGES, WEIGHTS)) for b in range(B)]
+    together = case.parts(layer(x, EDGES, WEIGHTS))
+    apart = [case.parts(layer(x[:, b], EDGES, WEIGHTS)) for b in range(B)]
     batch = Batch.from_data_list([Data(edge_index=EDGES, edge_weight=WEIGHTS, num_nodes=N)] * B)
-    disjoint = parts(layer(x.flatten(1, 2), batch.edge_index, batch.edge_weight, batch=batch.batch))
+    disjoint = case.parts(layer(x.flatten(1, 2), batch.edge_index, batch.edge_weight, batch=batch.batch))
     for index, values in enumerate(together):
-        close(values, torch.stack([alone[index] for alone in apart], 1))
-        close(values.flatten(1, 2), disjoint[index])
+        close(values, torch.stack([alone[index] for alone in apart], -3))
+        close(values.flatten(-3, -2), disjoint[index])
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_batch_mates_change_nothing(case):
     layer = case.make()
     (first, other), _ = tricky_graphs(2)
     edges, weights = torch.cat([first[0], other[0] + N], dim=1), torch.cat([first[1], 3 * other[1]])
     x, batch = signal(T, 2 * N, F), torch.arange(2).repeat_interleave(N)
-    together = parts(layer(x, edges, weights, batch=batch))
-    alone = parts(layer(x[:, :N], *first))
+    together = case.parts(layer(x, edges, weights, batch=batch))
+    alone = case.parts(layer(x[:, :N], *first))
     for a, b in zip(together, alone, strict=True):
-        close(a[:, :N], b)
+        close(a[..., :N, :], b)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_ragged_is_separate(case):
-    layer, lengths = case.make(num_layers=2, bidirectional=True), (2, 4)
+    layer, lengths = case.make_both(num_layers=2), (2, 4)
     x = signal(T, B, N, F)
     spoilt = x.clone()
     spoilt[2:, 0] = torch.nan
-    output, *states = parts(layer(spoilt, EDGES, WEIGHTS, lengths=torch.tensor(lengths)))
+    together = case.parts(layer(spoilt, EDGES, WEIGHTS, lengths=torch.tensor(lengths)))
     for b, length in enumerate(lengths):
-        alone, *last = parts(layer(x[:length, b], EDGES, WEIGHTS))
-        close(output[:length, b], alone)
-        assert not output[length:, b].any()
-        for a, s in zip(states, last, strict=True):
-            close(a[:, b], s)
-    output.sum().backward()
+        alone = case.parts(layer(x[:length, b], EDGES, WEIGHTS))
+        mine = [part.select(-3, b) for part in together]
+        if case.steps:
+            assert not mine[0][length:].any()
+            mine[0] = mine[0][:length]
+        for a, s in zip(mine, alone, strict=True):
+            close(a, s)
+    together[0].sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_other_ways_to_pass_the_same_graph(case):
     layer, x = case.make(), signal(T, N, F)
-    expected = parts(layer(x, EDGES, WEIGHTS))
+    expected = case.parts(layer(x, EDGES, WEIGHTS))
     prepared = layer.prepare(EDGES, WEIGHTS, N)
+    given = {"future": EDGES, "future_weight": WEIGHTS} if case.ahead else {}
     ways = [
-        layer(x, [EDGES] * T, [WEIGHTS] * T),
-        layer(x, [EDGES.clone() for _ in range(T)], [WEIGHTS.clone() for _ in range(T)]),
+        layer(x, [EDGES] * T, [WEIGHTS] * T, **given),
+        layer(x, [EDGES.clone() for _ in range(T)], [WEIGHTS.clone() for _ in range(T)], **given),
         layer(x, prepared),
-        layer(x, [prepared] * T),
+        layer(x, [prepared] * T, **given),
     ]
     for way in ways:
-        for a, b in zip(parts(way), expected, strict=True):
+        for a, b in zip(case.parts(way), expected, strict=True):
             close(a, b)
-    ones = parts(layer(x, EDGES, torch.ones(EDGES.size(1), dtype=torch.float64)))
-    for a, b in zip(parts(layer(x, EDGES)), ones, strict=True):
+    ones = case.parts(layer(x, EDGES, torch.ones(EDGES.size(1), dtype=torch.float64)))
+    for a, b in zip(case.parts(layer(x, EDGES)), ones, strict=True):
         close(a, b)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", [case for case in ALL if case.steps], ids=str)
 def test_two_halves_with_the_state_between_are_the_whole(case):
     layer, x = case.make(num_layers=2), signal(2 * T, B, N, F)
-    expected = parts(layer(x, EDGES, WEIGHTS))
+    expected = case.parts(layer(x, EDGES, WEIGHTS))
     first, state = layer(x[:3], EDGES, WEIGHTS)
-    rest, *last = parts(layer(x[3:], EDGES, WEIGHTS, state))
+    rest, *last = case.parts(layer(x[3:], EDGES, WEIGHTS, state))
     close(torch.cat([first, rest]), expected[0])
     for a, b in zip(last, expected[1:], strict=True):
         close(a, b)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", [case for case in ALL if case.both], ids=str)
 def test_the_backward_direction_is_the_forward_one_on_the_reversed_signal(case):
     both, one, x = case.make(bidirectional=True), case.make(), signal(T, N, F)
     weights = both.state_dict()
-    backward = {key: weights.get(key + "_reverse", weights[key]) for key in one.state_dict()}
-    one.load_state_dict(backward)
-    output, *states = parts(both(x, EDGES, WEIGHTS))
-    expected, *last = parts(one(x.flip(0), EDGES, WEIGHTS))
+    one.load_state_dict({key: weights[key.replace("_l0", "_l0_reverse")] for key in one.state_dict()})
+    output, *states = case.parts(both(x, EDGES, WEIGHTS))
+    expected, *last = case.parts(one(x.flip(0), EDGES, WEIGHTS))
     close(output[..., H:].flip(0), expected)
     for a, b in zip(states, last, strict=True):
         close(a[1:], b)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_several_forwards_before_one_backward(case):
     layer, x = case.make(), signal(T, N, F)
     losses = [layer(scale * x, EDGES, WEIGHTS)[0].sum() for scale in (1, 2)]
@@ -192,19 +190,19 @@ def test_several_forwards_before_one_backward(case):
         close(a, gradient(p))
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_gradcheck(case):
     layer = case.make(1, 2)
     x, weight = leaf(signal(2, N, 1)), leaf(WEIGHTS)
     names, values = zip(*((name, leaf(p)) for name, p in layer.named_parameters()))
 
     def call(x, weight, *values):
-        return tuple(parts(functional_call(layer, dict(zip(names, values)), (x, EDGES, weight))))
+        return tuple(case.parts(functional_call(layer, dict(zip(names, values)), (x, EDGES, weight))))
 
     assert torch.autograd.gradcheck(call, (x, weight, *values), fast_mode=True)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_functorch(case):
     layer, x = case.make(), signal(2, N, F)
     call = lambda x: layer(x, EDGES, WEIGHTS)[0]  # noqa: E731
@@ -213,7 +211,7 @@ def test_functorch(case):
     close(torch.func.vmap(call)(several), torch.stack([call(one) for one in several]))
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_copies(case):
     layer, x = case.make(num_layers=2), signal(T, N, F)
     expected = layer(x, EDGES, WEIGHTS)[0]
@@ -223,12 +221,12 @@ def test_copies(case):
     for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), other):
         assert torch.equal(copied(x, EDGES, WEIGHTS)[0], expected)
         assert repr(copied) == repr(layer)
-    assert repr(layer).startswith(f"{type(layer).__name__}({F}, {H}")
+    assert repr(layer).replace("\n  ", "").startswith(f"{type(layer).__name__}({F}, {H}")
     layer.reset_parameters()
     assert not torch.allclose(layer(x, EDGES, WEIGHTS)[0], expected)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_lower_precision(case):
     layer, x = case.make().float(), signal(T, N, F).float()
     expected = layer(x, EDGES, WEIGHTS.float())[0]
@@ -240,7 +238,7 @@ def test_lower_precision(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_compile(case):
     layer, x = case.make(), signal(T, N, F)
     torch._dynamo.reset()
@@ -249,17 +247,17 @@ def test_compile(case):
         close(compiled(inputs, EDGES, WEIGHTS)[0], layer(inputs, EDGES, WEIGHTS)[0])
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", [case for case in ALL if case.steps and case.state], ids=str)
 def test_a_cell_is_the_layer_step_by_step(case):
     layer, x = case.make(), signal(T, B, N, F)
     cell = getattr(sg, type(layer).__name__ + "Cell")(F, H, **case.options, dtype=torch.float64)
     cell.load_state_dict(layer.state_dict())
-    output, *last = parts(layer(x, EDGES, WEIGHTS))
+    output, *last = case.parts(layer(x, EDGES, WEIGHTS))
     state = None
     for t in range(T):
         state = cell(x[t], EDGES, WEIGHTS, state)
-        close(parts(({}, state))[1], output[t])
-    for a, b in zip(parts(({}, state))[1:], last, strict=True):
+        close(case.parts(({}, state))[1], output[t])
+    for a, b in zip(case.parts(({}, state))[1:], last, strict=True):
         close(a, b[0])
     for wrong, message in ((x, "rank 2 or 3"), (x[0, 0, 0], "rank 2 or 3"), (x[0].float(), "torch.float64")):
         with pytest.raises(ValueError, match=f"{type(cell).__name__}: expected input of .*{message}"):
@@ -267,16 +265,61 @@ def test_a_cell_is_the_layer_step_by_step(case):
     with pytest.raises(ValueError, match=rf"{type(cell).__name__}: expected a state .*\({B}, {N}, {H}\)"):
         cell(x[0], EDGES, WEIGHTS, x[0])
     alone = cell(x[0, 0], EDGES, WEIGHTS)
-    assert parts(({}, alone))[1].shape == (N, H)
+    assert case.parts(({}, alone))[1].shape == (N, H)
+
+
+BAD = {
+    "rank": (
+        (signal(N, F), EDGES),
+        {},
+        r"expected input of rank 3 or 4 with 2 channels at the end, got shape \(7, 2\)",
+    ),
+    "channels": ((signal(T, N, F + 1), EDGES), {}, "expected input of rank 3 or 4 with 2 channels"),
+    "no tensor": (([0.0], EDGES), {}, "expected a tensor, got list"),
+    "dtype": ((signal(T, N, F).float(), EDGES), {}, "expected input of torch.float64, as the weights are"),
+    "device": ((signal(T, N, F).to("meta"), EDGES), {}, "expected input on cpu, where the weights are, got meta"),
+    "edges elsewhere": ((signal(T, N, F), EDGES.to("meta")), {}, "expected the graph on cpu, .* got meta"),
+    "weights elsewhere": ((signal(T, N, F), EDGES, WEIGHTS.to("meta")), {}, "expected edge_weight on cpu, .* got meta"),
+    "another graph": ((signal(T, N - 2, F), EDGES), {}, r"expected node indices in 0\.\.4 .* got 0\.\.5"),
+    "weights of another": ((signal(T, N, F), EDGES, WEIGHTS[1:]), {}, r"expected edge_weight of shape \["),
+    "NaN": ((signal(T, N, F), EDGES, WEIGHTS * torch.nan), {}, "expected finite edge_weight"),
+    "lengths": (
+        (signal(T, B, N, F), EDGES),
+        {"lengths": torch.tensor([0, 2])},
+        "expected lengths between 1 and 4, got .0, 2.",
+    ),
+    "graphs": ((signal(T, N, F), [EDGES] * 3), {}, "expected 4 of edge_index, one a step, got 3"),
+    "batch": ((signal(T, N, F), EDGES), {"batch": torch.zeros(3, dtype=torch.long)}, r"expected batch of shape \[7\]"),
+}
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
+@pytest.mark.parametrize("wrong", BAD)
+def test_bad_input(case, wrong):
+    layer, (arguments, options, message) = case.make(), BAD[wrong]
+    if case.ahead and wrong == "graphs":
+        options = {"future": EDGES}
+    with pytest.raises(ValueError, match=f"^{type(layer).__name__.removesuffix('Forecaster')}.*: {message}"):
+        layer(*arguments, **options)
+
+
+@pytest.mark.parametrize("case", [case for case in ALL if case.state], ids=str)
+def test_bad_states(case):
+    layer, x = case.make(), signal(T, N, F)
+    right = states_of(layer)
+    wrong = [part[:, 1:] for part in right], [part.float() for part in right], [part.to("meta") for part in right]
+    for state, message in zip(wrong, (r"of shape \(1, 7, 3\)", "of torch.float64", "on cpu")):
+        with pytest.raises(ValueError, match=f"^{type(layer).__name__}: expected a state .*{message}"):
+            layer(x, EDGES, WEIGHTS, as_state(layer, state))
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_cuda(case):
     layer, x = case.make(num_layers=2, bidirectional=True), signal(T, B, N, F)
-    expected = parts(layer(x, EDGES, WEIGHTS))
+    expected = case.parts(layer(x, EDGES, WEIGHTS))
     layer.cuda()
-    found = parts(layer(x.cuda(), EDGES.cuda(), WEIGHTS.cuda()))
+    found = case.parts(layer(x.cuda(), EDGES.cuda(), WEIGHTS.cuda()))
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a.cpu(), b, rtol=1e-9, atol=1e-9)
 
@@ -297,9 +340,9 @@ def test_any_graph_and_size(case, graph, steps, sizes):
     edge_index = torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T.contiguous()
     weight = signal(edge_index.size(1)).abs() + 0.1
     x = signal(steps, nodes, channels)
-    state = parts(layer(x, edge_index, weight))[1:]
+    state = case.parts(layer(x, edge_index, weight))[1:]
     expected, last = case.oracle(dict(layer.named_parameters()), x, (edge_index, weight), state=tuple(state))
-    found, *states = parts(layer(x, edge_index, weight, as_state(layer, state)))
+    found, *states = case.parts(layer(x, edge_index, weight, as_state(layer, state)))
     close(found, expected)
     for a, b in zip(states, last, strict=True):
         close(a, b)

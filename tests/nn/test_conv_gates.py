@@ -28,6 +28,10 @@ def parts(result):
     return [output, *(state if isinstance(state, tuple) else (state,))]
 
 
+def layer_with_attributes():
+    return GCNLSTM(F, H, conv=CONVS["GATv2Conv"][0], dtype=torch.float64)
+
+
 def arguments(takes):
     return {} if takes is None else {takes: GIVEN[takes]}
 
@@ -141,6 +145,14 @@ def test_convolutions_are_drawn_anew():
         (lambda: TGCN(F, H, dropuot=0.5), "TGCN: expected option .* got 'dropuot'; did you mean 'dropout'"),
         (lambda: GCRNCell(F, H, K=2, reset="after"), "GCRNCell: expected option to be one of .* got 'reset'"),
         (lambda: GCRN(F, H, K=2, nonlinearity="relu"), "GCRN: expected a cell of kind rnn with nonlinearity='relu'"),
+        (
+            lambda: layer_with_attributes()(X, EDGES, edge_attr=ATTR[0, 0]),
+            r"edge_attr of shape \[\d+, D\], got shape \(\)",
+        ),
+        (
+            lambda: layer_with_attributes()(X, EDGES, edge_attr=ATTR.to("meta")),
+            "expected edge_attr on cpu, .* got meta",
+        ),
         (lambda: GCNLSTM(F, H, conv=3), "expected conv to make convolutions.*got 3"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, filter=GCN()), "expected one of filter and conv for the input map"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_filter=GCN()), "one of hidden_filter and conv for the hidden"),

@@ -156,8 +156,8 @@ def test_the_forecaster_in_windows_and_on_changing_graphs():
     x = signal(T, 2, N, F)
     together = model(x, *STATIC)
     close(together, torch.stack([model(x[:, b], *STATIC) for b in range(2)], 1))
-    assert model(x, *CHANGING, future=STATIC).isfinite().all()
-    close(model(x, *STATIC, future=([EDGES] * T, [WEIGHTS] * T)), together)
+    assert model(x, *CHANGING, future=EDGES, future_weight=WEIGHTS).isfinite().all()
+    close(model(x, *STATIC, future=[EDGES] * T, future_weight=[WEIGHTS] * T), together)
     close(model(x, model.prepare(EDGES, WEIGHTS, N)), together)
     first = DCRNNForecaster(F, H, 1, T, K=2, batch_first=True, dtype=torch.float64)
     first.load_state_dict(model.state_dict())
@@ -199,7 +199,10 @@ X = torch.zeros(T, N, F)
         (lambda: DCRNNForecaster(F, H, horizon=0, K=2), "DCRNNForecaster: expected horizon"),
         (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, truth=0.5), "expected truth in .* and targets"),
         (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, targets=X), r"expected targets of shape \(12, 7, 1\)"),
-        (lambda: DCRNNForecaster(F, H, K=2)(X, [EDGES] * T), "expected future=.* beside one graph a step"),
+        (
+            lambda: DCRNNForecaster(F, H, K=2)(X, [EDGES] * T),
+            "expected future, the graphs to come, beside one graph a step",
+        ),
         (lambda: scheduled_sampling(0, 0), "scheduled_sampling: expected step >= 0 and decay > 0"),
     ],
 )
