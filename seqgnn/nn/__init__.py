@@ -2,7 +2,7 @@
 
 from seqgnn.nn import init
 from seqgnn.nn.a3tgcn import A3TGCN
-from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM
+from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM, TreeLSTMCell
 from seqgnn.nn.evolve_gcn import EvolveGCN
 from seqgnn.nn.filter_conv import ChebConv, DiffusionConv
 from seqgnn.nn.filters import GCN, Chebyshev, Diffusion, Identity
@@ -58,6 +58,7 @@ __all__ = [
     "RNNCell",
     "TGCNCell",
     "TreeLSTM",
+    "TreeLSTMCell",
     "init",
     "scheduled_sampling",
 ]

@@ -20,9 +20,7 @@ def check_input(who: str, x: Any, ranks: tuple[int, ...], size: int, weight: Ten
         raise ValueError(f"{who}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
     if x.numel() == 0:
         raise ValueError(f"{who}: expected input that is not empty, got {describe(x)}")
-    if x.device != weight.device:
-        raise ValueError(f"{who}: expected input on {weight.device}, where the weights are, got {x.device}")
-    _check_dtype(who, "input", x, weight)
+    check_like(who, "input", x, weight)
 
 
 def check_state(who: str, state: Any, shapes: tuple[tuple[int, ...], ...], like: Tensor) -> None:
@@ -38,9 +36,7 @@ def check_state(who: str, state: Any, shapes: tuple[tuple[int, ...], ...], like:
         shape = ", ".join(map(str, shapes))
         raise ValueError(f"{who}: expected a state {names} of shape {shape}, got {describe(state)}")
     for part in parts:
-        if part.device != like.device:
-            raise ValueError(f"{who}: expected a state on {like.device}, where the input is, got {part.device}")
-        _check_dtype(who, "a state", part, like)
+        check_like(who, "a state", part, like)
 
 
 def check_sizes(who: str, **sizes: Any) -> None:
@@ -54,14 +50,21 @@ def check_sizes(who: str, **sizes: Any) -> None:
             raise ValueError(f"{who}: expected {name} to be an integer of at least 1, got {size!r}")
 
 
-def _check_dtype(who: str, what: str, x: Tensor, like: Tensor) -> None:
-    """The dtype of the weights, or under autocast, which casts for itself, any floating one."""
-    if x.dtype == like.dtype:
+def check_like(who: str, what: str, x: Tensor, weight: Tensor) -> None:
+    """Checks that a tensor is where the weights are, and of their dtype or, under autocast, which casts for itself, of
+    any floating one.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if x.device != weight.device:
+        raise ValueError(f"{who}: expected {what} on {weight.device}, where the weights are, got {x.device}")
+    if x.dtype == weight.dtype:
         return
     device = x.device.type
     autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     if not (autocast and x.is_floating_point()):
-        raise ValueError(f"{who}: expected {what} of {like.dtype}, as the weights are, got {x.dtype}")
+        raise ValueError(f"{who}: expected {what} of {weight.dtype}, as the weights are, got {x.dtype}")
 
 
 def describe(value: Any) -> str:

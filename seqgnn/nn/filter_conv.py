@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn.dense.linear import Linear
 
-from seqgnn.nn.checks import check_sizes
+from seqgnn.nn.checks import check_like, check_sizes, describe
 from seqgnn.nn.filters import Chebyshev, Diffusion, Filter
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.prepare import Preparable, as_graph
@@ -52,11 +52,18 @@ class FilterConv(Preparable, nn.Module):
     ) -> Tensor:
         return self._convolve(self.filter, x, edge_index, edge_weight, batch)
 
-    def _convolve(self, filter: Filter, x: Tensor, *graph: Any) -> Tensor:
+    def _convolve(
+        self,
+        filter: Filter,
+        x: Tensor,
+        edge_index: Tensor | PreparedGraph,
+        edge_weight: Tensor | None,
+        batch: Tensor | None,
+    ) -> Tensor:
         who = type(self).__name__
-        if x.dim() < 2 or x.size(-1) != self.in_channels:
-            raise ValueError(f"{who}: expected x of shape [..., N, {self.in_channels}], got {tuple(x.shape)}")
-        edge_index, edge_weight, batch = graph
+        if not isinstance(x, Tensor) or x.dim() < 2 or x.size(-1) != self.in_channels:
+            raise ValueError(f"{who}: expected x of shape [..., N, {self.in_channels}], got {describe(x)}")
+        check_like(who, "x", x, self.lins[0].weight)
         prepared = as_graph(who, [filter], edge_index, edge_weight, x.size(-2), batch)
         basis = torch.cat(filter.basis(x, prepared), dim=-1)
         weight = torch.cat([lin.weight for lin in self.lins], dim=1)
@@ -72,8 +79,8 @@ class ChebConv(FilterConv):
     .. math::
         X' = \sum_{k=0}^{K-1} T_k(\tilde{L}) X \Theta_k^\top + b
 
-    Takes and returns what `torch_geometric.nn.ChebConv` does, and loads its weights. Deviation from PyG:
-    `lambda_max=None` is each graph's own where `batch` says which node is whose, so batch mates change nothing.
+    Called as `torch_geometric.nn.ChebConv` is, and loads its weights. Deviations from PyG: `lambda_max=None` is each
+    graph's own where `batch` says which node is whose, so batch mates change nothing; `in_channels` is never lazy.
 
     Args:
         in_channels, out_channels: F and H.

@@ -119,6 +119,8 @@ class GraphRecurrent(Preparable, nn.Module):
         self.hidden_filter, make_hidden = _gate_map(who, "hidden", filter, hidden_filter, conv, hidden_conv)
         if (make_input or make_hidden) and not (init is None and forget_bias is None):
             raise ValueError(f"{who}: expected init and forget_bias for filters, got them beside a convolution")
+        if make_input and make_hidden and not bias:
+            raise ValueError(f"{who}: expected bias=False to be said to the convolutions, got it beside them")
 
         directions = 2 if bidirectional else 1
         for layer in range(num_layers):
@@ -145,8 +147,7 @@ class GraphRecurrent(Preparable, nn.Module):
         own."""
         apply_recipes(self.recipes, self, self.kind)
         for conv in self.convs:
-            if hasattr(conv, "reset_parameters"):
-                conv.reset_parameters()  # type: ignore[operator]
+            _reset(conv)
 
     def forward(
         self,
@@ -333,6 +334,15 @@ class GraphRecurrent(Preparable, nn.Module):
         if given:
             parts.append(f"init={list(given)}")
         return ", ".join(parts)
+
+
+def _reset(module: Any) -> None:
+    """Draws the weights of a module anew, or of those that it wraps."""
+    if hasattr(module, "reset_parameters"):
+        module.reset_parameters()
+    else:
+        for child in module.children():
+            _reset(child)
 
 
 def _on(graph: StepGraph, map: GateMap) -> cells.HiddenMap:

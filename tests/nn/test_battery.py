@@ -313,6 +313,25 @@ def test_bad_states(case):
             layer(x, EDGES, WEIGHTS, as_state(layer, state))
 
 
+@pytest.mark.parametrize("variant", ["O", "H"])
+def test_an_evolving_cell_is_the_layer_step_by_step(variant):
+    torch.manual_seed(0)
+    layer, x = sg.EvolveGCN(F, H, variant=variant, dtype=torch.float64), signal(T, B, N, F)
+    cell = sg.EvolveGCNCell(F, H, variant=variant, dtype=torch.float64)
+    cell.load_state_dict(layer.state_dict())
+    output, (last,) = layer(x, EDGES, WEIGHTS)
+    state = None
+    for t in range(T):
+        found, state = cell(x[t], EDGES, WEIGHTS, state)
+        close(found, output[t])
+    for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in (state, last)), strict=True):
+        close(a, b)
+    with pytest.raises(ValueError, match="EvolveGCNCell: expected input of rank 2 or 3"):
+        cell(x, EDGES)
+    with pytest.raises(ValueError, match="EvolveGCNCell: expected no num_layers, which one step has not"):
+        sg.EvolveGCNCell(F, H, num_layers=2)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_cuda(case):

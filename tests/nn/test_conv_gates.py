@@ -67,7 +67,7 @@ def test_each_step_and_window_as_a_graph_of_its_own(name, per_step):
     steps = [(EDGES, given)] * T
     if per_step:
         graphs, _ = tricky_graphs(T)
-        values = {"edge_weight": [w for _, w in graphs], "edge_attr": [ATTR[:1].expand(len(w), D) for _, w in graphs]}
+        values = {"edge_weight": [w for _, w in graphs], "edge_attr": [w[:, None] * ATTR[0] for _, w in graphs]}
         edges, given = [e for e, _ in graphs], {} if takes is None else {takes: values[takes]}
         steps = [(e, {n: v[t] for n, v in given.items()}) for t, (e, _) in enumerate(graphs)]
     output, (h_last, _) = layer(X, edges, **given)
@@ -121,8 +121,35 @@ def test_weights_of_a_wider_dtype():
     torch.testing.assert_close(layer(X.float(), EDGES, WEIGHTS)[0], layer(X.float(), EDGES, WEIGHTS.float())[0])
 
 
-def test_convolutions_are_drawn_anew():
-    layer = GCNLSTM(F, H, conv=pyg.SAGEConv)
+class Normed(torch.nn.Module):
+    """A convolution with a norm over the nodes of each graph, wrapped in a module that cannot reset itself."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.conv, self.norm = pyg.GraphConv(in_channels, out_channels), pyg.GraphNorm(out_channels)
+
+    def forward(self, x, edge_index, edge_weight=None, batch=None):
+        return self.norm(self.conv(x, edge_index, edge_weight), batch)
+
+
+def test_norms_see_each_graph_of_each_window_alone():
+    torch.manual_seed(0)
+    layer = GCNLSTM(F, H, conv=Normed, dtype=torch.float64)
+    together = layer(X, EDGES, WEIGHTS)[0]
+    for b in range(B):
+        state, outputs = None, []
+        for t in range(T):
+            output, state = layer(X[t : t + 1, b], EDGES, WEIGHTS, state)
+            outputs.append(output[0])
+        close(together[:, b], torch.stack(outputs))
+    both = torch.cat([EDGES, EDGES + N], dim=1)
+    graphs = {"batch": torch.arange(2).repeat_interleave(N)}
+    close(layer(X.flatten(1, 2), both, WEIGHTS.repeat(2), **graphs)[0], together.flatten(1, 2))
+
+
+@pytest.mark.parametrize("conv", [pyg.SAGEConv, Normed])
+def test_convolutions_are_drawn_anew(conv):
+    layer = GCNLSTM(F, H, conv=conv)
     before = layer(X.float(), EDGES)[0]
     layer.reset_parameters()
     assert not torch.allclose(layer(X.float(), EDGES)[0], before)
@@ -153,6 +180,7 @@ def test_convolutions_are_drawn_anew():
             lambda: layer_with_attributes()(X, EDGES, edge_attr=ATTR.to("meta")),
             "expected edge_attr on cpu, .* got meta",
         ),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, bias=False), "expected bias=False to be said to the convolutions"),
         (lambda: GCNLSTM(F, H, conv=3), "expected conv to make convolutions.*got 3"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, filter=GCN()), "expected one of filter and conv for the input map"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_filter=GCN()), "one of hidden_filter and conv for the hidden"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import close, gradient, leaf
 
-from seqgnn.nn import GCN, GRU, LSTM, RNN, DAGRecurrent, GRUCell, LSTMCell, RNNCell, TreeLSTM
+from seqgnn.nn import GCN, GRU, LSTM, RNN, DAGRecurrent, GRUCell, LSTMCell, RNNCell, TreeLSTM, TreeLSTMCell
 
 F, H = 3, 4
 # A diamond with a doubled edge, a node of its own (6), edges over two levels, and node 5 in between sources and sink.
@@ -123,9 +123,35 @@ def test_copies_gradients_and_what_is_kept(kind):
     torch.testing.assert_close(found.float(), wanted.float(), rtol=0, atol=0.05)
 
 
+def test_a_cell_walks_a_tree_by_hand():
+    tree, x = make("tree"), signal(6, F)
+    cell = TreeLSTMCell(F, H, dtype=torch.float64)
+    cell.load_state_dict(tree.state_dict())
+    wanted = tree(x, torch.tensor([[0, 1, 2, 3, 4], [3, 3, 4, 5, 5]]))[1]  # ((0 1) (2)), and 5 is the root
+    leaves = cell(x[:3])
+    inner = cell(x[3:5], leaves, torch.tensor([0, 0, 1]))
+    root = cell(x[5:], inner, torch.tensor([0, 0]))
+    for a, *parts in zip(wanted, leaves, inner, root):
+        close(torch.cat(parts), a)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", [*CELLS, "tree"])
+def test_cuda(kind):
+    layer, x = make(kind), signal(N, F)
+    expected = layer(x, EDGES)[0]
+    torch.testing.assert_close(layer.cuda()(x.cuda(), EDGES.cuda())[0].cpu(), expected, rtol=1e-9, atol=1e-9)
+
+
+TREE_CELL = TreeLSTMCell(F, H)
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
+        (lambda: TREE_CELL(torch.zeros(2, F), (torch.zeros(2, H),) * 2), "TreeLSTMCell: expected children and parents"),
+        (lambda: TREE_CELL(torch.zeros(2, F), (torch.zeros(3, H),) * 2, torch.tensor([0, 1])), r"of shape \(2, 4\)"),
+        (lambda: TREE_CELL(torch.zeros(2, F), (torch.zeros(2, H),) * 2, torch.zeros(2)), "expected integer parents"),
         (lambda: TreeLSTM(F, H)(torch.zeros(5, F), torch.tensor([[0, 1, 2, 3], [1, 2, 0, 4]])), "TreeLSTM: .* cycles"),
         (lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(5, F), torch.tensor([[3], [3]])), "cycles, got 3 -> 3"),
         (lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(2, F), EDGES), r"expected node indices in 0..1, got 0..5"),

@@ -9,7 +9,7 @@ from layer_cases import per_gate
 from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 from torch_geometric.data import Batch, Data
 
-from seqgnn.nn import A3TGCN, DCRNNForecaster, EvolveGCN, scheduled_sampling
+from seqgnn.nn import A3TGCN, ChebConv, DCRNNForecaster, EvolveGCN, scheduled_sampling
 
 T, F, H = 4, 3, 4
 EDGES, WEIGHTS, N = tricky_graph()
@@ -77,8 +77,8 @@ def test_evolve_gcn_in_windows_batches_and_pieces(variant):
     if variant == "H":
         close(last_weight(layer, ended)[0], last_weight(layer, early))
         close(last_weight(layer, ended)[1], last_weight(layer, state)[1])
-    prepared = layer.prepare(EDGES, WEIGHTS, N)
-    close(layer(x, prepared)[0], together)
+    first = evolve(variant, num_layers=2, batch_first=True)
+    close(first(x.transpose(0, 1), EDGES, WEIGHTS)[0].transpose(0, 1), together)
 
 
 def test_nodes_that_have_ended_are_not_chosen():
@@ -148,6 +148,7 @@ def test_the_forecaster_is_the_oracles(variant):
     assert 0 < sum(taken) < 4
     taught = model(x, *STATIC, targets=targets, truth=0.5, generator=torch.Generator().manual_seed(0))
     close(taught, og.dcrnn_forecaster(p, y, STATIC, 3, 5, variant, 2, targets, taken))
+    close(model.eval()(x, *STATIC, targets=targets, truth=1.0), forecast)
 
 
 def test_the_forecaster_in_windows_and_on_changing_graphs():
@@ -158,6 +159,11 @@ def test_the_forecaster_in_windows_and_on_changing_graphs():
     close(together, torch.stack([model(x[:, b], *STATIC) for b in range(2)], 1))
     assert model(x, *CHANGING, future=EDGES, future_weight=WEIGHTS).isfinite().all()
     close(model(x, *STATIC, future=[EDGES] * T, future_weight=[WEIGHTS] * T), together)
+    close(model(x, *STATIC, future=model.prepare(EDGES, WEIGHTS, N)), together)
+    p, ahead = dict(model.named_parameters()), {"future": CHANGING[0], "future_weight": CHANGING[1]}
+    wanted = og.dcrnn_forecaster(p, x[:, 0], STATIC, 2, T, future_graph=GRAPHS)
+    close(model(x[:, 0], *STATIC, **ahead), wanted)
+    close(model(x[:, 0], *CHANGING, **ahead), og.dcrnn_forecaster(p, x[:, 0], GRAPHS, 2, T, future_graph=GRAPHS))
     close(model(x, model.prepare(EDGES, WEIGHTS, N)), together)
     first = DCRNNForecaster(F, H, 1, T, K=2, batch_first=True, dtype=torch.float64)
     first.load_state_dict(model.state_dict())
@@ -202,6 +208,24 @@ X = torch.zeros(T, N, F)
         (
             lambda: DCRNNForecaster(F, H, K=2)(X, [EDGES] * T),
             "expected future, the graphs to come, beside one graph a step",
+        ),
+        (lambda: DCRNNForecaster(F, H, K=2)([0.0], EDGES), "DCRNNForecaster: expected a tensor, got list"),
+        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, truth=None), r"expected truth in \[0, 1\], .* got None"),
+        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, targets=[0.0]), r"expected targets of shape .*, got "),
+        (
+            lambda: DCRNNForecaster(F, H, K=2, batch_first=True)(X[None], EDGES, targets=X),
+            r"expected targets of shape \(1, 12, 7, 1\)",
+        ),
+        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future=[EDGES] * 3), "expected 12 of future, one a step, got 3"),
+        (
+            lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future_weight=WEIGHTS),
+            "expected future, .* beside future_weight",
+        ),
+        (lambda: ChebConv(F, H, 2)(X.double(), EDGES), "ChebConv: expected x of torch.float32, as the weights are"),
+        (lambda: ChebConv(F, H, 2)([0.0], EDGES), r"ChebConv: expected x of shape \[..., N, 3\], got "),
+        (
+            lambda: ChebConv(F, H, 2)(X.to("meta"), EDGES),
+            "ChebConv: expected x on cpu, where the weights are, got meta",
         ),
         (lambda: scheduled_sampling(0, 0), "scheduled_sampling: expected step >= 0 and decay > 0"),
     ],
