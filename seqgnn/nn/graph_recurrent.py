@@ -66,6 +66,7 @@ class GraphRecurrent(Preparable, nn.Module):
     """
 
     kind: str
+    _decided: tuple[str, ...] = ()  # options that a publication decides, and that need not be shown
 
     def __init__(
         self,
@@ -323,17 +324,19 @@ class GraphRecurrent(Preparable, nn.Module):
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
             "peephole": False, "reset": "after", "nonlinearity": "tanh", "engine": "auto",
         }  # fmt: skip
-        values = {name: getattr(self, name) for name in defaults}
+        values = {name: getattr(self, name) for name in defaults if name not in self._decided}
         parts += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
-        if self.input_filter is not None and self.input_filter == self.hidden_filter:
-            parts.append(f"filter={self.input_filter}")
-        else:
-            filters = {"input_filter": self.input_filter, "hidden_filter": self.hidden_filter}
-            parts += [f"{name}={filter}" for name, filter in filters.items() if filter is not None]
+        parts += self._maps_repr()
         given = self.recipes[1 + len(self._own_recipes) :]
         if given:
             parts.append(f"init={list(given)}")
         return ", ".join(parts)
+
+    def _maps_repr(self) -> list[str]:
+        if self.input_filter is not None and self.input_filter == self.hidden_filter:
+            return [f"filter={self.input_filter}"]
+        filters = {"input_filter": self.input_filter, "hidden_filter": self.hidden_filter}
+        return [f"{name}={filter}" for name, filter in filters.items() if filter is not None]
 
 
 def _reset(module: Any) -> None:

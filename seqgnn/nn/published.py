@@ -36,6 +36,8 @@ class Options(TypedDict, total=False):
 class Published(GraphRecurrent):
     """A layer whose maps are those of its publication: `fixed` is what these say, `options` what is left to choose."""
 
+    _decided = ("peephole", "reset")
+
     def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, options: Options, **fixed: Any) -> None:
         for name in options:
             one_of(type(self).__name__, "option", name, Options.__annotations__)
@@ -137,10 +139,14 @@ class GCRN(Published):
             return x
         return at_every_step(FilterMap(self.chebyshev, self.weight_conv, self.bias_conv), x, graphs)
 
-    def extra_repr(self) -> str:
-        kept = f", cell={self.kind!r}" if self.kind != "lstm" else ""
-        first = f", model=1, conv={self.chebyshev}" if self.model == 1 else ""
-        return super().extra_repr() + kept + first
+    def _maps_repr(self) -> list[str]:
+        shown = {
+            "cell": (self.kind, "lstm"),
+            "model": (self.model, 2),
+            "peephole": (self.peephole, self.kind == "lstm"),
+        }
+        named = [f"{name}={value!r}" for name, (value, default) in shown.items() if value != default]
+        return [repr(self.chebyshev), *named]
 
 
 class DCRNN(Published):
@@ -186,6 +192,9 @@ class DCRNN(Published):
             filter=Diffusion(K, variant),
             reset="before",
         )
+
+    def _maps_repr(self) -> list[str]:
+        return [repr(self.input_filter)]
 
 
 class TGCN(Published):
@@ -297,8 +306,8 @@ class TGCN(Published):
         conv = FilterMap(self.gcn, getattr(self, "weight_conv" + suffix), getattr(self, "bias_conv" + suffix, None))
         return _GateByGate(conv, getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None))
 
-    def extra_repr(self) -> str:
-        return super().extra_repr() + (f", variant={self.variant!r}" if self.variant != "paper" else "")
+    def _maps_repr(self) -> list[str]:
+        return [repr(self.gcn), f"variant={self.variant!r}"]
 
 
 class GCLSTM(Published):
@@ -370,8 +379,8 @@ class GCLSTM(Published):
     def _cell(self, suffix: str) -> Cell:
         return cells.memory_map_lstm if self.variant == "paper" else super()._cell(suffix)
 
-    def extra_repr(self) -> str:
-        return super().extra_repr() + (f", variant={self.variant!r}" if self.variant != "paper" else "")
+    def _maps_repr(self) -> list[str]:
+        return [repr(self.hidden_filter), f"variant={self.variant!r}"]
 
 
 @dataclass(frozen=True)
