@@ -53,6 +53,14 @@ PARTS: dict[str, dict[str, Any]] = {
         "optimizer": "adam",
         "eval_every": 200,
     },
+    "expressions": {
+        "models": [ROWS[name] for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "tree-lstm")],
+        "lengths": [15],
+        "steps": 4000,
+        "lr": 1e-3,
+        "eval_every": 100,
+        "stop_at": 0.995,
+    },
     "trees": {
         "models": [ROWS[name] for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")],
         "lengths": [16],

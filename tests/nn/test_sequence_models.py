@@ -30,30 +30,39 @@ def last_weight(layer, state):
     return state[-1][0] if layer.variant == "O" else state[-1]
 
 
-def same_gradients(layer, x, ours, parameters, y, theirs):
-    """Of one random weighting of what both return."""
+def leaves(tensors):
+    return [leaf(tensor) for tensor in tensors]
+
+
+def same_gradients(layer, inputs, ours, parameters, others, theirs):
+    """Of one random weighting of what both return, with respect to inputs, edge weights, states and parameters."""
     weighting = signal(*theirs.shape, seed=5)
     (ours * weighting).sum().backward()
     (theirs * weighting).sum().backward()
-    close(gradient(x), gradient(y))
+    for a, b in zip(inputs, others, strict=True):
+        close(gradient(a), gradient(b))
     for name, value in layer.named_parameters():
         close(gradient(value), gradient(parameters[name]))
 
 
 @pytest.mark.parametrize("variant", ["O", "H"])
-@pytest.mark.parametrize("graph, given", [(STATIC, STATIC), (GRAPHS, CHANGING)], ids=["static", "changing"])
-def test_evolve_gcn_is_the_oracles(variant, graph, given):
-    layer, x = evolve(variant), leaf(signal(T, N, F))
-    p, y = {name: leaf(value) for name, value in layer.named_parameters()}, leaf(x)
+@pytest.mark.parametrize("changing", [False, True])
+def test_evolve_gcn_is_the_oracles(variant, changing):
+    layer, edges = evolve(variant), CHANGING[0] if changing else [EDGES]
+    inputs = leaves([signal(T, N, F), *(CHANGING[1] if changing else [WEIGHTS])])
+    p, others = {name: leaf(value) for name, value in layer.named_parameters()}, leaves(inputs)
+    (x, *weights), (y, *theirs) = inputs, others
+    given = (edges, weights) if changing else (EDGES, weights[0])
+    graph = list(zip(edges, theirs)) if changing else (EDGES, theirs[0])
     names = {name.removesuffix("_l0"): value for name, value in p.items()}
     names["weight_0"] = names.pop("weight")
     if variant == "H":
         names["p"] = names.pop("score")
-    wanted, weights = og.evolve_gcn(names, y, graph, variant)
+    wanted, evolved = og.evolve_gcn(names, y, graph, variant)
     output, state = layer(x, *given)
     close(output, wanted)
-    close(last_weight(layer, state), weights[-1])
-    same_gradients(layer, x, output, p, y, wanted)
+    close(last_weight(layer, state), evolved[-1])
+    same_gradients(layer, inputs, output, p, others, wanted)
 
 
 @pytest.mark.parametrize("variant", ["O", "H"])
@@ -106,18 +115,20 @@ def test_evolve_gcn_keeps_nothing(variant):
 @pytest.mark.parametrize("variant", ["paper", "authors", "pyg-temporal"])
 def test_a3tgcn_is_the_oracles(variant):
     torch.manual_seed(0)
-    layer, x = A3TGCN(F, H, attention_channels=5, variant=variant, dtype=torch.float64), leaf(signal(T, N, F))
-    p, y = {name: leaf(value) for name, value in layer.named_parameters()}, leaf(x)
+    layer = A3TGCN(F, H, attention_channels=5, variant=variant, dtype=torch.float64)
+    inputs = leaves([signal(T, N, F), WEIGHTS, signal(1, N, H, seed=3)])
+    p, others = {name: leaf(value) for name, value in layer.named_parameters()}, leaves(inputs)
+    (x, weight, state), (y, other_weight, other_state) = inputs, others
     inner = {name: value for name, value in p.items() if not name.startswith("attention.")}
     names = per_gate(inner) if variant == "pyg-temporal" else inner
     for index in (0, 1):
         for kind in ("weight", "bias"):
             names[f"attention.{kind}_{index + 1}"] = p[f"attention.{index}.{kind}"]
-    wanted, _, states = og.a3tgcn(names, y, STATIC, variant)
-    summary, last = layer(x, *STATIC)
+    wanted, _, states = og.a3tgcn(names, y, (EDGES, other_weight), variant, state=(other_state[0],))
+    summary, last = layer(x, EDGES, weight, state)
     close(summary, wanted)
     close(last[0], states[-1])
-    same_gradients(layer, x, summary, p, y, wanted)
+    same_gradients(layer, inputs, summary, p, others, wanted)
 
 
 def test_a3tgcn_in_windows_and_ragged():
@@ -137,12 +148,13 @@ def test_a3tgcn_in_windows_and_ragged():
 def test_the_forecaster_is_the_oracles(variant):
     torch.manual_seed(0)
     model = DCRNNForecaster(F, H, 2, 5, num_layers=2, K=3, variant=variant, dtype=torch.float64)
-    x, targets = leaf(signal(T, N, F)), signal(5, N, 2)
-    p, y = {name: leaf(value) for name, value in model.named_parameters()}, leaf(x)
-    wanted = og.dcrnn_forecaster(p, y, STATIC, 3, 5, variant, 2)
-    forecast = model(x, *STATIC)
+    inputs, targets = leaves([signal(T, N, F), WEIGHTS]), signal(5, N, 2)
+    p, others = {name: leaf(value) for name, value in model.named_parameters()}, leaves(inputs)
+    (x, weight), (y, other_weight) = inputs, others
+    wanted = og.dcrnn_forecaster(p, y, (EDGES, other_weight), 3, 5, variant, 2)
+    forecast = model(x, EDGES, weight)
     close(forecast, wanted)
-    same_gradients(model, x, forecast, p, y, wanted)
+    same_gradients(model, inputs, forecast, p, others, wanted)
     draws = torch.rand(5, generator=torch.Generator().manual_seed(0))
     taken = [False, *(draws[:4] < 0.5).tolist()]
     assert 0 < sum(taken) < 4
