@@ -33,7 +33,17 @@ setup(
     extras_require={
         "scatter": ["torch-scatter>=2.1.2"],
         "distributed": ["lightning-fabric>=2.4"],
-        "test": ["pytest>=8", "pytest-cov>=5", "hypothesis>=6", "mypy>=1.10", "ruff>=0.6", "lightning-fabric>=2.4"],
+        "dask": ["distributed>=2024.1"],
+        "ray": ["ray>=2.9"],
+        "test": [
+            "pytest>=8",
+            "pytest-cov>=5",
+            "hypothesis>=6",
+            "mypy>=1.10",
+            "ruff>=0.6",
+            "lightning-fabric>=2.4",
+            "distributed>=2024.1",
+        ],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},
 )

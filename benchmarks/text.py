@@ -31,9 +31,9 @@ from seqgnn import models
 from seqgnn.data import CharText
 from seqgnn.errors import one_of
 from seqgnn.generation import generate, stream
+from seqgnn.measure import measurement
 from seqgnn.metrics import mean_sd
 from seqgnn.ngram import NGram
-from seqgnn.runs import measurement
 from seqgnn.store import run_key, write_atomically
 from seqgnn.text_training import TEXT_TRAINING, TextRun, load_model, train_text
 from seqgnn.training import TrainConfig, fit

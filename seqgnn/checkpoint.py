@@ -7,6 +7,7 @@ there once it is on disk, so there is always a whole one. Nothing here knows wha
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,17 +111,24 @@ class Checkpoints:
 
     Args:
         folder: made if it is not there.
-        every: steps between two savings of the state, at least 1.
+        every: steps between two savings of the state, at least 1; it is also saved when the weights are the best yet.
         about: what JSON can hold, kept with both: whatever it takes to make the model again.
+        seconds: in the place of all that, the least time between two savings.
 
     Raises:
         ValueError: if the folder cannot be made or written to, or `every` is below 1.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], every: int = 500, about: Mapping[str, Any] | None = None
+        self,
+        folder: str | os.PathLike[str],
+        every: int = 500,
+        about: Mapping[str, Any] | None = None,
+        *,
+        seconds: float | None = None,
     ) -> None:
         self.every = check_count("Checkpoints", "every", every, 1)
+        self.seconds, self._saved = seconds, time.monotonic()
         self.folder, self.about = Path(folder), dict(about or {})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +140,14 @@ class Checkpoints:
 
     def save(self, name: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         """Writes `LAST` or `BEST`."""
+        self._saved = time.monotonic()
         write_checkpoint(self.folder / name, tensors, {**self.about, "training": info})
+
+    def due(self, step: int, improved: bool) -> bool:
+        """Whether to save after a step."""
+        if self.seconds is not None:
+            return time.monotonic() - self._saved >= self.seconds
+        return improved or step % self.every == 0
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Returns the tensors and what was saved with them, or None if there is no such file yet."""

@@ -7,7 +7,7 @@ scores, curves and weights do not depend on the number of jobs.
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from seqgnn.data import powers_of_two
 from seqgnn.errors import checked_device, one_of
 from seqgnn.metrics import mean_sd, paired_difference
 from seqgnn.models import GNNS, NAMES, TREES
-from seqgnn.parallel import Job, run_all
+from seqgnn.parallel import BACKENDS, Job, Setup, kept, run_all
 from seqgnn.runs import TASKS, BaselineConfig, RunConfig, TaskEntry, identify_text
 from seqgnn.store import RunStore
 from seqgnn.training import TrainConfig
@@ -190,6 +190,9 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     path: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    save_every: float = 30.0,
+    backend: str | None = None,
+    scheduler: str | None = None,
     **training: Any,
 ) -> Comparison:
     """Trains every model on a task, at every length, with every seed, and scores all on the same test set.
@@ -211,6 +214,9 @@ def compare(
         out: folder for one JSON a run, under `runs/`; runs that are there already are not repeated.
         path: text to read, for "text"; None: the topics of pydoc that come with Python.
         progress: show bars on a terminal, one line a run elsewhere.
+        save_every: seconds between two savings of a run under way, with `out`; one that is killed goes on from there.
+        backend: "dask" or "ray", to make the runs on a cluster, with `out` on a disk that all its machines share.
+        scheduler: its address, e.g. "tcp://10.0.0.1:8786".
         training: anything else that `TrainConfig` takes, e.g. `optimizer="adam"`, `clip=None`, `stop_at=0.99`.
 
     Returns:
@@ -239,6 +245,9 @@ def compare(
         jobs=jobs,
         out=out,
         path=path,
+        save_every=save_every,
+        backend=backend,
+        scheduler=scheduler,
         **training,
     ).run(progress)
 
@@ -253,11 +262,9 @@ class Plan:
     seeds: tuple[int, ...]
     elements: dict[int, int]
     text: str | None
-    path: Path | None
     matched: bool
     jobs: tuple[Job, ...]
-    workers: int
-    store: RunStore | None
+    setup: Setup
 
     def describe(self) -> dict[tuple[str, int], list[str]]:
         """What is wrong or wasted in each row at each length, as `seqgnn.analysis.describe` says it."""
@@ -265,16 +272,18 @@ class Plan:
         for job in self.jobs:
             label, length, seed = job.key
             if isinstance(job.config, RunConfig) and seed == self.seeds[0]:
-                task = TASKS[self.task].make(length, job.config.hops, self.path)
+                task = TASKS[self.task].make(length, job.config.hops, self.setup.path)
                 found[label, length] = describe(job.config.build(task), task)
         return {(label, length): found[label, length] for length in self.lengths for label in self.labels
                 if (label, length) in found}  # fmt: skip
 
-    def run(self, progress: bool = True) -> Comparison:
-        """Makes the runs that are not there yet; those that fail are listed in the outcome."""
-        records, failures = run_all(
-            self.jobs, store=self.store, path=self.path, workers=self.workers, progress=progress
-        )
+    def run(self, progress: bool = True, only_failed: bool = False) -> Comparison:
+        """Makes the runs that are not there yet, or of these only such as failed before; those that fail are listed in
+        the outcome."""
+        jobs = self.jobs
+        if only_failed:
+            jobs = tuple(job for job in jobs if kept(job, self.setup.store) or self._failure(job) is not None)
+        records, failures = run_all(jobs, self.setup, progress)
         done = [job for job in self.jobs if job.key in records]
         return Comparison(
             task=self.task,
@@ -289,6 +298,9 @@ class Plan:
             baselines={job.key[:2]: records[job.key] for job in done if isinstance(job.config, BaselineConfig)},
             failures=failures,
         )
+
+    def _failure(self, job: Job) -> str | None:
+        return None if self.setup.store is None else self.setup.store.failure(asdict(job.config))
 
 
 def plan(
@@ -307,6 +319,9 @@ def plan(
     jobs: int = 1,
     out: str | os.PathLike[str] | None = None,
     path: str | os.PathLike[str] | None = None,
+    save_every: float = 30.0,
+    backend: str | None = None,
+    scheduler: str | None = None,
     **training: Any,
 ) -> Plan:
     """Checks the arguments, which are those of `compare`, and lists the runs."""
@@ -321,6 +336,12 @@ def plan(
     given = {"batch_size": batch_size} | ({} if steps is None else {"steps": steps}) | training
     train = _train_config(entry.train, given)
     checked_device("compare", device)
+    if backend is not None:
+        one_of("compare", "backend", backend, BACKENDS)
+    elif scheduler is not None:
+        raise ValueError(f"compare: expected a backend for the scheduler {scheduler}, got none")
+    if not isinstance(save_every, int | float) or not save_every >= 0:
+        raise ValueError(f"compare: expected save_every to be seconds, at least 0, got {save_every!r}")
     workers = _cores() if jobs == -1 else _whole_numbers("jobs", [jobs], least=1)[0]
     if path is not None and not entry.takes_data:
         raise ValueError(f"compare: expected no data file for {task}, which makes its own samples, got {path}")
@@ -355,11 +376,9 @@ def plan(
         seeds=seeds,
         elements=elements,
         text=text,
-        path=path,
         matched=match_parameters,
         jobs=tuple(planned),
-        workers=workers,
-        store=store,
+        setup=Setup(store, path, save_every, workers, backend, scheduler),
     )
 
 

@@ -5,7 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from seqgnn.checkpoint import write_checkpoint
 from seqgnn.runs import BaselineConfig, RunConfig
 from seqgnn.store import RunStore
 
@@ -21,6 +22,8 @@ Key: TypeAlias = tuple[str, int, int]
 Event: TypeAlias = tuple[Any, ...]
 Say: TypeAlias = Callable[[Event], None]
 EVERY = 0.2  # seconds between two signs of life of a run
+BACKENDS = ("dask", "ray")
+PATIENCE = 2.0  # seconds until runs that other processes have are looked at again
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,32 @@ class Job:
     config: RunConfig | BaselineConfig
 
 
-def run_all(
-    jobs: Sequence[Job], *, store: RunStore | None, path: Path | None, workers: int, progress: bool
-) -> tuple[dict[Key, dict[str, Any]], dict[Key, str]]:
-    """Makes all runs that `store` does not hold yet, in the order given.
+@dataclass(frozen=True)
+class Setup:
+    """How runs are made.
 
-    Args:
-        jobs: what to run.
+    Attributes:
         store: where runs are kept; None: in memory alone.
         path: the data file of tasks that read one.
+        save_every: seconds between two savings of a run under way.
         workers: processes, each with one torch thread; 1: this process, with one torch thread as long as it takes.
-        progress: whether to show anything.
+        backend: "dask" or "ray"; None: processes of this machine.
+        scheduler: the address of its scheduler; None: one that is started here.
+    """
+
+    store: RunStore | None = None
+    path: Path | None = None
+    save_every: float = 30.0
+    workers: int = 1
+    backend: str | None = None
+    scheduler: str | None = None
+
+
+def run_all(
+    jobs: Sequence[Job], setup: Setup, progress: bool = True
+) -> tuple[dict[Key, dict[str, Any]], dict[Key, str]]:
+    """Makes all runs that the store does not hold yet, in the order given. Those that another process has are waited
+    for.
 
     Returns:
         Records by key, and what went wrong by key.
@@ -53,43 +71,54 @@ def run_all(
     records: dict[Key, dict[str, Any]] = {}
     failures: dict[Key, str] = {}
     for job in jobs:
-        found = _kept(job, store)
+        found = kept(job, setup.store)
         if found is not None:
             records[job.key] = found
     todo = [job for job in jobs if job.key not in records]
     with _display(len(jobs), len(records), progress) as say:
-        for job, outcome in _outcomes(todo, store, path, min(workers, len(todo)), say):
-            if isinstance(outcome, str):
-                failures[job.key] = outcome
-            else:
-                records[job.key] = outcome
+        waiting = 0
+        while todo:
+            elsewhere = []
+            for job, outcome in _outcomes(todo, setup, say):
+                if outcome is None:
+                    elsewhere.append(job)
+                elif isinstance(outcome, str):
+                    failures[job.key] = outcome
+                else:
+                    records[job.key] = outcome
+            todo = elsewhere
+            if todo and len(todo) != waiting:
+                say(("waiting", f"waiting for {len(todo)} of the runs, which other processes make"))
+            waiting = len(todo)
+            if todo:
+                time.sleep(PATIENCE)
     return records, failures
 
 
-def _outcomes(
-    jobs: list[Job], store: RunStore | None, path: Path | None, workers: int, say: Say
-) -> Iterator[tuple[Job, dict[str, Any] | str]]:
-    """Yields each job with its record, or with what went wrong."""
-    if workers <= 1:
+def _outcomes(jobs: list[Job], setup: Setup, say: Say) -> Iterator[tuple[Job, dict[str, Any] | str | None]]:
+    """Yields each job with its record, with what went wrong, or with None if another process has it."""
+    workers = min(setup.workers, len(jobs))
+    if workers <= 1 and setup.backend is None:
         for job in jobs:
-            yield job, _perform(job, store, path, say)
+            yield job, _perform(job, setup, say)
         return
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     left = dict(enumerate(jobs))
-    with _listening(say) as (address, key):
+    with _listening(say) as (address, key), _engine(setup) as (name, options), parallel_config(name, **options):
+        count = workers if setup.backend is None else -1  # an engine knows how many workers it has
 
         def outcomes(some: dict[int, Job]) -> Iterator[tuple[int, Any]]:
-            calls = (delayed(_perform_apart)(number, job, store, path, address, key) for number, job in some.items())
-            yield from Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")(calls)
+            calls = (delayed(_perform_apart)(number, job, setup, address, key) for number, job in some.items())
+            yield from Parallel(n_jobs=count, batch_size=1, return_as="generator_unordered")(calls)
 
         try:
             for number, outcome in outcomes(left.copy()):
                 yield left.pop(number), outcome
         except BrokenProcessPool:  # nobody knows whose worker died: on with one run at a time
             for number, job in left.items():
-                outcome = _kept(job, store)
+                outcome = kept(job, setup.store)
                 try:
                     if outcome is None:
                         ((_, outcome),) = outcomes({number: job})
@@ -98,14 +127,38 @@ def _outcomes(
                 yield job, outcome
 
 
-def _kept(job: Job, store: RunStore | None) -> dict[str, Any] | None:
+@contextmanager
+def _engine(setup: Setup) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What joblib is told: the name of a backend and its options."""
+    if setup.backend == "dask":
+        from distributed import Client as DaskClient
+
+        with DaskClient(setup.scheduler) as client:
+            threads = client.nthreads()
+            if any(number != 1 for number in threads.values()):
+                found = ", ".join(f"{number} in {worker}" for worker, number in threads.items())
+                raise ValueError(f"compare: expected workers of one thread each (--nthreads 1), got {found}")
+            yield "dask", {"client": client}
+    elif setup.backend == "ray":
+        import ray
+        from ray.util.joblib import register_ray
+
+        ray.init(address=setup.scheduler, ignore_reinit_error=True)
+        register_ray()
+        yield "ray", {}
+    else:
+        yield "loky", {}
+
+
+def kept(job: Job, store: RunStore | None) -> dict[str, Any] | None:
+    """The record of a run, if it is there."""
     record = None if store is None else store.get(asdict(job.config))
     return None if record is None else {name: record[name] for name in ("config", "result", "measured")}
 
 
 def _perform_apart(
-    number: int, job: Job, store: RunStore | None, path: Path | None, address: Any, key: bytes
-) -> tuple[int, dict[str, Any] | str]:
+    number: int, job: Job, setup: Setup, address: Any, key: bytes
+) -> tuple[int, dict[str, Any] | str | None]:
     def say(event: Event) -> None:
         try:
             with Client(address, authkey=key) as line:
@@ -113,11 +166,37 @@ def _perform_apart(
         except (OSError, EOFError):
             pass  # nobody listens any more; the run goes on
 
-    return number, _perform(job, store, path, say)
+    return number, _perform(job, setup, say)
 
 
-def _perform(job: Job, store: RunStore | None, path: Path | None, say: Say) -> dict[str, Any] | str:
-    """Makes one run and keeps it; whatever goes wrong in it is returned as a line of text."""
+def _perform(job: Job, setup: Setup, say: Say) -> dict[str, Any] | str | None:
+    """Makes one run, or ends one that was interrupted, and keeps it.
+
+    Whatever goes wrong in it is returned as a line of text; None if another process has it.
+    """
+    if setup.store is None:
+        return _make(job, setup, None, say)
+    config = asdict(job.config)
+    try:
+        with setup.store.claim(config) as folder:
+            if folder is None:
+                return None
+            outcome = kept(job, setup.store)  # made by another process, since this one looked
+            if outcome is None:
+                made = _make(job, setup, folder, say)
+                if isinstance(made, str):
+                    return made
+                outcome = made
+            else:
+                say(("done", job.title, _summary(outcome)))
+            setup.store.discard(config)
+            return outcome
+    except ValueError as error:
+        say(("failed", job.title, str(error)))
+        return str(error)
+
+
+def _make(job: Job, setup: Setup, folder: Path | None, say: Say) -> dict[str, Any] | str:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     said = time.monotonic()
@@ -130,13 +209,19 @@ def _perform(job: Job, store: RunStore | None, path: Path | None, say: Say) -> d
 
     try:
         say(("start", job.title, job.config.train.steps if isinstance(job.config, RunConfig) else None))
-        result, measured = job.config.perform(path, on_step)
+        done = job.config.perform(setup.path, on_step, folder, setup.save_every)
         # As it would be read again: tuples are lists.
-        record = json.loads(json.dumps({"config": asdict(job.config), "result": result, "measured": measured}))
-        if store is not None:
-            store.put(record["config"], result, measured)
+        content = {"config": asdict(job.config), "result": done.result, "measured": done.measured}
+        record = json.loads(json.dumps(content))
+        if setup.store is not None:
+            if done.weights:
+                write_checkpoint(setup.store.weights(record["config"]), done.weights, {"config": record["config"]})
+            setup.store.put(record["config"], done.result, done.measured)
     except Exception as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())
+        if setup.store is not None:
+            with suppress(OSError):
+                setup.store.fail(asdict(job.config), message)
         say(("failed", job.title, message))
         return message
     finally:
@@ -208,7 +293,9 @@ def _display(total: int, found: int, progress: bool) -> Iterator[Say]:
 
 def _print_line(event: Event) -> None:
     kind, title, *rest = event
-    if kind == "done":
+    if kind == "waiting":
+        print(title, flush=True)
+    elif kind == "done":
         print(f"{title}: {rest[0]}", flush=True)
     elif kind == "failed":
         print(f"{title}: FAILED, {rest[0]}", flush=True)
@@ -232,7 +319,9 @@ def _bars(total: int, found: int) -> Iterator[Say]:
 
         def say(event: Event) -> None:
             kind, title, *rest = event
-            if kind == "start" and rest[0] is not None:
+            if kind == "waiting":
+                bars.update(grid, scores=title)
+            elif kind == "start" and rest[0] is not None:
                 running[title] = bars.add_task(title, total=rest[0], scores="")
             elif kind == "step" and title in running:
                 step, loss, accuracy = rest

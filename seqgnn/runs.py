@@ -4,22 +4,31 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch_geometric
+from torch import Tensor
 
-import seqgnn
 from seqgnn import baselines, data, models
+from seqgnn.checkpoint import Checkpoints
+from seqgnn.data.task import Sealed
 from seqgnn.data.text_files import fingerprint
+from seqgnn.measure import PeakMemory, flops_per_sample, measurement
 from seqgnn.nn import init
 from seqgnn.training import TrainConfig, evaluate, fit
 
 OnStep = Callable[[int, float, float], None]
-Outcome = tuple[dict[str, Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves: what its configuration determines, what is measured, and the weights."""
+
+    result: dict[str, Any]
+    measured: dict[str, Any]
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,29 +112,47 @@ class RunConfig:
                 **options,
             )
 
-    def perform(self, path: Path | None, on_step: OnStep) -> Outcome:
-        """Trains, then scores the weights chosen on validation on the test set; returns result and measured."""
+    def perform(
+        self, path: Path | None, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0
+    ) -> Outcome:
+        """Trains, then scores the weights chosen on validation on the test set, which is closed until then.
+
+        With a folder the state is saved there every so many seconds, and a run that was interrupted goes on from it.
+        """
         _check_text(self.text, path)
-        task = TASKS[self.task].make(self.length, self.hops, path)
+        task = Sealed(TASKS[self.task].make(self.length, self.hops, path))
         model = self.build(task)
-        start = time.perf_counter(), time.process_time()
-        curves = fit(model, task, self.train, seed=self.seed, device=self.device, on_step=on_step)
-        measured = measurement(start)
-        batches = task.test(self.train.eval_batch_size)
+        flops = flops_per_sample(model, task.draw(1, torch.Generator().manual_seed(self.seed)))
+        checkpoints = None
+        if folder is not None:
+            checkpoints = Checkpoints(folder, about={"config": asdict(self)}, seconds=save_every)
+        start, memory = (time.perf_counter(), time.process_time()), PeakMemory(self.device)
+        curves = fit(
+            model, task, self.train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=checkpoints
+        )
+        measured = measurement(start) | {
+            "seconds": round(curves.seconds, 3),
+            "cpu_seconds": round(curves.cpu_seconds, 3),
+            "validation_seconds": [round(seconds, 3) for seconds in curves.validation_seconds],
+            "peak_memory": memory.read(),
+        }
+        batches = task.open().test(self.train.eval_batch_size)
         test = evaluate(model, batches, device=self.device, precision=self.train.precision)
+        weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
         result = {
             "test": asdict(test),
             "steps": curves.steps,
             "best_step": curves.best_step,
             "stopped": curves.stopped,
             "parameters": sum(p.numel() for p in model.parameters()),
-            "weights_sha256": _weights_hash(model),
+            "flops": flops,
+            "weights_sha256": _weights_hash(weights),
             # Six digits: what a figure needs, at half the size.
             "losses": [float(f"{loss:.6g}") for loss in curves.losses],
             "accuracies": [float(f"{accuracy:.6g}") for accuracy in curves.accuracies],
             "validation": [asdict(point) for point in curves.validation],
         }
-        return result, measured
+        return Outcome(result, measured, weights)
 
 
 @dataclass(frozen=True)
@@ -139,14 +166,16 @@ class BaselineConfig:
     samples: int
     seed: int = 0
 
-    def perform(self, path: Path | None, on_step: OnStep) -> Outcome:
-        """Fits the baseline and scores it on the test set; returns result and measured."""
+    def perform(
+        self, path: Path | None, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0
+    ) -> Outcome:
+        """Fits the baseline and scores it on the test set."""
         _check_text(self.text, path)
         task = TASKS[self.task].make(self.length, (1,), path)
         start = time.perf_counter(), time.process_time()
         fitted = baselines.fit_baseline(self.baseline, task, samples=self.samples, seed=self.seed)
         measured = measurement(start)
-        return {"test": asdict(fitted.evaluate(task.test(512)))}, measured
+        return Outcome({"test": asdict(fitted.evaluate(task.test(512)))}, measured)
 
 
 def identify_text(path: Path | None) -> str:
@@ -173,27 +202,9 @@ def _short_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _weights_hash(model: torch.nn.Module) -> str:
+def _weights_hash(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(weights.items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def measurement(start: tuple[float, float]) -> dict[str, Any]:
-    """What is measured of a run that began at (`perf_counter`, `process_time`), with machine and versions."""
-    wall, cpu = start
-    return {
-        "seconds": round(time.perf_counter() - wall, 3),
-        "cpu_seconds": round(time.process_time() - cpu, 3),  # what the run itself took, however busy the machine was
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            "seqgnn": seqgnn.__version__,
-            "torch": torch.__version__,
-            "torch_geometric": torch_geometric.__version__,
-        },
-    }

@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,9 @@ class RunStore:
     """A folder of runs.
 
     A run's file is `<key>.json` and holds `{"format", "version", "sha256", "config", "result", "measured"}`. `result`
-    is what the configuration determines (scores, curves); `measured` is what it does not (seconds, date, machine).
+    is what the configuration determines (scores, curves); `measured` is what it does not (seconds, date, machine). Its
+    weights are in `<key>.safetensors`, what went wrong with it in `<key>.failed`, and what it saves on its way in
+    `<key>.partial/`, with the lock that says whose it is.
 
     Args:
         folder: made if it is not there.
@@ -57,6 +62,53 @@ class RunStore:
         """Returns where the run of `config` is, or would be."""
         return self.folder / f"{run_key(config)}.json"
 
+    def weights(self, config: dict[str, Any]) -> Path:
+        """Returns where the weights of the run of `config` are, or would be."""
+        return self.path(config).with_suffix(".safetensors")
+
+    @contextmanager
+    def claim(self, config: dict[str, Any]) -> Iterator[Path | None]:
+        """Takes a run for this process alone while the block lasts, among all processes that share the folder.
+
+        Gives a folder for what the run saves on its way, which `discard` removes; None if another process has the run.
+        A process that is killed gives up what it had.
+        """
+        from filelock import FileLock, Timeout
+
+        folder = self.path(config).with_suffix(".partial")
+        lock = FileLock(folder / ".lock")
+        try:
+            folder.mkdir(exist_ok=True)
+            lock.acquire(timeout=0)
+        except (Timeout, FileNotFoundError):  # it is taken, or was removed in this very moment, its run being done
+            yield None
+            return
+        except OSError as error:
+            found = f"{folder} ({error.strerror})"
+            raise ValueError(f"RunStore: expected a folder that can be written, got {found}") from error
+        try:
+            yield folder
+        finally:
+            lock.release()
+
+    def discard(self, config: dict[str, Any]) -> None:
+        """Removes what a run saved on its way; by those who have claimed it."""
+        shutil.rmtree(self.path(config).with_suffix(".partial"), ignore_errors=True)
+
+    def fail(self, config: dict[str, Any], message: str) -> None:
+        """Notes what went wrong with a run."""
+        note = {"format": FORMAT + "-failure", "version": VERSION, "config": config, "message": message}
+        write_atomically(self.path(config).with_suffix(".failed"), json.dumps(note) + "\n")
+
+    def failure(self, config: dict[str, Any]) -> str | None:
+        """Returns what went wrong with a run when it was last tried, or None."""
+        try:
+            return str(json.loads(self.path(config).with_suffix(".failed").read_text(encoding="utf-8"))["message"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OSError):
+            return "its note could not be read"
+
     def put(self, config: dict[str, Any], result: dict[str, Any], measured: dict[str, Any]) -> Path:
         """Writes a run; a crash on the way leaves what was there before.
 
@@ -67,6 +119,7 @@ class RunStore:
         record = {"format": FORMAT, "version": VERSION, "sha256": _checksum(content), **content}
         path = self.path(config)
         write_atomically(path, json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n")
+        path.with_suffix(".failed").unlink(missing_ok=True)
         return path
 
     def get(self, config: dict[str, Any]) -> dict[str, Any] | None:

@@ -20,7 +20,8 @@ from seqgnn.data import CharText, Vocabulary
 from seqgnn.data.text_files import fingerprint
 from seqgnn.errors import check_count, checked_device, one_of
 from seqgnn.generation import generate
-from seqgnn.runs import identify_text, measurement
+from seqgnn.measure import measurement
+from seqgnn.runs import identify_text
 from seqgnn.store import write_atomically
 from seqgnn.text_folder import RESULT, SAMPLE_LENGTHS, RunFolder, read_run
 from seqgnn.training import FitResult, TrainConfig, ValidationPoint, evaluate, fit

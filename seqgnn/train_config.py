@@ -42,6 +42,8 @@ class TrainConfig:
         carry: read the training text as streams, side by side, and carry the state from step to step, without
             gradient; and so in evaluation.
         patience: looks at the validation set without a better one that end the run, at least 1; None: never.
+        seconds: training time, looks at the validation set included, after which the run ends; None: no limit. How many
+            steps that is depends on the machine, so such a run is not the same twice.
 
     Raises:
         ValueError: if a value is out of range.
@@ -70,6 +72,7 @@ class TrainConfig:
     eval_batch_size: int = 512
     carry: bool = False
     patience: int | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "eval_every", "eval_batch_size", "decay_every", "min_steps", "patience"):
@@ -93,6 +96,8 @@ class TrainConfig:
             raise ValueError(f"TrainConfig: expected weight_decay of at least 0, got {self.weight_decay!r}")
         if self.weight_decay and self.optimizer != "adamw":
             raise ValueError(f"TrainConfig: expected optimizer 'adamw' with weight_decay, got {self.optimizer!r}")
+        if self.seconds is not None and not (_is_number(self.seconds) and 0 < self.seconds < math.inf):
+            raise ValueError(f"TrainConfig: expected seconds to be a number above 0 or None, got {self.seconds!r}")
         if self.stop_at is not None and not (_is_number(self.stop_at) and 0 < self.stop_at <= 1):
             raise ValueError(f"TrainConfig: expected stop_at in (0, 1] or None, got {self.stop_at!r}")
 

@@ -1,6 +1,7 @@
 """Training and evaluation of any model on any task: one loop, and no name of either in it."""
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from seqgnn.train_config import PRECISIONS, TrainConfig, has_converged, learning
 
 __all__ = ["FitResult", "TrainConfig", "ValidationPoint", "evaluate", "fit", "has_converged", "learning_rate"]
 
+MEASURED = ("seconds", "cpu_seconds", "validation_seconds")
 SEEDS_APART = 1_000_003  # between the seeds of processes that train together
 
 
@@ -38,8 +40,10 @@ class FitResult:
         accuracies: training accuracy of every step, before its update.
         validation: the looks at the validation set.
         steps: steps taken.
-        stopped: why it ended: "solved", "converged", "no better" (out of patience), "interrupted" or "steps".
+        stopped: why it ended: "solved", "converged", "no better" (out of patience), "time", "interrupted" or "steps".
         best_step: the step whose weights the model now has.
+        seconds, cpu_seconds: that it took, pieces before an interruption included up to their last checkpoint.
+        validation_seconds: when each look at the validation set was over.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -48,6 +52,9 @@ class FitResult:
     steps: int = 0
     stopped: str = "steps"
     best_step: int = 0
+    seconds: float = field(default=0.0, compare=False)
+    cpu_seconds: float = field(default=0.0, compare=False)
+    validation_seconds: list[float] = field(default_factory=list, compare=False)
 
 
 def fit(
@@ -103,19 +110,23 @@ def fit(
         model.train()
         while result.steps < config.steps and result.stopped == "steps":
             asked = trainer.step(stop is not None and stop())
+            trainer.note_time()
             if on_step is not None:
                 on_step(result.steps, result.losses[-1], result.accuracies[-1])
             converged = has_converged(result.losses, config)
+            late = config.seconds is not None and result.seconds >= config.seconds
             improved = False
-            if converged or result.steps % config.eval_every == 0 or result.steps == config.steps:
+            if converged or late or result.steps % config.eval_every == 0 or result.steps == config.steps:
                 improved = trainer.validate()
+                trainer.note_time()
+                result.validation_seconds.append(result.seconds)
                 if on_validation is not None:
                     on_validation(result.validation[-1])
-                result.stopped = trainer.verdict(converged)
+                result.stopped = trainer.verdict(converged, late)
             if asked and result.stopped == "steps" and result.steps < config.steps:
                 result.stopped = "interrupted"
             ends = result.stopped != "steps" or result.steps == config.steps
-            if checkpoints is not None and (ends or improved or result.steps % checkpoints.every == 0):
+            if checkpoints is not None and (ends or checkpoints.due(result.steps, improved)):
                 trainer.save(checkpoints)
                 if improved:
                     trainer.save_best(checkpoints)
@@ -139,7 +150,10 @@ class _Trainer:
             raise ValueError(f"fit: expected a batch_size that all processes can share equally, got {found}")
         self.optimizer = make_optimizer(model.parameters(), config)
         self.call: nn.Module = model if fabric is None else fabric.setup_module(model)
+        if config.seconds is not None and self.world > 1:
+            raise ValueError(f"fit: expected no limit of seconds for {self.world} processes together, got one")
         self.generator = torch.Generator().manual_seed(seed)
+        self.began = time.perf_counter(), time.process_time()
         self.carried: Any = None
         self.result = FitResult()
         self.best_score = (-math.inf, -math.inf)
@@ -209,13 +223,22 @@ class _Trainer:
         self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return True
 
-    def verdict(self, converged: bool) -> str:
+    def note_time(self) -> None:
+        """Adds the time since the last note."""
+        now = time.perf_counter(), time.process_time()
+        self.result.seconds += now[0] - self.began[0]
+        self.result.cpu_seconds += now[1] - self.began[1]
+        self.began = now
+
+    def verdict(self, converged: bool, late: bool) -> str:
         """Why to end here, after a look at the validation set; "steps" if there is no reason to."""
         config, result = self.config, self.result
         if config.stop_at is not None and result.validation[-1].accuracy >= config.stop_at:
             return "solved"
         if converged:
             return "converged"
+        if late:
+            return "time"
         since = sum(point.step > result.best_step for point in result.validation)
         return "no better" if config.patience is not None and since >= config.patience else "steps"
 
@@ -259,6 +282,7 @@ class _Trainer:
             "best": [self.result.best_step, *self.best_score] if self.best_weights else None,
             "seed": self.seed,
             "config": asdict(self.config),
+            "measured": {name: getattr(self.result, name) for name in MEASURED},
             "rest": rest,
         }
         checkpoints.save(LAST, tensors, info)
@@ -313,6 +337,8 @@ class _Trainer:
             steps=info["step"],
             stopped=info["stopped"],
         )
+        for name in MEASURED:
+            setattr(self.result, name, info["measured"][name])
         if info["best"] is not None:
             self.best_weights = state["best"]
             self.result.best_step, *score = info["best"]

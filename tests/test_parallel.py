@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from seqgnn import parallel
-from seqgnn.parallel import Job, run_all
+from seqgnn.parallel import Job, Setup, run_all
+from seqgnn.runs import Outcome
 from seqgnn.store import RunStore
 
 
@@ -16,19 +17,19 @@ class Sum:
     name: str
     fails: bool = False
 
-    def perform(self, path, on_step):
+    def perform(self, path, on_step, folder, save_every):
         for step in range(1, 4):
             on_step(step, 1 / step, step / 3)
         if self.fails:
             raise ArithmeticError("it does not add up")
-        return {"test": {"accuracy": 0.5, "loss": 1.25}}, {"seconds": 0.0}
+        return Outcome({"test": {"accuracy": 0.5, "loss": 1.25}}, {"seconds": 0.0})
 
 
 @dataclass(frozen=True)
 class Dies(Sum):
     """A run that takes its process with it, as the kernel does when memory is short."""
 
-    def perform(self, path, on_step):
+    def perform(self, path, on_step, folder, save_every):
         import os
 
         os._exit(9)
@@ -41,16 +42,16 @@ def jobs(*configs):
 def test_lines_where_there_is_no_terminal(tmp_path, capsys):
     store = RunStore(tmp_path)
     planned = jobs(Sum("a"), Sum("b", fails=True))
-    records, failures = run_all(planned, store=store, path=None, workers=1, progress=True)
+    records, failures = run_all(planned, Setup(store), progress=True)
     assert list(records) == [("a", 1, 0)]
     assert failures == {("b", 1, 0): "ArithmeticError: it does not add up"}
     assert capsys.readouterr().out.splitlines() == [
         "sum of a: test accuracy 0.500, loss 1.250",
         "sum of b: FAILED, ArithmeticError: it does not add up",
     ]
-    run_all(planned, store=store, path=None, workers=1, progress=True)
+    run_all(planned, Setup(store), progress=True)
     assert capsys.readouterr().out.splitlines()[0] == "1 of 2 runs are there already"
-    run_all(planned, store=store, path=None, workers=1, progress=False)
+    run_all(planned, Setup(store), progress=False)
     assert capsys.readouterr().out == ""
 
 
@@ -76,10 +77,10 @@ def test_bars_on_a_terminal(monkeypatch):
 def test_events_of_workers_arrive_in_order_and_nobody_listening_is_no_error():
     heard = []
     with parallel._listening(heard.append) as (address, key):
-        number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], None, None, address, key)
+        number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], Setup(), address, key)
         assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
     assert [event[0] for event in heard] == ["start", "done"]
-    assert parallel._perform_apart(7, jobs(Sum("a"))[0], None, None, address, key) == (7, outcome)
+    assert parallel._perform_apart(7, jobs(Sum("a"))[0], Setup(), address, key) == (7, outcome)
 
 
 def test_what_cannot_be_told_is_an_error_at_the_end():
@@ -88,13 +89,13 @@ def test_what_cannot_be_told_is_an_error_at_the_end():
 
     with pytest.raises(BrokenPipeError, match="the pipe is closed"), parallel._listening(say) as (address, key):
         for _ in range(3):
-            assert parallel._perform_apart(0, jobs(Sum("a"))[0], None, None, address, key)[1]["result"]
+            assert parallel._perform_apart(0, jobs(Sum("a"))[0], Setup(), address, key)[1]["result"]
 
 
 def test_steps_are_told_at_most_every_so_often(monkeypatch):
     heard = []
     monkeypatch.setattr(parallel, "EVERY", 0.0)
-    parallel._perform(jobs(Sum("a"))[0], None, None, heard.append)
+    parallel._perform(jobs(Sum("a"))[0], Setup(), heard.append)
     assert [event[2:] for event in heard if event[0] == "step"] == [(1, 1.0, 1 / 3), (2, 0.5, 2 / 3), (3, 1 / 3, 1.0)]
 
 
@@ -103,7 +104,7 @@ def test_steps_are_told_at_most_every_so_often(monkeypatch):
 def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, kept):
     store = RunStore(tmp_path) if kept else None
     planned = jobs(Dies("first"), Sum("a"), Sum("b"), Dies("last"), Sum("c"))
-    records, failures = run_all(planned, store=store, path=None, workers=2, progress=False)
+    records, failures = run_all(planned, Setup(store, workers=2), progress=False)
     assert {name for name, *_ in records} == {"a", "b", "c"}
     assert set(failures) == {("first", 1, 0), ("last", 1, 0)}
     assert all("its worker process was killed" in message for message in failures.values())

@@ -47,6 +47,7 @@ def contents(folder):
     files["result"] = json.loads((folder / "result.json").read_text())["result"]
     for name in (LAST, BEST):
         tensors, info = read_checkpoint(folder / name)
+        info["training"].pop("measured", None)  # seconds
         files[name] = info, {key: (t.dtype, t.shape, t.numpy().tobytes()) for key, t in tensors.items()}
     return files
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any, NoReturn
 
 import torch
 from torch import Generator, Tensor
@@ -49,6 +50,42 @@ class Task(ABC):
     @abstractmethod
     def test(self, batch_size: int) -> Iterator[Batch]:
         """The test set, in its order; the last batch may be smaller."""
+
+
+class Sealed:
+    """A task whose test set is closed until somebody opens it: a run is given this, and opens it after selection.
+
+    Example:
+        >>> from seqgnn.data import Palindromes
+        >>> task = Sealed(Palindromes(5))
+        >>> task.length
+        5
+        >>> task.test(64)
+        Traceback (most recent call last):
+        ValueError: Sealed: expected no look at the test set before selection is done, got Palindromes.test
+    """
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    def open(self) -> Any:
+        """The task itself."""
+        return self._task
+
+    def streams(self, part: str, batch_size: int) -> Iterator[Batch]:
+        """As those of a task that has such, but for those of the test set."""
+        if part == "test":
+            self._refuse("streams('test')")
+        return self._task.streams(part, batch_size)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("test"):
+            self._refuse(name)
+        return getattr(self._task, name)
+
+    def _refuse(self, name: str) -> NoReturn:
+        found = f"{type(self._task).__name__}.{name}"
+        raise ValueError(f"Sealed: expected no look at the test set before selection is done, got {found}")
 
 
 class DrawnTask(Task):

@@ -1,0 +1,87 @@
+"""What a run costs: seconds, peak memory, floating-point operations, and on which machine with which versions."""
+
+import contextlib
+import copy
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_geometric
+from torch import nn
+
+import seqgnn
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def measurement(start: tuple[float, float]) -> dict[str, Any]:
+    """What is measured of a run that began at (`perf_counter`, `process_time`), with machine and versions."""
+    wall, cpu = start
+    return {
+        "seconds": round(time.perf_counter() - wall, 3),
+        "cpu_seconds": round(time.process_time() - cpu, 3),  # what the run itself took, however busy the machine was
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "seqgnn": seqgnn.__version__,
+            "torch": torch.__version__,
+            "torch_geometric": torch_geometric.__version__,
+        },
+    }
+
+
+class PeakMemory:
+    """The most memory that was in use since this was made, in bytes: the process's, or on a GPU what torch had of it.
+
+    Example:
+        >>> peak = PeakMemory("cpu").read()
+        >>> peak is None or peak > 0
+        True
+    """
+
+    def __init__(self, device: str | torch.device) -> None:
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            return
+        with contextlib.suppress(OSError):
+            _CLEAR.write_text("5")  # resets the peak
+
+    def read(self) -> int | None:
+        """None where the system does not tell."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        try:
+            lines = _STATUS.read_text().splitlines()
+        except OSError:
+            return None
+        return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+
+
+def flops_per_sample(model: nn.Module, batch: Any) -> float:
+    """Floating-point operations of matrix products in one forward pass, a sample, counted by torch; an addition and a
+    multiplication are two. Elementwise operations and sparse propagation are not counted.
+
+    Example:
+        >>> from seqgnn.data import Palindromes
+        >>> from seqgnn.models import build
+        >>> task = Palindromes(5)
+        >>> batch = task.draw(8, torch.Generator().manual_seed(0))
+        >>> flops_per_sample(build("rnn", num_classes=10, num_tokens=10, hidden=4), batch) / 2
+        264.0
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counted = copy.deepcopy(model).eval()
+    layers: Any = counted.modules()
+    for layer in layers:
+        if getattr(layer, "engine", None) == "auto":
+            layer.engine = "reference"  # kernels of whole sequences are not counted
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        counted(batch)
+    return counter.get_total_flops() / batch.num_graphs

@@ -1,0 +1,187 @@
+"""Comparisons that are killed, shared among processes, or given to a cluster: every run once, to the same bits."""
+
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+from filelock import FileLock
+
+from seqgnn.checkpoint import read_checkpoint
+from seqgnn.comparison import compare
+from seqgnn.store import RunStore, run_key
+
+GRID = {"models": ["rnn", "lstm", "gcn"], "lengths": [4], "seeds": [0, 1], "hidden": 16, "batch_size": 16, "steps": 150,
+        "eval_every": 10, "stop_at": None, "save_every": 0.0, "progress": False}  # fmt: skip
+
+
+def contents(folder):
+    """All that a comparison leaves, by file, without what is measured."""
+    found = {}
+    for path in sorted((folder / "runs").iterdir()):
+        if path.suffix == ".json":
+            record = json.loads(path.read_text())
+            found[path.name] = record["config"], record["result"]
+        else:
+            tensors, info = read_checkpoint(path)
+            found[path.name] = info, {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+    return found
+
+
+def _child(out, taken, options):
+    perform = sys.modules["seqgnn.runs"].RunConfig.perform
+
+    def counted(self, path, on_step, folder, save_every):
+        def note(*arguments):
+            taken.value += 1
+            on_step(*arguments)
+
+        return perform(self, path, note, folder, save_every)
+
+    sys.modules["seqgnn.runs"].RunConfig.perform = counted
+    compare("palindromes", out=out, **{**GRID, **options})
+
+
+def start(out, **options):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["seqgnn.comparison", "safetensors.torch", "filelock"])
+    taken = context.Value("q", 0, lock=False)
+    process = context.Process(target=_child, args=(out, taken, options))
+    process.start()
+    return process, taken
+
+
+@pytest.mark.slow
+def test_a_grid_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path):
+    """Twenty times killed, some steps on and a moment later; much of the time goes into saving."""
+    whole, _ = start(tmp_path / "whole")
+    whole.join()
+    assert whole.exitcode == 0
+    moments, pieces = random.Random(0), 0
+    for _ in range(20):
+        killed, taken = start(tmp_path / "killed")
+        steps = moments.randint(1, 80)
+        while killed.is_alive() and taken.value < steps:
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.03))
+        killed.kill()
+        killed.join()
+        pieces += any((tmp_path / "killed" / "runs").glob("*.partial/last.safetensors"))
+    last, _ = start(tmp_path / "killed")
+    last.join()
+    assert last.exitcode == 0 and pieces > 8
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    measured = [json.loads(path.read_text())["measured"] for path in (tmp_path / "killed" / "runs").glob("*.json")]
+    assert all(entry["seconds"] > 0 and entry["peak_memory"] for entry in measured if "peak_memory" in entry)
+
+
+@pytest.mark.slow
+def test_two_processes_divide_a_grid(tmp_path):
+    both = [start(tmp_path / "shared") for _ in range(2)]
+    for process, _ in both:
+        process.join()
+        assert process.exitcode == 0
+    steps = [taken.value for _, taken in both]
+    assert sum(steps) == 6 * 150 and min(steps) > 0  # every run once, and both at work
+    alone, _ = start(tmp_path / "alone")
+    alone.join()
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+
+def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, capsys):
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    expected = compare("palindromes", **{**options, "out": None})
+    store = RunStore(tmp_path / "runs")
+    config = expected.runs["RNN", 4, 0]["config"]
+    folder = store.path(config).with_suffix(".partial")
+    folder.mkdir()
+    lock = FileLock(folder / ".lock", thread_local=False)
+    lock.acquire()
+    slept = []
+
+    def wait(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            lock.release()
+
+    monkeypatch.setattr("seqgnn.parallel.time.sleep", wait)
+    found = compare("palindromes", **{**options, "progress": True})
+    assert len(slept) == 3 and found.runs["RNN", 4, 0]["result"] == expected.runs["RNN", 4, 0]["result"]
+    assert "waiting for 1 of the runs, which other processes make" in capsys.readouterr().out
+    assert not folder.exists()
+
+
+def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path):
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    config = compare("palindromes", **{**options, "out": None}).runs["RNN", 4, 0]["config"]
+    folder = tmp_path / "runs" / f"{run_key(config)}.partial"
+    folder.mkdir(parents=True)
+    victim = folder / "last.safetensors"
+    victim.write_bytes(b"no checkpoint")
+    found = compare("palindromes", **options)
+    assert str(victim) in found.failures["RNN", 4, 0] and victim.read_bytes() == b"no checkpoint"
+    assert set(found.baselines) == {("chance", 4), ("majority", 4), ("linear", 4)}
+
+
+def test_only_what_failed_is_tried_again(tmp_path, monkeypatch):
+    options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    from seqgnn import comparison, models
+
+    build = models.build
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "build", lambda name, **o: build(name, **o) if name == "rnn" else 1 / 0)
+        first = compare("palindromes", **options)
+    assert set(first.failures) == {("GCN", 4, 0)}
+    assert len(list((tmp_path / "runs").glob("*.failed"))) == 1
+    del options["progress"]
+    again = comparison.plan("palindromes", **{**options, "seeds": [0, 1]}).run(False, only_failed=True)
+    assert set(again.runs) == {("RNN", 4, 0), ("GCN", 4, 0)} and not again.failures
+    assert not list((tmp_path / "runs").glob("*.failed"))
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_makes_the_grid_though_a_worker_is_killed(tmp_path):
+    pytest.importorskip("distributed")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s"}
+    address = tmp_path / "scheduler.json"
+    run = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(address), "--port", "0",
+           "--no-dashboard", "--host", "127.0.0.1"]  # fmt: skip
+    processes = [subprocess.Popen(run, env=environment, stderr=subprocess.DEVNULL)]
+    try:
+        for number in range(2):
+            worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address),
+                      "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", str(number), "--host", "127.0.0.1",
+                      "--local-directory", str(tmp_path / f"worker{number}")]  # fmt: skip
+            while not address.exists():
+                time.sleep(0.05)
+            processes.append(subprocess.Popen(worker, env=environment, stderr=subprocess.DEVNULL))
+        tcp = json.loads(address.read_text())["address"]
+        grid = subprocess.Popen([sys.executable, "-c", _GRID, tcp, str(tmp_path / "cluster")], env=environment)
+        runs = tmp_path / "cluster" / "runs"
+        while grid.poll() is None and len(list(runs.glob("*.json"))) < 2:
+            time.sleep(0.01)
+        processes[1].kill()
+        assert grid.wait(300) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    alone, _ = start(tmp_path / "alone", steps=400)
+    alone.join()
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+_GRID = f"""
+import sys
+from seqgnn.comparison import compare
+
+if __name__ == "__main__":
+    address, out = sys.argv[1:]
+    options = {GRID!r} | {{"steps": 400, "backend": "dask", "scheduler": address}}
+    result = compare("palindromes", out=out, **options)
+    assert not result.failures and len(result.runs) == 6, result.failures
+"""
