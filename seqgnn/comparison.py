@@ -5,6 +5,7 @@ see the same training batches. Everything runs with one torch thread, here or in
 scores, curves and weights do not depend on the number of jobs.
 """
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -17,10 +18,11 @@ from seqgnn import baselines
 from seqgnn.analysis import describe, path_reach
 from seqgnn.data import powers_of_two
 from seqgnn.errors import checked_device, one_of
-from seqgnn.metrics import mean_sd, paired_difference
+from seqgnn.metrics import mean_sd
 from seqgnn.models import GNNS, NAMES, TREES
 from seqgnn.parallel import BACKENDS, Job, Setup, kept, run_all
 from seqgnn.runs import TASKS, BaselineConfig, RunConfig, TaskEntry, identify_text
+from seqgnn.statistics import Difference, differences, summary
 from seqgnn.store import RunStore
 from seqgnn.training import TrainConfig
 
@@ -119,16 +121,18 @@ class Comparison:
         """Returns the test scores of one cell, by seed."""
         return [run["result"]["test"][metric or self.metric] for run in self.of(label, length)]
 
-    def difference(self, first: str, second: str, length: int, metric: str | None = None) -> tuple[float, float]:
-        """Returns the mean difference between two rows, seed by seed, and the half width of its 95% interval."""
-        for label in (first, second):
-            one_of("Comparison", "label", label, self.labels)
-        paired = [s for s in self.seeds if {(first, length, s), (second, length, s)} <= self.runs.keys()]
-        scores = [
-            [self.runs[label, length, s]["result"]["test"][metric or self.metric] for s in paired]
-            for label in (first, second)
-        ]
-        return paired_difference(scores[0], scores[1])
+    def differences(self, length: int, metric: str | None = None) -> list[Difference]:
+        """Returns all pairs of rows, seed by seed, with intervals and p corrected for their number."""
+        metric = metric or self.metric
+        scores = {
+            label: {run["config"]["seed"]: run["result"]["test"][metric] for run in self.of(label, length)}
+            for label in self.labels
+        }
+        return differences(scores)
+
+    def solved_at(self, label: str, length: int, bar: float) -> list[tuple[int, float] | None]:
+        """Returns, by seed, the step and the second at which the validation accuracy first was at the bar, or None."""
+        return [_first_at(run, bar) for run in self.of(label, length)]
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns a dictionary per length and row, baselines after the models; None where there is no figure."""
@@ -154,8 +158,18 @@ class Comparison:
             return row
         config, result = runs[0]["config"], runs[0]["result"]
         for metric in ("accuracy", "loss"):
-            row[metric], row[f"{metric}_sd"] = mean_sd(self.scores(label, length, metric))
+            found = summary(self.scores(label, length, metric))
+            row[metric], row[f"{metric}_sd"] = found.mean, found.sd
+            for kind, interval in (("t", found.t), ("bootstrap", found.bootstrap)):
+                row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"] = interval or (None, None)
+        bar = config["train"]["stop_at"]
+        reached = [] if bar is None else [at for at in self.solved_at(label, length, bar) if at is not None]
+        memory = [run["measured"]["peak_memory"] for run in runs if run["measured"].get("peak_memory")]
         return row | {
+            "solved_steps": mean_sd([steps for steps, _ in reached])[0] if reached else None,
+            "solved_seconds": mean_sd([seconds for _, seconds in reached])[0] if reached else None,
+            "flops": result.get("flops"),
+            "peak_memory": max(memory, default=None),
             "readout": config["readout"],
             "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
             "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
@@ -166,10 +180,24 @@ class Comparison:
         }
 
 
+def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
+    clock = run["measured"].get("validation_seconds", [])
+    for place, point in enumerate(run["result"]["validation"]):
+        if point["accuracy"] >= bar:
+            return point["step"], clock[place] if place < len(clock) else math.nan
+    return None
+
+
+EDGES = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
+FIGURES = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory", "reach")
+
+
 def _empty_row(label: str, kind: str, length: int) -> dict[str, Any]:
-    names = ("readout", "accuracy", "accuracy_sd", "loss", "loss_sd", "steps", "seconds", "parameters", "reach")
+    scores = [name for metric in ("accuracy", "loss") for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
     return (
-        {"model": label, "kind": kind, "length": length} | dict.fromkeys(names) | {"solved": 0, "seeds": 0, "failed": 0}
+        {"model": label, "kind": kind, "length": length}
+        | dict.fromkeys(("readout", *scores, *FIGURES))
+        | {"solved": 0, "seeds": 0, "failed": 0}
     )
 
 

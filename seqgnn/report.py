@@ -89,7 +89,7 @@ def table(comparison: Comparison) -> "Table":
     view = Table(title=f"{comparison.task}: {METRICS[comparison.metric]}, {_seeds(comparison)}")
     view.add_column("T", justify="right")
     view.add_column("model")
-    for name in (*metrics, "steps", "seconds", "parameters", "hears"):
+    for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", "hears"):
         view.add_column(name, justify="right")
     length = None
     for row in comparison.rows():
@@ -107,7 +107,9 @@ def table(comparison: Comparison) -> "Table":
         if row["seeds"] and (row["reach"] is None or row["reach"] >= comparison.elements.get(length, length) - 1):
             hears = "all"
         parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
-        others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, hears)
+        flops, memory = (None if row[n] is None else row[n] / u for n, u in (("flops", 1e3), ("peak_memory", 1e6)))
+        others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, _number(flops, 0),
+                  _number(memory, 0), hears)  # fmt: skip
         view.add_row(str(length), escape(row["model"]), *cells, *others)
     return view
 
@@ -124,6 +126,12 @@ def notes(comparison: Comparison) -> list[str]:
         found.append(
             f"{how} in parameters: the largest model has {max(counts) / min(counts):.2f} times the smallest's."
         )
+    if any(row["flops"] for row in rows):
+        found.append(
+            "kFLOP: thousands of operations of matrix products in one forward pass, a sample. MB: peak memory."
+        )
+    if any(run["config"]["train"].get("seconds") for run in comparison.runs.values()):
+        found.append("Equal time: how many steps fit into it depends on the machine, so these runs are not repeatable.")
     if any(row["reach"] is not None for row in rows):
         found.append("hears: how far the last element, or each node, hears everything.")
     if any(name == "bigram" for name, _ in comparison.baselines):
@@ -137,8 +145,27 @@ def notes(comparison: Comparison) -> list[str]:
     versions = {str(run["measured"].get("versions")) for run in comparison.runs.values()}
     if len(versions) > 1:
         found.append("Versions: the runs were made with different versions of Python, torch, PyG or seqgnn.")
+    for length in comparison.lengths:
+        found += _differences(comparison, length)
     for (label, length, seed), message in comparison.failures.items():
         found.append(f"FAILED: {label}, T={length}, seed {seed}: {message}")
+    return found
+
+
+def _differences(comparison: Comparison, length: int, most: int = 5) -> list[str]:
+    """In words, which rows differ and which were not shown to, at one length."""
+    pairs = comparison.differences(length)
+    if not pairs:
+        return []
+    shown = sorted((pair for pair in pairs if pair.shown), key=lambda pair: -abs(pair.mean))
+    found = [f"T={length}: {pair}" for pair in shown[:most]]
+    if len(shown) > most:
+        found.append(f"T={length}: {len(shown) - most} further pairs differ.")
+    rest, seeds = len(pairs) - len(shown), max(pair.seeds for pair in pairs)
+    if rest:
+        hint = f"; with {seeds} seeds a sign-flip test cannot show one" if 2 / 2**seeds * len(pairs) > 0.05 else ""
+        names = f"{rest} of {len(pairs)} pairs of rows" if len(pairs) > 1 else "the two rows"
+        found.append(f"T={length}: no difference shown between {names}{hint}.")
     return found
 
 

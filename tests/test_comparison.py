@@ -240,13 +240,20 @@ def test_differences_are_paired():
     scores = {"A": [0.9, 0.8, 1.0], "B": [0.5, 0.6, 0.7]}
     for label, values in scores.items():
         for seed, value in enumerate(values):
-            comparison.runs[label, 4, seed] = {"result": {"test": {"accuracy": value}}}
-    mean, half = comparison.difference("A", "B", 4)
-    assert (mean, half) == (pytest.approx(0.3), pytest.approx(0.2484, rel=1e-3))
+            validation = [{"step": 10, "accuracy": 0.5, "loss": 1.0}, {"step": 20, "accuracy": value, "loss": 1.0}]
+            comparison.runs[label, 4, seed] = {
+                "config": {"seed": seed},
+                "result": {"test": {"accuracy": value}, "validation": validation},
+                "measured": {"validation_seconds": [1.5, 2.5]},
+            }
+    (pair,) = comparison.differences(4)
+    assert (pair.mean, pair.interval[0], pair.p) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2), 0.25)
+    assert str(pair).startswith("A and B: no difference shown (+0.300, 95% interval +0.05")
+    assert comparison.solved_at("B", 4, 0.6) == [None, (20, 2.5), (20, 2.5)]
     del comparison.runs["B", 4, 1]  # then seed 1 counts for neither
-    assert comparison.difference("A", "B", 4)[0] == pytest.approx(0.35)
-    with pytest.raises(ValueError, match="label to be one of 'A', 'B'"):
-        comparison.difference("A", "C", 4)
+    assert comparison.differences(4)[0].mean == pytest.approx(0.35)
+    del comparison.runs["B", 4, 2]  # one pair is none
+    assert comparison.differences(4) == []
 
 
 @pytest.mark.parametrize(

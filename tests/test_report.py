@@ -11,9 +11,16 @@ from seqgnn.comparison import Comparison, Row, compare
 from seqgnn.metrics import running_mean
 
 
-def run(accuracy, loss=1.0, model="lstm", steps=30, parameters=100, stopped="steps"):
+def run(accuracy, loss=1.0, model="lstm", steps=30, parameters=100, stopped="steps", seed=0):
     return {
-        "config": {"model": model, "readout": "last", "num_layers": 2, "hops": [1, 2]},
+        "config": {
+            "model": model,
+            "readout": "last",
+            "num_layers": 2,
+            "hops": [1, 2],
+            "seed": seed,
+            "train": {"stop_at": 0.995},
+        },
         "result": {
             "test": {"accuracy": accuracy, "loss": loss, "count": 10},
             "steps": steps,
@@ -33,7 +40,7 @@ def example(lengths=(4, 20), metric="accuracy"):
     for length in lengths:
         comparison.runs |= {
             ("LSTM", length, 0): run(0.5),
-            ("LSTM", length, 1): run(1.0, steps=50, stopped="solved"),
+            ("LSTM", length, 1): run(1.0, steps=50, stopped="solved", seed=1),
             ("GCN", length, 0): run(0.25, model="gcn", parameters=250),
         }
         comparison.baselines |= {("chance", length): run(0.1), ("bigram", length): run(0.2)}
@@ -51,7 +58,7 @@ def test_table():
     lines = text_of(example()).splitlines()
     lstm = next(line for line in lines if "LSTM" in line)
     assert [cell.strip() for cell in lstm.strip("│ ").split("│")] == [
-        "4", "LSTM", "0.750 ± 0.354", "40", "2.0", "100", "all"
+        "4", "LSTM", "0.750 ± 0.354", "40", "2.0", "100", "", "", "all"
     ]  # fmt: skip
     gcn = [line for line in lines if "GCN " in line and "│" in line]
     assert "0.250 (1 failed)" in gcn[0] and "all" in gcn[0]  # two rounds of hops 1 and 2 hear 4 back
