@@ -19,8 +19,9 @@ SAYS = {
     "chickenpox.py": "GCRN, K = 2 and a linear skip",
     "bptt_by_hand.py": "verdict: by hand and autograd agree in all 9 places",
     "optimisers.py": "verdict: SGD, momentum, RMSprop and Adam are torch.optim's",
+    "parameter_counts.py": "verdict: 13 formulas and the modules agree",
 }
-DERIVATIONS = {"bptt_by_hand.py", "optimisers.py"}
+DERIVATIONS = {"bptt_by_hand.py", "optimisers.py", "parameter_counts.py"}
 FIGURES = {"karate_club.py", "generate.py", "bptt_by_hand.py", "optimisers.py"}
 
 
