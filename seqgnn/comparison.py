@@ -16,11 +16,12 @@ import torch
 
 from seqgnn import baselines
 from seqgnn.analysis import describe, path_reach
+from seqgnn.checkpoint import LAST
 from seqgnn.data import powers_of_two
 from seqgnn.errors import checked_device, one_of
 from seqgnn.metrics import mean_sd
 from seqgnn.models import GNNS, NAMES, TREES
-from seqgnn.parallel import BACKENDS, Job, Setup, kept, run_all
+from seqgnn.parallel import BACKENDS, Job, Key, Setup, kept, run_all
 from seqgnn.runs import TASKS, BaselineConfig, RunConfig, TaskEntry, identify_text
 from seqgnn.statistics import Difference, differences, summary
 from seqgnn.store import RunStore
@@ -305,12 +306,40 @@ class Plan:
         return {(label, length): found[label, length] for length in self.lengths for label in self.labels
                 if (label, length) in found}  # fmt: skip
 
+    def states(self) -> dict[Key, str]:
+        """How far each run is: "there", "interrupted", "failed" or "to do"."""
+        return {job.key: self._state(job) for job in self.jobs}
+
+    def _state(self, job: Job) -> str:
+        store = self.setup.store
+        if store is None:
+            return "to do"
+        if kept(job, store):
+            return "there"
+        config = asdict(job.config)
+        if (store.path(config).with_suffix(".partial") / LAST).exists():
+            return "interrupted"
+        return "to do" if store.failure(config) is None else "failed"
+
+    def estimate(self) -> dict[Key, float]:
+        """Seconds that the runs which are not there yet take at most, by a few steps of each row at each length.
+
+        Baselines, which take seconds, are left out, and so is what interrupted runs have behind them.
+        """
+        todo = [job for job in self.jobs if isinstance(job.config, RunConfig) and self._state(job) != "there"]
+        known: dict[tuple[str, int], float] = {}
+        for job in todo:
+            assert isinstance(job.config, RunConfig)
+            if job.key[:2] not in known:
+                known[job.key[:2]] = job.config.estimate(self.setup.path)
+        return {job.key: known[job.key[:2]] for job in todo}
+
     def run(self, progress: bool = True, only_failed: bool = False) -> Comparison:
         """Makes the runs that are not there yet, or of these only such as failed before; those that fail are listed in
         the outcome."""
         jobs = self.jobs
         if only_failed:
-            jobs = tuple(job for job in jobs if kept(job, self.setup.store) or self._failure(job) is not None)
+            jobs = tuple(job for job in jobs if self._state(job) in ("there", "failed"))
         records, failures = run_all(jobs, self.setup, progress)
         done = [job for job in self.jobs if job.key in records]
         return Comparison(
@@ -326,9 +355,6 @@ class Plan:
             baselines={job.key[:2]: records[job.key] for job in done if isinstance(job.config, BaselineConfig)},
             failures=failures,
         )
-
-    def _failure(self, job: Job) -> str | None:
-        return None if self.setup.store is None else self.setup.store.failure(asdict(job.config))
 
 
 def plan(

@@ -1,6 +1,7 @@
 """What one run is: a task, a model, a seed and a way to train, and nothing else."""
 
 import hashlib
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -111,6 +112,19 @@ class RunConfig:
                 parameters=self.parameters,
                 **options,
             )
+
+    def estimate(self, path: Path | None, steps: int = 6) -> float:
+        """Seconds that the run takes at most, by its first few steps and one look at the validation set."""
+        if self.train.seconds is not None:
+            return self.train.seconds
+        task = TASKS[self.task].make(self.length, self.hops, path)
+        marks: list[float] = []
+        few = replace(self.train, steps=steps, eval_every=steps, stop_at=None)
+        fit(self.build(task), task, few, seed=self.seed, device=self.device,
+            on_step=lambda *_: marks.append(time.perf_counter()))  # fmt: skip
+        look = time.perf_counter() - marks[-1]
+        each = (marks[-1] - marks[1]) / (len(marks) - 2)
+        return each * self.train.steps + look * math.ceil(self.train.steps / self.train.eval_every)
 
     def perform(
         self, path: Path | None, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0

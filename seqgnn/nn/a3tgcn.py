@@ -51,6 +51,7 @@ class A3TGCN(TGCN):
         check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, attention_channels=rows)
         super().__init__(in_channels, hidden_channels, **options)
         placed: dict[str, Any] = {name: options.get(name) for name in ("device", "dtype")}
+        placed["bias"] = self.bias
         self.attention = nn.Sequential(nn.Linear(hidden_channels, rows, **placed), nn.Linear(rows, 1, **placed))
 
     def reset_parameters(self) -> None:

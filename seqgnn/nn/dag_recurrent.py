@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seqgnn.errors import one_of
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
-from seqgnn.nn.operator import PreparedGraph, last_seen
+from seqgnn.nn.operator import PreparedGraph, last_seen, plain_tensors
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[L
     """
     if not isinstance(x, Tensor) or x.dim() != 2 or len(x) == 0:
         raise ValueError(f"{who}: expected x of shape [N, F] with at least one node, got {describe(x)}")
+    if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
+        raise ValueError(f"{who}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
     edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else edge_index
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:
         raise ValueError(f"{who}: expected edge_index of shape [2, E], got {describe(edges)}")
@@ -106,7 +108,7 @@ class DAGRecurrent(nn.Module):
 
     Args:
         cell: called as ``cell(x [n, F], state) -> state``, with h ``[n, H]`` or (h, c), and None for no state, such as
-            :class:`seqgnn.nn.LSTMCell`.
+            :class:`seqgnn.nn.LSTMCell`; for :class:`TreeLSTMCell`, which sees each child, there is :class:`TreeLSTM`.
 
     Shapes:
         ``x [N, F]`` -> output h ``[N, H]``, and the state of every node, h or (h, c).
@@ -213,6 +215,10 @@ class TreeLSTMCell(nn.Module):
             if not isinstance(parents, Tensor) or parents.dim() != 1 or parents.dtype not in (torch.int64, torch.int32):
                 raise ValueError(f"{who}: expected integer parents of shape [m], got {describe(parents)}")
             check_state(who, children, ((len(parents), self.hidden_channels),) * 2, self.weight_ih)
+            if parents.device != x.device:
+                raise ValueError(f"{who}: expected parents on {x.device}, where x is, got {parents.device}")
+            if plain_tensors() and not x.is_cuda and not bool(((parents >= 0) & (parents < len(x))).all()):
+                raise ValueError(f"{who}: expected parents in 0..{len(x) - 1}, got {parents.tolist()}")
         return self._step(F.linear(x, self.weight_ih, self.bias_ih), children, parents)
 
     def _step(

@@ -13,7 +13,7 @@ from seqgnn.errors import one_of
 from seqgnn.nn import cells
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
 from seqgnn.nn.filters import GCN, Filter, apply_operator
-from seqgnn.nn.operator import last_seen
+from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 
@@ -122,10 +122,13 @@ class EvolveGCN(Preparable, nn.Module):
         active = None if lengths is None else active_steps(who, lengths, x)
         if active is not None:
             x = torch.where(active, x, 0)
+        batch = graphs[0].prepared.batch if self.variant == "H" else None
         groups = list(x.shape[1:-2])
-        if batch is not None and self.variant == "H":
+        if batch is not None:
             if groups:
                 raise ValueError(f"{who}: expected x of shape [T, N, F] beside batch, got windows")
+            if any(graph.prepared.batch is not batch for graph in graphs):
+                raise ValueError(f"{who}: expected graphs of one and the same batch at all steps, got others")
             groups = [len(_sizes(batch))]
         states: list[Any] = [None] * self.num_layers if state is None else self._checked(state, groups)
         for layer in range(self.num_layers):
@@ -148,7 +151,8 @@ class EvolveGCN(Preparable, nn.Module):
             gx = linear(columns, weight_ih, bias_ih)
             _, (h, c) = cells.lstm(gx, lambda h: linear(h, weight_hh, bias_hh), (columns, memory.mT))
             return h.mT, c.mT
-        z = self._summary(x, getattr(self, f"score_l{layer}"), graph.prepared.batch, active)
+        batch = graph.prepared.batch
+        z, alive = self._summary(x, getattr(self, f"score_l{layer}"), batch, active)
         columns = start.mT.expand_as(z) if state is None else state.mT
         rows = 2 * len(start)
         gates_bias, candidate_bias = (None, None) if bias_hh is None else (bias_hh[:rows], bias_hh[rows:])
@@ -157,32 +161,38 @@ class EvolveGCN(Preparable, nn.Module):
             lambda h: linear(h, weight_hh[rows:], candidate_bias),
         )
         h, _ = cells.gru_reset_before(linear(z, weight_ih, bias_ih), maps, (columns,))
-        if active is not None and x.dim() == 3:  # a window that has ended keeps its weights
-            h = torch.where(active, h, columns)
-        return h.mT
+        return (h if alive is None else torch.where(alive, h, columns)).mT
 
-    def _summary(self, x: Tensor, score: Tensor, batch: Tensor | None, active: Tensor | None) -> Tensor:
+    def _summary(
+        self, x: Tensor, score: Tensor, batch: Tensor | None, active: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """The k best nodes of x `[..., N, F]`, each by tanh of its score, the best first: Z `[..., k, F]`, or, of the
-        graphs of a batch, `[graphs, k, F]`. Nodes that have ended are not among them."""
+        graphs of a batch, `[graphs, k, F]`; and which windows or graphs have not ended, None if none can have.
+
+        Nodes that have ended are not among them; their x is zero.
+        """
         k, y = self.hidden_channels, x @ score / score.norm()
-        least = x.size(-2) if batch is None else min(_sizes(batch))
-        if active is not None and x.dim() == 2:
-            there = active.squeeze(-1)
+        sizes = [x.size(-2)] if batch is None else _sizes(batch)
+        alive = None
+        if active is not None:
+            there = active[..., 0].expand(y.shape)
             y = y.masked_fill(~there, -torch.inf)
-            if not x.is_cuda:  # where looking does not wait for a device
-                least = int(there.sum() if batch is None else scatter(there.long(), batch).min())
-        if least < k:
-            found = f"expected graphs of at least {k} nodes, one a column, got {least}"
+            count = there.sum(-1) if batch is None else scatter(there.long(), batch, dim_size=len(sizes))
+            alive = (count > 0)[..., None, None]
+            if plain_tensors() and not x.is_cuda:  # where looking does not wait for a device
+                sizes = [*sizes, *(n for n in count.flatten().tolist() if n)]
+        if min(sizes) < k:
+            found = f"expected graphs of at least {k} nodes, one a column, got {min(sizes)}"
             raise ValueError(f"{type(self).__name__}: {found}")
         best = y.argsort(dim=-1, descending=True, stable=True)
         if batch is not None:  # by graph, and within it by score
             best = best[batch[best].argsort(stable=True)]
-            first = torch.searchsorted(batch[best].contiguous(), torch.arange(len(_sizes(batch)), device=x.device))
+            first = torch.tensor([0, *_sizes(batch)[:-1]], device=x.device).cumsum(0)
             best = best[first[:, None] + torch.arange(k, device=x.device)]
-            return x[best] * torch.tanh(y[best])[..., None]
+            return x[best] * torch.tanh(y[best])[..., None], alive
         best = best[..., :k]
         chosen = x.gather(-2, best[..., None].expand(*best.shape, x.size(-1)))
-        return chosen * torch.tanh(y.gather(-1, best))[..., None]
+        return chosen * torch.tanh(y.gather(-1, best))[..., None], alive
 
     def _convolve(self, x: Tensor, state: Any, graph: StepGraph) -> Tensor:
         weight = state[0] if self.variant == "O" else state

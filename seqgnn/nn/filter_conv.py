@@ -11,7 +11,7 @@ from torch_geometric.nn.dense.linear import Linear
 from seqgnn.nn.checks import check_like, check_sizes, describe
 from seqgnn.nn.filters import Chebyshev, Diffusion, Filter
 from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.prepare import Preparable, as_graph
+from seqgnn.nn.prepare import Preparable, as_graph, check_place
 
 
 class FilterConv(Preparable, nn.Module):
@@ -64,6 +64,7 @@ class FilterConv(Preparable, nn.Module):
         if not isinstance(x, Tensor) or x.dim() < 2 or x.size(-1) != self.in_channels:
             raise ValueError(f"{who}: expected x of shape [..., N, {self.in_channels}], got {describe(x)}")
         check_like(who, "x", x, self.lins[0].weight)
+        check_place(who, x, edge_index)
         prepared = as_graph(who, [filter], edge_index, edge_weight, x.size(-2), batch)
         basis = torch.cat(filter.basis(x, prepared), dim=-1)
         weight = torch.cat([lin.weight for lin in self.lins], dim=1)

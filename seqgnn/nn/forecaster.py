@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqgnn.nn.checks import check_input, check_sizes, describe
+from seqgnn.nn.checks import check_input, check_like, check_sizes, describe
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.published import DCRNN
@@ -57,7 +57,10 @@ class DCRNNForecaster(Preparable, nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        check_sizes(type(self).__name__, out_channels=out_channels, horizon=horizon)
+        check_sizes(
+            type(self).__name__, in_channels=in_channels, hidden_channels=hidden_channels, out_channels=out_channels,
+            horizon=horizon, num_layers=num_layers, K=K,
+        )  # fmt: skip
         self.in_channels, self.hidden_channels = in_channels, hidden_channels
         self.horizon, self.out_channels, self.batch_first = horizon, out_channels, batch_first
         shared: dict[str, Any] = {"num_layers": num_layers, "bias": bias, "dropout": dropout, "K": K}
@@ -112,8 +115,8 @@ class DCRNNForecaster(Preparable, nn.Module):
                 found = "one graph a step" if future_weight is None else "future_weight"
                 raise ValueError(f"{who}: expected future, the graphs to come, beside {found}, got none")
             future, future_weight = edge_index, edge_weight
-        ahead = [self._at_every_step(name, given) for name, given in
-                 (("future", future), ("future_weight", future_weight))]  # fmt: skip
+        edges_ahead = self._at_every_step("future", future)
+        weights_ahead = self._at_every_step("future_weight", future_weight)
         taught = [False] * self.horizon
         if self.training and truth > 0:
             device = "cpu" if generator is None else generator.device
@@ -122,7 +125,7 @@ class DCRNNForecaster(Preparable, nn.Module):
         _, state = self.encoder(x, edge_index, edge_weight, lengths=lengths, batch=batch)
         answers: list[Tensor] = []
         fed = x.new_zeros(shape[1:])
-        for step, (edges, weight) in enumerate(zip(*ahead)):
+        for step, (edges, weight) in enumerate(zip(edges_ahead, weights_ahead)):
             h, state = self.decoder(fed[None], edges, weight, state, batch=batch)
             answers.append(self.projection(h[0]))
             fed = targets[step] if targets is not None and taught[step] else answers[-1].to(x.dtype)
@@ -141,6 +144,7 @@ class DCRNNForecaster(Preparable, nn.Module):
         given = (shape[1], shape[0], *shape[2:]) if swap else shape
         if not isinstance(targets, Tensor) or targets.shape != given:
             raise ValueError(f"{who}: expected targets of shape {given}, got {describe(targets)}")
+        check_like(who, "targets", targets, self.projection.weight)
         return targets.transpose(0, 1) if swap else targets
 
     def _at_every_step(self, name: str, given: Any) -> list[Any]:

@@ -50,17 +50,29 @@ class ConvMap:
         nodes, copies = x.size(-2), x.shape[:-2].numel()
         edges = graph.prepared.edge_index
         batch, taken = graph.prepared.batch, arguments(self.conv)
+        if "batch" in taken and (copies > 1 or batch is None):
+            graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
+            batch = last_seen.get((edges, batch), ("graphs", nodes, copies), graphs)
         if copies > 1:
-            if "batch" in taken:
-                graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
-                batch = last_seen.get((edges, batch), ("graphs", nodes, copies), graphs)
             edges = last_seen.get((edges,), ("copies", nodes, copies), partial(disjoint_copies, edges, nodes, copies))
         given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
         known = {name: value for name, value in given.items() if name in taken and value is not None}
-        told: dict[str, Any] = {name: torch.cat([value] * copies).to(x.dtype) for name, value in known.items()}
+        told: dict[str, Any] = {
+            name: torch.cat([value] * copies).to(x.dtype if value.is_floating_point() else value.dtype)
+            for name, value in known.items()
+        }
         if "batch" in taken:
             told["batch"] = batch
-        out = self.conv(x.reshape(-1, x.size(-1)), edges, **told)
+        rows = x.reshape(-1, x.size(-1))
+        try:
+            out = self.conv(rows, edges, **told)
+        except RuntimeError as error:
+            if "mat1 and mat2" not in str(error):
+                raise
+            found = f"{self.conv}, which does not ({error})"
+            raise ValueError(
+                f"{self.who}: expected a convolution that takes x {tuple(rows.shape)}, got {found}"
+            ) from error
         expected = (copies * nodes, self.rows)
         if not isinstance(out, Tensor) or out.shape != expected:
             raise ValueError(f"{self.who}: expected {self.conv} to return shape {expected}, got {describe(out)}")

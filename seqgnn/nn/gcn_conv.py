@@ -15,7 +15,7 @@ from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 from seqgnn.errors import one_of
 from seqgnn.nn.filters import GCN, Filter, apply_operator
 from seqgnn.nn.operator import Operator, PreparedGraph
-from seqgnn.nn.prepare import Preparable, as_graph, check_signal
+from seqgnn.nn.prepare import Preparable, as_graph, check_place, check_signal
 
 
 class GCNConv(Preparable, MessagePassing):
@@ -148,6 +148,7 @@ class GCNConv(Preparable, MessagePassing):
         cache = "_cached_adj_t" if isinstance(edge_index, SparseTensor) else "_cached_edge_index"
         kept = getattr(self, cache) if self.cached and self.normalize else None
         if kept is None:
+            check_place(name, x, edge_index)
             if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
                 edge_index, edge_weight = self._edges_of(edge_index, edge_weight, num_nodes, x.dtype)
                 kind = replace(kind, add_self_loops=False)

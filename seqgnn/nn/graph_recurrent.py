@@ -358,6 +358,7 @@ def _made(who: str, make: ConvFactory, in_channels: int, out_channels: int) -> n
     if not isinstance(conv, nn.Module):
         raise ValueError(f"{who}: expected a convolution that is an nn.Module, got {conv!r}")
     found = getattr(conv, "in_channels", in_channels)
+    found = found[0] if isinstance(found, tuple) else found  # of sources and targets
     if isinstance(found, int) and found not in (in_channels, -1):
         raise ValueError(f"{who}: expected a convolution of {in_channels} channels in, got {conv}")
     return conv

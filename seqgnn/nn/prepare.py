@@ -94,6 +94,8 @@ def _operators(
     batch: Tensor | None,
     look: bool,
 ) -> dict["Filter", tuple[Operator, ...]]:
+    if batch is not None and plain_tensors():
+        last_seen.get((batch,), ("in range", num_nodes), partial(_check_batch, who, batch, num_nodes))
     if not any(kind.per_graph for kind in filters):
         batch = None
     # What the edges alone decide: their patterns, and the operators of filters without weights.
@@ -145,6 +147,13 @@ def _check_edges(
     return num_nodes
 
 
+def _check_batch(who: str, batch: Tensor, num_nodes: int) -> bool:
+    smallest, largest = (int(extreme) for extreme in batch.aminmax())
+    if smallest < 0 or largest >= num_nodes:
+        raise ValueError(f"{who}: expected graphs of batch in 0..{num_nodes - 1}, got {smallest}..{largest}")
+    return True
+
+
 def _check_beside(who: str, name: str, tensor: Tensor, length: int, device: torch.device) -> None:
     if tensor.dim() != 1 or tensor.numel() != length:
         raise ValueError(f"{who}: expected {name} of shape [{length}], got {tuple(tensor.shape)}")
@@ -168,6 +177,17 @@ def _check_prepared(
     for kind in filters:
         if kind not in graph.operators and kind.hops > 0:
             raise ValueError(f"{who}: expected a PreparedGraph that was prepared for {kind}, got {graph}")
+
+
+def check_place(who: str, x: Tensor, edge_index: Any) -> None:
+    """Whether a graph, however it was passed, is where x is, before anything is built from it.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    tensor = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else edge_index
+    if isinstance(tensor, Tensor) and tensor.device != x.device:
+        raise ValueError(f"{who}: expected the graph on {x.device}, where the input is, got {tensor.device}")
 
 
 def check_signal(who: str, x: Tensor, graph: PreparedGraph) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from seqgnn.errors import one_of
 from seqgnn.nn import cells
 from seqgnn.nn.cells import Cell
+from seqgnn.nn.checks import check_sizes
 from seqgnn.nn.filters import GCN, Chebyshev, Diffusion, Filter, Identity
 from seqgnn.nn.gate_maps import FilterMap, GateMap, at_every_step
 from seqgnn.nn.graph_recurrent import GraphRecurrent
@@ -95,6 +96,7 @@ class GCRN(Published):
         if isinstance(model, bool) or model not in (1, 2):
             raise ValueError(f"{who}: expected model to be 1 or 2, got {model!r}")
         self.model = model
+        check_sizes(who, K=K)
         self.chebyshev = Chebyshev(K, normalization, lambda_max)
         super().__init__(
             in_channels,
@@ -146,7 +148,7 @@ class GCRN(Published):
             "peephole": (self.peephole, self.kind == "lstm"),
         }
         named = [f"{name}={value!r}" for name, (value, default) in shown.items() if value != default]
-        return [repr(self.chebyshev), *named]
+        return [f"filter={self.chebyshev}", *named]
 
 
 class DCRNN(Published):
@@ -184,6 +186,7 @@ class DCRNN(Published):
         **options: Unpack[Options],
     ) -> None:
         one_of(type(self).__name__, "variant", variant, ("paper", "authors"))
+        check_sizes(type(self).__name__, K=K)
         super().__init__(
             in_channels,
             hidden_channels,
@@ -194,7 +197,7 @@ class DCRNN(Published):
         )
 
     def _maps_repr(self) -> list[str]:
-        return [repr(self.input_filter)]
+        return [f"filter={self.input_filter}"]
 
 
 class TGCN(Published):
@@ -307,7 +310,7 @@ class TGCN(Published):
         return _GateByGate(conv, getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None))
 
     def _maps_repr(self) -> list[str]:
-        return [repr(self.gcn), f"variant={self.variant!r}"]
+        return [f"filter={self.gcn}", f"variant={self.variant!r}"]
 
 
 class GCLSTM(Published):
@@ -352,6 +355,7 @@ class GCLSTM(Published):
         **options: Unpack[Options],
     ) -> None:
         self.variant = one_of(type(self).__name__, "variant", variant, ("paper", "pyg-temporal"))
+        check_sizes(type(self).__name__, K=K)
         super().__init__(
             in_channels,
             hidden_channels,
@@ -380,7 +384,7 @@ class GCLSTM(Published):
         return cells.memory_map_lstm if self.variant == "paper" else super()._cell(suffix)
 
     def _maps_repr(self) -> list[str]:
-        return [repr(self.hidden_filter), f"variant={self.variant!r}"]
+        return [f"filter={self.hidden_filter}", f"variant={self.variant!r}"]
 
 
 @dataclass(frozen=True)

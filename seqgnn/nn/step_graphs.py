@@ -10,8 +10,8 @@ from torch import Tensor
 from seqgnn.nn import recurrence
 from seqgnn.nn.checks import describe
 from seqgnn.nn.filters import Filter
-from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.prepare import as_graph
+from seqgnn.nn.operator import PreparedGraph, plain_tensors
+from seqgnn.nn.prepare import as_graph, check_place
 
 Edges = Tensor | PreparedGraph | Sequence[Tensor] | Sequence[PreparedGraph]
 
@@ -48,9 +48,7 @@ def step_graphs(
     num_steps, num_nodes = x.size(0), x.size(-2)
 
     def step(edges: Any, weight: Any, attr: Any) -> StepGraph:
-        tensor = edges.edge_index if isinstance(edges, PreparedGraph) else edges
-        if isinstance(tensor, Tensor) and tensor.device != x.device:
-            raise ValueError(f"{who}: expected the graph on {x.device}, where the input is, got {tensor.device}")
+        check_place(who, x, edges)
         prepared = as_graph(who, filters, edges, weight, num_nodes, batch)
         if attr is not None and (not isinstance(attr, Tensor) or attr.shape[:1] != (prepared.num_edges,)):
             expected = f"edge_attr of shape [{prepared.num_edges}, D]"
@@ -87,6 +85,8 @@ def active_steps(who: str, lengths: Tensor, x: Tensor) -> Tensor:
     if not isinstance(lengths, Tensor) or lengths.shape != (expected,) or lengths.dtype not in integers:
         found = f"{lengths.dtype} {tuple(lengths.shape)}" if isinstance(lengths, Tensor) else type(lengths).__name__
         raise ValueError(f"{who}: expected integer lengths of shape ({expected},), got {found}")
-    if lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
+    if lengths.device.type not in ("cpu", x.device.type):
+        raise ValueError(f"{who}: expected lengths on the CPU or on {x.device}, got {lengths.device}")
+    if plain_tensors() and lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
         raise ValueError(f"{who}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
     return recurrence.active_steps(lengths, len(x), x.dim(), x.device)

@@ -240,11 +240,13 @@ def test_lower_precision(case):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_compile(case):
-    layer, x = case.make(), signal(T, N, F)
+    layer, x = case.make(), signal(2, B, N, F)
     torch._dynamo.reset()
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     for inputs in (x, leaf(x)):
         close(compiled(inputs, EDGES, WEIGHTS)[0], layer(inputs, EDGES, WEIGHTS)[0])
+    lengths = torch.tensor([1, 2])
+    close(compiled(x, EDGES, WEIGHTS, lengths=lengths)[0], layer(x, EDGES, WEIGHTS, lengths=lengths)[0])
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.steps and case.state], ids=str)
@@ -289,6 +291,16 @@ BAD = {
         "expected lengths between 1 and 4, got .0, 2.",
     ),
     "graphs": ((signal(T, N, F), [EDGES] * 3), {}, "expected 4 of edge_index, one a step, got 3"),
+    "no graph": (
+        (signal(T, N, F), EDGES),
+        {"batch": torch.full((N,), -1)},
+        r"expected graphs of batch in 0..6, got -1",
+    ),
+    "lengths elsewhere": (
+        (signal(T, B, N, F), EDGES),
+        {"lengths": torch.tensor([1, 2], device="meta")},
+        "expected lengths on the CPU or on",
+    ),
     "batch": ((signal(T, N, F), EDGES), {"batch": torch.zeros(3, dtype=torch.long)}, r"expected batch of shape \[7\]"),
 }
 

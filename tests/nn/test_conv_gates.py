@@ -100,6 +100,21 @@ def test_a_filter_on_one_side_and_a_convolution_on_the_other():
     assert "input_filter=Identity()" in repr(layer) and "GATConv(4, 4, heads=2)" in repr(layer)
 
 
+def test_kinds_of_edges_stay_integers():
+    class Relational(torch.nn.Module):
+        def __init__(self, in_channels, out_channels):
+            super().__init__()
+            self.conv, self.table = pyg.GATv2Conv(in_channels, out_channels, edge_dim=2), torch.nn.Embedding(3, 2)
+
+        def forward(self, x, edge_index, edge_attr):
+            return self.conv(x, edge_index, self.table(edge_attr))
+
+    layer = GCNGRU(F, H, conv=Relational, dtype=torch.float64)
+    kinds = torch.arange(EDGES.size(1)) % 3
+    together = layer(X, EDGES, edge_attr=kinds)[0]
+    close(together, torch.stack([layer(X[:, b], EDGES, edge_attr=kinds)[0] for b in range(B)], 1))
+
+
 def test_peepholes_beside_convolutions_are_drawn():
     torch.use_deterministic_algorithms(True)  # fills what is not initialised with NaN
     try:
@@ -179,6 +194,14 @@ def test_convolutions_are_drawn_anew(conv):
         (
             lambda: layer_with_attributes()(X, EDGES, edge_attr=ATTR.to("meta")),
             "expected edge_attr on cpu, .* got meta",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv((i + 1, i + 1), o)),
+            "expected a convolution of 2 channels in",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: Normed(i + 1, o))(X.float(), EDGES),
+            r"GCNLSTM: expected a convolution that takes x \(42, 2\), got Normed",
         ),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, bias=False), "expected bias=False to be said to the convolutions"),
         (lambda: GCNLSTM(F, H, conv=3), "expected conv to make convolutions.*got 3"),

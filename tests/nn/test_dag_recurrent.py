@@ -152,6 +152,14 @@ TREE_CELL = TreeLSTMCell(F, H)
         (lambda: TREE_CELL(torch.zeros(2, F), (torch.zeros(2, H),) * 2), "TreeLSTMCell: expected children and parents"),
         (lambda: TREE_CELL(torch.zeros(2, F), (torch.zeros(3, H),) * 2, torch.tensor([0, 1])), r"of shape \(2, 4\)"),
         (lambda: TREE_CELL(torch.zeros(2, F), (torch.zeros(2, H),) * 2, torch.zeros(2)), "expected integer parents"),
+        (lambda: TREE_CELL(torch.zeros(1, F), (torch.zeros(2, H),) * 2, torch.tensor([0, 1])), "parents in 0..0, got"),
+        (
+            lambda: TREE_CELL(
+                torch.zeros(1, F), (torch.zeros(1, H),) * 2, torch.zeros(1, dtype=torch.long, device="meta")
+            ),
+            "expected parents on cpu",
+        ),
+        (lambda: TreeLSTM(F, H)(torch.zeros(5, F), GCN().prepare(EDGES, num_nodes=N)), "expected x of 7 nodes, as the"),
         (lambda: TreeLSTM(F, H)(torch.zeros(5, F), torch.tensor([[0, 1, 2, 3], [1, 2, 0, 4]])), "TreeLSTM: .* cycles"),
         (lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(5, F), torch.tensor([[3], [3]])), "cycles, got 3 -> 3"),
         (lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(2, F), EDGES), r"expected node indices in 0..1, got 0..5"),

@@ -9,7 +9,7 @@ from layer_cases import per_gate
 from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 from torch_geometric.data import Batch, Data
 
-from seqgnn.nn import A3TGCN, ChebConv, DCRNNForecaster, EvolveGCN, scheduled_sampling
+from seqgnn.nn import A3TGCN, DCRNN, GCLSTM, GCRN, ChebConv, DCRNNForecaster, EvolveGCN, GCNConv, scheduled_sampling
 
 T, F, H = 4, 3, 4
 EDGES, WEIGHTS, N = tricky_graph()
@@ -88,6 +88,33 @@ def test_evolve_gcn_in_windows_batches_and_pieces(variant):
         close(last_weight(layer, ended)[1], last_weight(layer, state)[1])
     first = evolve(variant, num_layers=2, batch_first=True)
     close(first(x.transpose(0, 1), EDGES, WEIGHTS)[0].transpose(0, 1), together)
+
+
+def test_graphs_that_have_ended_keep_their_weights():
+    layer, x = evolve("H"), signal(T, 2, N, F)
+    batch = Batch.from_data_list([Data(edge_index=EDGES, edge_weight=WEIGHTS, num_nodes=N)] * 2)
+    graph = {"edge_index": batch.edge_index, "edge_weight": batch.edge_weight, "batch": batch.batch}
+    lengths = torch.tensor([2, 4])
+    windows, (expected,) = layer(x, *STATIC, lengths=lengths)
+    output, (weight,) = layer(x.flatten(1, 2), **graph, lengths=lengths.repeat_interleave(N))
+    close(output, windows.flatten(1, 2))
+    close(weight, expected)
+    alone, (last,) = layer(x[:, 0], *STATIC, lengths=torch.full((N,), 2))
+    close(alone, windows[:, 0])
+    close(last, expected[0])
+
+
+def test_a_prepared_batch_carries_its_state():
+    layer, x = evolve("H"), signal(T, 2, N, F).flatten(1, 2)
+    batch = Batch.from_data_list([Data(edge_index=EDGES, edge_weight=WEIGHTS, num_nodes=N)] * 2)
+    prepared = layer.prepare(batch.edge_index, batch.edge_weight, batch=batch.batch)
+    whole, (weight,) = layer(x, prepared)
+    first, state = layer(x[:2], prepared)
+    rest, (last,) = layer(x[2:], prepared, state=state)
+    close(torch.cat([first, rest]), whole)
+    close(last, weight)
+    with pytest.raises(ValueError, match=r"x of shape \[T, N, F\] beside batch, got windows"):
+        layer(x[:, None], prepared)
 
 
 def test_nodes_that_have_ended_are_not_chosen():
@@ -233,6 +260,16 @@ X = torch.zeros(T, N, F)
             lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future_weight=WEIGHTS),
             "expected future, .* beside future_weight",
         ),
+        (lambda: DCRNNForecaster(F, H, K=0), "DCRNNForecaster: expected K to be an integer of at least 1, got 0"),
+        (
+            lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, targets=X.new_zeros(12, N, 1).double()),
+            "expected targets of tor",
+        ),
+        (lambda: DCRNN(F, H, K=0), "DCRNN: expected K to be an integer of at least 1, got 0"),
+        (lambda: GCRN(F, H, K=0), "GCRN: expected K to be an integer of at least 1, got 0"),
+        (lambda: GCLSTM(F, H, K=0), "GCLSTM: expected K to be an integer of at least 1, got 0"),
+        (lambda: ChebConv(F, H, 2)(X, EDGES.to("meta")), "ChebConv: expected the graph on cpu, .* got meta"),
+        (lambda: GCNConv(F, H)(X, EDGES.to("meta")), "GCNConv: expected the graph on cpu, .* got meta"),
         (lambda: ChebConv(F, H, 2)(X.double(), EDGES), "ChebConv: expected x of torch.float32, as the weights are"),
         (lambda: ChebConv(F, H, 2)([0.0], EDGES), r"ChebConv: expected x of shape \[..., N, 3\], got "),
         (
