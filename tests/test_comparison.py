@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from seqgnn import models, runs
+from seqgnn import models, report, runs
 from seqgnn.comparison import ROWS, TASKS, Comparison, Row, compare, plan
 from seqgnn.metrics import mean_sd
 from seqgnn.runs import RunConfig
@@ -233,6 +233,41 @@ def test_text_is_known_by_its_content(tmp_path):
     assert [row["model"] for row in first.rows()] == ["RNN", "chance", "majority", "bigram", "ngram-5"]
     assert first.metric == "loss" and first.scores("RNN", 5)[0] == first.rows()[0]["loss"]
     assert "pydoc topics of Python" in runs.identify_text(None)
+
+
+@pytest.mark.parametrize(
+    "look", [lambda task: task.test(4), lambda task: task.test_ids, lambda task: task.streams("test", 1)]
+)
+def test_the_test_set_is_closed_until_selection_is_done(monkeypatch, look):
+    fit = runs.fit
+
+    def curious(model, task, config, **options):
+        result = fit(model, task, config, **options)
+        look(task)
+        return result
+
+    monkeypatch.setattr(runs, "fit", curious)
+    found = tiny(models=["rnn"])
+    assert (
+        "expected no look at the test set before selection is done, got FirstDigitRecall."
+        in found.failures["RNN", 4, 0]
+    )
+
+
+def test_equal_time_ends_runs_and_is_marked():
+    found = tiny(models=["rnn", "gcn"], steps=10**6, seconds=0.3, eval_every=10**6, stop_at=None)
+    for run in found.runs.values():
+        assert run["result"]["stopped"] == "time" and 0.3 <= run["measured"]["seconds"] < 5
+        assert len(run["measured"]["validation_seconds"]) == 1 and run["result"]["steps"] > 3
+    assert any(note.startswith("Equal time: how many steps") for note in report.notes(found))
+
+
+def test_costs_stand_beside_scores():
+    row = tiny(models=["lstm"]).rows()[0]
+    digits, n = 3, TINY["hidden"]
+    assert row["flops"] == 2 * (digits * 4 * n * (10 + n) + 10 * n)
+    assert row["peak_memory"] is None or row["peak_memory"] > 1e6
+    assert row["accuracy_t_low"] is None and row["solved_steps"] is None
 
 
 def test_differences_are_paired():
