@@ -19,6 +19,7 @@ PLAIN: dict[type, type] = {
     nn.LSTMCell: LSTMCell,
     nn.GRUCell: GRUCell,
 }
+CHEBYSHEV = ("GConvLSTM", "GConvGRU", "GCLSTM")  # their layers whose calls take lambda_max
 LAYER_OPTIONS = ("num_layers", "bias", "batch_first", "dropout", "bidirectional", "nonlinearity", "proj_size")
 
 
@@ -71,7 +72,7 @@ def _rebuilt(kind: type, module: Any) -> Any:
     return made.train(module.training)
 
 
-def from_pyg_temporal(layer: nn.Module) -> GraphRecurrent:
+def from_pyg_temporal(layer: nn.Module, *, lambda_max: float | tuple[float, ...] | None = None) -> GraphRecurrent:
     """The layer of seqgnn that computes what one of PyTorch Geometric Temporal's does, with its weights.
 
     GConvLSTM becomes a :class:`GCRN`, GConvGRU a GCRN with ``cell="gru"``, GCLSTM and TGCN those of
@@ -81,9 +82,12 @@ def from_pyg_temporal(layer: nn.Module) -> GraphRecurrent:
 
     Args:
         layer: a GConvLSTM, GConvGRU, GCLSTM, TGCN, TGCN2 or DCRNN.
+        lambda_max: what you pass to a GConvLSTM, GConvGRU or GCLSTM in every call, and what no layer of theirs
+            remembers; see :class:`seqgnn.nn.Chebyshev`. None is right where you pass none.
 
     Raises:
-        ValueError: for any other module, and for options that seqgnn does not have.
+        ValueError: for any other module, for options that seqgnn does not have, and for lambda_max beside a layer that
+            does not take one.
     """
     makers = {
         "GConvLSTM": _gconv_lstm,
@@ -97,7 +101,9 @@ def from_pyg_temporal(layer: nn.Module) -> GraphRecurrent:
     if "torch_geometric_temporal" not in type(layer).__module__:
         found = f"{name} of {type(layer).__module__}"
         raise ValueError(f"from_pyg_temporal: expected a layer of torch_geometric_temporal, got {found}")
-    made, state = makers[name](layer)
+    if lambda_max is not None and name not in CHEBYSHEV:
+        raise ValueError(f"from_pyg_temporal: expected lambda_max beside one of {', '.join(CHEBYSHEV)}, got {name}")
+    made, state = makers[name](layer, {} if lambda_max is None else {"lambda_max": lambda_max})
     like = next(layer.parameters())
     made.to(like.device, like.dtype).load_state_dict(state)
     return made.train(layer.training)
@@ -112,7 +118,7 @@ def _bias(convs: list[Any]) -> Tensor:
     return torch.cat([conv.bias for conv in convs])
 
 
-def _gconv_lstm(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+def _gconv_lstm(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[str, Tensor]]:
     from_x = [getattr(layer, f"conv_x_{gate}") for gate in "ifco"]
     from_h = [getattr(layer, f"conv_h_{gate}") for gate in "ifco"]
     own = torch.cat([getattr(layer, f"b_{gate}")[0] for gate in "ifco"])
@@ -123,20 +129,21 @@ def _gconv_lstm(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
         "bias_hh_l0": _bias(from_h) if layer.bias else torch.zeros_like(own),
     }
     state |= {f"weight_c{gate}_l0": getattr(layer, f"w_c_{gate}")[0] for gate in "ifo"}
-    return GCRN(layer.in_channels, layer.out_channels, K=layer.K, normalization=layer.normalization), state
+    options = options | {"K": layer.K, "normalization": layer.normalization}
+    return GCRN(layer.in_channels, layer.out_channels, **options), state
 
 
-def _gconv_gru(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+def _gconv_gru(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[str, Tensor]]:
     from_x = [getattr(layer, f"conv_x_{gate}") for gate in "rzh"]
     from_h = [getattr(layer, f"conv_h_{gate}") for gate in "rzh"]
     state = {"weight_ih_l0": _chebyshev(from_x), "weight_hh_l0": _chebyshev(from_h)}
     if layer.bias:
         state |= {"bias_ih_l0": _bias(from_x), "bias_hh_l0": _bias(from_h)}
-    options = {"K": layer.K, "normalization": layer.normalization, "bias": bool(layer.bias)}
+    options = options | {"K": layer.K, "normalization": layer.normalization, "bias": bool(layer.bias)}
     return GCRN(layer.in_channels, layer.out_channels, cell="gru", **options), state
 
 
-def _gclstm(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+def _gclstm(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[str, Tensor]]:
     convs = [getattr(layer, f"conv_{gate}") for gate in "ifco"]
     own = torch.cat([getattr(layer, f"b_{gate}")[0] for gate in "ifco"])
     state = {
@@ -145,11 +152,11 @@ def _gclstm(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
         "bias_ih_l0": own,
         "bias_hh_l0": _bias(convs) if layer.bias else torch.zeros_like(own),
     }
-    options = {"K": layer.K, "normalization": layer.normalization, "variant": "pyg-temporal"}
+    options = options | {"K": layer.K, "normalization": layer.normalization, "variant": "pyg-temporal"}
     return GCLSTM(layer.in_channels, layer.out_channels, **options), state
 
 
-def _tgcn(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+def _tgcn(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[str, Tensor]]:
     if not layer.add_self_loops:
         raise ValueError("from_pyg_temporal: expected a TGCN with add_self_loops=True, got False")
     size = layer.out_channels
@@ -163,10 +170,11 @@ def _tgcn(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
         "bias_ih_l0": _bias(maps),
         "bias_hh_l0": torch.zeros(3 * size),
     }
-    return TGCN(layer.in_channels, size, variant="pyg-temporal", improved=layer.improved), state
+    options = options | {"variant": "pyg-temporal", "improved": layer.improved}
+    return TGCN(layer.in_channels, size, **options), state
 
 
-def _dcrnn(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
+def _dcrnn(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[str, Tensor]]:
     warnings.warn(
         "from_pyg_temporal: PyTorch Geometric Temporal's DCRNN ignores edge weights but for the degrees, mixes up the "
         "degrees of the backward walk, and repeats its recursion wrongly from K = 3 on; the converted layer does not, "
@@ -185,5 +193,5 @@ def _dcrnn(layer: Any) -> tuple[GraphRecurrent, dict[str, Tensor]]:
     }
     if layer.bias:
         state |= {"bias_ih_l0": _bias(convs), "bias_hh_l0": torch.zeros(3 * layer.out_channels)}
-    options = {"K": layer.K, "variant": "authors", "bias": bool(layer.bias)}
+    options = options | {"K": layer.K, "variant": "authors", "bias": bool(layer.bias)}
     return DCRNN(layer.in_channels, layer.out_channels, **options), state

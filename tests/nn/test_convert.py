@@ -93,14 +93,14 @@ def theirs():
     return found
 
 
-def walk(layer, x, edges, weights):
+def walk(layer, x, edges, weights, **options):
     """Their layer, called step by step; its states. They would begin in single precision."""
     batched = type(layer).__name__ == "TGCN2"
     shape = (1, N, H) if batched else (N, H)
     state = tuple(torch.zeros(shape, dtype=x.dtype) for _ in range(2 if "LSTM" in type(layer).__name__ else 1))
     outputs = []
     for step in x:
-        result = layer(step[None] if batched else step, edges, weights, *state)
+        result = layer(step[None] if batched else step, edges, weights, *state, **options)
         state = result if isinstance(result, tuple) else (result,)
         outputs.append(state[0][0] if batched else state[0])
     return torch.stack(outputs), [part[0] for part in state] if batched else state
@@ -124,6 +124,24 @@ def test_their_layers_converted(theirs, name, options):
         torch.testing.assert_close(output, expected, rtol=1e-6, atol=1e-10)
         for a, b in zip(state if isinstance(state, tuple) else (state,), last, strict=True):
             torch.testing.assert_close(a[0], b, rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("normalization", ["sym", "rw", None])
+@pytest.mark.parametrize("name", ["GConvLSTM", "GConvGRU", "GCLSTM"])
+def test_the_lambda_max_that_their_calls_take(theirs, name, normalization):
+    torch.manual_seed(0)
+    layer = getattr(theirs, name)(F, H, K=3, normalization=normalization).double()
+    expected, _ = walk(layer, X.double(), EDGES, WEIGHTS, lambda_max=torch.tensor(3.5))
+    ours = from_pyg_temporal(layer, lambda_max=3.5)
+    torch.testing.assert_close(ours(X.double(), EDGES, WEIGHTS)[0], expected, rtol=1e-6, atol=1e-10)
+    assert (from_pyg_temporal(layer)(X.double(), EDGES, WEIGHTS)[0] - expected).abs().max() > 1e-3  # it is heard
+
+
+@pytest.mark.parametrize("name, options", [("TGCN", {}), ("DCRNN", {"K": 2})])
+def test_layers_of_theirs_without_lambda_max(theirs, name, options):
+    message = f"expected lambda_max beside one of GConvLSTM, GConvGRU, GCLSTM, got {name}"
+    with pytest.raises(ValueError, match=message):
+        from_pyg_temporal(getattr(theirs, name)(F, H, **options), lambda_max=2.0)
 
 
 def test_their_dcrnn_where_it_is_right(theirs):
