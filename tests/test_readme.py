@@ -6,19 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [
-    pytest.param(block, id=f"{page.stem}-{number}")
-    for page in PAGES
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL), start=1)
+README, DOCS = ROOT / "README.md", sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, *DOCS]
+BLOCKS = pages.blocks(README.read_text(), "")
+DOCS_BLOCKS = [
+    pytest.param(pages.setup(page.read_text()) + block, id=f"{page.stem}-{number}")
+    for page in DOCS
+    for number, block in enumerate(pages.blocks(page.read_text(), ""), start=1)
 ]
 
 
 def test_readme_has_code_for_the_three_uses_and_for_text():
-    assert sum(block.id.startswith("README") for block in BLOCKS) == 4 and len(BLOCKS) > 8
+    assert len(BLOCKS) == 4 and len(DOCS_BLOCKS) > 8
 
 
 def test_links_lead_somewhere():
@@ -34,8 +37,10 @@ def test_block(block, tmp_path):
     command = [sys.executable, "-c", block]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    promised = re.findall(
-        r"^.*print\(.*\).*#\s*(torch\.Size.*|tensor\(\w+\)|True \d+|True|\d+)", block, flags=re.MULTILINE
-    )
-    for line in promised:
-        assert line in done.stdout, (line, done.stdout)
+    pages.check_promises(block, done.stdout)
+
+
+@pytest.mark.parametrize("block", DOCS_BLOCKS)
+def test_docs_block(block, capsys):
+    exec(block, {"__name__": "__main__"})
+    pages.check_promises(block, capsys.readouterr().out)

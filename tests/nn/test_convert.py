@@ -1,17 +1,17 @@
 """Converters: torch.nn both ways, and PyTorch Geometric Temporal where it is right."""
 
 import os
-import re
 import sys
 import types
 from pathlib import Path
 
+import pages
 import pytest
 import torch
 from oracles import tricky_graph
 from torch import nn
 
-from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, Diffusion, GRUCell, LSTMCell, RNNCell
 from seqgnn.nn.convert import from_pyg_temporal, from_torch, to_torch
 
 EDGES, WEIGHTS, N = tricky_graph()
@@ -155,8 +155,24 @@ def test_their_dcrnn_where_it_is_right(theirs):
     output, state = ours(X, both)
     torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(state[0], last[0], rtol=1e-5, atol=1e-6)
+    batched = theirs.BatchedDCRNN(F, H, K=2)
+    layer.load_state_dict(batched.state_dict())
+    with pytest.warns(UserWarning, match="ignores edge weights but for the degrees"):
+        ours = from_pyg_temporal(layer)
+    torch.testing.assert_close(ours(X, both)[0], batched(X[None], both, torch.ones(2 * N))[0], rtol=1e-5, atol=1e-6)
     weights = torch.linspace(0.5, 2, 2 * N)
     assert not torch.allclose(walk(layer, X, both, weights)[0], ours(X, both, weights)[0], atol=1e-3)
+
+
+def test_what_the_page_says_of_their_diffusion(theirs):
+    """Weights of 1 and 9 leave a node; node 1 hears 1/10 along the one, node 2, which should hear 9/10, as much."""
+    conv = sys.modules[theirs.DCRNN.__module__].DConv(1, 1, K=2)
+    nn.init.zeros_(conv.weight).data[0, 1] = 1
+    ring = torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]])
+    x, weights = torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor([1.0, 9.0, 1.0, 1.0])
+    torch.testing.assert_close(conv(x, ring, weights)[1:], torch.tensor([[0.1], [0.1]]))
+    _, along, _ = Diffusion(2, "authors").basis(x, Diffusion(2, "authors").prepare(ring, weights))
+    torch.testing.assert_close(along[1:], torch.tensor([[0.1], [0.9]]))
 
 
 def test_what_they_have_and_seqgnn_has_not(theirs):
@@ -164,8 +180,19 @@ def test_what_they_have_and_seqgnn_has_not(theirs):
         from_pyg_temporal(theirs.TGCN(F, H, add_self_loops=False))
 
 
-def test_the_code_that_people_come_from_runs(theirs, capsys):
-    page = (Path(__file__).parents[2] / "docs" / "from-pyg-temporal.md").read_text()
-    (block,) = re.findall(r"```python before\n(.*?)```", page, flags=re.DOTALL)
-    exec(block, {})
-    assert capsys.readouterr().out.strip() == re.findall(r"print.*#\s*(.*)", block)[0]
+PAGE = (Path(__file__).parents[2] / "docs" / "from-pyg-temporal.md").read_text()
+SECTIONS = [section for section in PAGE.split("\n## ") if pages.blocks(section, "before")]
+
+
+@pytest.mark.filterwarnings("ignore:from_pyg_temporal")
+@pytest.mark.parametrize("section", SECTIONS, ids=[section.partition("\n")[0] for section in SECTIONS])
+def test_before_and_after_agree(theirs, section, capsys):
+    """A section of the page, read from top to bottom: their loop, our call, and what is said of both."""
+    code = pages.setup(PAGE) + "".join(pages.blocks(section, "before", "", "check"))
+    exec(code, {"__name__": "__main__"})
+    pages.check_promises(code, capsys.readouterr().out)
+
+
+def test_the_page_has_all_their_recurrent_layers(theirs):
+    names = {name for name, found in vars(theirs).items() if isinstance(found, type) and issubclass(found, nn.Module)}
+    assert names and not [name for name in names if f"`{name}" not in PAGE]
