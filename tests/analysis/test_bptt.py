@@ -43,3 +43,25 @@ def test_written_out_gradients_are_the_differences(seed, sizes, biased):
     found = bptt_gradients(*(torch.from_numpy(value) for value in (x, target, w_hx, w_hh, w_ph, *biases)))
     for name, gradient in expected.items():
         oracles.close(found[name], torch.from_numpy(gradient), rtol=1e-6)
+
+
+X, Y, W = torch.zeros(4, 2, 3), torch.tensor([0, 2]), torch.eye(3)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((X[0], Y, W, W, W), "expected x of shape \\[T, B, d\\]"),
+        ((X, Y[:1], W, W, W), "target of shape \\[B\\], got \\(4, 2, 3\\) and \\(1,\\)"),
+        ((X, Y, W[:, :2], W, W), "expected W_hx of \\(3, 3\\), got \\(3, 2\\)"),
+        ((X, Y, W, W[0], W), "expected matrices W_hh and W_ph, got ranks 1 and 2"),
+        ((X, Y, W, W, W, W), "expected b_h of \\(3,\\), got \\(3, 3\\)"),
+        ((X, Y, W.double(), W, W), "expected W_hx of torch.float32 on cpu, as x, got torch.float64 on cpu"),
+        ((X, Y, W.to("meta"), W, W), "expected W_hx of torch.float32 on cpu, as x, got torch.float32 on meta"),
+        ((X, Y.float(), W, W, W), "expected target of torch.int64 on cpu, got torch.float32"),
+        ((X, Y + 1, W, W, W), "expected targets between 0 and 2, got \\[1, 3\\]"),
+    ],
+)
+def test_bptt_errors(arguments, message):
+    with pytest.raises(ValueError, match=f"bptt_gradients: .*{message}"):
+        bptt_gradients(*arguments)
