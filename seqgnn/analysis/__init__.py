@@ -2,6 +2,21 @@
 
 from seqgnn.analysis.bptt import bptt_gradients
 from seqgnn.analysis.describe import describe
+from seqgnn.analysis.gradients import REDUCTIONS, GradientFlow, gradient_flow
+from seqgnn.analysis.influence import influence
 from seqgnn.analysis.reach import Reach, path_reach, reach
+from seqgnn.analysis.smoothing import dirichlet_energy, energy_by_depth
 
-__all__ = ["Reach", "bptt_gradients", "describe", "path_reach", "reach"]
+__all__ = [
+    "REDUCTIONS",
+    "GradientFlow",
+    "Reach",
+    "bptt_gradients",
+    "describe",
+    "dirichlet_energy",
+    "energy_by_depth",
+    "gradient_flow",
+    "influence",
+    "path_reach",
+    "reach",
+]

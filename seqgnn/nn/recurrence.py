@@ -1,6 +1,7 @@
 """The one loop that walks the cells: over time, layers, directions and ragged lengths, on static or changing graphs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,6 +9,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqgnn.nn.cells import Cell, State
+
+Watch = list[dict[int, State]]
+_watches: list[Watch] = []  # a plain list, since torch.compile cannot look into a ContextVar
+
+
+@contextmanager
+def watch() -> Iterator[Watch]:
+    """Keeps the states that cells return inside the block: for every walk, in order, those of each step.
+
+    They are nodes of the autograd graph, through which all goes that later steps, layers and the answer hear of them;
+    that holds with frozen weights too. Layers leave torch's kernels, which show no state but the last, for the loop.
+    """
+    walks: Watch = []
+    _watches.append(walks)
+    try:
+        yield walks
+    finally:
+        _watches.pop()
+
+
+def watched() -> bool:
+    """Whether somebody watches."""
+    return bool(_watches)
 
 
 def walk(
@@ -33,10 +57,16 @@ def walk(
         The outputs ``[T, ..., H]`` and the state after the last step walked.
     """
     steps = range(len(gx))
+    states: dict[int, State] = {}
+    for walks in _watches:
+        walks.append(states)
+        gx = gx if gx.requires_grad else gx.detach().requires_grad_()
     inputs = gx.unbind()  # one node of the autograd graph; gx[t] would be T, each with a gradient of the whole
     outputs: dict[int, Tensor] = {}
     for t in reversed(steps) if reverse else steps:
         output, new = cell(inputs[t], hidden_maps[t], state)
+        if _watches:
+            states[t] = new
         if active is not None:
             output = torch.where(active[t], output, 0)
             new = tuple(torch.where(active[t], after, before) for after, before in zip(new, state))

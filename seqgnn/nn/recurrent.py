@@ -102,7 +102,8 @@ class _Layer(_Written):
             elif data.dim() == 3:
                 batch = (data.size(0 if self.batch_first else 1),)
             check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
-        if self.engine == "native" or (self.engine == "auto" and not _transformed()):
+        native = self.engine == "native" or (self.engine == "auto" and not _transformed())
+        if native and not recurrence.watched():
             return super().forward(input, hx)
         if isinstance(input, PackedSequence):
             return self._walk_packed(input, hx)

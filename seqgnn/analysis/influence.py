@@ -1,0 +1,81 @@
+"""What each element adds to the answer."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from seqgnn.analysis.undisturbed import undisturbed
+from seqgnn.data import sequence_lengths
+
+
+def influence(model: nn.Module, batch: Batch) -> Tensor:
+    r"""How far the answer moves with each element, against the element's distance from the one that answers.
+
+    .. math::
+        I_d = \frac{1}{B} \sum_b \Big\| \frac{\partial p_b}{\partial x_{b, L_b - d}} \Big\|_F
+
+    where p are the logits of the last element and x is what the model makes of an element's id, one-hot or embedded
+    (an id itself has no gradient), or its features. The influence score of `Xu et al. 2018
+    <https://arxiv.org/abs/1806.03536>`_, with the Frobenius norm in the place of the sum of the entries. Beyond the
+    reach of a GNN it is exactly zero (see `reach`).
+
+    The model answers as when it is scored, and is left as it is.
+
+    Args:
+        model: a `seqgnn.models.SequenceModel` of any family, answering once or at each element (then the last counts).
+        batch: sequences; no targets are needed. Of ragged ones, the mean at a distance is over those that are as long.
+
+    Returns:
+        ``[T]`` in float64, from distance 0, the last element itself, to the first element of the longest sequence.
+
+    Raises:
+        ValueError: for a model without `inputs`, an answer that does not depend on them, and a Jacobian that is NaN or
+            infinite.
+
+    Example:
+        >>> from seqgnn.data import Palindromes
+        >>> from seqgnn.models import build
+        >>> batch = Palindromes(8).draw(32, torch.Generator().manual_seed(0))
+        >>> (influence(build("gcn", num_classes=10, num_tokens=10, num_layers=3), batch) > 0).tolist()
+        [True, True, True, True, False, False, False]
+    """
+    inputs = getattr(model, "inputs", None)
+    if not isinstance(inputs, nn.Module):
+        raise ValueError(f"influence: expected a SequenceModel, with inputs to look at, got {type(model).__name__}")
+    seen: list[Tensor] = []
+
+    def look(module: nn.Module, arguments: Any, x: Tensor) -> Tensor:
+        seen.append(x.detach().requires_grad_())
+        return seen[-1]
+
+    handle = inputs.register_forward_hook(look)
+    try:
+        with undisturbed(model):
+            logits, _ = model(batch)
+            squares = _squared_jacobian(logits, seen[0], batch)
+    finally:
+        handle.remove()
+    norms = squares.sqrt()
+    if not bool(norms.isfinite().all()):
+        found = f"NaN or infinite entries at {int((~norms.isfinite()).sum())} of {len(norms)} elements"
+        raise ValueError(f"influence: expected a finite Jacobian, got {found}")
+    lengths = sequence_lengths(batch)
+    distance = torch.cat([torch.arange(int(length)).flip(0) for length in lengths])
+    return distance.bincount(weights=norms.cpu()) / distance.bincount()
+
+
+def _squared_jacobian(logits: Tensor, x: Tensor, batch: Any) -> Tensor:
+    """The squared norm of the Jacobian of each sequence's answer by its elements, ``[sum L]``."""
+    ends = sequence_lengths(batch).cumsum(0) - 1
+    answers = logits[ends.to(logits.device)] if len(logits) == len(x) else logits
+    squares = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    for logit in answers.sum(0):  # sequences do not hear each other, so one sum serves all of them
+        gradient = None
+        if logit.requires_grad:
+            (gradient,) = torch.autograd.grad(logit, x, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            raise ValueError("influence: expected an answer that depends on the inputs, got one that does not")
+        squares += gradient.double().square().sum(1)
+    return squares

@@ -1,0 +1,112 @@
+"""Influence against Jacobians of each sequence alone, and against reach."""
+
+from math import inf
+
+import oracles
+import pytest
+import torch
+from torch import nn
+from torch.autograd.functional import jacobian
+from torch_geometric.data import Batch
+
+from seqgnn.analysis import influence, reach
+from seqgnn.data import CharText, FirstDigitRecall, SequenceGraph
+from seqgnn.models import NAMES, build
+
+DIGITS = {"num_classes": 10, "num_tokens": 10}
+
+
+def model_of(name, **options):
+    torch.manual_seed(0)
+    gnn = {"num_layers": 2} if name in ("gcn", "gcn-residual") else {}
+    return build(name, **{**DIGITS, "hidden": 6, "hops": (1,), **gnn, **options}).double()
+
+
+def alone(model, sample):
+    """The same by the Jacobian of a function of x, for one sequence."""
+    batch = Batch.from_data_list([sample])
+    with torch.no_grad():
+        x = model.inputs(batch)
+    answer = lambda x: model.head(model.readout(model.encoder(x, batch, None)[0], batch))[-1]  # noqa: E731
+    return jacobian(answer, x).square().sum((0, 2)).sqrt().flip(0)
+
+
+@pytest.mark.parametrize("options", [{}, {"encoding": "embedding"}, {"readout": "mean"}, {"per_element": True}])
+@pytest.mark.parametrize("name", [*NAMES, "tree-lstm"])
+def test_influence_is_the_jacobian_of_each_sequence(name, options):
+    model = model_of(name, **options)
+    samples = [SequenceGraph.from_values([i, 3, 1, 4, 1, 5][: 6 - i]) for i in range(3)]
+    each = [torch.nn.functional.pad(alone(model, sample), (0, 6 - sample.num_nodes)) for sample in samples]
+    count = torch.tensor([3, 3, 3, 3, 2, 1])
+    oracles.close(influence(model, Batch.from_data_list(samples)), torch.stack(each).sum(0) / count)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("hops, layers", [((1,), 3), ((1, 2), 3), ((1, 2, 4, 8), 4)])
+def test_influence_ends_where_reach_does(name, hops, layers):
+    options = {"num_layers": layers} if name in ("gcn", "gcn-residual") else {}
+    hops = hops if max(hops) < 4 or name != "gcn-in-lstm" else (1, 2)
+    batch = FirstDigitRecall(30, hops=hops).draw(64, torch.Generator().manual_seed(0))
+    model = model_of(name, hops=hops, **options)
+    heard = influence(model, batch) > 0
+    positions = reach(model).positions
+    if positions == inf:
+        assert heard.all()
+    else:
+        assert heard[: int(positions) + 1].all()
+        assert not heard[max(hops) * layers + 1 :].any()
+        if hops == (1,):
+            assert heard.sum() == positions + 1
+
+
+def test_the_model_is_left_as_it_was():
+    model = model_of("lstm", dropout=0.5).train()
+    batch = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0))
+    first, second = influence(model, batch), influence(model, batch)
+    assert torch.equal(first, second) and model.training and model.inputs.training
+    assert not model.inputs._forward_hooks and all(p.grad is None for p in model.parameters())
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    assert torch.equal(influence(model, batch), first)
+
+
+def test_influence_on_text_is_that_on_the_last_answer():
+    text = CharText(length=9)
+    model = model_of("gru", num_classes=text.num_classes, num_tokens=text.num_tokens, per_element=True)
+    batch = text.draw(3, torch.Generator().manual_seed(0))
+    expected = torch.stack([alone(model, batch[i]) for i in range(3)]).mean(0)
+    oracles.close(influence(model, batch), expected)
+
+
+class Deaf(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.inputs, self.value = build("rnn", **DIGITS).inputs, value
+
+    def forward(self, batch, state=None):
+        return self.value(self.inputs(batch)), None
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        (nn.Linear(2, 2), "a SequenceModel, with inputs to look at, got Linear"),
+        (Deaf(lambda x: torch.zeros(4, 2)), "an answer that depends on the inputs, got one that does not"),
+        (Deaf(lambda x: torch.zeros(4, 2, requires_grad=True)), "an answer that depends on the inputs"),
+        (Deaf(lambda x: x / 0), "a finite Jacobian, got NaN or infinite entries at 28 of 28 elements"),
+    ],
+)
+def test_errors(model, message):
+    batch = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=f"influence: expected {message}"):
+        influence(model, batch)
+    if isinstance(model, Deaf):
+        assert not model.inputs._forward_hooks
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_gpu(name):
+    batch, model = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0)), model_of(name)
+    expected = influence(model, batch)
+    oracles.close(influence(model.cuda(), batch.to("cuda")), expected)
