@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgnn.comparison import Comparison
+from seqgnn.figures import GREY, STYLES, save, style, tidy
 from seqgnn.metrics import mean_sd, running_mean
 from seqgnn.runs import TASKS
 from seqgnn.store import write_atomically
@@ -16,23 +17,8 @@ from seqgnn.store import write_atomically
 if TYPE_CHECKING:
     from rich.table import Table
 
-# Okabe and Ito's palette, told apart by the colour-blind too; variants of a model share its colour and differ in line.
-STYLES = {
-    "RNN": ("#0072B2", "o", "-"),
-    "LSTM": ("#D55E00", "s", "-"),
-    "GRU": ("#009E73", "^", "-"),
-    "GCN": ("#56B4E9", "D", "-"),
-    "GCN, then LSTM": ("#CC79A7", "v", "-"),
-    "GCN in LSTM": ("#E69F00", "P", "-"),
-    "GCN, residual": ("#56B4E9", "p", "-."),
-    "GCN, one hop": ("#56B4E9", "x", ":"),
-    "GCN, mean readout": ("#56B4E9", "d", "--"),
-    "LSTM, mean readout": ("#D55E00", "*", "--"),
-}
-VARIANTS = [("<", "--"), (">", ":"), ("h", "-.")]
-OTHERS = ["#000000", "#999999", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733"]
+__all__ = ["STYLES", "curves_figure", "notes", "scores_figure", "show", "style_of", "table", "to_csv", "write"]
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
-GREY = "#6b6b6b"
 METRICS = {"accuracy": "test accuracy", "loss": "test loss (nats)"}
 
 
@@ -46,14 +32,8 @@ def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
     paths = [folder / f"{comparison.task}.csv"]
     write_atomically(paths[0], to_csv(comparison))
     if comparison.runs:
-        from matplotlib import rc_context
-
         for name, figure in (("scores", scores_figure(comparison)), ("curves", curves_figure(comparison))):
-            for kind in ("png", "svg"):
-                path = folder / f"{comparison.task}-{name}.{kind}"
-                with rc_context({"svg.hashsalt": "seqgnn"}):  # the same file twice
-                    figure.savefig(path, dpi=160, metadata={"Date": None} if kind == "svg" else None)
-                paths.append(path)
+            paths += save(figure, folder / f"{comparison.task}-{name}")
     return paths
 
 
@@ -199,7 +179,7 @@ def curves_figure(comparison: Comparison) -> Any:
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_title(f"T = {length}", fontsize=10)
         panel.set_xlabel("step")
-        _tidy(panel)
+        tidy(panel)
     panels[0].set_ylabel("training " + ("accuracy" if kind == "accuracies" else "loss (nats)"))
     if comparison.metric == "accuracy":
         panels[0].set_ylim(-0.02, 1.04)
@@ -210,23 +190,8 @@ def curves_figure(comparison: Comparison) -> Any:
 
 
 def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
-    """Returns colour, marker and line of a row: always the same colour for the models known here.
-
-    A row of one's own named after one of them, such as "LSTM, chrono", has its colour and another line.
-    """
-    if label in STYLES:
-        return STYLES[label]
-    family = _family(label)
-    others = [name for name in comparison.labels if name not in STYLES and _family(name) == family]
-    if family is not None:
-        marker, line = VARIANTS[others.index(label) % len(VARIANTS)]
-        return STYLES[family][0], marker, line
-    return OTHERS[others.index(label) % len(OTHERS)], "o", "-"
-
-
-def _family(label: str) -> str | None:
-    """The longest known name that a label begins with: "GCN, then LSTM" of "GCN, then LSTM, chrono"."""
-    return max((name for name in STYLES if f"{label},".startswith(f"{name},")), key=len, default=None)
+    """Returns colour, marker and line of a row, see `seqgnn.figures.style`."""
+    return style(label, comparison.labels)
 
 
 def _against_length(comparison: Comparison) -> Any:
@@ -253,7 +218,7 @@ def _against_length(comparison: Comparison) -> Any:
     panel.set_ylabel(METRICS[comparison.metric])
     if comparison.metric == "accuracy":
         panel.set_ylim(-0.02, 1.04)
-    _tidy(panel)
+    tidy(panel)
     _chance([panel], comparison)
     _legend(figure, comparison, markers=True)
     figure.suptitle(f"{comparison.task}: {METRICS[comparison.metric]}, {_seeds(comparison)}", fontsize=11)
@@ -284,7 +249,7 @@ def _one_length(comparison: Comparison) -> Any:
     panel.invert_yaxis()
     panel.margins(x=0.12)
     panel.set_xlabel(METRICS[comparison.metric])
-    _tidy(panel, axis="x")
+    tidy(panel, axis="x")
     figure.suptitle(f"{comparison.task}, T = {length}: {METRICS[comparison.metric]}, {_seeds(comparison)}", fontsize=11)
     return figure
 
@@ -299,12 +264,6 @@ def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float
 def _seeds(comparison: Comparison) -> str:
     count = len(comparison.seeds)
     return "one seed" if count == 1 else f"mean ± sd over {count} seeds"
-
-
-def _tidy(panel: Any, axis: str = "y") -> None:
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(axis=axis, color="#e4e4e4", linewidth=0.8)
-    panel.set_axisbelow(True)
 
 
 def _chance(panels: Any, comparison: Comparison) -> None:

@@ -1,0 +1,70 @@
+"""What all figures share: a palette, tidy axes, and files written in one piece."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seqgnn.store import write_atomically
+
+# Okabe and Ito's palette, told apart by the colour-blind too; variants of a model share its colour and differ in line.
+STYLES = {
+    "RNN": ("#0072B2", "o", "-"),
+    "LSTM": ("#D55E00", "s", "-"),
+    "GRU": ("#009E73", "^", "-"),
+    "GCN": ("#56B4E9", "D", "-"),
+    "GCN, then LSTM": ("#CC79A7", "v", "-"),
+    "GCN in LSTM": ("#E69F00", "P", "-"),
+    "GCN, residual": ("#56B4E9", "p", "-."),
+    "GCN, one hop": ("#56B4E9", "x", ":"),
+    "GCN, mean readout": ("#56B4E9", "d", "--"),
+    "LSTM, mean readout": ("#D55E00", "*", "--"),
+}
+VARIANTS = [("<", "--"), (">", ":"), ("h", "-.")]
+OTHERS = ["#000000", "#999999", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733"]
+GREY = "#6b6b6b"
+
+
+def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
+    """Returns colour, marker and line of one of several rows: always the same colour for the models known here.
+
+    A row of one's own named after one of them, such as "LSTM, chrono", has its colour and another line.
+
+    Example:
+        >>> style("LSTM", ["LSTM"]), style("LSTM, chrono", ["LSTM", "LSTM, chrono"])
+        (('#D55E00', 's', '-'), ('#D55E00', '<', '--'))
+    """
+    if label in STYLES:
+        return STYLES[label]
+    family = _family(label)
+    others = [name for name in labels if name not in STYLES and _family(name) == family]
+    if family is not None:
+        marker, line = VARIANTS[others.index(label) % len(VARIANTS)]
+        return STYLES[family][0], marker, line
+    return OTHERS[others.index(label) % len(OTHERS)], "o", "-"
+
+
+def _family(label: str) -> str | None:
+    """The longest known name that a label begins with: "GCN, then LSTM" of "GCN, then LSTM, chrono"."""
+    return max((name for name in STYLES if f"{label},".startswith(f"{name},")), key=len, default=None)
+
+
+def tidy(panel: Any, axis: str = "y") -> None:
+    """Takes away what is no data: two of the four spines, and all of the grid but pale lines along an axis."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis=axis, color="#e4e4e4", linewidth=0.8)
+    panel.set_axisbelow(True)
+
+
+def save(figure: Any, stem: Path) -> list[Path]:
+    """Writes a matplotlib figure as `<stem>.png` and `<stem>.svg`, the same files twice; returns their paths."""
+    from matplotlib import rc_context
+
+    paths = []
+    for kind in ("png", "svg"):
+        content = io.BytesIO()
+        with rc_context({"svg.hashsalt": "seqgnn"}):
+            figure.savefig(content, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
+        paths.append(stem.with_name(f"{stem.name}.{kind}"))
+        write_atomically(paths[-1], content.getvalue())
+    return paths
