@@ -28,7 +28,8 @@ GREY = "#6b6b6b"
 def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
     """Returns colour, marker and line of one of several rows: always the same colour for the models known here.
 
-    A row of one's own named after one of them, such as "LSTM, chrono", has its colour and another line.
+    A row of one's own named after one of them, such as "LSTM, chrono", has its colour and another line; the fourth of
+    them a darker colour.
 
     Example:
         >>> style("LSTM", ["LSTM"]), style("LSTM, chrono", ["LSTM", "LSTM, chrono"])
@@ -39,9 +40,13 @@ def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
     family = _family(label)
     others = [name for name in labels if name not in STYLES and _family(name) == family]
     if family is not None:
-        marker, line = VARIANTS[others.index(label) % len(VARIANTS)]
-        return STYLES[family][0], marker, line
+        darker, variant = divmod(others.index(label), len(VARIANTS))
+        return _darker(STYLES[family][0], darker), *VARIANTS[variant]
     return OTHERS[others.index(label) % len(OTHERS)], "o", "-"
+
+
+def _darker(color: str, times: int) -> str:
+    return "#" + "".join(f"{int(int(color[i : i + 2], 16) * 0.5**times):02X}" for i in (1, 3, 5))
 
 
 def _family(label: str) -> str | None:

@@ -1,6 +1,7 @@
 """What a model can hear, and where its gradients come from."""
 
 from seqgnn.analysis.bptt import bptt_gradients
+from seqgnn.analysis.decay import Decay, decay
 from seqgnn.analysis.describe import describe
 from seqgnn.analysis.gradients import REDUCTIONS, GradientFlow, gradient_flow
 from seqgnn.analysis.influence import influence
@@ -9,9 +10,11 @@ from seqgnn.analysis.smoothing import dirichlet_energy, energy_by_depth
 
 __all__ = [
     "REDUCTIONS",
+    "Decay",
     "GradientFlow",
     "Reach",
     "bptt_gradients",
+    "decay",
     "describe",
     "dirichlet_energy",
     "energy_by_depth",

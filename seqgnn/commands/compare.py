@@ -79,8 +79,8 @@ def compare(
     typed: dict[str, Any] = {
         "task": task,
         "models": None if models is None else [name.strip() for name in models.split(",")],
-        "lengths": None if lengths is None else _integers("--lengths", lengths),
-        "seeds": None if seeds is None else _integers("--seeds", seeds),
+        "lengths": None if lengths is None else integers("--lengths", lengths),
+        "seeds": None if seeds is None else integers("--seeds", seeds),
         "lr": None if lr is None else _rates(lr),
         "clip": clip,
         "stop_at": stop_at,
@@ -210,7 +210,7 @@ def _span(seconds: float) -> str:
     )
 
 
-def _integers(option: str, text: str) -> list[int]:
+def integers(option: str, text: str) -> list[int]:
     try:
         return [int(item) for item in text.split(",")]
     except ValueError:

@@ -1,0 +1,245 @@
+"""Gradients over time and the influence of elements, against distance, over models and seeds."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from seqgnn.analysis import REDUCTIONS, Decay, decay, gradient_flow, influence
+from seqgnn.comparison import ROWS, Row, Setting
+from seqgnn.data import path_graph, sequence_batch
+from seqgnn.encoders import Readout
+from seqgnn.errors import check_count, checked_device, one_of
+from seqgnn.models import GNNS, TREES, SequenceModel, build
+from seqgnn.nn.init import RECIPES
+from seqgnn.runs import TASKS
+from seqgnn.text_training import TextRun, load_model
+from seqgnn.training import TrainConfig
+
+Maker = Callable[[int], tuple[SequenceModel, Batch]]  # from a seed
+MEASURES = ("gradients", "influence")
+STUDIED = tuple(name for name, row in ROWS.items() if row.model not in TREES)
+MODELS_WITH_LSTM = ("lstm", "gcn+lstm", "gcn-in-lstm")
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Norms against distance.
+
+    Attributes:
+        label: the model's.
+        norms: ``[seeds, D]``, from distance 0 on.
+        start: the distance from which on they are fitted.
+    """
+
+    label: str
+    norms: Tensor
+    start: int = 0
+
+    @property
+    def decays(self) -> list[Decay]:
+        """How the norms of each seed change with distance; of none where fewer than three are not zero."""
+        return [found for row in self.norms if (found := decay(row, self.start)) is not None]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What was measured.
+
+    Attributes:
+        measure: "gradients" or "influence".
+        settings: all that determines it.
+        seeds: of weights and batches.
+        panels: curves by the name of what they are norms of, such as "dL/dh".
+    """
+
+    measure: str
+    settings: dict[str, Any]
+    seeds: tuple[int, ...]
+    panels: dict[str, list[Curve]]
+
+
+def study(
+    models: Sequence[str] = ("rnn", "lstm"),
+    *,
+    task: str = "palindromes",
+    length: int = 100,
+    forget_bias: Sequence[float] | None = (1.0, 2.0),
+    seeds: Sequence[int] = (0, 1, 2),
+    hidden: int = 128,
+    batch_size: int = 128,
+    init: str = "xavier",
+    measure: str = "gradients",
+    reduce: str = "norm-of-mean",
+    device: str = "cpu",
+) -> Study:
+    """Measures models before any training, in float64.
+
+    Args:
+        models: names among `STUDIED`; those without recurrence have an influence alone.
+        task: "palindromes" or "recall".
+        length: T; a sequence has T - 1 elements.
+        forget_bias: of models with an LSTM, a row for each; None leaves the biases to `init`.
+        seeds: of initial weights and of the batch, which all models share.
+        hidden, batch_size: H and B.
+        init: recipe for the recurrent layers, of `seqgnn.nn.init`; chrono, for LSTMs and GRUs, in place of
+            `forget_bias`.
+        measure: "gradients", see `seqgnn.analysis.gradient_flow`, or "influence", see `seqgnn.analysis.influence`.
+        reduce: of gradients, "norm-of-mean" or "mean-of-norms".
+        device: "cpu", "cuda", ...
+
+    Raises:
+        ValueError: if an argument is unknown or out of range.
+
+    Example:
+        >>> found = study(["lstm"], length=12, forget_bias=[1.0], seeds=[0], hidden=8, batch_size=4)
+        >>> [(name, curve.label, curve.norms.shape) for name, curves in found.panels.items() for curve in curves][0]
+        ('dL/dh', 'LSTM, forget bias 1', torch.Size([1, 11]))
+    """
+    one_of("gradients", "task", task, ("palindromes", "recall"))
+    one_of("gradients", "init", init, RECIPES)
+    rows = _rows(models, init, forget_bias, measure)
+    sample = TASKS[task].make(length, (1,), None)
+    setting = Setting(sample, True, None, check_count("gradients", "hidden", hidden, 1), 4, device)
+
+    def make(row: Row, seed: int) -> tuple[SequenceModel, Batch]:
+        config = setting.run_config(row, seed, TrainConfig())
+        own = TASKS[task].make(length, config.hops, None)
+        model: Any = config.build(own)
+        return model, own.draw(batch_size, torch.Generator().manual_seed(seed))
+
+    settings = {"task": task, "length": length, "hidden": hidden, "batch_size": batch_size, "init": init}
+    makers = {row.label: partial(make, row) for row in rows}
+    return _measured(makers, settings, seeds, measure, reduce, device)
+
+
+def study_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    batch_size: int = 128,
+    measure: str = "gradients",
+    reduce: str = "norm-of-mean",
+    device: str = "cpu",
+) -> Study:
+    """Measures a character model of `seqgnn train text` as it is, and as it was before its training.
+
+    The loss, or the answer, is that of the last element of windows from the training part; windows and the weights
+    before training are drawn anew with each seed.
+
+    Args:
+        path: of a checkpoint, or of the run's folder.
+        seeds, batch_size, measure, reduce, device: as in `study`.
+
+    Raises:
+        ValueError: if there is no whole checkpoint, its text is gone, or an argument is unknown or out of range.
+    """
+    trained, vocabulary, info = load_model(path)
+    try:
+        task = TextRun.from_dict(info["run"]).make_task()
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"gradients: expected a run of seqgnn train text in {path}, got another ({error})") from error
+    if task.vocabulary.to_dict() != vocabulary.to_dict():
+        raise ValueError(f"gradients: expected the text that {path} was trained on, got one with other characters")
+    options: dict[str, Any] = {n: tuple(value) if n == "hops" else value for n, value in info["model"].items()}
+    label = next(row.label for row in ROWS.values() if row.model == options["name"])
+    steps = info.get("training", {}).get("step")
+
+    def windows(seed: int) -> Batch:
+        batch = task.draw(batch_size, torch.Generator().manual_seed(seed))
+        x, y = (part.view(batch.num_graphs, -1) for part in (batch.x, batch.y))
+        return sequence_batch(x, y[:, -1].clone(), path_graph(x.size(1), hops=task.hops))
+
+    def fresh(seed: int) -> SequenceModel:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build(**options)
+
+    makers: dict[str, Maker] = {
+        label: lambda seed: (_answering_last(trained), windows(seed)),
+        "untrained": lambda seed: (_answering_last(fresh(seed)), windows(seed)),
+    }
+    settings = {
+        "task": "text",
+        "length": task.length,
+        "checkpoint": str(path),
+        "steps": steps,
+        "batch_size": batch_size,
+    }
+    return _measured(makers, settings, seeds, measure, reduce, device)
+
+
+def _answering_last(model: SequenceModel) -> SequenceModel:
+    """The same model, with an answer at the last element alone."""
+    return SequenceModel(model.inputs, model.encoder, Readout(model.readout.kind, False), model.head, model.hops)
+
+
+def _rows(models: Sequence[str], init: str, biases: Sequence[float] | None, measure: str) -> list[Row]:
+    """A row for each model, and for each forget bias of those that have one."""
+    rows = []
+    for name in models:
+        row = ROWS[one_of("gradients", "model", name, STUDIED)]
+        if row.model in GNNS:
+            if measure == "gradients":
+                recurrent = ", ".join(name for name in STUDIED if ROWS[name].model not in GNNS)
+                hint = "its influence can be measured (--influence)"
+                raise ValueError(f"gradients: expected models with states, {recurrent}, got {name!r}; {hint}")
+            rows.append(row)
+            continue
+        row = replace(row, init=(init,))
+        if row.model not in MODELS_WITH_LSTM or biases is None:
+            rows.append(row if init != "chrono" else replace(row, label=f"{row.label}, chrono"))
+        else:
+            named = [replace(row, label=f"{row.label}, forget bias {bias:g}", forget_bias=bias) for bias in biases]
+            rows += named
+    labels = [row.label for row in rows]
+    if not rows or len(set(labels)) < len(labels):
+        raise ValueError(f"gradients: expected one or more models and forget biases, each once, got {labels}")
+    return rows
+
+
+def _measured(
+    makers: Mapping[str, Maker],
+    settings: dict[str, Any],
+    seeds: Sequence[int],
+    measure: str,
+    reduce: str,
+    device: str,
+) -> Study:
+    one_of("gradients", "measure", measure, MEASURES)
+    one_of("gradients", "reduce", reduce, REDUCTIONS)
+    place = checked_device("gradients", device)
+    seeds = tuple(check_count("gradients", "seed", seed, 0) for seed in seeds)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"gradients: expected one or more seeds, each once, got {list(seeds)}")
+    panels: dict[str, list[Curve]] = {}
+    start = int(measure == "gradients")  # the last state is what the head reads itself, unlike those before it
+    for label, make in makers.items():
+        found: dict[tuple[str, str], list[Tensor]] = {}
+        for seed in seeds:
+            model, batch = make(seed)
+            model, batch = model.to(place).double(), batch.to(place)
+            for key, norms in _norms(label, model, batch, measure, reduce).items():
+                found.setdefault(key, []).append(norms.cpu())
+        for (name, row), curves in found.items():
+            panels.setdefault(name, []).append(Curve(row, torch.stack(curves), start))
+    own = {"reduce": reduce} if measure == "gradients" else {}
+    return Study(measure, settings | own, seeds, panels)
+
+
+def _norms(label: str, model: SequenceModel, batch: Batch, measure: str, reduce: str) -> dict[tuple[str, str], Tensor]:
+    """Norms from distance 0 on, by what they are norms of and by label, a row for each of several layers."""
+    if measure == "influence":
+        return {("influence", label): influence(model, batch)}
+    flow = gradient_flow(model, batch, reduce)
+    parts = {"dL/dh": flow.h} | ({} if flow.c is None else {"dL/dc": flow.c})
+    return {
+        (name, label if len(norms) == 1 else f"{label}, layer {number}"): row.flip(0)
+        for name, norms in parts.items()
+        for number, row in enumerate(norms, start=1)
+    }
