@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from torch_geometric.data import Batch
 
 from seqgnn.analysis.undisturbed import undisturbed
+from seqgnn.data import sequence_lengths
 from seqgnn.errors import one_of
 from seqgnn.nn.recurrence import Watch, watch
 
@@ -91,9 +92,10 @@ def _check_walks(walks: Watch, logits: Tensor, batch: Any) -> None:
         )
     sequences = {len(state[0]) for walk in walks for state in walk.values()}
     lengths = {len(walk) for walk in walks}
-    if sequences != {batch.num_graphs} or len(lengths) > 1:
+    count = len(sequence_lengths(batch))
+    if sequences != {count} or len(lengths) > 1:
         found = f"states of {sorted(sequences)} rows over {sorted(lengths)} steps"
-        raise ValueError(f"gradient_flow: expected a state for each of {batch.num_graphs} sequences, got {found}")
+        raise ValueError(f"gradient_flow: expected a state for each of {count} sequences, got {found}")
     y = getattr(batch, "y", None)
     if y is None or y.shape != logits.shape[:1]:
         found = "none" if y is None else str(len(y))

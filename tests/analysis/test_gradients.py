@@ -166,6 +166,11 @@ def test_ragged_sequences_are_what_they_are_alone(name):
         oracles.close(getattr(together, part), sum(rows) / 4)
 
 
+def test_a_single_sequence_is_a_batch_of_one():
+    model, sample = model_of("lstm"), SequenceGraph.from_values(range(5), y=1)
+    oracles.close(gradient_flow(model, sample).h, gradient_flow(model, Batch.from_data_list([sample])).h)
+
+
 @pytest.mark.parametrize("name", RECURRENT)
 def test_the_model_is_left_as_it_was(name):
     plain = {} if name == "gcn-in-lstm" else {"weight_dropout": 0.3}
