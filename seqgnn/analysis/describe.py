@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import DirGNNConv
+from torch_geometric.nn import DirGNNConv, MessagePassing
 
 from seqgnn.analysis.reach import filters_of, layers_of, reach
 from seqgnn.data import SequenceGraph, Task, sequence_lengths
@@ -19,6 +19,7 @@ from seqgnn.nn import EvolveGCN
 from seqgnn.nn.filters import Diffusion
 from seqgnn.nn.gate_maps import arguments
 from seqgnn.nn.graph_recurrent import GraphRecurrent
+from seqgnn.nn.hops import conv_hops
 
 
 def describe(model: nn.Module, data: Data | Task) -> list[str]:
@@ -45,6 +46,9 @@ def describe(model: nn.Module, data: Data | Task) -> list[str]:
         for filter in filters_of(layer):
             if filter.hops == 0 and getattr(filter, "K", None) == 1:
                 found.append(f"no neighbour: {filter} of {type(layer).__name__} has one term, the node itself")
+        for conv in getattr(layer, "convs", [layer] if isinstance(layer, MessagePassing) else []):
+            if conv_hops(conv) == 0:
+                found.append(f"no neighbour: {conv} hears the node itself alone")
     found += _short(model, batch)
     if hasattr(task, "stream") and _carries(model):
         found.append("state dropped: windows begin afresh; TrainConfig(carry=True) carries it from one to the next")
@@ -116,7 +120,8 @@ def _unheard(layers: list[nn.Module], batch: Any) -> list[str]:
 
 def _takes(layer: nn.Module, name: str) -> bool:
     if isinstance(layer, GraphRecurrent):
-        return (name == "edge_weight" and bool(layer.filters)) or any(name in arguments(c) for c in layer.convs)
+        filtered = name == "edge_weight" and any(filter.hops for filter in layer.filters)
+        return filtered or any(name in arguments(conv) for conv in layer.convs)
     if isinstance(layer, GCNEncoder | GCNInLSTM):  # their edges are those of the sequences
         return False
     parameters = inspect.signature(layer.forward).parameters
@@ -131,10 +136,14 @@ def _both_ways(model: nn.Module) -> bool:
 
 
 def _on_path(batch: Any) -> bool:
-    """Whether edges only run forwards between elements of sequences, as those of `path_graph`."""
-    edges = batch.edge_index
-    forwards = isinstance(batch, SequenceGraph) and bool((edges[0] < edges[1]).all())
-    return forwards and len(edges.unique()) == batch.num_nodes
+    """Whether edges only run forwards between elements of sequences, each distance wherever it fits, as those of
+    `path_graph`."""
+    if not isinstance(batch, SequenceGraph) or batch.edge_index.numel() == 0:
+        return False
+    distances, counts = (batch.edge_index[1] - batch.edge_index[0]).unique(return_counts=True)
+    lengths = sequence_lengths(batch)
+    fit = [int((lengths - distance).clamp(min=0).sum()) for distance in distances.tolist()]
+    return bool(distances[0] > 0) and counts.tolist() == fit
 
 
 def _lies_farther(edge_index: Tensor, num_nodes: int, hops: int, work: float = 5e8) -> bool:

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 
 from seqgnn import nn as sg
 from seqgnn.analysis import describe
-from seqgnn.data import CharText, Palindromes, powers_of_two
+from seqgnn.data import CharText, ExpressionTrees, Palindromes, powers_of_two
 from seqgnn.encoders import GCNEncoder
 from seqgnn.models import NAMES, build
 
@@ -23,7 +23,14 @@ def test_what_is_wrong_is_described():
     assert describe(layer, graph) == [
         "no neighbour: Chebyshev(K=1) of GCRN has one term, the node itself",
         "isolated: 2 of 6 nodes have no neighbour",
+        "unused: the data has edge_weight, which no layer of the model takes",
     ]
+    alone = "no neighbour: ChebConv(2, 3, K=1, normalization=sym) hears the node itself alone"
+    assert describe(pyg.ChebConv(2, 3, 1), graph)[0] == alone
+    layer = sg.GCNGRU(2, 3, input_filter=sg.GCN(), hidden_conv=lambda i, o: pyg.ChebConv(i, o, 1))
+    assert (
+        describe(layer, graph)[0] == "no neighbour: ChebConv(3, 9, K=1, normalization=sym) hears the node itself alone"
+    )
     assert describe(pyg.SAGEConv(2, 3), graph) == [
         "reach: a node hears others up to distance 1, and some that it could hear are farther",
         "isolated: 2 of 6 nodes have no neighbour",
@@ -123,3 +130,14 @@ def test_a_state_that_is_dropped_is_told(name, options):
 )
 def test_layers_with_a_state(model, carries):
     assert (DROPPED in describe(model, CharText(length=10))) == carries
+
+
+def test_a_tree_in_postfix_order_is_no_path():
+    task = ExpressionTrees(7)
+    model = build("gcn", num_classes=10, num_tokens=task.num_tokens, num_layers=task.depth)
+    assert not any("element hears" in line for line in describe(model, task))
+    short = build("gcn", num_classes=10, num_tokens=task.num_tokens, num_layers=1)
+    assert (
+        describe(short, task)[0]
+        == "reach: a node hears others up to distance 1, and some that it could hear are farther"
+    )
