@@ -18,11 +18,14 @@ VERSION = 1
 def run_key(config: dict[str, Any]) -> str:
     """Returns the key of a configuration: a hash of its canonical JSON, so the order of names does not matter.
 
+    What is None is left out: an option that comes with a later version, and is not used, changes no key.
+
     Example:
-        >>> run_key({"a": 1, "b": (2, 3)}) == run_key({"b": [2, 3], "a": 1})
+        >>> run_key({"a": 1, "b": (2, 3)}) == run_key({"b": [2, 3], "a": 1, "c": None})
         True
     """
-    text = json.dumps({"version": VERSION, "config": config}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    content = {"version": VERSION, "config": _said(config)}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -152,11 +155,18 @@ class RunStore:
         missing = [name for name in ("config", "result", "measured") if not isinstance(record.get(name), dict)]
         if missing:
             raise ValueError(f"RunStore: expected an object under {missing[0]!r} in {path}, got none")
-        if record["config"] != json.loads(json.dumps(config)):
+        if _said(record["config"]) != _said(json.loads(json.dumps(config))):
             raise ValueError(f"RunStore: expected the run of {config} in {path}, got that of {record['config']}")
         if record.get("sha256") != _checksum({name: record[name] for name in ("config", "result", "measured")}):
             raise ValueError(f"RunStore: expected what was written in {path}, got a file changed since (sha256)")
         return record
+
+
+def _said(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what is None."""
+    return {
+        name: _said(value) if isinstance(value, dict) else value for name, value in config.items() if value is not None
+    }
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -1,0 +1,103 @@
+"""How long models remember a palindrome's first digit: the course reports' settings beside recipes that do better.
+
+    python benchmarks/memory.py                      # everything, a day on two cores
+    python benchmarks/memory.py recipes --jobs 2     # of reports, recipes, graphs
+    python benchmarks/memory.py --plan               # what is there, and what the rest takes at most
+
+128 hidden units, batches of 128, RMSprop, at most 10,000 steps, stopped once solved on validation (0.995); 8,192 test
+samples. Palindromes and, as a control, the first digit of independent ones. Every run is kept in
+benchmarks/results/memory/runs and not repeated, so this can be stopped and called again at any time. A part's JSON is
+written when all its runs are there.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from seqgnn.comparison import Comparison, Plan, Row, plan
+from seqgnn.errors import one_of
+from seqgnn.presets import PRESETS
+from seqgnn.store import write_atomically
+
+RESULTS = Path(__file__).parent / "results" / "memory"
+TASKS = ("palindromes", "recall")
+REPORTS, MEMORY = PRESETS["reports"], PRESETS["long-memory"]
+RNN, LSTM, GRU, *GRAPHS = MEMORY["models"]
+HYBRID = Row("GCN, then LSTM, chrono", "gcn+lstm", init=("orthogonal", "chrono"))
+# Rows, lengths, seeds.
+PARTS: dict[str, list[tuple[list[Row], list[int], list[int]]]] = {
+    "reports": [
+        (REPORTS["models"], [5, 10, 15, 20, 25, 30], [0, 1, 2, 3]),
+        (REPORTS["models"], [50, 100], [0, 1]),
+    ],
+    "recipes": [([RNN, LSTM, GRU], [100], [0, 1]), ([LSTM, GRU], [150], [0, 1]), ([GRU], [300], [0])],
+    "graphs": [(GRAPHS, [5, 10, 15, 20, 25, 30, 50, 100], [0, 1]), ([HYBRID], [50, 100], [0, 1])],
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--jobs", type=int, default=-1)
+    parser.add_argument("--steps", type=int, help="fewer, to try it")
+    parser.add_argument("--plan", action="store_true", help="make no run")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    complete = True
+    try:
+        for part in [one_of("memory", "part", name, PARTS) for name in given.parts] or PARTS:
+            for task in [one_of("memory", "task", name, TASKS) for name in given.tasks.split(",")]:
+                plans = [planned(task, *group, given) for group in PARTS[part]]
+                if given.plan:
+                    show(part, task, plans)
+                else:
+                    complete &= write(part, task, [one.run() for one in plans], given.out)
+    except ValueError as error:
+        print(f"memory: {error}", file=sys.stderr)
+        return 2
+    return 0 if complete else 1
+
+
+def planned(task: str, rows: list[Row], lengths: list[int], seeds: list[int], given: argparse.Namespace) -> Plan:
+    options = {name: value for name, value in MEMORY.items() if name not in ("models", "lengths")}
+    options |= {} if given.steps is None else {"steps": given.steps}
+    return plan(task, models=rows, lengths=lengths, seeds=seeds, jobs=given.jobs, out=given.out, **options)
+
+
+def show(part: str, task: str, plans: list[Plan]) -> None:
+    for one in plans:
+        states = list(one.states().values())
+        seconds = sum(one.estimate().values())
+        lengths = ", ".join(map(str, one.lengths))
+        left = f"the rest takes at most {seconds / 3600:.1f} hours of one core"
+        print(f"{part}, {task}, T = {lengths}: {states.count('there')} of {len(states)} runs are there, {left}")
+
+
+def write(part: str, task: str, found: list[Comparison], out: Path) -> bool:
+    """The table of a part and its runs without their curves, if all of them came to their end."""
+    failures = {str(key): message for one in found for key, message in one.failures.items()}
+    for key, message in failures.items():
+        print(f"FAILED: {key}: {message}")
+    if failures:
+        return False
+    rows = [{name: None if value != value else value for name, value in row.items()} for one in found
+            for row in one.rows()]  # fmt: skip
+    for row in rows:
+        spread = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.3f} over {row['seeds']} seeds"
+        print(f"{part}, {task}, T = {row['length']}, {row['model']}: {row['accuracy']:.3f}{spread}")
+    runs = [slim(run) for one in found for run in one.runs.values()]
+    content = {"part": part, "task": task, "rows": rows, "runs": runs}
+    write_atomically(out / f"{part}-{task}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return True
+
+
+def slim(run: dict[str, Any]) -> dict[str, Any]:
+    result = {name: value for name, value in run["result"].items() if name not in ("losses", "accuracies")}
+    return {**run, "result": result}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
