@@ -1,5 +1,6 @@
 """Comparisons that are killed, shared among processes, or given to a cluster: every run once, to the same bits."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import time
 import pytest
 from filelock import FileLock
 
+from seqgnn import store
 from seqgnn.checkpoint import read_checkpoint
 from seqgnn.comparison import compare
 from seqgnn.store import RunStore, run_key
@@ -95,9 +97,8 @@ def test_two_processes_divide_a_grid(tmp_path):
 def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, capsys):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
     expected = compare("palindromes", **{**options, "out": None})
-    store = RunStore(tmp_path / "runs")
     config = expected.runs["RNN", 4, 0]["config"]
-    folder = store.path(config).with_suffix(".partial")
+    folder = RunStore(tmp_path / "runs").path(config).with_suffix(".partial")
     folder.mkdir()
     lock = FileLock(folder / ".lock", thread_local=False)
     lock.acquire()
@@ -185,3 +186,45 @@ if __name__ == "__main__":
     result = compare("palindromes", out=out, **options)
     assert not result.failures and len(result.runs) == 6, result.failures
 """
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, monkeypatch):
+    options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    write = store.write_atomically
+
+    def full(path, content):
+        if path.suffix in (".json", ".failed") and list((tmp_path / "runs").glob("*.json")):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_atomically", full)
+        found = compare("palindromes", **options)
+    assert len(found.runs) == 1 and len(found.failures) == 4
+    assert all("No space left on device" in message for message in found.failures.values())
+    kept = {path: path.read_bytes() for path in (tmp_path / "runs").glob("*.json")}
+    again = compare("palindromes", **options)
+    assert not again.failures and len(again.runs) == 2 and len(kept) == 1
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_checkpoints_on_a_full_disk_are_named(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("seqgnn.checkpoint.write_atomically", full)
+    found = compare("palindromes", **{**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path})
+    assert "expected a file that can be written, got: No space left on device at" in found.failures["RNN", 4, 0]
+    assert len(found.baselines) == 3
+
+
+@pytest.mark.parametrize("change", [{"version": 99}, {"format": "another"}])
+def test_foreign_and_newer_files_are_named_and_left_alone(tmp_path, change):
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    config = compare("palindromes", **options).runs["RNN", 4, 0]["config"]
+    path = RunStore(tmp_path / "runs").path(config)
+    content = json.dumps(json.loads(path.read_text()) | change)
+    path.write_text(content)
+    with pytest.raises(ValueError, match=path.name):
+        compare("palindromes", **options)
+    assert path.read_text() == content
