@@ -108,10 +108,11 @@ def _outcomes(jobs: list[Job], setup: Setup, say: Say) -> Iterator[tuple[Job, di
     left = dict(enumerate(jobs))
     with _listening(say) as (address, key), _engine(setup) as (name, options), parallel_config(name, **options):
         count = workers if setup.backend is None else -1  # an engine knows how many workers it has
+        order = "list" if setup.backend == "ray" else "generator_unordered"  # Ray's has no other
 
         def outcomes(some: dict[int, Job]) -> Iterator[tuple[int, Any]]:
             calls = (delayed(_perform_apart)(number, job, setup, address, key) for number, job in some.items())
-            yield from Parallel(n_jobs=count, batch_size=1, return_as="generator_unordered")(calls)
+            yield from Parallel(n_jobs=count, batch_size=1, return_as=order)(calls)
 
         try:
             for number, outcome in outcomes(left.copy()):
