@@ -131,24 +131,43 @@ def _outcomes(jobs: list[Job], setup: Setup, say: Say) -> Iterator[tuple[Job, di
 @contextmanager
 def _engine(setup: Setup) -> Iterator[tuple[str, dict[str, Any]]]:
     """What joblib is told: the name of a backend and its options."""
-    if setup.backend == "dask":
-        from distributed import Client as DaskClient
-
-        with DaskClient(setup.scheduler) as client:
-            threads = client.nthreads()
-            if any(number != 1 for number in threads.values()):
-                found = ", ".join(f"{number} in {worker}" for worker, number in threads.items())
-                raise ValueError(f"compare: expected workers of one thread each (--nthreads 1), got {found}")
-            yield "dask", {"client": client}
-    elif setup.backend == "ray":
-        import ray
-        from ray.util.joblib import register_ray
-
-        ray.init(address=setup.scheduler, ignore_reinit_error=True)
-        register_ray()
-        yield "ray", {}
-    else:
+    if setup.backend is None:
         yield "loky", {}
+        return
+    try:
+        options = {"dask": _dask, "ray": _ray}[setup.backend](setup.scheduler)
+    except ImportError as error:
+        hint = f"pip install 'seqgnn[{setup.backend}]'"
+        raise ValueError(f"compare: expected {setup.backend} to be installed ({hint}), got {error}") from error
+    except (OSError, RuntimeError) as error:
+        found = f"{setup.scheduler} ({' '.join(str(error).split())})"
+        raise ValueError(f"compare: expected a {setup.backend} cluster that answers, got {found}") from error
+    try:
+        yield setup.backend, options
+    finally:
+        if "client" in options:
+            options["client"].close()
+
+
+def _dask(scheduler: str | None) -> dict[str, Any]:
+    from distributed import Client as DaskClient
+
+    client = DaskClient(scheduler)
+    threads = client.nthreads()
+    if any(number != 1 for number in threads.values()):
+        client.close()
+        found = ", ".join(f"{number} in {worker}" for worker, number in threads.items())
+        raise ValueError(f"compare: expected workers of one thread each (--nthreads 1), got {found}")
+    return {"client": client}
+
+
+def _ray(scheduler: str | None) -> dict[str, Any]:
+    import ray
+    from ray.util.joblib import register_ray
+
+    ray.init(address=scheduler, ignore_reinit_error=True)
+    register_ray()
+    return {}
 
 
 def kept(job: Job, store: RunStore | None) -> dict[str, Any] | None:

@@ -228,3 +228,18 @@ def test_foreign_and_newer_files_are_named_and_left_alone(tmp_path, change):
     with pytest.raises(ValueError, match=path.name):
         compare("palindromes", **options)
     assert path.read_text() == content
+
+
+def test_engines_that_are_not_there_are_named(tmp_path, monkeypatch):
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5}
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r"expected ray to be installed \(pip install 'seqgnn\[ray\]'\)"):
+        compare("palindromes", backend="ray", **options)
+    distributed = pytest.importorskip("distributed")
+
+    def client(address):
+        raise OSError(f"Timed out trying to connect to {address}")
+
+    monkeypatch.setattr(distributed, "Client", client)
+    with pytest.raises(ValueError, match=r"expected a dask cluster that answers, got tcp://127.0.0.1:9 \(Timed out"):
+        compare("palindromes", backend="dask", scheduler="tcp://127.0.0.1:9", **options)
