@@ -8,7 +8,7 @@ compare: .venv/.ready
 
 test: .venv/.ready
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest -q -m "not gpu" --cov --cov-report=term --cov-fail-under=95
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu" -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 lint: .venv/.ready
 	$(BIN)/python -m ruff check .

@@ -38,6 +38,7 @@ setup(
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
+            "pytest-xdist>=3.5",
             "hypothesis>=6",
             "mypy>=1.10",
             "ruff>=0.6",
