@@ -17,7 +17,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["seqgnn", "seqgnn.*"]),
-    package_data={"seqgnn": ["py.typed"]},
+    package_data={"seqgnn": ["py.typed", "templates/*"]},
     install_requires=[
         "torch>=2.6",
         "torch-geometric>=2.6",
@@ -29,6 +29,7 @@ setup(
         "rich>=13",
         "pooch>=1.8",
         "safetensors>=0.4",
+        "jinja2>=3.1",
     ],
     extras_require={
         "scatter": ["torch-scatter>=2.1.2"],

@@ -16,6 +16,7 @@ from seqgnn.commands.compare import compare
 from seqgnn.commands.data import app as data
 from seqgnn.commands.generate import generate
 from seqgnn.commands.gradients import gradients
+from seqgnn.commands.report import report
 from seqgnn.commands.train import app as train
 
 USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this version of typer keeps it
@@ -47,6 +48,7 @@ def _app(
 app.command()(compare)
 app.command()(generate)
 app.command()(gradients)
+app.command()(report)
 app.add_typer(train, name="train")
 app.add_typer(data, name="data")
 

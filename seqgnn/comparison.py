@@ -99,6 +99,8 @@ class Comparison:
         failures: per (label or name, length, seed), what went wrong.
         text: which text was read, if the task reads one.
         matched: whether the models were matched in parameters.
+        path: the data file that the task read, if it was told one.
+        weights: per run, where its weights are, if they are kept.
     """
 
     task: str
@@ -112,6 +114,8 @@ class Comparison:
     runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    path: Path | None = None
+    weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
 
     def of(self, label: str, length: int) -> list[dict[str, Any]]:
         """Returns the runs of one cell of the table, by seed; failed ones are not among them."""
@@ -342,6 +346,8 @@ class Plan:
             jobs = tuple(job for job in jobs if self._state(job) in ("there", "failed"))
         records, failures = run_all(jobs, self.setup, progress)
         done = [job for job in self.jobs if job.key in records]
+        trained = [job for job in done if isinstance(job.config, RunConfig)]
+        store = self.setup.store
         return Comparison(
             task=self.task,
             metric=TASKS[self.task].metric,
@@ -351,9 +357,11 @@ class Plan:
             elements=self.elements,
             text=self.text,
             matched=self.matched,
-            runs={job.key: records[job.key] for job in done if isinstance(job.config, RunConfig)},
+            runs={job.key: records[job.key] for job in trained},
             baselines={job.key[:2]: records[job.key] for job in done if isinstance(job.config, BaselineConfig)},
             failures=failures,
+            path=self.setup.path,
+            weights={} if store is None else {job.key: store.weights(asdict(job.config)) for job in trained},
         )
 
 

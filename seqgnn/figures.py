@@ -54,6 +54,16 @@ def _family(label: str) -> str | None:
     return max((name for name in STYLES if f"{label},".startswith(f"{name},")), key=len, default=None)
 
 
+def plain(text: str) -> str:
+    """Text that a figure shows as it is: a dollar sign begins no formula.
+
+    Example:
+        >>> plain("$5")
+        '\\\\$5'
+    """
+    return text.replace("$", r"\$")
+
+
 def tidy(panel: Any, axis: str = "y") -> None:
     """Takes away what is no data: two of the four spines, and all of the grid but pale lines along an axis."""
     panel.spines[["top", "right"]].set_visible(False)

@@ -151,9 +151,7 @@ def study_checkpoint(
     steps = info.get("training", {}).get("step")
 
     def windows(seed: int) -> Batch:
-        batch = task.draw(batch_size, torch.Generator().manual_seed(seed))
-        x, y = (part.view(batch.num_graphs, -1) for part in (batch.x, batch.y))
-        return sequence_batch(x, y[:, -1].clone(), path_graph(x.size(1), hops=task.hops))
+        return last_answers(task, batch_size, seed)
 
     def fresh(seed: int) -> SequenceModel:
         with torch.random.fork_rng(devices=[]):
@@ -161,8 +159,8 @@ def study_checkpoint(
             return build(**options)
 
     makers: dict[str, Maker] = {
-        label: lambda seed: (_answering_last(trained), windows(seed)),
-        "untrained": lambda seed: (_answering_last(fresh(seed)), windows(seed)),
+        label: lambda seed: (answering_last(trained), windows(seed)),
+        "untrained": lambda seed: (answering_last(fresh(seed)), windows(seed)),
     }
     settings = {
         "task": "text",
@@ -174,7 +172,14 @@ def study_checkpoint(
     return _measured(makers, settings, seeds, measure, reduce, device)
 
 
-def _answering_last(model: SequenceModel) -> SequenceModel:
+def last_answers(task: Any, batch_size: int, seed: int) -> Batch:
+    """Windows of a task in which every element has a target, with that of the last alone."""
+    batch = task.draw(batch_size, torch.Generator().manual_seed(seed))
+    x, y = (part.view(batch.num_graphs, -1) for part in (batch.x, batch.y))
+    return sequence_batch(x, y[:, -1].clone(), path_graph(x.size(1), hops=task.hops))
+
+
+def answering_last(model: SequenceModel) -> SequenceModel:
     """The same model, with an answer at the last element alone."""
     return SequenceModel(model.inputs, model.encoder, Readout(model.readout.kind, False), model.head, model.hops)
 
@@ -224,7 +229,7 @@ def _measured(
         for seed in seeds:
             model, batch = make(seed)
             model, batch = model.to(place).double(), batch.to(place)
-            for key, norms in _norms(label, model, batch, measure, reduce).items():
+            for key, norms in norms_of(label, model, batch, measure, reduce).items():
                 found.setdefault(key, []).append(norms.cpu())
         for (name, row), curves in found.items():
             panels.setdefault(name, []).append(Curve(row, torch.stack(curves), start))
@@ -232,7 +237,9 @@ def _measured(
     return Study(measure, settings | own, seeds, panels)
 
 
-def _norms(label: str, model: SequenceModel, batch: Batch, measure: str, reduce: str) -> dict[tuple[str, str], Tensor]:
+def norms_of(
+    label: str, model: SequenceModel, batch: Batch, measure: str, reduce: str
+) -> dict[tuple[str, str], Tensor]:
     """Norms from distance 0 on, by what they are norms of and by label, a row for each of several layers."""
     if measure == "influence":
         return {("influence", label): influence(model, batch)}

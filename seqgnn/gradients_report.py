@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import geometric_mean, median_low
 from typing import TYPE_CHECKING, Any
 
-from seqgnn.figures import save, style, tidy
+from seqgnn.figures import plain, save, style, tidy
 from seqgnn.gradients import Curve, Study
 from seqgnn.metrics import mean_sd
 from seqgnn.store import write_atomically
@@ -116,7 +116,6 @@ def figure(study: Study) -> Any:
         ValueError: if all norms are zero, and there is nothing to draw.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     if not any(bool(curve.norms.any()) for curves in study.panels.values() for curve in curves):
         raise ValueError("gradients: expected norms to draw, got zeros alone")
@@ -125,20 +124,27 @@ def figure(study: Study) -> Any:
     grid = sheet.subplots(len(study.panels), 2, squeeze=False, sharex=True)
     for row, (name, curves) in zip(grid, study.panels.items()):
         for panel, scale in zip(row, ("log", "linear")):
-            for curve in curves:
-                _draw(panel, curve, style(curve.label, labels), zeros=scale == "linear")
-            panel.set_yscale(scale)
-            if scale == "linear":
-                panel.ticklabel_format(axis="y", scilimits=(-2, 3))
-            panel.set_xlim(-0.5, max(curve.norms.size(1) for curve in curves) - 0.5)
-            panel.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+            draw(panel, curves, labels, scale)
             panel.set_ylabel(SYMBOLS[name])
-            tidy(panel)
     for panel in grid[-1]:
         panel.set_xlabel("steps back from the last element")
     _legend(sheet, labels)
     sheet.suptitle(_title(study, "mean and range of "), fontsize=11)
     return sheet
+
+
+def draw(panel: Any, curves: list[Curve], labels: list[str], scale: str) -> None:
+    """Draws curves against distance on a "log" or "linear" axis, each in the style it has among `labels`."""
+    from matplotlib.ticker import MaxNLocator
+
+    for curve in curves:
+        _draw(panel, curve, style(curve.label, labels), zeros=scale == "linear")
+    panel.set_yscale(scale)
+    if scale == "linear":
+        panel.ticklabel_format(axis="y", scilimits=(-2, 3))
+    panel.set_xlim(-0.5, max(curve.norms.size(1) for curve in curves) - 0.5)
+    panel.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    tidy(panel)
 
 
 def _draw(panel: Any, curve: Curve, look: tuple[str, str, str], zeros: bool) -> None:
@@ -158,7 +164,7 @@ def _legend(sheet: Any, labels: list[str]) -> None:
     handles = []
     for label in labels:
         color, _, line = style(label, labels)
-        handles.append(Line2D([], [], color=color, linestyle=line, linewidth=1.5, label=label))
+        handles.append(Line2D([], [], color=color, linestyle=line, linewidth=1.5, label=plain(label)))
     sheet.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
 
 

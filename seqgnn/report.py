@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgnn.comparison import Comparison
-from seqgnn.figures import GREY, STYLES, save, style, tidy
+from seqgnn.figures import GREY, STYLES, plain, save, style, tidy
 from seqgnn.metrics import mean_sd, running_mean
 from seqgnn.runs import TASKS
 from seqgnn.store import write_atomically
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["STYLES", "curves_figure", "notes", "scores_figure", "show", "style_of", "table", "to_csv", "write"]
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 METRICS = {"accuracy": "test accuracy", "loss": "test loss (nats)"}
+CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"}
 
 
 def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
@@ -66,7 +67,7 @@ def table(comparison: Comparison) -> "Table":
     from rich.table import Table
 
     metrics = ["accuracy"] if comparison.metric == "accuracy" else ["loss", "accuracy"]
-    view = Table(title=f"{comparison.task}: {METRICS[comparison.metric]}, {_seeds(comparison)}")
+    view = Table(title=f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}")
     view.add_column("T", justify="right")
     view.add_column("model")
     for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", "hears"):
@@ -157,36 +158,49 @@ def scores_figure(comparison: Comparison) -> Any:
 def curves_figure(comparison: Comparison) -> Any:
     """Returns a matplotlib figure: training curves as running means over 21 steps, a line a seed, a panel a length."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullLocator
 
-    kind = "accuracies" if comparison.metric == "accuracy" else "losses"
     lengths = sorted(comparison.lengths)
     figure = Figure(figsize=(min(4.2 * len(lengths), 12.6) + 1.9, 3.9), layout="constrained")
     panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
     for panel, length in zip(panels, lengths):
-        longest = 1
-        for label in comparison.labels:
-            color, _, line = style_of(label, comparison)
-            for run in comparison.of(label, length):
-                curve = running_mean(run["result"][kind])
-                panel.plot(range(1, len(curve) + 1), curve, line, color=color, linewidth=1.3, alpha=0.9)
-                panel.plot(len(curve), curve[-1], "o", color=color, markersize=3.5)
-                longest = max(longest, len(curve))
-        panel.set_xscale("log")
-        panel.set_xlim(min(10, longest / 2), longest * 1.2)
-        panel.set_xticks([s for s in STEP_TICKS if min(10, longest / 2) <= s <= longest * 1.2], minor=False)
-        panel.xaxis.set_major_formatter("{x:,.0f}")
-        panel.xaxis.set_minor_locator(NullLocator())
+        draw_curves(panel, comparison, length)
         panel.set_title(f"T = {length}", fontsize=10)
-        panel.set_xlabel("step")
-        tidy(panel)
-    panels[0].set_ylabel("training " + ("accuracy" if kind == "accuracies" else "loss (nats)"))
-    if comparison.metric == "accuracy":
-        panels[0].set_ylim(-0.02, 1.04)
+    panels[0].set_ylabel(CURVES[comparison.metric])
     _chance(panels, comparison)
     _legend(figure, comparison, markers=False)
     figure.suptitle(f"{comparison.task}: training curves, running mean of 21 steps, one line a seed", fontsize=11)
     return figure
+
+
+def draw_curves(panel: Any, comparison: Comparison, length: int, most: int | None = None) -> None:
+    """Draws the training curves of one length, each of `most` points at most, which are closest at the beginning."""
+    from matplotlib.ticker import NullLocator
+
+    longest = 1
+    for label in comparison.labels:
+        color, _, line = style_of(label, comparison)
+        for run in comparison.of(label, length):
+            curve = running_mean(run["result"]["accuracies" if comparison.metric == "accuracy" else "losses"])
+            steps = _steps(len(curve), most)
+            panel.plot(steps, [curve[step - 1] for step in steps], line, color=color, linewidth=1.3, alpha=0.9)
+            panel.plot(len(curve), curve[-1], "o", color=color, markersize=3.5)
+            longest = max(longest, len(curve))
+    panel.set_xscale("log")
+    panel.set_xlim(min(10, longest / 2), longest * 1.2)
+    panel.set_xticks([s for s in STEP_TICKS if min(10, longest / 2) <= s <= longest * 1.2], minor=False)
+    panel.xaxis.set_major_formatter("{x:,.0f}")
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_xlabel("step")
+    if comparison.metric == "accuracy":
+        panel.set_ylim(-0.02, 1.04)
+    tidy(panel)
+
+
+def _steps(count: int, most: int | None) -> list[int]:
+    """The steps from 1 to `count`, or `most` of them, evenly spread on a logarithmic axis."""
+    if most is None or count <= most:
+        return list(range(1, count + 1))
+    return sorted({round(count ** (place / (most - 1))) for place in range(most)})
 
 
 def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
@@ -198,7 +212,14 @@ def _against_length(comparison: Comparison) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.6, 4.4), layout="constrained")
-    panel = figure.subplots()
+    draw_against_length(figure.subplots(), comparison)
+    _legend(figure, comparison, markers=True)
+    figure.suptitle(f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}", fontsize=11)
+    return figure
+
+
+def draw_against_length(panel: Any, comparison: Comparison) -> None:
+    """Draws the headline score against length, with what chance gives."""
     lengths = sorted(comparison.lengths)
     for place, label in enumerate(comparison.labels):
         color, marker, line = style_of(label, comparison)
@@ -220,19 +241,26 @@ def _against_length(comparison: Comparison) -> Any:
         panel.set_ylim(-0.02, 1.04)
     tidy(panel)
     _chance([panel], comparison)
-    _legend(figure, comparison, markers=True)
-    figure.suptitle(f"{comparison.task}: {METRICS[comparison.metric]}, {_seeds(comparison)}", fontsize=11)
-    return figure
 
 
 def _one_length(comparison: Comparison) -> Any:
     from matplotlib.figure import Figure
 
     length = comparison.lengths[0]
+    names = [name for name, _ in comparison.baselines]
+    labels = [label for label in comparison.labels if comparison.scores(label, length)]
+    figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
+    draw_one_length(figure.subplots(), comparison)
+    what = f"{METRICS[comparison.metric]}, {seeds_of(comparison)}"
+    figure.suptitle(f"{comparison.task}, T = {length}: {what}", fontsize=11)
+    return figure
+
+
+def draw_one_length(panel: Any, comparison: Comparison) -> None:
+    """Draws the headline scores at the only length, models and then baselines, a line for each."""
+    length = comparison.lengths[0]
     labels = [label for label in comparison.labels if comparison.scores(label, length)]
     names = [name for name, _ in comparison.baselines]
-    figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
-    panel = figure.subplots()
     for place, label in enumerate(labels):
         color, marker, _ = style_of(label, comparison)
         scores = comparison.scores(label, length)
@@ -245,13 +273,11 @@ def _one_length(comparison: Comparison) -> Any:
         score = comparison.baselines[name, length]["result"]["test"][comparison.metric]
         panel.plot(score, place, "|", color=GREY, markersize=14, markeredgewidth=2)
         panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=8, color=GREY)
-    panel.set_yticks(range(len(labels) + len(names)), labels + names)
+    panel.set_yticks(range(len(labels) + len(names)), [plain(name) for name in labels + names])
     panel.invert_yaxis()
     panel.margins(x=0.12)
     panel.set_xlabel(METRICS[comparison.metric])
     tidy(panel, axis="x")
-    figure.suptitle(f"{comparison.task}, T = {length}: {METRICS[comparison.metric]}, {_seeds(comparison)}", fontsize=11)
-    return figure
 
 
 def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float]:
@@ -261,7 +287,8 @@ def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float
     return min(sd, mean), min(sd, 1 - mean) if metric == "accuracy" else sd
 
 
-def _seeds(comparison: Comparison) -> str:
+def seeds_of(comparison: Comparison) -> str:
+    """What stands behind each figure, in words."""
     count = len(comparison.seeds)
     return "one seed" if count == 1 else f"mean ± sd over {count} seeds"
 
@@ -291,7 +318,7 @@ def _legend(figure: Any, comparison: Comparison, markers: bool) -> None:
     for label in comparison.labels:
         color, marker, line = style_of(label, comparison)
         shape = marker if markers else "none"
-        handles.append(Line2D([], [], color=color, marker=shape, linestyle=line, linewidth=1.5, label=label))
+        handles.append(Line2D([], [], color=color, marker=shape, linestyle=line, linewidth=1.5, label=plain(label)))
     figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
 
 

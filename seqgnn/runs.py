@@ -5,7 +5,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from seqgnn import baselines, data, models
 from seqgnn.checkpoint import Checkpoints
 from seqgnn.data.task import Sealed
 from seqgnn.data.text_files import fingerprint
+from seqgnn.errors import check_count, one_of
 from seqgnn.measure import PeakMemory, flops_per_sample, measurement
 from seqgnn.nn import init
 from seqgnn.training import TrainConfig, evaluate, fit
@@ -86,6 +87,26 @@ class RunConfig:
     seed: int
     device: str
     train: TrainConfig
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> "RunConfig":
+        """The run of a record's configuration, as `dataclasses.asdict` gives it and JSON keeps it; what it lacks is
+        None.
+
+        Raises:
+            ValueError: if it is none of a task and model known here.
+        """
+        try:
+            given = {item.name: None for item in fields(cls)} | config
+            lists = {name: tuple(given[name]) for name in ("hops", "init")}
+            found = cls(**{**given, **lists, "train": TrainConfig(**given["train"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"RunConfig: expected the configuration of a run, got another ({error})") from error
+        one_of("RunConfig", "task", found.task, TASKS)
+        one_of("RunConfig", "model", found.model, (*models.NAMES, *models.TREES))
+        for name, least in (("length", 1), ("hidden", 1), ("num_layers", 1), ("seed", 0)):
+            check_count("RunConfig", name, getattr(found, name), least)
+        return found
 
     def build(self, task: Any) -> torch.nn.Module:
         """Returns the model, initialised by the seed; the caller's random state is untouched."""

@@ -132,34 +132,43 @@ class RunStore:
             ValueError: naming the file, if it is not a whole run of this configuration that this version can read.
         """
         path = self.path(config)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except UnicodeDecodeError as error:
-            raise ValueError(f"RunStore: expected JSON in {path}, got bytes that are no UTF-8 ({error})") from error
-        except OSError as error:
-            raise ValueError(f"RunStore: expected a file that can be read, got {path} ({error.strerror})") from error
-        try:
-            record = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"RunStore: expected JSON in {path}, got a damaged file ({error})") from error
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            found = record.get("format") if isinstance(record, dict) else type(record).__name__
-            raise ValueError(f"RunStore: expected format {FORMAT!r} in {path}, got {found!r}")
-        if record.get("version") != VERSION:
-            raise ValueError(
-                f"RunStore: expected version {VERSION} in {path}, got {record.get('version')!r}; "
-                "read it with the version of seqgnn that wrote it, or move it away"
-            )
-        missing = [name for name in ("config", "result", "measured") if not isinstance(record.get(name), dict)]
-        if missing:
-            raise ValueError(f"RunStore: expected an object under {missing[0]!r} in {path}, got none")
-        if _said(record["config"]) != _said(json.loads(json.dumps(config))):
-            raise ValueError(f"RunStore: expected the run of {config} in {path}, got that of {record['config']}")
-        if record.get("sha256") != _checksum({name: record[name] for name in ("config", "result", "measured")}):
-            raise ValueError(f"RunStore: expected what was written in {path}, got a file changed since (sha256)")
-        return record
+        return read_run(path, config)
+
+
+def read_run(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the run in a file, that of `config` or of any; nothing is written, so its folder may be read-only.
+
+    Raises:
+        ValueError: naming the file, if it is not a whole run that this version can read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"RunStore: expected JSON in {path}, got bytes that are no UTF-8 ({error})") from error
+    except OSError as error:
+        raise ValueError(f"RunStore: expected a file that can be read, got {path} ({error.strerror})") from error
+    try:
+        record = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"RunStore: expected JSON in {path}, got a damaged file ({error})") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else type(record).__name__
+        raise ValueError(f"RunStore: expected format {FORMAT!r} in {path}, got {found!r}")
+    if record.get("version") != VERSION:
+        raise ValueError(
+            f"RunStore: expected version {VERSION} in {path}, got {record.get('version')!r}; "
+            "read it with the version of seqgnn that wrote it, or move it away"
+        )
+    missing = [name for name in ("config", "result", "measured") if not isinstance(record.get(name), dict)]
+    if missing:
+        raise ValueError(f"RunStore: expected an object under {missing[0]!r} in {path}, got none")
+    if config is not None and _said(record["config"]) != _said(json.loads(json.dumps(config))):
+        raise ValueError(f"RunStore: expected the run of {config} in {path}, got that of {record['config']}")
+    if record.get("sha256") != _checksum({name: record[name] for name in ("config", "result", "measured")}):
+        raise ValueError(f"RunStore: expected what was written in {path}, got a file changed since (sha256)")
+    return record
 
 
 def _said(config: dict[str, Any]) -> dict[str, Any]:

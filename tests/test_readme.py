@@ -21,7 +21,7 @@ DOCS_BLOCKS = [
 
 
 def test_readme_has_code_for_the_three_uses_and_for_text():
-    assert len(BLOCKS) == 4 and len(DOCS_BLOCKS) > 8
+    assert len(BLOCKS) == 4 and len(DOCS_BLOCKS) > 9
 
 
 def test_links_lead_somewhere():
@@ -41,6 +41,7 @@ def test_block(block, tmp_path):
 
 
 @pytest.mark.parametrize("block", DOCS_BLOCKS)
-def test_docs_block(block, capsys):
+def test_docs_block(block, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     exec(block, {"__name__": "__main__"})
     pages.check_promises(block, capsys.readouterr().out)

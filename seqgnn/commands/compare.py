@@ -71,6 +71,7 @@ def compare(
     """
     from seqgnn import comparison, report
     from seqgnn.errors import one_of
+    from seqgnn.page import write_page
 
     if only is not None:
         one_of("compare", "only", only, ("failed",))
@@ -118,7 +119,7 @@ def compare(
         for prepared in plans:
             _show_plan(prepared)
         return
-    failed = False
+    results = []
     for prepared in plans:
         try:
             result = prepared.run(only_failed=only == "failed")
@@ -130,8 +131,10 @@ def compare(
         report.show(result)
         for path in written:
             print(f"wrote {path}")
-        failed |= bool(result.failures)
-    if failed:
+        results.append(result)
+    if out is not None:
+        print(f"wrote {write_page(results, out / 'report.html')}")
+    if any(result.failures for result in results):
         raise typer.Exit(1)
 
 

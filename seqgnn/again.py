@@ -1,0 +1,133 @@
+"""The commands that make the runs of a comparison once more, from their configurations."""
+
+import json
+import shlex
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seqgnn.comparison import ROWS, Comparison, Row
+from seqgnn.labels import row_of
+from seqgnn.runs import TASKS, RunConfig
+
+# Options of training that the command line has; any other needs a file.
+TYPED = ("steps", "batch_size", "optimizer", "momentum", "clip", "stop_at", "min_steps", "precision", "seconds")
+DEFAULTS: dict[str, Any] = {"hidden": 64, "batch_size": 64, "window": 4, "device": "cpu", "match_parameters": False}
+
+
+@dataclass(frozen=True)
+class Again:
+    """A command, and the grid file that it reads, if it needs one."""
+
+    command: str
+    grid: str | None = None
+
+
+def again(comparison: Comparison) -> list[Again]:
+    """Returns a command for each set of runs that one command can make: those alike in all but row, length and seed.
+
+    Example:
+        >>> from seqgnn.comparison import compare
+        >>> result = compare("recall", models=["rnn"], lengths=[3], seeds=[0], steps=2, hidden=4, progress=False)
+        >>> [found.command for found in again(result)]
+        ['seqgnn compare recall --models rnn --lengths 3 --seeds 0 --hidden 4 --steps 2 --lr 0.003 --out results']
+    """
+    parts: dict[str, dict[tuple[str, int, int], RunConfig]] = defaultdict(dict)
+    configs = {key: RunConfig.from_dict(run["config"]) for key, run in comparison.runs.items()}
+    windows = sorted({config.window for config in configs.values() if config.window is not None})
+    for key, config in configs.items():
+        window = config.window or (windows[0] if windows else None)
+        train = {name: value for name, value in vars(config.train).items() if name != "lr"}
+        shared = {"hidden": config.hidden, "match_parameters": config.parameters is not None, "device": config.device}
+        parts[json.dumps([shared | {"window": window or DEFAULTS["window"]}, train], sort_keys=True)][key] = config
+    found = []
+    for number, name in enumerate(sorted(parts), start=1):
+        shared, train = json.loads(name)
+        file = "grid.toml" if len(parts) == 1 else f"grid-{number}.toml"
+        found += _of_part(comparison, parts[name], shared, train, file)
+    return found
+
+
+def _of_part(
+    comparison: Comparison,
+    configs: dict[tuple[str, int, int], RunConfig],
+    shared: dict[str, Any],
+    train: dict[str, Any],
+    file: str,
+) -> list[Again]:
+    task, entry = comparison.task, TASKS[comparison.task]
+    lengths = [length for length in comparison.lengths if any(key[1] == length for key in configs)]
+    rates = {
+        length: Counter(config.train.lr for key, config in sorted(configs.items()) if key[1] == length).most_common(1)
+        for length in lengths
+    }
+    lr = {length: common[0][0] for length, common in rates.items()}
+    rows = [_row(label, configs, lr, lengths) for label in comparison.labels if any(key[0] == label for key in configs)]
+    changed = {name: value for name, value in train.items() if value != getattr(entry.train, name)}
+    options = {name: value for name, value in shared.items() if value != DEFAULTS[name]} | changed
+    if train["batch_size"] == DEFAULTS["batch_size"]:
+        options.pop("batch_size", None)
+    head: dict[str, Any] = {"lengths": lengths, "seeds": sorted({seed for _, _, seed in configs})}
+    if comparison.text is not None and not comparison.text.startswith("pydoc topics"):
+        options["data"] = comparison.text.rsplit(" (", 1)[0]
+    names = {row: name for name, row in ROWS.items()}
+    plain = all(row in names for row in rows) and all(
+        name in (*TYPED, *DEFAULTS, "data") for name in options
+    )  # fmt: skip
+    if not plain:
+        return [Again(f"seqgnn compare --config {file}", _toml(task, head | options, lr, rows))]
+    models = ",".join(names[row] for row in rows)
+    words = ["seqgnn", "compare", task, "--models", models]
+    for name, value in (head | options).items():
+        if name == "data":
+            continue
+        words += [_option(name)] if value is True else [_option(name), _typed(value)]
+    words += ["--lr", _rates(lr)]
+    if "data" in options:
+        words += ["--data", options["data"]]
+    return [Again(shlex.join([*words, "--out", "results"]))]
+
+
+def _row(label: str, configs: dict[tuple[str, int, int], RunConfig], lr: dict[int, float], lengths: list[int]) -> Row:
+    own = {key[1]: config for key, config in configs.items() if key[0] == label}
+    row = replace(row_of(next(iter(own.values()))), label=label)
+    if any(config.train.lr != lr[length] for length, config in own.items()):
+        row = replace(row, lr=next(iter(own.values())).train.lr)
+    return row if max(own) == max(lengths) else replace(row, longest=max(own))
+
+
+def _toml(task: str, options: dict[str, Any], lr: dict[int, float], rows: list[Row]) -> str:
+    """A grid file; what is None there is 0 or left out, since TOML has no such value."""
+    lines = [f"task = {_value(task)}"]
+    for name, value in options.items():
+        value = 0 if value is None and name in ("clip", "stop_at") else value
+        if value is not None:
+            lines.append(f"{name} = {_value(value)}")
+    lines += ['out = "results"', "", "[lr]", *(f"{length} = {rate!r}" for length, rate in lr.items())]
+    for row in rows:
+        lines += ["", "[[row]]"]
+        default = Row(row.label, row.model)
+        for name, value in vars(row).items():
+            if name in ("label", "model") or value != getattr(default, name):
+                lines.append(f"{name} = {_value(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "0" if value is None else str(value)
+
+
+def _rates(lr: dict[int, float]) -> str:
+    if len(set(lr.values())) == 1:
+        return str(next(iter(lr.values())))
+    return ",".join(f"{length}:{rate}" for length, rate in lr.items())

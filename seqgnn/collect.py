@@ -1,0 +1,211 @@
+"""Comparisons from the files of their runs, wherever these come from."""
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from json import JSONDecodeError, loads
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqgnn.baselines import NAMES
+from seqgnn.comparison import ROWS, Comparison
+from seqgnn.errors import check_count, one_of
+from seqgnn.labels import labels_of
+from seqgnn.runs import TASKS, RunConfig, identify_text
+from seqgnn.store import FORMAT, read_run
+
+
+@dataclass(frozen=True)
+class Found:
+    """What folders hold.
+
+    Attributes:
+        comparisons: one for each task, and for each text that one reads.
+        problems: files and folders that were left out, and why.
+    """
+
+    comparisons: list[Comparison]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A run, a baseline or a failure: its configuration and what is known of it."""
+
+    config: dict[str, Any]
+    record: dict[str, Any] | None
+    message: str | None
+    file: Path
+
+
+def collect(paths: Sequence[str | os.PathLike[str]], texts: Sequence[str | os.PathLike[str] | None] = (None,)) -> Found:
+    """Puts runs together again as comparisons; rows get labels derived from their configurations.
+
+    Nothing is written. The same run found twice counts once.
+
+    Args:
+        paths: folders: the `--out` of a comparison, or its `runs/`; or single files of runs.
+        texts: files that tasks may have read, None for Python's help topics; the one that a run names is used.
+
+    Raises:
+        ValueError: if there is no path, or no run, baseline or note of a failure in any.
+
+    Example:
+        >>> import tempfile
+        >>> from seqgnn.comparison import compare
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     options = {"lengths": [4], "seeds": [0], "steps": 2, "hidden": 4, "progress": False}
+        ...     before = compare("recall", models=["rnn", "gcn"], out=folder, **options)
+        ...     after = collect([folder]).comparisons[0]
+        >>> after.labels, after.rows() == before.rows()
+        (('RNN', 'GCN'), True)
+    """
+    entries: dict[str, _Entry] = {}
+    problems: list[str] = []
+    for path in map(Path, paths):
+        found, wrong = _read(path)
+        problems += wrong
+        for entry in found:
+            entries.setdefault(entry.file.name, entry)
+    groups: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
+    for entry in entries.values():
+        groups[entry.config["task"], entry.config.get("text") or ""].append(entry)
+    comparisons = [_comparison(groups[key], texts) for key in sorted(groups)]
+    if not comparisons:
+        about = "; ".join(problems) or "no path"
+        raise ValueError(f"report: expected folders with runs of seqgnn compare, got none ({about})")
+    return Found(comparisons, problems)
+
+
+def _read(path: Path) -> tuple[list[_Entry], list[str]]:
+    if not path.exists():
+        return [], [f"{path}: there is no such file or folder"]
+    found, problems = [], []
+    try:
+        files = _files(path)
+    except OSError as error:
+        return [], [f"{path}: cannot be read ({error.strerror})"]
+    for file in files:
+        try:
+            found.append(_failure(file) if file.suffix == ".failed" else _run(file))
+        except ValueError as error:
+            problems.append(f"{file}: {' '.join(str(error).split())}")
+    if not files:
+        problems.append(f"{path}: there are no runs in it")
+    return found, problems
+
+
+def _files(path: Path) -> list[Path]:
+    """Runs, and notes of failures beside which there is no run."""
+    if not path.is_dir():
+        return [path]
+    inside = path / "runs" if (path / "runs").is_dir() else path
+    runs = sorted(file for file in inside.iterdir() if file.suffix == ".json" and not file.name.startswith("."))
+    names = {file.stem for file in runs}
+    return runs + sorted(file for file in inside.iterdir() if file.suffix == ".failed" and file.stem not in names)
+
+
+def _run(file: Path) -> _Entry:
+    record = read_run(file)
+    config = record["config"]
+    _check_config(config)
+    _check_figures(file, record, trained="baseline" not in config)
+    return _Entry(config, record, None, file)
+
+
+def _check_config(config: dict[str, Any]) -> None:
+    if "baseline" not in config:
+        RunConfig.from_dict(config)
+        return
+    one_of("report", "task", config.get("task"), TASKS)
+    one_of("report", "baseline", config["baseline"], NAMES)
+    check_count("report", "length", config.get("length"), 1)
+
+
+def _check_figures(file: Path, record: dict[str, Any], trained: bool) -> None:
+    """Whether what tables and figures are made of is there; a checksum can be right and the content another's."""
+    try:
+        length, result, measured = record["config"]["length"], record["result"], record["measured"]
+        numbers = [length, result["test"]["accuracy"], result["test"]["loss"], measured["seconds"]]
+        if trained:
+            numbers += [result["steps"], result["parameters"], result["losses"][0], result["accuracies"][0]]
+            numbers += [point["accuracy"] + point["step"] for point in result["validation"]]
+        if not all(isinstance(number, int | float) for number in numbers) or (trained and "stopped" not in result):
+            raise TypeError
+    except (KeyError, IndexError, TypeError):
+        raise ValueError(f"report: expected scores and curves in {file}, got a run without them") from None
+
+
+def _failure(file: Path) -> _Entry:
+    try:
+        note = loads(file.read_text(encoding="utf-8"))
+        if note["format"] != FORMAT + "-failure":
+            raise TypeError
+        config, message = note["config"], str(note["message"])
+        _check_config(config)
+        return _Entry(config, None, message, file)
+    except (OSError, UnicodeDecodeError, JSONDecodeError, RecursionError, KeyError, TypeError) as error:
+        raise ValueError(f"report: expected a note of what failed in {file}, got another file") from error
+
+
+def _comparison(entries: list[_Entry], texts: Sequence[str | os.PathLike[str] | None]) -> Comparison:
+    trained = [entry for entry in entries if "baseline" not in entry.config]
+    configs = [RunConfig.from_dict(entry.config) for entry in trained]
+    labels = labels_of(configs)
+    task, text = entries[0].config["task"], entries[0].config.get("text")
+    lengths = tuple(sorted({entry.config["length"] for entry in entries}))
+    order = [row.label for row in ROWS.values()]
+    known = sorted(set(labels), key=lambda label: (_place(label, order), label))
+    comparison = Comparison(
+        task,
+        TASKS[task].metric,
+        tuple(known),
+        lengths,
+        tuple(sorted({config.seed for config in configs})),
+        elements={length: _elements(task, length) for length in lengths},
+        text=text,
+        matched=bool(configs) and all(config.parameters is not None for config in configs),
+        path=_path(text, texts),
+    )
+    for entry, config, label in zip(trained, configs, labels):
+        key = (label, config.length, config.seed)
+        if entry.record is None:
+            comparison.failures[key] = entry.message or ""
+        else:
+            comparison.runs[key] = entry.record
+            comparison.weights[key] = entry.file.with_suffix(".safetensors")
+    plain = [entry for entry in entries if "baseline" in entry.config]
+    for entry in sorted(plain, key=lambda entry: (entry.config["length"], NAMES.index(entry.config["baseline"]))):
+        name, length = str(entry.config["baseline"]), entry.config["length"]
+        if entry.record is None:
+            comparison.failures[name, length, 0] = entry.message or ""
+        else:
+            comparison.baselines[name, length] = entry.record
+    return comparison
+
+
+def _place(label: str, order: list[str]) -> int:
+    """Where a row stands: as in `ROWS`, variants after the row that they are named after."""
+    family = max((name for name in order if f"{label},".startswith(f"{name},")), key=len, default=None)
+    return len(order) if family is None else order.index(family)
+
+
+def _elements(task: str, length: int) -> int:
+    """How many elements a sample has; a text's windows have as many as the length says."""
+    entry = TASKS[task]
+    if entry.takes_data:
+        return length
+    try:
+        return int(entry.make(length, (1,), None).draw(1, torch.Generator().manual_seed(0)).num_nodes)
+    except (ValueError, RuntimeError, MemoryError):
+        return length
+
+
+def _path(text: str | None, texts: Sequence[str | os.PathLike[str] | None]) -> Path | None:
+    for path in texts:
+        if text is not None and path is not None and identify_text(Path(path)) == text:
+            return Path(path)
+    return None

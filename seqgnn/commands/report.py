@@ -1,0 +1,31 @@
+"""`seqgnn report`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders: the --out of `seqgnn compare`, or its runs/.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    data: Annotated[
+        Path | None, typer.Option(help="Text that models read, to look at them; default: as `seqgnn compare`.")
+    ] = None,
+) -> None:
+    """Makes one page of finished runs, wherever they lie: tables, figures, and a look into the trained models.
+
+    What cannot be read is named on the page and here; all else is shown.
+    """
+    from seqgnn.collect import collect
+    from seqgnn.commands.compare import _book
+    from seqgnn.page import write_page
+
+    found = collect(runs, [data] if data is not None else [_book(), None])
+    path = write_page(found.comparisons, out, found.problems)
+    for problem in found.problems:
+        print(f"seqgnn: left out: {problem}", file=sys.stderr)
+    print(f"wrote {path}")

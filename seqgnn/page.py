@@ -1,0 +1,133 @@
+"""One self-contained HTML page over comparisons: tables, figures, the models themselves, and how to make it again."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import seqgnn
+from seqgnn.again import again
+from seqgnn.comparison import Comparison
+from seqgnn.gradients import Study
+from seqgnn.gradients_report import verdicts
+from seqgnn.page_figures import curves_legend, curves_pictures, scores_picture, study_pictures
+from seqgnn.page_tables import configuration, differences, machines, scores, sees, solved
+from seqgnn.page_words import answer, best_at, question, silence
+from seqgnn.report import notes
+from seqgnn.store import write_atomically
+from seqgnn.svg import dark_colours
+from seqgnn.trained import TEMPERATURE, Look, look
+
+
+def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], problems: Sequence[str] = ()) -> Path:
+    """Writes the page in one piece; its folder is made if it is not there.
+
+    Args:
+        comparisons: from `seqgnn.comparison.compare` or `seqgnn.collect.collect`.
+        path: of the file.
+        problems: what was left out, and why, as `collect` says it.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    path, content = Path(path), render(comparisons, problems)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise ValueError(f"report: expected a file that can be written, got {path} ({error.strerror})") from error
+    return path
+
+
+def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
+    """Returns the page: nothing in it is loaded from elsewhere, and the same runs give the same page.
+
+    Example:
+        >>> from seqgnn.comparison import compare
+        >>> result = compare("recall", models=["rnn"], lengths=[3], seeds=[0], steps=2, hidden=4, progress=False)
+        >>> "It is the only model" in render([result])
+        True
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("seqgnn"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    parts = [_part(comparison, f"c{number}") for number, comparison in enumerate(comparisons, start=1)]
+    script = _asset("sort.js")
+    body = environment.get_template("page.html").render(
+        title=" and ".join(dict.fromkeys(comparison.task for comparison in comparisons)),
+        parts=parts,
+        problems=list(problems),
+        version=seqgnn.__version__,
+        style=_asset("style.css"),
+        script=script,
+        script_hash=_hash(script),
+    )
+    return body.replace("/* dark colours of figures */", dark_colours(body))
+
+
+def _part(comparison: Comparison, name: str) -> dict[str, Any]:
+    """What the template says of one comparison; figures and sections without anything to show are None."""
+    found = look(comparison)
+    longest = max((length for _, length, _ in comparison.runs), default=None)
+    best = None if longest is None else best_at(comparison, longest)
+    against = None if best is None or longest is None else differences(comparison, longest, best)
+    return {
+        "id": name,
+        "task": comparison.task,
+        "question": question(comparison),
+        "answer": answer(comparison),
+        "scores": scores(comparison) if comparison.rows() else None,
+        "notes": notes(comparison),
+        "picture": scores_picture(comparison, f"{name}-scores"),
+        "best": best,
+        "longest": longest,
+        "differences": against,
+        "curves": curves_pictures(comparison, f"{name}-curves"),
+        "curves_legend": curves_legend(comparison),
+        "solved": solved(comparison),
+        "look": found,
+        "gradients": _study(found.gradients, f"{name}-gradients", comparison),
+        "no_gradients": _silent(found, "gradients"),
+        "influence": _study(found.influence, f"{name}-influence", comparison),
+        "no_influence": _silent(found, "influence"),
+        "samples": found.samples,
+        "no_samples": _silent(found, "samples"),
+        "temperature": TEMPERATURE,
+        "sees": sees(comparison, found) if comparison.runs else None,
+        "configuration": configuration(comparison) if comparison.runs else None,
+        "machines": machines(comparison),
+        "again": again(comparison),
+    }
+
+
+def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, Any]:
+    if study is None:
+        return {"pictures": [], "said": [], "why": ""}
+    pictures = study_pictures(study, name, comparison)
+    elements = max(curve.norms.size(1) for curves in study.panels.values() for curve in curves)
+    why = ""
+    if not pictures and elements < 2:
+        why = "A sequence has one element here, so there is no distance to look at."
+    elif not pictures:
+        why = "All norms are zero, so there is nothing to draw."
+    return {"pictures": pictures, "said": verdicts(study), "why": why}
+
+
+def _silent(found: Look, what: str) -> list[str]:
+    if found.length is None:
+        return ["No run is finished, so there is no trained model to look at."]
+    return silence(found.silent[what])
+
+
+def _asset(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """Of the only script that the page allows to run."""
+    import base64
+    import hashlib
+
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,216 @@
+"""The tables of a page, as what a template puts into rows and cells."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from seqgnn.comparison import Comparison
+from seqgnn.models import GNNS
+from seqgnn.page_words import difference_from, interval, number
+from seqgnn.statistics import Difference
+from seqgnn.train_config import TrainConfig
+from seqgnn.trained import Look
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text and, where the text does not sort as it should, the number that does."""
+
+    text: str
+    sort: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        name: of what it shows, for those who do not see it.
+        columns: names, and whether they hold figures.
+        rows: of cells; the first is the row's head.
+        quiet: numbers of rows that are shown grey.
+    """
+
+    name: str
+    columns: list[tuple[str, bool]]
+    rows: list[list[Cell]]
+    quiet: frozenset[int] = frozenset()
+
+
+def scores(comparison: Comparison) -> Table:
+    """All rows with both scores, intervals, costs and baselines."""
+    first, second = ("accuracy", "loss") if comparison.metric == "accuracy" else ("loss", "accuracy")
+    columns = [
+        ("model", False), ("T", True), (f"test {first}", True), ("± sd", True), ("95% by t", True),
+        ("95% by bootstrap", True), (f"test {second}", True), ("seeds", True), ("steps", True), ("seconds", True),
+        ("parameters", True), ("kFLOP a sample", True), ("peak MB", True),
+    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    quiet = set()
+    for row in comparison.rows():
+        if row["kind"] == "baseline":
+            quiet.add(len(rows))
+        seeds = f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
+        rows.append([
+            Cell(row["model"]),
+            _figure(row["length"]),
+            _figure(row[first], 3),
+            _figure(row[f"{first}_sd"], 3),
+            *(_interval(row, first, kind) for kind in ("t", "bootstrap")),
+            _figure(row[second], 3),
+            Cell("–" if row["kind"] == "baseline" else seeds, row["seeds"]),
+            _figure(row["steps"]),
+            _figure(row["seconds"], 1),
+            _figure(row["parameters"]),
+            _figure(_scaled(row["flops"], 1e3), 1),
+            _figure(_scaled(row["peak_memory"], 1e6)),
+        ])  # fmt: skip
+    return Table("scores", columns, rows, frozenset(quiet))
+
+
+def _interval(row: dict[str, Any], metric: str, kind: str) -> Cell:
+    low, high = row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"]
+    return Cell("–") if low is None else Cell(interval(low, high, metric), low)
+
+
+def solved(comparison: Comparison) -> Table | None:
+    """When the validation accuracy first was at the bar; None where no run has a bar."""
+    rows = []
+    for length in comparison.lengths:
+        for label in comparison.labels:
+            runs = comparison.of(label, length)
+            bar = runs[0]["config"]["train"].get("stop_at") if runs else None
+            if bar is None:
+                continue
+            reached = [at for at in comparison.solved_at(label, length, bar) if at is not None]
+            steps, seconds = ([float(at[place]) for at in reached] for place in (0, 1))
+            known = [second for second in seconds if math.isfinite(second)]
+            rows.append([
+                Cell(label),
+                _figure(length),
+                _figure(bar, 3),
+                Cell(f"{len(reached)} of {len(runs)}", len(reached)),
+                _range(steps, 0),
+                _range(known, 1),
+            ])  # fmt: skip
+    names = ["T", "bar", "seeds that solved it", "steps until then", "seconds until then"]
+    return Table("solved at", [("model", False), *((name, True) for name in names)], rows) if rows else None
+
+
+def _range(values: list[float], digits: int) -> Cell:
+    """The mean, and between which values it lies."""
+    if not values:
+        return Cell("–")
+    mean, low, high = math.fsum(values) / len(values), min(values), max(values)
+    text = number(mean, digits)
+    return Cell(text if low == high else f"{text} ({number(low, digits)} to {number(high, digits)})", mean)
+
+
+def differences(comparison: Comparison, length: int, best: str) -> Table | None:
+    """The best row against each other at one length; None where no two rows share two seeds."""
+    others = [label for label in comparison.labels if label != best]
+    pairs = [pair for label in others if (pair := difference_from(comparison, length, best, label)) is not None]
+    if not pairs:
+        return None
+    columns = [("model", False), ("difference", True), ("95% by t", True), ("p, corrected", True), ("shown", False)]
+    return Table(f"differences at T = {length}", columns, [_difference(pair) for pair in pairs])
+
+
+def _difference(pair: Difference) -> list[Cell]:
+    low, high = pair.interval
+    return [
+        Cell(pair.second),
+        Cell(f"{pair.mean:+z.3f}", pair.mean),
+        Cell(f"{low:+z.3f} to {high:+z.3f}", low),
+        _figure(pair.corrected, 3),
+        Cell("yes" if pair.shown else "no difference shown"),
+    ]
+
+
+def sees(comparison: Comparison, look: Look) -> Table:
+    """How far back each model hears, by its structure, and what is wrong or wasted."""
+    rows = []
+    for row in comparison.rows():
+        label, length = row["model"], row["length"]
+        runs = comparison.of(label, length)
+        if not runs:
+            continue
+        before = comparison.elements.get(length, length) - 1
+        all_of_it = row["reach"] is None or row["reach"] >= before
+        if runs[0]["config"]["model"] in GNNS and row["reach"] is not None and row["reach"] < before:
+            hears = Cell(f"{row['reach']} of the {before} before it", row["reach"])
+        else:
+            hears = Cell("everything" if all_of_it else number(row["reach"]), before)
+        said = look.sees.get((label, length))
+        found = "; ".join(said) if said else "not looked at: the text is not at hand" if said is None else "nothing"
+        rows.append([Cell(label), _figure(length), hears, Cell(runs[0]["config"]["readout"]), Cell(found)])
+    columns = [("model", False), ("T", True), ("the last element hears", False), ("readout", False),
+               ("wrong or wasted", False)]  # fmt: skip
+    return Table("what each model can see", columns, rows)
+
+
+def configuration(comparison: Comparison) -> Table:
+    """The settings that all runs share, and by row those that they do not."""
+    names = ["hidden", "num_layers", "hops", "encoding", "window", "init", "forget_bias", "positions", "parameters",
+             "device"]  # fmt: skip
+    training = [item.name for item in fields(TrainConfig)]
+    by_setting: dict[str, dict[str, list[str]]] = {name: {} for name in (*names, *training)}
+    for (label, _, _), run in sorted(comparison.runs.items()):
+        config = run["config"]
+        for name in names:
+            _note(by_setting[name], _said(config.get(name)), label)
+        for name in training:
+            _note(by_setting[name], _said(config["train"].get(name)), label)
+    rows = []
+    for name, values in by_setting.items():
+        if set(values) == {"–"}:
+            continue
+        if len(values) == 1:
+            text = next(iter(values))
+        else:
+            ordered = [(value, [label for label in comparison.labels if label in values[value]]) for value in values]
+            text = "; ".join(f"{value} ({', '.join(labels)})" for value, labels in ordered)
+        rows.append([Cell(name.replace("_", " ")), Cell(text)])
+    return Table("configuration", [("setting", False), ("value", False)], rows)
+
+
+def _note(values: dict[str, list[str]], value: str, label: str) -> None:
+    labels = values.setdefault(value, [])
+    if label not in labels:
+        labels.append(label)
+
+
+def _said(value: Any) -> str:
+    if value is None or value == []:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def machines(comparison: Comparison) -> Table:
+    """With what, where and when the runs were made."""
+    found: dict[str, set[str]] = {}
+    for run in (*comparison.runs.values(), *comparison.baselines.values()):
+        measured = run["measured"]
+        facts = {"machine": measured.get("machine"), "threads": measured.get("threads")}
+        versions = measured.get("versions")
+        for name, value in (facts | (versions if isinstance(versions, dict) else {})).items():
+            if value is not None:
+                found.setdefault(name, set()).add(str(value))
+    dates = sorted(str(run["measured"]["date"]) for run in comparison.runs.values() if "date" in run["measured"])
+    if dates:
+        found["runs made"] = {dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"}
+    rows = [[Cell(name), Cell(", ".join(sorted(values)))] for name, values in found.items()]
+    return Table("versions and machine", [("what", False), ("found", False)], rows)
+
+
+def _figure(value: float | None, digits: int = 0) -> Cell:
+    known = value is not None and math.isfinite(value)
+    return Cell(number(value, digits), float(value) if known and value is not None else None)
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit

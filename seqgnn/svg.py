@@ -1,0 +1,114 @@
+"""Figures as SVG inside a page: they take its colours and fonts, and names in them do not meet those of others."""
+
+import io
+import re
+from typing import Any
+from xml.sax.saxutils import escape
+
+DARK = "#15181c"  # the background that lines have to stand out from in dark mode
+CONTRAST = 4.5
+INK = {"#000000": "currentColor", "#6b6b6b": "var(--muted)", "#e4e4e4": "var(--grid)"}
+
+
+def inline(figure: Any, name: str, title: str, description: str) -> str:
+    """Returns a matplotlib figure as an `<svg>` element, the same twice.
+
+    Text stays text, the background transparent; black, grey and grid lines become the page's, and other colours
+    variables such as `--c-0072b2`, which `dark_colours` gives a lighter value.
+
+    Args:
+        figure: drawn, with or without labels.
+        name: begins all ids, so it is to be unique on the page; letters, digits and hyphens.
+        title, description: what it shows and what it says, for those who do not see it.
+    """
+    from matplotlib import rc_context
+
+    content = io.StringIO()
+    with rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "svg.id": name}):
+        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
+    text = content.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*(<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->)", "", text, flags=re.DOTALL)
+    text = re.sub(r"<[^>]*>", lambda tag: _at_home(tag[0], name), text)
+    (box,) = re.findall(r'viewBox="([^"]+)"', text[: text.index(">")])
+    width = float(box.split()[2])
+    head = (
+        f'<svg viewBox="{box}" style="max-width: {width:.0f}pt" role="img" '
+        f'aria-labelledby="{name}-title {name}-description">'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-description">{escape(description)}</desc>'
+    )
+    return head + text[text.index(">") + 1 :]
+
+
+def _at_home(tag: str, name: str) -> str:
+    """A tag with the page's colours and font, and with ids of its own."""
+    tag = re.sub(r'( id="| (?:xlink:)?href="#|url\(#)', rf"\1{name}-", tag).replace(" xlink:href", " href")
+    tag = re.sub(r"#[0-9a-f]{6}(?=[;\"])", lambda found: _variable(found[0]), tag)
+    return re.sub(r"font-family: [^;\"]*;? ?", "", re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", tag))
+
+
+def _variable(color: str) -> str:
+    return INK.get(color, color if color == "#ffffff" else f"var(--c-{color[1:]}, {color})")
+
+
+def swatch(color: str, marker: str, line: str) -> str:
+    """Returns a short piece of a line with its marker, for a legend."""
+    dashes = {"-": "", "--": "7 3", ":": "2 3", "-.": "7 3 2 3"}[line]
+    ink = _variable(color.lower())
+    path = f'<path d="M1 7H33" style="stroke: {ink}" stroke-width="2" stroke-dasharray="{dashes}"/>'
+    return f'<svg class="swatch" viewBox="0 0 34 14" aria-hidden="true">{path}{_mark(marker, ink)}</svg>'
+
+
+SHAPES = {
+    "o": "M17 3a4 4 0 1 0 .01 0Z",
+    "s": "M13.5 3.5h7v7h-7Z",
+    "^": "M17 2.5l4.5 8h-9Z",
+    "v": "M17 11.5l4.5-8h-9Z",
+    "<": "M12.5 7l8-4.5v9Z",
+    ">": "M21.5 7l-8-4.5v9Z",
+    "D": "M17 2l5 5-5 5-5-5Z",
+    "d": "M17 2l3 5-3 5-3-5Z",
+    "p": "M17 2.5l4.5 3.3-1.7 5.2h-5.6l-1.7-5.2Z",
+    "h": "M17 2l4.3 2.5v5L17 12l-4.3-2.5v-5Z",
+    "P": "M15.5 2.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z",
+    "*": "M17 1.5l1.5 3.8 4 .2-3.1 2.6 1 4-3.4-2.2-3.4 2.2 1-4-3.1-2.6 4-.2Z",
+}
+
+
+def _mark(marker: str, ink: str) -> str:
+    if marker == "none":
+        return ""
+    if marker == "x":
+        return f'<path d="M13.5 3.5l7 7m0-7l-7 7" style="stroke: {ink}" stroke-width="1.8"/>'
+    return f'<path d="{SHAPES.get(marker, SHAPES["o"])}" style="fill: {ink}"/>'
+
+
+def dark_colours(content: str) -> str:
+    """Returns CSS declarations for the colours of figures in `content` that are too dark on a dark background.
+
+    Example:
+        >>> dark_colours("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)")
+        '--c-0072b2: #2989be;'
+    """
+    found = sorted(set(re.findall(r"var\(--c-([0-9a-f]{6}),", content)))
+    lighter = {color: _lightened(f"#{color}") for color in found}
+    return " ".join(f"--c-{color}: {value};" for color, value in lighter.items() if value != f"#{color}")
+
+
+def _lightened(color: str) -> str:
+    """The colour, or one between it and white that stands out from the dark background."""
+    channels = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+    for part in range(101):
+        mixed = [round(channel + (255 - channel) * part / 100) for channel in channels]
+        if (_luminance(mixed) + 0.05) / (_luminance(_channels(DARK)) + 0.05) >= CONTRAST:
+            break
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def _channels(color: str) -> list[int]:
+    return [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+
+
+def _luminance(channels: list[int]) -> float:
+    linear = [c / 3294.6 if c <= 10.31475 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

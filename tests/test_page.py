@@ -1,0 +1,156 @@
+"""The page: what stands on it, that nothing on it is code of others, and that it is the same twice."""
+
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from seqgnn.collect import collect
+from seqgnn.comparison import Comparison, Row, compare
+from seqgnn.page import render, write_page
+
+EVIL = "<script>alert(1)</script> \"'&amp; $x$ {{ 7 * 7 }}"
+TINY = {"lengths": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
+VOID = {"meta", "br", "path", "use", "rect"}
+
+
+class Reader(HTMLParser):
+    """Text, ids, scripts and what is loaded; complains about tags that are not closed."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.ids, self.tags, self.text, self.handlers = [], [], [], "", []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.handlers += [name for name, _ in attributes if name.startswith("on") or name == "src"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data if not self.open or self.open[-1] not in ("script", "style") else ""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("kept")
+    compare("recall", models=["rnn", "lstm", "gcn", "gcn-1hop"], out=out, **TINY)
+    return out
+
+
+def test_a_page_has_everything(folder):
+    page = render(collect([folder]).comparisons)
+    reader = Reader(page)
+    for heading in (
+        "What was asked", "The answer", "Scores", "Differences", "Training", "Solved at", "Gradient flow", "Influence",
+        "What each model can see", "Configuration", "Versions and machine", "Make it again",
+    ):  # fmt: skip
+        assert heading in reader.text
+    assert "4 models at length T 4 and 6, each with 2 seeds; the score is test accuracy." in reader.text
+    assert "Not measured: GCN and GCN, one hop: it has no recurrence over time." in reader.text
+    assert "3 of the 4 before it" in reader.text and "0 of 16 runs" not in reader.text
+    assert "seqgnn compare recall --models rnn,lstm,gcn,gcn-1hop --lengths 4,6 --seeds 0,1" in reader.text
+    svgs = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
+    assert len(svgs) == 1 + 2 + 2 + 1  # scores; curves of two lengths; dL/dh and dL/dc; influence
+    assert all(set(svg["aria-labelledby"].split()) <= set(reader.ids) for svg in svgs)
+    assert len(set(reader.ids)) == len(reader.ids)
+
+
+def test_every_reference_leads_to_an_id_and_nothing_is_loaded(folder):
+    page = render(collect([folder]).comparisons)
+    reader = Reader(page)
+    references = re.findall(r'href="([^"]*)"|url\(([^)]*)\)', page)
+    assert all((one or two).startswith("#") and (one or two)[1:] in reader.ids for one, two in references)
+    assert "http" not in re.sub(r"http-equiv", "", page)
+    assert {tag for tag, _ in reader.tags} & {"img", "link", "iframe", "object", "image", "base"} == set()
+    assert reader.handlers == []
+
+
+def test_the_same_runs_give_the_same_page(folder, tmp_path):
+    paths = [write_page(collect([folder]).comparisons, tmp_path / name / "report.html") for name in "ab"]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["report.html"]
+
+
+def test_what_comes_from_elsewhere_is_text(folder):
+    found = collect([folder]).comparisons[0]
+    names = {"LSTM": EVIL, "GCN": "</style><b>"}
+    evil = replace(
+        found,
+        labels=tuple(names.get(label, label) for label in found.labels),
+        runs={(names.get(key[0], key[0]), *key[1:]): run for key, run in found.runs.items()},
+        weights={(names.get(key[0], key[0]), *key[1:]): path for key, path in found.weights.items()},
+        failures={(EVIL, 4, 9): f"ValueError: {EVIL}"},
+    )
+    for run in evil.runs.values():
+        run["measured"]["machine"] = EVIL
+    long = {key: run for key, run in evil.runs.items() if key[1] == 6}
+    for comparison in (evil, replace(evil, lengths=(6,), baselines={}, runs=long)):
+        page = render([comparison], [f"/tmp/{EVIL}.json: no run"])
+        reader = Reader(page)
+        assert [tag for tag, _ in reader.tags].count("script") == 1 and "b" not in {tag for tag, _ in reader.tags}
+        assert reader.text.count(EVIL) > 8 and "{{ 7 * 7 }}" in page
+
+
+def test_one_seed_one_model_and_a_length_of_one(tmp_path):
+    result = compare(
+        "recall", models=["gcn"], lengths=[2], seeds=[0], steps=2, hidden=4, progress=False, out=tmp_path, stop_at=None
+    )
+    reader = Reader(render([result]))
+    assert "It is the only model" in reader.text and "One seed, so no spread." in reader.text
+    assert "Nothing to test: it takes two models" in reader.text
+    assert "one element here, so there is no distance to look at" in reader.text
+    assert "Not measured: GCN: it has no recurrence over time." in reader.text
+    assert "There is one length, so nothing to draw against it" in reader.text
+    assert "No bar was set" in reader.text
+
+
+def test_nothing_finished_is_said():
+    empty = Comparison("recall", "accuracy", ("LSTM",), (4,), (0,), failures={("LSTM", 4, 0): "ValueError: x"})
+    text = Reader(render([empty])).text
+    assert "No run of a model is finished, and 1 failed, so there is no answer yet." in text
+    assert "FAILED: LSTM, T=4, seed 0: ValueError: x" in text and "There is no finished run to draw." in text
+    assert "no finished run whose command could be given" in text
+
+
+def test_without_weights_the_models_are_not_looked_at():
+    text = Reader(render([compare("recall", models=["lstm", Row("mine", "gru", lr=0.1)], **TINY)])).text
+    assert "Not measured: LSTM and mine: its weights were not kept." in text
+    assert 'label = "mine"' in text and "seqgnn compare --config grid.toml" in text
+
+
+def test_damaged_weights_are_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    found = collect([tmp_path / "copy"]).comparisons[0]
+    found.weights["LSTM", 6, 0].write_bytes(b"\x80\x02pickle")
+    found.weights["RNN", 6, 0].write_bytes(found.weights["GCN", 6, 0].read_bytes())
+    text = Reader(render([found])).text
+    assert "got a pickle, which could execute code" in text and "are those of another model" in text
+
+
+def test_samples_of_text(tmp_path):
+    book = tmp_path / "verse & <i>.txt"
+    book.write_text("the quick brown fox <b>jumps</b> over the lazy dog. " * 60)
+    options = {"lengths": [8], "seeds": [0], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
+    compare("text", models=["rnn", "gcn"], path=book, out=tmp_path, **options)
+    (found,) = collect([tmp_path], [book]).comparisons
+    reader = Reader(render([found]))
+    assert "goes on from the same forty characters" in reader.text and "verse & <i>.txt" in reader.text
+    assert not {"b", "i"} & {tag for tag, attributes in reader.tags if attributes == {} and tag == "i"}
+    assert "--data 'verse & <i>.txt'" in reader.text
+    without = Reader(render(collect([tmp_path]).comparisons)).text
+    assert "No sample: RNN and GCN: the text it read" in without and "is not at hand (--data)" in without
