@@ -83,8 +83,11 @@ def _verdict(curve: Curve) -> str:
     if rising:
         times = geometric_mean(d.rise for d in rising)
         lowest = median_low(d.lowest for d in rising)
-        until = f"falls until {lowest} steps back, then rises again" if lowest else "rises from the last element on"
-        return f"{until}, {times:.3g}-fold to the farthest, in {len(rising)} of {len(found)} seeds{end}"
+        back = f"{lowest} step{'s' * (lowest != 1)} back"
+        until = f"falls until {back}, then rises again" if lowest else "rises from the last element on"
+        seeds = f", in {len(rising)} of {len(found)} seeds" if len(found) > 1 else ""
+        times_said = f"{times:,.0f}" if times >= 100 else f"{times:.3g}"
+        return f"{until}, {times_said}-fold to the farthest{seeds}{end}"
     r2 = min(d.r2 for d in found)
     if all(d.rate < 1 for d in found) and r2 >= STEADY:
         how = "falls exponentially" if r2 >= STRAIGHT else "falls, though not exponentially"

@@ -15,7 +15,7 @@ from seqgnn.page_tables import configuration, differences, machines, scores, see
 from seqgnn.page_words import answer, best_at, question, silence
 from seqgnn.report import notes
 from seqgnn.store import write_atomically
-from seqgnn.svg import dark_colours
+from seqgnn.svg import DARK, LIGHT, colours
 from seqgnn.trained import TEMPERATURE, Look, look
 
 
@@ -64,7 +64,9 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
         script=script,
         script_hash=_hash(script),
     )
-    return body.replace("/* dark colours of figures */", dark_colours(body))
+    for mark, background in (("/* colours of figures */", LIGHT), ("/* colours of figures, dark */", DARK)):
+        body = body.replace(mark, colours(body, background), 1)
+    return body
 
 
 def _part(comparison: Comparison, name: str) -> dict[str, Any]:

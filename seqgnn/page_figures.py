@@ -6,13 +6,14 @@ from typing import Any
 from seqgnn.comparison import Comparison
 from seqgnn.figures import style
 from seqgnn.gradients import Study
-from seqgnn.gradients_report import SYMBOLS, draw, verdicts
+from seqgnn.gradients_report import draw, verdicts
 from seqgnn.page_words import curves_described, scores_described
 from seqgnn.report import CURVES, METRICS, draw_against_length, draw_curves, draw_one_length, seeds_of
 from seqgnn.svg import inline, swatch
 
 SIZE = (4.7, 3.3)  # inches: text of ten points is about that on a telephone
 MOST = 240  # points of a curve
+AXES = {"dL/dh": "dL/dh", "dL/dc": "dL/dc", "influence": "dp/dx"}
 NAMES = {"dL/dh": "Gradient at the state h", "dL/dc": "Gradient at the memory c", "influence": "Influence"}
 
 
@@ -74,7 +75,7 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
             continue
         sheet, panel = _sheet()
         draw(panel, curves, labels, "log")
-        panel.set_ylabel(SYMBOLS[what])
+        panel.set_ylabel(f"norm of {AXES[what]}")
         panel.set_xlabel("steps back from the last element")
         title = f"{NAMES[what]}, T = {study.settings['length']}"
         about = " ".join(line + "." for line in said if line.startswith(f"{what}, "))

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqgnn.comparison import Comparison
 from seqgnn.models import GNNS
-from seqgnn.page_words import difference_from, interval, number
+from seqgnn.page_words import difference_from, interval, listed, number
 from seqgnn.statistics import Difference
 from seqgnn.train_config import TrainConfig
 from seqgnn.trained import Look
@@ -150,34 +150,39 @@ def sees(comparison: Comparison, look: Look) -> Table:
 
 
 def configuration(comparison: Comparison) -> Table:
-    """The settings that all runs share, and by row those that they do not."""
+    """The settings that all runs share, and by row and length those that they do not."""
     names = ["hidden", "num_layers", "hops", "encoding", "window", "init", "forget_bias", "positions", "parameters",
              "device"]  # fmt: skip
     training = [item.name for item in fields(TrainConfig)]
-    by_setting: dict[str, dict[str, list[str]]] = {name: {} for name in (*names, *training)}
-    for (label, _, _), run in sorted(comparison.runs.items()):
-        config = run["config"]
-        for name in names:
-            _note(by_setting[name], _said(config.get(name)), label)
-        for name in training:
-            _note(by_setting[name], _said(config["train"].get(name)), label)
     rows = []
-    for name, values in by_setting.items():
-        if set(values) == {"–"}:
-            continue
-        if len(values) == 1:
-            text = next(iter(values))
-        else:
-            ordered = [(value, [label for label in comparison.labels if label in values[value]]) for value in values]
-            text = "; ".join(f"{value} ({', '.join(labels)})" for value, labels in ordered)
-        rows.append([Cell(name.replace("_", " ")), Cell(text)])
+    for name in (*names, *training):
+        values: dict[str, dict[str, set[int]]] = {}
+        for (label, length, _), run in comparison.runs.items():
+            config = run["config"] if name in names else run["config"]["train"]
+            values.setdefault(_said(config.get(name)), {}).setdefault(label, set()).add(length)
+        values.pop("–", None)
+        if values:
+            rows.append([Cell(name.replace("_", " ")), Cell(_by_row(values, comparison))])
     return Table("configuration", [("setting", False), ("value", False)], rows)
 
 
-def _note(values: dict[str, list[str]], value: str, label: str) -> None:
-    labels = values.setdefault(value, [])
-    if label not in labels:
-        labels.append(label)
+def _by_row(values: dict[str, dict[str, set[int]]], comparison: Comparison) -> str:
+    """The value that all rows share at all lengths, or of each who has it, and where."""
+    all_of_it: dict[str, set[int]] = {}
+    for label, length, _ in comparison.runs:
+        all_of_it.setdefault(label, set()).add(length)
+    if len(values) == 1 and next(iter(values.values())) == all_of_it:
+        return next(iter(values))
+    parts = []
+    for value, where in values.items():
+        by_lengths: dict[str, list[str]] = {}
+        for label in comparison.labels:
+            if label in where:
+                all_lengths = where[label] == all_of_it[label]
+                at = "" if all_lengths else " at T = " + listed([str(length) for length in sorted(where[label])])
+                by_lengths.setdefault(at, []).append(label)
+        parts.append(f"{value}: " + ", and ".join(listed(labels) + at for at, labels in by_lengths.items()))
+    return " / ".join(parts)
 
 
 def _said(value: Any) -> str:

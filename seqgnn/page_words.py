@@ -23,7 +23,7 @@ QUESTIONS = {
 def question(comparison: Comparison) -> list[str]:
     """What was asked, and of whom."""
     models, seeds = len(comparison.labels), len(comparison.seeds)
-    lengths = _listed([str(length) for length in comparison.lengths])
+    lengths = listed([str(length) for length in comparison.lengths])
     score = METRICS[comparison.metric] + (", lower is better" if comparison.metric == "loss" else "")
     of = "length T" if TASKS[comparison.task].on_path else "size T, in nodes,"
     grid = f"{_count(models, 'model')} at {of} {lengths}, each with {_count(seeds, 'seed')}; the score is {score}."
@@ -65,7 +65,7 @@ def _ranked(comparison: Comparison, length: int) -> list[tuple[str, float]]:
 def _first(comparison: Comparison, length: int, level: list[str], best: float) -> str:
     runs = len(comparison.scores(level[0], length))
     name = METRICS[comparison.metric]
-    who = f"{level[0]} has" if len(level) == 1 else f"{_listed(level, 4)} share"
+    who = f"{level[0]} has" if len(level) == 1 else f"{listed(level, 4)} share"
     spread = ""
     if len(level) == 1:
         row = next(row for row in comparison.rows() if (row["model"], row["length"]) == (level[0], length))
@@ -177,13 +177,18 @@ def silence(reasons: dict[str, str]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for label, reason in reasons.items():
         by_reason.setdefault(reason, []).append(label)
-    return [f"{_listed(labels)}: {reason}." for reason, labels in by_reason.items()]
+    return [f"{listed(labels)}: {reason}." for reason, labels in by_reason.items()]
 
 
-def _listed(names: list[str], most: int | None = None) -> str:
+def listed(names: list[str], most: int | None = None) -> str:
+    """Names as a sentence has them, at most so many of them."""
     if most is not None and len(names) > most:
         names = [*names[: most - 1], f"{len(names) - most + 1} others"]
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+    if len(names) == 1:
+        return names[0]
+    if any("," in name for name in names):  # such as "GCN, one hop"
+        return "; ".join(names[:-1]) + "; and " + names[-1]
+    return ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def _count(number: int, what: str) -> str:

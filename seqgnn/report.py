@@ -268,7 +268,7 @@ def draw_one_length(panel: Any, comparison: Comparison) -> None:
         panel.errorbar(
             mean, place, xerr=None if math.isnan(sd) else sd, fmt=marker, color=color, markersize=7, capsize=3
         )
-        panel.annotate(f"{mean:.3f}", (mean, place), (10, 5), textcoords="offset points", fontsize=8, color=color)
+        panel.annotate(f"{mean:.3f}", (mean, place), (10, 5), textcoords="offset points", fontsize=8)
     for place, name in enumerate(names, start=len(labels)):
         score = comparison.baselines[name, length]["result"]["test"][comparison.metric]
         panel.plot(score, place, "|", color=GREY, markersize=14, markeredgewidth=2)

@@ -5,8 +5,8 @@ import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-DARK = "#15181c"  # the background that lines have to stand out from in dark mode
-CONTRAST = 4.5
+LIGHT, DARK = "#ffffff", "#15181c"  # the page's backgrounds
+CONTRAST = {LIGHT: 3.0, DARK: 4.5}  # that lines have at least
 INK = {"#000000": "currentColor", "#6b6b6b": "var(--muted)", "#e4e4e4": "var(--grid)"}
 
 
@@ -14,7 +14,7 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
     """Returns a matplotlib figure as an `<svg>` element, the same twice.
 
     Text stays text, the background transparent; black, grey and grid lines become the page's, and other colours
-    variables such as `--c-0072b2`, which `dark_colours` gives a lighter value.
+    variables such as `--c-0072b2`, to which `colours` gives a shade that fits the background.
 
     Args:
         figure: drawn, with or without labels.
@@ -83,24 +83,29 @@ def _mark(marker: str, ink: str) -> str:
     return f'<path d="{SHAPES.get(marker, SHAPES["o"])}" style="fill: {ink}"/>'
 
 
-def dark_colours(content: str) -> str:
-    """Returns CSS declarations for the colours of figures in `content` that are too dark on a dark background.
+def colours(content: str, background: str) -> str:
+    """Returns CSS declarations for those colours of figures in `content` that stand out too little from a background:
+    shades of them, lighter or darker, that do.
 
     Example:
-        >>> dark_colours("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)")
+        >>> colours("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)", DARK)
         '--c-0072b2: #2989be;'
+        >>> colours("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)", LIGHT)
+        '--c-56b4e9: #4b9dcb;'
     """
     found = sorted(set(re.findall(r"var\(--c-([0-9a-f]{6}),", content)))
-    lighter = {color: _lightened(f"#{color}") for color in found}
-    return " ".join(f"--c-{color}: {value};" for color, value in lighter.items() if value != f"#{color}")
+    shades = {color: _shade(f"#{color}", background) for color in found}
+    return " ".join(f"--c-{color}: {value};" for color, value in shades.items() if value != f"#{color}")
 
 
-def _lightened(color: str) -> str:
-    """The colour, or one between it and white that stands out from the dark background."""
-    channels = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+def _shade(color: str, background: str) -> str:
+    """The colour, or the first one on the way to white or black that stands out enough."""
+    paper = _luminance(_channels(background)) + 0.05
+    end = 0 if paper > 0.5 else 255
     for part in range(101):
-        mixed = [round(channel + (255 - channel) * part / 100) for channel in channels]
-        if (_luminance(mixed) + 0.05) / (_luminance(_channels(DARK)) + 0.05) >= CONTRAST:
+        mixed = [round(channel + (end - channel) * part / 100) for channel in _channels(color)]
+        light = _luminance(mixed) + 0.05
+        if max(light, paper) / min(light, paper) >= CONTRAST[background]:
             break
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 

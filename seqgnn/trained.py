@@ -101,7 +101,7 @@ def trained_model(comparison: Comparison, label: str, length: int, seed: int) ->
     """
     path = comparison.weights.get((label, length, seed))
     if path is None or not path.exists():
-        raise ValueError("its weights were not kept")
+        raise ValueError("the weights were not kept")
     config = RunConfig.from_dict(comparison.runs[label, length, seed]["config"])
     tensors, _ = read_checkpoint(path)
     task = TASKS[config.task].make(length, config.hops, comparison.path)
@@ -148,7 +148,7 @@ def _measure(
         ValueError: if it has none, saying why.
     """
     if measure == "gradients" and not any(isinstance(part, RECURRENT) for part in model.modules()):
-        raise ValueError("it has no recurrence over time")
+        raise ValueError("no recurrence over time")
     if measure == "influence" and not TASKS[task.name].on_path:
         raise ValueError("the samples are no paths, so elements have no distance in steps from the answer")
     if task.per_element:

@@ -35,7 +35,7 @@ def test_table_and_words():
     assert cells[1][-2:] == ["5", "1.64e+04"]
     assert report.verdicts(found) == [
         "dL/dh, RNN: falls exponentially, times 0.500 ± 0.000 a step back (R² at least 1.000)",
-        "dL/dh, LSTM: falls until 5 steps back, then rises again, 1.64e+04-fold to the farthest, in 2 of 2 seeds",
+        "dL/dh, LSTM: falls until 5 steps back, then rises again, 16,384-fold to the farthest, in 2 of 2 seeds",
     ]
     assert "One seed" not in text
 
@@ -43,8 +43,8 @@ def test_table_and_words():
 @pytest.mark.parametrize(
     "norms, verdict",
     [
-        ([RISE, FALL], "falls until 5 steps back, then rises again, 1.64e+04-fold to the farthest, in 1 of 2 seeds"),
-        ([FALL[::-1]] * 2, "rises from the last element on, 5.24e+05-fold to the farthest, in 2 of 2 seeds"),
+        ([RISE, FALL], "falls until 5 steps back, then rises again, 16,384-fold to the farthest, in 1 of 2 seeds"),
+        ([FALL[::-1]] * 2, "rises from the last element on, 524,288-fold to the farthest, in 2 of 2 seeds"),
         (
             [FALL[:5] + [0.0] * 15] * 2,
             "falls exponentially, times 0.500 ± 0.000 a step back (R² at least 1.000); zero beyond 4 back",

@@ -61,7 +61,7 @@ def test_a_page_has_everything(folder):
     ):  # fmt: skip
         assert heading in reader.text
     assert "4 models at length T 4 and 6, each with 2 seeds; the score is test accuracy." in reader.text
-    assert "Not measured: GCN and GCN, one hop: it has no recurrence over time." in reader.text
+    assert "Not measured: GCN; and GCN, one hop: no recurrence over time." in reader.text
     assert "3 of the 4 before it" in reader.text and "0 of 16 runs" not in reader.text
     assert "seqgnn compare recall --models rnn,lstm,gcn,gcn-1hop --lengths 4,6 --seeds 0,1" in reader.text
     svgs = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
@@ -114,7 +114,7 @@ def test_one_seed_one_model_and_a_length_of_one(tmp_path):
     assert "It is the only model" in reader.text and "One seed, so no spread." in reader.text
     assert "Nothing to test: it takes two models" in reader.text
     assert "one element here, so there is no distance to look at" in reader.text
-    assert "Not measured: GCN: it has no recurrence over time." in reader.text
+    assert "Not measured: GCN: no recurrence over time." in reader.text
     assert "There is one length, so nothing to draw against it" in reader.text
     assert "No bar was set" in reader.text
 
@@ -129,7 +129,7 @@ def test_nothing_finished_is_said():
 
 def test_without_weights_the_models_are_not_looked_at():
     text = Reader(render([compare("recall", models=["lstm", Row("mine", "gru", lr=0.1)], **TINY)])).text
-    assert "Not measured: LSTM and mine: its weights were not kept." in text
+    assert "Not measured: LSTM and mine: the weights were not kept." in text
     assert 'label = "mine"' in text and "seqgnn compare --config grid.toml" in text
 
 
