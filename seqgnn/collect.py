@@ -47,7 +47,7 @@ def collect(paths: Sequence[str | os.PathLike[str]], texts: Sequence[str | os.Pa
     Nothing is written. The same run found twice counts once.
 
     Args:
-        paths: folders: the `--out` of a comparison, or its `runs/`; or single files of runs.
+        paths: folders: the `--out` of a comparison, its `runs/`, or one above several such; or single files of runs.
         texts: files that tasks may have read, None for Python's help topics; the one that a run names is used.
 
     Raises:
@@ -102,10 +102,17 @@ def _files(path: Path) -> list[Path]:
     """Runs, and notes of failures beside which there is no run."""
     if not path.is_dir():
         return [path]
-    inside = path / "runs" if (path / "runs").is_dir() else path
-    runs = sorted(file for file in inside.iterdir() if file.suffix == ".json" and not file.name.startswith("."))
+    if (path / "runs").is_dir():
+        path = path / "runs"
+    files = _runs_in(path)
+    return files or [file for folder in sorted(path.rglob("runs")) if folder.is_dir() for file in _runs_in(folder)]
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    runs = [file for file in files if file.suffix == ".json"]
     names = {file.stem for file in runs}
-    return runs + sorted(file for file in inside.iterdir() if file.suffix == ".failed" and file.stem not in names)
+    return runs + [file for file in files if file.suffix == ".failed" and file.stem not in names]
 
 
 def _run(file: Path) -> _Entry:

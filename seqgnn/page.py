@@ -18,6 +18,8 @@ from seqgnn.store import write_atomically
 from seqgnn.svg import DARK, LIGHT, colours
 from seqgnn.trained import TEMPERATURE, Look, look
 
+SAID_ELSEWHERE = ("Text: ", "hears: ")  # notes of the terminal's table
+
 
 def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], problems: Sequence[str] = ()) -> Path:
     """Writes the page in one piece; its folder is made if it is not there.
@@ -81,7 +83,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "question": question(comparison),
         "answer": answer(comparison),
         "scores": scores(comparison) if comparison.rows() else None,
-        "notes": notes(comparison),
+        "notes": [note for note in notes(comparison) if not note.startswith(SAID_ELSEWHERE)],
         "picture": scores_picture(comparison, f"{name}-scores"),
         "best": best,
         "longest": longest,
@@ -114,7 +116,7 @@ def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, 
         why = "A sequence has one element here, so there is no distance to look at."
     elif not pictures:
         why = "All norms are zero, so there is nothing to draw."
-    return {"pictures": pictures, "said": verdicts(study), "why": why}
+    return {"pictures": pictures, "said": [] if elements < 2 else verdicts(study), "why": why}
 
 
 def _silent(found: Look, what: str) -> list[str]:

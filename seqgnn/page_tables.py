@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from seqgnn.comparison import Comparison
-from seqgnn.models import GNNS
-from seqgnn.page_words import difference_from, interval, listed, number
+from seqgnn.page_words import count, difference_from, interval, listed, number
+from seqgnn.runs import TASKS
 from seqgnn.statistics import Difference
 from seqgnn.train_config import TrainConfig
 from seqgnn.trained import Look
@@ -43,7 +43,7 @@ def scores(comparison: Comparison) -> Table:
     columns = [
         ("model", False), ("T", True), (f"test {first}", True), ("± sd", True), ("95% by t", True),
         ("95% by bootstrap", True), (f"test {second}", True), ("seeds", True), ("steps", True), ("seconds", True),
-        ("parameters", True), ("kFLOP a sample", True), ("peak MB", True),
+        ("parameters", True), ("kFLOP", True), ("peak MB", True),
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     quiet = set()
@@ -128,7 +128,7 @@ def _difference(pair: Difference) -> list[Cell]:
 
 
 def sees(comparison: Comparison, look: Look) -> Table:
-    """How far back each model hears, by its structure, and what is wrong or wasted."""
+    """How far the last element, or each node, hears by the structure of its model, and what is wrong or wasted."""
     rows = []
     for row in comparison.rows():
         label, length = row["model"], row["length"]
@@ -136,15 +136,16 @@ def sees(comparison: Comparison, look: Look) -> Table:
         if not runs:
             continue
         before = comparison.elements.get(length, length) - 1
-        all_of_it = row["reach"] is None or row["reach"] >= before
-        if runs[0]["config"]["model"] in GNNS and row["reach"] is not None and row["reach"] < before:
-            hears = Cell(f"{row['reach']} of the {before} before it", row["reach"])
+        if row["reach"] is None:  # a state, which hears whatever came before
+            hears = Cell("everything")
+        elif not TASKS[comparison.task].on_path:
+            hears = Cell(f"nodes up to {count(runs[0]['config']['num_layers'], 'edge')} away")
         else:
-            hears = Cell("everything" if all_of_it else number(row["reach"]), before)
+            hears = Cell("everything" if row["reach"] >= before else f"{row['reach']} of the {before} before it")
         said = look.sees.get((label, length))
         found = "; ".join(said) if said else "not looked at: the text is not at hand" if said is None else "nothing"
         rows.append([Cell(label), _figure(length), hears, Cell(runs[0]["config"]["readout"]), Cell(found)])
-    columns = [("model", False), ("T", True), ("the last element hears", False), ("readout", False),
+    columns = [("model", False), ("T", True), ("hears", False), ("readout", False),
                ("wrong or wasted", False)]  # fmt: skip
     return Table("what each model can see", columns, rows)
 

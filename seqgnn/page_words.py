@@ -15,8 +15,10 @@ QUESTIONS = {
     "to remember it over T − 1 digits.",
     "recall": "Given T − 1 random digits, which was the first? A model has to remember it over all the others.",
     "text": "Given the characters of a text so far, which comes next? Every character has to be answered for.",
-    "expressions": "Given an arithmetic expression as a tree, what is its value?",
-    "trees": "Given a tree with two marked nodes, how far apart are they?",
+    "expressions": "Given an arithmetic expression of T digits and operators, as a tree or in postfix order, what is "
+    "its value, modulo ten?",
+    "trees": "Given a tree of T nodes, two of them marked, do these lie near each other: at most as far apart as half "
+    "of all such pairs?",
 }
 
 
@@ -25,8 +27,7 @@ def question(comparison: Comparison) -> list[str]:
     models, seeds = len(comparison.labels), len(comparison.seeds)
     lengths = listed([str(length) for length in comparison.lengths])
     score = METRICS[comparison.metric] + (", lower is better" if comparison.metric == "loss" else "")
-    of = "length T" if TASKS[comparison.task].on_path else "size T, in nodes,"
-    grid = f"{_count(models, 'model')} at {of} {lengths}, each with {_count(seeds, 'seed')}; the score is {score}."
+    grid = f"{count(models, 'model')} at T = {lengths}, each with {count(seeds, 'seed')}; the score is {score}."
     read = [] if comparison.text is None else [f"The text is {comparison.text}."]
     return [QUESTIONS[comparison.task], grid[0].upper() + grid[1:], *read]
 
@@ -130,7 +131,7 @@ def figures(pair: Difference) -> str:
 def _third(comparison: Comparison) -> str:
     runs = list(comparison.runs.values())
     bars = {run["config"]["train"].get("stop_at") for run in runs}
-    failed = f"; {_count(len(comparison.failures), 'run')} failed" if comparison.failures else ""
+    failed = f"; {count(len(comparison.failures), 'run')} failed" if comparison.failures else ""
     if bars == {None}:
         slow = max(runs, key=lambda run: run["measured"]["seconds"])["measured"]["seconds"]
         return f"No bar was set at which the task counts as solved, and the longest run took {slow:.0f} s{failed}."
@@ -139,7 +140,7 @@ def _third(comparison: Comparison) -> str:
     what = f"a validation accuracy of {bar}, which counts as solved"
     if not solved:
         return f"No run came to {what}{failed}."
-    return f"{solved} of {_count(len(runs), 'run')} came to {what}{failed}."
+    return f"{solved} of {count(len(runs), 'run')} came to {what}{failed}."
 
 
 def interval(low: float, high: float, metric: str) -> str:
@@ -191,7 +192,8 @@ def listed(names: list[str], most: int | None = None) -> str:
     return ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """A number of things, in words."""
     return f"{number if number != 1 else 'one'} {what}{'' if number == 1 else 's'}"
 
 

@@ -84,18 +84,17 @@ def _mark(marker: str, ink: str) -> str:
 
 
 def colours(content: str, background: str) -> str:
-    """Returns CSS declarations for those colours of figures in `content` that stand out too little from a background:
-    shades of them, lighter or darker, that do.
+    """Returns CSS declarations for the colours of figures in `content`: as they are, or, where they stand out too
+    little from a background, a lighter or darker shade that does.
 
     Example:
         >>> colours("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)", DARK)
-        '--c-0072b2: #2989be;'
+        '--c-0072b2: #2989be; --c-56b4e9: #56b4e9;'
         >>> colours("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)", LIGHT)
-        '--c-56b4e9: #4b9dcb;'
+        '--c-0072b2: #0072b2; --c-56b4e9: #4b9dcb;'
     """
     found = sorted(set(re.findall(r"var\(--c-([0-9a-f]{6}),", content)))
-    shades = {color: _shade(f"#{color}", background) for color in found}
-    return " ".join(f"--c-{color}: {value};" for color, value in shades.items() if value != f"#{color}")
+    return " ".join(f"--c-{color}: {_shade(f'#{color}', background)};" for color in found)
 
 
 def _shade(color: str, background: str) -> str:

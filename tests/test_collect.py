@@ -56,12 +56,13 @@ def test_runs_alike_in_name_are_told_apart():
 
 
 def test_what_was_run_comes_back(tmp_path):
-    result = compare("recall", models=["rnn", "gcn"], out=tmp_path, progress=False, **TINY)
-    for path in (tmp_path, tmp_path / "runs"):
+    out = tmp_path / "some" / "where"
+    result = compare("recall", models=["rnn", "gcn"], out=out, progress=False, **TINY)
+    for path in (out, out / "runs", tmp_path):
         (found,) = collect([path, path]).comparisons
         assert found.rows() == result.rows() and found.labels == result.labels and found.elements == result.elements
         assert found.weights == result.weights
-    assert len(collect([next((tmp_path / "runs").glob("*.json"))]).comparisons) == 1
+    assert len(collect([next((out / "runs").glob("*.json"))]).comparisons) == 1
 
 
 def test_tasks_stand_apart(tmp_path):
