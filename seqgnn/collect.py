@@ -93,7 +93,13 @@ def _read(path: Path) -> tuple[list[_Entry], list[str]]:
             found.append(_failure(file) if file.suffix == ".failed" else _run(file))
         except ValueError as error:
             problems.append(f"{file}: {' '.join(str(error).split())}")
-    if not files:
+    names = {file.stem for file in files}
+    begun = [part for folder in {file.parent for file in files} or {path, path / "runs"}
+             for part in folder.glob("*.partial") if part.stem not in names]  # fmt: skip
+    if begun:
+        runs = f"{len(begun)} run{'s are' if len(begun) > 1 else ' is'}"
+        problems.append(f"{path}: {runs} under way or interrupted; seqgnn compare goes on with such")
+    elif not files:
         problems.append(f"{path}: there are no runs in it")
     return found, problems
 

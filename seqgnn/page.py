@@ -58,7 +58,7 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
     parts = [_part(comparison, f"c{number}") for number, comparison in enumerate(comparisons, start=1)]
     script = _asset("sort.js")
     body = environment.get_template("page.html").render(
-        title=" and ".join(dict.fromkeys(comparison.task for comparison in comparisons)),
+        title=" and ".join(dict.fromkeys(comparison.task for comparison in comparisons)) or "no runs",
         parts=parts,
         problems=list(problems),
         version=seqgnn.__version__,

@@ -107,6 +107,20 @@ def test_failures_come_back(tmp_path, monkeypatch):
     assert not collect([tmp_path]).comparisons[0].failures
 
 
+def test_runs_under_way_are_counted(tmp_path):
+    compare("recall", models=["rnn"], out=tmp_path, progress=False, **TINY)
+    (tmp_path / "runs" / "0123.partial").mkdir()
+    assert "1 run is under way or interrupted" in collect([tmp_path]).problems[0]
+
+
+def test_a_page_that_cannot_be_written_is_named(tmp_path):
+    compare("recall", models=["rnn"], out=tmp_path, progress=False, **TINY)
+    done = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "runs")])
+    with pytest.raises(ValueError, match=r"expected a file that can be written, got .*runs"):
+        raise done.exception
+    assert not list(tmp_path.glob("*.tmp"))
+
+
 def test_folders_without_any_run_are_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"expected folders with runs .* got none .*there are no runs in it"):
         collect([tmp_path])
