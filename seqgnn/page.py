@@ -12,7 +12,7 @@ from seqgnn.gradients import Study
 from seqgnn.gradients_report import verdicts
 from seqgnn.page_figures import curves_legend, curves_pictures, scores_picture, study_pictures
 from seqgnn.page_tables import configuration, differences, machines, scores, sees, solved
-from seqgnn.page_words import answer, best_at, question, silence
+from seqgnn.page_words import answer, best_at, listed, question, silence
 from seqgnn.report import notes
 from seqgnn.store import write_atomically
 from seqgnn.svg import DARK, LIGHT, colours
@@ -58,7 +58,7 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
     parts = [_part(comparison, f"c{number}") for number, comparison in enumerate(comparisons, start=1)]
     script = _asset("sort.js")
     body = environment.get_template("page.html").render(
-        title=" and ".join(dict.fromkeys(comparison.task for comparison in comparisons)) or "no runs",
+        title=listed(list(dict.fromkeys(comparison.task for comparison in comparisons)) or ["no runs"]),
         parts=parts,
         problems=list(problems),
         version=seqgnn.__version__,
