@@ -44,6 +44,8 @@ if fabric is None or fabric.global_rank == 0:
     validation = {str(point.step): point.loss for point in result.validation}
     with open(out, "w") as file:
         json.dump({"losses": result.losses, "weights": weights, "validation": validation}, file)
+if fabric is not None:
+    torch.distributed.destroy_process_group()
 """
 
 

@@ -3,6 +3,8 @@
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -181,30 +183,30 @@ def text(
 
     quoted = shlex.quote(str(out))
     go_on = f"seqgnn train text --resume {quoted}"
-    fabric = _fabric(device)
-    if fabric is not None:
-        device = str(fabric.device)
-        if fabric.global_rank > 0:
-            with stopping_at_signals() as stop:
-                train_text(run, out, device=device, fabric=fabric, stop=stop, **settings)
-            return
-    try:
-        with stopping_at_signals() as stop, TrainingDisplay(run, out) as display:
-            result = train_text(
-                run,
-                out,
-                device=device,
-                fabric=fabric,
-                on_start=display.on_start,
-                on_line=display.on_line,
-                on_step=display.on_step,
-                stop=lambda: stop() or display.lost is not None,
-                **settings,
-            )
-    except KeyboardInterrupt:
-        if (out / LAST).exists():
-            print(f"seqgnn: go on from the last checkpoint with: {go_on}", file=sys.stderr)
-        raise
+    with _processes(device) as fabric:
+        if fabric is not None:
+            device = str(fabric.device)
+            if fabric.global_rank > 0:
+                with stopping_at_signals() as stop:
+                    train_text(run, out, device=device, fabric=fabric, stop=stop, **settings)
+                return
+        try:
+            with stopping_at_signals() as stop, TrainingDisplay(run, out) as display:
+                result = train_text(
+                    run,
+                    out,
+                    device=device,
+                    fabric=fabric,
+                    on_start=display.on_start,
+                    on_line=display.on_line,
+                    on_step=display.on_step,
+                    stop=lambda: stop() or display.lost is not None,
+                    **settings,
+                )
+        except KeyboardInterrupt:
+            if (out / LAST).exists():
+                print(f"seqgnn: go on from the last checkpoint with: {go_on}", file=sys.stderr)
+            raise
     if result.fit.stopped == "interrupted":
         if display.lost is not None:
             found = f"{display.lost.strerror}; saved after step {result.fit.steps} in {out}"
@@ -266,17 +268,22 @@ def _numbers(option: str, text: str, kind: type, example: str, count: int | None
     return numbers
 
 
-def _fabric(device: str) -> Any:
-    """What connects the processes that torchrun has started; None for one alone."""
+@contextmanager
+def _processes(device: str) -> Iterator[Any]:
+    """What connects the processes that torchrun has started, None for one alone; they part when all went well."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return None
+        yield None
+        return
     try:
         from lightning_fabric import Fabric
     except ImportError:
         raise ValueError("train: expected lightning-fabric to be installed for several processes, got none") from None
+    import torch
+
     here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
     accelerator = "cuda" if device.startswith("cuda") else "cpu"
     nodes = int(os.environ["WORLD_SIZE"]) // here
     fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=nodes, strategy="ddp")
     fabric.launch()
-    return fabric
+    yield fabric
+    torch.distributed.destroy_process_group()
