@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
-from seqgnn.comparison import ROWS, Comparison, Row
 from seqgnn.labels import row_of
+from seqgnn.outcome import Comparison
+from seqgnn.rows import ROWS, Row
 from seqgnn.runs import TASKS, RunConfig
 
 # Options of training that the command line has; any other needs a file.

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from seqgnn.baselines import NAMES
-from seqgnn.comparison import ROWS, Comparison
 from seqgnn.errors import check_count, one_of
 from seqgnn.labels import labels_of
+from seqgnn.outcome import Comparison
+from seqgnn.rows import ROWS
 from seqgnn.runs import TASKS, RunConfig, identify_text
 from seqgnn.store import FORMAT, read_run
 

@@ -5,205 +5,28 @@ see the same training batches. Everything runs with one torch thread, here or in
 scores, curves and weights do not depend on the number of jobs.
 """
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from seqgnn import baselines
-from seqgnn.analysis import describe, path_reach
+from seqgnn.analysis import describe
 from seqgnn.checkpoint import LAST
-from seqgnn.data import powers_of_two
 from seqgnn.errors import checked_device, one_of
-from seqgnn.metrics import mean_sd
-from seqgnn.models import GNNS, NAMES, TREES
+from seqgnn.outcome import Comparison
 from seqgnn.parallel import BACKENDS, Job, Key, Setup, kept, run_all
+from seqgnn.rows import ROWS, Row, Setting, choose_rows
 from seqgnn.runs import TASKS, BaselineConfig, RunConfig, TaskEntry, identify_text
-from seqgnn.statistics import Difference, differences, summary
 from seqgnn.store import RunStore
 from seqgnn.training import TrainConfig
 
 __all__ = ["ROWS", "TASKS", "BaselineConfig", "Comparison", "Plan", "Row", "RunConfig", "compare", "plan"]
 # Those that stand in tables, and how many samples they are fitted on; n-grams read the whole text.
 BASELINE_SAMPLES = {"chance": 1, "majority": 8192, "linear": 8192, "bigram": 65536, "ngram-5": 1}
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: a model and how it is set up.
-
-    Args:
-        label: its name in tables and figures.
-        model: a name of `seqgnn.models.build`.
-        readout: "last", "mean" or "max"; None: the task's headline readout.
-        hops: of a GCN on a path; None: the powers of two below the length.
-        init: names of recipes, in order; "chrono" gets the length as its t_max.
-        forget_bias: of an LSTM.
-        positions: whether elements carry their position.
-        encoding: of ids, "one-hot" or "embedding".
-        lr: learning rate of this row; None: that of the comparison.
-        longest: the greatest length that this row is run at, where longer ones cost too much; None: no limit.
-    """
-
-    label: str
-    model: str
-    readout: str | None = None
-    hops: tuple[int, ...] | None = None
-    init: tuple[str, ...] = ()
-    forget_bias: float | None = None
-    positions: bool = False
-    encoding: str = "one-hot"
-    lr: float | None = None
-    longest: int | None = None
-
-
-ROWS = {
-    "rnn": Row("RNN", "rnn"),
-    "lstm": Row("LSTM", "lstm"),
-    "gru": Row("GRU", "gru"),
-    "gcn": Row("GCN", "gcn"),
-    "gcn-residual": Row("GCN, residual", "gcn-residual"),
-    "gcn-1hop": Row("GCN, one hop", "gcn", hops=(1,)),
-    "gcn+lstm": Row("GCN, then LSTM", "gcn+lstm"),
-    "gcn-in-lstm": Row("GCN in LSTM", "gcn-in-lstm"),
-    "tree-lstm": Row("TreeLSTM", "tree-lstm"),
-    "lstm-mean": Row("LSTM, mean readout", "lstm", readout="mean"),
-    "gcn-mean": Row("GCN, mean readout", "gcn", readout="mean"),
-}
-HEADLINE = ("rnn", "lstm", "gru", "gcn", "gcn+lstm", "gcn-in-lstm")
-DEFAULT_ROWS = {
-    "palindromes": (*HEADLINE, "gcn-1hop", "gcn-mean"),
-    "recall": (*HEADLINE, "gcn-1hop", "gcn-mean"),
-    "text": (*HEADLINE[:4], "gcn-residual", *HEADLINE[4:]),
-    "expressions": (*HEADLINE[:4], "gcn-residual", "gcn+lstm", "tree-lstm"),
-    "trees": HEADLINE,
-}
-
-
-@dataclass
-class Comparison:
-    """The outcome: records of runs, and the figures drawn from them.
-
-    Attributes:
-        task: name of the task.
-        metric: what the headline is: "accuracy" or "loss" (nats).
-        labels: labels of the rows, in order.
-        lengths, seeds: of the grid.
-        elements: how many elements a sample has, by length.
-        runs: per (label, length, seed), `{"config", "result", "measured"}`.
-        baselines: the same per (name, length).
-        failures: per (label or name, length, seed), what went wrong.
-        text: which text was read, if the task reads one.
-        matched: whether the models were matched in parameters.
-        path: the data file that the task read, if it was told one.
-        weights: per run, where its weights are, if they are kept.
-    """
-
-    task: str
-    metric: str
-    labels: tuple[str, ...]
-    lengths: tuple[int, ...]
-    seeds: tuple[int, ...]
-    elements: dict[int, int] = field(default_factory=dict)
-    text: str | None = None
-    matched: bool = False
-    runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
-    baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
-    failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
-    path: Path | None = None
-    weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
-
-    def of(self, label: str, length: int) -> list[dict[str, Any]]:
-        """Returns the runs of one cell of the table, by seed; failed ones are not among them."""
-        keys = ((label, length, seed) for seed in self.seeds)
-        return [self.runs[key] for key in keys if key in self.runs]
-
-    def scores(self, label: str, length: int, metric: str | None = None) -> list[float]:
-        """Returns the test scores of one cell, by seed."""
-        return [run["result"]["test"][metric or self.metric] for run in self.of(label, length)]
-
-    def differences(self, length: int, metric: str | None = None) -> list[Difference]:
-        """Returns all pairs of rows, seed by seed, with intervals and p corrected for their number."""
-        metric = metric or self.metric
-        scores = {
-            label: {run["config"]["seed"]: run["result"]["test"][metric] for run in self.of(label, length)}
-            for label in self.labels
-        }
-        return differences(scores)
-
-    def solved_at(self, label: str, length: int, bar: float) -> list[tuple[int, float] | None]:
-        """Returns, by seed, the step and the second at which the validation accuracy first was at the bar, or None."""
-        return [_first_at(run, bar) for run in self.of(label, length)]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Returns a dictionary per length and row, baselines after the models; None where there is no figure."""
-        rows = []
-        for length in self.lengths:
-            for label in self.labels:
-                if any(key[:2] == (label, length) for key in (*self.runs, *self.failures)):
-                    rows.append(self._row(label, length))
-            for (name, of), record in self.baselines.items():
-                if of == length:
-                    test, seconds = record["result"]["test"], record["measured"]["seconds"]
-                    rows.append(
-                        _empty_row(name, "baseline", length)
-                        | {"accuracy": test["accuracy"], "loss": test["loss"], "seconds": seconds, "seeds": 1}
-                    )
-        return rows
-
-    def _row(self, label: str, length: int) -> dict[str, Any]:
-        row = _empty_row(label, "model", length)
-        row["failed"] = sum((label, length, seed) in self.failures for seed in self.seeds)
-        runs = self.of(label, length)
-        if not runs:
-            return row
-        config, result = runs[0]["config"], runs[0]["result"]
-        for metric in ("accuracy", "loss"):
-            found = summary(self.scores(label, length, metric))
-            row[metric], row[f"{metric}_sd"] = found.mean, found.sd
-            for kind, interval in (("t", found.t), ("bootstrap", found.bootstrap)):
-                row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"] = interval or (None, None)
-        bar = config["train"]["stop_at"]
-        reached = [] if bar is None else [at for at in self.solved_at(label, length, bar) if at is not None]
-        memory = [run["measured"]["peak_memory"] for run in runs if run["measured"].get("peak_memory")]
-        return row | {
-            "solved_steps": mean_sd([steps for steps, _ in reached])[0] if reached else None,
-            "solved_seconds": mean_sd([seconds for _, seconds in reached])[0] if reached else None,
-            "flops": result.get("flops"),
-            "peak_memory": max(memory, default=None),
-            "readout": config["readout"],
-            "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
-            "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
-            "parameters": result["parameters"],
-            "reach": path_reach(config["num_layers"], tuple(config["hops"])) if config["model"] in GNNS else None,
-            "solved": sum(run["result"]["stopped"] == "solved" for run in runs),
-            "seeds": len(runs),
-        }
-
-
-def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
-    clock = run["measured"].get("validation_seconds", [])
-    for place, point in enumerate(run["result"]["validation"]):
-        if point["accuracy"] >= bar:
-            return point["step"], clock[place] if place < len(clock) else math.nan
-    return None
-
-
-EDGES = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
-FIGURES = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory", "reach")
-
-
-def _empty_row(label: str, kind: str, length: int) -> dict[str, Any]:
-    scores = [name for metric in ("accuracy", "loss") for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
-    return (
-        {"model": label, "kind": kind, "length": length}
-        | dict.fromkeys(("readout", *scores, *FIGURES))
-        | {"solved": 0, "seeds": 0, "failed": 0}
-    )
 
 
 def compare(
@@ -389,7 +212,7 @@ def plan(
     """Checks the arguments, which are those of `compare`, and lists the runs."""
     one_of("compare", "task", task, TASKS)
     entry = TASKS[task]
-    rows = _rows(task, models)
+    rows = choose_rows(task, models)
     lengths = _whole_numbers("lengths", entry.lengths if lengths is None else lengths, least=2)
     seeds = _whole_numbers("seeds", seeds, least=0)
     for name, value in (("hidden", hidden), ("window", window)):
@@ -459,65 +282,6 @@ def _check_different(planned: list[Job]) -> None:
         if job.config in seen:
             raise ValueError(f"compare: expected rows that differ, got {seen[job.config]!r} and {job.title!r}")
         seen[job.config] = job.title
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all runs at one length share."""
-
-    sample: Any
-    on_path: bool
-    text: str | None
-    hidden: int
-    window: int
-    device: str
-    parameters: int | None = None
-
-    def run_config(self, row: Row, seed: int, train: TrainConfig) -> RunConfig:
-        """Returns the run of a row. What a model does not use is left out of its key."""
-        task = self.sample
-        hops: tuple[int, ...] = (1,)
-        num_layers = 1
-        if row.model in GNNS:
-            powers = powers_of_two(task.length) if self.on_path else (1,)
-            hops = powers if row.hops is None else row.hops
-            num_layers = len(powers) if self.on_path else task.depth
-        return RunConfig(
-            task=task.name,
-            length=task.length,
-            text=self.text,
-            model=row.model,
-            readout=row.readout or task.readout,
-            hops=hops,
-            num_layers=num_layers,
-            hidden=self.hidden,
-            encoding=row.encoding,
-            window=self.window if row.model == "gcn-in-lstm" else None,
-            init=row.init,
-            forget_bias=row.forget_bias,
-            positions=row.positions,
-            parameters=self.parameters,
-            seed=seed,
-            device=self.device,
-            train=train,
-        )
-
-
-def _rows(task: str, chosen: Sequence[str | Row] | None) -> tuple[Row, ...]:
-    rows = tuple(
-        item if isinstance(item, Row) else ROWS[one_of("compare", "model", item, ROWS)]
-        for item in (DEFAULT_ROWS[task] if chosen is None else chosen)
-    )
-    labels = [row.label for row in rows]
-    if not rows or len(set(labels)) < len(labels):
-        raise ValueError(f"compare: expected one or more models, each once, got {labels}")
-    for row in rows:
-        one_of("compare", f"the model of row {row.label!r}", row.model, (*NAMES, *TREES))
-        if row.label in baselines.NAMES:
-            raise ValueError(f"compare: expected labels other than those of baselines, got {row.label!r}")
-        if row.hops is not None and not (row.model in GNNS and TASKS[task].on_path):
-            raise ValueError(f"compare: expected hops for a GCN on a path alone, got row {row.label!r} on {task}")
-    return rows
 
 
 def _whole_numbers(name: str, values: Sequence[int], least: int) -> tuple[int, ...]:

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from seqgnn.analysis import REDUCTIONS, Decay, decay, gradient_flow, influence
-from seqgnn.comparison import ROWS, Row, Setting
 from seqgnn.data import path_graph, sequence_batch
 from seqgnn.encoders import Readout
 from seqgnn.errors import check_count, checked_device, one_of
 from seqgnn.models import GNNS, TREES, SequenceModel, build
 from seqgnn.nn.init import RECIPES
+from seqgnn.rows import ROWS, Row, Setting
 from seqgnn.runs import TASKS
 from seqgnn.text_training import TextRun, load_model
 from seqgnn.training import TrainConfig

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqgnn.comparison import ROWS, Row
 from seqgnn.data import CharText, powers_of_two
 from seqgnn.models import GNNS
 from seqgnn.presets import PRESETS
+from seqgnn.rows import ROWS, Row
 from seqgnn.runs import TASKS, RunConfig
 
 # What tells apart runs that would have one label, in this order, and how it is put.

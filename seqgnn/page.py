@@ -7,9 +7,9 @@ from typing import Any
 
 import seqgnn
 from seqgnn.again import again
-from seqgnn.comparison import Comparison
 from seqgnn.gradients import Study
 from seqgnn.gradients_report import verdicts
+from seqgnn.outcome import Comparison
 from seqgnn.page_figures import curves_legend, curves_pictures, scores_picture, study_pictures
 from seqgnn.page_tables import configuration, differences, machines, scores, sees, solved
 from seqgnn.page_words import answer, best_at, listed, question, silence

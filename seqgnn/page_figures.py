@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from seqgnn.comparison import Comparison
 from seqgnn.figures import style
 from seqgnn.gradients import Study
 from seqgnn.gradients_report import draw, verdicts
+from seqgnn.outcome import Comparison
 from seqgnn.page_words import curves_described, scores_described
 from seqgnn.report import CURVES, METRICS, draw_against_length, draw_curves, draw_one_length, seeds_of
 from seqgnn.svg import inline, swatch

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from seqgnn.comparison import Comparison
+from seqgnn.outcome import Comparison
 from seqgnn.page_words import count, difference_from, interval, listed, number
 from seqgnn.runs import TASKS
 from seqgnn.statistics import Difference

@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from seqgnn.comparison import Comparison
 from seqgnn.labels import default_readout
 from seqgnn.metrics import mean_sd, running_mean
+from seqgnn.outcome import Comparison
 from seqgnn.report import METRICS
 from seqgnn.runs import TASKS
 from seqgnn.statistics import Difference

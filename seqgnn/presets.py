@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqgnn.comparison import ROWS, Row
+from seqgnn.rows import ROWS, Row
 
 # Hidden units, samples a step and steps of both course reports.
 _REPORTS: dict[str, Any] = {"hidden": 128, "batch_size": 128, "steps": 10_000, "lr": 1e-3, "eval_every": 100,

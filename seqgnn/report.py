@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqgnn.comparison import Comparison
 from seqgnn.figures import GREY, STYLES, plain, save, style, tidy
 from seqgnn.metrics import mean_sd, running_mean
+from seqgnn.outcome import Comparison
 from seqgnn.runs import TASKS
 from seqgnn.store import write_atomically
 

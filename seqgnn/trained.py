@@ -10,11 +10,11 @@ import torch
 
 from seqgnn.analysis import describe
 from seqgnn.checkpoint import read_checkpoint
-from seqgnn.comparison import Comparison
 from seqgnn.encoders import GCNInLSTM, RecurrentEncoder
 from seqgnn.generation import generate
 from seqgnn.gradients import Curve, Study, answering_last, last_answers, norms_of
 from seqgnn.models import SequenceModel
+from seqgnn.outcome import Comparison
 from seqgnn.runs import TASKS, RunConfig, identify_text
 
 BATCH = 16  # sequences that gradients and influence are averaged over

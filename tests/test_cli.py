@@ -7,7 +7,7 @@ import pytest
 
 import seqgnn
 from seqgnn import cli, comparison
-from seqgnn.commands.compare import BOOK, _book
+from seqgnn.commands.compare import BOOK, default_book
 
 TINY = ["--lengths", "4", "--seeds", "0", "--steps", "4", "--hidden", "8", "--jobs", "1"]
 
@@ -67,7 +67,7 @@ def test_without_a_task_palindromes_and_text_are_compared(tmp_path, capsys, monk
     assert call("compare", *TINY, "--models", "rnn", "--data", verse) == 0
     assert "Text: verse.txt (" in capsys.readouterr().out
     monkeypatch.delenv("SEQGNN_DATA")
-    assert _book() is None
+    assert default_book() is None
 
 
 def test_failed_runs_end_with_code_1(capsys):

@@ -109,7 +109,7 @@ def compare(
     tasks = DEFAULT_TASKS if task is None else (one_of("compare", "task", task, comparison.TASKS),)
     plans = []
     for name in tasks:  # all of them before anything runs, so that no mistake comes to light after minutes
-        path = data or _book() if comparison.TASKS[name].takes_data else data if len(tasks) == 1 else None
+        path = data or default_book() if comparison.TASKS[name].takes_data else data if len(tasks) == 1 else None
         prepared = comparison.plan(name, out=out, path=path, **({"jobs": -1} | options))
         plans.append(prepared)
         if describe:
@@ -160,8 +160,8 @@ def _read(path: Path) -> dict[str, Any]:
     import tomllib
     from dataclasses import fields
 
-    from seqgnn.comparison import Row
     from seqgnn.errors import one_of
+    from seqgnn.rows import Row
     from seqgnn.train_config import TrainConfig
 
     try:
@@ -233,6 +233,6 @@ def _rates(text: str) -> float | dict[int, float]:
         raise ValueError(f"--lr: expected a number, or length:number for each length, got {text!r}") from None
 
 
-def _book() -> Path | None:
+def default_book() -> Path | None:
     folder = os.environ.get("SEQGNN_DATA")
     return Path(folder) / BOOK if folder and (Path(folder) / BOOK).is_file() else None

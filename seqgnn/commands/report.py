@@ -21,10 +21,10 @@ def report(
     What cannot be read is named on the page and here; all else is shown.
     """
     from seqgnn.collect import collect
-    from seqgnn.commands.compare import _book
+    from seqgnn.commands.compare import default_book
     from seqgnn.page import write_page
 
-    found = collect(runs, [data] if data is not None else [_book(), None])
+    found = collect(runs, [data] if data is not None else [default_book(), None])
     path = write_page(found.comparisons, out, found.problems)
     for problem in found.problems:
         print(f"seqgnn: left out: {problem}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Linear graph filters: basis(x) = [P_0 x, ..., P_(m-1) x]."""
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, fields
 
 import torch
@@ -13,7 +13,7 @@ from seqgnn.nn.operator import Edges, Operator, PreparedGraph
 from seqgnn.nn.prepare import Preparable, as_graph, check_signal
 
 
-class Filter(Preparable, ABC):
+class Filter(Preparable):
     """A small immutable description of a graph filter; equal if configured equally, and so a key of PreparedGraph.
 
     Attributes:

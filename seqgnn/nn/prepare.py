@@ -1,5 +1,6 @@
 """Graphs as callers pass them, checked and prepared: the operators of some filters, built once for each graph."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
     from seqgnn.nn.filters import Filter
 
 
-class Preparable:
+class Preparable(ABC):
     """What propagates by filters, whose operators can be built beforehand: filters themselves and layers of them."""
 
     @property
+    @abstractmethod
     def filters(self) -> tuple["Filter", ...]:
         """The filters whose operators a graph is prepared for."""
-        raise NotImplementedError
 
     def prepare(
         self,

@@ -1,0 +1,133 @@
+"""What came out of a comparison: the records of its runs, and the figures drawn from them."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seqgnn.analysis import path_reach
+from seqgnn.metrics import mean_sd
+from seqgnn.models import GNNS
+from seqgnn.statistics import Difference, differences, summary
+
+
+@dataclass
+class Comparison:
+    """The outcome: records of runs, and the figures drawn from them.
+
+    Attributes:
+        task: name of the task.
+        metric: what the headline is: "accuracy" or "loss" (nats).
+        labels: labels of the rows, in order.
+        lengths, seeds: of the grid.
+        elements: how many elements a sample has, by length.
+        runs: per (label, length, seed), `{"config", "result", "measured"}`.
+        baselines: the same per (name, length).
+        failures: per (label or name, length, seed), what went wrong.
+        text: which text was read, if the task reads one.
+        matched: whether the models were matched in parameters.
+        path: the data file that the task read, if it was told one.
+        weights: per run, where its weights are, if they are kept.
+    """
+
+    task: str
+    metric: str
+    labels: tuple[str, ...]
+    lengths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    elements: dict[int, int] = field(default_factory=dict)
+    text: str | None = None
+    matched: bool = False
+    runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
+    baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    path: Path | None = None
+    weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
+
+    def of(self, label: str, length: int) -> list[dict[str, Any]]:
+        """Returns the runs of one cell of the table, by seed; failed ones are not among them."""
+        keys = ((label, length, seed) for seed in self.seeds)
+        return [self.runs[key] for key in keys if key in self.runs]
+
+    def scores(self, label: str, length: int, metric: str | None = None) -> list[float]:
+        """Returns the test scores of one cell, by seed."""
+        return [run["result"]["test"][metric or self.metric] for run in self.of(label, length)]
+
+    def differences(self, length: int, metric: str | None = None) -> list[Difference]:
+        """Returns all pairs of rows, seed by seed, with intervals and p corrected for their number."""
+        metric = metric or self.metric
+        scores = {
+            label: {run["config"]["seed"]: run["result"]["test"][metric] for run in self.of(label, length)}
+            for label in self.labels
+        }
+        return differences(scores)
+
+    def solved_at(self, label: str, length: int, bar: float) -> list[tuple[int, float] | None]:
+        """Returns, by seed, the step and the second at which the validation accuracy first was at the bar, or None."""
+        return [_first_at(run, bar) for run in self.of(label, length)]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns a dictionary per length and row, baselines after the models; None where there is no figure."""
+        rows = []
+        for length in self.lengths:
+            for label in self.labels:
+                if any(key[:2] == (label, length) for key in (*self.runs, *self.failures)):
+                    rows.append(self._row(label, length))
+            for (name, of), record in self.baselines.items():
+                if of == length:
+                    test, seconds = record["result"]["test"], record["measured"]["seconds"]
+                    rows.append(
+                        _empty_row(name, "baseline", length)
+                        | {"accuracy": test["accuracy"], "loss": test["loss"], "seconds": seconds, "seeds": 1}
+                    )
+        return rows
+
+    def _row(self, label: str, length: int) -> dict[str, Any]:
+        row = _empty_row(label, "model", length)
+        row["failed"] = sum((label, length, seed) in self.failures for seed in self.seeds)
+        runs = self.of(label, length)
+        if not runs:
+            return row
+        config, result = runs[0]["config"], runs[0]["result"]
+        for metric in ("accuracy", "loss"):
+            found = summary(self.scores(label, length, metric))
+            row[metric], row[f"{metric}_sd"] = found.mean, found.sd
+            for kind, interval in (("t", found.t), ("bootstrap", found.bootstrap)):
+                row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"] = interval or (None, None)
+        bar = config["train"]["stop_at"]
+        reached = [] if bar is None else [at for at in self.solved_at(label, length, bar) if at is not None]
+        memory = [run["measured"]["peak_memory"] for run in runs if run["measured"].get("peak_memory")]
+        return row | {
+            "solved_steps": mean_sd([steps for steps, _ in reached])[0] if reached else None,
+            "solved_seconds": mean_sd([seconds for _, seconds in reached])[0] if reached else None,
+            "flops": result.get("flops"),
+            "peak_memory": max(memory, default=None),
+            "readout": config["readout"],
+            "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
+            "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
+            "parameters": result["parameters"],
+            "reach": path_reach(config["num_layers"], tuple(config["hops"])) if config["model"] in GNNS else None,
+            "solved": sum(run["result"]["stopped"] == "solved" for run in runs),
+            "seeds": len(runs),
+        }
+
+
+def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
+    clock = run["measured"].get("validation_seconds", [])
+    for place, point in enumerate(run["result"]["validation"]):
+        if point["accuracy"] >= bar:
+            return point["step"], clock[place] if place < len(clock) else math.nan
+    return None
+
+
+EDGES = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
+FIGURES = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory", "reach")
+
+
+def _empty_row(label: str, kind: str, length: int) -> dict[str, Any]:
+    scores = [name for metric in ("accuracy", "loss") for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
+    return (
+        {"model": label, "kind": kind, "length": length}
+        | dict.fromkeys(("readout", *scores, *FIGURES))
+        | {"solved": 0, "seeds": 0, "failed": 0}
+    )
