@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import seqgnn
-from seqgnn.again import again
 from seqgnn.gradients import Study
 from seqgnn.gradients_report import verdicts
 from seqgnn.outcome import Comparison
@@ -14,6 +13,7 @@ from seqgnn.page_figures import curves_legend, curves_pictures, scores_picture, 
 from seqgnn.page_tables import configuration, differences, machines, scores, sees, solved
 from seqgnn.page_words import answer, best_at, listed, question, silence
 from seqgnn.report import notes
+from seqgnn.reproduction import again
 from seqgnn.store import write_atomically
 from seqgnn.svg import DARK, LIGHT, colours
 from seqgnn.trained import TEMPERATURE, Look, look

@@ -102,3 +102,11 @@ def test_mistakes_on_the_command_line(arguments, message):
     result = call(*arguments)
     with pytest.raises(ValueError, match=message):
         raise result.exception
+
+
+def test_a_file_without_a_folder_has_nothing_that_failed(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text("task = 'recall'")
+    result = call("--config", file, "--only", "failed")
+    with pytest.raises(ValueError, match="expected --out, the folder in which something failed"):
+        raise result.exception

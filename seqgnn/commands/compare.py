@@ -75,8 +75,6 @@ def compare(
 
     if only is not None:
         one_of("compare", "only", only, ("failed",))
-        if out is None and config is None:
-            raise ValueError("compare: expected --out, the folder in which something failed, got none")
     typed: dict[str, Any] = {
         "task": task,
         "models": None if models is None else [name.strip() for name in models.split(",")],
@@ -106,6 +104,8 @@ def compare(
     }
     options = settings({name: value for name, value in typed.items() if value is not None}, config)
     task, out, data = (options.pop(name, None) for name in ("task", "out", "data"))
+    if only is not None and out is None:
+        raise ValueError("compare: expected --out, the folder in which something failed, got none")
     tasks = DEFAULT_TASKS if task is None else (one_of("compare", "task", task, comparison.TASKS),)
     plans = []
     for name in tasks:  # all of them before anything runs, so that no mistake comes to light after minutes
@@ -204,13 +204,9 @@ def _show_plan(prepared: Any) -> None:
 
 
 def _span(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def integers(option: str, text: str) -> list[int]:
