@@ -17,7 +17,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["seqgnn", "seqgnn.*"]),
-    package_data={"seqgnn": ["py.typed", "templates/*"]},
+    package_data={"seqgnn": ["py.typed", "page/templates/*"]},
     install_requires=[
         "torch>=2.6",
         "torch-geometric>=2.6",

@@ -12,8 +12,8 @@ from seqgnn.collect import collect
 from seqgnn.commands.compare import settings
 from seqgnn.comparison import ROWS, Row, compare, plan
 from seqgnn.labels import labels_of, row_of
+from seqgnn.page.reproduction import again
 from seqgnn.presets import PRESETS
-from seqgnn.reproduction import again
 
 TINY = {"lengths": [4], "seeds": [0, 1], "steps": 3, "hidden": 4, "batch_size": 8}
 

@@ -9,14 +9,14 @@ import seqgnn
 from seqgnn.gradients import Study
 from seqgnn.gradients_report import verdicts
 from seqgnn.outcome import Comparison
-from seqgnn.page_figures import curves_legend, curves_pictures, scores_picture, study_pictures
-from seqgnn.page_tables import configuration, differences, machines, scores, sees, solved
-from seqgnn.page_words import answer, best_at, listed, question, silence
+from seqgnn.page.pictures import curves_legend, curves_pictures, scores_picture, study_pictures
+from seqgnn.page.reproduction import again
+from seqgnn.page.svg import DARK, LIGHT, colours
+from seqgnn.page.tables import configuration, differences, machines, scores, sees, solved
+from seqgnn.page.trained import TEMPERATURE, Look, look
+from seqgnn.page.words import answer, best_at, listed, question, silence
 from seqgnn.report import notes
-from seqgnn.reproduction import again
 from seqgnn.store import write_atomically
-from seqgnn.svg import DARK, LIGHT, colours
-from seqgnn.trained import TEMPERATURE, Look, look
 
 SAID_ELSEWHERE = ("Text: ", "hears: ")  # notes of the terminal's table
 
@@ -53,7 +53,11 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("seqgnn"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("seqgnn.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     parts = [_part(comparison, f"c{number}") for number, comparison in enumerate(comparisons, start=1)]
     script = _asset("sort.js")

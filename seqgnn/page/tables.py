@@ -5,11 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from seqgnn.outcome import Comparison
-from seqgnn.page_words import count, difference_from, interval, listed, number
+from seqgnn.page.trained import Look
+from seqgnn.page.words import count, difference_from, interval, listed, number
 from seqgnn.runs import TASKS
 from seqgnn.statistics import Difference
 from seqgnn.train_config import TrainConfig
-from seqgnn.trained import Look
 
 
 @dataclass(frozen=True)

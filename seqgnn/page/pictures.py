@@ -7,9 +7,9 @@ from seqgnn.figures import style
 from seqgnn.gradients import Study
 from seqgnn.gradients_report import draw, verdicts
 from seqgnn.outcome import Comparison
-from seqgnn.page_words import curves_described, scores_described
+from seqgnn.page.svg import inline, swatch
+from seqgnn.page.words import curves_described, scores_described
 from seqgnn.report import CURVES, METRICS, draw_against_length, draw_curves, draw_one_length, seeds_of
-from seqgnn.svg import inline, swatch
 
 SIZE = (4.7, 3.3)  # inches: text of ten points is about that on a telephone
 MOST = 240  # points of a curve
