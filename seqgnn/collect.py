@@ -34,16 +34,17 @@ class Found:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A run, a baseline or a failure: its configuration and what is known of it."""
+    """A run, a baseline or a failure: its configuration, what is known of it, and the label it was made under."""
 
     config: dict[str, Any]
     record: dict[str, Any] | None
     message: str | None
+    label: str | None
     file: Path
 
 
 def collect(paths: Sequence[str | os.PathLike[str]], texts: Sequence[str | os.PathLike[str] | None] = (None,)) -> Found:
-    """Puts runs together again as comparisons; rows get labels derived from their configurations.
+    """Puts runs together again as comparisons; rows have the labels that their runs were made under.
 
     Nothing is written. The same run found twice counts once.
 
@@ -127,7 +128,12 @@ def _run(file: Path) -> _Entry:
     config = record["config"]
     _check_config(config)
     _check_figures(file, record, trained="baseline" not in config)
-    return _Entry(config, record, None, file)
+    return _Entry(config, record, None, _label(record["measured"]), file)
+
+
+def _label(content: dict[str, Any]) -> str | None:
+    label = content.get("label")
+    return label if isinstance(label, str) and label not in NAMES else None
 
 
 def _check_config(config: dict[str, Any]) -> None:
@@ -160,7 +166,7 @@ def _failure(file: Path) -> _Entry:
             raise TypeError
         config, message = note["config"], str(note["message"])
         _check_config(config)
-        return _Entry(config, None, message, file)
+        return _Entry(config, None, message, _label(note), file)
     except (OSError, UnicodeDecodeError, JSONDecodeError, RecursionError, KeyError, TypeError) as error:
         raise ValueError(f"report: expected a note of what failed in {file}, got another file") from error
 
@@ -168,7 +174,7 @@ def _failure(file: Path) -> _Entry:
 def _comparison(entries: list[_Entry], texts: Sequence[str | os.PathLike[str] | None]) -> Comparison:
     trained = [entry for entry in entries if "baseline" not in entry.config]
     configs = [RunConfig.from_dict(entry.config) for entry in trained]
-    labels = labels_of(configs)
+    labels = labels_of(configs, [entry.label for entry in trained])
     task, text = entries[0].config["task"], entries[0].config.get("text")
     lengths = tuple(sorted({entry.config["length"] for entry in entries}))
     order = [row.label for row in ROWS.values()]

@@ -238,11 +238,12 @@ def _measured(
 
 
 def norms_of(
-    label: str, model: SequenceModel, batch: Batch, measure: str, reduce: str
+    label: str, model: SequenceModel, batch: Batch, measure: str, reduce: str, distance: Tensor | None = None
 ) -> dict[tuple[str, str], Tensor]:
-    """Norms from distance 0 on, by what they are norms of and by label, a row for each of several layers."""
+    """Norms from distance 0 on, by what they are norms of and by label, a row for each of several layers; of influence
+    against a distance other than steps, if there is one."""
     if measure == "influence":
-        return {("influence", label): influence(model, batch)}
+        return {("influence", label): influence(model, batch, distance)}
     flow = gradient_flow(model, batch, reduce)
     parts = {"dL/dh": flow.h} | ({} if flow.c is None else {"dL/dc": flow.c})
     return {

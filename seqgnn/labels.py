@@ -75,9 +75,11 @@ def default_readout(task: str) -> str:
     return CharText.readout if entry.takes_data else str(entry.make(entry.lengths[0], (1,), None).readout)
 
 
-def labels_of(configs: Sequence[RunConfig]) -> list[str]:
-    """A label for each run. Runs that would share one at the same length and seed are told apart by what differs, such
-    as "LSTM, 128 units" and "LSTM, 64 units".
+def labels_of(configs: Sequence[RunConfig], made_as: Sequence[str | None] | None = None) -> list[str]:
+    """A label for each run: the one it was made under or, where that is None, one derived from its configuration.
+
+    Runs that would share one at the same length and seed are told apart by what differs, such as "LSTM, 128 units" and
+    "LSTM, 64 units".
 
     Example:
         >>> from seqgnn.comparison import plan
@@ -86,11 +88,17 @@ def labels_of(configs: Sequence[RunConfig]) -> list[str]:
         ['RNN, 8 units', 'RNN, 16 units']
     """
     named: dict[tuple[str, str], Row] = {}
-    labels = []
+    derived = []
     for config in configs:
         key = (config.task, json.dumps([config.model, config.readout, config.hops, config.init, config.forget_bias,
                                         config.positions, config.encoding, config.length]))  # fmt: skip
-        labels.append(named.setdefault(key, row_of(config) if key not in named else named[key]).label)
+        derived.append(named.setdefault(key, row_of(config) if key not in named else named[key]).label)
+    labels = [own or name for own, name in zip(made_as or [None] * len(configs), derived)]
+    rows: dict[tuple[str, int, int], set[str]] = defaultdict(set)
+    for label, name, config in zip(labels, derived, configs):
+        rows[label, config.length, config.seed].add(name)
+    shared = {label for (label, _, _), names in rows.items() if len(names) > 1}
+    labels = [f"{label} ({name})" if label in shared else label for label, name in zip(labels, derived)]
     alike: dict[tuple[str, int, int], list[RunConfig]] = defaultdict(list)
     for label, config in zip(labels, configs):
         alike[label, config.length, config.seed].append(config)

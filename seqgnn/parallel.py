@@ -231,17 +231,17 @@ def _make(job: Job, setup: Setup, folder: Path | None, say: Say) -> dict[str, An
         say(("start", job.title, job.config.train.steps if isinstance(job.config, RunConfig) else None))
         done = job.config.perform(setup.path, on_step, folder, setup.save_every)
         # As it would be read again: tuples are lists.
-        content = {"config": asdict(job.config), "result": done.result, "measured": done.measured}
-        record = json.loads(json.dumps(content))
+        measured = {"label": job.key[0]} | done.measured
+        record = json.loads(json.dumps({"config": asdict(job.config), "result": done.result, "measured": measured}))
         if setup.store is not None:
             if done.weights:
                 write_checkpoint(setup.store.weights(record["config"]), done.weights, {"config": record["config"]})
-            setup.store.put(record["config"], done.result, done.measured)
+            setup.store.put(record["config"], done.result, measured)
     except Exception as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())
         if setup.store is not None:
             with suppress(OSError):
-                setup.store.fail(asdict(job.config), message)
+                setup.store.fail(asdict(job.config), message, job.key[0])
         say(("failed", job.title, message))
         return message
     finally:

@@ -17,21 +17,25 @@ from seqgnn.store import write_atomically
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["STYLES", "curves_figure", "notes", "scores_figure", "show", "style_of", "table", "to_csv", "write"]
+__all__ = ["STYLES", "curves_figure", "notes", "pairs", "scores_figure", "show", "style_of", "table", "to_csv", "write"]
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 METRICS = {"accuracy": "test accuracy", "loss": "test loss (nats)"}
 CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"}
 
 
 def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes `<task>.csv`, and `<task>-scores` and `<task>-curves` as PNG and SVG; returns their paths.
+    """Writes `<task>.csv`, `<task>-pairs.csv`, and `<task>-scores` and `<task>-curves` as PNG and SVG; returns their
+    paths.
 
-    A comparison without a single finished run has no figures.
+    A comparison without a single finished run has no figures, one without two seeds of two models no pairs.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{comparison.task}.csv"]
-    write_atomically(paths[0], to_csv(comparison))
+    paths = []
+    for name, rows in (("", comparison.rows()), ("-pairs", pairs(comparison))):
+        if rows:
+            paths.append(folder / f"{comparison.task}{name}.csv")
+            write_atomically(paths[-1], to_csv(comparison.task, rows))
     if comparison.runs:
         for name, figure in (("scores", scores_figure(comparison)), ("curves", curves_figure(comparison))):
             paths += save(figure, folder / f"{comparison.task}-{name}")
@@ -49,15 +53,26 @@ def show(comparison: Comparison) -> None:
         console.print(note, markup=False, highlight=False)
 
 
-def to_csv(comparison: Comparison) -> str:
-    """Returns `comparison.rows()` as CSV; what has no figure is empty."""
-    rows = comparison.rows()
+def pairs(comparison: Comparison) -> list[dict[str, Any]]:
+    """Returns a dictionary per length and pair of models: their difference with its 95% interval by Student's t, p of
+    the sign-flip test, and p corrected for the pairs of that length."""
+    return [
+        {"length": length, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
+         "low": pair.interval[0], "high": pair.interval[1], "p": pair.p, "p_corrected": pair.corrected,
+         "shown": pair.shown, "seeds": pair.seeds}
+        for length in comparison.lengths
+        for pair in comparison.differences(length)
+    ]  # fmt: skip
+
+
+def to_csv(task: str, rows: list[dict[str, Any]]) -> str:
+    """Returns rows as CSV, the task before them; what has no figure is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["task", *rows[0]], lineterminator="\n")
     writer.writeheader()
     for row in rows:
         known = {name: "" if value is None or value != value else value for name, value in row.items()}
-        writer.writerow({"task": comparison.task} | known)
+        writer.writerow({"task": task} | known)
     return text.getvalue()
 
 

@@ -33,9 +33,9 @@ class RunStore:
     """A folder of runs.
 
     A run's file is `<key>.json` and holds `{"format", "version", "sha256", "config", "result", "measured"}`. `result`
-    is what the configuration determines (scores, curves); `measured` is what it does not (seconds, date, machine). Its
-    weights are in `<key>.safetensors`, what went wrong with it in `<key>.failed`, and what it saves on its way in
-    `<key>.partial/`, with the lock that says whose it is.
+    is what the configuration determines (scores, curves); `measured` is what it does not (the label it was made
+    under, seconds, date, machine). Its weights are in `<key>.safetensors`, what went wrong with it in `<key>.failed`,
+    and what it saves on its way in `<key>.partial/`, with the lock that says whose it is.
 
     Args:
         folder: made if it is not there.
@@ -98,9 +98,9 @@ class RunStore:
         """Removes what a run saved on its way; by those who have claimed it."""
         shutil.rmtree(self.path(config).with_suffix(".partial"), ignore_errors=True)
 
-    def fail(self, config: dict[str, Any], message: str) -> None:
-        """Notes what went wrong with a run."""
-        note = {"format": FORMAT + "-failure", "version": VERSION, "config": config, "message": message}
+    def fail(self, config: dict[str, Any], message: str, label: str | None = None) -> None:
+        """Notes what went wrong with a run, and what it is called."""
+        note = {"format": FORMAT + "-failure", "version": VERSION, "config": config, "message": message, "label": label}
         write_atomically(self.path(config).with_suffix(".failed"), json.dumps(note) + "\n")
 
     def failure(self, config: dict[str, Any]) -> str | None:

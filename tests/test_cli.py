@@ -31,6 +31,13 @@ def test_compare_writes_table_and_files(tmp_path, capsys):
     assert "5 of 5 runs are there already" in capsys.readouterr().out
 
 
+def test_the_page_keeps_what_was_compared_before_on_other_tasks(tmp_path):
+    call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path)
+    call("compare", "expressions", "--lengths", "5", *TINY[2:], "--models", "rnn", "--out", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.index(">Expressions</h2>") < page.index(">Recall</h2>")
+
+
 def test_options_reach_the_comparison(monkeypatch, capsys):
     seen = []
 

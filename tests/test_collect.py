@@ -165,3 +165,15 @@ def test_runs_that_no_one_command_makes_have_several(tmp_path):
     found = again(collect([tmp_path]).comparisons[0])
     assert len(found) == 2 and all("grid-" in each.command for each in found)
     assert "hidden = 4" in found[0].grid and "hidden = 8" in found[1].grid
+
+
+def test_rows_keep_the_labels_they_were_made_under(tmp_path):
+    rows = [Row("mine", "lstm", forget_bias=1.0), Row("<b>yours</b>", "gru")]
+    result = compare("recall", models=rows, out=tmp_path, progress=False, **TINY)
+    (found,) = collect([tmp_path]).comparisons
+    assert set(found.labels) == {"mine", "<b>yours</b>"}
+    assert {key: run["result"] for key, run in found.runs.items()} == {k: r["result"] for k, r in result.runs.items()}
+    clash = tmp_path / "other"
+    compare("recall", models=[Row("mine", "rnn")], out=clash, progress=False, **TINY)
+    (found,) = collect([tmp_path / "runs", clash]).comparisons
+    assert set(found.labels) == {"mine (LSTM, forget bias 1)", "<b>yours</b>", "mine (RNN)"}

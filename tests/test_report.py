@@ -87,7 +87,7 @@ def test_a_comparison_in_which_everything_failed_still_has_a_table(tmp_path):
 
 def test_csv_holds_the_rows():
     comparison = example()
-    rows = list(csv.DictReader(io.StringIO(report.to_csv(comparison))))
+    rows = list(csv.DictReader(io.StringIO(report.to_csv("recall", comparison.rows()))))
     assert [(row["length"], row["model"], row["kind"]) for row in rows][:4] == [
         ("4", "LSTM", "model"), ("4", "GCN", "model"), ("4", "chance", "baseline"), ("4", "bigram", "baseline")
     ]  # fmt: skip
@@ -95,6 +95,22 @@ def test_csv_holds_the_rows():
     assert rows[0]["solved"] == "1" and rows[0]["reach"] == "" and rows[1]["reach"] == "4"
     assert rows[1]["accuracy_sd"] == "" and rows[1]["failed"] == "1"
     assert all(row["task"] == "recall" for row in rows)
+
+
+def test_pairs_stand_in_a_file_of_their_own(tmp_path):
+    comparison = example(lengths=(4,))
+    assert report.pairs(comparison) == [] and not (tmp_path / "recall-pairs.csv").exists()
+    comparison.runs["GCN", 4, 1] = run(0.5, model="gcn", seed=1)
+    assert report.write(comparison, tmp_path)[1].name == "recall-pairs.csv"
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "recall-pairs.csv").read_text()))
+    assert (row["task"], row["length"], row["first"], row["second"], row["seeds"]) == (
+        "recall",
+        "4",
+        "LSTM",
+        "GCN",
+        "2",
+    )
+    assert (row["shown"], float(row["accuracy_difference"]), float(row["p"])) == ("False", 0.375, 0.5)
 
 
 @pytest.mark.parametrize(("lengths", "metric"), [((4, 20), "accuracy"), ((30,), "accuracy"), ((30,), "loss")])

@@ -4,7 +4,7 @@ from seqgnn.analysis.bptt import bptt_gradients
 from seqgnn.analysis.decay import Decay, decay
 from seqgnn.analysis.describe import describe
 from seqgnn.analysis.gradients import REDUCTIONS, GradientFlow, gradient_flow
-from seqgnn.analysis.influence import influence
+from seqgnn.analysis.influence import edges_to_last, influence
 from seqgnn.analysis.reach import Reach, path_reach, reach
 from seqgnn.analysis.smoothing import dirichlet_energy, energy_by_depth
 
@@ -17,6 +17,7 @@ __all__ = [
     "decay",
     "describe",
     "dirichlet_energy",
+    "edges_to_last",
     "energy_by_depth",
     "gradient_flow",
     "influence",

@@ -10,7 +10,7 @@ from seqgnn.analysis.undisturbed import undisturbed
 from seqgnn.data import sequence_lengths
 
 
-def influence(model: nn.Module, batch: Batch) -> Tensor:
+def influence(model: nn.Module, batch: Batch, distance: Tensor | None = None) -> Tensor:
     r"""How far the answer moves with each element, against the element's distance from the one that answers.
 
     .. math::
@@ -26,13 +26,16 @@ def influence(model: nn.Module, batch: Batch) -> Tensor:
     Args:
         model: a `seqgnn.models.SequenceModel` of any family, answering once or at each element (then the last counts).
         batch: sequences; no targets are needed. Of ragged ones, the mean at a distance is over those that are as long.
+        distance: ``[sum L]``, of each element from the one that answers; None: steps to the end of its sequence. For
+            other graphs than paths see `edges_to_last`.
 
     Returns:
-        ``[T]`` in float64, from distance 0, the last element itself, to the first element of the longest sequence.
+        ``[T]`` in float64, from distance 0, the last element itself, to the first element of the longest sequence, or
+        to the greatest distance; NaN where no element has a distance.
 
     Raises:
-        ValueError: for a model without `inputs`, an answer that does not depend on them, and a Jacobian that is NaN or
-            infinite.
+        ValueError: for a model without `inputs`, an answer that does not depend on them, a Jacobian that is NaN or
+            infinite, and distances of another shape.
 
     Example:
         >>> from seqgnn.data import Palindromes
@@ -61,9 +64,43 @@ def influence(model: nn.Module, batch: Batch) -> Tensor:
     if not bool(norms.isfinite().all()):
         found = f"NaN or infinite entries at {int((~norms.isfinite()).sum())} of {len(norms)} elements"
         raise ValueError(f"influence: expected a finite Jacobian, got {found}")
-    lengths = sequence_lengths(batch)
-    distance = torch.cat([torch.arange(int(length)).flip(0) for length in lengths])
+    if distance is None:
+        distance = torch.cat([torch.arange(int(length)).flip(0) for length in sequence_lengths(batch)])
+    if distance.shape != norms.shape or distance.is_floating_point() or int(distance.min()) < 0:
+        found = f"{distance.dtype} {list(distance.shape)}"
+        raise ValueError(f"influence: expected {len(norms)} whole distances of at least 0, got {found}")
+    distance = distance.cpu()
     return distance.bincount(weights=norms.cpu()) / distance.bincount()
+
+
+def edges_to_last(batch: Batch) -> Tensor:
+    """The fewest edges, along their directions, from each element to the last one of its graph.
+
+    Returns:
+        ``[sum L]``.
+
+    Raises:
+        ValueError: if there is no such way from an element.
+
+    Example:
+        >>> from seqgnn.data import ExpressionTrees
+        >>> task = ExpressionTrees(5)
+        >>> batch = task.draw(1, torch.Generator().manual_seed(0))
+        >>> task.spell(batch.x), edges_to_last(batch).tolist()
+        ('71+5+', [2, 2, 1, 1, 0])
+    """
+    source, target = batch.edge_index
+    unknown = batch.num_nodes
+    distance = torch.full((unknown,), unknown, device=source.device)
+    distance[sequence_lengths(batch).cumsum(0).to(source.device) - 1] = 0
+    for _ in range(unknown):
+        nearer = distance.scatter_reduce(0, source, distance[target] + 1, "amin")
+        if bool((nearer == distance).all()):
+            break
+        distance = nearer
+    if bool((distance >= unknown).any()):
+        raise ValueError("edges_to_last: expected a way from each element to the last one, got elements without")
+    return distance
 
 
 def _squared_jacobian(logits: Tensor, x: Tensor, batch: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,9 +134,21 @@ def compare(
             print(f"wrote {path}")
         results.append(result)
     if out is not None:
-        print(f"wrote {write_page(results, out / 'report.html')}")
+        before = _before(out, tasks, data)
+        print(f"wrote {write_page([*results, *before], out / 'report.html')}")
     if any(result.failures for result in results):
         raise typer.Exit(1)
+
+
+def _before(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:
+    """Comparisons on other tasks that the folder holds, which stay on its page."""
+    from seqgnn.collect import collect
+
+    try:
+        found = collect([out], [data or default_book(), None]).comparisons
+    except ValueError:  # there is no run in it at all
+        return []
+    return [comparison for comparison in found if comparison.task not in tasks]
 
 
 def settings(typed: dict[str, Any], config: Path | None) -> dict[str, Any]:

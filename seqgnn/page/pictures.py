@@ -10,6 +10,7 @@ from seqgnn.outcome import Comparison
 from seqgnn.page.svg import inline, swatch
 from seqgnn.page.words import curves_described, scores_described
 from seqgnn.report import CURVES, METRICS, draw_against_length, draw_curves, draw_one_length, seeds_of
+from seqgnn.runs import TASKS
 
 SIZE = (4.7, 3.3)  # inches: text of ten points is about that on a telephone
 MOST = 240  # points of a curve
@@ -76,7 +77,7 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
         sheet, panel = _sheet()
         draw(panel, curves, labels, "log")
         panel.set_ylabel(f"norm of {AXES[what]}")
-        panel.set_xlabel("steps back from the last element")
+        panel.set_xlabel(_distance(what, comparison))
         title = f"{NAMES[what]}, T = {study.settings['length']}"
         about = " ".join(line + "." for line in said if line.startswith(f"{what}, "))
         caption = f"Norm, on a logarithmic axis, on which what is zero is not there. Seed {study.seeds[0]}, "
@@ -84,6 +85,11 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
         legend = [(swatch(*_line(curve.label, labels)), curve.label) for curve in curves]
         found.append(Picture(title, inline(sheet, f"{name}-{number}", title, about), caption, legend))
     return found
+
+
+def _distance(what: str, comparison: Comparison) -> str:
+    in_steps = TASKS[comparison.task].on_path or what != "influence"
+    return "steps back from the last element" if in_steps else "edges to the last element, the root"
 
 
 def _sheet(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from seqgnn.analysis import describe
+from seqgnn.analysis import describe, edges_to_last
 from seqgnn.checkpoint import read_checkpoint
 from seqgnn.encoders import GCNInLSTM, RecurrentEncoder
 from seqgnn.generation import generate
@@ -149,8 +149,9 @@ def _measure(
     """
     if measure == "gradients" and not any(isinstance(part, RECURRENT) for part in model.modules()):
         raise ValueError("no recurrence over time")
-    if measure == "influence" and not TASKS[task.name].on_path:
-        raise ValueError("the samples are no paths, so elements have no distance in steps from the answer")
+    on_path = TASKS[task.name].on_path
+    if measure == "influence" and not on_path and task.readout != "last":
+        raise ValueError("every node answers alike, so no element has a distance from the answer")
     if task.per_element:
         model, batch = answering_last(model), last_answers(task, BATCH, seed)
     else:
@@ -159,7 +160,8 @@ def _measure(
     if batch.x.is_floating_point():
         batch.x = batch.x.double()
     start = int(measure == "gradients")  # the last state is what the head reads itself
-    for (name, row), norms in norms_of(label, model, batch, measure, "norm-of-mean").items():
+    distance = None if on_path else edges_to_last(batch)
+    for (name, row), norms in norms_of(label, model, batch, measure, "norm-of-mean", distance).items():
         panels.setdefault(name, []).append(Curve(row, norms.cpu()[None], start))
 
 

@@ -2,6 +2,7 @@
 
 from math import inf
 
+import networkx as nx
 import oracles
 import pytest
 import torch
@@ -9,8 +10,8 @@ from torch import nn
 from torch.autograd.functional import jacobian
 from torch_geometric.data import Batch
 
-from seqgnn.analysis import influence, reach
-from seqgnn.data import CharText, FirstDigitRecall, SequenceGraph
+from seqgnn.analysis import edges_to_last, influence, reach
+from seqgnn.data import CharText, ExpressionTrees, FirstDigitRecall, SequenceGraph
 from seqgnn.models import NAMES, build
 
 DIGITS = {"num_classes": 10, "num_tokens": 10}
@@ -111,3 +112,27 @@ def test_on_a_gpu(name):
     batch, model = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0)), model_of(name)
     expected = influence(model, batch)
     oracles.close(influence(model.cuda(), batch.to("cuda")), expected)
+
+
+def test_influence_against_the_edges_of_a_tree():
+    task = ExpressionTrees(7)
+    batch = task.draw(8, torch.Generator().manual_seed(0))
+    distance = edges_to_last(batch)
+    graphs = [nx.DiGraph(graph.edge_index.T.tolist()).reverse() for graph in batch.to_data_list()]
+    expected = [nx.single_source_shortest_path_length(graph, 6) for graph in graphs]
+    assert distance.tolist() == [ways[node] for ways in expected for node in range(7)]
+    model = model_of("tree-lstm", num_tokens=12)
+    each = torch.zeros(len(distance), dtype=torch.float64)
+    for number, sample in enumerate(batch.to_data_list()):
+        each[7 * number : 7 * number + 7] = alone(model, sample).flip(0)
+    means = [each[distance == d].mean() for d in range(int(distance.max()) + 1)]
+    oracles.close(influence(model, batch, distance), torch.stack(means))
+    with pytest.raises(ValueError, match=r"expected 56 whole distances of at least 0, got torch.int64 \[55\]"):
+        influence(model, batch, distance[1:])
+
+
+def test_a_node_without_a_way_to_the_last_one_is_named():
+    with pytest.raises(ValueError, match="edges_to_last: expected a way from each element"):
+        edges_to_last(
+            Batch.from_data_list([SequenceGraph(x=torch.zeros(3).long(), edge_index=torch.tensor([[1], [2]]))])
+        )
