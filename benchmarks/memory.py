@@ -25,7 +25,7 @@ from seqgnn.store import write_atomically
 RESULTS = Path(__file__).parent / "results" / "memory"
 TASKS = ("palindromes", "recall")
 REPORTS, MEMORY = PRESETS["reports"], PRESETS["long-memory"]
-RNN, LSTM, GRU, GCN, GCN_MEAN = MEMORY["models"]
+RNN, LATCH, LSTM, GRU, GCN, GCN_MEAN = MEMORY["models"]
 HYBRID = Row("GCN, then LSTM, chrono", "gcn+lstm", init=("orthogonal", "chrono"))
 INSIDE = Row("GCN in LSTM, chrono", "gcn-in-lstm", init=("orthogonal", "chrono"))
 
@@ -45,7 +45,12 @@ PARTS = {
         Group(REPORTS["models"], [5, 10, 15, 20, 25, 30], [0, 1, 2, 3]),
         Group(REPORTS["models"], [50, 100], [0, 1]),
     ],
-    "recipes": [Group([RNN, LSTM, GRU], [100], [0, 1]), Group([LSTM, GRU], [150], [0, 1]), Group([GRU], [300], [0])],
+    "recipes": [
+        Group([LATCH], [100, 150, 300, 500], [0, 1, 2, 3]),
+        Group([RNN, LSTM, GRU], [100], [0, 1]),
+        Group([LSTM, GRU], [150], [0, 1]),
+        Group([GRU], [300], [0]),
+    ],
     # A GCN learns within some hundred steps, or not at all.
     "graphs": [
         Group([GCN], [5, 10, 15, 20, 25, 30, 50, 100], [0, 1], 2000),

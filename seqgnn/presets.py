@@ -14,11 +14,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "models": [Row("RNN", "rnn", init=("xavier",)), Row("LSTM", "lstm", init=("xavier",), forget_bias=1.0)],
         "lengths": [5, 10, 15, 20, 25, 30],
     },
-    # Le et al. 2015 for the RNN, with tanh in the place of ReLU; Tallec and Ollivier 2018 for the gates.
+    # Le et al. 2015 for the RNN, with tanh in the place of ReLU, and a latch; Tallec and Ollivier 2018 for the gates.
     "long-memory": _REPORTS
     | {
         "models": [
             Row("RNN, identity", "rnn", init=("identity",), lr=1e-4),
+            Row("RNN, latch", "rnn", init=("latch",)),
             Row("LSTM, chrono", "lstm", init=("orthogonal", "chrono")),
             Row("GRU, chrono", "gru", init=("orthogonal", "chrono")),
             ROWS["gcn"],

@@ -50,7 +50,7 @@ def test_a_file_says_what_is_compared_and_the_command_line_goes_before_it(tmp_pa
 def test_presets_are_what_the_rest_goes_before(tmp_path):
     found = settings({"preset": "long-memory", "steps": 5, "clip": 0.0}, None)
     assert found == PRESETS["long-memory"] | {"steps": 5, "clip": None}
-    assert [row.label for row in found["models"]][:3] == ["RNN, identity", "LSTM, chrono", "GRU, chrono"]
+    assert [row.label for row in found["models"]][:4] == ["RNN, identity", "RNN, latch", "LSTM, chrono", "GRU, chrono"]
 
 
 def test_a_plan_makes_no_run(tmp_path):

@@ -96,6 +96,38 @@ class identity:
 
 
 @dataclass(frozen=True)
+class latch:
+    r"""Hidden block = gain times I, input weights N(0, 0.1²), zero biases: each unit of a tanh RNN falls to the side
+    that the first inputs push it to, and stays there, however long the sequence (Bengio, Simard and Frasconi 1994, on
+    one such unit).
+
+    .. math::
+        h_t = \tanh(w h_{t-1} + u_t), \quad w > 1 \text{ holds its sign while } |u_t| < \sqrt{w (w - 1)} -
+        \operatorname{arcosh} \sqrt{w}
+
+    So it remembers what comes first, at once and for ever, and little else: a prior for such tasks alone.
+
+    Args:
+        gain: w, above 1; the greater, the more the very first input weighs.
+    """
+
+    gain: float = 2.0
+    kinds = ("rnn",)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.gain, int | float) or not 1 < self.gain < math.inf:
+            raise ValueError(f"init.latch: expected gain to be a number above 1, got {self.gain!r}")
+
+    def __call__(self, kind: str, gates: Gates) -> None:
+        for block in gates.weight_hh:
+            nn.init.eye_(block).mul_(self.gain)
+        for block in gates.weight_ih:
+            nn.init.normal_(block, std=0.1)
+        for bias in gates.biases:
+            nn.init.zeros_(bias)
+
+
+@dataclass(frozen=True)
 class chrono:
     r"""Time scales spread up to `t_max` (Tallec and Ollivier 2018, section 3).
 
@@ -142,6 +174,7 @@ RECIPES: dict[str, type] = {
     "xavier": xavier,
     "orthogonal": orthogonal,
     "identity": identity,
+    "latch": latch,
     "chrono": chrono,
 }
 Init: TypeAlias = "str | Recipe | Sequence[str | Recipe] | None"
@@ -173,7 +206,7 @@ def resolve_recipes(who: str, kind: str, init: Init, forget: float | None, bias:
     if {chrono, forget_bias} <= {type(recipe) for recipe in recipes}:
         raise ValueError(f"{who}: expected init.chrono or forget_bias, got both; they set the same bias")
     for place, recipe in enumerate(recipes):
-        if isinstance(recipe, uniform | xavier | identity) and any(
+        if isinstance(recipe, uniform | xavier | identity | latch) and any(
             isinstance(earlier, chrono | forget_bias) for earlier in recipes[:place]
         ):
             raise ValueError(f"{who}: expected {type(recipe).__name__} before what sets biases, got it after")

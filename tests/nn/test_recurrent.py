@@ -3,6 +3,7 @@
 import copy
 import io
 import itertools
+import math
 import random
 
 import pytest
@@ -309,6 +310,20 @@ def test_identity():
     assert not layer.bias_ih_l0.any() and not layer.bias_hh_l0.any()
 
 
+def test_latch_holds_its_signs():
+    layer = ours.RNN(10, 64, init=init.latch(gain=1.5))
+    assert torch.equal(layer.weight_hh_l0, 1.5 * torch.eye(64))
+    assert layer.weight_ih_l0.std().item() == pytest.approx(0.1, rel=0.2)
+    assert not layer.bias_ih_l0.any() and not layer.bias_hh_l0.any()
+    layer = ours.RNN(1, 2, init="latch")
+    edge = 2**0.5 - math.acosh(2**0.5)
+    for push, held in ((0.99 * edge, True), (1.01 * edge, False)):
+        with torch.no_grad():
+            layer.weight_ih_l0.copy_(torch.tensor([[1.0], [1.0]]))
+            output, _ = layer(torch.full((2000, 1), -push), torch.tensor([[0.9, -0.9]]))
+        assert (output[-1] > 0).tolist() == [held, False]
+
+
 def test_torch_recipe_and_a_recipe_of_ones_own():
     layer = ours.RNN(3, 4, init=["identity", "torch"])
     assert layer.weight_ih_l0.abs().max() > 0.01
@@ -337,6 +352,7 @@ def test_torch_recipe_and_a_recipe_of_ones_own():
         (lambda: ours.LSTMCell(3, 0), "LSTMCell: expected hidden_size to be an integer of at least 1, got 0"),
         (lambda: ours.LSTM(3, 4, init=init.chrono(t_max=9), forget_bias=1.0), "chrono or forget_bias, got both"),
         (lambda: ours.RNN(3, 4, init=init.chrono(t_max=9)), "RNN: expected init chrono .* lstm or gru, got it on rnn"),
+        (lambda: ours.RNN(3, 4, init=init.latch(gain=1)), "init.latch: expected gain to be a number above 1, got 1"),
         (lambda: ours.LSTM(3, 4, init="identity"), "LSTM: expected init identity .* rnn, got it on lstm"),
         (lambda: ours.GRU(3, 4, forget_bias=1.0), "GRU: expected init forget_bias .* lstm, got it on gru"),
         (lambda: ours.LSTM(3, 4, bias=False, forget_bias=1.0), "LSTM: expected bias=True for forget_bias"),
