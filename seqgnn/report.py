@@ -54,12 +54,12 @@ def show(comparison: Comparison) -> None:
 
 
 def pairs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Returns a dictionary per length and pair of models: their difference with its 95% interval by Student's t, p of
-    the sign-flip test, and p corrected for the pairs of that length."""
+    """Returns a dictionary per length and pair of models: their difference with its own 95% interval by Student's t,
+    p of the sign-flip test, p corrected for the pairs of that length, and the least that this could have been."""
     return [
         {"length": length, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
          "low": pair.interval[0], "high": pair.interval[1], "p": pair.p, "p_corrected": pair.corrected,
-         "shown": pair.shown, "seeds": pair.seeds}
+         "p_least": pair.least, "shown": pair.shown, "seeds": pair.seeds}
         for length in comparison.lengths
         for pair in comparison.differences(length)
     ]  # fmt: skip
@@ -157,10 +157,14 @@ def _differences(comparison: Comparison, length: int, most: int = 5) -> list[str
     found = [f"T={length}: {pair}" for pair in shown[:most]]
     if len(shown) > most:
         found.append(f"T={length}: {len(shown) - most} further pairs differ.")
-    rest, seeds = len(pairs) - len(shown), max(pair.seeds for pair in pairs)
+    rest = [pair for pair in pairs if not pair.shown]
     if rest:
-        hint = f"; with {seeds} seeds a sign-flip test cannot show one" if 2 / 2**seeds * len(pairs) > 0.05 else ""
-        names = f"{rest} of {len(pairs)} pairs of rows" if len(pairs) > 1 else "the two rows"
+        few = sum(not pair.testable for pair in rest)
+        hint = "" if not few else "; with so few seeds a sign-flip test cannot show one"
+        hint = (
+            hint if few in (0, len(rest)) else f"; {few} of these have too few seeds for a sign-flip test to show one"
+        )
+        names = f"{len(rest)} of {len(pairs)} pairs of rows" if len(pairs) > 1 else "the two rows"
         found.append(f"T={length}: no difference shown between {names}{hint}.")
     return found
 

@@ -283,7 +283,7 @@ def test_differences_are_paired():
             }
     (pair,) = comparison.differences(4)
     assert (pair.mean, pair.interval[0], pair.p) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2), 0.25)
-    assert str(pair).startswith("A and B: no difference shown (+0.300, 95% interval +0.05")
+    assert str(pair).startswith("A and B: no difference shown (+0.300, its own 95% interval +0.05")
     assert comparison.solved_at("B", 4, 0.6) == [None, (20, 2.5), (20, 2.5)]
     del comparison.runs["B", 4, 1]  # then seed 1 counts for neither
     assert comparison.differences(4)[0].mean == pytest.approx(0.35)

@@ -54,5 +54,31 @@ def test_pairs_are_corrected_for_their_number_and_said_in_words():
     assert set(pairs) == {("A", "B"), ("A", "C"), ("B", "C")}
     assert pairs["A", "B"].shown and pairs["A", "B"].corrected == pytest.approx(3 * 2 / 2**8)
     assert not pairs["A", "C"].shown
-    assert str(pairs["A", "B"]).startswith("A and B: differ (+0.3") and "p = 0.023 of 8 seeds" in str(pairs["A", "B"])
+    assert str(pairs["A", "B"]).startswith("A and B: differ (+0.3") and "p = 0.023, 8 seeds" in str(pairs["A", "B"])
     assert str(pairs["A", "C"]).startswith("A and C: no difference shown (")
+
+
+def test_it_is_said_which_pairs_so_few_seeds_could_never_show():
+    few = {seed: 0.5 + 0.01 * seed for seed in range(3)}
+    many = {seed: 0.9 + 0.01 * seed**2 for seed in range(8)}
+    pairs = {(p.first, p.second): p for p in differences({"A": many, "B": few, "C": {n: 1 - n / 100 for n in many}})}
+    assert pairs["A", "B"].least == 0.5 and not pairs["A", "B"].testable
+    assert pairs["A", "C"].least == 3 * 2 / 2**8 and pairs["A", "C"].testable
+    tied = differences({"A": {n: 1.0 + (n > 0) for n in range(6)}, "B": dict.fromkeys(range(6), 1.0)})[0]
+    assert tied.least == tied.p == 2 / 2**5 and not tied.testable  # zeros have no sign
+
+
+def test_turned_and_small_figures():
+    pair = differences({"A": {0: 1e-4, 1: 2e-4}, "B": {0: 0.0, 1: 0.0}})[0]
+    assert "+0.00015, its own 95% interval -0.00049 to +0.001" in str(pair)
+    assert pair.turned().interval == (-pair.interval[1], -pair.interval[0]) and pair.turned().turned() == pair
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="sign_flip: expected finite differences, got"):
+        sign_flip([1.0, np.nan, 2.0])
+    with pytest.raises(ValueError, match="expected finite differences"):
+        differences({"A": {0: 1.0, 1: np.inf}, "B": {0: 0.0, 1: 0.0}})
+    with pytest.raises(ValueError, match=r"holm: expected values of p in \[0, 1\], got"):
+        holm([0.01, np.nan])
+    assert sign_flip([0.3]) == 1.0

@@ -207,12 +207,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _show_plan(prepared: Any) -> None:
     """The runs, how far they are, and what those that are left take at most."""
+    from seqgnn.statistics import seeds_needed
+
     states, seconds = prepared.states(), prepared.estimate()
     for job in prepared.jobs:
         about = f", at most {_span(seconds[job.key])}" if job.key in seconds else ""
         print(f"{job.title}: {states[job.key]}{about}")
     workers = prepared.setup.workers
     left, total = len(seconds), sum(seconds.values())
+    needed = seeds_needed(len(prepared.labels)) if len(prepared.labels) > 1 else 0
+    if len(prepared.seeds) < needed:
+        few = f"{len(prepared.seeds)} seed{'s' * (len(prepared.seeds) > 1)}"
+        print(f"{few}: too few to show a difference between {len(prepared.labels)} models at 5%, which takes {needed}")
     print(f"{left} runs to train: at most {_span(total)}, {_span(total / workers)} with {workers} at a time")
 
 

@@ -8,7 +8,7 @@ from seqgnn.outcome import Comparison
 from seqgnn.page.trained import Look
 from seqgnn.page.words import count, difference_from, interval, listed, number
 from seqgnn.runs import TASKS
-from seqgnn.statistics import Difference
+from seqgnn.statistics import Difference, signed
 from seqgnn.train_config import TrainConfig
 
 
@@ -70,7 +70,9 @@ def scores(comparison: Comparison) -> Table:
 
 def _interval(row: dict[str, Any], metric: str, kind: str) -> Cell:
     low, high = row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"]
-    return Cell("–") if low is None else Cell(interval(low, high, metric), low)
+    if low is None:
+        return Cell("–")
+    return Cell("all seeds alike" if low == high else interval(low, high, metric), low)
 
 
 def solved(comparison: Comparison) -> Table | None:
@@ -112,18 +114,20 @@ def differences(comparison: Comparison, length: int, best: str) -> Table | None:
     pairs = [pair for label in others if (pair := difference_from(comparison, length, best, label)) is not None]
     if not pairs:
         return None
-    columns = [("model", False), ("difference", True), ("95% by t", True), ("p, corrected", True), ("shown", False)]
+    columns = [("model", False), ("difference", True), ("its own 95% by t", True), ("p, corrected", True),
+               ("shown", False)]  # fmt: skip
     return Table(f"differences at T = {length}", columns, [_difference(pair) for pair in pairs])
 
 
 def _difference(pair: Difference) -> list[Cell]:
     low, high = pair.interval
+    verdict = "yes" if pair.shown else "no difference shown"
     return [
         Cell(pair.second),
-        Cell(f"{pair.mean:+z.3f}", pair.mean),
-        Cell(f"{low:+z.3f} to {high:+z.3f}", low),
+        Cell(signed(pair.mean), pair.mean),
+        Cell(f"{signed(low)} to {signed(high)}", low),
         _figure(pair.corrected, 3),
-        Cell("yes" if pair.shown else "no difference shown"),
+        Cell(verdict if pair.testable else f"{verdict}: too few seeds"),
     ]
 
 

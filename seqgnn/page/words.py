@@ -71,8 +71,12 @@ def _first(comparison: Comparison, length: int, level: list[str], best: float) -
     if len(level) == 1:
         row = next(row for row in comparison.rows() if (row["model"], row["length"]) == (level[0], length))
         low, high = (row[f"{comparison.metric}_t_{end}"] for end in ("low", "high"))
-        if low is not None:
+        if low == high:
+            spread = "" if low is None else f", the same with all {runs} seeds"
+        else:
             spread = f", 95% interval {interval(low, high, comparison.metric)} over {runs} seeds"
+        if row["failed"]:
+            spread += f" ({row['failed']} of its runs failed)"
     which = ", the longest" if len(comparison.lengths) > 1 else ""
     return (
         f"At T = {length}{which}, {who} the best mean {name}: {best:.3f}{spread}{_baseline(comparison, length, best)}."
@@ -105,11 +109,9 @@ def _second(comparison: Comparison, length: int, level: list[str], ranked: list[
     if pair is None:
         return f"{next_best}; with one seed in common there is no test, and another seed could turn the order round."
     if pair.shown:
-        return f"{next_best}, and the difference is shown: {figures(pair)}."
-    hint = ""
-    if 2 / 2**pair.seeds * len(comparison.differences(length)) > 0.05:
-        hint = f"; {pair.seeds} seeds are too few to show one among so many pairs"
-    return f"{next_best}, and no difference between it and {level[0]} is shown: {figures(pair)}{hint}."
+        return f"{next_best}, and the difference is shown: {pair.figures}."
+    hint = "" if pair.testable else ", which are too few to show one among so many pairs"
+    return f"{next_best}, and no difference between it and {level[0]} is shown: {pair.figures}{hint}."
 
 
 def difference_from(comparison: Comparison, length: int, first: str, second: str) -> Difference | None:
@@ -118,14 +120,8 @@ def difference_from(comparison: Comparison, length: int, first: str, second: str
         if (pair.first, pair.second) == (first, second):
             return pair
         if (pair.first, pair.second) == (second, first):
-            low, high = pair.interval
-            return Difference(first, second, -pair.mean, (-high, -low), pair.p, pair.corrected, pair.seeds)
+            return pair.turned()
     return None
-
-
-def figures(pair: Difference) -> str:
-    low, high = pair.interval
-    return f"{pair.mean:+.3f}, 95% interval {low:+.3f} to {high:+.3f}, p = {pair.corrected:.3f} of {pair.seeds} seeds"
 
 
 def _third(comparison: Comparison) -> str:
