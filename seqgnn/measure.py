@@ -1,7 +1,7 @@
 """What a run costs: seconds, peak memory, floating-point operations, and on which machine with which versions."""
 
-import contextlib
 import copy
+import math
 import platform
 import time
 from datetime import UTC, datetime
@@ -49,13 +49,18 @@ class PeakMemory:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             return
-        with contextlib.suppress(OSError):
+        try:
             _CLEAR.write_text("5")  # resets the peak
+            self.reset = True
+        except OSError:
+            self.reset = False
 
     def read(self) -> int | None:
-        """None where the system does not tell."""
+        """None where the system does not tell, or only the peak of the process's whole life."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
+        if not self.reset:
+            return None
         try:
             lines = _STATUS.read_text().splitlines()
         except OSError:
@@ -64,8 +69,9 @@ class PeakMemory:
 
 
 def flops_per_sample(model: nn.Module, batch: Any) -> float:
-    """Floating-point operations of matrix products in one forward pass, a sample, counted by torch; an addition and a
-    multiplication are two. Elementwise operations and sparse propagation are not counted.
+    """Floating-point operations of matrix products and of sums along edges in one forward pass, a sample; an addition
+    and a multiplication are two, so that an edge counts as two for each channel. Other elementwise operations are not
+    counted. Recurrent layers walk ragged sequences padded to the longest, and that is what is counted.
 
     Example:
         >>> from seqgnn.data import Palindromes
@@ -82,6 +88,13 @@ def flops_per_sample(model: nn.Module, batch: Any) -> float:
     for layer in layers:
         if getattr(layer, "engine", None) == "auto":
             layer.engine = "reference"  # kernels of whole sequences are not counted
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    aten = torch.ops.aten
+    sums = dict.fromkeys((aten.index_add, aten.scatter_add, aten.scatter_add_), _sum_flops)
+    with FlopCounterMode(display=False, custom_mapping=sums) as counter, torch.no_grad():
         counted(batch)
     return counter.get_total_flops() / batch.num_graphs
+
+
+def _sum_flops(into: Any, dim: int, index: Any, source: Any, **_: Any) -> int:
+    """Of what edges carry, [E, F]; not of their weights, whose sums are degrees."""
+    return 2 * math.prod(source) if len(source) > 1 else 0
