@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Batch
 
+from seqgnn.analysis.norms import safe_norm
 from seqgnn.analysis.undisturbed import undisturbed
 from seqgnn.data import sequence_lengths
 from seqgnn.errors import one_of
@@ -48,6 +49,8 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
 
     The model answers as when it is scored, without dropout. Its weights, their gradients and its mode are left as they
     are; frozen weights are no obstacle. Plain layers run as the written equations: torch's kernels show no c_t.
+    Derivatives have the dtype of the model, norms of them float64: in float32 those below 1e-45 are zero, which some
+    hundred steps may come to, and ``copy.deepcopy(model).double()`` has them down to 1e-308.
 
     Args:
         model: any module called as ``model(batch) -> logits, state`` with a recurrent layer of :mod:`seqgnn.nn` over
@@ -57,7 +60,8 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
 
     Raises:
         ValueError: for an unknown name, a model without recurrence over time, a batch without fitting targets, a loss
-            that does not depend on the states, and gradients that are NaN or infinite.
+            from which no way in the autograd graph leads to a state (through a head of zeros one does: norms are then
+            zero), and gradients that are NaN or infinite.
 
     Example:
         >>> from seqgnn.data import Palindromes
@@ -117,6 +121,6 @@ def _gradients(loss: Tensor, states: list[list[Tensor]]) -> list[Tensor]:
 
 
 def _norms(gradient: Tensor, reduce: str) -> Tensor:
-    """``[T, B, ...]`` to ``[T]``; in float64, in which squares of float32 do not vanish."""
+    """``[T, B, ...]`` to ``[T]``, in float64."""
     gradient = gradient.double().flatten(2)
-    return gradient.mean(1).norm(dim=1) if reduce == "norm-of-mean" else gradient.norm(dim=2).mean(1)
+    return safe_norm(gradient.mean(1)) if reduce == "norm-of-mean" else safe_norm(gradient).mean(1)

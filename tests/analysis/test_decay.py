@@ -30,7 +30,43 @@ def test_distances_keep_their_numbers_where_the_fit_begins_later():
 
 def test_a_fall_and_a_rise():
     found = decay(torch.tensor([4.0, 1.0, 2.0, 4.0, 8.0]))
-    assert (found.lowest, found.rise, found.farthest) == (1, pytest.approx(8.0), 4)
+    assert (found.lowest, found.fall, found.spread, found.farthest) == (1, pytest.approx(4), pytest.approx(8), 4)
+    assert (found.rise, found.rise_r2) == (pytest.approx(8.0), pytest.approx(1.0))
+
+
+def test_the_rise_is_that_of_the_line_from_the_least_norm_on():
+    norms = np.exp(np.abs(np.arange(30) - 12) * 0.2 + 0.05 * np.random.default_rng(0).normal(size=30))
+    low = norms.argmin()
+    d, log = np.arange(low, 30), np.log(norms[low:])
+    slope, _ = np.polyfit(d, log, 1)
+    found = decay(torch.from_numpy(norms))
+    assert found.lowest == low and found.rise == pytest.approx(np.exp(slope * (29 - low)))
+    assert found.rise_r2 == pytest.approx(np.corrcoef(d, log)[0, 1] ** 2)
+    assert (found.fall, found.spread) == (pytest.approx(norms[0] / norms[low]), pytest.approx(norms.max() / norms[low]))
+    last = decay(torch.tensor([8.0, 4.0, 2.0, 1.0, 9.0]))  # two norms have no trend
+    assert (last.lowest, last.rise, last.rise_r2) == (3, 1.0, 1.0)
+
+
+def test_subnormal_norms_are_left_out():
+    norms = torch.tensor([1e-290, 1e-296, 1e-302, 1e-308, 1e-314, 1e-320], dtype=torch.float64)  # from 2.2e-308 down
+    found = decay(norms)
+    assert found.farthest == 2 and found == decay(norms[:3])
+    assert decay(torch.tensor([1.0, 0.5, 0.25, 1e-40])).farthest == 2  # in float32
+
+
+def test_all_numbers_are_finite():
+    found = decay(torch.tensor([1e300, 1e-300, 1e0, 1e300], dtype=torch.float64))
+    assert np.isfinite([found.rate, found.spread, found.fall, found.rise]).all() and found.spread > 1e308
+
+
+@pytest.mark.parametrize("norms", [[1.0, 0.5, float("nan")], [1.0, float("inf"), 0.5], [1.0, -0.5, 0.25, 0.1]])
+def test_what_is_no_norm_is_refused(norms):
+    with pytest.raises(ValueError, match="decay: expected finite norms of at least 0, got 1 others, the first"):
+        decay(torch.tensor(norms))
+    with pytest.raises(ValueError, match=r"decay: expected floating norms of shape \[D\], got torch.int64 \(3,\)"):
+        decay(torch.tensor([4, 2, 1]))
+    with pytest.raises(ValueError, match=r"got torch.float32 \(1, 3\)"):
+        decay(torch.tensor([[4.0, 2.0, 1.0]]))
 
 
 @pytest.mark.parametrize("norms", [[1.0], [1.0, 0.5], [0.0, 0.0, 0.0, 1.0], [0.0] * 5])

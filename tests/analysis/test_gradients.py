@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from torch_geometric.data import Batch
 
 from seqgnn import nn as sg
-from seqgnn.analysis import bptt_gradients, gradient_flow
+from seqgnn.analysis import bptt_gradients, gradient_flow, influence
 from seqgnn.data import CharText, Palindromes, SequenceGraph, path_graph, sequence_batch, to_padded
 from seqgnn.models import NAMES, build
 from seqgnn.nn.recurrence import watch, watched
@@ -218,6 +218,33 @@ def test_float32_norms_do_not_underflow():
     model.encoder.layer.weight_hh_l0.data *= 0.3
     norms = gradient_flow(model, batch_of(60)).h[0]
     assert bool((norms > 0).all()) and float(norms[0]) < 1e-25
+
+
+def test_norms_go_down_to_what_float64_holds():
+    # One unit that hardly leaves zero: dL/dh_t is 0.25 that of the step after it; squares are zero from 1e-162 on.
+    model = model_of("rnn", hidden=1)
+    layer = model.encoder.layer
+    for weight in (layer.weight_ih_l0, layer.bias_ih_l0, layer.bias_hh_l0):
+        weight.data.zero_()
+    layer.weight_hh_l0.data.fill_(0.25)
+    flow = gradient_flow(model, batch_of(500, 2))
+    expected = flow.h[0, -1] * 0.25 ** torch.arange(498, -1, -1).double()
+    assert float(flow.h[0, 0]) < 1e-295
+    torch.testing.assert_close(flow.h[0], expected, rtol=1e-12, atol=0)
+    second = gradient_flow(model, batch_of(500, 2), reduce="mean-of-norms").h[0]
+    torch.testing.assert_close(second, second[-1] * expected / expected[-1], rtol=1e-12, atol=0)
+    heard = influence(model_of("rnn", hidden=1, init="torch"), batch_of(500, 2))
+    assert bool((heard > 0).all())
+    single = gradient_flow(model.float(), batch_of(500, 2)).h[0]  # in the dtype of the model
+    assert float(single[0]) == 0 and float(single[-1]) > 0
+
+
+def test_a_head_of_zeros_is_heard_and_says_zero():
+    model = model_of("lstm")
+    model.head.weight.data.zero_()
+    flow = gradient_flow(model, batch_of())
+    assert not bool(flow.h.any()) and not bool(flow.c.any())
+    assert not bool(influence(model, batch_of()).any())
 
 
 def test_each_element_of_a_text_has_an_answer():
