@@ -1,5 +1,6 @@
 """Gradients over time and the influence of elements, against distance, over models and seeds."""
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from seqgnn.analysis import REDUCTIONS, Decay, decay, gradient_flow, influence
+from seqgnn.analysis import REDUCTIONS, Decay, decay, gradient_flow, influence, reach
 from seqgnn.data import path_graph, sequence_batch
 from seqgnn.encoders import Readout
 from seqgnn.errors import check_count, checked_device, one_of
@@ -35,16 +36,18 @@ class Curve:
         label: the model's.
         norms: ``[seeds, D]``, from distance 0 on.
         start: the distance from which on they are fitted.
+        endless: whether the model hears everything by its structure, so that a zero is what float64 cannot hold.
     """
 
     label: str
     norms: Tensor
     start: int = 0
+    endless: bool = True
 
     @property
-    def decays(self) -> list[Decay]:
-        """How the norms of each seed change with distance; of none where fewer than three are not zero."""
-        return [found for row in self.norms if (found := decay(row, self.start)) is not None]
+    def decays(self) -> list[Decay | None]:
+        """How the norms of each seed change with distance; None where there are too few for a fit."""
+        return [decay(row, self.start) for row in self.norms]
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,9 +235,15 @@ def _measured(
             for key, norms in norms_of(label, model, batch, measure, reduce).items():
                 found.setdefault(key, []).append(norms.cpu())
         for (name, row), curves in found.items():
-            panels.setdefault(name, []).append(Curve(row, torch.stack(curves), start))
+            panels.setdefault(name, []).append(Curve(row, torch.stack(curves), start, hears_everything(model)))
     own = {"reduce": reduce} if measure == "gradients" else {}
     return Study(measure, settings | own, seeds, panels)
+
+
+def hears_everything(model: SequenceModel) -> bool:
+    """Whether no element is too far for the model, by its structure: one with a state, unlike a GNN."""
+    found = reach(model)
+    return math.isinf(max(found.hops, found.positions))
 
 
 def norms_of(

@@ -5,19 +5,31 @@ import math
 import os
 import sys
 from pathlib import Path
-from statistics import geometric_mean, median_low
+from statistics import median, median_low
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from seqgnn.analysis import Decay
 from seqgnn.figures import plain, save, style, tidy
 from seqgnn.gradients import Curve, Study
-from seqgnn.metrics import mean_sd
 from seqgnn.store import write_atomically
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-RISE = 2.0  # the farthest norm over the smallest: what is called a rise
-STRAIGHT, STEADY = 0.9, 0.5  # R²: from where on a fall is called exponential, or one at all
+RISE = 2.0  # from what factor on it is called a change, a fall or a rise
+STRAIGHT, STEADY = 0.9, 0.5  # R²: from where on a change is called exponential, or steady at all
+EXPONENTIAL, UNEVEN, DIP, RISES, LEVEL, NEITHER, FEW, ZERO = KINDS = (
+    "falls exponentially",
+    "falls unevenly",
+    "falls, then rises again",
+    "rises with distance",
+    "changes less than twofold",
+    "neither falls nor rises steadily",
+    "too few norms for a fit",
+    "zero everywhere",
+)
 SYMBOLS = {
     "dL/dh": r"$\|\partial L / \partial h_t\|$",
     "dL/dc": r"$\|\partial L / \partial c_t\|$",
@@ -36,10 +48,10 @@ def show(study: Study) -> None:
 
 
 def table(study: Study) -> "Table":
-    """Returns the numbers of each curve: mean norms at both ends, and the fit of their logarithm."""
+    """Returns the numbers of each curve, medians over seeds: norms at both ends, and the fit of their logarithm."""
     from rich.table import Table
 
-    view = Table(title=_title(study))
+    view = Table(title=_title(study, "median of "))
     view.add_column("norm of")
     view.add_column("model")
     for name in ("last element", "first", "× a step back", "R²", "smallest at", "rise"):
@@ -48,72 +60,103 @@ def table(study: Study) -> "Table":
         if place:
             view.add_section()
         for curve in curves:
-            ends = [f"{mean_sd(curve.norms[:, end].tolist())[0]:.2e}" for end in (0, -1)]
+            ends = [f"{median(curve.norms[:, end].tolist()):.2e}" for end in (0, -1)]
             view.add_row(panel, curve.label, *ends, *_fitted(curve))
     return view
 
 
 def _fitted(curve: Curve) -> list[str]:
-    found = curve.decays
+    found = [fit for fit in curve.decays if fit is not None]
     if not found:
         return [""] * 4
-    lowest = f"{median_low(d.lowest for d in found)}"
-    return [_rate(curve), f"{min(d.r2 for d in found):.3f}", lowest, f"{geometric_mean(d.rise for d in found):.3g}"]
-
-
-def _rate(curve: Curve) -> str:
-    mean, sd = mean_sd([found.rate for found in curve.decays])
-    return f"{mean:.3f}" if math.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
+    rate, r2, rise = (median(getattr(fit, name) for fit in found) for name in ("rate", "r2", "rise"))
+    return [f"{rate:.3f}", f"{r2:.3f}", f"{median_low(fit.lowest for fit in found)}", f"{rise:.3g}"]
 
 
 def verdicts(study: Study) -> list[str]:
-    """Returns a line for each curve: whether it falls exponentially, rises again, or neither."""
+    """Returns a line for each curve: what the norms of most seeds do with distance, and what those of the others do."""
     return [f"{name}, {curve.label}: {_verdict(curve)}" for name, curves in study.panels.items() for curve in curves]
 
 
+def kinds(curve: Curve) -> list[str]:
+    """Returns what the norms of each seed do with distance, one of `KINDS`.
+
+    They rise where, from the smallest on, a steady line goes up to `RISE` times as much; before that they fall where
+    the first is as many times the smallest.
+    """
+    return [_kind(norms, found) for norms, found in zip(curve.norms, curve.decays)]
+
+
+def _kind(norms: Tensor, found: Decay | None) -> str:
+    if found is None:
+        return FEW if bool(norms.any()) else ZERO
+    if found.spread < RISE:
+        return LEVEL
+    if found.rise >= RISE and found.rise_r2 >= STEADY:
+        return DIP if found.fall >= RISE else RISES
+    if found.rate < 1 and found.r2 >= STEADY:
+        return EXPONENTIAL if found.r2 >= STRAIGHT else UNEVEN
+    return NEITHER
+
+
 def _verdict(curve: Curve) -> str:
-    found = curve.decays
-    if not bool(curve.norms.any()):
-        return "zero everywhere"
-    if len(found) < len(curve.norms):
-        heard = int((curve.norms[:, curve.start :] > 0).sum(1).min())
-        return f"too few norms that are not zero for a fit, {heard} where it needs 3"
-    end = f"; zero beyond {max(d.farthest for d in found)} back" if bool((curve.norms[:, -1] == 0).all()) else ""
-    rising = [d for d in found if d.rise >= RISE]
-    if rising:
-        times = geometric_mean(d.rise for d in rising)
-        lowest = median_low(d.lowest for d in rising)
-        back = f"{lowest} step{'s' * (lowest != 1)} back"
-        until = f"falls until {back}, then rises again" if lowest else "rises from the last element on"
-        seeds = f", in {len(rising)} of {len(found)} seeds" if len(found) > 1 else ""
-        times_said = f"{times:,.0f}" if times >= 100 else f"{times:.3g}"
-        return f"{until}, {times_said}-fold to the farthest{seeds}{end}"
-    r2 = min(d.r2 for d in found)
-    if all(d.rate < 1 for d in found) and r2 >= STEADY:
-        how = "falls exponentially" if r2 >= STRAIGHT else "falls, though not exponentially"
-        return f"{how}, times {_rate(curve)} a step back (R² at least {r2:.3f}){end}"
-    return f"neither falls steadily, times {_rate(curve)} a step back (R² from {r2:.3f}), nor rises again{end}"
+    found = kinds(curve)
+    first, *others = sorted(set(found), key=lambda kind: (-found.count(kind), KINDS.index(kind)))
+    seeds = f" in {found.count(first)} of {len(found)} seeds" if len(found) > 1 else ""
+    fits = [fit for fit, kind in zip(curve.decays, found) if fit is not None and kind == first]
+    rest = "".join(f"; {kind} in {found.count(kind)}" for kind in others)
+    return f"{first}{seeds}{_numbers(first, fits)}{rest}{_end(curve)}"
+
+
+def _numbers(kind: str, fits: list[Decay]) -> str:
+    """What belongs to a kind: medians over its seeds."""
+    if not fits:
+        return ""
+    if kind == DIP:
+        lowest, rise = median_low(fit.lowest for fit in fits), median(fit.rise for fit in fits)
+        times = f"{rise:,.0f}" if rise >= 100 else f"{rise:.3g}"
+        return f", from {lowest} step{'s' * (lowest != 1)} back on, {times}-fold to the farthest"
+    r2 = f"R² {median(fit.r2 for fit in fits):.3f}"
+    if kind == NEITHER:
+        return f", {r2}"
+    rates = [fit.rate for fit in fits]
+    spread = f" ({min(rates):.3f} to {max(rates):.3f})" if len(rates) > 1 else ""
+    return f", times {median(rates):.3f}{spread} a step back, {r2}"
+
+
+def _end(curve: Curve) -> str:
+    """Beyond what distance nothing is left."""
+    ends = [fit.farthest for fit in curve.decays if fit is not None and fit.farthest < curve.norms.size(1) - 1]
+    if not ends:
+        return ""
+    why = "below what float64 can hold" if curve.endless else "zero"
+    seeds = f" in {len(ends)} of {len(curve.norms)} seeds" if len(ends) < len(curve.norms) else ""
+    return f"; {why} beyond {median_low(ends)} back{seeds}"
 
 
 def notes(study: Study) -> list[str]:
     """Returns what a reader of the table has to know."""
     curves = [curve for curves in study.panels.values() for curve in curves]
     found = []
-    if any(curve.decays for curve in curves):
+    if any(fit is not None for curve in curves for fit in curve.decays):
         found.append(
-            "× a step back, R²: least squares of the logarithm against distance, seed by seed; of R² the smallest. "
-            f"rise: the farthest norm over the smallest, called one from {RISE:g} on. Distances are steps back; fits "
-            f"begin at {curves[0].start}."
+            "× a step back, R²: least squares of the logarithm against distance; a fall is called exponential from R² "
+            f"{STRAIGHT:g} on, uneven from {STEADY:g}. rise: from the smallest norm to the farthest by such a line "
+            f"between the two, called one from {RISE:g}-fold on. Distances are steps back; fits begin at "
+            f"{curves[0].start}."
         )
     if len(study.seeds) == 1:
         found.append("One seed: no spread, and no band in the figure.")
+    else:
+        found.append("All numbers are medians over seeds; those of a sentence over the seeds that it names first, with "
+                     "the least and the most in brackets.")  # fmt: skip
     return found
 
 
 def figure(study: Study) -> Any:
     """Returns a matplotlib figure: norms against steps back, on a logarithmic and a linear axis side by side.
 
-    Lines are means over seeds, bands their range. What is zero is not there on the logarithmic axis.
+    Lines are medians over seeds, bands their range. What is zero is not there on the logarithmic axis.
 
     Raises:
         ValueError: if all norms are zero, and there is nothing to draw.
@@ -132,7 +175,7 @@ def figure(study: Study) -> Any:
     for panel in grid[-1]:
         panel.set_xlabel("steps back from the last element")
     _legend(sheet, labels)
-    sheet.suptitle(_title(study, "mean and range of "), fontsize=11)
+    sheet.suptitle(_title(study, "median and range of "), fontsize=11)
     return sheet
 
 
@@ -154,9 +197,9 @@ def _draw(panel: Any, curve: Curve, look: tuple[str, str, str], zeros: bool) -> 
     color, marker, line = look
     x = range(curve.norms.size(1))
     marker = marker if len(x) < 12 else "none"
-    parts = (curve.norms.mean(0), curve.norms.amin(0), curve.norms.amax(0))
-    mean, low, high = (part.where((part > 0) | zeros, math.nan).tolist() for part in parts)
-    panel.plot(x, mean, line, color=color, marker=marker, markersize=4, linewidth=1.5)
+    parts = (curve.norms.quantile(0.5, 0), curve.norms.amin(0), curve.norms.amax(0))
+    middle, low, high = (part.where((part > 0) | zeros, math.nan).tolist() for part in parts)
+    panel.plot(x, middle, line, color=color, marker=marker, markersize=4, linewidth=1.5)
     if len(curve.norms) > 1:
         panel.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
 
@@ -171,11 +214,11 @@ def _legend(sheet: Any, labels: list[str]) -> None:
     sheet.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
 
 
-def _title(study: Study, band: str = "") -> str:
+def _title(study: Study, what_of: str) -> str:
     settings = study.settings
     over = {"norm-of-mean": "norm of the mean gradient", "mean-of-norms": "mean norm of gradients"}
     what = "influence on the answer" if study.measure == "influence" else over[settings["reduce"]]
-    seeds = "one seed" if len(study.seeds) == 1 else f"{band}{len(study.seeds)} seeds"
+    seeds = "one seed" if len(study.seeds) == 1 else f"{what_of}{len(study.seeds)} seeds"
     start = f", {settings['init']} weights" if "init" in settings else f", after {settings['steps']} steps"
     return f"{settings['task']}, T = {settings['length']}{start}: {what}, {seeds}"
 
@@ -197,13 +240,14 @@ def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def to_json(study: Study) -> str:
-    """Returns settings, seeds, and of each curve its norms by seed, from distance 0 on, the fits and the verdict."""
+    """Returns settings, seeds, and of each curve the verdict and, by seed, kind, fit and norms from distance 0 on."""
     curves = [
         {
             "of": name,
             "model": curve.label,
             "verdict": _verdict(curve),
-            "fits": [vars(found) for found in curve.decays],
+            "kinds": kinds(curve),
+            "fits": [None if found is None else vars(found) for found in curve.decays],
             "norms": curve.norms.tolist(),
         }
         for name, curves in study.panels.items()

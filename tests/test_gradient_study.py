@@ -45,6 +45,7 @@ def test_influence_is_that_of_gnns_too():
     assert torch.equal(found.panels["influence"][1].norms[1], influence(model, batch))
     heard = found.panels["influence"][2].norms[0] > 0
     assert heard.tolist() == [True] * (len(hops) + 1) + [False] * (7 - len(hops))
+    assert [curve.endless for curve in found.panels["influence"]] == [True, False, False]
 
 
 def test_with_xavier_weights_gradients_fall_at_forget_bias_1_and_rise_again_at_2():

@@ -29,42 +29,86 @@ def text_of(study):
 def test_table_and_words():
     found = study_of(("RNN", [FALL, FALL]), ("LSTM", [RISE, RISE]))
     text = text_of(found)
-    assert "recall, T = 21, xavier weights: norm of the mean gradient, 2 seeds" in text
+    assert "recall, T = 21, xavier weights: norm of the mean gradient, median of 2 seeds" in text
     cells = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in text.splitlines() if "│" in line]
-    assert cells[0] == ["dL/dh", "RNN", "1.00e+00", "1.91e-06", "0.500 ± 0.000", "1.000", "19", "1"]
+    assert cells[0] == ["dL/dh", "RNN", "1.00e+00", "1.91e-06", "0.500", "1.000", "19", "1"]
     assert cells[1][-2:] == ["5", "1.64e+04"]
     assert report.verdicts(found) == [
-        "dL/dh, RNN: falls exponentially, times 0.500 ± 0.000 a step back (R² at least 1.000)",
-        "dL/dh, LSTM: falls until 5 steps back, then rises again, 16,384-fold to the farthest, in 2 of 2 seeds",
+        "dL/dh, RNN: falls exponentially in 2 of 2 seeds, times 0.500 (0.500 to 0.500) a step back, R² 1.000",
+        "dL/dh, LSTM: falls, then rises again in 2 of 2 seeds, from 5 steps back on, 16,384-fold to the farthest",
     ]
-    assert "One seed" not in text
+    assert "One seed" not in text and "All numbers are medians over seeds" in text
 
 
 @pytest.mark.parametrize(
     "norms, verdict",
     [
-        ([RISE, FALL], "falls until 5 steps back, then rises again, 16,384-fold to the farthest, in 1 of 2 seeds"),
-        ([FALL[::-1]] * 2, "rises from the last element on, 524,288-fold to the farthest, in 2 of 2 seeds"),
-        (
-            [FALL[:5] + [0.0] * 15] * 2,
-            "falls exponentially, times 0.500 ± 0.000 a step back (R² at least 1.000); zero beyond 4 back",
-        ),
-        (
-            [[1.0, 1.5, 1.0, 1.5, 1.0, 1.5]] * 2,
-            "neither falls steadily, times 1.035 ± 0.000 a step back (R² from 0.086), nor rises again",
-        ),
-        ([[1.0] + [0.01 * 0.999**d for d in range(20)]] * 2, "neither falls steadily, times 0.9"),
-        ([[1.0, 0.1] + [0.05 * 0.8**d for d in range(8)]] * 2, "falls, though not exponentially, times 0.682"),
-        ([[1.0, 0.5]] * 2, "too few norms that are not zero for a fit, 2 where it needs 3"),
-        ([[1.0]] * 2, "too few norms that are not zero for a fit, 1 where it needs 3"),
-        ([[0.0] * 9] * 2, "zero everywhere"),
+        (FALL, "falls exponentially, times 0.500 a step back, R² 1.000"),
+        (RISE, "falls, then rises again, from 5 steps back on, 16,384-fold to the farthest"),
+        ([8.0, 1.0, 2.0, 4.0, 8.0], "falls, then rises again, from 1 step back on, 8-fold to the farthest"),
+        (FALL[::-1], "rises with distance, times 2.000 a step back, R² 1.000"),
+        ([1.9, 1.0, 2.0, 4.0, 8.0], "rises with distance, times 1.531 a step back, R² 0.718"),
+        ([1.0, 0.1] + [0.05 * 0.8**d for d in range(8)], "falls unevenly, times 0.682 a step back, R² 0.764"),
+        ([1.0] + [0.01 * 0.999**d for d in range(20)], "neither falls nor rises steadily, R² 0.1"),
+        ([1.0, 0.1] * 8, "neither falls nor rises steadily, R² 0.0"),  # a zigzag ends above its least
+        ([1.0, 0.1] * 8 + [1.0], "neither falls nor rises steadily, R² 0.0"),
+        (FALL[:9] + [FALL[8]] * 9 + [1.0], "neither falls nor rises steadily, R² 0.298"),  # one entry is no rise
+        ([0.99**d for d in range(30)], "changes less than twofold, times 0.990 a step back, R² 1.000"),
+        ([3.0] * 9, "changes less than twofold, times 1.000 a step back, R² 1.000"),
+        ([1.0, 0.5], "too few norms for a fit"),
+        ([1.0], "too few norms for a fit"),
+        ([0.0] * 9, "zero everywhere"),
     ],
 )
-def test_words(norms, verdict):
-    found = study_of(("RNN", norms))
+def test_words_of_one_seed(norms, verdict):
+    found = study_of(("RNN", [norms]), seeds=(0,))
     (line,) = report.verdicts(found)
     assert line.startswith(f"dL/dh, RNN: {verdict}")
     assert "│ RNN" in text_of(found)
+
+
+def power(rate):
+    return [rate**d for d in range(20)]
+
+
+def test_most_seeds_speak_and_the_others_are_counted():
+    norms = [power(0.5), RISE, power(0.6), FALL[::-1], power(0.9), [0.0] * 20, RISE]
+    found = study_of(("RNN", norms), seeds=range(7))
+    assert report.verdicts(found) == [
+        "dL/dh, RNN: falls exponentially in 3 of 7 seeds, times 0.600 (0.500 to 0.900) a step back, R² 1.000; "
+        "falls, then rises again in 2; rises with distance in 1; zero everywhere in 1"
+    ]
+    curve = found.panels["dL/dh"][0]
+    assert report.kinds(curve)[:3] == ["falls exponentially", "falls, then rises again", "falls exponentially"]
+    row = next(line for line in text_of(found).splitlines() if line.startswith("│ dL/dh"))
+    cells = [cell.strip() for cell in row.strip("│ ").split("│")]
+    # Rates 0.5, 0.6, 0.9, 2 and twice that of RISE; rises 1, 1, 1, 2^14, 2^14 and 2^19.
+    assert cells[2:4] == ["1.00e+00", "1.35e-01"] and cells[-1] == "8.19e+03"
+
+
+def test_one_seed_more_does_not_turn_the_verdict_round():
+    noisy = power(0.9)
+    noisy[3] *= 100
+    before, after = (study_of(("RNN", [power(0.9)] * 18 + [noisy] * n), seeds=range(18 + n)) for n in (0, 1))
+    assert report.verdicts(before)[0].startswith("dL/dh, RNN: falls exponentially in 18 of 18 seeds, times 0.900 ")
+    assert report.verdicts(after)[0].startswith("dL/dh, RNN: falls exponentially in 18 of 19 seeds, times 0.900 ")
+    assert report.verdicts(after)[0].endswith("; neither falls nor rises steadily in 1")
+
+
+@pytest.mark.parametrize(
+    "endless, norms, end",
+    [
+        (True, [FALL[:5] + [0.0] * 15], "; below what float64 can hold beyond 4 back"),
+        (True, [FALL[:5] + [1e-310] + [0.0] * 14], "; below what float64 can hold beyond 4 back"),
+        (False, [FALL[:5] + [0.0] * 15], "; zero beyond 4 back"),
+        (False, [FALL[:4] + [0.0] * 16, FALL], "; zero beyond 3 back in 1 of 2 seeds"),
+        (False, [FALL], "R² 1.000"),
+    ],
+)
+def test_where_nothing_is_left_it_is_said_why(endless, norms, end):
+    curve = Curve("RNN", torch.tensor(norms, dtype=torch.float64), endless=endless)
+    (line,) = report.verdicts(Study("gradients", SETTINGS, tuple(range(len(norms))), {"dL/dh": [curve]}))
+    assert line.startswith("dL/dh, RNN: falls exponentially") and line.endswith(end)
 
 
 def test_one_seed_has_no_band_and_it_is_said():
@@ -74,8 +118,8 @@ def test_one_seed_has_no_band_and_it_is_said():
     assert all(not panel.collections for panel in report.figure(found).axes)
 
 
-def test_figure_has_means_and_ranges_on_both_axes():
-    found = study_of(("RNN", [FALL, [3 * norm for norm in FALL]]), ("LSTM", [RISE, RISE]))
+def test_figure_has_medians_and_ranges_on_both_axes():
+    found = study_of(("RNN", [FALL, [3 * norm for norm in FALL], [2 * norm for norm in FALL]]), ("LSTM", [RISE] * 3))
     log, linear = report.figure(found).axes
     assert (log.get_yscale(), linear.get_yscale()) == ("log", "linear")
     for panel in (log, linear):
@@ -83,7 +127,7 @@ def test_figure_has_means_and_ranges_on_both_axes():
         band = panel.collections[0].get_paths()[0].vertices[:, 1]
         assert {min(band), max(band)} == {FALL[-1], 3.0}
     assert {line.get_color() for line in log.lines} == {"#0072B2", "#D55E00"}
-    assert "mean and range of 2 seeds" in report.figure(found)._suptitle.get_text()
+    assert "median and range of 2 seeds" in report.figure(found)._suptitle.get_text()
 
 
 def test_zeros_are_on_the_linear_axis_alone():
@@ -107,7 +151,8 @@ def test_files(tmp_path):
     assert content["settings"] == SETTINGS and content["seeds"] == [0, 1]
     (curve,) = content["curves"]
     assert curve["norms"] == [FALL, FALL] and curve["fits"][0]["rate"] == pytest.approx(0.5)
-    assert curve["verdict"].startswith("falls exponentially") and curve["of"] == "influence"
+    assert curve["verdict"].startswith("falls exponentially") and curve["kinds"] == ["falls exponentially"] * 2
+    assert curve["of"] == "influence"
     again = report.write(found, tmp_path / "again")
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
     assert paths[1].read_bytes()[:4] == b"\x89PNG"
