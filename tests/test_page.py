@@ -10,6 +10,7 @@ import pytest
 from seqgnn.collect import collect
 from seqgnn.comparison import Comparison, Row, compare
 from seqgnn.page import render, write_page
+from seqgnn.page.tables import scores
 
 EVIL = "<script>alert(1)</script> \"'&amp; $x$ {{ 7 * 7 }}"
 TINY = {"lengths": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
@@ -68,6 +69,22 @@ def test_a_page_has_everything(folder):
     assert len(svgs) == 1 + 2 + 2 + 1  # scores; curves of two lengths; dL/dh and dL/dc; influence
     assert all(set(svg["aria-labelledby"].split()) <= set(reader.ids) for svg in svgs)
     assert len(set(reader.ids)) == len(reader.ids)
+
+
+def test_fixed_sentences_hold_of_any_model(folder):
+    text = " ".join(Reader(render(collect([folder]).comparisons)).text.split())
+    assert "Compare the steps of a model, not models with each other" in text
+    assert "beyond the reach of a GNN the influence is exactly zero" in text
+    assert "can no longer learn" not in text and "forgets by degrees" not in text
+    assert text.count("the norm of each of 16 sequences, then their mean, since the gradients of sequences may") == 2
+    assert text.count("the norm of each of 16 sequences, then their mean. Logarithmic axis") == 1
+
+
+def test_memory_that_was_not_measured_is_a_dash(folder):
+    (found,) = collect([folder]).comparisons
+    for run in found.runs.values():
+        run["measured"]["peak_memory"] = None
+    assert {row[-1].text for row in scores(found).rows} == {"–"}
 
 
 def test_every_reference_leads_to_an_id_and_nothing_is_loaded(folder):

@@ -80,8 +80,11 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
         panel.set_xlabel(_distance(what, comparison))
         title = f"{NAMES[what]}, T = {study.settings['length']}"
         about = " ".join(line + "." for line in said if line.startswith(f"{what}, "))
-        caption = f"Norm, on a logarithmic axis, on which what is zero is not there. Seed {study.seeds[0]}, "
-        caption += f"mean of {study.settings['batch_size']} sequences."
+        size = study.settings["batch_size"]
+        caption = f"Seed {study.seeds[0]}; the norm of each of {size} sequences, then their mean"
+        if what != "influence":
+            caption += ", since the gradients of sequences may cancel where norms do not, near an optimum above all"
+        caption += ". Logarithmic axis, on which what is zero is not there."
         legend = [(swatch(*_line(curve.label, labels)), curve.label) for curve in curves]
         found.append(Picture(title, inline(sheet, f"{name}-{number}", title, about), caption, legend))
     return found

@@ -12,7 +12,7 @@ from seqgnn.analysis import describe, edges_to_last
 from seqgnn.checkpoint import read_checkpoint
 from seqgnn.encoders import GCNInLSTM, RecurrentEncoder
 from seqgnn.generation import generate
-from seqgnn.gradients import Curve, Study, answering_last, last_answers, norms_of
+from seqgnn.gradients import Curve, Study, answering_last, hears_everything, last_answers, norms_of
 from seqgnn.models import SequenceModel
 from seqgnn.outcome import Comparison
 from seqgnn.runs import TASKS, RunConfig, identify_text
@@ -21,6 +21,7 @@ BATCH = 16  # sequences that gradients and influence are averaged over
 MEASURES = ("gradients", "influence", "samples")
 RECURRENT = (RecurrentEncoder, GCNInLSTM)
 SAMPLE, TEMPERATURE = 240, 0.7
+REDUCE = "mean-of-norms"  # near an optimum the gradients of sequences cancel in their mean, and norms do not
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _look(comparison: Comparison) -> Look:
                 found.samples[label] = _sample(model, task)
             except (ValueError, RuntimeError) as error:
                 found.silent["samples"][label] = _reason(error)
-    settings = {"task": comparison.task, "length": length, "batch_size": BATCH, "reduce": "norm-of-mean"}
+    settings = {"task": comparison.task, "length": length, "batch_size": BATCH, "reduce": REDUCE}
     studies = {name: Study(name, settings, (seed,), curves) if curves else None for name, curves in panels.items()}
     return Look(length, seed, studies["gradients"], studies["influence"], found.silent, found.samples,
                 _prompt(task) if found.samples else "", sees)  # fmt: skip
@@ -161,8 +162,8 @@ def _measure(
         batch.x = batch.x.double()
     start = int(measure == "gradients")  # the last state is what the head reads itself
     distance = None if on_path else edges_to_last(batch)
-    for (name, row), norms in norms_of(label, model, batch, measure, "norm-of-mean", distance).items():
-        panels.setdefault(name, []).append(Curve(row, norms.cpu()[None], start))
+    for (name, row), norms in norms_of(label, model, batch, measure, REDUCE, distance).items():
+        panels.setdefault(name, []).append(Curve(row, norms.cpu()[None], start, hears_everything(model)))
 
 
 def _prompt(task: Any) -> str:
