@@ -1,9 +1,13 @@
 """What a run costs: seconds, peak memory, floating-point operations, and on which machine with which versions."""
 
 import copy
+import ctypes
+import gc
 import math
+import os
 import platform
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from torch import nn
 import seqgnn
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_PROCESSORS = Path("/proc/cpuinfo")
 
 
 def measurement(start: tuple[float, float]) -> dict[str, Any]:
@@ -25,6 +30,7 @@ def measurement(start: tuple[float, float]) -> dict[str, Any]:
         "cpu_seconds": round(time.process_time() - cpu, 3),  # what the run itself took, however busy the machine was
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.platform(),
+        "processor": _processor(),
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
@@ -35,37 +41,66 @@ def measurement(start: tuple[float, float]) -> dict[str, Any]:
     }
 
 
+def _processor() -> str:
+    """How many there are and their name, as far as the system tells."""
+    try:
+        lines = _PROCESSORS.read_text().splitlines()
+    except OSError:
+        lines = []
+    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
+    return f"{os.cpu_count()} x {name or platform.machine()}"
+
+
 class PeakMemory:
-    """The most memory that was in use since this was made, in bytes: the process's, or on a GPU what torch had of it.
+    """The most memory that was in use since this was made, in bytes, beyond what there was before: of the process, or
+    on a GPU of torch's.
+
+    What was freed before is given back to the system first, where it can be; libraries that are loaded on the way and
+    what they keep count for the first run that does so.
 
     Example:
         >>> peak = PeakMemory("cpu").read()
-        >>> peak is None or peak > 0
+        >>> peak is None or peak >= 0
         True
     """
 
     def __init__(self, device: str | torch.device) -> None:
         self.device = torch.device(device)
+        self.before: int | None
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+            self.before = torch.cuda.memory_allocated(self.device)
             return
+        _give_back()
         try:
             _CLEAR.write_text("5")  # resets the peak
-            self.reset = True
+            self.before = _bytes("VmRSS")
         except OSError:
-            self.reset = False
+            self.before = None
 
     def read(self) -> int | None:
         """None where the system does not tell, or only the peak of the process's whole life."""
         if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
-        if not self.reset:
-            return None
-        try:
-            lines = _STATUS.read_text().splitlines()
-        except OSError:
-            return None
-        return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+            peak: int | None = torch.cuda.max_memory_allocated(self.device)
+        else:
+            peak = _bytes("VmHWM")
+        return None if peak is None or self.before is None else max(0, peak - self.before)
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system, as glibc does when asked."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _bytes(name: str) -> int | None:
+    """A line of the process's status; None where there is none."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
 
 
 def flops_per_sample(model: nn.Module, batch: Any) -> float:

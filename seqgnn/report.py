@@ -124,7 +124,8 @@ def notes(comparison: Comparison) -> list[str]:
         )
     if any(row["flops"] for row in rows):
         found.append(
-            "kFLOP: thousands of operations of matrix products in one forward pass, a sample. MB: peak memory."
+            "kFLOP: thousands of operations of matrix products and of sums along edges in one forward pass, a sample. "
+            "MB: most memory in use, beyond what there was before the run."
         )
     if any(run["config"]["train"].get("seconds") for run in comparison.runs.values()):
         found.append("Equal time: how many steps fit into it depends on the machine, so these runs are not repeatable.")
