@@ -1,8 +1,9 @@
-"""Samples and data sets: sequences as path graphs, and batches of them."""
+"""Samples and data sets: sequences as path graphs, signals on graphs over time, and batches of them."""
 
 from seqgnn.data.char_text import CharText
 from seqgnn.data.expression_trees import ExpressionTrees
 from seqgnn.data.palindromes import FirstDigitRecall, Palindromes
+from seqgnn.data.scaler import Scaler
 from seqgnn.data.sequence_graph import (
     SequenceGraph,
     from_padded,
@@ -14,19 +15,25 @@ from seqgnn.data.sequence_graph import (
     to_padded,
 )
 from seqgnn.data.task import Task
+from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.toy import grid, karate_club, path, six_node_graph, tree
 from seqgnn.data.tree_distance import TreeDistance
 from seqgnn.data.vocabulary import Vocabulary
+from seqgnn.data.windows import WindowBatch, Windows
 
 __all__ = [
     "CharText",
     "ExpressionTrees",
     "FirstDigitRecall",
     "Palindromes",
+    "Scaler",
     "SequenceGraph",
     "Task",
+    "TemporalGraph",
     "TreeDistance",
     "Vocabulary",
+    "WindowBatch",
+    "Windows",
     "from_padded",
     "grid",
     "karate_club",

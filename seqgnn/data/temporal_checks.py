@@ -1,0 +1,128 @@
+"""What a temporal graph is made of, checked once; each message names what was expected and what was found."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WHO = "TemporalGraph"
+
+
+def check_values(what: str, values: Any, signal: Tensor | None = None) -> None:
+    """Checks that values are floats `[T, N, F]`, and, beside a signal, of its steps, nodes and device."""
+    found = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+    if not isinstance(values, Tensor) or values.dim() != 3 or not values.is_floating_point() or values.numel() == 0:
+        raise ValueError(f"{WHO}: expected {what} as floats [T, N, F], not empty, got {found}")
+    if signal is not None and (values.shape[:2] != signal.shape[:2] or values.device != signal.device):
+        expected = f"{what} [{signal.size(0)}, {signal.size(1)}, C] on {signal.device}, as the signal"
+        raise ValueError(f"{WHO}: expected {expected}, got {found} on {values.device}")
+
+
+def checked_mask(mask: Tensor | None, signal: Tensor, channels: int) -> Tensor | None:
+    """The mask as `[T, N, channels]`."""
+    if mask is None:
+        return None
+    wide = mask[..., None] if mask.dim() == 2 else mask
+    shape = (*signal.shape[:2], channels)
+    if mask.dtype != torch.bool or mask.device != signal.device or wide.shape not in (shape, (*shape[:2], 1)):
+        expected = f"a bool mask {list(shape[:2])} or {list(shape)} on {signal.device}"
+        raise ValueError(f"{WHO}: expected {expected}, got {mask.dtype} {tuple(mask.shape)} on {mask.device}")
+    return wide.expand(shape)
+
+
+def finite(what: str, values: Tensor, seen: Tensor | None, nodes: tuple[str, ...] | None) -> Tensor:
+    """Values with 0 for what is not finite and was not `seen`; what was is an error."""
+    bad = ~values.isfinite()
+    if not bad.any():
+        return values
+    wrong = bad if seen is None else bad & seen
+    if wrong.any():
+        step, node, feature = wrong.nonzero()[0].tolist()
+        named = f"{node} ({nodes[node]})" if nodes is not None and node < len(nodes) else node
+        value = values[step, node, feature].item()
+        raise ValueError(
+            f"{WHO}: expected finite {what} where the mask does not say that they are missing, got {value} at step "
+            f"{step}, node {named}, feature {feature}"
+        )
+    return values.masked_fill(bad, 0)
+
+
+def checked_graphs(edge_index: Any, edge_weight: Any, signal: Tensor) -> tuple[Any, Any]:
+    """Edges and weights, as tuples where each step has its own."""
+    if not isinstance(edge_index, list | tuple):
+        _check_graph(edge_index, edge_weight, signal, "")
+        return edge_index, edge_weight
+    steps = len(signal)
+    weights = [None] * steps if edge_weight is None else edge_weight
+    for name, given in (("edge_index", edge_index), ("edge_weight", weights)):
+        if not isinstance(given, list | tuple) or len(given) != steps:
+            found = len(given) if isinstance(given, list | tuple) else type(given).__name__
+            raise ValueError(f"{WHO}: expected {steps} of {name}, one a step, got {found}")
+    for step, (edges, weight) in enumerate(zip(edge_index, weights)):
+        if (weight is None) != (edge_weight is None):
+            raise ValueError(f"{WHO}: expected an edge_weight at every step or at none, got None at step {step}")
+        _check_graph(edges, weight, signal, f" of step {step}")
+    return tuple(edge_index), None if edge_weight is None else tuple(edge_weight)
+
+
+def _check_graph(edges: Any, weight: Any, signal: Tensor, where: str) -> None:
+    nodes, place = signal.size(1), signal.device
+    if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2 or edges.dtype != torch.long:
+        found = f"{edges.dtype} {tuple(edges.shape)}" if isinstance(edges, Tensor) else type(edges).__name__
+        raise ValueError(f"{WHO}: expected edge_index{where} as integers (int64) [2, E], got {found}")
+    if edges.device != place or (isinstance(weight, Tensor) and weight.device != place):
+        raise ValueError(f"{WHO}: expected the graph{where} on {place}, where the signal is, got another device")
+    if edges.numel() and (edges.min() < 0 or edges.max() >= nodes):
+        wrong = int(edges.max()) if edges.max() >= nodes else int(edges.min())
+        raise ValueError(f"{WHO}: expected edges between the {nodes} nodes of the signal, got node {wrong}{where}")
+    if weight is None:
+        return
+    if not isinstance(weight, Tensor) or weight.shape != edges.shape[1:] or not weight.is_floating_point():
+        found = f"{weight.dtype} {tuple(weight.shape)}" if isinstance(weight, Tensor) else type(weight).__name__
+        raise ValueError(f"{WHO}: expected edge_weight{where} as floats [{edges.size(1)}], one an edge, got {found}")
+    if not weight.isfinite().all():
+        edge = int((~weight.isfinite()).nonzero()[0])
+        raise ValueError(f"{WHO}: expected finite weights{where}, got {weight[edge].item()} at edge {edge}")
+
+
+def checked_timestamps(timestamps: Any, steps: int) -> np.ndarray | None:
+    """Timestamps to the second, one a step, strictly increasing."""
+    if timestamps is None:
+        return None
+    try:
+        times = np.asarray(timestamps).astype("datetime64[s]")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{WHO}: expected timestamps as datetime64, got {type(timestamps).__name__}") from error
+    if times.shape != (steps,):
+        raise ValueError(f"{WHO}: expected {steps} timestamps, one a step, got shape {times.shape}")
+    if np.isnat(times).any():
+        raise ValueError(f"{WHO}: expected a timestamp at every step, got none at step {np.isnat(times).argmax()}")
+    wrong = np.flatnonzero(np.diff(times) <= np.timedelta64(0))
+    if len(wrong):
+        step = int(wrong[0]) + 1
+        said = f"{times[step]} at step {step}, after {times[step - 1]}"
+        raise ValueError(f"{WHO}: expected timestamps that increase, got {said}")
+    return times
+
+
+def checked_nodes(nodes: tuple[str, ...] | None, signal: Tensor) -> tuple[str, ...] | None:
+    """Names, one a node, distinct."""
+    if nodes is None:
+        return None
+    if len(nodes) != signal.size(1):
+        raise ValueError(f"{WHO}: expected {signal.size(1)} names of nodes, got {len(nodes)}")
+    if len(set(nodes)) < len(nodes):
+        twice = next(name for i, name in enumerate(nodes) if name in nodes[:i])
+        raise ValueError(f"{WHO}: expected distinct nodes, got {twice!r} more than once")
+    return nodes
+
+
+def checked_positions(positions: Tensor | None, signal: Tensor) -> Tensor | None:
+    """Positions `[N, 2]`."""
+    if positions is None:
+        return None
+    if not isinstance(positions, Tensor) or positions.shape != (signal.size(1), 2) or not positions.isfinite().all():
+        found = tuple(positions.shape) if isinstance(positions, Tensor) else type(positions).__name__
+        raise ValueError(f"{WHO}: expected finite positions [{signal.size(1)}, 2], got {found}")
+    return positions

@@ -1,0 +1,207 @@
+"""Windows on a temporal graph: a range of starts, whatever their number; what a model reads is made when asked for."""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
+
+from seqgnn.data.time_split import Share, split_range
+from seqgnn.errors import check_count
+
+if TYPE_CHECKING:
+    from seqgnn.data.temporal_graph import TemporalGraph
+
+Graphs = Tensor | list[Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class WindowBatch:
+    """B windows on a graph of N nodes.
+
+    Attributes:
+        x: the past, `[lags, B, N, F]`.
+        y: the future, `[horizon, B, N, C]`.
+        mask: True where `y` was observed, of its shape; None: everywhere.
+        edge_index: `[2, E]`, the one graph of all; or, where each step has its own, a list of `lags`, each the disjoint
+            union over the windows, where node `b * N + n` is node n of window b: for `x` as `[lags, B * N, F]`.
+        edge_weight: likewise, or None.
+        start: `[B]`, the step at which each window begins, in the graph that the windows are of.
+    """
+
+    x: Tensor
+    y: Tensor
+    mask: Tensor | None
+    edge_index: Graphs
+    edge_weight: Graphs | None
+    start: Tensor
+
+    @property
+    def num_graphs(self) -> int:
+        """B."""
+        return self.x.size(1)
+
+    def to(self, device: str | torch.device, non_blocking: bool = False) -> "WindowBatch":
+        """The same on a device."""
+
+        def move(value: Any) -> Any:
+            if isinstance(value, list):
+                return list(map(move, value))
+            return None if value is None else value.to(device, non_blocking=non_blocking)
+
+        return WindowBatch(**{name: move(value) for name, value in vars(self).items()})
+
+
+class Windows(Dataset[WindowBatch]):
+    """Windows of `lags` steps to read and the `horizon` steps after them. Nothing is copied until a batch is made.
+
+    Args:
+        graph: what they are of; see :meth:`TemporalGraph.windows`.
+        starts: the steps at which they begin, increasing.
+        lags, horizon: steps, at least 1.
+
+    Raises:
+        ValueError: for windows that do not lie in the graph, and if there is none.
+
+    Example:
+        >>> from seqgnn.data import TemporalGraph
+        >>> graph = TemporalGraph(torch.arange(20.0).view(10, 2, 1), torch.tensor([[0], [1]]))
+        >>> windows = graph.windows(lags=3, horizon=2)
+        >>> len(windows), windows.batch([0, 5]).x.shape, windows[5].y.flatten().tolist()
+        (6, torch.Size([3, 2, 2, 1]), [16.0, 17.0, 18.0, 19.0])
+    """
+
+    def __init__(self, graph: "TemporalGraph", starts: range, lags: int, horizon: int = 1) -> None:
+        check_count("Windows", "lags", lags, 1)
+        check_count("Windows", "horizon", horizon, 1)
+        if not isinstance(starts, range) or not starts or starts.step < 1:
+            raise ValueError(f"Windows: expected starts as an increasing range, not empty, got {starts!r}")
+        if starts[0] < 0 or starts[-1] + lags + horizon > len(graph):
+            found = f"starts {starts[0]} to {starts[-1]}, lags {lags}, horizon {horizon}"
+            raise ValueError(f"Windows: expected windows within the {len(graph)} steps, got {found}")
+        self.graph, self.starts, self.lags, self.horizon = graph, starts, lags, horizon
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def steps(self) -> range:
+        """The steps that the windows touch, those to read and those to forecast."""
+        return range(self.starts[0], self.starts[-1] + self.lags + self.horizon)
+
+    def __getitem__(self, index: int) -> WindowBatch:
+        """One window, B = 1, as views."""
+        start = self.starts[operator.index(index)]
+        now, end = start + self.lags, start + self.lags + self.horizon
+        graph = self.graph
+        return WindowBatch(
+            graph.signal[start:now, None],
+            graph.targets[now:end, None],
+            None if graph.mask is None else graph.mask[now:end, None],
+            list(graph.edge_index[start:now]) if isinstance(graph.edge_index, tuple) else graph.edge_index,
+            list(graph.edge_weight[start:now]) if isinstance(graph.edge_weight, tuple) else graph.edge_weight,
+            torch.tensor([start], device=graph.signal.device),
+        )
+
+    def batch(self, indices: Sequence[int] | Tensor) -> WindowBatch:
+        """Windows by their indices, gathered at once.
+
+        Raises:
+            ValueError: if there is no index, or one is out of range.
+        """
+        chosen = torch.as_tensor(indices)
+        if chosen.dim() != 1 or not len(chosen) or chosen.is_floating_point() or chosen.dtype == torch.bool:
+            raise ValueError(f"Windows: expected a list of integers, not empty, got {tuple(chosen.shape)}")
+        if chosen.min() < 0 or chosen.max() >= len(self):
+            found = f"{int(chosen.min())} to {int(chosen.max())}"
+            raise ValueError(f"Windows: expected indices from 0 to {len(self) - 1}, got {found}")
+        graph = self.graph
+        start = (self.starts.start + self.starts.step * chosen).to(graph.signal.device)
+        steps = start + torch.arange(self.lags + self.horizon, device=start.device)[:, None]
+        past, future = steps.tensor_split([self.lags])
+        edges, weights = graph.edge_index, graph.edge_weight
+        if isinstance(edges, tuple):
+            begins = start.tolist()
+            edge_index: Graphs = [_union([edges[b + lag] for b in begins], graph.num_nodes) for lag in range(self.lags)]
+        else:
+            edge_index = edges
+        if isinstance(weights, tuple):
+            edge_weight: Graphs | None = [torch.cat([weights[b + lag] for b in begins]) for lag in range(self.lags)]
+        else:
+            edge_weight = weights
+        mask = None if graph.mask is None else graph.mask[future]
+        return WindowBatch(graph.signal[past], graph.targets[future], mask, edge_index, edge_weight, start)
+
+    __getitems__ = batch  # what a DataLoader calls
+
+    def loader(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+        num_workers: int = 0,
+    ) -> "DataLoader[WindowBatch]":
+        """Batches of all windows, in order or shuffled; the order does not depend on the number of workers.
+
+        Args:
+            batch_size: windows; the last batch has what is left.
+            shuffle: whether to draw an order for each pass.
+            generator: of these draws; needed to shuffle.
+            num_workers: processes that make batches; none for a graph that is not in main memory.
+
+        Raises:
+            ValueError: for sizes out of range, to shuffle without a generator, and for workers beside another device.
+        """
+        check_count("Windows", "batch_size", batch_size, 1)
+        check_count("Windows", "num_workers", num_workers, 0)
+        if shuffle and generator is None:
+            raise ValueError("Windows: expected a generator to shuffle by, got None")
+        if num_workers and self.graph.signal.device.type != "cpu":
+            raise ValueError(
+                f"Windows: expected no workers for a graph on {self.graph.signal.device}, got {num_workers}"
+            )
+        sampler = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
+        # Workers draw a seed from the loader's generator, which therefore is not the sampler's, nor everybody's.
+        own = torch.Generator().manual_seed(0)
+        return DataLoader(
+            self, batch_size, sampler=sampler, num_workers=num_workers, collate_fn=_as_it_is, generator=own
+        )
+
+    def split(self, train: Share, val: Share, test: Share, gap: int = 0) -> tuple["Windows", "Windows", "Windows"]:
+        """Training, validation and test by windows in time, as protocols that count windows do.
+
+        What a later part reads may lie in the one before, what it forecasts does not: windows at the end of a part
+        whose future reaches that of the next part are left out of it (`horizon - 1` at stride 1, without a gap).
+
+        Args:
+            train, val, test: all fractions (floats) or all numbers of windows (ints), as for `TemporalGraph.split`.
+            gap: windows to leave out before validation, and as many before the test part.
+
+        Raises:
+            ValueError: for parts that overlap, are empty, or are more than there is.
+        """
+        parts = split_range("Windows", len(self), train, val, test, gap)
+        starts = [self.starts[part.start : part.stop] for part in parts]
+        for i in (0, 1):
+            last = starts[i + 1][0] - self.horizon  # the last start whose future ends before the next part's begins
+            starts[i] = range(starts[i].start, min(starts[i].stop, last + 1), starts[i].step)
+            if not starts[i]:
+                found = f"{len(parts[i])} windows with a horizon of {self.horizon}"
+                raise ValueError(f"Windows: expected a part with a future of its own, got {found}")
+        first, second, third = (Windows(self.graph, part, self.lags, self.horizon) for part in starts)
+        return first, second, third
+
+    def __repr__(self) -> str:
+        return f"Windows({len(self)} of {self.graph!r}, lags={self.lags}, horizon={self.horizon})"
+
+
+def _union(graphs: Sequence[Tensor], num_nodes: int) -> Tensor:
+    return torch.cat([edges + i * num_nodes for i, edges in enumerate(graphs)], dim=1)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,209 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from seqgnn.data import TemporalGraph
+from seqgnn.data.time_split import split_range
+
+EDGES = torch.tensor([[0, 1, 2], [1, 2, 0]])
+NAN = float("nan")
+
+
+def signal(steps=10, nodes=3, features=2):
+    return torch.arange(float(steps * nodes * features)).view(steps, nodes, features)
+
+
+def minutes(steps, every=5):
+    return np.datetime64("2012-03-01T00:00") + every * np.arange(steps) * np.timedelta64(1, "m")
+
+
+def test_what_it_holds():
+    graph = TemporalGraph(signal(), EDGES, torch.ones(3), timestamps=minutes(10), nodes=["a", "b", "c"], name="toy")
+    assert (len(graph), graph.num_nodes, graph.num_features, graph.num_targets) == (10, 3, 2, 1)
+    assert graph.timestamps.dtype == "datetime64[s]" and graph.period == np.timedelta64(5, "m")
+    assert graph.nodes == ("a", "b", "c") and graph.positions is None and graph.mask is None
+    assert graph.targets.data_ptr() == graph.signal.data_ptr() and torch.equal(graph.targets, signal()[..., :1])
+    assert repr(graph) == "TemporalGraph('toy', steps=10, nodes=3, features=2, edges=3)"
+    assert TemporalGraph(signal(), EDGES).period is None
+
+
+def test_nothing_of_it_changes():
+    graph = TemporalGraph(signal(), EDGES)
+    with pytest.raises(AttributeError, match="TemporalGraph: expected nothing to be assigned, got 'signal'"):
+        graph.signal = signal()
+    for other in (copy.deepcopy(graph), pickle.loads(pickle.dumps(graph))):
+        assert torch.equal(other.signal, graph.signal) and torch.equal(other.edge_index, EDGES)
+
+
+def test_steps_are_views():
+    graph = TemporalGraph(signal(), EDGES, mask=torch.ones(10, 3, dtype=torch.bool), timestamps=minutes(10))
+    part = graph.steps(2, 6)
+    assert torch.equal(part.signal, signal()[2:6]) and part.mask.shape == (4, 3, 1)
+    assert part.signal.untyped_storage().data_ptr() == graph.signal.untyped_storage().data_ptr()
+    assert part.targets.data_ptr() == part.signal.data_ptr()
+    assert np.shares_memory(part.timestamps, graph.timestamps) and part.timestamps[0] == minutes(10)[2]
+    assert torch.equal(part.steps(1, 2).signal, signal()[3:4])
+    for start, stop in ((2, 2), (-1, 3), (0, 11), (5, 4)):
+        with pytest.raises(ValueError, match=f"0 <= start < stop <= 10, got {start} and {stop}"):
+            graph.steps(start, stop)
+
+
+def test_a_graph_a_step():
+    edges = [EDGES + 0, EDGES.flip(0), *[EDGES[:, : i % 3] for i in range(8)]]
+    weights = [torch.full((e.size(1),), float(i)) for i, e in enumerate(edges)]
+    graph = TemporalGraph(signal(), edges, weights)
+    part = graph.steps(1, 4)
+    assert [e.size(1) for e in part.edge_index] == [3, 0, 1] and part.edge_weight[0].tolist() == [1, 1, 1]
+    assert part.edge_index[0] is edges[1] and "one graph a step" in repr(part)
+    with pytest.raises(ValueError, match="expected 10 of edge_index, one a step, got 9"):
+        TemporalGraph(signal(), edges[:9])
+    with pytest.raises(ValueError, match="expected 10 of edge_weight, one a step, got Tensor"):
+        TemporalGraph(signal(), edges, torch.ones(3))
+    with pytest.raises(ValueError, match="edge_weight at every step or at none, got None at step 3"):
+        TemporalGraph(signal(), edges, [*weights[:3], None, *weights[4:]])
+    with pytest.raises(ValueError, match="between the 3 nodes of the signal, got node 3 of step 1"):
+        TemporalGraph(signal(), [edges[0], edges[1] + 1, *edges[2:]])
+
+
+def test_what_was_not_observed():
+    x = signal(features=1)
+    x[3, 1] = NAN
+    mask = torch.ones(10, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"finite signal .* got nan at step 3, node 1 \(b\), feature 0"):
+        TemporalGraph(x, EDGES, nodes=["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"got nan at step 3, node 1, feature 0"):
+        TemporalGraph(x, EDGES, mask=mask)
+    mask[3, 1] = mask[4, 0] = False
+    graph = TemporalGraph(x, EDGES, mask=mask)
+    assert graph.signal[3, 1].item() == graph.targets[3, 1].item() == 0 and graph.signal[4, 0].item() == 12
+    assert graph.mask.shape == (10, 3, 1) and graph.mask.sum() == 28 and x[3, 1].isnan()
+    covariate = torch.cat([torch.zeros_like(x), x], dim=-1)  # the second feature is needed where the target was seen
+    with pytest.raises(ValueError, match="step 3, node 1, feature 1"):
+        TemporalGraph(covariate, EDGES, mask=torch.ones(10, 3, dtype=torch.bool))
+    targets = x.expand(-1, -1, 2).clone()
+    each = torch.ones(10, 3, 2, dtype=torch.bool)
+    each[3, 1, 0] = False
+    with pytest.raises(ValueError, match=r"expected finite targets .* got nan at step 3, node 1, feature 1"):
+        TemporalGraph(signal(), EDGES, targets=targets, mask=each)
+    each[3, 1, 1] = False
+    assert TemporalGraph(signal(), EDGES, targets=targets, mask=each).targets[3, 1].tolist() == [0, 0]
+
+
+def test_split():
+    graph = TemporalGraph(signal(20), EDGES)
+    firsts = [(part.signal[0, 0, 0].item() / 6, len(part)) for part in graph.split(0.7, 0.1, 0.2, gap=1)]
+    assert firsts == [(0, 14), (15, 2), (18, 2)]
+    assert [len(part) for part in graph.split(10, 4, 5)] == [10, 4, 5]
+    whole = torch.cat([part.signal for part in graph.split(0.55, 0.25, 0.2)])
+    assert torch.equal(whole, graph.signal)
+
+
+@pytest.mark.parametrize("count", [31, 517, 2016])
+@pytest.mark.parametrize("shares", [(0.7, 0.1, 0.2), (0.16, 0.04, 0.8), (0.5, 0.1, 0.1)])
+@pytest.mark.parametrize("gap", [0, 1])
+def test_parts_share_nothing(count, shares, gap):
+    train, val, test = split_range("it", count, *shares, gap)
+    assert train.start == 0 and len(train) == int(shares[0] * count) and len(val) == int(shares[1] * count)
+    assert val.start == train.stop + gap and test.start == val.stop + gap
+    assert test.stop == count if sum(shares) > 0.99 else len(test) == int(shares[2] * count)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((0.7, 0.2, 0.2), "above 0 with a sum of at most 1, got .*0.7"),
+        ((8, 2, 1), "above 0 with a sum of at most 10"),
+        ((0.8, 0.0, 0.2), "expected parts above 0"),
+        ((5, 0, 5), "expected parts above 0"),
+        ((NAN, 0.1, 0.2), "expected parts above 0"),
+        ((0.9, 0.05, 0.05), "a val part that is not empty, got .* of 10"),
+        ((0.7, 0.2, 0.1, 1), "a test part that is not empty, got .* of 10, gap 1"),
+        ((6, 2, 2, 1), "parts and gaps that fit into 10"),
+        ((5, 0.2, 0.3), "three fractions or three counts"),
+        ((True, True, True), "three fractions or three counts"),
+        ((0.5, 0.2, 0.3, -1), "gap to be an integer of at least 0, for parts must not overlap, got -1"),
+        ((0.5, 0.2, 0.3, 0.5), "got 0.5"),
+    ],
+)
+def test_splits_that_cannot_be(arguments, match):
+    with pytest.raises(ValueError, match=f"TemporalGraph: expected .*{match}|{match}"):
+        TemporalGraph(signal(), EDGES).split(*arguments)
+
+
+def test_calendar():
+    times = np.array(["2012-03-01T06:00", "2012-03-05T00:00", "2012-12-31T12:00"], "datetime64[s]")
+    graph = TemporalGraph(signal(3), EDGES, timestamps=times)
+    fuller = graph.with_calendar(["time-of-day", "day-of-week", "day-of-year"])
+    assert fuller.num_features == 8 and torch.equal(fuller.targets, graph.targets)
+    assert torch.equal(fuller.signal[..., :2], graph.signal)
+    assert torch.equal(fuller.signal[:, 0, 2:], fuller.signal[:, 2, 2:])
+    # Thursday, Monday, Monday; days 60, 64 and 365 (from 0) of 366
+    phases = np.array([[6 / 24, 3 / 7, 60 / 366], [0, 0, 64 / 366], [0.5, 0, 365 / 366]])
+    expected = np.stack([np.sin(2 * np.pi * phases), np.cos(2 * np.pi * phases)], axis=2).reshape(3, 6)
+    assert np.allclose(fuller.signal[:, 1, 2:], expected, atol=1e-6)
+    assert graph.with_calendar().num_features == 6 and graph.with_calendar("day-of-year").num_features == 4
+    with pytest.raises(ValueError, match=r"calendar: expected name to be one of .*did you mean 'day-of-week'"):
+        graph.with_calendar(["day-of-weak"])
+    for names in ([], ["day-of-week", "day-of-week"]):
+        with pytest.raises(ValueError, match="calendar: expected names, each once"):
+            graph.with_calendar(names)
+    with pytest.raises(ValueError, match="expected timestamps for a calendar, got none"):
+        TemporalGraph(signal(), EDGES).with_calendar()
+
+
+def test_targets_of_its_own_stay():
+    targets = torch.randn(10, 3, 2, generator=torch.Generator().manual_seed(0))
+    graph = TemporalGraph(signal(), EDGES, targets=targets, timestamps=minutes(10))
+    assert graph.num_targets == 2 and torch.equal(graph.with_calendar().targets, targets)
+    moved = TemporalGraph(signal(), [EDGES] * 10, timestamps=minutes(10), positions=torch.zeros(3, 2)).to("cpu")
+    assert moved.targets.data_ptr() == moved.signal.data_ptr() and isinstance(moved.edge_index, tuple)
+    assert moved.to("meta").signal.device.type == moved.to("meta").positions.device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("times", "match"),
+    [
+        (minutes(9), r"expected 10 timestamps, one a step, got shape \(9,\)"),
+        (
+            minutes(10)[[0, 1, 2, 2, 4, 5, 6, 7, 8, 9]],
+            "increase, got 2012-03-01T00:10:00 at step 3, after 2012-03-01T00:10",
+        ),
+        (minutes(10)[::-1], "got 2012-03-01T00:40:00 at step 1, after 2012-03-01T00:45:00"),
+        (["soon"] * 10, "expected timestamps as datetime64"),
+        ([*minutes(9), np.datetime64("NaT")], "a timestamp at every step, got none at step 9"),
+    ],
+)
+def test_timestamps_are_checked(times, match):
+    with pytest.raises(ValueError, match=match):
+        TemporalGraph(signal(), EDGES, timestamps=times)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "match"),
+    [
+        ((signal().long(), EDGES), {}, r"signal as floats \[T, N, F\], not empty, got torch.int64 \(10, 3, 2\)"),
+        ((signal()[0], EDGES), {}, r"got torch.float32 \(3, 2\)"),
+        ((signal()[:0], EDGES), {}, "not empty"),
+        (([1.0], EDGES), {}, "got list"),
+        ((signal(), EDGES), {"targets": signal(9)}, r"targets \[10, 3, C\] on cpu, as the signal, got .*\(9, 3, 2\)"),
+        ((signal(), EDGES + 2), {}, "between the 3 nodes of the signal, got node 4"),
+        ((signal(), EDGES - 1), {}, "between the 3 nodes of the signal, got node -1"),
+        ((signal(), EDGES.float()), {}, "edge_index as integers"),
+        ((signal(), EDGES.T[:, :1]), {}, r"edge_index as integers \(int64\) \[2, E\], got torch.int64 \(3, 1\)"),
+        ((signal(), EDGES, torch.ones(2)), {}, r"edge_weight as floats \[3\], one an edge, got torch.float32 \(2,\)"),
+        ((signal(), EDGES, torch.tensor([1.0, NAN, 1.0])), {}, "finite weights, got nan at edge 1"),
+        ((signal(), EDGES.to("meta")), {}, "the graph on cpu"),
+        ((signal(), EDGES), {"mask": torch.ones(10, 3)}, r"a bool mask \[10, 3\] or \[10, 3, 1\] .*got torch.float32"),
+        ((signal(), EDGES), {"mask": torch.ones(10, 4, dtype=torch.bool)}, r"a bool mask .*got torch.bool \(10, 4\)"),
+        ((signal(), EDGES), {"nodes": ["a", "b"]}, "3 names of nodes, got 2"),
+        ((signal(), EDGES), {"nodes": ["a", "b", "a"]}, "distinct nodes, got 'a' more than once"),
+        ((signal(), EDGES), {"positions": torch.zeros(2, 2)}, r"positions \[3, 2\], got \(2, 2\)"),
+        ((signal(), EDGES), {"positions": torch.full((3, 2), NAN)}, "finite positions"),
+    ],
+)
+def test_what_does_not_fit_is_named(arguments, options, match):
+    with pytest.raises(ValueError, match=f"TemporalGraph: expected .*{match}"):
+        TemporalGraph(*arguments, **options)
