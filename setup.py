@@ -32,6 +32,7 @@ setup(
         "jinja2>=3.1",
     ],
     extras_require={
+        "signals": ["h5py>=3.10", "pyarrow>=15"],
         "scatter": ["torch-scatter>=2.1.2"],
         "distributed": ["lightning-fabric>=2.4"],
         "dask": ["distributed>=2024.1"],
@@ -45,6 +46,8 @@ setup(
             "ruff>=0.6",
             "lightning-fabric>=2.4",
             "distributed>=2024.1",
+            "h5py>=3.10",
+            "pyarrow>=15",
         ],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},

@@ -46,7 +46,7 @@ def test_list(run, book):
     line = next(line for line in shown if "grimm" in line)
     assert "Gutenberg 2591" in line and "English" in line and "0.55" in line
     assert "book[1].txt" in "".join(shown).replace(" ", "")
-    assert all(any(name in line for line in shown) for name in catalogue.TEXTS)
+    assert all(any(name in line for line in shown) for name in catalogue.TEXTS | catalogue.SIGNALS)
 
 
 def test_fetch(run, book, tmp_path):
@@ -70,11 +70,11 @@ def _offline(run, name):
 def test_check_of_names(run, book):
     assert run("check", "grimm") == f"grimm: whole, {book}\n"
     everything = run("check").splitlines()
-    assert len(everything) == len(catalogue.TEXTS) and f"grimm: whole, {book}" in everything
+    assert len(everything) == len(catalogue.TEXTS | catalogue.SIGNALS) and f"grimm: whole, {book}" in everything
     assert "democracy: not here; `seqgnn data fetch democracy` fetches it" in everything
     assert "fetch democracy" in run("check", "democracy", "grimm", code=1)
     book.write_text(CONTENT + "!")
-    assert f"grimm: changed, {book}, which is another text" in run("check", "grimm", code=1)
+    assert f"grimm: changed, {book}, which is not the catalogue's" in run("check", "grimm", code=1)
     assert "grimm: changed" in run("check", code=1)
     assert "did you mean 'grimm'?" in run("check", "grim", code=2)
 
@@ -95,3 +95,19 @@ def test_check_of_files(run, tmp_path):
     (tmp_path / "a.txt").write_text(CONTENT)
     (tmp_path / "b.txt").write_text(CONTENT)
     assert f"{tmp_path}: {2 * len(CONTENT)} characters in 2 files, " in run("check", tmp_path)
+
+
+def test_check_of_signals(run, tmp_path):
+    path, edges = tmp_path / "my.csv", tmp_path / "edges.csv"
+    path.write_text("time,a,b\n2012-03-01 00:00,1,0\n2012-03-01 00:05,2,5\n")
+    edges.write_text("a,b\n")
+    assert run("check", path, "--graph", edges, "--missing", 0).splitlines() == [
+        f"{path}: 2 steps, 2 sensors, 1 feature",
+        "  every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:05, no gaps",
+        "  values from 1 to 5, missing 25.0%: b 50.0%",
+        "  constant: b",
+        "  1 edge, weights from 1 to 1, 0 isolated nodes, 0 self-loops, not symmetric",
+    ]
+    edges.write_text("a,c\n")
+    assert "between the 2 nodes of the signal, got 'c' in line 1" in run("check", path, "--graph", edges, code=2)
+    assert "No such file" in run("check", tmp_path / "no.csv", code=2)

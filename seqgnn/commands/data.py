@@ -1,26 +1,27 @@
-"""`seqgnn data`: texts to train on, what is known of them, and where they are."""
+"""`seqgnn data`: texts to train on and signals to forecast, what is known of them, and where they are."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Texts to train on: list, fetch and check them.", no_args_is_help=True)
+app = typer.Typer(help="Texts to train on, signals to forecast: list, fetch and check them.", no_args_is_help=True)
 
 RAREST = 10
+SIGNAL_FILES = {".csv", ".parquet", ".npz", ".npy", ".h5", ".hdf5"}
 
 
 @app.command("list")
-def list_texts() -> None:
-    """Lists the texts that can be fetched by name."""
+def list_data() -> None:
+    """Lists the texts and signals that can be fetched by name."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from seqgnn.data.catalogue import TEXTS, find
+    from seqgnn.data.catalogue import SIGNALS, TEXTS, find
 
     table = Table()
-    for heading in ("name", "title", "language"):
+    for heading in ("name", "title", "what"):
         table.add_column(heading)
     table.add_column("MB", justify="right")
     table.add_column("here", overflow="fold")
@@ -28,6 +29,9 @@ def list_texts() -> None:
         number = "" if text.gutenberg is None else f" (Gutenberg {text.gutenberg})"
         title = f"{text.author}: {text.title}{number}"
         table.add_row(name, title, text.language, f"{text.bytes / 1e6:.2f}", escape(str(find(name) or "")))
+    for name, signal in SIGNALS.items():
+        size = f"{signal.steps} steps x {signal.nodes} sensors"
+        table.add_row(name, signal.title, size, f"{signal.bytes / 1e6:.2f}", escape(str(find(name) or "")))
     Console().print(table)
 
 
@@ -38,21 +42,28 @@ def fetch(
         Path | None, typer.Option(help="Folder; default: $SEQGNN_DATA if it is there, else the system's cache.")
     ] = None,
 ) -> None:
-    """Fetches a text, if it is not here yet, verifies its checksum and prints its path."""
+    """Fetches a text or a signal's files, if they are not here yet, verifies checksums and prints the paths."""
     from seqgnn.data import catalogue
 
-    print(catalogue.fetch(name, out))
+    for path in catalogue.fetch_files(name, out):
+        print(path)
 
 
 @app.command()
 def check(
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="Text files, folders, or names of the list; none: all names.", show_default=False),
+        typer.Argument(
+            help="Texts, folders, signals (.csv, .parquet, .npz, .npy, .h5), or names of the list; none: all names.",
+            show_default=False,
+        ),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8-sig",
+    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8-sig",
+    graph: Annotated[Path | None, typer.Option(help="Of a signal: matrix, edges or distances.")] = None,
+    graph_kind: Annotated[str | None, typer.Option(help="Of a csv: adjacency, edges or distances.")] = None,
+    missing: Annotated[float | None, typer.Option(help="What stands for a missing value of a signal, as 0.")] = None,
 ) -> None:
-    """Says of a file what a model would read, and of a name whether its text is here and whole."""
+    """Says of a file what a model would read, and of a name whether it is here and whole."""
     from seqgnn.data import catalogue
     from seqgnn.errors import one_of
 
@@ -60,6 +71,8 @@ def check(
     for item in what or states:
         if item in states:
             print(_state(item, states[item]))
+        elif Path(item).suffix.lower() in SIGNAL_FILES:
+            print(_signal(Path(item), graph, graph_kind, missing))
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
             print(_description(Path(item), encoding))
         else:
@@ -74,8 +87,16 @@ def _state(name: str, state: str) -> str:
 
     if state == "missing":
         return f"{name}: not here; `seqgnn data fetch {name}` fetches it"
-    wrong = "" if state == "whole" else ", which is another text than the catalogue's: its checksum is wrong"
+    wrong = "" if state == "whole" else ", which is not the catalogue's: a checksum is wrong"
     return f"{name}: {state}, {find(name)}{wrong}"
+
+
+def _signal(path: Path, graph: Path | None, graph_kind: str | None, missing: float | None) -> str:
+    from seqgnn.data.signal_files import read_signal
+    from seqgnn.data.signal_report import describe_signal
+
+    first, *lines = describe_signal(read_signal(path, graph, graph_kind=graph_kind, missing=missing))
+    return "\n  ".join([f"{path}: {first}", *lines])
 
 
 def _description(path: Path, encoding: str) -> str:

@@ -2,7 +2,10 @@
 
 from seqgnn.data.char_text import CharText
 from seqgnn.data.expression_trees import ExpressionTrees
+from seqgnn.data.graph_files import read_graph
+from seqgnn.data.named_signals import temporal
 from seqgnn.data.palindromes import FirstDigitRecall, Palindromes
+from seqgnn.data.pyg_temporal import from_pyg_temporal_signal
 from seqgnn.data.scaler import Scaler
 from seqgnn.data.sequence_graph import (
     SequenceGraph,
@@ -14,6 +17,7 @@ from seqgnn.data.sequence_graph import (
     sequence_lengths,
     to_padded,
 )
+from seqgnn.data.signal_files import read_signal
 from seqgnn.data.task import Task
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.toy import grid, karate_club, path, six_node_graph, tree
@@ -35,15 +39,19 @@ __all__ = [
     "WindowBatch",
     "Windows",
     "from_padded",
+    "from_pyg_temporal_signal",
     "grid",
     "karate_club",
     "path",
     "path_graph",
     "powers_of_two",
+    "read_graph",
+    "read_signal",
     "rounds_to_reach",
     "sequence_batch",
     "sequence_lengths",
     "six_node_graph",
+    "temporal",
     "to_padded",
     "tree",
 ]

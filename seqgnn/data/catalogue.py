@@ -1,9 +1,10 @@
-"""Texts that can be fetched by name, each with its checksum."""
+"""Texts and signals that can be fetched by name, each file with its checksum."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqgnn.data.signal_sources import SIGNALS, File, SignalSource
 from seqgnn.data.text_files import fingerprint
 from seqgnn.errors import one_of
 
@@ -32,6 +33,11 @@ class Text:
     bytes: int
     rights: str = "public domain in the USA"
     encoding: str = "utf-8-sig"
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The one file it is."""
+        return (File(self.url, self.file, self.sha256, self.bytes),)
 
 
 _GITHUB = "https://raw.githubusercontent.com"
@@ -105,58 +111,77 @@ TEXTS = {
 
 
 def find(name: str, folder: str | os.PathLike[str] | None = None) -> Path | None:
-    """Where a text of the catalogue lies, None if it is not here.
+    """Where the (first) file of a text or signal lies, None if it is not here, or another one of it is not.
 
     Args:
-        name: one of `TEXTS`.
+        name: one of `TEXTS` or `SIGNALS`.
         folder: where to look; without one, in the folder that the variable SEQGNN_DATA names, then in the cache that
             the system gives to programs (`pooch.os_cache("seqgnn")`).
 
     Raises:
         ValueError: if there is no such name.
     """
-    text = TEXTS[one_of("catalogue", "text", name, TEXTS)]
-    if folder is not None:
-        places = [Path(folder)]
-    else:
-        places = [Path(data)] if (data := os.environ.get("SEQGNN_DATA")) else []
-        places.append(_cache())
-    return next((place / text.file for place in places if (place / text.file).is_file()), None)
+    paths = [_find(file, folder) for file in _entry(name).files]
+    return None if None in paths else paths[0]
 
 
 def fetch(name: str, folder: str | os.PathLike[str] | None = None) -> Path:
-    """The file of a text of the catalogue, downloaded if it is not here yet; its checksum is verified either way.
+    """The (first) file of a text or signal; see `fetch_files`."""
+    return fetch_files(name, folder)[0]
+
+
+def fetch_files(name: str, folder: str | os.PathLike[str] | None = None) -> list[Path]:
+    """The files of a text or signal, downloaded if they are not here yet; checksums are verified either way.
 
     Args:
-        name: one of `TEXTS`.
-        folder: where it is or goes; without one, where `find` finds it, else the system's cache.
+        name: one of `TEXTS` or `SIGNALS`.
+        folder: where they are or go; without one, where `find` finds them, else the system's cache.
 
     Raises:
-        ValueError: if there is no such name, the download fails, or the file is not the one it should be. A file that
-            was there stays as it is; of a failed download nothing stays.
+        ValueError: if there is no such name, a download fails, or a file is not the one it should be. A file that was
+            there stays as it is; of a failed download nothing stays.
     """
-    path = find(name, folder)
-    if path is None:
-        return _download(name, (_cache() if folder is None else Path(folder)) / TEXTS[name].file)
-    if (found := fingerprint(path)) != TEXTS[name].sha256:
-        raise ValueError(
-            f"catalogue: expected {path} to be {name} with SHA-256 {TEXTS[name].sha256}, got {found}; "
-            "move it away to fetch it anew"
-        )
-    return path
+    return [_fetch(name, file, folder) for file in _entry(name).files]
 
 
 def check(folder: str | os.PathLike[str] | None = None) -> dict[str, str]:
-    """Of each text of the catalogue whether it is "whole", "changed" (another checksum) or "missing".
+    """Of each text and signal whether it is "whole", "changed" (another checksum) or "missing" (in part).
 
     Args:
         folder: where to look, as for `find`.
     """
     states = {}
-    for name, text in TEXTS.items():
-        path = find(name, folder)
-        states[name] = "missing" if path is None else "whole" if fingerprint(path) == text.sha256 else "changed"
+    for name, entry in (TEXTS | SIGNALS).items():
+        paths = [_find(file, folder) for file in entry.files]
+        changed = any(path is not None and fingerprint(path) != file.sha256 for path, file in zip(paths, entry.files))
+        states[name] = "changed" if changed else "missing" if None in paths else "whole"
     return states
+
+
+def _entry(name: str) -> Text | SignalSource:
+    entries = TEXTS | SIGNALS
+    return entries[one_of("catalogue", "name", name, entries)]
+
+
+def _find(file: File, folder: str | os.PathLike[str] | None) -> Path | None:
+    if folder is not None:
+        places = [Path(folder)]
+    else:
+        places = [Path(data)] if (data := os.environ.get("SEQGNN_DATA")) else []
+        places.append(_cache())
+    return next((place / file.file for place in places if (place / file.file).is_file()), None)
+
+
+def _fetch(name: str, file: File, folder: str | os.PathLike[str] | None) -> Path:
+    path = _find(file, folder)
+    if path is None:
+        return _download(name, file, (_cache() if folder is None else Path(folder)) / file.file)
+    if (found := fingerprint(path)) != file.sha256:
+        raise ValueError(
+            f"catalogue: expected {path} to be {name} with SHA-256 {file.sha256}, got {found}; "
+            "move it away to fetch it anew"
+        )
+    return path
 
 
 def _cache() -> Path:
@@ -165,18 +190,17 @@ def _cache() -> Path:
     return Path(pooch.os_cache("seqgnn"))
 
 
-def _download(name: str, path: Path) -> Path:
+def _download(name: str, file: File, path: Path) -> Path:
     import pooch
 
-    text = TEXTS[name]
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel("WARNING")  # an error is to be one line
     try:
-        pooch.retrieve(text.url, known_hash=f"sha256:{text.sha256}", fname=path.name, path=path.parent)
+        pooch.retrieve(file.url, known_hash=f"sha256:{file.sha256}", fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:  # what requests raises are OSErrors
         found = f"{type(error).__name__} ({_first_reason(error)})"
-        raise ValueError(f"catalogue: expected to download {name} from {text.url}, got {found}") from error
+        raise ValueError(f"catalogue: expected to download {name} from {file.url}, got {found}") from error
     finally:
         logger.setLevel(level)
     return path

@@ -134,7 +134,7 @@ def test_a_folder_that_is_none(server, tmp_path):
 def test_names_are_checked():
     for function in (catalogue.find, catalogue.fetch):
         with pytest.raises(
-            ValueError, match=r"catalogue: expected text to be one of 'democracy', .*; did you mean 'grimm'"
+            ValueError, match=r"catalogue: expected name to be one of 'democracy', .*; did you mean 'grimm'"
         ):
             function("grim")
 

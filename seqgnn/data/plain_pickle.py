@@ -1,0 +1,84 @@
+"""Pickles of arrays, lists and names, read without executing what else they may hold."""
+
+import pickle
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def read_plain_pickle(path: str | PathLike[str]) -> Any:
+    """What is in a pickle of numpy arrays, numbers, strings, lists, tuples and dictionaries, Python 2's too.
+
+    Raises:
+        ValueError: if the file cannot be read, is no pickle, or asks for anything else, which is named and not run.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return _Plain(file, encoding="latin1").load()
+    except _Refused as refused:
+        raise ValueError(
+            f"read_plain_pickle: expected {path} to hold arrays, lists and names only, got a pickle that asks for "
+            f"{refused}, which was not run"
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"read_plain_pickle: expected a file that can be read, got {path}: {error.strerror}"
+        ) from error
+    except Exception as error:  # what broken pickles raise is not bounded
+        found = f"{type(error).__name__}: {error}"
+        raise ValueError(f"read_plain_pickle: expected a pickle, got {path} ({found})") from error
+
+
+class _Refused(Exception):
+    pass
+
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """What Python 3 pickles bytes as in protocols up to 2."""
+    if encoding != "latin1":
+        raise _Refused(f"_codecs.encode with {encoding!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """And what these pickle empty bytes as."""
+    return b""
+
+
+def _from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _scalar(dtype: np.dtype, content: bytes) -> Any:
+    return np.frombuffer(content, dtype=dtype)[0]
+
+
+def _empty_array(subtype: type, shape: tuple[int, ...], typecode: Any) -> np.ndarray:
+    return np.ndarray.__new__(np.ndarray, shape, typecode)
+
+
+_ALLOWED = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin1,
+    ("__builtin__", "bytes"): _no_bytes,
+    **{
+        (f"numpy.{core}.{module}", name): function
+        for core in ("core", "_core")
+        for module, name, function in (
+            ("multiarray", "_reconstruct", _empty_array),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _from_buffer),
+        )
+    },
+}
+
+
+class _Plain(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise _Refused(f"{module}.{name}")
+        return _ALLOWED[module, name]

@@ -1,0 +1,118 @@
+"""What is in a signal on a graph, in words."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqgnn.data.temporal_graph import TemporalGraph
+
+WORST = 5
+UNITS = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def describe_signal(graph: TemporalGraph) -> list[str]:
+    """Lines about steps, time, values and edges of a temporal graph.
+
+    Example:
+        >>> graph = TemporalGraph(torch.tensor([[[1.0], [5.0]], [[2.0], [5.0]]]), torch.tensor([[0], [1]]))
+        >>> print("\\n".join(describe_signal(graph)))
+        2 steps, 2 sensors, 1 feature
+        no timestamps
+        values from 1 to 5, nothing missing
+        constant: 1
+        1 edge, 0 isolated nodes, 0 self-loops, not symmetric
+    """
+    shape = (
+        f"{_count(len(graph), 'step')}, {_count(graph.num_nodes, 'sensor')}, {_count(graph.num_features, 'feature')}"
+    )
+    lines = [shape, _time(graph), _values(graph)]
+    observed = _observed(graph)
+    low = graph.targets.masked_fill(~observed, torch.inf).amin((0, 2))
+    high = graph.targets.masked_fill(~observed, -torch.inf).amax((0, 2))
+    if len(still := (low == high).nonzero()[:, 0]):
+        lines.append(f"constant: {_listed([_name(graph, i) for i in still.tolist()])}")
+    return [*lines, _edges(graph)]
+
+
+def _time(graph: TemporalGraph) -> str:
+    if graph.timestamps is None or graph.period is None:
+        return "no timestamps"
+    times, period = graph.timestamps, graph.period
+    span = f"every {_duration(period)}, {_moment(times[0])} to {_moment(times[-1])}"
+    gaps = np.flatnonzero(np.diff(times) != period)
+    if not len(gaps):
+        return f"{span}, no gaps"
+    longest = gaps[np.argsort(-np.diff(times)[gaps], kind="stable")]
+    said = [f"{_duration(times[i + 1] - times[i])} after {_moment(times[i])}" for i in longest]
+    return f"{span}, {_count(len(gaps), 'gap')}: {_listed(said)}"
+
+
+def _values(graph: TemporalGraph) -> str:
+    observed = _observed(graph)
+    if not observed.any():
+        return "nothing was observed"
+    seen = graph.targets[observed]
+    said = f"values from {seen.min().item():g} to {seen.max().item():g}"
+    missing = (~observed).double().mean((0, 2))
+    if not missing.any():
+        said += ", nothing missing"
+    else:
+        worst = [i for i in missing.argsort(descending=True, stable=True).tolist() if missing[i] > 0]
+        shares = [f"{_name(graph, i)} {missing[i].item():.1%}" for i in worst]
+        said += f", missing {missing.mean().item():.1%}: {_listed(shares)}"
+    zeros = (seen == 0).double().mean().item()
+    return said + (f", zeros {zeros:.1%}" if zeros else "")
+
+
+def _edges(graph: TemporalGraph) -> str:
+    if isinstance(graph.edge_index, Tensor):
+        edges, weights = graph.edge_index, graph.edge_weight
+        assert not isinstance(weights, tuple)
+        return _graph(edges, weights, graph.num_nodes)
+    counts = [edges.size(1) for edges in graph.edge_index]
+    weights = None if graph.edge_weight is None else torch.cat(list(graph.edge_weight))
+    together = _graph(torch.cat(list(graph.edge_index), dim=1), weights, graph.num_nodes).split(", ", 1)[1]
+    return f"a graph a step of {min(counts)} to {max(counts)} edges; of all together: {together}"
+
+
+def _graph(edges: Tensor, weights: Tensor | None, num_nodes: int) -> str:
+    loops = edges[0] == edges[1]
+    touched = edges[:, ~loops].unique()
+    values = torch.ones(edges.size(1)) if weights is None else weights
+    there = torch.sparse_coo_tensor(edges, values, (num_nodes, num_nodes), check_invariants=True).coalesce()
+    back = torch.sparse_coo_tensor(edges.flip(0), values, (num_nodes, num_nodes), check_invariants=True).coalesce()
+    alike = torch.equal(there.indices(), back.indices()) and torch.allclose(there.values(), back.values())
+    parts = [_count(edges.size(1), "edge")]
+    if weights is not None and len(weights):
+        parts.append(f"weights from {weights.min().item():g} to {weights.max().item():g}")
+    parts.append(_count(num_nodes - len(touched), "isolated node"))
+    parts.append(_count(int(loops.sum()), "self-loop"))
+    parts.append("symmetric" if alike else "not symmetric")
+    return ", ".join(parts)
+
+
+def _observed(graph: TemporalGraph) -> Tensor:
+    return torch.ones_like(graph.targets, dtype=torch.bool) if graph.mask is None else graph.mask
+
+
+def _name(graph: TemporalGraph, node: int) -> str:
+    return str(node) if graph.nodes is None else graph.nodes[node]
+
+
+def _listed(items: list[str]) -> str:
+    more = f" and {len(items) - WORST} more" if len(items) > WORST else ""
+    return ", ".join(items[:WORST]) + more
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _duration(time: np.timedelta64) -> str:
+    seconds = int(time / np.timedelta64(1, "s"))
+    name, unit = next((name, unit) for name, unit in UNITS if seconds % unit == 0)
+    return name if seconds == unit else f"{seconds // unit} {name}s"
+
+
+def _moment(time: np.datetime64) -> str:
+    return str(time).replace("T", " ").removesuffix(":00")
