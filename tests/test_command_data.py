@@ -97,7 +97,7 @@ def test_check_of_files(run, tmp_path):
     assert f"{tmp_path}: {2 * len(CONTENT)} characters in 2 files, " in run("check", tmp_path)
 
 
-def test_check_of_signals(run, tmp_path):
+def test_check_of_signals(run, tmp_path, monkeypatch):
     path, edges = tmp_path / "my.csv", tmp_path / "edges.csv"
     path.write_text("time,a,b\n2012-03-01 00:00,1,0\n2012-03-01 00:05,2,5\n")
     edges.write_text("a,b\n")
@@ -108,6 +108,15 @@ def test_check_of_signals(run, tmp_path):
         "  constant: b",
         "  1 edge, weights from 1 to 1, 0 isolated nodes, 0 self-loops, not symmetric",
     ]
+    source = catalogue.SIGNALS["pedalme"]
+    content = '{"X": [[1, 2], [3, 4]], "edges": [[0, 1], [1, 0]], "weights": [1, 1]}'
+    file = replace(source.files[0], sha256=hashlib.sha256(content.encode()).hexdigest())
+    monkeypatch.setitem(catalogue.SIGNALS, "pedalme", replace(source, files=(file,)))
+    place = tmp_path / "cache" / file.file
+    place.parent.mkdir(parents=True)
+    place.write_text(content)
+    assert run("check", "pedalme").splitlines()[:2] == [f"pedalme: whole, {place}", "  2 steps, 2 sensors, 1 feature"]
+    assert run("fetch", "pedalme") == f"{place}\n" and "35 steps x 15 sensors" in run("list")
     edges.write_text("a,c\n")
     assert "between the 2 nodes of the signal, got 'c' in line 1" in run("check", path, "--graph", edges, code=2)
     assert "No such file" in run("check", tmp_path / "no.csv", code=2)

@@ -1,9 +1,12 @@
 """`seqgnn data`: texts to train on and signals to forecast, what is known of them, and where they are."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from seqgnn.data import TemporalGraph
 
 app = typer.Typer(help="Texts to train on, signals to forecast: list, fetch and check them.", no_args_is_help=True)
 
@@ -64,13 +67,15 @@ def check(
     missing: Annotated[float | None, typer.Option(help="What stands for a missing value of a signal, as 0.")] = None,
 ) -> None:
     """Says of a file what a model would read, and of a name whether it is here and whole."""
-    from seqgnn.data import catalogue
+    from seqgnn.data import catalogue, temporal
     from seqgnn.errors import one_of
 
     states = catalogue.check()
     for item in what or states:
         if item in states:
             print(_state(item, states[item]))
+            if what and item in catalogue.SIGNALS and states[item] == "whole":
+                print(f"  {_lines(temporal(item, graph, graph_kind=graph_kind))}")
         elif Path(item).suffix.lower() in SIGNAL_FILES:
             print(_signal(Path(item), graph, graph_kind, missing))
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
@@ -92,11 +97,15 @@ def _state(name: str, state: str) -> str:
 
 
 def _signal(path: Path, graph: Path | None, graph_kind: str | None, missing: float | None) -> str:
-    from seqgnn.data.signal_files import read_signal
+    from seqgnn.data import read_signal
+
+    return f"{path}: {_lines(read_signal(path, graph, graph_kind=graph_kind, missing=missing))}"
+
+
+def _lines(signal: "TemporalGraph") -> str:
     from seqgnn.data.signal_report import describe_signal
 
-    first, *lines = describe_signal(read_signal(path, graph, graph_kind=graph_kind, missing=missing))
-    return "\n  ".join([f"{path}: {first}", *lines])
+    return "\n  ".join(describe_signal(signal))
 
 
 def _description(path: Path, encoding: str) -> str:

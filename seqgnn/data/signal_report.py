@@ -44,7 +44,7 @@ def _time(graph: TemporalGraph) -> str:
         return f"{span}, no gaps"
     longest = gaps[np.argsort(-np.diff(times)[gaps], kind="stable")]
     said = [f"{_duration(times[i + 1] - times[i])} after {_moment(times[i])}" for i in longest]
-    return f"{span}, {_count(len(gaps), 'gap')}: {_listed(said)}"
+    return f"{span}, {_count(len(gaps), 'gap')}: {_listed(said)}; see TemporalGraph.fill_gaps"
 
 
 def _values(graph: TemporalGraph) -> str:

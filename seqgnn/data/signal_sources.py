@@ -51,7 +51,7 @@ _DCRNN = f"{_GITHUB}/liyaguang/DCRNN/602afd9d767d3aa1c9b3eac51710d6aeee12c227/da
 
 SIGNALS = {
     "chickenpox": SignalSource(
-        "Chickenpox in Hungary's counties, changes from week to week, 2005 to 2014",
+        "Chickenpox in Hungary's counties, weekly changes, 2005-2014",
         (
             File(
                 f"{_PYG_TEMPORAL}/chickenpox.json",
@@ -64,7 +64,7 @@ SIGNALS = {
         20,
     ),
     "pedalme": SignalSource(
-        "Deliveries by bicycle in parts of London, by week, 2020 and 2021",
+        "Deliveries by bicycle in London, weekly, 2020-2021",
         (
             File(
                 f"{_PYG_TEMPORAL}/pedalme_london.json",
@@ -77,7 +77,7 @@ SIGNALS = {
         15,
     ),
     "metr-la-week": SignalSource(
-        "Speeds on Los Angeles' highways, every 5 minutes, 1 to 7 March 2012 (METR-LA)",
+        "Speeds on Los Angeles' highways, 1-7 March 2012 (METR-LA)",
         (
             File(
                 f"{_TGCN}/los_speed.csv",
@@ -108,7 +108,7 @@ SIGNALS = {
         207,
     ),
     "england-covid": SignalSource(
-        "COVID-19 cases in England's regions, by day, 13 March to 12 May 2020, with who moved where each day",
+        "COVID-19 cases in England's regions, daily, spring 2020",
         (
             File(
                 f"{_PYG_TEMPORAL}/england_covid.json",
@@ -121,7 +121,7 @@ SIGNALS = {
         129,
     ),
     "montevideo-bus": SignalSource(
-        "Passengers boarding at Montevideo's bus stops, by hour, October 2020",
+        "Passengers at Montevideo's bus stops, hourly, October 2020",
         (
             File(
                 f"{_PYG_TEMPORAL}/montevideo_bus.json",

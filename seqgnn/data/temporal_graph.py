@@ -182,6 +182,40 @@ class TemporalGraph:
         signal = torch.cat([self.signal, calendar[:, None].expand(-1, self.num_nodes, -1)], dim=-1)
         return self._with(signal=signal, targets=signal[..., : self.num_targets] if self._read_too else self.targets)
 
+    def fill_gaps(self) -> "TemporalGraph":
+        """The same with a step at every period: those that were left out are missing, 0 in the signal and False in the
+        mask, with the graph of the step before. Windows take steps as they come, however far apart.
+
+        Raises:
+            ValueError: without timestamps, and for steps that are not whole periods apart.
+        """
+        if self.timestamps is None or self.period is None:
+            raise ValueError(f"{WHO}: expected timestamps to find gaps in, got none")
+        periods = (self.timestamps - self.timestamps[0]) / self.period
+        if (odd := np.flatnonzero(periods % 1)).size:
+            found = f"{self.timestamps[odd[0]]} at step {odd[0]}"
+            raise ValueError(f"{WHO}: expected steps whole periods of {self.period} apart, got {found}")
+        places = periods.astype(np.int64)
+        steps = int(places[-1]) + 1
+        before = np.searchsorted(places, np.arange(steps), side="right") - 1
+
+        def spread(values: Tensor) -> Tensor:
+            found = values.new_zeros(steps, *values.shape[1:])
+            found[torch.from_numpy(places).to(values.device)] = values
+            return found
+
+        signal = spread(self.signal)
+        seen = torch.ones_like(self.targets, dtype=torch.bool) if self.mask is None else self.mask
+        edges, weights = self.edge_index, self.edge_weight
+        return self._with(
+            signal=signal,
+            targets=signal[..., : self.num_targets] if self._read_too else spread(self.targets),
+            mask=spread(seen),
+            edge_index=tuple(edges[i] for i in before) if isinstance(edges, tuple) else edges,
+            edge_weight=tuple(weights[i] for i in before) if isinstance(weights, tuple) else weights,
+            timestamps=self.timestamps[0] + np.arange(steps) * self.period,
+        )
+
     def to(self, device: str | torch.device) -> "TemporalGraph":
         """The same on a device, to where it is copied once; windows of it are made there."""
 

@@ -119,17 +119,18 @@ class Windows(Dataset[WindowBatch]):
             found = f"{int(chosen.min())} to {int(chosen.max())}"
             raise ValueError(f"Windows: expected indices from 0 to {len(self) - 1}, got {found}")
         graph = self.graph
-        start = (self.starts.start + self.starts.step * chosen).to(graph.signal.device)
+        begins = self.starts.start + self.starts.step * chosen.cpu()
+        start = begins.to(graph.signal.device)
         steps = start + torch.arange(self.lags + self.horizon, device=start.device)[:, None]
         past, future = steps.tensor_split([self.lags])
         edges, weights = graph.edge_index, graph.edge_weight
         if isinstance(edges, tuple):
-            begins = start.tolist()
-            edge_index: Graphs = [_union([edges[b + lag] for b in begins], graph.num_nodes) for lag in range(self.lags)]
+            each = begins.tolist()  # of what is in main memory, so that no device is waited for
+            edge_index: Graphs = [_union([edges[b + lag] for b in each], graph.num_nodes) for lag in range(self.lags)]
         else:
             edge_index = edges
         if isinstance(weights, tuple):
-            edge_weight: Graphs | None = [torch.cat([weights[b + lag] for b in begins]) for lag in range(self.lags)]
+            edge_weight: Graphs | None = [torch.cat([weights[b + lag] for b in each]) for lag in range(self.lags)]
         else:
             edge_weight = weights
         mask = None if graph.mask is None else graph.mask[future]

@@ -215,7 +215,8 @@ def test_report(write):
     graph = read_signal(write(CSV), write("from,to,weight\na,b,0.5\nb,a,0.5\na,a,1\n", "edges.csv"))
     assert describe_signal(graph) == [
         "3 steps, 3 sensors, 1 feature",
-        "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05",
+        "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05; see "
+        "TemporalGraph.fill_gaps",
         "values from 0 to 30, missing 11.1%: b 33.3%, zeros 37.5%",
         "constant: c",
         "3 edges, weights from 0.5 to 1, 1 isolated node, 1 self-loop, symmetric",

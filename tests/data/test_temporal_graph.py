@@ -154,6 +154,32 @@ def test_calendar():
         TemporalGraph(signal(), EDGES).with_calendar()
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_gaps_are_filled(dynamic):
+    kept = [0, 1, 4, 5, 7]
+    edges = [EDGES[:, : i % 3] for i in range(5)] if dynamic else EDGES
+    weights = [torch.full((i % 3,), float(i)) for i in range(5)] if dynamic else None
+    mask = torch.ones(5, 3, dtype=torch.bool)
+    mask[1, 2] = False
+    graph = TemporalGraph(signal(5) + 1, edges, weights, mask=mask, timestamps=minutes(8)[kept])
+    full = graph.fill_gaps()
+    assert len(full) == 8 and np.array_equal(full.timestamps, minutes(8))
+    assert torch.equal(full.signal[kept], graph.signal) and not full.signal[[2, 3, 6]].any()
+    assert torch.equal(full.mask[kept], graph.mask) and not full.mask[[2, 3, 6]].any()
+    assert full.targets.data_ptr() == full.signal.data_ptr()
+    if dynamic:
+        assert [e.size(1) for e in full.edge_index] == [0, 1, 1, 1, 2, 0, 0, 1]
+        assert [w[0].item() for w in full.edge_weight if len(w)] == [1, 1, 1, 2, 4]
+    own = TemporalGraph(signal(5), EDGES, targets=signal(5), timestamps=minutes(8)[kept]).fill_gaps()
+    assert torch.equal(own.targets[kept], signal(5)) and own.mask.sum() == 30
+    assert torch.equal(full.fill_gaps().signal, full.signal)
+    with pytest.raises(ValueError, match="expected timestamps to find gaps in, got none"):
+        TemporalGraph(signal(), EDGES).fill_gaps()
+    with pytest.raises(ValueError, match="whole periods of 300 seconds apart, got 2012-03-01T00:10:01 at step 2"):
+        odd = np.array([0, 300, 601, 901], "timedelta64[s]") + np.datetime64("2012-03-01")
+        TemporalGraph(signal(4), EDGES, timestamps=odd).fill_gaps()
+
+
 def test_targets_of_its_own_stay():
     targets = torch.randn(10, 3, 2, generator=torch.Generator().manual_seed(0))
     graph = TemporalGraph(signal(), EDGES, targets=targets, timestamps=minutes(10))

@@ -171,6 +171,24 @@ def test_the_order_is_the_generator_s_whatever_the_workers(dynamic):
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(34)) and orders[0] != orders[1]
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_batches_are_made_where_the_graph_is(dynamic):
+    graph = toy(dynamic=dynamic)
+    here, there = graph.windows(4, 3).batch([7, 0]), graph.to("cuda").windows(4, 3).batch([7, 0])
+    for name in ("x", "y", "mask", "start"):
+        assert getattr(there, name).is_cuda and torch.equal(getattr(there, name).cpu(), getattr(here, name))
+    edges = zip(there.edge_index, here.edge_index) if dynamic else [(there.edge_index, here.edge_index)]
+    assert all(one.is_cuda and torch.equal(one.cpu(), other) for one, other in edges)
+    generator = torch.Generator().manual_seed(0)
+    loader = graph.to("cuda").windows(4, 3).loader(8, shuffle=True, generator=generator)
+    assert sorted(i for batch in loader for i in batch.start.tolist()) == list(range(34))
+    moved = here.to("cuda")
+    assert moved.x.is_cuda and torch.equal(moved.y, there.y)
+    with pytest.raises(ValueError, match="expected no workers for a graph on cuda"):
+        graph.to("cuda").windows(4).loader(4, num_workers=2)
+
+
 def test_errors():
     windows = toy().windows(4, 3)
     for indices in ([], [0.5], [[1]], [True]):
