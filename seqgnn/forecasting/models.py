@@ -1,0 +1,88 @@
+"""Forecasters by name."""
+
+from functools import partial
+from typing import Any
+
+from seqgnn.errors import check_count, one_of
+from seqgnn.forecasting.encoders import GCNOverLags
+from seqgnn.forecasting.forecaster import EncoderDecoder, Forecaster
+from seqgnn.nn import A3TGCN, DCRNN, GCNGRU, GCNLSTM, GCRN, GRU, LSTM, TGCN, DCRNNForecaster, EvolveGCN
+
+# Each layer, and which of the options it takes.
+LAYERS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "lstm": (LSTM, ("num_layers", "dropout")),
+    "gru": (GRU, ("num_layers", "dropout")),
+    "gcn": (GCNOverLags, ("num_layers", "dropout", "lags")),
+    "gcn-lstm": (GCNLSTM, ("num_layers", "dropout")),
+    "gcn-gru": (GCNGRU, ("num_layers", "dropout")),
+    "gcrn": (GCRN, ("num_layers", "dropout", "K")),
+    "gcrn-gru": (partial(GCRN, cell="gru"), ("num_layers", "dropout", "K")),
+    "dcrnn": (DCRNN, ("num_layers", "dropout", "K")),
+    "tgcn": (TGCN, ("num_layers", "dropout")),
+    "a3tgcn": (A3TGCN, ("num_layers", "dropout")),
+    "evolve-gcn": (EvolveGCN, ("num_layers",)),
+    "dcrnn-forecaster": (DCRNNForecaster, ("num_layers", "dropout", "K", "out_channels", "horizon")),
+}
+NAMES = ("linear", *LAYERS)
+ALONE = ("linear", "lstm", "gru")  # they see no neighbour, unless they are told of them
+STATIC = ("gcn",)  # they take one graph for all steps
+
+
+def build_forecaster(
+    name: str,
+    *,
+    in_channels: int,
+    out_channels: int = 1,
+    hidden: int = 32,
+    lags: int,
+    horizon: int = 1,
+    num_layers: int = 1,
+    K: int = 2,
+    residual: bool = False,
+    skip: bool = False,
+    neighbours: bool = False,
+    dropout: float = 0.0,
+    sampling_decay: float | None = 2000.0,
+) -> Forecaster:
+    """Builds a forecaster by name.
+
+    Args:
+        name: ``"gcn-lstm"``, ``"gcn-gru"``, ``"gcrn"`` (an LSTM), ``"gcrn-gru"``, ``"dcrnn"`` (its encoder alone),
+            ``"tgcn"``, ``"a3tgcn"``, ``"evolve-gcn"``, in whose layers nodes hear each other; ``"lstm"``, ``"gru"``, on
+            each node alone; ``"gcn"``, whose features are the lags; ``"linear"``, the skip alone;
+            ``"dcrnn-forecaster"``, an encoder and a decoder, see :class:`EncoderDecoder`.
+        in_channels, out_channels, lags, horizon, residual, skip, neighbours: see :class:`Forecaster`.
+        hidden: H.
+        num_layers: recurrent layers; rounds of ``"gcn"``.
+        K: terms of the filters of ``"gcrn"``, ``"gcrn-gru"``, ``"dcrnn"`` and ``"dcrnn-forecaster"``; with 2 or more a
+            node stays apart from its neighbours.
+        dropout: between layers, where the layer has it, and on what the head reads.
+        sampling_decay: of ``"dcrnn-forecaster"``, see :class:`EncoderDecoder`.
+
+    Raises:
+        ValueError: for an unknown name and options out of range.
+
+    Example:
+        >>> model = build_forecaster("dcrnn", in_channels=2, hidden=16, lags=12, horizon=12, residual=True, skip=True)
+        >>> model.num_parameters
+        3192
+    """
+    one_of("build_forecaster", "model", name, NAMES)
+    sizes = {"in_channels": in_channels, "hidden": hidden, "lags": lags, "horizon": horizon, "num_layers": num_layers}
+    for what, size in (sizes | {"out_channels": out_channels, "K": K}).items():
+        check_count("build_forecaster", what, size, 1)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"build_forecaster: expected dropout in [0, 1), got {dropout!r}")
+    if name == "linear" and num_layers != 1:
+        raise ValueError(f"build_forecaster: expected one layer for 'linear', got num_layers={num_layers}")
+    channels = in_channels * (2 if neighbours else 1)
+    options: dict[str, Any] = {"in_channels": in_channels, "out_channels": out_channels, "lags": lags}
+    options |= {"horizon": horizon, "residual": residual, "skip": skip, "neighbours": neighbours}
+    if name == "linear":
+        return Forecaster(None, **options | {"skip": True})
+    given = {"num_layers": num_layers, "dropout": dropout if num_layers > 1 else 0.0, "K": K} | options
+    make, taken = LAYERS[name]
+    layer = make(channels, hidden, **{option: given[option] for option in taken})
+    if name == "dcrnn-forecaster":
+        return EncoderDecoder(layer, decay=sampling_decay, **options)
+    return Forecaster(layer, dropout=dropout, **options)
