@@ -128,6 +128,21 @@ def test_the_strength_is_chosen_on_validation_and_then_fitted_anew():
     assert not torch.allclose(again.weight, fitted.weight)
 
 
+def test_no_more_rows_are_held_than_said(monkeypatch):
+    held = []
+    features = baselines.features
+
+    def counted(kind, batch):
+        held.append(features(kind, batch)[..., 0].numel())
+        return features(kind, batch)
+
+    monkeypatch.setattr(baselines, "features", counted)
+    monkeypatch.setattr(baselines, "ROWS", 7 * NODES)
+    windows = graph().windows(LAGS, HORIZON)
+    fit_baseline("ar-graph", windows, strengths=(0.0,))
+    assert max(held) == 7 * NODES and sum(held) == len(windows) * NODES
+
+
 def test_constant_and_unseen_nodes_do_no_harm():
     signal = series()
     signal[:, 1] = 7.0

@@ -243,7 +243,7 @@ def test_a_wave_that_travels_along_a_ring_is_learnt(name):
     model = build_forecaster(name, in_channels=1, hidden=8, lags=4, horizon=2, skip=name == "evolve-gcn")
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     batch = train.batch(range(len(train)))
-    for _ in range(300):
+    for _ in range(150):
         optimizer.zero_grad()
         forecast_loss(model(batch)[0], batch.y, kind="mse").backward()
         optimizer.step()
