@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from seqgnn.checkpoint import BEST, LAST, Checkpoints, flatten, map_state, unflatten
 from seqgnn.data.sequence_graph import part_of_batch
 from seqgnn.errors import checked_device, one_of
-from seqgnn.metrics import ClassificationSums, Evaluation
+from seqgnn.objective import Classification, Objective
 from seqgnn.train_config import PRECISIONS, TrainConfig, has_converged, learning_rate, make_optimizer
 
 __all__ = ["FitResult", "TrainConfig", "ValidationPoint", "evaluate", "fit", "has_converged", "learning_rate"]
@@ -24,11 +23,11 @@ SEEDS_APART = 1_000_003  # between the seeds of processes that train together
 
 @dataclass(frozen=True)
 class ValidationPoint:
-    """The validation set after `step` steps."""
+    """The validation set after `step` steps; accuracy is None where answers are not right or wrong."""
 
     step: int
     loss: float
-    accuracy: float
+    accuracy: float | None
 
 
 @dataclass
@@ -37,7 +36,7 @@ class FitResult:
 
     Attributes:
         losses: training loss of every step, before its update.
-        accuracies: training accuracy of every step, before its update.
+        accuracies: training accuracy of every step, before its update; NaN where answers are not right or wrong.
         validation: the looks at the validation set.
         steps: steps taken.
         stopped: why it ended: "solved", "converged", "no better" (out of patience), "time", "interrupted" or "steps".
@@ -81,7 +80,8 @@ def fit(
     Args:
         model: called as `model(batch, state=None) -> (logits, state)`.
         task: anything with `draw(batch_size, generator)` and `validation(batch_size)`; with `config.carry`, with
-            `stream(batch_size, index)` and `streams(part, batch_size)` as `seqgnn.data.CharText` has them.
+            `stream(batch_size, index)` and `streams(part, batch_size)` as `seqgnn.data.CharText` has them. Its
+            `objective`, if it has one, is what is asked of answers; else `seqgnn.objective.Classification`.
         config: how to train.
         seed: of the batches and of dropout, at least 0.
         device: where to train.
@@ -143,6 +143,7 @@ class _Trainer:
     ) -> None:
         self.model, self.task, self.config = model, task, config
         self.seed, self.device, self.fabric = seed, device, fabric
+        self.objective: Objective = getattr(task, "objective", Classification())
         self.rank: int = 0 if fabric is None else fabric.global_rank
         self.world: int = 1 if fabric is None else fabric.world_size
         if config.batch_size % self.world:
@@ -172,10 +173,11 @@ class _Trainer:
         if self.world > 1:
             share = config.batch_size // self.world
             batch = part_of_batch(batch, self.rank * share, (self.rank + 1) * share)
-        logits, target, carried = _answer(self.call, batch, self.device, config.precision, self.carried)
-        loss = cross_entropy(logits, target)
-        right = (logits.argmax(-1) == target).float().mean()
-        shown = torch.stack([loss.detach(), right.to(loss.dtype), torch.full_like(right, asked, dtype=loss.dtype)])
+        answer, batch, carried = _answer(self.call, batch, self.objective, self.device, config.precision, self.carried)
+        loss = self.objective.loss(answer, batch)
+        right = self.objective.accuracy(answer, batch)
+        accuracy = torch.full_like(loss, math.nan) if right is None else right.to(loss.dtype)
+        shown = torch.stack([loss.detach(), accuracy, torch.full_like(loss, asked)]).detach()
         if self.world > 1:
             shown = self.fabric.all_reduce(shown, reduce_op="mean")
         if not torch.isfinite(shown[0]):
@@ -208,13 +210,14 @@ class _Trainer:
         config, result = self.config, self.result
         size = config.eval_batch_size
         batches = self.task.streams("validation", size) if config.carry else self.task.validation(size)
-        seen = _score(self.model, batches, self.device, config.precision, config.carry)
+        seen = _score(self.model, batches, self.objective, self.device, config.precision, config.carry)
         if not math.isfinite(seen.loss):
             raise self._not_finite(f"{seen.loss} on validation after step {result.steps}")
         result.validation.append(ValidationPoint(result.steps, seen.loss, seen.accuracy))
+        accuracy = 0.0 if seen.accuracy is None else seen.accuracy
         score = {
-            "accuracy": (seen.accuracy, -seen.loss),
-            "loss": (-seen.loss, seen.accuracy),
+            "accuracy": (accuracy, -seen.loss),
+            "loss": (-seen.loss, accuracy),
             "last": (float(result.steps), 0.0),
         }[config.select]
         if score <= self.best_score:
@@ -233,7 +236,8 @@ class _Trainer:
     def verdict(self, converged: bool, late: bool) -> str:
         """Why to end here, after a look at the validation set; "steps" if there is no reason to."""
         config, result = self.config, self.result
-        if config.stop_at is not None and result.validation[-1].accuracy >= config.stop_at:
+        accuracy = result.validation[-1].accuracy
+        if config.stop_at is not None and accuracy is not None and accuracy >= config.stop_at:
             return "solved"
         if converged:
             return "converged"
@@ -361,27 +365,33 @@ def evaluate(
     model: nn.Module,
     batches: Iterable[Any],
     *,
+    objective: Objective | None = None,
     device: str | torch.device = "cpu",
     precision: str = "float32",
     carry: bool = False,
-) -> Evaluation:
+) -> Any:
     """Scores `model`, which is on `device`, on all `batches`, in evaluation mode and without gradients.
 
     Sums run over the whole set, so the answer does not depend on how it is cut into batches. With `carry` each
     sequence goes on from that of the batch before in the same place; where there are fewer, the last ones have ended.
 
+    Returns:
+        What the objective adds up to; of `seqgnn.objective.Classification`, the default, a `seqgnn.metrics.Evaluation`.
+
     Raises:
-        ValueError: if there is no batch, if the loss is not finite, or if logits and targets do not fit each other.
+        ValueError: if there is no batch, if the loss is not finite, or if answers and targets do not fit each other.
     """
     one_of("evaluate", "precision", precision, PRECISIONS)
-    result = _score(model, batches, torch.device(device), precision, carry)
+    result = _score(model, batches, objective or Classification(), torch.device(device), precision, carry)
     if not math.isfinite(result.loss):
         raise ValueError(f"evaluate: expected a finite loss, got {result.loss} over {result.count} answers")
     return result
 
 
-def _score(model: nn.Module, batches: Iterable[Any], device: torch.device, precision: str, carry: bool) -> Evaluation:
-    sums = ClassificationSums()
+def _score(
+    model: nn.Module, batches: Iterable[Any], objective: Objective, device: torch.device, precision: str, carry: bool
+) -> Any:
+    sums = objective.sums()
     state: Any = None
     was_training = model.training
     model.eval()
@@ -390,8 +400,8 @@ def _score(model: nn.Module, batches: Iterable[Any], device: torch.device, preci
             for batch in batches:
                 count = batch.num_graphs if carry else 0
                 state = map_state(lambda part: part[:, :count], state)  # noqa: B023 (used at once)
-                logits, target, state = _answer(model, batch, device, precision, state)
-                sums.add(logits, target)
+                answer, batch, state = _answer(model, batch, objective, device, precision, state)
+                objective.add(sums, answer, batch)
                 state = state if carry else None
     finally:
         model.train(was_training)
@@ -399,22 +409,11 @@ def _score(model: nn.Module, batches: Iterable[Any], device: torch.device, preci
 
 
 def _answer(
-    model: nn.Module, batch: Any, device: torch.device, precision: str, state: Any = None
-) -> tuple[Tensor, Tensor, Any]:
-    """Returns logits `[M, C]` in float32 or wider and targets `[M]`, on `device`, and the state."""
-    if not isinstance(batch.y, Tensor) or batch.y.dtype != torch.int64 or batch.y.numel() == 0:
-        found = f"{batch.y.dtype} {tuple(batch.y.shape)}" if isinstance(batch.y, Tensor) else type(batch.y).__name__
-        raise ValueError(f"training: expected targets of torch.int64, at least one, got {found}")
-    if batch.x.is_floating_point() and not bool(batch.x.isfinite().all()):
-        raise ValueError(f"training: expected finite x, got {int((~batch.x.isfinite()).sum())} NaN or infinite values")
-    lowest, highest = batch.y.min(), batch.y.max()
-    batch = batch.to(device)
+    model: nn.Module, given: Any, objective: Objective, device: torch.device, precision: str, state: Any = None
+) -> tuple[Tensor, Any, Any]:
+    """Returns the answer in float32 or wider, the batch on `device`, and the state."""
+    batch = given.to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        logits, state = model(batch) if state is None else model(batch, state)
-    if logits.dim() != 2 or batch.y.shape != logits.shape[:1]:
-        raise ValueError(
-            f"training: expected logits [M, C] and targets [M], got {tuple(logits.shape)} and {tuple(batch.y.shape)}"
-        )
-    if lowest < 0 or highest >= logits.shape[1]:
-        raise ValueError(f"training: expected targets in 0..{logits.shape[1] - 1}, got {int(lowest)}..{int(highest)}")
-    return (logits.float() if precision == "bf16" else logits), batch.y, state
+        answer, state = model(batch) if state is None else model(batch, state)
+    objective.check(given, answer)
+    return (answer.float() if precision == "bf16" else answer), batch, state
