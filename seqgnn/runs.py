@@ -181,7 +181,7 @@ class RunConfig:
             "stopped": curves.stopped,
             "parameters": sum(p.numel() for p in model.parameters()),
             "flops": flops,
-            "weights_sha256": _weights_hash(weights),
+            "weights_sha256": weights_hash(weights),
             # Six digits: what a figure needs, at half the size.
             "losses": [float(f"{loss:.6g}") for loss in curves.losses],
             "accuracies": [float(f"{accuracy:.6g}") for accuracy in curves.accuracies],
@@ -237,7 +237,7 @@ def _short_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _weights_hash(weights: dict[str, Tensor]) -> str:
+def weights_hash(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         digest.update(name.encode())

@@ -1,0 +1,243 @@
+"""What one run of a comparison of forecasters is: a signal, a protocol, a model, a seed and a way to train."""
+
+import hashlib
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqgnn.checkpoint import Checkpoints
+from seqgnn.data.named_signals import temporal
+from seqgnn.data.task import Sealed
+from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.forecasting.baselines import fit_baseline
+from seqgnn.forecasting.models import build_forecaster
+from seqgnn.forecasting.task import ForecastEvaluation, Forecasting, Protocol
+from seqgnn.measure import PeakMemory, flops_per_sample, measurement
+from seqgnn.runs import OnStep, Outcome, weights_hash
+from seqgnn.training import FitResult, TrainConfig, evaluate, fit
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Where a signal comes from.
+
+    Args:
+        data: a name of the catalogue or a file, as `seqgnn.data.temporal` takes them.
+        graph: a graph's file, where it is not the catalogue's.
+    """
+
+    data: str
+    graph: str | None = None
+
+    def load(self) -> TemporalGraph:
+        """The signal; read once in a process, as long as the files stay as they are."""
+        files = tuple((name, Path(name).stat().st_mtime_ns) for name in (self.data, self.graph)
+                      if name is not None and Path(name).exists())  # fmt: skip
+        return _loaded(self, files)
+
+    def identity(self) -> str:
+        """What it is called, and a hash of what is in it, wherever it lies."""
+        graph = self.load()
+        digest = hashlib.sha256()
+        for part in (graph.signal, graph.targets, graph.mask, graph.edge_index, graph.edge_weight):
+            for tensor in part if isinstance(part, tuple) else (part,):
+                if tensor is not None:
+                    digest.update(f"{tuple(tensor.shape)}".encode())
+                    digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return f"{graph.name or Path(self.data).name} ({digest.hexdigest()[:16]})"
+
+
+@lru_cache(maxsize=4)
+def _loaded(signal: Signal, files: tuple[tuple[str, int], ...]) -> TemporalGraph:
+    return temporal(signal.data, signal.graph)
+
+
+@dataclass(frozen=True)
+class ForecastRun:
+    """Everything that determines one training run.
+
+    Attributes:
+        length: the horizon, in steps.
+        text: what the signal is, see `Signal.identity`.
+        model, hidden, num_layers, K, residual, skip, neighbours, dropout: see `build_forecaster`.
+        protocol: how the signal is cut, scaled and judged.
+        refit: whether the model, once its number of steps is chosen on validation, is trained anew for as many on
+            training and validation together.
+    """
+
+    task: str
+    length: int
+    text: str
+    model: str
+    hidden: int
+    num_layers: int
+    K: int
+    residual: bool
+    skip: bool
+    neighbours: bool
+    dropout: float
+    protocol: Protocol
+    refit: bool
+    seed: int
+    device: str
+    train: TrainConfig
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> "ForecastRun":
+        """The run of a record's configuration, as `dataclasses.asdict` gives it and JSON keeps it.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        try:
+            protocol: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                        for name, value in config["protocol"].items()}  # fmt: skip
+            found = {**config, "protocol": Protocol(**protocol), "train": TrainConfig(**config["train"])}
+            return cls(**found)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"ForecastRun: expected the configuration of a run, got another ({error})") from error
+
+    def build(self, task: Any) -> torch.nn.Module:
+        """Returns the model, initialised by the seed; the caller's random state is untouched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return build_forecaster(
+                self.model,
+                in_channels=task.in_channels,
+                out_channels=task.out_channels,
+                hidden=self.hidden,
+                lags=self.protocol.lags,
+                horizon=self.protocol.horizon,
+                num_layers=self.num_layers,
+                K=self.K,
+                residual=self.residual,
+                skip=self.skip,
+                neighbours=self.neighbours,
+                dropout=self.dropout,
+            )
+
+    def estimate(self, source: Signal, steps: int = 6) -> float:
+        """Seconds that the run takes at most, by its first few steps and one look at the validation set."""
+        task = Forecasting(source.load().to(self.device), self.protocol)
+        marks: list[float] = []
+        few = replace(self.train, steps=steps, eval_every=steps, stop_at=None, seconds=None)
+        fit(self.build(task), task, few, seed=self.seed, device=self.device,
+            on_step=lambda *_: marks.append(time.perf_counter()))  # fmt: skip
+        look = time.perf_counter() - marks[-1]
+        each = (marks[-1] - marks[1]) / (len(marks) - 2)
+        most = self.train.steps
+        once = each * most + look * math.ceil(most / self.train.eval_every)
+        return once * (2 if self.refit else 1)
+
+    def perform(self, source: Signal, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0) -> Outcome:
+        """Trains, then scores the weights chosen on validation, or those of the refit, on the test set, which is closed
+        until then.
+
+        With a folder the state is saved there every so many seconds, and a run that was interrupted goes on from it.
+        """
+        check_signal(self.text, source)
+        task = Sealed(Forecasting(source.load().to(self.device), self.protocol))
+        flops = flops_per_sample(self.build(task).to(self.device), task.draw(1, torch.Generator().manual_seed(0)))
+        start, memory = (time.perf_counter(), time.process_time()), PeakMemory(self.device)
+        model, curves = self._fit(task, self.train, on_step, folder, save_every)
+        seconds, cpu_seconds = curves.seconds, curves.cpu_seconds
+        if self.refit:
+            again = replace(self.train, steps=curves.best_step, eval_every=curves.best_step, select="last",
+                            stop_at=None, patience=None)  # fmt: skip
+            folder = None if folder is None else folder / "refit"
+            model, refitted = self._fit(task.refitting(), again, on_step, folder, save_every, like=task)
+            seconds, cpu_seconds = seconds + refitted.seconds, cpu_seconds + refitted.cpu_seconds
+        measured = measurement(start) | {
+            "seconds": round(seconds, 3),
+            "cpu_seconds": round(cpu_seconds, 3),
+            "validation_seconds": [round(second, 3) for second in curves.validation_seconds],
+            "peak_memory": memory.read(),
+        }
+        opened = task.open()
+        test = evaluate(model, opened.test(self.train.eval_batch_size), objective=opened.objective,
+                        device=self.device, precision=self.train.precision)  # fmt: skip
+        weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+        result = {
+            "test": scores_of(test),
+            "steps": curves.steps,
+            "best_step": curves.best_step,
+            "stopped": curves.stopped,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "flops": flops,
+            "weights_sha256": weights_hash(weights),
+            "losses": [float(f"{loss:.6g}") for loss in curves.losses],
+            "validation": [asdict(point) for point in curves.validation],
+        }
+        return Outcome(result, measured, weights)
+
+    def _fit(
+        self, task: Any, train: TrainConfig, on_step: OnStep, folder: Path | None, save_every: float, like: Any = None
+    ) -> tuple[torch.nn.Module, FitResult]:
+        model = self.build(like or task)
+        saved = None
+        if folder is not None:
+            saved = Checkpoints(folder, about={"config": asdict(self)}, seconds=save_every)
+        return model, fit(model, task, train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=saved)
+
+
+@dataclass(frozen=True)
+class ForecastBaseline:
+    """Everything that determines one baseline's scores; ridges choose their strength on validation.
+
+    Attributes:
+        baseline: see `fit_baseline`.
+        period: of "seasonal", in steps.
+        refit: whether it is fitted anew on training and validation, as the models are.
+    """
+
+    task: str
+    length: int
+    text: str
+    baseline: str
+    protocol: Protocol
+    refit: bool
+    period: int | None = None
+    seed: int = 0
+
+    def perform(self, source: Signal, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0) -> Outcome:
+        """Fits the baseline and scores it on the test set."""
+        check_signal(self.text, source)
+        task = Forecasting(source.load(), self.protocol)
+        start = time.perf_counter(), time.process_time()
+        fitted = fit_baseline(
+            self.baseline,
+            task.train_windows,
+            task.validation_windows,
+            period=self.period,
+            refit=task.refit_windows if self.refit else None,
+        )
+        measured = measurement(start)
+        sums = task.objective.sums()
+        for batch in task.test(64):
+            task.objective.add(sums, fitted(batch), batch)
+        result = {"test": scores_of(sums.result()), "parameters": fitted.num_parameters, "strength": fitted.strength}
+        return Outcome(result, measured)
+
+
+def scores_of(found: ForecastEvaluation) -> dict[str, Any]:
+    """Scores as JSON keeps them: what is no number is None."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return {"loss": found.loss, **plain(asdict(found.scores))}
+
+
+def check_signal(text: str, source: Signal) -> None:
+    """Whether the signal is still the one that the run is about."""
+    if (found := source.identity()) != text:
+        raise ValueError(f"compare: expected the signal {text}, got {found}; it was changed after the comparison began")

@@ -1,0 +1,104 @@
+"""One run of a forecaster: everything that determines it, and what it leaves."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from seqgnn.forecasting import Protocol
+from seqgnn.forecasting.run import ForecastBaseline, ForecastRun, Signal
+from seqgnn.training import TrainConfig
+
+PROTOCOL = Protocol(lags=3, horizon=2, split=(0.6, 0.2, 0.2))
+TRAIN = TrainConfig(steps=12, batch_size=8, optimizer="adam", lr=1e-2, eval_every=4, select="loss")
+
+
+def nothing(*_):
+    pass
+
+
+@pytest.fixture
+def source(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(60, 3, generator=generator).cumsum(0)
+    lines = ["a,b,c", *(",".join(f"{value:.4f}" for value in row) for row in values.tolist())]
+    (tmp_path / "signal.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "edges.csv").write_text("from,to\na,b\nb,c\n")
+    return Signal(str(tmp_path / "signal.csv"), str(tmp_path / "edges.csv"))
+
+
+def run_of(source, **changes):
+    run = ForecastRun(
+        "forecast", 2, source.identity(), "gcrn", 4, 1, 2, True, True, False, 0.0, PROTOCOL, False, 0, "cpu", TRAIN
+    )
+    return replace(run, **changes)
+
+
+def test_a_run_is_the_same_twice_and_goes_through_json(source):
+    run = run_of(source)
+    assert ForecastRun.from_dict(json.loads(json.dumps(asdict(run)))) == run
+    first, second = (run.perform(source, nothing) for _ in range(2))
+    assert first.result == second.result and first.result["best_step"] in (4, 8, 12)
+    assert json.loads(json.dumps(first.result, allow_nan=False))["validation"][0]["accuracy"] is None
+    assert {"mae", "rmse", "mape", "mse", "count", "by_step", "loss"} <= set(first.result["test"])
+    assert len(first.result["test"]["by_step"]) == 2 and first.result["test"]["loss"] == first.result["test"]["mae"]
+    assert run.estimate(source) > 0
+
+
+def test_a_refit_takes_as_many_steps_as_validation_chose(source, tmp_path):
+    seen = []
+    run = run_of(source, refit=True)
+    outcome = run.perform(source, lambda step, *_: seen.append(step), tmp_path / "run", save_every=0)
+    assert seen == [*range(1, 13), *range(1, outcome.result["best_step"] + 1)]
+    plain = run_of(source).perform(source, nothing)
+    assert outcome.result["validation"] == plain.result["validation"]
+    assert outcome.result["weights_sha256"] != plain.result["weights_sha256"]
+
+
+def test_an_interrupted_run_goes_on_in_either_part(source, tmp_path):
+    run = run_of(source, refit=True)
+    whole = run.perform(source, nothing)
+
+    class Stop(Exception):
+        pass
+
+    for after in (7, 15):
+        taken = []
+
+        def count(*_):
+            taken.append(1)  # noqa: B023 (used at once)
+            if len(taken) == after:  # noqa: B023
+                raise Stop
+
+        with pytest.raises(Stop):
+            run.perform(source, count, tmp_path / str(after), save_every=0)
+        gone_on = []
+        again = run.perform(source, lambda *_: gone_on.append(1), tmp_path / str(after), save_every=0)  # noqa: B023
+        assert again.result == whole.result
+        assert len(gone_on) <= 12 + whole.result["best_step"] - after + 1
+
+
+@pytest.mark.parametrize("name", ["persistence", "mean", "ar", "ar-node", "ar-graph", "seasonal"])
+def test_baselines_leave_the_same_scores(source, name):
+    period = 4 if name == "seasonal" else None
+    run = ForecastBaseline("forecast", 2, source.identity(), name, PROTOCOL, True, period)
+    result = run.perform(source, nothing).result
+    assert result["test"]["count"] == run_of(source).perform(source, nothing).result["test"]["count"]
+    assert (result["strength"] is not None) == name.startswith("ar")
+
+
+def test_a_signal_changed_since_is_named(source):
+    run = run_of(source)
+    text = source.identity()
+    path = source.data
+    with open(path, "a") as file:
+        file.write("1,2,3\n")
+    assert source.identity() != text
+    with pytest.raises(ValueError, match="it was changed after the comparison began"):
+        run.perform(source, nothing)
+
+
+def test_another_configuration_is_no_run():
+    with pytest.raises(ValueError, match="ForecastRun: expected the configuration of a run"):
+        ForecastRun.from_dict({"task": "forecast"})
