@@ -19,7 +19,7 @@ from seqgnn.errors import check_count
 from seqgnn.store import remove_unfinished, write_atomically
 
 FORMAT = "seqgnn-checkpoint"
-VERSION = 1
+VERSION = 2
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
@@ -47,9 +47,10 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
     # Copies, since tensors that share memory, as tied weights do, are saved apart.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(info, allow_nan=False)
-    header = {"format": FORMAT, "version": str(VERSION), "info": text, "sha256": _checksum(copies, text)}
+    header = {"format": FORMAT, "version": VERSION, "info": text, "sha256": _checksum(copies, text)}
     try:
-        write_atomically(path, save(copies, header))
+        # In one entry, since safetensors writes several in an order of chance.
+        write_atomically(path, save(copies, {FORMAT: json.dumps(header, sort_keys=True)}))
     except OSError as error:
         found = f"{error.strerror} at {path}; what was saved there before is untouched"
         raise ValueError(f"checkpoint: expected a file that can be written, got: {found}") from error
@@ -74,18 +75,18 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         raise ValueError(f"checkpoint: expected safetensors in {path}, got a pickle, which could execute code")
     try:
         with safe_open(path, "pt") as opened:
-            header = opened.metadata() or {}
+            header = _header(opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no dict)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"checkpoint: expected a whole checkpoint in {path}, got a damaged file ({error})") from error
     if header.get("format") != FORMAT:
         raise ValueError(f"checkpoint: expected format {FORMAT!r} in {path}, got {header.get('format')!r}")
-    if header.get("version") != str(VERSION):
+    if header.get("version") not in ("1", VERSION):
         raise ValueError(
-            f"checkpoint: expected version {VERSION} in {path}, got {header.get('version')!r}; "
+            f"checkpoint: expected version 1 or {VERSION} in {path}, got {header.get('version')!r}; "
             "read it with the version of seqgnn that wrote it"
         )
-    text = header.get("info", "")
+    text = str(header.get("info", ""))
     if header.get("sha256") != _checksum(tensors, text):
         raise ValueError(f"checkpoint: expected what was written in {path}, got a file changed since (sha256)")
     try:
@@ -95,6 +96,15 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
     if not isinstance(info, dict):
         raise ValueError(f"checkpoint: expected information by name in {path}, got {text[:40]!r}")
     return tensors, info
+
+
+def _header(metadata: dict[str, str]) -> dict[str, Any]:
+    """What stands beside the tensors, of any version; version 1 had an entry for each part of it."""
+    try:
+        header = json.loads(metadata[FORMAT])
+    except (KeyError, json.JSONDecodeError):
+        return dict(metadata)
+    return header if isinstance(header, dict) else {}
 
 
 def _checksum(tensors: Mapping[str, Tensor], info: str) -> str:

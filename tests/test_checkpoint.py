@@ -22,9 +22,11 @@ TENSORS = {"a": torch.arange(6.0).view(2, 3), "b.c": torch.tensor([1, 2], dtype=
 INFO = {"step": 3, "name": "ä", "list": [1, None, 0.1]}
 
 
-def header(path, **changes):
-    """Writes an empty safetensors file with the header of a checkpoint, changed."""
-    metadata = {"format": "seqgnn-checkpoint", "version": "1", "info": "{}"} | changes
+def header(path, entries=1, **changes):
+    """Writes an empty safetensors file with the header of a checkpoint, changed; version 1 had several entries."""
+    info = hashlib.sha256(b"{}").hexdigest()
+    content = {"format": "seqgnn-checkpoint", "version": 2, "info": "{}", "sha256": info} | changes
+    metadata = content if entries > 1 else {"seqgnn-checkpoint": json.dumps(content)}
     text = json.dumps({"__metadata__": metadata}).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text)
 
@@ -36,6 +38,18 @@ def test_what_is_written_is_read(tmp_path):
     assert tensors.keys() == TENSORS.keys()
     for name, tensor in tensors.items():
         assert tensor.dtype == TENSORS[name].dtype and torch.equal(tensor, TENSORS[name])
+
+
+def test_files_of_version_1_are_read(tmp_path):
+    header(tmp_path / "x", entries=4, version="1")
+    assert read_checkpoint(tmp_path / "x") == ({}, {})
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    files = [tmp_path / name for name in "abcdefgh"]
+    for file in files:
+        write_checkpoint(file, TENSORS, INFO)
+    assert len({file.read_bytes() for file in files}) == 1
 
 
 def test_tensors_that_share_memory_and_strides_are_kept_apart(tmp_path):
@@ -85,10 +99,13 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="got a pickle"):
         read_checkpoint(path)
-    header(path, version="2")
-    with pytest.raises(ValueError, match=r"expected version 1 in .*x, got '2'; read it with the version"):
+    header(path, version=3)
+    with pytest.raises(ValueError, match=r"expected version 1 or 2 in .*x, got 3; read it with the version"):
         read_checkpoint(path)
     header(path, format="pt")
+    with pytest.raises(ValueError, match=r"expected format 'seqgnn-checkpoint' in .*x, got 'pt'"):
+        read_checkpoint(path)
+    header(path, entries=4, version="1", format="pt")
     with pytest.raises(ValueError, match=r"expected format 'seqgnn-checkpoint' in .*x, got 'pt'"):
         read_checkpoint(path)
     header(path, info="{")
