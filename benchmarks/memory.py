@@ -94,7 +94,7 @@ def planned(task: str, group: Group, given: argparse.Namespace) -> Plan:
 def show(part: str, task: str, plans: list[Plan]) -> None:
     for one in plans:
         states = list(one.states().values())
-        seconds = sum(one.estimate().values())
+        seconds = sum(one.estimate()[0].values())
         lengths = ", ".join(map(str, one.lengths))
         left = f"the rest takes at most {seconds / 3600:.1f} hours of one core"
         print(f"{part}, {task}, T = {lengths}: {states.count('there')} of {len(states)} runs are there, {left}")

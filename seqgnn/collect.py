@@ -94,7 +94,8 @@ def _read(path: Path) -> tuple[list[_Entry], list[str]]:
         try:
             found.append(_failure(file) if file.suffix == ".failed" else _run(file))
         except ValueError as error:
-            problems.append(f"{file}: {' '.join(str(error).split())}")
+            message = " ".join(str(error).split())
+            problems.append(message if str(file) in message else f"{file}: {message}")
     names = {file.stem for file in files}
     begun = [part for folder in {file.parent for file in files} or {path, path / "runs"}
              for part in folder.glob("*.partial") if part.stem not in names]  # fmt: skip
@@ -190,10 +191,13 @@ def _comparison(entries: list[_Entry], texts: Sequence[str | os.PathLike[str] | 
         matched=bool(configs) and all(config.parameters is not None for config in configs),
         path=_path(text, texts),
     )
+    folders = {entry.file.parent for entry in entries}
+    if len(folders) == 1 and (folder := folders.pop()).name == "runs":
+        comparison.out = folder.parent
     for entry, config, label in zip(trained, configs, labels):
         key = (label, config.length, config.seed)
         if entry.record is None:
-            comparison.failures[key] = entry.message or ""
+            comparison.failures[key], comparison.failed[key] = entry.message or "", entry.config
         else:
             comparison.runs[key] = entry.record
             comparison.weights[key] = entry.file.with_suffix(".safetensors")

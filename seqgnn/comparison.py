@@ -15,10 +15,9 @@ import torch
 
 from seqgnn import baselines
 from seqgnn.analysis import describe
-from seqgnn.checkpoint import LAST
-from seqgnn.errors import checked_device, one_of
+from seqgnn.errors import check_count, checked_device, one_of
 from seqgnn.outcome import Comparison
-from seqgnn.parallel import BACKENDS, Job, Key, Setup, kept, run_all
+from seqgnn.parallel import BACKENDS, Job, Key, Setup, run_all
 from seqgnn.rows import ROWS, Row, Setting, choose_rows
 from seqgnn.runs import TASKS, BaselineConfig, RunConfig, TaskEntry, identify_text
 from seqgnn.store import RunStore
@@ -29,51 +28,15 @@ __all__ = ["ROWS", "TASKS", "BaselineConfig", "Comparison", "Plan", "Row", "RunC
 BASELINE_SAMPLES = {"chance": 1, "majority": 8192, "linear": 8192, "bigram": 65536, "ngram-5": 1}
 
 
-def compare(
-    task: str,
-    *,
-    models: Sequence[str | Row] | None = None,
-    lengths: Sequence[int] | None = None,
-    seeds: Sequence[int] = (0, 1),
-    steps: int | None = None,
-    lr: float | Mapping[int, float] | None = None,
-    hidden: int = 64,
-    batch_size: int = 64,
-    window: int = 4,
-    match_parameters: bool = False,
-    device: str = "cpu",
-    jobs: int = 1,
-    out: str | os.PathLike[str] | None = None,
-    path: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    save_every: float = 30.0,
-    backend: str | None = None,
-    scheduler: str | None = None,
-    **training: Any,
-) -> Comparison:
+def compare(task: str, *, progress: bool = True, **options: Any) -> Comparison:
     """Trains every model on a task, at every length, with every seed, and scores all on the same test set.
 
-    The same as `plan(...).run(progress)`, which tells all that is wrong with the arguments before anything is trained.
+    The same as `plan(task, **options).run(progress)`.
 
     Args:
         task: "palindromes", "recall", "text", "expressions" or "trees".
-        models: names among `ROWS`, or rows of your own with labels of their own; None: the task's default.
-        lengths: T, or the number of nodes of a tree.
-        seeds: of initial weights, training batches and dropout; each at least 0.
-        steps, batch_size: see `TrainConfig`.
-        lr: learning rate, or one per length.
-        hidden: units of every model, at least 1.
-        window: last elements that "gcn-in-lstm" sees at a time, at least 1.
-        match_parameters: choose hidden sizes so that all have about the parameters of the LSTM with `hidden` units.
-        device: "cpu", "cuda", ...
-        jobs: processes; -1 for one per core.
-        out: folder for one JSON a run, under `runs/`; runs that are there already are not repeated.
-        path: text to read, for "text"; None: the topics of pydoc that come with Python.
         progress: show bars on a terminal, one line a run elsewhere.
-        save_every: seconds between two savings of a run under way, with `out`; one that is killed goes on from there.
-        backend: "dask" or "ray", to make the runs on a cluster, with `out` on a disk that all its machines share.
-        scheduler: its address, e.g. "tcp://10.0.0.1:8786".
-        training: anything else that `TrainConfig` takes, e.g. `optimizer="adam"`, `clip=None`, `stop_at=0.99`.
+        options: models, lengths, seeds, steps, ...: those of `plan`.
 
     Returns:
         A `Comparison`. Runs that failed are listed in its `failures`; they do not stop the others.
@@ -86,26 +49,7 @@ def compare(
         >>> [row["model"] for row in result.rows()]
         ['RNN', 'chance', 'majority', 'linear']
     """
-    return plan(
-        task,
-        models=models,
-        lengths=lengths,
-        seeds=seeds,
-        steps=steps,
-        lr=lr,
-        hidden=hidden,
-        batch_size=batch_size,
-        window=window,
-        match_parameters=match_parameters,
-        device=device,
-        jobs=jobs,
-        out=out,
-        path=path,
-        save_every=save_every,
-        backend=backend,
-        scheduler=scheduler,
-        **training,
-    ).run(progress)
+    return plan(task, **options).run(progress)
 
 
 @dataclass(frozen=True)
@@ -134,57 +78,66 @@ class Plan:
                 if (label, length) in found}  # fmt: skip
 
     def states(self) -> dict[Key, str]:
-        """How far each run is: "there", "interrupted", "failed" or "to do"."""
+        """How far each run is: "there", "failed", "interrupted" or "to do"."""
         return {job.key: self._state(job) for job in self.jobs}
 
     def _state(self, job: Job) -> str:
-        store = self.setup.store
-        if store is None:
-            return "to do"
-        if kept(job, store):
-            return "there"
-        config = asdict(job.config)
-        if (store.path(config).with_suffix(".partial") / LAST).exists():
-            return "interrupted"
-        return "to do" if store.failure(config) is None else "failed"
+        return "to do" if self.setup.store is None else self.setup.store.state(asdict(job.config))
 
-    def estimate(self) -> dict[Key, float]:
-        """Seconds that the runs which are not there yet take at most, by a few steps of each row at each length.
+    def estimate(self) -> tuple[dict[Key, float], dict[Key, str]]:
+        """Seconds that the runs which are not there yet take at most, by a few steps of each row at each length; and
+        why that is not known of the others.
 
         Baselines, which take seconds, are left out, and so is what interrupted runs have behind them.
         """
-        todo = [job for job in self.jobs if isinstance(job.config, RunConfig) and self._state(job) != "there"]
-        known: dict[tuple[str, int], float] = {}
-        for job in todo:
-            assert isinstance(job.config, RunConfig)
-            if job.key[:2] not in known:
-                known[job.key[:2]] = job.config.estimate(self.setup.path)
-        return {job.key: known[job.key[:2]] for job in todo}
+        rows: dict[tuple[str, int], float | str] = {}
+        known: dict[Key, float] = {}
+        unknown: dict[Key, str] = {}
+        for job in self.jobs:
+            if not isinstance(job.config, RunConfig) or self._state(job) == "there":
+                continue
+            row = job.key[:2]
+            if row not in rows:
+                try:
+                    rows[row] = job.config.estimate(self.setup.path)
+                except (ValueError, RuntimeError, MemoryError) as error:
+                    rows[row] = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(found := rows[row], str):
+                unknown[job.key] = found
+            else:
+                known[job.key] = found
+        return known, unknown
 
     def run(self, progress: bool = True, only_failed: bool = False) -> Comparison:
         """Makes the runs that are not there yet, or of these only such as failed before; those that fail are listed in
-        the outcome."""
+        the outcome, and those left out are no part of it."""
         jobs = self.jobs
         if only_failed:
-            jobs = tuple(job for job in jobs if self._state(job) in ("there", "failed"))
+            states = self.states()
+            jobs = tuple(job for job in jobs if states[job.key] in ("there", "failed"))
+            for state, said in (("to do", "not begun"), ("interrupted", "interrupted")):
+                if progress and (left := sum(found == state for found in states.values())):
+                    print(f"runs {said}, which are left out: {left}", flush=True)
         records, failures = run_all(jobs, self.setup, progress)
-        done = [job for job in self.jobs if job.key in records]
-        trained = [job for job in done if isinstance(job.config, RunConfig)]
+        trained = {job.key: job.config for job in jobs if isinstance(job.config, RunConfig)}
+        runs = {key: records[key] for key in trained if key in records}
         store = self.setup.store
         return Comparison(
             task=self.task,
             metric=TASKS[self.task].metric,
-            labels=self.labels,
-            lengths=self.lengths,
-            seeds=self.seeds,
+            labels=tuple(label for label in self.labels if any(key[0] == label for key in trained)),
+            lengths=tuple(length for length in self.lengths if any(job.key[1] == length for job in jobs)),
+            seeds=tuple(seed for seed in self.seeds if any(key[2] == seed for key in trained)),
             elements=self.elements,
             text=self.text,
             matched=self.matched,
-            runs={job.key: records[job.key] for job in trained},
-            baselines={job.key[:2]: records[job.key] for job in done if isinstance(job.config, BaselineConfig)},
+            runs=runs,
+            baselines={job.key[:2]: records[job.key] for job in jobs if job.key in records and job.key not in trained},
             failures=failures,
+            failed={key: asdict(trained[key]) for key in failures if key in trained},
             path=self.setup.path,
-            weights={} if store is None else {job.key: store.weights(asdict(job.config)) for job in trained},
+            weights={} if store is None else {key: store.weights(asdict(trained[key])) for key in runs},
+            out=None if store is None else store.folder.parent,
         )
 
 
@@ -209,17 +162,47 @@ def plan(
     scheduler: str | None = None,
     **training: Any,
 ) -> Plan:
-    """Checks the arguments, which are those of `compare`, and lists the runs."""
+    """Checks what is asked for and lists the runs; none is made, and nothing is written.
+
+    Args:
+        task: "palindromes", "recall", "text", "expressions" or "trees".
+        models: names among `ROWS`, or rows of your own with labels of their own; None: the task's default.
+        lengths: T, or the number of nodes of a tree.
+        seeds: of initial weights, training batches and dropout; each at least 0.
+        steps, batch_size: see `TrainConfig`; steps None: the task's default or, with `seconds`, no limit.
+        lr: learning rate, or one per length.
+        hidden: units of every model, at least 1.
+        window: last elements that "gcn-in-lstm" sees at a time, at least 1.
+        match_parameters: choose hidden sizes so that all have about the parameters of the LSTM with `hidden` units.
+        device: "cpu", "cuda", ...
+        jobs: processes; -1 for one per core.
+        out: folder for one JSON a run, under `runs/`; runs that are there already are not repeated.
+        path: text to read, for "text"; None: the topics of pydoc that come with Python.
+        save_every: seconds between two savings of a run under way, with `out`; one that is killed goes on from there.
+        backend: "dask" or "ray", to make the runs on a cluster, with `out` on a disk that all its machines share.
+        scheduler: its address, e.g. "tcp://10.0.0.1:8786".
+        training: anything else that `TrainConfig` takes, e.g. `optimizer="adam"`, `clip=None`, `stop_at=0.99`, or
+            `seconds=60` for equal time.
+
+    Raises:
+        ValueError: if an argument is unknown or out of range.
+
+    Example:
+        >>> planned = plan("recall", models=["rnn"], lengths=[3], seeds=[0])
+        >>> [job.title for job in planned.jobs][0], len(planned.jobs)
+        ('recall T=3 RNN seed 0', 4)
+    """
     one_of("compare", "task", task, TASKS)
     entry = TASKS[task]
     rows = choose_rows(task, models)
     lengths = _whole_numbers("lengths", entry.lengths if lengths is None else lengths, least=2)
     seeds = _whole_numbers("seeds", seeds, least=0)
     for name, value in (("hidden", hidden), ("window", window)):
-        _whole_numbers(name, [value], least=1)
+        check_count("compare", name, value, 1)
     rates = _rates(lr, lengths)
-    given = {"batch_size": batch_size} | ({} if steps is None else {"steps": steps}) | training
-    train = _train_config(entry.train, given)
+    if steps is None and training.get("seconds") is None:
+        steps = entry.train.steps
+    train = _train_config(entry.train, {"batch_size": batch_size, "steps": steps} | training)
     checked_device("compare", device)
     if backend is not None:
         one_of("compare", "backend", backend, BACKENDS)
@@ -227,7 +210,7 @@ def plan(
         raise ValueError(f"compare: expected a backend for the scheduler {scheduler}, got none")
     if not isinstance(save_every, int | float) or not save_every >= 0:
         raise ValueError(f"compare: expected save_every to be seconds, at least 0, got {save_every!r}")
-    workers = _cores() if jobs == -1 else _whole_numbers("jobs", [jobs], least=1)[0]
+    workers = _cores() if jobs == -1 else check_count("compare", "jobs", jobs, 1)
     if path is not None and not entry.takes_data:
         raise ValueError(f"compare: expected no data file for {task}, which makes its own samples, got {path}")
     store = None if out is None else RunStore(Path(out) / "runs")

@@ -24,10 +24,12 @@ class Comparison:
         runs: per (label, length, seed), `{"config", "result", "measured"}`.
         baselines: the same per (name, length).
         failures: per (label or name, length, seed), what went wrong.
+        failed: per (label, length, seed), the configuration of a run that failed.
         text: which text was read, if the task reads one.
         matched: whether the models were matched in parameters.
         path: the data file that the task read, if it was told one.
         weights: per run, where its weights are, if they are kept.
+        out: the folder with the `runs/` of the comparison, if there is one.
     """
 
     task: str
@@ -41,8 +43,10 @@ class Comparison:
     runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    failed: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     path: Path | None = None
     weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
+    out: Path | None = None
 
     def of(self, label: str, length: int) -> list[dict[str, Any]]:
         """Returns the runs of one cell of the table, by seed; failed ones are not among them."""

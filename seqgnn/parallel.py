@@ -66,7 +66,7 @@ def run_all(
         Records by key, and what went wrong by key.
 
     Raises:
-        ValueError: if the store holds a damaged file where a run should be.
+        ValueError: if the store holds a damaged file where a run should be, or cannot be written and has to be.
     """
     records: dict[Key, dict[str, Any]] = {}
     failures: dict[Key, str] = {}
@@ -75,6 +75,8 @@ def run_all(
         if found is not None:
             records[job.key] = found
     todo = [job for job in jobs if job.key not in records]
+    if todo and setup.store is not None:
+        setup.store.prepare()
     with _display(len(jobs), len(records), progress) as say:
         waiting = 0
         while todo:
@@ -228,7 +230,8 @@ def _make(job: Job, setup: Setup, folder: Path | None, say: Say) -> dict[str, An
             say(("step", job.title, step, loss, accuracy))
 
     try:
-        say(("start", job.title, job.config.train.steps if isinstance(job.config, RunConfig) else None))
+        if isinstance(job.config, RunConfig):
+            say(("start", job.title, job.config.train.steps))
         done = job.config.perform(setup.path, on_step, folder, setup.save_every)
         # As it would be read again: tuples are lists.
         measured = {"label": job.key[0]} | done.measured
@@ -341,7 +344,7 @@ def _bars(total: int, found: int) -> Iterator[Say]:
             kind, title, *rest = event
             if kind == "waiting":
                 bars.update(grid, scores=title)
-            elif kind == "start" and rest[0] is not None:
+            elif kind == "start":
                 running[title] = bars.add_task(title, total=rest[0], scores="")
             elif kind == "step" and title in running:
                 step, loss, accuracy = rest

@@ -110,7 +110,7 @@ def choose_rows(task: str, chosen: Sequence[str | Row] | None) -> tuple[Row, ...
     """The rows of a comparison: those chosen, by name or of one's own, or the task's default.
 
     Raises:
-        ValueError: for an unknown name or model, labels twice or taken, and hops where there are none.
+        ValueError: for an unknown name or model, labels empty, twice or taken, and hops where there are none.
     """
     rows = tuple(
         item if isinstance(item, Row) else ROWS[one_of("compare", "model", item, ROWS)]
@@ -120,6 +120,8 @@ def choose_rows(task: str, chosen: Sequence[str | Row] | None) -> tuple[Row, ...
     if not rows or len(set(labels)) < len(labels):
         raise ValueError(f"compare: expected one or more models, each once, got {labels}")
     for row in rows:
+        if not (isinstance(row.label, str) and row.label.strip() and row.label.isprintable()):
+            raise ValueError(f"compare: expected labels of one line that can be read, got {row.label!r}")
         one_of("compare", f"the model of row {row.label!r}", row.model, (*NAMES, *TREES))
         if row.label in baselines.NAMES:
             raise ValueError(f"compare: expected labels other than those of baselines, got {row.label!r}")

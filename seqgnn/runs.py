@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from seqgnn import baselines, data, models
-from seqgnn.checkpoint import Checkpoints
+from seqgnn.checkpoint import LAST, Checkpoints, read_checkpoint
 from seqgnn.data.task import Sealed
 from seqgnn.data.text_files import fingerprint
 from seqgnn.errors import check_count, one_of
 from seqgnn.measure import PeakMemory, flops_per_sample, measurement
 from seqgnn.nn import init
+from seqgnn.store import run_key
 from seqgnn.training import TrainConfig, evaluate, fit
 
 OnStep = Callable[[int, float, float], None]
@@ -135,17 +136,22 @@ class RunConfig:
             )
 
     def estimate(self, path: Path | None, steps: int = 6) -> float:
-        """Seconds that the run takes at most, by its first few steps and one look at the validation set."""
-        if self.train.seconds is not None:
-            return self.train.seconds
+        """Seconds that the run takes at most, by its first few steps and one look at the validation set.
+
+        Raises:
+            ValueError: if its loss is not finite after these few steps.
+        """
+        if self.train.steps is None:
+            return float(self.train.seconds or 0)
         task = TASKS[self.task].make(self.length, self.hops, path)
         marks: list[float] = []
-        few = replace(self.train, steps=steps, eval_every=steps, stop_at=None)
+        few = replace(self.train, steps=steps, eval_every=steps, stop_at=None, seconds=None)
         fit(self.build(task), task, few, seed=self.seed, device=self.device,
             on_step=lambda *_: marks.append(time.perf_counter()))  # fmt: skip
         look = time.perf_counter() - marks[-1]
         each = (marks[-1] - marks[1]) / (len(marks) - 2)
-        return each * self.train.steps + look * math.ceil(self.train.steps / self.train.eval_every)
+        found = each * self.train.steps + look * math.ceil(self.train.steps / self.train.eval_every)
+        return min(found, self.train.seconds or math.inf)
 
     def perform(
         self, path: Path | None, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0
@@ -161,6 +167,7 @@ class RunConfig:
         checkpoints = None
         if folder is not None:
             checkpoints = Checkpoints(folder, about={"config": asdict(self)}, seconds=save_every)
+            _check_saved(folder / LAST, asdict(self))
         start, memory = (time.perf_counter(), time.process_time()), PeakMemory(self.device)
         curves = fit(
             model, task, self.train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=checkpoints
@@ -225,6 +232,30 @@ def identify_text(path: Path | None) -> str:
         text = "".join(f"{name}\n{topics[name]}\n" for name in sorted(topics))
         return f"pydoc topics of Python {platform.python_version()} ({_short_hash(text.encode())})"
     return f"{path.name} ({fingerprint(path)[:16]})"
+
+
+def read_weights(path: Path, run: dict[str, Any]) -> dict[str, Tensor]:
+    """Returns the weights in a file, if they are those of the run, a record `{"config", "result", "measured"}`.
+
+    Raises:
+        ValueError: naming the file, if it is no whole checkpoint or holds other weights.
+    """
+    weights, _ = read_checkpoint(path)
+    if _weights_hash(weights) != run["result"].get("weights_sha256"):
+        raise ValueError(f"the weights in {path.name} are not those of the run")
+    return weights
+
+
+def _check_saved(path: Path, config: dict[str, Any]) -> None:
+    """Whether what a run is to go on from, if there is anything, is whole and its own."""
+    if not path.exists():
+        return
+    try:
+        _, info = read_checkpoint(path)
+        if "training" not in info or run_key(info.get("config") or {}) != run_key(config):
+            raise ValueError(f"compare: expected what the run saved on its way in {path}, got another checkpoint")
+    except ValueError as error:
+        raise ValueError(f"{error}; move it away, and the run begins afresh") from error
 
 
 def _check_text(text: str | None, path: Path | None) -> None:

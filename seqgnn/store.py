@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,7 @@ class RunStore:
     and what it saves on its way in `<key>.partial/`, with the lock that says whose it is.
 
     Args:
-        folder: made if it is not there.
-
-    Raises:
-        ValueError: if the folder cannot be made or written to.
+        folder: made by `prepare`; until then, and where nothing is missing, it may be read-only.
 
     Example:
         >>> import tempfile
@@ -54,12 +51,21 @@ class RunStore:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
+
+    def prepare(self) -> None:
+        """Makes the folder if it is not there.
+
+        Raises:
+            ValueError: if it cannot be made or written to.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
         except OSError as error:
-            raise ValueError(f"RunStore: expected a folder that can be written, got {self.folder} ({error})") from error
+            raise ValueError(
+                f"RunStore: expected a folder that can be written, got {self.folder} ({error.strerror})"
+            ) from error
 
     def path(self, config: dict[str, Any]) -> Path:
         """Returns where the run of `config` is, or would be."""
@@ -68,6 +74,19 @@ class RunStore:
     def weights(self, config: dict[str, Any]) -> Path:
         """Returns where the weights of the run of `config` are, or would be."""
         return self.path(config).with_suffix(".safetensors")
+
+    def state(self, config: dict[str, Any]) -> str:
+        """Returns how far the run of `config` is: "there", "failed" when last tried, "interrupted" or "to do".
+
+        Raises:
+            ValueError: as `get` does.
+        """
+        if self.get(config) is not None:
+            return "there"
+        if self.failure(config) is not None:
+            return "failed"
+        saved = self.path(config).with_suffix(".partial").glob("*.safetensors")
+        return "interrupted" if any(saved) else "to do"
 
     @contextmanager
     def claim(self, config: dict[str, Any]) -> Iterator[Path | None]:
@@ -116,12 +135,16 @@ class RunStore:
         """Writes a run; a crash on the way leaves what was there before.
 
         Raises:
-            ValueError: if something is no JSON, NaN and infinities included.
+            ValueError: if something is no JSON, NaN and infinities included, or the file cannot be written, naming it.
         """
         content = {"config": config, "result": result, "measured": measured}
         record = {"format": FORMAT, "version": VERSION, "sha256": _checksum(content), **content}
         path = self.path(config)
-        write_atomically(path, json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n")
+        text = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
+        try:
+            write_atomically(path, text)
+        except OSError as error:
+            raise ValueError(f"RunStore: expected a file that can be written, got {path} ({error.strerror})") from error
         path.with_suffix(".failed").unlink(missing_ok=True)
         return path
 
@@ -183,7 +206,11 @@ def _checksum(content: dict[str, Any]) -> str:
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes `content`, text as UTF-8, to a new file beside `path` and moves it there once it is on disk."""
+    """Writes `content`, text as UTF-8, to a new file beside `path` and moves it there once it is on disk.
+
+    Raises:
+        OSError: naming `path`, if that fails; what was there before is still there.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -192,8 +219,11 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -74,6 +74,7 @@ class TextRun:
             one_of("TextRun", "option", name, sorted(OPTIONS))
         check_count("TextRun", "seed", self.seed, 0)
         check_count("TextRun", "length", self.length, 1)
+        check_count("TextRun", "steps", self.train.steps, 1)
         if self.train.carry and (self.options.get("positions") or self.options.get("readout", "last") != "last"):
             asked = "positions" if self.options.get("positions") else f"readout {self.options['readout']!r}"
             raise ValueError(

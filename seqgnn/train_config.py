@@ -20,7 +20,7 @@ class TrainConfig:
     """How a model is trained.
 
     Args:
-        steps: most steps taken, at least 1.
+        steps: most steps taken, at least 1; None: as many as `seconds` allow.
         batch_size: samples a step.
         optimizer: "rmsprop", "adam", "adamw" or "sgd".
         lr: learning rate, above 0, at the first step.
@@ -53,7 +53,7 @@ class TrainConfig:
         0.001
     """
 
-    steps: int = 2000
+    steps: int | None = 2000
     batch_size: int = 64
     optimizer: str = "rmsprop"
     lr: float = 1e-3
@@ -77,9 +77,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "eval_every", "eval_batch_size", "decay_every", "min_steps", "patience"):
             value = getattr(self, name)
-            if value is None and name in ("min_steps", "patience"):
+            if value is None and name in ("steps", "min_steps", "patience"):
                 continue
             check_count("TrainConfig", name, value, 1)
+        if self.steps is None and self.seconds is None:
+            raise ValueError("TrainConfig: expected steps or seconds that end a run, got neither")
+        if self.steps is None and self.schedule == "cosine":
+            raise ValueError("TrainConfig: expected steps with schedule 'cosine', which falls to the last, got None")
         one_of("TrainConfig", "optimizer", self.optimizer, OPTIMIZERS)
         one_of("TrainConfig", "schedule", self.schedule, SCHEDULES)
         one_of("TrainConfig", "select", self.select, ("accuracy", "loss", "last"))
@@ -100,6 +104,11 @@ class TrainConfig:
             raise ValueError(f"TrainConfig: expected seconds to be a number above 0 or None, got {self.seconds!r}")
         if self.stop_at is not None and not (_is_number(self.stop_at) and 0 < self.stop_at <= 1):
             raise ValueError(f"TrainConfig: expected stop_at in (0, 1] or None, got {self.stop_at!r}")
+
+    @property
+    def most_steps(self) -> float:
+        """`steps`, infinite where time alone ends a run."""
+        return math.inf if self.steps is None else self.steps
 
 
 def make_optimizer(parameters: Iterable[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
@@ -122,7 +131,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
         (1.0, 0.5)
     """
     if config.schedule == "cosine":
-        return config.lr * (1 + math.cos(math.pi * (step - 1) / config.steps)) / 2
+        return config.lr * (1 + math.cos(math.pi * (step - 1) / config.most_steps)) / 2
     if config.schedule == "step":
         return config.lr * config.decay ** ((step - 1) // config.decay_every)
     return config.lr

@@ -108,7 +108,7 @@ def fit(
         if result.stopped == "interrupted":
             result.stopped = "steps"
         model.train()
-        while result.steps < config.steps and result.stopped == "steps":
+        while result.steps < config.most_steps and result.stopped == "steps":
             asked = trainer.step(stop is not None and stop())
             trainer.note_time()
             if on_step is not None:
@@ -123,7 +123,7 @@ def fit(
                 if on_validation is not None:
                     on_validation(result.validation[-1])
                 result.stopped = trainer.verdict(converged, late)
-            if asked and result.stopped == "steps" and result.steps < config.steps:
+            if asked and result.stopped == "steps" and result.steps < config.most_steps:
                 result.stopped = "interrupted"
             ends = result.stopped != "steps" or result.steps == config.steps
             if checkpoints is not None and (ends or checkpoints.due(result.steps, improved)):
@@ -315,7 +315,7 @@ class _Trainer:
             if name != "steps" and kept[name] != value:
                 found = f"{name}={value!r} where it has {kept[name]!r}"
                 raise ValueError(f"fit: expected the settings of the run in {checkpoints.folder}, got {found}")
-        if info["step"] > self.config.steps:
+        if info["step"] > self.config.most_steps:
             found = f"steps={self.config.steps} where it has taken {info['step']}"
             raise ValueError(
                 f"fit: expected no fewer steps than the run in {checkpoints.folder} has taken, got {found}"

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -87,7 +88,7 @@ def test_what_is_no_run_is_named_and_left_alone(tmp_path, monkeypatch):
     assert len(found.comparisons) == 1 and len(found.comparisons[0].runs) == 2
     assert len(found.problems) == 8
     for name in ("<cut>", "<foreign>", "<newer>", "<list>", "bytes", "other", "empty", "nowhere"):
-        assert sum(f"/{name}" in problem for problem in found.problems) == 1, name
+        assert sum(problem.count(f"/{name}") for problem in found.problems) == 1, name
     assert before == sorted((path.name, path.read_bytes()) for path in runs.iterdir() if path.is_file())
     page = tmp_path / "report.html"
     done = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(page)])
@@ -135,6 +136,9 @@ def test_folders_without_any_run_are_an_error(tmp_path):
         ("recall", {"models": [Row("a \"quoted\" [row]", "lstm", init=("orthogonal", "chrono"), longest=4), "rnn"],
                     "lengths": [4, 6], "eval_every": 7, "clip": None}),
         ("recall", {"models": ["rnn", Row("RNN, slow", "rnn", lr=1e-5)], "schedule": "cosine"}),
+        ("recall", {"models": ["rnn"], "seconds": 2.5, "steps": None}),
+        ("recall", {"models": ["rnn"], "seconds": 2.5, "steps": 800}),
+        ("recall", {"models": ["rnn", "gcn-1hop"], "seconds": 2.5, "steps": None, "eval_every": 7}),
     ],
 )  # fmt: skip
 def test_commands_make_the_same_runs(tmp_path, monkeypatch, task, options):
@@ -157,6 +161,23 @@ def test_commands_make_the_same_runs(tmp_path, monkeypatch, task, options):
         given = settings({}, tmp_path / "grid.toml")
         after = plan(given.pop("task"), **given)
         assert keys(after) == keys(before) and after.labels == before.labels
+
+
+def test_commands_make_what_failed_too_in_the_folder_of_the_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = ["rnn", Row("wild", "lstm", lr=1e37)]
+    result = compare("recall", models=rows, clip=None, out="some/where", progress=False, **(TINY | {"seeds": [0]}))
+    assert set(result.failures) == {("wild", 4, 0)}
+    for found, out in (
+        (result, "some/where"),
+        (collect(["some/where"]).comparisons[0], "some/where"),
+        (collect([tmp_path / "some" / "where"]).comparisons[0], "where"),
+    ):
+        (command,) = again(found)
+        assert 'label = "wild"' in command.grid and f'out = "{out}"' in command.grid
+    shutil.copytree("some/where", "some/there")
+    next((tmp_path / "some" / "there" / "runs").glob("*.json")).unlink()
+    assert 'out = "results"' in again(collect(["some"]).comparisons[0])[0].grid
 
 
 def test_runs_that_no_one_command_makes_have_several(tmp_path):

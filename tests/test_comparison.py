@@ -179,6 +179,10 @@ def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
         ({"seeds": [2**70]}, "expected seeds to be different whole numbers"),
         ({"device": "meta"}, "expected a device that this torch can use, got 'meta'"),
         ({"models": ["LSTM"]}, "did you mean 'lstm'"),
+        ({"models": [Row("", "rnn")]}, "expected labels of one line that can be read, got ''"),
+        ({"models": [Row("two\nlines", "rnn")]}, "expected labels of one line that can be read, got 'two.nlines'"),
+        ({"hidden": 8.5}, "expected hidden to be an integer of at least 1, got 8.5"),
+        ({"steps": None, "seconds": 1.0, "schedule": "cosine"}, "expected steps with schedule 'cosine'"),
         ({"models": [Row("still", "rnn", lr=0.0)]}, "expected lr to be a number above 0 and at most 1e37, got 0.0"),
     ],
 )
@@ -260,6 +264,25 @@ def test_equal_time_ends_runs_and_is_marked():
         assert run["result"]["stopped"] == "time" and 0.3 <= run["measured"]["seconds"] < 5
         assert len(run["measured"]["validation_seconds"]) == 1 and run["result"]["steps"] > 3
     assert any(note.startswith("Equal time: how many steps") for note in report.notes(found))
+
+
+def test_without_steps_seconds_alone_end_a_run():
+    (config, *_) = [job.config for job in plan("recall", models=["rnn"], seeds=[0], seconds=2.0).jobs]
+    assert config.train.steps is None and config.estimate(None) == 2.0
+    options = {"models": ["rnn"], "batch_size": 1, "hidden": 2, "eval_every": 10**6, "stop_at": None, "lengths": [3]}
+    (run,) = tiny(steps=None, seconds=0.3, **options).runs.values()
+    assert run["result"]["stopped"] == "time" and run["config"]["train"]["steps"] is None
+    assert run["result"]["steps"] == len(run["result"]["losses"]) and run["measured"]["seconds"] >= 0.3
+    both = plan("recall", models=["rnn"], seeds=[0], steps=5, seconds=1e6).jobs[0].config
+    assert both.train.steps == 5 and both.estimate(None) < 1e3
+
+
+def test_a_row_without_an_estimate_says_why(tmp_path):
+    rows = ["rnn", Row("wild", "rnn", lr=1e37)]
+    planned = plan("recall", models=rows, lengths=[4], seeds=[0, 1], steps=50, clip=None, out=tmp_path / "new")
+    known, unknown = planned.estimate()
+    assert set(known) == {("RNN", 4, 0), ("RNN", 4, 1)} and set(unknown) == {("wild", 4, 0), ("wild", 4, 1)}
+    assert "expected a finite loss" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
 
 
 def test_costs_stand_beside_scores():

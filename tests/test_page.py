@@ -156,7 +156,29 @@ def test_damaged_weights_are_named(folder, tmp_path):
     found.weights["LSTM", 6, 0].write_bytes(b"\x80\x02pickle")
     found.weights["RNN", 6, 0].write_bytes(found.weights["GCN", 6, 0].read_bytes())
     text = Reader(render([found])).text
-    assert "got a pickle, which could execute code" in text and "are those of another model" in text
+    assert "got a pickle, which could execute code" in text and re.search(
+        r"the weights in \w+.safetensors are not those of the run", text
+    )
+
+
+def test_weights_of_another_run_are_not_looked_at(folder, tmp_path):
+    """Those of another seed would go into the model as well as its own."""
+    shutil.copytree(folder, tmp_path / "copy")
+    found = collect([tmp_path / "copy"]).comparisons[0]
+    path = found.weights["LSTM", 6, 0]
+    path.write_bytes(found.weights["LSTM", 6, 1].read_bytes())
+    text = Reader(render([found])).text
+    assert f"Not measured: LSTM: the weights in {path.name} are not those of the run." in text
+
+
+def test_runs_of_equal_time_are_not_promised_to_the_bit(folder):
+    whole = collect([folder]).comparisons[0]
+    assert "come out the same to the bit" in " ".join(Reader(render([whole])).text.split())
+    for run in whole.runs.values():
+        run["config"]["train"]["seconds"] = 1.0
+    text = " ".join(Reader(render([whole])).text.split())
+    assert "so scores, curves and weights do not come out the same." in text and "to the bit" not in text
+    assert f"Then seqgnn report {folder.name} makes this page." in text
 
 
 def test_samples_of_text(tmp_path):

@@ -66,7 +66,8 @@ def test_bars_on_a_terminal(monkeypatch):
     with parallel._display(3, 1, True) as say:
         say(("start", "a [b] T=3", 10))
         say(("step", "a [b] T=3", 5, 0.75, 0.25))
-        say(("start", "a baseline", None))
+        say(("start", "by time", None))
+        say(("step", "by time", 7, 0.5, 0.5))
         say(("done", "a baseline", "test accuracy 0.1"))
         say(("failed", "a [b] T=3", "ValueError: [no] luck"))
     text = screen.getvalue()
@@ -79,7 +80,7 @@ def test_events_of_workers_arrive_in_order_and_nobody_listening_is_no_error():
     with parallel._listening(heard.append) as (address, key):
         number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], Setup(), address, key)
         assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
-    assert [event[0] for event in heard] == ["start", "done"]
+    assert [event[0] for event in heard] == ["done"]
     assert parallel._perform_apart(7, jobs(Sum("a"))[0], Setup(), address, key) == (7, outcome)
 
 

@@ -12,7 +12,8 @@ RESULT = {"test": {"accuracy": 0.1 + 0.2, "loss": 1e-17}}
 
 def test_a_run_comes_back_to_the_bit(tmp_path):
     store = RunStore(tmp_path / "new" / "runs")
-    assert store.get(CONFIG) is None
+    assert store.get(CONFIG) is None and list(tmp_path.iterdir()) == []
+    store.prepare()
     path = store.put(CONFIG, RESULT, {"seconds": 1.5})
     record = store.get(CONFIG)
     assert record["format"] == "seqgnn-run" and record["version"] == 1
@@ -73,13 +74,38 @@ def test_a_file_that_is_not_the_run_is_named_and_left_alone(tmp_path, content, m
     assert path.read_bytes() == content
 
 
-def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(ValueError, match="folder that can be written"):
-        RunStore(file / "runs")
-    with pytest.raises(ValueError, match="folder that can be written"):
-        RunStore(file)
+    with pytest.raises(ValueError, match=r"folder that can be written, got .*file/runs \(Not a directory\)"):
+        RunStore(file / "runs").prepare()
+    with pytest.raises(ValueError, match=r"folder that can be written, got .*file \(File exists\)"):
+        RunStore(file).prepare()
+
+
+def test_how_far_a_run_is(tmp_path):
+    store = RunStore(tmp_path)
+    assert store.state(CONFIG) == "to do"
+    with store.claim(CONFIG) as folder:
+        assert store.state(CONFIG) == "to do"
+        (folder / "last.safetensors").write_text("")
+    assert store.state(CONFIG) == "interrupted"
+    store.fail(CONFIG, "no luck")
+    assert store.state(CONFIG) == "failed"
+    store.put(CONFIG, RESULT, {})
+    assert store.state(CONFIG) == "there" and store.failure(CONFIG) is None
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/x.csv'"):
+        write_atomically(tmp_path / "x.csv", "a")
+    with pytest.raises(ValueError, match=r"can be written, got .*[0-9a-f]{20}.json \(No space left on device\)"):
+        RunStore(tmp_path).put(CONFIG, RESULT, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_written_files_have_the_usual_permissions(tmp_path):

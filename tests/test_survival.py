@@ -13,8 +13,8 @@ import pytest
 from filelock import FileLock
 
 from seqgnn import store
-from seqgnn.checkpoint import read_checkpoint
-from seqgnn.comparison import compare
+from seqgnn.checkpoint import LAST, Checkpoints
+from seqgnn.comparison import compare, plan
 from seqgnn.store import RunStore, run_key
 
 GRID = {"models": ["rnn", "lstm", "gcn"], "lengths": [4], "seeds": [0, 1], "hidden": 16, "batch_size": 16, "steps": 150,
@@ -22,15 +22,14 @@ GRID = {"models": ["rnn", "lstm", "gcn"], "lengths": [4], "seeds": [0, 1], "hidd
 
 
 def contents(folder):
-    """All that a comparison leaves, by file, without what is measured."""
+    """All that a comparison leaves, by file: bytes, of records without what is measured."""
     found = {}
     for path in sorted((folder / "runs").iterdir()):
         if path.suffix == ".json":
             record = json.loads(path.read_text())
             found[path.name] = record["config"], record["result"]
         else:
-            tensors, info = read_checkpoint(path)
-            found[path.name] = info, {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+            found[path.name] = path.read_bytes()
     return found
 
 
@@ -99,7 +98,7 @@ def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, cap
     expected = compare("palindromes", **{**options, "out": None})
     config = expected.runs["RNN", 4, 0]["config"]
     folder = RunStore(tmp_path / "runs").path(config).with_suffix(".partial")
-    folder.mkdir()
+    folder.mkdir(parents=True)
     lock = FileLock(folder / ".lock", thread_local=False)
     lock.acquire()
     slept = []
@@ -123,12 +122,32 @@ def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path):
     folder.mkdir(parents=True)
     victim = folder / "last.safetensors"
     victim.write_bytes(b"no checkpoint")
-    found = compare("palindromes", **options)
-    assert str(victim) in found.failures["RNN", 4, 0] and victim.read_bytes() == b"no checkpoint"
-    assert set(found.baselines) == {("chance", 4), ("majority", 4), ("linear", 4)}
+    for _ in range(2):
+        found = compare("palindromes", **options)
+        message = found.failures["RNN", 4, 0]
+        assert str(victim) in message and message.endswith("; move it away, and the run begins afresh")
+        assert victim.read_bytes() == b"no checkpoint"
+        assert set(found.baselines) == {("chance", 4), ("majority", 4), ("linear", 4)}
+    victim.rename(tmp_path / "away")
+    assert not compare("palindromes", **options).failures and not folder.exists()
 
 
-def test_only_what_failed_is_tried_again(tmp_path, monkeypatch):
+def test_a_run_does_not_go_on_from_anothers_checkpoint(tmp_path):
+    """Of a model of the same size, trained the same way, on samples of another length."""
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 4, "stop_at": None, "out": tmp_path}
+    four, six = (
+        compare("palindromes", **{**options, "lengths": [length], "out": tmp_path / str(length)}).runs["RNN", length, 0]
+        for length in (4, 6)
+    )
+    partial = tmp_path / "4" / "runs" / f"{run_key(six['config'])}.partial"
+    checkpoints = Checkpoints(partial, about={"config": four["config"]}, seconds=0.0)
+    checkpoints.save(LAST, {}, {"step": 2})
+    found = compare("palindromes", **{**options, "lengths": [6], "out": tmp_path / "4"})
+    assert "expected what the run saved on its way in" in found.failures["RNN", 6, 0]
+    assert "move it away, and the run begins afresh" in found.failures["RNN", 6, 0]
+
+
+def test_only_what_failed_is_tried_again(tmp_path, monkeypatch, capsys):
     options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
     from seqgnn import comparison, models
 
@@ -139,9 +158,23 @@ def test_only_what_failed_is_tried_again(tmp_path, monkeypatch):
     assert set(first.failures) == {("GCN", 4, 0)}
     assert len(list((tmp_path / "runs").glob("*.failed"))) == 1
     del options["progress"]
-    again = comparison.plan("palindromes", **{**options, "seeds": [0, 1]}).run(False, only_failed=True)
-    assert set(again.runs) == {("RNN", 4, 0), ("GCN", 4, 0)} and not again.failures
+    again = comparison.plan("palindromes", **{**options, "seeds": [0, 1]}).run(only_failed=True)
+    assert set(again.runs) == {("RNN", 4, 0), ("GCN", 4, 0)} and not again.failures and again.seeds == (0,)
     assert not list((tmp_path / "runs").glob("*.failed"))
+    assert capsys.readouterr().out.startswith("runs not begun, which are left out: 2\n4 of 5 runs are there already\n")
+
+
+def test_what_fails_again_is_listed_again(tmp_path):
+    """The runs diverge after a checkpoint was written, which does not make them interrupted ones."""
+    options = {**GRID, "models": ["rnn", "lstm"], "seeds": [0], "lr": 1e37, "clip": None, "out": tmp_path}
+    first = compare("palindromes", **options)
+    assert set(first.failures) == {("RNN", 4, 0), ("LSTM", 4, 0)}
+    assert len(list((tmp_path / "runs").glob("*.partial/last.safetensors"))) == 2
+    del options["progress"]
+    planned = plan("palindromes", **options)
+    assert sorted(planned.states().values()) == 2 * ["failed"] + 3 * ["there"]
+    again = planned.run(False, only_failed=True)
+    assert again.failures == first.failures and again.rows() == first.rows() and set(again.failed) == set(first.failed)
 
 
 @pytest.mark.slow

@@ -217,6 +217,8 @@ def test_evaluation_of_nothing_or_of_nan():
     [
         ({"steps": 0}, "steps to be an integer of at least 1, got 0"),
         ({"steps": 2.5}, "got 2.5"),
+        ({"steps": None}, "expected steps or seconds that end a run, got neither"),
+        ({"steps": None, "seconds": 1.0, "schedule": "cosine"}, "expected steps with schedule 'cosine'"),
         ({"batch_size": True}, "batch_size .* got True"),
         ({"eval_every": -1}, "eval_every"),
         ({"eval_batch_size": None}, "eval_batch_size .* got None"),

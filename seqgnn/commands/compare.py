@@ -2,19 +2,19 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 DEFAULT_TASKS = ("palindromes", "text")
-PLANNED = ("task", "preset", "models", "lengths", "seeds", "lr", "hidden", "window", "match_parameters", "device",
-           "jobs", "backend", "scheduler", "save_every", "out", "data")  # fmt: skip
 BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 
 
 def compare(
+    context: typer.Context,
     task: Annotated[
         str | None,
         typer.Argument(
@@ -70,40 +70,17 @@ def compare(
     Killed or stopped, it goes on when called again with the same --out; several processes and machines that share the
     folder divide the runs.
     """
-    from seqgnn import comparison, report
+    from seqgnn import comparison
     from seqgnn.errors import one_of
-    from seqgnn.page import write_page
 
     if only is not None:
         one_of("compare", "only", only, ("failed",))
-    typed: dict[str, Any] = {
-        "task": task,
-        "models": None if models is None else [name.strip() for name in models.split(",")],
-        "lengths": None if lengths is None else integers("--lengths", lengths),
-        "seeds": None if seeds is None else integers("--seeds", seeds),
-        "lr": None if lr is None else _rates(lr),
-        "clip": clip,
-        "stop_at": stop_at,
-        "preset": preset,
-        "steps": steps,
-        "seconds": seconds,
-        "optimizer": optimizer,
-        "momentum": momentum,
-        "min_steps": min_steps,
-        "precision": precision,
-        "hidden": hidden,
-        "batch_size": batch_size,
-        "window": window,
-        "match_parameters": match_parameters,
-        "device": device,
-        "jobs": jobs,
-        "backend": backend,
-        "scheduler": scheduler,
-        "save_every": save_every,
-        "out": out,
-        "data": data,
-    }
-    options = settings({name: value for name, value in typed.items() if value is not None}, config)
+    asked = ("config", "describe", "dry_run", "only")
+    typed = {name: value for name, value in context.params.items() if value is not None and name not in asked}
+    for name, read in READ.items():
+        if name in typed:
+            typed[name] = read(typed[name])
+    options = settings(typed, config)
     task, out, data = (options.pop(name, None) for name in ("task", "out", "data"))
     if only is not None and out is None:
         raise ValueError("compare: expected --out, the folder in which something failed, got none")
@@ -120,24 +97,42 @@ def compare(
         for prepared in plans:
             _show_plan(prepared)
         return
-    results = []
+    if not _run(plans, out, data, only == "failed"):
+        raise typer.Exit(1)
+
+
+def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed: bool) -> bool:
+    """Makes the runs, shows each table and then writes its files; whether all of that could be done."""
+    from seqgnn import report
+    from seqgnn.page import write_page
+
+    results, lost = [], []
     for prepared in plans:
         try:
-            result = prepared.run(only_failed=only == "failed")
+            result = prepared.run(only_failed=only_failed)
         except KeyboardInterrupt:
             if out is not None:
                 print(f"seqgnn: what is done is kept in {out}; the same command goes on", file=sys.stderr)
             raise
-        written = [] if out is None else report.write(result, out)
+        if not result.labels:  # with `only_failed`, where nothing is there
+            continue
         report.show(result)
-        for path in written:
-            print(f"wrote {path}")
         results.append(result)
-    if out is not None:
-        before = _before(out, tasks, data)
-        print(f"wrote {write_page([*results, *before], out / 'report.html')}")
-    if any(result.failures for result in results):
-        raise typer.Exit(1)
+        if out is not None:
+            try:
+                for path in report.write(result, out):
+                    print(f"wrote {path}")
+            except OSError as error:
+                lost.append(f"compare: expected a file that can be written, got {error.filename} ({error.strerror})")
+    if out is not None and results:
+        before = _before(out, [prepared.task for prepared in plans], data)
+        try:
+            print(f"wrote {write_page([*results, *before], out / 'report.html')}")
+        except ValueError as error:
+            lost.append(str(error))
+    for message in lost:
+        print(f"seqgnn: {message}", file=sys.stderr)
+    return not lost and not any(result.failures for result in results)
 
 
 def _before(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:
@@ -155,71 +150,42 @@ def settings(typed: dict[str, Any], config: Path | None) -> dict[str, Any]:
     """The options of a comparison: those typed go before those of the file, and both before the preset's.
 
     Raises:
-        ValueError: for a file that is no TOML, and for keys that are unknown, naming the nearest one.
+        ValueError: for a file that is no grid, as `read_grid` says it, and for an unknown preset.
     """
     from seqgnn.errors import one_of
+    from seqgnn.grid_file import read_grid
     from seqgnn.presets import PRESETS
 
-    given = ({} if config is None else _read(config)) | typed
+    given = ({} if config is None else read_grid(config)) | typed
     preset = given.pop("preset", None)
     options = ({} if preset is None else PRESETS[one_of("compare", "preset", preset, PRESETS)]) | given
+    if "seconds" in given and "steps" not in given:  # equal time, which a preset's steps would cut short
+        options.pop("steps", None)
     for name in ("clip", "stop_at"):
         if options.get(name) == 0:
             options[name] = None
     return options
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import tomllib
-    from dataclasses import fields
-
-    from seqgnn.errors import one_of
-    from seqgnn.rows import Row
-    from seqgnn.train_config import TrainConfig
-
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"compare: expected a TOML file, got {path} ({error})") from error
-    known = {item.name for item in fields(TrainConfig)} | {*PLANNED, "row"}
-    for name in content:
-        one_of(f"compare, {path.name}", "key", name, sorted(known))
-    rows = content.pop("row", [])
-    if rows:
-        names = [item.name for item in fields(Row)]
-        for row in rows:
-            for name in row:
-                one_of(f"compare, {path.name}", "key of a row", name, names)
-            missing = [name for name in ("label", "model") if name not in row]
-            if missing:
-                raise ValueError(f"compare, {path.name}: expected a {missing[0]} of each row, got {row}")
-        tuples: list[dict[str, Any]] = [
-            {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()} for row in rows
-        ]
-        content["models"] = [*content.get("models", []), *(Row(**row) for row in tuples)]
-    if isinstance(content.get("lr"), dict):
-        content["lr"] = _rates(",".join(f"{length}:{rate}" for length, rate in content["lr"].items()))
-    for name in ("out", "data"):  # beside the file, wherever the command is called
-        if name in content:
-            content[name] = path.parent / str(content[name])
-    return content
-
-
 def _show_plan(prepared: Any) -> None:
     """The runs, how far they are, and what those that are left take at most."""
     from seqgnn.statistics import seeds_needed
 
-    states, seconds = prepared.states(), prepared.estimate()
+    states, (seconds, unknown) = prepared.states(), prepared.estimate()
     for job in prepared.jobs:
         about = f", at most {_span(seconds[job.key])}" if job.key in seconds else ""
+        if job.key in unknown:
+            about = f", estimate not known ({unknown[job.key]})"
         print(f"{job.title}: {states[job.key]}{about}")
     workers = prepared.setup.workers
-    left, total = len(seconds), sum(seconds.values())
+    left, total = len(seconds) + len(unknown), sum(seconds.values())
     needed = seeds_needed(len(prepared.labels)) if len(prepared.labels) > 1 else 0
     if len(prepared.seeds) < needed:
         few = f"{len(prepared.seeds)} seed{'s' * (len(prepared.seeds) > 1)}"
         print(f"{few}: too few to show a difference between {len(prepared.labels)} models at 5%, which takes {needed}")
-    print(f"{left} runs to train: at most {_span(total)}, {_span(total / workers)} with {workers} at a time")
+    without = f", without {len(unknown)} whose estimate is not known" if unknown else ""
+    most = f"at most {_span(total)}, {_span(total / workers)} with {workers} at a time"
+    print(f"{left} run{'s' * (left != 1)} to train: {most}{without}")
 
 
 def _span(seconds: float) -> str:
@@ -251,3 +217,14 @@ def _rates(text: str) -> float | dict[int, float]:
 def default_book() -> Path | None:
     folder = os.environ.get("SEQGNN_DATA")
     return Path(folder) / BOOK if folder and (Path(folder) / BOOK).is_file() else None
+
+
+# What is typed as text and is none.
+READ: dict[str, Callable[[str], Any]] = {
+    "models": lambda text: [name.strip() for name in text.split(",")],
+    "lengths": partial(integers, "--lengths"),
+    "seeds": partial(integers, "--seeds"),
+    "lr": _rates,
+    "out": Path,
+    "data": Path,
+}

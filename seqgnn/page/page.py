@@ -1,6 +1,7 @@
 """One self-contained HTML page over comparisons: tables, figures, the models themselves, and how to make it again."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from seqgnn.gradients import Study
 from seqgnn.gradients_report import verdicts
 from seqgnn.outcome import Comparison
 from seqgnn.page.pictures import curves_legend, curves_pictures, scores_picture, study_pictures
-from seqgnn.page.reproduction import again
+from seqgnn.page.reproduction import again, folder
 from seqgnn.page.svg import DARK, LIGHT, colours
 from seqgnn.page.tables import configuration, differences, machines, scores, sees, solved
 from seqgnn.page.trained import TEMPERATURE, Look, look
@@ -107,6 +108,8 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "configuration": configuration(comparison) if comparison.runs else None,
         "machines": machines(comparison),
         "again": again(comparison),
+        "folder": shlex.quote(folder(comparison)),
+        "timed": any(run["config"]["train"].get("seconds") for run in comparison.runs.values()),
     }
 
 

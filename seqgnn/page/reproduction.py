@@ -25,7 +25,8 @@ class Again:
 
 
 def again(comparison: Comparison) -> list[Again]:
-    """Returns a command for each set of runs that one command can make: those alike in all but row, length and seed.
+    """Returns a command for each set of runs, failed ones among them, that one command can make: those alike in all
+    but row, length and seed.
 
     Example:
         >>> from seqgnn.comparison import compare
@@ -34,7 +35,8 @@ def again(comparison: Comparison) -> list[Again]:
         ['seqgnn compare recall --models rnn --lengths 3 --seeds 0 --hidden 4 --steps 2 --lr 0.003 --out results']
     """
     parts: dict[str, dict[tuple[str, int, int], RunConfig]] = defaultdict(dict)
-    configs = {key: RunConfig.from_dict(run["config"]) for key, run in comparison.runs.items()}
+    tried = {key: run["config"] for key, run in comparison.runs.items()} | comparison.failed
+    configs = {key: RunConfig.from_dict(config) for key, config in tried.items()}
     windows = sorted({config.window for config in configs.values() if config.window is not None})
     for key, config in configs.items():
         window = config.window or (windows[0] if windows else None)
@@ -64,7 +66,8 @@ def _of_part(
     }
     lr = {length: common[0][0] for length, common in rates.items()}
     rows = [_row(label, configs, lr, lengths) for label in comparison.labels if any(key[0] == label for key in configs)]
-    changed = {name: value for name, value in train.items() if value != getattr(entry.train, name)}
+    usual = vars(entry.train) | ({} if train["seconds"] is None else {"steps": None})
+    changed = {name: value for name, value in train.items() if value != usual[name]}
     options = {name: value for name, value in shared.items() if value != DEFAULTS[name]} | changed
     if train["batch_size"] == DEFAULTS["batch_size"]:
         options.pop("batch_size", None)
@@ -76,6 +79,7 @@ def _of_part(
         name in (*TYPED, *DEFAULTS, "data") for name in options
     )  # fmt: skip
     if not plain:
+        options["out"] = folder(comparison)
         return [Again(f"seqgnn compare --config {file}", _toml(task, head | options, lr, rows))]
     models = ",".join(names[row] for row in rows)
     words = ["seqgnn", "compare", task, "--models", models]
@@ -86,7 +90,13 @@ def _of_part(
     words += ["--lr", _rates(lr)]
     if "data" in options:
         words += ["--data", options["data"]]
-    return [Again(shlex.join([*words, "--out", "results"]))]
+    return [Again(shlex.join([*words, "--out", folder(comparison)]))]
+
+
+def folder(comparison: Comparison) -> str:
+    """The `--out` of a comparison: as it was given, of an absolute path its name alone, or "results" if not known."""
+    out = comparison.out
+    return "results" if out is None else (out.name if out.is_absolute() else str(out)) or "results"
 
 
 def _row(label: str, configs: dict[tuple[str, int, int], RunConfig], lr: dict[int, float], lengths: list[int]) -> Row:
@@ -104,7 +114,7 @@ def _toml(task: str, options: dict[str, Any], lr: dict[int, float], rows: list[R
         value = 0 if value is None and name in ("clip", "stop_at") else value
         if value is not None:
             lines.append(f"{name} = {_value(value)}")
-    lines += ['out = "results"', "", "[lr]", *(f"{length} = {rate!r}" for length, rate in lr.items())]
+    lines += ["", "[lr]", *(f"{length} = {rate!r}" for length, rate in lr.items())]
     for row in rows:
         lines += ["", "[[row]]"]
         default = Row(row.label, row.model)

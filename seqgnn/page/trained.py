@@ -9,13 +9,12 @@ from typing import Any
 import torch
 
 from seqgnn.analysis import describe, edges_to_last
-from seqgnn.checkpoint import read_checkpoint
 from seqgnn.encoders import GCNInLSTM, RecurrentEncoder
 from seqgnn.generation import generate
 from seqgnn.gradients import Curve, Study, answering_last, hears_everything, last_answers, norms_of
 from seqgnn.models import SequenceModel
 from seqgnn.outcome import Comparison
-from seqgnn.runs import TASKS, RunConfig, identify_text
+from seqgnn.runs import TASKS, RunConfig, identify_text, read_weights
 
 BATCH = 16  # sequences that gradients and influence are averaged over
 MEASURES = ("gradients", "influence", "samples")
@@ -98,19 +97,16 @@ def trained_model(comparison: Comparison, label: str, length: int, seed: int) ->
     """Returns a model of the comparison with the weights that were chosen on validation, and its task.
 
     Raises:
-        ValueError: if the weights were not kept, are damaged or are those of another model.
+        ValueError: if the weights were not kept, are damaged or are not those of the run.
     """
     path = comparison.weights.get((label, length, seed))
     if path is None or not path.exists():
         raise ValueError("the weights were not kept")
-    config = RunConfig.from_dict(comparison.runs[label, length, seed]["config"])
-    tensors, _ = read_checkpoint(path)
+    run = comparison.runs[label, length, seed]
+    config, weights = RunConfig.from_dict(run["config"]), read_weights(path, run)
     task = TASKS[config.task].make(length, config.hops, comparison.path)
     model: Any = config.build(task)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"the weights in {path.name} are those of another model") from error
+    model.load_state_dict(weights)
     return model.eval(), task
 
 
