@@ -105,10 +105,13 @@ def _outcomes(jobs: list[Job], setup: Setup, say: Say) -> Iterator[tuple[Job, di
             yield job, _perform(job, setup, say)
         return
     from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import BrokenProcessPool
 
     left = dict(enumerate(jobs))
-    with _listening(say) as (address, key), _engine(setup) as (name, options), parallel_config(name, **options):
+    with (
+        _listening(say) as (address, key),
+        _engine(setup) as (name, options, died),
+        parallel_config(name, **options),
+    ):
         count = workers if setup.backend is None else -1  # an engine knows how many workers it has
         order = "list" if setup.backend == "ray" else "generator_unordered"  # Ray's has no other
 
@@ -116,28 +119,32 @@ def _outcomes(jobs: list[Job], setup: Setup, say: Say) -> Iterator[tuple[Job, di
             calls = (delayed(_perform_apart)(number, job, setup, address, key) for number, job in some.items())
             yield from Parallel(n_jobs=count, batch_size=1, return_as=order)(calls)
 
-        try:
-            for number, outcome in outcomes(left.copy()):
-                yield left.pop(number), outcome
-        except BrokenProcessPool:  # nobody knows whose worker died: on with one run at a time
-            for number, job in left.items():
-                outcome = kept(job, setup.store)
-                try:
-                    if outcome is None:
-                        ((_, outcome),) = outcomes({number: job})
-                except BrokenProcessPool:
-                    outcome = "its worker process was killed; is there enough memory?"
-                yield job, outcome
+        together = True
+        while left:
+            some = left.copy() if together else dict([next(iter(left.items()))])
+            try:
+                for number, outcome in outcomes(some):
+                    yield left.pop(number), outcome
+            except died:  # nobody knows whose worker it was
+                done: dict[int, Any] = {n: record for n, job in left.items() if (record := kept(job, setup.store))}
+                if not together and not done:
+                    done = dict.fromkeys(some, "its worker process was killed; is there enough memory?")
+                for number, outcome in done.items():
+                    yield left.pop(number), outcome
+                # What is left of a cluster goes on as long as it gets on; a pool may die of a single run.
+                together = together and setup.backend is not None and bool(done)
 
 
 @contextmanager
-def _engine(setup: Setup) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What joblib is told: the name of a backend and its options."""
+def _engine(setup: Setup) -> Iterator[tuple[str, dict[str, Any], type[Exception]]]:
+    """What joblib is told: the name of a backend and its options; and what it raises when a worker has died."""
     if setup.backend is None:
-        yield "loky", {}
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        yield "loky", {}, BrokenProcessPool
         return
     try:
-        options = {"dask": _dask, "ray": _ray}[setup.backend](setup.scheduler)
+        options, died = {"dask": _dask, "ray": _ray}[setup.backend](setup.scheduler)
     except ImportError as error:
         hint = f"pip install 'seqgnn[{setup.backend}]'"
         raise ValueError(f"compare: expected {setup.backend} to be installed ({hint}), got {error}") from error
@@ -145,14 +152,15 @@ def _engine(setup: Setup) -> Iterator[tuple[str, dict[str, Any]]]:
         found = f"{setup.scheduler} ({' '.join(str(error).split())})"
         raise ValueError(f"compare: expected a {setup.backend} cluster that answers, got {found}") from error
     try:
-        yield setup.backend, options
+        yield setup.backend, options, died
     finally:
         if "client" in options:
             options["client"].close()
 
 
-def _dask(scheduler: str | None) -> dict[str, Any]:
+def _dask(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
     from distributed import Client as DaskClient
+    from distributed import KilledWorker
 
     client = DaskClient(scheduler)
     threads = client.nthreads()
@@ -160,16 +168,17 @@ def _dask(scheduler: str | None) -> dict[str, Any]:
         client.close()
         found = ", ".join(f"{number} in {worker}" for worker, number in threads.items())
         raise ValueError(f"compare: expected workers of one thread each (--nthreads 1), got {found}")
-    return {"client": client}
+    return {"client": client}, KilledWorker  # of a run that several workers died of
 
 
-def _ray(scheduler: str | None) -> dict[str, Any]:
+def _ray(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
     import ray
+    from ray.exceptions import RayActorError
     from ray.util.joblib import register_ray
 
     ray.init(address=scheduler, ignore_reinit_error=True)
     register_ray()
-    return {}
+    return {}, RayActorError
 
 
 def kept(job: Job, store: RunStore | None) -> dict[str, Any] | None:

@@ -113,7 +113,7 @@ def damaged(kind, book, out):
         elif kind == "pickle":
             path.write_bytes(pickle.dumps({"model": 1}))
         elif kind == "newer":
-            path.write_bytes(path.read_bytes().replace(rb'\"version\": 2', rb'\"version\": 3'))
+            path.write_bytes(path.read_bytes().replace(rb"\"version\": 2", rb"\"version\": 3"))
         else:
             tensors, info = read_checkpoint(path)
             write_checkpoint(path, tensors, {**info, "model": {**info["model"], "hidden": 9}})

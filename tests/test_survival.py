@@ -209,6 +209,53 @@ def test_a_dask_cluster_makes_the_grid_though_a_worker_is_killed(tmp_path):
     assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
 
 
+@pytest.mark.slow
+def test_a_ray_cluster_makes_the_grid_though_a_node_is_killed(tmp_path):
+    pytest.importorskip("ray")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    grid = [sys.executable, "-c", _RAY_GRID, str(tmp_path / "cluster")]
+    assert subprocess.run(grid, env=environment, timeout=300).returncode == 0
+    alone, _ = start(tmp_path / "alone", steps=400)
+    alone.join()
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+_RAY_GRID = f"""
+import sys
+import threading
+import time
+from pathlib import Path
+
+import ray
+from ray.cluster_utils import Cluster
+
+from seqgnn.comparison import compare
+
+
+def kill():
+    while len(list((out / "runs").glob("*.json"))) < 2:
+        time.sleep(0.05)
+    cluster.remove_node(other, allow_graceful=False)
+
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    node = {{"num_cpus": 1, "object_store_memory": 80_000_000}}
+    cluster = Cluster(initialize_head=True, head_node_args=node | {{"include_dashboard": False}})
+    other = cluster.add_node(**node)
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    try:
+        options = {GRID!r} | {{"steps": 400, "backend": "ray", "scheduler": cluster.address}}
+        result = compare("palindromes", out=out, **options)
+        assert not result.failures and len(result.runs) == 6, result.failures
+        assert not killer.is_alive()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+"""
+
+
 _GRID = f"""
 import sys
 from seqgnn.comparison import compare
