@@ -125,9 +125,9 @@ class Plan:
         return Comparison(
             task=self.task,
             metric=TASKS[self.task].metric,
-            labels=tuple(label for label in self.labels if any(key[0] == label for key in trained)),
+            labels=tuple(label for label in self.labels if any(key[0] == label for key in trained)) or self.labels,
             lengths=tuple(length for length in self.lengths if any(job.key[1] == length for job in jobs)),
-            seeds=tuple(seed for seed in self.seeds if any(key[2] == seed for key in trained)),
+            seeds=tuple(seed for seed in self.seeds if any(key[2] == seed for key in trained)) or self.seeds,
             elements=self.elements,
             text=self.text,
             matched=self.matched,

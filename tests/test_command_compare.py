@@ -1,8 +1,6 @@
 """`seqgnn compare` with files, presets and plans: what is asked for is what is run, and mistakes are named."""
 
-import errno
 import json
-import os
 
 import pytest
 from typer.testing import CliRunner
@@ -98,21 +96,20 @@ def test_what_fails_again_stays_in_table_and_files(tmp_path):
     assert [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")] == kept
 
 
-@pytest.mark.parametrize("number, name", [(errno.ENOSPC, "No space left on device"), (errno.EROFS, "Read-only file")])
-def test_files_that_cannot_be_written_are_named_below_the_table(tmp_path, monkeypatch, number, name):
+def test_files_that_cannot_be_written_are_named_below_the_table(tmp_path, monkeypatch):
     file = tmp_path / "grid.toml"
     file.write_text(GRID)
 
     def full(path, content):
-        raise OSError(number, os.strerror(number), str(path))
+        raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("seqgnn.report.write_atomically", full)
     monkeypatch.setattr("seqgnn.page.page.write_atomically", full)
     for _ in range(2):  # the second time with all runs there, where nothing else has to be written
         done = call("--config", file)
         assert done.exit_code == 1 and "│ LSTM, chrono │" in done.stdout
-        assert f"expected a file that can be written, got {tmp_path}/found/recall.csv ({name}" in done.stderr
-        assert f"expected a file that can be written, got {tmp_path}/found/report.html ({name}" in done.stderr
+        assert f"expected a file that can be written, got {tmp_path}/found/recall.csv (No space left" in done.stderr
+        assert f"expected a file that can be written, got {tmp_path}/found/report.html (No space left" in done.stderr
         monkeypatch.setattr("seqgnn.store.RunStore.prepare", None)
 
 
@@ -160,3 +157,16 @@ def test_a_file_without_a_folder_has_nothing_that_failed(tmp_path):
     result = call("--config", file, "--only", "failed")
     with pytest.raises(ValueError, match="expected --out, the folder in which something failed"):
         raise result.exception
+
+
+def test_a_task_of_which_nothing_is_there_does_not_empty_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgnn.commands.compare.DEFAULT_TASKS", ("palindromes", "recall"))
+    options = ["--models", "rnn", "--seeds", "0", "--hidden", "4", "--jobs", "1", "--out", tmp_path, "--steps", "4"]
+    call("expressions", "--lengths", "5", *options)
+    options += ["--lengths", "4", "--lr", "1e37", "--clip", "0", "--optimizer", "sgd"]
+    call("recall", *options)
+    page = (tmp_path / "report.html").read_text()
+    assert ">Expressions</h2>" in page and ">Recall</h2>" in page
+    again = call(*options, "--only", "failed")
+    assert again.exit_code == 1 and "runs not begun, which are left out: 4" in again.stdout
+    assert (tmp_path / "report.html").read_text() == page

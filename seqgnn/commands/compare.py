@@ -29,7 +29,10 @@ def compare(
         Path | None, typer.Option(help="TOML file with the same options, and [[row]] tables; these here go before it.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Most training steps a run.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Equal time: seconds of training a run.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Equal time: seconds of training a run; without --steps nothing else limits it."),
+    ] = None,
     lr: Annotated[str | None, typer.Option(help="Learning rate, or one per length, e.g. 10:3e-3,20:1e-3.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="rmsprop, adam or sgd (with momentum).")] = None,
     momentum: Annotated[float | None, typer.Option(help="Of sgd.")] = None,
@@ -114,7 +117,7 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
             if out is not None:
                 print(f"seqgnn: what is done is kept in {out}; the same command goes on", file=sys.stderr)
             raise
-        if not result.labels:  # with `only_failed`, where nothing is there
+        if not (result.runs or result.baselines or result.failures):  # with `only_failed`, where nothing is there
             continue
         report.show(result)
         results.append(result)
@@ -125,7 +128,7 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
             except OSError as error:
                 lost.append(f"compare: expected a file that can be written, got {error.filename} ({error.strerror})")
     if out is not None and results:
-        before = _before(out, [prepared.task for prepared in plans], data)
+        before = _before(out, [result.task for result in results], data)
         try:
             print(f"wrote {write_page([*results, *before], out / 'report.html')}")
         except ValueError as error:
