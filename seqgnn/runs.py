@@ -241,7 +241,7 @@ def read_weights(path: Path, run: dict[str, Any]) -> dict[str, Tensor]:
         ValueError: naming the file, if it is no whole checkpoint or holds other weights.
     """
     weights, _ = read_checkpoint(path)
-    if _weights_hash(weights) != run["result"].get("weights_sha256"):
+    if weights_hash(weights) != run["result"].get("weights_sha256"):
         raise ValueError(f"the weights in {path.name} are not those of the run")
     return weights
 
