@@ -14,7 +14,6 @@ from seqgnn.baselines import NAMES
 from seqgnn.errors import check_count, one_of
 from seqgnn.labels import labels_of
 from seqgnn.outcome import Comparison
-from seqgnn.rows import ROWS
 from seqgnn.runs import TASKS, RunConfig, identify_text
 from seqgnn.store import FORMAT, read_run
 
@@ -150,7 +149,8 @@ def _check_figures(file: Path, record: dict[str, Any], trained: bool) -> None:
     """Whether what tables and figures are made of is there; a checksum can be right and the content another's."""
     try:
         length, result, measured = record["config"]["length"], record["result"], record["measured"]
-        numbers = [length, result["test"]["accuracy"], result["test"]["loss"], measured["seconds"]]
+        numbers = [length, result["test"]["accuracy"], result["test"]["loss"], result["test"]["count"]]
+        numbers.append(measured["seconds"])
         if trained:
             numbers += [result["steps"], result["parameters"], result["losses"][0], result["accuracies"][0]]
             numbers += [point["accuracy"] + point["step"] for point in result["validation"]]
@@ -178,12 +178,10 @@ def _comparison(entries: list[_Entry], texts: Sequence[str | os.PathLike[str] | 
     labels = labels_of(configs, [entry.label for entry in trained])
     task, text = entries[0].config["task"], entries[0].config.get("text")
     lengths = tuple(sorted({entry.config["length"] for entry in entries}))
-    order = [row.label for row in ROWS.values()]
-    known = sorted(set(labels), key=lambda label: (_place(label, order), label))
     comparison = Comparison(
         task,
         TASKS[task].metric,
-        tuple(known),
+        tuple(dict.fromkeys(labels)),
         lengths,
         tuple(sorted({config.seed for config in configs})),
         elements={length: _elements(task, length) for length in lengths},
@@ -202,19 +200,13 @@ def _comparison(entries: list[_Entry], texts: Sequence[str | os.PathLike[str] | 
             comparison.runs[key] = entry.record
             comparison.weights[key] = entry.file.with_suffix(".safetensors")
     plain = [entry for entry in entries if "baseline" in entry.config]
-    for entry in sorted(plain, key=lambda entry: (entry.config["length"], NAMES.index(entry.config["baseline"]))):
+    for entry in plain:
         name, length = str(entry.config["baseline"]), entry.config["length"]
         if entry.record is None:
             comparison.failures[name, length, 0] = entry.message or ""
         else:
             comparison.baselines[name, length] = entry.record
-    return comparison
-
-
-def _place(label: str, order: list[str]) -> int:
-    """Where a row stands: as in `ROWS`, variants after the row that they are named after."""
-    family = max((name for name in order if f"{label},".startswith(f"{name},")), key=len, default=None)
-    return len(order) if family is None else order.index(family)
+    return comparison.in_order()
 
 
 def _elements(task: str, length: int) -> int:

@@ -1,9 +1,9 @@
 """What runs are called in tables when only their configurations are known."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from seqgnn.data import CharText, powers_of_two
@@ -69,6 +69,7 @@ def _derived(row: Row) -> str:
     return ", ".join(parts)
 
 
+@cache
 def default_readout(task: str) -> str:
     """The readout of a task's headline result."""
     entry = TASKS[task]
@@ -87,12 +88,7 @@ def labels_of(configs: Sequence[RunConfig], made_as: Sequence[str | None] | None
         >>> labels_of([job.config for job in jobs])
         ['RNN, 8 units', 'RNN, 16 units']
     """
-    named: dict[tuple[str, str], Row] = {}
-    derived = []
-    for config in configs:
-        key = (config.task, json.dumps([config.model, config.readout, config.hops, config.init, config.forget_bias,
-                                        config.positions, config.encoding, config.length]))  # fmt: skip
-        derived.append(named.setdefault(key, row_of(config) if key not in named else named[key]).label)
+    derived = [row_of(config).label for config in configs]
     labels = [own or name for own, name in zip(made_as or [None] * len(configs), derived)]
     rows: dict[tuple[str, int, int], set[str]] = defaultdict(set)
     for label, name, config in zip(labels, derived, configs):

@@ -1,14 +1,17 @@
 """What came out of a comparison: the records of its runs, and the figures drawn from them."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from seqgnn.analysis import path_reach
+from seqgnn.baselines import NAMES as BASELINES
 from seqgnn.metrics import mean_sd
 from seqgnn.models import GNNS
-from seqgnn.statistics import Difference, differences, summary
+from seqgnn.rows import ROWS
+from seqgnn.statistics import Difference, differences, sampling_error, summary
 
 
 @dataclass
@@ -57,18 +60,37 @@ class Comparison:
         """Returns the test scores of one cell, by seed."""
         return [run["result"]["test"][metric or self.metric] for run in self.of(label, length)]
 
-    def differences(self, length: int, metric: str | None = None) -> list[Difference]:
-        """Returns all pairs of rows, seed by seed, with intervals and p corrected for their number."""
-        metric = metric or self.metric
+    def differences(self, length: int, labels: Sequence[str] | None = None) -> list[Difference]:
+        """Returns all pairs of rows, or of some rows, seed by seed, with intervals and p corrected for their number."""
         scores = {
-            label: {run["config"]["seed"]: run["result"]["test"][metric] for run in self.of(label, length)}
-            for label in self.labels
+            label: {run["config"]["seed"]: run["result"]["test"][self.metric] for run in self.of(label, length)}
+            for label in (self.labels if labels is None else labels)
         }
         return differences(scores)
 
     def solved_at(self, label: str, length: int, bar: float) -> list[tuple[int, float] | None]:
         """Returns, by seed, the step and the second at which the validation accuracy first was at the bar, or None."""
         return [_first_at(run, bar) for run in self.of(label, length)]
+
+    def in_order(self) -> "Comparison":
+        """Returns the same with rows in the order of `ROWS`, those of one's own after the first with their model, and
+        runs, baselines and failures in that of the table: the same runs give the same comparison."""
+        models = {label: run["config"]["model"] for (label, _, _), run in self.runs.items()}
+        labels = tuple(sorted(self.labels, key=lambda label: _place(label, models.get(label))))
+        order = {name: place for place, name in enumerate((*labels, *BASELINES))}
+
+        def sort(found: dict[Any, Any]) -> dict[Any, Any]:
+            return {key: found[key] for key in sorted(found, key=lambda key: (key[1], order[key[0]], *key[2:]))}
+
+        return replace(
+            self,
+            labels=labels,
+            lengths=tuple(sorted(self.lengths)),
+            seeds=tuple(sorted(self.seeds)),
+            runs=sort(self.runs),
+            baselines=sort(self.baselines),
+            failures=sort(self.failures),
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns a dictionary per length and row, baselines after the models; None where there is no figure."""
@@ -83,6 +105,7 @@ class Comparison:
                     rows.append(
                         _empty_row(name, "baseline", length)
                         | {"accuracy": test["accuracy"], "loss": test["loss"], "seconds": seconds, "seeds": 1}
+                        | _tested(test["accuracy"], test["count"])
                     )
         return rows
 
@@ -98,6 +121,7 @@ class Comparison:
             row[metric], row[f"{metric}_sd"] = found.mean, found.sd
             for kind, interval in (("t", found.t), ("bootstrap", found.bootstrap)):
                 row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"] = interval or (None, None)
+        row |= _tested(row["accuracy"], result["test"]["count"])
         bar = config["train"]["stop_at"]
         reached = [] if bar is None else [at for at in self.solved_at(label, length, bar) if at is not None]
         memory = [run["measured"]["peak_memory"] for run in runs if run["measured"].get("peak_memory")]
@@ -116,6 +140,15 @@ class Comparison:
         }
 
 
+def _place(label: str, model: str | None) -> tuple[int, bool, str]:
+    """Where a row stands: by the known row that it is named after, or else the first with its model."""
+    names = [row.label for row in ROWS.values()]
+    family = max((name for name in names if f"{label},".startswith(f"{name},")), key=len, default=None)
+    if family is None:
+        family = next((row.label for row in ROWS.values() if row.model == model), None)
+    return len(names) if family is None else names.index(family), label != family, label
+
+
 def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
     clock = run["measured"].get("validation_seconds", [])
     for place, point in enumerate(run["result"]["validation"]):
@@ -124,7 +157,12 @@ def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
     return None
 
 
+def _tested(accuracy: float, answers: int) -> dict[str, Any]:
+    return {"answers": answers, "accuracy_se": sampling_error(accuracy, answers)}
+
+
 EDGES = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
+TESTED = ("answers", "accuracy_se")
 FIGURES = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory", "reach")
 
 
@@ -132,6 +170,6 @@ def _empty_row(label: str, kind: str, length: int) -> dict[str, Any]:
     scores = [name for metric in ("accuracy", "loss") for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
     return (
         {"model": label, "kind": kind, "length": length}
-        | dict.fromkeys(("readout", *scores, *FIGURES))
+        | dict.fromkeys(("readout", *scores, *TESTED, *FIGURES))
         | {"solved": 0, "seeds": 0, "failed": 0}
     )

@@ -167,6 +167,22 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def sampling_error(accuracy: float, answers: int) -> float:
+    """The standard error that so many test answers give an accuracy, √(p (1 - p) / n). Seeds that share a test set do
+    not make it smaller.
+
+    Raises:
+        ValueError: if the accuracy is not in [0, 1] or there is no answer.
+
+    Example:
+        >>> sampling_error(0.5, 2500)
+        0.01
+    """
+    if not 0 <= accuracy <= 1 or answers < 1:
+        raise ValueError(f"sampling_error: expected an accuracy in [0, 1] of answers, got {accuracy} of {answers}")
+    return math.sqrt(accuracy * (1 - accuracy) / answers)
+
+
 def seeds_needed(models: int) -> int:
     """The fewest seeds with which a difference between two of so many models can be shown at 5%, if the sign-flip test
     is corrected for all pairs.

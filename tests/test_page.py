@@ -1,16 +1,22 @@
 """The page: what stands on it, that nothing on it is code of others, and that it is the same twice."""
 
+import math
 import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+import torch
 
 from seqgnn.collect import collect
 from seqgnn.comparison import Comparison, Row, compare
+from seqgnn.gradients import Curve
 from seqgnn.page import render, write_page
+from seqgnn.page.pictures import solved_picture, study_pictures
+from seqgnn.page.smoothing import said, smoothing
 from seqgnn.page.tables import scores
+from seqgnn.page.trained import Look, look, trained_model
 
 EVIL = "<script>alert(1)</script> \"'&amp; $x$ {{ 7 * 7 }}"
 TINY = {"lengths": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
@@ -58,7 +64,7 @@ def test_a_page_has_everything(folder):
     reader = Reader(page)
     for heading in (
         "What was asked", "The answer", "Scores", "Differences", "Training", "Solved at", "Gradient flow", "Influence",
-        "What each model can see", "Configuration", "Versions and machine", "Make it again",
+        "Over-smoothing", "What each model can see", "Configuration", "Versions and machine", "Make it again",
     ):  # fmt: skip
         assert heading in reader.text
     assert "4 models at T = 4 and 6, each with 2 seeds; the score is test accuracy." in reader.text
@@ -66,7 +72,7 @@ def test_a_page_has_everything(folder):
     assert "3 of the 4 before it" in reader.text and "0 of 16 runs" not in reader.text
     assert "seqgnn compare recall --models rnn,lstm,gcn,gcn-1hop --lengths 4,6 --seeds 0,1" in reader.text
     svgs = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
-    assert len(svgs) == 1 + 2 + 2 + 1  # scores; curves of two lengths; dL/dh and dL/dc; influence
+    assert len(svgs) == 1 + 2 + 2 + 1 + 1  # scores; curves of two lengths; dL/dh and dL/dc; influence; energy
     assert all(set(svg["aria-labelledby"].split()) <= set(reader.ids) for svg in svgs)
     assert len(set(reader.ids)) == len(reader.ids)
 
@@ -101,6 +107,70 @@ def test_the_same_runs_give_the_same_page(folder, tmp_path):
     paths = [write_page(collect([folder]).comparisons, tmp_path / name / "report.html") for name in "ab"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["report.html"]
+
+
+def test_the_same_runs_give_the_same_page_whichever_command_made_it(tmp_path):
+    rows = ["gcn-mean", Row("mine", "gru"), "lstm", Row("a bias", "lstm", forget_bias=1.0), "rnn"]
+    result = compare("recall", models=rows, out=tmp_path, **TINY)
+    found = collect([tmp_path]).comparisons[0]
+    assert found.labels == ("RNN", "LSTM", "a bias", "mine", "GCN, mean readout")
+    assert result.labels[0] == "GCN, mean readout" and result.in_order().labels == found.labels
+    assert render([result]) == render([found])
+
+
+def test_swatches_are_as_the_lines_are_drawn(folder):
+    comparison = collect([folder]).comparisons[0]
+    seen = look(comparison)
+    (short,) = study_pictures(seen.influence, "a", comparison)
+    assert all(item.count("<path") == 2 for item, _ in short.legend)  # a line and a marker
+    curves = {"influence": [Curve("LSTM", torch.rand(1, 40) + 1)]}
+    (far,) = study_pictures(replace(seen.influence, panels=curves), "b", comparison)
+    assert [item.count("<path") for item, _ in far.legend] == [1]
+
+
+def test_steps_until_solved_are_drawn_where_a_row_solved_two_lengths(folder):
+    comparison = collect([folder]).comparisons[0]
+    assert solved_picture(comparison, "a") is None
+    for length, step in ((4, 2), (6, 4)):
+        comparison.runs["LSTM", length, 0]["result"]["validation"] = [{"step": step, "accuracy": 1.0}]
+    drawn = solved_picture(comparison, "a")
+    assert [label for _, label in drawn.legend] == ["LSTM"]
+    assert "LSTM: 2 steps at T = 4, 4 steps at T = 6." in drawn.svg
+    assert "Steps until solved against length" in Reader(render([comparison])).text
+
+
+def test_energies_are_those_of_the_trained_models(folder):
+    comparison = collect([folder]).comparisons[0]
+    seen = look(comparison)
+    found = smoothing(comparison, seen)
+    assert list(found.energies) == ["GCN", "GCN, one hop"] and not found.silent
+    model, task = trained_model(comparison, "GCN", 6, 0)
+    batch = task.draw(16, torch.Generator().manual_seed(0))
+    x = model.inputs(batch)
+    neighbours = {i: set() for i in range(len(x))}
+    for i, j in batch.edge_index.T.tolist():
+        neighbours[i].add(j), neighbours[j].add(i)
+    scaled = {i: x[i] / (1 + len(near)) ** 0.5 for i, near in neighbours.items()}
+    energy = sum(float((scaled[i] - scaled[j]).square().sum()) for i in neighbours for j in neighbours[i]) / 2
+    assert found.energies["GCN"][0] == pytest.approx(energy / float(x.square().sum()), rel=1e-5)
+    assert len(found.energies["GCN"]) == 1 + comparison.runs["GCN", 6, 0]["config"]["num_layers"]
+    comparison.weights.clear()
+    without = smoothing(comparison, seen)
+    assert not without.energies and set(without.silent.values()) == {"the weights were not kept"}
+    assert smoothing(comparison, Look()).energies == {}
+
+
+@pytest.mark.parametrize(
+    "energies, says",
+    [
+        ([0.5, 0.3, 0.25], "falls from 0.500 to 0.250 over 2 rounds"),
+        ([0.5, 0.3], "goes from 0.500 to 0.300 over one round"),
+        ([0.2, 0.4], "rises from 0.200 to 0.400 over one round"),
+        ([0.2, 0.1, math.nan, math.nan], "rectifiers left nothing after round 2"),
+    ],
+)
+def test_energies_in_words(energies, says):
+    assert said(energies).startswith(says)
 
 
 def test_what_comes_from_elsewhere_is_text(folder):

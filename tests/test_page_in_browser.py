@@ -18,6 +18,10 @@ CLIPPED = """[...document.querySelectorAll('svg[role] text')].filter(text => {
   const [a, b] = [text.getBoundingClientRect(), text.closest('svg').getBoundingClientRect()];
   return a.left < b.left - 2 || a.right > b.right + 2 || a.top < b.top - 2 || a.bottom > b.bottom + 2;
 }).map(text => text.textContent)"""
+SMALLEST = """Math.min(...[...document.querySelectorAll('svg[role] text')].map(text => {
+  const svg = text.closest('svg');
+  return parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+}))"""
 CONTRAST = """(() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const light = color => {
@@ -60,6 +64,7 @@ def test_page_fits_and_is_quiet(browser, page, width, scheme):
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert browser.evaluate(WIDE) == []
     assert browser.evaluate(CLIPPED) == []
+    assert browser.evaluate(SMALLEST) >= 10.5
     assert browser.evaluate("document.title") == "recall, text and trees – seqgnn"
     dark = browser.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark") and browser.evaluate(CONTRAST) >= 4.5

@@ -7,19 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import seqgnn
+from seqgnn.contenders import ranked
 from seqgnn.gradients import Study
 from seqgnn.gradients_report import verdicts
+from seqgnn.notes import apart, notes
 from seqgnn.outcome import Comparison
-from seqgnn.page.pictures import curves_legend, curves_pictures, scores_picture, study_pictures
+from seqgnn.page import smoothing
+from seqgnn.page.pictures import (
+    curves_legend,
+    curves_pictures,
+    scores_picture,
+    smoothing_picture,
+    solved_picture,
+    study_pictures,
+)
 from seqgnn.page.reproduction import again, folder
 from seqgnn.page.svg import DARK, LIGHT, colours
-from seqgnn.page.tables import configuration, differences, machines, scores, sees, solved
+from seqgnn.page.tables import configuration, differences, files, machines, scores, sees, solved
 from seqgnn.page.trained import TEMPERATURE, Look, look
-from seqgnn.page.words import answer, best_at, listed, question, silence
-from seqgnn.report import notes
+from seqgnn.page.words import answer, question, silence
 from seqgnn.store import write_atomically
+from seqgnn.wording import listed
 
-SAID_ELSEWHERE = ("Text: ", "hears: ")  # notes of the terminal's table
+SAID_ELSEWHERE = ("text", "apart", "reach")  # what notes are about that stands elsewhere on the page
 
 
 def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], problems: Sequence[str] = ()) -> Path:
@@ -60,7 +70,7 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = [_part(comparison, f"c{number}") for number, comparison in enumerate(comparisons, start=1)]
+    parts = [_part(comparison.in_order(), f"c{number}") for number, comparison in enumerate(comparisons, start=1)]
     script = _asset("sort.js")
     body = environment.get_template("page.html").render(
         title=listed(list(dict.fromkeys(comparison.task for comparison in comparisons)) or ["no runs"]),
@@ -80,7 +90,8 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     """What the template says of one comparison; figures and sections without anything to show are None."""
     found = look(comparison)
     longest = max((length for _, length, _ in comparison.runs), default=None)
-    best = None if longest is None else best_at(comparison, longest)
+    best = None if longest is None else ranked(comparison, longest)[0][0]
+    smooth = smoothing.smoothing(comparison, found)
     against = None if best is None or longest is None else differences(comparison, longest, best)
     return {
         "id": name,
@@ -88,23 +99,29 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "question": question(comparison),
         "answer": answer(comparison),
         "scores": scores(comparison) if comparison.rows() else None,
-        "notes": [note for note in notes(comparison) if not note.startswith(SAID_ELSEWHERE)],
+        "notes": [note.text for note in notes(comparison) if note.about not in SAID_ELSEWHERE],
         "picture": scores_picture(comparison, f"{name}-scores"),
         "best": best,
         "longest": longest,
         "differences": against,
+        "apart": apart(comparison),
+        "files": files(comparison),
         "curves": curves_pictures(comparison, f"{name}-curves"),
         "curves_legend": curves_legend(comparison),
         "solved": solved(comparison),
+        "solved_picture": solved_picture(comparison, f"{name}-solved"),
         "look": found,
         "gradients": _study(found.gradients, f"{name}-gradients", comparison),
         "no_gradients": _silent(found, "gradients"),
         "influence": _study(found.influence, f"{name}-influence", comparison),
         "no_influence": _silent(found, "influence"),
+        "smoothing": smoothing_picture(smooth, f"{name}-smoothing", comparison, found),
+        "smoothing_said": [f"{label}: {smoothing.said(of)}." for label, of in smooth.energies.items()],
+        "no_smoothing": silence(smooth.silent),
         "samples": found.samples,
         "no_samples": _silent(found, "samples"),
         "temperature": TEMPERATURE,
-        "sees": sees(comparison, found) if comparison.runs else None,
+        "sees": sees(comparison, found),
         "configuration": configuration(comparison) if comparison.runs else None,
         "machines": machines(comparison),
         "again": again(comparison),

@@ -1,18 +1,31 @@
 """The figures of a page, each small enough for a telephone, with its legend apart."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from seqgnn.figures import style
+from seqgnn.charts import (
+    CURVES,
+    METRICS,
+    draw_against_length,
+    draw_curves,
+    draw_one_length,
+    draw_solved,
+    first_step,
+    solved_steps,
+)
+from seqgnn.figures import style, tidy
 from seqgnn.gradients import Study
 from seqgnn.gradients_report import draw, verdicts
+from seqgnn.notes import seeds_of
 from seqgnn.outcome import Comparison
+from seqgnn.page.smoothing import Smoothing, said
 from seqgnn.page.svg import inline, swatch
-from seqgnn.page.words import curves_described, scores_described
-from seqgnn.report import CURVES, METRICS, draw_against_length, draw_curves, draw_one_length, seeds_of
+from seqgnn.page.trained import BATCH, Look
+from seqgnn.page.words import curves_described, scores_described, solved_described
 from seqgnn.runs import TASKS
 
-SIZE = (4.7, 3.3)  # inches: text of ten points is about that on a telephone
+SIZE = (3.85, 3.0)  # inches: the width of a column, so that text is about as large on a telephone as on a desk
 MOST = 240  # points of a curve
 AXES = {"dL/dh": "dL/dh", "dL/dc": "dL/dc", "influence": "dp/dx"}
 NAMES = {"dL/dh": "Gradient at the state h", "dL/dc": "Gradient at the memory c", "influence": "Influence"}
@@ -60,9 +73,28 @@ def curves_pictures(comparison: Comparison, name: str) -> list[Picture]:
         panel.set_ylabel(CURVES[comparison.metric])
         title = f"{CURVES[comparison.metric].capitalize()} at T = {length}"
         svg = inline(sheet, f"{name}-{length}", title, curves_described(comparison, length))
-        caption = "Running mean of 21 steps, one line a seed, a dot where it ends; steps on a logarithmic axis."
+        caption = (
+            f"Running mean of 21 steps, from step {first_step(comparison, length)} on, one line a seed; a dot at the "
+            "step whose weights were kept and tested. Steps on a logarithmic axis."
+        )
         found.append(Picture(title, svg, caption, []))
     return found
+
+
+def solved_picture(comparison: Comparison, name: str) -> Picture | None:
+    """Steps until solved against length; None unless a row solved the task at two lengths."""
+    times = Counter(
+        label for label in comparison.labels for n in comparison.lengths if solved_steps(comparison, label, n)
+    )
+    if not times or max(times.values()) < 2:
+        return None
+    sheet, panel = _sheet()
+    draw_solved(panel, comparison)
+    title = "Steps until solved against length"
+    caption = "Means over the seeds that came to the bar, hollow where others did not, with a dash for each seed; a "
+    caption += "logarithmic axis. A row that is not there at a length did not solve it."
+    legend = [(swatch(*style(label, comparison.labels)), label) for label in times]
+    return Picture(title, inline(sheet, name, title, solved_described(comparison)), caption, legend)
 
 
 def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Picture]:
@@ -70,7 +102,7 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
     found = []
     labels = list(comparison.labels)
     labels += [curve.label for curves in study.panels.values() for curve in curves if curve.label not in labels]
-    said = verdicts(study)
+    told = verdicts(study)
     for number, (what, curves) in enumerate(study.panels.items()):
         if not any(bool(curve.norms.any()) for curve in curves) or max(curve.norms.size(1) for curve in curves) < 2:
             continue
@@ -79,15 +111,38 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
         panel.set_ylabel(f"norm of {AXES[what]}")
         panel.set_xlabel(_distance(what, comparison))
         title = f"{NAMES[what]}, T = {study.settings['length']}"
-        about = " ".join(line + "." for line in said if line.startswith(f"{what}, "))
+        about = " ".join(line + "." for line in told if line.startswith(f"{what}, "))
         size = study.settings["batch_size"]
         caption = f"Seed {study.seeds[0]}; the norm of each of {size} sequences, then their mean"
         if what != "influence":
             caption += ", since the gradients of sequences may cancel where norms do not, near an optimum above all"
         caption += ". Logarithmic axis, on which what is zero is not there."
-        legend = [(swatch(*_line(curve.label, labels)), curve.label) for curve in curves]
+        legend = [(_drawn(line), curve.label) for line, curve in zip(panel.lines, curves)]
         found.append(Picture(title, inline(sheet, f"{name}-{number}", title, about), caption, legend))
     return found
+
+
+def smoothing_picture(found: Smoothing, name: str, comparison: Comparison, look: Look) -> Picture | None:
+    """Dirichlet energy against depth; None without a GCN of two rounds or more."""
+    from matplotlib.ticker import MaxNLocator
+
+    if not found.energies:
+        return None
+    sheet, panel = _sheet()
+    for label, energies in found.energies.items():
+        color, marker, line = style(label, comparison.labels)
+        panel.plot(range(len(energies)), energies, line, marker=marker, color=color, markersize=5, linewidth=1.5)
+    panel.set_ylim(bottom=0)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.set_xlabel("rounds of message passing")
+    panel.set_ylabel("relative Dirichlet energy")
+    tidy(panel)
+    title = f"Dirichlet energy against depth, T = {look.length}"
+    caption = f"Between 0, where neighbours hold the same, and 2; before any round, and after each. Seed {look.seed}, "
+    caption += f"{BATCH} sequences."
+    legend = [(_drawn(line), label) for line, label in zip(panel.lines, found.energies)]
+    about = " ".join(f"{label} {said(energies)}." for label, energies in found.energies.items())
+    return Picture(title, inline(sheet, name, title, about), caption, legend)
 
 
 def _distance(what: str, comparison: Comparison) -> str:
@@ -112,6 +167,11 @@ def curves_legend(comparison: Comparison) -> list[tuple[str, str]]:
     """Swatches without markers."""
     shown = {label for label, _, _ in comparison.runs}
     return [(swatch(*_line(label, list(comparison.labels))), label) for label in comparison.labels if label in shown]
+
+
+def _drawn(line: Any) -> str:
+    """The swatch of a line as it was drawn, with markers or without."""
+    return swatch(line.get_color(), line.get_marker(), line.get_linestyle())
 
 
 def _line(label: str, labels: list[str]) -> tuple[str, str, str]:

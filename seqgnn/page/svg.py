@@ -7,7 +7,8 @@ from xml.sax.saxutils import escape
 
 LIGHT, DARK = "#ffffff", "#15181c"  # the page's backgrounds
 CONTRAST = {LIGHT: 3.0, DARK: 4.5}  # that lines have at least
-INK = {"#000000": "currentColor", "#6b6b6b": "var(--muted)", "#e4e4e4": "var(--grid)"}
+GROWTH = 1.25  # how much larger than drawn a figure may become, to fill its column
+INK = {"#000000": "currentColor", "#6b6b6b": "var(--muted)", "#e4e4e4": "var(--grid)", "#ffffff": "var(--paper)"}
 
 
 def inline(figure: Any, name: str, title: str, description: str) -> str:
@@ -31,7 +32,7 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
     text = re.sub(r"\s*(<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->)", "", text, flags=re.DOTALL)
     text = re.sub(r"<[^>]*>", lambda tag: _at_home(tag[0], name), text)
     (box,) = re.findall(r'viewBox="([^"]+)"', text[: text.index(">")])
-    width = float(box.split()[2])
+    width = GROWTH * float(box.split()[2])
     head = (
         f'<svg viewBox="{box}" style="max-width: {width:.0f}pt" role="img" '
         f'aria-labelledby="{name}-title {name}-description">'
@@ -48,7 +49,7 @@ def _at_home(tag: str, name: str) -> str:
 
 
 def _variable(color: str) -> str:
-    return INK.get(color, color if color == "#ffffff" else f"var(--c-{color[1:]}, {color})")
+    return INK.get(color, f"var(--c-{color[1:]}, {color})")
 
 
 def swatch(color: str, marker: str, line: str) -> str:

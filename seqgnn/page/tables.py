@@ -4,12 +4,15 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from seqgnn.contenders import contenders
+from seqgnn.models import GNNS
 from seqgnn.outcome import Comparison
 from seqgnn.page.trained import Look
-from seqgnn.page.words import count, difference_from, interval, listed, number
+from seqgnn.page.words import cells, difference_from, interval
 from seqgnn.runs import TASKS
 from seqgnn.statistics import Difference, signed
 from seqgnn.train_config import TrainConfig
+from seqgnn.wording import count, number
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,9 @@ def _interval(row: dict[str, Any], metric: str, kind: str) -> Cell:
     return Cell("all seeds alike" if low == high else interval(low, high, metric), low)
 
 
-def solved(comparison: Comparison) -> Table | None:
-    """When the validation accuracy first was at the bar; None where no run has a bar."""
-    rows = []
+def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
+    """When the validation accuracy first was at the bar, of rows of which a seed came there; the others in words."""
+    rows, never = [], []
     for length in comparison.lengths:
         for label in comparison.labels:
             runs = comparison.of(label, length)
@@ -85,6 +88,9 @@ def solved(comparison: Comparison) -> Table | None:
             if bar is None:
                 continue
             reached = [at for at in comparison.solved_at(label, length, bar) if at is not None]
+            if not reached:
+                never.append((label, length))
+                continue
             steps, seconds = ([float(at[place]) for at in reached] for place in (0, 1))
             known = [second for second in seconds if math.isfinite(second)]
             rows.append([
@@ -96,7 +102,10 @@ def solved(comparison: Comparison) -> Table | None:
                 _range(known, 1),
             ])  # fmt: skip
     names = ["T", "bar", "seeds that solved it", "steps until then", "seconds until then"]
-    return Table("solved at", [("model", False), *((name, True) for name in names)], rows) if rows else None
+    table = Table("solved at", [("model", False), *((name, True) for name in names)], rows) if rows else None
+    if not never:
+        return table, []
+    return table, [f"With no seed: {cells(comparison, never)}." if rows else "No run came to the bar."]
 
 
 def _range(values: list[float], digits: int) -> Cell:
@@ -109,8 +118,8 @@ def _range(values: list[float], digits: int) -> Cell:
 
 
 def differences(comparison: Comparison, length: int, best: str) -> Table | None:
-    """The best row against each other at one length; None where no two rows share two seeds."""
-    others = [label for label in comparison.labels if label != best]
+    """The best row against each other contender at one length; None where no two share two seeds."""
+    others = [label for label in contenders(comparison, length).models if label != best]
     pairs = [pair for label in others if (pair := difference_from(comparison, length, best, label)) is not None]
     if not pairs:
         return None
@@ -131,9 +140,10 @@ def _difference(pair: Difference) -> list[Cell]:
     ]
 
 
-def sees(comparison: Comparison, look: Look) -> Table:
-    """How far the last element, or each node, hears by the structure of its model, and what is wrong or wasted."""
-    rows = []
+def sees(comparison: Comparison, look: Look) -> tuple[Table | None, list[str]]:
+    """How far the last element, or each node, hears by the structure of its model, and what is wrong or wasted; rows
+    that hear everything, and in which nothing is, in words."""
+    rows, fine = [], []
     for row in comparison.rows():
         label, length = row["model"], row["length"]
         runs = comparison.of(label, length)
@@ -141,21 +151,58 @@ def sees(comparison: Comparison, look: Look) -> Table:
             continue
         before = comparison.elements.get(length, length) - 1
         if row["reach"] is None:  # a state, which hears whatever came before
-            hears = Cell("everything")
+            hears = "everything"
         elif not TASKS[comparison.task].on_path:
-            hears = Cell(f"nodes up to {count(runs[0]['config']['num_layers'], 'edge')} away")
+            hears = f"nodes up to {count(runs[0]['config']['num_layers'], 'edge')} away"
         else:
-            hears = Cell("everything" if row["reach"] >= before else f"{row['reach']} of the {before} before it")
+            hears = "everything" if row["reach"] >= before else f"{row['reach']} of the {before} before it"
         said = look.sees.get((label, length))
-        found = "; ".join(said) if said else "not looked at: the text is not at hand" if said is None else "nothing"
-        rows.append([Cell(label), _figure(length), hears, Cell(runs[0]["config"]["readout"]), Cell(found)])
+        if hears == "everything" and not said:
+            fine.append((label, length))
+            continue
+        found = "; ".join(said) if said else "not looked at" if said is None else "nothing"
+        readout = Cell(runs[0]["config"]["readout"])
+        rows.append([Cell(label), _figure(length), Cell(hears), readout, Cell(found)])
     columns = [("model", False), ("T", True), ("hears", False), ("readout", False),
                ("wrong or wasted", False)]  # fmt: skip
-    return Table("what each model can see", columns, rows)
+    table = Table("what each model can see", columns, rows) if rows else None
+    looked = bool(look.sees) or not comparison.runs
+    sentences = []
+    if fine:
+        nothing = ", and nothing was found wrong or wasted" if looked else ""
+        who = cells(comparison, fine)
+        sentences.append(f"Hears everything{nothing}: {who}." if rows else f"Every model hears everything{nothing}.")
+    if not looked:
+        sentences.append("What is wrong or wasted was not looked at: the text is not at hand.")
+    return table, sentences
+
+
+def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """The files that each row's runs are kept in, by name, where that is known."""
+    found: dict[str, list[str]] = {}
+    for label, length, seed in comparison.runs:
+        path = comparison.weights.get((label, length, seed))
+        if path is not None:
+            found.setdefault(f"{label}, T = {length}", []).append(path.with_suffix(".json").name)
+    return list(found.items())
+
+
+def _unread(config: dict[str, Any]) -> set[str]:
+    """The settings that a run has but that its model, optimizer and schedule do not read."""
+    train = config["train"]
+    read = {
+        "hops": config["model"] in (*GNNS, "gcn+lstm") and TASKS[config["task"]].on_path,
+        "momentum": train["optimizer"] == "sgd",
+        "weight_decay": train["optimizer"] == "adamw",
+        "decay": train["schedule"] == "step",
+        "decay_every": train["schedule"] == "step",
+        "tolerance": train.get("min_steps") is not None,
+    }
+    return {name for name, is_read in read.items() if not is_read}
 
 
 def configuration(comparison: Comparison) -> Table:
-    """The settings that all runs share, and by row and length those that they do not."""
+    """The settings that all runs share, and by row and length those that they do not; without those not read."""
     names = ["hidden", "num_layers", "hops", "encoding", "window", "init", "forget_bias", "positions", "parameters",
              "device"]  # fmt: skip
     training = [item.name for item in fields(TrainConfig)]
@@ -163,8 +210,10 @@ def configuration(comparison: Comparison) -> Table:
     for name in (*names, *training):
         values: dict[str, dict[str, set[int]]] = {}
         for (label, length, _), run in comparison.runs.items():
-            config = run["config"] if name in names else run["config"]["train"]
-            values.setdefault(_said(config.get(name)), {}).setdefault(label, set()).add(length)
+            config = run["config"]
+            if name not in _unread(config):
+                value = (config if name in names else config["train"]).get(name)
+                values.setdefault(_said(value), {}).setdefault(label, set()).add(length)
         values.pop("–", None)
         if values:
             rows.append([Cell(name.replace("_", " ")), Cell(_by_row(values, comparison))])
@@ -178,24 +227,18 @@ def _by_row(values: dict[str, dict[str, set[int]]], comparison: Comparison) -> s
         all_of_it.setdefault(label, set()).add(length)
     if len(values) == 1 and next(iter(values.values())) == all_of_it:
         return next(iter(values))
-    parts = []
-    for value, where in values.items():
-        by_lengths: dict[str, list[str]] = {}
-        for label in comparison.labels:
-            if label in where:
-                all_lengths = where[label] == all_of_it[label]
-                at = "" if all_lengths else " at T = " + listed([str(length) for length in sorted(where[label])])
-                by_lengths.setdefault(at, []).append(label)
-        parts.append(f"{value}: " + ", and ".join(listed(labels) + at for at, labels in by_lengths.items()))
-    return " / ".join(parts)
+    return " / ".join(
+        f"{value}: {cells(comparison, [(label, length) for label in where for length in sorted(where[label])])}"
+        for value, where in values.items()
+    )
 
 
 def _said(value: Any) -> str:
-    if value is None or value == []:
+    if value in (None, [], ()):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -205,7 +248,14 @@ def machines(comparison: Comparison) -> Table:
     found: dict[str, set[str]] = {}
     for run in (*comparison.runs.values(), *comparison.baselines.values()):
         measured = run["measured"]
-        facts = {"machine": measured.get("machine"), "threads": measured.get("threads")}
+        memory = measured.get("memory")
+        facts = {
+            "system": measured.get("machine"),
+            "processor": measured.get("processor"),
+            "cores": measured.get("cores"),
+            "memory": f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else None,
+            "threads of a run": measured.get("threads"),
+        }
         versions = measured.get("versions")
         for name, value in (facts | (versions if isinstance(versions, dict) else {})).items():
             if value is not None:

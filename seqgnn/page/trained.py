@@ -52,7 +52,7 @@ def look(comparison: Comparison) -> Look:
     What cannot be measured is said in `Look.silent`, never raised: weights that were not kept or are damaged, a model
     without recurrence, a text that is not there.
     """
-    with _one_thread():
+    with one_thread():
         return _look(comparison)
 
 
@@ -176,7 +176,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """As runs are made, so that figures are the same whatever the machine has."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

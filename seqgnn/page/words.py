@@ -1,14 +1,24 @@
 """What a page says in sentences: what was asked, the answer, and what figures show."""
 
-import math
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 
-from seqgnn.labels import default_readout
+from seqgnn.charts import METRICS, solved_steps
+from seqgnn.contenders import (
+    against_baseline,
+    all_solved,
+    contenders,
+    differences_at,
+    level_with_best,
+    ranked,
+    resolution,
+    unlearnt,
+)
 from seqgnn.metrics import mean_sd, running_mean
+from seqgnn.notes import apart
 from seqgnn.outcome import Comparison
-from seqgnn.report import METRICS
-from seqgnn.runs import TASKS
-from seqgnn.statistics import Difference
+from seqgnn.statistics import Difference, summary
+from seqgnn.wording import count, listed, span
 
 QUESTIONS = {
     "palindromes": "Given all digits of a palindrome but the last, which is the last? It is the first, so a model has "
@@ -24,12 +34,19 @@ QUESTIONS = {
 
 def question(comparison: Comparison) -> list[str]:
     """What was asked, and of whom."""
-    models, seeds = len(comparison.labels), len(comparison.seeds)
+    cells = Counter(key[:2] for key in (*comparison.runs, *comparison.failures) if key[0] in comparison.labels)
+    seeds = list(cells.values()) or [len(comparison.seeds)]
     lengths = listed([str(length) for length in comparison.lengths])
+    some = "" if len(cells) in (0, len(comparison.labels) * len(comparison.lengths)) else ", not all at all lengths"
+    who = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
+    each = "each with " if max(seeds) == min(seeds) and len(cells) > 1 else "with "
+    grid = f"{who} at T = {lengths}{some}, {each}{'one seed' if max(seeds) == 1 else f'{span(seeds)} seeds'}"
     score = METRICS[comparison.metric] + (", lower is better" if comparison.metric == "loss" else "")
-    grid = f"{count(models, 'model')} at T = {lengths}, each with {count(seeds, 'seed')}; the score is {score}."
-    read = [] if comparison.text is None else [f"The text is {comparison.text}."]
-    return [QUESTIONS[comparison.task], grid[0].upper() + grid[1:], *read]
+    said = [QUESTIONS[comparison.task], f"{grid}; the score is {score}."]
+    if comparison.text is not None:
+        said.append(f"The text is {comparison.text}.")
+    left_out = apart(comparison)
+    return said if left_out is None else [*said, left_out]
 
 
 def answer(comparison: Comparison) -> list[str]:
@@ -39,84 +56,90 @@ def answer(comparison: Comparison) -> list[str]:
         failed = f", and {len(comparison.failures)} failed" if comparison.failures else ""
         return [f"No run of a model is finished{failed}, so there is no answer yet."]
     length = max(lengths)
-    ranked = _ranked(comparison, length)
-    level = [label for label, mean in ranked if f"{mean:.3f}" == f"{ranked[0][1]:.3f}"]
-    return [
-        _first(comparison, length, level, ranked[0][1]),
-        _second(comparison, length, level, ranked),
-        _third(comparison),
-    ]
+    level = level_with_best(comparison, length)
+    return [_first(comparison, length, level), _second(comparison, length, level), _third(comparison)]
 
 
-def best_at(comparison: Comparison, length: int) -> str:
-    """The row with the best mean at a length; of several, the first."""
-    return _ranked(comparison, length)[0][0]
-
-
-def _ranked(comparison: Comparison, length: int) -> list[tuple[str, float]]:
-    """Mean scores, the best first; without rows that a readout of all elements gives the answer away to."""
-    means = {label: mean_sd(scores)[0] for label in comparison.labels if (scores := comparison.scores(label, length))}
-    usual = default_readout(comparison.task)
-    alike = {label for label in means if comparison.of(label, length)[0]["config"]["readout"] == usual}
-    if alike and TASKS[comparison.task].on_path:
-        means = {label: mean for label, mean in means.items() if label in alike}
-    return sorted(means.items(), key=lambda pair: pair[1], reverse=comparison.metric == "accuracy")
-
-
-def _first(comparison: Comparison, length: int, level: list[str], best: float) -> str:
-    runs = len(comparison.scores(level[0], length))
+def _first(comparison: Comparison, length: int, level: list[str]) -> str:
+    """Who is best, how sure that is, and how they stand to the best baseline."""
+    means = dict(ranked(comparison, length))
     name = METRICS[comparison.metric]
-    who = f"{level[0]} has" if len(level) == 1 else f"{listed(level, 4)} share"
-    spread = ""
-    if len(level) == 1:
-        row = next(row for row in comparison.rows() if (row["model"], row["length"]) == (level[0], length))
-        low, high = (row[f"{comparison.metric}_t_{end}"] for end in ("low", "high"))
-        if low == high:
-            spread = "" if low is None else f", the same with all {runs} seeds"
-        else:
-            spread = f", 95% interval {interval(low, high, comparison.metric)} over {runs} seeds"
-        if row["failed"]:
-            spread += f" ({row['failed']} of its runs failed)"
     which = ", the longest" if len(comparison.lengths) > 1 else ""
-    return (
-        f"At T = {length}{which}, {who} the best mean {name}: {best:.3f}{spread}{_baseline(comparison, length, best)}."
-    )
+    low, high = (f"{score:.3f}" for score in sorted((means[level[0]], means[level[-1]])))
+    if len(level) == 1:
+        who = f"{level[0]} has the best mean {name}: {low}{_spread(comparison, level[0], length)}"
+    elif low == high:
+        who = f"{listed(level, 4)} share the best mean {name}: {low}"
+    else:
+        error = max(resolution(comparison, level[0], label, length) for label in level)
+        who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, as near each other as the test set can "
+        who += f"tell (± {error:.3f})"
+    return f"At T = {length}{which}, {who}{_against(comparison, level, length)}."
 
 
-def _baseline(comparison: Comparison, length: int, best: float) -> str:
-    scores = {
-        name: record["result"]["test"][comparison.metric]
-        for (name, of), record in comparison.baselines.items()
-        if of == length
-    }
-    if not scores:
+def _spread(comparison: Comparison, label: str, length: int) -> str:
+    scores = comparison.scores(label, length)
+    found = summary(scores)
+    failed = sum((label, length, seed) in comparison.failures for seed in comparison.seeds)
+    said = f" ({failed} of its runs failed)" if failed else ""
+    if found.t is None:
+        return said
+    if min(scores) == max(scores):
+        return f", the same with all {len(scores)} seeds{said}"
+    return f", 95% interval {interval(*found.t, comparison.metric)} over {len(scores)} seeds{said}"
+
+
+def _against(comparison: Comparison, level: list[str], length: int) -> str:
+    """How the best rows stand to the best baseline; with one seed the test set's size alone decides."""
+    found = [against_baseline(comparison, label, length) for label in level]
+    if found[0] is None:
         return ""
-    higher = comparison.metric == "accuracy"
-    name = (max if higher else min)(scores, key=scores.__getitem__)
-    ahead = best > scores[name] if higher else best < scores[name]
-    return f"; the best baseline, {name}, has {scores[name]:.3f}" + ("" if ahead else ", so no model is ahead of it")
+    how = {verdict.how for verdict in found if verdict is not None}
+    stand = how.pop() if len(how) == 1 else "not all told apart from"
+    seeds = min(len(comparison.scores(label, length)) for label in level)
+    doubt = " with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
+    others = any(name == "linear" for name in contenders(comparison, length).apart)
+    best = "the best baseline that is compared" if others else "the best baseline"
+    return f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt and ','}{doubt}"
 
 
-def _second(comparison: Comparison, length: int, level: list[str], ranked: list[tuple[str, float]]) -> str:
-    rest = [(label, mean) for label, mean in ranked if label not in level]
-    if len(ranked) == 1:
-        return "It is the only model, so it can be compared with the baselines alone."
+def _second(comparison: Comparison, length: int, level: list[str]) -> str:
+    """Who is next and whether the difference is shown; or, where none is behind, why not."""
+    means = dict(ranked(comparison, length))
+    everyone = "All" if len(means) > 2 else "Both"
+    floor = unlearnt(comparison, length)
+    if floor is not None:
+        name, score = floor
+        where = (
+            f"the baseline {name}, which does not look at what it is asked ({score:.3f}): nothing was learnt that shows"
+        )
+        if len(means) == 1:
+            return f"It is the only model, and not ahead of {where}."
+        at_it = all(abs(mean - score) <= resolution(comparison, label, name, length) for label, mean in means.items())
+        return f"{everyone} stand at {where}." if at_it else f"No model is ahead of {where}."
+    if len(means) == 1:
+        only = "It is the only model" + " that is compared" * (len(comparison.labels) > 1)
+        return f"{only}, so there is none but the baselines to compare it with."
+    if all_solved(comparison, length):
+        return f"{everyone} solved it with every seed, so their scores do not tell them apart."
+    rest = [label for label in means if label not in level]
     if not rest:
-        return "No model is behind the others, so the task does not tell them apart."
-    label, mean = rest[0]
-    next_best = f"{label} is next with {mean:.3f}"
-    pair = difference_from(comparison, length, level[0], label)
+        return "So no model is behind the others: their scores do not tell them apart."
+    next_best = f"{rest[0]} is next with {means[rest[0]]:.3f}"
+    pair = difference_from(comparison, length, level[0], rest[0])
     if pair is None:
         return f"{next_best}; with one seed in common there is no test, and another seed could turn the order round."
     if pair.shown:
         return f"{next_best}, and the difference is shown: {pair.figures}."
-    hint = "" if pair.testable else ", which are too few to show one among so many pairs"
+    pairs = len(differences_at(comparison, length))
+    among = f" among {pairs} pairs" if pairs > 1 else ""
+    hint = "" if pair.testable else f", which are too few to show one{among}"
     return f"{next_best}, and no difference between it and {level[0]} is shown: {pair.figures}{hint}."
 
 
 def difference_from(comparison: Comparison, length: int, first: str, second: str) -> Difference | None:
     """The difference `first - second`, its p corrected for all pairs; None without two seeds in common."""
-    for pair in comparison.differences(length):
+    for pair in differences_at(comparison, length):
         if (pair.first, pair.second) == (first, second):
             return pair
         if (pair.first, pair.second) == (second, first):
@@ -169,6 +192,17 @@ def curves_described(comparison: Comparison, length: int) -> str:
     return "; ".join(parts) + "."
 
 
+def solved_described(comparison: Comparison) -> str:
+    """The figure of steps until solved in words."""
+    parts = []
+    for label in comparison.labels:
+        found = [(n, steps) for n in comparison.lengths if (steps := solved_steps(comparison, label, n))]
+        if found:
+            said = (f"{mean_sd(steps)[0]:,.0f} steps at T = {length}" for length, steps in found)
+            parts.append(f"{label}: " + ", ".join(said))
+    return "; ".join(parts) + "."
+
+
 def silence(reasons: dict[str, str]) -> list[str]:
     """Who is missing, and why: a line for each reason."""
     by_reason: dict[str, list[str]] = {}
@@ -177,24 +211,14 @@ def silence(reasons: dict[str, str]) -> list[str]:
     return [f"{listed(labels)}: {reason}." for reason, labels in by_reason.items()]
 
 
-def listed(names: list[str], most: int | None = None) -> str:
-    """Names as a sentence has them, at most so many of them."""
-    if most is not None and len(names) > most:
-        names = [*names[: most - 1], f"{len(names) - most + 1} others"]
-    if len(names) == 1:
-        return names[0]
-    if any("," in name for name in names):  # such as "GCN, one hop"
-        return "; ".join(names[:-1]) + "; and " + names[-1]
-    return ", ".join(names[:-1]) + " and " + names[-1]
-
-
-def count(number: int, what: str) -> str:
-    """A number of things, in words."""
-    return f"{number if number != 1 else 'one'} {what}{'' if number == 1 else 's'}"
-
-
-def number(value: Any, digits: int = 0) -> str:
-    """A figure with thousands apart, or a dash where there is none."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    return f"{value:,.{digits}f}"
+def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
+    """Rows at lengths: labels, and where it is not all of a row's lengths, which."""
+    where: dict[str, list[int]] = defaultdict(list)
+    for label, length in chosen:
+        where[label].append(length)
+    at: dict[str, list[str]] = defaultdict(list)
+    for label, lengths in where.items():
+        all_lengths = len(lengths) == len({length for name, length, _ in comparison.runs if name == label})
+        named = "" if all_lengths else " at T = " + listed([str(length) for length in sorted(lengths)])
+        at[named].append(label)
+    return " – also ".join(listed(labels) + named for named, labels in at.items())

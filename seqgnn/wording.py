@@ -1,0 +1,54 @@
+"""Names and numbers as sentences have them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def listed(names: Sequence[str], most: int | None = None) -> str:
+    """Names, at most so many of them.
+
+    Example:
+        >>> listed(["RNN", "GCN, one hop"]), listed(["a", "b", "c", "d"], most=3)
+        ('RNN; and GCN, one hop', 'a, b and 2 others')
+    """
+    if most is not None and len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} others"]
+    if len(names) == 1:
+        return names[0]
+    if any("," in name for name in names):
+        return "; ".join(names[:-1]) + "; and " + names[-1]
+    return ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def count(number: int, what: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> count(1, "seed"), count(2, "seed")
+        ('one seed', '2 seeds')
+    """
+    return f"{number if number != 1 else 'one'} {what}{'' if number == 1 else 's'}"
+
+
+def span(numbers: Sequence[int]) -> str:
+    """A number that all are, or between which two they lie.
+
+    Example:
+        >>> span([3, 3]), span([3, 2])
+        ('3', '2 to 3')
+    """
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def number(value: Any, digits: int = 0) -> str:
+    """A figure with thousands apart, or a dash where there is none.
+
+    Example:
+        >>> number(1234.56, 1), number(None)
+        ('1,234.6', '–')
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    return f"{value:,.{digits}f}"
