@@ -163,7 +163,7 @@ def draw_one_length(panel: Any, comparison: Comparison) -> None:
         panel.plot(score, place, "|", color=GREY, markersize=14, markeredgewidth=2)
         panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=9, color=GREY)
     panel.set_yticks(range(len(labels) + len(names)), [plain(_short(name)) for name in labels + names])
-    panel.invert_yaxis()
+    panel.set_ylim(len(labels) + len(names) - 0.5, -0.7)
     panel.margins(x=0.12)
     panel.set_xlabel(METRICS[comparison.metric])
     tidy(panel, axis="x")

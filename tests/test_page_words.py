@@ -36,7 +36,7 @@ def test_all_at_the_ceiling_have_solved_it():
 def test_level_in_between_is_neither():
     first, second, _ = said({"RNN": [0.5, 0.5], "LSTM": [0.49, 0.49]})
     assert "RNN and LSTM share the best mean test accuracy, 0.490 to 0.500, as near each other as the test set" in first
-    assert "can tell (± 0.014)" in first
+    assert "can tell (± 0.014 at 95%)" in first
     assert second == "So no model is behind the others: their scores do not tell them apart."
 
 
@@ -73,7 +73,7 @@ def test_who_stands_apart_is_said_and_neither_best_nor_next():
     told = "since they see all elements at once and need no memory: mean and the baseline linear."
     assert question(comparison)[-1].endswith(told) and apart(comparison).endswith(told)
     assert [note.about for note in notes(comparison)].count("apart") == 1
-    assert answer(comparison)[0].startswith("At T = 5, RNN has the best")
+    assert answer(comparison)[0].startswith("At T = 5, RNN has a mean test accuracy of 0.500;")
     assert answer(comparison)[1].startswith("It is the only model that is compared")
     alone = grid({"RNN": [0.5]}, BASELINES)
     assert apart(alone).endswith("since it sees all elements at once and needs no memory: the baseline linear.")

@@ -66,14 +66,16 @@ def _first(comparison: Comparison, length: int, level: list[str]) -> str:
     name = METRICS[comparison.metric]
     which = ", the longest" if len(comparison.lengths) > 1 else ""
     low, high = (f"{score:.3f}" for score in sorted((means[level[0]], means[level[-1]])))
-    if len(level) == 1:
+    if len(means) == 1:
+        who = f"{level[0]} has a mean {name} of {low}{_spread(comparison, level[0], length)}"
+    elif len(level) == 1:
         who = f"{level[0]} has the best mean {name}: {low}{_spread(comparison, level[0], length)}"
     elif low == high:
         who = f"{listed(level, 4)} share the best mean {name}: {low}"
     else:
         error = max(resolution(comparison, level[0], label, length) for label in level)
         who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, as near each other as the test set can "
-        who += f"tell (± {error:.3f})"
+        who += f"tell (± {error:.3f} at 95%)"
     return f"At T = {length}{which}, {who}{_against(comparison, level, length)}."
 
 
