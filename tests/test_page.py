@@ -14,7 +14,7 @@ from seqgnn.comparison import Comparison, Row, compare
 from seqgnn.gradients import Curve
 from seqgnn.page import render, write_page
 from seqgnn.page.pictures import solved_picture, study_pictures
-from seqgnn.page.smoothing import said, smoothing
+from seqgnn.page.smoothing import smoothing, verdict
 from seqgnn.page.tables import scores
 from seqgnn.page.trained import Look, look, trained_model
 
@@ -170,7 +170,7 @@ def test_energies_are_those_of_the_trained_models(folder):
     ],
 )
 def test_energies_in_words(energies, says):
-    assert said(energies).startswith(says)
+    assert verdict(energies).startswith(says)
 
 
 def test_what_comes_from_elsewhere_is_text(folder):

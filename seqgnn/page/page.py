@@ -116,7 +116,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "influence": _study(found.influence, f"{name}-influence", comparison),
         "no_influence": _silent(found, "influence"),
         "smoothing": smoothing_picture(smooth, f"{name}-smoothing", comparison, found),
-        "smoothing_said": [f"{label}: {smoothing.said(of)}." for label, of in smooth.energies.items()],
+        "smoothing_said": [f"{label}: {smoothing.verdict(of)}." for label, of in smooth.energies.items()],
         "no_smoothing": silence(smooth.silent),
         "samples": found.samples,
         "no_samples": _silent(found, "samples"),

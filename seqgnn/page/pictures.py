@@ -19,7 +19,7 @@ from seqgnn.gradients import Study
 from seqgnn.gradients_report import draw, verdicts
 from seqgnn.notes import seeds_of
 from seqgnn.outcome import Comparison
-from seqgnn.page.smoothing import Smoothing, said
+from seqgnn.page.smoothing import Smoothing, verdict
 from seqgnn.page.svg import inline, swatch
 from seqgnn.page.trained import BATCH, Look
 from seqgnn.page.words import curves_described, scores_described, solved_described
@@ -102,7 +102,7 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
     found = []
     labels = list(comparison.labels)
     labels += [curve.label for curves in study.panels.values() for curve in curves if curve.label not in labels]
-    told = verdicts(study)
+    said = verdicts(study)
     for number, (what, curves) in enumerate(study.panels.items()):
         if not any(bool(curve.norms.any()) for curve in curves) or max(curve.norms.size(1) for curve in curves) < 2:
             continue
@@ -111,7 +111,7 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
         panel.set_ylabel(f"norm of {AXES[what]}")
         panel.set_xlabel(_distance(what, comparison))
         title = f"{NAMES[what]}, T = {study.settings['length']}"
-        about = " ".join(line + "." for line in told if line.startswith(f"{what}, "))
+        about = " ".join(line + "." for line in said if line.startswith(f"{what}, "))
         size = study.settings["batch_size"]
         caption = f"Seed {study.seeds[0]}; the norm of each of {size} sequences, then their mean"
         if what != "influence":
@@ -141,7 +141,7 @@ def smoothing_picture(found: Smoothing, name: str, comparison: Comparison, look:
     caption = f"Between 0, where neighbours hold the same, and 2; before any round, and after each. Seed {look.seed}, "
     caption += f"{BATCH} sequences."
     legend = [(_drawn(line), label) for line, label in zip(panel.lines, found.energies)]
-    about = " ".join(f"{label} {said(energies)}." for label, energies in found.energies.items())
+    about = " ".join(f"{label} {verdict(energies)}." for label, energies in found.energies.items())
     return Picture(title, inline(sheet, name, title, about), caption, legend)
 
 

@@ -47,13 +47,13 @@ def smoothing(comparison: Comparison, look: Look) -> Smoothing:
     return found
 
 
-def said(energies: list[float]) -> str:
+def verdict(energies: list[float]) -> str:
     """What energies say, from before the first round to after the last.
 
     Example:
-        >>> said([0.8, 0.4, 0.1])
+        >>> verdict([0.8, 0.4, 0.1])
         'falls from 0.800 to 0.100 over 2 rounds: neighbours become more alike'
-        >>> said([0.8, float("nan")])
+        >>> verdict([0.8, float("nan")])
         'rectifiers left nothing after round 1, so all nodes are alike'
     """
     gone = next((depth for depth, energy in enumerate(energies) if math.isnan(energy)), None)
