@@ -165,6 +165,7 @@ def test_energies_are_those_of_the_trained_models(folder):
     [
         ([0.5, 0.3, 0.25], "falls from 0.500 to 0.250 over 2 rounds"),
         ([0.5, 0.3], "goes from 0.500 to 0.300 over one round"),
+        ([0.0, 0.0], "is zero throughout"),
         ([0.2, 0.4], "rises from 0.200 to 0.400 over one round"),
         ([0.2, 0.1, math.nan, math.nan], "rectifiers left nothing after round 2"),
     ],

@@ -59,6 +59,8 @@ def verdict(energies: list[float]) -> str:
     gone = next((depth for depth, energy in enumerate(energies) if math.isnan(energy)), None)
     if gone is not None:
         return f"rectifiers left nothing after round {gone}, so all nodes are alike"
+    if not any(energies):
+        return "is zero throughout: no two neighbours differ, or there are none"
     first, last = energies[0], energies[-1]
     ends = f"from {first:.3f} to {last:.3f} over {count(len(energies) - 1, 'round')}"
     if last * APART <= first:
