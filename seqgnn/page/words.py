@@ -99,10 +99,10 @@ def _against(comparison: Comparison, level: list[str], length: int) -> str:
     how = {verdict.how for verdict in found if verdict is not None}
     stand = how.pop() if len(how) == 1 else "not all told apart from"
     seeds = min(len(comparison.scores(label, length)) for label in level)
-    doubt = " with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
+    doubt = ", with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
     others = any(name == "linear" for name in contenders(comparison, length).apart)
     best = "the best baseline that is compared" if others else "the best baseline"
-    return f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt and ','}{doubt}"
+    return f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
 
 
 def _second(comparison: Comparison, length: int, level: list[str]) -> str:
