@@ -30,7 +30,7 @@ def measurement(start: tuple[float, float]) -> dict[str, Any]:
         "cpu_seconds": round(time.process_time() - cpu, 3),  # what the run itself took, however busy the machine was
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.platform(),
-        "processor": _processor(),
+        **_hardware(),
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
@@ -41,14 +41,15 @@ def measurement(start: tuple[float, float]) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
-    """How many there are and their name, as far as the system tells."""
-    try:
-        lines = _PROCESSORS.read_text().splitlines()
-    except OSError:
-        lines = []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
-    return f"{os.cpu_count()} x {name or platform.machine()}"
+def _hardware() -> dict[str, Any]:
+    """Name and number of processors, and bytes of memory, as far as the system tells."""
+    found: dict[str, Any] = {"cores": os.cpu_count()}
+    with suppress(OSError):
+        names = [line for line in _PROCESSORS.read_text().splitlines() if line.startswith("model name")]
+        found |= {"processor": names[0].split(":", 1)[1].strip()} if names else {}
+    with suppress(OSError, ValueError, AttributeError):
+        found["memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return found
 
 
 class PeakMemory:

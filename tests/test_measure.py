@@ -87,6 +87,17 @@ def test_peak_memory_is_that_since_it_was_made(tmp_path, monkeypatch):
     assert peak.read() is None
 
 
+def test_what_is_measured_names_the_machine(tmp_path, monkeypatch):
+    found = measure.measurement((0.0, 0.0))
+    assert found["cores"] >= 1 and found["threads"] >= 1 and found.get("memory", 2**30) >= 2**28
+    processors = tmp_path / "cpuinfo"
+    processors.write_text("processor : 0\nmodel name : Abacus: 7 beads\n")
+    monkeypatch.setattr(measure, "_PROCESSORS", processors)
+    assert measure.measurement((0.0, 0.0))["processor"] == "Abacus: 7 beads"
+    processors.unlink()
+    assert "processor" not in measure.measurement((0.0, 0.0))
+
+
 @pytest.mark.skipif(not measure._CLEAR.exists(), reason="the system does not tell")
 def test_peak_memory_does_not_count_what_was_there_or_was_freed():
     kept = torch.ones(2**23)  # 32 MB

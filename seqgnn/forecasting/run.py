@@ -123,6 +123,8 @@ class ForecastRun:
 
     def estimate(self, source: Signal, steps: int = 6) -> float:
         """Seconds that the run takes at most, by its first few steps and one look at the validation set."""
+        if self.train.steps is None:
+            return float(self.train.seconds or 0)
         task = Forecasting(source.load().to(self.device), self.protocol)
         marks: list[float] = []
         few = replace(self.train, steps=steps, eval_every=steps, stop_at=None, seconds=None)
@@ -130,8 +132,7 @@ class ForecastRun:
             on_step=lambda *_: marks.append(time.perf_counter()))  # fmt: skip
         look = time.perf_counter() - marks[-1]
         each = (marks[-1] - marks[1]) / (len(marks) - 2)
-        most = self.train.steps
-        once = each * most + look * math.ceil(most / self.train.eval_every)
+        once = each * self.train.steps + look * math.ceil(self.train.steps / self.train.eval_every)
         return once * (2 if self.refit else 1)
 
     def perform(self, source: Signal, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0) -> Outcome:
