@@ -10,8 +10,17 @@ from seqgnn.notes import seeds_of
 from seqgnn.outcome import Comparison
 
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
-METRICS = {"accuracy": "test accuracy", "loss": "test loss (nats)"}
-CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"}
+METRICS = {
+    "accuracy": "test accuracy",
+    "loss": "test loss (nats)",
+    "mae": "test MAE",
+    "rmse": "test RMSE",
+    "mape": "test MAPE",
+    "mse": "test MSE",
+}
+CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"} | dict.fromkeys(
+    ("mae", "rmse", "mape", "mse"), "training loss (scaled)"
+)
 
 
 def scores_figure(comparison: Comparison) -> Any:
@@ -28,7 +37,7 @@ def curves_figure(comparison: Comparison) -> Any:
     panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
     for panel, length in zip(panels, lengths):
         draw_curves(panel, comparison, length)
-        panel.set_title(f"T = {length}", fontsize=10)
+        panel.set_title(comparison.at(length), fontsize=10)
     panels[0].set_ylabel(CURVES[comparison.metric])
     _chance(panels, comparison)
     _legend(figure, comparison, markers=False)
@@ -112,7 +121,7 @@ def draw_against_length(panel: Any, comparison: Comparison) -> None:
         panel.errorbar(x, means, spreads, fmt=marker + line, color=color, markersize=6, linewidth=1.5, capsize=3)
         for place_of, scores in shown:
             panel.plot([place_of] * len(scores), scores, "_", color=color, markersize=9, alpha=0.6)
-    _length_ticks(panel, lengths)
+    _length_ticks(panel, lengths, "length T" if comparison.of_classes else "steps ahead")
     panel.set_ylabel(METRICS[comparison.metric])
     if comparison.metric == "accuracy":
         panel.set_ylim(-0.02, 1.04)
@@ -126,10 +135,10 @@ def _shift(label: str, comparison: Comparison) -> float:
     return min(0.05, 0.3 / count) * (comparison.labels.index(label) - (count - 1) / 2)
 
 
-def _length_ticks(panel: Any, lengths: Sequence[int]) -> None:
+def _length_ticks(panel: Any, lengths: Sequence[int], name: str = "length T") -> None:
     panel.set_xticks(range(len(lengths)), [str(length) for length in lengths])
     panel.set_xlim(-0.4, len(lengths) - 0.6)
-    panel.set_xlabel("length T")
+    panel.set_xlabel(name)
 
 
 def _one_length(comparison: Comparison) -> Any:
@@ -141,7 +150,7 @@ def _one_length(comparison: Comparison) -> Any:
     figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
     draw_one_length(figure.subplots(), comparison)
     what = f"{METRICS[comparison.metric]}, {seeds_of(comparison)}"
-    figure.suptitle(f"{comparison.task}, T = {length}: {what}", fontsize=11)
+    figure.suptitle(f"{comparison.task}, {comparison.at(length)}: {what}", fontsize=11)
     return figure
 
 

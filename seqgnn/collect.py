@@ -81,6 +81,10 @@ def collect(paths: Sequence[str | os.PathLike[str]], texts: Sequence[str | os.Pa
     return Found(comparisons, problems)
 
 
+class _NoPage(Exception):
+    """A run that is whole, but that a page does not show."""
+
+
 def _read(path: Path) -> tuple[list[_Entry], list[str]]:
     if not path.exists():
         return [], [f"{path}: there is no such file or folder"]
@@ -89,12 +93,17 @@ def _read(path: Path) -> tuple[list[_Entry], list[str]]:
         files = _files(path)
     except OSError as error:
         return [], [f"{path}: cannot be read ({error.strerror})"]
+    forecasts = 0
     for file in files:
         try:
             found.append(_failure(file) if file.suffix == ".failed" else _run(file))
+        except _NoPage:
+            forecasts += 1
         except ValueError as error:
             message = " ".join(str(error).split())
             problems.append(message if str(file) in message else f"{file}: {message}")
+    if forecasts:
+        problems.append(f"{path}: runs of forecasts, which a page does not show: {forecasts}")
     names = {file.stem for file in files}
     begun = [part for folder in {file.parent for file in files} or {path, path / "runs"}
              for part in folder.glob("*.partial") if part.stem not in names]  # fmt: skip
@@ -137,6 +146,8 @@ def _label(content: dict[str, Any]) -> str | None:
 
 
 def _check_config(config: dict[str, Any]) -> None:
+    if config.get("task") == "forecast":
+        raise _NoPage
     if "baseline" not in config:
         RunConfig.from_dict(config)
         return

@@ -15,7 +15,12 @@ import torch
 
 from seqgnn import baselines
 from seqgnn.analysis import describe
+from seqgnn.data.time_split import Share
 from seqgnn.errors import check_count, checked_device, one_of
+from seqgnn.forecasting.grid import TRAIN as FORECAST_TRAIN
+from seqgnn.forecasting.grid import ForecastRow, choose_forecasters, forecast_jobs
+from seqgnn.forecasting.run import ForecastBaseline, Signal
+from seqgnn.forecasting.task import Forecasting, Protocol
 from seqgnn.outcome import Comparison
 from seqgnn.parallel import BACKENDS, Job, Key, Setup, run_all
 from seqgnn.rows import ROWS, Row, Setting, choose_rows
@@ -65,6 +70,7 @@ class Plan:
     matched: bool
     jobs: tuple[Job, ...]
     setup: Setup
+    metric: str
 
     def describe(self) -> dict[tuple[str, int], list[str]]:
         """What is wrong or wasted in each row at each length, as `seqgnn.analysis.describe` says it."""
@@ -94,7 +100,7 @@ class Plan:
         known: dict[Key, float] = {}
         unknown: dict[Key, str] = {}
         for job in self.jobs:
-            if not isinstance(job.config, RunConfig) or self._state(job) == "there":
+            if isinstance(job.config, BaselineConfig | ForecastBaseline) or self._state(job) == "there":
                 continue
             row = job.key[:2]
             if row not in rows:
@@ -119,12 +125,12 @@ class Plan:
                 if progress and (left := sum(found == state for found in states.values())):
                     print(f"runs {said}, which are left out: {left}", flush=True)
         records, failures = run_all(jobs, self.setup, progress)
-        trained = {job.key: job.config for job in jobs if isinstance(job.config, RunConfig)}
+        trained = {job.key: job.config for job in jobs if job.trained}
         runs = {key: records[key] for key in trained if key in records}
         store = self.setup.store
         return Comparison(
             task=self.task,
-            metric=TASKS[self.task].metric,
+            metric=self.metric,
             labels=tuple(label for label in self.labels if any(key[0] == label for key in trained)) or self.labels,
             lengths=tuple(length for length in self.lengths if any(job.key[1] == length for job in jobs)),
             seeds=tuple(seed for seed in self.seeds if any(key[2] == seed for key in trained)) or self.seeds,
@@ -203,19 +209,10 @@ def plan(
     if steps is None and training.get("seconds") is None:
         steps = entry.train.steps
     train = _train_config(entry.train, {"batch_size": batch_size, "steps": steps} | training)
-    checked_device("compare", device)
-    if backend is not None:
-        one_of("compare", "backend", backend, BACKENDS)
-    elif scheduler is not None:
-        raise ValueError(f"compare: expected a backend for the scheduler {scheduler}, got none")
-    if not isinstance(save_every, int | float) or not save_every >= 0:
-        raise ValueError(f"compare: expected save_every to be seconds, at least 0, got {save_every!r}")
-    workers = _cores() if jobs == -1 else check_count("compare", "jobs", jobs, 1)
     if path is not None and not entry.takes_data:
         raise ValueError(f"compare: expected no data file for {task}, which makes its own samples, got {path}")
-    store = None if out is None else RunStore(Path(out) / "runs")
-
     path = None if path is None else Path(path)
+    setup = _setup(path, out, device, jobs, save_every, backend, scheduler)
     text = identify_text(path) if entry.takes_data else None
     device = str(device)
     planned: list[Job] = []
@@ -246,7 +243,108 @@ def plan(
         text=text,
         matched=match_parameters,
         jobs=tuple(planned),
-        setup=Setup(store, path, save_every, workers, backend, scheduler),
+        setup=setup,
+        metric=entry.metric,
+    )
+
+
+def _setup(
+    path: Any, out: Any, device: str, jobs: int, save_every: float, backend: str | None, scheduler: str | None
+) -> Setup:
+    """How runs are made, if all that is said about it makes sense."""
+    checked_device("compare", device)
+    if backend is not None:
+        one_of("compare", "backend", backend, BACKENDS)
+    elif scheduler is not None:
+        raise ValueError(f"compare: expected a backend for the scheduler {scheduler}, got none")
+    if not isinstance(save_every, int | float) or not save_every >= 0:
+        raise ValueError(f"compare: expected save_every to be seconds, at least 0, got {save_every!r}")
+    workers = _cores() if jobs == -1 else check_count("compare", "jobs", jobs, 1)
+    store = None if out is None else RunStore(Path(out) / "runs")
+    return Setup(store, path, save_every, workers, backend, scheduler)
+
+
+def plan_forecast(
+    data: str | os.PathLike[str],
+    *,
+    graph: str | os.PathLike[str] | None = None,
+    models: Sequence[str | ForecastRow] | None = None,
+    horizons: Sequence[int] = (3,),
+    seeds: Sequence[int] = (0, 1),
+    steps: int | None = None,
+    lr: float | None = None,
+    hidden: int = 32,
+    batch_size: int = 64,
+    lags: int = 12,
+    split: Sequence[Share] = (0.7, 0.1, 0.2),
+    by: str = "steps",
+    gap: int = 0,
+    calendar: Sequence[str] = (),
+    scale: str = "standard",
+    per: str = "all",
+    loss: str = "huber",
+    metric: str = "mae",
+    refit: bool = False,
+    residual: bool | None = None,
+    skip: bool | None = None,
+    neighbours: bool | None = None,
+    K: int | None = None,
+    device: str = "cpu",
+    jobs: int = 1,
+    out: str | os.PathLike[str] | None = None,
+    save_every: float = 30.0,
+    backend: str | None = None,
+    scheduler: str | None = None,
+    **training: Any,
+) -> Plan:
+    """Checks what is asked for of forecasters on a signal and lists the runs; none is made, and nothing is written.
+
+    Args:
+        data, graph: the signal, see `seqgnn.data.temporal`.
+        models: names among `seqgnn.forecasting.grid.FORECAST_ROWS`, or rows of your own; None: the default ones.
+        horizons: steps ahead, a part of the table for each.
+        lags, split, by, gap, calendar, scale, per, loss, metric: see `seqgnn.forecasting.Protocol`.
+        refit: whether each model, once its steps are chosen on validation, is trained anew on training and validation;
+            baselines likewise.
+        residual, skip, neighbours, K: of all models that are given by name, see `seqgnn.forecasting.build_forecaster`.
+        seeds, steps, lr, hidden, batch_size, device, jobs, out, save_every, backend, scheduler, training: as in `plan`.
+
+    Raises:
+        ValueError: if an argument is unknown or out of range, or the signal cannot be read.
+    """
+    rows = choose_forecasters(models, residual=residual, skip=skip, neighbours=neighbours, K=K)
+    horizons = _whole_numbers("horizons", horizons, least=1)
+    seeds = _whole_numbers("seeds", seeds, least=0)
+    check_count("compare", "hidden", hidden, 1)
+    if steps is None and training.get("seconds") is None:
+        steps = FORECAST_TRAIN.steps
+    schedule = {"schedule": "constant"} if steps is None else {}
+    given = {"batch_size": batch_size, "steps": steps, "lr": FORECAST_TRAIN.lr if lr is None else lr}
+    train = _train_config(FORECAST_TRAIN, given | schedule | training)
+    source = Signal(os.fspath(data), None if graph is None else os.fspath(graph))
+    setup = _setup(source, out, device, jobs, save_every, backend, scheduler)
+    shares = tuple(split)
+    if len(shares) != 3:
+        raise ValueError(f"compare: expected split to be shares of training, validation and test, got {split}")
+    protocols = [
+        Protocol(lags, horizon, shares, by, gap, tuple(calendar), scale, per, loss, metric) for horizon in horizons
+    ]
+    for protocol in protocols:
+        Forecasting(source.load(), protocol)  # says what is wrong before anything runs
+    planned = forecast_jobs(source, rows=rows, protocols=protocols, seeds=seeds, hidden=hidden, refit=refit,
+                            device=str(device), train=train)  # fmt: skip
+    _check_different(planned)
+    return Plan(
+        task="forecast",
+        labels=tuple(row.label for row in rows),
+        lengths=horizons,
+        seeds=seeds,
+        elements={},
+        text=source.identity(),
+        matched=False,
+        jobs=tuple(planned),
+        setup=setup,
+        metric=metric,
     )
 
 

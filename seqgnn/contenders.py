@@ -37,10 +37,9 @@ def contenders(comparison: Comparison, length: int) -> Contenders:
         >>> contenders(compare("recall", models=["rnn", "gcn-mean"], lengths=[3], **options), 3)
         Contenders(models=('RNN',), baselines=('chance', 'majority'), apart=('GCN, mean readout', 'linear'))
     """
-    entry = TASKS[comparison.task]
     models = tuple(label for label in comparison.labels if comparison.of(label, length))
     baselines = tuple(name for name, of in comparison.baselines if of == length)
-    if not entry.on_path or entry.takes_data:
+    if not comparison.on_path or TASKS[comparison.task].takes_data:
         return Contenders(models, baselines)
     usual = default_readout(comparison.task)
     alike = tuple(label for label in models if comparison.of(label, length)[0]["config"]["readout"] == usual)

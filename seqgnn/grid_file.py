@@ -5,7 +5,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from seqgnn.data.signal_sources import SIGNALS
 from seqgnn.errors import one_of
+from seqgnn.forecasting.grid import ForecastRow
 from seqgnn.rows import Row
 from seqgnn.train_config import TrainConfig
 
@@ -16,6 +18,7 @@ SAID: dict[Any, str] = {
     bool: "true or false",
     list[str]: "a list of texts",
     list[int]: "a list of whole numbers",
+    list[float]: "a list of numbers",
     list[dict]: "[[row]] tables",
     float | dict[int, float]: "a number, or a table [lr] with a number for each length",
 }
@@ -37,6 +40,22 @@ KINDS: dict[str, Any] = {
     "out": str,
     "data": str,
     "row": list[dict],
+    "graph": str,
+    "horizon": list[int],
+    "lags": int,
+    "split": list[float],
+    "by": str,
+    "gap": int,
+    "calendar": list[str],
+    "scale": str,
+    "per": str,
+    "loss": str,
+    "metric": str,
+    "refit": bool,
+    "residual": bool,
+    "skip": bool,
+    "neighbours": bool,
+    "K": int,
 }
 
 
@@ -53,24 +72,25 @@ def read_grid(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"compare: expected a TOML file, got {path} ({error})") from error
     _check(who, "", content, _kinds(TrainConfig) | KINDS)
-    rows = [_row(who, row) for row in content.pop("row", [])]
+    table = ForecastRow if content.get("task") == "forecast" else Row
+    rows = [_row(who, row, table) for row in content.pop("row", [])]
     if rows:
         content["models"] = [*content.get("models", []), *rows]
     if isinstance(content.get("lr"), dict):
         content["lr"] = {int(length): float(rate) for length, rate in content["lr"].items()}
-    for name in ("out", "data"):  # beside the file, wherever the command is called
-        if name in content:
+    for name in ("out", "data", "graph"):  # beside the file, wherever the command is called
+        if name in content and content[name] not in SIGNALS:
             content[name] = path.parent / content[name]
     return content
 
 
-def _row(who: str, content: dict[str, Any]) -> Row:
-    _check(who, " of a row", content, _kinds(Row))
+def _row(who: str, content: dict[str, Any], table: type[Row] | type[ForecastRow]) -> Row | ForecastRow:
+    _check(who, " of a row", content, _kinds(table))
     for name in ("label", "model"):
         if name not in content:
             raise ValueError(f"{who}: expected a {name} of each row, got {content}")
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
-    return Row(**values)
+    return table(**values)
 
 
 def _check(who: str, whose: str, content: dict[str, Any], kinds: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ def notes(comparison: Comparison) -> list[Note]:
     """Returns what a reader of the table has to know."""
     found = []
     if comparison.text is not None:
-        found.append(Note("text", f"Text: {comparison.text}."))
+        found.append(Note("text", f"{'Text' if comparison.of_classes else 'Signal'}: {comparison.text}."))
     if comparison.runs:
         found.append(Note("test set", _sampled(comparison)))
     if (left_out := apart(comparison)) is not None:
@@ -45,7 +45,8 @@ def notes(comparison: Comparison) -> list[Note]:
         different = "Versions: the runs were made with different versions of Python, torch, PyG or seqgnn."
         found.append(Note("versions", different))
     for length in comparison.lengths:
-        found += [Note("difference", f"T={length}: {said}") for said in _differences(comparison, length)]
+        where = f"T={length}" if comparison.of_classes else f"{length} ahead"
+        found += [Note("difference", f"{where}: {said}") for said in _differences(comparison, length)]
     for (label, length, seed), message in comparison.failures.items():
         found.append(Note("failure", f"FAILED: {label}, T={length}, seed {seed}: {message}"))
     return found
@@ -71,6 +72,10 @@ def seeds_of(comparison: Comparison) -> str:
 def _sampled(comparison: Comparison) -> str:
     """How many answers are scored, and how much that alone lets an accuracy err."""
     answers = [run["result"]["test"]["count"] for run in comparison.runs.values()]
+    if not comparison.of_classes:
+        return (
+            f"Test set: {span(answers)} observed values, the same for all models of a horizon; intervals are of seeds."
+        )
     return (
         f"Test set: {span(answers)} answers, the same for all; a sample themselves, they give an accuracy a standard "
         f"error of up to {sampling_error(0.5, min(answers)):.2g}, which intervals over seeds do not hold."
@@ -79,7 +84,7 @@ def _sampled(comparison: Comparison) -> str:
 
 def _costs(comparison: Comparison) -> list[Note]:
     found = []
-    rows = [row for row in comparison.rows() if row["parameters"]]
+    rows = [row for row in comparison.rows() if row["parameters"] and row["kind"] == "model"]
     counts = [row["parameters"] for row in rows]
     if len(counts) > 1:
         how = "Matched" if comparison.matched else "Not matched"

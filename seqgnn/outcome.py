@@ -11,6 +11,7 @@ from seqgnn.baselines import NAMES as BASELINES
 from seqgnn.metrics import mean_sd
 from seqgnn.models import GNNS
 from seqgnn.rows import ROWS
+from seqgnn.runs import TASKS
 from seqgnn.statistics import Difference, differences, sampling_error, summary
 
 
@@ -20,9 +21,9 @@ class Comparison:
 
     Attributes:
         task: name of the task.
-        metric: what the headline is: "accuracy" or "loss" (nats).
+        metric: what the headline is: "accuracy", "loss" (nats), or of forecasts an error, such as "mae".
         labels: labels of the rows, in order.
-        lengths, seeds: of the grid.
+        lengths, seeds: of the grid; of forecasts, the lengths are horizons.
         elements: how many elements a sample has, by length.
         runs: per (label, length, seed), `{"config", "result", "measured"}`.
         baselines: the same per (name, length).
@@ -50,6 +51,26 @@ class Comparison:
     path: Path | None = None
     weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
     out: Path | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics that its runs have, the headline first."""
+        family = CLASSES if self.metric in CLASSES else ERRORS
+        return self.metric, *(name for name in family if name != self.metric)
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether answers are right or wrong; of forecasts they are not."""
+        return self.metric in CLASSES
+
+    @property
+    def on_path(self) -> bool:
+        """Whether its samples are sequences."""
+        return self.task in TASKS and TASKS[self.task].on_path
+
+    def at(self, length: int) -> str:
+        """What a length is called: "T = 20", or of forecasts "3 ahead"."""
+        return f"T = {length}" if self.of_classes else f"{length} ahead"
 
     def of(self, label: str, length: int) -> list[dict[str, Any]]:
         """Returns the runs of one cell of the table, by seed; failed ones are not among them."""
@@ -103,25 +124,29 @@ class Comparison:
                 if of == length:
                     test, seconds = record["result"]["test"], record["measured"]["seconds"]
                     rows.append(
-                        _empty_row(name, "baseline", length)
-                        | {"accuracy": test["accuracy"], "loss": test["loss"], "seconds": seconds, "seeds": 1}
-                        | _tested(test["accuracy"], test["count"])
+                        _empty_row(name, "baseline", length, self.metrics)
+                        | {metric: test[metric] for metric in self.metrics}
+                        | {"seconds": seconds, "seeds": 1, "parameters": record["result"].get("parameters")}
+                        | _tested(test)
                     )
         return rows
 
     def _row(self, label: str, length: int) -> dict[str, Any]:
-        row = _empty_row(label, "model", length)
+        row = _empty_row(label, "model", length, self.metrics)
         row["failed"] = sum((label, length, seed) in self.failures for seed in self.seeds)
         runs = self.of(label, length)
         if not runs:
             return row
         config, result = runs[0]["config"], runs[0]["result"]
-        for metric in ("accuracy", "loss"):
-            found = summary(self.scores(label, length, metric))
+        for metric in self.metrics:
+            scores = self.scores(label, length, metric)
+            if None in scores:
+                continue
+            found = summary(scores)
             row[metric], row[f"{metric}_sd"] = found.mean, found.sd
             for kind, interval in (("t", found.t), ("bootstrap", found.bootstrap)):
                 row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"] = interval or (None, None)
-        row |= _tested(row["accuracy"], result["test"]["count"])
+        row |= _tested(result["test"] | {"accuracy": row.get("accuracy")})
         bar = config["train"]["stop_at"]
         reached = [] if bar is None else [at for at in self.solved_at(label, length, bar) if at is not None]
         memory = [run["measured"]["peak_memory"] for run in runs if run["measured"].get("peak_memory")]
@@ -130,11 +155,11 @@ class Comparison:
             "solved_seconds": mean_sd([seconds for _, seconds in reached])[0] if reached else None,
             "flops": result.get("flops"),
             "peak_memory": max(memory, default=None),
-            "readout": config["readout"],
+            "readout": config.get("readout"),
             "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
             "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
             "parameters": result["parameters"],
-            "reach": path_reach(config["num_layers"], tuple(config["hops"])) if config["model"] in GNNS else None,
+            "reach": _reach(config),
             "solved": sum(run["result"]["stopped"] == "solved" for run in runs),
             "seeds": len(runs),
         }
@@ -157,17 +182,28 @@ def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
     return None
 
 
-def _tested(accuracy: float, answers: int) -> dict[str, Any]:
-    return {"answers": answers, "accuracy_se": sampling_error(accuracy, answers)}
+def _reach(config: dict[str, Any]) -> int | None:
+    """How far a model of a sequence hears; None where that is everything, or there is no sequence."""
+    if config["model"] not in GNNS or "hops" not in config:
+        return None
+    return path_reach(config["num_layers"], tuple(config["hops"]))
 
 
+def _tested(test: dict[str, Any]) -> dict[str, Any]:
+    accuracy, answers = test.get("accuracy"), test["count"]
+    return {"answers": answers, "accuracy_se": None if accuracy is None else sampling_error(accuracy, answers)}
+
+
+CLASSES = ("accuracy", "loss")
+ERRORS = ("mae", "rmse", "mape", "mse")
 EDGES = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
 TESTED = ("answers", "accuracy_se")
 FIGURES = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory", "reach")
 
 
-def _empty_row(label: str, kind: str, length: int) -> dict[str, Any]:
-    scores = [name for metric in ("accuracy", "loss") for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
+def _empty_row(label: str, kind: str, length: int, metrics: Sequence[str]) -> dict[str, Any]:
+    metrics = [name for family in (CLASSES, ERRORS) for name in family if name in metrics]
+    scores = [name for metric in metrics for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
     return (
         {"model": label, "kind": kind, "length": length}
         | dict.fromkeys(("readout", *scores, *TESTED, *FIGURES))

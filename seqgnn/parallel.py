@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import torch
 
 from seqgnn.checkpoint import write_checkpoint
+from seqgnn.forecasting.run import ForecastBaseline, ForecastRun
 from seqgnn.runs import BaselineConfig, RunConfig
 from seqgnn.store import RunStore
 
@@ -32,7 +33,12 @@ class Job:
 
     key: Key
     title: str
-    config: RunConfig | BaselineConfig
+    config: RunConfig | BaselineConfig | ForecastRun | ForecastBaseline
+
+    @property
+    def trained(self) -> bool:
+        """Whether it trains a model; a baseline does not."""
+        return isinstance(self.config, RunConfig | ForecastRun)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Setup:
 
     Attributes:
         store: where runs are kept; None: in memory alone.
-        path: the data file of tasks that read one.
+        path: the data file of tasks that read one; the `seqgnn.forecasting.run.Signal` of forecasts.
         save_every: seconds between two savings of a run under way.
         workers: processes, each with one torch thread; 1: this process, with one torch thread as long as it takes.
         backend: "dask" or "ray"; None: processes of this machine.
@@ -49,7 +55,7 @@ class Setup:
     """
 
     store: RunStore | None = None
-    path: Path | None = None
+    path: Any = None
     save_every: float = 30.0
     workers: int = 1
     backend: str | None = None
@@ -264,7 +270,9 @@ def _make(job: Job, setup: Setup, folder: Path | None, say: Say) -> dict[str, An
 
 def _summary(record: dict[str, Any]) -> str:
     result = record["result"]
-    line = f"test accuracy {result['test']['accuracy']:.3f}, loss {result['test']['loss']:.3f}"
+    shown = [name for name in ("accuracy", "mae", "rmse", "loss") if name in result["test"]]
+    named = {"mae": "MAE", "rmse": "RMSE"}
+    line = "test " + ", ".join(f"{named.get(name, name)} {result['test'][name]:.3f}" for name in shown[:2])
     if "steps" in result:
         line += f"; {result['steps']} steps, {record['measured']['seconds']:.1f} s, stopped: {result['stopped']}"
     return line

@@ -77,12 +77,13 @@ def table(comparison: Comparison) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    metrics = ["accuracy"] if comparison.metric == "accuracy" else ["loss", "accuracy"]
+    metrics = comparison.metrics[:3] if comparison.metric != "accuracy" else comparison.metrics[:1]
+    hears = ["hears"] if comparison.of_classes else []
     view = Table(title=f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}")
-    view.add_column("T", justify="right")
+    view.add_column("T" if comparison.of_classes else "ahead", justify="right")
     view.add_column("model")
-    for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", "hears"):
-        view.add_column(name, justify="right")
+    for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", *hears):
+        view.add_column(name if comparison.of_classes or name not in metrics else name.upper(), justify="right")
     length = None
     for row in comparison.rows():
         if length not in (None, row["length"]):
@@ -95,13 +96,13 @@ def table(comparison: Comparison) -> "Table":
         cells = [_spread(row[name], row[f"{name}_sd"]) for name in metrics]
         if row["failed"]:
             cells[0] = f"{cells[0]} ({row['failed']} failed)".strip()
-        hears = _number(row["reach"], 0)
+        reach = _number(row["reach"], 0)
         if row["seeds"] and (row["reach"] is None or row["reach"] >= comparison.elements.get(length, length) - 1):
-            hears = "all"
+            reach = "all"
         parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
         flops, memory = (None if row[n] is None else row[n] / u for n, u in (("flops", 1e3), ("peak_memory", 1e6)))
         others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, _number(flops, 0),
-                  _number(memory, 0), hears)  # fmt: skip
+                  _number(memory, 0), *(reach for _ in hears))  # fmt: skip
         view.add_row(str(length), escape(row["model"]), *cells, *others)
     return view
 

@@ -1,6 +1,7 @@
 """`seqgnn compare` with files, presets and plans: what is asked for is what is run, and mistakes are named."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -57,8 +58,8 @@ def test_a_plan_makes_no_run(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text(GRID)
     lines = call("--config", file, "--dry-run").stdout.splitlines()
-    assert lines[0].startswith("recall T=4 LSTM, chrono seed 0: to do, at most 0 s")
-    assert lines[-1] == "2 runs to train: at most 0 s, 0 s with 1 at a time"
+    assert re.fullmatch(r"recall T=4 LSTM, chrono seed 0: to do, at most \d+ s", lines[0])
+    assert re.fullmatch(r"2 runs to train: at most \d+ s, \d+ s with 1 at a time", lines[-1])
     assert not (tmp_path / "found").exists()
     assert call("--config", file).exit_code == 0
     lines = call("--config", file, "--dry-run").stdout.splitlines()
@@ -76,9 +77,7 @@ def test_a_plan_lists_rows_whose_estimate_is_not_known(tmp_path):
     assert done.exit_code == 0, done.exception
     lines = done.stdout.splitlines()
     assert lines[0].startswith("recall T=4 wild seed 0: to do, estimate not known (fit: expected a finite loss, got ")
-    assert lines[-1].startswith("3 runs to train: at most 0 s") and lines[-1].endswith(
-        "without 1 whose estimate is not known"
-    )
+    assert re.fullmatch(r"3 runs to train: at most .*, without 1 whose estimate is not known", lines[-1])
 
 
 def test_what_fails_again_stays_in_table_and_files(tmp_path):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+FORECASTS: dict[str, Any] = {"rich_help_panel": "Forecasts"}
 DEFAULT_TASKS = ("palindromes", "text")
 BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 
@@ -18,7 +19,8 @@ def compare(
     task: Annotated[
         str | None,
         typer.Argument(
-            help="palindromes, recall, text, expressions or trees; none: palindromes, then text.", show_default=False
+            help="palindromes, recall, text, expressions, trees or forecast; none: palindromes, then text.",
+            show_default=False,
         ),
     ] = None,
     models: Annotated[str | None, typer.Option(help="Rows, e.g. rnn,lstm,gcn-1hop; default: the task's own.")] = None,
@@ -65,7 +67,40 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder for runs, tables and figures; default: none kept.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Text file or folder; default: Tocqueville in $SEQGNN_DATA, else help topics."),
+        typer.Option(
+            help="Text file or folder; default: Tocqueville in $SEQGNN_DATA, else help topics. Of forecasts a signal: "
+            "a file or a name of `seqgnn data list`."
+        ),
+    ] = None,
+    graph: Annotated[
+        Path | None, typer.Option(help="Of a signal in a file: matrix, edge list or distances.", **FORECASTS)
+    ] = None,
+    horizon: Annotated[str | None, typer.Option(help="Steps ahead, e.g. 3,12; default: 3.", **FORECASTS)] = None,
+    lags: Annotated[int | None, typer.Option(help="Steps that are read; default: 12.", **FORECASTS)] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Shares or counts in time; default: 0.7,0.1,0.2 of training, validation, test.", **FORECASTS),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="What is shared out: steps (default), windows or t-gcn.", **FORECASTS)
+    ] = None,
+    calendar: Annotated[
+        str | None, typer.Option(help="Read too: time-of-day, day-of-week, day-of-year.", **FORECASTS)
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="To train on: huber (default), mae or mse.", **FORECASTS)] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="To select and compare by: mae (default), rmse, mse or mape.", **FORECASTS)
+    ] = None,
+    refit: Annotated[
+        bool | None,
+        typer.Option("--refit", help="Train anew on training and validation, as many steps as chosen.", **FORECASTS),
+    ] = None,
+    residual: Annotated[
+        bool | None, typer.Option(help="Models add to the last value.", show_default=False, **FORECASTS)
+    ] = None,
+    skip: Annotated[
+        bool | None,
+        typer.Option(help="Models add a linear map of a node's own past (default).", show_default=False, **FORECASTS),
     ] = None,
 ) -> None:
     """Compares models on a task: a table, and with --out a CSV file, figures and one JSON per run.
@@ -76,6 +111,7 @@ def compare(
     from seqgnn import comparison
     from seqgnn.errors import one_of
 
+    known = (*comparison.TASKS, "forecast")
     if only is not None:
         one_of("compare", "only", only, ("failed",))
     asked = ("config", "describe", "dry_run", "only")
@@ -85,13 +121,21 @@ def compare(
             typed[name] = read(typed[name])
     options = settings(typed, config)
     task, out, data = (options.pop(name, None) for name in ("task", "out", "data"))
+    if "horizon" in options:
+        options["horizons"] = options.pop("horizon")
     if only is not None and out is None:
         raise ValueError("compare: expected --out, the folder in which something failed, got none")
-    tasks = DEFAULT_TASKS if task is None else (one_of("compare", "task", task, comparison.TASKS),)
+    tasks = DEFAULT_TASKS if task is None else (one_of("compare", "task", task, known),)
+    options = {"jobs": -1, "out": out} | options
     plans = []
     for name in tasks:  # all of them before anything runs, so that no mistake comes to light after minutes
-        path = data or default_book() if comparison.TASKS[name].takes_data else data if len(tasks) == 1 else None
-        prepared = comparison.plan(name, out=out, path=path, **({"jobs": -1} | options))
+        if name == "forecast":
+            if data is None:
+                raise ValueError("compare: expected --data, a name of `seqgnn data list` or a signal's file, got none")
+            prepared = comparison.plan_forecast(data, **options)
+        else:
+            path = data or default_book() if comparison.TASKS[name].takes_data else data if len(tasks) == 1 else None
+            prepared = comparison.plan(name, path=path, **options)
         plans.append(prepared)
         if describe:
             for (label, length), lines in prepared.describe().items():
@@ -109,7 +153,7 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
     from seqgnn import report
     from seqgnn.page import write_page
 
-    results, lost = [], []
+    results, lost, failed = [], [], 0
     for prepared in plans:
         try:
             result = prepared.run(only_failed=only_failed)
@@ -121,21 +165,23 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
             continue
         report.show(result)
         results.append(result)
+        failed += len(result.failures)
         if out is not None:
             try:
                 for path in report.write(result, out):
                     print(f"wrote {path}")
             except OSError as error:
                 lost.append(f"compare: expected a file that can be written, got {error.filename} ({error.strerror})")
-    if out is not None and results:
-        before = _before(out, [result.task for result in results], data)
+    shown = [result for result in results if result.of_classes]
+    if out is not None and shown:
+        before = _before(out, [result.task for result in shown], data)
         try:
-            print(f"wrote {write_page([*results, *before], out / 'report.html')}")
+            print(f"wrote {write_page([*shown, *before], out / 'report.html')}")
         except ValueError as error:
             lost.append(str(error))
     for message in lost:
         print(f"seqgnn: {message}", file=sys.stderr)
-    return not lost and not any(result.failures for result in results)
+    return not lost and not failed
 
 
 def _before(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:
@@ -217,6 +263,14 @@ def _rates(text: str) -> float | dict[int, float]:
         raise ValueError(f"--lr: expected a number, or length:number for each length, got {text!r}") from None
 
 
+def _shares(text: str) -> list[int] | list[float]:
+    try:
+        parts = text.split(",")
+        return [float(part) for part in parts] if "." in text else [int(part) for part in parts]
+    except ValueError:
+        raise ValueError(f"--split: expected three shares or three counts, e.g. 0.7,0.1,0.2, got {text!r}") from None
+
+
 def default_book() -> Path | None:
     folder = os.environ.get("SEQGNN_DATA")
     return Path(folder) / BOOK if folder and (Path(folder) / BOOK).is_file() else None
@@ -227,6 +281,9 @@ READ: dict[str, Callable[[str], Any]] = {
     "models": lambda text: [name.strip() for name in text.split(",")],
     "lengths": partial(integers, "--lengths"),
     "seeds": partial(integers, "--seeds"),
+    "horizon": partial(integers, "--horizon"),
+    "split": _shares,
+    "calendar": lambda text: [name.strip() for name in text.split(",")],
     "lr": _rates,
     "out": Path,
     "data": Path,

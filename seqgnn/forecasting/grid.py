@@ -1,0 +1,145 @@
+"""The runs of a comparison of forecasters: models x horizons x seeds on one signal, beside the baselines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.errors import one_of
+from seqgnn.forecasting.models import NAMES
+from seqgnn.forecasting.run import ForecastBaseline, ForecastRun, Signal
+from seqgnn.forecasting.task import Protocol
+from seqgnn.parallel import Job
+from seqgnn.training import TrainConfig
+
+TRAIN = TrainConfig(
+    steps=1000, batch_size=64, optimizer="adam", lr=5e-3, schedule="cosine", clip=5.0, eval_every=50, select="loss"
+)
+BASELINES = ("persistence", "mean", "seasonal", "ar", "ar-node", "ar-graph")
+DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
+
+
+@dataclass(frozen=True)
+class ForecastRow:
+    """A line of the table: a forecaster and how it is set up.
+
+    Args:
+        label: its name in tables and figures.
+        model: a name of `build_forecaster`.
+        residual, skip, neighbours, K, num_layers, dropout: see `build_forecaster`.
+        hidden, lr: of this row; None: those of the comparison.
+    """
+
+    label: str
+    model: str
+    residual: bool = False
+    skip: bool = True
+    neighbours: bool = False
+    K: int = 2
+    num_layers: int = 1
+    dropout: float = 0.0
+    hidden: int | None = None
+    lr: float | None = None
+
+
+FORECAST_ROWS = {
+    "linear": ForecastRow("Linear", "linear"),
+    "lstm": ForecastRow("LSTM", "lstm"),
+    "gru": ForecastRow("GRU", "gru"),
+    "gcn": ForecastRow("GCN", "gcn"),
+    "gcn-lstm": ForecastRow("GCN in LSTM", "gcn-lstm"),
+    "gcn-gru": ForecastRow("GCN in GRU", "gcn-gru"),
+    "gcrn": ForecastRow("GCRN", "gcrn"),
+    "gcrn-gru": ForecastRow("GCRN, GRU", "gcrn-gru"),
+    "dcrnn": ForecastRow("DCRNN, encoder", "dcrnn"),
+    "dcrnn-forecaster": ForecastRow("DCRNN", "dcrnn-forecaster"),
+    "tgcn": ForecastRow("TGCN", "tgcn"),
+    "a3tgcn": ForecastRow("A3TGCN", "a3tgcn"),
+    "evolve-gcn": ForecastRow("EvolveGCN", "evolve-gcn"),
+}
+DEFAULT_ROWS = ("lstm", "gru", "gcn", "gcn-lstm", "gcrn", "dcrnn")
+
+
+def forecast_jobs(
+    source: Signal,
+    *,
+    rows: Sequence[ForecastRow],
+    protocols: Sequence[Protocol],
+    seeds: Sequence[int],
+    hidden: int,
+    refit: bool,
+    device: str,
+    train: TrainConfig,
+) -> list[Job]:
+    """The runs, those of the longest horizon first, and the baselines that the signal allows."""
+    graph, text = source.load(), source.identity()
+    period = season(graph)
+    jobs = []
+    for protocol in sorted(protocols, key=lambda protocol: -protocol.horizon):
+        about = f"forecast {graph.name or source.data} {protocol.horizon} ahead"
+        for row in rows:
+            rated = train if row.lr is None else replace(train, lr=row.lr)
+            for seed in seeds:
+                run = ForecastRun(
+                    task="forecast",
+                    length=protocol.horizon,
+                    text=text,
+                    model=row.model,
+                    hidden=hidden if row.hidden is None else row.hidden,
+                    num_layers=row.num_layers,
+                    K=row.K,
+                    residual=row.residual,
+                    skip=row.skip,
+                    neighbours=row.neighbours,
+                    dropout=row.dropout,
+                    protocol=protocol,
+                    refit=refit,
+                    seed=seed,
+                    device=device,
+                    train=rated,
+                )
+                jobs.append(Job((row.label, protocol.horizon, seed), f"{about} {row.label} seed {seed}", run))
+        for name in BASELINES:
+            if name == "seasonal" and period is None:
+                continue
+            plain = ForecastBaseline(
+                "forecast", protocol.horizon, text, name, protocol, refit, period if name == "seasonal" else None
+            )
+            jobs.append(Job((name, protocol.horizon, 0), f"{about} {name}", plain))
+    return jobs
+
+
+def choose_forecasters(chosen: Sequence[str | ForecastRow] | None, **options: Any) -> tuple[ForecastRow, ...]:
+    """The rows of a comparison: those chosen, by name, with the options that are not None, or of one's own; else the
+    default ones.
+
+    Raises:
+        ValueError: for an unknown name or model, and labels twice or taken.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    rows = tuple(
+        item if isinstance(item, ForecastRow)
+        else replace(FORECAST_ROWS[one_of("compare", "model", item, FORECAST_ROWS)], **given)
+        for item in (DEFAULT_ROWS if chosen is None else chosen)
+    )  # fmt: skip
+    labels = [row.label for row in rows]
+    if not rows or len(set(labels)) < len(labels) or not all(labels):
+        raise ValueError(f"compare: expected one or more models, each once and with a label, got {labels}")
+    for row in rows:
+        one_of("compare", f"the model of row {row.label!r}", row.model, NAMES)
+        if row.label in BASELINES:
+            raise ValueError(f"compare: expected labels other than those of baselines, got {row.label!r}")
+    return rows
+
+
+def season(graph: TemporalGraph) -> int | None:
+    """Steps after which it is the same time again: a day, of days and their like a week, of weeks a year; None where
+    the signal has no timestamps or is shorter than that."""
+    step = graph.period
+    if step is None:
+        return None
+    whole = DAY if step < DAY else WEEK if step < WEEK else 52 * WEEK
+    steps = int(whole // step)
+    return steps if 1 < steps < len(graph) else None

@@ -1,0 +1,119 @@
+"""Comparisons of forecasters: the same grid, statistics and files as of other tasks."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from seqgnn import cli, report
+from seqgnn.collect import collect
+from seqgnn.comparison import plan_forecast
+from seqgnn.data import TemporalGraph
+from seqgnn.forecasting.grid import ForecastRow, season
+
+SMALL = {"lags": 3, "steps": 8, "eval_every": 4, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
+
+
+@pytest.fixture
+def files(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(80, 3, generator=generator).cumsum(0)
+    lines = ["a,b,c", *(",".join(f"{value:.4f}" for value in row) for row in values.tolist())]
+    (tmp_path / "signal.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "edges.csv").write_text("from,to\na,b\nb,c\n")
+    return {"data": tmp_path / "signal.csv", "graph": tmp_path / "edges.csv"}
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+def test_models_and_baselines_stand_side_by_side(files, tmp_path):
+    options = {"models": ["lstm", "gcrn"], "horizons": [1, 3], "out": tmp_path / "out"}
+    found = plan_forecast(**files, **options, **SMALL).run(progress=False)
+    assert not found.failures and len(found.runs) == 8
+    rows = {(row["model"], row["length"]): row for row in found.rows()}
+    assert {name for name, _ in rows} == {"LSTM", "GCRN", "persistence", "mean", "ar", "ar-node", "ar-graph"}
+    cell = [run["result"]["test"]["mae"] for run in found.of("GCRN", 3)]
+    assert rows["GCRN", 3]["mae"] == pytest.approx(sum(cell) / 2) and rows["GCRN", 3]["seeds"] == 2
+    assert rows["persistence", 1]["mae"] < rows["persistence", 3]["mae"]
+    assert [pair.seeds for pair in found.differences(1)] == [2]
+    again = plan_forecast(**files, **options, **SMALL)
+    assert set(again.states().values()) == {"there"}
+    assert again.run(progress=False).rows() == found.rows()
+
+
+def test_the_command_writes_table_and_files(files, tmp_path, capsys):
+    small = ["--lags", 3, "--steps", 8, "--hidden", 4, "--batch-size", 8, "--seeds", "0,1", "--jobs", 1]
+    named = ["--data", files["data"], "--graph", files["graph"], "--models", "lstm,gcn-lstm", "--horizon", "1,2"]
+    more = ["--metric", "rmse", "--loss", "mse", "--split", "50,12,15", "--no-skip", "--residual", "--refit"]
+    assert call("compare", "forecast", *named, *small, *more, "--out", tmp_path / "out") == 0
+    out, err = capsys.readouterr()
+    assert err == "" and "forecast: test RMSE, mean ± sd over 2 seeds" in out and "│ ar-graph" in out
+    assert "1 ahead: no difference shown between the two rows; with so few seeds" in out and "Signal: signal" in out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    drawn = {f"forecast-{what}.{kind}" for what in ("scores", "curves") for kind in ("png", "svg")}
+    assert names == {"runs", "forecast.csv", "forecast-pairs.csv"} | drawn
+    with (tmp_path / "out" / "forecast.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"rmse", "rmse_sd", "mae", "mape", "rmse_t_low"} <= set(rows[0]) and rows[0]["length"] == "1"
+    run = next(path for path in (tmp_path / "out" / "runs").glob("*.json") if path.with_suffix(".safetensors").exists())
+    config = json.loads(run.read_text())["config"]
+    assert config["refit"] and config["residual"] and not config["skip"]
+    assert config["protocol"]["split"] == [50, 12, 15] and config["protocol"]["metric"] == "rmse"
+    assert call("report", tmp_path / "out") == 2
+    assert "runs of forecasts, which a page does not show: 18" in capsys.readouterr().err
+
+
+def test_a_grid_in_a_file_has_rows_of_forecasters(files, tmp_path, capsys):
+    (tmp_path / "grid.toml").write_text(
+        'task = "forecast"\ndata = "signal.csv"\ngraph = "edges.csv"\nlags = 3\nhorizon = [1]\nseeds = [0]\nsteps = 2\n'
+        'hidden = 4\nsplit = [0.5, 0.2, 0.3]\n[[row]]\nlabel = "wide"\nmodel = "gru"\nhidden = 7\nresidual = true\n'
+    )
+    assert call("compare", "--config", tmp_path / "grid.toml", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "1 ahead wide seed 0: to do, at most" in out and "seasonal" not in out
+
+
+def test_folders_may_hold_other_tasks_too(files, tmp_path):
+    found = plan_forecast(**files, models=["linear"], out=tmp_path / "out", **SMALL).run(progress=False)
+    assert report.pairs(found) == []
+    with pytest.raises(ValueError, match="runs of forecasts, which a page does not show: 7"):
+        collect([tmp_path / "out"])
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"models": ["lstn"]}, "expected model to be one of .* did you mean 'lstm'"),
+        ({"models": [ForecastRow("ar", "lstm")]}, "labels other than those of baselines, got 'ar'"),
+        ({"models": ["lstm", "lstm"]}, "each once"),
+        ({"horizons": [0]}, "expected horizons to be different whole numbers of at least 1"),
+        ({"split": (0.5, 0.5)}, "shares of training, validation and test"),
+        ({"lags": 70}, "Forecasting: expected more than"),
+        ({"lengths": [3]}, "expected training option to be one of .* got 'lengths'"),
+        ({"by": "window"}, "did you mean 'windows'"),
+    ],
+)
+def test_what_makes_no_sense_is_said_before_anything_runs(files, options, message):
+    with pytest.raises(ValueError, match=message):
+        plan_forecast(**files, **(SMALL | options))
+
+
+def test_a_signal_has_to_be_named(capsys):
+    assert call("compare", "forecast") == 2
+    assert "expected --data, a name of `seqgnn data list` or a signal's file, got none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "step, unit, steps, expected", [(5, "m", 600, 288), (1, "h", 30, 24), (1, "D", 30, 7), (7, "D", 100, 52)]
+)
+def test_the_season_is_a_day_a_week_or_a_year(step, unit, steps, expected):
+    times = np.datetime64("2024-01-01", "s") + np.arange(steps) * np.timedelta64(step, unit)
+    graph = TemporalGraph(torch.zeros(steps, 1, 1), torch.zeros(2, 0, dtype=torch.long), timestamps=times)
+    assert season(graph) == expected
+    assert season(graph.steps(0, min(expected, steps))) is None
