@@ -43,18 +43,23 @@ class Signal:
     def identity(self) -> str:
         """What it is called, and a hash of what is in it, wherever it lies."""
         graph = self.load()
-        digest = hashlib.sha256()
-        for part in (graph.signal, graph.targets, graph.mask, graph.edge_index, graph.edge_weight):
-            for tensor in part if isinstance(part, tuple) else (part,):
-                if tensor is not None:
-                    digest.update(f"{tuple(tensor.shape)}".encode())
-                    digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return f"{graph.name or Path(self.data).name} ({digest.hexdigest()[:16]})"
+        return f"{graph.name or Path(self.data).name} ({signal_hash(graph)})"
 
 
 @lru_cache(maxsize=4)
 def _loaded(signal: Signal, files: tuple[tuple[str, int], ...]) -> TemporalGraph:
     return temporal(signal.data, signal.graph)
+
+
+def signal_hash(graph: TemporalGraph) -> str:
+    """A hash of what a signal holds, whatever it is called."""
+    digest = hashlib.sha256()
+    for part in (graph.signal, graph.targets, graph.mask, graph.edge_index, graph.edge_weight):
+        for tensor in part if isinstance(part, tuple) else (part,):
+            if tensor is not None:
+                digest.update(f"{tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

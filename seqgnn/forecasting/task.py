@@ -88,7 +88,7 @@ class Forecasting:
 
     def __init__(self, graph: TemporalGraph, protocol: Protocol) -> None:
         self.protocol, self.length = protocol, protocol.horizon
-        starts = _starts(graph, protocol)
+        starts = window_starts(graph, protocol)
         train = Windows(graph, starts[0], protocol.lags, protocol.horizon).steps
         seen = graph.steps(train.start, train.stop)
         how: dict[str, Any] = {"per": protocol.per, "kind": protocol.scale}
@@ -220,7 +220,7 @@ def _in_order(windows: Windows, batch_size: int) -> Iterator[WindowBatch]:
     return (windows.batch(rows[start : start + batch_size]) for start in rows[::batch_size])
 
 
-def _starts(graph: TemporalGraph, protocol: Protocol) -> tuple[range, range, range]:
+def window_starts(graph: TemporalGraph, protocol: Protocol) -> tuple[range, range, range]:
     """The steps at which the windows of training, validation and test begin."""
     lags, horizon, gap = protocol.lags, protocol.horizon, protocol.gap
     if protocol.by == "windows":
