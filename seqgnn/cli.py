@@ -14,6 +14,7 @@ import seqgnn
 from seqgnn.commands import INTERRUPTED
 from seqgnn.commands.compare import compare
 from seqgnn.commands.data import app as data
+from seqgnn.commands.forecast import forecast
 from seqgnn.commands.generate import generate
 from seqgnn.commands.gradients import gradients
 from seqgnn.commands.report import report
@@ -46,6 +47,7 @@ def _app(
 
 
 app.command()(compare)
+app.command()(forecast)
 app.command()(generate)
 app.command()(gradients)
 app.command()(report)
