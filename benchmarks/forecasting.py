@@ -1,0 +1,140 @@
+"""Forecasts on graphs beside the baselines: does a net beat them, and does the graph help?
+
+    python benchmarks/forecasting.py chickenpox --data-dir DATA       # of chickenpox, pedalme, metr-la; default: all
+    python benchmarks/forecasting.py metr-la --plan                   # what is there, and what the rest takes at most
+
+Five seeds. The number of steps is chosen on the last fifth of the training part, then each net is trained anew on all
+of it, and so are the baselines, whose ridge is chosen there too. DATA holds pyg_temporal/ and metr_la/; without it, the
+variable SEQGNN_DATA, else the files are fetched. Every run is kept in benchmarks/results/forecasting/runs and not
+repeated, so this can be stopped and called again. A part's JSON is written when all its runs are there.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from seqgnn.comparison import Comparison, Plan, plan_forecast
+from seqgnn.errors import one_of
+from seqgnn.forecasting.grid import FORECAST_ROWS, ForecastRow
+from seqgnn.store import write_atomically
+
+RESULTS = Path(__file__).parent / "results" / "forecasting"
+SEEDS = [0, 1, 2, 3, 4]
+LSTM, GCRN, DCRNN = (FORECAST_ROWS[name] for name in ("lstm", "gcrn", "dcrnn"))
+GCN_LSTM, GCRN_GRU = FORECAST_ROWS["gcn-lstm"], FORECAST_ROWS["gcrn-gru"]
+WEEKLY: dict[str, Any] = {
+    "by": "windows", "horizons": [1], "hidden": 8, "scale": "none", "loss": "mse", "metric": "mse", "steps": 200,
+    "batch_size": 1000, "lr": 1e-2, "optimizer": "adamw", "weight_decay": 1e-3, "schedule": "constant", "clip": None,
+    "eval_every": 1, "refit": True,
+}  # fmt: skip
+METR: dict[str, Any] = {
+    "by": "t-gcn", "lags": 12, "split": (1290, 322, 404), "hidden": 32, "loss": "huber", "metric": "rmse",
+    "batch_size": 32, "lr": 5e-3, "optimizer": "adam", "schedule": "cosine", "clip": 5.0, "steps": 500,
+    "eval_every": 50, "refit": True,
+}  # fmt: skip
+
+
+def plain(row: ForecastRow) -> ForecastRow:
+    return replace(row, label=f"{row.label}, no skip", skip=False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table: a signal, its rows and its protocol."""
+
+    signal: str
+    rows: list[ForecastRow]
+    options: dict[str, Any]
+
+
+WEEKLY_ROWS = [LSTM, GCRN, DCRNN, GCN_LSTM, plain(LSTM), plain(GCRN), plain(GCN_LSTM)]
+METR_ROWS = [replace(row, residual=True) for row in (LSTM, GCRN_GRU, DCRNN)]
+PARTS: dict[str, dict[str, Part]] = {
+    # Windows of the paper's splits, 20/80 and 90/10, the last fifth of training for validation.
+    "chickenpox": {
+        "20/80": Part("chickenpox", WEEKLY_ROWS, WEEKLY | {"lags": 4, "split": (82, 21, 414)}),
+        "90/10": Part("chickenpox", WEEKLY_ROWS, WEEKLY | {"lags": 4, "split": (372, 93, 52)}),
+        "20/80, 12 lags": Part("chickenpox", [LSTM, GCRN], WEEKLY | {"lags": 12, "split": (81, 20, 408)}),
+        "20/80, day of the year": Part(
+            "chickenpox", [LSTM, GCRN], WEEKLY | {"lags": 4, "split": (82, 21, 414), "calendar": ["day-of-year"]}
+        ),
+    },
+    "pedalme": {
+        "90/10": Part("pedalme", WEEKLY_ROWS, WEEKLY | {"lags": 4, "split": (22, 5, 4)}),
+        "80/20": Part("pedalme", WEEKLY_ROWS, WEEKLY | {"lags": 4, "split": (20, 4, 7)}),
+    },
+    "metr-la": {
+        "15 minutes": Part("metr-la-week", METR_ROWS, METR | {"horizons": [3]}),
+        "60 minutes": Part("metr-la-week", METR_ROWS, METR | {"horizons": [12]}),
+    },
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--jobs", type=int, default=-1)
+    parser.add_argument("--plan", action="store_true", help="make no run")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    if given.data_dir is not None:
+        os.environ["SEQGNN_DATA"] = str(given.data_dir)
+    complete = True
+    try:
+        for name in [one_of("forecasting", "part", name, PARTS) for name in given.parts] or PARTS:
+            plans = {title: planned(part, given) for title, part in PARTS[name].items()}
+            if given.plan:
+                show(name, plans)
+            else:
+                complete &= write(name, {title: one.run() for title, one in plans.items()}, given.out)
+    except ValueError as error:
+        print(f"forecasting: {error}", file=sys.stderr)
+        return 2
+    return 0 if complete else 1
+
+
+def planned(part: Part, given: argparse.Namespace) -> Plan:
+    return plan_forecast(part.signal, models=part.rows, seeds=SEEDS, jobs=given.jobs, out=given.out, **part.options)
+
+
+def show(name: str, plans: dict[str, Plan]) -> None:
+    for title, one in plans.items():
+        states, seconds = list(one.states().values()), sum(one.estimate()[0].values())
+        there = f"{states.count('there')} of {len(states)} runs are there"
+        print(f"{name}, {title}: {there}, the rest takes at most {seconds / 3600:.1f} hours of one core")
+
+
+def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
+    """The tables of a part and its runs without their curves, if all of them came to their end."""
+    failures = {f"{title}, {key}": said for title, one in found.items() for key, said in one.failures.items()}
+    for key, message in failures.items():
+        print(f"FAILED: {key}: {message}")
+    if failures:
+        return False
+    tables = {}
+    for title, one in found.items():
+        rows = [{key: None if value != value else value for key, value in row.items()} for row in one.rows()]
+        differences = [asdict(pair) for length in one.lengths for pair in one.differences(length)]
+        runs = [slim(run) for run in one.runs.values()]
+        tables[title] = {"rows": rows, "differences": differences, "runs": runs, "signal": one.text}
+        for row in rows:
+            spread = "" if row["mse_sd"] is None else f" ± {row['mse_sd']:.4f}"
+            print(f"{name}, {title}, {row['model']}: MSE {row['mse']:.4f}{spread}, RMSE {row['rmse']:.4f}, "
+                  f"MAE {row['mae']:.4f}")  # fmt: skip
+    content = {"part": name, "tables": tables}
+    write_atomically(out / f"{name}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return True
+
+
+def slim(run: dict[str, Any]) -> dict[str, Any]:
+    result = {name: value for name, value in run["result"].items() if name not in ("losses", "validation")}
+    return {**run, "result": result}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
