@@ -1,0 +1,144 @@
+"""The errors of forecasts on the graph: how large they are at each node, and where one model errs less than another."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgnn.figures import GREY, plain
+from seqgnn.forecasting.figures import error_label, time_ahead
+from seqgnn.forecasting.forecasts import WHO, Forecasts
+
+SEED = 0  # of the layout where nodes have no positions
+NAMED = 30  # nodes that are named at most
+LEVELS = 8  # colours at most
+OUTER = 0.02  # the share of nodes, at each end, that colours need not tell apart
+
+
+def graph_figure(forecasts: Forecasts, label: str, ahead: int | None = None) -> Any:
+    """Returns a matplotlib figure: the graph, each node in the colour of its mean absolute error, the mean over seeds.
+
+    Args:
+        label: of a model or baseline.
+        ahead: a step ahead, from 1 on; None: over all of them.
+
+    Raises:
+        ValueError: for labels and steps that there are not.
+    """
+    figure, panel = _sheet(forecasts)
+    draw_graph(panel, forecasts, label, ahead)
+    figure.suptitle(plain(f"{forecasts.name}: error of {label}{_at(forecasts, ahead)}"), fontsize=11)
+    return figure
+
+
+def draw_graph(panel: Any, forecasts: Forecasts, label: str, ahead: int | None = None) -> None:
+    """Draws the graph with the errors of a model or baseline, and a bar of colours; arguments as of `graph_figure`."""
+    error = forecasts.by_node(label, ahead).mean(0)
+    _draw(panel, forecasts, error, _levels(error), "viridis_r", error_label(forecasts))
+
+
+def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Any:
+    """Returns a matplotlib figure: the graph, each node in the colour of the error of one less that of another.
+
+    Args:
+        label, other: of models or baselines.
+        ahead: a step ahead, from 1 on; None: over all of them.
+
+    Raises:
+        ValueError: for labels and steps that there are not, and if both are the same.
+    """
+    figure, panel = _sheet(forecasts)
+    draw_difference(panel, forecasts, label, other, ahead)
+    found = difference(forecasts, label, other, ahead)
+    seen = found[found.isfinite()]
+    better = f"{label} errs less at {int((seen < 0).sum())} of {len(seen)} nodes"
+    figure.suptitle(plain(f"{forecasts.name}: {label} against {other}{_at(forecasts, ahead)}\n{better}"), fontsize=11)
+    return figure
+
+
+def draw_difference(panel: Any, forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> None:
+    """Draws the graph with the difference of two errors, and a bar of colours about zero; arguments as of
+    `difference_figure`."""
+    found = difference(forecasts, label, other, ahead)
+    levels = _levels(torch.cat([found, -found]))
+    _draw(panel, forecasts, found, levels, "PuOr_r", plain(f"{label} − {other}: ") + error_label(forecasts))
+
+
+def difference(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Tensor:
+    """The mean absolute error of one less that of another at each node, `[N]`, each the mean over seeds; NaN where
+    nothing was observed."""
+    if label == other:
+        raise ValueError(f"{WHO}: expected two labels to compare, got {label!r} twice")
+    return forecasts.by_node(label, ahead).mean(0) - forecasts.by_node(other, ahead).mean(0)
+
+
+def layout(forecasts: Forecasts) -> tuple[Tensor, str]:
+    """Where nodes are drawn, `[N, 2]`, and how that is said: at their positions, or, where they have none, as springs
+    between neighbours would hold them."""
+    if forecasts.positions is not None:
+        return forecasts.positions, "Nodes at their longitude and latitude."
+    import networkx
+
+    graph = networkx.Graph(forecasts.edges.T.tolist())
+    graph.add_nodes_from(range(len(forecasts.nodes)))
+    graph.remove_edges_from(list(networkx.selfloop_edges(graph)))
+    places = networkx.spring_layout(graph, seed=SEED)
+    found = torch.tensor([places[node].tolist() for node in range(len(forecasts.nodes))])
+    width, height = (found.amax(0) - found.amin(0)).tolist()
+    return found if width > height else found.flip(
+        1
+    ), f"Nodes have no positions: a spring layout (networkx, seed {SEED})."
+
+
+def _draw(panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], colours: str, what: str) -> None:
+    from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import BoundaryNorm
+
+    places, _ = layout(forecasts)
+    pairs = forecasts.edges[:, forecasts.edges[0] != forecasts.edges[1]].sort(dim=0).values.unique(dim=1)
+    panel.add_collection(LineCollection(places[pairs.T].tolist(), colors=GREY, alpha=0.35, linewidths=0.5))
+    size = min(90.0, max(14.0, 6000 / len(values)))
+    unseen = values.isnan()
+    panel.scatter(*places[unseen].T, s=size, facecolors="none", edgecolors=GREY, linewidths=0.8)
+    colormap = colormaps[colours]
+    seen = values[~unseen]
+    beyond = bool((seen < levels[0]).any()), bool((seen > levels[-1]).any())
+    extend: Any = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
+    norm = BoundaryNorm(levels, colormap.N, extend=extend)
+    points = panel.scatter(*places[~unseen].T, s=size, c=seen, cmap=colormap, norm=norm, edgecolors=GREY,
+                           linewidths=0.5, zorder=2)  # fmt: skip
+    if len(values) <= NAMED:
+        for name, place in zip(forecasts.nodes, places.tolist()):
+            panel.annotate(plain(name), place, (0, 7), textcoords="offset points", fontsize=7, ha="center")
+    degrees = forecasts.positions is not None and float(places[:, 1].abs().max()) < 85
+    narrower = math.cos(math.radians(float(places[:, 1].mean()))) if degrees else 1  # a degree of longitude
+    panel.set_aspect(1 / narrower, adjustable="datalim")
+    panel.margins(0.05)
+    panel.set_axis_off()
+    panel.figure.colorbar(points, ax=panel, label=what, shrink=0.8)
+
+
+def _levels(values: Tensor) -> list[float]:
+    """Round numbers between which the values lie, but for the outermost."""
+    from matplotlib.ticker import MaxNLocator
+
+    seen = values[values.isfinite()]
+    if not len(seen):
+        raise ValueError(f"{WHO}: expected a node that was observed, got none")
+    low = float(seen.quantile(OUTER, interpolation="lower"))
+    high = float(seen.quantile(1 - OUTER, interpolation="higher"))
+    return [float(tick) for tick in MaxNLocator(LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
+
+
+def _sheet(forecasts: Forecasts) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 5.6), layout="constrained")
+    figure.supxlabel(layout(forecasts)[1], fontsize=9, color=GREY)
+    return figure, figure.subplots()
+
+
+def _at(forecasts: Forecasts, ahead: int | None) -> str:
+    return "" if ahead is None else f", {time_ahead(forecasts, ahead)}"
