@@ -72,6 +72,7 @@ def draw_truth(
     """Draws the truth at a node, in black, and what each model forecast some steps before: the mean over its seeds, and
     their range as a band; arguments as of `truth_figure`."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import MaxNLocator
 
     stretch = liveliest(forecasts, [node], ahead, target) if stretch is None else stretch
     rows, step, place = _rows(forecasts, stretch), forecasts.ahead(ahead), forecasts.node(node)
@@ -86,6 +87,7 @@ def draw_truth(
     panel.set_xlim(x[0], x[-1])
     if forecasts.times is None:
         panel.set_xlabel("step")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     else:
         locator = AutoDateLocator()
         panel.xaxis.set_major_locator(locator)

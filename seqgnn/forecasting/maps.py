@@ -93,15 +93,16 @@ def layout(forecasts: Forecasts) -> tuple[Tensor, str]:
 
 def _draw(panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], colours: str, what: str) -> None:
     from matplotlib import colormaps
-    from matplotlib.collections import LineCollection
     from matplotlib.colors import BoundaryNorm
 
     places, _ = layout(forecasts)
     pairs = forecasts.edges[:, forecasts.edges[0] != forecasts.edges[1]].sort(dim=0).values.unique(dim=1)
-    panel.add_collection(LineCollection(places[pairs.T].tolist(), colors=GREY, alpha=0.35, linewidths=0.5))
+    apart = torch.full((pairs.size(1), 2), math.nan)  # one line with gaps: a file with thousands would be large
+    ends = torch.stack([places[pairs[0]], places[pairs[1]], apart], dim=1).flatten(0, 1)
+    panel.plot(*ends.T, color=GREY, alpha=0.5, linewidth=0.5, zorder=1)
     size = min(90.0, max(14.0, 6000 / len(values)))
     unseen = values.isnan()
-    panel.scatter(*places[unseen].T, s=size, facecolors="none", edgecolors=GREY, linewidths=0.8)
+    panel.scatter(*places[unseen].T, s=size, facecolors="none", edgecolors=GREY, linewidths=0.8, zorder=2)
     colormap = colormaps[colours]
     seen = values[~unseen]
     beyond = bool((seen < levels[0]).any()), bool((seen > levels[-1]).any())
