@@ -151,6 +151,7 @@ def compare(
 def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed: bool) -> bool:
     """Makes the runs, shows each table and then writes its files; whether all of that could be done."""
     from seqgnn import report
+    from seqgnn.forecasting.report import write_pictures
     from seqgnn.page import write_page
 
     results, lost, failed = [], [], 0
@@ -168,7 +169,10 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
         failed += len(result.failures)
         if out is not None:
             try:
-                for path in report.write(result, out):
+                written = report.write(result, out)
+                if not result.of_classes:
+                    written += write_pictures(result, prepared.setup.path, out)
+                for path in written:
                     print(f"wrote {path}")
             except OSError as error:
                 lost.append(f"compare: expected a file that can be written, got {error.filename} ({error.strerror})")

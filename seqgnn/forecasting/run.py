@@ -100,10 +100,7 @@ class ForecastRun:
             ValueError: if it is none.
         """
         try:
-            protocol: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
-                        for name, value in config["protocol"].items()}  # fmt: skip
-            found = {**config, "protocol": Protocol(**protocol), "train": TrainConfig(**config["train"])}
-            return cls(**found)
+            return cls(**{**config, "protocol": _protocol(config), "train": TrainConfig(**config["train"])})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"ForecastRun: expected the configuration of a run, got another ({error})") from error
 
@@ -210,6 +207,18 @@ class ForecastBaseline:
     period: int | None = None
     seed: int = 0
 
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> "ForecastBaseline":
+        """The baseline of a record's configuration, as `ForecastRun.from_dict`.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        try:
+            return cls(**{**config, "protocol": _protocol(config)})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"ForecastBaseline: expected the configuration of one, got another ({error})") from error
+
     def perform(self, source: Signal, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0) -> Outcome:
         """Fits the baseline and scores it on the test set."""
         check_signal(self.text, source)
@@ -228,6 +237,13 @@ class ForecastBaseline:
             task.objective.add(sums, fitted(batch), batch)
         result = {"test": scores_of(sums.result()), "parameters": fitted.num_parameters, "strength": fitted.strength}
         return Outcome(result, measured)
+
+
+def _protocol(config: dict[str, Any]) -> Protocol:
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in config["protocol"].items()
+    }
+    return Protocol(**values)
 
 
 def scores_of(found: ForecastEvaluation) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Forecasting:
         how: dict[str, Any] = {"per": protocol.per, "kind": protocol.scale}
         self.scaler = Scaler.fit(seen.targets, seen.mask, **how)
         scaled = TemporalGraph(
-            Scaler.fit(seen.signal, **how).transform(graph.signal),
+            self._of_inputs(seen, Scaler.fit(seen.signal, **how)).transform(graph.signal),
             graph.edge_index,
             graph.edge_weight,
             mask=graph.mask,
@@ -109,6 +109,15 @@ class Forecasting:
         self.in_channels, self.out_channels = self.graph.num_features, self.graph.num_targets
         self.train_windows, self.validation_windows, self.test_windows = map(self._windows, starts)
         self.refit_windows = self._windows(range(starts[0].start, starts[1].stop))
+
+    def _of_inputs(self, seen: TemporalGraph, scaler: Scaler) -> Scaler:
+        """Features that are the targets' own past are scaled as these are, which may have been observed in part."""
+        count = seen.num_targets
+        if count > seen.num_features or not torch.equal(seen.signal[..., :count], seen.targets):
+            return scaler
+        offset, scale = scaler.offset.clone(), scaler.scale.clone()
+        offset[..., :count], scale[..., :count] = self.scaler.offset, self.scaler.scale
+        return Scaler(offset, scale)
 
     def _windows(self, starts: range) -> Windows:
         return Windows(self.graph, starts, self.protocol.lags, self.protocol.horizon)

@@ -56,7 +56,8 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     assert err == "" and "forecast: test RMSE, mean ± sd over 2 seeds" in out and "│ ar-graph" in out
     assert "1 ahead: no difference shown between the two rows; with so few seeds" in out and "Signal: signal" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    drawn = {f"forecast-{what}.{kind}" for what in ("scores", "curves") for kind in ("png", "svg")}
+    pictures = ("scores", "curves", "truth", "steps", "graph", "difference")  # no times, without timestamps
+    drawn = {f"forecast-{what}.{kind}" for what in pictures for kind in ("png", "svg")}
     assert names == {"runs", "forecast.csv", "forecast-pairs.csv"} | drawn
     with (tmp_path / "out" / "forecast.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -52,6 +52,17 @@ def test_scaling_knows_the_training_part_alone():
     assert one.scaler.scale.item() == pytest.approx(seen.std(correction=0).item())
 
 
+def test_what_was_not_observed_scales_neither_inputs_nor_targets():
+    graph = waves()
+    mask = torch.rand(120, 3, generator=torch.Generator().manual_seed(0)) > 0.3
+    signal = graph.signal.masked_fill(~mask[..., None], 0.0)
+    task = Forecasting(TemporalGraph(signal, EDGES, mask=mask), Protocol(lags=4, horizon=1, split=(0.5, 0.25, 0.25)))
+    batch = task.test_windows.batch([3])
+    start = task.test_windows.starts[3]
+    assert torch.allclose(task.scaler.inverse(batch.x[:, 0]), signal[start : start + 4], atol=1e-4)
+    assert task.scaler.offset.item() == pytest.approx(signal[:60][mask[:60]].mean().item(), rel=1e-5)
+
+
 def test_scores_are_in_the_units_of_the_signal():
     graph = waves()
     task = Forecasting(graph, Protocol(lags=4, horizon=2, split=(0.5, 0.25, 0.25), metric="rmse"))
