@@ -3,11 +3,12 @@
     python benchmarks/memory.py                      # everything, a day on two cores
     python benchmarks/memory.py recipes --jobs 2     # of reports, recipes, graphs
     python benchmarks/memory.py --plan               # what is there, and what the rest takes at most
+    python benchmarks/memory.py --there              # no run is made; tables of what is there
 
 128 hidden units, batches of 128, RMSprop, at most 10,000 steps (GCNs: 2,000), stopped once solved on validation
 (0.995); 8,192 test samples. Palindromes and, as a control, the first digit of independent ones. Every run is kept in
-benchmarks/results/memory/runs and not repeated, so this can be stopped and called again at any time. A part's JSON is
-written when all its runs are there.
+benchmarks/results/memory/runs and not repeated, so this can be stopped and called again at any time. A part's JSON
+holds what is there and says what is missing.
 """
 
 import argparse
@@ -67,7 +68,8 @@ def main() -> int:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--steps", type=int, help="fewer, to try it")
-    parser.add_argument("--plan", action="store_true", help="make no run")
+    parser.add_argument("--plan", action="store_true", help="make no run, and estimate what is missing")
+    parser.add_argument("--there", action="store_true", help="make no run, and write what is there")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     complete = True
@@ -78,7 +80,8 @@ def main() -> int:
                 if given.plan:
                     show(part, task, plans)
                 else:
-                    complete &= write(part, task, [one.run() for one in plans], given.out)
+                    found = [one.run(progress=not given.there, only_failed=given.there) for one in plans]
+                    complete &= write(part, task, found, plans, given.out)
     except ValueError as error:
         print(f"memory: {error}", file=sys.stderr)
         return 2
@@ -100,22 +103,25 @@ def show(part: str, task: str, plans: list[Plan]) -> None:
         print(f"{part}, {task}, T = {lengths}: {states.count('there')} of {len(states)} runs are there, {left}")
 
 
-def write(part: str, task: str, found: list[Comparison], out: Path) -> bool:
-    """The table of a part and its runs without their curves, if all of them came to their end."""
+def write(part: str, task: str, found: list[Comparison], plans: list[Plan], out: Path) -> bool:
+    """The table of a part, its runs without their curves, and what is missing; whether nothing is."""
     failures = {str(key): message for one in found for key, message in one.failures.items()}
     for key, message in failures.items():
         print(f"FAILED: {key}: {message}")
-    if failures:
-        return False
+    states = [one.states() for one in plans]
+    missing = [job.title for one, there in zip(plans, states) for job in one.jobs if there[job.key] != "there"]
+    if not any(one.runs for one in found):
+        return not missing
     rows = [{name: None if value != value else value for name, value in row.items()} for one in found
             for row in one.rows()]  # fmt: skip
     for row in rows:
         spread = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.3f} over {row['seeds']} seeds"
         print(f"{part}, {task}, T = {row['length']}, {row['model']}: {row['accuracy']:.3f}{spread}")
     runs = [slim(run) for one in found for run in one.runs.values()]
-    content = {"part": part, "task": task, "rows": rows, "runs": runs}
+    content = {"part": part, "task": task, "rows": rows, "missing": missing, "runs": runs}
     write_atomically(out / f"{part}-{task}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-    return True
+    print(f"{part}, {task}: {len(missing)} runs are missing")
+    return not missing
 
 
 def slim(run: dict[str, Any]) -> dict[str, Any]:

@@ -44,5 +44,5 @@ def _phase(timestamps: np.ndarray, name: str) -> np.ndarray:
     if name == "day-of-week":
         return (days.astype(np.int64) + 3) % 7 / 7  # 1 January 1970 was a Thursday
     years = timestamps.astype("datetime64[Y]")
-    first, next_first = years.astype("datetime64[D]"), (years + 1).astype("datetime64[D]")
+    first, next_first = years.astype("datetime64[D]"), (years + np.timedelta64(1, "Y")).astype("datetime64[D]")
     return (days - first) / (next_first - first)

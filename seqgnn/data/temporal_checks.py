@@ -98,7 +98,7 @@ def checked_timestamps(timestamps: Any, steps: int) -> np.ndarray | None:
         raise ValueError(f"{WHO}: expected {steps} timestamps, one a step, got shape {times.shape}")
     if np.isnat(times).any():
         raise ValueError(f"{WHO}: expected a timestamp at every step, got none at step {np.isnat(times).argmax()}")
-    wrong = np.flatnonzero(np.diff(times) <= np.timedelta64(0))
+    wrong = np.flatnonzero(np.diff(times) <= np.timedelta64(0, "s"))
     if len(wrong):
         step = int(wrong[0]) + 1
         said = f"{times[step]} at step {step}, after {times[step - 1]}"

@@ -199,7 +199,7 @@ def test_targets_of_its_own_stay():
         ),
         (minutes(10)[::-1], "got 2012-03-01T00:40:00 at step 1, after 2012-03-01T00:45:00"),
         (["soon"] * 10, "expected timestamps as datetime64"),
-        ([*minutes(9), np.datetime64("NaT")], "a timestamp at every step, got none at step 9"),
+        ([*minutes(9), np.datetime64("NaT", "s")], "a timestamp at every step, got none at step 9"),
     ],
 )
 def test_timestamps_are_checked(times, match):
