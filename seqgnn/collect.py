@@ -4,15 +4,19 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from json import JSONDecodeError, loads
+from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from seqgnn.baselines import NAMES
+from seqgnn.data.catalogue import find
+from seqgnn.data.signal_sources import SIGNALS
 from seqgnn.errors import check_count, one_of
-from seqgnn.labels import labels_of
+from seqgnn.forecasting.grid import BASELINES
+from seqgnn.forecasting.run import ForecastBaseline, ForecastRun, Signal
+from seqgnn.labels import forecast_labels, labels_of
 from seqgnn.outcome import Comparison
 from seqgnn.runs import TASKS, RunConfig, identify_text
 from seqgnn.store import FORMAT, read_run
@@ -42,7 +46,11 @@ class _Entry:
     file: Path
 
 
-def collect(paths: Sequence[str | os.PathLike[str]], texts: Sequence[str | os.PathLike[str] | None] = (None,)) -> Found:
+def collect(
+    paths: Sequence[str | os.PathLike[str]],
+    texts: Sequence[str | os.PathLike[str] | None] = (None,),
+    signals: Sequence[Signal] = (),
+) -> Found:
     """Puts runs together again as comparisons; rows have the labels that their runs were made under.
 
     Nothing is written. The same run found twice counts once.
@@ -50,6 +58,7 @@ def collect(paths: Sequence[str | os.PathLike[str]], texts: Sequence[str | os.Pa
     Args:
         paths: folders: the `--out` of a comparison, its `runs/`, or one above several such; or single files of runs.
         texts: files that tasks may have read, None for Python's help topics; the one that a run names is used.
+        signals: that forecasters may have read, beside those of the catalogue that are here.
 
     Raises:
         ValueError: if there is no path, or no run, baseline or note of a failure in any.
@@ -71,18 +80,17 @@ def collect(paths: Sequence[str | os.PathLike[str]], texts: Sequence[str | os.Pa
         problems += wrong
         for entry in found:
             entries.setdefault(entry.file.name, entry)
-    groups: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[_Entry]] = defaultdict(list)
     for entry in entries.values():
-        groups[entry.config["task"], entry.config.get("text") or ""].append(entry)
-    comparisons = [_comparison(groups[key], texts) for key in sorted(groups)]
+        groups[entry.config["task"], entry.config.get("text") or "", _protocol(entry.config)].append(entry)
+    comparisons = [
+        _forecasts(groups[key], signals) if key[0] == "forecast" else _comparison(groups[key], texts)
+        for key in sorted(groups)
+    ]
     if not comparisons:
         about = "; ".join(problems) or "no path"
         raise ValueError(f"report: expected folders with runs of seqgnn compare, got none ({about})")
     return Found(comparisons, problems)
-
-
-class _NoPage(Exception):
-    """A run that is whole, but that a page does not show."""
 
 
 def _read(path: Path) -> tuple[list[_Entry], list[str]]:
@@ -93,17 +101,12 @@ def _read(path: Path) -> tuple[list[_Entry], list[str]]:
         files = _files(path)
     except OSError as error:
         return [], [f"{path}: cannot be read ({error.strerror})"]
-    forecasts = 0
     for file in files:
         try:
             found.append(_failure(file) if file.suffix == ".failed" else _run(file))
-        except _NoPage:
-            forecasts += 1
         except ValueError as error:
             message = " ".join(str(error).split())
             problems.append(message if str(file) in message else f"{file}: {message}")
-    if forecasts:
-        problems.append(f"{path}: runs of forecasts, which a page does not show: {forecasts}")
     names = {file.stem for file in files}
     begun = [part for folder in {file.parent for file in files} or {path, path / "runs"}
              for part in folder.glob("*.partial") if part.stem not in names]  # fmt: skip
@@ -142,12 +145,13 @@ def _run(file: Path) -> _Entry:
 
 def _label(content: dict[str, Any]) -> str | None:
     label = content.get("label")
-    return label if isinstance(label, str) and label not in NAMES else None
+    return label if isinstance(label, str) and label not in (*NAMES, *BASELINES) else None
 
 
 def _check_config(config: dict[str, Any]) -> None:
     if config.get("task") == "forecast":
-        raise _NoPage
+        (ForecastBaseline if "baseline" in config else ForecastRun).from_dict(config)
+        return
     if "baseline" not in config:
         RunConfig.from_dict(config)
         return
@@ -160,11 +164,13 @@ def _check_figures(file: Path, record: dict[str, Any], trained: bool) -> None:
     """Whether what tables and figures are made of is there; a checksum can be right and the content another's."""
     try:
         length, result, measured = record["config"]["length"], record["result"], record["measured"]
-        numbers = [length, result["test"]["accuracy"], result["test"]["loss"], result["test"]["count"]]
+        forecast = record["config"]["task"] == "forecast"
+        score, curve = ("rmse", "losses") if forecast else ("accuracy", "accuracies")
+        numbers = [length, result["test"][score], result["test"]["loss"], result["test"]["count"]]
         numbers.append(measured["seconds"])
         if trained:
-            numbers += [result["steps"], result["parameters"], result["losses"][0], result["accuracies"][0]]
-            numbers += [point["accuracy"] + point["step"] for point in result["validation"]]
+            numbers += [result["steps"], result["parameters"], result["losses"][0], result[curve][0]]
+            numbers += [point["loss" if forecast else "accuracy"] + point["step"] for point in result["validation"]]
         if not all(isinstance(number, int | float) for number in numbers) or (trained and "stopped" not in result):
             raise TypeError
     except (KeyError, IndexError, TypeError):
@@ -200,11 +206,16 @@ def _comparison(entries: list[_Entry], texts: Sequence[str | os.PathLike[str] | 
         matched=bool(configs) and all(config.parameters is not None for config in configs),
         path=_path(text, texts),
     )
+    return _filled(comparison, entries, trained, labels)
+
+
+def _filled(comparison: Comparison, entries: list[_Entry], trained: list[_Entry], labels: Sequence[str]) -> Comparison:
+    """The comparison with what its entries hold."""
     folders = {entry.file.parent for entry in entries}
     if len(folders) == 1 and (folder := folders.pop()).name == "runs":
         comparison.out = folder.parent
-    for entry, config, label in zip(trained, configs, labels):
-        key = (label, config.length, config.seed)
+    for entry, label in zip(trained, labels):
+        key = (label, entry.config["length"], entry.config["seed"])
         if entry.record is None:
             comparison.failures[key], comparison.failed[key] = entry.message or "", entry.config
         else:
@@ -218,6 +229,41 @@ def _comparison(entries: list[_Entry], texts: Sequence[str | os.PathLike[str] | 
         else:
             comparison.baselines[name, length] = entry.record
     return comparison.in_order()
+
+
+def _protocol(config: dict[str, Any]) -> str:
+    """What forecasts have to share to be compared: how the signal is cut, scaled and judged."""
+    protocol = {name: value for name, value in config.get("protocol", {}).items() if name != "horizon"}
+    return dumps([protocol, config.get("refit")], sort_keys=True)
+
+
+def _forecasts(entries: list[_Entry], signals: Sequence[Signal]) -> Comparison:
+    trained = [entry for entry in entries if "baseline" not in entry.config]
+    labels = forecast_labels([entry.config for entry in trained], [entry.label for entry in trained])
+    text = entries[0].config["text"]
+    comparison = Comparison(
+        "forecast",
+        entries[0].config["protocol"]["metric"],
+        tuple(dict.fromkeys(labels)),
+        tuple(sorted({entry.config["length"] for entry in entries})),
+        tuple(sorted({entry.config["seed"] for entry in trained})),
+        text=text,
+        path=_signal(text, signals),
+    )
+    return _filled(comparison, entries, trained, labels)
+
+
+def _signal(text: str, signals: Sequence[Signal]) -> Signal | None:
+    """The signal that runs are about, if it is here; nothing is downloaded."""
+    name = text.rsplit(" (", 1)[0]
+    here = [Signal(name)] if name in SIGNALS and find(name) is not None else []
+    for signal in (*signals, *here):
+        try:
+            if signal.identity() == text:
+                return signal
+        except ValueError:
+            continue
+    return None
 
 
 def _elements(task: str, length: int) -> int:

@@ -8,7 +8,7 @@ from seqgnn.outcome import Comparison
 from seqgnn.runs import TASKS
 from seqgnn.statistics import Difference, sampling_error, summary
 
-BLIND = ("chance", "majority")  # baselines that never look at what they are asked
+BLIND = ("chance", "majority", "mean")  # baselines that never look at what they are asked
 NORMAL = 1.96  # standard errors on each side that hold 95%
 
 
@@ -144,7 +144,7 @@ def all_solved(comparison: Comparison, length: int) -> bool:
     if any(of == length for _, of, _ in comparison.failures):
         return False
     runs = [run for label in contenders(comparison, length).models for run in comparison.of(label, length)]
-    return all(run["result"]["stopped"] == "solved" or run["result"]["test"]["accuracy"] == 1 for run in runs)
+    return all(run["result"]["stopped"] == "solved" or run["result"]["test"].get("accuracy") == 1 for run in runs)
 
 
 def _score(comparison: Comparison, name: str, length: int) -> float:

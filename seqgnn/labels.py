@@ -104,6 +104,27 @@ def labels_of(configs: Sequence[RunConfig], made_as: Sequence[str | None] | None
     return [", ".join([label, *_told(config, differing[label])]) for label, config in zip(labels, configs)]
 
 
+def forecast_labels(configs: Sequence[dict[str, Any]], made_as: Sequence[str | None]) -> list[str]:
+    """A label for each run of a forecaster: the one it was made under, else its model's; those that would share one at
+    the same horizon and seed are told apart by what differs."""
+    labels = [own or str(config["model"]) for own, config in zip(made_as, configs)]
+    told = []
+    for label, config in zip(labels, configs):
+        alike = [
+            other for name, other in zip(labels, configs)
+            if (name, other["length"], other["seed"]) == (label, config["length"], config["seed"])
+        ]  # fmt: skip
+        settings = [_flat(other) for other in alike]
+        names = [name for name in settings[0] if len({repr(found[name]) for found in settings}) > 1]
+        own = _flat(config)
+        told.append(", ".join([label, *(f"{name.replace('_', ' ')} {_plain(own[name])}" for name in names)]))
+    return told
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in ("protocol", "train")} | config["train"]
+
+
 def _varying(configs: Iterable[RunConfig]) -> list[str]:
     """The settings in which runs differ; those of training as "train.lr"."""
     settings = [_settings(config) for config in configs]

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqgnn.analysis import path_reach
 from seqgnn.baselines import NAMES as BASELINES
+from seqgnn.forecasting.baselines import NAMES as FORECAST_BASELINES
 from seqgnn.metrics import mean_sd
 from seqgnn.models import GNNS
 from seqgnn.rows import ROWS
@@ -31,7 +32,7 @@ class Comparison:
         failed: per (label, length, seed), the configuration of a run that failed.
         text: which text was read, if the task reads one.
         matched: whether the models were matched in parameters.
-        path: the data file that the task read, if it was told one.
+        path: the data file that the task read, if it was told one; of forecasts their `Signal`.
         weights: per run, where its weights are, if they are kept.
         out: the folder with the `runs/` of the comparison, if there is one.
     """
@@ -48,7 +49,7 @@ class Comparison:
     baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
     failed: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
-    path: Path | None = None
+    path: Any = None
     weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
     out: Path | None = None
 
@@ -69,8 +70,8 @@ class Comparison:
         return self.task in TASKS and TASKS[self.task].on_path
 
     def at(self, length: int) -> str:
-        """What a length is called: "T = 20", or of forecasts "3 ahead"."""
-        return f"T = {length}" if self.of_classes else f"{length} ahead"
+        """What a length is called: "T = 20", or of forecasts "horizon 3"."""
+        return f"T = {length}" if self.of_classes else f"horizon {length}"
 
     def of(self, label: str, length: int) -> list[dict[str, Any]]:
         """Returns the runs of one cell of the table, by seed; failed ones are not among them."""
@@ -98,7 +99,7 @@ class Comparison:
         runs, baselines and failures in that of the table: the same runs give the same comparison."""
         models = {label: run["config"]["model"] for (label, _, _), run in self.runs.items()}
         labels = tuple(sorted(self.labels, key=lambda label: _place(label, models.get(label))))
-        order = {name: place for place, name in enumerate((*labels, *BASELINES))}
+        order = {name: place for place, name in enumerate((*labels, *BASELINES, *FORECAST_BASELINES))}
 
         def sort(found: dict[Any, Any]) -> dict[Any, Any]:
             return {key: found[key] for key in sorted(found, key=lambda key: (key[1], order[key[0]], *key[2:]))}

@@ -176,11 +176,10 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
                     print(f"wrote {path}")
             except OSError as error:
                 lost.append(f"compare: expected a file that can be written, got {error.filename} ({error.strerror})")
-    shown = [result for result in results if result.of_classes]
-    if out is not None and shown:
-        before = _before(out, [result.task for result in shown], data)
+    if out is not None and results:
+        before = _before(out, [result.task for result in results], data)
         try:
-            print(f"wrote {write_page([*shown, *before], out / 'report.html')}")
+            print(f"wrote {write_page([*results, *before], out / 'report.html')}")
         except ValueError as error:
             lost.append(str(error))
     for message in lost:

@@ -13,8 +13,10 @@ def report(
     ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     data: Annotated[
-        Path | None, typer.Option(help="Text that models read, to look at them; default: as `seqgnn compare`.")
+        Path | None,
+        typer.Option(help="Text or signal that models read, to look at them; default: as `seqgnn compare`."),
     ] = None,
+    graph: Annotated[Path | None, typer.Option(help="Of a signal in a file.")] = None,
 ) -> None:
     """Makes one page of finished runs, wherever they lie: tables, figures, and a look into the trained models.
 
@@ -22,9 +24,12 @@ def report(
     """
     from seqgnn.collect import collect
     from seqgnn.commands.compare import default_book
+    from seqgnn.forecasting.run import Signal
     from seqgnn.page import write_page
 
-    found = collect(runs, [data] if data is not None else [default_book(), None])
+    texts = [default_book(), None] if data is None or graph is not None or not data.exists() else [data]
+    signals = [] if data is None else [Signal(str(data), None if graph is None else str(graph))]
+    found = collect(runs, texts, signals)
     path = write_page(found.comparisons, out, found.problems)
     for problem in found.problems:
         print(f"seqgnn: left out: {problem}", file=sys.stderr)

@@ -13,6 +13,7 @@ from seqgnn.gradients_report import verdicts
 from seqgnn.notes import apart, notes
 from seqgnn.outcome import Comparison
 from seqgnn.page import smoothing
+from seqgnn.page.forecasts import forecasts_pictures
 from seqgnn.page.pictures import (
     curves_legend,
     curves_pictures,
@@ -88,7 +89,7 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
 
 def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     """What the template says of one comparison; figures and sections without anything to show are None."""
-    found = look(comparison)
+    found = look(comparison) if comparison.of_classes else Look()
     longest = max((length for _, length, _ in comparison.runs), default=None)
     best = None if longest is None else ranked(comparison, longest)[0][0]
     smooth = smoothing.smoothing(comparison, found)
@@ -96,6 +97,9 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     return {
         "id": name,
         "task": comparison.task,
+        "of_classes": comparison.of_classes,
+        "at": None if longest is None else comparison.at(longest),
+        "forecasts": forecasts_pictures(comparison, f"{name}-forecast"),
         "question": question(comparison),
         "answer": answer(comparison),
         "scores": scores(comparison) if comparison.rows() else None,
@@ -121,7 +125,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "samples": found.samples,
         "no_samples": _silent(found, "samples"),
         "temperature": TEMPERATURE,
-        "sees": sees(comparison, found),
+        "sees": sees(comparison, found) if comparison.of_classes else None,
         "configuration": configuration(comparison) if comparison.runs else None,
         "machines": machines(comparison),
         "again": again(comparison),

@@ -47,16 +47,16 @@ def scores_picture(comparison: Comparison, name: str) -> Picture | None:
         return None
     metric = METRICS[comparison.metric]
     if len(comparison.lengths) > 1:
-        sheet, panel = _sheet()
+        sheet, panel = sheet_of_a_column()
         draw_against_length(panel, comparison)
-        title = f"{metric.capitalize()} against length"
+        title = f"{_first_capital(metric)} against {'length' if comparison.of_classes else 'horizon'}"
         points = "Marks are means, bars one standard deviation, dashes the seeds."
         legend = _legend(comparison)
     else:
         count = len(comparison.labels) + len(comparison.baselines)
-        sheet, panel = _sheet((SIZE[0], 0.9 + 0.32 * count))
+        sheet, panel = sheet_of_a_column((SIZE[0], 0.9 + 0.32 * count))
         draw_one_length(panel, comparison)
-        title = f"{metric.capitalize()} at T = {comparison.lengths[0]}"
+        title = f"{_first_capital(metric)} at {comparison.at(comparison.lengths[0])}"
         points = "There is one length, so nothing to draw against it: marks are means, bars one standard deviation, "
         points += "grey lines the baselines."
         legend = []
@@ -68,10 +68,10 @@ def curves_pictures(comparison: Comparison, name: str) -> list[Picture]:
     """Training curves, a figure for each length that has runs."""
     found = []
     for length in sorted({length for _, length, _ in comparison.runs}):
-        sheet, panel = _sheet()
+        sheet, panel = sheet_of_a_column()
         draw_curves(panel, comparison, length, MOST)
         panel.set_ylabel(CURVES[comparison.metric])
-        title = f"{CURVES[comparison.metric].capitalize()} at T = {length}"
+        title = f"{CURVES[comparison.metric].capitalize()} at {comparison.at(length)}"
         svg = inline(sheet, f"{name}-{length}", title, curves_described(comparison, length))
         caption = (
             f"Running mean of 21 steps, from step {first_step(comparison, length)} on, one line a seed; a dot at the "
@@ -88,7 +88,7 @@ def solved_picture(comparison: Comparison, name: str) -> Picture | None:
     )
     if not times or max(times.values()) < 2:
         return None
-    sheet, panel = _sheet()
+    sheet, panel = sheet_of_a_column()
     draw_solved(panel, comparison)
     title = "Steps until solved against length"
     caption = "Means over the seeds that came to the bar, hollow where others did not, with a dash for each seed; a "
@@ -106,7 +106,7 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
     for number, (what, curves) in enumerate(study.panels.items()):
         if not any(bool(curve.norms.any()) for curve in curves) or max(curve.norms.size(1) for curve in curves) < 2:
             continue
-        sheet, panel = _sheet()
+        sheet, panel = sheet_of_a_column()
         draw(panel, curves, labels, "log")
         panel.set_ylabel(f"norm of {AXES[what]}")
         panel.set_xlabel(_distance(what, comparison))
@@ -128,7 +128,7 @@ def smoothing_picture(found: Smoothing, name: str, comparison: Comparison, look:
 
     if not found.energies:
         return None
-    sheet, panel = _sheet()
+    sheet, panel = sheet_of_a_column()
     for label, energies in found.energies.items():
         color, marker, line = style(label, comparison.labels)
         panel.plot(range(len(energies)), energies, line, marker=marker, color=color, markersize=5, linewidth=1.5)
@@ -150,7 +150,7 @@ def _distance(what: str, comparison: Comparison) -> str:
     return "steps back from the last element" if in_steps else "edges to the last element, the root"
 
 
-def _sheet(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
+def sheet_of_a_column(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     sheet = Figure(figsize=size, layout="constrained")
@@ -177,3 +177,8 @@ def _drawn(line: Any) -> str:
 def _line(label: str, labels: list[str]) -> tuple[str, str, str]:
     color, _, line = style(label, labels)
     return color, "none", line
+
+
+def _first_capital(text: str) -> str:
+    """The same, MAE and its like left as they are."""
+    return text[:1].upper() + text[1:]

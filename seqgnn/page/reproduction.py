@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
+from seqgnn.forecasting.grid import TRAIN
+from seqgnn.forecasting.run import ForecastRun
 from seqgnn.labels import row_of
 from seqgnn.outcome import Comparison
 from seqgnn.rows import ROWS, Row
@@ -13,6 +15,7 @@ from seqgnn.runs import TASKS, RunConfig
 
 # Options of training that the command line has; any other needs a file.
 TYPED = ("steps", "batch_size", "optimizer", "momentum", "clip", "stop_at", "min_steps", "precision", "seconds")
+ROW_OPTIONS = ("hidden", "num_layers", "K", "residual", "skip", "neighbours", "dropout")  # of a forecaster's row
 DEFAULTS: dict[str, Any] = {"hidden": 64, "batch_size": 64, "window": 4, "device": "cpu", "match_parameters": False}
 
 
@@ -34,6 +37,8 @@ def again(comparison: Comparison) -> list[Again]:
         >>> [found.command for found in again(result)]
         ['seqgnn compare recall --models rnn --lengths 3 --seeds 0 --hidden 4 --steps 2 --lr 0.003 --out results']
     """
+    if not comparison.of_classes:
+        return _forecasts_again(comparison)
     parts: dict[str, dict[tuple[str, int, int], RunConfig]] = defaultdict(dict)
     tried = {key: run["config"] for key, run in comparison.runs.items()} | comparison.failed
     configs = {key: RunConfig.from_dict(config) for key, config in tried.items()}
@@ -91,6 +96,43 @@ def _of_part(
     if "data" in options:
         words += ["--data", options["data"]]
     return [Again(shlex.join([*words, "--out", folder(comparison)]))]
+
+
+def _forecasts_again(comparison: Comparison) -> list[Again]:
+    """A command for each way of training."""
+    tried = {key: run["config"] for key, run in comparison.runs.items()} | comparison.failed
+    parts: dict[str, dict[tuple[str, int, int], ForecastRun]] = defaultdict(dict)
+    for key, config in tried.items():
+        train = {name: value for name, value in config["train"].items() if name != "lr"}
+        parts[json.dumps([train, config["device"], config["refit"]], sort_keys=True)][key] = ForecastRun.from_dict(
+            config
+        )
+    found = []
+    for number, name in enumerate(sorted(parts), start=1):
+        configs = parts[name]
+        first = next(iter(configs.values()))
+        cut = {name: value for name, value in vars(first.protocol).items() if name != "horizon"}
+        train = {name: value for name, value in vars(first.train).items() if value != getattr(TRAIN, name)}
+        options: dict[str, Any] = {
+            "data": first.text.rsplit(" (", 1)[0],
+            "horizon": sorted({key[1] for key in configs}),
+            "seeds": sorted({key[2] for key in configs}),
+            "refit": first.refit,
+            "device": first.device,
+            **{name: value for name, value in cut.items() if value not in ((), 0)},
+            **{name: value for name, value in train.items() if name != "lr"},
+            "out": folder(comparison),
+        }
+        lines = [f"task = {_value('forecast')}"]
+        lines += [f"{name} = {_value(0 if value is None else value)}" for name, value in options.items()]
+        for label in dict.fromkeys(key[0] for key in configs):
+            own = next(config for key, config in configs.items() if key[0] == label)
+            lines += ["", "[[row]]", f"label = {_value(label)}", f"model = {_value(own.model)}"]
+            lines += [f"{name} = {_value(getattr(own, name))}" for name in ROW_OPTIONS]
+            lines.append(f"lr = {own.train.lr!r}")
+        file = "grid.toml" if len(parts) == 1 else f"grid-{number}.toml"
+        found.append(Again(f"seqgnn compare --config {file}", "\n".join(lines) + "\n"))
+    return found
 
 
 def folder(comparison: Comparison) -> str:

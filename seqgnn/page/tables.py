@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from seqgnn.contenders import contenders
+from seqgnn.forecasting.task import Protocol
 from seqgnn.models import GNNS
 from seqgnn.outcome import Comparison
 from seqgnn.page.trained import Look
@@ -42,11 +43,12 @@ class Table:
 
 def scores(comparison: Comparison) -> Table:
     """All rows with both scores, intervals, costs and baselines."""
-    first, second = ("accuracy", "loss") if comparison.metric == "accuracy" else ("loss", "accuracy")
+    first, second = comparison.metrics[:2]
+    names = [f"test {name if comparison.of_classes else name.upper()}" for name in (first, second)]
     columns = [
-        ("model", False), ("T", True), (f"test {first}", True), ("± sd", True), ("95% by t", True),
-        ("95% by bootstrap", True), (f"test {second}", True), ("seeds", True), ("steps", True), ("seconds", True),
-        ("parameters", True), ("kFLOP", True), ("peak MB", True),
+        ("model", False), ("T" if comparison.of_classes else "ahead", True), (names[0], True), ("± sd", True),
+        ("95% by t", True), ("95% by bootstrap", True), (names[1], True), ("seeds", True), ("steps", True),
+        ("seconds", True), ("parameters", True), ("kFLOP", True), ("peak MB", True),
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     quiet = set()
@@ -125,7 +127,7 @@ def differences(comparison: Comparison, length: int, best: str) -> Table | None:
         return None
     columns = [("model", False), ("difference", True), ("its own 95% by t", True), ("p, corrected", True),
                ("shown", False)]  # fmt: skip
-    return Table(f"differences at T = {length}", columns, [_difference(pair) for pair in pairs])
+    return Table(f"differences at {comparison.at(length)}", columns, [_difference(pair) for pair in pairs])
 
 
 def _difference(pair: Difference) -> list[Cell]:
@@ -183,7 +185,7 @@ def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
     for label, length, seed in comparison.runs:
         path = comparison.weights.get((label, length, seed))
         if path is not None:
-            found.setdefault(f"{label}, T = {length}", []).append(path.with_suffix(".json").name)
+            found.setdefault(f"{label}, {comparison.at(length)}", []).append(path.with_suffix(".json").name)
     return list(found.items())
 
 
@@ -191,7 +193,7 @@ def _unread(config: dict[str, Any]) -> set[str]:
     """The settings that a run has but that its model, optimizer and schedule do not read."""
     train = config["train"]
     read = {
-        "hops": config["model"] in (*GNNS, "gcn+lstm") and TASKS[config["task"]].on_path,
+        "hops": config["model"] in (*GNNS, "gcn+lstm") and "hops" in config and TASKS[config["task"]].on_path,
         "momentum": train["optimizer"] == "sgd",
         "weight_decay": train["optimizer"] == "adamw",
         "decay": train["schedule"] == "step",
@@ -204,15 +206,17 @@ def _unread(config: dict[str, Any]) -> set[str]:
 def configuration(comparison: Comparison) -> Table:
     """The settings that all runs share, and by row and length those that they do not; without those not read."""
     names = ["hidden", "num_layers", "hops", "encoding", "window", "init", "forget_bias", "positions", "parameters",
-             "device"]  # fmt: skip
+             "K", "residual", "skip", "neighbours", "dropout", "refit", "device"]  # fmt: skip
+    protocol = [item.name for item in fields(Protocol) if item.name != "horizon"]
     training = [item.name for item in fields(TrainConfig)]
     rows = []
-    for name in (*names, *training):
+    for name in (*names, *protocol, *training):
         values: dict[str, dict[str, set[int]]] = {}
         for (label, length, _), run in comparison.runs.items():
             config = run["config"]
             if name not in _unread(config):
-                value = (config if name in names else config["train"]).get(name)
+                of = config if name in names else config.get("protocol", {}) if name in protocol else config["train"]
+                value = of.get(name)
                 values.setdefault(_said(value), {}).setdefault(label, set()).add(length)
         values.pop("–", None)
         if values:

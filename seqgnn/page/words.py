@@ -27,6 +27,7 @@ QUESTIONS = {
     "text": "Given the characters of a text so far, which comes next? Every character has to be answered for.",
     "expressions": "Given an arithmetic expression of T digits and operators, as a tree or in postfix order, what is "
     "its value, modulo ten?",
+    "forecast": "Given the last steps of a signal at the nodes of a graph, which values come next, at every node?",
     "trees": "Given a tree of T nodes, two of them marked, do these lie near each other: at most as far apart as half "
     "of all such pairs?",
 }
@@ -40,11 +41,12 @@ def question(comparison: Comparison) -> list[str]:
     some = "" if len(cells) in (0, len(comparison.labels) * len(comparison.lengths)) else ", not all at all lengths"
     who = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
     each = "each with " if max(seeds) == min(seeds) and len(cells) > 1 else "with "
-    grid = f"{who} at T = {lengths}{some}, {each}{'one seed' if max(seeds) == 1 else f'{span(seeds)} seeds'}"
-    score = METRICS[comparison.metric] + (", lower is better" if comparison.metric == "loss" else "")
+    at = f"at T = {lengths}" if comparison.of_classes else f"for horizons of {lengths} steps"
+    grid = f"{who} {at}{some}, {each}{'one seed' if max(seeds) == 1 else f'{span(seeds)} seeds'}"
+    score = METRICS[comparison.metric] + (", lower is better" if comparison.metric != "accuracy" else "")
     said = [QUESTIONS[comparison.task], f"{grid}; the score is {score}."]
     if comparison.text is not None:
-        said.append(f"The text is {comparison.text}.")
+        said.append(f"The {'text' if comparison.of_classes else 'signal'} is {comparison.text}.")
     left_out = apart(comparison)
     return said if left_out is None else [*said, left_out]
 
@@ -76,7 +78,8 @@ def _first(comparison: Comparison, length: int, level: list[str]) -> str:
         error = max(resolution(comparison, level[0], label, length) for label in level)
         who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, as near each other as the test set can "
         who += f"tell (± {error:.3f} at 95%)"
-    return f"At T = {length}{which}, {who}{_against(comparison, level, length)}."
+    at = f"At T = {length}{which}" if comparison.of_classes else f"With a horizon of {count(length, 'step')}{which}"
+    return f"{at}, {who}{_against(comparison, level, length)}."
 
 
 def _spread(comparison: Comparison, label: str, length: int) -> str:
@@ -155,6 +158,8 @@ def _third(comparison: Comparison) -> str:
     failed = f"; {count(len(comparison.failures), 'run')} failed" if comparison.failures else ""
     if bars == {None}:
         slow = max(runs, key=lambda run: run["measured"]["seconds"])["measured"]["seconds"]
+        if not comparison.of_classes:
+            return f"The longest run took {slow:.0f} s{failed}."
         return f"No bar was set at which the task counts as solved, and the longest run took {slow:.0f} s{failed}."
     solved = sum(run["result"]["stopped"] == "solved" for run in runs)
     bar = " or ".join(f"{bar:g}" for bar in sorted(bar for bar in bars if bar is not None))
@@ -177,7 +182,7 @@ def scores_described(comparison: Comparison) -> str:
     for label in comparison.labels:
         means = [(n, mean_sd(scores)[0]) for n in comparison.lengths if (scores := comparison.scores(label, n))]
         if means:
-            parts.append(f"{label}: " + ", ".join(f"{mean:.3f} at T = {length}" for length, mean in means))
+            parts.append(f"{label}: " + ", ".join(f"{mean:.3f} at {comparison.at(length)}" for length, mean in means))
     return "; ".join(parts) + "."
 
 
@@ -221,6 +226,7 @@ def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
     at: dict[str, list[str]] = defaultdict(list)
     for label, lengths in where.items():
         all_lengths = len(lengths) == len({length for name, length, _ in comparison.runs if name == label})
-        named = "" if all_lengths else " at T = " + listed([str(length) for length in sorted(lengths)])
+        which = "T =" if comparison.of_classes else "horizon"
+        named = "" if all_lengths else f" at {which} " + listed([str(length) for length in sorted(lengths)])
         at[named].append(label)
     return " – also ".join(listed(labels) + named for named, labels in at.items())

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from seqgnn import cli, report
+from seqgnn import cli
 from seqgnn.collect import collect
+from seqgnn.commands.compare import settings
 from seqgnn.comparison import plan_forecast
 from seqgnn.data import TemporalGraph
 from seqgnn.forecasting.grid import ForecastRow, season
+from seqgnn.forecasting.run import Signal
+from seqgnn.page.reproduction import again
 
 SMALL = {"lags": 3, "steps": 8, "eval_every": 4, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
 
@@ -58,7 +61,7 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     pictures = ("scores", "curves", "truth", "steps", "graph", "difference")  # no times, without timestamps
     drawn = {f"forecast-{what}.{kind}" for what in pictures for kind in ("png", "svg")}
-    assert names == {"runs", "forecast.csv", "forecast-pairs.csv"} | drawn
+    assert names == {"runs", "forecast.csv", "forecast-pairs.csv", "report.html"} | drawn
     with (tmp_path / "out" / "forecast.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {"rmse", "rmse_sd", "mae", "mape", "rmse_t_low"} <= set(rows[0]) and rows[0]["length"] == "1"
@@ -66,8 +69,14 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     config = json.loads(run.read_text())["config"]
     assert config["refit"] and config["residual"] and not config["skip"]
     assert config["protocol"]["split"] == [50, 12, 15] and config["protocol"]["metric"] == "rmse"
-    assert call("report", tmp_path / "out") == 2
-    assert "runs of forecasts, which a page does not show: 18" in capsys.readouterr().err
+    page = tmp_path / "again.html"
+    assert call("report", tmp_path / "out", "--data", files["data"], "--graph", files["graph"], "--out", page) == 0
+    assert page.read_text() == (tmp_path / "out" / "report.html").read_text()
+    for said in ("2 models for horizons of 1 and 2 steps", "test RMSE", "Node ", "Error by step ahead", "lags"):
+        assert said in page.read_text()
+    assert "Gradient flow" not in page.read_text() and "Error by hour" not in page.read_text()
+    assert call("report", tmp_path / "out", "--out", page) == 0  # the signal is not known
+    assert "Not drawn: the signal is not at hand (--data, --graph)" in page.read_text()
 
 
 def test_a_grid_in_a_file_has_rows_of_forecasters(files, tmp_path, capsys):
@@ -80,11 +89,32 @@ def test_a_grid_in_a_file_has_rows_of_forecasters(files, tmp_path, capsys):
     assert "1 ahead wide seed 0: to do, at most" in out and "seasonal" not in out
 
 
-def test_folders_may_hold_other_tasks_too(files, tmp_path):
-    found = plan_forecast(**files, models=["linear"], out=tmp_path / "out", **SMALL).run(progress=False)
-    assert report.pairs(found) == []
-    with pytest.raises(ValueError, match="runs of forecasts, which a page does not show: 7"):
-        collect([tmp_path / "out"])
+def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
+    rows = [ForecastRow("mine", "lstm"), ForecastRow("yours", "gcrn", residual=True, lr=0.1)]
+    out = tmp_path / "out"
+    options = {"models": rows, "horizons": [1, 2], "refit": True, "metric": "rmse", "out": out, "split": (50, 12, 15)}
+    result = plan_forecast(**files, **options, **SMALL).run(progress=False)
+    signal = Signal(str(files["data"]), str(files["graph"]))
+    (found,) = collect([out], signals=[signal]).comparisons
+    assert found.rows() == result.in_order().rows() and found.labels == result.in_order().labels
+    assert found.path == signal and found.metric == "rmse"
+    assert collect([out]).comparisons[0].path is None
+    (command,) = again(found)
+    grid = tmp_path / "grid.toml"
+    grid.write_text(command.grid)
+    content = settings({}, grid)
+    assert content.pop("task") == "forecast" and content.pop("data").name == "signal"
+    content["horizons"] = content.pop("horizon")
+    states = plan_forecast(**files, **content | {"out": out}).states()
+    assert set(states.values()) == {"there"} and len(states) == 8 + 10
+
+
+def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
+    for lags in (2, 3):
+        plan_forecast(**files, models=["linear"], out=tmp_path / "out", **SMALL | {"lags": lags}).run(progress=False)
+    plan_forecast(**files, models=["linear"], out=tmp_path / "out", lr=0.5, **SMALL).run(progress=False)
+    found = collect([tmp_path / "out"]).comparisons
+    assert sorted(comparison.labels for comparison in found) == [("Linear",), ("Linear, lr 0.005", "Linear, lr 0.5")]
 
 
 @pytest.mark.parametrize(

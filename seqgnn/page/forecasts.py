@@ -1,0 +1,70 @@
+"""The figures of forecasters on a page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from seqgnn.figures import GREY
+from seqgnn.forecasting.figures import draw_steps, draw_times, draw_truth, look, quartiles, time_ahead
+from seqgnn.forecasting.forecasts import Forecasts, calendar_groups
+from seqgnn.forecasting.report import forecasts_of
+from seqgnn.forecasting.run import Signal
+from seqgnn.outcome import Comparison
+from seqgnn.page.pictures import Picture, sheet_of_a_column
+from seqgnn.page.svg import inline, swatch
+
+MOST = 6  # ticks with names that a column holds
+
+
+def forecasts_pictures(comparison: Comparison, name: str) -> tuple[list[Picture], str]:
+    """Forecasts beside the truth at three nodes, and errors by step ahead and by time; or why there are none."""
+    if comparison.of_classes:
+        return [], ""
+    if not isinstance(comparison.path, Signal):
+        return [], "the signal is not at hand (--data, --graph)"
+    try:
+        found = forecasts_of(comparison, comparison.path)
+    except (ValueError, RuntimeError) as error:
+        return [], " ".join(str(error).split())
+    if found is None:
+        return [], "no weights were kept"
+    pictures = [_truth(found, node, which, f"{name}-{place}") for place, (node, which) in
+                enumerate(quartiles(found).items())]  # fmt: skip
+    pictures.append(_errors(found, f"{name}-steps", "Error by step ahead", draw_steps))
+    if found.times is not None:
+        about = f"Error by {calendar_groups(found)[0]}"
+        pictures.append(_errors(found, f"{name}-times", about, draw_times))
+    return pictures, ""
+
+
+def _truth(found: Forecasts, node: str, which: str, name: str) -> Picture:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    sheet, panel = sheet_of_a_column()
+    draw_truth(panel, found, node)
+    if found.times is not None:
+        locator = AutoDateLocator(maxticks=MOST)
+        panel.xaxis.set_major_locator(locator)
+        panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    title = f"Node {node}, {time_ahead(found, 1)}"
+    about = f"The {which} of errors over nodes. Lines are means over seeds, bands their range; black is what came."
+    legend = [(swatch("#000000", "none", "-"), "truth"), *_legend(found)]
+    return Picture(title, inline(sheet, name, title, about), about, legend)
+
+
+def _errors(found: Forecasts, name: str, title: str, draw: Callable[[Any, Forecasts], None]) -> Picture:
+    sheet, panel = sheet_of_a_column()
+    draw(panel, found)
+    ticks, names = panel.get_xticks(), [tick.get_text() for tick in panel.get_xticklabels()]
+    if draw is draw_times and len(ticks) > MOST:
+        every = -(-len(ticks) // MOST)
+        panel.set_xticks(ticks[::every], names[::every])
+    about = "Mean absolute error: means over seeds, bands their range; grey are the baselines."
+    legend = [*_legend(found), (swatch(GREY, "none", "-"), "baselines")]
+    errors = {label: found.by_step(label).mean().item() for label in found.models}
+    said = "; ".join(f"{label}: {error:.3f}" for label, error in errors.items())
+    return Picture(title, inline(sheet, name, title, f"{said}."), about, legend)
+
+
+def _legend(found: Forecasts) -> list[tuple[str, str]]:
+    styles = {label: look(label, found) for label in found.models}
+    return [(swatch(color, "none", line), label) for label, (color, _, line) in styles.items()]
