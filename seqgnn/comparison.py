@@ -321,6 +321,9 @@ def plan_forecast(
     schedule = {"schedule": "constant"} if steps is None else {}
     given = {"batch_size": batch_size, "steps": steps, "lr": FORECAST_TRAIN.lr if lr is None else lr}
     train = _train_config(FORECAST_TRAIN, given | schedule | training)
+    for name, none in (("stop_at", None), ("carry", False), ("select", "loss")):  # what forecasts have not
+        if (found := getattr(train, name)) != none and found != "last":
+            raise ValueError(f"compare: expected {name}={none!r} for forecasts, got {found!r}")
     source = Signal(os.fspath(data), None if graph is None else os.fspath(graph))
     setup = _setup(source, out, device, jobs, save_every, backend, scheduler)
     shares = tuple(split)

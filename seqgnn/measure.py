@@ -22,12 +22,19 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _PROCESSORS = Path("/proc/cpuinfo")
 
 
-def measurement(start: tuple[float, float]) -> dict[str, Any]:
-    """What is measured of a run that began at (`perf_counter`, `process_time`), with machine and versions."""
-    wall, cpu = start
-    return {
-        "seconds": round(time.perf_counter() - wall, 3),
-        "cpu_seconds": round(time.process_time() - cpu, 3),  # what the run itself took, however busy the machine was
+def measurement(start: tuple[float, float] | None = None) -> dict[str, Any]:
+    """Date, machine and versions and, of what began at (`perf_counter`, `process_time`), the seconds it took."""
+    taken = (
+        {}
+        if start is None
+        else {
+            "seconds": round(time.perf_counter() - start[0], 3),
+            "cpu_seconds": round(
+                time.process_time() - start[1], 3
+            ),  # what the run itself took, however busy the machine
+        }
+    )
+    return taken | {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.platform(),
         **_hardware(),

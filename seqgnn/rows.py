@@ -116,15 +116,24 @@ def choose_rows(task: str, chosen: Sequence[str | Row] | None) -> tuple[Row, ...
         item if isinstance(item, Row) else ROWS[one_of("compare", "model", item, ROWS)]
         for item in (DEFAULT_ROWS[task] if chosen is None else chosen)
     )
-    labels = [row.label for row in rows]
-    if not rows or len(set(labels)) < len(labels):
-        raise ValueError(f"compare: expected one or more models, each once, got {labels}")
+    check_labels([row.label for row in rows], baselines.NAMES)
     for row in rows:
-        if not (isinstance(row.label, str) and row.label.strip() and row.label.isprintable()):
-            raise ValueError(f"compare: expected labels of one line that can be read, got {row.label!r}")
         one_of("compare", f"the model of row {row.label!r}", row.model, (*NAMES, *TREES))
-        if row.label in baselines.NAMES:
-            raise ValueError(f"compare: expected labels other than those of baselines, got {row.label!r}")
         if row.hops is not None and not (row.model in GNNS and TASKS[task].on_path):
             raise ValueError(f"compare: expected hops for a GCN on a path alone, got row {row.label!r} on {task}")
     return rows
+
+
+def check_labels(labels: Sequence[str], taken: Sequence[str]) -> None:
+    """Whether rows can be told apart by their labels.
+
+    Raises:
+        ValueError: without a row, and for labels that are empty, of several lines, twice there, or a baseline's.
+    """
+    if not labels or len(set(labels)) < len(labels):
+        raise ValueError(f"compare: expected one or more models, each once, got {list(labels)}")
+    for label in labels:
+        if not (isinstance(label, str) and label.strip() and label.isprintable()):
+            raise ValueError(f"compare: expected labels of one line that can be read, got {label!r}")
+        if label in taken:
+            raise ValueError(f"compare: expected labels other than those of baselines, got {label!r}")

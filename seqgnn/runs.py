@@ -20,7 +20,7 @@ from seqgnn.errors import check_count, one_of
 from seqgnn.measure import PeakMemory, flops_per_sample, measurement
 from seqgnn.nn import init
 from seqgnn.store import run_key
-from seqgnn.training import TrainConfig, evaluate, fit
+from seqgnn.training import FitResult, TrainConfig, evaluate, fit
 
 OnStep = Callable[[int, float, float], None]
 
@@ -164,37 +164,13 @@ class RunConfig:
         task = Sealed(TASKS[self.task].make(self.length, self.hops, path))
         model = self.build(task)
         flops = flops_per_sample(model, task.draw(1, torch.Generator().manual_seed(self.seed)))
-        checkpoints = None
-        if folder is not None:
-            checkpoints = Checkpoints(folder, about={"config": asdict(self)}, seconds=save_every)
-            _check_saved(folder / LAST, asdict(self))
-        start, memory = (time.perf_counter(), time.process_time()), PeakMemory(self.device)
-        curves = fit(
-            model, task, self.train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=checkpoints
-        )
-        measured = measurement(start) | {
-            "seconds": round(curves.seconds, 3),
-            "cpu_seconds": round(curves.cpu_seconds, 3),
-            "validation_seconds": [round(seconds, 3) for seconds in curves.validation_seconds],
-            "peak_memory": memory.read(),
-        }
+        saved = checkpoints_in(folder, asdict(self), save_every)
+        memory = PeakMemory(self.device)
+        curves = fit(model, task, self.train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=saved)
+        measured = measured_of(curves, memory)
         batches = task.open().test(self.train.eval_batch_size)
         test = evaluate(model, batches, device=self.device, precision=self.train.precision)
-        weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-        result = {
-            "test": asdict(test),
-            "steps": curves.steps,
-            "best_step": curves.best_step,
-            "stopped": curves.stopped,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "flops": flops,
-            "weights_sha256": weights_hash(weights),
-            # Six digits: what a figure needs, at half the size.
-            "losses": [float(f"{loss:.6g}") for loss in curves.losses],
-            "accuracies": [float(f"{accuracy:.6g}") for accuracy in curves.accuracies],
-            "validation": [asdict(point) for point in curves.validation],
-        }
-        return Outcome(result, measured, weights)
+        return outcome_of(model, curves, asdict(test), flops, measured)
 
 
 @dataclass(frozen=True)
@@ -218,6 +194,51 @@ class BaselineConfig:
         fitted = baselines.fit_baseline(self.baseline, task, samples=self.samples, seed=self.seed)
         measured = measurement(start)
         return Outcome({"test": asdict(fitted.evaluate(task.test(512)))}, measured)
+
+
+def checkpoints_in(folder: Path | None, config: dict[str, Any], save_every: float) -> Checkpoints | None:
+    """Where a run is saved on its way; None without a folder.
+
+    Raises:
+        ValueError: if what lies there is damaged or another run's.
+    """
+    if folder is None:
+        return None
+    _check_saved(folder / LAST, config)
+    return Checkpoints(folder, about={"config": config}, seconds=save_every)
+
+
+def measured_of(curves: FitResult, memory: PeakMemory, refitted: FitResult | None = None) -> dict[str, Any]:
+    """What a training run took, its pieces and a refit included."""
+    fits = [curves] if refitted is None else [curves, refitted]
+    return measurement() | {
+        "seconds": round(sum(found.seconds for found in fits), 3),
+        "cpu_seconds": round(sum(found.cpu_seconds for found in fits), 3),
+        "validation_seconds": [round(seconds, 3) for seconds in curves.validation_seconds],
+        "peak_memory": memory.read(),
+    }
+
+
+def outcome_of(
+    model: torch.nn.Module, curves: FitResult, test: dict[str, Any], flops: float, measured: dict[str, Any]
+) -> Outcome:
+    """What a training run leaves; accuracies only where answers are right or wrong."""
+    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    result = {
+        "test": test,
+        "steps": curves.steps,
+        "best_step": curves.best_step,
+        "stopped": curves.stopped,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "flops": flops,
+        "weights_sha256": weights_hash(weights),
+        # Six digits: what a figure needs, at half the size.
+        "losses": [float(f"{loss:.6g}") for loss in curves.losses],
+        "validation": [asdict(point) for point in curves.validation],
+    }
+    if not any(map(math.isnan, curves.accuracies)):
+        result["accuracies"] = [float(f"{accuracy:.6g}") for accuracy in curves.accuracies]
+    return Outcome(result, measured, weights)
 
 
 def identify_text(path: Path | None) -> str:

@@ -210,6 +210,8 @@ def settings(typed: dict[str, Any], config: Path | None) -> dict[str, Any]:
 
     given = ({} if config is None else read_grid(config)) | typed
     preset = given.pop("preset", None)
+    if preset is not None and given.get("task") == "forecast":
+        raise ValueError(f"compare: expected no preset for forecasts, got {preset!r}")
     options = ({} if preset is None else PRESETS[one_of("compare", "preset", preset, PRESETS)]) | given
     if "seconds" in given and "steps" not in given:  # equal time, which a preset's steps would cut short
         options.pop("steps", None)

@@ -12,6 +12,7 @@ from seqgnn.forecasting.models import NAMES
 from seqgnn.forecasting.run import ForecastBaseline, ForecastRun, Signal
 from seqgnn.forecasting.task import Protocol
 from seqgnn.parallel import Job
+from seqgnn.rows import check_labels
 from seqgnn.training import TrainConfig
 
 TRAIN = TrainConfig(
@@ -116,7 +117,7 @@ def choose_forecasters(chosen: Sequence[str | ForecastRow] | None, **options: An
     default ones.
 
     Raises:
-        ValueError: for an unknown name or model, and labels twice or taken.
+        ValueError: for an unknown name or model, and labels empty, twice or taken.
     """
     given = {name: value for name, value in options.items() if value is not None}
     rows = tuple(
@@ -124,13 +125,9 @@ def choose_forecasters(chosen: Sequence[str | ForecastRow] | None, **options: An
         else replace(FORECAST_ROWS[one_of("compare", "model", item, FORECAST_ROWS)], **given)
         for item in (DEFAULT_ROWS if chosen is None else chosen)
     )  # fmt: skip
-    labels = [row.label for row in rows]
-    if not rows or len(set(labels)) < len(labels) or not all(labels):
-        raise ValueError(f"compare: expected one or more models, each once and with a label, got {labels}")
+    check_labels([row.label for row in rows], BASELINES)
     for row in rows:
         one_of("compare", f"the model of row {row.label!r}", row.model, NAMES)
-        if row.label in BASELINES:
-            raise ValueError(f"compare: expected labels other than those of baselines, got {row.label!r}")
     return rows
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from seqgnn.figures import save
-from seqgnn.forecasting.baselines import fit_baseline
 from seqgnn.forecasting.figures import steps_figure, times_figure, truth_figure
 from seqgnn.forecasting.forecasts import Forecasts, collect_forecasts
 from seqgnn.forecasting.maps import difference_figure, graph_figure
@@ -52,13 +51,7 @@ def forecasts_of(comparison: Comparison, source: Signal, most: int = 4) -> Forec
     run = ForecastRun.from_dict(comparison.runs[next(key for key in kept if key[0] == ranked[0])]["config"])
     task = Forecasting(source.load(), run.protocol)
     models = {label: [load_forecaster(path)[0] for key, path in kept.items() if key[0] == label] for label in ranked}
-    baselines = {}
-    for (name, length), record in comparison.baselines.items():
-        if length == horizon:
-            config = ForecastBaseline.from_dict(record["config"])
-            baselines[name] = fit_baseline(
-                name, task.train_windows, task.validation_windows, period=config.period,
-                refit=task.refit_windows if config.refit else None,
-            )  # fmt: skip
+    baselines = {name: ForecastBaseline.from_dict(record["config"]).fit(task)
+                 for (name, length), record in comparison.baselines.items() if length == horizon}  # fmt: skip
     with torch.no_grad():
         return collect_forecasts(task, models, baselines)

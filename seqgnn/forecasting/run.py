@@ -10,15 +10,14 @@ from typing import Any
 
 import torch
 
-from seqgnn.checkpoint import Checkpoints
 from seqgnn.data.named_signals import temporal
 from seqgnn.data.task import Sealed
 from seqgnn.data.temporal_graph import TemporalGraph
-from seqgnn.forecasting.baselines import fit_baseline
+from seqgnn.forecasting.baselines import Baseline, fit_baseline
 from seqgnn.forecasting.models import build_forecaster
 from seqgnn.forecasting.task import ForecastEvaluation, Forecasting, Protocol
 from seqgnn.measure import PeakMemory, flops_per_sample, measurement
-from seqgnn.runs import OnStep, Outcome, weights_hash
+from seqgnn.runs import OnStep, Outcome, checkpoints_in, measured_of, outcome_of
 from seqgnn.training import FitResult, TrainConfig, evaluate, fit
 
 
@@ -146,45 +145,25 @@ class ForecastRun:
         check_signal(self.text, source)
         task = Sealed(Forecasting(source.load().to(self.device), self.protocol))
         flops = flops_per_sample(self.build(task).to(self.device), task.draw(1, torch.Generator().manual_seed(0)))
-        start, memory = (time.perf_counter(), time.process_time()), PeakMemory(self.device)
+        memory = PeakMemory(self.device)
         model, curves = self._fit(task, self.train, on_step, folder, save_every)
-        seconds, cpu_seconds = curves.seconds, curves.cpu_seconds
+        refitted = None
         if self.refit:
             again = replace(self.train, steps=curves.best_step, eval_every=curves.best_step, select="last",
-                            stop_at=None, patience=None)  # fmt: skip
+                            patience=None, min_steps=None, seconds=None)  # fmt: skip
             folder = None if folder is None else folder / "refit"
             model, refitted = self._fit(task.refitting(), again, on_step, folder, save_every, like=task)
-            seconds, cpu_seconds = seconds + refitted.seconds, cpu_seconds + refitted.cpu_seconds
-        measured = measurement(start) | {
-            "seconds": round(seconds, 3),
-            "cpu_seconds": round(cpu_seconds, 3),
-            "validation_seconds": [round(second, 3) for second in curves.validation_seconds],
-            "peak_memory": memory.read(),
-        }
+        measured = measured_of(curves, memory, refitted)
         opened = task.open()
         test = evaluate(model, opened.test(self.train.eval_batch_size), objective=opened.objective,
                         device=self.device, precision=self.train.precision)  # fmt: skip
-        weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-        result = {
-            "test": scores_of(test),
-            "steps": curves.steps,
-            "best_step": curves.best_step,
-            "stopped": curves.stopped,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "flops": flops,
-            "weights_sha256": weights_hash(weights),
-            "losses": [float(f"{loss:.6g}") for loss in curves.losses],
-            "validation": [asdict(point) for point in curves.validation],
-        }
-        return Outcome(result, measured, weights)
+        return outcome_of(model, curves, scores_of(test), flops, measured)
 
     def _fit(
         self, task: Any, train: TrainConfig, on_step: OnStep, folder: Path | None, save_every: float, like: Any = None
     ) -> tuple[torch.nn.Module, FitResult]:
         model = self.build(like or task)
-        saved = None
-        if folder is not None:
-            saved = Checkpoints(folder, about={"config": asdict(self)}, seconds=save_every)
+        saved = checkpoints_in(folder, asdict(self), save_every)
         return model, fit(model, task, train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=saved)
 
 
@@ -219,18 +198,22 @@ class ForecastBaseline:
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"ForecastBaseline: expected the configuration of one, got another ({error})") from error
 
-    def perform(self, source: Signal, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0) -> Outcome:
-        """Fits the baseline and scores it on the test set."""
-        check_signal(self.text, source)
-        task = Forecasting(source.load(), self.protocol)
-        start = time.perf_counter(), time.process_time()
-        fitted = fit_baseline(
+    def fit(self, task: Forecasting) -> Baseline:
+        """The baseline, fitted to the task's training windows or, once its strength is chosen, to the refit's."""
+        return fit_baseline(
             self.baseline,
             task.train_windows,
             task.validation_windows,
             period=self.period,
             refit=task.refit_windows if self.refit else None,
         )
+
+    def perform(self, source: Signal, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0) -> Outcome:
+        """Fits the baseline and scores it on the test set."""
+        check_signal(self.text, source)
+        task = Forecasting(source.load(), self.protocol)
+        start = time.perf_counter(), time.process_time()
+        fitted = self.fit(task)
         measured = measurement(start)
         sums = task.objective.sums()
         for batch in task.test(64):

@@ -1,9 +1,7 @@
-import os
-import sys
-import types
 from types import SimpleNamespace
 
 import numpy as np
+import pyg_temporal
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -31,24 +29,8 @@ def snapshots(lags, horizon=1, features=1):
 
 @pytest.fixture(scope="module")
 def theirs():
-    """Their iterators; a stub stands for torch_sparse, of which they only name a class."""
-    import torch_geometric.typing
-
-    missing = "torch_sparse" not in sys.modules
-    if missing:
-        stub = types.ModuleType("torch_sparse")
-        stub.SparseTensor = torch_geometric.typing.SparseTensor
-        sys.modules["torch_sparse"] = stub
-    try:
-        import torch_geometric_temporal.signal as found
-    except ImportError as error:
-        if os.environ.get("SEQGNN_EXPECT_PYG_TEMPORAL"):
-            raise
-        pytest.skip(f"PyTorch Geometric Temporal is not installed ({error})")
-    finally:
-        if missing:
-            del sys.modules["torch_sparse"]
-    return found
+    """Their iterators."""
+    return pyg_temporal.load("signal")
 
 
 @pytest.mark.parametrize(("lags", "horizon"), [(4, 1), (3, 2), (1, 1)])

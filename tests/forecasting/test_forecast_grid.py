@@ -20,13 +20,8 @@ SMALL = {"lags": 3, "steps": 8, "eval_every": 4, "hidden": 4, "batch_size": 8, "
 
 
 @pytest.fixture
-def files(tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(80, 3, generator=generator).cumsum(0)
-    lines = ["a,b,c", *(",".join(f"{value:.4f}" for value in row) for row in values.tolist())]
-    (tmp_path / "signal.csv").write_text("\n".join(lines) + "\n")
-    (tmp_path / "edges.csv").write_text("from,to\na,b\nb,c\n")
-    return {"data": tmp_path / "signal.csv", "graph": tmp_path / "edges.csv"}
+def files(signal_files):
+    return dict(zip(("data", "graph"), signal_files))
 
 
 def call(*arguments):
@@ -128,11 +123,20 @@ def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
         ({"lags": 70}, "Forecasting: expected more than"),
         ({"lengths": [3]}, "expected training option to be one of .* got 'lengths'"),
         ({"by": "window"}, "did you mean 'windows'"),
+        ({"models": [ForecastRow("a\nb", "lstm")]}, "labels of one line that can be read"),
+        ({"stop_at": 0.9}, "expected stop_at=None for forecasts, got 0.9"),
+        ({"carry": True}, "expected carry=False for forecasts, got True"),
+        ({"select": "accuracy"}, "expected select='loss' for forecasts, got 'accuracy'"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_runs(files, options, message):
     with pytest.raises(ValueError, match=message):
         plan_forecast(**files, **(SMALL | options))
+
+
+def test_presets_are_of_other_tasks(files, capsys):
+    assert call("compare", "forecast", "--data", files["data"], "--preset", "reports") == 2
+    assert "compare: expected no preset for forecasts, got 'reports'" in capsys.readouterr().err
 
 
 def test_a_signal_has_to_be_named(capsys):

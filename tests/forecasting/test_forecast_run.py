@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
-import torch
 
 from seqgnn.forecasting import Protocol
+from seqgnn.forecasting import run as run_module
 from seqgnn.forecasting.run import ForecastBaseline, ForecastRun, Signal
 from seqgnn.training import TrainConfig
 
@@ -19,13 +19,8 @@ def nothing(*_):
 
 
 @pytest.fixture
-def source(tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(60, 3, generator=generator).cumsum(0)
-    lines = ["a,b,c", *(",".join(f"{value:.4f}" for value in row) for row in values.tolist())]
-    (tmp_path / "signal.csv").write_text("\n".join(lines) + "\n")
-    (tmp_path / "edges.csv").write_text("from,to\na,b\nb,c\n")
-    return Signal(str(tmp_path / "signal.csv"), str(tmp_path / "edges.csv"))
+def source(signal_files):
+    return Signal(*map(str, signal_files))
 
 
 def run_of(source, **changes):
@@ -54,6 +49,24 @@ def test_a_refit_takes_as_many_steps_as_validation_chose(source, tmp_path):
     plain = run_of(source).perform(source, nothing)
     assert outcome.result["validation"] == plain.result["validation"]
     assert outcome.result["weights_sha256"] != plain.result["weights_sha256"]
+
+
+def test_a_refit_is_ended_by_nothing_else(source, monkeypatch):
+    seen = []
+    fit = run_module.fit
+    monkeypatch.setattr(run_module, "fit", lambda *given, **named: seen.append(given[2]) or fit(*given, **named))
+    run_of(source, refit=True, train=replace(TRAIN, min_steps=100, patience=3, seconds=60.0)).perform(source, nothing)
+    first, again = seen
+    assert (first.min_steps, first.patience, first.seconds) == (100, 3, 60.0)
+    assert (again.min_steps, again.patience, again.seconds, again.select) == (None, None, None, "last")
+
+
+@pytest.mark.parametrize("part", [".", "refit"])
+def test_what_is_no_checkpoint_of_the_run_is_named(source, tmp_path, part):
+    (tmp_path / "run" / part).mkdir(parents=True)
+    (tmp_path / "run" / part / "last.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"last.safetensors.*; move it away, and the run begins afresh"):
+        run_of(source, refit=True).perform(source, nothing, tmp_path / "run")
 
 
 def test_an_interrupted_run_goes_on_in_either_part(source, tmp_path):

@@ -1,11 +1,10 @@
 """Converters: torch.nn both ways, and PyTorch Geometric Temporal where it is right."""
 
-import os
 import sys
-import types
 from pathlib import Path
 
 import pages
+import pyg_temporal
 import pytest
 import torch
 from oracles import tricky_graph
@@ -73,24 +72,8 @@ def test_errors(call, message):
 
 @pytest.fixture(scope="module")
 def theirs():
-    """Their recurrent layers; a stub stands for torch_sparse, of which they only name a class."""
-    import torch_geometric.typing
-
-    missing = "torch_sparse" not in sys.modules
-    if missing:
-        stub = types.ModuleType("torch_sparse")
-        stub.SparseTensor = torch_geometric.typing.SparseTensor
-        sys.modules["torch_sparse"] = stub
-    try:
-        import torch_geometric_temporal.nn.recurrent as found
-    except ImportError as error:
-        if os.environ.get("SEQGNN_EXPECT_PYG_TEMPORAL"):
-            raise
-        pytest.skip(f"PyTorch Geometric Temporal is not installed ({error})")
-    finally:
-        if missing:
-            del sys.modules["torch_sparse"]
-    return found
+    """Their recurrent layers."""
+    return pyg_temporal.load("nn.recurrent")
 
 
 def walk(layer, x, edges, weights, **options):

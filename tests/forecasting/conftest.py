@@ -1,0 +1,14 @@
+"""A signal in files, for those who read some."""
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def signal_files(tmp_path):
+    """80 steps at three nodes, and the edges between them."""
+    values = torch.randn(80, 3, generator=torch.Generator().manual_seed(0)).cumsum(0)
+    lines = ["a,b,c", *(",".join(f"{value:.4f}" for value in row) for row in values.tolist())]
+    (tmp_path / "signal.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "edges.csv").write_text("from,to\na,b\nb,c\n")
+    return tmp_path / "signal.csv", tmp_path / "edges.csv"
