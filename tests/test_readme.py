@@ -30,6 +30,11 @@ def test_links_lead_somewhere():
             assert link.startswith("https://") or (page.parent / link).exists(), (page.name, link)
 
 
+def test_places_that_contributors_are_told_of_are_there():
+    places = re.findall(r"`((?:seqgnn|tests|benchmarks|datasets)/[\w/.]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(places) > 20 and [place for place in places if not (ROOT / place).exists()] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS)
 def test_block(block, tmp_path):
