@@ -2,6 +2,7 @@
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -13,6 +14,23 @@ from seqgnn.nn.operator import Edges, Operator, PreparedGraph
 from seqgnn.nn.prepare import Preparable, as_graph, check_signal
 
 
+@dataclass(frozen=True)
+class Hop:
+    r"""The next signal of a filter's recursion, :math:`z_k = s P z_i - z_j`, from those before it; :math:`z_0 = x`.
+
+    Args:
+        operator: which of the filter's operators is P.
+        source: i.
+        scale: s.
+        minus: j; None where nothing is taken away.
+    """
+
+    operator: int
+    source: int
+    scale: float = 1.0
+    minus: int | None = None
+
+
 class Filter(Preparable):
     """A small immutable description of a graph filter; equal if configured equally, and so a key of PreparedGraph.
 
@@ -20,26 +38,38 @@ class Filter(Preparable):
         num_terms: m, the blocks of the basis.
         hops: how many edges away it hears; with 0 it takes any prepared graph.
         per_graph: whether its operators depend on which nodes make a graph of a batch.
+        recursion: how the signals :math:`z_1, z_2, ...` come one from another.
+        keeps_own: whether x itself is the first block of the basis; the other blocks are those of the recursion.
     """
 
     num_terms: int = 1
     hops: int = 1
     per_graph: bool = False
+    recursion: Sequence[Hop] = ()
+    keeps_own: bool = True
 
     @abstractmethod
     def build(self, edges: Edges) -> tuple[Operator, ...]:
         """The operators of this filter on checked edges."""
 
-    @abstractmethod
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
         """The blocks `[P_0 x, ..., P_(m-1) x]` for x `[..., N, F]`, each of the shape of x."""
+        operators, z = self.operators(x, graph), [x]
+        for hop in self.recursion:
+            heard = apply_operator(operators[hop.operator], z[hop.source])
+            z.append(heard if hop.minus is None else hop.scale * heard - z[hop.minus])
+        return z if self.keeps_own else z[1:]
 
     @property
     def filters(self) -> tuple["Filter", ...]:
         return (self,)
 
-    def _operators(self, x: Tensor, graph: PreparedGraph) -> tuple[Operator, ...]:
-        """The operators of a prepared graph that x fits."""
+    def operators(self, x: Tensor, graph: PreparedGraph) -> tuple[Operator, ...]:
+        """The operators of a prepared graph that x `[..., N, F]` fits.
+
+        Raises:
+            ValueError: if it does not fit, or the graph was prepared for other filters.
+        """
         who = type(self).__name__
         check_signal(who, x, graph)
         return () if self.hops == 0 else as_graph(who, [self], graph, None, graph.num_nodes).operators[self]
@@ -66,10 +96,6 @@ class Identity(Filter):
 
     def build(self, edges: Edges) -> tuple[Operator, ...]:
         return ()
-
-    def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
-        check_signal("Identity", x, graph)
-        return [x]
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,6 +140,8 @@ class GCN(Filter):
     improved: bool = False
     add_self_loops: bool = True
     flow: str = "source_to_target"
+    recursion = (Hop(0, 0),)
+    keeps_own = False
 
     def __post_init__(self) -> None:
         if self.normalization is not None:
@@ -134,10 +162,6 @@ class GCN(Filter):
         if root:
             values = values * s.index_select(0, pattern.col)
         return (Operator(pattern, values.to(w.dtype), exact),)
-
-    def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
-        (operator,) = self._operators(x, graph)
-        return [apply_operator(operator, x)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -247,13 +271,9 @@ class Chebyshev(Filter):
             largest == 0, 1
         )  # of a graph without edges the Laplacian is zero, whatever its scale
 
-    def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
-        operators = self._operators(x, graph)
-        blocks = [x]
-        for _ in range(self.K - 1):
-            heard = apply_operator(operators[0], blocks[-1])
-            blocks.append(heard if len(blocks) == 1 else 2 * heard - blocks[-2])
-        return blocks
+    @property
+    def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
+        return _polynomials(0, 0, 1, self.K)
 
 
 @dataclass(frozen=True, repr=False)
@@ -324,16 +344,24 @@ class Diffusion(Filter):
         values = _inverse_degrees(edges, at, wide, root=False).index_select(0, at) * wide
         return Operator(pattern, values.to(w.dtype), edges.weight is None)
 
-    def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
-        blocks, start = [x], x
-        for operator in self._operators(x, graph):
-            walked = [start, apply_operator(operator, start)]
-            for _ in range(self.K - 2):
-                step = apply_operator(operator, walked[-1])
-                walked.append(step if self.variant == "paper" else 2 * step - walked[-2])
-            blocks += walked[1:]
-            start = x if self.variant == "paper" else walked[-2]
-        return blocks
+    @property
+    def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
+        if self.variant == "paper":
+            return _powers(0, 1, self.K) + _powers(1, self.K, self.K)
+        return _polynomials(0, 0, 1, self.K) + _polynomials(1, max(self.K - 2, 0), self.K, self.K)
+
+
+def _powers(operator: int, place: int, terms: int) -> list[Hop]:
+    """P x, P² x, ...: as many terms, x among them; `place` is that of P x."""
+    places = [0, *range(place, place + terms - 1)]
+    return [Hop(operator, source) for source in places[:-1]]
+
+
+def _polynomials(operator: int, start: int, place: int, terms: int) -> list[Hop]:
+    """P z, 2 P (P z) - z, ...: as many terms, z among them; `start` and `place` are those of z and P z."""
+    places = [start, *range(place, place + terms - 1)]
+    first = [Hop(operator, start)][: terms - 1]
+    return first + [Hop(operator, source, 2.0, minus) for minus, source in zip(places, places[1:-1])]
 
 
 def apply_operator(operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
