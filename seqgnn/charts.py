@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from seqgnn.figures import GREY, plain, style, tidy
+from seqgnn.figures import GREY, plain, short, style, tidy
 from seqgnn.metrics import mean_sd, running_mean
 from seqgnn.notes import seeds_of
 from seqgnn.outcome import Comparison
@@ -171,7 +171,7 @@ def draw_one_length(panel: Any, comparison: Comparison) -> None:
         score = comparison.baselines[name, length]["result"]["test"][comparison.metric]
         panel.plot(score, place, "|", color=GREY, markersize=14, markeredgewidth=2)
         panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=9, color=GREY)
-    panel.set_yticks(range(len(labels) + len(names)), [plain(_short(name)) for name in labels + names])
+    panel.set_yticks(range(len(labels) + len(names)), [plain(short(name)) for name in labels + names])
     panel.set_ylim(len(labels) + len(names) - 0.5, -0.7)
     panel.margins(x=0.12)
     panel.set_xlabel(METRICS[comparison.metric])
@@ -209,10 +209,6 @@ def solved_steps(comparison: Comparison, label: str, length: int) -> list[float]
     bar = runs[0]["config"]["train"]["stop_at"] if runs else None
     reached = [] if bar is None else comparison.solved_at(label, length, bar)
     return [float(at[0]) for at in reached if at is not None]
-
-
-def _short(label: str, most: int = 26) -> str:
-    return label if len(label) <= most else label[: most - 1] + "…"
 
 
 def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float]:

@@ -70,6 +70,16 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def short(text: str, most: int = 26) -> str:
+    """Text that a figure has room for.
+
+    Example:
+        >>> short("LSTM", 5), short("LSTM, chrono", 5)
+        ('LSTM', 'LSTM…')
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def tidy(panel: Any, axis: str = "y") -> None:
     """Takes away what is no data: two of the four spines, and all of the grid but pale lines along an axis."""
     panel.spines[["top", "right"]].set_visible(False)

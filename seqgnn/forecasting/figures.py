@@ -231,7 +231,7 @@ def _name_ends(panel: Any, ends: Mapping[str, tuple[float, float]]) -> None:
         x, y = ends[name]
         said, leader = (name, LEADER) if y <= high else (f"{name} ↑ {y:.3g}", None)
         panel.annotate(plain(said), (x, y), (1.03, place), textcoords=("axes fraction", "data"), va="center",
-                       fontsize=8, color=GREY, annotation_clip=False, arrowprops=leader)  # fmt: skip
+                       fontsize=9, color=GREY, annotation_clip=False, arrowprops=leader)  # fmt: skip
 
 
 def spread(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:

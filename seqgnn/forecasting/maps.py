@@ -6,13 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqgnn.figures import GREY, plain
+from seqgnn.figures import GREY, plain, short
 from seqgnn.forecasting.figures import error_label, time_ahead
 from seqgnn.forecasting.forecasts import WHO, Forecasts
 
 SEED = 0  # of the layout where nodes have no positions
 NAMED = 30  # nodes that are named at most
 LEVELS = 8  # colours at most
+TICKS = 6  # levels that a bar below a map names at most
+ERRORS, DIFFERENCES = ("viridis_r", 0.0, 0.8), ("PuOr_r", 0.1, 0.9)  # parts of scales that are seen on black too
 OUTER = 0.02  # the share of nodes, at each end, that colours need not tell apart
 
 
@@ -32,10 +34,15 @@ def graph_figure(forecasts: Forecasts, label: str, ahead: int | None = None) -> 
     return figure
 
 
-def draw_graph(panel: Any, forecasts: Forecasts, label: str, ahead: int | None = None) -> None:
-    """Draws the graph with the errors of a model or baseline, and a bar of colours; arguments as of `graph_figure`."""
-    error = forecasts.by_node(label, ahead).mean(0)
-    _draw(panel, forecasts, error, _levels(error), "viridis_r", error_label(forecasts))
+def draw_graph(panel: Any, forecasts: Forecasts, label: str, ahead: int | None = None, *, narrow: bool = False) -> None:
+    """Draws the graph with the errors of a model or baseline, and a bar of colours.
+
+    Args:
+        label, ahead: as of `graph_figure`.
+        narrow: for a column of a page: the bar stands below, and only the nodes at its ends are named.
+    """
+    found = node_errors(forecasts, label, ahead)
+    _draw(panel, forecasts, found, _levels(found), ERRORS, error_label(forecasts), narrow)
 
 
 def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Any:
@@ -57,12 +64,24 @@ def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int |
     return figure
 
 
-def draw_difference(panel: Any, forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> None:
-    """Draws the graph with the difference of two errors, and a bar of colours about zero; arguments as of
-    `difference_figure`."""
+def draw_difference(
+    panel: Any, forecasts: Forecasts, label: str, other: str, ahead: int | None = None, *, narrow: bool = False
+) -> None:
+    """Draws the graph with the difference of two errors, and a bar of colours about zero.
+
+    Args:
+        label, other, ahead: as of `difference_figure`.
+        narrow: as of `draw_graph`; the bar does not name the models, for which a column may have no room.
+    """
     found = difference(forecasts, label, other, ahead)
     levels = _levels(torch.cat([found, -found]))
-    _draw(panel, forecasts, found, levels, "PuOr_r", plain(f"{label} − {other}: ") + error_label(forecasts))
+    what = "difference in " if narrow else plain(f"{label} − {other}: ")
+    _draw(panel, forecasts, found, levels, DIFFERENCES, what + error_label(forecasts), narrow)
+
+
+def node_errors(forecasts: Forecasts, label: str, ahead: int | None = None) -> Tensor:
+    """The mean absolute error at each node, `[N]`, the mean over seeds; NaN where nothing was observed."""
+    return forecasts.by_node(label, ahead).mean(0)
 
 
 def difference(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Tensor:
@@ -70,7 +89,17 @@ def difference(forecasts: Forecasts, label: str, other: str, ahead: int | None =
     nothing was observed."""
     if label == other:
         raise ValueError(f"{WHO}: expected two labels to compare, got {label!r} twice")
-    return forecasts.by_node(label, ahead).mean(0) - forecasts.by_node(other, ahead).mean(0)
+    return node_errors(forecasts, label, ahead) - node_errors(forecasts, other, ahead)
+
+
+def ends(values: Tensor) -> tuple[int, int]:
+    """The nodes with the least and with the largest value, of those that have one.
+
+    Example:
+        >>> ends(torch.tensor([3.0, math.nan, 1.0, 2.0]))
+        (2, 0)
+    """
+    return int(values.nan_to_num(math.inf).argmin()), int(values.nan_to_num(-math.inf).argmax())
 
 
 def layout(forecasts: Forecasts) -> tuple[Tensor, str]:
@@ -91,34 +120,46 @@ def layout(forecasts: Forecasts) -> tuple[Tensor, str]:
     ), f"Nodes have no positions: a spring layout (networkx, seed {SEED})."
 
 
-def _draw(panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], colours: str, what: str) -> None:
+def _draw(
+    panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], tones: Any, what: str, narrow: bool
+) -> None:
     from matplotlib import colormaps
-    from matplotlib.colors import BoundaryNorm
+    from matplotlib.colors import BoundaryNorm, ListedColormap
 
     places, _ = layout(forecasts)
     pairs = forecasts.edges[:, forecasts.edges[0] != forecasts.edges[1]].sort(dim=0).values.unique(dim=1)
     apart = torch.full((pairs.size(1), 2), math.nan)  # one line with gaps: a file with thousands would be large
-    ends = torch.stack([places[pairs[0]], places[pairs[1]], apart], dim=1).flatten(0, 1)
-    panel.plot(*ends.T, color=GREY, alpha=0.5, linewidth=0.5, zorder=1)
+    lines = torch.stack([places[pairs[0]], places[pairs[1]], apart], dim=1).flatten(0, 1)
+    panel.plot(*lines.T, color=GREY, alpha=0.5, linewidth=0.5, zorder=1)
     size = min(90.0, max(14.0, 6000 / len(values)))
     unseen = values.isnan()
     panel.scatter(*places[unseen].T, s=size, facecolors="none", edgecolors=GREY, linewidths=0.8, zorder=2)
-    colormap = colormaps[colours]
+    scale, first, last = tones
+    colormap = ListedColormap(colormaps[scale](torch.linspace(first, last, 256).numpy()))
     seen = values[~unseen]
     beyond = bool((seen < levels[0]).any()), bool((seen > levels[-1]).any())
+    if levels[0] == -levels[-1]:
+        beyond = (any(beyond),) * 2  # about zero both sides have the same tones
     extend: Any = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
     norm = BoundaryNorm(levels, colormap.N, extend=extend)
     points = panel.scatter(*places[~unseen].T, s=size, c=seen, cmap=colormap, norm=norm, edgecolors=GREY,
                            linewidths=0.5, zorder=2)  # fmt: skip
-    if len(values) <= NAMED:
-        for name, place in zip(forecasts.nodes, places.tolist()):
-            panel.annotate(plain(name), place, (0, 7), textcoords="offset points", fontsize=7, ha="center")
+    named = list(dict.fromkeys(ends(values))) if narrow else list(range(len(values) if len(values) <= NAMED else 0))
+    if narrow:
+        panel.scatter(*places[named].T, s=2 * size, facecolors="none", edgecolors="#000000", linewidths=1.2, zorder=3,
+                      clip_on=False)  # fmt: skip
+    for node in named:
+        panel.annotate(plain(short(forecasts.nodes[node])), places[node].tolist(), (0, 10 if narrow else 7),
+                       textcoords="offset points", fontsize=9 if narrow else 7, ha="center")  # fmt: skip
     degrees = forecasts.positions is not None and float(places[:, 1].abs().max()) < 85
     narrower = math.cos(math.radians(float(places[:, 1].mean()))) if degrees else 1  # a degree of longitude
     panel.set_aspect(1 / narrower, adjustable="datalim")
     panel.margins(0.05)
     panel.set_axis_off()
-    panel.figure.colorbar(points, ax=panel, label=what, shrink=0.8)
+    bar = panel.figure.colorbar(points, ax=panel, label=what, location="bottom" if narrow else "right", shrink=0.8)
+    if narrow:
+        every = math.ceil(len(levels) / TICKS)
+        bar.set_ticks(levels[len(levels) // 2 % every :: every])  # with zero, where it is in the middle
 
 
 def _levels(values: Tensor) -> list[float]:

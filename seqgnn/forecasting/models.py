@@ -28,6 +28,16 @@ ALONE = ("linear", "lstm", "gru")  # they see no neighbour, unless they are told
 STATIC = ("gcn",)  # they take one graph for all steps
 
 
+def hears_neighbours(name: str, *, neighbours: bool, K: int) -> bool:
+    """Whether a forecaster built with these sees more than a node's own past.
+
+    Example:
+        >>> hears_neighbours("gcrn", neighbours=False, K=2), hears_neighbours("gcrn", neighbours=False, K=1)
+        (True, False)
+    """
+    return neighbours or not (name in ALONE or (K == 1 and "K" in LAYERS[name][1]))
+
+
 def build_forecaster(
     name: str,
     *,

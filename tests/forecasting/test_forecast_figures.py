@@ -27,7 +27,7 @@ from seqgnn.forecasting.figures import (
     truth_figure,
 )
 from seqgnn.forecasting.forecasts import calendar_groups, collect_forecasts
-from seqgnn.forecasting.maps import difference, difference_figure, draw_graph, graph_figure, layout
+from seqgnn.forecasting.maps import difference, difference_figure, draw_difference, draw_graph, graph_figure, layout
 
 NODES = ("north", "east", "south", "west", "middle")
 EDGES = torch.tensor([[0, 1, 2, 3, 4, 4, 1, 2], [1, 2, 3, 0, 0, 4, 0, 1]])  # the last two are first ones turned round
@@ -236,6 +236,42 @@ def test_a_difference_is_drawn_about_zero_and_says_where_one_errs_less(example):
     assert bounds == pytest.approx(-bounds[::-1]) and 0 in bounds
     better = int((difference(forecasts, "GCRN", "LSTM", 2) < 0).sum())
     assert figure.get_suptitle() == f"town: GCRN against LSTM, 2 hours ahead\nGCRN errs less at {better} of 5 nodes"
+
+
+def test_tones_are_the_same_on_both_sides_of_zero_where_one_side_goes_further(example):
+    _, _, forecasts = example
+    truth = torch.zeros(4, HORIZON, 60, 1)
+    far = truth + torch.linspace(0, 1, 60)[:, None]
+    far[:, :, -1] = 50
+    names = tuple(map(str, range(60)))
+    some = replace(forecasts, truth=truth, mask=None, models={"LSTM": [truth + 0.5], "GCRN": [far]}, nodes=names,
+                   positions=torch.rand(60, 2), times=None)  # fmt: skip
+    drawn = panel()
+    draw_difference(drawn, some, "GCRN", "LSTM")
+    points = drawn.collections[1]
+    bounds = points.norm.boundaries
+    assert points.norm.extend == "both" and bounds == pytest.approx(-bounds[::-1])
+    middles = (bounds[1:] + bounds[:-1]) / 2
+    inside, last = points.norm(middles), points.cmap.N - 1
+    assert np.abs(inside + inside[::-1] - last).max() <= 1 and list(points.norm([-99, 99])) == [-1, last + 1]
+
+
+def test_in_a_column_the_bar_is_below_and_the_nodes_at_its_ends_are_ringed_and_named(example):
+    _, _, forecasts = example
+    long = replace(forecasts, nodes=tuple(f"{node} " + "x" * 99 for node in NODES))
+    error = forecasts.by_node("LSTM").mean(0)
+    ends = [int(error.argmin()), int(error.argmax())]
+    drawn = panel()
+    draw_graph(drawn, long, "LSTM", narrow=True)
+    assert [text.get_text() for text in drawn.texts] == [f"{NODES[node]} {'x' * 99}"[:25] + "…" for node in ends]
+    ring = drawn.collections[2]
+    assert ring.get_offsets().tolist() == [signal().positions[node].tolist() for node in ends]
+    bar = drawn.collections[1].colorbar
+    assert bar.orientation == "horizontal" and bar.ax.get_xlabel() == "MAE (mph)" and 2 <= len(bar.get_ticks()) <= 6
+    drawn = panel()
+    draw_difference(drawn, forecasts, "LSTM", "GCRN", narrow=True)
+    bar = drawn.collections[1].colorbar
+    assert bar.ax.get_xlabel() == "difference in MAE (mph)" and 0 in bar.get_ticks()
 
 
 def test_a_node_that_was_never_observed_is_hollow(example):
