@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
+import torch
 from browser import CHROMIUM, Browser
 
-from seqgnn.comparison import Comparison, Row, compare
+from seqgnn.comparison import Comparison, Row, compare, plan_forecast
 from seqgnn.page import write_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")]
@@ -22,6 +24,10 @@ SMALLEST = """Math.min(...[...document.querySelectorAll('svg[role] text')].map(t
   const svg = text.closest('svg');
   return parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
 }))"""
+SAID = """[...document.querySelectorAll('svg[role]')].map(
+  svg => svg.getAttribute('aria-labelledby').split(' ').map(id => document.getElementById(id).textContent.trim()))"""
+SCALES = """[...document.querySelectorAll('svg[role]')].slice(-2).map(svg => [...svg.querySelectorAll('path, use')]
+  .map(part => getComputedStyle(part).fill).filter(fill => fill != 'none'))"""
 CONTRAST = """(() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const light = color => {
@@ -57,18 +63,51 @@ def page(tmp_path_factory):
     return write_page([grid, text, failed], out / "report.html", ["some/very/long/path/" * 12 + "run.json: damaged"])
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_fits_and_is_quiet(browser, page, width, scheme):
+@pytest.fixture(scope="module")
+def forecasts(tmp_path_factory):
+    """Two forecasters of a signal at three nodes, one with a name that would be a script, one with a long name."""
+    out = tmp_path_factory.mktemp("forecasts")
+    names = ["<script>document.title = 'broken'</script>", "a_node_without_any_blank_" * 3, "$x$ & <b>"]
+    values = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)).cumsum(0).tolist()
+    days = np.datetime64("2024-01-01") + np.arange(60)
+    lines = [",".join(["time", *names])] + [",".join([str(day), *map(str, row)]) for day, row in zip(days, values)]
+    (out / "signal.csv").write_text("\n".join(lines) + "\n")
+    (out / "edges.csv").write_text(f"from,to\n{names[0]},{names[1]}\n{names[1]},{names[2]}\n")
+    options = {"lags": 3, "horizons": [2], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8}
+    plan = plan_forecast(out / "signal.csv", graph=out / "edges.csv", models=["lstm", "gcrn"], out=out, **options)
+    return write_page([plan.run(progress=False)], out / "report.html")
+
+
+def check_screen(browser, page, width, scheme, title):
     browser.open(page, width, scheme)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert browser.evaluate(WIDE) == []
     assert browser.evaluate(CLIPPED) == []
     assert browser.evaluate(SMALLEST) >= 10.5
-    assert browser.evaluate("document.title") == "recall, text and trees – seqgnn"
+    assert browser.evaluate("document.title") == f"{title} – seqgnn"
     dark = browser.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark") and browser.evaluate(CONTRAST) >= 4.5
     assert browser.complaints() == [] and browser.requests() == [page.resolve().as_uri()]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_fits_and_is_quiet(browser, page, width, scheme):
+    check_screen(browser, page, width, scheme, "recall, text and trees")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_page_of_forecasts_fits_and_is_quiet_and_its_maps_have_the_same_scale_in_the_dark(browser, forecasts, width):
+    fills = {}
+    for scheme in ("light", "dark"):
+        check_screen(browser, forecasts, width, scheme, "forecast")
+        fills[scheme] = browser.evaluate(SCALES)
+        said = browser.evaluate(SAID)
+        assert len(said) == 1 + 1 + 3 + 2 + 2  # scores; curves; nodes; by step and day; maps
+        assert all(title and description for title, description in said)
+        assert sum("<script>document.title" in title + description for title, description in said) >= 1
+    assert fills["light"] == fills["dark"] and all(len(set(of)) >= 4 for of in fills["light"])
+    assert browser.evaluate("document.scripts.length") == 1 and browser.evaluate("document.querySelector('b')") is None
 
 
 def test_tables_sort_by_figures_and_names(browser, page):

@@ -3,20 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
+
 from seqgnn.figures import GREY
 from seqgnn.forecasting.figures import draw_steps, draw_times, draw_truth, look, quartiles, time_ahead
 from seqgnn.forecasting.forecasts import Forecasts, calendar_groups
-from seqgnn.forecasting.report import forecasts_of
+from seqgnn.forecasting.maps import difference, draw_difference, draw_graph, ends, layout, node_errors
+from seqgnn.forecasting.report import forecasts_of, hears, sides
 from seqgnn.forecasting.run import Signal
 from seqgnn.outcome import Comparison
 from seqgnn.page.pictures import Picture, sheet_of_a_column
 from seqgnn.page.svg import inline, swatch
 
+MAP = (3.85, 3.4)  # inches: a column, with a bar of colours below
 MOST = 6  # ticks with names that a column holds
 
 
 def forecasts_pictures(comparison: Comparison, name: str) -> tuple[list[Picture], str]:
-    """Forecasts beside the truth at three nodes, and errors by step ahead and by time; or why there are none."""
+    """Forecasts beside the truth at three nodes, and errors by step ahead, by time and at each node; or why there are
+    none."""
     if comparison.of_classes:
         return [], ""
     if not isinstance(comparison.path, Signal):
@@ -33,6 +38,10 @@ def forecasts_pictures(comparison: Comparison, name: str) -> tuple[list[Picture]
     if found.times is not None:
         about = f"Error by {calendar_groups(found)[0]}"
         pictures.append(_errors(found, f"{name}-times", about, draw_times))
+    pictures.append(_map(found, f"{name}-graph"))
+    if pair := sides(comparison, found):
+        helps = hears(comparison, pair[0]) != hears(comparison, pair[1])
+        pictures.append(_difference(found, *pair, helps, f"{name}-difference"))
     return pictures, ""
 
 
@@ -46,7 +55,8 @@ def _truth(found: Forecasts, node: str, which: str, name: str) -> Picture:
         panel.xaxis.set_major_locator(locator)
         panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     title = f"Node {node}, {time_ahead(found, 1)}"
-    about = f"The {which} of errors over nodes. Lines are means over seeds, bands their range; black is what came."
+    about = f"The {which} of errors over nodes. " if which else ""
+    about += "Lines are means over seeds, bands their range."
     legend = [(swatch("#000000", "none", "-"), "truth"), *_legend(found)]
     return Picture(title, inline(sheet, name, title, about), about, legend)
 
@@ -63,6 +73,42 @@ def _errors(found: Forecasts, name: str, title: str, draw: Callable[[Any, Foreca
     errors = {label: found.by_step(label).mean().item() for label in found.models}
     said = "; ".join(f"{label}: {error:.3f}" for label, error in errors.items())
     return Picture(title, inline(sheet, name, title, f"{said}."), about, legend)
+
+
+def _map(found: Forecasts, name: str) -> Picture:
+    label = next(iter(found.models))
+    errors = node_errors(found, label)
+    least, largest = ends(errors)
+    about = f"Mean absolute error, the mean over seeds: largest at node {found.nodes[largest]}, {errors[largest]:.3f}; "
+    about += f"least at node {found.nodes[least]}, {errors[least]:.3f}. {_places(found, errors)}"
+    return _drawn(f"Error of {label} at each node", about, name, draw_graph, found, label)
+
+
+def _difference(found: Forecasts, label: str, other: str, helps: bool, name: str) -> Picture:
+    less = difference(found, label, other)
+    low, high = ends(less)
+    at = f"at {int((less < 0).sum())} of {int(less.isfinite().sum())} nodes, those below zero"
+    title, about = f"{label} against {other} at each node", f"{label} errs less than {other} {at}."
+    if helps:
+        title = f"Where the graph helps: {label} against {other}"
+        about = f"The graph helps {at}: {label} sees it, {other} does not."
+    about += f" The difference in mean absolute error goes from {_signed(less[low])} at node {found.nodes[low]} to "
+    about += f"{_signed(less[high])} at node {found.nodes[high]}. {_places(found, less)}"
+    return _drawn(title, about, name, draw_difference, found, label, other)
+
+
+def _drawn(title: str, about: str, name: str, draw: Callable[..., None], *what: Any) -> Picture:
+    sheet, panel = sheet_of_a_column(MAP)
+    draw(panel, *what, narrow=True)
+    return Picture(title, inline(sheet, name, title, about), about, [])
+
+
+def _places(found: Forecasts, values: Tensor) -> str:
+    return layout(found)[1] + (" Hollow ones were not observed." if values.isnan().any() else "")
+
+
+def _signed(value: Tensor) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _legend(found: Forecasts) -> list[tuple[str, str]]:

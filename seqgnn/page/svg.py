@@ -15,7 +15,8 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
     """Returns a matplotlib figure as an `<svg>` element, the same twice.
 
     Text stays text, the background transparent; black, grey and grid lines become the page's, and other colours
-    variables such as `--c-0072b2`, to which `colours` gives a shade that fits the background.
+    variables such as `--c-0072b2`, to which `colours` gives a shade that fits the background. Areas in the colours of a
+    scale, which stand for numbers, stay as they are on any background.
 
     Args:
         figure: drawn, with or without labels.
@@ -30,7 +31,8 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
     text = content.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*(<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->)", "", text, flags=re.DOTALL)
-    text = re.sub(r"<[^>]*>", lambda tag: _at_home(tag[0], name), text)
+    scale = _scale(figure)
+    text = re.sub(r"<[^>]*>", lambda tag: _at_home(tag[0], name, scale), text)
     (box,) = re.findall(r'viewBox="([^"]+)"', text[: text.index(">")])
     width = GROWTH * float(box.split()[2])
     head = (
@@ -41,10 +43,21 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
     return head + text[text.index(">") + 1 :]
 
 
-def _at_home(tag: str, name: str) -> str:
-    """A tag with the page's colours and font, and with ids of its own."""
+def _scale(figure: Any) -> set[str]:
+    """The fills that stand for numbers in a figure: colours of the colour maps of what is coloured by values."""
+    from matplotlib.collections import Collection
+    from matplotlib.colors import to_hex
+
+    maps = [drawn.get_cmap() for drawn in figure.findobj(Collection) if drawn.get_array() is not None]
+    return {f"fill: {to_hex(color)}" for found in maps for color in found(range(-1, found.N + 1))}  # and those beyond
+
+
+def _at_home(tag: str, name: str, scale: set[str]) -> str:
+    """A tag with the page's colours and font, and with ids of its own; areas that a scale fills stay as they are."""
+    kept = set() if tag.startswith("<text") else scale
     tag = re.sub(r'( id="| (?:xlink:)?href="#|url\(#)', rf"\1{name}-", tag).replace(" xlink:href", " href")
-    tag = re.sub(r"#[0-9a-f]{6}(?=[;\"])", lambda found: _variable(found[0]), tag)
+    tag = re.sub(r"((?:fill: )?)(#[0-9a-f]{6})(?=[;\"])",
+                 lambda found: found[0] if found[0] in kept else found[1] + _variable(found[2]), tag)  # fmt: skip
     return re.sub(r"font-family: [^;\"]*;? ?", "", re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", tag))
 
 
