@@ -15,6 +15,13 @@ from seqgnn.nn.checks import describe
 
 LOSSES = ("mae", "mse", "huber")
 ABSOLUTE, SQUARED, RELATIVE, COUNT, RELATIVE_COUNT = range(5)
+# What each metric, or its square, is the mean of, and over which count.
+TERMS = {
+    "mae": (ABSOLUTE, COUNT),
+    "rmse": (SQUARED, COUNT),
+    "mse": (SQUARED, COUNT),
+    "mape": (RELATIVE, RELATIVE_COUNT),
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,19 @@ class ForecastScores:
     by_step: tuple["ForecastScores", ...] = ()
 
 
+@dataclass(frozen=True)
+class WindowSums:
+    """What a metric is the mean of, added up in each window.
+
+    Attributes:
+        errors: sums of absolute errors (MAE), of squares (MSE, RMSE) or of shares (MAPE), in time.
+        counts: of how many values; 0 where nothing was observed.
+    """
+
+    errors: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
 class ForecastSums:
     """Adds up errors in float64, so that neither batches of unequal size nor missing values bias a mean.
 
@@ -63,6 +83,7 @@ class ForecastSums:
             raise ValueError(f"ForecastSums: expected mape_threshold above 0 and finite, got {mape_threshold!r}")
         self.mape_threshold = mape_threshold
         self._sums: Tensor | None = None  # [5, horizon, N], on the device until the end
+        self._windows: list[Tensor] = []  # [5, B] of each batch, likewise
 
     def add(self, forecast: Tensor, y: Tensor, mask: Tensor | None = None) -> None:
         """Adds a batch.
@@ -82,6 +103,7 @@ class ForecastSums:
             expected, found = tuple(self._sums.shape[1:]), tuple(sums.shape[1:])
             raise ValueError(f"ForecastSums: expected {expected} steps and nodes as before, got {found}")
         self._sums = sums if self._sums is None else self._sums.to(sums.device) + sums
+        self._windows.append(torch.stack([part.sum((0, 2, 3)) for part in parts]))
 
     def result(self) -> ForecastScores:
         """The scores over everything added, with those of each step ahead."""
@@ -91,6 +113,20 @@ class ForecastSums:
     def by_node(self) -> tuple[ForecastScores, ...]:
         """The scores of each node, over all steps ahead."""
         return tuple(self._scores(node) for node in self._finite().sum(1).T)
+
+    def by_window(self, metric: str) -> WindowSums:
+        """What a metric is the mean of, for each window, in the order in which they were added.
+
+        Example:
+            >>> sums = ForecastSums()
+            >>> sums.add(torch.tensor([1.0, 4.0]).view(1, 2, 1, 1), torch.tensor([2.0, 2.0]).view(1, 2, 1, 1))
+            >>> sums.by_window("mse")
+            WindowSums(errors=(1.0, 4.0), counts=(1, 1))
+        """
+        term, count = TERMS[one_of("ForecastSums", "metric", metric, TERMS)]
+        self._finite()
+        sums = torch.cat([part.cpu() for part in self._windows], dim=1)
+        return WindowSums(tuple(sums[term].tolist()), tuple(sums[count].long().tolist()))
 
     def _finite(self) -> Tensor:
         if self._sums is None or not self._sums[COUNT].any():

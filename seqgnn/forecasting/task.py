@@ -1,7 +1,7 @@
 """A signal on a graph as a task: scaled by its training part, cut into windows, scored in its own units."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,11 +12,11 @@ from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.time_split import Share, split_range
 from seqgnn.data.windows import WindowBatch, Windows
 from seqgnn.errors import check_count, one_of
-from seqgnn.forecasting.scores import LOSSES, ForecastScores, ForecastSums, forecast_loss
+from seqgnn.forecasting.scores import LOSSES, TERMS, ForecastScores, ForecastSums, WindowSums, forecast_loss
 from seqgnn.objective import Objective, check_finite_x
 
 PROTOCOLS = ("steps", "windows", "t-gcn")
-METRICS = ("mae", "rmse", "mse", "mape")
+METRICS = tuple(TERMS)
 
 
 @dataclass(frozen=True)
@@ -165,12 +165,14 @@ class ForecastEvaluation:
         loss: the metric that is selected by, in the signal's units.
         scores: all of them.
         count: observed values.
+        windows: what the metric is the mean of, window by window.
         accuracy: None.
     """
 
     loss: float
     scores: ForecastScores
     count: int
+    windows: WindowSums = field(repr=False)
     accuracy: None = None
 
 
@@ -213,7 +215,8 @@ class _Sums:
 
     def result(self) -> ForecastEvaluation:
         scores = self._sums.result()
-        return ForecastEvaluation(getattr(scores, self.metric), scores, scores.count)
+        windows = self._sums.by_window(self.metric)
+        return ForecastEvaluation(getattr(scores, self.metric), scores, scores.count, windows)
 
 
 def drawn(windows: Windows, batch_size: int, generator: Generator) -> WindowBatch:

@@ -41,6 +41,18 @@ def test_a_run_is_the_same_twice_and_goes_through_json(source):
     assert run.estimate(source) > 0
 
 
+@pytest.mark.parametrize("metric", ["mae", "rmse"])
+def test_a_run_and_a_baseline_keep_the_sums_of_each_test_window(source, metric):
+    protocol = replace(PROTOCOL, metric=metric)
+    runs = run_of(source, protocol=protocol), ForecastBaseline("forecast", 2, source.identity(), "ar", protocol, False)
+    for run in runs:
+        test = json.loads(json.dumps(run.perform(source, nothing).result))["test"]
+        errors, counts = test["windows"]["errors"], test["windows"]["counts"]
+        assert counts == [6] * 12 and sum(counts) == test["count"]  # 2 steps at 3 nodes; 16 steps hold 12 windows
+        mean = sum(errors) / sum(counts)
+        assert test[metric] == pytest.approx(mean if metric == "mae" else mean**0.5, rel=1e-6)
+
+
 def test_a_refit_takes_as_many_steps_as_validation_chose(source, tmp_path):
     seen = []
     run = run_of(source, refit=True)

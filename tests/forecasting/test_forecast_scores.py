@@ -48,6 +48,34 @@ def test_sums_are_those_of_numpy_over_what_was_observed():
         assert scores.mape == pytest.approx(np.abs(error / truth)[large].mean(), rel=1e-12)
 
 
+@pytest.mark.parametrize("metric", ["mae", "mse", "rmse", "mape"])
+def test_each_window_keeps_its_sum_and_count(metric):
+    forecast, y, mask = random(3, 7, 5, 2), random(3, 7, 5, 2, seed=1), random(3, 7, 5, 2, seed=2) > 0
+    mask[:, 4] = False
+    sums = ForecastSums(mape_threshold=0.5)
+    for windows in (slice(0, 4), slice(4, 7)):
+        sums.add(forecast[:, windows], y[:, windows], mask[:, windows])
+    found = sums.by_window(metric)
+    for window in range(7):
+        seen = mask[:, window].numpy()
+        truth = y[:, window].double().numpy()[seen]
+        error = np.abs(forecast[:, window].double().numpy()[seen] - truth)
+        large = np.abs(truth) >= 0.5 if metric == "mape" else np.ones_like(truth, dtype=bool)
+        terms = {"mae": error, "mse": error**2, "rmse": error**2, "mape": error / np.abs(truth)}[metric][large]
+        assert found.errors[window] == pytest.approx(terms.sum(), rel=1e-12) and found.counts[window] == len(terms)
+    assert found.counts[4] == 0 and found.errors[4] == 0.0
+    whole = sum(found.errors) / sum(found.counts)
+    score = getattr(sums.result(), metric)
+    assert score == pytest.approx(math.sqrt(whole) if metric == "rmse" else whole, rel=1e-12)
+
+
+def test_windows_of_an_unknown_metric_or_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="ForecastSums: expected metric to be one of"):
+        ForecastSums().by_window("mase")
+    with pytest.raises(ValueError, match="expected at least one observed value, got an empty set"):
+        ForecastSums().by_window("mae")
+
+
 def test_batches_of_unequal_size_are_not_averaged():
     sums = ForecastSums()
     sums.add(torch.full((1, 9, 1, 1), 1.0), torch.zeros(1, 9, 1, 1))
