@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seqgnn.statistics import differences, holm, sign_flip, summary
+from seqgnn import statistics
+from seqgnn.statistics import block_bootstrap, differences, holm, sign_flip, summary
 
 
 def test_the_t_interval_is_scipys():
@@ -82,3 +83,47 @@ def test_what_is_no_number_is_refused():
     with pytest.raises(ValueError, match=r"holm: expected values of p in \[0, 1\], got"):
         holm([0.01, np.nan])
     assert sign_flip([0.3]) == 1.0
+
+
+def mean_of(sums):
+    return sums[0] / sums[1]
+
+
+def test_blocks_of_one_are_scipys_bootstrap():
+    values = np.random.default_rng(0).standard_normal(40)
+    found = block_bootstrap([values, np.ones(40)], 1, mean_of)
+    of_scipy = stats.bootstrap((values,), np.mean, method="percentile", random_state=np.random.default_rng(1))
+    assert found == pytest.approx(tuple(of_scipy.confidence_interval), abs=0.02)
+    assert found == block_bootstrap([values, np.ones(40)], 1, mean_of)  # seeded
+
+
+def test_neighbours_stay_together_and_the_ends_meet():
+    seen = []
+
+    def keep(sums):
+        seen.append(sums)
+        return sums[0]
+
+    block_bootstrap([[1.0, 10.0, 100.0, 1000.0]], 3, keep)
+    assert set(seen[0][0]) == {111.0, 1110.0, 1101.0, 1011.0}  # one block, from each place on
+    assert block_bootstrap([[1.0, 3.0] * 20, [1.0] * 40], 2, mean_of) == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("block, least, most", [(1, 0.6, 0.8), (12, 0.86, 0.97)])
+def test_blocks_hold_the_mean_of_an_autoregression_more_often(monkeypatch, block, least, most):
+    monkeypatch.setattr(statistics, "RESAMPLES", 299)
+    random, held = np.random.default_rng(0), 0
+    for _ in range(300):
+        noise = random.standard_normal(400)
+        values = [0.0]
+        for shock in noise:
+            values.append(0.5 * values[-1] + shock)
+        low, high = block_bootstrap([values[101:], [1.0] * 300], block, mean_of)
+        held += low <= 0 <= high
+    assert least < held / 300 < most
+
+
+@pytest.mark.parametrize("series, block", [([[1.0, 2.0]], 3), ([[1.0, 2.0]], 0), ([1.0, 2.0], 1), ([[1.0, np.nan]], 1)])
+def test_blocks_that_do_not_fit_are_refused(series, block):
+    with pytest.raises(ValueError, match=r"block_bootstrap: expected finite series \[K, n\] and a block from 1 to n"):
+        block_bootstrap(series, block, mean_of)
