@@ -20,6 +20,7 @@ from typing import Any
 from seqgnn.comparison import Comparison, Plan, plan_forecast
 from seqgnn.errors import one_of
 from seqgnn.forecasting.grid import FORECAST_ROWS, ForecastRow
+from seqgnn.forecasting.window_pairs import window_pairs
 from seqgnn.store import write_atomically
 
 RESULTS = Path(__file__).parent / "results" / "forecasting"
@@ -110,7 +111,7 @@ def show(name: str, plans: dict[str, Plan]) -> None:
 
 
 def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
-    """The tables of a part and its runs without their curves, if all of them came to their end."""
+    """The tables of a part and its runs without curves and errors by window, if all of them came to their end."""
     failures = {f"{title}, {key}": said for title, one in found.items() for key, said in one.failures.items()}
     for key, message in failures.items():
         print(f"FAILED: {key}: {message}")
@@ -120,8 +121,10 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
     for title, one in found.items():
         rows = [{key: None if value != value else value for key, value in row.items()} for row in one.rows()]
         differences = [asdict(pair) for length in one.lengths for pair in one.differences(length)]
+        over_windows = [asdict(pair) for length in one.lengths for pair in window_pairs(one, length)]
         runs = [slim(run) for run in one.runs.values()]
-        tables[title] = {"rows": rows, "differences": differences, "runs": runs, "signal": one.text}
+        tables[title] = {"rows": rows, "differences": differences, "over_windows": over_windows, "runs": runs,
+                         "signal": one.text}  # fmt: skip
         for row in rows:
             spread = "" if row["mse_sd"] is None else f" ± {row['mse_sd']:.4f}"
             print(f"{name}, {title}, {row['model']}: MSE {row['mse']:.4f}{spread}, RMSE {row['rmse']:.4f}, "
@@ -133,6 +136,7 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
 
 def slim(run: dict[str, Any]) -> dict[str, Any]:
     result = {name: value for name, value in run["result"].items() if name not in ("losses", "validation")}
+    result["test"] = {name: value for name, value in result["test"].items() if name != "windows"}
     return {**run, "result": result}
 
 

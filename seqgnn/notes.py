@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from seqgnn.baselines import NAMES as BASELINES
 from seqgnn.contenders import contenders, differences_at
+from seqgnn.forecasting.window_pairs import windows_said
 from seqgnn.outcome import Comparison
 from seqgnn.statistics import sampling_error
 from seqgnn.wording import listed, span
@@ -19,7 +20,7 @@ ABOUT_BASELINES = {
 @dataclass(frozen=True)
 class Note:
     """A sentence, and what it is about: "text", "test set", "apart", "cost", "reach", "baseline", "versions",
-    "difference" or "failure"."""
+    "difference", "windows" or "failure"."""
 
     about: str
     text: str
@@ -47,6 +48,8 @@ def notes(comparison: Comparison) -> list[Note]:
     for length in comparison.lengths:
         where = f"T={length}" if comparison.of_classes else f"{length} ahead"
         found += [Note("difference", f"{where}: {said}") for said in _differences(comparison, length)]
+        if (said := windows_said(comparison, length)) is not None:
+            found.append(Note("windows", f"{where}: {said}"))
     for (label, length, seed), message in comparison.failures.items():
         found.append(Note("failure", f"FAILED: {label}, T={length}, seed {seed}: {message}"))
     return found

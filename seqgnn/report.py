@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seqgnn.charts import METRICS, curves_figure, scores_figure
 from seqgnn.contenders import differences_at
 from seqgnn.figures import save
+from seqgnn.forecasting.window_pairs import window_pairs
 from seqgnn.notes import notes, seeds_of
 from seqgnn.outcome import Comparison
 from seqgnn.store import write_atomically
@@ -45,6 +46,8 @@ def show(comparison: Comparison) -> None:
     # A width of its own where there is no terminal, so that no column is cut.
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table(comparison))
+    if (over_windows := windows_table(comparison)) is not None:
+        console.print(over_windows)
     for note in notes(comparison):
         console.print(note.text, markup=False, highlight=False)
 
@@ -104,6 +107,25 @@ def table(comparison: Comparison) -> "Table":
         others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, _number(flops, 0),
                   _number(memory, 0), *(reach for _ in hears))  # fmt: skip
         view.add_row(str(length), escape(row["model"]), *cells, *others)
+    return view
+
+
+def windows_table(comparison: Comparison) -> "Table | None":
+    """Returns the differences over test windows as a table for the terminal; None where no run keeps them."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    pairs = [(length, pair) for length in comparison.lengths for pair in window_pairs(comparison, length)]
+    if not pairs:
+        return None
+    view = Table(title=f"{METRICS[comparison.metric]}: first less second, over seeds and over test windows")
+    view.add_column("ahead", justify="right")
+    for name in ("first", "second"):
+        view.add_column(name)
+    for name in ("difference", "95%, seeds", "95%, windows", "better in", "p"):
+        view.add_column(name, justify="right")
+    for length, pair in pairs:
+        view.add_row(str(length), escape(pair.first), escape(pair.second), *pair.figures)
     return view
 
 

@@ -28,14 +28,14 @@ ALONE = ("linear", "lstm", "gru")  # they see no neighbour, unless they are told
 STATIC = ("gcn",)  # they take one graph for all steps
 
 
-def hears_neighbours(name: str, *, neighbours: bool, K: int) -> bool:
-    """Whether a forecaster built with these sees more than a node's own past.
+def hears_neighbours(name: str, *, K: int = 2, neighbours: bool = False) -> bool:
+    """Whether a node's forecast depends on other nodes: a filter with K = 1 sees none.
 
     Example:
-        >>> hears_neighbours("gcrn", neighbours=False, K=2), hears_neighbours("gcrn", neighbours=False, K=1)
-        (True, False)
+        >>> hears_neighbours("lstm"), hears_neighbours("lstm", neighbours=True), hears_neighbours("gcrn", K=1)
+        (False, True, False)
     """
-    return neighbours or not (name in ALONE or (K == 1 and "K" in LAYERS[name][1]))
+    return neighbours or (name not in ALONE and ("K" not in LAYERS[name][1] or K > 1))
 
 
 def build_forecaster(

@@ -24,7 +24,7 @@ from seqgnn.page.pictures import (
 )
 from seqgnn.page.reproduction import again, folder
 from seqgnn.page.svg import DARK, LIGHT, colours
-from seqgnn.page.tables import configuration, differences, files, machines, scores, sees, solved
+from seqgnn.page.tables import configuration, differences, files, machines, scores, sees, solved, windows
 from seqgnn.page.trained import TEMPERATURE, Look, look
 from seqgnn.page.words import answer, question, silence
 from seqgnn.store import write_atomically
@@ -108,6 +108,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "best": best,
         "longest": longest,
         "differences": against,
+        "windows": windows(comparison),
         "apart": apart(comparison),
         "files": files(comparison),
         "curves": curves_pictures(comparison, f"{name}-curves"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from seqgnn.contenders import contenders
 from seqgnn.forecasting.task import Protocol
+from seqgnn.forecasting.window_pairs import window_pairs
 from seqgnn.models import GNNS
 from seqgnn.outcome import Comparison
 from seqgnn.page.trained import Look
@@ -140,6 +141,20 @@ def _difference(pair: Difference) -> list[Cell]:
         _figure(pair.corrected, 3),
         Cell(verdict if pair.testable else f"{verdict}: too few seeds"),
     ]
+
+
+def windows(comparison: Comparison) -> Table | None:
+    """Differences of forecasters over seeds and over test windows; None where no run keeps the latter."""
+    rows = []
+    for length in comparison.lengths:
+        for pair in window_pairs(comparison, length):
+            over = pair.over_windows
+            sorts = over.mean, *(found and found[0] for found in (pair.over_seeds, over.interval)), over.better, over.p
+            cells = map(Cell, pair.figures, sorts)
+            rows.append([Cell(pair.first), Cell(pair.second), _figure(length), *cells])
+    names = ["ahead", "difference", "95% over seeds", "95% over windows", "better in windows", "p by signs"]
+    columns = [("model", False), ("against", False), *((name, True) for name in names)]
+    return Table("differences over test windows", columns, rows) if rows else None
 
 
 def sees(comparison: Comparison, look: Look) -> tuple[Table | None, list[str]]:

@@ -14,6 +14,7 @@ from seqgnn.contenders import (
     resolution,
     unlearnt,
 )
+from seqgnn.forecasting.window_pairs import window_pairs
 from seqgnn.metrics import mean_sd, running_mean
 from seqgnn.notes import apart
 from seqgnn.outcome import Comparison
@@ -105,7 +106,14 @@ def _against(comparison: Comparison, level: list[str], length: int) -> str:
     doubt = ", with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
     others = any(name == "linear" for name in contenders(comparison, length).apart)
     best = "the best baseline that is compared" if others else "the best baseline"
-    return f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
+    said = f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
+    return said if stand == "not told apart from" else said + _over_windows(comparison, level[0], length)
+
+
+def _over_windows(comparison: Comparison, label: str, length: int) -> str:
+    """Whether the test windows show how a row stands to the best baseline; nothing where they were not kept."""
+    found = [pair.over_windows for pair in window_pairs(comparison, length) if pair.first == label][:1]
+    return "".join(f", {'' if over.shown else 'not '}shown by {count(over.windows, 'test window')}" for over in found)
 
 
 def _second(comparison: Comparison, length: int, level: list[str]) -> str:
