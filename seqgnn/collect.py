@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Any
@@ -239,7 +239,8 @@ def _protocol(config: dict[str, Any]) -> str:
 
 def _forecasts(entries: list[_Entry], signals: Sequence[Signal]) -> Comparison:
     trained = [entry for entry in entries if "baseline" not in entry.config]
-    labels = forecast_labels([entry.config for entry in trained], [entry.label for entry in trained])
+    configs = [ForecastRun.from_dict(entry.config) for entry in trained]
+    labels = forecast_labels([asdict(config) for config in configs], [entry.label for entry in trained])
     text = entries[0].config["text"]
     comparison = Comparison(
         "forecast",
@@ -248,6 +249,7 @@ def _forecasts(entries: list[_Entry], signals: Sequence[Signal]) -> Comparison:
         tuple(sorted({entry.config["length"] for entry in entries})),
         tuple(sorted({entry.config["seed"] for entry in trained})),
         text=text,
+        matched=bool(configs) and all(config.parameters is not None for config in configs),
         path=_signal(text, signals),
     )
     return _filled(comparison, entries, trained, labels)

@@ -274,6 +274,7 @@ def plan_forecast(
     steps: int | None = None,
     lr: float | None = None,
     hidden: int = 32,
+    parameters: int | None = None,
     batch_size: int = 64,
     lags: int = 12,
     split: Sequence[Share] = (0.7, 0.1, 0.2),
@@ -306,6 +307,8 @@ def plan_forecast(
         lags, split, by, gap, calendar, scale, per, loss, metric: see `seqgnn.forecasting.Protocol`.
         refit: whether each model, once its steps are chosen on validation, is trained anew on training and validation;
             baselines likewise.
+        parameters: choose the hidden size of each model, at each horizon, so that it has about so many parameters;
+            `hidden` is then not used.
         residual, skip, neighbours, K: of all models that are given by name, see `seqgnn.forecasting.build_forecaster`.
         seeds, steps, lr, hidden, batch_size, device, jobs, out, save_every, backend, scheduler, training: as in `plan`.
 
@@ -316,6 +319,8 @@ def plan_forecast(
     horizons = _whole_numbers("horizons", horizons, least=1)
     seeds = _whole_numbers("seeds", seeds, least=0)
     check_count("compare", "hidden", hidden, 1)
+    if parameters is not None:
+        check_count("compare", "parameters", parameters, 1)
     if steps is None and training.get("seconds") is None:
         steps = FORECAST_TRAIN.steps
     schedule = {"schedule": "constant"} if steps is None else {}
@@ -335,7 +340,7 @@ def plan_forecast(
     for protocol in protocols:
         Forecasting(source.load(), protocol)  # says what is wrong before anything runs
     planned = forecast_jobs(source, rows=rows, protocols=protocols, seeds=seeds, hidden=hidden, refit=refit,
-                            device=str(device), train=train)  # fmt: skip
+                            device=str(device), train=train, parameters=parameters)  # fmt: skip
     _check_different(planned)
     return Plan(
         task="forecast",
@@ -344,7 +349,7 @@ def plan_forecast(
         seeds=seeds,
         elements={},
         text=source.identity(),
-        matched=False,
+        matched=parameters is not None,
         jobs=tuple(planned),
         setup=setup,
         metric=metric,

@@ -32,6 +32,7 @@ KINDS: dict[str, Any] = {
     "hidden": int,
     "window": int,
     "match_parameters": bool,
+    "parameters": int,
     "device": str,
     "jobs": int,
     "backend": str,

@@ -5,10 +5,8 @@ All of them are called as ``model(batch, state=None) -> logits, state`` on batch
 readouts and head.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 from torch_geometric.data import Batch
@@ -18,6 +16,7 @@ from seqgnn.encoders import GCNEncoder, GCNInLSTM, GCNThenLSTM, Inputs, Readout,
 from seqgnn.errors import check_count, one_of
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, TreeLSTM
 from seqgnn.nn.init import Init
+from seqgnn.widths import width_for
 
 NAMES = ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
 TREES = ("tree-lstm",)  # they walk the batch's edges, from the first nodes to the last
@@ -134,6 +133,7 @@ def build(
             near enough to.
 
     Example:
+        >>> import torch
         >>> from seqgnn.data import Palindromes
         >>> batch = Palindromes(10).draw(32, torch.Generator().manual_seed(0))
         >>> model = build("lstm", num_classes=10, num_tokens=10, parameters=20000)
@@ -204,24 +204,6 @@ def build(
         context_length = length if positions or readout != "last" else None
         return SequenceModel(inputs, encoder, Readout(readout, per_element), head, of_batch, dropout, context_length)
 
-    return make(hidden if parameters is None else _width_for(parameters, make, name))
-
-
-def _width_for(parameters: int, make: Callable[..., SequenceModel], name: str) -> int:
-    """The hidden size whose parameter count is nearest to `parameters`."""
-
-    def count(hidden: int) -> int:
-        with torch.device("meta"):
-            return make(hidden, None).num_parameters
-
-    low, high = 1, 2
-    while count(high) < parameters:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) < parameters else (low, middle)
-    width = min((low, high), key=lambda hidden: abs(count(hidden) - parameters))
-    if abs(count(width) - parameters) > 0.047 * parameters:  # 1.047 / 0.953 < 1.1
-        nearest = f"{count(width)} with hidden={width}"
-        raise ValueError(f"build: expected parameters that {name!r} can have, such as {nearest}, got {parameters}")
-    return width
+    if parameters is not None:
+        hidden = width_for("build", name, parameters, lambda width: make(width, None))
+    return make(hidden)

@@ -75,6 +75,9 @@ def compare(
     graph: Annotated[
         Path | None, typer.Option(help="Of a signal in a file: matrix, edge list or distances.", **FORECASTS)
     ] = None,
+    parameters: Annotated[
+        int | None, typer.Option(help="Choose hidden sizes so that each model has about so many.", **FORECASTS)
+    ] = None,
     horizon: Annotated[str | None, typer.Option(help="Steps ahead, e.g. 3,12; default: 3.", **FORECASTS)] = None,
     lags: Annotated[int | None, typer.Option(help="Steps that are read; default: 12.", **FORECASTS)] = None,
     split: Annotated[

@@ -10,7 +10,7 @@ from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.errors import one_of
 from seqgnn.forecasting.models import NAMES
 from seqgnn.forecasting.run import ForecastBaseline, ForecastRun, Signal
-from seqgnn.forecasting.task import Protocol
+from seqgnn.forecasting.task import Forecasting, Protocol
 from seqgnn.parallel import Job
 from seqgnn.rows import check_labels
 from seqgnn.training import TrainConfig
@@ -30,7 +30,8 @@ class ForecastRow:
         label: its name in tables and figures.
         model: a name of `build_forecaster`.
         residual, skip, neighbours, K, num_layers, dropout: see `build_forecaster`.
-        hidden, lr: of this row; None: those of the comparison.
+        hidden, lr: of this row; None: those of the comparison. Where hidden sizes are chosen for a number of
+            parameters, `hidden` is not used.
     """
 
     label: str
@@ -73,35 +74,39 @@ def forecast_jobs(
     refit: bool,
     device: str,
     train: TrainConfig,
+    parameters: int | None = None,
 ) -> list[Job]:
-    """The runs, those of the longest horizon first, and the baselines that the signal allows."""
+    """The runs, those of the longest horizon first, and the baselines that the signal allows; with `parameters` hidden
+    sizes are chosen for so many."""
     graph, text = source.load(), source.identity()
     period = season(graph)
     jobs = []
     for protocol in sorted(protocols, key=lambda protocol: -protocol.horizon):
         about = f"forecast {graph.name or source.data} {protocol.horizon} ahead"
         for row in rows:
-            rated = train if row.lr is None else replace(train, lr=row.lr)
+            run = ForecastRun(
+                task="forecast",
+                length=protocol.horizon,
+                text=text,
+                model=row.model,
+                hidden=hidden if row.hidden is None else row.hidden,
+                num_layers=row.num_layers,
+                K=row.K,
+                residual=row.residual,
+                skip=row.skip,
+                neighbours=row.neighbours,
+                dropout=row.dropout,
+                protocol=protocol,
+                refit=refit,
+                seed=0,
+                device=device,
+                train=train if row.lr is None else replace(train, lr=row.lr),
+            )
+            if parameters is not None:
+                run = run.sized(parameters, Forecasting(graph, protocol))
             for seed in seeds:
-                run = ForecastRun(
-                    task="forecast",
-                    length=protocol.horizon,
-                    text=text,
-                    model=row.model,
-                    hidden=hidden if row.hidden is None else row.hidden,
-                    num_layers=row.num_layers,
-                    K=row.K,
-                    residual=row.residual,
-                    skip=row.skip,
-                    neighbours=row.neighbours,
-                    dropout=row.dropout,
-                    protocol=protocol,
-                    refit=refit,
-                    seed=seed,
-                    device=device,
-                    train=rated,
-                )
-                jobs.append(Job((row.label, protocol.horizon, seed), f"{about} {row.label} seed {seed}", run))
+                job = replace(run, seed=seed)
+                jobs.append(Job((row.label, protocol.horizon, seed), f"{about} {row.label} seed {seed}", job))
         for name in BASELINES:
             if name == "seasonal" and period is None:
                 continue

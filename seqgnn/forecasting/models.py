@@ -7,6 +7,7 @@ from seqgnn.errors import check_count, one_of
 from seqgnn.forecasting.encoders import GCNOverLags
 from seqgnn.forecasting.forecaster import EncoderDecoder, Forecaster
 from seqgnn.nn import A3TGCN, DCRNN, GCNGRU, GCNLSTM, GCRN, GRU, LSTM, TGCN, DCRNNForecaster, EvolveGCN
+from seqgnn.widths import width_for
 
 # Each layer, and which of the options it takes.
 LAYERS: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -53,6 +54,7 @@ def build_forecaster(
     neighbours: bool = False,
     dropout: float = 0.0,
     sampling_decay: float | None = 2000.0,
+    parameters: int | None = None,
 ) -> Forecaster:
     """Builds a forecaster by name.
 
@@ -68,9 +70,11 @@ def build_forecaster(
             node stays apart from its neighbours.
         dropout: between layers, where the layer has it, and on what the head reads.
         sampling_decay: of ``"dcrnn-forecaster"``, see :class:`EncoderDecoder`.
+        parameters: a number of parameters to come as near to as any `hidden` can, which then is not used; any two
+            models so built are within 10% of each other. Not of ``"linear"``, which has no hidden size.
 
     Raises:
-        ValueError: for an unknown name and options out of range.
+        ValueError: for an unknown name, options out of range, or a parameter count that no width comes near enough to.
 
     Example:
         >>> model = build_forecaster("dcrnn", in_channels=2, hidden=16, lags=12, horizon=12, residual=True, skip=True)
@@ -89,10 +93,20 @@ def build_forecaster(
     options: dict[str, Any] = {"in_channels": in_channels, "out_channels": out_channels, "lags": lags}
     options |= {"horizon": horizon, "residual": residual, "skip": skip, "neighbours": neighbours}
     if name == "linear":
+        if parameters is not None:
+            found = f"'linear', which has one size, got {parameters}"
+            raise ValueError(f"build_forecaster: expected no parameters for {found}")
         return Forecaster(None, **options | {"skip": True})
     given = {"num_layers": num_layers, "dropout": dropout if num_layers > 1 else 0.0, "K": K} | options
-    make, taken = LAYERS[name]
-    layer = make(channels, hidden, **{option: given[option] for option in taken})
-    if name == "dcrnn-forecaster":
-        return EncoderDecoder(layer, decay=sampling_decay, **options)
-    return Forecaster(layer, dropout=dropout, **options)
+    layer, taken = LAYERS[name]
+
+    def make(hidden: int) -> Forecaster:
+        encoder = layer(channels, hidden, **{option: given[option] for option in taken})
+        if name == "dcrnn-forecaster":
+            return EncoderDecoder(encoder, decay=sampling_decay, **options)
+        return Forecaster(encoder, dropout=dropout, **options)
+
+    if parameters is not None:
+        check_count("build_forecaster", "parameters", parameters, 1)
+        hidden = width_for("build_forecaster", name, parameters, make)
+    return make(hidden)

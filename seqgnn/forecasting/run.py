@@ -14,6 +14,7 @@ from seqgnn.data.named_signals import temporal
 from seqgnn.data.task import Sealed
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.forecasting.baselines import Baseline, fit_baseline
+from seqgnn.forecasting.forecaster import Forecaster
 from seqgnn.forecasting.models import build_forecaster
 from seqgnn.forecasting.task import ForecastEvaluation, Forecasting, Protocol
 from seqgnn.measure import PeakMemory, flops_per_sample, measurement
@@ -72,6 +73,7 @@ class ForecastRun:
         protocol: how the signal is cut, scaled and judged.
         refit: whether the model, once its number of steps is chosen on validation, is trained anew for as many on
             training and validation together.
+        parameters: the number of them that `hidden` was chosen for, see `sized`; None: for none.
     """
 
     task: str
@@ -90,6 +92,7 @@ class ForecastRun:
     seed: int
     device: str
     train: TrainConfig
+    parameters: int | None = None
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "ForecastRun":
@@ -103,7 +106,16 @@ class ForecastRun:
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"ForecastRun: expected the configuration of a run, got another ({error})") from error
 
-    def build(self, task: Any) -> torch.nn.Module:
+    def sized(self, parameters: int, task: Any) -> "ForecastRun":
+        """The same run with the hidden size whose number of parameters is nearest to `parameters`.
+
+        Raises:
+            ValueError: as `build_forecaster`.
+        """
+        model = self.build(task, parameters)
+        return replace(self, hidden=model.encoder.hidden_channels, parameters=parameters)
+
+    def build(self, task: Any, parameters: int | None = None) -> Forecaster:
         """Returns the model, initialised by the seed; the caller's random state is untouched."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -120,6 +132,7 @@ class ForecastRun:
                 skip=self.skip,
                 neighbours=self.neighbours,
                 dropout=self.dropout,
+                parameters=parameters,
             )
 
     def estimate(self, source: Signal, steps: int = 6) -> float:

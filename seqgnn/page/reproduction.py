@@ -104,9 +104,8 @@ def _forecasts_again(comparison: Comparison) -> list[Again]:
     parts: dict[str, dict[tuple[str, int, int], ForecastRun]] = defaultdict(dict)
     for key, config in tried.items():
         train = {name: value for name, value in config["train"].items() if name != "lr"}
-        parts[json.dumps([train, config["device"], config["refit"]], sort_keys=True)][key] = ForecastRun.from_dict(
-            config
-        )
+        shared = [train, config["device"], config["refit"], config.get("parameters")]
+        parts[json.dumps(shared, sort_keys=True)][key] = ForecastRun.from_dict(config)
     found = []
     for number, name in enumerate(sorted(parts), start=1):
         configs = parts[name]
@@ -119,6 +118,7 @@ def _forecasts_again(comparison: Comparison) -> list[Again]:
             "seeds": sorted({key[2] for key in configs}),
             "refit": first.refit,
             "device": first.device,
+            **({} if first.parameters is None else {"parameters": first.parameters}),
             **{name: value for name, value in cut.items() if value not in ((), 0)},
             **{name: value for name, value in train.items() if name != "lr"},
             "out": folder(comparison),
@@ -128,7 +128,8 @@ def _forecasts_again(comparison: Comparison) -> list[Again]:
         for label in dict.fromkeys(key[0] for key in configs):
             own = next(config for key, config in configs.items() if key[0] == label)
             lines += ["", "[[row]]", f"label = {_value(label)}", f"model = {_value(own.model)}"]
-            lines += [f"{name} = {_value(getattr(own, name))}" for name in ROW_OPTIONS]
+            names = ROW_OPTIONS if own.parameters is None else ROW_OPTIONS[1:]  # the hidden size follows from them
+            lines += [f"{name} = {_value(getattr(own, name))}" for name in names]
             lines.append(f"lr = {own.train.lr!r}")
         file = "grid.toml" if len(parts) == 1 else f"grid-{number}.toml"
         found.append(Again(f"seqgnn compare --config {file}", "\n".join(lines) + "\n"))

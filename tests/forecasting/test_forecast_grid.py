@@ -13,8 +13,11 @@ from seqgnn.commands.compare import settings
 from seqgnn.comparison import plan_forecast
 from seqgnn.data import TemporalGraph
 from seqgnn.forecasting.grid import ForecastRow, season
+from seqgnn.forecasting.predict import load_forecaster
 from seqgnn.forecasting.run import Signal
+from seqgnn.notes import notes
 from seqgnn.page.reproduction import again
+from seqgnn.store import RunStore
 
 SMALL = {"lags": 3, "steps": 8, "eval_every": 4, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
 
@@ -104,6 +107,51 @@ def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
     assert set(states.values()) == {"there"} and len(states) == 8 + 10
 
 
+def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_path, capsys):
+    rows = [ForecastRow("narrow", "lstm", hidden=2), "gcrn", "dcrnn-forecaster"]
+    options = {"models": rows, "horizons": [1, 3], "parameters": 5000, **SMALL, "seeds": [0], "steps": 2}
+    result = plan_forecast(**files, **options, out=tmp_path / "out").run(progress=False)
+    counts = [run["result"]["parameters"] for run in result.runs.values()]
+    assert len(counts) == 6 and all(abs(count - 5000) <= 235 for count in counts) and result.matched
+    widths = {key[:2]: run["config"]["hidden"] for key, run in result.runs.items()}
+    assert (widths["narrow", 1], widths["narrow", 3], widths["GCRN", 1]) == (34, 33, 24)
+    assert "Matched in parameters: the largest model has 1.0" in " ".join(note.text for note in notes(result))
+    (kept,) = collect([tmp_path / "out"]).comparisons
+    assert kept.matched and kept.rows() == result.in_order().rows()
+    (command,) = again(kept)
+    assert "parameters = 5000" in command.grid and "hidden" not in command.grid
+    (tmp_path / "grid.toml").write_text(command.grid)
+    content = settings({}, tmp_path / "grid.toml")
+    content |= {"horizons": content.pop("horizon"), "out": tmp_path / "out"}
+    del content["task"], content["data"]
+    assert set(plan_forecast(**files, **content).states().values()) == {"there"}
+    path = next(path for key, path in kept.weights.items() if key[0] == "GCRN")
+    assert load_forecaster(path)[0].num_parameters in counts
+
+
+def test_the_command_takes_a_number_of_parameters(files, capsys):
+    named = ["--data", files["data"], "--graph", files["graph"], "--lags", 3, "--steps", 2, "--dry-run"]
+    assert call("compare", "forecast", *named, "--models", "lstm", "--parameters", 5000) == 0
+    assert "3 ahead LSTM seed 0: to do" in capsys.readouterr().out
+    assert call("compare", "forecast", *named, "--models", "linear", "--parameters", 5000) == 2
+    assert "expected no parameters for 'linear', which has one size, got 5000" in capsys.readouterr().err
+
+
+def test_runs_of_before_and_with_a_number_of_parameters_are_told_apart(files, tmp_path):
+    options = {**SMALL, "seeds": [0], "steps": 2, "out": tmp_path / "out"}
+    plan_forecast(**files, models=["lstm"], **options).run(progress=False)
+    store = RunStore(tmp_path / "out" / "runs")
+    for path in store.folder.glob("*.json"):  # as an earlier version wrote them
+        run = json.loads(path.read_text())
+        run["config"].pop("parameters", None)
+        assert store.put(run["config"], run["result"], run["measured"]) == path
+    assert set(plan_forecast(**files, models=["lstm"], **options).states().values()) == {"there"}
+    plan_forecast(**files, models=["lstm"], parameters=5000, **options).run(progress=False)
+    (found,) = collect([tmp_path / "out"]).comparisons
+    assert len(found.labels) == 2 and not found.matched
+    assert any(label.endswith("parameters 5000") for label in found.labels)
+
+
 def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
     for lags in (2, 3):
         plan_forecast(**files, models=["linear"], out=tmp_path / "out", **SMALL | {"lags": lags}).run(progress=False)
@@ -118,6 +166,8 @@ def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
         ({"models": ["lstn"]}, "expected model to be one of .* did you mean 'lstm'"),
         ({"models": [ForecastRow("ar", "lstm")]}, "labels other than those of baselines, got 'ar'"),
         ({"models": ["lstm", "lstm"]}, "each once"),
+        ({"parameters": 0}, "compare: expected parameters"),
+        ({"parameters": 20}, "expected parameters that 'lstm' can have, such as .* with hidden=1, got 20"),
         ({"horizons": [0]}, "expected horizons to be different whole numbers of at least 1"),
         ({"split": (0.5, 0.5)}, "shares of training, validation and test"),
         ({"lags": 70}, "Forecasting: expected more than"),

@@ -293,3 +293,19 @@ def test_bad_batches_are_named():
     with pytest.raises(ValueError, match="expected a PreparedGraph that was prepared for"):
         other = build("gcn-lstm").prepare(EDGES, WEIGHTS, NODES)
         model(replace(batch, edge_index=other, edge_weight=None))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "linear"])
+@pytest.mark.parametrize("skip", [False, True])
+def test_any_forecaster_comes_near_a_number_of_parameters(name, skip):
+    options = {"in_channels": 2, "lags": 6, "horizon": 3, "skip": skip}
+    model = build_forecaster(name, **options, parameters=20000)
+    assert abs(model.num_parameters - 20000) <= 0.047 * 20000
+    near = [build_forecaster(name, **options, hidden=model.encoder.hidden_channels + more) for more in (-1, 0, 1)]
+    counts = [other.num_parameters for other in near]
+    assert counts[1] == model.num_parameters == min(counts, key=lambda count: abs(count - 20000))
+
+
+def test_what_has_one_size_takes_no_number_of_parameters():
+    with pytest.raises(ValueError, match="build_forecaster: expected no parameters for 'linear', which has one size"):
+        build_forecaster("linear", in_channels=1, lags=4, parameters=100)
