@@ -123,8 +123,9 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
         differences = [asdict(pair) for length in one.lengths for pair in one.differences(length)]
         over_windows = [asdict(pair) for length in one.lengths for pair in window_pairs(one, length)]
         runs = [slim(run) for run in one.runs.values()]
-        tables[title] = {"rows": rows, "differences": differences, "over_windows": over_windows, "runs": runs,
-                         "signal": one.text}  # fmt: skip
+        tables[title] = {"rows": rows, "differences": differences, "over_windows": over_windows,
+                         "by_window": {length: by_window(one, length) for length in one.lengths},
+                         "runs": runs, "signal": one.text}  # fmt: skip
         for row in rows:
             spread = "" if row["mse_sd"] is None else f" ± {row['mse_sd']:.4f}"
             print(f"{name}, {title}, {row['model']}: MSE {row['mse']:.4f}{spread}, RMSE {row['rmse']:.4f}, "
@@ -132,6 +133,19 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
     content = {"part": name, "tables": tables}
     write_atomically(out / f"{name}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
     return True
+
+
+def by_window(one: Comparison, length: int) -> dict[str, list[float | None]]:
+    """The mean error (of RMSE: square) of each row in each test window, over its seeds; of runs that kept them."""
+    rows = {label: one.of(label, length) for label in one.labels}
+    rows |= {name: [record] for (name, of), record in one.baselines.items() if of == length}
+    found = {}
+    for label, runs in rows.items():
+        kept = [run["result"]["test"]["windows"] for run in runs if "windows" in run["result"]["test"]]
+        sums = zip(*(windows["errors"] for windows in kept))
+        found[label] = [float(f"{sum(errors) / len(errors) / count:.6g}") if count else None
+                        for errors, count in zip(sums, kept[0]["counts"] if kept else ())]  # fmt: skip
+    return found
 
 
 def slim(run: dict[str, Any]) -> dict[str, Any]:
