@@ -1,6 +1,8 @@
 """How fast the layers are, each beside what it replaces, in one process.
 
-    python benchmarks/speed.py [gcn recurrent] [--device cpu|cuda] [--json benchmarks/results/speed-cpu.json]
+    python benchmarks/speed.py [gcn recurrent graph scaling] [--device cpu|cuda] [--rounds 9]
+        [--sizes 12,207,16,2,64 ...] [--engines auto reference] [--largest 1000000]
+        [--json benchmarks/results/speed-cpu.json]
 
 The contenders of a case take turns, round after round, so that whatever else the machine does falls on all of them
 alike. A time is the median over the rounds, a ratio the median of the ratios within a round. Each section writes its
@@ -10,92 +12,22 @@ own key of the JSON file and leaves the others as they are.
 import argparse
 import json
 import os
-import platform
 import statistics
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch_geometric
-from rich.console import Console
+from racing import Step, console, machine, race, rates, ratio, summary, versions
 from rich.table import Table
+from speed_graph import SIZES, engines_of, graph
+from speed_scaling import scaling
 
 import seqgnn.nn
 from seqgnn.nn import GCNConv
-
-Step = Callable[[], object]
-console = Console(width=150)
-
-
-def synchronize(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def seconds(step: Step, repeats: int, device: str) -> float:
-    """The mean time of a step over `repeats` in a row."""
-    synchronize(device)
-    start = time.perf_counter()
-    for _ in range(repeats):
-        step()
-    synchronize(device)
-    return (time.perf_counter() - start) / repeats
-
-
-def race(steps: dict[str, Step], device: str, rounds: int, least: float = 0.02) -> dict[str, list[float]]:
-    """Milliseconds of each contender in each round; a turn lasts at least `least` seconds."""
-    repeats = {}
-    for name, step in steps.items():
-        seconds(step, 3, device)
-        repeats[name] = max(1, round(least / seconds(step, 1, device)))
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds):
-        names = list(steps)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            times[name].append(1e3 * seconds(steps[name], repeats[name], device))
-    return times
-
-
-def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
-    return statistics.median(a / b for a, b in zip(times[slow], times[fast]))
-
-
-def summary(times: list[float]) -> dict[str, float]:
-    return {"median_ms": statistics.median(times), "min_ms": min(times), "max_ms": max(times)}
-
-
-def rates(device: str) -> dict[str, float]:
-    """What the machine can do: float32 products, and copies of memory (read and written bytes both count)."""
-    a = torch.randn(2048, 2048, device=device)
-    source, target = torch.ones(2, 1 << 26, device=device)  # written, or reads would come from the one zero page
-    product = race({"gemm": lambda: a @ a, "copy": lambda: target.copy_(source)}, device, 7)
-    gemm = 2 * 2048**3 / (1e6 * min(product["gemm"]))
-    return {"gemm_gflop_per_s": gemm, "copy_gb_per_s": 2 * 4 * (1 << 26) / (1e6 * min(product["copy"]))}
-
-
-def machine(device: str) -> dict[str, object]:
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    about = {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}
-    if device == "cuda":
-        about["gpu"] = torch.cuda.get_device_name()
-    return about
-
-
-def versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torch_geometric": torch_geometric.__version__,
-        "seqgnn": seqgnn.__version__,
-    }
-
+from seqgnn.nn.graph_recurrent import ENGINES
 
 # Graph convolution
 
@@ -274,9 +206,6 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
     return {"rates": rate, "overall": overall, "cases": cases}
 
 
-SECTIONS: dict[str, Callable[[str, int], dict[str, object]]] = {"gcn": gcn, "recurrent": recurrent}
-
-
 def save(path: Path, section: str, result: dict[str, object]) -> None:
     """Replaces one section of the file in one go; what is there stays if anything fails."""
     kept = json.loads(path.read_text()) if path.exists() else {}
@@ -286,23 +215,44 @@ def save(path: Path, section: str, result: dict[str, object]) -> None:
     os.replace(unfinished, path)
 
 
+def size(text: str) -> tuple[int, ...]:
+    """T,N,B,F,H of the command line."""
+    found = tuple(map(int, text.split(",")))
+    if len(found) != 5 or min(found) < 1 or found[0] < 2:
+        raise argparse.ArgumentTypeError(f"expected T,N,B,F,H with T >= 2, got {text}")
+    return found
+
+
 def main() -> None:
+    names = ("gcn", "recurrent", "graph", "scaling")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all by default")
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--sizes", nargs="+", type=size, default=SIZES, metavar="T,N,B,F,H", help="of graph")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, help="of graph; by default all of the device")
+    parser.add_argument("--largest", type=int, default=1_000_000, help="number of nodes in scaling")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/speed-<device>.json")
     arguments = parser.parse_args()
-    unknown = set(arguments.sections) - set(SECTIONS)
-    if unknown or arguments.rounds < 1:
-        parser.error(f"expected sections among {', '.join(SECTIONS)} and rounds >= 1, got {' '.join(unknown)}")
-    path = arguments.json or Path(__file__).parent / "results" / f"speed-{arguments.device}.json"
+    unknown = set(arguments.sections) - set(names)
+    if unknown or arguments.rounds < 1 or arguments.largest < 3000:
+        wanted = f"sections among {', '.join(names)}, rounds >= 1 and largest >= 3000"
+        parser.error(f"expected {wanted}, got {' '.join(unknown)}")
+    device, rounds = arguments.device, arguments.rounds
+    engines = arguments.engines or engines_of(device)
+    sections: dict[str, Callable[[], dict[str, object]]] = {
+        "gcn": partial(gcn, device, rounds),
+        "recurrent": partial(recurrent, device, rounds),
+        "graph": partial(graph, device, rounds, arguments.sizes, engines),
+        "scaling": partial(scaling, device, rounds, arguments.largest),
+    }
+    path = arguments.json or Path(__file__).parent / "results" / f"speed-{device}.json"
     # PyG makes sparse tensors, of which torch says that they are in beta.
     warnings.filterwarnings("ignore", message="Sparse")
-    for section in arguments.sections or SECTIONS:
-        measured = SECTIONS[section](arguments.device, arguments.rounds)
-        config = {"device": arguments.device, "rounds": arguments.rounds, "dtype": "float32"}
-        about = {"config": config, "versions": versions(), "machine": machine(arguments.device)}
+    for section in arguments.sections or names:
+        measured = sections[section]()
+        config = {"device": device, "rounds": rounds, "dtype": "float32"}
+        about = {"config": config, "versions": versions(), "machine": machine(device)}
         save(path, section, {**about, "measured": measured})
         console.print(f"{section}: saved to {path}")
 
