@@ -93,7 +93,8 @@ def machine(device: str) -> dict[str, object]:
     if cpuinfo.exists():
         names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    about = {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}
+    about: dict[str, object] = {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    about["system"] = platform.system()
     if device == "cuda":
         about["gpu"] = torch.cuda.get_device_name()
     return about

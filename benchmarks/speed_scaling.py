@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Training:
         output.sum().backward()
 
 
-def power(points: list[tuple[tuple[float, ...], float]]) -> tuple[list[float], float]:
+def power(points: Sequence[tuple[tuple[int, ...], float]]) -> tuple[list[float], float]:
     """Time as a product of powers of sizes, by least squares in logarithms: the exponents, and R^2."""
     sizes = np.log([size for size, _ in points])
     times = np.log([milliseconds for _, milliseconds in points])
@@ -112,9 +113,10 @@ def scaling(device: str, rounds: int, largest: int) -> dict[str, object]:
     table = Table(title=f"GCNLSTM, training step on {device}, F = {IN_CHANNELS}, H = {HIDDEN}: time as powers of sizes")
     for name in ("what grows", "T, E, B, N: ms", "power", "R^2"):
         table.add_column(name)
-    cases, points = {}, []
+    cases: dict[str, Any] = {}
+    points: list[tuple[Size, float]] = []
     for number, (what, sizes) in enumerate(SWEEPS.items()):
-        times = sweep([size for size in sizes if size[3] <= largest], device, rounds)
+        times = sweep([size for size in sizes if what != "N" or size[3] <= largest], device, rounds)
         found, certain = power([((size[number],), ms) for size, ms in times.items()])
         shown = "\n".join(f"{', '.join(map(str, size))}: {ms:.4g}" for size, ms in times.items())
         table.add_row(what + (", and E with it" if what == "N" else ""), shown, f"{found[0]:.3f}", f"{certain:.4f}")
