@@ -9,6 +9,7 @@ filters they are graph-recurrent cells: :math:`g = g(x)` and :math:`u = u(h)` be
 from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -46,17 +47,20 @@ def lstm(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State
     return h, (h, c)
 
 
-def peephole_lstm(weight_ci: Tensor, weight_cf: Tensor, weight_co: Tensor) -> Cell:
+@dataclass(frozen=True, eq=False)
+class PeepholeLSTM:
     r"""LSTM whose gates see the memory (Gers et al. 2002): :math:`c_{t-1}` enters i and f, :math:`c_t` enters o."""
 
-    def step(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+    weight_ci: Tensor
+    weight_cf: Tensor
+    weight_co: Tensor
+
+    def __call__(self, gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
         h, c = state
         i, f, g, o = (gx + hidden_map(h)).chunk(4, dim=-1)
-        c = torch.sigmoid(f + weight_cf * c) * c + torch.sigmoid(i + weight_ci * c) * torch.tanh(g)
-        h = torch.sigmoid(o + weight_co * c) * torch.tanh(c)
+        c = torch.sigmoid(f + self.weight_cf * c) * c + torch.sigmoid(i + self.weight_ci * c) * torch.tanh(g)
+        h = torch.sigmoid(o + self.weight_co * c) * torch.tanh(c)
         return h, (h, c)
-
-    return step
 
 
 def memory_map_lstm(gx: Tensor, hidden_maps: tuple[HiddenMap, HiddenMap], state: State) -> tuple[Tensor, State]:

@@ -4,6 +4,8 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -271,7 +273,7 @@ class Chebyshev(Filter):
             largest == 0, 1
         )  # of a graph without edges the Laplacian is zero, whatever its scale
 
-    @property
+    @cached_property
     def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
         return _polynomials(0, 0, 1, self.K)
 
@@ -344,7 +346,7 @@ class Diffusion(Filter):
         values = _inverse_degrees(edges, at, wide, root=False).index_select(0, at) * wide
         return Operator(pattern, values.to(w.dtype), edges.weight is None)
 
-    @property
+    @cached_property
     def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
         if self.variant == "paper":
             return _powers(0, 1, self.K) + _powers(1, self.K, self.K)
@@ -360,8 +362,8 @@ def _powers(operator: int, place: int, terms: int) -> list[Hop]:
 def _polynomials(operator: int, start: int, place: int, terms: int) -> list[Hop]:
     """P z, 2 P (P z) - z, ...: as many terms, z among them; `start` and `place` are those of z and P z."""
     places = [start, *range(place, place + terms - 1)]
-    first = [Hop(operator, start)][: terms - 1]
-    return first + [Hop(operator, source, 2.0, minus) for minus, source in zip(places, places[1:-1])]
+    hops = [Hop(operator, source, 2.0, minus) for minus, source in pairwise(places)]
+    return [Hop(operator, start), *hops][: terms - 1]
 
 
 def apply_operator(operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgnn.errors import one_of
-from seqgnn.nn import cells, recurrence
+from seqgnn.nn import cells, fused, recurrence
 from seqgnn.nn.cells import Cell, State
 from seqgnn.nn.checks import check_input, check_sizes, check_state
 from seqgnn.nn.filters import GCN, Filter
@@ -25,7 +25,7 @@ from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recip
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 
-ENGINES = ("auto", "reference")
+ENGINES = ("auto", "fused", "reference")
 
 
 class GraphRecurrent(Preparable, nn.Module):
@@ -54,7 +54,9 @@ class GraphRecurrent(Preparable, nn.Module):
         nonlinearity: of the plain recurrent net, ``"tanh"`` or ``"relu"``.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         forget_bias: the sum of both biases of an LSTM's forget gate.
-        engine: ``"reference"`` walks the equations under autograd; ``"auto"`` takes the fastest that supports the call.
+        engine: ``"reference"`` walks the equations under autograd; ``"fused"`` has a hand-written way back and serves
+            filters of the hidden state in float32 and float64, outside of autocast, torch.compile and functorch, where
+            the reference stands in; ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere.
 
     Shapes:
         ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; states h (and c)
@@ -213,11 +215,14 @@ class GraphRecurrent(Preparable, nn.Module):
     ) -> tuple[Tensor, State]:
         """One layer in one direction."""
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")
+        cell, parts = self._cell(suffix), self._hidden_maps(suffix)
+        wanted = self.engine == "fused" or (self.engine == "auto" and x.device.type == "cpu")
+        if wanted and fused.ready(x) and fused.supports(cell, parts):
+            return fused.walk(cell, self._input_map(suffix), parts, graphs, x, state, active, reverse)
         gx = at_every_step(self._input_map(suffix), x, graphs)
-        parts = self._hidden_maps(suffix)
         bound = [tuple(_on(graph, part) for part in parts) for graph in graphs]
         maps = [on_graph[0] if len(on_graph) == 1 else on_graph for on_graph in bound]
-        return recurrence.walk(self._cell(suffix), gx, maps, state, active, reverse)
+        return recurrence.walk(cell, gx, maps, state, active, reverse)
 
     @property
     def _first_channels(self) -> int:
@@ -239,7 +244,7 @@ class GraphRecurrent(Preparable, nn.Module):
         if self.kind == "gru":
             return cells.gru_reset_before if self.reset == "before" else cells.gru
         if self.peephole:
-            return cells.peephole_lstm(*(getattr(self, f"weight_c{gate}{suffix}") for gate in "ifo"))
+            return cells.PeepholeLSTM(*(getattr(self, f"weight_c{gate}{suffix}") for gate in "ifo"))
         return cells.lstm
 
     @property

@@ -218,9 +218,10 @@ class Operator:
         self.pattern, self.values, self.exact = pattern, values, exact
         self._cast: dict[torch.dtype, Tensor] = {}
         self._csr: dict[tuple[torch.dtype, bool], Tensor] = {}
+        self._dense: dict[tuple[torch.dtype, bool], Tensor] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cast": {}, "_csr": {}}
+        return {**self.__dict__, "_cast": {}, "_csr": {}, "_dense": {}}
 
     def __matmul__(self, x: Tensor) -> Tensor:
         return self.product(x)
@@ -265,6 +266,32 @@ class Operator:
         if not self.values.requires_grad:
             self._csr[key] = matrix
         return matrix
+
+    def matrix(self, values: Tensor, transposed: bool, dense: bool) -> Tensor:
+        """P, or its transpose, as a CSR or a dense tensor; kept unless its values change from call to call."""
+        if not dense:
+            return self.csr(values, transposed)
+        key = values.dtype, transposed
+        if key in self._dense:
+            return self._dense[key]
+        nodes = self.pattern.num_nodes
+        row, col = (self.pattern.col, self.pattern.row) if transposed else (self.pattern.row, self.pattern.col)
+        with durable():
+            entries = values.detach().new_zeros(nodes * nodes)
+            matrix = entries.index_add_(0, row * nodes + col, values.detach()).view(nodes, nodes)
+        if not self.values.requires_grad:
+            self._dense[key] = matrix
+        return matrix
+
+    def joined(self, dy: Tensor, x: Tensor) -> Tensor:
+        """The products of the rows of dy and x `[N, F]` that each entry joins: the derivative by it where y = P x."""
+        _silence_beta_warning()
+        pointers, index, order = self.pattern.compressed(transposed=False)
+        size = (self.pattern.num_nodes, self.pattern.num_nodes)
+        zeros = dy.new_zeros(index.numel())
+        entries = torch.sparse_csr_tensor(pointers, index, zeros, size, device=dy.device, check_invariants=False)
+        products = torch.sparse.sampled_addmm(entries, dy, x.t()).values()
+        return torch.zeros_like(products).index_add_(0, order, products)
 
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> "Operator":
         values = self.values.to(device=device, dtype=None if self.exact else dtype)

@@ -306,8 +306,14 @@ class TGCN(Published):
     def _input_map(self, suffix: str) -> GateMap:
         if self.variant != "pyg-temporal":
             return super()._input_map(suffix)
-        conv = FilterMap(self.gcn, getattr(self, "weight_conv" + suffix), getattr(self, "bias_conv" + suffix, None))
-        return _GateByGate(conv, getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None))
+        weight_conv, weight = (
+            getattr(self, name + suffix).unflatten(0, (3, -1)) for name in ("weight_conv", "weight_ih")
+        )
+        both = torch.bmm(weight, weight_conv).flatten(0, 1)
+        if not self.bias:
+            return FilterMap(self.gcn, both, None)
+        heard = torch.bmm(weight, getattr(self, "bias_conv" + suffix).view(3, -1, 1)).flatten()
+        return FilterMap(self.gcn, both, heard + getattr(self, "bias_ih" + suffix))
 
     def _maps_repr(self) -> list[str]:
         return [f"filter={self.gcn}", f"variant={self.variant!r}"]
@@ -394,20 +400,6 @@ class open_gates:
     def __call__(self, kind: str, gates: Gates) -> None:
         for gate, value in enumerate((1.0, 1.0, 0.0)):
             gates.set_bias(gate, value)
-
-
-@dataclass(frozen=True)
-class _GateByGate:
-    """A convolution for each gate, then a linear map for each that sees its own alone."""
-
-    conv: FilterMap
-    weight: Tensor
-    bias: Tensor | None
-
-    def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
-        gates = [heard @ weight.t() for heard, weight in zip(self.conv(x, graph).chunk(3, -1), self.weight.chunk(3))]
-        gx = torch.cat(gates, dim=-1)
-        return gx if self.bias is None else gx + self.bias
 
 
 def _glorot(weight: Tensor, channels: int) -> None:

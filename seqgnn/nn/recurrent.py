@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from seqgnn.errors import one_of
-from seqgnn.nn import cells, recurrence
+from seqgnn.nn import cells, fused, recurrence
 from seqgnn.nn.cells import Cell, State
 from seqgnn.nn.checks import check_input, check_sizes, check_state
+from seqgnn.nn.filters import Identity
+from seqgnn.nn.gate_maps import FilterMap
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
 
-ENGINES = ("auto", "native", "reference")
+ENGINES = ("auto", "native", "fused", "reference")
 
 
 class _Written(nn.Module):
@@ -134,6 +136,9 @@ class _Layer(_Written):
             weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
             bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, None), getattr(self, "bias_hh" + suffix, None)
             cell = cells.projected(self._cell, getattr(self, "weight_hr" + suffix)) if self.proj_size else self._cell
+            if self.engine == "fused" and not self.proj_size and fused.ready(x):
+                maps = [FilterMap(Identity(), *part) for part in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
+                return fused.walk(cell, maps[0], maps[1:], [], x, state, active, reverse)
             gx = F.linear(x, weight_ih, bias_ih)
             hidden_map = lambda h: F.linear(h, weight_hh, bias_hh)  # noqa: E731
             return recurrence.walk(cell, gx, [hidden_map] * len(x), state, active, reverse)
@@ -170,7 +175,8 @@ class RNN(_Layer, nn.RNN):
             as in :class:`torch.nn.RNN`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equation of :mod:`seqgnn.nn.cells` under
-            autograd, ``"auto"`` takes the fastest that supports the call.
+            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"native"`` wherever that supports the
+            call.
         recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
         forget_bias: for LSTMs only.
 
@@ -241,7 +247,8 @@ class LSTM(_Layer, nn.LSTM):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         forget_bias: the sum of both biases of the forget gate.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of :mod:`seqgnn.nn.cells` under
-            autograd, ``"auto"`` takes the fastest that supports the call.
+            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"native"`` wherever that supports the
+            call.
         recurrent_bias: with False b_hh is a buffer of zeros, which leaves the 4(dn + n² + n) parameters of the usual
             equations; a non-zero b_hh that is loaded is added to b_ih.
 
@@ -303,7 +310,8 @@ class GRU(_Layer, nn.GRU):
             as in :class:`torch.nn.GRU`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of :mod:`seqgnn.nn.cells` under
-            autograd, ``"auto"`` takes the fastest that supports the call.
+            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"native"`` wherever that supports the
+            call.
         forget_bias, recurrent_bias: for the other two layers; here both are refused.
 
     Shapes:

@@ -1,0 +1,234 @@
+r"""The cells of :mod:`seqgnn.nn.cells` with the way back beside the way there.
+
+A cell finds in ``a [gates, rows, H]`` what the input contributes, adds what its hidden maps contribute, leaves the
+gates there and writes the state after the step. On its way back it writes the derivatives by the pre-activations to
+`da`. It is given the derivatives by the state after the step, ``dh`` (and ``dc``), whose tensors it may write to, and
+returns those by the state before.
+
+A hidden map is ``u(z, a)``, which adds :math:`u(z)` to a; its way back is ``du(da, z)``, the derivative by z.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Maps = Sequence[Callable[[Tensor, Tensor], None]]
+MapsBack = Sequence[Callable[[Tensor, Tensor], Tensor]]
+State = Sequence[Tensor]
+
+sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # dy s (1 - s), of s = sigmoid(x)
+tanh_backward = torch.ops.aten.tanh_backward.grad_input  # dy (1 - y²), of y = tanh(x)
+relu_backward = torch.ops.aten.threshold_backward.grad_input  # dy where y > threshold
+
+
+class FusedCell:
+    """One cell.
+
+    Attributes:
+        gates: rows of `a`.
+        inputs: those that the input contributes to, and `order`, which of the input's gates they are.
+        hidden: those that each hidden map contributes to.
+        weights: of the cell itself, such as peepholes, with their derivatives.
+    """
+
+    gates: int
+    inputs: slice
+    order: tuple[int, ...]
+    hidden: tuple[slice, ...]
+
+    def __init__(self, *weights: Tensor) -> None:
+        self.weights = weights
+        self.dweights = [torch.zeros_like(weight) for weight in weights]
+
+    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
+        raise NotImplementedError
+
+    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+        raise NotImplementedError
+
+    def learn(self, da: Tensor, before: State, after: State) -> None:
+        """Adds to the derivatives by the weights, over some steps."""
+
+    def sources(self, a: Tensor, before: State) -> Sequence[Tensor]:
+        """What each hidden map reads."""
+        return before
+
+
+class RNN(FusedCell):
+    r""":math:`h_t = \tanh(g + u(h_{t-1}))`."""
+
+    gates, inputs, order, hidden = 1, slice(0, 1), (0,), (slice(0, 1),)
+
+    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
+        (u,), (h,), (h_new,) = maps, before, after
+        u(h, a)
+        torch.tanh(a[0], out=h_new)
+
+    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+        (du,), (h,), (h_new,), (dh,) = maps, before, after, d
+        tanh_backward(dh, h_new, grad_input=da[0])
+        return [du(da, h)]
+
+
+class ReLURNN(FusedCell):
+    r""":math:`h_t = \max(0, g + u(h_{t-1}))`."""
+
+    gates, inputs, order, hidden = 1, slice(0, 1), (0,), (slice(0, 1),)
+
+    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
+        (u,), (h,), (h_new,) = maps, before, after
+        u(h, a)
+        torch.clamp(a[0], min=0, out=h_new)
+
+    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+        (du,), (h,), (h_new,), (dh,) = maps, before, after, d
+        relu_backward(dh, h_new, 0, grad_input=da[0])
+        return [du(da, h)]
+
+
+class LSTM(FusedCell):
+    r""":math:`c_t = \sigma(f) \, c_{t-1} + \sigma(i) \tanh(g), \; h_t = \sigma(o) \tanh(c_t)`; where there are
+    peepholes, :math:`c_{t-1}` enters i and f, and :math:`c_t` enters o."""
+
+    gates, inputs, order, hidden = 4, slice(0, 4), (0, 1, 2, 3), (slice(0, 4),)
+
+    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
+        (u,), (h, c), (h_new, c_new) = maps, before, after
+        u(h, a)
+        i, f, g, o = a.unbind()
+        if self.weights:
+            w_ci, w_cf, w_co = self.weights
+            i.addcmul_(w_ci, c)
+            f.addcmul_(w_cf, c)
+        a[:2].sigmoid_()
+        g.tanh_()
+        torch.mul(f, c, out=c_new).addcmul_(i, g)
+        if self.weights:
+            o.addcmul_(w_co, c_new)
+        o.sigmoid_()
+        torch.tanh(c_new, out=h_new).mul_(o)
+
+    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+        (du,), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
+        (i, f, g, o), (di, df, dg, do) = a.unbind(), da.unbind()
+        dc = _through_output(o, c_new, dh, dc, da)
+        if self.weights:
+            w_ci, w_cf, w_co = self.weights
+            dc.addcmul_(w_co, do)
+        torch.mul(dc, g, out=di)
+        torch.mul(dc, c, out=df)
+        torch.mul(dc, i, out=dg)
+        sigmoid_backward(da[:2], a[:2], grad_input=da[:2])
+        tanh_backward(dg, g, grad_input=dg)
+        dc.mul_(f)
+        if self.weights:
+            dc.addcmul_(w_ci, di).addcmul_(w_cf, df)
+        return [du(da, h), dc]
+
+    def learn(self, da: Tensor, before: State, after: State) -> None:
+        (_, c), (_, c_new) = before, after
+        for dweight, dgate, memory in zip(self.dweights, (da[0], da[1], da[3]), (c, c, c_new)):
+            dweight.add_((dgate * memory).sum((0, 1)))
+
+    def sources(self, a: Tensor, before: State) -> Sequence[Tensor]:
+        return before[:1]
+
+
+class MemoryMapLSTM(FusedCell):
+    r""":math:`c_t = \sigma(f) \, m(c_{t-1}) + \sigma(i) \tanh(g), \; h_t = \sigma(o) \tanh(c_t)`."""
+
+    gates, inputs, order, hidden = 5, slice(0, 4), (0, 1, 2, 3), (slice(0, 4), slice(4, 5))
+
+    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
+        (u, m), (h, c), (h_new, c_new) = maps, before, after
+        u(h, a[:4])
+        m(c, a[4:])
+        i, f, g, o, kept = a.unbind()
+        a[:2].sigmoid_()
+        g.tanh_()
+        o.sigmoid_()
+        torch.mul(f, kept, out=c_new).addcmul_(i, g)
+        torch.tanh(c_new, out=h_new).mul_(o)
+
+    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+        (du, dm), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
+        (i, f, g, o, kept), (di, df, dg, _, dkept) = a.unbind(), da.unbind()
+        dc = _through_output(o, c_new, dh, dc, da)
+        torch.mul(dc, g, out=di)
+        torch.mul(dc, kept, out=df)
+        torch.mul(dc, i, out=dg)
+        torch.mul(dc, f, out=dkept)
+        sigmoid_backward(da[:2], a[:2], grad_input=da[:2])
+        tanh_backward(dg, g, grad_input=dg)
+        return [du(da[:4], h), dm(da[4:], c)]
+
+
+def _through_output(o: Tensor, c: Tensor, dh: Tensor, dc: Tensor, da: Tensor) -> Tensor:
+    r"""The way back of :math:`h = \sigma(o) \tanh(c)`: writes do, and adds to dc."""
+    _, tanh_c, dtanh_c, do, *_ = da.unbind()  # df and dg are due later
+    torch.tanh(c, out=tanh_c)
+    torch.mul(dh, tanh_c, out=do)
+    sigmoid_backward(do, o, grad_input=do)
+    torch.mul(dh, o, out=dtanh_c)
+    return dc.add_(tanh_backward(dtanh_c, tanh_c, grad_input=dtanh_c))
+
+
+class GRU(FusedCell):
+    r""":math:`n = \tanh(g_n + \sigma(r) \, u_n(h_{t-1})), \; h_t = (1 - \sigma(z)) \, n + \sigma(z) \, h_{t-1}`.
+
+    ``a`` has :math:`u_n` behind n, r and z, so that what input and hidden state contribute to lies together.
+    """
+
+    gates, inputs, order, hidden = 4, slice(0, 3), (2, 0, 1), (slice(1, 4),)
+
+    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
+        (u,), (h,), (h_new,) = maps, before, after
+        u(h, a[1:])
+        n, r, z, u_n = a.unbind()
+        a[1:3].sigmoid_()
+        n.addcmul_(r, u_n).tanh_()
+        torch.lerp(n, h, z, out=h_new)
+
+    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+        (du,), (h,), (dh,) = maps, before, d
+        (n, r, z, u_n), (dn, dr, dz, du_n) = a.unbind(), da.unbind()
+        _through_mixture(n, z, h, dh, dn, dz)
+        sigmoid_backward(torch.mul(dn, u_n, out=dr), r, grad_input=dr)
+        torch.mul(dn, r, out=du_n)
+        return [dh.mul_(z).add_(du(da[1:], h))]
+
+
+class GRUResetBefore(FusedCell):
+    r""":math:`n = \tanh(g_n + u_n(\sigma(r) \, h_{t-1})), \; h_t = (1 - \sigma(z)) \, n + \sigma(z) \, h_{t-1}`."""
+
+    gates, inputs, order, hidden = 3, slice(0, 3), (0, 1, 2), (slice(0, 2), slice(2, 3))
+
+    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
+        (u, u_n), (h,), (h_new,) = maps, before, after
+        r, z, n = a.unbind()
+        u(h, a[:2])
+        a[:2].sigmoid_()
+        u_n(r * h, a[2:])
+        n.tanh_()
+        torch.lerp(n, h, z, out=h_new)
+
+    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+        (du, du_n), (h,), (dh,) = maps, before, d
+        (r, z, n), (dr, dz, dn) = a.unbind(), da.unbind()
+        _through_mixture(n, z, h, dh, dn, dz)
+        drh = du_n(da[2:], r * h)
+        sigmoid_backward(torch.mul(drh, h, out=dr), r, grad_input=dr)
+        return [dh.mul_(z).addcmul_(drh, r).add_(du(da[:2], h))]
+
+    def sources(self, a: Tensor, before: State) -> Sequence[Tensor]:
+        (h,), r = before, a[0]
+        return h, r * h
+
+
+def _through_mixture(n: Tensor, z: Tensor, h: Tensor, dh: Tensor, dn: Tensor, dz: Tensor) -> None:
+    r"""The way back of :math:`(1 - \sigma(z)) \tanh(n) + \sigma(z) \, h` but for h: writes dn and dz."""
+    torch.addcmul(dh, dh, z, value=-1, out=dn)
+    tanh_backward(dn, n, grad_input=dn)
+    torch.sub(h, n, out=dz).mul_(dh)
+    sigmoid_backward(dz, z, grad_input=dz)

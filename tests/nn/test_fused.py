@@ -1,0 +1,230 @@
+"""The hand-written way back beside autograd's through the equations."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from layer_cases import CASES, PUBLISHED, Case
+from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
+from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
+from torch_geometric.nn import GraphConv
+
+from seqgnn import nn as sg
+from seqgnn.nn import fused, fused_maps, recurrence
+
+T, B, F, H = 4, 2, 2, 3
+EDGES, WEIGHTS, N = tricky_graph()
+PLAIN = {"rnn": sg.RNN, "lstm": sg.LSTM, "gru": sg.GRU}
+
+
+def signal(*shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def walks(monkeypatch):
+    """How often the fused walk is taken."""
+    taken = []
+    original = fused.walk
+    monkeypatch.setattr(fused, "walk", lambda *args: taken.append(1) or original(*args))
+    return taken
+
+
+def both(case, **options):
+    """The same layer with either engine."""
+    layer = case.make(**options, engine="fused")
+    other = copy.deepcopy(layer)
+    other.engine = "reference"
+    return layer, other
+
+
+def outcome(layer, case, x, graph, weights, state=None, **options):
+    """Everything a layer returns, and all derivatives of a random weighting of it."""
+    inputs = [leaf(x), *(leaf(w) for w in weights), *(() if state is None else (leaf(s) for s in state))]
+    given = inputs[1 : 1 + len(weights)]
+    start = inputs[1 + len(weights) :]
+    hx = None if state is None else tuple(start) if len(start) == 2 else start[0]
+    layer.zero_grad()
+    parts = case.parts(layer(inputs[0], graph, given if isinstance(graph, list) else given[0], hx, **options))
+    torch.autograd.backward([(signal(*part.shape, seed=9) * part).sum() for part in parts])
+    return parts, [gradient(part) for part in (*inputs, *layer.parameters())]
+
+
+def agree(case, layers, *args, **options):
+    (parts, found), (expected_parts, expected) = (outcome(layer, case, *args, **options) for layer in layers)
+    for a, b in zip([*parts, *found], [*expected_parts, *expected], strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("rows", [1, 4096])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_the_reference(case, rows, dense, monkeypatch, walks):
+    monkeypatch.setattr(fused, "ROWS", rows)
+    monkeypatch.setattr(fused_maps, "DENSE", N if dense else 0)
+    layers = both(case, num_layers=2, bidirectional=True)
+    states = [signal(4, B, N, H, seed=3 + i) for i in range(2 if layers[0].kind == "lstm" else 1)]
+    lengths = torch.tensor([4, 2])
+    agree(case, layers, signal(T, B, N, F), EDGES, [WEIGHTS], states, lengths=lengths)
+    assert len(walks) == 4
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("case", PUBLISHED, ids=str)
+def test_graphs_of_every_step_and_lengths_of_every_node(case, dense, monkeypatch):
+    monkeypatch.setattr(fused_maps, "DENSE", N if dense else 0)
+    graphs = tricky_graphs(T)[0]
+    edges, weights = [e for e, _ in graphs], [w for _, w in graphs]
+    lengths = torch.arange(N) % T + 1
+    agree(case, both(case, bidirectional=True), signal(T, N, F), edges, weights, lengths=lengths)
+
+
+def test_a_convolution_of_the_input_stays_under_autograd(walks):
+    case = Case("GCNGRU", sg.GCNGRU, options={"input_conv": GraphConv, "hidden_filter": sg.Chebyshev(2)})
+    agree(case, both(case, num_layers=2), signal(T, B, N, F), EDGES, [WEIGHTS])
+    assert len(walks) == 2
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize(
+    "options", [{}, {"bias": False}, {"recurrent_bias": False}, {"num_layers": 2, "bidirectional": True}], ids=str
+)
+def test_plain_layers(kind, options, walks):
+    if kind == "gru" and "recurrent_bias" in options:
+        pytest.skip("a GRU has two biases")
+    layer = PLAIN[kind](F, H, dtype=torch.float64, engine="fused", **options)
+    native = copy.deepcopy(layer)
+    native.engine = "native"
+    packed = torch.nn.utils.rnn.pack_padded_sequence(signal(T, 3, F), [4, 3, 1])
+    found = []
+    for module in (layer, native):
+        module.zero_grad()
+        x = leaf(signal(T, 3, F))
+        output, state = module(x)
+        ragged, last = module(packed)
+        parts = [output, ragged.data, *(state if kind == "lstm" else [state]), *(last if kind == "lstm" else [last])]
+        torch.autograd.backward([(signal(*part.shape, seed=9) * part).sum() for part in parts])
+        found.append([*parts, gradient(x), *(gradient(p) for p in module.parameters())])
+    for a, b in zip(*found, strict=True):
+        close(a, b)
+    assert walks
+
+
+SOME = [
+    case for case in PUBLISHED if str(case) in ("GCRN", "GCRN gru", "GCNLSTM mixed", "GCLSTM paper", "TGCN authors")
+]
+
+
+def inputs_of(layer):
+    names, values = zip(*((name, leaf(p)) for name, p in layer.named_parameters()))
+    return names, (leaf(signal(2, N, 1)), leaf(WEIGHTS), *values)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_second_derivatives_are_those_of_the_equations(case):
+    found = []
+    for layer in both(case, in_channels=1, hidden_channels=2):
+        names, inputs = inputs_of(layer)
+        x, weight, *values = inputs
+        output = case.parts(functional_call(layer, dict(zip(names, values)), (x, EDGES, weight)))[0]
+        first = torch.autograd.grad(output.square().sum(), inputs, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), inputs)
+        found.append([*first, *second])
+    for a, b in zip(*found, strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_functorch_and_forward_mode_take_the_equations(case, walks):
+    layer, other = both(case)
+    x, direction = signal(T, N, F), signal(T, N, F, seed=5)
+
+    def answer(layer, x):
+        return case.parts(layer(x, EDGES, WEIGHTS))[0].square().sum()
+
+    for transform in (torch.func.grad, torch.func.jacrev, lambda f: torch.func.vmap(torch.func.grad(f))):
+        at = torch.stack([x, direction]) if "lambda" in transform.__name__ else x
+        close(transform(partial(answer, layer))(at), transform(partial(answer, other))(at))
+    along, expected = (torch.func.jvp(partial(answer, each), (x,), (direction,))[1] for each in (layer, other))
+    close(along, expected)
+    assert not walks
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_backward_again_and_checkpoints_and_offloading_give_the_same(case):
+    layer, x = case.make(engine="fused"), signal(T, B, N, F)
+    losses = [case.parts(layer(x, EDGES, WEIGHTS))[0].square().sum() for _ in range(2)]
+    parameters = list(layer.parameters())
+    once = torch.autograd.grad(losses[0], parameters, retain_graph=True)
+    again = torch.autograd.grad(losses[0], parameters)
+    saved = torch.autograd.graph.saved_tensors_hooks(lambda t: t.numpy().copy(), torch.from_numpy)
+    held = checkpoint(lambda x: case.parts(layer(x, EDGES, WEIGHTS))[0], x, use_reentrant=False).square().sum()
+    with saved:
+        offloaded = case.parts(layer(x, EDGES, WEIGHTS))[0].square().sum()
+    for found in (again, *(torch.autograd.grad(loss, parameters) for loss in (losses[1], held, offloaded))):
+        for a, b in zip(found, once, strict=True):
+            close(a, b)
+    with pytest.raises(RuntimeError, match="second time"):
+        losses[0].backward()
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_without_gradients_or_with_some(case, monkeypatch):
+    monkeypatch.setattr(fused, "ROWS", 2 * N)
+    layer, x = case.make(num_layers=2, engine="fused"), leaf(signal(T, B, N, F))
+    expected = case.parts(layer(x, EDGES, WEIGHTS))
+    (wanted,) = torch.autograd.grad(expected[0].sum(), x, retain_graph=True)
+    (hidden,) = torch.autograd.grad(expected[0].sum(), layer.weight_hh_l0)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            for a, b in zip(case.parts(layer(x, EDGES, WEIGHTS)), expected, strict=True):
+                close(a, b)
+    layer.requires_grad_(False)
+    close(torch.autograd.grad(case.parts(layer(x, EDGES, WEIGHTS))[0].sum(), x)[0], wanted)
+    layer.weight_hh_l0.requires_grad_()
+    output = case.parts(layer(x.detach(), EDGES, WEIGHTS))[0]
+    close(torch.autograd.grad(output.sum(), layer.weight_hh_l0)[0], hidden)
+
+
+def test_what_it_returns_may_be_written_to():
+    layer, x = sg.GCRN(F, H, K=2, engine="fused", dtype=torch.float64), signal(T, N, F)
+    expected = torch.autograd.grad(layer(x, EDGES)[0].relu().sum(), layer.weight_hh_l0)[0]
+    output, (h, c) = layer(x, EDGES)
+    h.mul_(2)
+    c.zero_()
+    close(torch.autograd.grad(output.relu_().sum(), layer.weight_hh_l0)[0], expected)
+
+
+def test_watchers_autocast_and_half_precision_get_the_equations(walks):
+    layer, x = sg.GCRN(F, H, K=2, engine="fused"), signal(T, N, F).float()
+    with recurrence.watch() as steps:
+        layer(x, EDGES)
+    assert len(steps) == 1 and len(steps[0]) == T
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(x, EDGES)[0].sum().backward()
+    half = copy.deepcopy(layer).bfloat16()
+    assert half(x.bfloat16(), EDGES)[0].dtype == torch.bfloat16
+    assert not walks
+    layer(x, EDGES)
+    assert walks
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_single_precision_is_near(case):
+    layer, x = case.make(engine="fused"), signal(T, B, N, F)
+    exact = case.parts(layer(x, EDGES, WEIGHTS))
+    close_to = case.parts(layer.float()(x.float(), EDGES, WEIGHTS.float()))
+    for a, b in zip(close_to, exact, strict=True):
+        close(a, b, 1e-5)
+
+
+def test_no_edges_and_one_node_and_one_step():
+    empty = torch.empty(2, 0, dtype=torch.long)
+    for nodes in (1, 40):
+        layer, other = both(Case("GCRN", sg.GCRN, options={"K": 3}))
+        x = signal(1, nodes, F)
+        outputs = [module(x, empty)[0] for module in (layer, other)]
+        close(*outputs)
+        close(*(torch.autograd.grad(o.sum(), m.weight_hh_l0)[0] for o, m in zip(outputs, (layer, other))))
