@@ -11,7 +11,9 @@ repeated, so this can be stopped and called again. A part's JSON is written when
 
 import argparse
 import json
+import math
 import os
+import statistics
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -120,6 +122,9 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
     tables = {}
     for title, one in found.items():
         rows = [{key: None if value != value else value for key, value in row.items()} for row in one.rows()]
+        for row in rows:
+            seconds = [epoch_seconds(run) for run in one.runs.values() if run["measured"]["label"] == row["model"]]
+            row["epoch_cpu_seconds"] = statistics.mean(seconds) if row["kind"] == "model" else None
         differences = [asdict(pair) for length in one.lengths for pair in one.differences(length)]
         over_windows = [asdict(pair) for length in one.lengths for pair in window_pairs(one, length)]
         runs = [slim(run) for run in one.runs.values()]
@@ -146,6 +151,13 @@ def by_window(one: Comparison, length: int) -> dict[str, list[float | None]]:
         found[label] = [float(f"{sum(errors) / len(errors) / count:.6g}") if count else None
                         for errors, count in zip(sums, kept[0]["counts"] if kept else ())]  # fmt: skip
     return found
+
+
+def epoch_seconds(run: dict[str, Any]) -> float:
+    """Seconds of the processor that a pass over the training part takes, looks at the validation part included."""
+    train, windows = run["config"]["train"], run["config"]["protocol"]["split"][0]
+    steps = run["result"]["steps"] + (run["result"]["best_step"] if run["config"]["refit"] else 0)
+    return run["measured"]["cpu_seconds"] / steps * math.ceil(windows / train["batch_size"])
 
 
 def slim(run: dict[str, Any]) -> dict[str, Any]:
