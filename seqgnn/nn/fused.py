@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqgnn.nn import cells, fused_cells, recurrence
+from seqgnn.nn.buffers import buffer
 from seqgnn.nn.cells import Cell, PeepholeLSTM, State
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.fused_cells import FusedCell
@@ -62,6 +63,7 @@ def walk(
     state: State,
     active: Tensor | None = None,
     reverse: bool = False,
+    fresh: bool = False,
 ) -> tuple[Tensor, State]:
     """Walks a cell over x `[T, (B,) N, F]`.
 
@@ -71,6 +73,7 @@ def walk(
         graphs: those of every step.
         state: before the first step, each tensor `[(B,) N, H]`.
         active, reverse: as in :func:`seqgnn.nn.recurrence.walk`.
+        fresh: the state is zero and nobody asks for derivatives by it, so the first step need not look at it.
 
     Returns:
         The outputs `[T, (B,) N, H]` and the state after the last step walked.
@@ -98,6 +101,7 @@ def walk(
         x.shape[1:-1],
         active,
         reverse,
+        fresh,
     )
     tensors = (
         signal,
@@ -112,7 +116,7 @@ def walk(
         output, *last = _Fused.apply(what, *tensors)
     else:
         output, last, _ = _there(what, _Parts(what, tensors), keep=False)
-    return output, tuple(_windows(part, x.shape[1:-1]) for part in last)
+    return output, tuple(last)
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ class _Walk:
         shape: `[(B,) N]`.
         active: `[T, rows, 1]` or None.
         reverse: from the last step to the first.
+        fresh: the first step has no state to look at.
     """
 
     cell: Cell
@@ -136,6 +141,7 @@ class _Walk:
     shape: Sequence[int]
     active: Tensor | None
     reverse: bool
+    fresh: bool
 
     def at(self, state: Sequence[Any], step: int) -> tuple[list[Tensor], list[Tensor]]:
         """The state before and after a step, of tensors at T + 1 times."""
@@ -144,6 +150,10 @@ class _Walk:
 
     def order(self, steps: range) -> range:
         return steps[::-1] if self.reverse else steps
+
+    def begins(self, step: int, steps: int) -> bool:
+        """Whether there is nothing before a step."""
+        return self.fresh and step == self.order(range(steps))[0]
 
     def chunks(self, steps: int, size: int) -> Iterator[range]:
         """The steps as they are walked, some at a time, each chunk in the order of the calendar."""
@@ -189,8 +199,8 @@ def _there(walk: _Walk, given: _Parts, keep: bool) -> tuple[Tensor, list[Tensor]
     """Outputs, the state at the end and, to `keep` for the way back, gates, states and signals."""
     size = given.steps if keep else _chunk(given)
     like, kind = given.bias, walk.kind
-    a = like.new_empty(given.gates, size, given.rows, given.hidden)
-    states = [like.new_empty(given.steps + 1, given.rows, given.hidden) for _ in given.state]
+    a = buffer(like, given.gates, size, given.rows, given.hidden)
+    states = [buffer(like, given.steps + 1, given.rows, given.hidden) for _ in given.state]
     signals = [_room(filter, weight, size, given.rows) for filter, weight in zip(walk.filters, given.weights)]
     cell, (input_map, *hidden_maps), _ = _bind(walk, given, signals)
     for part, start in zip(states, given.state):
@@ -206,14 +216,18 @@ def _there(walk: _Walk, given: _Parts, keep: bool) -> tuple[Tensor, list[Tensor]
             input_map.forward(chunk.start, 0, z, pre[kind.inputs].flatten(1, 2))
         for t in walk.order(chunk):
             place, (before, after) = t - chunk.start, walk.at(times, t)
-            cell.forward(gates[place], [partial(map.forward, t, place) for map in hidden_maps], before, after)
+            if walk.begins(t, given.steps):
+                maps = [partial(map.forward_zero, place) for map in hidden_maps]
+            else:
+                maps = [partial(map.forward, t, place) for map in hidden_maps]
+            cell.forward(gates[place], maps, before, after)
             if walk.active is not None:
                 for new, old in zip(after, before):
                     torch.where(walk.active[t], new, old, out=new)
     h = states[0][:-1] if walk.reverse else states[0][1:]
-    output = h.clone() if walk.active is None else torch.where(walk.active, h, 0)
-    last = [part[0 if walk.reverse else -1].clone() for part in states]
-    return _windows(output, walk.shape), last, [a, *states, *signals]
+    output = h if walk.active is None else torch.where(walk.active, h, 0)
+    last = [part[0 if walk.reverse else -1] for part in states]
+    return _windows(output, walk.shape), [_windows(part, walk.shape) for part in last], [a, *states, *signals]
 
 
 def _back(
@@ -224,14 +238,15 @@ def _back(
     states, signals = rest[: len(given.state)], rest[len(given.state) :]
     kind, like = walk.kind, given.bias
     doutput, *dlast = derivatives
+    batched = len(walk.shape) == 2
     if doutput is not None:
-        doutput = _rows(doutput, len(walk.shape) == 2)
+        doutput = _rows(doutput, batched)
         doutput = doutput if walk.active is None else torch.where(walk.active, doutput, 0)
-    d = [torch.zeros_like(s) if part is None else part.clone() for part, s in zip(dlast, given.state)]
+    d = [torch.zeros_like(s) if part is None else _rows(part, batched).clone() for part, s in zip(dlast, given.state)]
     learnt = wanted[len(wanted) - len(given.values) :]
     cell, (input_map, *hidden_maps), operators = _bind(walk, given, signals, learnt)
     size = _chunk(given)
-    da = like.new_empty(given.gates, size, given.rows, given.hidden)
+    da = buffer(like, given.gates, size, given.rows, given.hidden)
     dbias, dsignal = torch.zeros_like(like), torch.empty_like(given.signal) if wanted[0] else None
     gates, dgates, times = a.unbind(1), da.unbind(1), [part.unbind() for part in states]
     for chunk in reversed(list(walk.chunks(given.steps, size))):
@@ -239,7 +254,8 @@ def _back(
             if doutput is not None:
                 d[0].add_(doutput[t])
             before, after = walk.at(times, t)
-            maps = [partial(map.backward, t, t) for map in hidden_maps]
+            begins = walk.begins(t, given.steps)
+            maps = [_no_way_back if begins else partial(map.backward, t, t) for map in hidden_maps]
             passed: list[Any] = []
             if walk.active is not None:
                 passed = [torch.where(walk.active[t], 0, part) for part in d]
@@ -269,6 +285,10 @@ def _back(
         dbias[kind.inputs] = input_map.dbias
     dweights = [None if map is None else map.dweight for map in (input_map, *hidden_maps)]
     return [dsignal, dbias, *dweights, *cell.dweights, *d, *(operator.dvalues for operator in operators)]
+
+
+def _no_way_back(da: Tensor, z: Tensor) -> Tensor:
+    return torch.zeros_like(z)
 
 
 def _bind(
@@ -337,7 +357,7 @@ def _equations(walk: _Walk, given: _Parts) -> tuple[Tensor, State]:
         maps.append(parts[0] if len(parts) == 1 else parts)
     cell = PeepholeLSTM(*given.own) if given.own else walk.cell
     output, last = recurrence.walk(cell, gx, maps, tuple(given.state), walk.active, walk.reverse)
-    return _windows(output, walk.shape), last
+    return _windows(output, walk.shape), tuple(_windows(part, walk.shape) for part in last)
 
 
 def _key(cell: Cell) -> Any:
@@ -353,7 +373,7 @@ def _room(filter: Filter | None, weight: Any, steps: int, rows: int) -> Any:
     """For what a filter's recursion makes of so many steps."""
     if filter is None:
         return None
-    return weight.new_empty(len(filter.recursion), steps, rows, weight.size(1) // filter.num_terms)
+    return buffer(weight, len(filter.recursion), steps, rows, weight.size(1) // filter.num_terms)
 
 
 def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[tuple[Operator, ...]]:
@@ -384,5 +404,6 @@ def _rows(x: Tensor, batched: bool) -> Tensor:
 
 
 def _windows(rows: Tensor, shape: Sequence[int]) -> Tensor:
-    """Rows `[..., N * B, F]` as `[..., (B,) N, F]`."""
-    return rows if len(shape) == 1 else rows.unflatten(-2, (shape[1], shape[0])).transpose(-3, -2).contiguous()
+    """A copy of rows `[..., N * B, F]` as `[..., (B,) N, F]`."""
+    windows = rows if len(shape) == 1 else rows.unflatten(-2, (shape[1], shape[0])).transpose(-3, -2)
+    return windows.clone(memory_format=torch.contiguous_format)

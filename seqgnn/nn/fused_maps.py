@@ -76,6 +76,10 @@ class LinearMap:
         for signal, weight in zip(self.propagate(step, place, z), self.weights.unbind()):
             a.baddbmm_(_at_each_gate(signal, a.size(0)), weight)
 
+    def forward_zero(self, place: int, z: Tensor, a: Tensor) -> None:
+        """The same where z is zero, of one step."""
+        self.signals[:, place] = 0
+
     def backward(self, step: int, place: int, da: Tensor, z: Tensor) -> Tensor:
         """The derivative by z, of steps that `forward` has seen, good until the next call; those by the values of
         operators are added up."""

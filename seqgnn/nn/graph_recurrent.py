@@ -186,7 +186,8 @@ class GraphRecurrent(Preparable, nn.Module):
         _, *batch_shape, num_nodes, _ = x.shape
         shape = (self.num_layers * (2 if self.bidirectional else 1), *batch_shape, num_nodes, self.hidden_channels)
         shapes = (shape,) * (2 if self.kind == "lstm" else 1)
-        if state is None:
+        fresh = state is None
+        if fresh:
             state = tuple(x.new_zeros(s) for s in shapes)
         else:
             check_state(who, state, shapes, like)
@@ -199,7 +200,7 @@ class GraphRecurrent(Preparable, nn.Module):
             x = torch.where(active, x, 0)  # what stands behind a node's end must not reach its neighbours
         x = self._features(x, graphs)
 
-        run = partial(self._walk, graphs, active)
+        run = partial(self._walk, graphs, active, fresh)
         dropout = self.dropout if self.training else 0.0
         output, state = recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
         return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]
@@ -208,6 +209,7 @@ class GraphRecurrent(Preparable, nn.Module):
         self,
         graphs: Sequence[StepGraph],
         active: Tensor | None,
+        fresh: bool,
         x: Tensor,
         state: State,
         layer: int,
@@ -218,7 +220,7 @@ class GraphRecurrent(Preparable, nn.Module):
         cell, parts = self._cell(suffix), self._hidden_maps(suffix)
         wanted = self.engine == "fused" or (self.engine == "auto" and x.device.type == "cpu")
         if wanted and fused.ready(x) and fused.supports(cell, parts):
-            return fused.walk(cell, self._input_map(suffix), parts, graphs, x, state, active, reverse)
+            return fused.walk(cell, self._input_map(suffix), parts, graphs, x, state, active, reverse, fresh)
         gx = at_every_step(self._input_map(suffix), x, graphs)
         bound = [tuple(_on(graph, part) for part in parts) for graph in graphs]
         maps = [on_graph[0] if len(on_graph) == 1 else on_graph for on_graph in bound]
