@@ -22,6 +22,7 @@ from seqgnn.nn.gate_maps import (
 )
 from seqgnn.nn.hops import conv_hops
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
+from seqgnn.nn.operator import plain_tensors
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 
@@ -57,6 +58,8 @@ class GraphRecurrent(Preparable, nn.Module):
         engine: ``"reference"`` walks the equations under autograd; ``"fused"`` has a hand-written way back and serves
             filters of the hidden state in float32 and float64, outside of autocast, torch.compile and functorch, where
             the reference stands in; ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere.
+        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back;
+            None keeps everything.
 
     Shapes:
         ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; states h (and c)
@@ -92,11 +95,14 @@ class GraphRecurrent(Preparable, nn.Module):
         init: Init = None,
         forget_bias: float | None = None,
         engine: str = "auto",
+        checkpoint_every: int | None = None,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
         who = type(self).__name__
+        if checkpoint_every is not None:
+            check_sizes(who, checkpoint_every=checkpoint_every)
         check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
         if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ValueError(f"{who}: expected dropout in [0, 1], got {dropout!r}")
@@ -118,6 +124,7 @@ class GraphRecurrent(Preparable, nn.Module):
             if asked and self.kind != kind:
                 raise ValueError(f"{who}: expected a cell of kind {kind} with {option}, got {self.kind}")
         self.engine = one_of(who, "engine", engine, ENGINES)
+        self.checkpoint_every = checkpoint_every
         self.input_filter, make_input = _gate_map(who, "input", filter, input_filter, conv, input_conv)
         self.hidden_filter, make_hidden = _gate_map(who, "hidden", filter, hidden_filter, conv, hidden_conv)
         if (make_input or make_hidden) and not (init is None and forget_bias is None):
@@ -215,7 +222,28 @@ class GraphRecurrent(Preparable, nn.Module):
         layer: int,
         reverse: bool,
     ) -> tuple[Tensor, State]:
-        """One layer in one direction."""
+        """One layer in one direction, as a whole or in segments; `fresh`: its state is None of the caller's."""
+
+        def walk(steps: slice, x: Tensor, state: State) -> tuple[Tensor, State]:
+            first = fresh and (steps.stop >= len(graphs) if reverse else steps.start == 0)
+            part = None if active is None else active[steps]
+            return self._walk_steps(graphs[steps], part, first, x, state, layer, reverse)
+
+        every = self.checkpoint_every
+        if every is None or not torch.is_grad_enabled() or not plain_tensors() or recurrence.watched():
+            return walk(slice(0, len(graphs)), x, state)
+        return recurrence.in_segments(walk, every, x, state, reverse)
+
+    def _walk_steps(
+        self,
+        graphs: Sequence[StepGraph],
+        active: Tensor | None,
+        fresh: bool,
+        x: Tensor,
+        state: State,
+        layer: int,
+        reverse: bool,
+    ) -> tuple[Tensor, State]:
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")
         cell, parts = self._cell(suffix), self._hidden_maps(suffix)
         wanted = self.engine == "fused" or (self.engine == "auto" and x.device.type == "cpu")
@@ -329,7 +357,7 @@ class GraphRecurrent(Preparable, nn.Module):
         parts = [f"{self.in_channels}, {self.hidden_channels}"]
         defaults = {
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
-            "peephole": False, "reset": "after", "nonlinearity": "tanh", "engine": "auto",
+            "peephole": False, "reset": "after", "nonlinearity": "tanh", "engine": "auto", "checkpoint_every": None,
         }  # fmt: skip
         values = {name: getattr(self, name) for name in defaults if name not in self._decided}
         parts += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]

@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     init: Init
     forget_bias: float | None
     engine: str
+    checkpoint_every: int | None
     device: Any
     dtype: Any
 

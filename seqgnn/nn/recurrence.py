@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from seqgnn.nn.cells import Cell, State
 
@@ -72,6 +73,26 @@ def walk(
             new = tuple(torch.where(active[t], after, before) for after, before in zip(new, state))
         outputs[t], state = output, new
     return torch.stack([outputs[t] for t in steps]), state
+
+
+def in_segments(
+    walk: Callable[[slice, Tensor, State], tuple[Tensor, State]], every: int, x: Tensor, state: State, reverse: bool
+) -> tuple[Tensor, State]:
+    """Walks `every` steps at a time and keeps of them no more than inputs and states; the way back walks them again.
+
+    With about the square root of T steps in each the memory grows as that root (Chen et al. 2016).
+
+    Args:
+        walk: ``walk(steps, x[steps], state) -> output, state``.
+        every: steps of a segment.
+        x, state, reverse: as in :func:`walk`.
+    """
+    starts = range(0, len(x), every)
+    outputs = {}
+    for start in reversed(starts) if reverse else starts:
+        steps = slice(start, start + every)
+        outputs[start], state = checkpoint(walk, steps, x[steps], state, use_reentrant=False)
+    return torch.cat([outputs[start] for start in starts]), state
 
 
 def stack(

@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from itertools import accumulate
 
 import pytest
 import torch
@@ -228,3 +229,36 @@ def test_no_edges_and_one_node_and_one_step():
         outputs = [module(x, empty)[0] for module in (layer, other)]
         close(*outputs)
         close(*(torch.autograd.grad(o.sum(), m.weight_hh_l0)[0] for o, m in zip(outputs, (layer, other))))
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_segments_are_the_whole(case, engine):
+    layer = case.make(num_layers=2, bidirectional=True, engine=engine)
+    other = case.make(num_layers=2, bidirectional=True, engine=engine, checkpoint_every=3)
+    assert "checkpoint_every=3" in repr(other)
+    x, lengths = signal(8, B, N, F), torch.tensor([8, 5])
+    agree(case, (layer, other), x, EDGES, [WEIGHTS], lengths=lengths)
+    graphs = tricky_graphs(8)[0]
+    agree(case, (layer, other), x, [e for e, _ in graphs], [w for _, w in graphs])
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+def test_segments_take_less_memory(engine):
+    x = torch.randn(36, N, F)
+
+    def peak(every):
+        layer = sg.GCRN(F, 16, K=2, engine=engine, checkpoint_every=every)
+        with torch.autograd.profiler.profile(profile_memory=True) as profile:
+            layer(x, EDGES)[0].sum().backward()
+        events = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
+        sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+        return max(accumulate(sizes))
+
+    assert peak(6) < 0.6 * peak(None)
+
+
+@pytest.mark.parametrize("every", [0, 1.5, "2"])
+def test_a_segment_has_steps(every):
+    with pytest.raises(ValueError, match="GCRN: expected checkpoint_every"):
+        sg.GCRN(F, H, K=2, checkpoint_every=every)
