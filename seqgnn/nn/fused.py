@@ -213,7 +213,7 @@ def _there(walk: _Walk, given: _Parts, keep: bool) -> tuple[Tensor, list[Tensor]
             torch.add(given.signal[:, chunk.start : chunk.stop], bias[kind.inputs], out=pre[kind.inputs])
         else:
             z = given.signal[chunk.start : chunk.stop]
-            input_map.forward(chunk.start, 0, z, pre[kind.inputs].flatten(1, 2))
+            input_map.write(chunk.start, z, pre[kind.inputs].flatten(1, 2))
         for t in walk.order(chunk):
             place, (before, after) = t - chunk.start, walk.at(times, t)
             if walk.begins(t, given.steps):
@@ -278,7 +278,7 @@ def _back(
             z, dinputs = given.signal[steps], found[kind.inputs].flatten(1, 2)
             input_map.learn(chunk.start, dinputs, z)
             if dsignal is not None or any(learnt):
-                dz = input_map.backward(chunk.start, chunk.start, dinputs, z)
+                dz = input_map.derivative(chunk.start, dinputs, z)
                 if dsignal is not None:
                     dsignal[steps] = dz
     if input_map is not None:
@@ -393,8 +393,8 @@ def _bias(kind: type[FusedCell], input_bias: Tensor | None, biases: Sequence[Ten
     total = state.new_zeros(kind.gates, state.size(-1))
     for rows, bias in zip((kind.inputs, *kind.hidden), (input_bias, *biases)):
         if bias is not None:
-            gates = bias.view(-1, state.size(-1))
-            total = total + F.pad(gates, (0, 0, rows.start, kind.gates - rows.stop))
+            gates, others = bias.view(-1, state.size(-1)), (rows.start, kind.gates - rows.stop)
+            total = total + (F.pad(gates, (0, 0, *others)) if any(others) else gates)
     return total
 
 

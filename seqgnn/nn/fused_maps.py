@@ -64,84 +64,103 @@ class LinearMap:
         signals: Tensor,
     ) -> None:
         self.recursion, self.first, self.operators = filter.recursion, int(not filter.keeps_own), operators
-        self.weights = weight.view(-1, hidden, filter.num_terms, signals.size(-1)).permute(2, 0, 3, 1).contiguous()
-        self.dweights = torch.zeros_like(self.weights)  # [m, gates, F, H]
-        self.by_gate = [[gate.t() for gate in block.unbind()] for block in self.weights.unbind()]
-        self.signals = signals
+        weights = weight.view(-1, hidden, filter.num_terms, signals.size(-1)).permute(2, 0, 3, 1).contiguous()
+        self.dweights = torch.zeros_like(weights)  # [m, gates, F, H]
+        self.weights = weights.unbind()
+        self.by_gate = [[gate.t() for gate in block.unbind()] for block in self.weights]
+        self.signals, self.at = signals, [part.unbind() for part in signals.unbind(1)]
         self.dsignals: Tensor | None = None
 
     def forward(self, step: int, place: int, z: Tensor, a: Tensor) -> None:
-        """Adds u(z) to a `[gates, steps * rows, H]`, for z `[(steps,) rows, F]` of the steps from `step` on; the other
-        signals are kept from `place` on."""
-        for signal, weight in zip(self.propagate(step, place, z), self.weights.unbind()):
-            a.baddbmm_(_at_each_gate(signal, a.size(0)), weight)
+        """Adds u(z) of a step to a `[gates, rows, H]`, for z `[rows, F]`; its other signals are kept at `place`."""
+        for signal, weight in zip(self.propagate(step, place, z), self.weights):
+            a.baddbmm_(signal.expand(a.size(0), -1, -1), weight)
 
     def forward_zero(self, place: int, z: Tensor, a: Tensor) -> None:
-        """The same where z is zero, of one step."""
+        """The same where z is zero."""
         self.signals[:, place] = 0
 
     def backward(self, step: int, place: int, da: Tensor, z: Tensor) -> Tensor:
-        """The derivative by z, of steps that `forward` has seen, good until the next call; those by the values of
+        """The derivative by z of a step that `forward` has seen, good until the next call; those by the values of
         operators are added up."""
-        signals = self._signals(place, z)
-        if self.dsignals is None or self.dsignals.size(1) != len(signals[0]):
-            self.dsignals = torch.empty(len(signals), *signals[0].shape, dtype=z.dtype, device=z.device)
-        dsignals, (dfirst, *dgates) = self.dsignals.unbind(), da.unbind()
-        for dsignal in dsignals[: self.first]:
-            dsignal.zero_()
-        for dsignal, (first, *others) in zip(dsignals[self.first :], self.by_gate):
-            rows = dsignal.view(dfirst.size(0), -1)
-            torch.mm(dfirst, first, out=rows)
-            for dgate, weight in zip(dgates, others):
-                rows.addmm_(dgate, weight)
-        for dy, hop in reversed(list(zip(dsignals[1:], self.recursion))):
-            parts = dy.unbind(), signals[hop.source].unbind(), dsignals[hop.source].unbind()
-            for t, (dy_t, x_t, dx_t) in enumerate(zip(*parts), step):
-                self.operators[t][hop.operator].backward(dy_t, x_t, dx_t, hop.scale)
-            if hop.minus is not None:
-                dsignals[hop.minus].sub_(dy)
-        return dsignals[0].view(z.shape)
+        if self.dsignals is None:
+            self.dsignals = z.new_empty(1 + len(self.recursion), *z.shape)
+        dsignals = self.dsignals.unbind()
+        self.gather(da, dsignals)
+        return self.propagate_back(step, place, z, dsignals)
 
-    def learn(self, place: int, da: Tensor, z: Tensor) -> None:
-        """Adds to the derivatives by the weights."""
-        for signal, dweight in zip(self._signals(place, z)[self.first :], self.dweights):
-            dweight.baddbmm_(_at_each_gate(signal, len(da)).transpose(1, 2), da)
+    def learn(self, first: int, da: Tensor, z: Tensor) -> None:
+        """Adds to the derivatives by the weights those of the steps from `first` on: da `[gates, steps * rows, H]`, z
+        `[steps, rows, F]`."""
+        for signal, dweight in zip(self.basis(first, z), self.dweights):
+            rows = signal.flatten(0, 1)
+            dweight.baddbmm_(rows.expand(da.size(0), -1, -1).transpose(1, 2), da)
 
     @property
     def dweight(self) -> Tensor:
         m, gates, channels, hidden = self.dweights.shape
         return self.dweights.permute(1, 3, 0, 2).reshape(gates * hidden, m * channels)
 
+    def basis(self, first: int, z: Tensor) -> list[Tensor]:
+        """That of the steps from `first` on, z `[steps, rows, F]`, as far as it is kept."""
+        return [z, *self.signals[:, first : first + z.size(0)].unbind()][self.first :]
+
     def propagate(self, step: int, place: int, z: Tensor) -> list[Tensor]:
-        """The basis of z."""
-        signals = self._signals(place, z)
+        """The basis of z `[rows, F]`."""
+        signals = [z, *self.at[place]]
         for y, hop in zip(signals[1:], self.recursion):
-            for t, (x_t, y_t) in enumerate(zip(signals[hop.source].unbind(), y.unbind()), step):
-                self.operators[t][hop.operator].forward(x_t, y_t, hop.scale)
+            self.operators[step][hop.operator].forward(signals[hop.source], y, hop.scale)
             if hop.minus is not None:
                 y.sub_(signals[hop.minus])
         return signals[self.first :]
 
-    def _signals(self, place: int, z: Tensor) -> list[Tensor]:
-        z = z.view(-1, *self.signals.shape[2:])
-        return [z, *self.signals[:, place : place + z.size(0)].unbind()]
+    def propagate_back(self, step: int, place: int, z: Tensor, dsignals: Sequence[Tensor]) -> Tensor:
+        """The derivative by z, from those by all signals, which it adds to."""
+        signals = [z, *self.at[place]]
+        for dy, hop in reversed(list(zip(dsignals[1:], self.recursion))):
+            operator = self.operators[step][hop.operator]
+            operator.backward(dy, signals[hop.source], dsignals[hop.source], hop.scale)
+            if hop.minus is not None:
+                dsignals[hop.minus].sub_(dy)
+        return dsignals[0]
+
+    def gather(self, da: Tensor, dsignals: Sequence[Tensor]) -> None:
+        """Writes the derivatives by the signals `[rows, F]` of the basis, and zero for z if it is none of them."""
+        first, *others = da.unbind()
+        for dsignal in dsignals[: self.first]:
+            dsignal.zero_()
+        for dsignal, (weight, *weights) in zip(dsignals[self.first :], self.by_gate):
+            torch.mm(first, weight, out=dsignal)
+            for dgate, weight in zip(others, weights):
+                dsignal.addmm_(dgate, weight)
 
 
 class InputMap(LinearMap):
-    r""":math:`\sum_k z_k W_k^\top + b`. An input may have few channels, so all signals and ones are one factor."""
+    r""":math:`\sum_k z_k W_k^\top + b`, of many steps at once. An input may have few channels, so all signals and ones
+    are one factor."""
 
     def __init__(self, bias: Tensor, *args: Any) -> None:
         super().__init__(*args)
         self.with_bias = torch.cat([*self.weights, bias[:, None]], dim=1)  # [gates, m F + 1, H]
         self.dwith_bias = torch.zeros_like(self.with_bias)
 
-    def forward(self, step: int, place: int, z: Tensor, a: Tensor) -> None:
-        """Writes them to a."""
-        torch.bmm(self._factor(self.propagate(step, place, z), len(a)), self.with_bias, out=a)
+    def write(self, first: int, z: Tensor, a: Tensor) -> None:
+        """Writes those of the steps from `first` on to a `[gates, steps * rows, H]`, for z `[steps, rows, F]`; the other
+        signals are kept from the first place on."""
+        for place, part in enumerate(z.unbind()):
+            self.propagate(first + place, place, part)
+        torch.bmm(self._factor(self.basis(0, z), a.size(0)), self.with_bias, out=a)
 
-    def learn(self, place: int, da: Tensor, z: Tensor) -> None:
-        basis = self._signals(place, z)[self.first :]
-        self.dwith_bias.baddbmm_(self._factor(basis, len(da)).transpose(1, 2), da)
+    def learn(self, first: int, da: Tensor, z: Tensor) -> None:
+        self.dwith_bias.baddbmm_(self._factor(self.basis(first, z), da.size(0)).transpose(1, 2), da)
+
+    def derivative(self, first: int, da: Tensor, z: Tensor) -> Tensor:
+        """The derivative by z of the steps from `first` on, all kept; those by the values of operators are added up."""
+        dsignals = z.new_empty(1 + len(self.recursion), *z.shape)
+        self.gather(da, dsignals.flatten(1, 2).unbind())
+        for place, (part, dpart) in enumerate(zip(z.unbind(), dsignals.unbind(1)), first):
+            self.propagate_back(place, place, part, dpart.unbind())
+        return dsignals[0]
 
     @property
     def dweight(self) -> Tensor:
@@ -153,9 +172,4 @@ class InputMap(LinearMap):
 
     def _factor(self, basis: list[Tensor], gates: int) -> Tensor:
         ones = basis[0].new_ones(1).expand(*basis[0].shape[:-1], 1)
-        return _at_each_gate(torch.cat([*basis, ones], dim=-1), gates)
-
-
-def _at_each_gate(signal: Tensor, gates: int) -> Tensor:
-    rows = signal.flatten(0, 1)
-    return rows.expand(gates, *rows.shape)
+        return torch.cat([*basis, ones], dim=-1).flatten(0, 1).expand(gates, -1, -1)
