@@ -115,7 +115,9 @@ def test_check_of_signals(run, tmp_path, monkeypatch):
     place = tmp_path / "cache" / file.file
     place.parent.mkdir(parents=True)
     place.write_text(content)
-    assert run("check", "pedalme").splitlines()[:2] == [f"pedalme: whole, {place}", "  2 steps, 2 sensors, 1 feature"]
+    shown = run("check", "pedalme").splitlines()
+    assert shown[:2] == [f"pedalme: whole, {place}", "  2 steps, 2 sensors, 1 feature"]
+    assert shown[3] == "  values from 1 to 4 log ratios, nothing missing"
     assert run("fetch", "pedalme") == f"{place}\n" and "35 steps x 15 sensors" in run("list")
     edges.write_text("a,c\n")
     assert "between the 2 nodes of the signal, got 'c' in line 1" in run("check", path, "--graph", edges, code=2)

@@ -61,6 +61,7 @@ def temporal(
         nodes=nodes,
         positions=signal.positions,
         name=signal.name,
+        units=signal.units,
     )
 
 
@@ -88,13 +89,19 @@ def _chickenpox(files: Sequence[Path], name: str) -> TemporalGraph:
     nodes = sorted(content["node_ids"], key=content["node_ids"].get)
     signal = _floats(content["FX"])[..., None]
     times = _moments("2005-01-10", np.timedelta64(7, "D"), len(signal))
-    return TemporalGraph(signal, _edges(content["edges"]), timestamps=times, nodes=nodes, name=name)
+    return TemporalGraph(
+        signal, _edges(content["edges"]), timestamps=times, nodes=nodes, name=name, units=SIGNALS[name].units
+    )
 
 
 def _pedalme(files: Sequence[Path], name: str) -> TemporalGraph:
     content = _content(files[0], ("X", "edges", "weights"))
     return TemporalGraph(
-        _floats(content["X"])[..., None], _edges(content["edges"]), _floats(content["weights"]), name=name
+        _floats(content["X"])[..., None],
+        _edges(content["edges"]),
+        _floats(content["weights"]),
+        name=name,
+        units=SIGNALS[name].units,
     )
 
 
@@ -109,6 +116,7 @@ def _metr_la_week(files: Sequence[Path], name: str) -> TemporalGraph:
         nodes=found.nodes,
         positions=read_positions(positions, found.nodes or ()),
         name=name,
+        units=SIGNALS[name].units,
     )
 
 
@@ -123,6 +131,7 @@ def _england_covid(files: Sequence[Path], name: str) -> TemporalGraph:
         [_floats(graphs["edge_weight"][day]) for day in days],
         timestamps=_moments("2020-03-13", np.timedelta64(1, "D"), len(signal)),
         name=name,
+        units=SIGNALS[name].units,
     )
 
 
@@ -139,6 +148,7 @@ def _montevideo_bus(files: Sequence[Path], name: str) -> TemporalGraph:
         nodes=[str(stop["bus_stop"]) for stop in stops],
         positions=_floats([(stop["lon"], stop["lat"]) for stop in stops]),
         name=name,
+        units=SIGNALS[name].units,
     )
 
 

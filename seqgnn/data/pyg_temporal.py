@@ -11,7 +11,9 @@ from seqgnn.errors import one_of
 WHO = "from_pyg_temporal_signal"
 
 
-def from_pyg_temporal_signal(iterator: Any, *, kind: str = "series", name: str | None = None) -> TemporalGraph:
+def from_pyg_temporal_signal(
+    iterator: Any, *, kind: str = "series", name: str | None = None, units: str | None = None
+) -> TemporalGraph:
     """A temporal graph of what PyTorch Geometric Temporal iterates over.
 
     Its snapshots are windows already: x holds the past of each node, y what comes next.
@@ -30,6 +32,7 @@ def from_pyg_temporal_signal(iterator: Any, *, kind: str = "series", name: str |
         iterator: with `snapshot_count`, and PyG's `Data` with x, y, edge_index and edge_attr by index.
         kind: "series" or "snapshots".
         name: of the data set.
+        units: of what y holds, in words; None: not known.
 
     Raises:
         ValueError: if it is no such iterator, is empty or heterogeneous, or, for a series, if its graph changes or
@@ -46,7 +49,7 @@ def from_pyg_temporal_signal(iterator: Any, *, kind: str = "series", name: str |
     if kind == "series":
         if not stays:
             raise ValueError(f"{WHO}: expected one graph for a series, got one that changes; kind='snapshots' takes it")
-        return TemporalGraph(_series(snapshots), edges, weights, name=name)
+        return TemporalGraph(_series(snapshots), edges, weights, name=name, units=units)
     x = torch.stack([one.x.float().flatten(1) for one in snapshots])
     y = torch.stack([one.y.float().reshape(len(one.y), -1) for one in snapshots])
     mask = torch.ones(len(x) + 1, x.size(1), dtype=torch.bool)
@@ -56,7 +59,8 @@ def from_pyg_temporal_signal(iterator: Any, *, kind: str = "series", name: str |
         edges = [one.edge_index.long() for one in (*snapshots, last)]
         weights = None if weights is None else [one.edge_attr.float() for one in (*snapshots, last)]
     signal = torch.cat([x, torch.zeros_like(x[:1])])
-    return TemporalGraph(signal, edges, weights, mask=mask, targets=torch.cat([y[:1] * 0, y]), name=name)
+    targets = torch.cat([y[:1] * 0, y])
+    return TemporalGraph(signal, edges, weights, mask=mask, targets=targets, name=name, units=units)
 
 
 def _snapshots(iterator: Any) -> list[Any]:

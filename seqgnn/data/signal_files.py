@@ -39,6 +39,7 @@ def read_signal(
     sensors: Sequence[str] | None = None,
     missing: float | None = None,
     name: str | None = None,
+    units: str | None = None,
 ) -> TemporalGraph:
     """A signal from a file, with its graph from another.
 
@@ -59,6 +60,7 @@ def read_signal(
         missing: a value that stands for a missing one: 0 in METR-LA and PEMS-BAY. Of several features, of the first,
             which is the target.
         name: of the data set; the file's if None.
+        units: of the values, in words; None: not known.
 
     Raises:
         ValueError: naming the file, and the line, column or sensor: ragged lines, text where a number should be,
@@ -90,6 +92,7 @@ def read_signal(
         nodes=nodes,
         positions=None if positions is None else read_positions(positions, nodes),
         name=path.stem if name is None else name,
+        units=units,
     )
 
 

@@ -52,7 +52,8 @@ def _values(graph: TemporalGraph) -> str:
     if not observed.any():
         return "nothing was observed"
     seen = graph.targets[observed]
-    said = f"values from {seen.min().item():g} to {seen.max().item():g}"
+    units = "" if graph.units is None else f" {graph.units}"
+    said = f"values from {seen.min().item():g} to {seen.max().item():g}{units}"
     missing = (~observed).double().mean((0, 2))
     if not missing.any():
         said += ", nothing missing"

@@ -27,6 +27,7 @@ class SignalSource:
         title: what is measured, where and when.
         files: the first has the signal.
         steps, nodes: how many.
+        units: of the values as the file has them.
         rights: the licence under which its makers' repository gives it.
     """
 
@@ -34,6 +35,7 @@ class SignalSource:
     files: tuple[File, ...]
     steps: int
     nodes: int
+    units: str
     rights: str = "MIT"
 
     @property
@@ -62,6 +64,7 @@ SIGNALS = {
         ),
         521,
         20,
+        "standard deviations",
     ),
     "pedalme": SignalSource(
         "Deliveries by bicycle in London, weekly, 2020-2021",
@@ -75,6 +78,7 @@ SIGNALS = {
         ),
         35,
         15,
+        "log ratios",
     ),
     "metr-la-week": SignalSource(
         "Speeds on Los Angeles' highways, 1-7 March 2012 (METR-LA)",
@@ -106,6 +110,7 @@ SIGNALS = {
         ),
         2016,
         207,
+        "miles per hour",
     ),
     "england-covid": SignalSource(
         "COVID-19 cases in England's regions, daily, spring 2020",
@@ -119,6 +124,7 @@ SIGNALS = {
         ),
         61,
         129,
+        "cases",
     ),
     "montevideo-bus": SignalSource(
         "Passengers at Montevideo's bus stops, hourly, October 2020",
@@ -132,5 +138,6 @@ SIGNALS = {
         ),
         744,
         675,
+        "passengers",
     ),
 }

@@ -19,6 +19,13 @@ def check_values(what: str, values: Any, signal: Tensor | None = None) -> None:
         raise ValueError(f"{WHO}: expected {expected}, got {found} on {values.device}")
 
 
+def checked_units(units: Any) -> str | None:
+    """Units in words, or None where they are not known."""
+    if units is None or (isinstance(units, str) and units.strip() and units.isprintable()):
+        return units
+    raise ValueError(f"{WHO}: expected units as a line of text, not empty, got {units!r}")
+
+
 def checked_mask(mask: Tensor | None, signal: Tensor, channels: int) -> Tensor | None:
     """The mask as `[T, N, channels]`."""
     if mask is None:

@@ -17,6 +17,7 @@ from seqgnn.data.temporal_checks import (
     checked_nodes,
     checked_positions,
     checked_timestamps,
+    checked_units,
     finite,
 )
 from seqgnn.data.time_split import Share, split_range
@@ -37,6 +38,7 @@ class TemporalGraph:
         nodes: N distinct names.
         positions: longitude and latitude of the nodes.
         name: of the data set.
+        units: of the targets, in words, such as "miles per hour"; None: not known.
 
     Shapes:
         signal ``[T, N, F]``; edge_index ``[2, E]``; edge_weight ``[E]``; mask ``[T, N]`` or ``[T, N, C]`` (kept as the
@@ -44,8 +46,9 @@ class TemporalGraph:
 
     Raises:
         ValueError: for anything of another shape or size, edges to nodes that there are not, timestamps that do not
-            increase, and for values that are not finite: in targets where the mask says that they were observed, in the
-            signal unless no target of that node and step was. Those that are allowed are kept as 0.
+            increase, units that are no text or empty, and for values that are not finite: in targets where the mask
+            says that they were observed, in the signal unless no target of that node and step was. Those that are
+            allowed are kept as 0.
 
     Example:
         >>> graph = TemporalGraph(torch.arange(12.0).view(6, 2, 1), torch.tensor([[0], [1]]))
@@ -63,6 +66,7 @@ class TemporalGraph:
     nodes: tuple[str, ...] | None
     positions: Tensor | None
     name: str | None
+    units: str | None
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class TemporalGraph:
         nodes: Sequence[str] | None = None,
         positions: Tensor | None = None,
         name: str | None = None,
+        units: str | None = None,
     ) -> None:
         check_values("signal", signal)
         if targets is not None:
@@ -87,7 +92,8 @@ class TemporalGraph:
         edges, weights = checked_graphs(edge_index, edge_weight, signal)
         self.__dict__.update(signal=signal, targets=targets, mask=mask, edge_index=edges, edge_weight=weights)
         self.__dict__.update(nodes=checked_nodes(names, signal), positions=checked_positions(positions, signal))
-        self.__dict__.update(timestamps=checked_timestamps(timestamps, len(signal)), name=name)
+        self.__dict__.update(timestamps=checked_timestamps(timestamps, len(signal)))
+        self.__dict__.update(name=name, units=checked_units(units))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{WHO}: expected nothing to be assigned, got {name!r}; make another one")

@@ -49,6 +49,7 @@ def test_chickenpox_like(put):
     graph = temporal("chickenpox")
     assert graph.nodes == ("A", "B") and graph.edge_index.tolist() == [[0, 1], [1, 1]] and graph.name == "chickenpox"
     assert graph.signal[..., 0].tolist() == [[1, 2], [3, 4], [5, 6]] and graph.period == np.timedelta64(7, "D")
+    assert graph.units == "standard deviations"
 
 
 def test_a_graph_of_another_s(put, tmp_path):
@@ -57,11 +58,12 @@ def test_a_graph_of_another_s(put, tmp_path):
     (tmp_path / "mine.csv").write_text("from,to,cost\n0,1,1\n1,0,3\n")
     mine = temporal("pedalme", tmp_path / "mine.csv", threshold=0.5)
     assert mine.edge_index.shape == (2, 0)  # exp(-1) and exp(-9)
+    assert mine.units == temporal("pedalme").units == "log ratios"
     assert temporal("pedalme", tmp_path / "mine.csv", graph_kind="edges").edge_weight.tolist() == [1, 3]
     with pytest.raises(
-        ValueError, match="temporal: expected no options but graph_kind and threshold for pedalme, got missing"
+        ValueError, match="temporal: expected no options but graph_kind and threshold for pedalme, got missing, units"
     ):
-        temporal("pedalme", missing=0)
+        temporal("pedalme", missing=0, units="parcels")
 
 
 def test_a_graph_a_day_in_the_order_of_days(put):
@@ -71,7 +73,7 @@ def test_a_graph_a_day_in_the_order_of_days(put):
     graph = temporal("england-covid")
     assert [edges.tolist() for edges in graph.edge_index] == [[[0, 1], [1, 0]], [[0], [0]], [[1], [1]]]
     assert [weights.tolist() for weights in graph.edge_weight] == [[3, 4], [1], [2]]
-    assert str(graph.timestamps[2]) == "2020-03-15T00:00:00"
+    assert str(graph.timestamps[2]) == "2020-03-15T00:00:00" and graph.units == "cases"
 
 
 def test_stops_and_links(put):
@@ -81,6 +83,7 @@ def test_stops_and_links(put):
     assert graph.nodes == ("7", "3") and graph.signal[..., 0].tolist() == [[1, 4], [2, 5], [3, 6]]
     assert graph.edge_index.tolist() == [[1], [0]] and graph.edge_weight.tolist() == [172.5]
     assert graph.positions.tolist() == [[5, 6], [8, 9]] and graph.period == np.timedelta64(1, "h")
+    assert graph.units == "passengers"
 
 
 def test_several_files(put, tmp_path):
@@ -92,7 +95,7 @@ def test_several_files(put, tmp_path):
         and graph.edge_weight.tolist() == [1, 0.5, 1]
         and graph.positions.tolist() == [[4, 3], [2, 1]]
     )
-    assert str(graph.timestamps[1]) == "2012-03-01T00:05:00"
+    assert str(graph.timestamps[1]) == "2012-03-01T00:05:00" and graph.units == "miles per hour"
     assert catalogue.check()["metr-la-week"] == "whole" and catalogue.find("metr-la-week").name == "los_speed.csv"
     with pytest.raises(ValueError, match=r"read_plain_pickle: expected a pickle, got .*adj_mx\.pkl"):
         temporal("metr-la-week", "adj_mx.pkl")
@@ -114,6 +117,7 @@ def test_paths_and_names(put, tmp_path):
     path = tmp_path / "my.csv"
     path.write_text("a,b\n1,2\n3,4\n")
     assert temporal(path, sensors=["b"]).nodes == ("b",)
+    assert temporal(path).units is None and temporal(path, units="°C").units == "°C"
     with pytest.raises(
         ValueError, match=r"temporal: expected a file or a name to be one of .*did you mean 'chickenpox'"
     ):
@@ -131,6 +135,7 @@ def test_known_files_are_whole(name):
     assert all((SHARED / file.file).stat().st_size == file.bytes for file in SIGNALS[name].files)
     graph = temporal(name, folder=SHARED)
     assert (len(graph), graph.num_nodes) == (SIGNALS[name].steps, SIGNALS[name].nodes) and graph.mask is None
+    assert graph.units == SIGNALS[name].units
     edges = {"chickenpox": 102, "pedalme": 225, "metr-la-week": 2833, "montevideo-bus": 690}
     if name == "england-covid":
         assert [edges.size(1) for edges in graph.edge_index[:2]] == [2158, 1743]
@@ -140,6 +145,10 @@ def test_known_files_are_whole(name):
         assert str(graph.timestamps[-1]) == "2014-12-29T00:00:00" and graph.nodes[4] == "BUDAPEST"
         assert torch.allclose(graph.signal.mean(0), torch.zeros(20, 1), atol=1e-6)  # standardised over all weeks
         assert torch.allclose(graph.signal.std(0, unbiased=False), torch.ones(20, 1), atol=1e-5)
+    if name == "pedalme":  # of the last 20 weeks, logarithms of a whole number over that of the week before
+        ratios = graph.signal[15:, :, 0].double().cumsum(0).exp()
+        counts = torch.arange(1, 200.0)[:, None, None] * ratios
+        assert ((counts - counts.round()).abs().amax(1).amin(0) < 1e-3).all()
     if name == "metr-la-week":
         assert graph.positions[0].tolist() == pytest.approx([-118.31829, 34.15497])
         assert temporal(name, "adj_mx.pkl", folder=SHARED).edge_index.size(1) == 1722

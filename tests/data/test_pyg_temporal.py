@@ -35,10 +35,11 @@ def theirs():
 
 @pytest.mark.parametrize(("lags", "horizon"), [(4, 1), (3, 2), (1, 1)])
 def test_the_series_they_were_cut_from(lags, horizon):
-    graph = from_pyg_temporal_signal(snapshots(lags, horizon), name="toy")
+    graph = from_pyg_temporal_signal(snapshots(lags, horizon), name="toy", units="cases")
     assert (
         torch.equal(graph.signal, VALUES[..., :1]) and graph.name == "toy" and torch.equal(graph.edge_weight, WEIGHTS)
     )
+    assert graph.units == "cases"
     windows = graph.windows(lags, horizon)
     assert len(windows) == len(snapshots(lags, horizon))
     for window, snapshot in zip(map(windows.__getitem__, range(len(windows))), snapshots(lags, horizon)):
@@ -57,7 +58,8 @@ def test_snapshots_as_steps(dynamic):
     for i, snapshot in enumerate(given):
         if dynamic:
             snapshot.edge_index, snapshot.edge_attr = EDGES[:, : 1 + i % 3], WEIGHTS[: 1 + i % 3]
-    graph = from_pyg_temporal_signal(given, kind="snapshots")
+    graph = from_pyg_temporal_signal(given, kind="snapshots", units="cases")
+    assert graph.units == "cases"
     windows = graph.windows(1)
     assert len(windows) == len(given) == 16 and not graph.mask[0].any() and graph.mask[1:].all()
     for i, snapshot in enumerate(given):

@@ -51,6 +51,22 @@ def test_steps_are_views():
             graph.steps(start, stop)
 
 
+def test_units_stay_with_every_part_and_copy():
+    given = {"timestamps": minutes(10), "units": "miles per hour"}
+    graph = TemporalGraph(signal(), EDGES, **given)
+    others = [*graph.split(0.5, 0.2, 0.3), graph.steps(0, 2), graph.to("cpu"), graph.with_calendar(), graph.fill_gaps()]
+    others += [copy.deepcopy(graph), pickle.loads(pickle.dumps(graph)), graph.windows(2).graph]
+    assert {other.units for other in others} == {"miles per hour"}
+    assert TemporalGraph(signal(), EDGES).units is None
+
+
+@pytest.mark.parametrize("units", ["", "  ", "a\nb", 3, b"mph", ["mph"]])
+def test_units_that_are_no_text_are_named(units):
+    with pytest.raises(ValueError, match="TemporalGraph: expected units as a line of text, not empty, got ") as error:
+        TemporalGraph(signal(), EDGES, units=units)
+    assert str(error.value).endswith(repr(units))
+
+
 def test_a_graph_a_step():
     edges = [EDGES + 0, EDGES.flip(0), *[EDGES[:, : i % 3] for i in range(8)]]
     weights = [torch.full((e.size(1),), float(i)) for i, e in enumerate(edges)]
