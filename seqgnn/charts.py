@@ -23,6 +23,13 @@ CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"} | dic
 )
 
 
+def metric_label(comparison: Comparison, metric: str | None = None) -> str:
+    """What a metric, or the headline, is called, with its units where they are known: "test MAE (cases)"."""
+    metric = metric or comparison.metric
+    units = comparison.units_of(metric)
+    return METRICS[metric] + ("" if units is None else f" ({units})")
+
+
 def scores_figure(comparison: Comparison) -> Any:
     """Returns a matplotlib figure: the headline score against length, or, for one length, a line for each model."""
     return _against_length(comparison) if len(comparison.lengths) > 1 else _one_length(comparison)
@@ -122,7 +129,7 @@ def draw_against_length(panel: Any, comparison: Comparison) -> None:
         for place_of, scores in shown:
             panel.plot([place_of] * len(scores), scores, "_", color=color, markersize=9, alpha=0.6)
     _length_ticks(panel, lengths, "length T" if comparison.of_classes else "steps ahead")
-    panel.set_ylabel(METRICS[comparison.metric])
+    panel.set_ylabel(plain(metric_label(comparison)))
     if comparison.metric == "accuracy":
         panel.set_ylim(-0.02, 1.04)
     tidy(panel)
@@ -174,7 +181,7 @@ def draw_one_length(panel: Any, comparison: Comparison) -> None:
     panel.set_yticks(range(len(labels) + len(names)), [plain(short(name)) for name in labels + names])
     panel.set_ylim(len(labels) + len(names) - 0.5, -0.7)
     panel.margins(x=0.12)
-    panel.set_xlabel(METRICS[comparison.metric])
+    panel.set_xlabel(plain(metric_label(comparison)))
     tidy(panel, axis="x")
 
 

@@ -242,6 +242,7 @@ def _forecasts(entries: list[_Entry], signals: Sequence[Signal]) -> Comparison:
     configs = [ForecastRun.from_dict(entry.config) for entry in trained]
     labels = forecast_labels([asdict(config) for config in configs], [entry.label for entry in trained])
     text = entries[0].config["text"]
+    signal = _signal(text, signals)
     comparison = Comparison(
         "forecast",
         entries[0].config["protocol"]["metric"],
@@ -249,8 +250,9 @@ def _forecasts(entries: list[_Entry], signals: Sequence[Signal]) -> Comparison:
         tuple(sorted({entry.config["length"] for entry in entries})),
         tuple(sorted({entry.config["seed"] for entry in trained})),
         text=text,
+        units=None if signal is None else signal.load().units,
         matched=bool(configs) and all(config.parameters is not None for config in configs),
-        path=_signal(text, signals),
+        path=signal,
     )
     return _filled(comparison, entries, trained, labels)
 

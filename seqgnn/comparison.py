@@ -71,6 +71,7 @@ class Plan:
     jobs: tuple[Job, ...]
     setup: Setup
     metric: str
+    units: str | None = None
 
     def describe(self) -> dict[tuple[str, int], list[str]]:
         """What is wrong or wasted in each row at each length, as `seqgnn.analysis.describe` says it."""
@@ -136,6 +137,7 @@ class Plan:
             seeds=tuple(seed for seed in self.seeds if any(key[2] == seed for key in trained)) or self.seeds,
             elements=self.elements,
             text=self.text,
+            units=self.units,
             matched=self.matched,
             runs=runs,
             baselines={job.key[:2]: records[job.key] for job in jobs if job.key in records and job.key not in trained},
@@ -268,6 +270,7 @@ def plan_forecast(
     data: str | os.PathLike[str],
     *,
     graph: str | os.PathLike[str] | None = None,
+    units: str | None = None,
     models: Sequence[str | ForecastRow] | None = None,
     horizons: Sequence[int] = (3,),
     seeds: Sequence[int] = (0, 1),
@@ -302,6 +305,7 @@ def plan_forecast(
 
     Args:
         data, graph: the signal, see `seqgnn.data.temporal`.
+        units: of a file's values, in words, for tables and figures.
         models: names among `seqgnn.forecasting.grid.FORECAST_ROWS`, or rows of your own; None: the default ones.
         horizons: steps ahead, a part of the table for each.
         lags, split, by, gap, calendar, scale, per, loss, metric: see `seqgnn.forecasting.Protocol`.
@@ -329,7 +333,7 @@ def plan_forecast(
     for name, none in (("stop_at", None), ("carry", False), ("select", "loss")):  # what forecasts have not
         if (found := getattr(train, name)) != none and found != "last":
             raise ValueError(f"compare: expected {name}={none!r} for forecasts, got {found!r}")
-    source = Signal(os.fspath(data), None if graph is None else os.fspath(graph))
+    source = Signal(os.fspath(data), None if graph is None else os.fspath(graph), units)
     setup = _setup(source, out, device, jobs, save_every, backend, scheduler)
     shares = tuple(split)
     if len(shares) != 3:
@@ -353,6 +357,7 @@ def plan_forecast(
         jobs=tuple(planned),
         setup=setup,
         metric=metric,
+        units=source.load().units,
     )
 
 

@@ -42,6 +42,7 @@ KINDS: dict[str, Any] = {
     "data": str,
     "row": list[dict],
     "graph": str,
+    "units": str,
     "horizon": list[int],
     "lags": int,
     "split": list[float],

@@ -31,6 +31,7 @@ class Comparison:
         failures: per (label or name, length, seed), what went wrong.
         failed: per (label, length, seed), the configuration of a run that failed.
         text: which text was read, if the task reads one.
+        units: of forecasts, those of the signal; None: not known.
         matched: whether the models were matched in parameters.
         path: the data file that the task read, if it was told one; of forecasts their `Signal`.
         weights: per run, where its weights are, if they are kept.
@@ -44,6 +45,7 @@ class Comparison:
     seeds: tuple[int, ...]
     elements: dict[int, int] = field(default_factory=dict)
     text: str | None = None
+    units: str | None = None
     matched: bool = False
     runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
@@ -72,6 +74,13 @@ class Comparison:
     def at(self, length: int) -> str:
         """What a length is called: "T = 20", or of forecasts "horizon 3"."""
         return f"T = {length}" if self.of_classes else f"horizon {length}"
+
+    def units_of(self, metric: str) -> str | None:
+        """What a metric is counted in: "cases", of a mean square "cases, squared"; None where that is not known, and of
+        a share."""
+        if self.units is None or metric not in ("mae", "rmse", "mse"):
+            return None
+        return f"{self.units}, squared" if metric == "mse" else self.units
 
     def of(self, label: str, length: int) -> list[dict[str, Any]]:
         """Returns the runs of one cell of the table, by seed; failed ones are not among them."""

@@ -5,16 +5,18 @@ import io
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqgnn.charts import METRICS, curves_figure, scores_figure
+from seqgnn.charts import METRICS, curves_figure, metric_label, scores_figure
 from seqgnn.contenders import differences_at
 from seqgnn.figures import save
 from seqgnn.forecasting.window_pairs import window_pairs
 from seqgnn.notes import notes, seeds_of
 from seqgnn.outcome import Comparison
 from seqgnn.store import write_atomically
+from seqgnn.wording import listed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,7 +84,8 @@ def table(comparison: Comparison) -> "Table":
 
     metrics = comparison.metrics[:3] if comparison.metric != "accuracy" else comparison.metrics[:1]
     hears = ["hears"] if comparison.of_classes else []
-    view = Table(title=f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}")
+    heading = f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}"
+    view = Table(title=heading + escape(_units_said(comparison, metrics)))
     view.add_column("T" if comparison.of_classes else "ahead", justify="right")
     view.add_column("model")
     for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", *hears):
@@ -118,7 +121,7 @@ def windows_table(comparison: Comparison) -> "Table | None":
     pairs = [(length, pair) for length in comparison.lengths for pair in window_pairs(comparison, length)]
     if not pairs:
         return None
-    view = Table(title=f"{METRICS[comparison.metric]}: first less second, over seeds and over test windows")
+    view = Table(title=f"{escape(metric_label(comparison))}: first less second, over seeds and over test windows")
     view.add_column("ahead", justify="right")
     for name in ("first", "second"):
         view.add_column(name)
@@ -127,6 +130,15 @@ def windows_table(comparison: Comparison) -> "Table | None":
     for length, pair in pairs:
         view.add_row(str(length), escape(pair.first), escape(pair.second), *pair.figures)
     return view
+
+
+def _units_said(comparison: Comparison, metrics: Sequence[str]) -> str:
+    """Which metrics are counted in what, as far as that is known: "; MAE and RMSE in cases"."""
+    found: dict[str, list[str]] = {}
+    for name in metrics:
+        if (units := comparison.units_of(name)) is not None:
+            found.setdefault(units, []).append(name.upper())
+    return "".join(f"; {listed(names)} in {units}" for units, names in found.items())
 
 
 def _number(value: float | None, digits: int) -> str:

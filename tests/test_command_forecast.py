@@ -10,6 +10,7 @@ import pytest
 from kept_runs import PROTOCOL, keep, run_of, write_signal
 
 from seqgnn.cli import main
+from seqgnn.data import temporal
 from seqgnn.forecasting.predict import forecast, forecast_test, load_forecaster
 from seqgnn.forecasting.run import Signal
 
@@ -48,6 +49,13 @@ def test_what_comes_next_is_printed(call, kept):
     assert [row["node"] for row in rows] == ["a", "b", "c"] * 2
     expected = forecast(*load_forecaster(path), source.load()).flatten().tolist()
     assert [float(row["forecast"]) for row in rows] == pytest.approx(expected)
+
+
+def test_errors_are_in_units_where_these_are_known(call, kept, monkeypatch):
+    _, source, command = kept
+    graph = temporal(source.data, source.graph, units="cases")
+    monkeypatch.setattr(Signal, "load", lambda self: graph)
+    assert call(*command, "--part", "test").err.endswith(" (cases) over 48 values\n")
 
 
 def test_the_test_part_is_written_beside_the_truth(call, kept, tmp_path):

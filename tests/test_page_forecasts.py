@@ -1,6 +1,7 @@
 """The page of forecasters: maps of errors, and what they say to those who do not see them."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from seqgnn.forecasting import report
 from seqgnn.forecasting.grid import ForecastRow
 from seqgnn.forecasting.predict import forecast_test, load_forecaster
 from seqgnn.page.forecasts import forecasts_pictures
+from seqgnn.page.page import render
+from seqgnn.page.tables import differences, scores, windows
+from seqgnn.page.words import question
 
 ROWS = ["lstm", "gru", ForecastRow("Told", "lstm", neighbours=True), "gcrn"]
 
@@ -77,3 +81,22 @@ def test_maps_say_their_numbers_in_words(kept):
     for drawn in (errs, helps):
         assert drawn.caption in drawn.svg and "spring layout" in drawn.caption
         assert re.search("fill: #[0-9a-f]{6}", drawn.svg) and "var(--c-" not in drawn.svg
+
+
+def test_units_stand_at_every_error_and_change_no_run(kept):
+    before, source = kept
+    (found,) = collect([before.out], signals=[replace(source, units="cases")]).comparisons
+    assert found.runs == before.runs and before.units is None and found.units == "cases"
+    pictures, _ = forecasts_pictures(found, "a")
+    said = [picture.caption for picture in pictures if "ean absolute error" in picture.caption]
+    assert len(said) == 4 and all("ean absolute error in cases" in caption for caption in said)
+    assert sum("MAE (cases)" in picture.svg for picture in pictures) == 4
+    assert "test MAE (cases), lower is better" in question(found)[1]
+    assert [name for name, _ in scores(found).columns if "test" in name] == ["test MAE (cases)", "test RMSE (cases)"]
+    of_pairs = differences(found, 2, found.labels[0]), windows(found)
+    assert all("difference (cases)" in dict(table.columns) for table in of_pairs)
+    page = render([found])
+    assert page.count("MAE (cases)") > 5 and "units of the signal" not in page
+    bare, _ = forecasts_pictures(before, "a")
+    assert sum("MAE (in units of the signal)" in picture.svg for picture in bare) == 4
+    assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE"]

@@ -75,6 +75,9 @@ def compare(
     graph: Annotated[
         Path | None, typer.Option(help="Of a signal in a file: matrix, edge list or distances.", **FORECASTS)
     ] = None,
+    units: Annotated[
+        str | None, typer.Option(help="Of a signal in a file, in words, e.g. miles per hour.", **FORECASTS)
+    ] = None,
     parameters: Annotated[
         int | None, typer.Option(help="Choose hidden sizes so that each model has about so many.", **FORECASTS)
     ] = None,

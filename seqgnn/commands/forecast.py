@@ -40,7 +40,8 @@ def forecast(
     errors = None
     if part == "test":
         values, starts, scores = predict.forecast_test(model, run, signal)
-        errors = f"MAE {scores.mae:.6g}, RMSE {scores.rmse:.6g} over {scores.count} values"
+        units = "" if signal.units is None else f" ({signal.units})"
+        errors = f"MAE {scores.mae:.6g}, RMSE {scores.rmse:.6g}{units} over {scores.count} values"
     else:
         values, starts = predict.forecast(model, run, signal)[:, None], range(len(signal), len(signal) + 1)
     table = forecast_table(signal, values, starts)

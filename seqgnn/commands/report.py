@@ -17,6 +17,7 @@ def report(
         typer.Option(help="Text or signal that models read, to look at them; default: as `seqgnn compare`."),
     ] = None,
     graph: Annotated[Path | None, typer.Option(help="Of a signal in a file.")] = None,
+    units: Annotated[str | None, typer.Option(help="Of a signal in a file, in words.")] = None,
 ) -> None:
     """Makes one page of finished runs, wherever they lie: tables, figures, and a look into the trained models.
 
@@ -28,7 +29,7 @@ def report(
     from seqgnn.page import write_page
 
     texts = [default_book(), None] if data is None or graph is not None or not data.exists() else [data]
-    signals = [] if data is None else [Signal(str(data), None if graph is None else str(graph))]
+    signals = [] if data is None else [Signal(str(data), None if graph is None else str(graph), units)]
     found = collect(runs, texts, signals)
     path = write_page(found.comparisons, out, found.problems)
     for problem in found.problems:

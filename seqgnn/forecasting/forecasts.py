@@ -132,7 +132,6 @@ def collect_forecasts(
     models: Mapping[str, Sequence[nn.Module]],
     baselines: Mapping[str, Baseline] | None = None,
     *,
-    units: str | None = None,
     batch_size: int = 64,
 ) -> Forecasts:
     """Forecasts of the test part, window by window.
@@ -144,7 +143,6 @@ def collect_forecasts(
         task: whose test part.
         models: by label, one a seed, each on its device.
         baselines: by name, fitted.
-        units: of the signal.
         batch_size: windows that are forecast at a time.
 
     Raises:
@@ -193,7 +191,7 @@ def collect_forecasts(
         positions=None if graph.positions is None else graph.positions.cpu(),
         edges=_edges(task),
         name=graph.name or "signal",
-        units=units,
+        units=task.units,
     )
 
 

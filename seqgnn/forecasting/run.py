@@ -12,6 +12,7 @@ import torch
 
 from seqgnn.data.named_signals import temporal
 from seqgnn.data.task import Sealed
+from seqgnn.data.temporal_checks import checked_units
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.forecasting.baselines import Baseline, fit_baseline
 from seqgnn.forecasting.forecaster import Forecaster
@@ -29,10 +30,15 @@ class Signal:
     Args:
         data: a name of the catalogue or a file, as `seqgnn.data.temporal` takes them.
         graph: a graph's file, where it is not the catalogue's.
+        units: of a file's values, in words; no part of a run's identity.
     """
 
     data: str
     graph: str | None = None
+    units: str | None = None
+
+    def __post_init__(self) -> None:
+        checked_units(self.units)
 
     def load(self) -> TemporalGraph:
         """The signal; read once in a process, as long as the files stay as they are."""
@@ -48,7 +54,8 @@ class Signal:
 
 @lru_cache(maxsize=4)
 def _loaded(signal: Signal, files: tuple[tuple[str, int], ...]) -> TemporalGraph:
-    return temporal(signal.data, signal.graph)
+    options = {} if signal.units is None else {"units": signal.units}
+    return temporal(signal.data, signal.graph, **options)
 
 
 def signal_hash(graph: TemporalGraph) -> str:

@@ -73,6 +73,7 @@ class Forecasting:
         train_windows, validation_windows, test_windows: scaled, all of one graph.
         refit_windows: training and validation, with what lies between them.
         in_channels, out_channels: F, with the calendar, and C.
+        units: of the signal, as scores have them; None: not known.
 
     Raises:
         ValueError: if the signal is too short for the protocol, or a part would be empty.
@@ -87,7 +88,7 @@ class Forecasting:
     name = "forecast"
 
     def __init__(self, graph: TemporalGraph, protocol: Protocol) -> None:
-        self.protocol, self.length = protocol, protocol.horizon
+        self.protocol, self.length, self.units = protocol, protocol.horizon, graph.units
         starts = window_starts(graph, protocol)
         train = Windows(graph, starts[0], protocol.lags, protocol.horizon).steps
         seen = graph.steps(train.start, train.stop)

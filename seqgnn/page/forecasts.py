@@ -68,7 +68,7 @@ def _errors(found: Forecasts, name: str, title: str, draw: Callable[[Any, Foreca
     if draw is draw_times and len(ticks) > MOST:
         every = -(-len(ticks) // MOST)
         panel.set_xticks(ticks[::every], names[::every])
-    about = "Mean absolute error: means over seeds, bands their range; grey are the baselines."
+    about = f"Mean absolute error{_in_units(found)}: means over seeds, bands their range; grey are the baselines."
     legend = [*_legend(found), (swatch(GREY, "none", "-"), "baselines")]
     errors = {label: found.by_step(label).mean().item() for label in found.models}
     said = "; ".join(f"{label}: {error:.3f}" for label, error in errors.items())
@@ -79,8 +79,8 @@ def _map(found: Forecasts, name: str) -> Picture:
     label = next(iter(found.models))
     errors = node_errors(found, label)
     least, largest = ends(errors)
-    about = f"Mean absolute error, the mean over seeds: largest at node {found.nodes[largest]}, {errors[largest]:.3f}; "
-    about += f"least at node {found.nodes[least]}, {errors[least]:.3f}. {_places(found, errors)}"
+    about = f"Mean absolute error{_in_units(found)}, the mean over seeds: largest at node {found.nodes[largest]}, "
+    about += f"{errors[largest]:.3f}; least at node {found.nodes[least]}, {errors[least]:.3f}. {_places(found, errors)}"
     return _drawn(f"Error of {label} at each node", about, name, draw_graph, found, label)
 
 
@@ -92,8 +92,8 @@ def _difference(found: Forecasts, label: str, other: str, helps: bool, name: str
     if helps:
         title = f"Where the graph helps: {label} against {other}"
         about = f"The graph helps {at}: {label} sees it, {other} does not."
-    about += f" The difference in mean absolute error goes from {_signed(less[low])} at node {found.nodes[low]} to "
-    about += f"{_signed(less[high])} at node {found.nodes[high]}. {_places(found, less)}"
+    about += f" The difference in mean absolute error{_in_units(found)} goes from {_signed(less[low])} at node "
+    about += f"{found.nodes[low]} to {_signed(less[high])} at node {found.nodes[high]}. {_places(found, less)}"
     return _drawn(title, about, name, draw_difference, found, label, other)
 
 
@@ -101,6 +101,10 @@ def _drawn(title: str, about: str, name: str, draw: Callable[..., None], *what: 
     sheet, panel = sheet_of_a_column(MAP)
     draw(panel, *what, narrow=True)
     return Picture(title, inline(sheet, name, title, about), about, [])
+
+
+def _in_units(found: Forecasts) -> str:
+    return "" if found.units is None else f" in {found.units}"
 
 
 def _places(found: Forecasts, values: Tensor) -> str:

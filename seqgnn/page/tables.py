@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from seqgnn.charts import metric_label
 from seqgnn.contenders import contenders
 from seqgnn.forecasting.task import Protocol
 from seqgnn.forecasting.window_pairs import window_pairs
@@ -45,7 +46,7 @@ class Table:
 def scores(comparison: Comparison) -> Table:
     """All rows with both scores, intervals, costs and baselines."""
     first, second = comparison.metrics[:2]
-    names = [f"test {name if comparison.of_classes else name.upper()}" for name in (first, second)]
+    names = [f"test {name}" if comparison.of_classes else metric_label(comparison, name) for name in (first, second)]
     columns = [
         ("model", False), ("T" if comparison.of_classes else "ahead", True), (names[0], True), ("± sd", True),
         ("95% by t", True), ("95% by bootstrap", True), (names[1], True), ("seeds", True), ("steps", True),
@@ -126,9 +127,14 @@ def differences(comparison: Comparison, length: int, best: str) -> Table | None:
     pairs = [pair for label in others if (pair := difference_from(comparison, length, best, label)) is not None]
     if not pairs:
         return None
-    columns = [("model", False), ("difference", True), ("its own 95% by t", True), ("p, corrected", True),
+    columns = [("model", False), (_difference_in(comparison), True), ("its own 95% by t", True), ("p, corrected", True),
                ("shown", False)]  # fmt: skip
     return Table(f"differences at {comparison.at(length)}", columns, [_difference(pair) for pair in pairs])
+
+
+def _difference_in(comparison: Comparison) -> str:
+    units = comparison.units_of(comparison.metric)
+    return "difference" if units is None else f"difference ({units})"
 
 
 def _difference(pair: Difference) -> list[Cell]:
@@ -152,7 +158,14 @@ def windows(comparison: Comparison) -> Table | None:
             sorts = over.mean, *(found and found[0] for found in (pair.over_seeds, over.interval)), over.better, over.p
             cells = map(Cell, pair.figures, sorts)
             rows.append([Cell(pair.first), Cell(pair.second), _figure(length), *cells])
-    names = ["ahead", "difference", "95% over seeds", "95% over windows", "better in windows", "p by signs"]
+    names = [
+        "ahead",
+        _difference_in(comparison),
+        "95% over seeds",
+        "95% over windows",
+        "better in windows",
+        "p by signs",
+    ]
     columns = [("model", False), ("against", False), *((name, True) for name in names)]
     return Table("differences over test windows", columns, rows) if rows else None
 

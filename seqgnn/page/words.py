@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from seqgnn.charts import METRICS, solved_steps
+from seqgnn.charts import METRICS, metric_label, solved_steps
 from seqgnn.contenders import (
     against_baseline,
     all_solved,
@@ -44,7 +44,7 @@ def question(comparison: Comparison) -> list[str]:
     each = "each with " if max(seeds) == min(seeds) and len(cells) > 1 else "with "
     at = f"at T = {lengths}" if comparison.of_classes else f"for horizons of {lengths} steps"
     grid = f"{who} {at}{some}, {each}{'one seed' if max(seeds) == 1 else f'{span(seeds)} seeds'}"
-    score = METRICS[comparison.metric] + (", lower is better" if comparison.metric != "accuracy" else "")
+    score = metric_label(comparison) + (", lower is better" if comparison.metric != "accuracy" else "")
     said = [QUESTIONS[comparison.task], f"{grid}; the score is {score}."]
     if comparison.text is not None:
         said.append(f"The {'text' if comparison.of_classes else 'signal'} is {comparison.text}.")

@@ -42,7 +42,8 @@ def signal(steps=200, every=HOUR, mask=True, **options):
     given = {"nodes": NODES, "positions": torch.tensor([[0.0, 51], [1, 50], [0, 49], [-1, 50], [0, 50]])}
     given["timestamps"] = np.datetime64("2024-01-01T00", "s") + np.arange(steps) * every
     seen = torch.from_numpy(rng.random((steps, 5)) < 0.8) if mask else None
-    return TemporalGraph(torch.from_numpy(values)[..., None].float(), EDGES, mask=seen, name="town", **given | options)
+    given |= {"name": "town", "units": "mph"}
+    return TemporalGraph(torch.from_numpy(values)[..., None].float(), EDGES, mask=seen, **given | options)
 
 
 def collected(seeds=2, **options):
@@ -54,7 +55,7 @@ def collected(seeds=2, **options):
             torch.manual_seed(seed)
             models[label].append(build_forecaster(name, in_channels=1, hidden=4, lags=LAGS, horizon=HORIZON, skip=True))
     baselines = {"persistence": fit_baseline("persistence", task.train_windows)}
-    return task, models, collect_forecasts(task, models, baselines, units="mph", batch_size=7)
+    return task, models, collect_forecasts(task, models, baselines, batch_size=7)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,15 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from rich.markup import render
 
 from seqgnn import cli
+from seqgnn.charts import metric_label, scores_figure
 from seqgnn.collect import collect
 from seqgnn.commands.compare import settings
 from seqgnn.comparison import plan_forecast
@@ -17,6 +20,7 @@ from seqgnn.forecasting.predict import load_forecaster
 from seqgnn.forecasting.run import Signal
 from seqgnn.notes import notes
 from seqgnn.page.reproduction import again
+from seqgnn.report import table, windows_table
 from seqgnn.store import RunStore
 
 SMALL = {"lags": 3, "steps": 8, "eval_every": 4, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
@@ -105,6 +109,43 @@ def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
     content["horizons"] = content.pop("horizon")
     states = plan_forecast(**files, **content | {"out": out}).states()
     assert set(states.values()) == {"there"} and len(states) == 8 + 10
+
+
+def test_units_are_said_and_are_no_part_of_a_run(files, tmp_path, capsys):
+    options = {"models": ["linear"], "horizons": [1], "out": tmp_path / "out", **SMALL}
+    plain = plan_forecast(**files, **options).run(progress=False)
+    planned = plan_forecast(**files, units="veh [5 min]", **options)
+    assert set(planned.states().values()) == {"there"}
+    found = planned.run(progress=False)
+    assert plain.units is None and found.units == "veh [5 min]" and found.rows() == plain.rows()
+    assert table(plain).title == "forecast: test MAE, mean ± sd over 2 seeds"
+    assert render(table(found).title).plain == f"{table(plain).title}; MAE and RMSE in veh [5 min]"
+    squared = replace(found, metric="mse")
+    assert render(table(squared).title).plain.endswith("; MSE in veh [5 min], squared; MAE and RMSE in veh [5 min]")
+    assert render(windows_table(squared).title).plain.startswith("test MSE (veh [5 min], squared): first less second")
+    assert metric_label(found) == "test MAE (veh [5 min])" and metric_label(found, "mape") == "test MAPE"
+    assert replace(plain, metric="mse").units_of("mse") is None
+    assert scores_figure(found).axes[0].get_xlabel() == "test MAE (veh [5 min])"
+
+
+def test_units_are_given_as_an_option_or_in_a_file(files, tmp_path, capsys):
+    named = ["--data", files["data"], "--graph", files["graph"]]
+    small = ["--models", "linear", "--lags", 3, "--steps", 2, "--seeds", 0, "--jobs", 1]
+    assert call("compare", "forecast", *named, *small, "--units", "cases") == 0
+    assert "MAE and RMSE in cases" in " ".join(capsys.readouterr().out.split())
+    plan_forecast(**files, models=["linear"], out=tmp_path / "out", **SMALL).run(progress=False)
+    assert call("report", tmp_path / "out", *named, "--units", "deaths", "--out", tmp_path / "page.html") == 0
+    assert "MAE (deaths)" in (tmp_path / "page.html").read_text()
+    (tmp_path / "grid.toml").write_text('task = "forecast"\nunits = "cases"\n')
+    assert settings({}, tmp_path / "grid.toml")["units"] == "cases"
+    capsys.readouterr()
+    for command, message in (
+        (["compare", "forecast", *named, "--units", ""], "expected units as a line of text, not empty, got ''"),
+        (["report", tmp_path / "out", *named, "--units", " "], "expected units as a line of text, not empty, got ' '"),
+        (["compare", "recall", "--units", "cases"], "got 'units'"),
+    ):
+        assert call(*command) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_path, capsys):
