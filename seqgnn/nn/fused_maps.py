@@ -145,8 +145,8 @@ class InputMap(LinearMap):
         self.dwith_bias = torch.zeros_like(self.with_bias)
 
     def write(self, first: int, z: Tensor, a: Tensor) -> None:
-        """Writes those of the steps from `first` on to a `[gates, steps * rows, H]`, for z `[steps, rows, F]`; the other
-        signals are kept from the first place on."""
+        """Writes those of the steps from `first` on to a `[gates, steps * rows, H]`, for z `[steps, rows, F]`, whose
+        other signals are kept from the first place on."""
         for place, part in enumerate(z.unbind()):
             self.propagate(first + place, place, part)
         torch.bmm(self._factor(self.basis(0, z), a.size(0)), self.with_bias, out=a)
