@@ -25,6 +25,7 @@ STYLES = {
     "A3TGCN": ("#332288", ">", "-"),
     "EvolveGCN": ("#AA4499", "H", "-"),
     "GCN in GRU": ("#117733", "8", "-"),
+    "Linear": ("#CC6677", "o", "-"),
 }
 VARIANTS = [("<", "--"), (">", ":"), ("h", "-.")]
 OTHERS = ["#000000", "#999999", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733"]
@@ -35,7 +36,7 @@ def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
     """Returns colour, marker and line of one of several rows: always the same colour for the models known here.
 
     A row of one's own named after one of them, such as "LSTM, chrono", has its colour and another line; the fourth of
-    them a darker colour.
+    them a darker colour. Any other has a colour that no model here has.
 
     Example:
         >>> style("LSTM", ["LSTM"]), style("LSTM, chrono", ["LSTM", "LSTM, chrono"])
@@ -48,7 +49,9 @@ def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
     if family is not None:
         darker, variant = divmod(others.index(label), len(VARIANTS))
         return _darker(STYLES[family][0], darker), *VARIANTS[variant]
-    return OTHERS[others.index(label) % len(OTHERS)], "o", "-"
+    taken = {STYLES[known][0] for known in map(_family, labels) if known is not None}
+    free = [color for color in OTHERS if color not in taken] or OTHERS
+    return free[others.index(label) % len(free)], "o", "-"
 
 
 def _darker(color: str, times: int) -> str:

@@ -12,6 +12,15 @@ def test_variants_of_a_model_differ_in_line_then_in_darkness():
     assert styles[3][0] == "#6A2F00"
 
 
+def test_models_of_a_comparison_have_colours_of_their_own():
+    forecasters = ["truth", "baselines", "Linear", "GCRN", "DCRNN", "LSTM"]
+    own = ["truth", "baselines", "mine", "GCRN", "DCRNN, two layers", "yours"]
+    for labels in (forecasters, own):
+        colours = [figures.style(label, labels)[0] for label in labels]
+        assert len(set(colours)) == len(labels)
+        assert colours[:2] == figures.OTHERS[:2]
+
+
 def test_a_figure_that_cannot_be_written_leaves_what_was_there(tmp_path):
     paths = figures.save(Figure(), tmp_path / "a.b")
     assert [path.name for path in paths] == ["a.b.png", "a.b.svg"]
