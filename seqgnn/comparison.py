@@ -270,6 +270,9 @@ def plan_forecast(
     data: str | os.PathLike[str],
     *,
     graph: str | os.PathLike[str] | None = None,
+    graph_kind: str | None = None,
+    missing: float | None = None,
+    positions: str | os.PathLike[str] | None = None,
     units: str | None = None,
     models: Sequence[str | ForecastRow] | None = None,
     horizons: Sequence[int] = (3,),
@@ -304,7 +307,7 @@ def plan_forecast(
     """Checks what is asked for of forecasters on a signal and lists the runs; none is made, and nothing is written.
 
     Args:
-        data, graph: the signal, see `seqgnn.data.temporal`.
+        data, graph, graph_kind, missing, positions: the signal, see `seqgnn.data.temporal` and `read_signal`.
         units: of a file's values, in words, for tables and figures.
         models: names among `seqgnn.forecasting.grid.FORECAST_ROWS`, or rows of your own; None: the default ones.
         horizons: steps ahead, a part of the table for each.
@@ -333,7 +336,8 @@ def plan_forecast(
     for name, none in (("stop_at", None), ("carry", False), ("select", "loss")):  # what forecasts have not
         if (found := getattr(train, name)) != none and found != "last":
             raise ValueError(f"compare: expected {name}={none!r} for forecasts, got {found!r}")
-    source = Signal(os.fspath(data), None if graph is None else os.fspath(graph), units)
+    edges, places = (None if path is None else os.fspath(path) for path in (graph, positions))
+    source = Signal(os.fspath(data), edges, graph_kind, missing, places, units)
     setup = _setup(source, out, device, jobs, save_every, backend, scheduler)
     shares = tuple(split)
     if len(shares) != 3:

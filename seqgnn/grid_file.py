@@ -42,6 +42,9 @@ KINDS: dict[str, Any] = {
     "data": str,
     "row": list[dict],
     "graph": str,
+    "graph_kind": str,
+    "missing": float,
+    "positions": str,
     "units": str,
     "horizon": list[int],
     "lags": int,
@@ -80,7 +83,7 @@ def read_grid(path: Path) -> dict[str, Any]:
         content["models"] = [*content.get("models", []), *rows]
     if isinstance(content.get("lr"), dict):
         content["lr"] = {int(length): float(rate) for length, rate in content["lr"].items()}
-    for name in ("out", "data", "graph"):  # beside the file, wherever the command is called
+    for name in ("out", "data", "graph", "positions"):  # beside the file, wherever the command is called
         if name in content and content[name] not in SIGNALS:
             content[name] = path.parent / content[name]
     return content

@@ -75,6 +75,16 @@ def compare(
     graph: Annotated[
         Path | None, typer.Option(help="Of a signal in a file: matrix, edge list or distances.", **FORECASTS)
     ] = None,
+    graph_kind: Annotated[
+        str | None, typer.Option(help="Of a csv: adjacency, edges or distances.", **FORECASTS)
+    ] = None,
+    missing: Annotated[
+        float | None,
+        typer.Option(help="What stands for a missing value, as 0 in METR-LA and PEMS-BAY.", **FORECASTS),
+    ] = None,
+    positions: Annotated[
+        Path | None, typer.Option(help="Of sensors, for maps: csv of sensor_id,latitude,longitude.", **FORECASTS)
+    ] = None,
     units: Annotated[
         str | None, typer.Option(help="Of a signal in a file, in words, e.g. miles per hour.", **FORECASTS)
     ] = None,

@@ -20,6 +20,8 @@ def forecast(
         typer.Option(help="The run's signal, by name or file, or a file with more steps after it.", show_default=False),
     ],
     graph: Annotated[Path | None, typer.Option(help="The run's graph, if it is not the name's own.")] = None,
+    graph_kind: Annotated[str | None, typer.Option(help="Of a csv: adjacency, edges or distances.")] = None,
+    missing: Annotated[float | None, typer.Option(help="What stands for a missing value, as 0.")] = None,
     part: Annotated[
         str, typer.Option(help="next: the steps after the end. test: the run's test part, beside the truth.")
     ] = "next",
@@ -36,7 +38,7 @@ def forecast(
     if out is not None:
         check_suffix(out)
     model, run = predict.load_forecaster(checkpoint)
-    signal = Signal(data, None if graph is None else str(graph)).load()
+    signal = Signal(data, None if graph is None else str(graph), graph_kind, missing).load()
     errors = None
     if part == "test":
         values, starts, scores = predict.forecast_test(model, run, signal)

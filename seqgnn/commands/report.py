@@ -17,6 +17,9 @@ def report(
         typer.Option(help="Text or signal that models read, to look at them; default: as `seqgnn compare`."),
     ] = None,
     graph: Annotated[Path | None, typer.Option(help="Of a signal in a file.")] = None,
+    graph_kind: Annotated[str | None, typer.Option(help="Of a csv: adjacency, edges or distances.")] = None,
+    missing: Annotated[float | None, typer.Option(help="What stands for a missing value of a signal, as 0.")] = None,
+    positions: Annotated[Path | None, typer.Option(help="Of a signal's sensors, to draw maps.")] = None,
     units: Annotated[str | None, typer.Option(help="Of a signal in a file, in words.")] = None,
 ) -> None:
     """Makes one page of finished runs, wherever they lie: tables, figures, and a look into the trained models.
@@ -29,7 +32,8 @@ def report(
     from seqgnn.page import write_page
 
     texts = [default_book(), None] if data is None or graph is not None or not data.exists() else [data]
-    signals = [] if data is None else [Signal(str(data), None if graph is None else str(graph), units)]
+    edges, places = (None if path is None else str(path) for path in (graph, positions))
+    signals = [] if data is None else [Signal(str(data), edges, graph_kind, missing, places, units)]
     found = collect(runs, texts, signals)
     path = write_page(found.comparisons, out, found.problems)
     for problem in found.problems:

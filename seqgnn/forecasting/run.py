@@ -30,11 +30,15 @@ class Signal:
     Args:
         data: a name of the catalogue or a file, as `seqgnn.data.temporal` takes them.
         graph: a graph's file, where it is not the catalogue's.
+        graph_kind, missing, positions: see `seqgnn.data.read_signal`.
         units: of a file's values, in words; no part of a run's identity.
     """
 
     data: str
     graph: str | None = None
+    graph_kind: str | None = None
+    missing: float | None = None
+    positions: str | None = None
     units: str | None = None
 
     def __post_init__(self) -> None:
@@ -42,9 +46,13 @@ class Signal:
 
     def load(self) -> TemporalGraph:
         """The signal; read once in a process, as long as the files stay as they are."""
-        files = tuple((name, Path(name).stat().st_mtime_ns) for name in (self.data, self.graph)
+        files = tuple((name, Path(name).stat().st_mtime_ns) for name in (self.data, self.graph, self.positions)
                       if name is not None and Path(name).exists())  # fmt: skip
         return _loaded(self, files)
+
+    def given(self) -> dict[str, Any]:
+        """What is said of it, by the names of `seqgnn compare`."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def identity(self) -> str:
         """What it is called, and a hash of what is in it, wherever it lies."""
@@ -54,8 +62,8 @@ class Signal:
 
 @lru_cache(maxsize=4)
 def _loaded(signal: Signal, files: tuple[tuple[str, int], ...]) -> TemporalGraph:
-    options = {} if signal.units is None else {"units": signal.units}
-    return temporal(signal.data, signal.graph, **options)
+    options = signal.given()
+    return temporal(options.pop("data"), **options)
 
 
 def signal_hash(graph: TemporalGraph) -> str:

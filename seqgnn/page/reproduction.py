@@ -4,6 +4,7 @@ import json
 import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from seqgnn.forecasting.grid import TRAIN
@@ -99,7 +100,7 @@ def _of_part(
 
 
 def _forecasts_again(comparison: Comparison) -> list[Again]:
-    """A command for each way of training."""
+    """A command for each way of training, on the signal's files where they are known, else on its name."""
     tried = {key: run["config"] for key, run in comparison.runs.items()} | comparison.failed
     parts: dict[str, dict[tuple[str, int, int], ForecastRun]] = defaultdict(dict)
     for key, config in tried.items():
@@ -113,7 +114,7 @@ def _forecasts_again(comparison: Comparison) -> list[Again]:
         cut = {name: value for name, value in vars(first.protocol).items() if name != "horizon"}
         train = {name: value for name, value in vars(first.train).items() if value != getattr(TRAIN, name)}
         options: dict[str, Any] = {
-            "data": first.text.rsplit(" (", 1)[0],
+            **_signal(comparison, first),
             "horizon": sorted({key[1] for key in configs}),
             "seeds": sorted({key[2] for key in configs}),
             "refit": first.refit,
@@ -136,10 +137,22 @@ def _forecasts_again(comparison: Comparison) -> list[Again]:
     return found
 
 
+def _signal(comparison: Comparison, run: ForecastRun) -> dict[str, Any]:
+    """What the signal is read from, files as they were given, of absolute paths their names alone; what it is called,
+    where its files are not at hand."""
+    if comparison.path is None:
+        return {"data": run.text.rsplit(" (", 1)[0]}
+    said = comparison.path.given()
+    return said | {name: _shown(Path(said[name])) for name in ("data", "graph", "positions") if name in said}
+
+
 def folder(comparison: Comparison) -> str:
     """The `--out` of a comparison: as it was given, of an absolute path its name alone, or "results" if not known."""
-    out = comparison.out
-    return "results" if out is None else (out.name if out.is_absolute() else str(out)) or "results"
+    return "results" if comparison.out is None else _shown(comparison.out) or "results"
+
+
+def _shown(path: Path) -> str:
+    return path.name if path.is_absolute() else str(path)
 
 
 def _row(label: str, configs: dict[tuple[str, int, int], RunConfig], lr: dict[int, float], lengths: list[int]) -> Row:

@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,10 +106,38 @@ def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
     grid = tmp_path / "grid.toml"
     grid.write_text(command.grid)
     content = settings({}, grid)
-    assert content.pop("task") == "forecast" and content.pop("data").name == "signal"
+    assert content.pop("task") == "forecast" and content.pop("data") == tmp_path / "signal.csv"
+    assert content.pop("graph") == tmp_path / "edges.csv"
     content["horizons"] = content.pop("horizon")
     states = plan_forecast(**files, **content | {"out": out}).states()
     assert set(states.values()) == {"there"} and len(states) == 8 + 10
+
+
+def test_a_signal_is_read_as_it_was_said_to_be(tmp_path, capsys, monkeypatch):
+    kept = ["--graph", "edges.csv", "--graph-kind", "edges", "--missing", "0"]
+    positions = ["--positions", "places.csv"]
+    (tmp_path / "signal.csv").write_text("a,b\n" + "\n".join(f"{step % 7},{step % 5 + 1}" for step in range(40)) + "\n")
+    (tmp_path / "edges.csv").write_text("a,b,1\nb,a,1\n")
+    (tmp_path / "places.csv").write_text("sensor_id,latitude,longitude\na,47,19\nb,48,20\n")
+    options = ["--models", "linear", "--lags", "2", "--horizon", "1", "--steps", "2", "--seeds", "0", "--jobs", "1"]
+    monkeypatch.chdir(tmp_path)
+    said = ["--data", "signal.csv", *kept]
+    assert call("compare", "forecast", *said, *positions, *options, "--out", "out") == 0
+    (run,) = (path for path in Path("out/runs").glob("*.json") if path.with_suffix(".safetensors").exists())
+    assert json.loads(run.read_text())["result"]["test"]["count"] == 6 * 2 - 1  # step 35 of a is 0
+    assert call("forecast", run, *said) == 0
+    assert call("forecast", run, "--data", "signal.csv", "--graph", "edges.csv") == 2  # zeros are values there
+    assert call("report", "out", *said, *positions) == 0
+    page = Path("report.html").read_text()
+    assert "longitude" in page and "spring layout" not in page
+    for line in ('data = "signal.csv"', 'graph = "edges.csv"', 'graph_kind = "edges"', "missing = 0.0",
+                 'positions = "places.csv"'):  # fmt: skip
+        assert line.replace('"', "&#34;") in page
+    (found,) = collect(["out"], signals=[Signal("signal.csv", "edges.csv", "edges", 0.0, "places.csv")]).comparisons
+    Path("grid.toml").write_text(again(found)[0].grid)
+    capsys.readouterr()
+    assert call("compare", "--config", "grid.toml", "--dry-run") == 0
+    assert "0 runs to train" in capsys.readouterr().out
 
 
 def test_units_are_said_and_are_no_part_of_a_run(files, tmp_path, capsys):
