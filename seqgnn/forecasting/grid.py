@@ -83,6 +83,8 @@ def forecast_jobs(
     jobs = []
     for protocol in sorted(protocols, key=lambda protocol: -protocol.horizon):
         about = f"forecast {graph.name or source.data} {protocol.horizon} ahead"
+        task = Forecasting(graph, protocol)
+        first = task.test_windows.steps.start + protocol.lags  # the step that the test part forecasts first
         for row in rows:
             run = ForecastRun(
                 task="forecast",
@@ -103,12 +105,12 @@ def forecast_jobs(
                 train=train if row.lr is None else replace(train, lr=row.lr),
             )
             if parameters is not None:
-                run = run.sized(parameters, Forecasting(graph, protocol))
+                run = run.sized(parameters, task)
             for seed in seeds:
                 job = replace(run, seed=seed)
                 jobs.append(Job((row.label, protocol.horizon, seed), f"{about} {row.label} seed {seed}", job))
         for name in BASELINES:
-            if name == "seasonal" and period is None:
+            if name == "seasonal" and (period is None or first < period):
                 continue
             plain = ForecastBaseline(
                 "forecast", protocol.horizon, text, name, protocol, refit, period if name == "seasonal" else None

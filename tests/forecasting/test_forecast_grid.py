@@ -177,6 +177,15 @@ def test_units_are_given_as_an_option_or_in_a_file(files, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("lags", "there"), [(5, False), (6, True)])
+def test_the_season_is_a_baseline_if_one_goes_before_the_test_part(tmp_path, lags, there):
+    lines = [f"2024-01-0{1 + hour // 24}T{hour % 24:02}:00,{hour % 5},{hour % 3}" for hour in range(38)]
+    (tmp_path / "hours.csv").write_text("time,a,b\n" + "\n".join(lines) + "\n")
+    options = {"models": ["linear"], "horizons": [1], "split": (9, 9, 10), "lags": lags, "seeds": [0], "steps": 2}
+    found = plan_forecast(tmp_path / "hours.csv", **options).run(progress=False)  # the test part begins at step 18
+    assert not found.failures and (("seasonal", 1) in found.baselines) is there
+
+
 def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_path, capsys):
     rows = [ForecastRow("narrow", "lstm", hidden=2), "gcrn", "dcrnn-forecaster"]
     options = {"models": rows, "horizons": [1, 3], "parameters": 5000, **SMALL, "seeds": [0], "steps": 2}
