@@ -1,6 +1,6 @@
 """What every forecaster must beat: baselines that are fitted in one pass over the training windows.
 
-- **persistence**: the last value, for all steps ahead.
+- **persistence**: the last value that was observed, for all steps ahead.
 - **mean**, **mean-node**: the mean of what was to be forecast in training, of all nodes or of each.
 - **seasonal**: the value one period before.
 - **ar**: autoregression, a linear map of a node's own past with an intercept, the same for all nodes;
@@ -65,8 +65,8 @@ def fit_baseline(
         train: the windows to fit on.
         validation: those to choose the strength of a ridge on, by the squared error over all steps ahead; not needed
             where there is no choice.
-        period: of ``"seasonal"``, in steps. It looks the values up in ``train.graph``, of which all windows that it
-            will forecast have to be.
+        period: of ``"seasonal"``, in steps. It looks the values up in ``train.graph``, and ``"persistence"`` what was
+            observed, if that is masked: all windows that they will forecast have to be of it.
         strengths: of the ridge, to choose from, at least 0: the penalty of a weight is strength * n * variance of its
             feature over the n training values, so that units do not matter; intercepts are not penalised.
         refit: windows to fit on anew with the strength that was chosen, such as training and validation together.
@@ -85,7 +85,7 @@ def fit_baseline(
     one_of("fit_baseline", "name", name, NAMES)
     fitted_on = train if refit is None else refit
     if name == "persistence":
-        return Persistence(train.horizon, train.graph.num_targets)
+        return Persistence(train.graph, Ridge("none", True, fitted_on).solve(0.0))
     if name == "seasonal":
         if period is None:
             raise ValueError("fit_baseline: expected period, in steps, for 'seasonal', got None")
@@ -109,20 +109,37 @@ def fit_baseline(
     return (ridge if refit is None else Ridge(kind, each, refit)).solve(strength)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Persistence:
-    """The last value of the first C features, the targets' own past."""
+    """The last observed value of the first C features, the targets' own past; the mean of its node where a window has
+    none.
 
-    horizon: int
-    num_targets: int
-    num_parameters = 0
+    Raises:
+        ValueError: for windows of another graph than `history`, where that is masked, and of fewer features than C.
+    """
+
+    history: "TemporalGraph"
+    mean: "LinearMap"
     strength = None
 
+    @property
+    def num_parameters(self) -> int:
+        return 0 if self.history.mask is None else self.mean.num_parameters
+
     def __call__(self, batch: "WindowBatch") -> Tensor:
-        if batch.x.size(-1) < self.num_targets:
-            found = f"{batch.x.size(-1)} for {self.num_targets} targets"
+        targets = self.history.num_targets
+        if batch.x.size(-1) < targets:
+            found = f"{batch.x.size(-1)} for {targets} targets"
             raise ValueError(f"Persistence: expected features that hold the targets' own past, got {found}")
-        return batch.x[-1:, ..., : self.num_targets].expand(self.horizon, -1, -1, -1)
+        past = batch.x[..., :targets]
+        if self.history.mask is None:
+            return past[-1:].expand(self.mean.horizon, -1, -1, -1)
+        _check_history("Persistence", self.history, batch)
+        lag = torch.arange(len(past), device=past.device)[:, None]
+        observed = self.history.mask[batch.start + lag]
+        last = observed.mul(1 + lag[..., None, None]).amax(0, keepdim=True)  # 0: never
+        values = past.gather(0, (last - 1).clamp(min=0))
+        return torch.where(last > 0, values, self.mean(batch))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +160,8 @@ class Seasonal:
         return 0 if self.history.mask is None else self.mean.num_parameters
 
     def __call__(self, batch: "WindowBatch") -> Tensor:
+        _check_history("Seasonal", self.history, batch)
         now = batch.start + len(batch.x)
-        if not torch.equal(self.history.signal[now - 1], batch.x[-1]):
-            raise ValueError("Seasonal: expected windows of the graph that it was fitted on, got others")
         ahead = torch.arange(self.mean.horizon, device=now.device)[:, None]
         steps = now + ahead % self.period - self.period
         if int(steps.min()) < 0:
@@ -240,6 +256,12 @@ def features(kind: str, batch: "WindowBatch") -> Tensor:
     if kind == "graph":
         x = torch.cat([x, heard(x, batch.edge_index, batch.edge_weight)], dim=-1)
     return torch.cat([lags_as_features(x), one], dim=-1)
+
+
+def _check_history(who: str, history: "TemporalGraph", batch: "WindowBatch") -> None:
+    last = batch.start + len(batch.x) - 1
+    if int(last.max()) >= len(history) or not torch.equal(history.signal[last], batch.x[-1]):
+        raise ValueError(f"{who}: expected windows of the graph that it was fitted on, got others")
 
 
 def _answers(y: Tensor) -> Tensor:
