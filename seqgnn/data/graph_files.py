@@ -178,6 +178,9 @@ def _from_list(
         line = lines[int(np.isnan(values).argmax())]
         raise ValueError(f"{WHO}: expected a number for every edge, got none in line {line} of {path}")
     if kind == "distances":
+        if (values < 0).any():
+            found = f"{values[values < 0][0]:g} in line {lines[int((values < 0).argmax())]} of {path}"
+            raise ValueError(f"{WHO}: expected distances of at least 0, got {found}")
         values, kept = gaussian_kernel(values, threshold)
         values, edges = values[kept], edges[:, kept]
     return torch.from_numpy(edges.copy()), torch.from_numpy(values.astype(np.float32))

@@ -110,11 +110,15 @@ def _csv(path: Path) -> Columns:
         raise ValueError(f"{WHO}: expected a line of names and lines of values, got one line in {path}")
     timestamps = None
     if header[0].lower() in TIMES or (not _is_value(rows[0][0]) and moment(rows[0][0]) is not None):
+        if moment(header[0]) is not None:
+            raise ValueError(f"{WHO}: expected a line of names, got values from {header[0]!r} on in line 1 of {path}")
         timestamps = _moments([row[0] for row in rows], path)
         header, rows = header[1:], [row[1:] for row in rows]
         if not header:
             raise ValueError(f"{WHO}: expected columns beside the timestamps, got none in {path}")
     check_distinct(WHO, header, path)
+    if all(map(_is_value, header)) and not all(map(str.isdecimal, header)):
+        raise ValueError(f"{WHO}: expected a line of names, got values from {header[0]!r} on in line 1 of {path}")
     return Columns(numbers(WHO, rows, header, path, 2), header, timestamps)
 
 
@@ -148,8 +152,10 @@ def _numpy(path: Path) -> Columns:
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{WHO}: expected arrays, without pickled objects, got {path} ({error})") from error
     names = [key for key in ("data", "signal", "x") if key in arrays] or (list(arrays) if len(arrays) == 1 else [])
-    if not names or arrays[names[0]].dtype.kind not in "biuf":
+    if not names:
         raise ValueError(f"{WHO}: expected an array of numbers called data, signal or x in {path}, got {list(arrays)}")
+    if (kind := arrays[names[0]].dtype).kind not in "biuf":
+        raise ValueError(f"{WHO}: expected an array of numbers in {path}, got {names[0]} of {kind}")
     nodes = arrays.get("nodes")
     return Columns(arrays[names[0]], None if nodes is None else list(map(str, nodes)), arrays.get("timestamps"))
 

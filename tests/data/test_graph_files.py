@@ -113,7 +113,7 @@ def test_kernel_is_that_of_dcrnn():
         ("a\nb\n", {}, "lines from,to or from,to,weight, or a square matrix, got 2 lines of 1"),
         ("from,to\na,b\n", {"kind": "distances"}, "distances as from,to,distance"),
         ("from,to,cost\nx,y,1\n", {}, "between the 4 nodes of the signal, got none in"),
-        ("from,to,cost\na,b,1\nb,a,-1\n", {}, "distances of at least 0, got -1"),
+        ("from,to,cost\na,b,1\nb,a,-1\n", {}, "distances of at least 0, got -1 in line 3 of"),
         ("from,to,cost\na,b,1\nb,a,1\n", {}, "distances that differ"),
         ("from,to\na,b\n", {"kind": "edge"}, "expected kind to be one of 'adjacency', .*did you mean 'edges'"),
         ("from,to\na,b\n", {"threshold": -1}, "threshold of at least 0"),

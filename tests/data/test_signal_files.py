@@ -71,6 +71,8 @@ def test_what_stands_for_missing(write):
         ),
         ("time,a\n1330560000,1\n", "got '1330560000' in line 2, column 1"),
         ("time\n2012-03-01\n", "columns beside the timestamps"),
+        ("2012-03-01,1,2\n2012-03-02,3,4\n", "a line of names, got values from '2012-03-01' on in line 1"),
+        ("64.5,1\n61,2\n", "a line of names, got values from '64.5' on in line 1"),
         ('a,b\n1,"2\n', "expected a table, got"),
     ],
 )
@@ -106,7 +108,7 @@ def test_npz_and_npy(tmp_path):
     np.save(tmp_path / "flat.npy", values[:, 0, 0])
     for name, match in (
         ("two.npz", r"called data, signal or x in .*, got \['one', 'other'\]"),
-        ("text.npz", "expected an array of numbers"),
+        ("text.npz", "expected an array of numbers in .*, got data of <U1"),
         ("objects.npz", "without pickled objects"),
         ("flat.npy", r"values \[T, N\] or \[T, N, F\], not empty, got \(6,\)"),
         ("none.npz", "No such file"),
