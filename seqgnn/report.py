@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 import os
 import sys
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
 
 def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes `<task>.csv`, `<task>-pairs.csv`, and `<task>-scores` and `<task>-curves` as PNG and SVG; returns their
-    paths.
+    """Writes `<task>.csv`, `<task>-pairs.csv`, of forecasts `<task>-ahead.csv`, and `<task>-scores` and `<task>-curves`
+    as PNG and SVG; returns their paths.
 
     A comparison without a single finished run has no figures, one without two seeds of two models no pairs.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, rows in (("", comparison.rows()), ("-pairs", pairs(comparison))):
+    for name, rows in (("", comparison.rows()), ("-pairs", pairs(comparison)), ("-ahead", by_step(comparison))):
         if rows:
             paths.append(folder / f"{comparison.task}{name}.csv")
             write_atomically(paths[-1], to_csv(comparison.task, rows))
@@ -64,6 +65,27 @@ def pairs(comparison: Comparison) -> list[dict[str, Any]]:
         for length in comparison.lengths
         for pair in differences_at(comparison, length)
     ]  # fmt: skip
+
+
+def by_step(comparison: Comparison) -> list[dict[str, Any]]:
+    """Returns a dictionary per horizon, forecaster or baseline, and step ahead: how many values were observed there,
+    and the errors, means over seeds, None where nothing was; none of tasks without forecasts."""
+    if comparison.of_classes:
+        return []
+
+    def mean(errors: list[float | None]) -> float | None:
+        known = [error for error in errors if error is not None]
+        return math.fsum(known) / len(known) if len(known) == len(errors) else None
+
+    cells = itertools.product(comparison.labels, comparison.lengths)
+    rows = [(label, length, comparison.of(label, length)) for label, length in cells]
+    rows += [(name, length, [record]) for (name, length), record in comparison.baselines.items()]
+    return [
+        {"model": label, "length": length, "ahead": ahead, "seeds": len(runs), "values": steps[0]["count"]}
+        | {metric: mean([step[metric] for step in steps]) for metric in comparison.metrics}
+        for label, length, runs in sorted(rows, key=lambda row: comparison.lengths.index(row[1]))
+        for ahead, steps in enumerate(zip(*(run["result"]["test"]["by_step"] for run in runs)), start=1)
+    ]
 
 
 def to_csv(task: str, rows: list[dict[str, Any]]) -> str:

@@ -57,7 +57,8 @@ def scores_picture(comparison: Comparison, name: str) -> Picture | None:
         sheet, panel = sheet_of_a_column((SIZE[0], 0.9 + 0.32 * count))
         draw_one_length(panel, comparison)
         title = f"{_first_capital(metric)} at {comparison.at(comparison.lengths[0])}"
-        points = "There is one length, so nothing to draw against it: marks are means, bars one standard deviation, "
+        what = "length" if comparison.of_classes else "horizon"
+        points = f"There is one {what}, so nothing to draw against it: marks are means, bars one standard deviation, "
         points += "grey lines the baselines."
         legend = []
     seeds = "One seed, so no spread." if len(comparison.seeds) == 1 else f"{seeds_of(comparison).capitalize()}."

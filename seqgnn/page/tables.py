@@ -45,12 +45,12 @@ class Table:
 
 def scores(comparison: Comparison) -> Table:
     """All rows with both scores, intervals, costs and baselines."""
-    first, second = comparison.metrics[:2]
-    names = [f"test {name}" if comparison.of_classes else metric_label(comparison, name) for name in (first, second)]
+    first, *others = comparison.metrics[: 2 if comparison.of_classes else 3]
+    names = [f"test {n}" if comparison.of_classes else metric_label(comparison, n) for n in (first, *others)]
     columns = [
         ("model", False), ("T" if comparison.of_classes else "ahead", True), (names[0], True), ("± sd", True),
-        ("95% by t", True), ("95% by bootstrap", True), (names[1], True), ("seeds", True), ("steps", True),
-        ("seconds", True), ("parameters", True), ("kFLOP", True), ("peak MB", True),
+        ("95% by t", True), ("95% by bootstrap", True), *((name, True) for name in names[1:]), ("seeds", True),
+        ("steps", True), ("seconds", True), ("parameters", True), ("kFLOP", True), ("peak MB", True),
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     quiet = set()
@@ -64,7 +64,7 @@ def scores(comparison: Comparison) -> Table:
             _figure(row[first], 3),
             _figure(row[f"{first}_sd"], 3),
             *(_interval(row, first, kind) for kind in ("t", "bootstrap")),
-            _figure(row[second], 3),
+            *(_figure(row[name], 3) for name in others),
             Cell("–" if row["kind"] == "baseline" else seeds, row["seeds"]),
             _figure(row["steps"]),
             _figure(row["seconds"], 1),

@@ -64,10 +64,17 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     pictures = ("scores", "curves", "truth", "steps", "graph", "difference")  # no times, without timestamps
     drawn = {f"forecast-{what}.{kind}" for what in pictures for kind in ("png", "svg")}
-    assert names == {"runs", "forecast.csv", "forecast-pairs.csv", "report.html"} | drawn
+    assert names == {"runs", "forecast.csv", "forecast-pairs.csv", "forecast-ahead.csv", "report.html"} | drawn
     with (tmp_path / "out" / "forecast.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {"rmse", "rmse_sd", "mae", "mape", "rmse_t_low"} <= set(rows[0]) and rows[0]["length"] == "1"
+    with (tmp_path / "out" / "forecast-ahead.csv").open() as file:
+        steps = {(row["model"], row["length"], row["ahead"]): row for row in csv.DictReader(file)}
+    assert len(steps) == 7 * 3 and steps["LSTM", "2", "2"]["seeds"] == "2"  # 2 models and 5 baselines, 1 + 2 steps
+    for model in ("LSTM", "ar"):  # as many values at either step: the whole is their mean
+        whole = next(row for row in rows if (row["model"], row["length"]) == (model, "2"))
+        parts = [float(steps[model, "2", ahead]["mae"]) for ahead in "12"]
+        assert float(whole["mae"]) == pytest.approx(sum(parts) / 2)
     run = next(path for path in (tmp_path / "out" / "runs").glob("*.json") if path.with_suffix(".safetensors").exists())
     config = json.loads(run.read_text())["config"]
     assert config["refit"] and config["residual"] and not config["skip"]
