@@ -73,6 +73,7 @@ PARTS: dict[str, dict[str, Part]] = {
     "metr-la": {
         "15 minutes": Part("metr-la-week", METR_ROWS, METR | {"horizons": [3]}),
         "60 minutes": Part("metr-la-week", METR_ROWS, METR | {"horizons": [12]}),
+        "60 minutes, squared loss": Part("metr-la-week", METR_ROWS, METR | {"horizons": [12], "loss": "mse"}),
     },
 }
 
