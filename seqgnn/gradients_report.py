@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median, median_low
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from seqgnn.analysis import Decay
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 RISE = 2.0  # from what factor on it is called a change, a fall or a rise
-STRAIGHT, STEADY = 0.9, 0.5  # R²: from where on a change is called exponential, or steady at all
-EXPONENTIAL, UNEVEN, DIP, RISES, LEVEL, NEITHER, FEW, ZERO = KINDS = (
+STRAIGHT, STEADY = 0.95, 0.5  # R²: from where on a fall may be called exponential, or a change steady at all
+STEPS, FALL = 10, 10.0  # norms and factor that it takes to tell an exponential fall from others
+EXPONENTIAL, STEADILY, UNEVEN, DIP, RISES, LEVEL, NEITHER, FEW, ZERO = KINDS = (
     "falls exponentially",
+    "falls steadily, less than tenfold",
     "falls unevenly",
     "falls, then rises again",
     "rises with distance",
     "changes less than twofold",
     "neither falls nor rises steadily",
-    "too few norms for a fit",
+    "too few steps to say",
     "zero everywhere",
 )
 SYMBOLS = {
@@ -81,6 +84,12 @@ def verdicts(study: Study) -> list[str]:
 def kinds(curve: Curve) -> list[str]:
     """Returns what the norms of each seed do with distance, one of `KINDS`.
 
+    A fall is exponential where three things hold: at least `STEPS` norms that are no zero, nor too small for their
+    dtype; a line through their logarithms that explains at least `STRAIGHT` of the variance, as no line does through
+    those of a straight or a hyperbolic fall; and at least a `FALL`-fold fall, below which these look alike. Of fewer
+    norms nothing is said but how many they are and how the farthest compares with the nearest, unless all are within
+    `RISE` times the smallest.
+
     They rise where, from the smallest on, a steady line goes up to `RISE` times as much; before that they fall where
     the first is as many times the smallest.
     """
@@ -92,10 +101,14 @@ def _kind(norms: Tensor, found: Decay | None) -> str:
         return FEW if bool(norms.any()) else ZERO
     if found.spread < RISE:
         return LEVEL
+    if found.count < STEPS:
+        return FEW
     if found.rise >= RISE and found.rise_r2 >= STEADY:
         return DIP if found.fall >= RISE else RISES
     if found.rate < 1 and found.r2 >= STEADY:
-        return EXPONENTIAL if found.r2 >= STRAIGHT else UNEVEN
+        if found.r2 < STRAIGHT:
+            return UNEVEN
+        return EXPONENTIAL if found.fall >= FALL else STEADILY
     return NEITHER
 
 
@@ -103,9 +116,21 @@ def _verdict(curve: Curve) -> str:
     found = kinds(curve)
     first, *others = sorted(set(found), key=lambda kind: (-found.count(kind), KINDS.index(kind)))
     seeds = f" in {found.count(first)} of {len(found)} seeds" if len(found) > 1 else ""
-    fits = [fit for fit, kind in zip(curve.decays, found) if fit is not None and kind == first]
+    of_it = [(norms, fit) for norms, fit, kind in zip(curve.norms, curve.decays, found) if kind == first]
+    fits = [fit for _, fit in of_it if fit is not None]
     rest = "".join(f"; {kind} in {found.count(kind)}" for kind in others)
-    return f"{first}{seeds}{_numbers(first, fits)}{rest}{_end(curve)}"
+    numbers = _ends([norms for norms, _ in of_it], curve.start) if first == FEW else _numbers(first, fits)
+    return f"{first}{seeds}{numbers}{rest}{_end(curve)}"
+
+
+def _ends(rows: list[Tensor], start: int) -> str:
+    """Of norms that are too few: how many they are, and how the farthest compares with the nearest."""
+    seen = [[norm for norm in row[start:].tolist() if norm >= torch.finfo(row.dtype).tiny] for row in rows]
+    count = median_low(map(len, seen))
+    if count < 2:
+        return f": {count or 'no'} norm{'s' * (count != 1)} from distance {start} on"
+    ratio = median(row[-1] / row[0] for row in seen if len(row) > 1)
+    return f": {count} norms, the farthest {ratio:.3g} times the nearest"
 
 
 def _numbers(kind: str, fits: list[Decay]) -> str:
@@ -140,10 +165,10 @@ def notes(study: Study) -> list[str]:
     found = []
     if any(fit is not None for curve in curves for fit in curve.decays):
         found.append(
-            "× a step back, R²: least squares of the logarithm against distance; a fall is called exponential from R² "
-            f"{STRAIGHT:g} on, uneven from {STEADY:g}. rise: from the smallest norm to the farthest by such a line "
-            f"between the two, called one from {RISE:g}-fold on. Distances are steps back; fits begin at "
-            f"{curves[0].start}."
+            "× a step back, R²: least squares of the logarithm against distance. A fall is called exponential from "
+            f"{STEPS} norms, R² {STRAIGHT:g} and a {FALL:g}-fold fall on, uneven from R² {STEADY:g}; fewer norms "
+            "are too few to say. rise: from the smallest norm to the farthest by such a line between the two, called "
+            f"one from {RISE:g}-fold on. Distances are steps back; fits begin at {curves[0].start}."
         )
     if len(study.seeds) == 1:
         found.append("One seed: no spread, and no band in the figure.")

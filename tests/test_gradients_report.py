@@ -45,9 +45,12 @@ def test_table_and_words():
     [
         (FALL, "falls exponentially, times 0.500 a step back, R² 1.000"),
         (RISE, "falls, then rises again, from 5 steps back on, 16,384-fold to the farthest"),
-        ([8.0, 1.0, 2.0, 4.0, 8.0], "falls, then rises again, from 1 step back on, 8-fold to the farthest"),
+        (
+            [2.0**9] + [2.0**d for d in range(10)],
+            "falls, then rises again, from 1 step back on, 512-fold to the farthest",
+        ),
         (FALL[::-1], "rises with distance, times 2.000 a step back, R² 1.000"),
-        ([1.9, 1.0, 2.0, 4.0, 8.0], "rises with distance, times 1.531 a step back, R² 0.718"),
+        ([1.9] + [2.0**d for d in range(10)], "rises with distance, times 1.882 a step back, R² 0.973"),
         ([1.0, 0.1] + [0.05 * 0.8**d for d in range(8)], "falls unevenly, times 0.682 a step back, R² 0.764"),
         ([1.0] + [0.01 * 0.999**d for d in range(20)], "neither falls nor rises steadily, R² 0.1"),
         ([1.0, 0.1] * 8, "neither falls nor rises steadily, R² 0.0"),  # a zigzag ends above its least
@@ -55,8 +58,14 @@ def test_table_and_words():
         (FALL[:9] + [FALL[8]] * 9 + [1.0], "neither falls nor rises steadily, R² 0.298"),  # one entry is no rise
         ([0.99**d for d in range(30)], "changes less than twofold, times 0.990 a step back, R² 1.000"),
         ([3.0] * 9, "changes less than twofold, times 1.000 a step back, R² 1.000"),
-        ([1.0, 0.5], "too few norms for a fit"),
-        ([1.0], "too few norms for a fit"),
+        (FALL[:9], "too few steps to say: 9 norms, the farthest 0.00391 times the nearest"),
+        (FALL[:10], "falls exponentially, times 0.500 a step back, R² 1.000"),
+        ([8.0, 1.0, 2.0, 4.0, 8.0], "too few steps to say: 5 norms, the farthest 1 times the nearest"),
+        ([3.0] * 4, "changes less than twofold, times 1.000 a step back, R² 1.000"),
+        ([1.0, 0.5], "too few steps to say: 2 norms, the farthest 0.5 times the nearest"),
+        ([1.0], "too few steps to say: 1 norm from distance 0 on"),
+        ([0.97**d for d in range(76)], "falls steadily, less than tenfold, times 0.970 a step back, R² 1.000"),
+        ([0.97**d for d in range(77)], "falls exponentially, times 0.970 a step back, R² 1.000"),
         ([0.0] * 9, "zero everywhere"),
     ],
 )
@@ -67,41 +76,65 @@ def test_words_of_one_seed(norms, verdict):
     assert "│ RNN" in text_of(found)
 
 
+@pytest.mark.parametrize("steps", [10, 30, 100])
+@pytest.mark.parametrize("fall", [10.001, 100.0])
+def test_straight_and_hyperbolic_falls_are_not_called_exponential(steps, fall):
+    d = torch.linspace(0, 1, steps, dtype=torch.float64)
+    norms = {"straight": 1 - (1 - 1 / fall) * d, "hyperbolic": 1 / (1 + (fall - 1) * d), "exponential": fall**-d}
+    curves = {name: Curve(name, norm[None]) for name, norm in norms.items()}
+    assert report.kinds(curves["straight"]) == report.kinds(curves["hyperbolic"]) == ["falls unevenly"]
+    assert report.kinds(curves["exponential"]) == ["falls exponentially"]
+
+
+def test_the_rule_is_said():
+    text = text_of(study_of(("RNN", [FALL])))
+    assert "exponential from 10 norms, R² 0.95 and a 10-fold fall on" in " ".join(text.split())
+
+
+def test_norms_that_are_no_more_are_not_counted():
+    reach = Curve("GCN", torch.tensor([FALL[:4] + [0.0] * 16] * 2, dtype=torch.float64), endless=False)
+    (line,) = report.verdicts(Study("influence", SETTINGS, (0, 1), {"influence": [reach]}))
+    assert line == (
+        "influence, GCN: too few steps to say in 2 of 2 seeds: 4 norms, the farthest 0.125 times the nearest; "
+        "zero beyond 3 back"
+    )
+
+
 def power(rate):
     return [rate**d for d in range(20)]
 
 
 def test_most_seeds_speak_and_the_others_are_counted():
-    norms = [power(0.5), RISE, power(0.6), FALL[::-1], power(0.9), [0.0] * 20, RISE]
+    norms = [power(0.5), RISE, power(0.6), FALL[::-1], power(0.8), [0.0] * 20, RISE]
     found = study_of(("RNN", norms), seeds=range(7))
     assert report.verdicts(found) == [
-        "dL/dh, RNN: falls exponentially in 3 of 7 seeds, times 0.600 (0.500 to 0.900) a step back, R² 1.000; "
+        "dL/dh, RNN: falls exponentially in 3 of 7 seeds, times 0.600 (0.500 to 0.800) a step back, R² 1.000; "
         "falls, then rises again in 2; rises with distance in 1; zero everywhere in 1"
     ]
     curve = found.panels["dL/dh"][0]
     assert report.kinds(curve)[:3] == ["falls exponentially", "falls, then rises again", "falls exponentially"]
     row = next(line for line in text_of(found).splitlines() if line.startswith("│ dL/dh"))
     cells = [cell.strip() for cell in row.strip("│ ").split("│")]
-    # Rates 0.5, 0.6, 0.9, 2 and twice that of RISE; rises 1, 1, 1, 2^14, 2^14 and 2^19.
-    assert cells[2:4] == ["1.00e+00", "1.35e-01"] and cells[-1] == "8.19e+03"
+    # Rates 0.5, 0.6, 0.8, 2 and twice that of RISE; rises 1, 1, 1, 2^14, 2^14 and 2^19.
+    assert cells[2:4] == ["1.00e+00", "1.44e-02"] and cells[-1] == "8.19e+03"
 
 
 def test_one_seed_more_does_not_turn_the_verdict_round():
-    noisy = power(0.9)
-    noisy[3] *= 100
-    before, after = (study_of(("RNN", [power(0.9)] * 18 + [noisy] * n), seeds=range(18 + n)) for n in (0, 1))
-    assert report.verdicts(before)[0].startswith("dL/dh, RNN: falls exponentially in 18 of 18 seeds, times 0.900 ")
-    assert report.verdicts(after)[0].startswith("dL/dh, RNN: falls exponentially in 18 of 19 seeds, times 0.900 ")
+    noisy = power(0.8)
+    noisy[3] *= 1e6
+    before, after = (study_of(("RNN", [power(0.8)] * 18 + [noisy] * n), seeds=range(18 + n)) for n in (0, 1))
+    assert report.verdicts(before)[0].startswith("dL/dh, RNN: falls exponentially in 18 of 18 seeds, times 0.800 ")
+    assert report.verdicts(after)[0].startswith("dL/dh, RNN: falls exponentially in 18 of 19 seeds, times 0.800 ")
     assert report.verdicts(after)[0].endswith("; neither falls nor rises steadily in 1")
 
 
 @pytest.mark.parametrize(
     "endless, norms, end",
     [
-        (True, [FALL[:5] + [0.0] * 15], "; below what float64 can hold beyond 4 back"),
-        (True, [FALL[:5] + [1e-310] + [0.0] * 14], "; below what float64 can hold beyond 4 back"),
-        (False, [FALL[:5] + [0.0] * 15], "; zero beyond 4 back"),
-        (False, [FALL[:4] + [0.0] * 16, FALL], "; zero beyond 3 back in 1 of 2 seeds"),
+        (True, [FALL[:12] + [0.0] * 8], "; below what float64 can hold beyond 11 back"),
+        (True, [FALL[:12] + [1e-310] + [0.0] * 7], "; below what float64 can hold beyond 11 back"),
+        (False, [FALL[:12] + [0.0] * 8], "; zero beyond 11 back"),
+        (False, [FALL[:11] + [0.0] * 9, FALL], "; zero beyond 10 back in 1 of 2 seeds"),
         (False, [FALL], "R² 1.000"),
     ],
 )

@@ -20,6 +20,7 @@ class Decay:
             ends; 1 where they are fewer than three.
         rise_r2: the share of their variance that this second line explains.
         farthest: the distance of the farthest norm that is looked at.
+        count: how many norms are looked at.
     """
 
     rate: float
@@ -30,6 +31,7 @@ class Decay:
     rise: float
     rise_r2: float
     farthest: int
+    count: int
 
 
 def decay(norms: Tensor, start: int = 0) -> Decay | None:
@@ -67,7 +69,7 @@ def decay(norms: Tensor, start: int = 0) -> Decay | None:
     slope_after, rise_r2 = _line(d[low:], log[low:])
     spread, fall = _factor(log.max() - log[low]), _factor(log[0] - log[low])
     rise = _factor(slope_after * (d[-1] - d[low]))
-    return Decay(_factor(slope), r2, int(d[low]), spread, fall, rise, rise_r2, int(d[-1]))
+    return Decay(_factor(slope), r2, int(d[low]), spread, fall, rise, rise_r2, int(d[-1]), len(d))
 
 
 def _factor(log: Tensor) -> float:

@@ -35,7 +35,11 @@ def gradients(
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="Folder for the figure and its numbers; default: none kept.")] = None,
 ) -> None:
-    """Shows how much of the loss's gradient reaches the state of each step, or how far elements move the answer."""
+    """Shows how much of the loss's gradient reaches the state of each step, or how far elements move the answer.
+
+    A fall is called exponential where there are at least ten norms, a line through their logarithms explains 95% of the
+    variance, and the fall is tenfold; of fewer norms it is said that they are too few.
+    """
     from seqgnn import gradients_report
     from seqgnn.gradients import study, study_checkpoint
 

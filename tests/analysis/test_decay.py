@@ -19,7 +19,7 @@ def test_the_fit_is_the_line_through_the_logarithms():
 def test_what_is_zero_is_left_out():
     found = decay(torch.tensor([8.0, 4.0, 0.0, 1.0, 0.0]))
     assert (found.rate, found.r2) == (pytest.approx(0.5), pytest.approx(1.0))
-    assert (found.lowest, found.rise, found.farthest) == (3, 1.0, 3)
+    assert (found.lowest, found.rise, found.farthest) == (3, 1.0, 3) and found.count == 3
 
 
 def test_distances_keep_their_numbers_where_the_fit_begins_later():
