@@ -1,11 +1,11 @@
 """What all figures share: a palette, tidy axes, and files written in one piece."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqgnn.store import write_atomically
+from seqgnn.store import write_all
 
 # Okabe and Ito's palette, told apart by the colour-blind too; variants of a model share its colour and differ in line.
 STYLES = {
@@ -91,14 +91,20 @@ def tidy(panel: Any, axis: str = "y") -> None:
 
 
 def save(figure: Any, stem: Path) -> list[Path]:
-    """Writes a matplotlib figure as `<stem>.png` and `<stem>.svg`, the same files twice; returns their paths."""
+    """Writes a matplotlib figure as `<stem>.png` and `<stem>.svg`, the same files twice; returns their paths.
+
+    Raises:
+        NotWritten: naming the file that could not be written; the other one is.
+    """
+    return write_all(rendered(figure, stem))
+
+
+def rendered(figure: Any, stem: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yields what `save` writes: paths and contents."""
     from matplotlib import rc_context
 
-    paths = []
     for kind in ("png", "svg"):
         content = io.BytesIO()
         with rc_context({"svg.hashsalt": "seqgnn"}):
             figure.savefig(content, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
-        paths.append(stem.with_name(f"{stem.name}.{kind}"))
-        write_atomically(paths[-1], content.getvalue())
-    return paths
+        yield stem.with_name(f"{stem.name}.{kind}"), content.getvalue()

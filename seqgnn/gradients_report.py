@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from seqgnn.analysis import Decay
-from seqgnn.figures import plain, save, style, tidy
+from seqgnn.figures import plain, rendered, style, tidy
 from seqgnn.gradients import Curve, Study
-from seqgnn.store import write_atomically
+from seqgnn.store import write_all
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -253,6 +253,7 @@ def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
 
     Raises:
         ValueError: if the folder cannot be made, or there is nothing to draw.
+        NotWritten: a ValueError that names each file that could not be written; the others are.
     """
     folder = Path(folder)
     drawn = figure(study)
@@ -260,8 +261,8 @@ def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"gradients: expected a folder that can be written, got {folder} ({error})") from error
-    write_atomically(folder / f"{study.measure}.json", to_json(study))
-    return [folder / f"{study.measure}.json", *save(drawn, folder / study.measure)]
+    numbers = folder / f"{study.measure}.json", to_json(study)
+    return write_all([numbers, *rendered(drawn, folder / study.measure)])
 
 
 def to_json(study: Study) -> str:

@@ -6,17 +6,17 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgnn.charts import METRICS, curves_figure, metric_label, scores_figure
 from seqgnn.contenders import differences_at
-from seqgnn.figures import save
+from seqgnn.figures import rendered
 from seqgnn.forecasting.window_pairs import window_pairs
 from seqgnn.notes import notes, seeds_of
 from seqgnn.outcome import Comparison
-from seqgnn.store import write_atomically
+from seqgnn.store import write_all
 from seqgnn.wording import listed
 
 if TYPE_CHECKING:
@@ -28,18 +28,26 @@ def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
     as PNG and SVG; returns their paths.
 
     A comparison without a single finished run has no figures, one without two seeds of two models no pairs.
+
+    Raises:
+        ValueError: if the folder cannot be made.
+        NotWritten: a ValueError that names each file that could not be written; the others are.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"report: expected a folder that can be written, got {folder} ({error.strerror})") from error
+    return write_all(_files(comparison, folder))
+
+
+def _files(comparison: Comparison, folder: Path) -> Iterator[tuple[Path, str | bytes]]:
     for name, rows in (("", comparison.rows()), ("-pairs", pairs(comparison)), ("-ahead", by_step(comparison))):
         if rows:
-            paths.append(folder / f"{comparison.task}{name}.csv")
-            write_atomically(paths[-1], to_csv(comparison.task, rows))
+            yield folder / f"{comparison.task}{name}.csv", to_csv(comparison.task, rows)
     if comparison.runs:
-        for name, figure in (("scores", scores_figure(comparison)), ("curves", curves_figure(comparison))):
-            paths += save(figure, folder / f"{comparison.task}-{name}")
-    return paths
+        for name, draw in (("scores", scores_figure), ("curves", curves_figure)):
+            yield from rendered(draw(comparison), folder / f"{comparison.task}-{name}")
 
 
 def show(comparison: Comparison) -> None:

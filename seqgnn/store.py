@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -225,6 +225,38 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+class NotWritten(ValueError):
+    """Some of several files could not be written.
+
+    Attributes:
+        written: paths of the others.
+        lost: a path, and in brackets why, for each that could not.
+    """
+
+    def __init__(self, written: list[Path], lost: list[str]) -> None:
+        super().__init__(f"write: expected files that can be written, got {', '.join(lost)}")
+        self.written, self.lost = written, lost
+
+
+def write_all(files: Iterable[tuple[Path, str | bytes]]) -> list[Path]:
+    """Writes each file as `write_atomically` does, whether or not those before it could be; returns their paths.
+
+    Raises:
+        NotWritten: after the last one, naming those that could not be written; what was there before is still there.
+    """
+    written: list[Path] = []
+    lost: list[str] = []
+    for path, content in files:
+        try:
+            write_atomically(path, content)
+            written.append(path)
+        except OSError as error:
+            lost.append(f"{path} ({error.strerror})")
+    if lost:
+        raise NotWritten(written, lost)
+    return written
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from seqgnn import store
 from seqgnn.cli import app
 from seqgnn.commands.compare import settings
 from seqgnn.presets import PRESETS
@@ -99,17 +100,40 @@ def test_files_that_cannot_be_written_are_named_below_the_table(tmp_path, monkey
     file = tmp_path / "grid.toml"
     file.write_text(GRID)
 
+    old = tmp_path / "found" / "recall.csv"
+    old.parent.mkdir()
+    old.write_text("before")
+    write = store.write_atomically
+
     def full(path, content):
+        if "runs" in path.parts:
+            return write(path, content)
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("seqgnn.report.write_atomically", full)
     monkeypatch.setattr("seqgnn.page.page.write_atomically", full)
+    monkeypatch.setattr(store, "write_atomically", full)
     for _ in range(2):  # the second time with all runs there, where nothing else has to be written
         done = call("--config", file)
         assert done.exit_code == 1 and "│ LSTM, chrono │" in done.stdout
-        assert f"expected a file that can be written, got {tmp_path}/found/recall.csv (No space left" in done.stderr
-        assert f"expected a file that can be written, got {tmp_path}/found/report.html (No space left" in done.stderr
+        names = ["recall.csv", *(f"recall-{name}.{kind}" for name in ("scores", "curves") for kind in ("png", "svg"))]
+        for name in (*names, "report.html"):
+            assert f"expected a file that can be written, got {tmp_path}/found/{name} (No space left" in done.stderr
+        assert old.read_text() == "before" and [path.name for path in old.parent.glob("*.*")] == [old.name]
         monkeypatch.setattr("seqgnn.store.RunStore.prepare", None)
+
+
+def test_one_file_that_cannot_be_written_keeps_no_other_from_it(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+    blocked = tmp_path / "found" / "recall-scores.png"
+    blocked.mkdir(parents=True)
+    done = call("--config", file)
+    assert done.exit_code == 1
+    assert done.stderr == f"seqgnn: compare: expected a file that can be written, got {blocked} (Is a directory)\n"
+    names = {"recall.csv", "recall-scores.svg", "recall-curves.png", "recall-curves.svg", "report.html"}
+    for name in names:
+        assert (tmp_path / "found" / name).stat().st_size > 0 and f"wrote {tmp_path}/found/{name}" in done.stdout
+    assert {path.name for path in (tmp_path / "found").iterdir()} == names | {"runs", blocked.name}
 
 
 def test_equal_time_goes_before_the_steps_of_a_preset():

@@ -9,6 +9,7 @@ from comparisons import example, run
 
 from seqgnn import report
 from seqgnn.comparison import Comparison
+from seqgnn.store import NotWritten
 
 
 def text_of(comparison):
@@ -86,3 +87,21 @@ def test_files_are_there_and_the_same_twice(tmp_path, lengths, metric):
     assert all("<svg" in path.read_text() for path in (paths[2], paths[4]))
     again = report.write(comparison, tmp_path / "again")
     assert [path.read_bytes() for path in paths[::2]] == [path.read_bytes() for path in again[::2]]
+
+
+def test_what_cannot_be_written_is_named_and_the_rest_is_written(tmp_path):
+    for name in ("recall.csv", "recall-curves.svg"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "recall-scores.png").write_text("old")
+    with pytest.raises(NotWritten, match=r"got .*recall\.csv \(Is a directory\), .*curves\.svg \(Is a") as found:
+        report.write(example(), tmp_path)
+    names = ["recall-scores.png", "recall-scores.svg", "recall-curves.png"]
+    assert [path.name for path in found.value.written] == names
+    assert all(path.stat().st_size > 3 for path in found.value.written)
+    assert found.value.lost == [f"{tmp_path / name} (Is a directory)" for name in ("recall.csv", "recall-curves.svg")]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"report: expected a folder that can be written, got .*file"):
+        report.write(example(), tmp_path / "file")

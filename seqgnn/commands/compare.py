@@ -167,7 +167,6 @@ def compare(
 def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed: bool) -> bool:
     """Makes the runs, shows each table and then writes its files; whether all of that could be done."""
     from seqgnn import report
-    from seqgnn.forecasting.report import write_pictures
     from seqgnn.page import write_page
 
     results, lost, failed = [], [], 0
@@ -184,14 +183,10 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
         results.append(result)
         failed += len(result.failures)
         if out is not None:
-            try:
-                written = report.write(result, out)
-                if not result.of_classes:
-                    written += write_pictures(result, prepared.setup.path, out)
-                for path in written:
-                    print(f"wrote {path}")
-            except OSError as error:
-                lost.append(f"compare: expected a file that can be written, got {error.filename} ({error.strerror})")
+            written, unwritten = _write(result, prepared.setup.path, out)
+            lost += unwritten
+            for path in written:
+                print(f"wrote {path}")
     if out is not None and results:
         before = _before(out, [result.task for result in results], data)
         try:
@@ -201,6 +196,28 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
     for message in lost:
         print(f"seqgnn: {message}", file=sys.stderr)
     return not lost and not failed
+
+
+def _write(result: Any, source: Any, out: Path) -> tuple[list[Path], list[str]]:
+    """Writes tables and figures as far as that goes; their paths, and a line for each that could not be written."""
+    from seqgnn import report
+    from seqgnn.forecasting.report import write_pictures
+    from seqgnn.store import NotWritten
+
+    written: list[Path] = []
+    lost: list[str] = []
+    writers = [partial(report.write, result, out)]
+    if not result.of_classes:
+        writers.append(partial(write_pictures, result, source, out))
+    for write in writers:
+        try:
+            written += write()
+        except NotWritten as error:
+            written += error.written
+            lost += [f"compare: expected a file that can be written, got {file}" for file in error.lost]
+        except ValueError as error:
+            lost.append(str(error))
+    return written, lost
 
 
 def _before(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:
