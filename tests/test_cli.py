@@ -2,11 +2,12 @@ import os
 import runpy
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 
 import pytest
 
 import seqgnn
-from seqgnn import cli, comparison
+from seqgnn import cli, comparison, parallel
 from seqgnn.commands.compare import BOOK, default_book
 
 TINY = ["--lengths", "4", "--seeds", "0", "--steps", "4", "--hidden", "8", "--jobs", "1"]
@@ -29,6 +30,63 @@ def test_compare_writes_table_and_files(tmp_path, capsys):
     }
     assert call("compare", "recall", *TINY, "--models", "rnn,gcn", "--out", tmp_path) == 0
     assert "5 of 5 runs are there already" in capsys.readouterr().out
+
+
+NAMES = {"recall.csv", "report.html"} | {f"recall-{x}.{y}" for x in ("scores", "curves") for y in ("png", "svg")}
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_closed_pipe_loses_no_run_and_no_file(tmp_path, monkeypatch, capsys, terminal):
+    with closed_pipe() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        if terminal:
+            monkeypatch.setattr("seqgnn.parallel._display", bars_on_any_stream)
+        assert call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path) == 1
+    assert capsys.readouterr().err == ""
+    assert {path.name for path in tmp_path.iterdir()} == NAMES | {"runs"}
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 4
+
+
+@contextmanager
+def closed_pipe():
+    """A stream that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    with suppress(BrokenPipeError), open(write, "w") as stream:
+        yield stream
+
+
+@contextmanager
+def bars_on_any_stream(total, found, progress):
+    """Bars as on a terminal, on the stream that there is."""
+    with parallel._bars(total, found) as say:
+        yield say
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_output_that_finds_no_room_is_said_once_files_are_written(tmp_path, monkeypatch, capsys):
+    with open("/dev/full", "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path) == 2
+    assert capsys.readouterr().err == "seqgnn: expected to write all output, got: No space left on device\n"
+    assert {path.name for path in tmp_path.iterdir()} == NAMES | {"runs"}
+
+
+@pytest.mark.slow
+def test_head_reads_a_line_and_all_is_written(tmp_path):
+    command = [sys.executable, "-m", "seqgnn", "compare", "recall", *TINY, "--models", "rnn", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 1
+    assert {path.name for path in tmp_path.iterdir()} == NAMES | {"runs"}
+
+
+def test_without_a_folder_a_closed_pipe_ends_the_comparison(monkeypatch, capsys):
+    with closed_pipe() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert call("compare", "recall", *TINY, "--models", "rnn") == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_the_page_keeps_what_was_compared_before_on_other_tasks(tmp_path):

@@ -3,11 +3,14 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from seqgnn.commands.output import despite_lost_output
 
 FORECASTS: dict[str, Any] = {"rich_help_panel": "Forecasts"}
 DEFAULT_TASKS = ("palindromes", "text")
@@ -160,7 +163,9 @@ def compare(
         for prepared in plans:
             _show_plan(prepared)
         return
-    if not _run(plans, out, data, only == "failed"):
+    with nullcontext() if out is None else despite_lost_output():
+        complete = _run(plans, out, data, only == "failed")
+    if not complete:
         raise typer.Exit(1)
 
 
