@@ -41,8 +41,8 @@ def test_a_closed_pipe_loses_no_run_and_no_file(tmp_path, monkeypatch, capsys, t
         monkeypatch.setattr(sys, "stdout", stream)
         if terminal:
             monkeypatch.setattr("seqgnn.parallel._display", bars_on_any_stream)
-        assert call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path) == 1
-    assert capsys.readouterr().err == ""
+        code = call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path)
+    assert code == 1 and capsys.readouterr().err == ""
     assert {path.name for path in tmp_path.iterdir()} == NAMES | {"runs"}
     assert len(list((tmp_path / "runs").glob("*.json"))) == 4
 
@@ -85,8 +85,8 @@ def test_head_reads_a_line_and_all_is_written(tmp_path):
 def test_without_a_folder_a_closed_pipe_ends_the_comparison(monkeypatch, capsys):
     with closed_pipe() as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert call("compare", "recall", *TINY, "--models", "rnn") == 1
-    assert capsys.readouterr().err == ""
+        code = call("compare", "recall", *TINY, "--models", "rnn")
+    assert code == 1 and capsys.readouterr().err == ""
 
 
 def test_the_page_keeps_what_was_compared_before_on_other_tasks(tmp_path):
