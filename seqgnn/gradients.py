@@ -1,7 +1,7 @@
 """Gradients over time and the influence of elements, against distance, over models and seeds."""
 
+import copy
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from seqgnn.analysis import REDUCTIONS, Decay, decay, gradient_flow, influence, reach
+from seqgnn.analysis import REDUCTIONS, Decay, decay, edges_to_last, gradient_flow, influence, reach
 from seqgnn.data import path_graph, sequence_batch
-from seqgnn.encoders import Readout
+from seqgnn.encoders import GCNInLSTM, Readout, RecurrentEncoder
 from seqgnn.errors import check_count, checked_device, one_of
-from seqgnn.models import GNNS, TREES, SequenceModel, build
+from seqgnn.models import GNNS, TREES, SequenceModel
 from seqgnn.nn.init import RECIPES
 from seqgnn.rows import ROWS, Row, Setting
 from seqgnn.runs import TASKS
-from seqgnn.text_training import TextRun, load_model
 from seqgnn.training import TrainConfig
 
-Maker = Callable[[int], tuple[SequenceModel, Batch]]  # from a seed
+Maker = Callable[[int], tuple[SequenceModel, Batch, Tensor | None]]  # from a seed, as `asked` gives it
 MEASURES = ("gradients", "influence")
 STUDIED = tuple(name for name, row in ROWS.items() if row.model not in TREES)
+RECURRENT = (RecurrentEncoder, GCNInLSTM)
 MODELS_WITH_LSTM = ("lstm", "gcn+lstm", "gcn-in-lstm")
 
 
@@ -110,81 +110,41 @@ def study(
     sample = TASKS[task].make(length, (1,), None)
     setting = Setting(sample, True, None, check_count("gradients", "hidden", hidden, 1), 4, device)
 
-    def make(row: Row, seed: int) -> tuple[SequenceModel, Batch]:
+    def make(row: Row, seed: int) -> tuple[SequenceModel, Batch, Tensor | None]:
         config = setting.run_config(row, seed, TrainConfig())
         own = TASKS[task].make(length, config.hops, None)
         model: Any = config.build(own)
-        return model, own.draw(batch_size, torch.Generator().manual_seed(seed))
+        return asked(model, own, batch_size, seed, measure)
 
     settings = {"task": task, "length": length, "hidden": hidden, "batch_size": batch_size, "init": init}
     makers = {row.label: partial(make, row) for row in rows}
-    return _measured(makers, settings, seeds, measure, reduce, device)
+    return measured(makers, settings, seeds, measure, reduce, device)
 
 
-def study_checkpoint(
-    path: str | os.PathLike[str],
-    *,
-    seeds: Sequence[int] = (0, 1, 2),
-    batch_size: int = 128,
-    measure: str = "gradients",
-    reduce: str = "norm-of-mean",
-    device: str = "cpu",
-) -> Study:
-    """Measures a character model of `seqgnn train text` as it is, and as it was before its training.
+def asked(
+    model: SequenceModel, task: Any, batch_size: int, seed: int, measure: str
+) -> tuple[SequenceModel, Batch, Tensor | None]:
+    """What is measured of a model, in float64: the model, a batch, and distances of elements where steps are none.
 
-    The loss, or the answer, is that of the last element of windows from the training part; windows and the weights
-    before training are drawn anew with each seed.
-
-    Args:
-        path: of a checkpoint, or of the run's folder.
-        seeds, batch_size, measure, reduce, device: as in `study`.
+    Where every element of a sequence has a target, as in a text, the answer is that at the last one alone.
 
     Raises:
-        ValueError: if there is no whole checkpoint, its text is gone, or an argument is unknown or out of range.
+        ValueError: if the model has no states over time, or no element a distance from the answer.
     """
-    trained, vocabulary, info = load_model(path)
-    try:
-        task = TextRun.from_dict(info["run"]).make_task()
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"gradients: expected a run of seqgnn train text in {path}, got another ({error})") from error
-    if task.vocabulary.to_dict() != vocabulary.to_dict():
-        raise ValueError(f"gradients: expected the text that {path} was trained on, got one with other characters")
-    options: dict[str, Any] = {n: tuple(value) if n == "hops" else value for n, value in info["model"].items()}
-    label = next(row.label for row in ROWS.values() if row.model == options["name"])
-    steps = info.get("training", {}).get("step")
-
-    def windows(seed: int) -> Batch:
-        return last_answers(task, batch_size, seed)
-
-    def fresh(seed: int) -> SequenceModel:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return build(**options)
-
-    makers: dict[str, Maker] = {
-        label: lambda seed: (answering_last(trained), windows(seed)),
-        "untrained": lambda seed: (answering_last(fresh(seed)), windows(seed)),
-    }
-    settings = {
-        "task": "text",
-        "length": task.length,
-        "checkpoint": str(path),
-        "steps": steps,
-        "batch_size": batch_size,
-    }
-    return _measured(makers, settings, seeds, measure, reduce, device)
-
-
-def last_answers(task: Any, batch_size: int, seed: int) -> Batch:
-    """Windows of a task in which every element has a target, with that of the last alone."""
+    if measure == "gradients" and not any(isinstance(part, RECURRENT) for part in model.modules()):
+        raise ValueError("no recurrence over time")
+    on_path = TASKS[task.name].on_path
+    if measure == "influence" and not on_path and task.readout != "last":
+        raise ValueError("every node answers alike, so no element has a distance from the answer")
     batch = task.draw(batch_size, torch.Generator().manual_seed(seed))
-    x, y = (part.view(batch.num_graphs, -1) for part in (batch.x, batch.y))
-    return sequence_batch(x, y[:, -1].clone(), path_graph(x.size(1), hops=task.hops))
-
-
-def answering_last(model: SequenceModel) -> SequenceModel:
-    """The same model, with an answer at the last element alone."""
-    return SequenceModel(model.inputs, model.encoder, Readout(model.readout.kind, False), model.head, model.hops)
+    if task.per_element:
+        model = SequenceModel(model.inputs, model.encoder, Readout(model.readout.kind, False), model.head, model.hops)
+        x, y = (part.view(batch.num_graphs, -1) for part in (batch.x, batch.y))
+        batch = sequence_batch(x, y[:, -1].clone(), path_graph(x.size(1), hops=task.hops))
+    if batch.x.is_floating_point():
+        batch.x = batch.x.double()
+    distance = edges_to_last(batch) if measure == "influence" and not on_path else None
+    return copy.deepcopy(model).double(), batch, distance
 
 
 def _rows(models: Sequence[str], init: str, biases: Sequence[float] | None, measure: str) -> list[Row]:
@@ -211,7 +171,7 @@ def _rows(models: Sequence[str], init: str, biases: Sequence[float] | None, meas
     return rows
 
 
-def _measured(
+def measured(
     makers: Mapping[str, Maker],
     settings: dict[str, Any],
     seeds: Sequence[int],
@@ -219,6 +179,11 @@ def _measured(
     reduce: str,
     device: str,
 ) -> Study:
+    """Measures the models that `makers` give, by label, for each seed.
+
+    Raises:
+        ValueError: if an argument is unknown or out of range.
+    """
     one_of("gradients", "measure", measure, MEASURES)
     one_of("gradients", "reduce", reduce, REDUCTIONS)
     place = checked_device("gradients", device)
@@ -230,9 +195,9 @@ def _measured(
     for label, make in makers.items():
         found: dict[tuple[str, str], list[Tensor]] = {}
         for seed in seeds:
-            model, batch = make(seed)
-            model, batch = model.to(place).double(), batch.to(place)
-            for key, norms in norms_of(label, model, batch, measure, reduce).items():
+            model, batch, distance = make(seed)
+            model, batch = model.to(place), batch.to(place)
+            for key, norms in norms_of(label, model, batch, measure, reduce, distance).items():
                 found.setdefault(key, []).append(norms.cpu())
         for (name, row), curves in found.items():
             panels.setdefault(name, []).append(Curve(row, torch.stack(curves), start, hears_everything(model)))

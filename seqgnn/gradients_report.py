@@ -14,6 +14,7 @@ from torch import Tensor
 from seqgnn.analysis import Decay
 from seqgnn.figures import plain, rendered, style, tidy
 from seqgnn.gradients import Curve, Study
+from seqgnn.runs import TASKS
 from seqgnn.store import write_all
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ def notes(study: Study) -> list[str]:
             "× a step back, R²: least squares of the logarithm against distance. A fall is called exponential from "
             f"{STEPS} norms, R² {STRAIGHT:g} and a {FALL:g}-fold fall on, uneven from R² {STEADY:g}; fewer norms "
             "are too few to say. rise: from the smallest norm to the farthest by such a line between the two, called "
-            f"one from {RISE:g}-fold on. Distances are steps back; fits begin at {curves[0].start}."
+            f"one from {RISE:g}-fold on. Distances are {distance_label(study)}; fits begin at "
+            f"{curves[0].start}."
         )
     if len(study.seeds) == 1:
         found.append("One seed: no spread, and no band in the figure.")
@@ -198,10 +200,16 @@ def figure(study: Study) -> Any:
             draw(panel, curves, labels, scale)
             panel.set_ylabel(SYMBOLS[name])
     for panel in grid[-1]:
-        panel.set_xlabel("steps back from the last element")
+        panel.set_xlabel(distance_label(study))
     _legend(sheet, labels)
     sheet.suptitle(_title(study, "median and range of "), fontsize=11)
     return sheet
+
+
+def distance_label(study: Study) -> str:
+    """What distances are: steps of a sequence, or of the influence in a tree its edges."""
+    in_steps = study.measure == "gradients" or TASKS[study.settings["task"]].on_path
+    return "steps back from the last element" if in_steps else "edges to the last element, the root"
 
 
 def draw(panel: Any, curves: list[Curve], labels: list[str], scale: str) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from seqgnn import cli, gradients
+from seqgnn import cli, gradients, gradients_trained
 
 TINY = ["--length", "8", "--hidden", "5", "--batch-size", "4"]
 
@@ -41,7 +41,7 @@ def test_options_reach_the_study(monkeypatch):
         raise ValueError("enough")
 
     monkeypatch.setattr(gradients, "study", stop)
-    monkeypatch.setattr(gradients, "study_checkpoint", stop)
+    monkeypatch.setattr(gradients_trained, "study_checkpoint", stop)
     options = "--models lstm,gru --task recall --length 30 --forget-bias 1,2.5 --seeds 4 --hidden 7 --batch-size 9"
     assert call(*options.split(), "--init", "torch", "--reduce", "mean-of-norms", "--device", "cuda") == 2
     common = {"seeds": [4], "batch_size": 9, "reduce": "mean-of-norms", "device": "cuda", "measure": "gradients"}
@@ -64,6 +64,7 @@ def test_options_reach_the_study(monkeypatch):
         (["--forget-bias", "one"], "--forget-bias: expected numbers"),
         (["--seeds", "one"], "--seeds: expected whole numbers"),
         (["--length", "1"], "expected length to be an integer of at least 2"),
+        (["--data", "book.txt"], "expected --data beside --checkpoint, got it alone"),
         (["--reduce", "norm-of-means"], "did you mean 'norm-of-mean'"),
         (["--checkpoint", "/nowhere"], "expected a file that can be read, got /nowhere"),
         (["--checkpoint", "/nowhere", "--length", "9", "--forget-bias", "1"], "got --length, --forget-bias"),

@@ -5,7 +5,8 @@ import torch
 
 from seqgnn.analysis import gradient_flow, influence
 from seqgnn.data import Palindromes, powers_of_two
-from seqgnn.gradients import study, study_checkpoint
+from seqgnn.gradients import study
+from seqgnn.gradients_trained import study_checkpoint
 from seqgnn.models import build
 from seqgnn.text_training import TextRun, load_model, train_text
 from seqgnn.training import TrainConfig

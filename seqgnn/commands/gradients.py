@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqgnn.commands.compare import integers
+from seqgnn.commands.compare import default_book, integers
 
 
 def gradients(
@@ -22,7 +22,11 @@ def gradients(
     ] = None,
     hidden: Annotated[int | None, typer.Option(help="Hidden units; default: 128.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="What `seqgnn train text` saved: its model, trained and before.")
+        Path | None,
+        typer.Option(help="A model, trained and before: of `seqgnn train text`, or a run that `seqgnn compare` keeps."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Text that the run of a comparison read; default: as `seqgnn compare`.")
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds of weights and batches, e.g. 0,1,2.")] = "0,1,2",
     batch_size: Annotated[int, typer.Option(help="Sequences to average over.")] = 128,
@@ -41,7 +45,8 @@ def gradients(
     variance, and the fall is tenfold; of fewer norms it is said that they are too few.
     """
     from seqgnn import gradients_report
-    from seqgnn.gradients import study, study_checkpoint
+    from seqgnn.gradients import study
+    from seqgnn.gradients_trained import study_checkpoint
 
     common: dict[str, Any] = {"seeds": integers("--seeds", seeds), "batch_size": batch_size, "reduce": reduce}
     common |= {"device": device, "measure": "influence" if influence else "gradients"}
@@ -52,8 +57,10 @@ def gradients(
         if given:
             options = ", ".join("--" + name.replace("_", "-") for name in given)
             raise ValueError(f"gradients: expected none of its own settings beside --checkpoint, got {options}")
-        found = study_checkpoint(checkpoint, **common)
+        found = study_checkpoint(checkpoint, texts=[default_book(), None] if data is None else [data], **common)
     else:
+        if data is not None:
+            raise ValueError("gradients: expected --data beside --checkpoint, got it alone")
         if models is not None:
             given["models"] = [name.strip() for name in models.split(",")]
         if forget_bias is not None:

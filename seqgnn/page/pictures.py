@@ -16,14 +16,13 @@ from seqgnn.charts import (
 )
 from seqgnn.figures import style, tidy
 from seqgnn.gradients import Study
-from seqgnn.gradients_report import draw, verdicts
+from seqgnn.gradients_report import distance_label, draw, verdicts
 from seqgnn.notes import seeds_of
 from seqgnn.outcome import Comparison
 from seqgnn.page.smoothing import Smoothing, verdict
 from seqgnn.page.svg import inline, swatch
 from seqgnn.page.trained import BATCH, Look
 from seqgnn.page.words import curves_described, scores_described, solved_described
-from seqgnn.runs import TASKS
 
 SIZE = (3.85, 3.0)  # inches: the width of a column, so that text is about as large on a telephone as on a desk
 MOST = 240  # points of a curve
@@ -110,7 +109,7 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
         sheet, panel = sheet_of_a_column()
         draw(panel, curves, labels, "log")
         panel.set_ylabel(f"norm of {AXES[what]}")
-        panel.set_xlabel(_distance(what, comparison))
+        panel.set_xlabel(distance_label(study))
         title = f"{NAMES[what]}, T = {study.settings['length']}"
         about = " ".join(line + "." for line in said if line.startswith(f"{what}, "))
         size = study.settings["batch_size"]
@@ -144,11 +143,6 @@ def smoothing_picture(found: Smoothing, name: str, comparison: Comparison, look:
     legend = [(_drawn(line), label) for line, label in zip(panel.lines, found.energies)]
     about = " ".join(f"{label} {verdict(energies)}." for label, energies in found.energies.items())
     return Picture(title, inline(sheet, name, title, about), caption, legend)
-
-
-def _distance(what: str, comparison: Comparison) -> str:
-    in_steps = TASKS[comparison.task].on_path or what != "influence"
-    return "steps back from the last element" if in_steps else "edges to the last element, the root"
 
 
 def sheet_of_a_column(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:

@@ -1,6 +1,5 @@
 """The trained models of a comparison, from their kept weights: gradients, influence, samples, and what they can see."""
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,17 +7,15 @@ from typing import Any
 
 import torch
 
-from seqgnn.analysis import describe, edges_to_last
-from seqgnn.encoders import GCNInLSTM, RecurrentEncoder
+from seqgnn.analysis import describe
 from seqgnn.generation import generate
-from seqgnn.gradients import Curve, Study, answering_last, hears_everything, last_answers, norms_of
+from seqgnn.gradients import Curve, Study, asked, hears_everything, norms_of
 from seqgnn.models import SequenceModel
 from seqgnn.outcome import Comparison
 from seqgnn.runs import TASKS, RunConfig, identify_text, read_weights
 
 BATCH = 16  # sequences that gradients and influence are averaged over
 MEASURES = ("gradients", "influence", "samples")
-RECURRENT = (RecurrentEncoder, GCNInLSTM)
 SAMPLE, TEMPERATURE = 240, 0.7
 REDUCE = "mean-of-norms"  # near an optimum the gradients of sequences cancel in their mean, and norms do not
 
@@ -144,20 +141,8 @@ def _measure(
     Raises:
         ValueError: if it has none, saying why.
     """
-    if measure == "gradients" and not any(isinstance(part, RECURRENT) for part in model.modules()):
-        raise ValueError("no recurrence over time")
-    on_path = TASKS[task.name].on_path
-    if measure == "influence" and not on_path and task.readout != "last":
-        raise ValueError("every node answers alike, so no element has a distance from the answer")
-    if task.per_element:
-        model, batch = answering_last(model), last_answers(task, BATCH, seed)
-    else:
-        batch = task.draw(BATCH, torch.Generator().manual_seed(seed))
-    model = copy.deepcopy(model).double()
-    if batch.x.is_floating_point():
-        batch.x = batch.x.double()
+    model, batch, distance = asked(model, task, BATCH, seed, measure)
     start = int(measure == "gradients")  # the last state is what the head reads itself
-    distance = None if on_path else edges_to_last(batch)
     for (name, row), norms in norms_of(label, model, batch, measure, REDUCE, distance).items():
         panels.setdefault(name, []).append(Curve(row, norms.cpu()[None], start, hears_everything(model)))
 
