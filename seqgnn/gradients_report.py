@@ -160,10 +160,19 @@ def _end(curve: Curve) -> str:
     return f"; {why} beyond {median_low(ends)} back{seeds}"
 
 
+def answer_said(study: Study) -> str:
+    """Of which element the answer is, where each has one; else nothing."""
+    if not study.settings.get("per_element"):
+        return ""
+    if study.measure == "influence":
+        return "Every element has an answer here; what is measured is how far the one at the last element moves."
+    return "Every element has a target here; the loss is that of the answer at the last element alone."
+
+
 def notes(study: Study) -> list[str]:
     """Returns what a reader of the table has to know."""
     curves = [curve for curves in study.panels.values() for curve in curves]
-    found = []
+    found = [said] if (said := answer_said(study)) else []
     if any(fit is not None for curve in curves for fit in curve.decays):
         found.append(
             "× a step back, R²: least squares of the logarithm against distance. A fall is called exponential from "
@@ -251,6 +260,8 @@ def _title(study: Study, what_of: str) -> str:
     settings = study.settings
     over = {"norm-of-mean": "norm of the mean gradient", "mean-of-norms": "mean norm of gradients"}
     what = "influence on the answer" if study.measure == "influence" else over[settings["reduce"]]
+    if settings.get("per_element"):
+        what += " at the last element" if study.measure == "influence" else ", last element's loss"
     seeds = "one seed" if len(study.seeds) == 1 else f"{what_of}{len(study.seeds)} seeds"
     start = f", {settings['init']} weights" if "init" in settings else f", after {settings['steps']} steps"
     return f"{settings['task']}, T = {settings['length']}{start}: {what}, {seeds}"

@@ -81,6 +81,7 @@ def study_checkpoint(
         "checkpoint": str(path),
         "steps": found.steps,
         "batch_size": batch_size,
+        "per_element": found.task.per_element,
     }
     return measured(makers, settings, seeds, measure, reduce, device)
 

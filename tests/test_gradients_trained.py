@@ -9,10 +9,12 @@ from kept_runs import keep, run_of, write_signal
 
 from seqgnn.analysis import edges_to_last, gradient_flow, influence
 from seqgnn.checkpoint import read_checkpoint
+from seqgnn.collect import collect
 from seqgnn.comparison import compare
 from seqgnn.gradients_report import figure, notes
 from seqgnn.gradients_trained import load_trained, study_checkpoint
 from seqgnn.models import build
+from seqgnn.page.page import render
 from seqgnn.runs import TASKS, RunConfig
 
 GRID = {"seeds": [3], "steps": 4, "hidden": 5, "batch_size": 4, "progress": False}
@@ -48,6 +50,7 @@ def test_a_kept_run_is_measured_trained_and_before(folder):
     rows = ["LSTM", "untrained"]
     assert labels(found) == {"dL/dh": rows, "dL/dc": rows}
     settings = {"task": "palindromes", "length": 8, "checkpoint": str(file), "steps": 4, "batch_size": 6}
+    settings["per_element"] = False
     assert found.settings == settings | {"reduce": "norm-of-mean"}
     config = RunConfig.from_dict(json.loads(file.with_suffix(".json").read_text())["config"])
     task = TASKS["palindromes"].make(8, config.hops, None)
@@ -87,6 +90,26 @@ def test_the_text_of_a_run_is_found_among_those_given(folder):
     found = study_checkpoint(file, seeds=[0], batch_size=3, texts=[None, folder / "verse.txt"])
     assert labels(found) == {"dL/dh": ["GRU", "untrained"]} and found.settings["task"] == "text"
     assert found.panels["dL/dh"][0].norms.shape == (1, 6)
+
+
+def test_of_a_text_it_is_said_that_the_last_answer_is_measured(folder):
+    file = file_of(folder, "text", "gru")
+    options = {"seeds": [0], "batch_size": 3, "texts": [folder / "verse.txt"]}
+    found = study_checkpoint(file, measure="influence", **options)
+    trained = load_trained(file, options["texts"])
+    batch = trained.task.draw(3, torch.Generator().manual_seed(0))
+    # The model as it is, with an answer at every element, of which `influence` takes the last.
+    torch.testing.assert_close(found.panels["influence"][0].norms[0], influence(trained.model.double(), batch))
+    said = "Every element has an answer here; what is measured is how far the one at the last element moves."
+    assert notes(found)[0] == said and found.settings["per_element"] is True
+    assert "influence on the answer at the last element, one seed" in figure(found)._suptitle.get_text()
+    flow = study_checkpoint(file, **options)
+    of_loss = "Every element has a target here; the loss is that of the answer at the last element alone."
+    assert notes(flow)[0] == of_loss
+    page = render(collect([folder], [folder / "verse.txt"]).comparisons)
+    assert page.count(said) == page.count(of_loss) == 1
+    without = study_checkpoint(file_of(folder, "palindromes", "lstm"), seeds=[0], batch_size=3, measure="influence")
+    assert not any("Every element" in note for note in notes(without))
 
 
 def test_the_influence_in_a_tree_is_against_its_edges(folder):

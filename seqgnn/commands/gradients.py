@@ -34,7 +34,8 @@ def gradients(
         str, typer.Option(help="norm-of-mean: the batch's mean gradient, then its norm; mean-of-norms.")
     ] = "norm-of-mean",
     influence: Annotated[
-        bool, typer.Option("--influence", help="Measure in their place how elements move the answer; GNNs too.")
+        bool,
+        typer.Option("--influence", help="In their place how elements move the answer, of a text the last; GNNs too."),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="Folder for the figure and its numbers; default: none kept.")] = None,

@@ -9,7 +9,7 @@ from typing import Any
 import seqgnn
 from seqgnn.contenders import ranked
 from seqgnn.gradients import Study
-from seqgnn.gradients_report import verdicts
+from seqgnn.gradients_report import answer_said, verdicts
 from seqgnn.notes import apart, notes
 from seqgnn.outcome import Comparison
 from seqgnn.page import smoothing
@@ -137,7 +137,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
 
 def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, Any]:
     if study is None:
-        return {"pictures": [], "said": [], "why": ""}
+        return {"pictures": [], "said": [], "why": "", "about": ""}
     pictures = study_pictures(study, name, comparison)
     elements = max(curve.norms.size(1) for curves in study.panels.values() for curve in curves)
     why = ""
@@ -145,7 +145,8 @@ def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, 
         why = "A sequence has one element here, so there is no distance to look at."
     elif not pictures:
         why = "All norms are zero, so there is nothing to draw."
-    return {"pictures": pictures, "said": [] if elements < 2 else verdicts(study), "why": why}
+    said = [] if elements < 2 else verdicts(study)
+    return {"pictures": pictures, "said": said, "why": why, "about": answer_said(study)}
 
 
 def _silent(found: Look, what: str) -> list[str]:

@@ -85,6 +85,7 @@ def _look(comparison: Comparison) -> Look:
             except (ValueError, RuntimeError) as error:
                 found.silent["samples"][label] = _reason(error)
     settings = {"task": comparison.task, "length": length, "batch_size": BATCH, "reduce": REDUCE}
+    settings["per_element"] = any(panels.values()) and task.per_element
     studies = {name: Study(name, settings, (seed,), curves) if curves else None for name, curves in panels.items()}
     return Look(length, seed, studies["gradients"], studies["influence"], found.silent, found.samples,
                 _prompt(task) if found.samples else "", sees)  # fmt: skip
