@@ -81,7 +81,7 @@ def walk(
     kind, batched = CELLS[_key(cell)], x.dim() == 4
     hidden = state[0].size(-1)
     if isinstance(input_map, FilterMap):
-        signal = _rows(x, batched)
+        signal = _rows(x, batched).contiguous()
         weight = _in_order(input_map.weight.unflatten(0, (-1, hidden)), kind).flatten(0, 1)
         bias = None if input_map.bias is None else _in_order(input_map.bias.view(-1, hidden), kind)
     else:
@@ -312,7 +312,11 @@ def _bind(
 def _differentiable(
     walk: _Walk, tensors: Sequence[Any], wanted: Sequence[bool], derivatives: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """The same derivatives, of which autograd can take derivatives again: by way of the equations."""
+    """The same derivatives, of which autograd can take derivatives again: by way of the equations.
+
+    They are taken by views of the tensors, since one tensor may come from another, such as a state from the input.
+    """
+    tensors = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
     output, last = _equations(walk, _Parts(walk, tensors))
     pairs = [(part, d) for part, d in zip((output, *last), derivatives) if d is not None]
     parts, ds = zip(*pairs)

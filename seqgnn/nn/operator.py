@@ -285,11 +285,13 @@ class Operator:
 
     def joined(self, dy: Tensor, x: Tensor) -> Tensor:
         """The products of the rows of dy and x `[N, F]` that each entry joins: the derivative by it where y = P x."""
+        row, col, nodes = self.pattern.row, self.pattern.col, self.pattern.num_nodes
+        if row.numel() > nodes**2:  # more than sampled_addmm takes
+            return (dy @ x.t()).flatten().index_select(0, row * nodes + col)
         _silence_beta_warning()
         pointers, index, order = self.pattern.compressed(transposed=False)
-        size = (self.pattern.num_nodes, self.pattern.num_nodes)
         zeros = dy.new_zeros(index.numel())
-        entries = torch.sparse_csr_tensor(pointers, index, zeros, size, device=dy.device, check_invariants=False)
+        entries = torch.sparse_csr_tensor(pointers, index, zeros, (nodes, nodes), device=dy.device, check_invariants=False)
         products = torch.sparse.sampled_addmm(entries, dy, x.t()).values()
         return torch.zeros_like(products).index_add_(0, order, products)
 
