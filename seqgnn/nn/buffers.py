@@ -1,5 +1,6 @@
 """Memory for what a call keeps."""
 
+import contextlib
 import math
 import mmap
 
@@ -19,5 +20,6 @@ def buffer(like: Tensor, *shape: int) -> Tensor:
     if size < LARGE or like.device.type != "cpu" or not hasattr(mmap, "MADV_HUGEPAGE"):
         return like.new_empty(shape)
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_HUGEPAGE)
+    with contextlib.suppress(OSError):  # of a kernel without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=like.dtype).view(shape)
