@@ -40,7 +40,8 @@ class Filter(Preparable):
         num_terms: m, the blocks of the basis.
         hops: how many edges away it hears; with 0 it takes any prepared graph.
         per_graph: whether its operators depend on which nodes make a graph of a batch.
-        recursion: how the signals :math:`z_1, z_2, ...` come one from another.
+        recursion: how the signals :math:`z_1, z_2, ...` come one from another. A filter may have a `basis` of its own
+            instead, which the fused engine leaves to the reference.
         keeps_own: whether x itself is the first block of the basis; the other blocks are those of the recursion.
     """
 
@@ -59,7 +60,8 @@ class Filter(Preparable):
         operators, z = self.operators(x, graph), [x]
         for hop in self.recursion:
             heard = apply_operator(operators[hop.operator], z[hop.source])
-            z.append(heard if hop.minus is None else hop.scale * heard - z[hop.minus])
+            heard = heard if hop.scale == 1 else hop.scale * heard
+            z.append(heard if hop.minus is None else heard - z[hop.minus])
         return z if self.keeps_own else z[1:]
 
     @property

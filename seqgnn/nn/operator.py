@@ -291,7 +291,9 @@ class Operator:
         _silence_beta_warning()
         pointers, index, order = self.pattern.compressed(transposed=False)
         zeros = dy.new_zeros(index.numel())
-        entries = torch.sparse_csr_tensor(pointers, index, zeros, (nodes, nodes), device=dy.device, check_invariants=False)
+        entries = torch.sparse_csr_tensor(
+            pointers, index, zeros, (nodes, nodes), device=dy.device, check_invariants=False
+        )
         products = torch.sparse.sampled_addmm(entries, dy, x.t()).values()
         return torch.zeros_like(products).index_add_(0, order, products)
 
