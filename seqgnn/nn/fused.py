@@ -5,10 +5,11 @@ part of the gates is one product for all steps; within a step each filter propag
 gates; the derivatives by the weights are one product for many steps.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,7 @@ CELLS: dict[Any, type[FusedCell]] = {
     cells.gru_reset_before: fused_cells.GRUResetBefore,
 }
 ROWS = 4096  # a product of more rows is no faster
+DENSE = 32  # up to so many nodes a dense matrix multiplies faster than a sparse one, on the CPU
 
 
 def ready(x: Tensor) -> bool:
@@ -42,16 +44,15 @@ def ready(x: Tensor) -> bool:
     return (
         x.dtype in (torch.float32, torch.float64)
         and x.numel() > 0
-        and plain_tensors()
-        and torch.autograd.forward_ad._current_level < 0
+        and not _transformed()
         and not torch.is_autocast_enabled(x.device.type)
         and not recurrence.watched()
     )
 
 
 def supports(cell: Cell, hidden_maps: Sequence[GateMap]) -> bool:
-    """Whether :func:`walk` takes them: cells of :mod:`seqgnn.nn.cells`, and filters of the hidden state."""
-    return _key(cell) in CELLS and all(isinstance(map, FilterMap) for map in hidden_maps)
+    """Whether :func:`walk` takes them: cells of :mod:`seqgnn.nn.cells`, and maps by a filter's recursion."""
+    return _key(cell) in CELLS and all(_recursive(map) for map in hidden_maps)
 
 
 def walk(
@@ -69,7 +70,7 @@ def walk(
 
     Args:
         cell, hidden_maps: such as are supported.
-        input_map: a filter's is part of the walk; any other is called, and autograd goes its way back.
+        input_map: one by a filter's recursion is part of the walk; any other is called, and autograd goes its way back.
         graphs: those of every step.
         state: before the first step, each tensor `[(B,) N, H]`.
         active, reverse: as in :func:`seqgnn.nn.recurrence.walk`.
@@ -80,14 +81,15 @@ def walk(
     """
     kind, batched = CELLS[_key(cell)], x.dim() == 4
     hidden = state[0].size(-1)
-    if isinstance(input_map, FilterMap):
+    inside = input_map if _recursive(input_map) else None
+    if inside is not None:
         signal = _rows(x, batched).contiguous()
-        weight = _in_order(input_map.weight.unflatten(0, (-1, hidden)), kind).flatten(0, 1)
-        bias = None if input_map.bias is None else _in_order(input_map.bias.view(-1, hidden), kind)
+        weight = _in_order(inside.weight.unflatten(0, (-1, hidden)), kind).flatten(0, 1)
+        bias = None if inside.bias is None else _in_order(inside.bias.view(-1, hidden), kind)
     else:
         gx = _rows(at_every_step(input_map, x, graphs), batched)
         signal, weight, bias = _in_order(gx.unflatten(-1, (-1, hidden)).movedim(-2, 0), kind), None, None
-    maps: list[Any] = [input_map if isinstance(input_map, FilterMap) else None, *hidden_maps]
+    maps: list[Any] = [inside, *hidden_maps]
     operators = {map.filter: _operators(map.filter, x, graphs) for map in maps if map is not None}
     distinct = list({id(op): op for steps in operators.values() for step in steps for op in step}.values())
     if active is not None:
@@ -98,6 +100,7 @@ def walk(
         [None if map is None else map.filter for map in maps],
         operators,
         distinct,
+        _dense(distinct, signal, *(() if fresh else state)),
         x.shape[1:-1],
         active,
         reverse,
@@ -127,6 +130,7 @@ class _Walk:
         cell: its equations, and `kind`, the same with the way back.
         filters: of the input map, None where the signal is what the input contributes, and of the hidden maps.
         operators: of each filter at every step; `distinct`: each of them once.
+        dense: whether these are dense matrices in products.
         shape: `[(B,) N]`.
         active: `[T, rows, 1]` or None.
         reverse: from the last step to the first.
@@ -138,6 +142,7 @@ class _Walk:
     filters: Sequence[Filter | None]
     operators: dict[Filter, list[tuple[Operator, ...]]]
     distinct: Sequence[Operator]
+    dense: bool
     shape: Sequence[int]
     active: Tensor | None
     reverse: bool
@@ -189,7 +194,9 @@ class _Fused(torch.autograd.Function):
         saved = ctx.saved_tensors
         tensors, kept = saved[: ctx.inputs], saved[ctx.inputs :]
         wanted = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():
+        if all(part is None for part in derivatives):
+            return None, *(None for _ in wanted)
+        if torch.is_grad_enabled() or _transformed(*derivatives):
             return None, *_differentiable(ctx.walk, tensors, wanted, derivatives)
         found = _back(ctx.walk, _Parts(ctx.walk, tensors), kept, derivatives, wanted)
         return None, *(part if want else None for part, want in zip(found, wanted))
@@ -296,7 +303,7 @@ def _bind(
 ) -> tuple[FusedCell, list[Any], list[StepOperator]]:
     """The cell, the maps and the operators with their tensors."""
     learnt = learnt or [False] * len(given.values)
-    operators = [StepOperator(*parts) for parts in zip(walk.distinct, given.values, learnt)]
+    operators = [StepOperator(*parts, walk.dense) for parts in zip(walk.distinct, given.values, learnt)]
     by_id = {id(operator): bound for operator, bound in zip(walk.distinct, operators)}
     maps: list[Any] = []
     for filter, weight, room in zip(walk.filters, given.weights, signals):
@@ -312,16 +319,17 @@ def _bind(
 def _differentiable(
     walk: _Walk, tensors: Sequence[Any], wanted: Sequence[bool], derivatives: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """The same derivatives, of which autograd can take derivatives again: by way of the equations.
+    """The same derivatives by way of the equations, of which autograd can take derivatives again.
 
     They are taken by views of the tensors, since one tensor may come from another, such as a state from the input.
     """
-    tensors = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
-    output, last = _equations(walk, _Parts(walk, tensors))
-    pairs = [(part, d) for part, d in zip((output, *last), derivatives) if d is not None]
-    parts, ds = zip(*pairs)
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        tensors = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
+        output, last = _equations(walk, _Parts(walk, tensors))
+    parts, ds = zip(*((part, d) for part, d in zip((output, *last), derivatives) if d is not None))
     inputs = [tensor for tensor, want in zip(tensors, wanted) if want]
-    found = iter(torch.autograd.grad(parts, inputs, ds, create_graph=True, allow_unused=True))
+    found = iter(torch.autograd.grad(parts, inputs, ds, create_graph=again, allow_unused=True))
     return [next(found) if want else None for want in wanted]
 
 
@@ -364,6 +372,20 @@ def _equations(walk: _Walk, given: _Parts) -> tuple[Tensor, State]:
     return _windows(output, walk.shape), tuple(_windows(part, walk.shape) for part in last)
 
 
+def _transformed(*derivatives: Tensor | None) -> bool:
+    """Whether functorch, torch.compile or forward-mode derivatives are at work, or many `derivatives` go as one."""
+    forward_mode = torch.autograd.forward_ad._current_level >= 0
+    many = any(part is not None and torch._C._functorch.is_legacy_batchedtensor(part) for part in derivatives)
+    return not plain_tensors() or forward_mode or many
+
+
+def _recursive(map: GateMap) -> TypeGuard[FilterMap]:
+    """Whether a map is a filter's, and the filter its recursion."""
+    if not isinstance(map, FilterMap) or type(map.filter).basis is not Filter.basis:
+        return False
+    return len(map.filter.recursion) + map.filter.keeps_own == map.filter.num_terms
+
+
 def _key(cell: Cell) -> Any:
     return PeepholeLSTM if isinstance(cell, PeepholeLSTM) else cell
 
@@ -385,6 +407,12 @@ def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[t
         return [()] * len(x)
     found = {id(graph): filter.operators(x, graph.prepared) for graph in {id(g): g for g in graphs}.values()}
     return [found[id(graph)] for graph in graphs]
+
+
+def _dense(operators: Sequence[Operator], *signals: Tensor) -> bool:
+    """Whether operators are better dense: few nodes, and no inf or nan, which zeros would carry to all of them."""
+    small = len(operators) > 0 and operators[0].pattern.num_nodes <= DENSE and signals[0].device.type == "cpu"
+    return small and all(math.isfinite(signal.detach().sum()) for signal in signals)
 
 
 def _in_order(gates: Tensor, kind: type[FusedCell]) -> Tensor:

@@ -10,8 +10,6 @@ from torch import Tensor
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.operator import Operator
 
-DENSE = 32  # up to so many nodes a dense matrix multiplies faster than a sparse one
-
 
 class StepOperator:
     r"""The operator of a step as a matrix for rows `[N * B, F]`.
@@ -20,9 +18,8 @@ class StepOperator:
         \partial L / \partial P_{ij} = \langle \partial L / \partial Y_i, X_j \rangle
     """
 
-    def __init__(self, operator: Operator, values: Tensor, learnt: bool) -> None:
-        self.operator, self.pattern, self.values = operator, operator.pattern, values
-        self.dense = self.pattern.num_nodes <= DENSE
+    def __init__(self, operator: Operator, values: Tensor, learnt: bool, dense: bool) -> None:
+        self.operator, self.pattern, self.values, self.dense = operator, operator.pattern, values, dense
         self.matrices: dict[bool, Tensor] = {}
         self.dvalues = torch.zeros_like(values) if learnt else None
 

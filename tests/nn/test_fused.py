@@ -1,6 +1,8 @@
 """The hand-written way back beside autograd's through the equations."""
 
 import copy
+import mmap
+from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 
@@ -8,12 +10,15 @@ import pytest
 import torch
 from layer_cases import CASES, PUBLISHED, Case
 from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
+from torch.autograd import forward_ad
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import GraphConv
 
 from seqgnn import nn as sg
-from seqgnn.nn import fused, fused_maps, recurrence
+from seqgnn.nn import buffers, fused, recurrence
+from seqgnn.nn.filters import Filter, Hop, apply_operator
+from seqgnn.nn.operator import Operator
 
 T, B, F, H = 4, 2, 2, 3
 EDGES, WEIGHTS, N = tricky_graph()
@@ -64,7 +69,7 @@ def agree(case, layers, *args, **options):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_it_is_the_reference(case, rows, dense, monkeypatch, walks):
     monkeypatch.setattr(fused, "ROWS", rows)
-    monkeypatch.setattr(fused_maps, "DENSE", N if dense else 0)
+    monkeypatch.setattr(fused, "DENSE", N if dense else 0)
     layers = both(case, num_layers=2, bidirectional=True)
     states = [signal(4, B, N, H, seed=3 + i) for i in range(2 if layers[0].kind == "lstm" else 1)]
     lengths = torch.tensor([4, 2])
@@ -75,7 +80,7 @@ def test_it_is_the_reference(case, rows, dense, monkeypatch, walks):
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
 def test_graphs_of_every_step_and_lengths_of_every_node(case, dense, monkeypatch):
-    monkeypatch.setattr(fused_maps, "DENSE", N if dense else 0)
+    monkeypatch.setattr(fused, "DENSE", N if dense else 0)
     graphs = tricky_graphs(T)[0]
     edges, weights = [e for e, _ in graphs], [w for _, w in graphs]
     lengths = torch.arange(N) % T + 1
@@ -262,3 +267,139 @@ def test_segments_take_less_memory(engine):
 def test_a_segment_has_steps(every):
     with pytest.raises(ValueError, match="GCRN: expected checkpoint_every"):
         sg.GCRN(F, H, K=2, checkpoint_every=every)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_second_derivatives_where_one_input_comes_from_another(case):
+    found = []
+    for layer in both(case, in_channels=H):
+        x, weight = leaf(signal(T, N, H)), leaf(WEIGHTS)
+        first = layer(x, EDGES, weight)
+        second = case.parts(layer(x, EDGES, weight * x.exp().mean(), first[1]))
+        inputs = [x, weight, *layer.parameters()]
+        slopes = torch.autograd.grad(sum(part.square().sum() for part in second), inputs, create_graph=True)
+        found.append([*slopes, *torch.autograd.grad(sum(slope.square().sum() for slope in slopes), inputs)])
+    for a, b in zip(*found, strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_many_derivatives_at_once_and_forward_mode_on_the_way_back(case, walks):
+    found = []
+    for layer in both(case):
+        x = leaf(signal(T, N, F))
+        output = case.parts(layer(x, EDGES, WEIGHTS))[0]
+        back = partial(torch.autograd.grad, output, [x, layer.weight_hh_l0], retain_graph=True)
+        many = signal(3, *output.shape)
+        with forward_ad.dual_level():
+            along = [forward_ad.unpack_dual(d).tangent for d in back(forward_ad.make_dual(many[0], many[1]))]
+        found.append([*back(many, is_grads_batched=True), *torch.func.vmap(back)(many), *along])
+    for a, b in zip(*found, strict=True):
+        close(a, b)
+    assert len(walks) == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_nothing_comes_back_where_nothing_goes(again):
+    class Deaf(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, d):
+            return None
+
+    layer, x = sg.GCRN(F, H, K=2, engine="fused", dtype=torch.float64), leaf(signal(T, N, F))
+    loss = Deaf.apply(layer(x, EDGES)[0]).sum()
+    inputs = [x, *layer.parameters()]
+    assert set(torch.autograd.grad(loss, inputs, create_graph=again, allow_unused=True)) == {None}
+
+
+@dataclass(frozen=True, repr=False)
+class Recursion(Filter):
+    """x A / 2, -2 B (A x / 2) - x and 3 A of that."""
+
+    num_terms = 3
+    keeps_own = False
+    recursion = (Hop(0, 0, 0.5), Hop(1, 1, -2.0, 0), Hop(0, 2, 3.0))
+
+    def build(self, edges):
+        patterns = [edges.pattern(False, "source_to_target"), edges.pattern(True, "target_to_source")]
+        return tuple(Operator(p, p.entry_weights(edges.weight, 1.0), edges.weight is None) for p in patterns)
+
+
+@dataclass(frozen=True, repr=False)
+class Basis(Recursion):
+    """The same, by a basis of its own."""
+
+    recursion = ()
+
+    def basis(self, x, graph):
+        a, b = (partial(apply_operator, operator) for operator in self.operators(x, graph))
+        first = 0.5 * a(x)
+        second = -2 * b(first) - x
+        return [first, second, 3 * a(second)]
+
+
+@pytest.mark.parametrize("sides", [["filter"], ["input_filter"], ["hidden_filter"]], ids=str)
+@pytest.mark.parametrize("layer", [sg.GCNLSTM, partial(sg.GCNGRU, reset="before")])
+def test_filters_of_ones_own(layer, sides, walks):
+    options = {side: Recursion() for side in sides}
+    case = Case("", layer, options=options)
+    agree(case, both(case), signal(T, B, N, F), EDGES, [WEIGHTS])
+    assert len(walks) == 1
+    other = Case("", layer, options={side: Basis() for side in sides})
+    agree(case, (case.make(engine="fused"), other.make(engine="fused")), signal(T, B, N, F), EDGES, [WEIGHTS])
+    assert len(walks) == (3 if sides == ["input_filter"] else 2)
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+@pytest.mark.parametrize("side", ["input_filter", "hidden_filter"])
+def test_a_filter_has_as_many_signals_as_terms(side, engine):
+    @dataclass(frozen=True, repr=False)
+    class Short(Recursion):
+        num_terms = 4
+
+    layer = sg.GCNLSTM(F, H, engine=engine, dtype=torch.float64, **{side: Short()})
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        layer(signal(T, N, F), EDGES)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_any_strides_of_one_node_with_more_edges_than_places(case):
+    layers, edges, weights = both(case), torch.zeros(2, 3, dtype=torch.long), signal(3).exp()
+    for x in (
+        signal(B, T, 1, F).transpose(0, 1),
+        signal(T, B, 1, 1).expand(T, B, 1, F),
+        signal(F, T, B, 1).movedim(0, 3),
+    ):
+        found = []
+        for layer in layers:
+            given = leaf(weights)
+            output = case.parts(layer(x, edges, given))[0]
+            found.append([output, *torch.autograd.grad(output.sum(), [given, *layer.parameters()], allow_unused=True)])
+        for a, b in zip(*found, strict=True):
+            close(a, b)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_what_is_not_finite_goes_along_edges_only(case, bad):
+    x, layers = signal(T, B, N, F), both(case)
+    x[1, 0, 1, 0] = bad
+    found, expected = (case.parts(layer(x, EDGES, WEIGHTS)) for layer in layers)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a.isfinite(), b.isfinite()) and a.isfinite().any()
+        close(a.nan_to_num(), b.nan_to_num())
+
+
+def test_large_buffers_do_without_huge_pages(monkeypatch):
+    class Memory(mmap.mmap):
+        def madvise(self, *args):
+            raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(buffers.mmap, "mmap", Memory)
+    room = buffers.buffer(torch.empty(0), 2, buffers.LARGE)
+    room[:] = 1
+    assert room.shape == (2, buffers.LARGE) and room.sum() == 2 * buffers.LARGE
