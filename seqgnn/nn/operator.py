@@ -417,8 +417,8 @@ class LastSeen:
 
     The key is the tensors' identity, storage, dtype and version counter, which together do not notice writes into the
     same storage through `.data`, numpy or another view without a counter. Nothing is kept for tensors that need
-    gradients, for those made under `torch.inference_mode`, which count no versions, or inside torch.compile, functorch
-    and tracing. The values must not refer to the tensors, or these would never be freed.
+    gradients, for those made under `torch.inference_mode`, which count no versions, or inside torch.compile, functorch,
+    tracing and forward-mode derivatives. The values must not refer to the tensors, or these would never be freed.
     """
 
     def __init__(self, size: int = 256) -> None:
@@ -435,7 +435,8 @@ class LastSeen:
     def get(self, tensors: tuple[Tensor | None, ...], extra: tuple, build: Callable[[], Value]) -> Value:
         """What was kept under these tensors and `extra`, or else what `build` makes."""
         given = [tensor for tensor in tensors if tensor is not None]
-        if not plain_tensors() or any(tensor.requires_grad or tensor.is_inference() for tensor in given):
+        plain = plain_tensors() and torch.autograd.forward_ad._current_level < 0
+        if not plain or any(tensor.requires_grad or tensor.is_inference() for tensor in given):
             return build()
         key = (*map(id, tensors), *extra)
         versions = [(tensor._version, tensor.data_ptr(), tensor.dtype) for tensor in given]

@@ -236,6 +236,28 @@ def test_what_is_made_under_inference_mode_is_not_kept():
     assert built(inside) is not built(inside)
 
 
+def test_directions_that_change_are_followed():
+    weight, along = torch.rand(7, dtype=torch.float64), torch.zeros(7, dtype=torch.float64)
+    filter, x = GCN(None, add_self_loops=False), signal(5, 2)
+
+    def derivative(weight):
+        (y,) = filter.basis(x, as_graph("GCN", [filter], EDGES, weight, 5))
+        return forward_ad.unpack_dual(y).tangent
+
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(weight, along)
+        assert not derivative(dual).any()
+        along[0] = 1  # from 3 to 4
+        assert torch.equal(derivative(dual)[4], x[3])
+
+
+def test_more_entries_than_places():
+    edges = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 0, 0, 0]])
+    dy, x = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0, 6.0], [7.0, 8.0]])
+    entries = Operator(Pattern(edges, 2, False, "source_to_target"), torch.ones(5), exact=False)
+    assert entries.joined(dy, x).tolist() == [39, 23, 23, 17, 23]
+
+
 def test_the_oldest_entries_give_way():
     memory, tensors = LastSeen(size=2), [torch.zeros(1) for _ in range(3)]
     first = [memory.get((tensor,), (), object) for tensor in tensors]
