@@ -56,8 +56,9 @@ class GraphRecurrent(Preparable, nn.Module):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         forget_bias: the sum of both biases of an LSTM's forget gate.
         engine: ``"reference"`` walks the equations under autograd; ``"fused"`` has a hand-written way back and serves
-            filters of the hidden state in float32 and float64, outside of autocast, torch.compile and functorch, where
-            the reference stands in; ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere.
+            filters of the hidden state in float32 and float64; the reference stands in under autocast, torch.compile,
+            functorch and forward-mode derivatives, for derivatives of derivatives and for filters with a basis of
+            their own; ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back;
             None keeps everything.
 
