@@ -374,9 +374,9 @@ def _equations(walk: _Walk, given: _Parts) -> tuple[Tensor, State]:
 
 def _transformed(*derivatives: Tensor | None) -> bool:
     """Whether functorch, torch.compile or forward-mode derivatives are at work, or many `derivatives` go as one."""
-    forward_mode = torch.autograd.forward_ad._current_level >= 0
-    many = any(part is not None and torch._C._functorch.is_legacy_batchedtensor(part) for part in derivatives)
-    return not plain_tensors() or forward_mode or many
+    if not plain_tensors() or torch.autograd.forward_ad._current_level >= 0:
+        return True
+    return any(part is not None and torch._C._functorch.is_legacy_batchedtensor(part) for part in derivatives)
 
 
 def _recursive(map: GateMap) -> TypeGuard[FilterMap]:

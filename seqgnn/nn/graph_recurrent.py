@@ -1,5 +1,7 @@
 """Recurrent cells whose gates see the graph: a cell plus two gate maps, over time, layers and directions."""
 
+from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
+
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
