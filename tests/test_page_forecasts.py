@@ -92,11 +92,12 @@ def test_units_stand_at_every_error_and_change_no_run(kept):
     assert len(said) == 4 and all("ean absolute error in cases" in caption for caption in said)
     assert sum("MAE (cases)" in picture.svg for picture in pictures) == 4
     assert "test MAE (cases), lower is better" in question(found)[1]
-    assert [name for name, _ in scores(found).columns if "test" in name] == ["test MAE (cases)", "test RMSE (cases)"]
+    named = [name for name, _ in scores(found).columns if "test" in name]
+    assert named == ["test MAE (cases)", "test RMSE (cases)", "test MAPE"]
     of_pairs = differences(found, 2, found.labels[0]), windows(found)
     assert all("difference (cases)" in dict(table.columns) for table in of_pairs)
     page = render([found])
     assert page.count("MAE (cases)") > 5 and "units of the signal" not in page
     bare, _ = forecasts_pictures(before, "a")
     assert sum("MAE (in units of the signal)" in picture.svg for picture in bare) == 4
-    assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE"]
+    assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE", "test MAPE"]
