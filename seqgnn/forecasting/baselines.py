@@ -13,11 +13,13 @@ they stand in the windows, scaled or not; forecasts come in the same units.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
+from seqgnn.data.missing import carry_forward
 from seqgnn.errors import check_count, one_of
 from seqgnn.forecasting.encoders import lags_as_features
 from seqgnn.forecasting.forecaster import heard
@@ -111,8 +113,8 @@ def fit_baseline(
 
 @dataclass(frozen=True, eq=False)
 class Persistence:
-    """The last observed value of the first C features, the targets' own past; the mean of its node where a window has
-    none.
+    """The last observed value of the first C features, the targets' own past, however long ago; the mean of its node
+    before the first one.
 
     Raises:
         ValueError: for windows of another graph than `history`, where that is masked, and of fewer features than C.
@@ -131,15 +133,17 @@ class Persistence:
         if batch.x.size(-1) < targets:
             found = f"{batch.x.size(-1)} for {targets} targets"
             raise ValueError(f"Persistence: expected features that hold the targets' own past, got {found}")
-        past = batch.x[..., :targets]
         if self.history.mask is None:
-            return past[-1:].expand(self.mean.horizon, -1, -1, -1)
+            return batch.x[-1:, ..., :targets].expand(self.mean.horizon, -1, -1, -1)
         _check_history("Persistence", self.history, batch)
-        lag = torch.arange(len(past), device=past.device)[:, None]
-        observed = self.history.mask[batch.start + lag]
-        last = observed.mul(1 + lag[..., None, None]).amax(0, keepdim=True)  # 0: never
-        values = past.gather(0, (last - 1).clamp(min=0))
-        return torch.where(last > 0, values, self.mean(batch))
+        last = self._last[batch.start + len(batch.x) - 1]
+        return torch.where(last.isnan(), self.mean(batch), last)
+
+    @cached_property
+    def _last(self) -> Tensor:
+        """By step, the last value that was observed, `[T, N, C]`; before the first one no number."""
+        assert self.history.mask is not None
+        return carry_forward(self.history.signal[..., : self.history.num_targets], self.history.mask, torch.nan)
 
 
 @dataclass(frozen=True, eq=False)

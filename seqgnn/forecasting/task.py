@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from seqgnn.data.missing import carry_forward
 from seqgnn.data.scaler import Scaler
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.time_split import Share, split_range
@@ -62,7 +63,10 @@ class Forecasting:
     """Windows of a signal to train on, to validate and to test on, as `seqgnn.training.fit` takes a task.
 
     Scaling is fitted on the steps that training windows touch and nothing else. Batches are scaled, scores are in the
-    signal's units.
+    signal's units. Of a signal with a mask, inputs that were not observed are the last observed value of their node and
+    feature, however long ago, and before the first one the mean of what was observed in training, of all nodes or of
+    each as the scaling is. That is so of features that are the targets' own past; the mask says nothing of others,
+    which stay as they are.
 
     Args:
         graph: the signal.
@@ -95,7 +99,7 @@ class Forecasting:
         how: dict[str, Any] = {"per": protocol.per, "kind": protocol.scale}
         self.scaler = Scaler.fit(seen.targets, seen.mask, **how)
         scaled = TemporalGraph(
-            self._of_inputs(seen, Scaler.fit(seen.signal, **how)).transform(graph.signal),
+            self._of_inputs(seen, Scaler.fit(seen.signal, **how)).transform(_inputs(graph, seen, protocol.per)),
             graph.edge_index,
             graph.edge_weight,
             mask=graph.mask,
@@ -113,10 +117,9 @@ class Forecasting:
 
     def _of_inputs(self, seen: TemporalGraph, scaler: Scaler) -> Scaler:
         """Features that are the targets' own past are scaled as these are, which may have been observed in part."""
-        count = seen.num_targets
-        if count > seen.num_features or not torch.equal(seen.signal[..., :count], seen.targets):
+        if not _read_targets(seen):
             return scaler
-        offset, scale = scaler.offset.clone(), scaler.scale.clone()
+        count, offset, scale = seen.num_targets, scaler.offset.clone(), scaler.scale.clone()
         offset[..., :count], scale[..., :count] = self.scaler.offset, self.scaler.scale
         return Scaler(offset, scale)
 
@@ -218,6 +221,21 @@ class _Sums:
         scores = self._sums.result()
         windows = self._sums.by_window(self.metric)
         return ForecastEvaluation(getattr(scores, self.metric), scores, scores.count, windows)
+
+
+def _read_targets(seen: TemporalGraph) -> bool:
+    """Whether the signal's first features are the targets' own past."""
+    count = seen.num_targets
+    return count <= seen.num_features and torch.equal(seen.signal[..., :count], seen.targets)
+
+
+def _inputs(graph: TemporalGraph, seen: TemporalGraph, per: str) -> Tensor:
+    """The signal, without what was not observed of the targets' own past; `seen` is the training part."""
+    if graph.mask is None or not _read_targets(seen):
+        return graph.signal
+    mean = Scaler.fit(seen.targets, seen.mask, per=per).offset
+    own, others = graph.signal.tensor_split([graph.num_targets], dim=-1)
+    return torch.cat([carry_forward(own, graph.mask, mean), others], dim=-1)
 
 
 def drawn(windows: Windows, batch_size: int, generator: Generator) -> WindowBatch:

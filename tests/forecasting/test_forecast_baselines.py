@@ -170,14 +170,14 @@ def test_persistence_and_means_are_worked_out_by_hand():
 
 def test_persistence_goes_back_to_what_was_observed():
     nan = torch.nan
-    values = [[1.0, 5.0], [2.0, nan], [nan, nan], [4.0, 6.0], [nan, nan], [6.0, nan], [7.0, 8.0]]
+    values = [[1.0, 5.0, nan], [2.0, nan, nan], [nan, nan, nan], [4.0, 6.0, 3.0], [nan, nan, nan], [6.0, nan, 1.0],
+              [7.0, 8.0, 2.0]]  # fmt: skip
     signal = torch.tensor(values)[..., None]
     whole = TemporalGraph(signal, torch.tensor([[0], [1]]), mask=signal[..., 0].isfinite())
-    fitted = fit_baseline("persistence", Windows(whole, range(2), 2, 2))  # b is observed at step 3 alone in the future
+    fitted = fit_baseline("persistence", Windows(whole, range(2), 2, 2))  # of c, 3 alone is in the future of these
     found = fitted(Windows(whole, range(4), 2, 2).batch(range(4)))
-    assert found[0, ..., 0].tolist() == [[2.0, 5.0], [2.0, 6.0], [4.0, 6.0], [4.0, 6.0]]
-    assert torch.equal(found[0, 1:, 0, 0], torch.tensor([2.0, 4.0, 4.0])) and found.shape == (2, 4, 2, 1)
-    assert torch.equal(found[0, :, 0], found[1, :, 0]) and fitted.num_parameters == 4
+    assert found[0, ..., 0].tolist() == [[2.0, 5.0, 3.0], [2.0, 5.0, 3.0], [4.0, 6.0, 3.0], [4.0, 6.0, 3.0]]
+    assert found.shape == (2, 4, 3, 1) and torch.equal(found[0], found[1]) and fitted.num_parameters == 6
     with pytest.raises(ValueError, match="Persistence: expected windows of the graph that it was fitted on"):
         fitted(TemporalGraph(signal.nan_to_num(9.0), torch.tensor([[0], [1]])).windows(2).batch([1]))
 

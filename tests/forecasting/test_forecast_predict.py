@@ -42,12 +42,16 @@ def test_either_file_gives_model_and_run(source, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
 
 
-def test_a_linear_forecast_is_the_one_in_numpy(source, tmp_path):
+@pytest.mark.parametrize("missing", [[], [(0, 0), (1, 0), (2, 0), (49, 2), (50, 2), (57, 1), (58, 1), (59, 1)]])
+def test_a_linear_forecast_is_the_one_in_numpy(tmp_path, missing):
+    source = write_signal(tmp_path, missing=missing)
     path = keep(run_of(source, model="linear", residual=True), source, tmp_path / "runs")
     model, run = load_forecaster(path)
     with open(source.data) as file:
-        values = np.array([row[1:] for row in list(csv.reader(file))[1:]], dtype=np.float64)
-    mean, spread = values[:36].mean(), values[:36].std()  # the first 60% of 60 steps
+        values = np.array([[cell or "nan" for cell in row[1:]] for row in list(csv.reader(file))[1:]], dtype=np.float64)
+    mean, spread = np.nanmean(values[:36]), np.nanstd(values[:36])  # the first 60% of 60 steps
+    for step, node in missing:
+        values[step, node] = mean if step < 3 else values[step - 1, node]
     weight, bias = (part.detach().double().numpy() for part in (model.skip.weight, model.skip.bias))
     for start in (60, 3, 51):
         scaled = (values[start - 3 : start] - mean) / spread

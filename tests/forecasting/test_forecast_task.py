@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from seqgnn.data import TemporalGraph
+from seqgnn.data.scaler import Scaler
 from seqgnn.data.task import Sealed
-from seqgnn.forecasting import Forecasting, Protocol, build_forecaster
+from seqgnn.forecasting import Forecasting, Protocol, build_forecaster, fit_baseline
 from seqgnn.training import TrainConfig, evaluate, fit
 
 EDGES = torch.tensor([[0, 1, 2], [1, 2, 0]])
@@ -52,15 +53,114 @@ def test_scaling_knows_the_training_part_alone():
     assert one.scaler.scale.item() == pytest.approx(seen.std(correction=0).item())
 
 
+GAPS = {"lags": 4, "horizon": 2, "split": (0.5, 0.25, 0.25)}  # parts begin at steps 0, 60 and 90
+
+
+def gaps(graph=None, per_feature=False):
+    """Waves of which three tenths are missing, long stretches of some nodes among them, with 0 in their place."""
+    graph = waves() if graph is None else graph
+    shape = graph.targets.shape if per_feature else (*graph.targets.shape[:2], 1)
+    mask = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) > 0.3).expand(graph.targets.shape).clone()
+    mask[:7, 0], mask[52:97, 1] = False, False  # before the first; from training into the test part
+    signal = graph.signal.clone()
+    signal[..., : graph.num_targets].masked_fill_(~mask, 0.0)
+    return TemporalGraph(signal, EDGES, mask=mask, targets=signal[..., : graph.num_targets])
+
+
+def filled_by_hand(graph, train=60, per="all"):
+    """The targets' own past, `[T, N, C]`, a step at a time."""
+    values = np.where(graph.mask, graph.targets.double(), np.nan)
+    last = np.broadcast_to(np.nanmean(values[:train], axis=0 if per == "node" else (0, 1)), values.shape[1:])
+    found = []
+    for row in values:
+        last = np.where(np.isnan(row), last, row)
+        found.append(last)
+    return np.stack(found)
+
+
 def test_what_was_not_observed_scales_neither_inputs_nor_targets():
-    graph = waves()
-    mask = torch.rand(120, 3, generator=torch.Generator().manual_seed(0)) > 0.3
-    signal = graph.signal.masked_fill(~mask[..., None], 0.0)
-    task = Forecasting(TemporalGraph(signal, EDGES, mask=mask), Protocol(lags=4, horizon=1, split=(0.5, 0.25, 0.25)))
+    graph = gaps()
+    task = Forecasting(graph, Protocol(**GAPS))
     batch = task.test_windows.batch([3])
     start = task.test_windows.starts[3]
-    assert torch.allclose(task.scaler.inverse(batch.x[:, 0]), signal[start : start + 4], atol=1e-4)
-    assert task.scaler.offset.item() == pytest.approx(signal[:60][mask[:60]].mean().item(), rel=1e-5)
+    seen = graph.mask[start : start + 4]
+    assert torch.allclose(task.scaler.inverse(batch.x[:, 0])[seen], graph.signal[start : start + 4][seen], atol=1e-4)
+    assert task.scaler.offset.item() == pytest.approx(graph.signal[:60][graph.mask[:60]].mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("per", ["all", "node"])
+@pytest.mark.parametrize("scale", ["standard", "max", "minmax", "none"])
+def test_an_input_that_was_not_observed_is_the_last_one_that_was(scale, per):
+    graph = gaps()
+    task = Forecasting(graph, Protocol(**GAPS, scale=scale, per=per))
+    expected = filled_by_hand(graph, per=per)
+    scaled = (expected - task.scaler.offset.numpy()) / task.scaler.scale.numpy()
+    np.testing.assert_allclose(task.graph.signal, scaled, rtol=1e-4, atol=1e-5)
+    parts = task.train_windows, task.validation_windows, task.test_windows, task.refit_windows
+    for batch in (part.batch(range(len(part))) for part in parts):
+        steps = batch.start + torch.arange(4)[:, None]
+        np.testing.assert_allclose(batch.x, scaled[steps.numpy()], rtol=1e-4, atol=1e-5)
+        assert torch.equal(batch.mask, graph.mask[batch.start + torch.arange(4, 6)[:, None]])  # scored as ever
+
+
+def test_a_missing_input_by_hand():
+    values = torch.tensor([0.0, 0, 2, 4, 0, 6, 0, 0, 0, 9, 1, 1])[:, None, None]
+    graph = TemporalGraph(values, torch.empty(2, 0, dtype=torch.long), mask=values[..., 0] > 0)
+    task = Forecasting(graph, Protocol(lags=1, horizon=1, split=(6, 4, 2), scale="none"))
+    assert task.graph.signal.flatten().tolist() == [4, 4, 2, 4, 4, 6, 6, 6, 6, 9, 1, 1]  # 4 is the mean of 2, 4, 6
+    model = build_forecaster("linear", in_channels=1, lags=1, residual=True)
+    torch.nn.init.zeros_(model.skip.weight), torch.nn.init.zeros_(model.skip.bias)
+    assert model(task.validation_windows.batch([1]))[0].item() == 6  # of the last value, three steps before
+
+
+def test_each_feature_is_filled_by_its_own_mask_and_what_no_mask_tells_of_stays():
+    both = torch.cat([waves().signal, waves(scale=2.0).signal.flip(1), torch.arange(360.0).view(120, 3, 1)], dim=-1)
+    graph = gaps(TemporalGraph(both, EDGES, targets=both[..., :2]), per_feature=True)
+    assert not torch.equal(graph.mask[..., 0], graph.mask[..., 1])
+    task = Forecasting(graph, Protocol(**GAPS, scale="none"))
+    np.testing.assert_allclose(task.graph.signal[..., :2], filled_by_hand(graph), rtol=1e-5)
+    assert torch.equal(task.graph.signal[..., 2], both[..., 2])
+    other = TemporalGraph(both, EDGES, targets=both[..., :1] + 1, mask=graph.mask[..., :1])  # its past is not read
+    assert torch.equal(Forecasting(other, Protocol(**GAPS, scale="none")).graph.signal, both)
+
+
+def test_nothing_after_training_changes_what_is_trained_on():
+    one = gaps()
+    signal, mask = one.signal.clone(), one.mask.clone()
+    signal[60:], mask[60:] = 1e6, ~mask[60:]
+    tasks = [Forecasting(graph, Protocol(**GAPS)) for graph in (one, TemporalGraph(signal, EDGES, mask=mask))]
+    first, second = (task.draw(500, torch.Generator()) for task in tasks)
+    assert torch.equal(first.x, second.x) and torch.equal(first.y, second.y) and torch.equal(first.mask, second.mask)
+    ridges = [fit_baseline("ar", task.train_windows, strengths=(0.1,)).weight for task in tasks]
+    assert torch.equal(*ridges)
+
+
+@pytest.mark.parametrize("now", [60, 75, 89, 93, 96, 118])
+def test_inputs_do_not_change_with_what_comes_after_them(now):
+    one = gaps()
+    signal, mask = one.signal.clone(), one.mask.clone()
+    signal[now + 1 :], mask[now + 1 :] = -7.0, ~mask[now + 1 :]
+    before, after = (Forecasting(graph, Protocol(**GAPS)) for graph in (one, TemporalGraph(signal, EDGES, mask=mask)))
+    assert torch.equal(before.graph.signal[: now + 1], after.graph.signal[: now + 1])
+    assert not torch.equal(before.graph.signal, after.graph.signal)
+
+
+def test_without_a_mask_the_signal_is_scaled_and_nothing_else(monkeypatch):
+    graph = waves()
+    whole = TemporalGraph(graph.signal, EDGES, mask=torch.ones(120, 3, dtype=torch.bool))
+    expected = Scaler.fit(graph.signal[:60]).transform(graph.signal)
+    assert torch.equal(Forecasting(whole, Protocol(**GAPS)).graph.signal, expected)
+    monkeypatch.setattr("seqgnn.forecasting.task.carry_forward", None)
+    assert torch.equal(Forecasting(graph, Protocol(**GAPS)).graph.signal, expected)
+
+
+@pytest.mark.parametrize("graph", [waves(), gaps()], ids=["whole", "masked"])
+def test_windows_are_views_of_one_tensor_that_is_no_larger_than_the_signal(graph):
+    task = Forecasting(graph, Protocol(**GAPS))
+    held = task.graph.signal.untyped_storage()
+    assert held.nbytes() == graph.signal.untyped_storage().nbytes() == 120 * 3 * 4
+    for part in (task.train_windows, task.validation_windows, task.test_windows, task.refit_windows):
+        assert part[3].x.untyped_storage().data_ptr() == held.data_ptr()
 
 
 def test_scores_are_in_the_units_of_the_signal():
