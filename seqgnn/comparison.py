@@ -18,7 +18,7 @@ from seqgnn.analysis import describe
 from seqgnn.data.time_split import Share
 from seqgnn.errors import check_count, checked_device, one_of
 from seqgnn.forecasting.grid import TRAIN as FORECAST_TRAIN
-from seqgnn.forecasting.grid import ForecastRow, choose_forecasters, forecast_jobs
+from seqgnn.forecasting.grid import ForecastRow, choose_forecasters, fitting, forecast_jobs
 from seqgnn.forecasting.run import ForecastBaseline, Signal
 from seqgnn.forecasting.task import Forecasting, Protocol
 from seqgnn.outcome import Comparison
@@ -59,7 +59,7 @@ def compare(task: str, *, progress: bool = True, **options: Any) -> Comparison:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a comparison, none of them begun."""
+    """All runs of a comparison, none of them begun; `left_out` are default rows that the signal is not for."""
 
     task: str
     labels: tuple[str, ...]
@@ -72,6 +72,7 @@ class Plan:
     setup: Setup
     metric: str
     units: str | None = None
+    left_out: tuple[str, ...] = ()
 
     def describe(self) -> dict[tuple[str, int], list[str]]:
         """What is wrong or wasted in each row at each length, as `seqgnn.analysis.describe` says it."""
@@ -83,6 +84,10 @@ class Plan:
                 found[label, length] = describe(job.config.build(task), task)
         return {(label, length): found[label, length] for length in self.lengths for label in self.labels
                 if (label, length) in found}  # fmt: skip
+
+    def remarks(self) -> list[str]:
+        """What to know before anything runs."""
+        return [f"{label}: left out, since the graph changes and it takes one for all steps" for label in self.left_out]
 
     def states(self) -> dict[Key, str]:
         """How far each run is: "there", "failed", "interrupted" or "to do"."""
@@ -119,6 +124,9 @@ class Plan:
         """Makes the runs that are not there yet, or of these only such as failed before; those that fail are listed in
         the outcome, and those left out are no part of it."""
         jobs = self.jobs
+        if progress:
+            for line in self.remarks():
+                print(line, flush=True)
         if only_failed:
             states = self.states()
             jobs = tuple(job for job in jobs if states[job.key] in ("there", "failed"))
@@ -309,7 +317,8 @@ def plan_forecast(
     Args:
         data, graph, graph_kind, missing, positions: the signal, see `seqgnn.data.temporal` and `read_signal`.
         units: of a file's values, in words, for tables and figures.
-        models: names among `seqgnn.forecasting.grid.FORECAST_ROWS`, or rows of your own; None: the default ones.
+        models: names among `seqgnn.forecasting.grid.FORECAST_ROWS`, or rows of your own; None: the default ones,
+            without those that take one graph for all steps if the signal's changes.
         horizons: steps ahead, a part of the table for each.
         lags, split, by, gap, calendar, scale, per, loss, metric: see `seqgnn.forecasting.Protocol`.
         refit: whether each model, once its steps are chosen on validation, is trained anew on training and validation;
@@ -320,7 +329,8 @@ def plan_forecast(
         seeds, steps, lr, hidden, batch_size, device, jobs, out, save_every, backend, scheduler, training: as in `plan`.
 
     Raises:
-        ValueError: if an argument is unknown or out of range, or the signal cannot be read.
+        ValueError: if an argument is unknown or out of range, the signal cannot be read, or a model that is asked for
+            does not take its graph.
     """
     rows = choose_forecasters(models, residual=residual, skip=skip, neighbours=neighbours, K=K)
     horizons = _whole_numbers("horizons", horizons, least=1)
@@ -347,6 +357,7 @@ def plan_forecast(
     ]
     for protocol in protocols:
         Forecasting(source.load(), protocol)  # says what is wrong before anything runs
+    wanted, rows = rows, fitting(rows, source.load(), models is not None)
     planned = forecast_jobs(source, rows=rows, protocols=protocols, seeds=seeds, hidden=hidden, refit=refit,
                             device=str(device), train=train, parameters=parameters)  # fmt: skip
     _check_different(planned)
@@ -362,6 +373,7 @@ def plan_forecast(
         setup=setup,
         metric=metric,
         units=source.load().units,
+        left_out=tuple(row.label for row in wanted if row not in rows),
     )
 
 

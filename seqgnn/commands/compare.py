@@ -263,6 +263,8 @@ def _show_plan(prepared: Any) -> None:
     """The runs, how far they are, and what those that are left take at most."""
     from seqgnn.statistics import seeds_needed
 
+    for line in prepared.remarks():
+        print(line)
     states, (seconds, unknown) = prepared.states(), prepared.estimate()
     for job in prepared.jobs:
         about = f", at most {_span(seconds[job.key])}" if job.key in seconds else ""

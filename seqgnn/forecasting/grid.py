@@ -8,7 +8,7 @@ import numpy as np
 
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.errors import one_of
-from seqgnn.forecasting.models import NAMES
+from seqgnn.forecasting.models import NAMES, STATIC
 from seqgnn.forecasting.run import ForecastBaseline, ForecastRun, Signal
 from seqgnn.forecasting.task import Forecasting, Protocol
 from seqgnn.parallel import Job
@@ -136,6 +136,21 @@ def choose_forecasters(chosen: Sequence[str | ForecastRow] | None, **options: An
     for row in rows:
         one_of("compare", f"the model of row {row.label!r}", row.model, NAMES)
     return rows
+
+
+def fitting(rows: tuple[ForecastRow, ...], graph: TemporalGraph, chosen: bool) -> tuple[ForecastRow, ...]:
+    """The rows whose models take the signal's graph, which may change: one a step.
+
+    Raises:
+        ValueError: if one that was `chosen` takes one graph for all steps alone.
+    """
+    if not isinstance(graph.edge_index, tuple):
+        return rows
+    static = [row for row in rows if row.model in STATIC]
+    if static and chosen:
+        found = f"{static[0].model!r} in row {static[0].label!r}, which takes one graph for all steps"
+        raise ValueError(f"compare: expected models for a graph that changes, got {found}")
+    return tuple(row for row in rows if row not in static)
 
 
 def season(graph: TemporalGraph) -> int | None:

@@ -270,6 +270,28 @@ def test_what_makes_no_sense_is_said_before_anything_runs(files, options, messag
         plan_forecast(**files, **(SMALL | options))
 
 
+def test_a_graph_that_changes_leaves_out_models_of_one_graph(monkeypatch, capsys):
+    edges = [torch.tensor([[step % 3, 1], [2, 0]]) for step in range(80)]
+    graph = TemporalGraph(torch.randn(80, 3, 1, generator=torch.Generator().manual_seed(0)), edges)
+    monkeypatch.setattr("seqgnn.forecasting.run.temporal", lambda data: graph)
+    planned = plan_forecast("changing", **SMALL)
+    assert planned.labels == ("LSTM", "GRU", "GCN in LSTM", "GCRN", "DCRNN, encoder") and planned.left_out == ("GCN",)
+    assert not any(job.key[0] == "GCN" for job in planned.jobs)
+    said = "GCN: left out, since the graph changes and it takes one for all steps"
+    found = plan_forecast("changing", **SMALL | {"steps": 1, "seeds": [0]}).run()
+    assert not found.failures and capsys.readouterr().out.splitlines()[0] == said
+    assert call("compare", "forecast", "--data", "changing", "--lags", 3, "--steps", 2, "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[0] == said
+    for models in (["lstm", "gcn"], [ForecastRow("GCN", "gcn")]):
+        with pytest.raises(ValueError, match="for a graph that changes, got 'gcn' in row 'GCN', which takes one"):
+            plan_forecast("changing", models=models, **SMALL)
+
+
+def test_models_of_one_graph_stay_where_it_does(files):
+    planned = plan_forecast(**files, **SMALL)
+    assert "GCN" in planned.labels and not planned.remarks()
+
+
 def test_presets_are_of_other_tasks(files, capsys):
     assert call("compare", "forecast", "--data", files["data"], "--preset", "reports") == 2
     assert "compare: expected no preset for forecasts, got 'reports'" in capsys.readouterr().err
