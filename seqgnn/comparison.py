@@ -39,7 +39,7 @@ def compare(task: str, *, progress: bool = True, **options: Any) -> Comparison:
     The same as `plan(task, **options).run(progress)`.
 
     Args:
-        task: "palindromes", "recall", "text", "expressions" or "trees".
+        task: "palindromes", "recall", "text", "expressions" or "trees"; forecasts are planned by `plan_forecast`.
         progress: show bars on a terminal, one line a run elsewhere.
         options: models, lengths, seeds, steps, ...: those of `plan`.
 
@@ -208,6 +208,8 @@ def plan(
         >>> [job.title for job in planned.jobs][0], len(planned.jobs)
         ('recall T=3 RNN seed 0', 4)
     """
+    if task == "forecast":
+        raise ValueError("compare: expected forecasts as plan_forecast(data, ...).run(), got the task 'forecast'")
     one_of("compare", "task", task, TASKS)
     entry = TASKS[task]
     rows = choose_rows(task, models)

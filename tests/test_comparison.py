@@ -318,6 +318,11 @@ def test_differences_are_paired():
     ("task", "changes", "message"),
     [
         ("palindrome", {}, "did you mean 'palindromes'"),
+        (
+            "forecast",
+            {"data": "chickenpox"},
+            r"plan_forecast\(data, ...\).run\(\), got the task 'forecast'",
+        ),
         ("recall", {"models": ["lstn"]}, "did you mean 'lstm'"),
         ("recall", {"models": []}, "one or more models"),
         ("recall", {"models": ["rnn", "rnn"]}, "each once"),
