@@ -165,6 +165,9 @@ def test_mistakes_are_named(tmp_path, content, message):
     [
         (["--only", "failed"], "expected --out, the folder in which something failed"),
         (["--only", "lost", "--out", "x"], "only to be one of 'failed', got 'lost'"),
+        (["forecast", "--data", "x.csv", "--lengths", "3"], "expected --horizon for forecast, got --lengths"),
+        (["recall", "--horizon", "3"], "expected --lengths for recall, got --horizon"),
+        (["--horizon", "3"], "expected --lengths for tasks of sequences, got --horizon"),
         (["--config", "nowhere.toml"], "expected a TOML file, got nowhere.toml"),
     ],
 )

@@ -140,6 +140,9 @@ def compare(
             typed[name] = read(typed[name])
     options = settings(typed, config)
     task, out, data = (options.pop(name, None) for name in ("task", "out", "data"))
+    for other, its in (("lengths", "horizon"), ("horizon", "lengths")):
+        if other in options and (task == "forecast") is (its == "horizon"):
+            raise ValueError(f"compare: expected --{its} for {task or 'tasks of sequences'}, got --{other}")
     if "horizon" in options:
         options["horizons"] = options.pop("horizon")
     if only is not None and out is None:
