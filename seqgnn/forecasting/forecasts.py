@@ -147,7 +147,7 @@ def collect_forecasts(
 
     Raises:
         ValueError: without a model, for a label that a baseline has too, and for forecasts of another shape than that
-            of the targets or that are not finite, and if nothing was observed.
+            of the targets or that are not finite.
 
     Example:
         >>> from seqgnn.data import TemporalGraph
@@ -176,8 +176,6 @@ def collect_forecasts(
         return _forecast(task, label, model, batch_size)
 
     mask = None if graph.mask is None else ahead(graph.mask.cpu())
-    if mask is not None and not mask.any():
-        raise ValueError(f"{WHO}: expected something observed in the test part, got nothing")
     steps = ahead(torch.arange(len(graph)))
     return Forecasts(
         models={label: [forecast(label, model) for model in seeds] for label, seeds in models.items()},

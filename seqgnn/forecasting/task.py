@@ -18,6 +18,7 @@ from seqgnn.objective import Objective, check_finite_x
 
 PROTOCOLS = ("steps", "windows", "t-gcn")
 METRICS = tuple(TERMS)
+PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Forecasting:
         units: of the signal, as scores have them; None: not known.
 
     Raises:
-        ValueError: if the signal is too short for the protocol, or a part would be empty.
+        ValueError: if the signal is too short for the protocol, a part would be empty, or nothing that a part is to
+            forecast was observed.
 
     Example:
         >>> graph = TemporalGraph(torch.randn(100, 4, 1), torch.tensor([[0, 1, 2], [1, 2, 3]]))
@@ -94,6 +96,7 @@ class Forecasting:
     def __init__(self, graph: TemporalGraph, protocol: Protocol) -> None:
         self.protocol, self.length, self.units = protocol, protocol.horizon, graph.units
         starts = window_starts(graph, protocol)
+        _check_observed(graph, protocol, starts)
         train = Windows(graph, starts[0], protocol.lags, protocol.horizon).steps
         seen = graph.steps(train.start, train.stop)
         how: dict[str, Any] = {"per": protocol.per, "kind": protocol.scale}
@@ -238,6 +241,17 @@ def _inputs(graph: TemporalGraph, seen: TemporalGraph, per: str) -> Tensor:
     return torch.cat([carry_forward(own, graph.mask, mean), others], dim=-1)
 
 
+def _check_observed(graph: TemporalGraph, protocol: Protocol, starts: tuple[range, range, range]) -> None:
+    """Whether something of what each part is to forecast was observed."""
+    if graph.mask is None:
+        return
+    for name, part in zip(PARTS, starts):
+        first, end = part.start + protocol.lags, part.stop + protocol.lags + protocol.horizon - 1
+        if not graph.mask[first:end].any():
+            found = f"nothing in what it forecasts, steps {first} to {end - 1}"
+            raise ValueError(f"Forecasting: expected something observed in the {name} part, got {found}")
+
+
 def drawn(windows: Windows, batch_size: int, generator: Generator) -> WindowBatch:
     """Different windows, or all of them, in their order, if there are no more."""
     if batch_size >= len(windows):
@@ -260,7 +274,7 @@ def window_starts(graph: TemporalGraph, protocol: Protocol) -> tuple[range, rang
     less = lags + horizon - (0 if protocol.by == "t-gcn" else 1)
     parts = split_range("Forecasting", len(graph), *protocol.split, gap)
     starts = [range(part.start, part.stop - less) for part in parts]
-    for name, part, windows in zip(("training", "validation", "test"), parts, starts):
+    for name, part, windows in zip(PARTS, parts, starts):
         if not windows:
             found = f"{len(part)} of {len(graph)}"
             raise ValueError(f"Forecasting: expected more than {less} steps for the {name} part, got {found}")

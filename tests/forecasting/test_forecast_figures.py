@@ -404,8 +404,3 @@ def test_what_cannot_be_collected_is_named(example):
         collect_forecasts(task, {"mine": [Says(lambda y: y[:, :, :1])]})
     with pytest.raises(ValueError, match="expected finite forecasts of mine"):
         collect_forecasts(task, {"mine": [Says(lambda y: y / 0)]})
-    unseen = signal().mask.clone()
-    unseen[160:] = False
-    hidden = Forecasting(TemporalGraph(signal().signal, EDGES, mask=unseen), Protocol(lags=LAGS, horizon=HORIZON))
-    with pytest.raises(ValueError, match="expected something observed in the test part, got nothing"):
-        collect_forecasts(hidden, models)

@@ -287,6 +287,13 @@ def test_a_graph_that_changes_leaves_out_models_of_one_graph(monkeypatch, capsys
             plan_forecast("changing", models=models, **SMALL)
 
 
+def test_a_test_part_of_which_nothing_was_observed_is_refused_before_anything_runs(tmp_path):
+    lines = [f"{step % 7},{step % 5}" if step < 60 else "," for step in range(80)]
+    (tmp_path / "signal.csv").write_text("\n".join(["a,b", *lines]) + "\n")
+    with pytest.raises(ValueError, match="something observed in the test part, got nothing"):
+        plan_forecast(tmp_path / "signal.csv", **SMALL)
+
+
 def test_models_of_one_graph_stay_where_it_does(files):
     planned = plan_forecast(**files, **SMALL)
     assert "GCN" in planned.labels and not planned.remarks()

@@ -228,3 +228,22 @@ def test_the_calendar_is_read_and_not_scaled():
 def test_bad_protocols_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         Forecasting(waves(), Protocol(**options))
+
+
+@pytest.mark.parametrize(
+    "by, part, hidden, steps",
+    [
+        ("steps", "training", (4, 60), "4 to 59"),
+        ("steps", "validation", (64, 90), "64 to 89"),
+        ("steps", "test", (94, 120), "94 to 119"),
+        ("t-gcn", "test", (94, 119), "94 to 118"),
+        ("windows", "validation", (61, 89), "61 to 88"),
+    ],
+)
+def test_a_part_of_which_nothing_was_observed_is_named(by, part, hidden, steps):
+    mask, protocol = torch.ones(120, 3, dtype=torch.bool), Protocol(**GAPS, by=by)
+    mask[slice(*hidden)] = False
+    with pytest.raises(ValueError, match=f"in the {part} part, got nothing in what it forecasts, steps {steps}$"):
+        Forecasting(TemporalGraph(waves().signal, EDGES, mask=mask), protocol)
+    mask[hidden[1] - 1, 2] = True
+    assert Forecasting(TemporalGraph(waves().signal, EDGES, mask=mask), protocol).graph.mask is not None
