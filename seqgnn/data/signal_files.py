@@ -78,13 +78,13 @@ def read_signal(
     if sensors is not None:
         values, nodes = _chosen(values, nodes, sensors, path)
     mask = np.isfinite(values[..., 0]) if missing is None else np.isfinite(values[..., 0]) & (values[..., 0] != missing)
-    values = np.where(mask[..., None] | np.isfinite(values), values, 0)  # what else is not finite is an error
+    values = np.array(values, dtype=np.float32)
     values[..., 0][~mask] = 0
     edges, weights = torch.empty(2, 0, dtype=torch.long), None
     if graph is not None:
         edges, weights = read_graph(graph, nodes, kind=graph_kind, threshold=threshold)
     return TemporalGraph(
-        torch.from_numpy(values.astype(np.float32)),
+        torch.from_numpy(values),
         edges,
         weights,
         mask=None if mask.all() else torch.from_numpy(mask),

@@ -48,7 +48,8 @@ class TemporalGraph:
         ValueError: for anything of another shape or size, edges to nodes that there are not, timestamps that do not
             increase, units that are no text or empty, and for values that are not finite: in targets where the mask
             says that they were observed, in the signal unless no target of that node and step was. Those that are
-            allowed are kept as 0.
+            allowed are kept as 0, and remembered in `known`, `[T, N, F]`: False where the signal was no finite number;
+            None where it was everywhere.
 
     Example:
         >>> graph = TemporalGraph(torch.arange(12.0).view(6, 2, 1), torch.tensor([[0], [1]]))
@@ -61,6 +62,7 @@ class TemporalGraph:
     edge_index: Tensor | tuple[Tensor, ...]
     edge_weight: Tensor | tuple[Tensor, ...] | None
     mask: Tensor | None
+    known: Tensor | None
     targets: Tensor
     timestamps: np.ndarray | None
     nodes: tuple[str, ...] | None
@@ -87,10 +89,12 @@ class TemporalGraph:
             check_values("targets", targets, signal)
         mask = checked_mask(mask, signal, 1 if targets is None else targets.size(-1))
         names = None if nodes is None else tuple(map(str, nodes))
+        known = signal.isfinite()
         signal = finite("signal", signal, None if mask is None else mask.any(-1, keepdim=True), names)
         targets = signal[..., :1] if targets is None else finite("targets", targets, mask, names)
         edges, weights = checked_graphs(edge_index, edge_weight, signal)
         self.__dict__.update(signal=signal, targets=targets, mask=mask, edge_index=edges, edge_weight=weights)
+        self.__dict__.update(known=None if known.all() else known)
         self.__dict__.update(nodes=checked_nodes(names, signal), positions=checked_positions(positions, signal))
         self.__dict__.update(timestamps=checked_timestamps(timestamps, len(signal)))
         self.__dict__.update(name=name, units=checked_units(units))
@@ -137,6 +141,7 @@ class TemporalGraph:
             signal=self.signal[part],
             targets=self.targets[part],
             mask=None if self.mask is None else self.mask[part],
+            known=None if self.known is None else self.known[part],
             edge_index=self.edge_index[part] if isinstance(self.edge_index, tuple) else self.edge_index,
             edge_weight=self.edge_weight[part] if isinstance(self.edge_weight, tuple) else self.edge_weight,
             timestamps=None if self.timestamps is None else self.timestamps[part],
@@ -185,8 +190,13 @@ class TemporalGraph:
         if self.timestamps is None:
             raise ValueError(f"{WHO}: expected timestamps for a calendar, got none")
         calendar = calendar_features(self.timestamps, names).to(self.signal)
-        signal = torch.cat([self.signal, calendar[:, None].expand(-1, self.num_nodes, -1)], dim=-1)
-        return self._with(signal=signal, targets=signal[..., : self.num_targets] if self._read_too else self.targets)
+        told = calendar[:, None].expand(-1, self.num_nodes, -1)
+        signal = torch.cat([self.signal, told], dim=-1)
+        return self._with(
+            signal=signal,
+            known=None if self.known is None else torch.cat([self.known, told.isfinite()], dim=-1),
+            targets=signal[..., : self.num_targets] if self._read_too else self.targets,
+        )
 
     def fill_gaps(self) -> "TemporalGraph":
         """The same with a step at every period: those that were left out are missing, 0 in the signal and False in the
@@ -217,6 +227,7 @@ class TemporalGraph:
             signal=signal,
             targets=signal[..., : self.num_targets] if self._read_too else spread(self.targets),
             mask=spread(seen),
+            known=spread(torch.ones_like(self.signal, dtype=torch.bool) if self.known is None else self.known),
             edge_index=tuple(edges[i] for i in before) if isinstance(edges, tuple) else edges,
             edge_weight=tuple(weights[i] for i in before) if isinstance(weights, tuple) else weights,
             timestamps=self.timestamps[0] + np.arange(steps) * self.period,
@@ -235,6 +246,7 @@ class TemporalGraph:
             signal=signal,
             targets=signal[..., : self.num_targets] if self._read_too else move(self.targets),
             mask=move(self.mask),
+            known=move(self.known),
             edge_index=move(self.edge_index),
             edge_weight=move(self.edge_weight),
             positions=move(self.positions),

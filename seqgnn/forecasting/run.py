@@ -69,7 +69,8 @@ def _loaded(signal: Signal, files: tuple[tuple[str, int], ...]) -> TemporalGraph
 def signal_hash(graph: TemporalGraph) -> str:
     """A hash of what a signal holds, whatever it is called."""
     digest = hashlib.sha256()
-    for part in (graph.signal, graph.targets, graph.mask, graph.edge_index, graph.edge_weight):
+    known = None if graph.known is None or graph.known.all() else graph.known
+    for part in (graph.signal, graph.targets, graph.mask, graph.edge_index, graph.edge_weight, known):
         for tensor in part if isinstance(part, tuple) else (part,):
             if tensor is not None:
                 digest.update(f"{tuple(tensor.shape)}".encode())

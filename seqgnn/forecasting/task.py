@@ -66,8 +66,8 @@ class Forecasting:
     Scaling is fitted on the steps that training windows touch and nothing else. Batches are scaled, scores are in the
     signal's units. Of a signal with a mask, inputs that were not observed are the last observed value of their node and
     feature, however long ago, and before the first one the mean of what was observed in training, of all nodes or of
-    each as the scaling is. That is so of features that are the targets' own past; the mask says nothing of others,
-    which stay as they are.
+    each as the scaling is. The mask tells what was observed of features that are the targets' own past; of others
+    what was a finite number is.
 
     Args:
         graph: the signal.
@@ -102,7 +102,9 @@ class Forecasting:
         how: dict[str, Any] = {"per": protocol.per, "kind": protocol.scale}
         self.scaler = Scaler.fit(seen.targets, seen.mask, **how)
         scaled = TemporalGraph(
-            self._of_inputs(seen, Scaler.fit(seen.signal, **how)).transform(_inputs(graph, seen, protocol.per)),
+            self._of_inputs(seen, Scaler.fit(seen.signal, seen.known, **how)).transform(
+                _inputs(graph, seen, protocol.per)
+            ),
             graph.edge_index,
             graph.edge_weight,
             mask=graph.mask,
@@ -233,12 +235,19 @@ def _read_targets(seen: TemporalGraph) -> bool:
 
 
 def _inputs(graph: TemporalGraph, seen: TemporalGraph, per: str) -> Tensor:
-    """The signal, without what was not observed of the targets' own past; `seen` is the training part."""
-    if graph.mask is None or not _read_targets(seen):
+    """The signal, carried forward where it was not observed; `seen` is the training part."""
+    if graph.mask is None:
         return graph.signal
-    mean = Scaler.fit(seen.targets, seen.mask, per=per).offset
-    own, others = graph.signal.tensor_split([graph.num_targets], dim=-1)
-    return torch.cat([carry_forward(own, graph.mask, mean), others], dim=-1)
+    own = _read_targets(seen)
+
+    def observed(part: TemporalGraph) -> Tensor:
+        known = torch.ones_like(part.signal, dtype=torch.bool) if part.known is None else part.known.clone()
+        if own and part.mask is not None:
+            known[..., : part.num_targets] = part.mask
+        return known
+
+    mean = Scaler.fit(seen.signal, observed(seen), per=per).offset
+    return carry_forward(graph.signal, observed(graph), mean)
 
 
 def _check_observed(graph: TemporalGraph, protocol: Protocol, starts: tuple[range, range, range]) -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from seqgnn.data import TemporalGraph
+from seqgnn.data import TemporalGraph, read_signal
 from seqgnn.data.scaler import Scaler
 from seqgnn.data.task import Sealed
 from seqgnn.forecasting import Forecasting, Protocol, build_forecaster, fit_baseline
+from seqgnn.forecasting.run import signal_hash
 from seqgnn.training import TrainConfig, evaluate, fit
 
 EDGES = torch.tensor([[0, 1, 2], [1, 2, 0]])
@@ -113,7 +114,7 @@ def test_a_missing_input_by_hand():
     assert model(task.validation_windows.batch([1]))[0].item() == 6  # of the last value, three steps before
 
 
-def test_each_feature_is_filled_by_its_own_mask_and_what_no_mask_tells_of_stays():
+def test_each_feature_is_filled_by_its_own_mask_and_what_is_known_stays():
     both = torch.cat([waves().signal, waves(scale=2.0).signal.flip(1), torch.arange(360.0).view(120, 3, 1)], dim=-1)
     graph = gaps(TemporalGraph(both, EDGES, targets=both[..., :2]), per_feature=True)
     assert not torch.equal(graph.mask[..., 0], graph.mask[..., 1])
@@ -122,6 +123,36 @@ def test_each_feature_is_filled_by_its_own_mask_and_what_no_mask_tells_of_stays(
     assert torch.equal(task.graph.signal[..., 2], both[..., 2])
     other = TemporalGraph(both, EDGES, targets=both[..., :1] + 1, mask=graph.mask[..., :1])  # its past is not read
     assert torch.equal(Forecasting(other, Protocol(**GAPS, scale="none")).graph.signal, both)
+
+
+def test_a_feature_beside_the_targets_is_filled_where_it_was_no_number(tmp_path):
+    graph = gaps()
+    beside = torch.arange(1.0, 361.0).view(120, 3, 1)
+    gone = ~graph.mask & (torch.arange(120)[:, None, None] % 2 == 0)  # elsewhere it is known, though the target is not
+    values = torch.cat([graph.signal.masked_fill(~graph.mask, np.nan), beside.masked_fill(gone, np.nan)], dim=-1)
+    np.save(tmp_path / "both.npy", values)
+    given, read = TemporalGraph(values, EDGES, mask=graph.mask), read_signal(tmp_path / "both.npy")
+    expected = filled_by_hand(TemporalGraph(beside, EDGES, mask=~gone))
+    for whole in (given, read):
+        task = Forecasting(whole, Protocol(**GAPS, scale="none"))
+        np.testing.assert_allclose(task.graph.signal[..., :1], filled_by_hand(graph), rtol=1e-5)
+        np.testing.assert_allclose(task.graph.signal[..., 1:], expected, rtol=1e-5)
+    scaled = Forecasting(given, Protocol(**GAPS)).graph.signal[..., 1:]
+    train = beside[:60][~gone[:60]]
+    np.testing.assert_allclose(scaled, (expected - train.mean().item()) / train.std(correction=0).item(), atol=1e-4)
+    assert signal_hash(read) == signal_hash(read_signal(tmp_path / "both.npy"))
+    zeros = TemporalGraph(values.nan_to_num(0), EDGES, mask=graph.mask)
+    assert signal_hash(zeros) != signal_hash(given)  # there 0 is a value
+
+
+def test_steps_that_were_left_out_are_filled_in_every_feature():
+    both = torch.cat([waves().signal, waves(scale=2.0).signal + 1], dim=-1)
+    keep = torch.tensor([step for step in range(120) if step not in (5, 6, 61, 100)])
+    graph = TemporalGraph(both[keep], EDGES, timestamps=waves().timestamps[keep]).fill_gaps()
+    for whole in (graph, graph.to("cpu"), graph.with_calendar(("time-of-day",))):
+        found = Forecasting(whole, Protocol(**GAPS, scale="none")).graph.signal[..., :2]
+        for step, last in ((5, 4), (6, 4), (61, 60), (100, 99), (7, 7)):
+            assert torch.equal(found[step], both[last])
 
 
 def test_nothing_after_training_changes_what_is_trained_on():
