@@ -1,7 +1,6 @@
 """What the sections of speed.py share: contenders that take turns, ratios between them, and what the machine can do."""
 
 import itertools
-import math
 import os
 import platform
 import statistics
@@ -10,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from unittest import mock
 
 import torch
 import torch_geometric
@@ -19,7 +17,6 @@ from torch.autograd.profiler import profile
 
 import seqgnn
 from seqgnn.measure import PeakMemory
-from seqgnn.nn import buffers
 
 Step = Callable[[], object]
 console = Console(width=150)
@@ -75,8 +72,7 @@ def peak_memory(step: Step, device: str) -> int:
         step()
         return memory.read() or 0
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it says that it begins, and that it ends
-    small = mock.patch.object(buffers, "LARGE", math.inf)  # huge pages are not the profiler's to see
-    with small, profile(profile_memory=True) as profiler:
+    with profile(profile_memory=True) as profiler:
         step()
     events = [event for event in profiler.kineto_results.events() if event.name() == "[memory]"]
     return max(itertools.accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqgnn.nn import cells, fused_cells, recurrence
-from seqgnn.nn.buffers import buffer
 from seqgnn.nn.cells import Cell, PeepholeLSTM, State
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.fused_cells import FusedCell
@@ -206,8 +205,8 @@ def _there(walk: _Walk, given: _Parts, keep: bool) -> tuple[Tensor, list[Tensor]
     """Outputs, the state at the end and, to `keep` for the way back, gates, states and signals."""
     size = given.steps if keep else _chunk(given)
     like, kind = given.bias, walk.kind
-    a = buffer(like, given.gates, size, given.rows, given.hidden)
-    states = [buffer(like, given.steps + 1, given.rows, given.hidden) for _ in given.state]
+    a = like.new_empty(given.gates, size, given.rows, given.hidden)
+    states = [like.new_empty(given.steps + 1, given.rows, given.hidden) for _ in given.state]
     signals = [_room(filter, weight, size, given.rows) for filter, weight in zip(walk.filters, given.weights)]
     cell, (input_map, *hidden_maps), _ = _bind(walk, given, signals)
     for part, start in zip(states, given.state):
@@ -253,7 +252,7 @@ def _back(
     learnt = wanted[len(wanted) - len(given.values) :]
     cell, (input_map, *hidden_maps), operators = _bind(walk, given, signals, learnt)
     size = _chunk(given)
-    da = buffer(like, given.gates, size, given.rows, given.hidden)
+    da = like.new_empty(given.gates, size, given.rows, given.hidden)
     dbias, dsignal = torch.zeros_like(like), torch.empty_like(given.signal) if wanted[0] else None
     gates, dgates, times = a.unbind(1), da.unbind(1), [part.unbind() for part in states]
     for chunk in reversed(list(walk.chunks(given.steps, size))):
@@ -399,7 +398,7 @@ def _room(filter: Filter | None, weight: Any, steps: int, rows: int) -> Any:
     """For what a filter's recursion makes of so many steps."""
     if filter is None:
         return None
-    return buffer(weight, len(filter.recursion), steps, rows, weight.size(1) // filter.num_terms)
+    return weight.new_empty(len(filter.recursion), steps, rows, weight.size(1) // filter.num_terms)
 
 
 def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[tuple[Operator, ...]]:

@@ -1,7 +1,6 @@
 """The hand-written way back beside autograd's through the equations."""
 
 import copy
-import mmap
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -16,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import GraphConv
 
 from seqgnn import nn as sg
-from seqgnn.nn import buffers, fused, recurrence
+from seqgnn.nn import fused, recurrence
 from seqgnn.nn.filters import Filter, Hop, apply_operator
 from seqgnn.nn.operator import Operator
 
@@ -392,14 +391,3 @@ def test_what_is_not_finite_goes_along_edges_only(case, bad):
     for a, b in zip(found, expected, strict=True):
         assert torch.equal(a.isfinite(), b.isfinite()) and a.isfinite().any()
         close(a.nan_to_num(), b.nan_to_num())
-
-
-def test_large_buffers_do_without_huge_pages(monkeypatch):
-    class Memory(mmap.mmap):
-        def madvise(self, *args):
-            raise OSError(22, "Invalid argument")
-
-    monkeypatch.setattr(buffers.mmap, "mmap", Memory)
-    room = buffers.buffer(torch.empty(0), 2, buffers.LARGE)
-    room[:] = 1
-    assert room.shape == (2, buffers.LARGE) and room.sum() == 2 * buffers.LARGE
