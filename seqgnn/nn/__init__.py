@@ -8,6 +8,7 @@ from seqgnn.nn.filter_conv import ChebConv, DiffusionConv
 from seqgnn.nn.filters import GCN, Chebyshev, Diffusion, Identity
 from seqgnn.nn.forecaster import DCRNNForecaster, scheduled_sampling
 from seqgnn.nn.gcn_conv import GCNConv
+from seqgnn.nn.gcn_recurrent import GCNGRU, GCNLSTM, GCNRNN
 from seqgnn.nn.graph_cells import (
     DCRNNCell,
     EvolveGCNCell,
@@ -18,7 +19,6 @@ from seqgnn.nn.graph_cells import (
     GCRNCell,
     TGCNCell,
 )
-from seqgnn.nn.graph_recurrent import GCNGRU, GCNLSTM, GCNRNN
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
 from seqgnn.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell

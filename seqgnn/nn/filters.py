@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
@@ -56,9 +56,14 @@ class Filter(Preparable):
 
     def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
         """The blocks `[P_0 x, ..., P_(m-1) x]` for x `[..., N, F]`, each of the shape of x."""
-        operators, z = self.operators(x, graph), [x]
+        operators = self.operators(x, graph)
+        return self.follow(x, lambda k, z: apply_operator(operators[k], z))
+
+    def follow(self, x: Tensor, times: Callable[[int, Tensor], Tensor]) -> list[Tensor]:
+        """The blocks that the recursion makes of x, where ``times(k, z)`` is the product of the k-th operator and z."""
+        z = [x]
         for hop in self.recursion:
-            heard = apply_operator(operators[hop.operator], z[hop.source])
+            heard = times(hop.operator, z[hop.source])
             heard = heard if hop.scale == 1 else hop.scale * heard
             z.append(heard if hop.minus is None else heard - z[hop.minus])
         return z if self.keeps_own else z[1:]

@@ -8,6 +8,7 @@ returns those by the state before.
 A hidden map is ``u(z, a)``, which adds :math:`u(z)` to a; its way back is ``du(da, z)``, the derivative by z.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -22,7 +23,7 @@ tanh_backward = torch.ops.aten.tanh_backward.grad_input  # dy (1 - y²), of y = 
 relu_backward = torch.ops.aten.threshold_backward.grad_input  # dy where y > threshold
 
 
-class FusedCell:
+class FusedCell(ABC):
     """One cell.
 
     Attributes:
@@ -41,14 +42,17 @@ class FusedCell:
         self.weights = weights
         self.dweights = [torch.zeros_like(weight) for weight in weights]
 
+    @abstractmethod
     def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
-        raise NotImplementedError
+        """One step."""
 
+    @abstractmethod
     def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
-        raise NotImplementedError
+        """Its way back."""
 
     def learn(self, da: Tensor, before: State, after: State) -> None:
-        """Adds to the derivatives by the weights, over some steps."""
+        """Adds to the derivatives by the cell's own weights, over some steps; most have none."""
+        return
 
     def sources(self, a: Tensor, before: State) -> Sequence[Tensor]:
         """What each hidden map reads."""
@@ -63,28 +67,28 @@ class RNN(FusedCell):
     def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
         (u,), (h,), (h_new,) = maps, before, after
         u(h, a)
-        torch.tanh(a[0], out=h_new)
+        self._bend(a[0], h_new)
 
     def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du,), (h,), (h_new,), (dh,) = maps, before, after, d
-        tanh_backward(dh, h_new, grad_input=da[0])
+        self._bend_back(dh, h_new, da[0])
         return [du(da, h)]
 
+    def _bend(self, a: Tensor, h: Tensor) -> None:
+        torch.tanh(a, out=h)
 
-class ReLURNN(FusedCell):
+    def _bend_back(self, dh: Tensor, h: Tensor, da: Tensor) -> None:
+        tanh_backward(dh, h, grad_input=da)
+
+
+class ReLURNN(RNN):
     r""":math:`h_t = \max(0, g + u(h_{t-1}))`."""
 
-    gates, inputs, order, hidden = 1, slice(0, 1), (0,), (slice(0, 1),)
+    def _bend(self, a: Tensor, h: Tensor) -> None:
+        torch.clamp(a, min=0, out=h)
 
-    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
-        (u,), (h,), (h_new,) = maps, before, after
-        u(h, a)
-        torch.clamp(a[0], min=0, out=h_new)
-
-    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
-        (du,), (h,), (h_new,), (dh,) = maps, before, after, d
-        relu_backward(dh, h_new, 0, grad_input=da[0])
-        return [du(da, h)]
+    def _bend_back(self, dh: Tensor, h: Tensor, da: Tensor) -> None:
+        relu_backward(dh, h, 0, grad_input=da)
 
 
 class LSTM(FusedCell):

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgnn.nn.checks import describe
-from seqgnn.nn.filters import Filter
+from seqgnn.nn.filters import GCN, Filter
+from seqgnn.nn.hops import conv_hops
 from seqgnn.nn.operator import last_seen
 from seqgnn.nn.step_graphs import StepGraph
 
@@ -126,3 +127,54 @@ def check_edge_arguments(who: str, convs: Sequence[nn.Module], filtered: bool, g
         if given is not None and name not in takers and (convs or name == "edge_attr"):
             kinds = ", ".join(dict.fromkeys(type(conv).__name__ for conv in convs)) or "filters"
             raise ValueError(f"{who}: expected no {name}, which {kinds} would not take, got one")
+
+
+def reset_weights(module: Any) -> None:
+    """Draws the weights of a module anew, or of those that it wraps."""
+    if hasattr(module, "reset_parameters"):
+        module.reset_parameters()
+    else:
+        for child in module.children():
+            reset_weights(child)
+
+
+def made(who: str, make: ConvFactory, in_channels: int, out_channels: int) -> nn.Module:
+    """The convolution that a factory makes, as far as it can be told to be the one that was asked for."""
+    conv = make(in_channels, out_channels)
+    if not isinstance(conv, nn.Module):
+        raise ValueError(f"{who}: expected a convolution that is an nn.Module, got {conv!r}")
+    found = getattr(conv, "in_channels", in_channels)
+    found = found[0] if isinstance(found, tuple) else found  # of sources and targets
+    if isinstance(found, int) and found not in (in_channels, -1):
+        raise ValueError(f"{who}: expected a convolution of {in_channels} channels in, got {conv}")
+    return conv
+
+
+def widest(filter: Filter | None, convs: list[nn.Module]) -> float:
+    return max(map(conv_hops, convs)) if filter is None else filter.hops
+
+
+def filter_or_factory(
+    who: str,
+    side: str,
+    filter: Filter | None,
+    own_filter: Filter | None,
+    conv: ConvFactory | None,
+    own_conv: ConvFactory | None,
+) -> tuple[Filter | None, ConvFactory | None]:
+    """What one of both maps is made of: a filter or a factory of convolutions; ``GCN()`` if nothing is given."""
+    given = {"filter": filter, f"{side}_filter": own_filter, "conv": conv, f"{side}_conv": own_conv}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise ValueError(f"{who}: expected one of {' and '.join(named)} for the {side} map, got both")
+    if not named:
+        return GCN(), None
+    value = given[named[0]]
+    if named[0].endswith("filter"):
+        if not isinstance(value, Filter):
+            raise ValueError(f"{who}: expected {named[0]} to be a filter, such as GCN(), got {value!r}")
+        return value, None
+    if not callable(value) or isinstance(value, nn.Module):
+        example = "lambda i, o: GATConv(i, o)"
+        raise ValueError(f"{who}: expected {named[0]} to make convolutions, such as {example}, got {value!r}")
+    return None, value

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from seqgnn.nn.checks import check_input, check_state
 from seqgnn.nn.evolve_gcn import EvolveGCN
-from seqgnn.nn.graph_recurrent import GCNGRU, GCNLSTM, GCNRNN, GraphRecurrent
+from seqgnn.nn.gcn_recurrent import GCNGRU, GCNLSTM, GCNRNN
+from seqgnn.nn.graph_recurrent import GraphRecurrent
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
 

@@ -13,7 +13,7 @@ from seqgnn.errors import one_of
 from seqgnn.nn import cells, fused, recurrence
 from seqgnn.nn.cells import Cell, State
 from seqgnn.nn.checks import check_input, check_sizes, check_state
-from seqgnn.nn.filters import GCN, Filter
+from seqgnn.nn.filters import Filter
 from seqgnn.nn.gate_maps import (
     ConvFactory,
     ConvMap,
@@ -21,12 +21,15 @@ from seqgnn.nn.gate_maps import (
     GateMap,
     at_every_step,
     check_edge_arguments,
+    filter_or_factory,
+    made,
+    reset_weights,
+    widest,
 )
-from seqgnn.nn.hops import conv_hops
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
 from seqgnn.nn.operator import plain_tensors
 from seqgnn.nn.prepare import Preparable
-from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
+from seqgnn.nn.step_graphs import Edges, StepGraph, Steps, active_steps, step_graphs
 
 ENGINES = ("auto", "fused", "reference")
 
@@ -128,8 +131,8 @@ class GraphRecurrent(Preparable, nn.Module):
                 raise ValueError(f"{who}: expected a cell of kind {kind} with {option}, got {self.kind}")
         self.engine = one_of(who, "engine", engine, ENGINES)
         self.checkpoint_every = checkpoint_every
-        self.input_filter, make_input = _gate_map(who, "input", filter, input_filter, conv, input_conv)
-        self.hidden_filter, make_hidden = _gate_map(who, "hidden", filter, hidden_filter, conv, hidden_conv)
+        self.input_filter, make_input = filter_or_factory(who, "input", filter, input_filter, conv, input_conv)
+        self.hidden_filter, make_hidden = filter_or_factory(who, "hidden", filter, hidden_filter, conv, hidden_conv)
         if (make_input or make_hidden) and not (init is None and forget_bias is None):
             raise ValueError(f"{who}: expected init and forget_bias for filters, got them beside a convolution")
         if make_input and make_hidden and not bias:
@@ -140,9 +143,9 @@ class GraphRecurrent(Preparable, nn.Module):
             channels = self._first_channels if layer == 0 else hidden_channels * directions
             for suffix in (f"_l{layer}", f"_l{layer}_reverse")[:directions]:
                 if make_input is not None:
-                    self.add_module("input_conv" + suffix, _made(who, make_input, channels, self._rows))
+                    self.add_module("input_conv" + suffix, made(who, make_input, channels, self._rows))
                 if make_hidden is not None:
-                    parts = [_made(who, make_hidden, hidden_channels, rows) for rows in self._hidden_rows]
+                    parts = [made(who, make_hidden, hidden_channels, rows) for rows in self._hidden_rows]
                     self.add_module("hidden_conv" + suffix, parts[0] if len(parts) == 1 else nn.ModuleList(parts))
                 for name, shape in self._shapes(channels).items():
                     parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -160,7 +163,7 @@ class GraphRecurrent(Preparable, nn.Module):
         own."""
         apply_recipes(self.recipes, self, self.kind)
         for conv in self.convs:
-            _reset(conv)
+            reset_weights(conv)
 
     def forward(
         self,
@@ -210,52 +213,32 @@ class GraphRecurrent(Preparable, nn.Module):
             x = torch.where(active, x, 0)  # what stands behind a node's end must not reach its neighbours
         x = self._features(x, graphs)
 
-        run = partial(self._walk, graphs, active, fresh)
+        run = partial(self._walk, Steps(graphs, active, fresh))
         dropout = self.dropout if self.training else 0.0
         output, state = recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
         return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]
 
-    def _walk(
-        self,
-        graphs: Sequence[StepGraph],
-        active: Tensor | None,
-        fresh: bool,
-        x: Tensor,
-        state: State,
-        layer: int,
-        reverse: bool,
-    ) -> tuple[Tensor, State]:
-        """One layer in one direction, as a whole or in segments; `fresh`: its state is None of the caller's."""
+    def _walk(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
+        """One layer in one direction, as a whole or in segments."""
 
-        def walk(steps: slice, x: Tensor, state: State) -> tuple[Tensor, State]:
-            first = fresh and (steps.stop >= len(graphs) if reverse else steps.start == 0)
-            part = None if active is None else active[steps]
-            return self._walk_steps(graphs[steps], part, first, x, state, layer, reverse)
+        def segment(part: slice, x: Tensor, state: State) -> tuple[Tensor, State]:
+            return self._walk_steps(steps.part(part, reverse), x, state, layer, reverse)
 
         every = self.checkpoint_every
         if every is None or not torch.is_grad_enabled() or not plain_tensors() or recurrence.watched():
-            return walk(slice(0, len(graphs)), x, state)
-        return recurrence.in_segments(walk, every, x, state, reverse)
+            return self._walk_steps(steps, x, state, layer, reverse)
+        return recurrence.in_segments(segment, every, x, state, reverse)
 
-    def _walk_steps(
-        self,
-        graphs: Sequence[StepGraph],
-        active: Tensor | None,
-        fresh: bool,
-        x: Tensor,
-        state: State,
-        layer: int,
-        reverse: bool,
-    ) -> tuple[Tensor, State]:
+    def _walk_steps(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")
         cell, parts = self._cell(suffix), self._hidden_maps(suffix)
         wanted = self.engine == "fused" or (self.engine == "auto" and x.device.type == "cpu")
         if wanted and fused.ready(x) and fused.supports(cell, parts):
-            return fused.walk(cell, self._input_map(suffix), parts, graphs, x, state, active, reverse, fresh)
-        gx = at_every_step(self._input_map(suffix), x, graphs)
-        bound = [tuple(_on(graph, part) for part in parts) for graph in graphs]
+            return fused.walk(cell, self._input_map(suffix), parts, steps, x, state, reverse)
+        gx = at_every_step(self._input_map(suffix), x, steps.graphs)
+        bound = [tuple(_on(graph, part) for part in parts) for graph in steps.graphs]
         maps = [on_graph[0] if len(on_graph) == 1 else on_graph for on_graph in bound]
-        return recurrence.walk(cell, gx, maps, state, active, reverse)
+        return recurrence.walk(cell, gx, maps, state, steps.active, reverse)
 
     @property
     def _first_channels(self) -> int:
@@ -302,7 +285,7 @@ class GraphRecurrent(Preparable, nn.Module):
     @property
     def hops(self) -> float:
         """How many edges away the layers hear the input, within one step."""
-        each = _widest(self.input_filter, self._convs_of("input_conv_l"))
+        each = widest(self.input_filter, self._convs_of("input_conv_l"))
         if self.reset == "before":  # the neighbours' reset gates have heard their input
             each += self._hidden_hops
         return self._feature_hops + self.num_layers * each
@@ -314,7 +297,7 @@ class GraphRecurrent(Preparable, nn.Module):
 
     @property
     def _hidden_hops(self) -> float:
-        return _widest(self.hidden_filter, self._convs_of("hidden_conv_l"))
+        return widest(self.hidden_filter, self._convs_of("hidden_conv_l"))
 
     @property
     def _feature_hops(self) -> int:
@@ -377,129 +360,5 @@ class GraphRecurrent(Preparable, nn.Module):
         return [f"{name}={filter}" for name, filter in filters.items() if filter is not None]
 
 
-def _reset(module: Any) -> None:
-    """Draws the weights of a module anew, or of those that it wraps."""
-    if hasattr(module, "reset_parameters"):
-        module.reset_parameters()
-    else:
-        for child in module.children():
-            _reset(child)
-
-
 def _on(graph: StepGraph, map: GateMap) -> cells.HiddenMap:
     return lambda h: map(h, graph)
-
-
-def _made(who: str, make: ConvFactory, in_channels: int, out_channels: int) -> nn.Module:
-    """The convolution that a factory makes, as far as it can be told to be the one that was asked for."""
-    conv = make(in_channels, out_channels)
-    if not isinstance(conv, nn.Module):
-        raise ValueError(f"{who}: expected a convolution that is an nn.Module, got {conv!r}")
-    found = getattr(conv, "in_channels", in_channels)
-    found = found[0] if isinstance(found, tuple) else found  # of sources and targets
-    if isinstance(found, int) and found not in (in_channels, -1):
-        raise ValueError(f"{who}: expected a convolution of {in_channels} channels in, got {conv}")
-    return conv
-
-
-def _widest(filter: Filter | None, convs: list[nn.Module]) -> float:
-    return max(map(conv_hops, convs)) if filter is None else filter.hops
-
-
-def _gate_map(
-    who: str,
-    side: str,
-    filter: Filter | None,
-    own_filter: Filter | None,
-    conv: ConvFactory | None,
-    own_conv: ConvFactory | None,
-) -> tuple[Filter | None, ConvFactory | None]:
-    """What one of both maps is made of: a filter or a factory of convolutions; ``GCN()`` if nothing is given."""
-    given = {"filter": filter, f"{side}_filter": own_filter, "conv": conv, f"{side}_conv": own_conv}
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) > 1:
-        raise ValueError(f"{who}: expected one of {' and '.join(named)} for the {side} map, got both")
-    if not named:
-        return GCN(), None
-    value = given[named[0]]
-    if named[0].endswith("filter"):
-        if not isinstance(value, Filter):
-            raise ValueError(f"{who}: expected {named[0]} to be a filter, such as GCN(), got {value!r}")
-        return value, None
-    if not callable(value) or isinstance(value, nn.Module):
-        example = "lambda i, o: GATConv(i, o)"
-        raise ValueError(f"{who}: expected {named[0]} to make convolutions, such as {example}, got {value!r}")
-    return None, value
-
-
-class GCNRNN(GraphRecurrent):
-    r"""A plain recurrent net on every node, with a graph convolution in its one gate.
-
-    .. math::
-        h_t = \tanh(\hat{A} x_t W_{ih}^T + b_{ih} + \hat{A} h_{t-1} W_{hh}^T + b_{hh})
-
-    Arguments, shapes and errors are those of :class:`GraphRecurrent`.
-
-    Example:
-        >>> layer = GCNRNN(2, 8)
-        >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
-        >>> output, h = layer(torch.randn(5, 3, 2), edge_index)
-        >>> output.shape, h.shape
-        (torch.Size([5, 3, 8]), torch.Size([1, 3, 8]))
-    """
-
-    kind = "rnn"
-
-
-class GCNLSTM(GraphRecurrent):
-    r"""An LSTM on every node, with a graph convolution in every gate (Seo et al. 2016, model 2, with a GCN filter).
-
-    .. math::
-        (i, f, g, o) &= \hat{A} x_t W_{ih}^T + b_{ih} + \hat{A} h_{t-1} W_{hh}^T + b_{hh} \\
-        c_t &= \sigma(f) \, c_{t-1} + \sigma(i) \tanh(g) \\
-        h_t &= \sigma(o) \tanh(c_t)
-
-    With ``peephole=True``, :math:`w_{ci} c_{t-1}` and :math:`w_{cf} c_{t-1}` are added to i and f, and
-    :math:`w_{co} c_t` to o. Deviation from the paper: by default the filter of `Kipf and Welling
-    <https://arxiv.org/abs/1609.02907>`_ in the place of Chebyshev polynomials, and no peepholes; :class:`GCRN` has
-    both.
-
-    Arguments, shapes and errors are those of :class:`GraphRecurrent`; the state is h and c.
-
-    Example:
-        >>> layer = GCNLSTM(2, 8, forget_bias=1.0)
-        >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
-        >>> output, (h, c) = layer(torch.randn(5, 16, 3, 2), edge_index)
-        >>> output.shape, h.shape
-        (torch.Size([5, 16, 3, 8]), torch.Size([1, 16, 3, 8]))
-        >>> from torch_geometric.nn import GATConv
-        >>> attentive = GCNLSTM(2, 8, conv=lambda i, o: GATConv(i, o // 2, heads=2))
-        >>> attentive(torch.randn(5, 3, 2), edge_index)[0].shape
-        torch.Size([5, 3, 8])
-    """
-
-    kind = "lstm"
-
-
-class GCNGRU(GraphRecurrent):
-    r"""A GRU on every node, with a graph convolution in every gate.
-
-    .. math::
-        r &= \sigma(g_r(x_t) + u_r(h_{t-1})), \qquad z = \sigma(g_z(x_t) + u_z(h_{t-1})) \\
-        n &= \tanh(g_n(x_t) + r \, u_n(h_{t-1})) \quad \text{or} \quad \tanh(g_n(x_t) + u_n(r \, h_{t-1})) \\
-        h_t &= (1 - z) \, n + z \, h_{t-1}
-
-    with :math:`g(x) = \hat{A} x W_{ih}^T + b_{ih}` and :math:`u(h) = \hat{A} h W_{hh}^T + b_{hh}`; the second form of n
-    is that of ``reset="before"``.
-
-    Arguments, shapes and errors are those of :class:`GraphRecurrent`.
-
-    Example:
-        >>> layer = GCNGRU(2, 8, reset="before", bidirectional=True)
-        >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
-        >>> output, h = layer(torch.randn(5, 3, 2), edge_index)
-        >>> output.shape, h.shape
-        (torch.Size([5, 3, 16]), torch.Size([2, 3, 8]))
-    """
-
-    kind = "gru"

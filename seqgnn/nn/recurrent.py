@@ -14,8 +14,7 @@ from seqgnn.nn.checks import check_input, check_sizes, check_state
 from seqgnn.nn.filters import Identity
 from seqgnn.nn.gate_maps import FilterMap
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
-
-ENGINES = ("auto", "native", "fused", "reference")
+from seqgnn.nn.step_graphs import Steps
 
 
 class _Written(nn.Module):
@@ -25,12 +24,13 @@ class _Written(nn.Module):
     mode: str
     input_size: int
     hidden_size: int
+    engines: tuple[str, ...] = ("auto", "native", "reference")
     recipes: tuple[Recipe, ...] = ()
 
     def _write(self, engine: str, init: Init, forget_bias: float | None, recurrent_bias: bool) -> None:
         who = type(self).__name__
         check_sizes(who, input_size=self.input_size, hidden_size=self.hidden_size)
-        self.engine = one_of(who, "engine", engine, ENGINES)
+        self.engine = one_of(who, "engine", engine, self.engines)
         self.recurrent_bias = recurrent_bias
         if not recurrent_bias:
             self._drop_recurrent_bias(who)
@@ -86,6 +86,7 @@ def _transformed() -> bool:
 class _Layer(_Written):
     """A layer over time: torch's forward, or the loop over the written cell."""
 
+    engines = ("auto", "native", "fused", "reference")
     proj_size: int
     num_layers: int
     bidirectional: bool
@@ -138,7 +139,7 @@ class _Layer(_Written):
             cell = cells.projected(self._cell, getattr(self, "weight_hr" + suffix)) if self.proj_size else self._cell
             if self.engine == "fused" and not self.proj_size and fused.ready(x):
                 maps = [FilterMap(Identity(), *part) for part in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
-                return fused.walk(cell, maps[0], maps[1:], [], x, state, active, reverse)
+                return fused.walk(cell, maps[0], maps[1:], Steps([], active), x, state, reverse)
             gx = F.linear(x, weight_ih, bias_ih)
             hidden_map = lambda h: F.linear(h, weight_hh, bias_hh)  # noqa: E731
             return recurrence.walk(cell, gx, [hidden_map] * len(x), state, active, reverse)

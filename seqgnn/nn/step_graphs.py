@@ -24,6 +24,27 @@ class StepGraph:
     edge_attr: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Steps:
+    """What a walk meets at its steps.
+
+    Args:
+        graphs: of each step; plain layers, which see no neighbour, have none.
+        active: `[T, ..., 1]`, true where a sequence has an element; None: they all have, at every step.
+        fresh: whether the state before the first step is zero, and nobody asks for derivatives by it.
+    """
+
+    graphs: Sequence[StepGraph]
+    active: Tensor | None = None
+    fresh: bool = False
+
+    def part(self, steps: slice, reverse: bool) -> "Steps":
+        """Those of a segment, walked after what lies before it, or, in `reverse`, behind it."""
+        first = steps.stop >= len(self.graphs) if reverse else steps.start == 0
+        active = None if self.active is None else self.active[steps]
+        return Steps(self.graphs[steps], active, self.fresh and first)
+
+
 def step_graphs(
     who: str,
     filters: Sequence[Filter],

@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, product
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import GraphConv
 
 from seqgnn import nn as sg
-from seqgnn.nn import fused, recurrence
+from seqgnn.nn import fused, fused_walk, recurrence
 from seqgnn.nn.filters import Filter, Hop, apply_operator
 from seqgnn.nn.operator import Operator
 
@@ -67,7 +67,7 @@ def agree(case, layers, *args, **options):
 @pytest.mark.parametrize("rows", [1, 4096])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_it_is_the_reference(case, rows, dense, monkeypatch, walks):
-    monkeypatch.setattr(fused, "ROWS", rows)
+    monkeypatch.setattr(fused_walk, "ROWS", rows)
     monkeypatch.setattr(fused, "DENSE", N if dense else 0)
     layers = both(case, num_layers=2, bidirectional=True)
     states = [signal(4, B, N, H, seed=3 + i) for i in range(2 if layers[0].kind == "lstm" else 1)]
@@ -92,13 +92,12 @@ def test_a_convolution_of_the_input_stays_under_autograd(walks):
     assert len(walks) == 2
 
 
-@pytest.mark.parametrize("kind", PLAIN)
-@pytest.mark.parametrize(
-    "options", [{}, {"bias": False}, {"recurrent_bias": False}, {"num_layers": 2, "bidirectional": True}], ids=str
-)
+OPTIONS = [{}, {"bias": False}, {"num_layers": 2, "bidirectional": True}]
+ONE_BIAS = [(kind, {"recurrent_bias": False}) for kind in ("rnn", "lstm")]
+
+
+@pytest.mark.parametrize(("kind", "options"), [*product(PLAIN, OPTIONS), *ONE_BIAS], ids=str)
 def test_plain_layers(kind, options, walks):
-    if kind == "gru" and "recurrent_bias" in options:
-        pytest.skip("a GRU has two biases")
     layer = PLAIN[kind](F, H, dtype=torch.float64, engine="fused", **options)
     native = copy.deepcopy(layer)
     native.engine = "native"
@@ -177,7 +176,7 @@ def test_backward_again_and_checkpoints_and_offloading_give_the_same(case):
 
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_without_gradients_or_with_some(case, monkeypatch):
-    monkeypatch.setattr(fused, "ROWS", 2 * N)
+    monkeypatch.setattr(fused_walk, "ROWS", 2 * N)
     layer, x = case.make(num_layers=2, engine="fused"), leaf(signal(T, B, N, F))
     expected = case.parts(layer(x, EDGES, WEIGHTS))
     (wanted,) = torch.autograd.grad(expected[0].sum(), x, retain_graph=True)
