@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from seqgnn.figures import save
+from seqgnn.figures import rendered
 from seqgnn.forecasting.figures import steps_figure, times_figure, truth_figure
 from seqgnn.forecasting.forecasts import Forecasts, collect_forecasts
 from seqgnn.forecasting.maps import difference_figure, graph_figure
@@ -15,6 +15,7 @@ from seqgnn.forecasting.predict import load_forecaster
 from seqgnn.forecasting.run import ForecastBaseline, ForecastRun, Signal
 from seqgnn.forecasting.task import Forecasting
 from seqgnn.outcome import Comparison
+from seqgnn.store import write_all
 
 MOST = 4  # models
 
@@ -27,6 +28,7 @@ def write_pictures(comparison: Comparison, source: Signal, folder: str | os.Path
 
     Raises:
         ValueError: if weights or the signal are not those of the runs.
+        NotWritten: naming the files that could not be written; the others are.
     """
     found = forecasts_of(comparison, source)
     if found is None:
@@ -37,7 +39,9 @@ def write_pictures(comparison: Comparison, source: Signal, folder: str | os.Path
     figures["graph"] = graph_figure(found, next(iter(found.models)))
     if pair := sides(comparison, found):
         figures["difference"] = difference_figure(found, *pair)
-    return [path for name, figure in figures.items() for path in save(figure, Path(folder) / f"forecast-{name}")]
+    return write_all(
+        file for name, figure in figures.items() for file in rendered(figure, Path(folder) / f"forecast-{name}")
+    )
 
 
 def forecasts_of(comparison: Comparison, source: Signal) -> Forecasts | None:

@@ -75,6 +75,13 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
         whole = next(row for row in rows if (row["model"], row["length"]) == (model, "2"))
         parts = [float(steps[model, "2", ahead]["mae"]) for ahead in "12"]
         assert float(whole["mae"]) == pytest.approx(sum(parts) / 2)
+    blocked = tmp_path / "out" / "forecast-truth.png"
+    for name in drawn:
+        (tmp_path / "out" / name).unlink()
+    blocked.mkdir()
+    assert call("compare", "forecast", *named, *small, *more, "--out", tmp_path / "out") == 1
+    assert f"expected a file that can be written, got {blocked} (Is a directory)" in capsys.readouterr().err
+    assert all((tmp_path / "out" / name).stat().st_size > 0 for name in drawn - {blocked.name})
     run = next(path for path in (tmp_path / "out" / "runs").glob("*.json") if path.with_suffix(".safetensors").exists())
     config = json.loads(run.read_text())["config"]
     assert config["refit"] and config["residual"] and not config["skip"]
