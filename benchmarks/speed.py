@@ -20,14 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from racing import Step, console, machine, race, rates, ratio, summary, versions
+from rich.console import Console
 from rich.table import Table
-from speed_graph import SIZES, engines_of, graph
+from speed_graph import graph
 from speed_scaling import scaling
 
-import seqgnn.nn
+from seqgnn.bench.cases import engines_of
+from seqgnn.bench.peers import SIZES
+from seqgnn.bench.plain import Sequences, plain_contenders
+from seqgnn.bench.racing import Step, machine, race, rates, ratio, summary, versions
 from seqgnn.nn import GCNConv
 from seqgnn.nn.graph_recurrent import ENGINES
+
+console = Console(width=150)
 
 # Graph convolution
 
@@ -139,32 +144,14 @@ def recurrent_steps(kind: str, size: tuple[int, int, int, int], training: bool, 
 
     torch.nn runs twice: how far the second is from the first is how far any two figures may differ by chance.
     """
-    num_steps, batch, input_size, hidden = size
-    theirs = getattr(torch.nn, kind)(input_size, hidden).to(device)
-    layers = {"torch": theirs, "torch again": getattr(torch.nn, kind)(input_size, hidden).to(device)}
-    for engine in ("auto", "reference"):
-        layers[engine] = getattr(seqgnn.nn, kind)(input_size, hidden, engine=engine).to(device)
-    for layer in layers.values():
-        layer.load_state_dict(theirs.state_dict())
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(num_steps, batch, input_size, generator=generator).to(device).requires_grad_(training)
-    up = torch.randn(num_steps, batch, hidden, generator=generator).to(device)
-
-    def step(layer: torch.nn.Module) -> Step:
-        def train() -> None:
-            layer.zero_grad()
-            x.grad = None
-            layer(x)[0].backward(up)
-
-        def infer() -> None:
-            with torch.no_grad():
-                layer(x)
-
-        return train if training else infer
-
-    for engine in ("auto", "reference"):
-        torch.testing.assert_close(layers[engine](x)[0], theirs(x)[0], rtol=1e-3, atol=1e-4)
-    return {name: step(layer) for name, layer in layers.items()}
+    problem = Sequences(size, device)
+    found = plain_contenders(kind, problem, ("auto", "reference"))
+    found["torch again"] = plain_contenders(kind, problem, ())["torch"]
+    expected = found["torch"].infer(problem)
+    for contender in found.values():
+        torch.testing.assert_close(contender.infer(problem), expected, rtol=1e-3, atol=1e-4)
+    name = "train" if training else "infer"
+    return {key: partial(getattr(found[key], name), problem) for key in RECURRENT_ROWS}
 
 
 def recurrent(device: str, rounds: int) -> dict[str, object]:

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from racing import Step, console, race, seconds
+from rich.console import Console
 from rich.table import Table
 
+from seqgnn.bench.racing import Step, race, seconds
 from seqgnn.measure import PeakMemory
 from seqgnn.nn import GCNLSTM
 
+console = Console(width=150)
 Size = tuple[int, int, int, int]  # T, E, B, N
 IN_CHANNELS, HIDDEN = 4, 16
 STEPS, EDGES_PER_NODE = 4, 5

@@ -12,6 +12,7 @@ import typer
 
 import seqgnn
 from seqgnn.commands import INTERRUPTED
+from seqgnn.commands.bench import bench
 from seqgnn.commands.compare import compare
 from seqgnn.commands.data import app as data
 from seqgnn.commands.forecast import forecast
@@ -46,6 +47,7 @@ def _app(
     """RNNs, GNNs and their hybrids on the same samples."""
 
 
+app.command()(bench)
 app.command()(compare)
 app.command()(forecast)
 app.command()(generate)

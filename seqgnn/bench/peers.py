@@ -6,7 +6,7 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch_geometric.typing
@@ -14,11 +14,19 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 from torch_geometric.utils import coalesce, to_torch_csr_tensor
 
-from seqgnn.nn import GCNLSTM
+from seqgnn.nn import GCLSTM, GCNLSTM, GCRN, TGCN
 from seqgnn.nn.convert import from_pyg_temporal
 from seqgnn.nn.graph_recurrent import GraphRecurrent
 
 Size = tuple[int, int, int, int, int]  # T, N, B, F, H
+SIZES: list[Size] = [
+    (12, 207, 16, 2, 64),
+    (12, 207, 64, 2, 64),
+    (12, 325, 64, 2, 64),
+    (4, 20, 1, 4, 32),
+    (12, 10000, 1, 8, 32),
+    (100, 50, 8, 8, 64),
+]
 NEIGHBOURS = 8
 TOLERANCE = 1e-10  # of outputs and gradients in float64, relative to the largest
 TOLERANCE_TIMED = 1e-4  # of outputs as they are timed, in float32
@@ -34,7 +42,7 @@ class Peer:
         make: `(in_channels, hidden_channels) -> layer`, one step a call.
         twin: the layer of seqgnn that computes the same, with a copy of its weights.
         num_states: of the layer, h alone or h and c.
-        ways: how it can be given its graph.
+        ways: how it can be given its graph; none where it is seqgnn's own layer.
     """
 
     name: str
@@ -104,6 +112,26 @@ def peers() -> list[Peer]:
     ]
 
 
+def alone() -> list[Peer]:
+    """The layers whose peers are not installed: each of their engines still has the others beside it."""
+    if pyg_temporal() is not None:
+        return []
+    makes: dict[str, Callable[[int, int], nn.Module]] = {
+        "GCRN": lambda f, h: GCRN(f, h, K=2),
+        "GCRN, GRU": lambda f, h: GCRN(f, h, K=2, cell="gru"),
+        "TGCN": lambda f, h: TGCN(f, h, variant="pyg-temporal"),
+        "GCLSTM": lambda f, h: GCLSTM(f, h, K=2, variant="pyg-temporal"),
+    }
+    return [Peer("", name, make, lambda layer: layer, 0, ()) for name, make in makes.items()]
+
+
+class Signals(Protocol):
+    """What a layer reads, and a gradient of its output."""
+
+    x: Tensor
+    up: Tensor
+
+
 class Problem:
     """B windows of a signal on one random graph, in which every node hears eight others, and a gradient of the output.
 
@@ -140,19 +168,19 @@ class Problem:
 
 @dataclass
 class Contender:
-    """A layer and how it is called: x `[T, B, N, F]` -> output `[T, B, N, H]`."""
+    """A layer and how it is called: x -> output."""
 
     layer: nn.Module
     call: Callable[[Tensor], Tensor]
 
-    def train(self, problem: Problem) -> None:
+    def train(self, problem: Signals) -> None:
         """One training step: gradients of weights and input."""
         self.layer.zero_grad()
         problem.x.grad = None
         self.call(problem.x).backward(problem.up)
 
     @torch.no_grad()
-    def infer(self, problem: Problem) -> Tensor:
+    def infer(self, problem: Signals) -> Tensor:
         return self.call(problem.x)
 
 
@@ -192,21 +220,23 @@ def _ours(layer: GraphRecurrent, problem: Problem, engine: str) -> Contender:
 
 def disagreement(peer: Peer, size: Size, device: str, engines: Sequence[str]) -> float:
     """How far outputs and gradients, of the input and of all weights that a twin has copied, are from the peer's in
-    float64: the largest difference relative to the largest value. Two windows show it as well as many."""
+    float64: the largest difference relative to the largest value. Two windows of four steps show it as well as many."""
     num_steps, num_nodes, batch, in_channels, hidden = size
-    problem = Problem((num_steps, num_nodes, min(batch, 2), in_channels, hidden), device, torch.float64)
+    few = min(num_steps, 4), num_nodes, min(batch, 2), in_channels, hidden
+    problem = Problem(few, device, torch.float64)
     found = contenders(peer, problem, engines)
     expected, *rest = (_answers(peer, contender, problem) for contender in found.values())
-    return max(_relative(answers[name], expected[name]) for answers in rest for name in expected)
+    return max(relative(answers[name], expected[name]) for answers in rest for name in expected)
 
 
-def disagreement_as_timed(found: dict[str, Contender], problem: Problem) -> float:
+def disagreement_as_timed(found: dict[str, Contender], problem: Signals) -> float:
     """The same of the outputs alone, of contenders as they will run."""
     expected, *rest = (contender.infer(problem) for contender in found.values())
-    return max(_relative(output, expected) for output in rest)
+    return max(relative(output, expected) for output in rest)
 
 
-def _relative(found: Tensor, expected: Tensor) -> float:
+def relative(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, relative to the largest value."""
     return ((found - expected).abs().max() / expected.abs().max()).item()
 
 

@@ -1,6 +1,7 @@
-"""What the sections of speed.py share: contenders that take turns, ratios between them, and what the machine can do."""
+"""Contenders that take turns, ratios between their times, their memory, and what the machine can do."""
 
 import itertools
+import math
 import os
 import platform
 import statistics
@@ -12,14 +13,13 @@ from pathlib import Path
 
 import torch
 import torch_geometric
-from rich.console import Console
 from torch.autograd.profiler import profile
 
 import seqgnn
 from seqgnn.measure import PeakMemory
 
 Step = Callable[[], object]
-console = Console(width=150)
+ENOUGH = 3  # rounds, of which a median says something
 
 
 def synchronize(device: str) -> None:
@@ -38,15 +38,29 @@ def seconds(step: Step, repeats: int, device: str) -> float:
 
 
 def race(
-    steps: dict[str, Step], device: str, rounds: int, least: float = 0.02, warm_up: int = 3
+    steps: dict[str, Step],
+    device: str,
+    rounds: int,
+    least: float = 0.02,
+    warm_up: int = 3,
+    limit: float = math.inf,
 ) -> dict[str, list[float]]:
-    """Milliseconds of each contender in each round; a turn lasts at least `least` seconds."""
-    repeats = {}
+    """Milliseconds of each contender in each round; a turn lasts at least `least` seconds.
+
+    Those that take ten turns at first are warm after it, others after `warm_up` steps more. Once `limit` seconds are
+    over no round begins, but for the first `ENOUGH`.
+    """
+    start, repeats = time.perf_counter(), {}
     for name, step in steps.items():
-        seconds(step, warm_up, device)
-        repeats[name] = max(1, round(least / seconds(step, 1, device)))
+        once = seconds(step, 1, device)
+        if once < 10 * least:
+            seconds(step, warm_up, device)
+            once = seconds(step, 1, device)
+        repeats[name] = max(1, round(least / once))
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds):
+        if turn >= ENOUGH and time.perf_counter() - start > limit:
+            break
         names = list(steps)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             times[name].append(1e3 * seconds(steps[name], repeats[name], device))
