@@ -90,6 +90,7 @@ def about(found: Bench) -> list[str]:
     """Returns how to read the numbers, the machine, and versions."""
     where = {name: value for name, value in found.machine.items() if name != "system"}
     return [
+        "T steps, N nodes of eight neighbours, B windows or sequences, F to H channels; one layer.",
         "Median of rounds in turns, float32. Floor: the dense and sparse products alone, as if nothing else took time.",
         ", ".join(f"{name} {value}" for name, value in where.items()) + f", {found.machine.get('system', '')}",
         ", ".join(f"{name} {value}" for name, value in found.versions.items()),

@@ -66,16 +66,11 @@ class Bench:
         return json.dumps({**about, "cases": self.cases, "left_out": left_out}, indent=1, allow_nan=False) + "\n"
 
 
-def every_row() -> list[Row]:
-    """In order of worth."""
-    layers = [*alone(), *peers()]
-    found = []
-    for size in WORTH:
-        if len(size) == 4:
-            found += [Row(kind, size, None) for kind in KINDS]
-        else:
-            found += [Row(peer.same, size, peer) for peer in layers]
-    return found
+def rows_at(size: Size | PlainSize) -> list[Row]:
+    """Every layer of a size: graph-recurrent ones at T, N, B, F, H, plain ones at T, B, F, H."""
+    if len(size) == 4:
+        return [Row(kind, size, None) for kind in KINDS]
+    return [Row(peer.same, size, peer) for peer in (*alone(), *peers())]
 
 
 def bench(
@@ -101,7 +96,7 @@ def bench(
     end = time.perf_counter() + seconds
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sparse tensors, that they are in beta, and what others say at import
-        rows = every_row() if rows is None else rows
+        rows = [row for size in WORTH for row in rows_at(size)] if rows is None else rows
         found = Bench({"seconds": seconds, "device": device, "rounds": ROUNDS, "dtype": "float32"})
         found.machine = machine(device)
         too_large: dict[int, float] = {}
