@@ -28,12 +28,12 @@ MARGIN = 1.5
 Ratios = dict[str, float]  # by step and what `auto` is beside
 
 
-def measured(rows: list[Row]) -> tuple[dict[str, Ratios], list[str]]:
+def measured(rows: list[Row], pace: Pace) -> tuple[dict[str, Ratios], list[str]]:
     """The ratios of each row, and the rows in which layers do not compute the same."""
     found: dict[str, Ratios] = {}
     different = []
     for row in rows:
-        case = row.case("cpu", Pace(share=3.0))
+        case = row.case("cpu", pace)
         name = f"{row.layer}, {', '.join(map(str, row.size))}"
         if case["same"]:
             found[name] = {of: round(value, 3) for of, value in ratios(case).items()}
@@ -72,7 +72,7 @@ def main() -> int:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # of sparse tensors, that they are in beta, and what others say at import
     torch.set_num_threads(1)
-    found, different = measured([row for size in SIZES for row in rows_at(size)])
+    found, different = measured([row for size in SIZES for row in rows_at(size)], Pace(share=3.0))
     kept = json.loads(KEPT.read_text())["ratios"] if KEPT.exists() else {}
     if arguments.write and not different:
         KEPT.parent.mkdir(parents=True, exist_ok=True)
