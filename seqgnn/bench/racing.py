@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -47,6 +48,8 @@ def race(
 ) -> dict[str, list[float]]:
     """Milliseconds of each contender in each round; a turn lasts at least `least` seconds.
 
+    The order is drawn anew for each round, or whoever always follows the same other would gain or lose by it.
+
     Those that take ten turns at first are warm after it, others after `warm_up` steps more. Once `limit` seconds are
     over no round begins, but for the first `ENOUGH`.
     """
@@ -58,11 +61,11 @@ def race(
             once = seconds(step, 1, device)
         repeats[name] = max(1, round(least / once))
     times: dict[str, list[float]] = {name: [] for name in steps}
+    orders = random.Random(0)
     for turn in range(rounds):
         if turn >= ENOUGH and time.perf_counter() - start > limit:
             break
-        names = list(steps)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for name in orders.sample(list(steps), len(steps)):
             times[name].append(1e3 * seconds(steps[name], repeats[name], device))
     return times
 
