@@ -173,7 +173,10 @@ def _dense(operators: Sequence[Operator], *signals: Tensor) -> bool:
 
 def _in_order(gates: Tensor, kind: type[FusedCell]) -> Tensor:
     """What the input contributes `[gates, ...]`, as the fused cell has its gates."""
-    return gates if list(kind.order) == sorted(kind.order) else gates[list(kind.order)]
+    if list(kind.order) == sorted(kind.order):
+        return gates
+    parts = gates.unbind()
+    return torch.stack([parts[gate] for gate in kind.order])
 
 
 def _bias(kind: type[FusedCell], input_bias: Tensor | None, biases: Sequence[Tensor | None], state: Tensor) -> Tensor:

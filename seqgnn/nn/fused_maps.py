@@ -2,6 +2,7 @@
 product with an operator serves all windows, and gates come first of all. Autograd knows nothing of this."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -61,17 +62,24 @@ class LinearMap:
         signals: Tensor,
     ) -> None:
         self.recursion, self.first, self.operators = filter.recursion, int(not filter.keeps_own), operators
-        weights = weight.view(-1, hidden, filter.num_terms, signals.size(-1)).permute(2, 0, 3, 1).contiguous()
-        self.dweights = torch.zeros_like(weights)  # [m, gates, F, H]
-        self.weights = weights.unbind()
-        self.by_gate = [[gate.t() for gate in block.unbind()] for block in self.weights]
+        self.blocks = weight.view(-1, hidden, filter.num_terms, signals.size(-1))
+        self.weights = self.blocks.unbind(2)  # [gates, H, F] for each signal
         self.signals, self.at = signals, [part.unbind() for part in signals.unbind(1)]
         self.dsignals: Tensor | None = None
 
+    @cached_property
+    def transposed(self) -> list[Tensor]:
+        """The weights by which `[rows, F]` is multiplied at every step, `[gates, F, H]`."""
+        turned = [weight.new_empty(weight.transpose(1, 2).shape) for weight in self.weights]
+        for weight, target in zip(self.weights, turned):
+            for gate, part in zip(weight, target):
+                part.copy_(gate.t())  # of one matrix torch knows a faster way
+        return turned
+
     def forward(self, step: int, place: int, z: Tensor, a: Tensor) -> None:
         """Adds u(z) of a step to a `[gates, rows, H]`, for z `[rows, F]`; its other signals are kept at `place`."""
-        for signal, weight in zip(self.propagate(step, place, z), self.weights):
-            a.baddbmm_(signal.expand(a.size(0), -1, -1), weight)
+        for signal, weight in zip(self.propagate(step, place, z), self.transposed):
+            add_products(a, signal.expand(a.size(0), -1, -1), weight)
 
     def forward_zero(self, place: int, z: Tensor, a: Tensor) -> None:
         """The same where z is zero."""
@@ -89,14 +97,16 @@ class LinearMap:
     def learn(self, first: int, da: Tensor, z: Tensor) -> None:
         """Adds to the derivatives by the weights those of the steps from `first` on: da `[gates, steps * rows, H]`, z
         `[steps, rows, F]`."""
-        for signal, dweight in zip(self.basis(first, z), self.dweights):
-            rows = signal.flatten(0, 1)
-            dweight.baddbmm_(rows.expand(da.size(0), -1, -1).transpose(1, 2), da)
+        for signal, dweight in zip(self.basis(first, z), self.dblocks.unbind(2)):
+            add_products(dweight, da.transpose(1, 2), signal.flatten(0, 1).expand(da.size(0), -1, -1))
+
+    @cached_property
+    def dblocks(self) -> Tensor:
+        return torch.zeros_like(self.blocks)
 
     @property
     def dweight(self) -> Tensor:
-        m, gates, channels, hidden = self.dweights.shape
-        return self.dweights.permute(1, 3, 0, 2).reshape(gates * hidden, m * channels)
+        return self.dblocks.flatten(2).flatten(0, 1)
 
     def basis(self, first: int, z: Tensor) -> list[Tensor]:
         """That of the steps from `first` on, z `[steps, rows, F]`, as far as it is kept."""
@@ -126,30 +136,37 @@ class LinearMap:
         first, *others = da.unbind()
         for dsignal in dsignals[: self.first]:
             dsignal.zero_()
-        for dsignal, (weight, *weights) in zip(dsignals[self.first :], self.by_gate):
+        for dsignal, gates in zip(dsignals[self.first :], self.weights):
+            weight, *weights = gates.unbind()
             torch.mm(first, weight, out=dsignal)
             for dgate, weight in zip(others, weights):
                 dsignal.addmm_(dgate, weight)
 
 
 class InputMap(LinearMap):
-    r""":math:`\sum_k z_k W_k^\top + b`, of many steps at once. An input may have few channels, so all signals and ones
-    are one factor."""
+    r""":math:`\sum_k z_k W_k^\top + b`, of many steps at once."""
 
     def __init__(self, bias: Tensor, *args: Any) -> None:
         super().__init__(*args)
-        self.with_bias = torch.cat([*self.weights, bias[:, None]], dim=1)  # [gates, m F + 1, H]
-        self.dwith_bias = torch.zeros_like(self.with_bias)
+        self.bias = bias
+        self.dbias = torch.zeros_like(bias)
 
     def write(self, first: int, z: Tensor, a: Tensor) -> None:
         """Writes those of the steps from `first` on to a `[gates, steps * rows, H]`, for z `[steps, rows, F]`, whose
         other signals are kept from the first place on."""
         for place, part in enumerate(z.unbind()):
             self.propagate(first + place, place, part)
-        torch.bmm(self._factor(self.basis(0, z), a.size(0)), self.with_bias, out=a)
+        self.multiply(self.basis(0, z), a)
+
+    def multiply(self, basis: list[Tensor], a: Tensor) -> None:
+        """Writes the sum to a, of the signals `[steps, rows, F]` of the basis."""
+        a.copy_(self.bias[:, None])
+        for signal, weight in zip(basis, self.weights):
+            add_products(a, signal.flatten(0, 1).expand(a.size(0), -1, -1), weight.transpose(1, 2))
 
     def learn(self, first: int, da: Tensor, z: Tensor) -> None:
-        self.dwith_bias.baddbmm_(self._factor(self.basis(first, z), da.size(0)).transpose(1, 2), da)
+        super().learn(first, da, z)
+        self.dbias += da.sum(1)
 
     def derivative(self, first: int, da: Tensor, z: Tensor) -> Tensor:
         """The derivative by z of the steps from `first` on, all kept; those by the values of operators are added up."""
@@ -159,14 +176,29 @@ class InputMap(LinearMap):
             self.propagate_back(place, place, part, dpart.unbind())
         return dsignals[0]
 
-    @property
-    def dweight(self) -> Tensor:
-        return self.dwith_bias[:, :-1].transpose(1, 2).flatten(0, 1)
 
-    @property
-    def dbias(self) -> Tensor:
-        return self.dwith_bias[:, -1]
+class NarrowInputMap(InputMap):
+    """The same for an input of few channels: all signals, and ones for the bias, are one factor."""
+
+    def multiply(self, basis: list[Tensor], a: Tensor) -> None:
+        weights = torch.cat([*self.weights, self.bias[:, :, None]], dim=-1)  # [gates, H, m F + 1]
+        add_products(a, self._factor(basis, a.size(0)), weights.transpose(1, 2), beta=0)
+
+    def learn(self, first: int, da: Tensor, z: Tensor) -> None:
+        channels = self.blocks[0, 0].numel()
+        dweights = torch.bmm(da.transpose(1, 2), self._factor(self.basis(first, z), da.size(0)))
+        self.dblocks += dweights[:, :, :channels].view_as(self.dblocks)
+        self.dbias += dweights[:, :, channels]
 
     def _factor(self, basis: list[Tensor], gates: int) -> Tensor:
         ones = basis[0].new_ones(1).expand(*basis[0].shape[:-1], 1)
         return torch.cat([*basis, ones], dim=-1).flatten(0, 1).expand(gates, -1, -1)
+
+
+def add_products(y: Tensor, a: Tensor, b: Tensor, beta: float = 1.0) -> None:
+    """Writes beta y + a b, of `[gates, ., .]` each; threads share the gates where that leaves none of them idle."""
+    if y.device.type == "cpu" and y.size(0) % torch.get_num_threads():
+        for parts in zip(y.unbind(), a.unbind(), b.unbind()):
+            torch.addmm(*parts, beta=beta, out=parts[0])
+    else:
+        torch.baddbmm(y, a, b, beta=beta, out=y)

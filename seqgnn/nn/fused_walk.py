@@ -11,7 +11,7 @@ from torch import Tensor
 from seqgnn.nn.cells import Cell, PeepholeLSTM
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.fused_cells import FusedCell
-from seqgnn.nn.fused_maps import InputMap, LinearMap, StepOperator
+from seqgnn.nn.fused_maps import InputMap, LinearMap, NarrowInputMap, StepOperator
 from seqgnn.nn.operator import Operator
 
 ROWS = 4096  # a product of more rows is no faster
@@ -208,7 +208,11 @@ def _bind(
             continue
         steps = [[by_id[id(op)] for op in step] for step in walk.operators[filter]]
         args = filter, steps, weight, given.hidden, room
-        maps.append(LinearMap(*args) if maps else InputMap(given.bias[walk.kind.inputs], *args))
+        if maps:
+            maps.append(LinearMap(*args))
+        else:
+            kind = NarrowInputMap if weight.size(1) < given.hidden else InputMap
+            maps.append(kind(given.bias[walk.kind.inputs], *args))
     return walk.kind(*given.own), maps, operators
 
 

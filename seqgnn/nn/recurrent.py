@@ -16,6 +16,8 @@ from seqgnn.nn.gate_maps import FilterMap
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
 from seqgnn.nn.step_graphs import Steps
 
+WIDE = 512  # from so many channels on the fused engine trains RNNs and GRUs faster than torch's kernels, on the CPU
+
 
 class _Written(nn.Module):
     """What the layers and cells below add to torch's: recipes, one bias instead of two, and a choice of engine."""
@@ -106,29 +108,37 @@ class _Layer(_Written):
                 batch = (data.size(0 if self.batch_first else 1),)
             check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
         native = self.engine == "native" or (self.engine == "auto" and not _transformed())
-        if native and not recurrence.watched():
+        gains = self.engine == "auto" and not packed and self._gains(data, hx)
+        if native and not gains and not recurrence.watched():
             return super().forward(input, hx)
         if isinstance(input, PackedSequence):
             return self._walk_packed(input, hx)
         if data.dim() == 2:
-            output, state = self._walk(data.unsqueeze(1), self._unpack(hx, data, 1))
+            output, state = self._walk(data.unsqueeze(1), self._unpack(hx, data, 1), hx is None)
             return output.squeeze(1), self._pack(tuple(s.squeeze(1) for s in state))
         x = data.transpose(0, 1) if self.batch_first else data
-        output, state = self._walk(x, self._unpack(hx, x, x.size(1)))
+        output, state = self._walk(x, self._unpack(hx, x, x.size(1)), hx is None)
         return output.transpose(0, 1) if self.batch_first else output, self._pack(state)
+
+    def _gains(self, x: Tensor, hx: Any) -> bool:
+        """Whether the hand-written way back beats torch's kernels. For the LSTM these have one too."""
+        wide = self.kind != "lstm" and self.hidden_size >= WIDE and x.device.type == "cpu"
+        if not wide or not torch.is_grad_enabled() or not fused.ready(x):
+            return False
+        return any(part.requires_grad for part in (x, *self.parameters(), *(() if hx is None else (hx,))))
 
     def _walk_packed(self, x: PackedSequence, hx: Any) -> Any:
         padded, lengths = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))
         state = self._unpack(hx, padded, padded.size(1))
         if hx is not None and x.sorted_indices is not None:
             state = tuple(s.index_select(1, x.sorted_indices) for s in state)
-        output, state = self._walk(padded, state, lengths)
+        output, state = self._walk(padded, state, hx is None, lengths)
         if x.unsorted_indices is not None:
             state = tuple(s.index_select(1, x.unsorted_indices) for s in state)
         data = pack_padded_sequence(output, lengths).data
         return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), self._pack(state)
 
-    def _walk(self, x: Tensor, state: State, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def _walk(self, x: Tensor, state: State, fresh: bool, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """The equations, over ``x [T, B, F]``."""
         active = None if lengths is None else recurrence.active_steps(lengths, len(x), 3, x.device)
 
@@ -137,9 +147,9 @@ class _Layer(_Written):
             weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
             bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, None), getattr(self, "bias_hh" + suffix, None)
             cell = cells.projected(self._cell, getattr(self, "weight_hr" + suffix)) if self.proj_size else self._cell
-            if self.engine == "fused" and not self.proj_size and fused.ready(x):
+            if self.engine in ("auto", "fused") and not self.proj_size and fused.ready(x):
                 maps = [FilterMap(Identity(), *part) for part in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
-                return fused.walk(cell, maps[0], maps[1:], Steps([], active), x, state, reverse)
+                return fused.walk(cell, maps[0], maps[1:], Steps([], active, fresh), x, state, reverse)
             gx = F.linear(x, weight_ih, bias_ih)
             hidden_map = lambda h: F.linear(h, weight_hh, bias_hh)  # noqa: E731
             return recurrence.walk(cell, gx, [hidden_map] * len(x), state, active, reverse)
@@ -176,8 +186,9 @@ class RNN(_Layer, nn.RNN):
             as in :class:`torch.nn.RNN`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equation of :mod:`seqgnn.nn.cells` under
-            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"native"`` wherever that supports the
-            call.
+            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"fused"`` on the CPU where gradients are
+            asked for, `hidden_size` is at least 512 and the input is not packed (padding would cost more than is won),
+            else ``"native"`` wherever that supports the call.
         recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
         forget_bias: for LSTMs only.
 
@@ -311,8 +322,9 @@ class GRU(_Layer, nn.GRU):
             as in :class:`torch.nn.GRU`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of :mod:`seqgnn.nn.cells` under
-            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"native"`` wherever that supports the
-            call.
+            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"fused"`` on the CPU where gradients are
+            asked for, `hidden_size` is at least 512 and the input is not packed (padding would cost more than is won),
+            else ``"native"`` wherever that supports the call.
         forget_bias, recurrent_bias: for the other two layers; here both are refused.
 
     Shapes:

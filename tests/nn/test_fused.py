@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import GraphConv
 
 from seqgnn import nn as sg
-from seqgnn.nn import fused, fused_walk, recurrence
+from seqgnn.nn import fused, fused_walk, recurrence, recurrent
 from seqgnn.nn.filters import Filter, Hop, apply_operator
 from seqgnn.nn.operator import Operator
 
@@ -114,6 +114,32 @@ def test_plain_layers(kind, options, walks):
     for a, b in zip(*found, strict=True):
         close(a, b)
     assert walks
+
+
+def test_auto_trains_wide_rnns_and_grus(monkeypatch, walks):
+    """On the CPU, where gradients are asked for."""
+    monkeypatch.setattr(recurrent, "WIDE", H)
+    x = signal(T, 2, F)
+    for kind, make in PLAIN.items():
+        layer, narrow = (make(F, hidden, dtype=torch.float64) for hidden in (H, H - 1))
+        output = layer(x)[0]
+        assert len(walks) == (kind != "lstm")
+        walks.clear()
+        narrow(x)
+        with torch.no_grad():
+            close(layer(x)[0], output)
+        layer(torch.nn.utils.rnn.pack_sequence([x[:, 0], x[:2, 1]]))
+        layer.requires_grad_(False)
+        layer(x)
+        assert not walks
+        layer(leaf(x))
+        state = leaf(signal(1, 2, H))
+        layer(x, (state, state) if kind == "lstm" else state)
+        assert len(walks) == 2 * (kind != "lstm")
+        layer.engine = "native"
+        layer(leaf(x))
+        assert len(walks) == 2 * (kind != "lstm")
+        walks.clear()
 
 
 SOME = [
