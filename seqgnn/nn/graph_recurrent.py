@@ -27,7 +27,6 @@ from seqgnn.nn.gate_maps import (
     widest,
 )
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
-from seqgnn.nn.operator import plain_tensors
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, Steps, active_steps, step_graphs
 
@@ -221,13 +220,10 @@ class GraphRecurrent(Preparable, nn.Module):
     def _walk(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
         """One layer in one direction, as a whole or in segments."""
 
-        def segment(part: slice, x: Tensor, state: State) -> tuple[Tensor, State]:
-            return self._walk_steps(steps.part(part, reverse), x, state, layer, reverse)
+        def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
+            return self._walk_steps(steps.part(part, begins), x, state, layer, reverse)
 
-        every = self.checkpoint_every
-        if every is None or not torch.is_grad_enabled() or not plain_tensors() or recurrence.watched():
-            return self._walk_steps(steps, x, state, layer, reverse)
-        return recurrence.in_segments(segment, every, x, state, reverse)
+        return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse)
 
     def _walk_steps(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from seqgnn.nn.cells import Cell, State
+from seqgnn.nn.operator import plain_tensors
 
 Watch = list[dict[int, State]]
 _watches: list[Watch] = []  # a plain list, since torch.compile cannot look into a ContextVar
@@ -76,22 +77,29 @@ def walk(
 
 
 def in_segments(
-    walk: Callable[[slice, Tensor, State], tuple[Tensor, State]], every: int, x: Tensor, state: State, reverse: bool
+    walk: Callable[[slice, bool, Tensor, State], tuple[Tensor, State]],
+    every: int | None,
+    x: Tensor,
+    state: State,
+    reverse: bool,
 ) -> tuple[Tensor, State]:
     """Walks `every` steps at a time and keeps of them no more than inputs and states; the way back walks them again.
 
-    With about the square root of T steps in each the memory grows as that root (Chen et al. 2016).
+    With about the square root of T steps in each the memory grows as that root (Chen et al. 2016). All steps are one
+    segment where there is no way back, under functorch, torch.compile and :func:`watch`.
 
     Args:
-        walk: ``walk(steps, x[steps], state) -> output, state``.
-        every: steps of a segment.
+        walk: ``walk(steps, begins, x[steps], state) -> output, state``; the first segment that is walked `begins`.
+        every: steps of a segment; None: all.
         x, state, reverse: as in :func:`walk`.
     """
+    if every is None or not torch.is_grad_enabled() or not plain_tensors() or watched():
+        return walk(slice(0, len(x)), True, x, state)
     starts = range(0, len(x), every)
-    outputs = {}
+    outputs: dict[int, Tensor] = {}
     for start in reversed(starts) if reverse else starts:
         steps = slice(start, start + every)
-        outputs[start], state = checkpoint(walk, steps, x[steps], state, use_reentrant=False)
+        outputs[start], state = checkpoint(walk, steps, not outputs, x[steps], state, use_reentrant=False)
     return torch.cat([outputs[start] for start in starts]), state
 
 

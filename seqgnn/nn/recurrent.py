@@ -27,10 +27,23 @@ class _Written(nn.Module):
     input_size: int
     hidden_size: int
     engines: tuple[str, ...] = ("auto", "native", "reference")
+    checkpoint_every: int | None = None
     recipes: tuple[Recipe, ...] = ()
 
-    def _write(self, engine: str, init: Init, forget_bias: float | None, recurrent_bias: bool) -> None:
+    def _write(
+        self,
+        engine: str,
+        init: Init,
+        forget_bias: float | None,
+        recurrent_bias: bool,
+        checkpoint_every: int | None = None,
+    ) -> None:
         who = type(self).__name__
+        if checkpoint_every is not None:
+            check_sizes(who, checkpoint_every=checkpoint_every)
+            if engine == "native":
+                raise ValueError(f"{who}: expected another engine with checkpoint_every, got 'native'")
+        self.checkpoint_every = checkpoint_every
         check_sizes(who, input_size=self.input_size, hidden_size=self.hidden_size)
         self.engine = one_of(who, "engine", engine, self.engines)
         self.recurrent_bias = recurrent_bias
@@ -66,6 +79,8 @@ class _Written(nn.Module):
         parts = [super().extra_repr()]
         if self.engine != "auto":
             parts.append(f"engine={self.engine!r}")
+        if self.checkpoint_every is not None:
+            parts.append(f"checkpoint_every={self.checkpoint_every}")
         if not self.recurrent_bias:
             parts.append("recurrent_bias=False")
         if self.recipes:
@@ -108,8 +123,8 @@ class _Layer(_Written):
                 batch = (data.size(0 if self.batch_first else 1),)
             check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
         native = self.engine == "native" or (self.engine == "auto" and not _transformed())
-        gains = self.engine == "auto" and not packed and self._gains(data, hx)
-        if native and not gains and not recurrence.watched():
+        walks = recurrence.watched() or (self.checkpoint_every is not None and self._learns(data, hx))
+        if native and not walks and not (self.engine == "auto" and not packed and self._gains(data, hx)):
             return super().forward(input, hx)
         if isinstance(input, PackedSequence):
             return self._walk_packed(input, hx)
@@ -123,9 +138,13 @@ class _Layer(_Written):
     def _gains(self, x: Tensor, hx: Any) -> bool:
         """Whether the hand-written way back beats torch's kernels. For the LSTM these have one too."""
         wide = self.kind != "lstm" and self.hidden_size >= WIDE and x.device.type == "cpu"
-        if not wide or not torch.is_grad_enabled() or not fused.ready(x):
-            return False
-        return any(part.requires_grad for part in (x, *self.parameters(), *(() if hx is None else (hx,))))
+        return wide and fused.ready(x) and self._learns(x, hx)
+
+    def _learns(self, x: Tensor, hx: Any) -> bool:
+        """Whether there will be a way back."""
+        states = hx if isinstance(hx, tuple | list) else (hx,)
+        parts = (x, *states, *self.parameters())
+        return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)
 
     def _walk_packed(self, x: PackedSequence, hx: Any) -> Any:
         padded, lengths = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))
@@ -147,12 +166,17 @@ class _Layer(_Written):
             weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
             bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, None), getattr(self, "bias_hh" + suffix, None)
             cell = cells.projected(self._cell, getattr(self, "weight_hr" + suffix)) if self.proj_size else self._cell
-            if self.engine in ("auto", "fused") and not self.proj_size and fused.ready(x):
-                maps = [FilterMap(Identity(), *part) for part in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
-                return fused.walk(cell, maps[0], maps[1:], Steps([], active, fresh), x, state, reverse)
-            gx = F.linear(x, weight_ih, bias_ih)
             hidden_map = lambda h: F.linear(h, weight_hh, bias_hh)  # noqa: E731
-            return recurrence.walk(cell, gx, [hidden_map] * len(x), state, active, reverse)
+
+            def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
+                steps = Steps([], active, fresh).part(part, begins)
+                if self.engine in ("auto", "fused") and not self.proj_size and fused.ready(x):
+                    maps = [FilterMap(Identity(), *both) for both in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
+                    return fused.walk(cell, maps[0], maps[1:], steps, x, state, reverse)
+                gx = F.linear(x, weight_ih, bias_ih)
+                return recurrence.walk(cell, gx, [hidden_map] * len(x), state, steps.active, reverse)
+
+            return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse)
 
         dropout = self.dropout if self.training else 0.0
         return recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
@@ -191,6 +215,8 @@ class RNN(_Layer, nn.RNN):
             else ``"native"`` wherever that supports the call.
         recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
         forget_bias: for LSTMs only.
+        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
+            with any engine but ``"native"``; None keeps everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; state
@@ -226,6 +252,7 @@ class RNN(_Layer, nn.RNN):
         forget_bias: float | None = None,
         engine: str = "auto",
         recurrent_bias: bool = True,
+        checkpoint_every: int | None = None,
     ) -> None:
         one_of("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(
@@ -240,7 +267,7 @@ class RNN(_Layer, nn.RNN):
             device=device,
             dtype=dtype,
         )
-        self._write(engine, init, forget_bias, recurrent_bias)
+        self._write(engine, init, forget_bias, recurrent_bias, checkpoint_every)
 
 
 class LSTM(_Layer, nn.LSTM):
@@ -263,6 +290,8 @@ class LSTM(_Layer, nn.LSTM):
             call.
         recurrent_bias: with False b_hh is a buffer of zeros, which leaves the 4(dn + n² + n) parameters of the usual
             equations; a non-zero b_hh that is loaded is added to b_ih.
+        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
+            with any engine but ``"native"``; None keeps everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; states h and c
@@ -299,11 +328,12 @@ class LSTM(_Layer, nn.LSTM):
         forget_bias: float | None = None,
         engine: str = "auto",
         recurrent_bias: bool = True,
+        checkpoint_every: int | None = None,
     ) -> None:
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype
         )
-        self._write(engine, init, forget_bias, recurrent_bias)
+        self._write(engine, init, forget_bias, recurrent_bias, checkpoint_every)
 
 
 class GRU(_Layer, nn.GRU):
@@ -326,6 +356,8 @@ class GRU(_Layer, nn.GRU):
             asked for, `hidden_size` is at least 512 and the input is not packed (padding would cost more than is won),
             else ``"native"`` wherever that supports the call.
         forget_bias, recurrent_bias: for the other two layers; here both are refused.
+        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
+            with any engine but ``"native"``; None keeps everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; state
@@ -360,11 +392,12 @@ class GRU(_Layer, nn.GRU):
         forget_bias: float | None = None,
         engine: str = "auto",
         recurrent_bias: bool = True,
+        checkpoint_every: int | None = None,
     ) -> None:
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype
         )
-        self._write(engine, init, forget_bias, recurrent_bias)
+        self._write(engine, init, forget_bias, recurrent_bias, checkpoint_every)
 
 
 class _Cell(_Written):

@@ -38,11 +38,10 @@ class Steps:
     active: Tensor | None = None
     fresh: bool = False
 
-    def part(self, steps: slice, reverse: bool) -> "Steps":
-        """Those of a segment, walked after what lies before it, or, in `reverse`, behind it."""
-        first = steps.stop >= len(self.graphs) if reverse else steps.start == 0
+    def part(self, steps: slice, begins: bool) -> "Steps":
+        """Those of a segment, which is the one that is walked first if it `begins`."""
         active = None if self.active is None else self.active[steps]
-        return Steps(self.graphs[steps], active, self.fresh and first)
+        return Steps(self.graphs[steps], active, self.fresh and begins)
 
 
 def step_graphs(

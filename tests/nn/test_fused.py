@@ -273,13 +273,15 @@ def test_segments_are_the_whole(case, engine):
 
 
 @pytest.mark.parametrize("engine", ["fused", "reference"])
-def test_segments_take_less_memory(engine):
+@pytest.mark.parametrize("graph", [True, False])
+def test_segments_take_less_memory(engine, graph):
     x = torch.randn(36, N, F)
 
     def peak(every):
-        layer = sg.GCRN(F, 16, K=2, engine=engine, checkpoint_every=every)
+        options = {"engine": engine, "checkpoint_every": every}
+        layer = sg.GCRN(F, 16, K=2, **options) if graph else sg.LSTM(F, 16, **options)
         with torch.autograd.profiler.profile(profile_memory=True) as profile:
-            layer(x, EDGES)[0].sum().backward()
+            layer(x, *([EDGES] if graph else []))[0].sum().backward()
         events = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
         sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
         return max(accumulate(sizes))
@@ -287,10 +289,35 @@ def test_segments_take_less_memory(engine):
     assert peak(6) < 0.6 * peak(None)
 
 
+@pytest.mark.parametrize("engine", ["auto", "fused", "reference"])
+@pytest.mark.parametrize(("kind", "options"), [*product(PLAIN, OPTIONS), ("lstm", {"proj_size": 2})], ids=str)
+def test_segments_of_plain_layers_are_the_whole(kind, options, engine):
+    layer = PLAIN[kind](F, H, dtype=torch.float64, engine=engine, **options, checkpoint_every=3)
+    assert "checkpoint_every=3" in repr(layer)
+    x, found = signal(8, 3, F), []
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, [8, 6, 1])
+    for every in (3, None):
+        layer.checkpoint_every = every
+        layer.zero_grad()
+        given = leaf(x)
+        (output, state), (ragged, last) = layer(given), layer(packed)
+        parts = [output, ragged.data, *(state if kind == "lstm" else [state]), *(last if kind == "lstm" else [last])]
+        torch.autograd.backward([(signal(*part.shape, seed=9) * part).sum() for part in parts])
+        found.append([*parts, gradient(given), *(gradient(p) for p in layer.parameters())])
+    for a, b in zip(*found, strict=True):
+        close(a, b)
+
+
 @pytest.mark.parametrize("every", [0, 1.5, "2"])
 def test_a_segment_has_steps(every):
-    with pytest.raises(ValueError, match="GCRN: expected checkpoint_every"):
-        sg.GCRN(F, H, K=2, checkpoint_every=every)
+    for layer, make in (("GCRN", partial(sg.GCRN, K=2)), ("LSTM", sg.LSTM)):
+        with pytest.raises(ValueError, match=f"{layer}: expected checkpoint_every"):
+            make(F, H, checkpoint_every=every)
+
+
+def test_torchs_kernels_have_no_segments():
+    with pytest.raises(ValueError, match="GRU: expected another engine with checkpoint_every, got 'native'"):
+        sg.GRU(F, H, engine="native", checkpoint_every=2)
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
