@@ -30,6 +30,8 @@ class FusedCell(ABC):
         gates: rows of `a`.
         inputs: those that the input contributes to, and `order`, which of the input's gates they are.
         hidden: those that each hidden map contributes to.
+        recalls: whether the output is cheap to make again from gates and memory, so that it need not be kept; its way
+            back then looks at none after the step.
         weights: of the cell itself, such as peepholes, with their derivatives.
     """
 
@@ -37,6 +39,7 @@ class FusedCell(ABC):
     inputs: slice
     order: tuple[int, ...]
     hidden: tuple[slice, ...]
+    recalls: bool = False
 
     def __init__(self, *weights: Tensor) -> None:
         self.weights = weights
@@ -49,6 +52,10 @@ class FusedCell(ABC):
     @abstractmethod
     def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         """Its way back."""
+
+    def recall(self, a: Tensor, c: Tensor, h: Tensor) -> None:
+        """Writes the output of a step again."""
+        raise NotImplementedError
 
     def learn(self, da: Tensor, before: State, after: State) -> None:
         """Adds to the derivatives by the cell's own weights, over some steps; most have none."""
@@ -91,7 +98,16 @@ class ReLURNN(RNN):
         relu_backward(dh, h, 0, grad_input=da)
 
 
-class LSTM(FusedCell):
+class OutputGated(FusedCell):
+    r"""A cell whose output is :math:`h_t = \sigma(o) \tanh(c_t)`, with o in the fourth place."""
+
+    recalls = True
+
+    def recall(self, a: Tensor, c: Tensor, h: Tensor) -> None:
+        torch.tanh(c, out=h).mul_(a[3])
+
+
+class LSTM(OutputGated):
     r""":math:`c_t = \sigma(f) \, c_{t-1} + \sigma(i) \tanh(g), \; h_t = \sigma(o) \tanh(c_t)`; where there are
     peepholes, :math:`c_{t-1}` enters i and f, and :math:`c_t` enters o."""
 
@@ -111,7 +127,7 @@ class LSTM(FusedCell):
         if self.weights:
             o.addcmul_(w_co, c_new)
         o.sigmoid_()
-        torch.tanh(c_new, out=h_new).mul_(o)
+        self.recall(a, c_new, h_new)
 
     def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du,), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
@@ -139,7 +155,7 @@ class LSTM(FusedCell):
         return before[:1]
 
 
-class MemoryMapLSTM(FusedCell):
+class MemoryMapLSTM(OutputGated):
     r""":math:`c_t = \sigma(f) \, m(c_{t-1}) + \sigma(i) \tanh(g), \; h_t = \sigma(o) \tanh(c_t)`."""
 
     gates, inputs, order, hidden = 5, slice(0, 4), (0, 1, 2, 3), (slice(0, 4), slice(4, 5))
@@ -153,7 +169,7 @@ class MemoryMapLSTM(FusedCell):
         g.tanh_()
         o.sigmoid_()
         torch.mul(f, kept, out=c_new).addcmul_(i, g)
-        torch.tanh(c_new, out=h_new).mul_(o)
+        self.recall(a, c_new, h_new)
 
     def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du, dm), (h, c), (_, c_new), (dh, dc) = maps, before, after, d

@@ -51,6 +51,7 @@ class LinearMap:
         weight: `[gates * H, m F]`.
         hidden: H.
         signals: room for those that the recursion makes of z, `[hops, places, rows, F]`.
+        again: whether the way back makes them again; else they are still there.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class LinearMap:
         weight: Tensor,
         hidden: int,
         signals: Tensor,
+        again: bool,
     ) -> None:
+        self.again = again
         self.recursion, self.first, self.operators = filter.recursion, int(not filter.keeps_own), operators
         self.blocks = weight.view(-1, hidden, filter.num_terms, signals.size(-1))
         self.weights = self.blocks.unbind(2)  # [gates, H, F] for each signal
@@ -85,19 +88,27 @@ class LinearMap:
         """The same where z is zero."""
         self.signals[:, place] = 0
 
+    def backward_zero(self, place: int, da: Tensor, z: Tensor) -> Tensor:
+        """The way back of that, where nobody asks for the derivative."""
+        if self.again:
+            self.signals[:, place] = 0
+        return torch.zeros_like(z)
+
     def backward(self, step: int, place: int, da: Tensor, z: Tensor) -> Tensor:
         """The derivative by z of a step that `forward` has seen, good until the next call; those by the values of
         operators are added up."""
         if self.dsignals is None:
             self.dsignals = z.new_empty(1 + len(self.recursion), *z.shape)
         dsignals = self.dsignals.unbind()
+        if self.again:
+            self.propagate(step, place, z)
         self.gather(da, dsignals)
         return self.propagate_back(step, place, z, dsignals)
 
-    def learn(self, first: int, da: Tensor, z: Tensor) -> None:
-        """Adds to the derivatives by the weights those of the steps from `first` on: da `[gates, steps * rows, H]`, z
-        `[steps, rows, F]`."""
-        for signal, dweight in zip(self.basis(first, z), self.dblocks.unbind(2)):
+    def learn(self, da: Tensor, z: Tensor) -> None:
+        """Adds to the derivatives by the weights those of the steps whose signals are there: da
+        `[gates, steps * rows, H]`, z `[steps, rows, F]`."""
+        for signal, dweight in zip(self.basis(z), self.dblocks.unbind(2)):
             add_products(dweight, da.transpose(1, 2), signal.flatten(0, 1).expand(da.size(0), -1, -1))
 
     @cached_property
@@ -108,9 +119,9 @@ class LinearMap:
     def dweight(self) -> Tensor:
         return self.dblocks.flatten(2).flatten(0, 1)
 
-    def basis(self, first: int, z: Tensor) -> list[Tensor]:
-        """That of the steps from `first` on, z `[steps, rows, F]`, as far as it is kept."""
-        return [z, *self.signals[:, first : first + z.size(0)].unbind()][self.first :]
+    def basis(self, z: Tensor) -> list[Tensor]:
+        """That of the steps whose signals are there, z `[steps, rows, F]`."""
+        return [z, *self.signals[:, : z.size(0)].unbind()][self.first :]
 
     def propagate(self, step: int, place: int, z: Tensor) -> list[Tensor]:
         """The basis of z `[rows, F]`."""
@@ -152,11 +163,14 @@ class InputMap(LinearMap):
         self.dbias = torch.zeros_like(bias)
 
     def write(self, first: int, z: Tensor, a: Tensor) -> None:
-        """Writes those of the steps from `first` on to a `[gates, steps * rows, H]`, for z `[steps, rows, F]`, whose
-        other signals are kept from the first place on."""
+        """Writes those of the steps from `first` on to a `[gates, steps * rows, H]`, for z `[steps, rows, F]`."""
+        self.spread(first, z)
+        self.multiply(self.basis(z), a)
+
+    def spread(self, first: int, z: Tensor) -> None:
+        """Makes the signals of the steps from `first` on."""
         for place, part in enumerate(z.unbind()):
             self.propagate(first + place, place, part)
-        self.multiply(self.basis(0, z), a)
 
     def multiply(self, basis: list[Tensor], a: Tensor) -> None:
         """Writes the sum to a, of the signals `[steps, rows, F]` of the basis."""
@@ -164,16 +178,16 @@ class InputMap(LinearMap):
         for signal, weight in zip(basis, self.weights):
             add_products(a, signal.flatten(0, 1).expand(a.size(0), -1, -1), weight.transpose(1, 2))
 
-    def learn(self, first: int, da: Tensor, z: Tensor) -> None:
-        super().learn(first, da, z)
+    def learn(self, da: Tensor, z: Tensor) -> None:
+        super().learn(da, z)
         self.dbias += da.sum(1)
 
     def derivative(self, first: int, da: Tensor, z: Tensor) -> Tensor:
-        """The derivative by z of the steps from `first` on, all kept; those by the values of operators are added up."""
+        """The derivative by z of the steps from `first` on; those by the values of operators are added up."""
         dsignals = z.new_empty(1 + len(self.recursion), *z.shape)
         self.gather(da, dsignals.flatten(1, 2).unbind())
-        for place, (part, dpart) in enumerate(zip(z.unbind(), dsignals.unbind(1)), first):
-            self.propagate_back(place, place, part, dpart.unbind())
+        for place, (part, dpart) in enumerate(zip(z.unbind(), dsignals.unbind(1))):
+            self.propagate_back(first + place, place, part, dpart.unbind())
         return dsignals[0]
 
 
@@ -184,9 +198,9 @@ class NarrowInputMap(InputMap):
         weights = torch.cat([*self.weights, self.bias[:, :, None]], dim=-1)  # [gates, H, m F + 1]
         add_products(a, self._factor(basis, a.size(0)), weights.transpose(1, 2), beta=0)
 
-    def learn(self, first: int, da: Tensor, z: Tensor) -> None:
+    def learn(self, da: Tensor, z: Tensor) -> None:
         channels = self.blocks[0, 0].numel()
-        dweights = torch.bmm(da.transpose(1, 2), self._factor(self.basis(first, z), da.size(0)))
+        dweights = torch.bmm(da.transpose(1, 2), self._factor(self.basis(z), da.size(0)))
         self.dblocks += dweights[:, :, :channels].view_as(self.dblocks)
         self.dbias += dweights[:, :, channels]
 

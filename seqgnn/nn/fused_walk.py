@@ -48,6 +48,11 @@ class Walk:
         before, after = (step + 1, step) if self.reverse else (step, step + 1)
         return [part[before] for part in state], [part[after] for part in state]
 
+    @property
+    def recalls(self) -> bool:
+        """Whether the way back makes the outputs again; where sequences end they are those of steps before."""
+        return self.kind.recalls and self.active is None
+
     def order(self, steps: range) -> range:
         return steps[::-1] if self.reverse else steps
 
@@ -76,18 +81,21 @@ class Parts:
 
 
 def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Outputs, the state at the end and, to `keep` for the way back, gates, states and signals."""
-    size = given.steps if keep else _chunk(given)
-    like, kind = given.bias, walk.kind
-    a = like.new_empty(given.gates, size, given.rows, given.hidden)
-    states = [like.new_empty(given.steps + 1, given.rows, given.hidden) for _ in given.state]
-    signals = [_room(filter, weight, size, given.rows) for filter, weight in zip(walk.filters, given.weights)]
+    """Outputs, the state at the end and, to `keep` for the way back, gates, states and, if those of all steps are held
+    anyway, signals."""
+    size, like, kind = _chunk(given), given.bias, walk.kind
+    a = like.new_empty(given.gates, given.steps if keep else size, given.rows, given.hidden)
+    lasting = [keep and not (walk.recalls and number == 0) for number in range(len(given.state))]
+    states = [like.new_empty(given.steps + 1 if lasts else 2, given.rows, given.hidden) for lasts in lasting]
+    times = [part.unbind() * (1 if lasts else given.steps // 2 + 1) for part, lasts in zip(states, lasting)]
+    signals = _rooms(walk, given)
     cell, (input_map, *hidden_maps), _ = _bind(walk, given, signals)
-    for part, start in zip(states, given.state):
-        part[-1 if walk.reverse else 0] = start
-    gates, times = a.unbind(1), [part.unbind() for part in states]
+    for part, start in zip(times, given.state):
+        part[given.steps if walk.reverse else 0].copy_(start)
+    gates, output = a.unbind(1), like.new_empty(given.steps, *walk.shape, given.hidden)
     for chunk in walk.chunks(given.steps, size):
-        pre, bias = a[:, : len(chunk)], given.bias[:, None, None]
+        first = chunk.start if keep else 0
+        pre, bias = a[:, first : first + len(chunk)], given.bias[:, None, None]
         pre[kind.inputs.stop :] = bias[kind.inputs.stop :]
         if input_map is None:
             torch.add(given.signal[:, chunk.start : chunk.stop], bias[kind.inputs], out=pre[kind.inputs])
@@ -100,14 +108,16 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
                 maps = [partial(map.forward_zero, place) for map in hidden_maps]
             else:
                 maps = [partial(map.forward, t, place) for map in hidden_maps]
-            cell.forward(gates[place], maps, before, after)
+            cell.forward(gates[first + place], maps, before, after)
+            h = after[0]
             if walk.active is not None:
+                h = torch.where(walk.active[t], h, 0)
                 for new, old in zip(after, before):
                     torch.where(walk.active[t], new, old, out=new)
-    h = states[0][:-1] if walk.reverse else states[0][1:]
-    output = h if walk.active is None else torch.where(walk.active, h, 0)
-    last = [part[0 if walk.reverse else -1] for part in states]
-    return windows(output, walk.shape), [windows(part, walk.shape) for part in last], [a, *states, *signals]
+            output[t] = _apart(h, walk.shape)
+    last = [windows(part[0 if walk.reverse else given.steps], walk.shape) for part in times]
+    kept = [part for part, lasts in zip(states, lasting) if lasts]
+    return output, last, [a, *kept, *(signals if size == given.steps else ())]
 
 
 class WayBack:
@@ -129,23 +139,30 @@ class WayBack:
         wanted: Sequence[bool],
     ) -> None:
         self.walk, self.given = walk, given
-        self.a, self.states, signals = kept[0], kept[1 : 1 + len(given.state)], kept[1 + len(given.state) :]
-        batched = len(walk.shape) == 2
-        output, *last = (None if part is None else rows(part, batched) for part in derivatives)
-        self.doutput = output if output is None or walk.active is None else torch.where(walk.active, output, 0)
-        self.d = [torch.zeros_like(s) if part is None else part.clone() for part, s in zip(last, given.state)]
+        states = len(given.state) - walk.recalls
+        self.a, self.states, signals = kept[0], kept[1 : 1 + states], kept[1 + states :]
+        self.times = [part.unbind() for part in self.states]
+        self.outputs = given.bias.new_empty(_chunk(given), given.rows, given.hidden) if walk.recalls else None
+        self.batched = len(walk.shape) == 2
+        self.doutput, *last = derivatives
+        self.d = [
+            start.new_zeros(start.shape) if part is None else rows(part, self.batched).clone()
+            for part, start in zip(last, given.state)
+        ]
         self.learnt = wanted[len(wanted) - len(given.values) :]
-        self.cell, (self.input_map, *self.hidden_maps), self.operators = _bind(walk, given, signals, self.learnt)
+        self.cell, (self.input_map, *self.hidden_maps), self.operators = _bind(
+            walk, given, signals or _rooms(walk, given), self.learnt
+        )
         self.da = given.bias.new_empty(given.gates, _chunk(given), given.rows, given.hidden)
         self.dbias = torch.zeros_like(given.bias)
         self.dsignal = torch.empty_like(given.signal) if wanted[0] else None
 
     def run(self) -> list[Tensor | None]:
         """In the order of the tensors."""
-        gates, dgates, times = self.a.unbind(1), self.da.unbind(1), [part.unbind() for part in self.states]
+        gates, dgates = self.a.unbind(1), self.da.unbind(1)
         for chunk in reversed(list(self.walk.chunks(self.given.steps, self.da.size(1)))):
             for t in reversed(self.walk.order(chunk)):
-                self._step(t, gates[t], dgates[t - chunk.start], *self.walk.at(times, t))
+                self._step(t, t - chunk.start, gates, dgates[t - chunk.start])
             self._learn(slice(chunk.start, chunk.stop), self.da[:, : len(chunk)])
         if self.input_map is not None:
             self.dbias[self.walk.kind.inputs] = self.input_map.dbias
@@ -153,28 +170,45 @@ class WayBack:
         dvalues = [operator.dvalues for operator in self.operators]
         return [self.dsignal, self.dbias, *dweights, *self.cell.dweights, *self.d, *dvalues]
 
-    def _step(self, t: int, gates: Tensor, dgates: Tensor, before: Sequence[Tensor], after: Sequence[Tensor]) -> None:
+    def _step(self, t: int, place: int, gates: Sequence[Tensor], dgates: Tensor) -> None:
         """The way back through one step; where a sequence has no element, its state is that of before."""
         if self.doutput is not None:
-            self.d[0].add_(self.doutput[t])
-        begins = self.walk.begins(t, self.given.steps)
-        maps = [_no_way_back if begins else partial(map.backward, t, t) for map in self.hidden_maps]
+            part = rows(self.doutput[t], self.batched)
+            self.d[0].add_(part if self.walk.active is None else torch.where(self.walk.active[t], part, 0))
+        before, after = self.walk.at(self.times, t)
+        if self.outputs is not None:
+            h = self._recalled(t, self.outputs[place], gates, before)
+            before, after = [h, *before], [h, *after]
+        if self.walk.begins(t, self.given.steps):
+            maps = [partial(map.backward_zero, place) for map in self.hidden_maps]
+        else:
+            maps = [partial(map.backward, t, place) for map in self.hidden_maps]
         passed: list[Any] = []
         if self.walk.active is not None:
             passed = [torch.where(self.walk.active[t], 0, part) for part in self.d]
             self.d = [torch.where(self.walk.active[t], part, 0) for part in self.d]
-        self.d = self.cell.backward(gates, dgates, maps, before, after, self.d)
+        self.d = self.cell.backward(gates[t], dgates, maps, before, after, self.d)
         for part, by in zip(self.d, passed):
             part.add_(by)
+
+    def _recalled(self, t: int, h: Tensor, gates: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
+        """The output before a step, written to h."""
+        if t == self.walk.order(range(self.given.steps))[0]:
+            return h.copy_(self.given.state[0])
+        self.cell.recall(gates[t + 1 if self.walk.reverse else t - 1], before[0], h)
+        return h
 
     def _learn(self, steps: slice, da: Tensor) -> None:
         """Adds what some steps contribute to the derivatives by weights and biases; writes those by their signal."""
         kind, first = self.walk.kind, steps.start
         early, late = [part[steps] for part in self.states], [part[1:][steps] for part in self.states]
         before, after = (late, early) if self.walk.reverse else (early, late)
+        if self.outputs is not None:
+            h = self.outputs[: da.size(1)]
+            before, after = [h, *before], [h, *after]
         self.cell.learn(da, before, after)
         for map, gates, z in zip(self.hidden_maps, kind.hidden, self.cell.sources(self.a[:, steps], before)):
-            map.learn(first, da[gates].flatten(1, 2), z)
+            map.learn(da[gates].flatten(1, 2), z)
         self.dbias[kind.inputs.stop :] += da[kind.inputs.stop :].sum((1, 2))
         dinputs = da[kind.inputs]
         if self.input_map is None:
@@ -183,15 +217,13 @@ class WayBack:
                 self.dsignal[:, steps] = dinputs
             return
         z = self.given.signal[steps]
-        self.input_map.learn(first, dinputs.flatten(1, 2), z)
+        if self.input_map.again:
+            self.input_map.spread(first, z)
+        self.input_map.learn(dinputs.flatten(1, 2), z)
         if self.dsignal is not None or any(self.learnt):
             dz = self.input_map.derivative(first, dinputs.flatten(1, 2), z)
             if self.dsignal is not None:
                 self.dsignal[steps] = dz
-
-
-def _no_way_back(da: Tensor, z: Tensor) -> Tensor:
-    return torch.zeros_like(z)
 
 
 def _bind(
@@ -207,7 +239,7 @@ def _bind(
             maps.append(None)
             continue
         steps = [[by_id[id(op)] for op in step] for step in walk.operators[filter]]
-        args = filter, steps, weight, given.hidden, room
+        args = filter, steps, weight, given.hidden, room, _chunk(given) < given.steps
         if maps:
             maps.append(LinearMap(*args))
         else:
@@ -217,15 +249,18 @@ def _bind(
 
 
 def _chunk(given: Parts) -> int:
-    """Of how many steps the derivatives are held."""
+    """Of how many steps derivatives, signals and outputs made again are held."""
     return min(given.steps, max(1, ROWS // given.rows))
 
 
-def _room(filter: Filter | None, weight: Any, steps: int, rows: int) -> Any:
-    """For what a filter's recursion makes of so many steps."""
-    if filter is None:
-        return None
-    return weight.new_empty(len(filter.recursion), steps, rows, weight.size(1) // filter.num_terms)
+def _rooms(walk: Walk, given: Parts) -> list[Any]:
+    """For what the filters' recursions make of as many steps."""
+    return [
+        None
+        if filter is None
+        else weight.new_empty(len(filter.recursion), _chunk(given), given.rows, weight.size(1) // filter.num_terms)
+        for filter, weight in zip(walk.filters, given.weights)
+    ]
 
 
 def rows(x: Tensor, batched: bool) -> Tensor:
@@ -235,5 +270,8 @@ def rows(x: Tensor, batched: bool) -> Tensor:
 
 def windows(signal: Tensor, shape: Sequence[int]) -> Tensor:
     """A copy of rows `[..., N * B, F]` as `[..., (B,) N, F]`."""
-    apart = signal if len(shape) == 1 else signal.unflatten(-2, (shape[1], shape[0])).transpose(-3, -2)
-    return apart.clone(memory_format=torch.contiguous_format)
+    return _apart(signal, shape).clone(memory_format=torch.contiguous_format)
+
+
+def _apart(signal: Tensor, shape: Sequence[int]) -> Tensor:
+    return signal if len(shape) == 1 else signal.unflatten(-2, (shape[1], shape[0])).transpose(-3, -2)

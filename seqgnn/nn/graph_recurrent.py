@@ -200,7 +200,7 @@ class GraphRecurrent(Preparable, nn.Module):
         shapes = (shape,) * (2 if self.kind == "lstm" else 1)
         fresh = state is None
         if fresh:
-            state = tuple(x.new_zeros(s) for s in shapes)
+            state = tuple(x.new_zeros(()).expand(s) for s in shapes)
         else:
             check_state(who, state, shapes, like)
             state = tuple(state) if self.kind == "lstm" else (state,)
