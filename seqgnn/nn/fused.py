@@ -133,7 +133,8 @@ class _Fused(torch.autograd.Function):
             return None, *(None for _ in wanted)
         if torch.is_grad_enabled() or _transformed(*derivatives):
             return None, *differentiable(ctx.walk, tensors, wanted, derivatives)
-        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted).run()
+        again = torch._C._autograd._get_current_graph_task_keep_graph()
+        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, again).run()
         return None, *(part if want else None for part, want in zip(found, wanted))
 
 

@@ -1,9 +1,9 @@
 r"""The cells of :mod:`seqgnn.nn.cells` with the way back beside the way there.
 
 A cell finds in ``a [gates, rows, H]`` what the input contributes, adds what its hidden maps contribute, leaves the
-gates there and writes the state after the step. On its way back it writes the derivatives by the pre-activations to
-`da`. It is given the derivatives by the state after the step, ``dh`` (and ``dc``), whose tensors it may write to, and
-returns those by the state before.
+gates there and writes the state after the step. On its way back it leaves the derivatives by the pre-activations in the
+place of the gates. It is given the derivatives by the state after the step, ``dh`` (and ``dc``), whose tensors it may
+write to, and returns those by the state before.
 
 A hidden map is ``u(z, a)``, which adds :math:`u(z)` to a; its way back is ``du(da, z)``, the derivative by z.
 """
@@ -33,6 +33,7 @@ class FusedCell(ABC):
         recalls: whether the output is cheap to make again from gates and memory, so that it need not be kept; its way
             back then looks at none after the step.
         weights: of the cell itself, such as peepholes, with their derivatives.
+        scratch: two tensors of the shape of a gate, for the way back.
     """
 
     gates: int
@@ -40,6 +41,7 @@ class FusedCell(ABC):
     order: tuple[int, ...]
     hidden: tuple[slice, ...]
     recalls: bool = False
+    scratch: tuple[Tensor, Tensor]
 
     def __init__(self, *weights: Tensor) -> None:
         self.weights = weights
@@ -50,7 +52,7 @@ class FusedCell(ABC):
         """One step."""
 
     @abstractmethod
-    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         """Its way back."""
 
     def recall(self, a: Tensor, c: Tensor, h: Tensor) -> None:
@@ -61,8 +63,8 @@ class FusedCell(ABC):
         """Adds to the derivatives by the cell's own weights, over some steps; most have none."""
         return
 
-    def sources(self, a: Tensor, before: State) -> Sequence[Tensor]:
-        """What each hidden map reads."""
+    def sources(self, before: State) -> Sequence[Tensor | None]:
+        """What each hidden map reads of the states; None where that is something else."""
         return before
 
 
@@ -76,10 +78,10 @@ class RNN(FusedCell):
         u(h, a)
         self._bend(a[0], h_new)
 
-    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du,), (h,), (h_new,), (dh,) = maps, before, after, d
-        self._bend_back(dh, h_new, da[0])
-        return [du(da, h)]
+        self._bend_back(dh, h_new, a[0])
+        return [du(a, h)]
 
     def _bend(self, a: Tensor, h: Tensor) -> None:
         torch.tanh(a, out=h)
@@ -129,29 +131,27 @@ class LSTM(OutputGated):
         o.sigmoid_()
         self.recall(a, c_new, h_new)
 
-    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du,), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
-        (i, f, g, o), (di, df, dg, do) = a.unbind(), da.unbind()
-        dc = _through_output(o, c_new, dh, dc, da)
+        i, f, g, o = di, df, dg, do = a.unbind()
+        dc = _through_output(o, c_new, dh, dc, do, *self.scratch)
         if self.weights:
             w_ci, w_cf, w_co = self.weights
             dc.addcmul_(w_co, do)
-        torch.mul(dc, g, out=di)
-        torch.mul(dc, c, out=df)
-        torch.mul(dc, i, out=dg)
-        sigmoid_backward(da[:2], a[:2], grad_input=da[:2])
-        tanh_backward(dg, g, grad_input=dg)
+        _through_input(i, g, dc, di, dg, *self.scratch)
+        through_f = torch.mul(dc, c, out=self.scratch[0])
         dc.mul_(f)
+        sigmoid_backward(through_f, f, grad_input=df)
         if self.weights:
             dc.addcmul_(w_ci, di).addcmul_(w_cf, df)
-        return [du(da, h), dc]
+        return [du(a, h), dc]
 
     def learn(self, da: Tensor, before: State, after: State) -> None:
         (_, c), (_, c_new) = before, after
         for dweight, dgate, memory in zip(self.dweights, (da[0], da[1], da[3]), (c, c, c_new)):
             dweight.add_((dgate * memory).sum((0, 1)))
 
-    def sources(self, a: Tensor, before: State) -> Sequence[Tensor]:
+    def sources(self, before: State) -> Sequence[Tensor | None]:
         return before[:1]
 
 
@@ -171,27 +171,36 @@ class MemoryMapLSTM(OutputGated):
         torch.mul(f, kept, out=c_new).addcmul_(i, g)
         self.recall(a, c_new, h_new)
 
-    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du, dm), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
-        (i, f, g, o, kept), (di, df, dg, _, dkept) = a.unbind(), da.unbind()
-        dc = _through_output(o, c_new, dh, dc, da)
-        torch.mul(dc, g, out=di)
-        torch.mul(dc, kept, out=df)
-        torch.mul(dc, i, out=dg)
+        i, f, g, o, kept = di, df, dg, do, dkept = a.unbind()
+        dc = _through_output(o, c_new, dh, dc, do, *self.scratch)
+        _through_input(i, g, dc, di, dg, *self.scratch)
+        through_f = torch.mul(dc, kept, out=self.scratch[0])
         torch.mul(dc, f, out=dkept)
-        sigmoid_backward(da[:2], a[:2], grad_input=da[:2])
-        tanh_backward(dg, g, grad_input=dg)
-        return [du(da[:4], h), dm(da[4:], c)]
+        sigmoid_backward(through_f, f, grad_input=df)
+        return [du(a[:4], h), dm(a[4:], c)]
 
 
-def _through_output(o: Tensor, c: Tensor, dh: Tensor, dc: Tensor, da: Tensor) -> Tensor:
-    r"""The way back of :math:`h = \sigma(o) \tanh(c)`: writes do, and adds to dc."""
-    _, tanh_c, dtanh_c, do, *_ = da.unbind()  # df and dg are due later
+def _through_output(
+    o: Tensor, c: Tensor, dh: Tensor, dc: Tensor, do: Tensor, tanh_c: Tensor, through_o: Tensor
+) -> Tensor:
+    r"""The way back of :math:`h = \sigma(o) \tanh(c)`: writes do, and adds to dc; dh is used up."""
     torch.tanh(c, out=tanh_c)
-    torch.mul(dh, tanh_c, out=do)
-    sigmoid_backward(do, o, grad_input=do)
-    torch.mul(dh, o, out=dtanh_c)
-    return dc.add_(tanh_backward(dtanh_c, tanh_c, grad_input=dtanh_c))
+    torch.mul(dh, tanh_c, out=through_o)
+    dh.mul_(o)
+    sigmoid_backward(through_o, o, grad_input=do)
+    return dc.add_(tanh_backward(dh, tanh_c, grad_input=dh))
+
+
+def _through_input(
+    i: Tensor, g: Tensor, dc: Tensor, di: Tensor, dg: Tensor, through_i: Tensor, through_g: Tensor
+) -> None:
+    r"""The way back of :math:`\sigma(i) \tanh(g)`: writes di and dg."""
+    torch.mul(dc, g, out=through_i)
+    torch.mul(dc, i, out=through_g)
+    sigmoid_backward(through_i, i, grad_input=di)
+    tanh_backward(through_g, g, grad_input=dg)
 
 
 class GRU(FusedCell):
@@ -210,13 +219,14 @@ class GRU(FusedCell):
         n.addcmul_(r, u_n).tanh_()
         torch.lerp(n, h, z, out=h_new)
 
-    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du,), (h,), (dh,) = maps, before, d
-        (n, r, z, u_n), (dn, dr, dz, du_n) = a.unbind(), da.unbind()
-        _through_mixture(n, z, h, dh, dn, dz)
-        sigmoid_backward(torch.mul(dn, u_n, out=dr), r, grad_input=dr)
+        n, r, z, u_n = dn, dr, dz, du_n = a.unbind()
+        _through_mixture(n, z, h, dh, dn, dz, *self.scratch)
+        through_r = torch.mul(dn, u_n, out=self.scratch[0])
         torch.mul(dn, r, out=du_n)
-        return [dh.mul_(z).add_(du(da[1:], h))]
+        sigmoid_backward(through_r, r, grad_input=dr)
+        return [dh.add_(du(a[1:], h))]
 
 
 class GRUResetBefore(FusedCell):
@@ -233,22 +243,26 @@ class GRUResetBefore(FusedCell):
         n.tanh_()
         torch.lerp(n, h, z, out=h_new)
 
-    def backward(self, a: Tensor, da: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du, du_n), (h,), (dh,) = maps, before, d
-        (r, z, n), (dr, dz, dn) = a.unbind(), da.unbind()
-        _through_mixture(n, z, h, dh, dn, dz)
-        drh = du_n(da[2:], r * h)
-        sigmoid_backward(torch.mul(drh, h, out=dr), r, grad_input=dr)
-        return [dh.mul_(z).addcmul_(drh, r).add_(du(da[:2], h))]
+        r, z, n = dr, dz, dn = a.unbind()
+        _through_mixture(n, z, h, dh, dn, dz, *self.scratch)
+        drh = du_n(a[2:], r * h)
+        dh.addcmul_(drh, r)
+        through_r = torch.mul(drh, h, out=self.scratch[0])
+        sigmoid_backward(through_r, r, grad_input=dr)
+        return [dh.add_(du(a[:2], h))]
 
-    def sources(self, a: Tensor, before: State) -> Sequence[Tensor]:
-        (h,), r = before, a[0]
-        return h, r * h
+    def sources(self, before: State) -> Sequence[Tensor | None]:
+        return *before, None
 
 
-def _through_mixture(n: Tensor, z: Tensor, h: Tensor, dh: Tensor, dn: Tensor, dz: Tensor) -> None:
-    r"""The way back of :math:`(1 - \sigma(z)) \tanh(n) + \sigma(z) \, h` but for h: writes dn and dz."""
-    torch.addcmul(dh, dh, z, value=-1, out=dn)
-    tanh_backward(dn, n, grad_input=dn)
-    torch.sub(h, n, out=dz).mul_(dh)
-    sigmoid_backward(dz, z, grad_input=dz)
+def _through_mixture(
+    n: Tensor, z: Tensor, h: Tensor, dh: Tensor, dn: Tensor, dz: Tensor, through_n: Tensor, through_z: Tensor
+) -> None:
+    r"""The way back of :math:`h_t = (1 - \sigma(z)) \tanh(n) + \sigma(z) \, h`: writes dn and dz, and by h to dh."""
+    torch.addcmul(dh, dh, z, value=-1, out=through_n)
+    torch.sub(h, n, out=through_z).mul_(dh)
+    dh.mul_(z)
+    tanh_backward(through_n, n, grad_input=dn)
+    sigmoid_backward(through_z, z, grad_input=dz)

@@ -69,6 +69,7 @@ class LinearMap:
         self.weights = self.blocks.unbind(2)  # [gates, H, F] for each signal
         self.signals, self.at = signals, [part.unbind() for part in signals.unbind(1)]
         self.dsignals: Tensor | None = None
+        self.read: dict[int, Tensor] = {}  # what it was given on the way back
 
     @cached_property
     def transposed(self) -> list[Tensor]:
@@ -90,6 +91,7 @@ class LinearMap:
 
     def backward_zero(self, place: int, da: Tensor, z: Tensor) -> Tensor:
         """The way back of that, where nobody asks for the derivative."""
+        self.read[place] = z
         if self.again:
             self.signals[:, place] = 0
         return torch.zeros_like(z)
@@ -100,14 +102,18 @@ class LinearMap:
         if self.dsignals is None:
             self.dsignals = z.new_empty(1 + len(self.recursion), *z.shape)
         dsignals = self.dsignals.unbind()
+        self.read[place] = z
         if self.again:
             self.propagate(step, place, z)
         self.gather(da, dsignals)
         return self.propagate_back(step, place, z, dsignals)
 
-    def learn(self, da: Tensor, z: Tensor) -> None:
+    def learn(self, da: Tensor, z: Tensor | None) -> None:
         """Adds to the derivatives by the weights those of the steps whose signals are there: da
-        `[gates, steps * rows, H]`, z `[steps, rows, F]`."""
+        `[gates, steps * rows, H]`, z `[steps, rows, F]`, or None: what it has read."""
+        if z is None:
+            z = torch.stack([part for _, part in sorted(self.read.items())])
+            self.read.clear()
         for signal, dweight in zip(self.basis(z), self.dblocks.unbind(2)):
             add_products(dweight, da.transpose(1, 2), signal.flatten(0, 1).expand(da.size(0), -1, -1))
 
@@ -178,7 +184,7 @@ class InputMap(LinearMap):
         for signal, weight in zip(basis, self.weights):
             add_products(a, signal.flatten(0, 1).expand(a.size(0), -1, -1), weight.transpose(1, 2))
 
-    def learn(self, da: Tensor, z: Tensor) -> None:
+    def learn(self, da: Tensor, z: Tensor | None) -> None:
         super().learn(da, z)
         self.dbias += da.sum(1)
 
@@ -198,7 +204,8 @@ class NarrowInputMap(InputMap):
         weights = torch.cat([*self.weights, self.bias[:, :, None]], dim=-1)  # [gates, H, m F + 1]
         add_products(a, self._factor(basis, a.size(0)), weights.transpose(1, 2), beta=0)
 
-    def learn(self, da: Tensor, z: Tensor) -> None:
+    def learn(self, da: Tensor, z: Tensor | None) -> None:
+        assert z is not None
         channels = self.blocks[0, 0].numel()
         dweights = torch.bmm(da.transpose(1, 2), self._factor(self.basis(z), da.size(0)))
         self.dblocks += dweights[:, :, :channels].view_as(self.dblocks)

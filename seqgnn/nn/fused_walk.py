@@ -53,7 +53,7 @@ class Walk:
         """Whether the way back makes the outputs again; where sequences end they are those of steps before."""
         return self.kind.recalls and self.active is None
 
-    def order(self, steps: range) -> range:
+    def order(self, steps: Any) -> Any:
         return steps[::-1] if self.reverse else steps
 
     def begins(self, step: int, steps: int) -> bool:
@@ -128,6 +128,8 @@ class WayBack:
         kept: what that kept.
         derivatives: by outputs and last states; None stands for zero.
         wanted: which of the tensors' derivatives are asked for.
+        again: whether this way may be gone again, so that what was kept must stay; else derivatives take the places of
+            gates.
     """
 
     def __init__(
@@ -137,8 +139,9 @@ class WayBack:
         kept: Sequence[Tensor],
         derivatives: Sequence[Tensor | None],
         wanted: Sequence[bool],
+        again: bool,
     ) -> None:
-        self.walk, self.given = walk, given
+        self.walk, self.given, self.again = walk, given, again
         states = len(given.state) - walk.recalls
         self.a, self.states, signals = kept[0], kept[1 : 1 + states], kept[1 + states :]
         self.times = [part.unbind() for part in self.states]
@@ -153,28 +156,29 @@ class WayBack:
         self.cell, (self.input_map, *self.hidden_maps), self.operators = _bind(
             walk, given, signals or _rooms(walk, given), self.learnt
         )
-        self.da = given.bias.new_empty(given.gates, _chunk(given), given.rows, given.hidden)
+        self.cell.scratch = given.bias.new_empty(2, given.rows, given.hidden).unbind()
         self.dbias = torch.zeros_like(given.bias)
         self.dsignal = torch.empty_like(given.signal) if wanted[0] else None
 
     def run(self) -> list[Tensor | None]:
         """In the order of the tensors."""
-        gates, dgates = self.a.unbind(1), self.da.unbind(1)
-        for chunk in reversed(list(self.walk.chunks(self.given.steps, self.da.size(1)))):
-            for t in reversed(self.walk.order(chunk)):
-                self._step(t, t - chunk.start, gates, dgates[t - chunk.start])
-            self._learn(slice(chunk.start, chunk.stop), self.da[:, : len(chunk)])
+        gates = self.a.unbind(1)
+        for chunk in reversed(list(self.walk.chunks(self.given.steps, _chunk(self.given)))):
+            steps = slice(chunk.start, chunk.stop)
+            da = self.a[:, steps].clone() if self.again else self.a[:, steps]
+            for t, dgates in reversed(list(zip(self.walk.order(chunk), self.walk.order(da.unbind(1))))):
+                self._step(t, t - chunk.start, gates, dgates)
+            self._learn(steps, da)
         if self.input_map is not None:
             self.dbias[self.walk.kind.inputs] = self.input_map.dbias
         dweights = [None if map is None else map.dweight for map in (self.input_map, *self.hidden_maps)]
         dvalues = [operator.dvalues for operator in self.operators]
         return [self.dsignal, self.dbias, *dweights, *self.cell.dweights, *self.d, *dvalues]
 
-    def _step(self, t: int, place: int, gates: Sequence[Tensor], dgates: Tensor) -> None:
-        """The way back through one step; where a sequence has no element, its state is that of before."""
+    def _step(self, t: int, place: int, gates: Sequence[Tensor], a: Tensor) -> None:
+        """The way back through one step, a its gates; where a sequence has no element, its state is that of before."""
         if self.doutput is not None:
-            part = rows(self.doutput[t], self.batched)
-            self.d[0].add_(part if self.walk.active is None else torch.where(self.walk.active[t], part, 0))
+            self._hear(rows(self.doutput[t], self.batched), t)
         before, after = self.walk.at(self.times, t)
         if self.outputs is not None:
             h = self._recalled(t, self.outputs[place], gates, before)
@@ -187,9 +191,12 @@ class WayBack:
         if self.walk.active is not None:
             passed = [torch.where(self.walk.active[t], 0, part) for part in self.d]
             self.d = [torch.where(self.walk.active[t], part, 0) for part in self.d]
-        self.d = self.cell.backward(gates[t], dgates, maps, before, after, self.d)
+        self.d = self.cell.backward(a, maps, before, after, self.d)
         for part, by in zip(self.d, passed):
             part.add_(by)
+
+    def _hear(self, doutput: Tensor, t: int) -> None:
+        self.d[0].add_(doutput if self.walk.active is None else torch.where(self.walk.active[t], doutput, 0))
 
     def _recalled(self, t: int, h: Tensor, gates: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
         """The output before a step, written to h."""
@@ -207,7 +214,7 @@ class WayBack:
             h = self.outputs[: da.size(1)]
             before, after = [h, *before], [h, *after]
         self.cell.learn(da, before, after)
-        for map, gates, z in zip(self.hidden_maps, kind.hidden, self.cell.sources(self.a[:, steps], before)):
+        for map, gates, z in zip(self.hidden_maps, kind.hidden, self.cell.sources(before)):
             map.learn(da[gates].flatten(1, 2), z)
         self.dbias[kind.inputs.stop :] += da[kind.inputs.stop :].sum((1, 2))
         dinputs = da[kind.inputs]

@@ -272,21 +272,30 @@ def test_segments_are_the_whole(case, engine):
     agree(case, (layer, other), x, [e for e, _ in graphs], [w for _, w in graphs])
 
 
+def peak(layer, x, *graph):
+    """Bytes of tensors that are alive at once in a training step."""
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
+        layer(x, *graph)[0].sum().backward()
+    events = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
+    sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(accumulate(sizes))
+
+
 @pytest.mark.parametrize("engine", ["fused", "reference"])
-@pytest.mark.parametrize("graph", [True, False])
-def test_segments_take_less_memory(engine, graph):
+@pytest.mark.parametrize("make", [partial(sg.GCRN, K=2), sg.LSTM])
+def test_segments_take_less_memory(engine, make):
+    graph = () if make is sg.LSTM else (EDGES,)
+    whole, parts = (make(F, 16, engine=engine, checkpoint_every=every) for every in (None, 6))
     x = torch.randn(36, N, F)
+    assert peak(parts, x, *graph) < 0.7 * peak(whole, x, *graph)
 
-    def peak(every):
-        options = {"engine": engine, "checkpoint_every": every}
-        layer = sg.GCRN(F, 16, K=2, **options) if graph else sg.LSTM(F, 16, **options)
-        with torch.autograd.profiler.profile(profile_memory=True) as profile:
-            layer(x, *([EDGES] if graph else []))[0].sum().backward()
-        events = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
-        sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-        return max(accumulate(sizes))
 
-    assert peak(6) < 0.6 * peak(None)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_about_half_of_the_memory_of_the_reference(cell, monkeypatch):
+    monkeypatch.setattr(fused_walk, "ROWS", 16 * N)
+    fast, slow = (sg.GCRN(F, 32, K=2, cell=cell, engine=engine) for engine in ("fused", "reference"))
+    x = torch.randn(12, 16, N, F)
+    assert peak(fast, x, EDGES) < 0.55 * peak(slow, x, EDGES)
 
 
 @pytest.mark.parametrize("engine", ["auto", "fused", "reference"])
