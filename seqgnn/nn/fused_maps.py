@@ -200,16 +200,19 @@ class InputMap(LinearMap):
 class NarrowInputMap(InputMap):
     """The same for an input of few channels: all signals, and ones for the bias, are one factor."""
 
+    @cached_property
+    def with_bias(self) -> Tensor:
+        """`[gates, m F + 1, H]`."""
+        return torch.cat([*self.weights, self.bias[:, :, None]], dim=-1).transpose(1, 2).contiguous()
+
     def multiply(self, basis: list[Tensor], a: Tensor) -> None:
-        weights = torch.cat([*self.weights, self.bias[:, :, None]], dim=-1)  # [gates, H, m F + 1]
-        add_products(a, self._factor(basis, a.size(0)), weights.transpose(1, 2), beta=0)
+        torch.bmm(self._factor(basis, a.size(0)), self.with_bias, out=a)
 
     def learn(self, da: Tensor, z: Tensor | None) -> None:
         assert z is not None
-        channels = self.blocks[0, 0].numel()
-        dweights = torch.bmm(da.transpose(1, 2), self._factor(self.basis(z), da.size(0)))
-        self.dblocks += dweights[:, :, :channels].view_as(self.dblocks)
-        self.dbias += dweights[:, :, channels]
+        dwith_bias = torch.bmm(self._factor(self.basis(z), da.size(0)).transpose(1, 2), da)
+        self.dblocks += dwith_bias[:, :-1].transpose(1, 2).reshape(self.dblocks.shape)
+        self.dbias += dwith_bias[:, -1]
 
     def _factor(self, basis: list[Tensor], gates: int) -> Tensor:
         ones = basis[0].new_ones(1).expand(*basis[0].shape[:-1], 1)
