@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "seqgnn" / "__init__.py").read_text()).group(1)
+TRITON = "triton>=3.3; platform_system == 'Linux' and platform_machine == 'x86_64'"
 
 setup(
     name="seqgnn",
@@ -37,6 +38,7 @@ setup(
         "distributed": ["lightning-fabric>=2.4"],
         "dask": ["distributed>=2024.1"],
         "ray": ["ray>=2.9"],
+        "triton": [TRITON],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
@@ -48,6 +50,7 @@ setup(
             "distributed>=2024.1",
             "h5py>=3.10",
             "pyarrow>=15",
+            TRITON,
         ],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},

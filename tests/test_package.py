@@ -18,6 +18,7 @@ sys.path.insert(0, {str(ROOT)!r})
 for name in {OPTIONAL}:
     sys.modules[name] = None  # importing it is now an ImportError
 import seqgnn, seqgnn.nn, seqgnn.data, seqgnn.models, seqgnn.training, seqgnn.analysis
+assert not [name for name in sys.modules if name.startswith("seqgnn") and "triton" in name]
 print(seqgnn.__file__)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")

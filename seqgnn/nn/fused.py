@@ -47,6 +47,18 @@ def ready(x: Tensor) -> bool:
     )
 
 
+def check_triton(who: str, x: Tensor) -> None:
+    """Raises where Triton's kernels cannot run on the device of x."""
+    try:
+        import triton
+
+        from seqgnn.nn import triton_kernels
+    except ImportError:
+        raise ValueError(f"{who}: expected triton to be installed for engine='triton', got no module") from None
+    if x.device.type != "cuda" and isinstance(triton_kernels.sigmoid, triton.JITFunction):
+        raise ValueError(f"{who}: expected x on a GPU, or TRITON_INTERPRET=1, for engine='triton', got {x.device}")
+
+
 def supports(cell: Cell, hidden_maps: Sequence[GateMap]) -> bool:
     """Whether :func:`walk` takes them: cells of :mod:`seqgnn.nn.cells`, and maps by a filter's recursion."""
     return _key(cell) in CELLS and all(_recursive(map) for map in hidden_maps)
@@ -60,6 +72,7 @@ def walk(
     x: Tensor,
     state: State,
     reverse: bool = False,
+    engine: str = "fused",
 ) -> tuple[Tensor, State]:
     """Walks a cell over x `[T, (B,) N, F]`.
 
@@ -69,11 +82,16 @@ def walk(
         steps: their graphs, and which sequences are active.
         state: before the first step, each tensor `[(B,) N, H]`.
         reverse: as in :func:`seqgnn.nn.recurrence.walk`.
+        engine: with ``"triton"`` a step is Triton's kernels.
 
     Returns:
         The outputs `[T, (B,) N, H]` and the state after the last step walked.
     """
     kind, batched = CELLS[_key(cell)], x.dim() == 4
+    if engine == "triton":
+        from seqgnn.nn import triton_cells, triton_loop
+
+        kind = triton_cells.KERNELS[kind]
     hidden = state[0].size(-1)
     inside = input_map if _recursive(input_map) else None
     if inside is not None:
@@ -87,6 +105,11 @@ def walk(
     operators = {map.filter: _operators(map.filter, x, steps.graphs) for map in maps if map is not None}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
     active = None if steps.active is None else rows(steps.active.expand(*x.shape[:-1], 1), batched)
+    loop = None
+    if engine == "triton" and len(hidden_maps) == 1:
+        filter = hidden_maps[0].filter
+        small = triton_loop.fits(kind, filter, operators[filter], state[0])
+        loop = triton_loop.Loop if small and (not filter.recursion or _finite(signal, *state)) else None
     what = Walk(
         cell,
         kind,
@@ -98,6 +121,7 @@ def walk(
         active,
         reverse,
         steps.fresh,
+        loop,
     )
     tensors = (
         signal,
@@ -169,7 +193,11 @@ def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[t
 def _dense(operators: Sequence[Operator], *signals: Tensor) -> bool:
     """Whether operators are better dense: few nodes, and no inf or nan, which zeros would carry to all of them."""
     small = len(operators) > 0 and operators[0].pattern.num_nodes <= DENSE and signals[0].device.type == "cpu"
-    return small and all(math.isfinite(signal.detach().sum()) for signal in signals)
+    return small and _finite(*signals)
+
+
+def _finite(*signals: Tensor) -> bool:
+    return all(math.isfinite(signal.detach().sum()) for signal in signals)
 
 
 def _in_order(gates: Tensor, kind: type[FusedCell]) -> Tensor:

@@ -30,6 +30,7 @@ class Walk:
         active: `[T, rows, 1]` or None.
         reverse: from the last step to the first.
         fresh: the first step has no state to look at.
+        loop: what takes many steps at once, :class:`seqgnn.nn.triton_loop.Loop`, or None.
     """
 
     cell: Cell
@@ -42,6 +43,7 @@ class Walk:
     active: Tensor | None
     reverse: bool
     fresh: bool
+    loop: Any = None
 
     def at(self, state: Sequence[Any], step: int) -> tuple[list[Tensor], list[Tensor]]:
         """The state before and after a step, of tensors at T + 1 times."""
@@ -51,7 +53,11 @@ class Walk:
     @property
     def recalls(self) -> bool:
         """Whether the way back makes the outputs again; where sequences end they are those of steps before."""
-        return self.kind.recalls and self.active is None
+        return self.kind.recalls and self.active is None and self.loop is None
+
+    def chunk(self, given: "Parts") -> int:
+        """Of how many steps derivatives, signals and outputs made again are held: all, where these are one launch."""
+        return given.steps if self.loop is not None else min(given.steps, max(1, ROWS // given.rows))
 
     def order(self, steps: Any) -> Any:
         return steps[::-1] if self.reverse else steps
@@ -83,9 +89,10 @@ class Parts:
 def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Outputs, the state at the end and, to `keep` for the way back, gates, states and, if those of all steps are held
     anyway, signals."""
-    size, like, kind = _chunk(given), given.bias, walk.kind
+    size, like, kind = walk.chunk(given), given.bias, walk.kind
     a = like.new_empty(given.gates, given.steps if keep else size, given.rows, given.hidden)
-    lasting = [keep and not (walk.recalls and number == 0) for number in range(len(given.state))]
+    loop = walk.loop and walk.loop(walk, given)
+    lasting = [bool(loop) or (keep and not (walk.recalls and part == 0)) for part in range(len(given.state))]
     states = [like.new_empty(given.steps + 1 if lasts else 2, given.rows, given.hidden) for lasts in lasting]
     times = [part.unbind() * (1 if lasts else given.steps // 2 + 1) for part, lasts in zip(states, lasting)]
     signals = _rooms(walk, given)
@@ -102,6 +109,11 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
         else:
             z = given.signal[chunk.start : chunk.stop]
             input_map.write(chunk.start, z, pre[kind.inputs].flatten(1, 2))
+        if loop is not None:
+            loop.forward(a, states, signals[1])
+            h = states[0][:-1] if walk.reverse else states[0][1:]
+            output.copy_(_apart(h if walk.active is None else torch.where(walk.active, h, 0), walk.shape))
+            break
         for t in walk.order(chunk):
             place, (before, after) = t - chunk.start, walk.at(times, t)
             if walk.begins(t, given.steps):
@@ -145,11 +157,13 @@ class WayBack:
         states = len(given.state) - walk.recalls
         self.a, self.states, signals = kept[0], kept[1 : 1 + states], kept[1 + states :]
         self.times = [part.unbind() for part in self.states]
-        self.outputs = given.bias.new_empty(_chunk(given), given.rows, given.hidden) if walk.recalls else None
+        self.outputs = given.bias.new_empty(walk.chunk(given), given.rows, given.hidden) if walk.recalls else None
         self.batched = len(walk.shape) == 2
         self.doutput, *last = derivatives
         self.d = [
-            start.new_zeros(start.shape) if part is None else rows(part, self.batched).clone()
+            start.new_zeros(start.shape)
+            if part is None
+            else rows(part, self.batched).clone(memory_format=torch.contiguous_format)
             for part, start in zip(last, given.state)
         ]
         self.learnt = wanted[len(wanted) - len(given.values) :]
@@ -163,11 +177,15 @@ class WayBack:
     def run(self) -> list[Tensor | None]:
         """In the order of the tensors."""
         gates = self.a.unbind(1)
-        for chunk in reversed(list(self.walk.chunks(self.given.steps, _chunk(self.given)))):
+        loop = None if any(self.learnt) else self.walk.loop and self.walk.loop(self.walk, self.given)
+        for chunk in reversed(list(self.walk.chunks(self.given.steps, self.walk.chunk(self.given)))):
             steps = slice(chunk.start, chunk.stop)
-            da = self.a[:, steps].clone() if self.again else self.a[:, steps]
-            for t, dgates in reversed(list(zip(self.walk.order(chunk), self.walk.order(da.unbind(1))))):
-                self._step(t, t - chunk.start, gates, dgates)
+            if loop is not None:
+                da = loop.backward(self.a, self.states, self.d, self._heard(slice(None)))
+            else:
+                da = self.a[:, steps].clone() if self.again else self.a[:, steps]
+                for t, dgates in reversed(list(zip(self.walk.order(chunk), self.walk.order(da.unbind(1))))):
+                    self._step(t, t - chunk.start, gates, dgates)
             self._learn(steps, da)
         if self.input_map is not None:
             self.dbias[self.walk.kind.inputs] = self.input_map.dbias
@@ -177,8 +195,9 @@ class WayBack:
 
     def _step(self, t: int, place: int, gates: Sequence[Tensor], a: Tensor) -> None:
         """The way back through one step, a its gates; where a sequence has no element, its state is that of before."""
-        if self.doutput is not None:
-            self._hear(rows(self.doutput[t], self.batched), t)
+        heard = self._heard(t)
+        if heard is not None:
+            self.d[0].add_(heard)
         before, after = self.walk.at(self.times, t)
         if self.outputs is not None:
             h = self._recalled(t, self.outputs[place], gates, before)
@@ -195,8 +214,12 @@ class WayBack:
         for part, by in zip(self.d, passed):
             part.add_(by)
 
-    def _hear(self, doutput: Tensor, t: int) -> None:
-        self.d[0].add_(doutput if self.walk.active is None else torch.where(self.walk.active[t], doutput, 0))
+    def _heard(self, steps: Any) -> Tensor | None:
+        """The derivatives by outputs, where there are some."""
+        if self.doutput is None:
+            return None
+        found = rows(self.doutput[steps], self.batched)
+        return found if self.walk.active is None else torch.where(self.walk.active[steps], found, 0)
 
     def _recalled(self, t: int, h: Tensor, gates: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
         """The output before a step, written to h."""
@@ -246,7 +269,7 @@ def _bind(
             maps.append(None)
             continue
         steps = [[by_id[id(op)] for op in step] for step in walk.operators[filter]]
-        args = filter, steps, weight, given.hidden, room, _chunk(given) < given.steps
+        args = filter, steps, weight, given.hidden, room, walk.chunk(given) < given.steps
         if maps:
             maps.append(LinearMap(*args))
         else:
@@ -255,17 +278,12 @@ def _bind(
     return walk.kind(*given.own), maps, operators
 
 
-def _chunk(given: Parts) -> int:
-    """Of how many steps derivatives, signals and outputs made again are held."""
-    return min(given.steps, max(1, ROWS // given.rows))
-
-
 def _rooms(walk: Walk, given: Parts) -> list[Any]:
     """For what the filters' recursions make of as many steps."""
     return [
         None
         if filter is None
-        else weight.new_empty(len(filter.recursion), _chunk(given), given.rows, weight.size(1) // filter.num_terms)
+        else weight.new_empty(len(filter.recursion), walk.chunk(given), given.rows, weight.size(1) // filter.num_terms)
         for filter, weight in zip(walk.filters, given.weights)
     ]
 

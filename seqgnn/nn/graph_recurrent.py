@@ -30,7 +30,7 @@ from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recip
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, Steps, active_steps, step_graphs
 
-ENGINES = ("auto", "fused", "reference")
+ENGINES = ("auto", "fused", "triton", "reference")
 
 
 class GraphRecurrent(Preparable, nn.Module):
@@ -62,7 +62,9 @@ class GraphRecurrent(Preparable, nn.Module):
         engine: ``"reference"`` walks the equations under autograd; ``"fused"`` has a hand-written way back and serves
             filters of the hidden state in float32 and float64; the reference stands in under autocast, torch.compile,
             functorch and forward-mode derivatives, for derivatives of derivatives and for filters with a basis of
-            their own; ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere.
+            their own; ``"triton"`` is ``"fused"`` with Triton's kernels in place of torch's pointwise ones and, where
+            :func:`seqgnn.nn.triton_loop.fits`, of all steps, which have run in its interpreter alone, on no device;
+            ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere, never ``"triton"``.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back;
             None keeps everything.
 
@@ -71,8 +73,8 @@ class GraphRecurrent(Preparable, nn.Module):
         ``[num_layers * directions, (B,) N, H]``.
 
     Raises:
-        ValueError: for options out of range or such as contradict each other, and for inputs, graphs or states of a
-            wrong rank, size, dtype or device.
+        ValueError: for options out of range or such as contradict each other, for inputs, graphs or states of a wrong
+            rank, size, dtype or device, and for ``"triton"`` where it is not installed or x is not on a GPU.
     """
 
     kind: str
@@ -228,9 +230,11 @@ class GraphRecurrent(Preparable, nn.Module):
     def _walk_steps(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")
         cell, parts = self._cell(suffix), self._hidden_maps(suffix)
-        wanted = self.engine == "fused" or (self.engine == "auto" and x.device.type == "cpu")
+        wanted = self.engine in ("fused", "triton") or (self.engine == "auto" and x.device.type == "cpu")
+        if self.engine == "triton":
+            fused.check_triton(type(self).__name__, x)
         if wanted and fused.ready(x) and fused.supports(cell, parts):
-            return fused.walk(cell, self._input_map(suffix), parts, steps, x, state, reverse)
+            return fused.walk(cell, self._input_map(suffix), parts, steps, x, state, reverse, self.engine)
         gx = at_every_step(self._input_map(suffix), x, steps.graphs)
         bound = [tuple(_on(graph, part) for part in parts) for graph in steps.graphs]
         maps = [on_graph[0] if len(on_graph) == 1 else on_graph for on_graph in bound]

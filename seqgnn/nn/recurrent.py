@@ -103,7 +103,7 @@ def _transformed() -> bool:
 class _Layer(_Written):
     """A layer over time: torch's forward, or the loop over the written cell."""
 
-    engines = ("auto", "native", "fused", "reference")
+    engines = ("auto", "native", "fused", "triton", "reference")
     proj_size: int
     num_layers: int
     bidirectional: bool
@@ -170,9 +170,11 @@ class _Layer(_Written):
 
             def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
                 steps = Steps([], active, fresh).part(part, begins)
-                if self.engine in ("auto", "fused") and not self.proj_size and fused.ready(x):
+                if self.engine == "triton":
+                    fused.check_triton(type(self).__name__, x)
+                if self.engine in ("auto", "fused", "triton") and not self.proj_size and fused.ready(x):
                     maps = [FilterMap(Identity(), *both) for both in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
-                    return fused.walk(cell, maps[0], maps[1:], steps, x, state, reverse)
+                    return fused.walk(cell, maps[0], maps[1:], steps, x, state, reverse, self.engine)
                 gx = F.linear(x, weight_ih, bias_ih)
                 return recurrence.walk(cell, gx, [hidden_map] * len(x), state, steps.active, reverse)
 
@@ -210,7 +212,8 @@ class RNN(_Layer, nn.RNN):
             as in :class:`torch.nn.RNN`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equation of :mod:`seqgnn.nn.cells` under
-            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"fused"`` on the CPU where gradients are
+            autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the same by Triton's kernels, which have run
+            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are
             asked for, `hidden_size` is at least 512 and the input is not packed (padding would cost more than is won),
             else ``"native"`` wherever that supports the call.
         recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
@@ -223,8 +226,8 @@ class RNN(_Layer, nn.RNN):
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that make no sense together, and for input or states of a wrong rank, size, dtype or
-            device.
+        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+            and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:
         >>> layer = RNN(10, 32, init="identity")
@@ -286,8 +289,8 @@ class LSTM(_Layer, nn.LSTM):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         forget_bias: the sum of both biases of the forget gate.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of :mod:`seqgnn.nn.cells` under
-            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"native"`` wherever that supports the
-            call.
+            autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the same by Triton's kernels, which have run
+            in its interpreter alone, on no device; ``"auto"`` is ``"native"`` wherever that supports the call.
         recurrent_bias: with False b_hh is a buffer of zeros, which leaves the 4(dn + n² + n) parameters of the usual
             equations; a non-zero b_hh that is loaded is added to b_ih.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
@@ -298,8 +301,8 @@ class LSTM(_Layer, nn.LSTM):
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that make no sense together, and for input or states of a wrong rank, size, dtype or
-            device.
+        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+            and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:
         >>> from seqgnn.nn import init
@@ -352,7 +355,8 @@ class GRU(_Layer, nn.GRU):
             as in :class:`torch.nn.GRU`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of :mod:`seqgnn.nn.cells` under
-            autograd, ``"fused"`` has a hand-written way back; ``"auto"`` is ``"fused"`` on the CPU where gradients are
+            autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the same by Triton's kernels, which have run
+            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are
             asked for, `hidden_size` is at least 512 and the input is not packed (padding would cost more than is won),
             else ``"native"`` wherever that supports the call.
         forget_bias, recurrent_bias: for the other two layers; here both are refused.
@@ -364,8 +368,8 @@ class GRU(_Layer, nn.GRU):
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that make no sense together, and for input or states of a wrong rank, size, dtype or
-            device.
+        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+            and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:
         >>> layer = GRU(10, 32, num_layers=2, bidirectional=True, engine="reference")

@@ -1,6 +1,7 @@
 """The hand-written way back beside autograd's through the equations."""
 
 import copy
+import sys
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, product
@@ -19,6 +20,7 @@ from seqgnn.nn import fused, fused_walk, recurrence, recurrent
 from seqgnn.nn.filters import Filter, Hop, apply_operator
 from seqgnn.nn.operator import Operator
 
+ENGINE = "fused"  # test_triton.py says another
 T, B, F, H = 4, 2, 2, 3
 EDGES, WEIGHTS, N = tricky_graph()
 PLAIN = {"rnn": sg.RNN, "lstm": sg.LSTM, "gru": sg.GRU}
@@ -38,8 +40,8 @@ def walks(monkeypatch):
 
 
 def both(case, **options):
-    """The same layer with either engine."""
-    layer = case.make(**options, engine="fused")
+    """The same layer with its engine and with the reference."""
+    layer = case.make(**options, engine=ENGINE)
     other = copy.deepcopy(layer)
     other.engine = "reference"
     return layer, other
@@ -98,7 +100,7 @@ ONE_BIAS = [(kind, {"recurrent_bias": False}) for kind in ("rnn", "lstm")]
 
 @pytest.mark.parametrize(("kind", "options"), [*product(PLAIN, OPTIONS), *ONE_BIAS], ids=str)
 def test_plain_layers(kind, options, walks):
-    layer = PLAIN[kind](F, H, dtype=torch.float64, engine="fused", **options)
+    layer = PLAIN[kind](F, H, dtype=torch.float64, engine=ENGINE, **options)
     native = copy.deepcopy(layer)
     native.engine = "native"
     packed = torch.nn.utils.rnn.pack_padded_sequence(signal(T, 3, F), [4, 3, 1])
@@ -184,7 +186,7 @@ def test_functorch_and_forward_mode_take_the_equations(case, walks):
 
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_backward_again_and_checkpoints_and_offloading_give_the_same(case):
-    layer, x = case.make(engine="fused"), signal(T, B, N, F)
+    layer, x = case.make(engine=ENGINE), signal(T, B, N, F)
     losses = [case.parts(layer(x, EDGES, WEIGHTS))[0].square().sum() for _ in range(2)]
     parameters = list(layer.parameters())
     once = torch.autograd.grad(losses[0], parameters, retain_graph=True)
@@ -203,7 +205,7 @@ def test_backward_again_and_checkpoints_and_offloading_give_the_same(case):
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_without_gradients_or_with_some(case, monkeypatch):
     monkeypatch.setattr(fused_walk, "ROWS", 2 * N)
-    layer, x = case.make(num_layers=2, engine="fused"), leaf(signal(T, B, N, F))
+    layer, x = case.make(num_layers=2, engine=ENGINE), leaf(signal(T, B, N, F))
     expected = case.parts(layer(x, EDGES, WEIGHTS))
     (wanted,) = torch.autograd.grad(expected[0].sum(), x, retain_graph=True)
     (hidden,) = torch.autograd.grad(expected[0].sum(), layer.weight_hh_l0)
@@ -219,7 +221,7 @@ def test_without_gradients_or_with_some(case, monkeypatch):
 
 
 def test_what_it_returns_may_be_written_to():
-    layer, x = sg.GCRN(F, H, K=2, engine="fused", dtype=torch.float64), signal(T, N, F)
+    layer, x = sg.GCRN(F, H, K=2, engine=ENGINE, dtype=torch.float64), signal(T, N, F)
     expected = torch.autograd.grad(layer(x, EDGES)[0].relu().sum(), layer.weight_hh_l0)[0]
     output, (h, c) = layer(x, EDGES)
     h.mul_(2)
@@ -228,7 +230,7 @@ def test_what_it_returns_may_be_written_to():
 
 
 def test_watchers_autocast_and_half_precision_get_the_equations(walks):
-    layer, x = sg.GCRN(F, H, K=2, engine="fused"), signal(T, N, F).float()
+    layer, x = sg.GCRN(F, H, K=2, engine=ENGINE), signal(T, N, F).float()
     with recurrence.watch() as steps:
         layer(x, EDGES)
     assert len(steps) == 1 and len(steps[0]) == T
@@ -243,7 +245,7 @@ def test_watchers_autocast_and_half_precision_get_the_equations(walks):
 
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_single_precision_is_near(case):
-    layer, x = case.make(engine="fused"), signal(T, B, N, F)
+    layer, x = case.make(engine=ENGINE), signal(T, B, N, F)
     exact = case.parts(layer(x, EDGES, WEIGHTS))
     close_to = case.parts(layer.float()(x.float(), EDGES, WEIGHTS.float()))
     for a, b in zip(close_to, exact, strict=True):
@@ -370,7 +372,7 @@ def test_nothing_comes_back_where_nothing_goes(again):
         def backward(ctx, d):
             return None
 
-    layer, x = sg.GCRN(F, H, K=2, engine="fused", dtype=torch.float64), leaf(signal(T, N, F))
+    layer, x = sg.GCRN(F, H, K=2, engine=ENGINE, dtype=torch.float64), leaf(signal(T, N, F))
     loss = Deaf.apply(layer(x, EDGES)[0]).sum()
     inputs = [x, *layer.parameters()]
     assert set(torch.autograd.grad(loss, inputs, create_graph=again, allow_unused=True)) == {None}
@@ -410,7 +412,7 @@ def test_filters_of_ones_own(layer, sides, walks):
     agree(case, both(case), signal(T, B, N, F), EDGES, [WEIGHTS])
     assert len(walks) == 1
     other = Case("", layer, options={side: Basis() for side in sides})
-    agree(case, (case.make(engine="fused"), other.make(engine="fused")), signal(T, B, N, F), EDGES, [WEIGHTS])
+    agree(case, (case.make(engine=ENGINE), other.make(engine=ENGINE)), signal(T, B, N, F), EDGES, [WEIGHTS])
     assert len(walks) == (3 if sides == ["input_filter"] else 2)
 
 
@@ -452,3 +454,11 @@ def test_what_is_not_finite_goes_along_edges_only(case, bad):
     for a, b in zip(found, expected, strict=True):
         assert torch.equal(a.isfinite(), b.isfinite()) and a.isfinite().any()
         close(a.nan_to_num(), b.nan_to_num())
+
+
+@pytest.mark.parametrize(("layer", "x"), [(sg.GCNLSTM(F, H), (T, N, F)), (sg.LSTM(F, H), (T, B, F))])
+def test_triton_must_be_there(layer, x, monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    layer.engine = "triton"
+    with pytest.raises(ValueError, match="LSTM: expected triton to be installed for engine='triton', got no module"):
+        layer(signal(*x).float(), *([EDGES] if len(x) == 3 and x[1] == N else []))

@@ -1,0 +1,97 @@
+r"""All steps of a walk in one kernel, there and back, where a graph and its state fit on chip.
+
+A program walks one window of a static graph, or, with a filter that hears no neighbour, a block of rows, and holds
+their state in registers from step to step. Operators are dense, and a filter's recursion is followed once a call: with
+:math:`M_k = P_k` of the unit matrix its signals are :math:`z_k = M_k h`. Operators and weights are read in every step,
+from the caches. What is kept lies where :mod:`seqgnn.nn.fused_walk` keeps it, and the derivatives by weights are left
+to the products there. The kernels have run in Triton's interpreter alone, on no device.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+
+from seqgnn.nn import triton_cells
+from seqgnn.nn.filters import Filter
+from seqgnn.nn.fused_cells import FusedCell
+from seqgnn.nn.fused_walk import Parts, Walk
+from seqgnn.nn.operator import Operator
+from seqgnn.nn.triton_walks import walk_back, walk_there
+
+STATE = 64 * 64  # numbers of a program's state
+HIDDEN = 128
+ROWS = 16  # of a program, where no row hears another
+KINDS = {triton_cells.RNN: "rnn", triton_cells.ReLURNN: "relu", triton_cells.LSTM: "lstm", triton_cells.GRU: "gru"}
+
+
+def fits(kind: type[FusedCell], filter: Filter, operators: Sequence[tuple[Operator, ...]], state: Tensor) -> bool:
+    """Whether :class:`Loop` takes a walk: an RNN, an LSTM or a GRU of up to 128 hidden units, on a graph that does not
+    change, whose nodes times hidden units, each rounded up to a power of two from 16 on, are at most 64 * 64; on a
+    device in single precision."""
+    nodes = operators[0][0].pattern.num_nodes if filter.recursion else ROWS
+    hidden = state.size(-1)
+    small = hidden <= HIDDEN and _side(nodes) * _side(hidden) <= STATE and state.numel() < 2**31
+    single = state.dtype == torch.float32 or state.device.type == "cpu"
+    return kind in KINDS and small and single and all(step == operators[0] for step in operators)
+
+
+class Loop:
+    """The steps of a walk with one hidden map, in one launch."""
+
+    def __init__(self, walk: Walk, given: Parts) -> None:
+        filter, weight, hidden = walk.filters[1], given.weights[1], given.hidden
+        assert filter is not None
+        hops, first = len(filter.recursion), int(filter.keeps_own)
+        self.weight, self.own = weight.contiguous(), [part.contiguous() for part in given.own] or [weight] * 3
+        self.active = weight if walk.active is None else walk.active.to(torch.int8).contiguous()
+        self.matrices, self.programs, nodes, between = weight, triton.cdiv(given.rows, ROWS), ROWS, 1
+        if hops:
+            values = {id(operator): part for operator, part in zip(walk.distinct, given.values)}
+            dense = [op.matrix(values[id(op)], False, True) for op in walk.operators[filter][0]]
+            eye = torch.eye(walk.shape[-1], dtype=weight.dtype, device=weight.device)
+            self.matrices = torch.stack(filter.follow(eye, lambda k, z: dense[k] @ z)[first:])
+            self.programs, nodes = given.rows // walk.shape[-1], walk.shape[-1]
+            between = self.programs
+        exact = torch.get_float32_matmul_precision() == "highest"
+        self.options: dict[str, Any] = {
+            "rows": given.rows,
+            "nodes": nodes,
+            "apart": 1 if hops else ROWS,
+            "between": between,
+            "hidden": hidden,
+            "KIND": KINDS[walk.kind],
+            "PEEPHOLES": len(given.own) > 0,
+            "OWN": first,
+            "HOPS": hops,
+            "REVERSE": int(walk.reverse),
+            "ACTIVE": walk.active is not None,
+            "PRECISION": "tf32x3" if exact else "tf32",
+            "ROWS": _side(nodes),
+            "UNITS": _side(hidden),
+            "num_warps": 8,
+            "num_stages": 1,  # more would keep copies of the weights of steps to come, beyond what a chip has
+        }
+
+    def forward(self, a: Tensor, states: Sequence[Tensor], signals: Tensor) -> None:
+        """Walks all steps. a `[gates, T, rows, H]` holds what they are given, and gets their gates; signals
+        `[hops, T, rows, H]` gets theirs; states are `[T + 1, rows, H]`."""
+        tensors = a, states[0], states[-1], signals, self.matrices, self.weight, *self.own, self.active
+        with torch.cuda.device_of(a):
+            walk_there[(self.programs,)](*tensors, steps=a.size(1), **self.options)
+
+    def backward(self, a: Tensor, states: Sequence[Tensor], d: Sequence[Tensor], doutput: Tensor | None) -> Tensor:
+        """Their way back: returns the derivatives by what the steps were given; d, those by the last state, become
+        those by the first."""
+        up, da = d[0] if doutput is None else doutput.contiguous(), torch.empty_like(a)
+        tensors = a, da, states[0], states[-1], d[0], d[-1], up, self.matrices, self.weight, *self.own, self.active
+        with torch.cuda.device_of(a):
+            walk_back[(self.programs,)](*tensors, steps=a.size(1), OUTPUT=doutput is not None, **self.options)
+        return da
+
+
+def _side(size: int) -> int:
+    """Of the blocks in a product."""
+    return max(16, triton.next_power_of_2(size))
