@@ -1,6 +1,6 @@
 """How fast the layers are, each beside what it replaces, in one process.
 
-    python benchmarks/speed.py [gcn recurrent graph scaling] [--device cpu|cuda] [--rounds 9]
+    python benchmarks/speed.py [gcn recurrent graph scaling gpu] [--device cpu|cuda] [--rounds 9]
         [--sizes 12,207,16,2,64 ...] [--engines auto reference] [--largest 1000000]
         [--json benchmarks/results/speed-cpu.json]
 
@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from speed_gpu import gpu
 from speed_graph import graph
 from speed_scaling import scaling
 
@@ -231,7 +232,7 @@ def size(text: str) -> tuple[int, ...]:
 
 
 def main() -> None:
-    names = ("gcn", "recurrent", "graph", "scaling")
+    names = ("gcn", "recurrent", "graph", "scaling", "gpu")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -252,11 +253,15 @@ def main() -> None:
         "recurrent": partial(recurrent, device, rounds),
         "graph": partial(graph, device, rounds, arguments.sizes, engines),
         "scaling": partial(scaling, device, rounds, arguments.largest),
+        "gpu": partial(gpu, device, rounds),
     }
     path = arguments.json or Path(__file__).parent / "results" / f"speed-{device}.json"
     # PyG makes sparse tensors, of which torch says that they are in beta.
     warnings.filterwarnings("ignore", message="Sparse")
     for section in arguments.sections or names:
+        if section == "gpu" and device == "cpu":
+            console.print("gpu: expected --device cuda, got cpu; left out")
+            continue
         measured = sections[section]()
         config = {"device": device, "rounds": rounds, "dtype": "float32"}
         about = {"config": config, "versions": versions(), "machine": machine(device)}

@@ -62,9 +62,9 @@ class GraphRecurrent(Preparable, nn.Module):
         engine: ``"reference"`` walks the equations under autograd; ``"fused"`` has a hand-written way back and serves
             filters of the hidden state in float32 and float64; the reference stands in under autocast, torch.compile,
             functorch and forward-mode derivatives, for derivatives of derivatives and for filters with a basis of
-            their own; ``"triton"`` is ``"fused"`` with Triton's kernels in place of torch's pointwise ones and, where
-            :func:`seqgnn.nn.triton_loop.fits`, of all steps, which have run in its interpreter alone, on no device;
-            ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere, never ``"triton"``.
+            their own; ``"triton"`` is ``"fused"`` with Triton's kernels, one for the gates of a step or, where
+            :func:`seqgnn.nn.triton_loop.fits`, one for all steps, which have run in its interpreter alone, on no
+            device; ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere, never ``"triton"``.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back;
             None keeps everything.
 
