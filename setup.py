@@ -7,7 +7,6 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "seqgnn" / "__init__.py").read_text()).group(1)
-TRITON = "triton>=3.3; platform_system == 'Linux' and platform_machine == 'x86_64'"
 
 setup(
     name="seqgnn",
@@ -38,7 +37,7 @@ setup(
         "distributed": ["lightning-fabric>=2.4"],
         "dask": ["distributed>=2024.1"],
         "ray": ["ray>=2.9"],
-        "triton": [TRITON],
+        "triton": ["triton>=3.3"],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
@@ -50,7 +49,6 @@ setup(
             "distributed>=2024.1",
             "h5py>=3.10",
             "pyarrow>=15",
-            TRITON,
         ],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},

@@ -231,9 +231,9 @@ class GraphRecurrent(Preparable, nn.Module):
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")
         cell, parts = self._cell(suffix), self._hidden_maps(suffix)
         wanted = self.engine in ("fused", "triton") or (self.engine == "auto" and x.device.type == "cpu")
-        if self.engine == "triton":
-            fused.check_triton(type(self).__name__, x)
         if wanted and fused.ready(x) and fused.supports(cell, parts):
+            if self.engine == "triton":
+                fused.check_triton(type(self).__name__, x)
             return fused.walk(cell, self._input_map(suffix), parts, steps, x, state, reverse, self.engine)
         gx = at_every_step(self._input_map(suffix), x, steps.graphs)
         bound = [tuple(_on(graph, part) for part in parts) for graph in steps.graphs]

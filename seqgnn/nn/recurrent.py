@@ -170,9 +170,9 @@ class _Layer(_Written):
 
             def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
                 steps = Steps([], active, fresh).part(part, begins)
-                if self.engine == "triton":
-                    fused.check_triton(type(self).__name__, x)
                 if self.engine in ("auto", "fused", "triton") and not self.proj_size and fused.ready(x):
+                    if self.engine == "triton":
+                        fused.check_triton(type(self).__name__, x)
                     maps = [FilterMap(Identity(), *both) for both in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
                     return fused.walk(cell, maps[0], maps[1:], steps, x, state, reverse, self.engine)
                 gx = F.linear(x, weight_ih, bias_ih)
