@@ -16,7 +16,8 @@ from seqgnn.nn.gate_maps import FilterMap
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
 from seqgnn.nn.step_graphs import Steps
 
-WIDE = 512  # from so many channels on the fused engine trains RNNs and GRUs faster than torch's kernels, on the CPU
+# From so many channels and steps on the fused engine trains RNNs and GRUs faster than torch's kernels do, on the CPU.
+WIDE, LONG = 512, 20
 
 
 class _Written(nn.Module):
@@ -137,7 +138,8 @@ class _Layer(_Written):
 
     def _gains(self, x: Tensor, hx: Any) -> bool:
         """Whether the hand-written way back beats torch's kernels. For the LSTM these have one too."""
-        wide = self.kind != "lstm" and self.hidden_size >= WIDE and x.device.type == "cpu"
+        steps = x.size(1 if self.batch_first and x.dim() == 3 else 0)
+        wide = self.kind != "lstm" and self.hidden_size >= WIDE and steps >= LONG and x.device.type == "cpu"
         return wide and fused.ready(x) and self._learns(x, hx)
 
     def _learns(self, x: Tensor, hx: Any) -> bool:
@@ -213,9 +215,9 @@ class RNN(_Layer, nn.RNN):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equation of :mod:`seqgnn.nn.cells` under
             autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the same by Triton's kernels, which have run
-            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are
-            asked for, `hidden_size` is at least 512 and the input is not packed (padding would cost more than is won),
-            else ``"native"`` wherever that supports the call.
+            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are asked for,
+            `hidden_size` is at least 512 and the input has at least 20 steps and is not packed (padding would cost more
+            than is won), else ``"native"`` wherever that supports the call.
         recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
         forget_bias: for LSTMs only.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
@@ -356,9 +358,9 @@ class GRU(_Layer, nn.GRU):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of :mod:`seqgnn.nn.cells` under
             autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the same by Triton's kernels, which have run
-            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are
-            asked for, `hidden_size` is at least 512 and the input is not packed (padding would cost more than is won),
-            else ``"native"`` wherever that supports the call.
+            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are asked for,
+            `hidden_size` is at least 512 and the input has at least 20 steps and is not packed (padding would cost more
+            than is won), else ``"native"`` wherever that supports the call.
         forget_bias, recurrent_bias: for the other two layers; here both are refused.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
             with any engine but ``"native"``; None keeps everything.

@@ -93,7 +93,7 @@ class GRUResetBefore(fused_cells.GRUResetBefore):
 
     def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du, du_n), (h,), (dh,), (r, z, n) = maps, before, d, a.unbind()
-        rh = self.scratch[0]
+        rh = torch.empty_like(h)  # that the map reads again when its weights learn
         _launch(kernels.mixture_backward, dh, n, z, h, rh, r)
         _launch(kernels.reset_backward, du_n(a[2:], rh), r, h, dh)
         return [dh.add_(du(a[:2], h))]

@@ -121,6 +121,7 @@ def test_plain_layers(kind, options, walks):
 def test_auto_trains_wide_rnns_and_grus(monkeypatch, walks):
     """On the CPU, where gradients are asked for."""
     monkeypatch.setattr(recurrent, "WIDE", H)
+    monkeypatch.setattr(recurrent, "LONG", T)
     x = signal(T, 2, F)
     for kind, make in PLAIN.items():
         layer, narrow = (make(F, hidden, dtype=torch.float64) for hidden in (H, H - 1))
@@ -128,6 +129,7 @@ def test_auto_trains_wide_rnns_and_grus(monkeypatch, walks):
         assert len(walks) == (kind != "lstm")
         walks.clear()
         narrow(x)
+        layer(x[1:])
         with torch.no_grad():
             close(layer(x)[0], output)
         layer(torch.nn.utils.rnn.pack_sequence([x[:, 0], x[:2, 1]]))

@@ -51,7 +51,7 @@ def loops(monkeypatch):
     def counted(name, original):
         def run(*args):
             taken[name] += 1
-            original(*args)
+            return original(*args)
 
         return run
 
