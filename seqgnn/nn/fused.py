@@ -158,9 +158,14 @@ class _Fused(torch.autograd.Function):
             return None, *(None for _ in wanted)
         if torch.is_grad_enabled() or _transformed(*derivatives):
             return None, *differentiable(ctx.walk, tensors, wanted, derivatives)
-        again = torch._C._autograd._get_current_graph_task_keep_graph()
-        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, again).run()
+        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, _again()).run()
         return None, *(part if want else None for part, want in zip(found, wanted))
+
+
+def _again() -> bool:
+    """Whether the way back under way may be gone again (``retain_graph=True``); so where torch does not tell."""
+    tell = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return tell is None or tell()
 
 
 def _transformed(*derivatives: Tensor | None) -> bool:
