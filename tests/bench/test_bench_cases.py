@@ -1,14 +1,18 @@
 import dataclasses
 
-from conftest import PLAIN_SIZE, SIZE, two_convs
+import pytest
+from bench_rows import PLAIN_SIZE, SIZE, measured, two_convs
 
 from seqgnn.bench import cases
 from seqgnn.bench.cases import Pace
 from seqgnn.nn import GCNLSTM
 
+# Of the matrices of PyG torch says once in a process that they are in beta and not checked.
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
-def test_a_case_has_times_ratios_and_memory_of_all(measured):
-    case = measured.cases[0]
+
+def test_a_case_has_times_ratios_and_memory_of_all():
+    case = measured().cases[0]
     assert (case["layer"], case["peer"], case["size"]) == ("GCNLSTM", "two GCNConv", SIZE)
     assert case["same"] and case["timed"] and case["difference_float64"] < 1e-12
     names = {"edge_index", "csr", "auto", "fused", "reference"}
@@ -22,8 +26,8 @@ def test_a_case_has_times_ratios_and_memory_of_all(measured):
     assert case["memory_relative_to_reference"]["reference"] == 1.0
 
 
-def test_of_plain_layers_the_peer_is_torch(measured):
-    case = measured.cases[1]
+def test_of_plain_layers_the_peer_is_torch():
+    case = measured().cases[1]
     assert (case["layer"], case["peer"], case["size"]) == ("GRU", "torch.nn.GRU", PLAIN_SIZE)
     assert case["train"]["best_way"] == "torch" and "times_faster_than_peer_by_edges" not in case["train"]
 

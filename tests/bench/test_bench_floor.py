@@ -2,11 +2,14 @@
 
 import pytest
 import torch
-from conftest import SIZE
+from bench_rows import SIZE
 from torch.utils.flop_counter import FlopCounterMode
 
 from seqgnn.bench import floor, peers
 from seqgnn.nn import GCNGRU, GCNLSTM, GCRN, TGCN
+
+# Of the matrices of PyG torch says once in a process that they are in beta and not checked.
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
 
 def flops(step):

@@ -4,10 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import PLAIN_SIZE, SIZE, two_convs
+from bench_rows import PLAIN_SIZE, SIZE, two_convs
 
 from seqgnn.bench import peers, plain
 from seqgnn.nn import GCRN, LSTM
+
+# Of the matrices of PyG torch says once in a process that they are in beta and not checked.
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
 
 def test_two_convolutions_and_their_twin_compute_the_same():

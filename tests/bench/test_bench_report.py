@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import pytest
+from bench_rows import measured
 
 from seqgnn.bench import report
 from seqgnn.bench.run import Bench, Row
@@ -47,9 +48,10 @@ def test_notes_say_what_is_not_installed_and_what_differs():
     assert "is not installed" in lines[1] and report.INSTALL in lines[1]
 
 
-def test_table_figure_and_files(measured, tmp_path):
-    assert [column.header for column in report.table(measured).columns][-4:] == ["auto", "fused", "reference", "floor"]
-    sheet = report.figure(measured)
+def test_table_figure_and_files(tmp_path):
+    found = measured()
+    assert [column.header for column in report.table(found).columns][-4:] == ["auto", "fused", "reference", "floor"]
+    sheet = report.figure(found)
     training, inference = sheet.axes
     assert [panel.get_title() for panel in sheet.axes] == ["training step", "inference"]
     labels = [label.get_text() for label in training.get_yticklabels()]
@@ -60,10 +62,10 @@ def test_table_figure_and_files(measured, tmp_path):
         "GRU / torch.nn.GRU",
     ]
     low, high = training.get_xlim()
-    drawn = [case[step]["times_the_floor"] for case in measured.cases for step in ("train", "infer")]
+    drawn = [case[step]["times_the_floor"] for case in found.cases for step in ("train", "infer")]
     assert training.get_xscale() == "log" and inference.get_xlim() == (low, high)
     assert low < 1 and high > max(max(floors.values()) for floors in drawn)
-    first, second = (report.write(measured, folder) for folder in (tmp_path, tmp_path))
+    first, second = (report.write(found, folder) for folder in (tmp_path, tmp_path))
     assert [path.name for path in first] == ["bench.json", "bench.png", "bench.svg"] and first == second
     content = json.loads((tmp_path / "bench.json").read_text())
     assert content["cases"][0]["size"] == [3, 12, 2, 2, 3] and content["config"]["device"] == "cpu"
