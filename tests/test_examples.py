@@ -45,7 +45,7 @@ def test_example(name, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     arguments = [made_weeks(tmp_path)] if name == "chickenpox.py" else []
     done = subprocess.run(
-        [sys.executable, script, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, script, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     assert SAYS[name] in done.stdout
