@@ -30,8 +30,6 @@ class FusedCell(ABC):
         gates: rows of `a`.
         inputs: those that the input contributes to, and `order`, which of the input's gates they are.
         hidden: those that each hidden map contributes to.
-        recalls: whether the output is cheap to make again from gates and memory, so that it need not be kept; its way
-            back then looks at none after the step.
         weights: of the cell itself, such as peepholes, with their derivatives.
         scratch: two tensors of the shape of a gate, for the way back.
     """
@@ -40,7 +38,6 @@ class FusedCell(ABC):
     inputs: slice
     order: tuple[int, ...]
     hidden: tuple[slice, ...]
-    recalls: bool = False
     scratch: tuple[Tensor, Tensor]
 
     def __init__(self, *weights: Tensor) -> None:
@@ -54,10 +51,6 @@ class FusedCell(ABC):
     @abstractmethod
     def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         """Its way back."""
-
-    def recall(self, a: Tensor, c: Tensor, h: Tensor) -> None:
-        """Writes the output of a step again."""
-        raise NotImplementedError
 
     def learn(self, da: Tensor, before: State, after: State) -> None:
         """Adds to the derivatives by the cell's own weights, over some steps; most have none."""
@@ -101,11 +94,11 @@ class ReLURNN(RNN):
 
 
 class OutputGated(FusedCell):
-    r"""A cell whose output is :math:`h_t = \sigma(o) \tanh(c_t)`, with o in the fourth place."""
-
-    recalls = True
+    r"""A cell whose output is :math:`h_t = \sigma(o) \tanh(c_t)`, with o in the fourth place: cheap to make again from
+    gates and memory, so that it need not be kept. Its way back looks at no output after the step."""
 
     def recall(self, a: Tensor, c: Tensor, h: Tensor) -> None:
+        """Writes the output of a step again."""
         torch.tanh(c, out=h).mul_(a[3])
 
 

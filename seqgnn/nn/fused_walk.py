@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqgnn.nn.cells import Cell, PeepholeLSTM
 from seqgnn.nn.filters import Filter
-from seqgnn.nn.fused_cells import FusedCell
+from seqgnn.nn.fused_cells import FusedCell, OutputGated
 from seqgnn.nn.fused_maps import InputMap, LinearMap, NarrowInputMap, StepOperator
 from seqgnn.nn.operator import Operator
 
@@ -53,7 +53,7 @@ class Walk:
     @property
     def recalls(self) -> bool:
         """Whether the way back makes the outputs again; where sequences end they are those of steps before."""
-        return self.kind.recalls and self.active is None and self.loop is None
+        return issubclass(self.kind, OutputGated) and self.active is None and self.loop is None
 
     def chunk(self, given: "Parts") -> int:
         """Of how many steps derivatives, signals and outputs made again are held: all, where these are one launch."""
@@ -225,6 +225,7 @@ class WayBack:
         """The output before a step, written to h."""
         if t == self.walk.order(range(self.given.steps))[0]:
             return h.copy_(self.given.state[0])
+        assert isinstance(self.cell, OutputGated)
         self.cell.recall(gates[t + 1 if self.walk.reverse else t - 1], before[0], h)
         return h
 

@@ -62,7 +62,7 @@ class MemoryMapLSTM(fused_cells.MemoryMapLSTM):
         (u, m), (h, c) = maps, before
         u(h, a[:4])
         m(c, a[4:])
-        _launch(kernels.memory_map_lstm_forward, *a.unbind(), *after)
+        _launch(kernels.lstm_forward, *a.unbind(), *after, c, c, c, HIDDEN=c.size(-1), PEEPHOLES=False)
 
     def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du, dm), (h, c), (_, c_new), (dh, dc) = maps, before, after, d

@@ -162,20 +162,6 @@ def lstm_backward(
 
 
 @triton.jit
-def memory_map_lstm_forward(i, f, g, o, kept, h_new, c_new, size, BLOCK: tl.constexpr):
-    """An LSTM on what its map has kept of c."""
-    at, here = _places(size, BLOCK)
-    i_t, f_t, g_t, o_t = tl.load(i + at, here), tl.load(f + at, here), tl.load(g + at, here), tl.load(o + at, here)
-    i_t, f_t, g_t, o_t, h_t, c_t = lstm(i_t, f_t, g_t, o_t, tl.load(kept + at, here), 0.0, 0.0, 0.0, False)
-    tl.store(i + at, i_t, here)
-    tl.store(f + at, f_t, here)
-    tl.store(g + at, g_t, here)
-    tl.store(o + at, o_t, here)
-    tl.store(h_new + at, h_t, here)
-    tl.store(c_new + at, c_t, here)
-
-
-@triton.jit
 def gru_forward(n, r, z, u_n, h, h_new, size, BLOCK: tl.constexpr):
     at, here = _places(size, BLOCK)
     n_t, r_t, z_t, u_t = tl.load(n + at, here), tl.load(r + at, here), tl.load(z + at, here), tl.load(u_n + at, here)
