@@ -21,7 +21,8 @@ from seqgnn.nn.graph_cells import (
 )
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
-from seqgnn.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from seqgnn.nn.recurrent import GRU, LSTM, RNN
+from seqgnn.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "A3TGCN",

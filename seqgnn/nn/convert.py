@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from seqgnn.errors import one_of
 from seqgnn.nn.graph_recurrent import GraphRecurrent
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
-from seqgnn.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from seqgnn.nn.recurrent import GRU, LSTM, RNN
+from seqgnn.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 
 PLAIN: dict[type, type] = {
     nn.RNN: RNN,

@@ -9,99 +9,19 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from seqgnn.errors import one_of
 from seqgnn.nn import cells, fused, recurrence
-from seqgnn.nn.cells import Cell, State
-from seqgnn.nn.checks import check_input, check_sizes, check_state
+from seqgnn.nn.cells import State
+from seqgnn.nn.checks import check_input, check_state
 from seqgnn.nn.filters import Identity
 from seqgnn.nn.gate_maps import FilterMap
-from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
+from seqgnn.nn.init import Init
 from seqgnn.nn.step_graphs import Steps
+from seqgnn.nn.written import Written, transformed
 
 # From so many channels and steps on the fused engine trains RNNs and GRUs faster than torch's kernels do, on the CPU.
 WIDE, LONG = 512, 20
 
 
-class _Written(nn.Module):
-    """What the layers and cells below add to torch's: recipes, one bias instead of two, and a choice of engine."""
-
-    kind: str
-    mode: str
-    input_size: int
-    hidden_size: int
-    engines: tuple[str, ...] = ("auto", "native", "reference")
-    checkpoint_every: int | None = None
-    recipes: tuple[Recipe, ...] = ()
-
-    def _write(
-        self,
-        engine: str,
-        init: Init,
-        forget_bias: float | None,
-        recurrent_bias: bool,
-        checkpoint_every: int | None = None,
-    ) -> None:
-        who = type(self).__name__
-        if checkpoint_every is not None:
-            check_sizes(who, checkpoint_every=checkpoint_every)
-            if engine == "native":
-                raise ValueError(f"{who}: expected another engine with checkpoint_every, got 'native'")
-        self.checkpoint_every = checkpoint_every
-        check_sizes(who, input_size=self.input_size, hidden_size=self.hidden_size)
-        self.engine = one_of(who, "engine", engine, self.engines)
-        self.recurrent_bias = recurrent_bias
-        if not recurrent_bias:
-            self._drop_recurrent_bias(who)
-        self.recipes = resolve_recipes(who, self.kind, init, forget_bias, bool(self.bias))
-        apply_recipes(self.recipes, self, self.kind)
-
-    def _drop_recurrent_bias(self, who: str) -> None:
-        if self.kind == "gru":
-            raise ValueError(f"{who}: expected recurrent_bias=True, got False; b_hn is inside the reset gate's product")
-        for name, parameter in list(self.named_parameters(recurse=False)):
-            if name.startswith("bias_hh"):
-                delattr(self, name)
-                self.register_buffer(name, torch.zeros_like(parameter))
-
-    def reset_parameters(self) -> None:
-        """Draws the weights anew: torch's default, then the recipes of ``init=`` and ``forget_bias=``."""
-        super().reset_parameters()  # type: ignore[misc]
-        apply_recipes(self.recipes, self, self.kind)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for name in [name for name in self._buffers if name.startswith("bias_hh")]:
-            kept, folded = prefix + name, prefix + name.replace("bias_hh", "bias_ih")
-            if kept in state_dict:
-                bias_ih = state_dict.get(folded, getattr(self, folded.removeprefix(prefix)).detach())
-                if bias_ih.shape == state_dict[kept].shape:
-                    state_dict[folded] = bias_ih + state_dict[kept]
-                state_dict[kept] = torch.zeros_like(state_dict[kept])
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def extra_repr(self) -> str:
-        parts = [super().extra_repr()]
-        if self.engine != "auto":
-            parts.append(f"engine={self.engine!r}")
-        if self.checkpoint_every is not None:
-            parts.append(f"checkpoint_every={self.checkpoint_every}")
-        if not self.recurrent_bias:
-            parts.append("recurrent_bias=False")
-        if self.recipes:
-            parts.append(f"init={list(self.recipes)}")
-        return ", ".join(parts)
-
-    @property
-    def _cell(self) -> Cell:
-        if self.kind == "rnn":
-            relu = "RELU" in self.mode
-            return cells.rnn_relu if relu else cells.rnn_tanh
-        return cells.lstm if self.kind == "lstm" else cells.gru
-
-
-def _transformed() -> bool:
-    """Whether functorch or forward-mode derivatives are at work, for which torch's kernels have no rule."""
-    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
-
-
-class _Layer(_Written):
+class _Layer(Written):
     """A layer over time: torch's forward, or the loop over the written cell."""
 
     engines = ("auto", "native", "fused", "triton", "reference")
@@ -123,7 +43,7 @@ class _Layer(_Written):
             elif data.dim() == 3:
                 batch = (data.size(0 if self.batch_first else 1),)
             check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
-        native = self.engine == "native" or (self.engine == "auto" and not _transformed())
+        native = self.engine == "native" or (self.engine == "auto" and not transformed())
         walks = recurrence.watched() or (self.checkpoint_every is not None and self._learns(data, hx))
         if native and not walks and not (self.engine == "auto" and not packed and self._gains(data, hx)):
             return super().forward(input, hx)
@@ -404,118 +324,3 @@ class GRU(_Layer, nn.GRU):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype
         )
         self._write(engine, init, forget_bias, recurrent_bias, checkpoint_every)
-
-
-class _Cell(_Written):
-    """One step: torch's forward, or the written cell."""
-
-    weight_ih: Tensor
-    weight_hh: Tensor
-    bias_ih: Any
-    bias_hh: Any
-
-    def forward(self, input: Tensor, hx: Any = None) -> Any:
-        check_input(type(self).__name__, input, (1, 2), self.input_size, self.weight_ih)
-        shape = (*input.shape[:-1], self.hidden_size)
-        shapes = (shape, shape) if self.kind == "lstm" else (shape,)
-        if hx is not None:
-            check_state(type(self).__name__, hx, shapes, self.weight_ih)
-        if self.engine == "native" or (self.engine == "auto" and not _transformed()):
-            return super().forward(input, hx)
-        if hx is None:
-            hx = tuple(input.new_zeros(shape) for shape in shapes)
-        state = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-        gx = F.linear(input, self.weight_ih, self.bias_ih)
-        _, state = self._cell(gx, lambda h: F.linear(h, self.weight_hh, self.bias_hh), state)
-        return state if self.kind == "lstm" else state[0]
-
-
-class RNNCell(_Cell, nn.RNNCell):
-    r"""One step of :class:`RNN`, a drop-in for :class:`torch.nn.RNNCell`; new options as in :class:`RNN`.
-
-    Shapes: input ``[B, F]`` or ``[F]``, state and output ``[B, H]`` or ``[H]``.
-
-    Example:
-        >>> RNNCell(4, 3)(torch.randn(2, 4)).shape
-        torch.Size([2, 3])
-    """
-
-    kind = "rnn"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        init: Init = None,
-        forget_bias: float | None = None,
-        engine: str = "auto",
-        recurrent_bias: bool = True,
-    ) -> None:
-        one_of("RNNCell", "nonlinearity", nonlinearity, ("tanh", "relu"))
-        super().__init__(input_size, hidden_size, bias, nonlinearity, device, dtype)
-        self.mode = f"RNN_{nonlinearity.upper()}"
-        self._write(engine, init, forget_bias, recurrent_bias)
-
-
-class LSTMCell(_Cell, nn.LSTMCell):
-    r"""One step of :class:`LSTM`, a drop-in for :class:`torch.nn.LSTMCell`; new options as in :class:`LSTM`.
-
-    Shapes: input ``[B, F]`` or ``[F]``, states h and c ``[B, H]`` or ``[H]``; returns ``(h, c)``.
-
-    Example:
-        >>> h, c = LSTMCell(4, 3, forget_bias=1.0)(torch.randn(2, 4))
-        >>> h.shape
-        torch.Size([2, 3])
-    """
-
-    kind = "lstm"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        init: Init = None,
-        forget_bias: float | None = None,
-        engine: str = "auto",
-        recurrent_bias: bool = True,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, device, dtype)
-        self._write(engine, init, forget_bias, recurrent_bias)
-
-
-class GRUCell(_Cell, nn.GRUCell):
-    r"""One step of :class:`GRU`, a drop-in for :class:`torch.nn.GRUCell`; new options as in :class:`GRU`.
-
-    Shapes: input ``[B, F]`` or ``[F]``, state and output ``[B, H]`` or ``[H]``.
-
-    Example:
-        >>> GRUCell(4, 3)(torch.randn(2, 4)).shape
-        torch.Size([2, 3])
-    """
-
-    kind = "gru"
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        init: Init = None,
-        forget_bias: float | None = None,
-        engine: str = "auto",
-        recurrent_bias: bool = True,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, device, dtype)
-        self._write(engine, init, forget_bias, recurrent_bias)
