@@ -14,6 +14,21 @@ NUMBERS = ["steps", "rows", "nodes", "apart", "between"]
 
 
 @triton.jit
+def _block(rows, nodes, apart, between, hidden, ROWS: tl.constexpr, UNITS: tl.constexpr):
+    """The nodes, units and rows of a program, which rows and numbers there are, and where."""
+    node, unit = tl.arange(0, ROWS), tl.arange(0, UNITS)
+    row = tl.program_id(0) * apart + node * between
+    here = (node < nodes) & (row < rows)
+    inside = here[:, None] & (unit < hidden)[None, :]
+    return node, unit, row, here, inside, row[:, None] * hidden + unit[None, :]
+
+
+@triton.jit
+def _peephole(weight, unit, hidden):
+    return tl.load(weight + unit, unit < hidden, 0.0)[None, :]
+
+
+@triton.jit
 def _matrix(start, down, across, at, size):
     """A block [at, at] of a square matrix, zero beyond its size."""
     inside = (at[:, None] < size) & (at[None, :] < size)
@@ -32,19 +47,11 @@ def walk_there(
     KIND: tl.constexpr, PEEPHOLES: tl.constexpr, OWN: tl.constexpr, HOPS: tl.constexpr, REVERSE: tl.constexpr,
     ACTIVE: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
 ):  # fmt: skip
-    node, unit = tl.arange(0, ROWS), tl.arange(0, UNITS)
-    row = tl.program_id(0) * apart + node * between
-    here = (node < nodes) & (row < rows)
-    inside = here[:, None] & (unit < hidden)[None, :]
-    at = row[:, None] * hidden + unit[None, :]
+    node, unit, row, here, inside, at = _block(rows, nodes, apart, between, hidden, ROWS, UNITS)
     step = rows.to(tl.int64) * hidden
     gate, channels = steps * step, (OWN + HOPS) * hidden
     block = hidden * channels
-    p_i, p_f, p_o = 0.0, 0.0, 0.0
-    if PEEPHOLES:
-        p_i = tl.load(w_ci + unit, unit < hidden, 0.0)[None, :]
-        p_f = tl.load(w_cf + unit, unit < hidden, 0.0)[None, :]
-        p_o = tl.load(w_co + unit, unit < hidden, 0.0)[None, :]
+    p_i, p_f, p_o = _peephole(w_ci, unit, hidden), _peephole(w_cf, unit, hidden), _peephole(w_co, unit, hidden)
     start = steps * REVERSE * step
     h = tl.load(h_all + start + at, inside, 0.0)
     c = tl.load(c_all + start + at, inside, 0.0)
@@ -103,19 +110,11 @@ def walk_back(
     KIND: tl.constexpr, PEEPHOLES: tl.constexpr, OWN: tl.constexpr, HOPS: tl.constexpr, REVERSE: tl.constexpr,
     ACTIVE: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
 ):  # fmt: skip
-    node, unit = tl.arange(0, ROWS), tl.arange(0, UNITS)
-    row = tl.program_id(0) * apart + node * between
-    here = (node < nodes) & (row < rows)
-    inside = here[:, None] & (unit < hidden)[None, :]
-    at = row[:, None] * hidden + unit[None, :]
+    node, unit, row, here, inside, at = _block(rows, nodes, apart, between, hidden, ROWS, UNITS)
     step = rows.to(tl.int64) * hidden
     gate, channels = steps * step, (OWN + HOPS) * hidden
     block = hidden * channels
-    p_i, p_f, p_o = 0.0, 0.0, 0.0
-    if PEEPHOLES:
-        p_i = tl.load(w_ci + unit, unit < hidden, 0.0)[None, :]
-        p_f = tl.load(w_cf + unit, unit < hidden, 0.0)[None, :]
-        p_o = tl.load(w_co + unit, unit < hidden, 0.0)[None, :]
+    p_i, p_f, p_o = _peephole(w_ci, unit, hidden), _peephole(w_cf, unit, hidden), _peephole(w_co, unit, hidden)
     dh = tl.load(dh_last + at, inside, 0.0)
     dc = tl.load(dc_last + at, inside, 0.0)
     for s in range(steps):
