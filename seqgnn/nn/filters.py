@@ -4,6 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -279,7 +280,7 @@ class Chebyshev(Filter):
             largest == 0, 1
         )  # of a graph without edges the Laplacian is zero, whatever its scale
 
-    @property
+    @cached_property
     def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
         return _polynomials(0, 0, 1, self.K)
 
@@ -352,7 +353,7 @@ class Diffusion(Filter):
         values = _inverse_degrees(edges, at, wide, root=False).index_select(0, at) * wide
         return Operator(pattern, values.to(w.dtype), edges.weight is None)
 
-    @property
+    @cached_property
     def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
         if self.variant == "paper":
             return _powers(0, 1, self.K) + _powers(1, self.K, self.K)

@@ -8,6 +8,7 @@ derivatives by the weights are; within a step each filter propagates once and on
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, TypeGuard
 
 import torch
@@ -97,11 +98,11 @@ def walk(
     inside = input_map if _recursive(input_map) else None
     if inside is not None:
         signal = rows(x, batched).contiguous()
-        weight = _in_order(inside.weight.unflatten(0, (-1, hidden)), kind).flatten(0, 1)
-        bias = None if inside.bias is None else _in_order(inside.bias.view(-1, hidden), kind)
+        weight = _in_order(inside.weight, hidden, kind)
+        bias = None if inside.bias is None else _in_order(inside.bias, hidden, kind)
     else:
-        gx = rows(at_every_step(input_map, x, steps.graphs), batched)
-        signal, weight, bias = _in_order(gx.unflatten(-1, (-1, hidden)).movedim(-2, 0), kind), None, None
+        gx = rows(at_every_step(input_map, x, steps.graphs), batched).movedim(-1, 0)
+        signal, weight, bias = _in_order(gx, hidden, kind).unflatten(0, (-1, hidden)).movedim(1, -1), None, None
     maps: list[Any] = [inside, *hidden_maps]
     operators = {map.filter: _operators(map.filter, x, steps.graphs) for map in maps if map is not None}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
@@ -206,19 +207,20 @@ def _finite(*signals: Tensor) -> bool:
     return all(math.isfinite(signal.detach().sum()) for signal in signals)
 
 
-def _in_order(gates: Tensor, kind: type[FusedCell]) -> Tensor:
-    """What the input contributes `[gates, ...]`, as the fused cell has its gates."""
+def _in_order(gates: Tensor, hidden: int, kind: type[FusedCell]) -> Tensor:
+    """What the input contributes `[gates * H, ...]`, as the fused cell has its gates."""
     if list(kind.order) == sorted(kind.order):
         return gates
-    parts = gates.unbind()
-    return torch.stack([parts[gate] for gate in kind.order])
+    parts = gates.split(hidden)
+    return torch.cat([parts[gate] for gate in kind.order])
 
 
 def _bias(kind: type[FusedCell], input_bias: Tensor | None, biases: Sequence[Tensor | None], state: Tensor) -> Tensor:
     """The sum of all biases, `[gates, H]`."""
-    total = state.new_zeros(kind.gates, state.size(-1))
+    hidden, terms = state.size(-1), []
     for places, bias in zip((kind.inputs, *kind.hidden), (input_bias, *biases)):
         if bias is not None:
-            gates, others = bias.view(-1, state.size(-1)), (places.start, kind.gates - places.stop)
-            total = total + (F.pad(gates, (0, 0, *others)) if any(others) else gates)
-    return total
+            others = hidden * places.start, hidden * (kind.gates - places.stop)
+            terms.append(F.pad(bias, others) if any(others) else bias)
+    total = reduce(torch.add, terms) if terms else state.new_zeros(kind.gates * hidden)
+    return total.view(kind.gates, hidden)

@@ -140,9 +140,11 @@ class LSTM(OutputGated):
         return [du(a, h), dc]
 
     def learn(self, da: Tensor, before: State, after: State) -> None:
-        (_, c), (_, c_new) = before, after
+        if not self.weights:
+            return
+        (_, c), (_, c_new), product = before, after, torch.empty_like(da[0])
         for dweight, dgate, memory in zip(self.dweights, (da[0], da[1], da[3]), (c, c, c_new)):
-            dweight.add_((dgate * memory).sum((0, 1)))
+            dweight.add_(torch.mul(dgate, memory, out=product).sum((0, 1)))
 
     def sources(self, before: State) -> Sequence[Tensor | None]:
         return before[:1]

@@ -72,13 +72,9 @@ class LinearMap:
         self.read: dict[int, Tensor] = {}  # what it was given on the way back
 
     @cached_property
-    def transposed(self) -> list[Tensor]:
+    def transposed(self) -> Sequence[Tensor]:
         """The weights by which `[rows, F]` is multiplied at every step, `[gates, F, H]`."""
-        turned = [weight.new_empty(weight.transpose(1, 2).shape) for weight in self.weights]
-        for weight, target in zip(self.weights, turned):
-            for gate, part in zip(weight, target):
-                part.copy_(gate.t())  # of one matrix torch knows a faster way
-        return turned
+        return self.blocks.permute(2, 0, 3, 1).contiguous().unbind()
 
     def forward(self, step: int, place: int, z: Tensor, a: Tensor) -> None:
         """Adds u(z) of a step to a `[gates, rows, H]`, for z `[rows, F]`; its other signals are kept at `place`."""
@@ -150,14 +146,10 @@ class LinearMap:
 
     def gather(self, da: Tensor, dsignals: Sequence[Tensor]) -> None:
         """Writes the derivatives by the signals `[rows, F]` of the basis, and zero for z if it is none of them."""
-        first, *others = da.unbind()
         for dsignal in dsignals[: self.first]:
             dsignal.zero_()
-        for dsignal, gates in zip(dsignals[self.first :], self.weights):
-            weight, *weights = gates.unbind()
-            torch.mm(first, weight, out=dsignal)
-            for dgate, weight in zip(others, weights):
-                dsignal.addmm_(dgate, weight)
+        for dsignal, weight in zip(dsignals[self.first :], self.weights):
+            torch.addbmm(dsignal, da, weight, beta=0, out=dsignal)
 
 
 class InputMap(LinearMap):

@@ -103,7 +103,8 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
     for chunk in walk.chunks(given.steps, size):
         first = chunk.start if keep else 0
         pre, bias = a[:, first : first + len(chunk)], given.bias[:, None, None]
-        pre[kind.inputs.stop :] = bias[kind.inputs.stop :]
+        if kind.inputs.stop < given.gates:
+            pre[kind.inputs.stop :] = bias[kind.inputs.stop :]
         if input_map is None:
             torch.add(given.signal[:, chunk.start : chunk.stop], bias[kind.inputs], out=pre[kind.inputs])
         else:
@@ -240,7 +241,8 @@ class WayBack:
         self.cell.learn(da, before, after)
         for map, gates, z in zip(self.hidden_maps, kind.hidden, self.cell.sources(before)):
             map.learn(da[gates].flatten(1, 2), z)
-        self.dbias[kind.inputs.stop :] += da[kind.inputs.stop :].sum((1, 2))
+        if kind.inputs.stop < self.given.gates:
+            self.dbias[kind.inputs.stop :] += da[kind.inputs.stop :].sum((1, 2))
         dinputs = da[kind.inputs]
         if self.input_map is None:
             self.dbias[kind.inputs] += dinputs.sum((1, 2))
