@@ -35,11 +35,13 @@ def graph(device: str, rounds: int, sizes: Sequence[Size], engines: Sequence[str
 
 
 def overall(cases: list[dict[str, Any]], engines: Sequence[str]) -> dict[str, Any]:
-    """Over all sizes, for each peer, step and engine: how many times faster, and how far from the floor."""
+    """Over all sizes, for each peer, step and engine: how many times faster, also than the reference, which says
+    whether `auto` chooses well, and how far from the floor."""
     table = Table(title="Over all sizes: times faster than the peer, and times the floor at the three largest")
     for name in ("peer", "step", "engine"):
         table.add_column(name)
-    for name in ("geometric mean", "least", "by edges: geometric mean", "least", "floors, at most"):
+    means = "geometric mean", "least"
+    for name in (*means, "by edges: geometric mean", "least", "floors, at most", "than reference: mean", "least"):
         table.add_column(name, justify="right")
     found: dict[str, Any] = {}
     for peer in dict.fromkeys(case["peer"] for case in cases):
@@ -49,6 +51,8 @@ def overall(cases: list[dict[str, Any]], engines: Sequence[str]) -> dict[str, An
             for engine in engines:
                 faster = [case[name]["times_faster_than_peer"][engine] for case in timed]
                 by_edges = [case[name]["times_faster_than_peer_by_edges"][engine] for case in timed]
+                floors = [case[name]["times_the_floor"] for case in timed]
+                over = [each["reference"] / each[engine] for each in floors if "reference" in each]
                 result = {
                     "geometric_mean": statistics.geometric_mean(faster),
                     "min": min(faster),
@@ -56,6 +60,9 @@ def overall(cases: list[dict[str, Any]], engines: Sequence[str]) -> dict[str, An
                     "min_by_edges": min(by_edges),
                     "most_times_the_floor": max(case[name]["times_the_floor"][engine] for case in largest),
                 }
+                if over:
+                    result |= {"geometric_mean_over_reference": statistics.geometric_mean(over)}
+                    result |= {"min_over_reference": min(over)}
                 found.setdefault(peer, {}).setdefault(name, {})[engine] = result
                 table.add_row(peer, name, engine, *(f"{value:.2f}" for value in result.values()))
     console.print(table)
