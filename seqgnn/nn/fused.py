@@ -108,10 +108,10 @@ def walk(
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
     active = None if steps.active is None else rows(steps.active.expand(*x.shape[:-1], 1), batched)
     loop = None
-    if engine == "triton" and len(hidden_maps) == 1:
-        filter = hidden_maps[0].filter
-        small = triton_loop.fits(kind, filter, operators[filter], state[0])
-        loop = triton_loop.Loop if small and (not filter.recursion or _finite(signal, *state)) else None
+    if engine == "triton":
+        filters = [map.filter for map in hidden_maps]
+        small = triton_loop.fits(kind, filters, operators, state[0])
+        loop = triton_loop.Loop if small and (not filters[0].recursion or _finite(signal, *state)) else None
     what = Walk(
         cell,
         kind,

@@ -56,8 +56,8 @@ class FusedCell(ABC):
         """Adds to the derivatives by the cell's own weights, over some steps; most have none."""
         return
 
-    def sources(self, before: State) -> Sequence[Tensor | None]:
-        """What each hidden map reads of the states; None where that is something else."""
+    def sources(self, before: State, a: Tensor | None) -> Sequence[Tensor | None]:
+        """What each hidden map reads, of some steps, whose gates are a or no longer there; None where it takes them."""
         return before
 
 
@@ -146,7 +146,7 @@ class LSTM(OutputGated):
         for dweight, dgate, memory in zip(self.dweights, (da[0], da[1], da[3]), (c, c, c_new)):
             dweight.add_(torch.mul(dgate, memory, out=product).sum((0, 1)))
 
-    def sources(self, before: State) -> Sequence[Tensor | None]:
+    def sources(self, before: State, a: Tensor | None) -> Sequence[Tensor | None]:
         return before[:1]
 
 
@@ -248,8 +248,9 @@ class GRUResetBefore(FusedCell):
         sigmoid_backward(through_r, r, grad_input=dr)
         return [dh.add_(du(a[:2], h))]
 
-    def sources(self, before: State) -> Sequence[Tensor | None]:
-        return *before, None
+    def sources(self, before: State, a: Tensor | None) -> Sequence[Tensor | None]:
+        (h,) = before
+        return h, None if a is None else a[0] * h
 
 
 def _through_mixture(

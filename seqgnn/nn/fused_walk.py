@@ -111,7 +111,7 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
             z = given.signal[chunk.start : chunk.stop]
             input_map.write(chunk.start, z, pre[kind.inputs].flatten(1, 2))
         if loop is not None:
-            loop.forward(a, states, signals[1])
+            loop.forward(a, states, signals[1:])
             h = states[0][:-1] if walk.reverse else states[0][1:]
             output.copy_(_apart(h if walk.active is None else torch.where(walk.active, h, 0), walk.shape))
             break
@@ -187,7 +187,7 @@ class WayBack:
                 da = self.a[:, steps].clone() if self.again else self.a[:, steps]
                 for t, dgates in reversed(list(zip(self.walk.order(chunk), self.walk.order(da.unbind(1))))):
                     self._step(t, t - chunk.start, gates, dgates)
-            self._learn(steps, da)
+            self._learn(steps, da, None if loop is None else self.a)
         if self.input_map is not None:
             self.dbias[self.walk.kind.inputs] = self.input_map.dbias
         dweights = [None if map is None else map.dweight for map in (self.input_map, *self.hidden_maps)]
@@ -230,8 +230,9 @@ class WayBack:
         self.cell.recall(gates[t + 1 if self.walk.reverse else t - 1], before[0], h)
         return h
 
-    def _learn(self, steps: slice, da: Tensor) -> None:
-        """Adds what some steps contribute to the derivatives by weights and biases; writes those by their signal."""
+    def _learn(self, steps: slice, da: Tensor, a: Tensor | None) -> None:
+        """Adds what some steps contribute to the derivatives by weights and biases; writes those by their signal. a:
+        their gates, where the steps were walked back in one launch."""
         kind, first = self.walk.kind, steps.start
         early, late = [part[steps] for part in self.states], [part[1:][steps] for part in self.states]
         before, after = (late, early) if self.walk.reverse else (early, late)
@@ -239,7 +240,7 @@ class WayBack:
             h = self.outputs[: da.size(1)]
             before, after = [h, *before], [h, *after]
         self.cell.learn(da, before, after)
-        for map, gates, z in zip(self.hidden_maps, kind.hidden, self.cell.sources(before)):
+        for map, gates, z in zip(self.hidden_maps, kind.hidden, self.cell.sources(before, a)):
             map.learn(da[gates].flatten(1, 2), z)
         if kind.inputs.stop < self.given.gates:
             self.dbias[kind.inputs.stop :] += da[kind.inputs.stop :].sum((1, 2))

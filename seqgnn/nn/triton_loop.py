@@ -7,7 +7,7 @@ from the caches. What is kept lies where :mod:`seqgnn.nn.fused_walk` keeps it, a
 to the products there. The kernels have run in Triton's interpreter alone, on no device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,34 +19,48 @@ from seqgnn.nn.filters import Filter
 from seqgnn.nn.fused_cells import FusedCell
 from seqgnn.nn.fused_walk import Parts, Walk
 from seqgnn.nn.operator import Operator
+from seqgnn.nn.triton_reset import reset_back, reset_there
 from seqgnn.nn.triton_walks import walk_back, walk_there
 
 STATE = 64 * 64  # numbers of a program's state
 HIDDEN = 128
 ROWS = 16  # of a program, where no row hears another
-KINDS = {triton_cells.RNN: "rnn", triton_cells.ReLURNN: "relu", triton_cells.LSTM: "lstm", triton_cells.GRU: "gru"}
+KINDS = {
+    triton_cells.RNN: "rnn",
+    triton_cells.ReLURNN: "relu",
+    triton_cells.LSTM: "lstm",
+    triton_cells.MemoryMapLSTM: "lstm",
+    triton_cells.GRU: "gru",
+    triton_cells.GRUResetBefore: "reset",
+}
 
 
-def fits(kind: type[FusedCell], filter: Filter, operators: Sequence[tuple[Operator, ...]], state: Tensor) -> bool:
-    """Whether :class:`Loop` takes a walk: an RNN, an LSTM or a GRU of up to 128 hidden units, on a graph that does not
-    change, whose nodes times hidden units, each rounded up to a power of two from 16 on, are at most 64 * 64; on a
-    device in single precision."""
-    nodes = operators[0][0].pattern.num_nodes if filter.recursion else ROWS
+def fits(
+    kind: type[FusedCell],
+    filters: Sequence[Filter],
+    operators: Mapping[Filter, Sequence[tuple[Operator, ...]]],
+    state: Tensor,
+) -> bool:
+    """Whether :class:`Loop` takes a walk: any cell of up to 128 hidden units, with the same filter in each of its
+    hidden maps, on a graph that does not change, whose nodes times hidden units, each rounded up to a power of two from
+    16 on, are at most 64 * 64; on a device in single precision."""
+    filter, *others = filters
+    first = operators[filter][0]
+    nodes = first[0].pattern.num_nodes if filter.recursion else ROWS
     hidden = state.size(-1)
     small = hidden <= HIDDEN and _side(nodes) * _side(hidden) <= STATE and state.numel() < 2**31
     single = state.dtype == torch.float32 or state.device.type == "cpu"
-    return kind in KINDS and small and single and all(step == operators[0] for step in operators)
+    same = all(other == filter for other in others) and all(step == first for step in operators[filter])
+    return kind in KINDS and small and single and same
 
 
 class Loop:
-    """The steps of a walk with one hidden map, in one launch."""
+    """The steps of a walk in one launch."""
 
     def __init__(self, walk: Walk, given: Parts) -> None:
-        filter, weight, hidden = walk.filters[1], given.weights[1], given.hidden
+        filter, weight, resets = walk.filters[1], given.weights[1], KINDS[walk.kind] == "reset"
         assert filter is not None
         hops, first = len(filter.recursion), int(filter.keeps_own)
-        self.weight, self.own = weight.contiguous(), [part.contiguous() for part in given.own] or [weight] * 3
-        self.active = weight if walk.active is None else walk.active.to(torch.int8).contiguous()
         self.matrices, self.programs, nodes, between = weight, triton.cdiv(given.rows, ROWS), ROWS, 1
         if hops:
             values = {id(operator): part for operator, part in zip(walk.distinct, given.values)}
@@ -55,41 +69,52 @@ class Loop:
             self.matrices = torch.stack(filter.follow(eye, lambda k, z: dense[k] @ z)[first:])
             self.programs, nodes = given.rows // walk.shape[-1], walk.shape[-1]
             between = self.programs
+        active = weight if walk.active is None else walk.active.to(torch.int8).contiguous()
+        weights = _filled([part.contiguous() for part in given.weights[1:]], 2)
+        own = [] if resets else _filled([part.contiguous() for part in given.own] or [weight], 3)
+        self.last = self.matrices, *weights, *own, active
+        self.kernels, self.states = (reset_there, reset_back) if resets else (walk_there, walk_back), 1 if resets else 2
         exact = torch.get_float32_matmul_precision() == "highest"
         self.options: dict[str, Any] = {
             "rows": given.rows,
             "nodes": nodes,
             "apart": 1 if hops else ROWS,
             "between": between,
-            "hidden": hidden,
-            "KIND": KINDS[walk.kind],
-            "PEEPHOLES": len(given.own) > 0,
+            "hidden": given.hidden,
             "OWN": first,
             "HOPS": hops,
             "REVERSE": int(walk.reverse),
             "ACTIVE": walk.active is not None,
             "PRECISION": "tf32x3" if exact else "tf32",
             "ROWS": _side(nodes),
-            "UNITS": _side(hidden),
+            "UNITS": _side(given.hidden),
             "num_warps": 8,
             "num_stages": 1,  # more would keep copies of the weights of steps to come, beyond what a chip has
         }
+        if not resets:
+            maps = len(given.weights) - 1
+            self.options |= {"KIND": KINDS[walk.kind], "PEEPHOLES": len(given.own) > 0, "MEMORY_MAP": maps == 2}
 
-    def forward(self, a: Tensor, states: Sequence[Tensor], signals: Tensor) -> None:
+    def forward(self, a: Tensor, states: Sequence[Tensor], signals: Sequence[Tensor]) -> None:
         """Walks all steps. a `[gates, T, rows, H]` holds what they are given, and gets their gates; signals
-        `[hops, T, rows, H]` gets theirs; states are `[T + 1, rows, H]`."""
-        tensors = a, states[0], states[-1], signals, self.matrices, self.weight, *self.own, self.active
+        `[hops, T, rows, H]` get those of each hidden map; states are `[T + 1, rows, H]`."""
+        tensors = a, *_filled(states, self.states), *_filled(signals, 2), *self.last
         with torch.cuda.device_of(a):
-            walk_there[(self.programs,)](*tensors, steps=a.size(1), **self.options)
+            self.kernels[0][(self.programs,)](*tensors, steps=a.size(1), **self.options)
 
     def backward(self, a: Tensor, states: Sequence[Tensor], d: Sequence[Tensor], doutput: Tensor | None) -> Tensor:
         """Their way back: returns the derivatives by what the steps were given; d, those by the last state, become
         those by the first."""
         up, da = d[0] if doutput is None else doutput.contiguous(), torch.empty_like(a)
-        tensors = a, da, states[0], states[-1], d[0], d[-1], up, self.matrices, self.weight, *self.own, self.active
+        tensors = a, da, *_filled(states, self.states), *_filled(d, self.states), up, *self.last
         with torch.cuda.device_of(a):
-            walk_back[(self.programs,)](*tensors, steps=a.size(1), OUTPUT=doutput is not None, **self.options)
+            self.kernels[1][(self.programs,)](*tensors, steps=a.size(1), OUTPUT=doutput is not None, **self.options)
         return da
+
+
+def _filled(parts: Sequence[Tensor], places: int) -> list[Tensor]:
+    """As many tensors as a kernel takes, of which it does not look at the others."""
+    return [*parts, *[parts[0]] * (places - len(parts))]
 
 
 def _side(size: int) -> int:

@@ -25,12 +25,13 @@ with pytest.MonkeyPatch.context() as environment:
 interpreted = pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels are compiled, for a device")
 EDGES, WEIGHTS, _ = tricky_graph()
 SOME = [case for case in PUBLISHED if str(case) in ("GCRN", "GCRN gru", "GCLSTM paper")]
-IN_A_LOOP = [
-    case
-    for case in CASES
-    if str(case) in ("GCNRNN GCN()", "GCNRNN relu Identity()", "GCNLSTM peephole", "GCNGRU Diffusion(K=3)")
-    or str(case) in ("GCNLSTM Identity()", "GCNLSTM Chebyshev(K=2, normalization='rw', lambda_max=1.5)")
-]
+NAMES = {
+    *("GCNRNN GCN()", "GCNRNN relu Identity()", "GCNLSTM peephole", "GCNLSTM Identity()"),
+    *("GCNLSTM Chebyshev(K=2, normalization='rw', lambda_max=1.5)", "GCNGRU Diffusion(K=3)", "GCNGRU before GCN()"),
+    *("GCNGRU before Identity()", "GCRN gru", "DCRNN", "DCRNN authors", "TGCN paper", "GCLSTM paper"),
+}
+IN_A_LOOP = [case for case in CASES if str(case) in NAMES]
+TWO_MAPS = [case for case in IN_A_LOOP if str(case) in ("GCNGRU before GCN()", "DCRNN", "GCLSTM paper")]
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def test_steps_are_the_reference(case, step_by_step, loops):
 def answers(layer, case, x, state, **options):
     """What a layer returns, and the derivatives, but for those by the graph."""
     inputs = [leaf(x), *(leaf(part) for part in state)]
-    hx = tuple(inputs[1:]) if len(state) == 2 else inputs[1]
+    hx = tuple(inputs[1:]) if len(state) == 2 else inputs[1] if state else None
     layer.zero_grad()
     parts = case.parts(layer(inputs[0], EDGES, WEIGHTS, hx, **options))
     torch.autograd.backward([(signal(*part.shape, seed=9) * part).sum() for part in parts])
@@ -91,14 +92,36 @@ def test_loops_are_the_reference(case, lengths, loops):
 
 
 @interpreted
-def test_the_weights_of_edges_are_learnt_step_by_step(loops):
-    case = Case("GCNGRU", sg.GCNGRU)
+@pytest.mark.parametrize("case", TWO_MAPS, ids=str)
+def test_loops_in_layers_and_segments_from_no_state(case, loops):
+    layers = both(case, num_layers=2, checkpoint_every=2)
+    for a, b in zip(*(answers(layer, case, signal(T, N, F), ()) for layer in layers)):
+        close(a, b)
+    assert loops == {"forward": 8, "backward": 4}  # both segments of a layer twice there
+
+
+@interpreted
+@pytest.mark.parametrize("case", [Case("GCNGRU", sg.GCNGRU), *TWO_MAPS], ids=str)
+def test_the_weights_of_edges_are_learnt_step_by_step(case, loops):
     layers = both(case)
     agree(case, layers, signal(3, N, F), EDGES, [WEIGHTS])
     assert loops == {"forward": 1, "backward": 0}
     with torch.no_grad():
         close(*(layer(signal(3, N, F), EDGES)[0] for layer in layers))
     assert loops == {"forward": 2, "backward": 0}
+
+
+@interpreted
+@pytest.mark.parametrize("case", TWO_MAPS, ids=str)
+def test_the_way_back_again(case, loops):
+    layer, reference = both(case)
+    for module in (layer, reference):
+        output = module(signal(3, N, F), EDGES)[0]
+        for _ in range(2):
+            output.square().sum().backward(retain_graph=True)
+    for a, b in zip(layer.parameters(), reference.parameters()):
+        close(gradient(a), gradient(b))
+    assert loops == {"forward": 1, "backward": 2}
 
 
 @interpreted
@@ -113,7 +136,9 @@ def test_what_fits(loops):
         (sg.GCNRNN(F, H), [edges for edges, _ in graphs], N, 0),
         (sg.GCNRNN(F, H, filter=sg.Identity()), empty, 257, 1),
         (sg.GCNRNN(F, 129, filter=sg.Identity()), empty, 1, 0),
-        (sg.GCNGRU(F, H, reset="before"), empty, 5, 0),
+        (sg.GCNGRU(F, H, reset="before"), empty, 64, 1),
+        (sg.GCNGRU(F, 65, reset="before"), empty, 64, 0),
+        (sg.GCLSTM(F, H, K=2), empty, 64, 1),
     ):
         other = copy.deepcopy(layer)
         layer.engine, other.engine, before = "triton", "reference", loops["forward"]
