@@ -72,8 +72,9 @@ class Loop:
         active = weight if walk.active is None else walk.active.to(torch.int8).contiguous()
         weights = _filled([part.contiguous() for part in given.weights[1:]], 2)
         own = [] if resets else _filled([part.contiguous() for part in given.own] or [weight], 3)
-        self.last = self.matrices, *weights, *own, active
-        self.kernels, self.states = (reset_there, reset_back) if resets else (walk_there, walk_back), 1 if resets else 2
+        self.constant = self.matrices, *weights, *own, active
+        self.there, self.back = (reset_there, reset_back) if resets else (walk_there, walk_back)
+        self.states = 1 if resets else 2  # a kernel takes, h and c
         exact = torch.get_float32_matmul_precision() == "highest"
         self.options: dict[str, Any] = {
             "rows": given.rows,
@@ -98,17 +99,17 @@ class Loop:
     def forward(self, a: Tensor, states: Sequence[Tensor], signals: Sequence[Tensor]) -> None:
         """Walks all steps. a `[gates, T, rows, H]` holds what they are given, and gets their gates; signals
         `[hops, T, rows, H]` get those of each hidden map; states are `[T + 1, rows, H]`."""
-        tensors = a, *_filled(states, self.states), *_filled(signals, 2), *self.last
+        tensors = a, *_filled(states, self.states), *_filled(signals, 2), *self.constant
         with torch.cuda.device_of(a):
-            self.kernels[0][(self.programs,)](*tensors, steps=a.size(1), **self.options)
+            self.there[(self.programs,)](*tensors, steps=a.size(1), **self.options)
 
     def backward(self, a: Tensor, states: Sequence[Tensor], d: Sequence[Tensor], doutput: Tensor | None) -> Tensor:
         """Their way back: returns the derivatives by what the steps were given; d, those by the last state, become
         those by the first."""
         up, da = d[0] if doutput is None else doutput.contiguous(), torch.empty_like(a)
-        tensors = a, da, *_filled(states, self.states), *_filled(d, self.states), up, *self.last
+        tensors = a, da, *_filled(states, self.states), *_filled(d, self.states), up, *self.constant
         with torch.cuda.device_of(a):
-            self.kernels[1][(self.programs,)](*tensors, steps=a.size(1), OUTPUT=doutput is not None, **self.options)
+            self.back[(self.programs,)](*tensors, steps=a.size(1), OUTPUT=doutput is not None, **self.options)
         return da
 
 
