@@ -23,7 +23,7 @@ from seqgnn.nn.triton_reset import reset_back, reset_there
 from seqgnn.nn.triton_walks import walk_back, walk_there
 
 STATE = 64 * 64  # numbers of a program's state
-HIDDEN = 128
+SIDE = 128  # of a factor; one of 256 by 256 is more than the shared memory of a chip
 ROWS = 16  # of a program, where no row hears another
 KINDS = {
     triton_cells.RNN: "rnn",
@@ -42,13 +42,14 @@ def fits(
     state: Tensor,
 ) -> bool:
     """Whether :class:`Loop` takes a walk: any cell of up to 128 hidden units, with the same filter in each of its
-    hidden maps, on a graph that does not change, whose nodes times hidden units, each rounded up to a power of two from
-    16 on, are at most 64 * 64; on a device in single precision."""
+    hidden maps, on a graph that does not change, of up to 128 nodes, or as many as there are where none hears another.
+    Nodes (else 16) times hidden units, each rounded up to a power of two from 16 on, are at most 64 * 64; on a device
+    in single precision."""
     filter, *others = filters
     first = operators[filter][0]
     nodes = first[0].pattern.num_nodes if filter.recursion else ROWS
     hidden = state.size(-1)
-    small = hidden <= HIDDEN and _side(nodes) * _side(hidden) <= STATE and state.numel() < 2**31
+    small = max(nodes, hidden) <= SIDE and _side(nodes) * _side(hidden) <= STATE and state.numel() < 2**31
     single = state.dtype == torch.float32 or state.device.type == "cpu"
     same = all(other == filter for other in others) and all(step == first for step in operators[filter])
     return kind in KINDS and small and single and same
