@@ -179,7 +179,7 @@ class EvolveGCN(Preparable, nn.Module):
             y = y.masked_fill(~there, -torch.inf)
             count = there.sum(-1) if batch is None else scatter(there.long(), batch, dim_size=len(sizes))
             alive = (count > 0)[..., None, None]
-            if plain_tensors() and not x.is_cuda:  # where looking does not wait for a device
+            if plain_tensors() and x.device.type == "cpu":  # where looking waits for no device
                 sizes = [*sizes, *(n for n in count.flatten().tolist() if n)]
         if min(sizes) < k:
             found = f"expected graphs of at least {k} nodes, one a column, got {min(sizes)}"

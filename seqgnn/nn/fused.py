@@ -159,14 +159,15 @@ class _Fused(torch.autograd.Function):
             return None, *(None for _ in wanted)
         if torch.is_grad_enabled() or _transformed(*derivatives):
             return None, *differentiable(ctx.walk, tensors, wanted, derivatives)
-        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, _again()).run()
+        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, _again(tensors[0])).run()
         return None, *(part if want else None for part, want in zip(found, wanted))
 
 
-def _again() -> bool:
-    """Whether the way back under way may be gone again (``retain_graph=True``); so where torch does not tell."""
+def _again(x: Tensor) -> bool:
+    """Whether the way back under way may be gone again (``retain_graph=True``); so where torch does not tell, and where
+    it is captured in a CUDA graph, which may be replayed again."""
     tell = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
-    return tell is None or tell()
+    return tell is None or tell() or (x.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 def _transformed(*derivatives: Tensor | None) -> bool:
@@ -204,7 +205,8 @@ def _dense(operators: Sequence[Operator], *signals: Tensor) -> bool:
 
 
 def _finite(*signals: Tensor) -> bool:
-    return all(math.isfinite(signal.detach().sum()) for signal in signals)
+    """Whether there is no inf or nan; taken for granted on a device, which would have to be waited for."""
+    return signals[0].device.type != "cpu" or all(math.isfinite(signal.detach().sum()) for signal in signals)
 
 
 def _in_order(gates: Tensor, hidden: int, kind: type[FusedCell]) -> Tensor:

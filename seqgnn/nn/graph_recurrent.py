@@ -225,7 +225,8 @@ class GraphRecurrent(Preparable, nn.Module):
         def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
             return self._walk_steps(steps.part(part, begins), x, state, layer, reverse)
 
-        return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse)
+        draws = len(self.convs) > 0  # such as dropout of attention
+        return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse, draws)
 
     def _walk_steps(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")

@@ -112,7 +112,8 @@ class Pattern:
         if self._origin is None:
             with durable():
                 self._origin = self._find_origin(self.loops)
-        return torch.cat([weight, weight.new_tensor([0.0, fill])]).index_select(0, self._origin)
+        others = weight.new_zeros(1), weight.new_full((1,), fill)
+        return torch.cat([weight, *others]).index_select(0, self._origin)
 
     def _find_origin(self, loops: Tensor) -> Tensor:
         """Where an entry has its weight from: an edge, the zero behind the edges, or the fill value behind that."""

@@ -81,7 +81,7 @@ def as_graph(
         edge_index, edge_weight, num_nodes, batch = graph.edge_index, graph.edge_weight, graph.num_nodes, graph.batch
     else:
         num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
-    look = plain_tensors() and not edge_index.is_cuda
+    look = plain_tensors() and edge_index.device.type == "cpu"
     operators = _operators(who, filters, edge_index, edge_weight, num_nodes, batch, look)
     return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, current=True)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -82,6 +83,7 @@ def in_segments(
     x: Tensor,
     state: State,
     reverse: bool,
+    draws: bool = False,
 ) -> tuple[Tensor, State]:
     """Walks `every` steps at a time and keeps of them no more than inputs and states; the way back walks them again.
 
@@ -92,14 +94,16 @@ def in_segments(
         walk: ``walk(steps, begins, x[steps], state) -> output, state``; the first segment that is walked `begins`.
         every: steps of a segment; None: all.
         x, state, reverse: as in :func:`walk`.
+        draws: the walk may draw random numbers, which then are the same the second time; not in a CUDA graph.
     """
     if every is None or not torch.is_grad_enabled() or not plain_tensors() or watched():
         return walk(slice(0, len(x)), True, x, state)
+    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=draws)
     starts = range(0, len(x), every)
     outputs: dict[int, Tensor] = {}
     for start in reversed(starts) if reverse else starts:
         steps = slice(start, start + every)
-        outputs[start], state = checkpoint(walk, steps, not outputs, x[steps], state, use_reentrant=False)
+        outputs[start], state = again(walk, steps, not outputs, x[steps], state)
     return torch.cat([outputs[start] for start in starts]), state
 
 

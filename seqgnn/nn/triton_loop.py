@@ -44,7 +44,8 @@ def fits(
     """Whether :class:`Loop` takes a walk: any cell of up to 128 hidden units, with the same filter in each of its
     hidden maps, on a graph that does not change, of up to 128 nodes, or as many as there are where none hears another.
     Nodes (else 16) times hidden units, each rounded up to a power of two from 16 on, are at most 64 * 64; on a device
-    in single precision."""
+    in single precision. There nobody waits to see whether all is finite: its zeros carry the inf or nan of one node to
+    all nodes of the window."""
     filter, *others = filters
     first = operators[filter][0]
     nodes = first[0].pattern.num_nodes if filter.recursion else ROWS

@@ -162,6 +162,21 @@ def test_norms_see_each_graph_of_each_window_alone():
     close(layer(X.flatten(1, 2), both, WEIGHTS.repeat(2), **graphs)[0], together.flatten(1, 2))
 
 
+class Noisy(pyg.SAGEConv):
+    def forward(self, x, edge_index):
+        noise = torch.rand(())
+        self.drawn.append(float(noise))
+        return noise * super().forward(x, edge_index)
+
+
+def test_segments_walked_again_draw_the_same(monkeypatch):
+    monkeypatch.setattr(Noisy, "drawn", [], raising=False)
+    layer = GCNRNN(F, H, conv=Noisy, checkpoint_every=1, dtype=torch.float64)
+    layer(X, EDGES)[0].sum().backward()
+    there, back = Noisy.drawn[: 2 * T], Noisy.drawn[2 * T :]
+    assert len(set(there)) == 2 * T and sorted(there) == sorted(back)
+
+
 @pytest.mark.parametrize("conv", [pyg.SAGEConv, Normed])
 def test_convolutions_are_drawn_anew(conv):
     layer = GCNLSTM(F, H, conv=conv)

@@ -11,6 +11,7 @@ import test_fused
 import torch
 from layer_cases import CASES, PUBLISHED, Case
 from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
+from test_cuda_graphs import agree_in_a_graph, all_calls, nobody_waits  # noqa: F401
 from test_fused import PLAIN, B, F, H, N, T, agree, both, signal, walks  # noqa: F401
 
 from seqgnn import nn as sg
@@ -244,6 +245,18 @@ def test_it_needs_a_device_or_the_interpreter(layer, monkeypatch):
         layer(F, H, engine="triton")(*args)
 
 
+@interpreted
+@pytest.mark.parametrize("loop", [True, False])
+@pytest.mark.parametrize("case", IN_A_LOOP + SOME, ids=str)
+def test_nobody_waits_for_a_device(case, loop, monkeypatch, loops, nobody_waits):  # noqa: F811
+    """But for the kernels, which are left out."""
+    monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
+    monkeypatch.setattr(type(triton_kernels.sigmoid), "__getitem__", lambda kernel, grid: lambda *_, **__: None)
+    nobody_waits(*all_calls(case.make(engine="triton")))
+    assert loop or not loops["forward"]
+    assert case in SOME or not loop or loops == {"forward": 4, "backward": 3}
+
+
 # On a device, in single precision
 
 
@@ -282,3 +295,20 @@ def test_plain_layers_on_a_device(kind, hidden):
         found.append([part.cpu().double() for part in (output, *(p.grad for p in module.parameters()))])
     for a, b in zip(*found, strict=True):
         close(a, b, 1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("loop", [True, False])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_captured(case, loop, monkeypatch):
+    monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
+    layer = case.make(num_layers=2, bidirectional=True, engine="triton").float().cuda()
+    graph = layer.prepare(EDGES.cuda(), WEIGHTS.float().cuda(), N)
+    agree_in_a_graph(layer, [graph], torch.randn(T, B, N, F, device="cuda"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", PLAIN)
+def test_plain_layers_captured(kind):
+    layer = PLAIN[kind](F, H, num_layers=2, bidirectional=True, engine="triton", device="cuda")
+    agree_in_a_graph(layer, [], torch.randn(T, B, F, device="cuda"))
