@@ -1,4 +1,5 @@
-"""Precisions on a GPU: a graph-recurrent layer by its engines, and an LSTM by its engines beside cuDNN's.
+"""Precisions on a GPU: a graph-recurrent layer by its engines, and an LSTM by its engines beside cuDNN's; the fused
+engine also captured in CUDA graphs, one of the way there and one of the way back.
 
 Errors are those of outputs and gradients, the largest difference from the equations in float64 relative to the largest
 value. In bfloat16 the engines hand over to the reference, which stands alone there.
@@ -24,6 +25,8 @@ console = Console(width=150)
 GRAPH_SIZE: Size = (12, 207, 64, 2, 64)
 LSTM_SIZE = (150, 128, 10, 128)  # T, B, F, H
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+
+CAPTURED = "fused, captured"
 
 Call = Callable[[Tensor], Tensor]
 
@@ -52,6 +55,17 @@ def train(layer: nn.Module, call: Call, x: Tensor, up: Tensor) -> list[Tensor]:
 
 def error(found: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
     return max(float((a.double() - b).abs().max() / b.abs().max()) for a, b in zip(found, exact, strict=True))
+
+
+class Captured(nn.Module):
+    """A layer and how it is called, as a module that a CUDA graph can be made of."""
+
+    def __init__(self, layer: nn.Module, call: Call) -> None:
+        super().__init__()
+        self.layer, self.call = layer, call
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.call(x)
 
 
 Made = tuple[nn.Module, Callable[[nn.Module], Call], Tensor, Tensor]
@@ -89,9 +103,10 @@ def gpu(
     for name in ("median", "times faster", "error"):
         table.add_column(name, justify="right")
     cases = []
+    fused = ["fused", CAPTURED] if device == "cuda" else ["fused"]
     for name, size, made, engines in (
-        ("GCRN K=2", graph_size, graph_layer(graph_size, device), ("reference", "fused", "triton")),
-        ("LSTM", lstm_size, lstm(lstm_size, device), ("native", "reference", "fused", "triton")),
+        ("GCRN K=2", graph_size, graph_layer(graph_size, device), ["reference", *fused, "triton"]),
+        ("LSTM", lstm_size, lstm(lstm_size, device), ["native", "reference", *fused, "triton"]),
     ):
         for kind in PRECISIONS:
             able = [engine for engine in engines if kind != "bf16" or engine in ("native", "reference")]
@@ -114,9 +129,11 @@ def compared(made: Made, kind: str, engines: Sequence[str], device: str, rounds:
     errors = {}
     for engine in engines:
         other: Any = copy.deepcopy(layer).to(PRECISIONS[kind])
-        other.engine = engine
-        given = x.to(PRECISIONS[kind]).requires_grad_()
-        step = partial(train, other, bound(other), given, up.to(PRECISIONS[kind]))
+        other.engine = "fused" if engine == CAPTURED else engine
+        given, call = x.to(PRECISIONS[kind]).requires_grad_(), bound(other)
+        if engine == CAPTURED:
+            call = torch.cuda.make_graphed_callables(Captured(other, call), (given,))
+        step = partial(train, other, call, given, up.to(PRECISIONS[kind]))
         errors[engine] = error(step(), exact)
         steps[engine] = step
     times = race(steps, device, rounds)

@@ -187,8 +187,7 @@ class EvolveGCN(Preparable, nn.Module):
         best = y.argsort(dim=-1, descending=True, stable=True)
         if batch is not None:  # by graph, and within it by score
             best = best[batch[best].argsort(stable=True)]
-            first = torch.tensor([0, *_sizes(batch)[:-1]], device=x.device).cumsum(0)
-            best = best[first[:, None] + torch.arange(k, device=x.device)]
+            best = best[_first(batch)[:, None] + torch.arange(k, device=x.device)]
             return x[best] * torch.tanh(y[best])[..., None], alive
         best = best[..., :k]
         chosen = x.gather(-2, best[..., None].expand(*best.shape, x.size(-1)))
@@ -224,3 +223,9 @@ class EvolveGCN(Preparable, nn.Module):
 def _sizes(batch: Tensor) -> list[int]:
     """The number of nodes of each graph, counted once."""
     return last_seen.get((batch,), ("sizes",), lambda: batch.bincount().tolist())
+
+
+def _first(batch: Tensor) -> Tensor:
+    """The place of the first node of each graph, graphs in order."""
+    places = [0, *_sizes(batch)[:-1]]
+    return last_seen.get((batch,), ("first",), lambda: torch.tensor(places, device=batch.device).cumsum(0))

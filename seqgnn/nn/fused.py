@@ -159,15 +159,14 @@ class _Fused(torch.autograd.Function):
             return None, *(None for _ in wanted)
         if torch.is_grad_enabled() or _transformed(*derivatives):
             return None, *differentiable(ctx.walk, tensors, wanted, derivatives)
-        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, _again(tensors[0])).run()
+        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, _again()).run()
         return None, *(part if want else None for part, want in zip(found, wanted))
 
 
-def _again(x: Tensor) -> bool:
-    """Whether the way back under way may be gone again (``retain_graph=True``); so where torch does not tell, and where
-    it is captured in a CUDA graph, which may be replayed again."""
+def _again() -> bool:
+    """Whether the way back under way may be gone again (``retain_graph=True``); so where torch does not tell."""
     tell = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
-    return tell is None or tell() or (x.is_cuda and torch.cuda.is_current_stream_capturing())
+    return tell is None or tell()
 
 
 def _transformed(*derivatives: Tensor | None) -> bool:
