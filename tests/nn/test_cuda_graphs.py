@@ -10,6 +10,7 @@ import pytest
 import torch
 from layer_cases import CASES, PUBLISHED, Case
 from oracles import close, tricky_graph
+from test_fused import walks  # noqa: F401
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -86,8 +87,9 @@ def all_calls(layer):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_nobody_waits_for_a_device(case, nobody_waits):
+def test_nobody_waits_for_a_device(case, nobody_waits, walks):  # noqa: F811
     nobody_waits(*all_calls(case.make(engine="fused", bidirectional=True)))
+    assert len(walks) == 8
 
 
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
