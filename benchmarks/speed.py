@@ -33,7 +33,7 @@ from seqgnn.bench.plain import Sequences, plain_contenders
 from seqgnn.bench.racing import Step, machine, race, rates, ratio, summary, versions
 from seqgnn.nn import GCNConv
 from seqgnn.nn.graph_recurrent import ENGINES
-from seqgnn.nn.recurrent import WIDE
+from seqgnn.nn.recurrent import fused_is_faster
 
 console = Console(width=150)
 
@@ -141,6 +141,7 @@ RECURRENT_SIZES = [
     (10, 64, 10, 64),
     (30, 64, 64, 128),
     (150, 128, 10, 128),
+    (50, 128, 10, 128),
     (1000, 16, 64, 128),
     (30, 64, 512, 512),
     (50, 32, 256, 512),
@@ -188,12 +189,14 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
                 relative = {name: ratio(times, "torch", name) for name in RECURRENT_ROWS}
                 cells = [f"{statistics.median(times[name]):.4g} ({relative[name]:.2f}x)" for name in RECURRENT_ROWS]
                 what = "training" if training else "inference"
+                fused = training and device == "cpu" and fused_is_faster(kind, hidden, num_steps, batch)
                 table.add_row(kind, ", ".join(map(str, size)), what, *cells, f"{floor:.3g}")
                 cases.append(
                     {
                         "layer": kind,
                         "size": size,
                         "step": what,
+                        "auto_is": "fused" if fused else "native",
                         "times": {name: summary(times[name]) for name in times},
                         "speed_relative_to_torch": relative,
                         "floor_ms": floor,
@@ -201,17 +204,16 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
                 )
     console.print(table)
     table = Table(title="Speed relative to torch.nn: the rule of `auto` holds where it is not below 0.97")
-    for name in ("layer", "H", "step", "engine", "geometric mean", "min", "max"):
+    for name in ("layer", "auto is", "step", "engine", "geometric mean", "min", "max"):
         table.add_column(name)
     overall: dict[str, Any] = {}
-    for kind, wide, what in product(GATES, (False, True), ("training", "inference")):
-        width = f"H >= {WIDE}" if wide else f"H < {WIDE}"
-        chosen = [c for c in cases if (c["layer"], c["size"][-1] >= WIDE, c["step"]) == (kind, wide, what)]
-        for name in RECURRENT_ROWS[1:]:
+    for kind, choice, what in product(GATES, ("native", "fused"), ("training", "inference")):
+        chosen = [c for c in cases if (c["layer"], c["auto_is"], c["step"]) == (kind, choice, what)]
+        for name in RECURRENT_ROWS[1:] if chosen else ():
             speeds = [case["speed_relative_to_torch"][name] for case in chosen]
             found = {"geometric_mean": statistics.geometric_mean(speeds), "min": min(speeds), "max": max(speeds)}
-            overall.setdefault(kind, {}).setdefault(width, {}).setdefault(what, {})[name] = found
-            table.add_row(kind, width, what, name, *(f"{value:.3f}" for value in found.values()))
+            overall.setdefault(kind, {}).setdefault(choice, {}).setdefault(what, {})[name] = found
+            table.add_row(kind, choice, what, name, *(f"{value:.3f}" for value in found.values()))
     console.print(table)
     return {"rates": rate, "overall": overall, "cases": cases}
 

@@ -17,8 +17,15 @@ from seqgnn.nn.init import Init
 from seqgnn.nn.step_graphs import Steps
 from seqgnn.nn.written import Written, transformed
 
-# From so many channels and steps on the fused engine trains RNNs and GRUs faster than torch's kernels do, on the CPU.
-WIDE, LONG = 512, 20
+# From so many channels, steps, and elements of all sequences on, the fused engine trains faster than torch's kernels do
+# on the CPU; those of the LSTM have a hand-written way back as well.
+FUSED = {"rnn": [(512, 20, 20)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
+
+
+def fused_is_faster(kind: str, hidden_size: int, steps: int, batch: int) -> bool:
+    """The rule of ``engine="auto"`` in training on the CPU."""
+    size = hidden_size, steps, steps * batch
+    return any(all(a >= b for a, b in zip(size, least)) for least in FUSED[kind])
 
 
 class _Layer(Written):
@@ -57,10 +64,10 @@ class _Layer(Written):
         return output.transpose(0, 1) if self.batch_first else output, self._pack(state)
 
     def _gains(self, x: Tensor, hx: Any) -> bool:
-        """Whether the hand-written way back beats torch's kernels. For the LSTM these have one too."""
-        steps = x.size(1 if self.batch_first and x.dim() == 3 else 0)
-        wide = self.kind != "lstm" and self.hidden_size >= WIDE and steps >= LONG and x.device.type == "cpu"
-        return wide and fused.ready(x) and self._learns(x, hx)
+        """Whether the hand-written way back beats torch's kernels."""
+        steps, batch = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if self.batch_first else x.shape[:2]
+        faster = x.device.type == "cpu" and fused_is_faster(self.kind, self.hidden_size, steps, batch)
+        return faster and fused.ready(x) and self._learns(x, hx)
 
     def _learns(self, x: Tensor, hx: Any) -> bool:
         """Whether there will be a way back."""
@@ -278,9 +285,10 @@ class GRU(_Layer, nn.GRU):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of :mod:`seqgnn.nn.cells` under
             autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the same by Triton's kernels, which have run
-            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are asked for,
-            `hidden_size` is at least 512 and the input has at least 20 steps and is not packed (padding would cost more
-            than is won), else ``"native"`` wherever that supports the call.
+            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are asked for
+            and the input is not packed (padding would cost more than is won) from 64 channels, 40 steps and 800
+            elements of all sequences on, and from 320 channels and 20 steps on, else ``"native"`` wherever that
+            supports the call.
         forget_bias, recurrent_bias: for the other two layers; here both are refused.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
             with any engine but ``"native"``; None keeps everything.

@@ -118,10 +118,19 @@ def test_plain_layers(kind, options, walks):
     assert walks
 
 
-def test_auto_trains_wide_rnns_and_grus(monkeypatch, walks):
+def test_the_rule_of_auto():
+    """From so many channels, steps and elements on."""
+    faster = recurrent.fused_is_faster
+    assert faster("gru", 64, 40, 20) and faster("gru", 128, 800, 1) and faster("gru", 320, 20, 1)
+    assert not (faster("gru", 63, 100, 100) or faster("gru", 64, 39, 100) or faster("gru", 64, 40, 19))
+    assert not (faster("gru", 319, 20, 30) or faster("gru", 320, 19, 1))
+    assert faster("rnn", 512, 20, 1) and not faster("rnn", 511, 20, 1) and not faster("rnn", 512, 19, 99)
+    assert not faster("lstm", 1024, 100, 64)
+
+
+def test_auto_trains_rnns_and_grus(monkeypatch, walks):
     """On the CPU, where gradients are asked for."""
-    monkeypatch.setattr(recurrent, "WIDE", H)
-    monkeypatch.setattr(recurrent, "LONG", T)
+    monkeypatch.setattr(recurrent, "FUSED", {"rnn": [(H, T, 2 * T)], "gru": [(H, T, 2 * T)], "lstm": []})
     x = signal(T, 2, F)
     for kind, make in PLAIN.items():
         layer, narrow = (make(F, hidden, dtype=torch.float64) for hidden in (H, H - 1))
@@ -130,6 +139,7 @@ def test_auto_trains_wide_rnns_and_grus(monkeypatch, walks):
         walks.clear()
         narrow(x)
         layer(x[1:])
+        layer(x[:, 0])
         with torch.no_grad():
             close(layer(x)[0], output)
         layer(torch.nn.utils.rnn.pack_sequence([x[:, 0], x[:2, 1]]))
@@ -140,9 +150,11 @@ def test_auto_trains_wide_rnns_and_grus(monkeypatch, walks):
         state = leaf(signal(1, 2, H))
         layer(x, (state, state) if kind == "lstm" else state)
         assert len(walks) == 2 * (kind != "lstm")
+        make(F, H, batch_first=True, dtype=torch.float64)(x.transpose(0, 1))
+        assert len(walks) == 3 * (kind != "lstm")
         layer.engine = "native"
         layer(leaf(x))
-        assert len(walks) == 2 * (kind != "lstm")
+        assert len(walks) == 3 * (kind != "lstm")
         walks.clear()
 
 
