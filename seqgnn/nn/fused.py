@@ -34,6 +34,7 @@ CELLS: dict[Any, type[FusedCell]] = {
     cells.gru: fused_cells.GRU,
     cells.gru_reset_before: fused_cells.GRUResetBefore,
 }
+ELEMENTS, STEPS = 1000, 8  # from so many on the walk is faster than the equations, on the CPU
 DENSE = 32  # up to so many nodes a dense matrix multiplies faster than a sparse one, on the CPU
 
 
@@ -47,6 +48,13 @@ def ready(x: Tensor) -> bool:
         and not torch.is_autocast_enabled(x.device.type)
         and not recurrence.watched()
     )
+
+
+def pays(x: Tensor) -> bool:
+    """Whether what it takes to set up :func:`walk` comes back, over x `[T, (B,) N, F]` on the CPU: for many elements
+    and, on a way back too, many steps."""
+    many = x.shape[:-1].numel() >= ELEMENTS or (torch.is_grad_enabled() and len(x) >= STEPS)
+    return x.device.type == "cpu" and many
 
 
 def check_triton(who: str, x: Tensor) -> None:

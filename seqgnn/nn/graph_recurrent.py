@@ -64,7 +64,8 @@ class GraphRecurrent(Preparable, nn.Module):
             functorch and forward-mode derivatives, for derivatives of derivatives and for filters with a basis of
             their own; ``"triton"`` is ``"fused"`` with Triton's kernels, one for the gates of a step or, where
             :func:`seqgnn.nn.triton_loop.fits`, one for all steps, which have run in its interpreter alone, on no
-            device; ``"auto"`` is ``"fused"`` on the CPU and ``"reference"`` elsewhere, never ``"triton"``.
+            device; ``"auto"`` is ``"fused"`` on the CPU from 1,000 elements (T * B * N) on and, where gradients are
+            recorded, from 8 steps on, else ``"reference"``, never ``"triton"``.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back;
             None keeps everything.
 
@@ -231,7 +232,7 @@ class GraphRecurrent(Preparable, nn.Module):
     def _walk_steps(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")
         cell, parts = self._cell(suffix), self._hidden_maps(suffix)
-        wanted = self.engine in ("fused", "triton") or (self.engine == "auto" and x.device.type == "cpu")
+        wanted = self.engine in ("fused", "triton") or (self.engine == "auto" and fused.pays(x))
         if wanted and fused.ready(x) and fused.supports(cell, parts):
             if self.engine == "triton":
                 fused.check_triton(type(self).__name__, x)

@@ -158,6 +158,20 @@ def test_auto_trains_rnns_and_grus(monkeypatch, walks):
         walks.clear()
 
 
+@pytest.mark.parametrize(
+    ("shape", "training", "inference"),
+    [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 334, 3, 1), 1, 1)],
+)
+def test_auto_takes_the_walk_where_it_pays(shape, training, inference, walks):
+    """From 1,000 elements on, and on a way back too from 8 steps on."""
+    layer = sg.GCNLSTM(1, 2)
+    for recording, expected in ((True, training), (False, inference)):
+        with torch.set_grad_enabled(recording):
+            layer(torch.randn(shape), torch.tensor([[0, 1], [1, 2]]))
+        assert len(walks) == expected
+        walks.clear()
+
+
 SOME = [
     case for case in PUBLISHED if str(case) in ("GCRN", "GCRN gru", "GCNLSTM mixed", "GCLSTM paper", "TGCN authors")
 ]
