@@ -189,7 +189,7 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
                 relative = {name: ratio(times, "torch", name) for name in RECURRENT_ROWS}
                 cells = [f"{statistics.median(times[name]):.4g} ({relative[name]:.2f}x)" for name in RECURRENT_ROWS]
                 what = "training" if training else "inference"
-                fused = training and device == "cpu" and fused_is_faster(kind, hidden, num_steps, batch)
+                fused = training and device == "cpu" and fused_is_faster(kind.lower(), hidden, num_steps, batch)
                 table.add_row(kind, ", ".join(map(str, size)), what, *cells, f"{floor:.3g}")
                 cases.append(
                     {

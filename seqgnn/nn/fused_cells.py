@@ -30,6 +30,7 @@ class FusedCell(ABC):
         gates: rows of `a`.
         inputs: those that the input contributes to, and `order`, which of the input's gates they are.
         hidden: those that each hidden map contributes to.
+        looks_back: whether the way back looks at the gates, or at states alone.
         weights: of the cell itself, such as peepholes, with their derivatives.
         scratch: two tensors of the shape of a gate, for the way back.
     """
@@ -38,6 +39,7 @@ class FusedCell(ABC):
     inputs: slice
     order: tuple[int, ...]
     hidden: tuple[slice, ...]
+    looks_back = True
     scratch: tuple[Tensor, Tensor]
 
     def __init__(self, *weights: Tensor) -> None:
@@ -65,6 +67,7 @@ class RNN(FusedCell):
     r""":math:`h_t = \tanh(g + u(h_{t-1}))`."""
 
     gates, inputs, order, hidden = 1, slice(0, 1), (0,), (slice(0, 1),)
+    looks_back = False
 
     def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
         (u,), (h,), (h_new,) = maps, before, after

@@ -180,13 +180,13 @@ class InputMap(LinearMap):
         super().learn(da, z)
         self.dbias += da.sum(1)
 
-    def derivative(self, first: int, da: Tensor, z: Tensor) -> Tensor:
-        """The derivative by z of the steps from `first` on; those by the values of operators are added up."""
-        dsignals = z.new_empty(1 + len(self.recursion), *z.shape)
-        self.gather(da, dsignals.flatten(1, 2).unbind())
-        for place, (part, dpart) in enumerate(zip(z.unbind(), dsignals.unbind(1))):
-            self.propagate_back(first + place, place, part, dpart.unbind())
-        return dsignals[0]
+    def derivative(self, first: int, da: Tensor, z: Tensor, dz: Tensor) -> None:
+        """Writes the derivative by z of the steps from `first` on to dz; those by the values of operators are added
+        up."""
+        dsignals = [dz, *z.new_empty(len(self.recursion), *z.shape)]
+        self.gather(da, [dsignal.flatten(0, 1) for dsignal in dsignals])
+        for place, part in enumerate(z.unbind()):
+            self.propagate_back(first + place, place, part, [dsignal[place] for dsignal in dsignals])
 
 
 class NarrowInputMap(InputMap):

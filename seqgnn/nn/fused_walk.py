@@ -90,7 +90,8 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
     """Outputs, the state at the end and, to `keep` for the way back, gates, states and, if those of all steps are held
     anyway, signals."""
     size, like, kind = walk.chunk(given), given.bias, walk.kind
-    a = like.new_empty(given.gates, given.steps if keep else size, given.rows, given.hidden)
+    keep_gates = keep and kind.looks_back
+    a = like.new_empty(given.gates, given.steps if keep_gates else size, given.rows, given.hidden)
     loop = walk.loop and walk.loop(walk, given)
     lasting = [bool(loop) or (keep and not (walk.recalls and part == 0)) for part in range(len(given.state))]
     states = [like.new_empty(given.steps + 1 if lasts else 2, given.rows, given.hidden) for lasts in lasting]
@@ -101,7 +102,7 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
         part[given.steps if walk.reverse else 0].copy_(start)
     gates, output = a.unbind(1), like.new_empty(given.steps, *walk.shape, given.hidden)
     for chunk in walk.chunks(given.steps, size):
-        first = chunk.start if keep else 0
+        first = chunk.start if keep_gates else 0
         pre, bias = a[:, first : first + len(chunk)], given.bias[:, None, None]
         if kind.inputs.stop < given.gates:
             pre[kind.inputs.stop :] = bias[kind.inputs.stop :]
@@ -184,7 +185,7 @@ class WayBack:
             if loop is not None:
                 da = loop.backward(self.a, self.states, self.d, self._heard(slice(None)))
             else:
-                da = self.a[:, steps].clone() if self.again else self.a[:, steps]
+                da = self._place_of_derivatives(steps)
                 for t, dgates in reversed(list(zip(self.walk.order(chunk), self.walk.order(da.unbind(1))))):
                     self._step(t, t - chunk.start, gates, dgates)
             self._learn(steps, da, None if loop is None else self.a)
@@ -193,6 +194,12 @@ class WayBack:
         dweights = [None if map is None else map.dweight for map in (self.input_map, *self.hidden_maps)]
         dvalues = [operator.dvalues for operator in self.operators]
         return [self.dsignal, self.dbias, *dweights, *self.cell.dweights, *self.d, *dvalues]
+
+    def _place_of_derivatives(self, steps: slice) -> Tensor:
+        """By the gates of some steps, holding these where the cell looks at them."""
+        if not self.walk.kind.looks_back:
+            return self.a[:, : steps.stop - steps.start]
+        return self.a[:, steps].clone() if self.again else self.a[:, steps]
 
     def _step(self, t: int, place: int, gates: Sequence[Tensor], a: Tensor) -> None:
         """The way back through one step, a its gates; where a sequence has no element, its state is that of before."""
@@ -255,9 +262,8 @@ class WayBack:
             self.input_map.spread(first, z)
         self.input_map.learn(dinputs.flatten(1, 2), z)
         if self.dsignal is not None or any(self.learnt):
-            dz = self.input_map.derivative(first, dinputs.flatten(1, 2), z)
-            if self.dsignal is not None:
-                self.dsignal[steps] = dz
+            dz = torch.empty_like(z) if self.dsignal is None else self.dsignal[steps]
+            self.input_map.derivative(first, dinputs.flatten(1, 2), z, dz)
 
 
 def _bind(
