@@ -19,7 +19,7 @@ from seqgnn.nn.written import Written, transformed
 
 # From so many channels, steps, and elements of all sequences on, the fused engine trains faster than torch's kernels do
 # on the CPU; those of the LSTM have a hand-written way back as well.
-FUSED = {"rnn": [(512, 20, 20)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
+FUSED = {"rnn": [(512, 20, 100)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
 
 
 def fused_is_faster(kind: str, hidden_size: int, steps: int, batch: int) -> bool:
@@ -67,13 +67,14 @@ class _Layer(Written):
         """Whether the hand-written way back beats torch's kernels."""
         steps, batch = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if self.batch_first else x.shape[:2]
         faster = x.device.type == "cpu" and fused_is_faster(self.kind, self.hidden_size, steps, batch)
-        return faster and fused.ready(x) and self._learns(x, hx)
+        return faster and self._learns(x, hx) and fused.ready(x)
 
     def _learns(self, x: Tensor, hx: Any) -> bool:
         """Whether there will be a way back."""
+        if not torch.is_grad_enabled():
+            return False
         states = hx if isinstance(hx, tuple | list) else (hx,)
-        parts = (x, *states, *self.parameters())
-        return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)
+        return any(part is not None and part.requires_grad for part in (x, *states, *self.parameters()))
 
     def _walk_packed(self, x: PackedSequence, hx: Any) -> Any:
         padded, lengths = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))
@@ -142,9 +143,9 @@ class RNN(_Layer, nn.RNN):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equation of :mod:`seqgnn.nn.cells` under
             autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the same by Triton's kernels, which have run
-            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are asked for,
-            `hidden_size` is at least 512 and the input has at least 20 steps and is not packed (padding would cost more
-            than is won), else ``"native"`` wherever that supports the call.
+            in its interpreter alone, on no device; ``"auto"`` is ``"fused"`` on the CPU where gradients are asked for
+            and the input is not packed (padding would cost more than is won) from 512 channels, 20 steps and 100
+            elements of all sequences on, else ``"native"`` wherever that supports the call.
         recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
         forget_bias: for LSTMs only.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,

@@ -124,7 +124,8 @@ def test_the_rule_of_auto():
     assert faster("gru", 64, 40, 20) and faster("gru", 128, 800, 1) and faster("gru", 320, 20, 1)
     assert not (faster("gru", 63, 100, 100) or faster("gru", 64, 39, 100) or faster("gru", 64, 40, 19))
     assert not (faster("gru", 319, 20, 30) or faster("gru", 320, 19, 1))
-    assert faster("rnn", 512, 20, 1) and not faster("rnn", 511, 20, 1) and not faster("rnn", 512, 19, 99)
+    assert faster("rnn", 512, 20, 5) and faster("rnn", 512, 100, 1)
+    assert not (faster("rnn", 511, 20, 5) or faster("rnn", 512, 19, 99) or faster("rnn", 512, 20, 4))
     assert not faster("lstm", 1024, 100, 64)
 
 
