@@ -220,7 +220,7 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
 
 def save(path: Path, section: str, result: dict[str, object]) -> None:
     """Replaces one section of the file in one go; what is there stays if anything fails."""
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept = kept_in(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps({**kept, section: result}, indent=1) + "\n")
@@ -229,10 +229,15 @@ def save(path: Path, section: str, result: dict[str, object]) -> None:
 
 def size(text: str) -> tuple[int, ...]:
     """T,N,B,F,H of the command line."""
-    found = tuple(map(int, text.split(",")))
+    found = tuple(int(part) if part.isdecimal() else 0 for part in text.split(","))
     if len(found) != 5 or min(found) < 1 or found[0] < 2:
         raise argparse.ArgumentTypeError(f"expected T,N,B,F,H with T >= 2, got {text}")
     return found
+
+
+def kept_in(path: Path) -> dict[str, object]:
+    """What earlier runs wrote."""
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def main() -> None:
@@ -246,12 +251,22 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=1_000_000, help="number of nodes in scaling")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/speed-<device>.json")
     arguments = parser.parse_args()
-    unknown = set(arguments.sections) - set(names)
-    if unknown or arguments.rounds < 1 or arguments.largest < 3000:
-        wanted = f"sections among {', '.join(names)}, rounds >= 1 and largest >= 3000"
-        parser.error(f"expected {wanted}, got {' '.join(unknown)}")
     device, rounds = arguments.device, arguments.rounds
     engines = arguments.engines or engines_of(device)
+    path = arguments.json or Path(__file__).parent / "results" / f"speed-{device}.json"
+    unknown = set(arguments.sections) - set(names)
+    if unknown:
+        parser.error(f"expected sections among {', '.join(names)}, got {' '.join(unknown)}")
+    if rounds < 1 or arguments.largest < 3000:
+        parser.error(f"expected --rounds >= 1 and --largest >= 3000, got {rounds} and {arguments.largest}")
+    if device == "cuda" and not torch.cuda.is_available():
+        parser.error("expected a device for --device cuda, got none")
+    if device == "cpu" and "triton" in engines:
+        parser.error("expected --device cuda for --engines triton, got cpu")
+    try:
+        kept_in(path)
+    except ValueError as error:
+        parser.error(f"expected --json to be a JSON file, or none yet, got {path}: {error}")
     sections: dict[str, Callable[[], dict[str, object]]] = {
         "gcn": partial(gcn, device, rounds),
         "recurrent": partial(recurrent, device, rounds),
@@ -259,7 +274,6 @@ def main() -> None:
         "scaling": partial(scaling, device, rounds, arguments.largest),
         "gpu": partial(gpu, device, rounds),
     }
-    path = arguments.json or Path(__file__).parent / "results" / f"speed-{device}.json"
     # PyG makes sparse tensors, of which torch says that they are in beta.
     warnings.filterwarnings("ignore", message="Sparse")
     for section in arguments.sections or names:

@@ -4,7 +4,6 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -265,9 +264,8 @@ class Chebyshev(Filter):
         if isinstance(self.lambda_max, int | float):
             return laplacian.new_full((nodes,), self.lambda_max)
         graph = row.new_zeros(nodes) if edges.batch is None else edges.batch.to(row.dtype)
-        if (
-            self.lambda_max is None
-        ):  # as many places as there can be graphs: how many there are, a device would have to say
+        if self.lambda_max is None:
+            # As many places as there can be graphs: how many there are, a device would have to say.
             least = laplacian.new_full((nodes,), -float("inf"))
             largest = 2 * least.scatter_reduce(0, graph.index_select(0, row).long(), laplacian, "amax")
         else:
@@ -276,11 +274,10 @@ class Chebyshev(Filter):
                 raise ValueError(f"{edges.who}: expected one lambda_max for each graph, got {found}")
             largest = laplacian.new_tensor(self.lambda_max)
         largest = largest.index_select(0, graph)
-        return largest.masked_fill(
-            largest == 0, 1
-        )  # of a graph without edges the Laplacian is zero, whatever its scale
+        # Of a graph without edges the Laplacian is zero, whatever its scale.
+        return largest.masked_fill(largest == 0, 1)
 
-    @cached_property
+    @property
     def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
         return _polynomials(0, 0, 1, self.K)
 
@@ -353,7 +350,7 @@ class Diffusion(Filter):
         values = _inverse_degrees(edges, at, wide, root=False).index_select(0, at) * wide
         return Operator(pattern, values.to(w.dtype), edges.weight is None)
 
-    @cached_property
+    @property
     def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
         if self.variant == "paper":
             return _powers(0, 1, self.K) + _powers(1, self.K, self.K)

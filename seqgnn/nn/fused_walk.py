@@ -131,7 +131,7 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
             output[t] = _apart(h, walk.shape)
     last = [windows(part[0 if walk.reverse else given.steps], walk.shape) for part in times]
     kept = [part for part, lasts in zip(states, lasting) if lasts]
-    return output, last, [a, *kept, *(signals if size == given.steps else ())]
+    return output, last, [*([a] if keep_gates else []), *kept, *(signals if size == given.steps else ())]
 
 
 class WayBack:
@@ -156,8 +156,12 @@ class WayBack:
         again: bool,
     ) -> None:
         self.walk, self.given, self.again = walk, given, again
+        if walk.kind.looks_back:
+            self.a, *kept = kept
+        else:
+            self.a = given.bias.new_empty(given.gates, walk.chunk(given), given.rows, given.hidden)
         states = len(given.state) - walk.recalls
-        self.a, self.states, signals = kept[0], kept[1 : 1 + states], kept[1 + states :]
+        self.states, signals = kept[:states], kept[states:]
         self.times = [part.unbind() for part in self.states]
         self.outputs = given.bias.new_empty(walk.chunk(given), given.rows, given.hidden) if walk.recalls else None
         self.batched = len(walk.shape) == 2

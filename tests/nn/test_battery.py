@@ -13,11 +13,18 @@ from torch.func import functional_call
 from torch_geometric.data import Batch, Data
 
 from seqgnn import nn as sg
+from seqgnn.nn import fused
 
 SOME = [case for case in CASES if "GCN()" in str(case)] + PUBLISHED
 ALL = SOME + OTHERS
 T, B, F, H = 4, 2, 2, 3
 EDGES, WEIGHTS, N = tricky_graph()
+
+
+@pytest.fixture(autouse=True)
+def auto_is_fused(monkeypatch):
+    """Also in calls as tiny as these."""
+    monkeypatch.setattr(fused, "ELEMENTS", 1)
 
 
 def signal(*shape, seed=0):

@@ -213,7 +213,7 @@ def test_functorch_and_forward_mode_take_the_equations(case, walks):
     assert not walks
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_backward_again_and_checkpoints_and_offloading_give_the_same(case):
     layer, x = case.make(engine=ENGINE), signal(T, B, N, F)
     losses = [case.parts(layer(x, EDGES, WEIGHTS))[0].square().sum() for _ in range(2)]
