@@ -37,7 +37,9 @@ def graph(device: str, rounds: int, sizes: Sequence[Size], engines: Sequence[str
 def overall(cases: list[dict[str, Any]], engines: Sequence[str]) -> dict[str, Any]:
     """Over all sizes, for each peer, step and engine: how many times faster, also than the reference, which says
     whether `auto` chooses well, and how far from the floor."""
-    table = Table(title="Over all sizes: times faster than the peer, and times the floor at the three largest")
+    table = Table(
+        title="Over all sizes: times faster than the peer and the reference; times the floor at the three largest"
+    )
     for name in ("peer", "step", "engine"):
         table.add_column(name)
     means = "geometric mean", "least"

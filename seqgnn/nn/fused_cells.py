@@ -59,7 +59,8 @@ class FusedCell(ABC):
         return
 
     def sources(self, before: State, a: Tensor | None) -> Sequence[Tensor | None]:
-        """What each hidden map reads, of some steps, whose gates are a or no longer there; None where it takes them."""
+        """What each hidden map reads over some steps, with their gates a, or None where derivatives have taken their
+        places; None for a map that then has to remember it."""
         return before
 
 

@@ -200,7 +200,7 @@ class WayBack:
         return [self.dsignal, self.dbias, *dweights, *self.cell.dweights, *self.d, *dvalues]
 
     def _place_of_derivatives(self, steps: slice) -> Tensor:
-        """By the gates of some steps, holding these where the cell looks at them."""
+        """Where the derivatives by the gates of some steps go; it holds these gates, if the cell looks at them."""
         if not self.walk.kind.looks_back:
             return self.a[:, : steps.stop - steps.start]
         return self.a[:, steps].clone() if self.again else self.a[:, steps]
