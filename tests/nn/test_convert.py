@@ -76,6 +76,15 @@ def theirs():
     return pyg_temporal.load("nn.recurrent")
 
 
+@pytest.fixture
+def double_by_default():
+    """Some of their layers begin in the default dtype; the page sets it."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(dtype)
+
+
 def walk(layer, x, edges, weights, **options):
     """Their layer, called step by step; its states. They would begin in single precision."""
     batched = type(layer).__name__ == "TGCN2"
@@ -127,24 +136,25 @@ def test_layers_of_theirs_without_lambda_max(theirs, name, options):
         from_pyg_temporal(getattr(theirs, name)(F, H, **options), lambda_max=2.0)
 
 
+@pytest.mark.usefixtures("double_by_default")
 def test_their_dcrnn_where_it_is_right(theirs):
     """Without weights and with all degrees alike, and K = 2, nothing of what it gets wrong shows."""
     ring = torch.stack([torch.arange(N), (torch.arange(N) + 1) % N])
-    both = torch.cat([ring, ring.flip(0)], dim=1)
+    both, x = torch.cat([ring, ring.flip(0)], dim=1), X.double()
+    ones, weights = torch.ones(2 * N), torch.linspace(0.5, 2, 2 * N)
     layer = theirs.DCRNN(F, H, K=2)
     with pytest.warns(UserWarning, match="ignores edge weights but for the degrees"):
         ours = from_pyg_temporal(layer)
-    expected, last = walk(layer, X, both, torch.ones(2 * N))
-    output, state = ours(X, both)
-    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(state[0], last[0], rtol=1e-5, atol=1e-6)
+    expected, last = walk(layer, x, both, ones)
+    output, state = ours(x, both)
+    torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(state[0], last[0], rtol=1e-10, atol=1e-10)
     batched = theirs.BatchedDCRNN(F, H, K=2)
     layer.load_state_dict(batched.state_dict())
     with pytest.warns(UserWarning, match="ignores edge weights but for the degrees"):
         ours = from_pyg_temporal(layer)
-    torch.testing.assert_close(ours(X, both)[0], batched(X[None], both, torch.ones(2 * N))[0], rtol=1e-5, atol=1e-6)
-    weights = torch.linspace(0.5, 2, 2 * N)
-    assert not torch.allclose(walk(layer, X, both, weights)[0], ours(X, both, weights)[0], atol=1e-3)
+    torch.testing.assert_close(ours(x, both)[0], batched(x[None], both, ones)[0], rtol=1e-10, atol=1e-10)
+    assert not torch.allclose(walk(layer, x, both, weights)[0], ours(x, both, weights)[0], atol=1e-3)
 
 
 def test_what_the_page_says_of_their_diffusion(theirs):
@@ -167,6 +177,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "from-pyg-temporal.md").read_text()
 SECTIONS = [section for section in PAGE.split("\n## ") if pages.blocks(section, "before")]
 
 
+@pytest.mark.usefixtures("double_by_default")
 @pytest.mark.filterwarnings("ignore:from_pyg_temporal")
 @pytest.mark.parametrize("section", SECTIONS, ids=[section.partition("\n")[0] for section in SECTIONS])
 def test_before_and_after_agree(theirs, section, capsys):
