@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgnn.nn.checks import check_sizes
+from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.published import TGCN
 from seqgnn.nn.step_graphs import Edges, active_steps
 
@@ -59,6 +60,7 @@ class A3TGCN(TGCN):
         for linear in self.attention:
             linear.reset_parameters()  # type: ignore[operator]
 
+    @layer_call
     def forward(
         self,
         x: Tensor,

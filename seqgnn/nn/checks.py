@@ -10,17 +10,25 @@ def check_input(who: str, x: Any, ranks: tuple[int, ...], size: int, weight: Ten
     """Checks an input against the weights that will meet it.
 
     Raises:
-        ValueError: if `x` is no tensor of one of `ranks` with `size` channels at the end, is empty, or is of another
-            device or dtype than `weight` (autocast may change the dtype).
+        ValueError: if `x` is no tensor with `size` channels at the end and a rank from the first of `ranks` to the
+            last, or is of another device or dtype than `weight` (autocast may change the dtype).
     """
     if not isinstance(x, Tensor):
         raise ValueError(f"{who}: expected a tensor, got {type(x).__name__}")
-    if x.dim() not in ranks or x.size(-1) != size:
+    if not ranks[0] <= x.dim() <= ranks[-1] or x.size(-1) != size:  # dynamo misreads `in` of an argument
         rank = " or ".join(map(str, ranks))
         raise ValueError(f"{who}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
-    if x.numel() == 0:
-        raise ValueError(f"{who}: expected input that is not empty, got {describe(x)}")
     check_like(who, "input", x, weight)
+
+
+def check_steps(who: str, x: Tensor, dim: int = 0) -> None:
+    """Checks that a sequence has a time step, its `dim`-th dimension; it may be empty otherwise, as in torch.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if x.size(dim) == 0:
+        raise ValueError(f"{who}: expected at least one time step, got {describe(x)}")
 
 
 def check_state(who: str, state: Any, shapes: tuple[tuple[int, ...], ...], like: Tensor) -> None:
@@ -48,6 +56,21 @@ def check_sizes(who: str, **sizes: Any) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ValueError(f"{who}: expected {name} to be an integer of at least 1, got {size!r}")
+
+
+def check_channels(who: str, in_channels: Any) -> int:
+    """Returns the number of input channels, -1 where the first input tells.
+
+    PyG gives a pair, for sources and targets, to layers that take bipartite graphs; ours take equal ones.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    pair = isinstance(in_channels, tuple | list) and len(in_channels) == 2 and in_channels[0] == in_channels[1]
+    size = in_channels[0] if pair else in_channels
+    if size != -1:
+        check_sizes(who, in_channels=size)
+    return size
 
 
 def check_like(who: str, what: str, x: Tensor, weight: Tensor) -> None:

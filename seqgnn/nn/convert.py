@@ -1,5 +1,6 @@
 """Weights from and to torch.nn, and from PyTorch Geometric Temporal."""
 
+import copy
 import warnings
 from typing import Any
 
@@ -11,6 +12,7 @@ from seqgnn.nn.graph_recurrent import GraphRecurrent
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
 from seqgnn.nn.recurrent import GRU, LSTM, RNN
 from seqgnn.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
+from seqgnn.nn.written import Written
 
 PLAIN: dict[type, type] = {
     nn.RNN: RNN,
@@ -42,11 +44,16 @@ def from_torch(module: nn.Module) -> Any:
     return _rebuilt(PLAIN[type(module)], module)
 
 
-def to_torch(layer: nn.Module) -> Any:
-    """The layer of torch.nn that a plain recurrent layer or cell of seqgnn is, with a copy of its weights.
+def to_torch(module: nn.Module) -> Any:
+    """The layer of torch.nn that a plain recurrent layer or cell of seqgnn is, or a copy of a module that holds some.
+
+    For tools that know torch's own classes alone, such as ``torch.ao.quantization``, which leaves every subclass of
+    them in float: ``quantize_dynamic(to_torch(model), {nn.LSTM})``. Weights are copied; hooks on a converted layer are
+    not.
 
     Raises:
-        ValueError: for any other module.
+        ValueError: for a module without such layers, and for a layer of another class, as subclasses and parametrized
+            layers are.
 
     Example:
         >>> layer = GRU(3, 4, num_layers=2, init="orthogonal")
@@ -55,10 +62,20 @@ def to_torch(layer: nn.Module) -> Any:
         (True, True)
     """
     kinds = {ours: theirs for theirs, ours in PLAIN.items()}
-    if type(layer) not in kinds:
-        names = ", ".join(kind.__name__ for kind in kinds)
-        raise ValueError(f"to_torch: expected one of seqgnn.nn's {names}, got {type(layer).__name__}")
-    return _rebuilt(kinds[type(layer)], layer)
+    names = ", ".join(kind.__name__ for kind in kinds)
+    plain: list[nn.Module] = [part for part in module.modules() if isinstance(part, Written)]
+    others = [part for part in (plain or [module]) if type(part) not in kinds]
+    if others:
+        raise ValueError(f"to_torch: expected one of seqgnn.nn's {names}, got {type(others[0]).__name__}")
+    if module in plain:
+        return _rebuilt(kinds[type(module)], module)
+    copied = copy.deepcopy(module)
+    rebuilt = {part: _rebuilt(kinds[type(part)], part) for part in copied.modules() if isinstance(part, Written)}
+    for parent in copied.modules():
+        for name, child in parent._modules.items():
+            if child in rebuilt:
+                parent._modules[name] = rebuilt[child]
+    return copied
 
 
 def _rebuilt(kind: type, module: Any) -> Any:
@@ -70,6 +87,8 @@ def _rebuilt(kind: type, module: Any) -> Any:
     like = module.weight_ih_l0 if hasattr(module, "weight_ih_l0") else module.weight_ih
     made = kind(module.input_size, module.hidden_size, **options, device=like.device, dtype=like.dtype)
     made.load_state_dict(module.state_dict())
+    for name, parameter in made.named_parameters():
+        parameter.requires_grad_(getattr(module, name).requires_grad)
     return made.train(module.training)
 
 

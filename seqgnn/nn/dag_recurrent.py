@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgnn.errors import one_of
+from seqgnn.nn.adjacency import unwrap
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
+from seqgnn.nn.layer_call import layer_call, refuse_script
 from seqgnn.nn.operator import PreparedGraph, last_seen, plain_tensors
 
 
@@ -36,11 +38,11 @@ def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[L
         ValueError: for x or edges of another rank, dtype or device, for indices out of range, and for a cycle, naming
             one.
     """
-    if not isinstance(x, Tensor) or x.dim() != 2 or len(x) == 0:
-        raise ValueError(f"{who}: expected x of shape [N, F] with at least one node, got {describe(x)}")
+    if not isinstance(x, Tensor) or x.dim() != 2:
+        raise ValueError(f"{who}: expected x of shape [N, F], got {describe(x)}")
     if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
         raise ValueError(f"{who}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
-    edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else edge_index
+    edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else unwrap(edge_index)
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:
         raise ValueError(f"{who}: expected edge_index of shape [2, E], got {describe(edges)}")
     if edges.dtype not in (torch.int64, torch.int32):
@@ -62,7 +64,7 @@ def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
     level, place = np.full(num_nodes, -1), np.zeros(num_nodes, dtype=np.int64)
     ready = np.flatnonzero(waiting == 0)
     rows: list[np.ndarray] = []
-    while ready.size:
+    while ready.size or not rows:  # without nodes there is one level, an empty one
         level[ready], place[ready] = len(rows), np.arange(ready.size)
         rows.append(ready)
         count = starts[ready + 1] - starts[ready]
@@ -123,12 +125,15 @@ class DAGRecurrent(nn.Module):
         torch.Size([4, 8])
     """
 
+    __prepare_scriptable__ = refuse_script
+
     def __init__(self, cell: nn.Module) -> None:
         super().__init__()
         if not isinstance(cell, nn.Module):
             raise ValueError(f"DAGRecurrent: expected a cell, such as GRUCell(2, 8), got {cell!r}")
         self.cell = cell
 
+    @layer_call
     def forward(self, x: Tensor, edge_index: Tensor | PreparedGraph) -> tuple[Tensor, Any]:
         levels = levels_of("DAGRecurrent", edge_index, x)
         states: list[tuple[Tensor, ...]] = []
@@ -174,6 +179,7 @@ class TreeLSTMCell(nn.Module):
     weight_hh: Tensor
     bias_ih: Tensor | None
     bias_hh: Tensor | None
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -204,6 +210,7 @@ class TreeLSTMCell(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
+    @layer_call
     def forward(
         self, x: Tensor, children: tuple[Tensor, Tensor] | None = None, parents: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -272,6 +279,7 @@ class TreeLSTM(TreeLSTMCell):
         torch.Size([3, 8])
     """
 
+    @layer_call
     def forward(  # type: ignore[override]
         self, x: Tensor, edge_index: Tensor | PreparedGraph
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,14 +12,15 @@ from torch_geometric.utils import scatter
 
 from seqgnn.errors import one_of
 from seqgnn.nn import cells
-from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
+from seqgnn.nn.checks import check_input, check_sizes, check_state, check_steps, describe
 from seqgnn.nn.filters import GCN, Filter, apply_operator
+from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 
 
-class EvolveGCN(Preparable, nn.Module):
+class EvolveGCN(nn.Module, Preparable):
     r"""A GCN whose weights evolve from step to step, each column of them by a recurrent cell.
 
     `EvolveGCN: evolving graph convolutional networks for dynamic graphs <https://arxiv.org/abs/1902.10191>`_ (Pareja et
@@ -103,6 +105,7 @@ class EvolveGCN(Preparable, nn.Module):
     def filters(self) -> tuple[Filter, ...]:
         return (self.filter,)
 
+    @layer_call
     def forward(
         self,
         x: Tensor,
@@ -118,6 +121,7 @@ class EvolveGCN(Preparable, nn.Module):
         check_input(who, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
+        check_steps(who, x)
         graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, None, batch)
         active = None if lengths is None else active_steps(who, lengths, x)
         if active is not None:
@@ -181,7 +185,7 @@ class EvolveGCN(Preparable, nn.Module):
             alive = (count > 0)[..., None, None]
             if plain_tensors() and x.device.type == "cpu":  # where looking waits for no device
                 sizes = [*sizes, *(n for n in count.flatten().tolist() if n)]
-        if min(sizes) < k:
+        if min(sizes, default=k) < k:
             found = f"expected graphs of at least {k} nodes, one a column, got {min(sizes)}"
             raise ValueError(f"{type(self).__name__}: {found}")
         best = y.argsort(dim=-1, descending=True, stable=True)
@@ -227,5 +231,7 @@ def _sizes(batch: Tensor) -> list[int]:
 
 def _first(batch: Tensor) -> Tensor:
     """The place of the first node of each graph, graphs in order."""
-    places = [0, *_sizes(batch)[:-1]]
-    return last_seen.get((batch,), ("first",), lambda: torch.tensor(places, device=batch.device).cumsum(0))
+    sizes = _sizes(batch)
+    before = [0, *sizes][: len(sizes)]
+    first = partial(torch.tensor, before, dtype=torch.long, device=batch.device)
+    return last_seen.get((batch,), ("first",), lambda: first().cumsum(0))

@@ -1,7 +1,7 @@
 """Linear graph filters: basis(x) = [P_0 x, ..., P_(m-1) x]."""
 
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -13,6 +13,8 @@ from seqgnn.errors import one_of
 from seqgnn.nn.checks import check_sizes
 from seqgnn.nn.operator import Edges, Operator, PreparedGraph
 from seqgnn.nn.prepare import Preparable, as_graph, check_signal
+
+Multiply = Callable[[Operator, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Hop:
     minus: int | None = None
 
 
-class Filter(Preparable):
+class Filter(Preparable, ABC):
     """A small immutable description of a graph filter; equal if configured equally, and so a key of PreparedGraph.
 
     Attributes:
@@ -54,10 +56,16 @@ class Filter(Preparable):
     def build(self, edges: Edges) -> tuple[Operator, ...]:
         """The operators of this filter on checked edges."""
 
-    def basis(self, x: Tensor, graph: PreparedGraph) -> list[Tensor]:
-        """The blocks `[P_0 x, ..., P_(m-1) x]` for x `[..., N, F]`, each of the shape of x."""
-        operators = self.operators(x, graph)
-        return self.follow(x, lambda k, z: apply_operator(operators[k], z))
+    def basis(self, x: Tensor, graph: PreparedGraph, multiply: Multiply | None = None) -> list[Tensor]:
+        """The blocks `[P_0 x, ..., P_(m-1) x]` for x `[..., N, F]`, each of the shape of x.
+
+        Args:
+            x: the signal.
+            graph: prepared for this filter.
+            multiply: ``multiply(P, z)`` gives P z; None: one sparse product.
+        """
+        operators, multiply = self.operators(x, graph), multiply or apply_operator
+        return self.follow(x, lambda k, z: multiply(operators[k], z))
 
     def follow(self, x: Tensor, times: Callable[[int, Tensor], Tensor]) -> list[Tensor]:
         """The blocks that the recursion makes of x, where ``times(k, z)`` is the product of the k-th operator and z."""
@@ -375,7 +383,7 @@ def apply_operator(operator: Operator, x: Tensor, dtype: torch.dtype | None = No
     if x.dim() == 2:
         return operator.product(x, dtype)
     nodes_first = x.movedim(-2, 0)
-    y = operator.product(nodes_first.reshape(nodes_first.size(0), -1), dtype)
+    y = operator.product(nodes_first.flatten(1), dtype)
     return y.reshape(nodes_first.shape).movedim(0, -2)
 
 

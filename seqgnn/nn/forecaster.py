@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqgnn.nn.checks import check_input, check_like, check_sizes, describe
+from seqgnn.nn.checks import check_input, check_like, check_sizes, check_steps, describe
 from seqgnn.nn.filters import Filter
+from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.published import DCRNN
 from seqgnn.nn.step_graphs import Edges
 
 
-class DCRNNForecaster(Preparable, nn.Module):
+class DCRNNForecaster(nn.Module, Preparable):
     r"""Forecasts of every node, each step from the one before it.
 
     `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
@@ -78,6 +79,7 @@ class DCRNNForecaster(Preparable, nn.Module):
     def filters(self) -> tuple[Filter, ...]:
         return self.encoder.filters
 
+    @layer_call
     def forward(
         self,
         x: Tensor,
@@ -108,6 +110,7 @@ class DCRNNForecaster(Preparable, nn.Module):
         check_input(who, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
+        check_steps(who, x)
         shape = (self.horizon, *x.shape[1:-1], self.out_channels)
         targets = self._checked_targets(targets, truth, shape, swap)
         if future is None:

@@ -22,7 +22,7 @@ from seqgnn.nn.fused_cells import FusedCell
 from seqgnn.nn.fused_equations import differentiable
 from seqgnn.nn.fused_walk import Parts, Walk, WayBack, rows, there
 from seqgnn.nn.gate_maps import FilterMap, GateMap, at_every_step
-from seqgnn.nn.operator import Operator, plain_tensors
+from seqgnn.nn.operator import Operator, is_batched, plain_tensors
 from seqgnn.nn.step_graphs import StepGraph, Steps
 
 CELLS: dict[Any, type[FusedCell]] = {
@@ -181,7 +181,7 @@ def _transformed(*derivatives: Tensor | None) -> bool:
     """Whether functorch, torch.compile or forward-mode derivatives are at work, or many `derivatives` go as one."""
     if not plain_tensors() or torch.autograd.forward_ad._current_level >= 0:
         return True
-    return any(part is not None and torch._C._functorch.is_legacy_batchedtensor(part) for part in derivatives)
+    return is_batched(*derivatives)
 
 
 def _recursive(map: GateMap) -> TypeGuard[FilterMap]:

@@ -9,31 +9,37 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch_geometric.nn import HeteroConv
 
 from seqgnn.nn.checks import describe
-from seqgnn.nn.filters import GCN, Filter
+from seqgnn.nn.filters import GCN, Filter, Multiply
 from seqgnn.nn.hops import conv_hops
 from seqgnn.nn.operator import last_seen
 from seqgnn.nn.step_graphs import StepGraph
 
 ConvFactory = Callable[[int, int], nn.Module]
+FILTERS = {"cheb": "Chebyshev(K=3)", "diff": "Diffusion(K=3)", "iden": "Identity()"}  # what a name may mean
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FilterMap:
-    r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates."""
+    r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates.
+
+    `multiply` makes the products with the operators, see :meth:`Filter.basis`.
+    """
 
     filter: Filter
     weight: Tensor
     bias: Tensor | None
+    multiply: Multiply | None = None
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
-        blocks = self.filter.basis(x, graph.prepared)
+        blocks = self.filter.basis(x, graph.prepared, self.multiply)
         basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
         return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConvMap:
     """A convolution of x `[..., N, F]`, all leading dimensions as disjoint copies of the graph, to `[..., N, rows]`.
 
@@ -51,17 +57,17 @@ class ConvMap:
         nodes, copies = x.size(-2), x.shape[:-2].numel()
         edges = graph.prepared.edge_index
         batch, taken = graph.prepared.batch, arguments(self.conv)
-        if "batch" in taken and (copies > 1 or batch is None):
+        if "batch" in taken and (copies != 1 or batch is None):
             graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
             batch = last_seen.get((edges, batch), ("graphs", nodes, copies), graphs)
-        if copies > 1:
+        if copies != 1:
             edges = last_seen.get((edges,), ("copies", nodes, copies), partial(disjoint_copies, edges, nodes, copies))
         given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
         known = {name: value for name, value in given.items() if name in taken and value is not None}
-        told: dict[str, Any] = {
-            name: torch.cat([value] * copies).to(x.dtype if value.is_floating_point() else value.dtype)
-            for name, value in known.items()
-        }
+        told: dict[str, Any] = {}
+        for name, value in known.items():
+            value = value.to(x.dtype) if value.is_floating_point() else value
+            told[name] = value.repeat(copies, *[1] * (value.dim() - 1))
         if "batch" in taken:
             told["batch"] = batch
         rows = x.reshape(-1, x.size(-1))
@@ -143,6 +149,9 @@ def made(who: str, make: ConvFactory, in_channels: int, out_channels: int) -> nn
     conv = make(in_channels, out_channels)
     if not isinstance(conv, nn.Module):
         raise ValueError(f"{who}: expected a convolution that is an nn.Module, got {conv!r}")
+    if isinstance(conv, HeteroConv):
+        hetero = "HeteroConv, which takes dictionaries of several; use one layer for each type of node"
+        raise ValueError(f"{who}: expected a convolution of one type of nodes and edges, got {hetero}")
     found = getattr(conv, "in_channels", in_channels)
     found = found[0] if isinstance(found, tuple) else found  # of sources and targets
     if isinstance(found, int) and found not in (in_channels, -1):
@@ -172,7 +181,8 @@ def filter_or_factory(
     value = given[named[0]]
     if named[0].endswith("filter"):
         if not isinstance(value, Filter):
-            raise ValueError(f"{who}: expected {named[0]} to be a filter, such as GCN(), got {value!r}")
+            near = FILTERS.get(str(value).lower()[:4], "GCN()")
+            raise ValueError(f"{who}: expected {named[0]} to be a filter, such as {near}, got {value!r}")
         return value, None
     if not callable(value) or isinstance(value, nn.Module):
         example = "lambda i, o: GATConv(i, o)"

@@ -6,19 +6,21 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch_geometric.nn.aggr import SumAggregation
-from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
-from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
+from torch_geometric.utils import is_sparse
 
 from seqgnn.errors import one_of
-from seqgnn.nn.filters import GCN, Filter, apply_operator
+from seqgnn.nn.adjacency import edges_of_adjacency
+from seqgnn.nn.checks import check_channels, check_sizes
+from seqgnn.nn.filters import GCN, Filter
+from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.message_passing import OperatorMessagePassing, is_plain_linear
 from seqgnn.nn.operator import Operator, PreparedGraph
 from seqgnn.nn.prepare import Preparable, as_graph, check_place, check_signal
 
 
-class GCNConv(Preparable, MessagePassing):
+class GCNConv(OperatorMessagePassing, Preparable):
     r"""Mixes each node with its neighbours, then maps the features linearly.
 
     `Semi-supervised classification with graph convolutional networks <https://arxiv.org/abs/1609.02907>`_ (Kipf and
@@ -74,7 +76,7 @@ class GCNConv(Preparable, MessagePassing):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | tuple[int, int],
         out_channels: int,
         improved: bool = False,
         cached: bool = False,
@@ -85,11 +87,10 @@ class GCNConv(Preparable, MessagePassing):
         normalization: str = "sym",
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("aggr", "add")
         super().__init__(**kwargs)
         name = type(self).__name__
-        if out_channels < 1 or (in_channels < 1 and in_channels != -1):
-            raise ValueError(f"{name}: expected at least one channel, got {in_channels} in and {out_channels} out")
+        in_channels = check_channels(name, in_channels)
+        check_sizes(name, out_channels=out_channels)
         if add_self_loops is None:
             add_self_loops = normalize
         if add_self_loops and not normalize:
@@ -130,15 +131,14 @@ class GCNConv(Preparable, MessagePassing):
     def filters(self) -> tuple[Filter, ...]:
         return (self.filter,)
 
+    @layer_call
     def forward(self, x: Tensor, edge_index: Adj | PreparedGraph, edge_weight: OptTensor = None) -> Tensor:
         self._check_features(x)
         operator = self._operator(x, edge_index, edge_weight)
-        if self._customized():
-            out = self._pass_messages(self.lin(x), operator, x.dtype)
-        elif self._propagate_first(x, operator):
-            out = self.lin(apply_operator(operator, x))
+        if not self.passes_messages and self._propagate_first(x, operator):
+            out = self.lin(self.multiply(operator, x))
         else:
-            out = apply_operator(operator, self.lin(x), x.dtype).contiguous()
+            out = self.multiply(operator, self.lin(x), x.dtype).contiguous()
         bias = self.bias
         return out if bias is None else out + bias
 
@@ -149,7 +149,7 @@ class GCNConv(Preparable, MessagePassing):
         kept = getattr(self, cache) if self.cached and self.normalize else None
         if kept is None:
             check_place(name, x, edge_index)
-            if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
+            if is_sparse(edge_index):
                 edge_index, edge_weight = self._edges_of(edge_index, edge_weight, num_nodes, x.dtype)
                 kind = replace(kind, add_self_loops=False)
             kept = as_graph(name, [kind], edge_index, edge_weight, num_nodes), kind
@@ -165,59 +165,24 @@ class GCNConv(Preparable, MessagePassing):
     ) -> tuple[Tensor, Tensor]:
         """The edges of a sparse transposed adjacency, with the self-loops that PyG gives it."""
         name = type(self).__name__
-        if edge_weight is not None:
-            raise ValueError(f"{name}: expected no edge_weight beside a sparse adjacency, which holds its own, got one")
         if self.flow != "source_to_target":
             raise ValueError(f"{name}: expected flow 'source_to_target' for a sparse adjacency, got {self.flow!r}")
-        size = (adj_t.size(0), adj_t.size(1))
-        if size != (num_nodes, num_nodes):
-            raise ValueError(f"{name}: expected a sparse adjacency of {num_nodes} x {num_nodes} nodes, got {size}")
-        fill = 2.0 if self.improved else 1.0
-        if isinstance(adj_t, SparseTensor):
-            target, source, weight = adj_t.coo()
-            weight = torch.ones(target.numel(), dtype=dtype, device=target.device) if weight is None else weight
-            if self.add_self_loops:  # PyG replaces the diagonal of these ...
+        (source, target), weight = edges_of_adjacency(name, adj_t, edge_weight, num_nodes)
+        weight = torch.ones(target.numel(), dtype=dtype, device=target.device) if weight is None else weight
+        if self.add_self_loops:
+            if isinstance(adj_t, SparseTensor):  # PyG replaces the diagonal of these ...
                 other = target != source
                 target, source, weight = target[other], source[other], weight[other]
-        elif adj_t.layout == torch.sparse_coo:  # PyG's conversion has no derivative
-            adj_t = adj_t.coalesce()
-            (target, source), weight = adj_t.indices(), adj_t.values()
-        else:
-            (target, source), weight = to_edge_index(adj_t)
-        if self.add_self_loops:  # ... and adds to that of torch's own sparse tensors
-            nodes = torch.arange(num_nodes, device=target.device)
+            nodes = torch.arange(num_nodes, device=target.device)  # ... and adds to that of torch's own
             target, source = torch.cat([target, nodes]), torch.cat([source, nodes])
-            weight = torch.cat([weight, weight.new_full((num_nodes,), fill)])
+            weight = torch.cat([weight, weight.new_full((num_nodes,), 2.0 if self.improved else 1.0)])
         return torch.stack([source, target]), weight
-
-    def _customized(self) -> bool:
-        """Whether the caller sees or changes the messages one by one."""
-        kind, own = type(self), self.__dict__
-        overridden = (
-            kind.message is not GCNConv.message
-            or kind.aggregate is not MessagePassing.aggregate
-            or kind.update is not MessagePassing.update
-            or not kind.propagate.__module__.endswith(("_propagate", "message_passing"))  # where PyG's own are
-            or any(method in own for method in ("message", "aggregate", "update"))
-        )
-        hooked = (
-            self._propagate_forward_pre_hooks
-            or self._propagate_forward_hooks
-            or self._message_forward_pre_hooks
-            or self._message_forward_hooks
-            or self._aggregate_forward_pre_hooks
-            or self._aggregate_forward_hooks
-        )
-        other_sum = type(self.aggr_module) is not SumAggregation or self.node_dim != -2
-        return bool(overridden or hooked or self.explain or self.decomposed_layers > 1 or other_sum)
 
     def _propagate_first(self, x: Tensor, operator: Operator) -> bool:
         """Whether (P X) W costs less than P (X W), counting the products of forward and backward pass."""
         lin = self.lin
-        if x.layout != torch.strided or type(lin) is not Linear or lin.bias is not None:
-            return False
-        if lin._forward_hooks or lin._forward_pre_hooks or lin._backward_hooks or lin._backward_pre_hooks:
-            return False  # they expect x W
+        if x.layout != torch.strided or not is_plain_linear(lin) or lin.bias is not None:
+            return False  # hooks expect x W
         if torch.is_autocast_enabled(x.device.type):
             return False  # so that the dtype of the result does not depend on the order
         if not operator.exact and torch.promote_types(x.dtype, operator.values.dtype) != x.dtype:
@@ -227,16 +192,8 @@ class GCNConv(Preparable, MessagePassing):
         after = self.out_channels * (1 + (x.requires_grad or lin.weight.requires_grad) + weights)
         return before < after
 
-    def _pass_messages(self, x: Tensor, operator: Operator, dtype: torch.dtype) -> Tensor:
-        values = operator.values_as(dtype) if operator.exact else operator.values
-        row, col, values = operator.pattern.edges(values)
-        edge_index = torch.stack([col, row] if self.flow == "source_to_target" else [row, col]).long()
-        # propagate_type: (x: Tensor, edge_weight: OptTensor)
-        return self.propagate(edge_index, x=x, edge_weight=values if self.normalize or not operator.exact else None)
-
-    def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
-        """What an edge carries: its value in P times the features of its source."""
-        return x_j if edge_weight is None else edge_weight.view(-1, 1) * x_j
+    def _message_weights(self, operator: Operator, values: Tensor) -> OptTensor:
+        return values if self.normalize or not operator.exact else None
 
     def _check_features(self, x: Tensor) -> None:
         name = type(self).__name__

@@ -8,6 +8,7 @@ from seqgnn.nn.checks import check_input, check_state
 from seqgnn.nn.evolve_gcn import EvolveGCN
 from seqgnn.nn.gcn_recurrent import GCNGRU, GCNLSTM, GCNRNN
 from seqgnn.nn.graph_recurrent import GraphRecurrent
+from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
 
@@ -29,6 +30,7 @@ class OneStep(GraphRecurrent):
         _refuse(type(self).__name__, options)
         super().__init__(in_channels, hidden_channels, bias=bias, **options)
 
+    @layer_call
     def forward(  # type: ignore[override]
         self,
         x: Tensor,
@@ -39,7 +41,7 @@ class OneStep(GraphRecurrent):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Any:
-        who, like = type(self).__name__, next(self.parameters())
+        who, like = type(self).__name__, next(self.parameters(), x)
         check_input(who, x, (2, 3), self.in_channels, like)
         if state is not None:
             shape = (*x.shape[:-1], self.hidden_channels)
@@ -63,6 +65,7 @@ class EvolveGCNCell(EvolveGCN):
         _refuse(type(self).__name__, options)
         super().__init__(in_channels, hidden_channels, bias=bias, **options)
 
+    @layer_call
     def forward(  # type: ignore[override]
         self,
         x: Tensor,
@@ -72,7 +75,7 @@ class EvolveGCNCell(EvolveGCN):
         *,
         batch: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
-        check_input(type(self).__name__, x, (2, 3), self.in_channels, next(self.parameters()))
+        check_input(type(self).__name__, x, (2, 3), self.in_channels, next(self.parameters(), x))
         given = None if state is None else (state,)
         output, (state,) = super().forward(x[None], edge_index, edge_weight, given, batch=batch)
         return output[0], state

@@ -2,9 +2,10 @@
 
 from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
 
+import copy
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Never
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from seqgnn.errors import one_of
 from seqgnn.nn import cells, fused, recurrence
 from seqgnn.nn.cells import Cell, State
-from seqgnn.nn.checks import check_input, check_sizes, check_state
+from seqgnn.nn.checks import check_input, check_sizes, check_state, check_steps
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.gate_maps import (
     ConvFactory,
@@ -27,13 +28,15 @@ from seqgnn.nn.gate_maps import (
     widest,
 )
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
+from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.message_passing import OperatorMessagePassing
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, Steps, active_steps, step_graphs
 
 ENGINES = ("auto", "fused", "triton", "reference")
 
 
-class GraphRecurrent(Preparable, nn.Module):
+class GraphRecurrent(nn.Module, Preparable):
     r"""A recurrent cell on every node of a graph, with a graph filter or a convolution in its gates.
 
     .. math::
@@ -106,8 +109,13 @@ class GraphRecurrent(Preparable, nn.Module):
         checkpoint_every: int | None = None,
         device: Any = None,
         dtype: Any = None,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            hint = "; a filter has it, such as filter=Chebyshev(K=3)" if "K" in unknown else ""
+            raise TypeError(f"{type(self).__name__}: expected no option {next(iter(unknown))!r}, got one{hint}")
         super().__init__()
+        self.propagation = OperatorMessagePassing()  # where PyG's explainers put their masks of edges
         who = type(self).__name__
         if checkpoint_every is not None:
             check_sizes(who, checkpoint_every=checkpoint_every)
@@ -152,7 +160,8 @@ class GraphRecurrent(Preparable, nn.Module):
                 for name, shape in self._shapes(channels).items():
                     parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                     self.register_parameter(name + suffix, parameter)
-        self.to(device=device, dtype=dtype)
+        if device is not None or dtype is not None:
+            self.to(device=device, dtype=dtype)
         self.recipes: tuple[Recipe, ...] = (
             uniform(),
             *self._own_recipes,
@@ -167,6 +176,7 @@ class GraphRecurrent(Preparable, nn.Module):
         for conv in self.convs:
             reset_weights(conv)
 
+    @layer_call
     def forward(
         self,
         x: Tensor,
@@ -194,10 +204,11 @@ class GraphRecurrent(Preparable, nn.Module):
             The last layer's output ``[T, (B,) N, H * directions]`` and the states
             ``[num_layers * directions, (B,) N, H]``.
         """
-        who, like = type(self).__name__, next(self.parameters())
+        who, like = type(self).__name__, next(self.parameters(), x)
         check_input(who, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
+        check_steps(who, x)
         _, *batch_shape, num_nodes, _ = x.shape
         shape = (self.num_layers * (2 if self.bidirectional else 1), *batch_shape, num_nodes, self.hidden_channels)
         shapes = (shape,) * (2 if self.kind == "lstm" else 1)
@@ -221,26 +232,38 @@ class GraphRecurrent(Preparable, nn.Module):
         return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]
 
     def _walk(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
-        """One layer in one direction, as a whole or in segments."""
+        """One layer in one direction, as a whole or in segments, which all have the weights as they are now."""
+        suffix = f"_l{layer}" + ("_reverse" if reverse else "")
+        cell, input_map, hidden_maps = self._cell(suffix), self._input_map(suffix), self._hidden_maps(suffix)
 
         def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
-            return self._walk_steps(steps.part(part, begins), x, state, layer, reverse)
+            return self._walk_steps(cell, input_map, hidden_maps, steps.part(part, begins), x, state, reverse)
 
         draws = len(self.convs) > 0  # such as dropout of attention
         return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse, draws)
 
-    def _walk_steps(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
-        suffix = f"_l{layer}" + ("_reverse" if reverse else "")
-        cell, parts = self._cell(suffix), self._hidden_maps(suffix)
+    def _walk_steps(
+        self,
+        cell: Cell,
+        input_map: GateMap,
+        hidden_maps: Sequence[GateMap],
+        steps: Steps,
+        x: Tensor,
+        state: State,
+        reverse: bool,
+    ) -> tuple[Tensor, State]:
         wanted = self.engine in ("fused", "triton") or (self.engine == "auto" and fused.pays(x))
-        if wanted and fused.ready(x) and fused.supports(cell, parts):
+        if wanted and fused.ready(x) and fused.supports(cell, hidden_maps) and not self.propagation.passes_messages:
             if self.engine == "triton":
                 fused.check_triton(type(self).__name__, x)
-            return fused.walk(cell, self._input_map(suffix), parts, steps, x, state, reverse, self.engine)
-        gx = at_every_step(self._input_map(suffix), x, steps.graphs)
-        bound = [tuple(_on(graph, part) for part in parts) for graph in steps.graphs]
+            return fused.walk(cell, input_map, hidden_maps, steps, x, state, reverse, self.engine)
+        gx = at_every_step(input_map, x, steps.graphs)
+        bound = [tuple(_on(graph, part) for part in hidden_maps) for graph in steps.graphs]
         maps = [on_graph[0] if len(on_graph) == 1 else on_graph for on_graph in bound]
         return recurrence.walk(cell, gx, maps, state, steps.active, reverse)
+
+    def _filter_map(self, filter: Filter, weight: Tensor, bias: Tensor | None) -> FilterMap:
+        return FilterMap(filter, weight, bias, self.propagation.multiply)
 
     @property
     def _first_channels(self) -> int:
@@ -328,7 +351,7 @@ class GraphRecurrent(Preparable, nn.Module):
         if self.input_filter is None:
             return ConvMap(type(self).__name__, getattr(self, "input_conv" + suffix), self._rows)
         weight, bias = getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None)
-        return FilterMap(self.input_filter, weight, bias)
+        return self._filter_map(self.input_filter, weight, bias)
 
     def _hidden_maps(self, suffix: str) -> tuple[GateMap, ...]:
         """u, of all gates, or in the parts that the cell takes."""
@@ -339,7 +362,12 @@ class GraphRecurrent(Preparable, nn.Module):
             return tuple(ConvMap(type(self).__name__, part, size) for part, size in zip(parts, rows))
         weight, bias = getattr(self, "weight_hh" + suffix), getattr(self, "bias_hh" + suffix, None)
         biases = (None,) * len(rows) if bias is None else bias.split(rows)
-        return tuple(FilterMap(self.hidden_filter, w, b) for w, b in zip(weight.split(rows), biases))
+        return tuple(self._filter_map(self.hidden_filter, w, b) for w, b in zip(weight.split(rows), biases))
+
+    def __repr__(self) -> str:
+        shown = copy.copy(self)
+        shown._modules = {name: part for name, part in self._modules.items() if part is not self.propagation}
+        return nn.Module.__repr__(shown)
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.hidden_channels}"]

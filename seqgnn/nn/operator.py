@@ -30,6 +30,11 @@ def plain_tensors() -> bool:
     return not transformed and not torch.jit.is_tracing()
 
 
+def is_batched(*tensors: Tensor | None) -> bool:
+    """True if one of them is many at once, as gradients are with `is_grads_batched=True`."""
+    return any(tensor is not None and torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
+
+
 def durable() -> contextlib.AbstractContextManager[Any]:
     """What is built in here may be kept: under `torch.inference_mode` it could not be used in training later."""
     if not plain_tensors() or not torch.is_inference_mode_enabled():
@@ -193,7 +198,8 @@ class Edges:
             smallest, largest = (int(extreme) for extreme in self.index.aminmax())
             if smallest < 0 or largest >= self.num_nodes:
                 wanted = f"node indices in 0..{self.num_nodes - 1} (num_nodes={self.num_nodes})"
-                raise ValueError(f"{self.who}: expected {wanted}, got {smallest}..{largest}")
+                hint = "; for ids from 1 pass edge_index - 1" if smallest == 1 and largest == self.num_nodes else ""
+                raise ValueError(f"{self.who}: expected {wanted}, got {smallest}..{largest}{hint}")
             self.memory["checked"] = True
         if self.weight is not None and self.look and not bool(self.weight.isfinite().all()):
             raise ValueError(f"{self.who}: expected finite edge_weight, got nan or inf")
@@ -233,12 +239,16 @@ class Operator:
         if torch.is_autocast_enabled(x.device.type) and dtype.itemsize < 4:
             dtype = torch.float32
         dtype = dtype if self.exact else torch.promote_types(dtype, self.values.dtype)
-        values, x = self.values_as(dtype), x.to(dtype)
-        small = x.size(1) * self.pattern.row.numel() <= SMALL_PRODUCT
-        if not small and _has_csr_product(x):
-            return _Product.apply(x, values, self, False)
-        terms = x.index_select(0, self.pattern.col) * values.unsqueeze(-1)
-        return torch.index_add(torch.zeros_like(x), 0, self.pattern.row, terms)
+        return self.multiply(x.to(dtype), self.values_as(dtype), transposed=False)
+
+    def multiply(self, x: Tensor, values: Tensor, transposed: bool) -> Tensor:
+        """P x, or its transpose times x, with these values of the entries, in CSR if torch has and is worth that."""
+        row, col = self.pattern.row, self.pattern.col
+        if _has_csr_product(x, values) and x.size(1) * row.numel() > SMALL_PRODUCT:
+            return _Product.apply(x, values, self, transposed)
+        row, col = (col, row) if transposed else (row, col)
+        terms = x.index_select(0, col) * values.unsqueeze(-1)
+        return torch.index_add(torch.zeros_like(x), 0, row, terms)
 
     def values_as(self, dtype: torch.dtype) -> Tensor:
         """The values in this dtype; a copy is kept unless gradients flow through it."""
@@ -304,8 +314,10 @@ class Operator:
         return Operator(pattern, values, self.exact)
 
 
-def _has_csr_product(x: Tensor) -> bool:
+def _has_csr_product(x: Tensor, values: Tensor) -> bool:
     if not plain_tensors() or torch.autograd.forward_ad._current_level >= 0:
+        return False
+    if is_batched(x, values):
         return False
     wide = x.dtype in (torch.float32, torch.float64)
     return wide or (x.is_cuda and x.dtype in (torch.float16, torch.bfloat16))
@@ -330,7 +342,7 @@ class _Product(torch.autograd.Function):
         operator, transposed = ctx.operator, ctx.transposed
         grad_x = grad_values = None
         if ctx.needs_input_grad[0]:
-            grad_x = _Product.apply(grad, values, operator, not transposed)
+            grad_x = operator.multiply(grad, values, not transposed)
         if ctx.needs_input_grad[1]:
             row, col = operator.pattern.row, operator.pattern.col
             if transposed:
@@ -413,13 +425,20 @@ class PreparedGraph:
         return f"PreparedGraph(num_nodes={self.num_nodes}, num_edges={self.num_edges}, filters=[{filters}])"
 
 
+def _counts_versions(tensor: Tensor) -> bool:
+    """True if any change of its values shows in its version counter (but writes through `.data` and numpy)."""
+    known = type(tensor) is Tensor or type(tensor) is torch.nn.Parameter
+    return known and not (tensor.requires_grad or tensor.is_inference() or is_batched(tensor))
+
+
 class LastSeen:
     """What was built from tensors, kept while those tensors live and are unchanged.
 
     The key is the tensors' identity, storage, dtype and version counter, which together do not notice writes into the
     same storage through `.data`, numpy or another view without a counter. Nothing is kept for tensors that need
-    gradients, for those made under `torch.inference_mode`, which count no versions, or inside torch.compile, functorch,
-    tracing and forward-mode derivatives. The values must not refer to the tensors, or these would never be freed.
+    gradients, for those made under `torch.inference_mode`, which count no versions, for subclasses of tensors, whose
+    counters may stand still while what they wrap is written, or inside torch.compile, functorch, tracing and
+    forward-mode derivatives. The values must not refer to the tensors, or these would never be freed.
     """
 
     def __init__(self, size: int = 256) -> None:
@@ -437,7 +456,7 @@ class LastSeen:
         """What was kept under these tensors and `extra`, or else what `build` makes."""
         given = [tensor for tensor in tensors if tensor is not None]
         plain = plain_tensors() and torch.autograd.forward_ad._current_level < 0
-        if not plain or any(tensor.requires_grad or tensor.is_inference() for tensor in given):
+        if not plain or not all(map(_counts_versions, given)):
             return build()
         key = (*map(id, tensors), *extra)
         versions = [(tensor._version, tensor.data_ptr(), tensor.dtype) for tensor in given]

@@ -1,26 +1,35 @@
 """Graphs as callers pass them, checked and prepared: the operators of some filters, built once for each graph."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import is_sparse
 
+from seqgnn.nn.adjacency import edges_of_adjacency, unwrap
+from seqgnn.nn.checks import describe
+from seqgnn.nn.layer_call import refuse_script
 from seqgnn.nn.operator import Edges, Operator, PreparedGraph, durable, last_seen, plain_tensors
 
 if TYPE_CHECKING:
     from seqgnn.nn.filters import Filter
 
 
-class Preparable(ABC):
-    """What propagates by filters, whose operators can be built beforehand: filters themselves and layers of them."""
+class Preparable:
+    """What propagates by filters, whose operators can be built beforehand: filters themselves and layers of them.
+
+    A plain class, listed behind `torch.nn.Module` among a layer's bases: one before it changes how instances are laid
+    out, and torch's FSDP then cannot give a layer its own class.
+    """
 
     @property
-    @abstractmethod
     def filters(self) -> tuple["Filter", ...]:
         """The filters whose operators a graph is prepared for."""
+        raise NotImplementedError
+
+    __prepare_scriptable__ = refuse_script
 
     def prepare(
         self,
@@ -43,7 +52,7 @@ class Preparable(ABC):
         who = type(self).__name__
         if isinstance(edge_index, PreparedGraph):
             raise ValueError(f"{who}: expected edge_index to prepare, got a PreparedGraph")
-        num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
+        edge_index, edge_weight, num_nodes, batch = _checked(who, edge_index, edge_weight, num_nodes, batch)
         # No autograd history is kept with the graph: learnable weights are read anew at each use.
         fixed = None if edge_weight is None else edge_weight.detach()
         operators = _operators(who, self.filters, edge_index, fixed, num_nodes, batch, plain_tensors())
@@ -80,7 +89,7 @@ def as_graph(
             return graph
         edge_index, edge_weight, num_nodes, batch = graph.edge_index, graph.edge_weight, graph.num_nodes, graph.batch
     else:
-        num_nodes = _check_edges(who, edge_index, edge_weight, num_nodes, batch)
+        edge_index, edge_weight, num_nodes, batch = _checked(who, edge_index, edge_weight, num_nodes, batch)
     look = plain_tensors() and edge_index.device.type == "cpu"
     operators = _operators(who, filters, edge_index, edge_weight, num_nodes, batch, look)
     return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, current=True)
@@ -121,45 +130,61 @@ def _build(kind: "Filter", edges: Edges) -> tuple[Operator, ...]:
     return kind.build(edges)
 
 
-def _check_edges(
-    who: str, edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int | None, batch: Tensor | None
-) -> int:
-    """What can be checked without looking at values; returns the number of nodes."""
+def _checked(
+    who: str, edge_index: Any, edge_weight: Any, num_nodes: int | None, batch: Any
+) -> tuple[Tensor, Tensor | None, int, Tensor | None]:
+    """Edges `[2, E]`, weights `[E]`, N and batch `[N]`, checked as far as that needs no values."""
+    if is_sparse(edge_index):
+        edge_index, edge_weight = edges_of_adjacency(who, edge_index, edge_weight, num_nodes)
+    edge_index, edge_weight, batch = unwrap(edge_index), unwrap(edge_weight), unwrap(batch)
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         got = edge_index.layout if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        raise ValueError(f"{who}: expected edge_index to be a dense tensor of shape [2, E], got {got}")
+        hint = "" if isinstance(edge_index, Tensor) else "; torch.as_tensor(edge_index) makes one"
+        raise ValueError(f"{who}: expected edge_index to be a dense tensor of shape [2, E], got {got}{hint}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {tuple(edge_index.shape)}")
+        hint = "; edge_index.t() has that" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
+        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {tuple(edge_index.shape)}{hint}")
     if edge_index.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"{who}: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
     if edge_weight is not None:
-        _check_beside(who, "edge_weight", edge_weight, edge_index.size(1), edge_index.device)
+        if isinstance(edge_weight, Tensor) and edge_weight.dim() == 2 and edge_weight.size(1) == 1:
+            edge_weight = edge_weight.squeeze(1)  # one feature of each edge, as PyG has it in `edge_attr`
+        _check_along(who, "edge_weight", edge_weight, edge_index.size(1), edge_index.device)
         if not edge_weight.is_floating_point():
             raise ValueError(f"{who}: expected edge_weight of a floating dtype, got {edge_weight.dtype}")
+    if num_nodes is not None and num_nodes < 0:
+        raise ValueError(f"{who}: expected num_nodes of at least 0, got {num_nodes}")
     if batch is not None:
-        _check_beside(who, "batch", batch, batch.numel() if num_nodes is None else num_nodes, edge_index.device)
+        length = num_nodes if num_nodes is not None or not isinstance(batch, Tensor) else batch.numel()
+        _check_along(who, "batch", batch, length, edge_index.device)
         if batch.dtype not in (torch.int64, torch.int32):
             raise ValueError(f"{who}: expected batch of dtype torch.int64, got {batch.dtype}")
     if num_nodes is None:
         num_nodes = int(edge_index.max()) + 1 if edge_index.numel() > 0 else 0
         num_nodes = num_nodes if batch is None else batch.numel()
-    if num_nodes < 1:
-        raise ValueError(f"{who}: expected a graph of at least one node, got {num_nodes}")
-    return num_nodes
+    return edge_index, edge_weight, num_nodes, batch
 
 
 def _check_batch(who: str, batch: Tensor, num_nodes: int) -> bool:
-    smallest, largest = (int(extreme) for extreme in batch.aminmax())
+    smallest, largest = (int(extreme) for extreme in batch.aminmax()) if batch.numel() else (0, -1)
     if smallest < 0 or largest >= num_nodes:
         raise ValueError(f"{who}: expected graphs of batch in 0..{num_nodes - 1}, got {smallest}..{largest}")
     return True
 
 
-def _check_beside(who: str, name: str, tensor: Tensor, length: int, device: torch.device) -> None:
-    if tensor.dim() != 1 or tensor.numel() != length:
-        raise ValueError(f"{who}: expected {name} of shape [{length}], got {tuple(tensor.shape)}")
+def _check_along(who: str, name: str, tensor: Any, length: int | None, device: torch.device) -> None:
+    if not isinstance(tensor, Tensor) or tensor.dim() != 1 or tensor.numel() != length:
+        hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(tensor) else ""
+        got = tuple(tensor.shape) if isinstance(tensor, Tensor) else describe(tensor)
+        raise ValueError(f"{who}: expected {name} of shape [{length}], got {got}{hint}")
     if tensor.device != device:
         raise ValueError(f"{who}: expected {name} on {device}, where edge_index is, got {tensor.device}")
+
+
+def is_state(value: Any) -> bool:
+    """True for what may be a state, h or (h, c)."""
+    parts = value if isinstance(value, tuple | list) else [value]
+    return all(isinstance(part, Tensor) and part.dim() > 2 for part in parts)
 
 
 def _check_prepared(

@@ -12,7 +12,7 @@ from seqgnn.nn import cells
 from seqgnn.nn.cells import Cell
 from seqgnn.nn.checks import check_sizes
 from seqgnn.nn.filters import GCN, Chebyshev, Diffusion, Filter, Identity
-from seqgnn.nn.gate_maps import FilterMap, GateMap, at_every_step
+from seqgnn.nn.gate_maps import GateMap, at_every_step
 from seqgnn.nn.graph_recurrent import GraphRecurrent
 from seqgnn.nn.init import Gates, Init, Recipe
 from seqgnn.nn.step_graphs import StepGraph
@@ -140,7 +140,7 @@ class GCRN(Published):
     def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
         if self.model == 2:
             return x
-        return at_every_step(FilterMap(self.chebyshev, self.weight_conv, self.bias_conv), x, graphs)
+        return at_every_step(self._filter_map(self.chebyshev, self.weight_conv, self.bias_conv), x, graphs)
 
     def _maps_repr(self) -> list[str]:
         shown = {
@@ -301,8 +301,8 @@ class TGCN(Published):
     def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
         if self.variant != "paper":
             return x
-        inner = torch.relu(at_every_step(FilterMap(self.gcn, self.weight_0, None), x, graphs))
-        return torch.sigmoid(at_every_step(FilterMap(self.gcn, self.weight_1, None), inner, graphs))
+        inner = torch.relu(at_every_step(self._filter_map(self.gcn, self.weight_0, None), x, graphs))
+        return torch.sigmoid(at_every_step(self._filter_map(self.gcn, self.weight_1, None), inner, graphs))
 
     def _input_map(self, suffix: str) -> GateMap:
         if self.variant != "pyg-temporal":
@@ -312,9 +312,9 @@ class TGCN(Published):
         )
         both = torch.bmm(weight, weight_conv).flatten(0, 1)
         if not self.bias:
-            return FilterMap(self.gcn, both, None)
+            return self._filter_map(self.gcn, both, None)
         heard = torch.bmm(weight, getattr(self, "bias_conv" + suffix).view(3, -1, 1)).flatten()
-        return FilterMap(self.gcn, both, heard + getattr(self, "bias_ih" + suffix))
+        return self._filter_map(self.gcn, both, heard + getattr(self, "bias_ih" + suffix))
 
     def _maps_repr(self) -> list[str]:
         return [f"filter={self.gcn}", f"variant={self.variant!r}"]
@@ -385,7 +385,7 @@ class GCLSTM(Published):
             return super()._hidden_maps(suffix)
         assert self.hidden_filter is not None
         weight, bias = getattr(self, "weight_cc" + suffix), getattr(self, "bias_cc" + suffix, None)
-        return (*super()._hidden_maps(suffix), FilterMap(self.hidden_filter, weight, bias))
+        return (*super()._hidden_maps(suffix), self._filter_map(self.hidden_filter, weight, bias))
 
     def _cell(self, suffix: str) -> Cell:
         return cells.memory_map_lstm if self.variant == "paper" else super()._cell(suffix)

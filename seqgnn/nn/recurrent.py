@@ -10,10 +10,11 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from seqgnn.errors import one_of
 from seqgnn.nn import cells, fused, recurrence
 from seqgnn.nn.cells import State
-from seqgnn.nn.checks import check_input, check_state
+from seqgnn.nn.checks import check_input, check_state, check_steps
 from seqgnn.nn.filters import Identity
 from seqgnn.nn.gate_maps import FilterMap
 from seqgnn.nn.init import Init
+from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.step_graphs import Steps
 from seqgnn.nn.written import Written, transformed
 
@@ -39,10 +40,12 @@ class _Layer(Written):
     dropout: float
     weight_ih_l0: Tensor
 
+    @layer_call
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> Any:
         packed = isinstance(input, PackedSequence)
         data = input.data if isinstance(input, PackedSequence) else input
         check_input(type(self).__name__, data, (2,) if packed else (2, 3), self.input_size, self.weight_ih_l0)
+        check_steps(type(self).__name__, data, 1 if self.batch_first and data.dim() == 3 else 0)
         if hx is not None:
             batch: tuple[int, ...] = ()
             if isinstance(input, PackedSequence):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from seqgnn.errors import one_of
 from seqgnn.nn.checks import check_input, check_state
 from seqgnn.nn.init import Init
+from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.written import Written, transformed
 
 
@@ -19,6 +20,7 @@ class _Cell(Written):
     bias_ih: Any
     bias_hh: Any
 
+    @layer_call
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         check_input(type(self).__name__, input, (1, 2), self.input_size, self.weight_ih)
         shape = (*input.shape[:-1], self.hidden_size)

@@ -6,17 +6,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.typing import SparseTensor
 
 from seqgnn.nn import recurrence
 from seqgnn.nn.checks import describe
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.operator import PreparedGraph, plain_tensors
-from seqgnn.nn.prepare import as_graph, check_place
+from seqgnn.nn.prepare import as_graph, check_place, is_state
 
 Edges = Tensor | PreparedGraph | Sequence[Tensor] | Sequence[PreparedGraph]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepGraph:
     """The graph of one step: its edges and operators, and what else its edges carry."""
 
@@ -24,7 +25,7 @@ class StepGraph:
     edge_attr: Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Steps:
     """What a walk meets at its steps.
 
@@ -81,8 +82,12 @@ def step_graphs(
     if not isinstance(edge_index, list | tuple):
         for name, given in beside.items():
             if isinstance(given, list | tuple):
-                raise ValueError(f"{who}: expected one {name} beside one edge_index, got {len(given)}")
+                hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(given) else ""
+                raise ValueError(f"{who}: expected one {name} beside one edge_index, got {len(given)}{hint}")
         return [step(edge_index, edge_weight, edge_attr)] * num_steps
+    if not all(isinstance(edges, PreparedGraph | Tensor | SparseTensor) for edges in edge_index):
+        found = f"a list of {type(edge_index[0]).__name__}; torch.tensor(edge_index) makes a tensor of numbers"
+        raise ValueError(f"{who}: expected edge_index as a tensor, or a list of {num_steps} of them, got {found}")
     for name, given in beside.items():
         if given is None:
             beside[name] = [None] * num_steps

@@ -1,5 +1,6 @@
 """What the layers and cells of torch.nn are given here beside torch's kernels: recipes, engines, one bias or two."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from seqgnn.nn import cells
 from seqgnn.nn.cells import Cell
 from seqgnn.nn.checks import check_sizes
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
+from seqgnn.nn.layer_call import refuse_script
 
 
 class Written(nn.Module):
@@ -22,6 +24,13 @@ class Written(nn.Module):
     engines: tuple[str, ...] = ("auto", "native", "reference")
     checkpoint_every: int | None = None
     recipes: tuple[Recipe, ...] = ()
+    __prepare_scriptable__ = refuse_script
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "qconfig":
+            instead = "quantize seqgnn.nn.convert.to_torch(model)"
+            warnings.warn(f"{type(self).__name__}: torch.ao.quantization leaves it in float; {instead}", stacklevel=2)
+        super().__setattr__(name, value)
 
     def _write(
         self,

@@ -371,7 +371,7 @@ def test_options_that_make_no_sense(make, message):
     [
         (torch.zeros(2, 3, 4, 5), None, "LSTM: expected input of rank 2 or 3 with 4 channels .* shape"),
         (torch.zeros(2, 3, 5), None, "LSTM: expected input .* with 4 channels .* \\(2, 3, 5\\)"),
-        (torch.zeros(0, 3, 4), None, "LSTM: expected input that is not empty"),
+        (torch.zeros(0, 3, 4), None, "LSTM: expected at least one time step, got shape \\(0, 3, 4\\)"),
         (torch.zeros(2, 3, 4, dtype=torch.float64), None, "LSTM: expected input of torch.float32"),
         (torch.zeros(2, 3, 4, device="meta"), None, "LSTM: expected input on cpu, .* got meta"),
         ([1, 2], None, "LSTM: expected a tensor, got list"),

@@ -1,0 +1,46 @@
+"""Graphs in the forms of other libraries, as `edge_index` and `edge_weight`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex, Index
+from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import to_edge_index
+
+
+def unwrap(tensor: Any) -> Any:
+    """The tensor inside PyG's `EdgeIndex` and `Index`; anything else as it is."""
+    return tensor.as_tensor() if isinstance(tensor, EdgeIndex | Index) else tensor
+
+
+def edges_of_adjacency(
+    who: str, adj_t: Any, edge_weight: Tensor | None, num_nodes: int | None
+) -> tuple[Tensor, Tensor | None]:
+    """The edges and weights of a sparse transposed adjacency `[N, N]`, whose entry (i, j) is the edge from j to i.
+
+    Args:
+        who: the class to name in errors.
+        adj_t: a sparse tensor of torch (COO, CSR, CSC) or torch_sparse.
+        edge_weight: must be None.
+        num_nodes: N, if it is known.
+
+    Raises:
+        ValueError: if it is of another size, or edge weights are given as well.
+    """
+    if edge_weight is not None:
+        raise ValueError(f"{who}: expected no edge_weight beside a sparse adjacency, which holds its own, got one")
+    size = adj_t.size(0), adj_t.size(1)
+    nodes = size[0] if num_nodes is None else num_nodes
+    if size != (nodes, nodes):
+        raise ValueError(f"{who}: expected a sparse adjacency of {nodes} x {nodes} nodes, got {size}")
+    if isinstance(adj_t, SparseTensor):
+        target, source, weight = adj_t.coo()
+    elif adj_t.layout == torch.sparse_coo:  # PyG's conversion has no derivative
+        adj_t = adj_t.coalesce()
+        (target, source), weight = adj_t.indices(), adj_t.values()
+    else:
+        (target, source), weight = to_edge_index(adj_t)
+    if weight is not None and not weight.is_floating_point():
+        weight = weight.to(torch.get_default_dtype())
+    return torch.stack([source, target]), weight

@@ -1,0 +1,89 @@
+"""Products with sparse operators that PyG's tools can look into as messages along edges."""
+
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.aggr import SumAggregation
+from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.typing import OptTensor
+
+from seqgnn.nn.filters import apply_operator
+from seqgnn.nn.operator import Operator
+
+
+class OperatorMessagePassing(MessagePassing):
+    r"""Message passing along the entries of an operator, :math:`y_i = \sum_j P_{ij} x_j`.
+
+    The product is a sparse one. It runs through PyG's `propagate` where a caller sees or changes the messages one by
+    one: with `message`, `aggregate` or `update` overridden, with hooks, in explain mode, with `decomposed_layers`, and
+    with another aggregation than the sum.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"aggr": "add", **kwargs})
+
+    def multiply(self, operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """P x for x `[..., N, F]`, computed in `dtype`, by default that of x."""
+        if self.passes_messages:
+            return self._pass_messages(operator, x, dtype or x.dtype)
+        return apply_operator(operator, x, dtype)
+
+    @property
+    def passes_messages(self) -> bool:
+        """True if the caller sees or changes the messages one by one."""
+        kind, own = type(self), self.__dict__
+        overridden = (
+            kind.message is not OperatorMessagePassing.message
+            or kind.aggregate is not MessagePassing.aggregate
+            or kind.update is not MessagePassing.update
+            or not kind.propagate.__module__.endswith(("_propagate", "message_passing"))  # where PyG's own are
+            or any(method in own for method in ("message", "aggregate", "update"))
+        )
+        hooked = (
+            self._propagate_forward_pre_hooks
+            or self._propagate_forward_hooks
+            or self._message_forward_pre_hooks
+            or self._message_forward_hooks
+            or self._aggregate_forward_pre_hooks
+            or self._aggregate_forward_hooks
+        )
+        other_sum = type(self.aggr_module) is not SumAggregation or self.node_dim != -2
+        return bool(overridden or hooked or self.explain or self.decomposed_layers > 1 or other_sum)
+
+    def _pass_messages(self, operator: Operator, x: Tensor, dtype: torch.dtype) -> Tensor:
+        values = operator.values_as(dtype) if operator.exact else operator.values
+        pattern = operator.pattern
+        row, col, values = (pattern.row, pattern.col, values) if self.explain else pattern.edges(values)
+        edge_index = torch.stack([col, row] if self.flow == "source_to_target" else [row, col]).long()
+        # propagate_type: (x: Tensor, edge_weight: OptTensor)
+        return self.propagate(edge_index, x=x, edge_weight=self._message_weights(operator, values))
+
+    def _message_weights(self, operator: Operator, values: Tensor) -> OptTensor:
+        """What `message` receives as `edge_weight`."""
+        return values
+
+    def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
+        """What an edge carries: its value in P times the features of its source."""
+        return x_j if edge_weight is None else edge_weight.view(-1, 1) * x_j
+
+    def explain_message(self, inputs: Tensor, dim_size: Optional[int]) -> Tensor:  # noqa: UP045 (PyG reads no X | Y)
+        """The messages of the edges times their mask; those of the self-loops that the operator adds are not masked.
+
+        In explain mode the entries of an operator are all edges in their order, then the loops, so that the mask fits
+        whichever self-loops the graph has (PyG's own layers confuse the two where every node has one).
+        """
+        mask = self._edge_mask
+        if mask is None:
+            raise ValueError(f"{type(self).__name__}: expected an edge mask in explain mode, got none")
+        mask = mask.sigmoid() if self._apply_sigmoid else mask
+        loops = inputs.size(self.node_dim) - mask.numel()
+        mask = torch.cat([mask, mask.new_ones(loops)])
+        return inputs * mask.view(-1, *[1] * (inputs.dim() - 1 - self.node_dim % inputs.dim()))
+
+
+def is_plain_linear(lin: Any) -> bool:
+    """True if a linear map is its weight and nothing else, so that it need not be called: no hooks, no other class."""
+    hooks = (lin._forward_hooks, lin._forward_pre_hooks, lin._backward_hooks, lin._backward_pre_hooks)
+    return type(lin) is Linear and not any(hooks)
