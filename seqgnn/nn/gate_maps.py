@@ -34,7 +34,8 @@ class FilterMap:
     multiply: Multiply | None = None
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
-        blocks = self.filter.basis(x, graph.prepared, self.multiply)
+        given = () if self.multiply is None else (self.multiply,)
+        blocks = self.filter.basis(x, graph.prepared, *given)
         basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
         return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
 

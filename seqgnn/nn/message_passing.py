@@ -23,6 +23,9 @@ class OperatorMessagePassing(MessagePassing):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"aggr": "add", **kwargs})
+        kind: Any = type(self)
+        if getattr(kind, "_orig_propagate", kind.propagate).__module__.endswith("_propagate"):
+            kind._orig_propagate = MessagePassing.propagate  # not a parent's compiled one, which knows no masks
 
     def multiply(self, operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """P x for x `[..., N, F]`, computed in `dtype`, by default that of x."""

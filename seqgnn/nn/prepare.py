@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch_geometric.utils import is_sparse
 
-from seqgnn.nn.adjacency import edges_of_adjacency, unwrap
+from seqgnn.nn.adjacency import edges_of_adjacency, is_adjacency, unwrap
 from seqgnn.nn.checks import describe
 from seqgnn.nn.layer_call import refuse_script
 from seqgnn.nn.operator import Edges, Operator, PreparedGraph, durable, last_seen, plain_tensors
@@ -134,7 +133,7 @@ def _checked(
     who: str, edge_index: Any, edge_weight: Any, num_nodes: int | None, batch: Any
 ) -> tuple[Tensor, Tensor | None, int, Tensor | None]:
     """Edges `[2, E]`, weights `[E]`, N and batch `[N]`, checked as far as that needs no values."""
-    if is_sparse(edge_index):
+    if is_adjacency(edge_index):
         edge_index, edge_weight = edges_of_adjacency(who, edge_index, edge_weight, num_nodes)
     edge_index, edge_weight, batch = unwrap(edge_index), unwrap(edge_weight), unwrap(batch)
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
