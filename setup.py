@@ -37,8 +37,8 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.11",
-    # Explicit, so that an editable install is a line in a .pth file: an import hook would come after the path, on which a
-    # folder seqgnn/ with a checkout in it, next to a script, is a namespace package.
+    # Explicit, so that an editable install is a line in a .pth file. An import hook would come after sys.path, where a
+    # checkout in a folder seqgnn/ next to a script counts as a namespace package.
     package_dir={"": "."},
     packages=find_packages(include=["seqgnn", "seqgnn.*"]),
     package_data={"seqgnn": ["py.typed", "page/templates/*"]},

@@ -66,16 +66,16 @@ def test_a_script_next_to_a_checkout_imports_the_package(checkout, tmp_path):
     script = checkout.parent / "mine.py"
     script.write_text("import seqgnn\nprint(seqgnn.__file__)\n")
     for cwd in ("/", checkout.parent):
-        done = subprocess.run([python, "-E", script], cwd=cwd, capture_output=True, text=True)
+        done = subprocess.run([python, "-EB", script], cwd=cwd, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert Path(done.stdout.strip()) == checkout / "seqgnn" / "__init__.py"
 
 
-def test_a_wheel_holds_the_package_alone(wheel, metadata):
+def test_a_wheel_holds_the_package_alone(checkout, wheel, metadata):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "seqgnn").rglob("*") if path.is_file()}
-    assert {name for name in names if ".dist-info/" not in name} == {name for name in files if "__pycache__" not in name}
+    files = {path.relative_to(checkout).as_posix() for path in (checkout / "seqgnn").rglob("*") if path.is_file()}
+    assert {name for name in names if ".dist-info/" not in name} == files
     assert {"seqgnn/py.typed", "seqgnn/page/templates/page.html"} <= names
     assert metadata["License-Expression"] == "MIT" and metadata["Author"] == "seqgnn contributors"
     assert metadata["Description-Content-Type"] == "text/markdown" and metadata.get_payload().startswith("# seqgnn\n")
@@ -95,7 +95,7 @@ def third_party(*places: str) -> set[str]:
     """Top-level modules imported anywhere in Python files, without the standard library and the files themselves. By
     their lines: to parse them all takes ten times as long."""
     files = [file for place in places for file in (ROOT / place).rglob("*.py")]
-    statement = re.compile(r"^ *(?:from (\w+)[\w.]* import |import (\w+)[\w.]*(?: as \w+)?(?:  #.*)?$)", flags=re.MULTILINE)
+    statement = re.compile(r"^ *(?:from (\w+)[\w.]* import |import (\w+)[\w.]*(?: as \w+)?(?:  #.*)?$)", re.MULTILINE)
     found = [match for file in files for match in statement.finditer(file.read_text(encoding="utf-8"))]
     return {match[1] or match[2] for match in found} - sys.stdlib_module_names - {file.stem for file in files}
 
