@@ -265,7 +265,7 @@ def _common_graph(parts: Sequence[WindowBatch]) -> tuple[Graphs, Graphs | None]:
     if all(isinstance(graphs, list) for graphs in edges) and len({weight is None for weight in weights}) == 1:
         first = list(accumulate((part.num_graphs * part.x.size(2) for part in parts), initial=0))
         union = [_union(step, first) for step in zip(*edges)]
-        return union, None if weights[0] is None else [torch.cat(step) for step in zip(*weights)]  # type: ignore[arg-type]
+        return union, None if weights[0] is None else [torch.cat(step) for step in zip(*weights)]
     if not all(_equal(one, edges[0]) for one in edges) or not all(_equal(one, weights[0]) for one in weights):
         expected = "windows on the same graph, or each with a graph a step"
         raise ValueError(f"WindowBatch: expected {expected}, got different edge_index or edge_weight")

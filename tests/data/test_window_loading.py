@@ -80,6 +80,9 @@ def test_parts_of_windows_and_several_together(options):
     for part in random_split(windows, [14, 10], generator=torch.Generator().manual_seed(0)):
         for batch in DataLoader(part, batch_size=4):
             assert_same(batch, windows.batch(batch.start))
+    drawn = torch.randperm(24, generator=torch.Generator().manual_seed(2))
+    for order in (drawn, drawn.numpy()):
+        assert_same(next(iter(DataLoader(Subset(windows, order), batch_size=7))), windows.batch(drawn[:7]))
     again = ConcatDataset([Subset(windows, range(5)), Subset(windows, range(5, 24))])
     for i, batch in enumerate(DataLoader(again, batch_size=6)):
         assert_same(batch, windows.batch(range(6 * i, 6 * i + 6)))
