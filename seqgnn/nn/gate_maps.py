@@ -107,6 +107,8 @@ def graphs_of_copies(batch: Tensor | None, edge_index: Tensor, nodes: int, copie
     """The graph that each node belongs to, `[copies * N]`, where each of so many copies is graphs of its own."""
     if batch is None:
         batch = edge_index.new_zeros(nodes)
+    if batch.numel() == 0:
+        return batch
     shift = (batch.max() + 1) * torch.arange(copies, device=batch.device, dtype=batch.dtype)
     return (batch + shift[:, None]).flatten()
 
