@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqgnn.nn import cells, fused_cells, recurrence
+from seqgnn.nn import cells, fused_cells, recurrence, torch_internals
 from seqgnn.nn.cells import Cell, PeepholeLSTM, State
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.fused_cells import FusedCell
@@ -167,21 +167,16 @@ class _Fused(torch.autograd.Function):
             return None, *(None for _ in wanted)
         if torch.is_grad_enabled() or _transformed(*derivatives):
             return None, *differentiable(ctx.walk, tensors, wanted, derivatives)
-        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, _again()).run()
+        again = torch_internals.keeps_graph()
+        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, again).run()
         return None, *(part if want else None for part, want in zip(found, wanted))
-
-
-def _again() -> bool:
-    """Whether the way back under way may be gone again (``retain_graph=True``); so where torch does not tell."""
-    tell = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
-    return tell is None or tell()
 
 
 def _transformed(*derivatives: Tensor | None) -> bool:
     """Whether functorch, torch.compile or forward-mode derivatives are at work, or many `derivatives` go as one."""
-    if not plain_tensors() or torch.autograd.forward_ad._current_level >= 0:
+    if not plain_tensors() or torch_internals.forward_ad_active():
         return True
-    return any(part is not None and torch._C._functorch.is_legacy_batchedtensor(part) for part in derivatives)
+    return any(part is not None and torch_internals.is_legacy_batched(part) for part in derivatives)
 
 
 def _recursive(map: GateMap) -> TypeGuard[FilterMap]:

@@ -13,6 +13,7 @@ from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 from seqgnn.errors import one_of
+from seqgnn.nn import torch_internals
 from seqgnn.nn.filters import GCN, Filter, apply_operator
 from seqgnn.nn.operator import Operator, PreparedGraph
 from seqgnn.nn.prepare import Preparable, as_graph, check_place, check_signal
@@ -216,7 +217,7 @@ class GCNConv(Preparable, MessagePassing):
         lin = self.lin
         if x.layout != torch.strided or type(lin) is not Linear or lin.bias is not None:
             return False
-        if lin._forward_hooks or lin._forward_pre_hooks or lin._backward_hooks or lin._backward_pre_hooks:
+        if torch_internals.has_hooks(lin):
             return False  # they expect x W
         if torch.is_autocast_enabled(x.device.type):
             return False  # so that the dtype of the result does not depend on the order
