@@ -18,6 +18,12 @@ from seqgnn.nn.filters import GCN, Filter, apply_operator
 from seqgnn.nn.operator import Operator, PreparedGraph
 from seqgnn.nn.prepare import Preparable, as_graph, check_place, check_signal
 
+FORWARD_HOOKS = "forward_pre_hooks", "forward_hooks"
+# Where PyG keeps what was registered to see messages; where it does not, messages are passed as if somebody had.
+MESSAGE_HOOKS = [
+    f"_{what}_forward{pre}_hooks" for what in ("propagate", "message", "aggregate") for pre in ("_pre", "")
+]
+
 
 class GCNConv(Preparable, MessagePassing):
     r"""Mixes each node with its neighbours, then maps the features linearly.
@@ -201,14 +207,7 @@ class GCNConv(Preparable, MessagePassing):
             or not kind.propagate.__module__.endswith(("_propagate", "message_passing"))  # where PyG's own are
             or any(method in own for method in ("message", "aggregate", "update"))
         )
-        hooked = (
-            self._propagate_forward_pre_hooks
-            or self._propagate_forward_hooks
-            or self._message_forward_pre_hooks
-            or self._message_forward_hooks
-            or self._aggregate_forward_pre_hooks
-            or self._aggregate_forward_hooks
-        )
+        hooked = any(getattr(self, name, True) for name in MESSAGE_HOOKS)
         other_sum = type(self.aggr_module) is not SumAggregation or self.node_dim != -2
         return bool(overridden or hooked or self.explain or self.decomposed_layers > 1 or other_sum)
 
