@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch_geometric.typing
+from releases import lstm_autocasts
 from torch_geometric.data import Batch
 from torch_geometric.utils import segment
 
@@ -284,8 +285,9 @@ def test_features_bf16_copies_and_gradients(name):
     assert torch.equal(copy.deepcopy(model)(batch)[0], logits)
     logits.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
-    with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(model(batch)[0].float(), logits, rtol=0, atol=5e-2)
+    if "lstm" not in name or lstm_autocasts():
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(model(batch)[0].float(), logits, rtol=0, atol=5e-2)
 
 
 def test_a_residual_gcn_adds_what_it_hears():

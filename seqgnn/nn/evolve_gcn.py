@@ -16,6 +16,7 @@ from seqgnn.nn.filters import GCN, Filter, apply_operator
 from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
+from seqgnn.nn.torch_internals import to_list
 
 
 class EvolveGCN(Preparable, nn.Module):
@@ -222,7 +223,7 @@ class EvolveGCN(Preparable, nn.Module):
 
 def _sizes(batch: Tensor) -> list[int]:
     """The number of nodes of each graph, counted once."""
-    return last_seen.get((batch,), ("sizes",), lambda: batch.bincount().tolist())
+    return last_seen.get((batch,), ("sizes",), lambda: to_list(batch.bincount()))
 
 
 def _first(batch: Tensor) -> Tensor:

@@ -58,13 +58,15 @@ def pays(x: Tensor) -> bool:
 
 
 def check_triton(who: str, x: Tensor) -> None:
-    """Raises where Triton's kernels cannot run on the device of x."""
+    """Raises where Triton's kernels cannot run: torch 2.6 comes with a Triton that is too old, CPUs have none."""
     try:
         import triton
-
-        from seqgnn.nn import triton_kernels
     except ImportError:
         raise ValueError(f"{who}: expected triton to be installed for engine='triton', got no module") from None
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):
+        raise ValueError(f"{who}: expected triton 3.3 or newer for engine='triton', got {triton.__version__}")
+    from seqgnn.nn import triton_kernels
+
     if x.device.type != "cuda" and isinstance(triton_kernels.sigmoid, triton.JITFunction):
         raise ValueError(f"{who}: expected x on a GPU, or TRITON_INTERPRET=1, for engine='triton', got {x.device}")
 

@@ -113,6 +113,16 @@ def parse_to(*args: Any, **kwargs: Any) -> tuple[torch.device | None, torch.dtyp
     return device, dtype, kwargs.get("non_blocking", bool(flags) and flags[0])
 
 
+def to_list(tensor: Tensor) -> Any:
+    """`tensor.tolist()`, under transforms of torch.func as well, where torch 2.6 reads no tensor of several values."""
+    if not transforms_active():
+        return tensor.tolist()
+    try:
+        return tensor.tolist()
+    except RuntimeError:
+        return [to_list(part) for part in tensor] if tensor.dim() > 0 else tensor.item()
+
+
 def has_hooks(module: nn.Module) -> bool:
     """Whether a module was given hooks; so where torch does not tell."""
     return any(getattr(module, name, True) for name in MODULE_HOOKS)

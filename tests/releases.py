@@ -1,0 +1,13 @@
+"""What older releases of torch cannot do, which is no fault of layers that call them."""
+
+import torch
+
+
+def lstm_autocasts():
+    """Whether torch's own LSTM runs under autocast on this CPU; that of torch 2.6 needs AVX-512."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.nn.LSTM(1, 1)(torch.ones(1, 1, 1))
+    except RuntimeError:
+        return False
+    return True
