@@ -207,7 +207,7 @@ class EvolveGCN(Preparable, nn.Module):
         """The state, layer by layer, if it is one of this layer's for so many windows or graphs."""
         who, like = type(self).__name__, next(self.parameters())
         what = "(W, memory)" if self.variant == "O" else "W"
-        if not isinstance(state, tuple | list) or len(state) != self.num_layers:
+        if not isinstance(state, (tuple, list)) or len(state) != self.num_layers:
             raise ValueError(f"{who}: expected {what} for each of {self.num_layers} layers, got {describe(state)}")
         for layer, part in enumerate(state):
             size = self.in_channels if layer == 0 else self.hidden_channels

@@ -78,15 +78,15 @@ def step_graphs(
         return StepGraph(prepared, attr)
 
     beside: dict[str, Any] = {"edge_weight": edge_weight, "edge_attr": edge_attr}
-    if not isinstance(edge_index, list | tuple):
+    if not isinstance(edge_index, (list, tuple)):
         for name, given in beside.items():
-            if isinstance(given, list | tuple):
+            if isinstance(given, (list, tuple)):
                 raise ValueError(f"{who}: expected one {name} beside one edge_index, got {len(given)}")
         return [step(edge_index, edge_weight, edge_attr)] * num_steps
     for name, given in beside.items():
         if given is None:
             beside[name] = [None] * num_steps
-        elif not isinstance(given, list | tuple):
+        elif not isinstance(given, (list, tuple)):
             raise ValueError(f"{who}: expected a list of {num_steps} of {name}, one a step, got one for all steps")
     for name, given in {"edge_index": edge_index, **beside}.items():
         if len(given) != num_steps:
