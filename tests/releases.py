@@ -2,6 +2,9 @@
 
 import torch
 
+# torch.compile of torch 2.6 knows no dictionaries by filters, frozen dataclasses, and leaves such calls to Python.
+IN_ONE_PIECE = not torch.__version__.startswith("2.6.")
+
 
 def lstm_autocasts():
     """Whether torch's own LSTM runs under autocast on this CPU; that of torch 2.6 needs AVX-512."""

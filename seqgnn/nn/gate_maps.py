@@ -19,7 +19,7 @@ from seqgnn.nn.step_graphs import StepGraph
 ConvFactory = Callable[[int, int], nn.Module]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # torch.compile of torch 2.9 hashes what is called before it has its fields
 class FilterMap:
     r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates."""
 
@@ -33,7 +33,7 @@ class FilterMap:
         return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConvMap:
     """A convolution of x `[..., N, F]`, all leading dimensions as disjoint copies of the graph, to `[..., N, rows]`.
 
