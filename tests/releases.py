@@ -7,7 +7,7 @@ IN_ONE_PIECE = not torch.__version__.startswith("2.6.")
 
 
 def lstm_autocasts():
-    """Whether torch's own LSTM runs under autocast on this CPU; in torch 2.6 to 2.15 it does not on one of AVX2 alone."""
+    """Whether torch's own LSTM runs under autocast on this CPU; up to torch 2.15 not where AVX2 is all it has."""
     try:
         with torch.autocast("cpu", torch.bfloat16):
             torch.nn.LSTM(1, 1)(torch.ones(1, 1, 1))
