@@ -49,7 +49,7 @@ setup(
         "scikit-learn>=1.4",
         "matplotlib>=3.8",
         "joblib>=1.3",
-        "typer>=0.12",
+        "typer>=0.16",
         "rich>=13",
         "pooch>=1.8",
         "safetensors>=0.4",

@@ -15,6 +15,7 @@ from seqgnn.nn.adjacency import unwrap
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
 from seqgnn.nn.layer_call import layer_call, refuse_script
 from seqgnn.nn.operator import PreparedGraph, last_seen, plain_tensors
+from seqgnn.nn.torch_internals import to_list
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[L
 
 
 def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
-    source, target = np.array(edge_index.tolist(), dtype=np.int64).reshape(2, -1)  # also under functorch
+    source, target = np.array(to_list(edge_index), dtype=np.int64).reshape(2, -1)
     if source.size and not (min(source.min(), target.min()) >= 0 and max(source.max(), target.max()) < num_nodes):
         raise ValueError(
             f"{who}: expected node indices in 0..{num_nodes - 1}, got {edge_index.min()}..{edge_index.max()}"

@@ -18,6 +18,7 @@ from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
+from seqgnn.nn.torch_internals import to_list
 
 
 class EvolveGCN(nn.Module, Preparable):
@@ -210,7 +211,7 @@ class EvolveGCN(nn.Module, Preparable):
         """The state, layer by layer, if it is one of this layer's for so many windows or graphs."""
         who, like = type(self).__name__, next(self.parameters())
         what = "(W, memory)" if self.variant == "O" else "W"
-        if not isinstance(state, tuple | list) or len(state) != self.num_layers:
+        if not isinstance(state, (tuple, list)) or len(state) != self.num_layers:
             raise ValueError(f"{who}: expected {what} for each of {self.num_layers} layers, got {describe(state)}")
         for layer, part in enumerate(state):
             size = self.in_channels if layer == 0 else self.hidden_channels
@@ -226,7 +227,7 @@ class EvolveGCN(nn.Module, Preparable):
 
 def _sizes(batch: Tensor) -> list[int]:
     """The number of nodes of each graph, counted once."""
-    return last_seen.get((batch,), ("sizes",), lambda: batch.bincount().tolist())
+    return last_seen.get((batch,), ("sizes",), lambda: to_list(batch.bincount()))
 
 
 def _first(batch: Tensor) -> Tensor:

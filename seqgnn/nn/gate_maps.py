@@ -21,7 +21,7 @@ ConvFactory = Callable[[int, int], nn.Module]
 FILTERS = {"cheb": "Chebyshev(K=3)", "diff": "Diffusion(K=3)", "iden": "Identity()"}  # what a name may mean
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # torch.compile of torch 2.9 hashes what is called before it has its fields
 class FilterMap:
     r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates.
 

@@ -85,7 +85,7 @@ class _Layer(Written):
         """Whether there will be a way back."""
         if not torch.is_grad_enabled():
             return False
-        states = hx if isinstance(hx, tuple | list) else (hx,)
+        states = hx if isinstance(hx, (tuple, list)) else (hx,)
         return any(part is not None and part.requires_grad for part in (x, *states, *self.parameters()))
 
     def _walk_packed(self, x: PackedSequence, hx: Any) -> Any:
