@@ -232,8 +232,8 @@ class GraphRecurrent(Preparable, nn.Module):
     def _walk_steps(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
         suffix = f"_l{layer}" + ("_reverse" if reverse else "")
         cell, parts = self._cell(suffix), self._hidden_maps(suffix)
-        wanted = self.engine in ("fused", "triton") or (self.engine == "auto" and fused.pays(x))
-        if wanted and fused.ready(x) and fused.supports(cell, parts):
+        wanted = self.engine in ("fused", "triton", "auto") and fused.ready(x)  # sizes come after: export binds them
+        if wanted and (self.engine != "auto" or fused.pays(x)) and fused.supports(cell, parts):
             if self.engine == "triton":
                 fused.check_triton(type(self).__name__, x)
             return fused.walk(cell, self._input_map(suffix), parts, steps, x, state, reverse, self.engine)

@@ -234,8 +234,8 @@ class Operator:
             dtype = torch.float32
         dtype = dtype if self.exact else torch.promote_types(dtype, self.values.dtype)
         values, x = self.values_as(dtype), x.to(dtype)
-        small = x.size(1) * self.pattern.row.numel() <= SMALL_PRODUCT
-        if not small and _has_csr_product(x):
+        # Sizes come second: while torch.export traces, comparing one would bind the program to the answer.
+        if _has_csr_product(x) and x.size(1) * self.pattern.row.numel() > SMALL_PRODUCT:
             return _Product.apply(x, values, self, False)
         terms = x.index_select(0, self.pattern.col) * values.unsqueeze(-1)
         return torch.index_add(torch.zeros_like(x), 0, self.pattern.row, terms)
