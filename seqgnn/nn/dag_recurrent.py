@@ -40,6 +40,8 @@ def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[L
         raise ValueError(f"{who}: expected x of shape [N, F] with at least one node, got {describe(x)}")
     if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
         raise ValueError(f"{who}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
+    if torch.compiler.is_exporting():
+        raise ValueError(f"{who}: expected an eager call: its loop follows the edges, which an exported program cannot")
     edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else edge_index
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:
         raise ValueError(f"{who}: expected edge_index of shape [2, E], got {describe(edges)}")

@@ -1,6 +1,7 @@
 """The maps from a graph signal to the pre-activations of gates: a linear filter, or any convolution of PyG's."""
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from seqgnn.nn.checks import describe
 from seqgnn.nn.filters import GCN, Filter
 from seqgnn.nn.hops import conv_hops
-from seqgnn.nn.operator import last_seen
+from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.step_graphs import StepGraph
 
 ConvFactory = Callable[[int, int], nn.Module]
@@ -48,18 +49,19 @@ class ConvMap:
     rows: int
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
-        nodes, copies = x.size(-2), x.shape[:-2].numel()
+        nodes, copies = x.size(-2), math.prod(x.shape[:-2])
+        several = not plain_tensors() or copies > 1  # a traced program serves any number
         edges = graph.prepared.edge_index
         batch, taken = graph.prepared.batch, arguments(self.conv)
-        if "batch" in taken and (copies > 1 or batch is None):
+        if "batch" in taken and (several or batch is None):
             graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
             batch = last_seen.get((edges, batch), ("graphs", nodes, copies), graphs)
-        if copies > 1:
+        if several:
             edges = last_seen.get((edges,), ("copies", nodes, copies), partial(disjoint_copies, edges, nodes, copies))
         given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
         known = {name: value for name, value in given.items() if name in taken and value is not None}
         told: dict[str, Any] = {
-            name: torch.cat([value] * copies).to(x.dtype if value.is_floating_point() else value.dtype)
+            name: value.repeat(copies, *[1] * (value.dim() - 1)).to(x.dtype if value.is_floating_point() else value.dtype)
             for name, value in known.items()
         }
         if "batch" in taken:

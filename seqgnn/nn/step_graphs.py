@@ -82,7 +82,7 @@ def step_graphs(
         for name, given in beside.items():
             if isinstance(given, list | tuple):
                 raise ValueError(f"{who}: expected one {name} beside one edge_index, got {len(given)}")
-        return [step(edge_index, edge_weight, edge_attr)] * num_steps
+        return recurrence.at_each_step(step(edge_index, edge_weight, edge_attr), x)
     for name, given in beside.items():
         if given is None:
             beside[name] = [None] * num_steps
@@ -109,4 +109,4 @@ def active_steps(who: str, lengths: Tensor, x: Tensor) -> Tensor:
         raise ValueError(f"{who}: expected lengths on the CPU or on {x.device}, got {lengths.device}")
     if plain_tensors() and lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
         raise ValueError(f"{who}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
-    return recurrence.active_steps(lengths, len(x), x.dim(), x.device)
+    return recurrence.active_steps(lengths, x.size(0), x.dim(), x.device)
