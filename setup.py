@@ -38,6 +38,7 @@ setup(
         "dask": ["distributed>=2024.1"],
         "ray": ["ray>=2.9"],
         "triton": ["triton>=3.3"],
+        "onnx": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
@@ -49,6 +50,9 @@ setup(
             "distributed>=2024.1",
             "h5py>=3.10",
             "pyarrow>=15",
+            "onnx>=1.18",
+            "onnxscript>=0.5",
+            "onnxruntime>=1.22",
         ],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},

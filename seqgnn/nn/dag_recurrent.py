@@ -216,7 +216,7 @@ class TreeLSTMCell(nn.Module):
         if children is not None and parents is not None:
             if not isinstance(parents, Tensor) or parents.dim() != 1 or parents.dtype not in (torch.int64, torch.int32):
                 raise ValueError(f"{who}: expected integer parents of shape [m], got {describe(parents)}")
-            check_state(who, children, ((len(parents), self.hidden_channels),) * 2, self.weight_ih)
+            check_state(who, children, ((parents.size(0), self.hidden_channels),) * 2, self.weight_ih)
             if parents.device != x.device:
                 raise ValueError(f"{who}: expected parents on {x.device}, where x is, got {parents.device}")
             if plain_tensors() and not x.is_cuda and not bool(((parents >= 0) & (parents < len(x))).all()):

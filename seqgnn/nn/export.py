@@ -37,7 +37,7 @@ def to_torch(
     axes: Axes | None = None,
     dynamic: str | None = None,
 ) -> ExportedProgram:
-    """Exports a module to an `ExportedProgram`, in evaluation mode and with weights of its own; the model is unchanged.
+    """Exports a module to an `ExportedProgram` for evaluation, with frozen weights of its own; the model is unchanged.
 
     Where T is dynamic, a layer's loop over time is one `scan` operator, otherwise it is unrolled.
 
@@ -61,7 +61,7 @@ def to_torch(
         >>> program.module()(torch.randn(7, 4, 2), torch.tensor([[0, 3], [1, 2]]))[0].shape
         torch.Size([7, 4, 8])
     """
-    return _traced("to_torch", _frozen_copy(model, requires_grad=True), args, kwargs, axes, dynamic)[0]
+    return _traced("to_torch", _frozen_copy("to_torch", model), args, kwargs, axes, dynamic)[0]
 
 
 def to_onnx(
@@ -98,7 +98,7 @@ def to_onnx(
         _require(package)
     if not path.parent.is_dir():
         raise ValueError(f"{who}: expected a path in an existing directory, got {path}")
-    copied = _frozen_copy(model, requires_grad=False)
+    copied = _frozen_copy(who, model)
     for module in copied.modules():
         if isinstance(module, nn.RNNBase) and (module.proj_size or module.weight_ih_l0.dtype != torch.float32):
             if not isinstance(module, Written):
@@ -107,7 +107,10 @@ def to_onnx(
             module.engine = "reference"
     program, named, shapes = _traced(who, copied, args, kwargs, axes, dynamic)
     with _quiet(), _one_line(who, "a model that ONNX can express"):
-        exported = torch.onnx.export(program, dynamo=True, dynamic_shapes=shapes, verbose=False, optimize=True)
+        table = {torch.ops.aten.sort.stable: _stable_sort}
+        exported = torch.onnx.export(
+            program, dynamo=True, dynamic_shapes=shapes, custom_translation_table=table, verbose=False
+        )
     assert exported is not None
     with torch.no_grad():
         expected = [value for value in tree_leaves(copied(*args, **(kwargs or {}))) if isinstance(value, Tensor)]
@@ -120,11 +123,14 @@ def to_onnx(
     return path
 
 
-def _frozen_copy(model: nn.Module, requires_grad: bool) -> nn.Module:
+def _frozen_copy(who: str, model: nn.Module) -> nn.Module:
+    """A copy for evaluation. Its weights need no gradients: for those torch would trace a scan at each call again."""
     if not isinstance(model, nn.Module):
-        raise ValueError(f"export: expected a module, got {type(model).__name__}")
-    copied = copy.deepcopy(model).eval()
-    return copied if requires_grad else copied.requires_grad_(False)
+        raise ValueError(f"{who}: expected a module, got {type(model).__name__}")
+    for name, _ in model.named_children():
+        if name in ("graph", "code"):  # properties of the module that torch.export makes
+            raise ValueError(f"{who}: expected another name for the submodule {name!r}, which torch.export uses itself")
+    return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 def _traced(
@@ -248,6 +254,8 @@ def _quiet() -> Iterator[None]:
     """Without the warnings that torch gives of itself."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*_flat_weights", category=UserWarning)
+        warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         yield
 
@@ -257,6 +265,14 @@ def _require(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError:
         raise ImportError(f"to_onnx needs {package}: pip install 'seqgnn[onnx]'") from None
+
+
+def _stable_sort(self: Any, stable: bool | None = None, dim: int = -1, descending: bool = False) -> Any:
+    """Sorts in ONNX, which torch does not translate; of equal values TopK has the lower index first."""
+    from onnxscript import opset18 as op
+
+    size = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
+    return op.TopK(self, size, axis=dim, largest=int(descending), sorted=1)
 
 
 def _check(path: Path, inputs: list[Tensor], expected: list[Tensor]) -> None:

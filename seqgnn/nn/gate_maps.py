@@ -61,7 +61,7 @@ class ConvMap:
         given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
         known = {name: value for name, value in given.items() if name in taken and value is not None}
         told: dict[str, Any] = {
-            name: value.repeat(copies, *[1] * (value.dim() - 1)).to(x.dtype if value.is_floating_point() else value.dtype)
+            name: of_copies(value.to(x.dtype) if value.is_floating_point() else value, copies)
             for name, value in known.items()
         }
         if "batch" in taken:
@@ -96,6 +96,11 @@ def disjoint_copies(edge_index: Tensor, nodes: int, copies: int) -> Tensor:
     """The edges of so many copies of a graph, `[2, copies * E]`."""
     shift = nodes * torch.arange(copies, device=edge_index.device, dtype=edge_index.dtype)
     return (edge_index[:, None] + shift[None, :, None]).flatten(1)
+
+
+def of_copies(value: Tensor, copies: int) -> Tensor:
+    """What edges carry `[E, ...]`, for the edges of so many copies."""
+    return value.expand(copies, *value.shape).flatten(0, 1)
 
 
 def graphs_of_copies(batch: Tensor | None, edge_index: Tensor, nodes: int, copies: int) -> Tensor:
