@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._guards import detect_fake_mode
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
@@ -83,6 +84,9 @@ class _Record(TorchFunctionMode):
 def _outer_tensors(step: Step, state: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     """The tensors that a step uses beside its arguments."""
     record = _Record([*tree_flatten(state)[0], *inputs])
-    with disable_proxy_modes_tracing(), record:
+    mode = detect_fake_mode(inputs)
+    assert mode is not None and mode.shape_env is not None
+    # Sizes that depend on values, as where self-loops are removed, are found again when the step is traced.
+    with disable_proxy_modes_tracing(), mode.shape_env.ignore_fresh_unbacked_symbols(), record:
         step(state, inputs)
     return record.outer
