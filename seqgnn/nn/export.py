@@ -107,7 +107,7 @@ def to_onnx(
             module.engine = "reference"
     program, named, shapes = _traced(who, copied, args, kwargs, axes, dynamic)
     with _quiet(), _one_line(who, "a model that ONNX can express"):
-        table = {torch.ops.aten.sort.stable: _stable_sort}
+        table: dict[Any, Any] = {torch.ops.aten.sort.stable: _stable_sort}
         exported = torch.onnx.export(
             program, dynamo=True, dynamic_shapes=shapes, custom_translation_table=table, verbose=False
         )
