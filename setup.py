@@ -66,6 +66,7 @@ setup(
         "dask": ["distributed>=2024.1"],
         "ray": ["ray>=2.9"],
         "triton": ["triton>=3.3"],
+        "onnx": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
@@ -78,6 +79,9 @@ setup(
             "h5py>=3.10",
             "pyarrow>=15",
             "setuptools>=77.0.3",
+            "onnx>=1.18",
+            "onnxscript>=0.5",
+            "onnxruntime>=1.22",
         ],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},

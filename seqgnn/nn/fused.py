@@ -42,9 +42,9 @@ def ready(x: Tensor) -> bool:
     """Whether :func:`walk` takes such a call: in float32 or float64, outside of autocast, torch.compile, functorch,
     forward-mode derivatives and :func:`seqgnn.nn.recurrence.watch`."""
     return (
-        x.dtype in (torch.float32, torch.float64)
+        not _transformed()
+        and x.dtype in (torch.float32, torch.float64)
         and x.numel() > 0
-        and not _transformed()
         and not torch.is_autocast_enabled(x.device.type)
         and not recurrence.watched()
     )

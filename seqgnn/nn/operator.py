@@ -250,6 +250,7 @@ class Operator:
     def multiply(self, x: Tensor, values: Tensor, transposed: bool) -> Tensor:
         """P x, or its transpose times x, with these values of the entries, in CSR if torch has and is worth that."""
         row, col = self.pattern.row, self.pattern.col
+        # Sizes come second: while torch.export traces, comparing one would bind the program to the answer.
         if _has_csr_product(x, values) and x.size(1) * row.numel() > SMALL_PRODUCT:
             return _Product.apply(x, values, self, transposed)
         row, col = (col, row) if transposed else (row, col)
