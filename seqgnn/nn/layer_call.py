@@ -30,12 +30,18 @@ def layer_call(forward: Forward) -> Forward:
         if isinstance(first, Proxy):
             path = first.tracer.path_of_module(self)  # type: ignore[attr-defined]
             return first.tracer.create_proxy("call_module", path, args, kwargs)
-        if any("parametrizations" in part._modules for part in self.modules()):
+        if _is_parametrized(self):
             with parametrize.cached():
                 return forward(self, *args, **kwargs)
         return forward(self, *args, **kwargs)
 
     return call  # type: ignore[return-value]
+
+
+def _is_parametrized(module: nn.Module) -> bool:
+    """True if a weight of a module or inside it is parametrized; `Module.modules()` would take longer than a cell."""
+    parts = module._modules
+    return "parametrizations" in parts or any(_is_parametrized(part) for part in parts.values() if part is not None)
 
 
 def refuse_script(self: Any) -> NoReturn:
