@@ -45,6 +45,7 @@ def test_block(block, tmp_path):
     pages.check_promises(block, done.stdout)
 
 
+@pytest.mark.filterwarnings("ignore:.*quantiz")  # torch deprecates its quantization
 @pytest.mark.parametrize("block", DOCS_BLOCKS)
 def test_docs_block(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
