@@ -146,6 +146,7 @@ def test_torch_export_of_convolutions(name):
     conv = copy.deepcopy(CONVS[name]).double().eval()
     inputs = [(signal(nodes, F), *graph(nodes, edges, loops)) for nodes, edges, _, loops in GRAPHS]
     compare_program(conv, inputs)
+    compare_program(conv, [given[:2] for given in inputs])
 
 
 @pytest.mark.parametrize("name", some_slow(PLAIN, "LSTM proj"))
