@@ -250,7 +250,7 @@ class Chebyshev(Filter):
         pattern = edges.pattern(self_loops=True, flow="source_to_target")
         target, source = pattern.row[: pattern.num_edges], pattern.col[: pattern.num_edges]
         given = edges.weight
-        w = torch.ones(len(source), dtype=torch.float64, device=source.device) if given is None else _wide(given)
+        w = torch.ones_like(source, dtype=torch.float64) if given is None else _wide(given)
         if pattern.loops is not None:
             w = w.masked_fill(pattern.loops, 0)
         if self.normalization is None:
