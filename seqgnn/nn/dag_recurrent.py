@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgnn.errors import one_of
+from seqgnn.nn import torch_internals
 from seqgnn.nn.adjacency import unwrap
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
 from seqgnn.nn.layer_call import layer_call, refuse_script
@@ -43,7 +44,7 @@ def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[L
         raise ValueError(f"{who}: expected x of shape [N, F], got {describe(x)}")
     if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
         raise ValueError(f"{who}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
-    if torch.compiler.is_exporting():
+    if torch_internals.is_exporting():
         raise ValueError(f"{who}: expected an eager call: its loop follows the edges, which an exported program cannot")
     edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else unwrap(edge_index)
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:

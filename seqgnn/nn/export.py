@@ -29,7 +29,7 @@ Axes = Mapping[str, str]
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
 
 
-def to_torch(
+def to_exported_program(
     model: nn.Module,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any] | None = None,
@@ -57,11 +57,11 @@ def to_torch(
         >>> from seqgnn import nn
         >>> layer = nn.GCNGRU(2, 8)
         >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
-        >>> program = to_torch(layer, (torch.randn(5, 3, 2), edge_index))
+        >>> program = to_exported_program(layer, (torch.randn(5, 3, 2), edge_index))
         >>> program.module()(torch.randn(7, 4, 2), torch.tensor([[0, 3], [1, 2]]))[0].shape
         torch.Size([7, 4, 8])
     """
-    return _traced("to_torch", _frozen_copy("to_torch", model), args, kwargs, axes, dynamic)[0]
+    return _traced("to_exported_program", _frozen_copy("to_exported_program", model), args, kwargs, axes, dynamic)[0]
 
 
 def to_onnx(
@@ -81,7 +81,7 @@ def to_onnx(
     recurrent layers in float32 without `proj_size` are ONNX's own, others are unrolled.
 
     Args:
-        model, args, kwargs, axes, dynamic: as those of :func:`to_torch`.
+        model, args, kwargs, axes, dynamic: as those of :func:`to_exported_program`.
         path: of the file; inputs and axes have the names of the arguments and the letters of `axes`.
         external_data: whether weights are written to a file of their own, the path with ``.data`` at its end; models of
             more than 2 GB always have one.
@@ -90,7 +90,8 @@ def to_onnx(
         The path.
 
     Raises:
-        ValueError: as :func:`to_torch`, for what ONNX cannot express, and where onnxruntime computes anything else.
+        ValueError: as :func:`to_exported_program`, for what ONNX cannot express, and where onnxruntime computes anything
+            else.
         ImportError: if onnx, onnxscript or onnxruntime is missing.
     """
     who, path = "to_onnx", Path(path)

@@ -10,12 +10,14 @@ from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from seqgnn.nn import torch_internals
+
 Step = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Tensor]]
 
 
 def is_dynamic(x: Tensor, dim: int = 0) -> bool:
     """True while torch.export traces a program in which this axis, that of time, is dynamic."""
-    return torch.compiler.is_exporting() and isinstance(x.size(dim), torch.SymInt)
+    return torch_internals.is_exporting() and isinstance(x.size(dim), torch.SymInt)
 
 
 def scan(step: Step, state: Any, inputs: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, Tensor]:

@@ -20,6 +20,7 @@ def _private(path: str) -> Any:
     return found
 
 
+_exporting = _private("compiler.is_exporting")
 _transforms_active = _private("_C._are_functorch_transforms_active")
 _dispatch_modes = _private("_C._len_torch_dispatch_stack")
 _is_legacy_batched = _private("_C._functorch.is_legacy_batchedtensor")
@@ -37,6 +38,11 @@ class _NotForTransforms(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x
+
+
+def is_exporting() -> bool:
+    """True while torch.export traces; torch 2.6 does not tell, and there programs have a fixed number of time steps."""
+    return _exporting is not None and _exporting()
 
 
 def transforms_active() -> bool:

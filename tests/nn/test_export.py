@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch_geometric import nn as pyg
 
 from seqgnn import nn as sg
-from seqgnn.nn.export import to_onnx, to_torch
+from seqgnn.nn.export import to_exported_program, to_onnx
 
 F, H = 2, 3
 IN_GATES = [
@@ -82,7 +82,7 @@ def same(found, expected, tolerance=1e-9):
 
 def compare_program(layer, inputs, **options):
     """Traces the first inputs and compares at all."""
-    program = to_torch(layer, inputs[0], **options).module()
+    program = to_exported_program(layer, inputs[0], **options).module()
     for given in inputs:
         same(program(*given), layer(*given))
 
@@ -193,7 +193,7 @@ def test_a_tree_cell_and_no_tree():
         inputs.append((signal(nodes, F), states, torch.arange(children) % nodes))
     compare_program(cell, inputs)
     with pytest.raises(ValueError, match="TreeLSTM: expected an eager call"):
-        to_torch(sg.TreeLSTM(F, H), (signal(3, F).float(), torch.tensor([[0, 1], [2, 2]])), axes={"x": "NF"})
+        to_exported_program(sg.TreeLSTM(F, H), (signal(3, F).float(), torch.tensor([[0, 1], [2, 2]])), axes={"x": "NF"})
 
 
 @pytest.mark.slow
@@ -248,10 +248,10 @@ def test_a_module_of_ones_own_stays_as_it_was():
     model = Forecaster()
     before = state_of(model)
     inputs = [(signal(w + 2, w, n, F).float(), graph(n, e, loops)[0]) for n, e, w, loops in GRAPHS]
-    program = to_torch(model, inputs[0], axes={"series": "TBNF"}).module()
+    program = to_exported_program(model, inputs[0], axes={"series": "TBNF"}).module()
     unchanged(model, before)
     with pytest.raises(ValueError, match="GCNGRU: expected input"):
-        to_torch(model, (inputs[0][0][..., :1], inputs[0][1]), axes={"series": "TBNF"})
+        to_exported_program(model, (inputs[0][0][..., :1], inputs[0][1]), axes={"series": "TBNF"})
     unchanged(model, before)
     model.eval()
     for given in inputs:
@@ -261,9 +261,9 @@ def test_a_module_of_ones_own_stays_as_it_was():
 LAYER = sg.GCNRNN(F, H)
 X, (EDGES, WEIGHT) = signal(4, 2, 7, F).float(), graph(7, 12, 0, torch.float32)
 WRONG = {
-    "no module": ((len, (X, EDGES)), {}, "to_torch: expected a module, got builtin"),
-    "no tuple": ((LAYER, X), {}, "to_torch: expected a tuple of example inputs, got Tensor"),
-    "too few": ((LAYER, (X,)), {}, "to_torch: expected inputs of GCNRNN, got others: missing .* 'edge_index'"),
+    "no module": ((len, (X, EDGES)), {}, "to_exported_program: expected a module, got builtin"),
+    "no tuple": ((LAYER, X), {}, "to_exported_program: expected a tuple of example inputs, got Tensor"),
+    "too few": ((LAYER, (X,)), {}, "expected inputs of GCNRNN, got others: missing .* 'edge_index'"),
     "another axis": ((LAYER, (X, EDGES)), {"dynamic": "TX"}, "expected dynamic axes among .*, got 'X'"),
     "another input": ((LAYER, (X, EDGES)), {"axes": {"y": "N"}}, "expected axes of x, edge_index, got those of 'y'"),
     "too many axes": ((LAYER, (X, EDGES)), {"axes": {"x": "TNF"}}, r"expected x with axes TNF, got shape \(4, 2, 7, 2"),
@@ -275,7 +275,7 @@ WRONG = {
     "a name of torch's": (
         (torch.nn.ModuleDict({"graph": LAYER}), (X, EDGES)),
         {},
-        "to_torch: expected another name for the submodule 'graph'",
+        "to_exported_program: expected another name for the submodule 'graph'",
     ),
     "bound by the model": (
         (torch.nn.LSTM(F, H), (X[0],)),
@@ -289,7 +289,7 @@ WRONG = {
 def test_bad_input(wrong, tmp_path):
     args, options, message = WRONG[wrong]
     with pytest.raises(ValueError, match=message):
-        to_torch(*args, **options)
+        to_exported_program(*args, **options)
 
 
 @pytest.mark.slow

@@ -181,3 +181,11 @@ def test_layers_without_private_names(names):
         [sys.executable, "-W", "ignore", "-c", WITHOUT_PRIVATE_NAMES], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_exporting_without_its_name_is_never_seen(monkeypatch):
+    assert not torch_internals.is_exporting()
+    monkeypatch.setattr(torch_internals, "_exporting", lambda: True)
+    assert torch_internals.is_exporting()
+    monkeypatch.setattr(torch_internals, "_exporting", None)
+    assert not torch_internals.is_exporting()
