@@ -90,8 +90,8 @@ def to_onnx(
         The path.
 
     Raises:
-        ValueError: as :func:`to_exported_program`, for what ONNX cannot express, and where onnxruntime computes anything
-            else.
+        ValueError: as :func:`to_exported_program`, for what ONNX cannot express, and if onnxruntime computes other
+            values.
         ImportError: if onnx, onnxscript or onnxruntime is missing.
     """
     who, path = "to_onnx", Path(path)
