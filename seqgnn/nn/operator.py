@@ -8,13 +8,15 @@ import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from seqgnn.nn.edge_masks import check_edge_mask
 
 Value = TypeVar("Value")
 
@@ -308,6 +310,12 @@ class Operator:
         products = torch.sparse.sampled_addmm(entries, dy, x.t()).values()
         return torch.zeros_like(products).index_add_(0, order, products)
 
+    def masked(self, edge_mask: Tensor) -> "Operator":
+        """The entries of the edges times `edge_mask` `[E]`, those of self-loops that come after them as they are."""
+        values = self.values_as(edge_mask.dtype) if self.exact else self.values
+        loops = edge_mask.new_ones(values.numel() - edge_mask.numel())
+        return Operator(self.pattern, values * torch.cat([edge_mask, loops]), exact=False)
+
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> "Operator":
         values = self.values.to(device=device, dtype=None if self.exact else dtype)
         pattern = self.pattern if values.device == self.values.device else self.pattern.to(values.device)
@@ -366,6 +374,7 @@ class PreparedGraph:
         operators: by filter.
         learnable: the weights needed gradients when the graph was prepared, so they may have changed since.
         current: the operators were built from the weights as they are in this call.
+        edge_mask: `[E]`, what messages are multiplied by, see `masked`; None: they are not.
 
     Example:
         >>> import torch
@@ -381,6 +390,7 @@ class PreparedGraph:
     operators: dict[Any, tuple[Operator, ...]] = field(default_factory=dict)
     learnable: bool = False
     current: bool = False
+    edge_mask: Tensor | None = None
 
     @property
     def num_edges(self) -> int:
@@ -392,6 +402,15 @@ class PreparedGraph:
         if self.edge_weight is None or self.current:
             return False
         return self.learnable or self.edge_weight.requires_grad
+
+    def masked(self, edge_mask: Tensor) -> "PreparedGraph":
+        """This graph for one call, with the message of each edge, after normalization, times its `edge_mask` `[E]`.
+
+        Messages along self-loops that an operator adds, or whose weight it has taken over, are as they were.
+        """
+        check_edge_mask("PreparedGraph", edge_mask, self.num_edges)
+        operators = {key: tuple(op.masked(edge_mask) for op in ops) for key, ops in self.operators.items()}
+        return replace(self, operators=operators, current=True, edge_mask=edge_mask)
 
     def to(self, *args: Any, **kwargs: Any) -> "PreparedGraph":
         """A copy on another device or in another floating dtype; itself where nothing changes.
