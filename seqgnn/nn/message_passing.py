@@ -26,6 +26,17 @@ class OperatorMessagePassing(MessagePassing):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"aggr": "add", **kwargs})
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A mask of edges is no parameter of the layer, even where an explainer learns it as one.
+
+        PyG 2.8 replaces masks by copies on a layer where one has been a parameter, and explainers that come after
+        GNNExplainer get no gradient.
+        """
+        if name == "_edge_mask":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def multiply(self, operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """P x for x `[..., N, F]`, computed in `dtype`, by default that of x."""
         if self.passes_messages:
