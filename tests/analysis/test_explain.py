@@ -105,7 +105,7 @@ def test_importances_add_up(name, windows):
     steps = T + 3 if isinstance(layer, sg.DCRNNForecaster) else T
     assert found.importance.shape == (steps, E) and found.importance.dtype == torch.float64
     kinks = name.startswith(("TGCN", "A3TGCN", "EvolveGCN"))  # of a ReLU, where quadrature is less exact
-    assert abs(found.convergence_delta) <= (1e-2 if kinks else 1e-5) * float(found.importance.abs().sum())
+    assert abs(found.convergence_delta) <= (1e-2 if kinks else 1e-5) * float(found.importance.abs().sum()) + 1e-12
     assert (name == "Identity") == (found.importance.count_nonzero() == 0)
     if name == "GraphConv":  # no normalization, which would change with the edges
         expected = layer(x, EDGES[:, :0])[0].square().sum()
@@ -226,46 +226,49 @@ class Halved(LoopAdding):
 # Planted causes
 
 
-def planted(seed):
-    """Windows `[T, B, N, 1]` of noise on a random directed graph, and the target at the end of one edge: what its
-    source had at one step."""
-    generator = torch.Generator().manual_seed(seed)
-    num_nodes, num_steps, num_edges, windows = 8, 5, 20, 256
-    pairs = torch.tensor([(i, j) for i in range(num_nodes) for j in range(num_nodes) if i != j]).t()
-    edge_index = pairs[:, torch.randperm(pairs.size(1), generator=generator)[:num_edges]]
-    edge, step = (int(torch.randint(bound, (), generator=generator)) for bound in (num_edges, num_steps))
-    x = torch.randn(num_steps, windows, num_nodes, 1, generator=generator)
-    source, target = edge_index[:, edge].tolist()
-    return x, edge_index, edge, step, target, x[step, :, source]
+class Planted:
+    """Noise on a random directed graph, and a target at the end of one edge: what its source had at one step."""
 
+    def __init__(self, seed):
+        self.generator = torch.Generator().manual_seed(seed)
+        pairs = torch.tensor([(i, j) for i in range(8) for j in range(8) if i != j]).t()
+        self.edge_index = pairs[:, torch.randperm(pairs.size(1), generator=self.generator)[:20]]
+        self.edge, self.step = (int(torch.randint(bound, (), generator=self.generator)) for bound in (20, 5))
+        self.source, self.node = self.edge_index[:, self.edge].tolist()
 
-def rank(scores, step, edge):
-    """From 1, ties by their mean."""
-    own = scores[step, edge]
-    return 1 + int((scores > own).sum()) + (int((scores == own).sum()) - 1) / 2
+    def draw(self, windows):
+        x = torch.randn(5, windows, 8, 1, generator=self.generator)
+        return x, x[self.step, :, self.source]
+
+    def rank(self, scores):
+        """Of the planted edge and step, from 1 to 100; ties by their mean."""
+        own = scores[self.step, self.edge]
+        return 1 + int((scores > own).sum()) + (int((scores == own).sum()) - 1) / 2
 
 
 def ranks_of_planted_cause(seed, **options):
-    """The ranks of the planted edge and step: by `explain`, by gradient times input of the edge's source."""
-    x, edge_index, edge, step, node, y = planted(seed)
+    """By `explain` and by gradient times input of the source, of what makes the error on new windows small."""
+    planted = Planted(seed)
     torch.manual_seed(seed)
     layer, head = GCNLSTM(1, 16, **options), torch.nn.Linear(16, 1)
     optimizer = torch.optim.Adam([*layer.parameters(), *head.parameters()], lr=0.02)
     for _ in range(300):
-        loss = (head(layer(x, edge_index)[0][-1, :, node]) - y).square().mean()
+        x, y = planted.draw(64)
+        loss = (head(layer(x, planted.edge_index)[0][-1, :, planted.node]) - y).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    score = lambda h: -(head(h[-1, :, node]) - y).square().mean()  # noqa: E731
-    importance = explain(layer, x, edge_index, target=score).importance
-    x = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(score(layer(x, edge_index)[0]), x)
+    x, y = planted.draw(256)
+    score = lambda h: -(head(h[-1, :, planted.node]) - y).square().mean()  # noqa: E731
+    found = explain(layer, x, planted.edge_index, target=score)
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(score(layer(x, planted.edge_index)[0]), x)
     by_node = (gradient * x).abs().sum((1, 3))  # [T, N]
-    return rank(importance, step, edge), rank(by_node[:, edge_index[0]], step, edge), loss.item()
+    return planted.rank(found.importance), planted.rank(by_node[:, planted.edge_index[0]]), -found.output
 
 
 @pytest.mark.slow
 def test_a_planted_edge_and_step_come_first():
     """Messages come with the input alone, so that the edge at its step is the only way; 100 edges and steps."""
-    found = [ranks_of_planted_cause(seed, input_filter=GCN(), hidden_filter=Identity()) for seed in range(10)]
+    found = [ranks_of_planted_cause(seed, input_filter=Chebyshev(2), hidden_filter=Identity()) for seed in range(10)]
     assert sum(own == 1 for own, _, _ in found) >= 9, found
