@@ -13,7 +13,7 @@ test: .venv/.ready
 lint: .venv/.ready
 	$(BIN)/python -m ruff check .
 
-.venv/.ready: setup.py constraints.txt
+.venv/.ready: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "seqgnn needs Python 3.11 or later")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"

@@ -6,16 +6,40 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-version = re.search(r'__version__ = "(.+)"', (here / "seqgnn" / "__init__.py").read_text()).group(1)
+version = re.search(r'__version__ = "(.+)"', (here / "seqgnn" / "__init__.py").read_text(encoding="utf-8")).group(1)
 
 setup(
     name="seqgnn",
     version=version,
     description="Graph layers, recurrent layers and their hybrids, compared on the same samples",
-    long_description=(here / "README.md").read_text(),
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="MIT",
+    author="seqgnn contributors",
+    license_expression="MIT",
+    keywords=[
+        "pytorch",
+        "graph neural networks",
+        "recurrent neural networks",
+        "temporal graphs",
+        "spatio-temporal forecasting",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11",
+    # Explicit, so that an editable install is a line in a .pth file. An import hook would come after sys.path, where a
+    # checkout in a folder seqgnn/ next to a script counts as a namespace package.
+    package_dir={"": "."},
     packages=find_packages(include=["seqgnn", "seqgnn.*"]),
     package_data={"seqgnn": ["py.typed", "page/templates/*"]},
     install_requires=[
@@ -30,6 +54,10 @@ setup(
         "pooch>=1.8",
         "safetensors>=0.4",
         "jinja2>=3.1",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "filelock>=3.13",
+        "threadpoolctl>=3.2",
     ],
     extras_require={
         "signals": ["h5py>=3.10", "pyarrow>=15"],
@@ -49,6 +77,7 @@ setup(
             "distributed>=2024.1",
             "h5py>=3.10",
             "pyarrow>=15",
+            "setuptools>=77.0.3",
         ],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},

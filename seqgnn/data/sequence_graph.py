@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data._utils.collate import default_collate_fn_map
 from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import Batch, Data
 
@@ -86,9 +87,10 @@ class SequenceGraph(Data):
     """A sequence as a graph: one node per element, in order.
 
     A PyG `Data` with `x [L]` (long ids) or `[L, F]` (float features), `edge_index [2, E]` and `y [1]` (one target per
-    sequence) or `[L]` (one per element). Batch them with PyG's `Batch.from_data_list` or `DataLoader`, or, where
-    lengths are equal, with `sequence_batch`. A batch made by the latter shares its edges with the others of its
-    shape, and `to` gives all of them one copy per device: layers that keep a prepared graph find it again.
+    sequence) or `[L]` (one per element). Batch them with PyG's `Batch.from_data_list` or a `DataLoader`, PyG's or
+    torch's, or, where lengths are equal, with `sequence_batch`. A batch made by the latter shares its edges with the
+    others of its shape, and `to` gives all of them one copy per device: layers that keep a prepared graph find it
+    again.
 
     Example:
         >>> SequenceGraph.from_values([3, 1, 4], y=3)
@@ -139,6 +141,13 @@ class SequenceGraph(Data):
                 self[name] = _shared_copy(self[name], torch.device(device))
         return super().to(device, *args, non_blocking=non_blocking)
 
+
+def _collate(samples: list[SequenceGraph], *, collate_fn_map: Any = None) -> Batch:
+    """What torch's DataLoader makes of samples."""
+    return Batch.from_data_list(samples)
+
+
+default_collate_fn_map[SequenceGraph] = _collate
 
 # Batch(_base_cls=SequenceGraph) builds classes at each call, which takes as long as all of `sequence_batch`.
 _SequenceGraphBatch = type(Batch(_base_cls=SequenceGraph))

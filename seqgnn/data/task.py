@@ -16,6 +16,8 @@ from seqgnn.errors import check_count
 class Task(ABC):
     """A task: what the samples look like, batches to train on, and sets to validate and to test on.
 
+    It makes its own batches and is not a `Dataset`; a DataLoader takes the samples of one, `batch.to_data_list()`.
+
     Attributes:
         name: what the command line calls it.
         length: T, as in tables and figures.

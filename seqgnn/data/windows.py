@@ -1,13 +1,15 @@
 """Windows on a temporal graph: a range of starts, whatever their number; what a model reads is made when asked for."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from seqgnn.data.time_split import Share, split_range
 from seqgnn.errors import check_count
@@ -46,17 +48,26 @@ class WindowBatch:
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> "WindowBatch":
         """The same on a device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-        def move(value: Any) -> Any:
+    def pin_memory(self) -> "WindowBatch":
+        """The same in page-locked memory; what a DataLoader with `pin_memory=True` calls."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "WindowBatch":
+        def changed(value: Any) -> Any:
             if isinstance(value, list):
-                return list(map(move, value))
-            return None if value is None else value.to(device, non_blocking=non_blocking)
+                return list(map(changed, value))
+            return None if value is None else change(value)
 
-        return WindowBatch(**{name: move(value) for name, value in vars(self).items()})
+        return WindowBatch(**{name: changed(value) for name, value in vars(self).items()})
 
 
 class Windows(Dataset[WindowBatch]):
     """Windows of `lags` steps to read and the `horizon` steps after them. Nothing is copied until a batch is made.
+
+    torch's `DataLoader` makes the batches of :meth:`batch` of them, also through `Subset`, `random_split` and
+    `ConcatDataset`.
 
     Args:
         graph: what they are of; see :meth:`TemporalGraph.windows`.
@@ -126,7 +137,8 @@ class Windows(Dataset[WindowBatch]):
         edges, weights = graph.edge_index, graph.edge_weight
         if isinstance(edges, tuple):
             each = begins.tolist()  # of what is in main memory, so that no device is waited for
-            edge_index: Graphs = [_union([edges[b + lag] for b in each], graph.num_nodes) for lag in range(self.lags)]
+            first = range(0, len(each) * graph.num_nodes, graph.num_nodes)
+            edge_index: Graphs = [_union([edges[b + lag] for b in each], first) for lag in range(self.lags)]
         else:
             edge_index = edges
         if isinstance(weights, tuple):
@@ -136,7 +148,9 @@ class Windows(Dataset[WindowBatch]):
         mask = None if graph.mask is None else graph.mask[future]
         return WindowBatch(graph.signal[past], graph.targets[future], mask, edge_index, edge_weight, start)
 
-    __getitems__ = batch  # what a DataLoader calls
+    def __getitems__(self, indices: Sequence[int]) -> "_Chosen":
+        """What a DataLoader collates."""
+        return _Chosen(self, indices)
 
     def loader(
         self,
@@ -169,7 +183,7 @@ class Windows(Dataset[WindowBatch]):
         # Workers draw a seed from the loader's generator, which therefore is not the sampler's, nor everybody's.
         own = torch.Generator().manual_seed(0)
         return DataLoader(
-            self, batch_size, sampler=sampler, num_workers=num_workers, collate_fn=_as_it_is, generator=own
+            self, batch_size, sampler=sampler, num_workers=num_workers, collate_fn=_collate, generator=own
         )
 
     def split(self, train: Share, val: Share, test: Share, gap: int = 0) -> tuple["Windows", "Windows", "Windows"]:
@@ -200,9 +214,68 @@ class Windows(Dataset[WindowBatch]):
         return f"Windows({len(self)} of {self.graph!r}, lags={self.lags}, horizon={self.horizon})"
 
 
-def _union(graphs: Sequence[Tensor], num_nodes: int) -> Tensor:
-    return torch.cat([edges + i * num_nodes for i, edges in enumerate(graphs)], dim=1)
+class _Chosen:
+    """Windows by their indices, each made when asked for; collated, they are gathered at once."""
+
+    def __init__(self, windows: Windows, indices: Sequence[int]) -> None:
+        self.windows, self.indices = windows, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: int) -> WindowBatch:
+        return self.windows[self.indices[place]]
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
+def _collate(windows: _Chosen | Sequence[WindowBatch], *, collate_fn_map: Any = None) -> WindowBatch:
+    """One batch of windows, as a DataLoader collates them."""
+    return windows.windows.batch(windows.indices) if isinstance(windows, _Chosen) else _concatenate(windows)
+
+
+default_collate_fn_map[WindowBatch] = _collate
+
+
+def _concatenate(parts: Sequence[WindowBatch]) -> WindowBatch:
+    """One batch of all windows, which may come from several graphs over time with the same nodes.
+
+    Raises:
+        ValueError: for windows of different sizes, and for different graphs, unless each step has its own.
+    """
+    shapes = {tuple(tuple(x.shape[:1] + x.shape[2:]) for x in (part.x, part.y)) for part in parts}
+    if len(shapes) > 1:
+        expected = "windows of one shape, x [lags, N, F] and y [horizon, N, C]"
+        raise ValueError(f"WindowBatch: expected {expected}, got {sorted(shapes)}")
+    masks = None
+    if any(part.mask is not None for part in parts):
+        masks = [torch.ones_like(part.y, dtype=torch.bool) if part.mask is None else part.mask for part in parts]
+    edge_index, edge_weight = _common_graph(parts)
+    return WindowBatch(
+        torch.cat([part.x for part in parts], dim=1),
+        torch.cat([part.y for part in parts], dim=1),
+        None if masks is None else torch.cat(masks, dim=1),
+        edge_index,
+        edge_weight,
+        torch.cat([part.start for part in parts]),
+    )
+
+
+def _common_graph(parts: Sequence[WindowBatch]) -> tuple[Graphs, Graphs | None]:
+    """The graph that the windows share, or their disjoint union at every step."""
+    edges, weights = [part.edge_index for part in parts], [part.edge_weight for part in parts]
+    if all(isinstance(graphs, list) for graphs in edges) and len({weight is None for weight in weights}) == 1:
+        first = list(accumulate((part.num_graphs * part.x.size(2) for part in parts), initial=0))
+        union = [_union(step, first) for step in zip(*edges)]
+        return union, None if weights[0] is None else [torch.cat(step) for step in zip(*weights)]
+    if not all(_equal(one, edges[0]) for one in edges) or not all(_equal(one, weights[0]) for one in weights):
+        expected = "windows on the same graph, or each with a graph a step"
+        raise ValueError(f"WindowBatch: expected {expected}, got different edge_index or edge_weight")
+    return edges[0], weights[0]
+
+
+def _equal(one: Graphs | None, other: Graphs | None) -> bool:
+    return one is other or (isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other))
+
+
+def _union(graphs: Sequence[Tensor], first: Sequence[int]) -> Tensor:
+    """Graphs as one, the nodes of each counted on from its first."""
+    return torch.cat([edges + node for edges, node in zip(graphs, first)], dim=1)

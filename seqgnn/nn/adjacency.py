@@ -6,12 +6,17 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex, Index
 from torch_geometric.typing import SparseTensor
-from torch_geometric.utils import to_edge_index
+from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 
 def unwrap(tensor: Any) -> Any:
     """The tensor inside PyG's `EdgeIndex` and `Index`; anything else as it is."""
     return tensor.as_tensor() if isinstance(tensor, EdgeIndex | Index) else tensor
+
+
+def is_adjacency(edge_index: Any) -> bool:
+    """True for a sparse tensor of torch (COO, CSR, CSC) or torch_sparse."""
+    return isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index)
 
 
 def edges_of_adjacency(

@@ -80,6 +80,9 @@ class FilterConv(OperatorMessagePassing, Preparable):
         out = sum(lin(block.to(x.dtype)) for lin, block in zip(self.lins, basis))
         return out if self.bias is None else out + self.bias
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, filter={self.filter})"
+
 
 class ChebConv(FilterConv):
     r"""A convolution with Chebyshev polynomials of the Laplacian, see `seqgnn.nn.Chebyshev`.

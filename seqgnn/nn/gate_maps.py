@@ -35,7 +35,8 @@ class FilterMap:
     multiply: Multiply | None = None
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
-        blocks = self.filter.basis(x, graph.prepared, self.multiply)
+        given = () if self.multiply is None else (self.multiply,)
+        blocks = self.filter.basis(x, graph.prepared, *given)
         basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
         return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
 
@@ -113,6 +114,8 @@ def graphs_of_copies(batch: Tensor | None, edge_index: Tensor, nodes: int, copie
     """The graph that each node belongs to, `[copies * N]`, where each of so many copies is graphs of its own."""
     if batch is None:
         batch = edge_index.new_zeros(nodes)
+    if batch.numel() == 0:
+        return batch
     shift = (batch.max() + 1) * torch.arange(copies, device=batch.device, dtype=batch.dtype)
     return (batch + shift[:, None]).flatten()
 

@@ -8,10 +8,9 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
-from torch_geometric.utils import is_sparse
 
 from seqgnn.errors import one_of
-from seqgnn.nn.adjacency import edges_of_adjacency
+from seqgnn.nn.adjacency import edges_of_adjacency, is_adjacency
 from seqgnn.nn.checks import check_channels, check_sizes
 from seqgnn.nn.filters import GCN, Filter
 from seqgnn.nn.layer_call import layer_call
@@ -149,7 +148,7 @@ class GCNConv(OperatorMessagePassing, Preparable):
         kept = getattr(self, cache) if self.cached and self.normalize else None
         if kept is None:
             check_place(name, x, edge_index)
-            if is_sparse(edge_index):
+            if is_adjacency(edge_index):
                 edge_index, edge_weight = self._edges_of(edge_index, edge_weight, num_nodes, x.dtype)
                 kind = replace(kind, add_self_loops=False)
             kept = as_graph(name, [kind], edge_index, edge_weight, num_nodes), kind

@@ -264,7 +264,7 @@ class GraphRecurrent(nn.Module, Preparable):
         return recurrence.walk(cell, gx, maps, state, steps.active, reverse)
 
     def _filter_map(self, filter: Filter, weight: Tensor, bias: Tensor | None) -> FilterMap:
-        return FilterMap(filter, weight, bias, self.propagation.multiply)
+        return FilterMap(filter, weight, bias, self.propagation.multiply if self.propagation.passes_messages else None)
 
     @property
     def _first_channels(self) -> int:

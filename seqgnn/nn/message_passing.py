@@ -25,6 +25,9 @@ class OperatorMessagePassing(MessagePassing):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"aggr": "add", **kwargs})
+        kind: Any = type(self)
+        if getattr(kind, "_orig_propagate", kind.propagate).__module__.endswith("_propagate"):
+            kind._orig_propagate = MessagePassing.propagate  # not a parent's compiled one, which knows no masks
 
     def __setattr__(self, name: str, value: Any) -> None:
         """A mask of edges is no parameter of the layer, even where an explainer learns it as one.

@@ -32,6 +32,11 @@ def plain_tensors() -> bool:
     return not transformed and not torch.jit.is_tracing()
 
 
+def is_readable(tensor: Tensor) -> bool:
+    """True if the values of a tensor can be looked at."""
+    return plain_tensors() and not tensor.is_meta
+
+
 def is_batched(*tensors: Tensor | None) -> bool:
     """True if one of them is many at once, as gradients are with `is_grads_batched=True`."""
     return any(tensor is not None and torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
@@ -92,7 +97,7 @@ class Pattern:
         self.loops: Tensor | None = None
         if self_loops:
             loops = edge_index[0] == edge_index[1]
-            if not plain_tensors() or bool(loops.any()):
+            if not is_readable(loops) or bool(loops.any()):
                 self.loops = loops
             nodes = torch.arange(num_nodes, device=edge_index.device, dtype=edge_index.dtype)
             entries = torch.cat([edge_index, nodes.expand(2, -1)], 1)
@@ -196,7 +201,7 @@ class Edges:
 
     def check(self) -> None:
         """Index ranges, once; finite weights, whenever an operator is built from them."""
-        if "checked" not in self.memory and self.index.numel() > 0 and plain_tensors():
+        if "checked" not in self.memory and self.index.numel() > 0 and is_readable(self.index):
             smallest, largest = (int(extreme) for extreme in self.index.aminmax())
             if smallest < 0 or largest >= self.num_nodes:
                 wanted = f"node indices in 0..{self.num_nodes - 1} (num_nodes={self.num_nodes})"

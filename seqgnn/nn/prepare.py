@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch_geometric.utils import is_sparse
 
-from seqgnn.nn.adjacency import edges_of_adjacency, unwrap
+from seqgnn.nn.adjacency import edges_of_adjacency, is_adjacency, unwrap
 from seqgnn.nn.checks import describe
 from seqgnn.nn.layer_call import refuse_script
-from seqgnn.nn.operator import Edges, Operator, PreparedGraph, durable, last_seen, plain_tensors
+from seqgnn.nn.operator import Edges, Operator, PreparedGraph, durable, is_readable, last_seen, plain_tensors
 
 if TYPE_CHECKING:
     from seqgnn.nn.filters import Filter
@@ -104,7 +103,7 @@ def _operators(
     batch: Tensor | None,
     look: bool,
 ) -> dict["Filter", tuple[Operator, ...]]:
-    if batch is not None and plain_tensors():
+    if batch is not None and is_readable(batch):
         last_seen.get((batch,), ("in range", num_nodes), partial(_check_batch, who, batch, num_nodes))
     if not any(kind.per_graph for kind in filters):
         batch = None
@@ -134,8 +133,10 @@ def _checked(
     who: str, edge_index: Any, edge_weight: Any, num_nodes: int | None, batch: Any
 ) -> tuple[Tensor, Tensor | None, int, Tensor | None]:
     """Edges `[2, E]`, weights `[E]`, N and batch `[N]`, checked as far as that needs no values."""
-    if is_sparse(edge_index):
+    if is_adjacency(edge_index):
         edge_index, edge_weight = edges_of_adjacency(who, edge_index, edge_weight, num_nodes)
+        if edge_weight is not None and _are_ones(edge_weight):
+            edge_weight = None  # such an adjacency has no weights, for which a convolution need not ask
     edge_index, edge_weight, batch = unwrap(edge_index), unwrap(edge_weight), unwrap(batch)
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         got = edge_index.layout if isinstance(edge_index, Tensor) else type(edge_index).__name__
@@ -163,6 +164,12 @@ def _checked(
         num_nodes = int(edge_index.max()) + 1 if edge_index.numel() > 0 else 0
         num_nodes = num_nodes if batch is None else batch.numel()
     return edge_index, edge_weight, num_nodes, batch
+
+
+def _are_ones(weight: Tensor) -> bool:
+    """True if all are one, where looking at them waits for no device."""
+    look = is_readable(weight) and weight.device.type == "cpu" and not weight.requires_grad
+    return look and bool((weight == 1).all())
 
 
 def _check_batch(who: str, batch: Tensor, num_nodes: int) -> bool:

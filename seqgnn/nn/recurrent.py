@@ -53,7 +53,7 @@ class _Layer(Written):
             elif data.dim() == 3:
                 batch = (data.size(0 if self.batch_first else 1),)
             check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
-        native = self.engine == "native" or (self.engine == "auto" and not transformed())
+        native = self.engine == "native" or (self.engine == "auto" and not transformed() and self._torch_computes(data))
         walks = recurrence.watched() or (self.checkpoint_every is not None and self._learns(data, hx))
         if native and not walks and not (self.engine == "auto" and not packed and self._gains(data, hx)):
             return super().forward(input, hx)
@@ -65,6 +65,15 @@ class _Layer(Written):
         x = data.transpose(0, 1) if self.batch_first else data
         output, state = self._walk(x, self._unpack(hx, x, x.size(1)), hx is None)
         return output.transpose(0, 1) if self.batch_first else output, self._pack(state)
+
+    def _torch_computes(self, x: Tensor) -> bool:
+        """False where torch.nn's layer raises: an LSTM under autocast, on CPUs for which oneDNN has no half precision
+        (those without AVX-512)."""
+        if self.kind != "lstm" or self.proj_size or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return True
+        ops = torch.ops.mkldnn
+        half = torch.get_autocast_dtype("cpu") is torch.float16
+        return ops._is_mkldnn_fp16_supported() if half else ops._is_mkldnn_bf16_supported()
 
     def _gains(self, x: Tensor, hx: Any) -> bool:
         """Whether the hand-written way back beats torch's kernels."""
@@ -223,7 +232,8 @@ class LSTM(_Layer, nn.LSTM):
         forget_bias: the sum of both biases of the forget gate.
         engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of :mod:`seqgnn.nn.cells` under
             autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the same by Triton's kernels, which have run
-            in its interpreter alone, on no device; ``"auto"`` is ``"native"`` wherever that supports the call.
+            in its interpreter alone, on no device; ``"auto"`` is ``"native"`` wherever that supports the call
+            (which autocast on CPUs without AVX-512 is not).
         recurrent_bias: with False b_hh is a buffer of zeros, which leaves the 4(dn + n² + n) parameters of the usual
             equations; a non-zero b_hh that is loaded is added to b_ih.
         checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,

@@ -211,13 +211,19 @@ class TestSequenceBatch:
         sample = SequenceGraph.from_values([1, 2], 0).to("cpu")
         assert_same(sample, SequenceGraph.from_values([1, 2], 0))
 
+    def test_loader_of_ragged_samples(self):
+        samples = ragged_batch().to_data_list()
+        for batch in torch.utils.data.DataLoader(samples, batch_size=len(samples)):
+            assert_same(batch, ragged_batch())
+
     def test_pickle_copy_and_loader(self):
         batch = sequence_batch(random_ids(4, 7), random_ids(4), path_graph(7))
         for other in (pickle.loads(pickle.dumps(batch)), copy.deepcopy(batch), copy.copy(batch)):
             assert_same(other, batch)
             assert_same(other[2], batch[2])
-        loaded = next(iter(DataLoader(batch.to_data_list(), batch_size=4)))
-        assert_same(loaded, batch)
+        for samples in (batch, batch.to_data_list(), torch.utils.data.Subset(batch, range(4))):
+            for loader in (DataLoader, torch.utils.data.DataLoader):
+                assert_same(next(iter(loader(samples, batch_size=4))), batch)
 
     @pytest.mark.parametrize(
         ("x", "y", "edges", "match"),

@@ -166,7 +166,7 @@ TREE_CELL = TreeLSTMCell(F, H)
         (lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(7, F), EDGES.float()), "edge_index of dtype torch.int64"),
         (
             lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(1, 7, F), EDGES),
-            r"x of shape \[N, F\] .* got shape \(1, 7",
+            r"x of shape \[N, F\], got shape \(1, 7",
         ),
         (
             lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(7, F), EDGES.to("meta")),
