@@ -1,7 +1,7 @@
 #!/bin/sh
 # After GNNExplainer, other explainers of PyTorch Geometric get no gradient from the same model.
 #
-# Versions: torch 2.13.0, torch-geometric 2.8.1, captum 0.8.0 (CPU).
+# Versions: torch 2.13.0, torch-geometric 2.8.1, captum 0.9.0 (CPU).
 # Guess: explaining a model leaves it as it was, so that CaptumExplainer gives the same before and after GNNExplainer.
 # Seen: before, it gives importances; after, it raises RuntimeError: "The differentiated Tensor at index 0 appears to not
 #   have been used in the graph". PGExplainer raises nothing, but learns without the gradient of the prediction.
@@ -13,7 +13,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 torch-geometric==2.8.1 captum==0.8.0
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 torch-geometric==2.8.1 captum==0.9.0
 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
 import sys
 
