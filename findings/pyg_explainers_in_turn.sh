@@ -24,7 +24,7 @@ from torch_geometric.nn import GCNConv
 
 print("torch", torch.__version__, "torch-geometric", torch_geometric.__version__)
 torch.manual_seed(0)
-model, x, edges = GCNConv(3, 2), torch.randn(4, 3), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+model, x, edges = GCNConv(3, 1), torch.randn(4, 3), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
 config = {"mode": "regression", "task_level": "node", "return_type": "raw"}
 
 

@@ -149,8 +149,12 @@ def _collate(samples: list[SequenceGraph], *, collate_fn_map: Any = None) -> Bat
 
 default_collate_fn_map[SequenceGraph] = _collate
 
-# Batch(_base_cls=SequenceGraph) builds classes at each call, which takes as long as all of `sequence_batch`.
-_SequenceGraphBatch = type(Batch(_base_cls=SequenceGraph))
+# The class of such batches, which PyG builds at each call, in as long as all of `sequence_batch` takes.
+with torch.device("cpu"):  # under any default device
+    _made = Batch.from_data_list([SequenceGraph(x=torch.zeros(1), edge_index=torch.empty(2, 0).long())])
+_SequenceGraphBatch = type(_made)
+# Private names under which PyG keeps how to take a batch apart; where they are others, PyG makes all batches.
+_KNOWN = all(hasattr(_made, name) for name in ("_num_graphs", "_slice_dict", "_inc_dict"))
 
 
 def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
@@ -183,6 +187,11 @@ def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
         )
     if edge_index.dtype != torch.long:
         raise ValueError(f"sequence_batch: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
+    if not _KNOWN:
+        _check_edges(edge_index, length)
+        each = edge_index.expand(size, 2, -1).to(x.device)
+        rows = zip(x, each, y if y.dim() == 2 else y[:, None])
+        return Batch.from_data_list([SequenceGraph(x=x, edge_index=edges, y=y) for x, edges, y in rows])
     nodes = _nodes(size, length, x.device)
     if edge_index.dim() == 2:
         edges = _shared_edges(size, length, edge_index.cpu().numpy().tobytes(), x.device)
@@ -211,6 +220,8 @@ def part_of_batch(batch: Batch, start: int, stop: int) -> Batch:
         >>> part_of_batch(batch, 1, 3).x.tolist(), part_of_batch(batch, 1, 3).edge_index.tolist()
         ([3, 4, 5, 6], [[0, 2], [1, 3]])
     """
+    if not _KNOWN:
+        return Batch.from_data_list(batch[start:stop])
     cut = {name: slice(int(at[start]), int(at[stop])) for name, at in batch._slice_dict.items()}
     first = cut["x"].start
     part = type.__call__(

@@ -1,6 +1,6 @@
 """Layers: recurrent nets, graph convolutions, and graph convolutions inside recurrent cells."""
 
-from seqgnn.nn import init
+from seqgnn.nn import export, init
 from seqgnn.nn.a3tgcn import A3TGCN
 from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM, TreeLSTMCell
 from seqgnn.nn.evolve_gcn import EvolveGCN
@@ -60,6 +60,7 @@ __all__ = [
     "TGCNCell",
     "TreeLSTM",
     "TreeLSTMCell",
+    "export",
     "init",
     "scheduled_sampling",
 ]

@@ -11,7 +11,7 @@ from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 def unwrap(tensor: Any) -> Any:
     """The tensor inside PyG's `EdgeIndex` and `Index`; anything else as it is."""
-    return tensor.as_tensor() if isinstance(tensor, EdgeIndex | Index) else tensor
+    return tensor.as_tensor() if isinstance(tensor, (EdgeIndex, Index)) else tensor
 
 
 def is_adjacency(edge_index: Any) -> bool:

@@ -38,7 +38,7 @@ def check_state(who: str, state: Any, shapes: tuple[tuple[int, ...], ...], like:
         ValueError: if anything differs.
     """
     names = "(h, c)" if len(shapes) == 2 else "h"
-    parts = state if isinstance(state, tuple | list) else (state,)
+    parts = state if isinstance(state, (tuple, list)) else (state,)
     found = tuple(tuple(part.shape) if isinstance(part, Tensor) else None for part in parts)
     if found != shapes or (len(shapes) == 1) != isinstance(state, Tensor):
         shape = ", ".join(map(str, shapes))
@@ -99,6 +99,6 @@ def describe(value: Any) -> str:
     """A tensor by its shape, a tuple by its parts, anything else by its type."""
     if isinstance(value, Tensor):
         return f"shape {tuple(value.shape)}"
-    if isinstance(value, tuple | list):
+    if isinstance(value, (tuple, list)):
         return "(" + ", ".join(map(describe, value)) + ")"
     return type(value).__name__

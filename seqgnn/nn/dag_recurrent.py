@@ -15,6 +15,7 @@ from seqgnn.nn.adjacency import unwrap
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
 from seqgnn.nn.layer_call import layer_call, refuse_script
 from seqgnn.nn.operator import PreparedGraph, last_seen, plain_tensors
+from seqgnn.nn.torch_internals import to_list
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[L
         raise ValueError(f"{who}: expected x of shape [N, F], got {describe(x)}")
     if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
         raise ValueError(f"{who}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
+    if torch.compiler.is_exporting():
+        raise ValueError(f"{who}: expected an eager call: its loop follows the edges, which an exported program cannot")
     edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else unwrap(edge_index)
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:
         raise ValueError(f"{who}: expected edge_index of shape [2, E], got {describe(edges)}")
@@ -53,7 +56,7 @@ def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[L
 
 
 def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
-    source, target = np.array(edge_index.tolist(), dtype=np.int64).reshape(2, -1)  # also under functorch
+    source, target = np.array(to_list(edge_index), dtype=np.int64).reshape(2, -1)
     if source.size and not (min(source.min(), target.min()) >= 0 and max(source.max(), target.max()) < num_nodes):
         raise ValueError(
             f"{who}: expected node indices in 0..{num_nodes - 1}, got {edge_index.min()}..{edge_index.max()}"
@@ -221,7 +224,7 @@ class TreeLSTMCell(nn.Module):
         if children is not None and parents is not None:
             if not isinstance(parents, Tensor) or parents.dim() != 1 or parents.dtype not in (torch.int64, torch.int32):
                 raise ValueError(f"{who}: expected integer parents of shape [m], got {describe(parents)}")
-            check_state(who, children, ((len(parents), self.hidden_channels),) * 2, self.weight_ih)
+            check_state(who, children, ((parents.size(0), self.hidden_channels),) * 2, self.weight_ih)
             if parents.device != x.device:
                 raise ValueError(f"{who}: expected parents on {x.device}, where x is, got {parents.device}")
             if plain_tensors() and not x.is_cuda and not bool(((parents >= 0) & (parents < len(x))).all()):

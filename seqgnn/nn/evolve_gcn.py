@@ -18,7 +18,9 @@ from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.message_passing import Propagation, repr_without
 from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.prepare import Preparable
+from seqgnn.nn.scan import is_dynamic, scan
 from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
+from seqgnn.nn.torch_internals import to_list
 
 
 class EvolveGCN(nn.Module, Preparable):
@@ -138,17 +140,33 @@ class EvolveGCN(nn.Module, Preparable):
             groups = [len(_sizes(batch))]
         states: list[Any] = [None] * self.num_layers if state is None else self._checked(state, groups)
         for layer in range(self.num_layers):
-            outputs = []
-            for t, graph in enumerate(graphs):
-                here = None if active is None else active[t]
-                states[layer] = self._evolve(layer, x[t], states[layer], graph, here)
-                outputs.append(self._convolve(x[t], states[layer], graph))
-            x = torch.stack(outputs)
+            x, states[layer] = self._run_layer(layer, x, states[layer], graphs, active)
             x = x if active is None else torch.where(active, x, 0)
         self.propagation(x[-1])
         return x.transpose(0, 1) if swap else x, tuple(states)
 
-    def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph, active: Tensor | None) -> Any:
+    def _run_layer(
+        self, layer: int, x: Tensor, state: Any, graphs: Sequence[StepGraph], active: Tensor | None
+    ) -> tuple[Tensor, Any]:
+        """One layer over all steps: its outputs and its last state."""
+
+        def step(state: Any, inputs: tuple[Tensor, ...], graph: StepGraph = graphs[0]) -> tuple[Any, Tensor]:
+            state = self._evolve(layer, inputs[0], state, graph, *inputs[1:])
+            return state, self._convolve(inputs[0], state, graph)
+
+        inputs = (x,) if active is None else (x, active)
+        if is_dynamic(x):
+            start = getattr(self, f"weight_l{layer}")
+            initial = (start, torch.zeros_like(start)) if self.variant == "O" else start.expand(*x.shape[1:-2], -1, -1)
+            state, output = scan(step, initial if state is None else state, inputs)
+            return output, state
+        outputs = []
+        for t, graph in enumerate(graphs):
+            state, output = step(state, tuple(part[t] for part in inputs), graph)
+            outputs.append(output)
+        return torch.stack(outputs), state
+
+    def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph, active: Tensor | None = None) -> Any:
         """The weights after the next step of their cell, which has their columns as its batch."""
         start, weight_ih, weight_hh = (getattr(self, f"{n}_l{layer}") for n in ("weight", "weight_ih", "weight_hh"))
         bias_ih, bias_hh = (getattr(self, f"{name}_l{layer}", None) for name in ("bias_ih", "bias_hh"))
@@ -213,7 +231,7 @@ class EvolveGCN(nn.Module, Preparable):
         """The state, layer by layer, if it is one of this layer's for so many windows or graphs."""
         who, like = type(self).__name__, next(self.parameters())
         what = "(W, memory)" if self.variant == "O" else "W"
-        if not isinstance(state, tuple | list) or len(state) != self.num_layers:
+        if not isinstance(state, (tuple, list)) or len(state) != self.num_layers:
             raise ValueError(f"{who}: expected {what} for each of {self.num_layers} layers, got {describe(state)}")
         for layer, part in enumerate(state):
             size = self.in_channels if layer == 0 else self.hidden_channels
@@ -232,7 +250,7 @@ class EvolveGCN(nn.Module, Preparable):
 
 def _sizes(batch: Tensor) -> list[int]:
     """The number of nodes of each graph, counted once."""
-    return last_seen.get((batch,), ("sizes",), lambda: batch.bincount().tolist())
+    return last_seen.get((batch,), ("sizes",), lambda: to_list(batch.bincount()))
 
 
 def _first(batch: Tensor) -> Tensor:

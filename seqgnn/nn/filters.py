@@ -229,7 +229,7 @@ class Chebyshev(Filter):
             one_of("Chebyshev", "normalization", self.normalization, ["sym", "rw"])
         values = self.lambda_max if isinstance(self.lambda_max, tuple) else (self.lambda_max,)
         for value in values if self.lambda_max is not None else ():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
                 raise ValueError(f"Chebyshev: expected lambda_max to be above 0 and finite, got {value!r}")
 
     @property
@@ -242,7 +242,7 @@ class Chebyshev(Filter):
 
     @property
     def per_graph(self) -> bool:  # type: ignore[override]
-        return not isinstance(self.lambda_max, int | float)
+        return not isinstance(self.lambda_max, (int, float))
 
     def build(self, edges: Edges) -> tuple[Operator, ...]:
         if self.hops == 0:
@@ -269,7 +269,7 @@ class Chebyshev(Filter):
     def _largest(self, laplacian: Tensor, row: Tensor, edges: Edges) -> Tensor:
         """lambda_max at each node, `[N]`."""
         nodes = edges.num_nodes
-        if isinstance(self.lambda_max, int | float):
+        if isinstance(self.lambda_max, (int, float)):
             return laplacian.new_full((nodes,), self.lambda_max)
         graph = row.new_zeros(nodes) if edges.batch is None else edges.batch.to(row.dtype)
         if self.lambda_max is None:

@@ -114,7 +114,7 @@ class DCRNNForecaster(nn.Module, Preparable):
         shape = (self.horizon, *x.shape[1:-1], self.out_channels)
         targets = self._checked_targets(targets, truth, shape, swap)
         if future is None:
-            if isinstance(edge_index, list | tuple) or future_weight is not None:
+            if isinstance(edge_index, (list, tuple)) or future_weight is not None:
                 found = "one graph a step" if future_weight is None else "future_weight"
                 raise ValueError(f"{who}: expected future, the graphs to come, beside {found}, got none")
             future, future_weight = edge_index, edge_weight
@@ -140,7 +140,7 @@ class DCRNNForecaster(nn.Module, Preparable):
     ) -> Tensor | None:
         """The truth, time first."""
         who = type(self).__name__
-        if not isinstance(truth, int | float) or not 0 <= truth <= 1 or (truth > 0 and targets is None):
+        if not isinstance(truth, (int, float)) or not 0 <= truth <= 1 or (truth > 0 and targets is None):
             raise ValueError(f"{who}: expected truth in [0, 1], and targets where it is above 0, got {truth!r}")
         if targets is None:
             return None
@@ -151,7 +151,7 @@ class DCRNNForecaster(nn.Module, Preparable):
         return targets.transpose(0, 1) if swap else targets
 
     def _at_every_step(self, name: str, given: Any) -> list[Any]:
-        if not isinstance(given, list | tuple):
+        if not isinstance(given, (list, tuple)):
             return [given] * self.horizon
         if len(given) != self.horizon:
             raise ValueError(f"{type(self).__name__}: expected {self.horizon} of {name}, one a step, got {len(given)}")

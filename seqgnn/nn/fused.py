@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqgnn.nn import cells, fused_cells, recurrence
+from seqgnn.nn import cells, fused_cells, recurrence, torch_internals
 from seqgnn.nn.cells import Cell, PeepholeLSTM, State
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.fused_cells import FusedCell
@@ -42,9 +42,9 @@ def ready(x: Tensor) -> bool:
     """Whether :func:`walk` takes such a call: in float32 or float64, outside of autocast, torch.compile, functorch,
     forward-mode derivatives and :func:`seqgnn.nn.recurrence.watch`."""
     return (
-        x.dtype in (torch.float32, torch.float64)
+        not _transformed()
+        and x.dtype in (torch.float32, torch.float64)
         and x.numel() > 0
-        and not _transformed()
         and not torch.is_autocast_enabled(x.device.type)
         and not recurrence.watched()
     )
@@ -58,13 +58,15 @@ def pays(x: Tensor) -> bool:
 
 
 def check_triton(who: str, x: Tensor) -> None:
-    """Raises where Triton's kernels cannot run on the device of x."""
+    """Raises where Triton's kernels cannot run: torch 2.6 comes with a Triton that is too old, CPUs have none."""
     try:
         import triton
-
-        from seqgnn.nn import triton_kernels
     except ImportError:
         raise ValueError(f"{who}: expected triton to be installed for engine='triton', got no module") from None
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):
+        raise ValueError(f"{who}: expected triton 3.3 or newer for engine='triton', got {triton.__version__}")
+    from seqgnn.nn import triton_kernels
+
     if x.device.type != "cuda" and isinstance(triton_kernels.sigmoid, triton.JITFunction):
         raise ValueError(f"{who}: expected x on a GPU, or TRITON_INTERPRET=1, for engine='triton', got {x.device}")
 
@@ -167,19 +169,14 @@ class _Fused(torch.autograd.Function):
             return None, *(None for _ in wanted)
         if torch.is_grad_enabled() or _transformed(*derivatives):
             return None, *differentiable(ctx.walk, tensors, wanted, derivatives)
-        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, _again()).run()
+        again = torch_internals.keeps_graph()
+        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, again).run()
         return None, *(part if want else None for part, want in zip(found, wanted))
-
-
-def _again() -> bool:
-    """Whether the way back under way may be gone again (``retain_graph=True``); so where torch does not tell."""
-    tell = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
-    return tell is None or tell()
 
 
 def _transformed(*derivatives: Tensor | None) -> bool:
     """Whether functorch, torch.compile or forward-mode derivatives are at work, or many `derivatives` go as one."""
-    if not plain_tensors() or torch.autograd.forward_ad._current_level >= 0:
+    if not plain_tensors() or torch_internals.forward_ad_active():
         return True
     return is_batched(*derivatives)
 

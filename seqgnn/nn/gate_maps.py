@@ -1,6 +1,7 @@
 """The maps from a graph signal to the pre-activations of gates: a linear filter, or any convolution of PyG's."""
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +16,14 @@ from seqgnn.nn.checks import describe
 from seqgnn.nn.edge_masks import edge_masks_of_copies, messages_hooked
 from seqgnn.nn.filters import GCN, Filter, Multiply
 from seqgnn.nn.hops import conv_hops
-from seqgnn.nn.operator import last_seen
+from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.step_graphs import StepGraph
 
 ConvFactory = Callable[[int, int], nn.Module]
 FILTERS = {"cheb": "Chebyshev(K=3)", "diff": "Diffusion(K=3)", "iden": "Identity()"}  # what a name may mean
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # torch.compile of torch 2.9 hashes what is called before it has its fields
 class FilterMap:
     r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates.
 
@@ -57,24 +58,25 @@ class ConvMap:
     rows: int
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
-        nodes, copies = x.size(-2), x.shape[:-2].numel()
-        if copies > 1 and messages_hooked(self.conv):  # whoever hooks them expects those of the graph itself
+        nodes, copies = x.size(-2), math.prod(x.shape[:-2])
+        if messages_hooked(self.conv) and copies > 1:  # whoever hooks them expects those of the graph itself
             each = [self(part, graph) for part in x.reshape(copies, nodes, -1)]
             return torch.stack(each).view(*x.shape[:-1], self.rows)
+        several = not plain_tensors() or copies != 1  # a traced program serves any number
         edges = graph.prepared.edge_index
         masks = edge_masks_of_copies(self.who, self.conv, edges, copies, graph.prepared.edge_mask)
         batch, taken = graph.prepared.batch, arguments(self.conv)
-        if "batch" in taken and (copies != 1 or batch is None):
+        if "batch" in taken and (several or batch is None):
             graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
             batch = last_seen.get((edges, batch), ("graphs", nodes, copies), graphs)
-        if copies != 1:
+        if several:
             edges = last_seen.get((edges,), ("copies", nodes, copies), partial(disjoint_copies, edges, nodes, copies))
         given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
         known = {name: value for name, value in given.items() if name in taken and value is not None}
-        told: dict[str, Any] = {}
-        for name, value in known.items():
-            value = value.to(x.dtype) if value.is_floating_point() else value
-            told[name] = value.repeat(copies, *[1] * (value.dim() - 1))
+        told: dict[str, Any] = {
+            name: of_copies(value.to(x.dtype) if value.is_floating_point() else value, copies)
+            for name, value in known.items()
+        }
         if "batch" in taken:
             told["batch"] = batch
         rows = x.reshape(-1, x.size(-1))
@@ -108,6 +110,11 @@ def disjoint_copies(edge_index: Tensor, nodes: int, copies: int) -> Tensor:
     """The edges of so many copies of a graph, `[2, copies * E]`."""
     shift = nodes * torch.arange(copies, device=edge_index.device, dtype=edge_index.dtype)
     return (edge_index[:, None] + shift[None, :, None]).flatten(1)
+
+
+def of_copies(value: Tensor, copies: int) -> Tensor:
+    """What edges carry `[E, ...]`, for the edges of so many copies."""
+    return value.expand(copies, *value.shape).flatten(0, 1)
 
 
 def graphs_of_copies(batch: Tensor | None, edge_index: Tensor, nodes: int, copies: int) -> Tensor:

@@ -253,8 +253,9 @@ class GraphRecurrent(nn.Module, Preparable):
         state: State,
         reverse: bool,
     ) -> tuple[Tensor, State]:
-        wanted = self.engine in ("fused", "triton") or (self.engine == "auto" and fused.pays(x))
-        if wanted and fused.ready(x) and fused.supports(cell, hidden_maps) and not self.propagation.passes_messages:
+        wanted = self.engine != "reference" and fused.ready(x) and not self.propagation.passes_messages
+        # Sizes come after that: while torch.export traces, comparing one would bind the program to the answer.
+        if wanted and (self.engine != "auto" or fused.pays(x)) and fused.supports(cell, hidden_maps):
             if self.engine == "triton":
                 fused.check_triton(type(self).__name__, x)
             return fused.walk(cell, input_map, hidden_maps, steps, x, state, reverse, self.engine)

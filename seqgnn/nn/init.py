@@ -190,7 +190,7 @@ def resolve_recipes(who: str, kind: str, init: Init, forget: float | None, bias:
     Raises:
         ValueError: for an unknown name, and for what makes no sense together.
     """
-    given = [] if init is None else list(init) if isinstance(init, list | tuple) else [init]
+    given = [] if init is None else list(init) if isinstance(init, (list, tuple)) else [init]
     recipes: list[Recipe] = []
     for recipe in given:
         if not isinstance(recipe, str):

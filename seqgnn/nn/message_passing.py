@@ -10,9 +10,15 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import OptTensor
 
+from seqgnn.nn import torch_internals
 from seqgnn.nn.edge_masks import check_edge_mask
 from seqgnn.nn.filters import apply_operator
 from seqgnn.nn.operator import Operator
+
+# Where PyG keeps what was registered to see messages; where it does not, messages are passed as if somebody had.
+MESSAGE_HOOKS = [
+    f"_{what}_forward{pre}_hooks" for what in ("propagate", "message", "aggregate") for pre in ("_pre", "")
+]
 
 
 class OperatorMessagePassing(MessagePassing):
@@ -57,14 +63,7 @@ class OperatorMessagePassing(MessagePassing):
             or not kind.propagate.__module__.endswith(("_propagate", "message_passing"))  # where PyG's own are
             or any(method in own for method in ("message", "aggregate", "update"))
         )
-        hooked = (
-            self._propagate_forward_pre_hooks
-            or self._propagate_forward_hooks
-            or self._message_forward_pre_hooks
-            or self._message_forward_hooks
-            or self._aggregate_forward_pre_hooks
-            or self._aggregate_forward_hooks
-        )
+        hooked = any(getattr(self, name, True) for name in MESSAGE_HOOKS)
         other_sum = type(self.aggr_module) is not SumAggregation or self.node_dim != -2
         return bool(overridden or hooked or self.explain or self.decomposed_layers > 1 or other_sum)
 
@@ -121,5 +120,4 @@ def repr_without(layer: nn.Module, part: nn.Module) -> str:
 
 def is_plain_linear(lin: Any) -> bool:
     """True if a linear map is its weight and nothing else, so that it need not be called: no hooks, no other class."""
-    hooks = (lin._forward_hooks, lin._forward_pre_hooks, lin._backward_hooks, lin._backward_pre_hooks)
-    return type(lin) is Linear and not any(hooks)
+    return type(lin) is Linear and not torch_internals.has_hooks(lin)

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from seqgnn.nn import torch_internals
 
 from seqgnn.nn.edge_masks import check_edge_mask
 
@@ -28,7 +29,7 @@ def plain_tensors() -> bool:
     """False in torch.compile, functorch and tracing, where values cannot be looked at nor tensors be remembered."""
     if torch.compiler.is_compiling():
         return False
-    transformed = torch._C._are_functorch_transforms_active() or _get_current_dispatch_mode() is not None
+    transformed = torch_internals.transforms_active() or torch_internals.dispatch_mode_active()
     return not transformed and not torch.jit.is_tracing()
 
 
@@ -39,7 +40,7 @@ def is_readable(tensor: Tensor) -> bool:
 
 def is_batched(*tensors: Tensor | None) -> bool:
     """True if one of them is many at once, as gradients are with `is_grads_batched=True`."""
-    return any(tensor is not None and torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
+    return any(tensor is not None and torch_internals.is_legacy_batched(tensor) for tensor in tensors)
 
 
 def durable() -> contextlib.AbstractContextManager[Any]:
@@ -144,7 +145,7 @@ class Pattern:
             index = torch.int32 if max(self.num_nodes, row.numel()) < 2**31 else torch.int64
             with durable():
                 key, order = _stable_sort(row, self.num_nodes, index)
-                pointers = torch._convert_indices_from_coo_to_csr(key, self.num_nodes, out_int32=index == torch.int32)
+                pointers = torch_internals.row_pointers(key, self.num_nodes, index)
                 self._sorted[transposed] = pointers, col.to(index).index_select(0, order), order
         return self._sorted[transposed]
 
@@ -251,6 +252,7 @@ class Operator:
     def multiply(self, x: Tensor, values: Tensor, transposed: bool) -> Tensor:
         """P x, or its transpose times x, with these values of the entries, in CSR if torch has and is worth that."""
         row, col = self.pattern.row, self.pattern.col
+        # Sizes come second: while torch.export traces, comparing one would bind the program to the answer.
         if _has_csr_product(x, values) and x.size(1) * row.numel() > SMALL_PRODUCT:
             return _Product.apply(x, values, self, transposed)
         row, col = (col, row) if transposed else (row, col)
@@ -328,7 +330,7 @@ class Operator:
 
 
 def _has_csr_product(x: Tensor, values: Tensor) -> bool:
-    if not plain_tensors() or torch.autograd.forward_ad._current_level >= 0:
+    if not plain_tensors() or torch_internals.forward_ad_active():
         return False
     if is_batched(x, values):
         return False
@@ -427,7 +429,7 @@ class PreparedGraph:
             ValueError: if the dtype is not a floating one, or the edge weights are learnable: a copy of them would not
                 learn.
         """
-        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+        device, dtype, non_blocking = torch_internals.parse_to(*args, **kwargs)
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"PreparedGraph: expected a floating dtype, got {dtype}")
 
@@ -479,7 +481,7 @@ class LastSeen:
     def get(self, tensors: tuple[Tensor | None, ...], extra: tuple, build: Callable[[], Value]) -> Value:
         """What was kept under these tensors and `extra`, or else what `build` makes."""
         given = [tensor for tensor in tensors if tensor is not None]
-        plain = plain_tensors() and torch.autograd.forward_ad._current_level < 0
+        plain = plain_tensors() and not torch_internals.forward_ad_active()
         if not plain or not all(map(_counts_versions, given)):
             return build()
         key = (*map(id, tensors), *extra)

@@ -190,7 +190,7 @@ def _check_along(who: str, name: str, tensor: Any, length: int | None, device: t
 
 def is_state(value: Any) -> bool:
     """True for what may be a state, h or (h, c)."""
-    parts = value if isinstance(value, tuple | list) else [value]
+    parts = value if isinstance(value, (tuple, list)) else [value]
     return all(isinstance(part, Tensor) and part.dim() > 2 for part in parts)
 
 

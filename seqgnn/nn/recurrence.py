@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from seqgnn.nn.cells import Cell, State
 from seqgnn.nn.operator import plain_tensors
+from seqgnn.nn.scan import is_dynamic, scan
 
+Value = TypeVar("Value")
 Watch = list[dict[int, State]]
 _watches: list[Watch] = []  # a plain list, since torch.compile cannot look into a ContextVar
 
@@ -59,6 +61,8 @@ def walk(
     Returns:
         The outputs ``[T, ..., H]`` and the state after the last step walked.
     """
+    if is_dynamic(gx):
+        return _scan(cell, gx, hidden_maps[0], state, active, reverse)
     steps = range(len(gx))
     states: dict[int, State] = {}
     for walks in _watches:
@@ -75,6 +79,27 @@ def walk(
             new = tuple(torch.where(active[t], after, before) for after, before in zip(new, state))
         outputs[t], state = output, new
     return torch.stack([outputs[t] for t in steps]), state
+
+
+def _scan(
+    cell: Cell, gx: Tensor, hidden_map: Any, state: State, active: Tensor | None, reverse: bool
+) -> tuple[Tensor, State]:
+    """The loop of :func:`walk` as one operator, for any number of steps that share a hidden map."""
+
+    def step(state: State, inputs: tuple[Tensor, ...]) -> tuple[State, Tensor]:
+        output, new = cell(inputs[0], hidden_map, state)
+        for mask in inputs[1:]:
+            output = torch.where(mask, output, 0)
+            new = tuple(torch.where(mask, after, before) for after, before in zip(new, state))
+        return new, output
+
+    state, outputs = scan(step, state, (gx,) if active is None else (gx, active), reverse)
+    return outputs, state
+
+
+def at_each_step(value: Value, x: Tensor) -> list[Value]:
+    """The same value for each step of x `[T, ...]`; once where there may be any number of them."""
+    return [value] if is_dynamic(x) else [value] * x.size(0)
 
 
 def in_segments(
@@ -97,7 +122,7 @@ def in_segments(
         draws: the walk may draw random numbers, which then are the same the second time; not in a CUDA graph.
     """
     if every is None or not torch.is_grad_enabled() or not plain_tensors() or watched():
-        return walk(slice(0, len(x)), True, x, state)
+        return walk(slice(None), True, x, state)
     again = partial(checkpoint, use_reentrant=False, preserve_rng_state=draws)
     starts = range(0, len(x), every)
     outputs: dict[int, Tensor] = {}

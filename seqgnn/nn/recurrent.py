@@ -55,6 +55,7 @@ class _Layer(Written):
             check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
         native = self.engine == "native" or (self.engine == "auto" and not transformed() and self._torch_computes(data))
         walks = recurrence.watched() or (self.checkpoint_every is not None and self._learns(data, hx))
+        walks |= recurrence.is_dynamic(data, int(self.batch_first and data.dim() == 3))
         if native and not walks and not (self.engine == "auto" and not packed and self._gains(data, hx)):
             return super().forward(input, hx)
         if isinstance(input, PackedSequence):
@@ -85,7 +86,7 @@ class _Layer(Written):
         """Whether there will be a way back."""
         if not torch.is_grad_enabled():
             return False
-        states = hx if isinstance(hx, tuple | list) else (hx,)
+        states = hx if isinstance(hx, (tuple, list)) else (hx,)
         return any(part is not None and part.requires_grad for part in (x, *states, *self.parameters()))
 
     def _walk_packed(self, x: PackedSequence, hx: Any) -> Any:
@@ -118,7 +119,7 @@ class _Layer(Written):
                     maps = [FilterMap(Identity(), *both) for both in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
                     return fused.walk(cell, maps[0], maps[1:], steps, x, state, reverse, self.engine)
                 gx = F.linear(x, weight_ih, bias_ih)
-                return recurrence.walk(cell, gx, [hidden_map] * len(x), state, steps.active, reverse)
+                return recurrence.walk(cell, gx, recurrence.at_each_step(hidden_map, x), state, steps.active, reverse)
 
             return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse)
 

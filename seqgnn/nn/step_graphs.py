@@ -79,19 +79,19 @@ def step_graphs(
         return StepGraph(prepared, attr)
 
     beside: dict[str, Any] = {"edge_weight": edge_weight, "edge_attr": edge_attr}
-    if not isinstance(edge_index, list | tuple):
+    if not isinstance(edge_index, (list, tuple)):
         for name, given in beside.items():
-            if isinstance(given, list | tuple):
+            if isinstance(given, (list, tuple)):
                 hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(given) else ""
                 raise ValueError(f"{who}: expected one {name} beside one edge_index, got {len(given)}{hint}")
-        return [step(edge_index, edge_weight, edge_attr)] * num_steps
-    if not all(isinstance(edges, PreparedGraph | Tensor | SparseTensor) for edges in edge_index):
+        return recurrence.at_each_step(step(edge_index, edge_weight, edge_attr), x)
+    if not all(isinstance(edges, (PreparedGraph, Tensor, SparseTensor)) for edges in edge_index):
         found = f"a list of {type(edge_index[0]).__name__}; torch.tensor(edge_index) makes a tensor of numbers"
         raise ValueError(f"{who}: expected edge_index as a tensor, or a list of {num_steps} of them, got {found}")
     for name, given in beside.items():
         if given is None:
             beside[name] = [None] * num_steps
-        elif not isinstance(given, list | tuple):
+        elif not isinstance(given, (list, tuple)):
             raise ValueError(f"{who}: expected a list of {num_steps} of {name}, one a step, got one for all steps")
     for name, given in {"edge_index": edge_index, **beside}.items():
         if len(given) != num_steps:
@@ -114,4 +114,4 @@ def active_steps(who: str, lengths: Tensor, x: Tensor) -> Tensor:
         raise ValueError(f"{who}: expected lengths on the CPU or on {x.device}, got {lengths.device}")
     if plain_tensors() and lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
         raise ValueError(f"{who}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
-    return recurrence.active_steps(lengths, len(x), x.dim(), x.device)
+    return recurrence.active_steps(lengths, x.size(0), x.dim(), x.device)

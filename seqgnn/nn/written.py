@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from seqgnn.errors import one_of
-from seqgnn.nn import cells
+from seqgnn.nn import cells, torch_internals
 from seqgnn.nn.cells import Cell
 from seqgnn.nn.checks import check_sizes
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
@@ -68,7 +68,7 @@ class Written(nn.Module):
         apply_recipes(self.recipes, self, self.kind)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for name in [name for name in self._buffers if name.startswith("bias_hh")]:
+        for name in [name for name, _ in self.named_buffers(recurse=False) if name.startswith("bias_hh")]:
             kept, folded = prefix + name, prefix + name.replace("bias_hh", "bias_ih")
             if kept in state_dict:
                 bias_ih = state_dict.get(folded, getattr(self, folded.removeprefix(prefix)).detach())
@@ -99,4 +99,4 @@ class Written(nn.Module):
 
 def transformed() -> bool:
     """Whether functorch or forward-mode derivatives are at work, for which torch's kernels have no rule."""
-    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+    return torch_internals.transforms_active() or torch_internals.forward_ad_active()

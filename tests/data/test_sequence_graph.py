@@ -13,8 +13,10 @@ from seqgnn.data import (
     powers_of_two,
     rounds_to_reach,
     sequence_batch,
+    sequence_graph,
     to_padded,
 )
+from seqgnn.data.sequence_graph import part_of_batch
 
 
 def random_values(*shape):
@@ -175,6 +177,19 @@ class TestSequenceBatch:
         samples = [SequenceGraph(x=x[i], edge_index=edges[i], y=y[i : i + 1]) for i in (0, 1)]
         assert_same(batch, Batch.from_data_list(samples))
         assert [sample.edge_index.tolist() for sample in batch.to_data_list()] == edges.tolist()
+
+    @pytest.mark.parametrize("y", [random_ids(3), random_ids(3, 4)])
+    def test_where_pyg_keeps_its_slices_elsewhere(self, monkeypatch, y):
+        x, edges = random_values(3, 4, 2), path_graph(4)
+        each = torch.stack([edges, edges.flip(0), edges])
+        expected = sequence_batch(x, y, edges), sequence_batch(x, y, each), sequence_batch(x[1:], y[1:], edges)
+        monkeypatch.setattr(sequence_graph, "_KNOWN", False)
+        found = sequence_batch(x, y, edges), sequence_batch(x, y, each)
+        for batch, same in zip((*found, part_of_batch(found[0], 1, 3)), expected):
+            assert_same(batch, same)
+            assert batch.num_graphs == same.num_graphs
+        with pytest.raises(ValueError, match="expected edges between nodes 0 and 3, got 0 to 4"):
+            sequence_batch(x, y, path_graph(5))
 
     def test_structure_is_the_very_same_tensor(self):
         one = sequence_batch(random_ids(4, 7), random_ids(4), path_graph(7))

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -490,4 +491,7 @@ def test_triton_must_be_there(layer, x, monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     layer.engine = "triton"
     with pytest.raises(ValueError, match="LSTM: expected triton to be installed for engine='triton', got no module"):
+        layer(signal(*x).float(), *([EDGES] if len(x) == 3 and x[1] == N else []))
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__="3.2.0"))
+    with pytest.raises(ValueError, match=r"LSTM: expected triton 3.3 or newer for engine='triton', got 3\.2\.0"):
         layer(signal(*x).float(), *([EDGES] if len(x) == 3 and x[1] == N else []))

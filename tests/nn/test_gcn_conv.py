@@ -354,6 +354,14 @@ def test_hooks_and_decomposed_layers_see_the_messages_of_pyg():
         handle.remove()
 
 
+def test_where_pyg_keeps_its_hooks_elsewhere_messages_are_passed(monkeypatch):
+    conv, x = GCNConv(4, 6), torch.randn(4, 4)
+    assert not conv.passes_messages
+    monkeypatch.setattr(message_passing, "MESSAGE_HOOKS", ["_hooks_of_another_release"])
+    assert conv.passes_messages
+    close(conv(x, PLAIN), PyGLike(conv)(x, PLAIN), 1e-6)
+
+
 def PyGLike(conv):
     theirs = PyG(conv.in_channels, conv.out_channels)
     theirs.load_state_dict(conv.state_dict())

@@ -17,7 +17,7 @@ from test_fused import PLAIN, B, F, H, N, T, agree, both, signal, walks  # noqa:
 from seqgnn import nn as sg
 from seqgnn.nn import fused
 
-triton = pytest.importorskip("triton")
+triton = pytest.importorskip("triton", minversion="3.3")
 with pytest.MonkeyPatch.context() as environment:
     if not torch.cuda.is_available():
         environment.setenv("TRITON_INTERPRET", "1")

@@ -1,0 +1,292 @@
+"""Export of layers, and of modules that contain them, to torch.export and ONNX.
+
+Axes are named by the library's letters: T time steps, B windows or sequences, N nodes, E edges. All four are dynamic
+unless `dynamic=` names fewer, so the exported program runs at other sizes than those of the example inputs.
+"""
+
+import copy
+import importlib
+import inspect
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils._pytree import tree_leaves
+
+from seqgnn.nn.export_axes import DYNAMIC, default_axes
+from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.written import Written
+
+Axes = Mapping[str, str]
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
+
+
+def to_torch(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    axes: Axes | None = None,
+    dynamic: str | None = None,
+) -> ExportedProgram:
+    """Exports a module to an `ExportedProgram` for evaluation, with frozen weights of its own; the model is unchanged.
+
+    Where T is dynamic, a layer's loop over time is one `scan` operator, otherwise it is unrolled.
+
+    Args:
+        model: a layer, or any module that contains layers.
+        args, kwargs: example inputs, with at least 2 of what is dynamic: torch.export makes 0 and 1 constants.
+        axes: for each input by name its axes, a letter each, as in ``{"x": "TBNF"}``; of a tuple of tensors, those of
+            each. Known for the inputs of layers, and in any module for those named edge_index, edge_weight, edge_attr
+            and batch.
+        dynamic: the letters of the axes that may have other sizes later; by default those of T, B, N and E that the
+            inputs have, without T where the graph changes from step to step.
+
+    Raises:
+        ValueError: for inputs and axes that do not fit each other, and for an axis that the model fixes.
+
+    Example:
+        >>> from seqgnn import nn
+        >>> layer = nn.GCNGRU(2, 8)
+        >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
+        >>> program = to_torch(layer, (torch.randn(5, 3, 2), edge_index))
+        >>> program.module()(torch.randn(7, 4, 2), torch.tensor([[0, 3], [1, 2]]))[0].shape
+        torch.Size([7, 4, 8])
+    """
+    return _traced("to_torch", _frozen_copy("to_torch", model), args, kwargs, axes, dynamic)[0]
+
+
+def to_onnx(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    path: str | os.PathLike[str],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    axes: Axes | None = None,
+    dynamic: str | None = None,
+    external_data: bool = False,
+) -> Path:
+    """Exports a module to an ONNX file, in evaluation mode; the model is unchanged.
+
+    The file is written once onnxruntime computes from it what the model does on the example inputs, and then in the
+    place of `path` in one step. Where T is dynamic, a layer's loop over time is ONNX's Scan; where it is not,
+    recurrent layers in float32 without `proj_size` are ONNX's own, others are unrolled.
+
+    Args:
+        model, args, kwargs, axes, dynamic: as those of :func:`to_torch`.
+        path: of the file; inputs and axes have the names of the arguments and the letters of `axes`.
+        external_data: whether weights are written to a file of their own, the path with ``.data`` at its end; models of
+            more than 2 GB always have one.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: as :func:`to_torch`, for what ONNX cannot express, and where onnxruntime computes anything else.
+        ImportError: if onnx, onnxscript or onnxruntime is missing.
+    """
+    who, path = "to_onnx", Path(path)
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        _require(package)
+    if not path.parent.is_dir():
+        raise ValueError(f"{who}: expected a path in an existing directory, got {path}")
+    copied = _frozen_copy(who, model)
+    for module in copied.modules():
+        if isinstance(module, nn.RNNBase) and (module.proj_size or module.weight_ih_l0.dtype != torch.float32):
+            if not isinstance(module, Written):
+                kind = type(module).__name__
+                raise ValueError(f"{who}: expected seqgnn.nn.{kind}, got torch.nn's with proj_size or not in float32")
+            module.engine = "reference"
+    program, named, shapes = _traced(who, copied, args, kwargs, axes, dynamic)
+    with _quiet(), _one_line(who, "a model that ONNX can express"):
+        table: dict[Any, Any] = {torch.ops.aten.sort.stable: _stable_sort}
+        exported = torch.onnx.export(
+            program, dynamo=True, dynamic_shapes=shapes, custom_translation_table=table, verbose=False
+        )
+    assert exported is not None
+    with torch.no_grad():
+        expected = [value for value in tree_leaves(copied(*args, **(kwargs or {}))) if isinstance(value, Tensor)]
+    with tempfile.TemporaryDirectory(prefix=".onnx-", dir=path.parent) as folder:
+        written = Path(folder) / path.name
+        exported.save(written, external_data=external_data)
+        _check(written, [value for value in tree_leaves(named) if isinstance(value, Tensor)], expected)
+        for part in sorted(Path(folder).iterdir(), key=lambda part: part == written):  # the model comes last
+            os.replace(part, path.parent / part.name)
+    return path
+
+
+def _frozen_copy(who: str, model: nn.Module) -> nn.Module:
+    """A copy for evaluation. Its weights need no gradients: for those torch would trace a scan at each call again."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{who}: expected a module, got {type(model).__name__}")
+    for name, _ in model.named_children():
+        if name in ("graph", "code"):  # properties of the module that torch.export makes
+            raise ValueError(f"{who}: expected another name for the submodule {name!r}, which torch.export uses itself")
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def _traced(
+    who: str,
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    axes: Axes | None,
+    dynamic: str | None,
+) -> tuple[ExportedProgram, dict[str, Any], dict[str, Any]]:
+    """The program, the inputs by name, and the letters of their dynamic axes."""
+    if not isinstance(args, tuple):
+        raise ValueError(f"{who}: expected a tuple of example inputs, got {type(args).__name__}")
+    try:
+        bound = inspect.signature(model.forward).bind(*args, **(kwargs or {}))
+    except TypeError as error:
+        raise ValueError(f"{who}: expected inputs of {type(model).__name__}, got others: {error}") from None
+    named = dict(bound.arguments)
+    letters = _letters(who, model, named, axes)
+    chosen = _dynamic(who, named, letters, dynamic)
+    shapes = _shapes(named, letters, chosen, lambda letter: letter)
+    hints = _shapes(named, letters, chosen, lambda letter: Dim.DYNAMIC)
+    with _quiet(), _one_line(who, f"a model with dynamic axes {', '.join(chosen) or 'none'}"):
+        program = torch.export.export(model, bound.args, bound.kwargs, dynamic_shapes=hints, strict=False)
+    return program, named, shapes
+
+
+def _letters(who: str, model: nn.Module, named: dict[str, Any], axes: Axes | None) -> dict[str, str]:
+    """The axes of each input that has a tensor in it."""
+    axes = dict(axes or {})
+    flat = {name: value for key, value in named.items() for name, value in _items(key, value)}
+    for name in axes:
+        if name not in flat:
+            raise ValueError(f"{who}: expected axes of {', '.join(flat)}, got those of {name!r}")
+    letters: dict[str, str] = {}
+    for name, value in flat.items():
+        tensors = [part for part in tree_leaves(value) if isinstance(part, Tensor)]
+        if any(isinstance(part, PreparedGraph | PackedSequence) for part in (value, *tree_leaves(value))):
+            raise ValueError(f"{who}: expected {name} as tensors, got {type(value).__name__}")
+        if not tensors:
+            continue
+        found = axes.get(name) or default_axes(model, name, tensors[0].dim(), letters)
+        if found is None:
+            raise ValueError(f"{who}: expected the axes of {name}, such as axes={{{name!r}: 'TBNF'}}, got none")
+        for tensor in tensors:
+            if len(found) != tensor.dim():
+                raise ValueError(f"{who}: expected {name} with axes {found}, got shape {tuple(tensor.shape)}")
+        letters[name] = found
+    return letters
+
+
+def _items(name: str, value: Any) -> list[tuple[str, Any]]:
+    """An argument by name, or those that ``**kwargs`` collects."""
+    return list(value.items()) if isinstance(value, dict) else [(name, value)]
+
+
+def _dynamic(who: str, named: dict[str, Any], letters: dict[str, str], dynamic: str | None) -> str:
+    """The letters that are dynamic, once the sizes of the example inputs fit."""
+    flat = {name: value for key, value in named.items() for name, value in _items(key, value)}
+    changing = [name for name in letters if isinstance(flat[name], list)]
+    present = "".join(letters.values())
+    chosen = "".join(letter for letter in DYNAMIC if letter in present) if dynamic is None else dynamic
+    for letter in chosen:
+        if letter not in present:
+            raise ValueError(f"{who}: expected dynamic axes among {', '.join(sorted(set(present)))}, got {letter!r}")
+    if changing and "T" in chosen:
+        if dynamic is not None:
+            raise ValueError(f"{who}: expected T not to be dynamic, as {changing[0]} is a list over it, got 'T'")
+        chosen = chosen.replace("T", "")
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, names in letters.items():
+        for index, tensor in enumerate(part for part in tree_leaves(flat[name]) if isinstance(part, Tensor)):
+            for letter, size in zip(names, tensor.shape):
+                if letter not in chosen:
+                    continue
+                if size < 2:
+                    why = "torch.export makes 0 and 1 constants"
+                    raise ValueError(f"{who}: expected at least 2 of {letter} in {name}, as {why}, got {size}")
+                key = f"{letter} {index}" if letter == "E" and name in changing else letter
+                known, other = sizes.setdefault(key, (size, name))
+                if known != size:
+                    raise ValueError(f"{who}: expected one {letter} in all, got {known} in {other}, {size} in {name}")
+    return chosen
+
+
+def _shapes(named: dict[str, Any], letters: dict[str, str], chosen: str, of: Any) -> dict[str, Any]:
+    """What torch asks for: the structure of the inputs, with the dynamic axes of each tensor."""
+
+    def shape(name: str, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return {axis: of(letter) for axis, letter in enumerate(letters[name]) if letter in chosen}
+        if isinstance(value, dict):
+            return {key: shape(key, part) for key, part in value.items()}
+        return type(value)(shape(name, part) for part in value) if isinstance(value, list | tuple) else None
+
+    return {name: shape(name, value) for name, value in named.items()}
+
+
+@contextmanager
+def _one_line(who: str, expected: str) -> Iterator[None]:
+    """Errors of torch's exporters run over pages."""
+    try:
+        yield
+    except ValueError as error:
+        if "expected" in str(error):  # a layer's own
+            raise
+        raise ValueError(f"{who}: expected {expected}, got {_first_line(error)}") from error
+    except Exception as error:
+        raise ValueError(f"{who}: expected {expected}, got {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The line that says what is wrong: a layer's own error, or how torch's begins."""
+    lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+    marked = [line for line in lines if line.startswith("You marked")]
+    return (marked or lines or [type(error).__name__])[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings that torch gives of itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*_flat_weights", category=UserWarning)
+        warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        yield
+
+
+def _require(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise ImportError(f"to_onnx needs {package}: pip install 'seqgnn[onnx]'") from None
+
+
+def _stable_sort(self: Any, stable: bool | None = None, dim: int = -1, descending: bool = False) -> Any:
+    """Sorts in ONNX, which torch does not translate; of equal values TopK has the lower index first."""
+    from onnxscript import opset18 as op
+
+    size = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
+    return op.TopK(self, size, axis=dim, largest=int(descending), sorted=1)
+
+
+def _check(path: Path, inputs: list[Tensor], expected: list[Tensor]) -> None:
+    """Compares what onnxruntime computes with the model's outputs.
+
+    Raises:
+        ValueError: if they differ, or the file cannot be run.
+    """
+    with _one_line("to_onnx", "a file that onnxruntime runs"):
+        session = _require("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        names = [given.name for given in session.get_inputs()]
+        found = session.run(None, {name: value.detach().cpu().numpy() for name, value in zip(names, inputs)})
+    for output, values, right in zip(session.get_outputs(), found, expected):
+        values, right = torch.from_numpy(values), right.detach().cpu()
+        tolerance = TOLERANCE.get(right.dtype, 1e-2)
+        if values.shape != right.shape or not torch.allclose(values, right, tolerance, tolerance, equal_nan=True):
+            raise ValueError(f"to_onnx: expected the model's values from onnxruntime, got others in {output.name}")

@@ -1,0 +1,71 @@
+"""The letters of the axes that inputs of the library's layers have."""
+
+from torch import nn
+
+from seqgnn.nn.dag_recurrent import TreeLSTMCell
+from seqgnn.nn.evolve_gcn import EvolveGCN
+from seqgnn.nn.filter_conv import FilterConv
+from seqgnn.nn.forecaster import DCRNNForecaster
+from seqgnn.nn.gcn_conv import GCNConv
+from seqgnn.nn.graph_cells import EvolveGCNCell, OneStep
+from seqgnn.nn.graph_recurrent import GraphRecurrent
+
+DYNAMIC = "TBNE"  # time steps, windows, nodes, edges
+OF_GRAPHS = {
+    "edge_index": "2E",
+    "edge_weight": "E",
+    "edge_attr": "ED",
+    "future": "2E",
+    "future_weight": "E",
+    "batch": "N",
+}
+
+
+def default_axes(model: nn.Module, name: str, rank: int, known: dict[str, str]) -> str | None:
+    """The axes of an input, a letter each; None where they cannot be told.
+
+    Args:
+        model: whose input it is.
+        name: of the argument.
+        rank: of the tensor.
+        known: the axes of the inputs before it.
+    """
+    if name in OF_GRAPHS:
+        return OF_GRAPHS[name][:rank]
+    first = next(iter(known.values()), "")
+    if name == "lengths":
+        return "B" if "B" in first else "N"
+    if isinstance(model, TreeLSTMCell):
+        return {"x": "NF", "children": "EH", "parents": "E"}.get(name)
+    if name in ("x", "input"):
+        return _of_signal(model, rank)
+    if name in ("state", "hx"):
+        return _of_state(model, first)
+    return None
+
+
+def _of_signal(model: nn.Module, rank: int) -> str | None:
+    windows = "BT" if getattr(model, "batch_first", False) else "TB"
+    if isinstance(model, OneStep | EvolveGCNCell):
+        return {2: "NF", 3: "BNF"}.get(rank)
+    if isinstance(model, GraphRecurrent | EvolveGCN | DCRNNForecaster):
+        return {3: "TNF", 4: windows + "NF"}.get(rank)
+    if isinstance(model, GCNConv | FilterConv):
+        return {2: "NF", 3: "BNF", 4: "TBNF"}.get(rank)
+    if isinstance(model, nn.RNNBase):
+        return {2: "TF", 3: windows + "F"}.get(rank)
+    if isinstance(model, nn.RNNCellBase):
+        return {1: "F", 2: "BF"}.get(rank)
+    return None
+
+
+def _of_state(model: nn.Module, signal: str) -> str | None:
+    """The axes of a state, by those of the signal; L is that of layers and directions."""
+    windows = "B" if "B" in signal else ""
+    if isinstance(model, EvolveGCN):
+        return "FH" if model.variant == "O" else windows + "FH"
+    if isinstance(model, GraphRecurrent):
+        return ("" if isinstance(model, OneStep) else "L") + windows + "NH"
+    if isinstance(model, nn.RNNBase):
+        return "L" + windows + "H"
+    return windows + "H" if isinstance(model, nn.RNNCellBase) else None
