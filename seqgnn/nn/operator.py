@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from seqgnn.nn import torch_internals
-
 from seqgnn.nn.edge_masks import check_edge_mask
 
 Value = TypeVar("Value")
