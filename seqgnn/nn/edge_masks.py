@@ -1,10 +1,15 @@
-"""Masks of edges on convolutions of PyG, for copies of a graph and for single steps."""
+"""Masks of edges on operators and on convolutions of PyG, for copies of a graph and for single steps."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
+
+if TYPE_CHECKING:
+    from seqgnn.nn.operator import Operator
 
 
 def check_edge_mask(who: str, edge_mask: Tensor, num_edges: int) -> None:
@@ -12,6 +17,17 @@ def check_edge_mask(who: str, edge_mask: Tensor, num_edges: int) -> None:
     if edge_mask.shape != (num_edges,):
         hint = "; one mask does not fit graphs of different sizes" if edge_mask.dim() == 1 else ""
         raise ValueError(f"{who}: expected an edge mask of shape [{num_edges}], got {list(edge_mask.shape)}{hint}")
+
+
+def with_loops(edge_mask: Tensor, num_entries: int) -> Tensor:
+    """A mask of edges for all entries of an operator: one for the self-loops that come after the edges."""
+    return torch.cat([edge_mask, edge_mask.new_ones(num_entries - edge_mask.numel())])
+
+
+def masked_operator(operator: "Operator", edge_mask: Tensor) -> "Operator":
+    """An operator with the entries of its edges times their mask."""
+    values = operator.values_as(edge_mask.dtype) if operator.exact else operator.values
+    return type(operator)(operator.pattern, values * with_loops(edge_mask, values.numel()), exact=False)
 
 
 def messages_hooked(conv: nn.Module) -> bool:

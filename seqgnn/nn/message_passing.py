@@ -11,7 +11,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import OptTensor
 
 from seqgnn.nn import torch_internals
-from seqgnn.nn.edge_masks import check_edge_mask
+from seqgnn.nn.edge_masks import check_edge_mask, with_loops
 from seqgnn.nn.filters import apply_operator
 from seqgnn.nn.operator import Operator
 
@@ -95,8 +95,7 @@ class OperatorMessagePassing(MessagePassing):
         if mask is None:
             raise ValueError(f"{type(self).__name__}: expected an edge mask in explain mode, got none")
         mask = (mask.sigmoid() if self._apply_sigmoid else mask).to(inputs.dtype)
-        loops = inputs.size(self.node_dim) - mask.numel()
-        mask = torch.cat([mask, mask.new_ones(loops)])
+        mask = with_loops(mask, inputs.shape[self.node_dim])
         return inputs * mask.view(-1, *[1] * (inputs.dim() - 1 - self.node_dim % inputs.dim()))
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from seqgnn.nn import torch_internals
-from seqgnn.nn.edge_masks import check_edge_mask
+from seqgnn.nn.edge_masks import check_edge_mask, masked_operator
 
 Value = TypeVar("Value")
 
@@ -316,12 +316,6 @@ class Operator:
         products = torch.sparse.sampled_addmm(entries, dy, x.t()).values()
         return torch.zeros_like(products).index_add_(0, order, products)
 
-    def masked(self, edge_mask: Tensor) -> "Operator":
-        """The entries of the edges times `edge_mask` `[E]`, those of self-loops that come after them as they are."""
-        values = self.values_as(edge_mask.dtype) if self.exact else self.values
-        loops = edge_mask.new_ones(values.numel() - edge_mask.numel())
-        return Operator(self.pattern, values * torch.cat([edge_mask, loops]), exact=False)
-
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> "Operator":
         values = self.values.to(device=device, dtype=None if self.exact else dtype)
         pattern = self.pattern if values.device == self.values.device else self.pattern.to(values.device)
@@ -410,12 +404,9 @@ class PreparedGraph:
         return self.learnable or self.edge_weight.requires_grad
 
     def masked(self, edge_mask: Tensor) -> "PreparedGraph":
-        """This graph for one call, with the message of each edge, after normalization, times its `edge_mask` `[E]`.
-
-        Messages along self-loops that an operator adds, or whose weight it has taken over, are as they were.
-        """
+        """This graph for one call: each edge's message times its `edge_mask` `[E]`, operators' own self-loops not."""
         check_edge_mask("PreparedGraph", edge_mask, self.num_edges)
-        operators = {key: tuple(op.masked(edge_mask) for op in ops) for key, ops in self.operators.items()}
+        operators = {key: tuple(masked_operator(op, edge_mask) for op in ops) for key, ops in self.operators.items()}
         return replace(self, operators=operators, current=True, edge_mask=edge_mask)
 
     def to(self, *args: Any, **kwargs: Any) -> "PreparedGraph":
