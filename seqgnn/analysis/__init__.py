@@ -1,8 +1,9 @@
-"""What a model can hear, and where its gradients come from."""
+"""What a model can hear, where its gradients come from, and which edges its predictions depend on."""
 
 from seqgnn.analysis.bptt import bptt_gradients
 from seqgnn.analysis.decay import Decay, decay
 from seqgnn.analysis.describe import describe
+from seqgnn.analysis.explain import EdgeExplanation, EdgeImportance, explain
 from seqgnn.analysis.gradients import REDUCTIONS, GradientFlow, gradient_flow
 from seqgnn.analysis.influence import edges_to_last, influence
 from seqgnn.analysis.reach import Reach, path_reach, reach
@@ -11,6 +12,8 @@ from seqgnn.analysis.smoothing import dirichlet_energy, energy_by_depth
 __all__ = [
     "REDUCTIONS",
     "Decay",
+    "EdgeExplanation",
+    "EdgeImportance",
     "GradientFlow",
     "Reach",
     "bptt_gradients",
@@ -19,6 +22,7 @@ __all__ = [
     "dirichlet_energy",
     "edges_to_last",
     "energy_by_depth",
+    "explain",
     "gradient_flow",
     "influence",
     "path_reach",

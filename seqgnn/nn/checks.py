@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def check_input(who: str, x: Any, ranks: tuple[int, ...], size: int, weight: Tensor) -> None:
@@ -88,6 +88,11 @@ def check_like(who: str, what: str, x: Tensor, weight: Tensor) -> None:
     autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     if not (autocast and x.is_floating_point()):
         raise ValueError(f"{who}: expected {what} of {weight.dtype}, as the weights are, got {x.dtype}")
+
+
+def first_parameter(layer: nn.Module, default: Tensor) -> Tensor:
+    """A parameter of a layer to compare inputs with: not a mask of edges, which PyG's explainers may have put there."""
+    return next((p for name, p in layer.named_parameters() if not name.endswith("_edge_mask")), default)
 
 
 def describe(value: Any) -> str:

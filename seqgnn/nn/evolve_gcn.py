@@ -13,8 +13,9 @@ from torch_geometric.utils import scatter
 from seqgnn.errors import one_of
 from seqgnn.nn import cells
 from seqgnn.nn.checks import check_input, check_sizes, check_state, check_steps, describe
-from seqgnn.nn.filters import GCN, Filter, apply_operator
+from seqgnn.nn.filters import GCN, Filter
 from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.message_passing import Propagation, repr_without
 from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.scan import is_dynamic, scan
@@ -82,6 +83,7 @@ class EvolveGCN(nn.Module, Preparable):
         self.bias, self.batch_first = bias, batch_first
         self.variant = one_of(who, "variant", variant, ("O", "H"))
         self.filter = GCN(normalization)
+        self.propagation = Propagation()
         gates = 4 if variant == "O" else 3
         for layer in range(num_layers):
             size = in_channels if layer == 0 else hidden_channels
@@ -140,6 +142,7 @@ class EvolveGCN(nn.Module, Preparable):
         for layer in range(self.num_layers):
             x, states[layer] = self._run_layer(layer, x, states[layer], graphs, active)
             x = x if active is None else torch.where(active, x, 0)
+        self.propagation(x[-1])
         return x.transpose(0, 1) if swap else x, tuple(states)
 
     def _run_layer(
@@ -222,7 +225,7 @@ class EvolveGCN(nn.Module, Preparable):
             mapped = (x[:, None] @ weight[batch])[:, 0]
         else:
             mapped = x @ weight
-        return torch.relu(apply_operator(graph.prepared.operators[self.filter][0], mapped)).to(x.dtype)
+        return torch.relu(self.propagation.multiply(graph.prepared.operators[self.filter][0], mapped)).to(x.dtype)
 
     def _checked(self, state: Any, groups: list[int]) -> list[Any]:
         """The state, layer by layer, if it is one of this layer's for so many windows or graphs."""
@@ -235,6 +238,9 @@ class EvolveGCN(nn.Module, Preparable):
             shape = (size, self.hidden_channels) if self.variant == "O" else (*groups, size, self.hidden_channels)
             check_state(who, part, (shape,) * (2 if self.variant == "O" else 1), like)
         return list(state)
+
+    def __repr__(self) -> str:
+        return repr_without(self, self.propagation)
 
     def extra_repr(self) -> str:
         layers = "" if self.num_layers == 1 else f", num_layers={self.num_layers}"

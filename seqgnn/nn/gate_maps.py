@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import HeteroConv
 
 from seqgnn.nn.checks import describe
+from seqgnn.nn.edge_masks import edge_masks_of_copies, messages_hooked
 from seqgnn.nn.filters import GCN, Filter, Multiply
 from seqgnn.nn.hops import conv_hops
 from seqgnn.nn.operator import last_seen, plain_tensors
@@ -45,7 +46,8 @@ class FilterMap:
 class ConvMap:
     """A convolution of x `[..., N, F]`, all leading dimensions as disjoint copies of the graph, to `[..., N, rows]`.
 
-    Where its forward names `batch`, it is told which node is of which copy, and of which graph of each.
+    Where its forward names `batch`, it is told which node is of which copy, and of which graph of each. A mask of edges
+    on it is repeated for the copies; where its messages are hooked, it is called copy by copy.
 
     Raises:
         ValueError: if the convolution returns anything else.
@@ -57,8 +59,12 @@ class ConvMap:
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
         nodes, copies = x.size(-2), math.prod(x.shape[:-2])
+        if messages_hooked(self.conv) and copies > 1:  # whoever hooks them expects those of the graph itself
+            each = [self(part, graph) for part in x.reshape(copies, nodes, -1)]
+            return torch.stack(each).view(*x.shape[:-1], self.rows)
         several = not plain_tensors() or copies != 1  # a traced program serves any number
         edges = graph.prepared.edge_index
+        masks = edge_masks_of_copies(self.who, self.conv, edges, copies, graph.prepared.edge_mask)
         batch, taken = graph.prepared.batch, arguments(self.conv)
         if "batch" in taken and (several or batch is None):
             graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
@@ -75,7 +81,8 @@ class ConvMap:
             told["batch"] = batch
         rows = x.reshape(-1, x.size(-1))
         try:
-            out = self.conv(rows, edges, **told)
+            with masks:
+                out = self.conv(rows, edges, **told)
         except RuntimeError as error:
             if "mat1 and mat2" not in str(error):
                 raise

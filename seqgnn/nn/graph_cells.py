@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from seqgnn.nn.checks import check_input, check_state
+from seqgnn.nn.checks import check_input, check_state, first_parameter
 from seqgnn.nn.evolve_gcn import EvolveGCN
 from seqgnn.nn.gcn_recurrent import GCNGRU, GCNLSTM, GCNRNN
 from seqgnn.nn.graph_recurrent import GraphRecurrent
@@ -41,7 +41,7 @@ class OneStep(GraphRecurrent):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Any:
-        who, like = type(self).__name__, next(self.parameters(), x)
+        who, like = type(self).__name__, first_parameter(self, x)
         check_input(who, x, (2, 3), self.in_channels, like)
         if state is not None:
             shape = (*x.shape[:-1], self.hidden_channels)

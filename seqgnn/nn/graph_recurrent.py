@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
 
-import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Never
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from seqgnn.errors import one_of
 from seqgnn.nn import cells, fused, recurrence
 from seqgnn.nn.cells import Cell, State
-from seqgnn.nn.checks import check_input, check_sizes, check_state, check_steps
+from seqgnn.nn.checks import check_input, check_sizes, check_state, check_steps, first_parameter
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.gate_maps import (
     ConvFactory,
@@ -29,7 +28,7 @@ from seqgnn.nn.gate_maps import (
 )
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
 from seqgnn.nn.layer_call import layer_call
-from seqgnn.nn.message_passing import OperatorMessagePassing
+from seqgnn.nn.message_passing import Propagation, repr_without
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, Steps, active_steps, step_graphs
 
@@ -115,7 +114,7 @@ class GraphRecurrent(nn.Module, Preparable):
             hint = "; a filter has it, such as filter=Chebyshev(K=3)" if "K" in unknown else ""
             raise TypeError(f"{type(self).__name__}: expected no option {next(iter(unknown))!r}, got one{hint}")
         super().__init__()
-        self.propagation = OperatorMessagePassing()  # where PyG's explainers put their masks of edges
+        self.propagation = Propagation()
         who = type(self).__name__
         if checkpoint_every is not None:
             check_sizes(who, checkpoint_every=checkpoint_every)
@@ -204,7 +203,7 @@ class GraphRecurrent(nn.Module, Preparable):
             The last layer's output ``[T, (B,) N, H * directions]`` and the states
             ``[num_layers * directions, (B,) N, H]``.
         """
-        who, like = type(self).__name__, next(self.parameters(), x)
+        who, like = type(self).__name__, first_parameter(self, x)
         check_input(who, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
@@ -229,6 +228,7 @@ class GraphRecurrent(nn.Module, Preparable):
         run = partial(self._walk, Steps(graphs, active, fresh))
         dropout = self.dropout if self.training else 0.0
         output, state = recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
+        self.propagation(output[-1])
         return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]
 
     def _walk(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
@@ -240,7 +240,8 @@ class GraphRecurrent(nn.Module, Preparable):
             return self._walk_steps(cell, input_map, hidden_maps, steps.part(part, begins), x, state, reverse)
 
         draws = len(self.convs) > 0  # such as dropout of attention
-        return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse, draws)
+        every = None if self.propagation.explain else self.checkpoint_every  # masks may be gone in the backward pass
+        return recurrence.in_segments(segment, every, x, state, reverse, draws)
 
     def _walk_steps(
         self,
@@ -366,9 +367,7 @@ class GraphRecurrent(nn.Module, Preparable):
         return tuple(self._filter_map(self.hidden_filter, w, b) for w, b in zip(weight.split(rows), biases))
 
     def __repr__(self) -> str:
-        shown = copy.copy(self)
-        shown._modules = {name: part for name, part in self._modules.items() if part is not self.propagation}
-        return nn.Module.__repr__(shown)
+        return repr_without(self, self.propagation)
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.hidden_channels}"]

@@ -1,15 +1,17 @@
 """Products with sparse operators that PyG's tools can look into as messages along edges."""
 
+import copy
 from typing import Any, Optional
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.nn.aggr import SumAggregation
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.typing import OptTensor
 
 from seqgnn.nn import torch_internals
+from seqgnn.nn.edge_masks import check_edge_mask, with_loops
 from seqgnn.nn.filters import apply_operator
 from seqgnn.nn.operator import Operator
 
@@ -32,6 +34,17 @@ class OperatorMessagePassing(MessagePassing):
         kind: Any = type(self)
         if getattr(kind, "_orig_propagate", kind.propagate).__module__.endswith("_propagate"):
             kind._orig_propagate = MessagePassing.propagate  # not a parent's compiled one, which knows no masks
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A mask of edges is no parameter of the layer, even where an explainer learns it as one.
+
+        PyG 2.8 replaces masks by copies on a layer where one has been a parameter, and explainers that come after
+        GNNExplainer get no gradient.
+        """
+        if name == "_edge_mask":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def multiply(self, operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """P x for x `[..., N, F]`, computed in `dtype`, by default that of x."""
@@ -57,6 +70,8 @@ class OperatorMessagePassing(MessagePassing):
     def _pass_messages(self, operator: Operator, x: Tensor, dtype: torch.dtype) -> Tensor:
         values = operator.values_as(dtype) if operator.exact else operator.values
         pattern = operator.pattern
+        if self._edge_mask is not None:
+            check_edge_mask(type(self).__name__, self._edge_mask, pattern.num_edges)
         row, col, values = (pattern.row, pattern.col, values) if self.explain else pattern.edges(values)
         edge_index = torch.stack([col, row] if self.flow == "source_to_target" else [row, col]).long()
         # propagate_type: (x: Tensor, edge_weight: OptTensor)
@@ -79,10 +94,27 @@ class OperatorMessagePassing(MessagePassing):
         mask = self._edge_mask
         if mask is None:
             raise ValueError(f"{type(self).__name__}: expected an edge mask in explain mode, got none")
-        mask = mask.sigmoid() if self._apply_sigmoid else mask
-        loops = inputs.size(self.node_dim) - mask.numel()
-        mask = torch.cat([mask, mask.new_ones(loops)])
+        mask = (mask.sigmoid() if self._apply_sigmoid else mask).to(inputs.dtype)
+        mask = with_loops(mask, inputs.shape[self.node_dim])
         return inputs * mask.view(-1, *[1] * (inputs.dim() - 1 - self.node_dim % inputs.dim()))
+
+
+class Propagation(OperatorMessagePassing):
+    """The message passing of a layer that is no `MessagePassing` itself, as a child for PyG's tools to find.
+
+    Its explainers put their masks of edges here. Those that need embeddings of nodes hook the call, whose argument they
+    are, and whose result.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def repr_without(layer: nn.Module, part: nn.Module) -> str:
+    """The repr of a layer without one of its children."""
+    shown = copy.copy(layer)
+    shown._modules = {name: child for name, child in layer._modules.items() if child is not part}
+    return nn.Module.__repr__(shown)
 
 
 def is_plain_linear(lin: Any) -> bool:

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from seqgnn.nn import torch_internals
+from seqgnn.nn.edge_masks import check_edge_mask, masked_operator
 
 Value = TypeVar("Value")
 
@@ -373,6 +374,7 @@ class PreparedGraph:
         operators: by filter.
         learnable: the weights needed gradients when the graph was prepared, so they may have changed since.
         current: the operators were built from the weights as they are in this call.
+        edge_mask: `[E]`, what messages are multiplied by, see `masked`; None: they are not.
 
     Example:
         >>> import torch
@@ -388,6 +390,7 @@ class PreparedGraph:
     operators: dict[Any, tuple[Operator, ...]] = field(default_factory=dict)
     learnable: bool = False
     current: bool = False
+    edge_mask: Tensor | None = None
 
     @property
     def num_edges(self) -> int:
@@ -399,6 +402,12 @@ class PreparedGraph:
         if self.edge_weight is None or self.current:
             return False
         return self.learnable or self.edge_weight.requires_grad
+
+    def masked(self, edge_mask: Tensor) -> "PreparedGraph":
+        """This graph for one call: each edge's message times its `edge_mask` `[E]`, operators' own self-loops not."""
+        check_edge_mask("PreparedGraph", edge_mask, self.num_edges)
+        operators = {key: tuple(masked_operator(op, edge_mask) for op in ops) for key, ops in self.operators.items()}
+        return replace(self, operators=operators, current=True, edge_mask=edge_mask)
 
     def to(self, *args: Any, **kwargs: Any) -> "PreparedGraph":
         """A copy on another device or in another floating dtype; itself where nothing changes.

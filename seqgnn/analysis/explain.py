@@ -1,0 +1,239 @@
+"""Which edges a prediction depends on, and at which time steps."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import is_sparse
+
+from seqgnn.analysis.undisturbed import undisturbed
+from seqgnn.nn.adjacency import edges_of_adjacency
+from seqgnn.nn.checks import check_sizes, describe
+from seqgnn.nn.evolve_gcn import EvolveGCN
+from seqgnn.nn.forecaster import DCRNNForecaster
+from seqgnn.nn.graph_cells import EvolveGCNCell, OneStep
+from seqgnn.nn.graph_recurrent import GraphRecurrent
+from seqgnn.nn.operator import PreparedGraph
+from seqgnn.nn.step_graphs import Edges, step_graphs
+
+Target = Callable[[Tensor], Tensor] | int | tuple[Any, ...] | None
+
+
+class EdgeImportance(NamedTuple):
+    """The importance of one edge at one time step."""
+
+    step: int
+    source: int
+    target: int
+    importance: float
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeExplanation:
+    """How much each edge contributes at each time step.
+
+    Attributes:
+        importance: ``[T, E]``, signed, in float64.
+        edge_index: ``[2, E]``, or ``[T, 2, E]`` where the graph changes.
+        output: the explained number, with all messages.
+        baseline: the same number without any message.
+    """
+
+    importance: Tensor
+    edge_index: Tensor
+    output: float
+    baseline: float
+
+    @property
+    def per_edge(self) -> Tensor:
+        """``[E]``, the sums over time steps."""
+        return self.importance.sum(0)
+
+    @property
+    def per_step(self) -> Tensor:
+        """``[T]``, the sums over edges."""
+        return self.importance.sum(1)
+
+    @property
+    def convergence_delta(self) -> float:
+        """The sum of all importances minus ``output - baseline``: the error of the numerical integral."""
+        return float(self.importance.sum()) - (self.output - self.baseline)
+
+    def top(self, k: int = 10) -> list[EdgeImportance]:
+        """The k edges and steps of the largest absolute importance, the largest first."""
+        num_steps, num_edges = self.importance.shape
+        places = self.importance.abs().flatten().argsort(descending=True, stable=True)[:k]
+        edges = self.edge_index.expand(num_steps, 2, num_edges)
+        found = []
+        for place in places.tolist():
+            step, edge = divmod(place, num_edges)
+            source, target = edges[step, :, edge].tolist()
+            found.append(EdgeImportance(step, source, target, self.importance[step, edge].item()))
+        return found
+
+
+def explain(
+    model: nn.Module,
+    x: Tensor,
+    edge_index: Edges,
+    edge_weight: Any = None,
+    *,
+    target: Target = None,
+    steps: int = 16,
+    **arguments: Any,
+) -> EdgeExplanation:
+    r"""The importance of each edge at each time step for a number that a model computes, by integrated gradients.
+
+    `Axiomatic attribution for deep networks <https://arxiv.org/abs/1703.01365>`_ (Sundararajan et al. 2017), equation
+    1, of a mask :math:`m_{t,e}` that multiplies the messages of edge e at step t in all graph-recurrent layers, after
+    normalization, where PyG's explainers put their masks, from no messages (0) to the model as it is (1).
+
+    .. math::
+        I_{t,e} = \int_0^1 \frac{\partial y}{\partial m_{t,e}} \Big|_{m = \alpha} d\alpha, \qquad
+        \sum_{t,e} I_{t,e} = y(m = 1) - y(m = 0)
+
+    What it measures: how the increase of y over a model without messages is divided among edges and steps. A product
+    of messages, such as two hops, is divided equally among its factors. It is exact for polynomials of messages up to
+    degree ``2 steps``, and `convergence_delta` shows the error otherwise.
+
+    What it does not measure: causes in the data, if the model has learned others; what y would be on a graph without
+    an edge, where degrees and with them all normalized weights would change; self-loops and a node's own state, which
+    no mask touches; messages of layers that are not graph-recurrent, such as a `GCNConv` before them; edges whose
+    contributions to y cancel (explain a loss, or single windows, where signs differ). Layers and directions, input and
+    hidden state share the mask of a step: the message of layer 2 at step t counts for step t.
+
+    The model runs in evaluation mode and is left as it was. Nothing is drawn at random.
+
+    Args:
+        model: a graph-recurrent layer of :mod:`seqgnn.nn`, or a module with such layers in it, called as
+            ``model(x, edge_index)`` or ``model(x, edge_index, edge_weight)``; of a returned tuple the first is the
+            output. A layer that is called several times, such as a cell in a loop, counts its steps on; so does the
+            decoder of a `DCRNNForecaster` those of the encoder.
+        x, edge_index, edge_weight, arguments: of the call; a list of graphs must have as many edges at all steps.
+        target: y as a function of the output, or its index in the output, such as ``(-1, node, 0)``; of several
+            numbers, such as all windows, the mean is explained. None: the output itself.
+        steps: points of the Gauss-Legendre quadrature, each one forward and one backward pass.
+
+    Raises:
+        ValueError: if the model has no graph-recurrent layer or its layers take different numbers of steps, if a layer
+            has other edges than `edge_index`, or if no gradient flows to y.
+
+    Example:
+        >>> import torch
+        >>> from seqgnn.nn import GCNLSTM
+        >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 3]])
+        >>> explanation = explain(GCNLSTM(2, 8), torch.randn(5, 4, 2), edge_index, target=(-1, 2))
+        >>> explanation.importance.shape, (explanation.importance[:, 2] == 0).all()
+        (torch.Size([5, 3]), tensor(True))
+    """
+    check_sizes("explain", steps=steps)
+    call = (x, edge_index) if edge_weight is None else (x, edge_index, edge_weight)
+    edges = _edges(edge_index)
+    masking = _Masking(model)
+
+    def value(mask: Tensor | None) -> Tensor:
+        with masking.of(mask):
+            return _target(model(*call, **arguments), target)
+
+    with undisturbed(model):
+        output = value(None).detach()
+        num_steps = masking.num_steps()
+        baseline = value(x.new_zeros(num_steps, edges.size(-1))).detach()
+        importance = torch.zeros(num_steps, edges.size(-1), dtype=torch.float64, device=x.device)
+        points, weights = np.polynomial.legendre.leggauss(steps)  # on [-1, 1]
+        for point, weight in zip((points + 1) / 2, weights / 2):
+            mask = x.new_full(importance.shape, point, requires_grad=True)
+            importance += weight * _gradient(value(mask), mask)
+    return EdgeExplanation(importance, edges, output.item(), baseline.item())
+
+
+class _Masking:
+    """Hooks on the graph-recurrent layers of a model that mask the edges of the steps that each of them takes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.layers = [part for part in model.modules() if isinstance(part, GraphRecurrent | EvolveGCN)]
+        if not self.layers:
+            raise ValueError(f"explain: expected a model with a graph-recurrent layer, got {type(model).__name__}")
+        forecasters = [part for part in model.modules() if isinstance(part, DCRNNForecaster)]
+        self.encoders: dict[nn.Module, nn.Module] = {part.decoder: part.encoder for part in forecasters}
+        self.taken: dict[nn.Module, int] = {}
+
+    @contextmanager
+    def of(self, mask: Tensor | None) -> Iterator[None]:
+        """Masks `[T, E]` the calls inside the block; None: only counts their steps."""
+        self.taken = dict.fromkeys(self.layers, 0)
+        hook = partial(self._call, mask)
+        handles = [layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in self.layers]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def num_steps(self) -> int:
+        """How many steps the layers took in the last block.
+
+        Raises:
+            ValueError: if some took more than others.
+        """
+        taken = {layer: self._begin(layer) + steps for layer, steps in self.taken.items() if steps > 0}
+        found = {steps for layer, steps in taken.items() if layer not in self.encoders.values()}
+        if len(found) != 1:
+            steps = " and ".join(map(str, sorted(found))) or "none"
+            raise ValueError(f"explain: expected graph-recurrent layers that take equally many steps, got {steps}")
+        return found.pop()
+
+    def _begin(self, layer: nn.Module) -> int:
+        return self.taken.get(self.encoders[layer], 0) if layer in self.encoders else 0
+
+    def _call(self, mask: Tensor | None, layer: Any, args: Any, kwargs: Any) -> tuple[tuple[()], dict[str, Any]]:
+        """The arguments of a call of a layer, with masked graphs for its own."""
+        given = dict(inspect.signature(layer.forward).bind(*args, **kwargs).arguments)
+        given |= given.pop("others", {})
+        x, one_step = given["x"], isinstance(layer, OneStep | EvolveGCNCell)
+        signal = x[None] if one_step else x.transpose(0, 1) if layer.batch_first and x.dim() == 4 else x
+        begin = self._begin(layer) + self.taken[layer]
+        self.taken[layer] += len(signal)
+        if mask is None:
+            return (), given
+        parts = (given.pop(name, None) for name in ("edge_weight", "edge_attr", "batch"))
+        graphs = step_graphs(type(layer).__name__, layer.filters, signal, given["edge_index"], *parts)
+        masked = [graph.prepared.masked(mask[begin + t]) for t, graph in enumerate(graphs)]
+        attributes = [graph.edge_attr for graph in graphs]
+        given["edge_index"] = masked[0] if one_step else masked
+        if attributes[0] is not None:
+            given["edge_attr"] = attributes[0] if one_step else attributes
+        return (), given
+
+
+def _target(output: Any, target: Target) -> Tensor:
+    output = output[0] if isinstance(output, tuple) else output
+    value = target(output) if callable(target) else output if target is None else output[target]
+    if not isinstance(value, Tensor) or (target is None and value.numel() != 1):
+        raise ValueError(f"explain: expected a target that makes a number of the output, got {describe(value)}")
+    return value.mean()
+
+
+def _gradient(value: Tensor, mask: Tensor) -> Tensor:
+    if not value.requires_grad:
+        raise ValueError("explain: expected a target with a gradient, got one that depends on no message or parameter")
+    (gradient,) = torch.autograd.grad(value, mask, allow_unused=True, materialize_grads=True)
+    return gradient
+
+
+def _edges(edge_index: Any) -> Tensor:
+    """`[2, E]`, or `[T, 2, E]` of a list."""
+    graphs = edge_index if isinstance(edge_index, list | tuple) else [edge_index]
+    each = [graph.edge_index if isinstance(graph, PreparedGraph) else graph for graph in graphs]
+    each = [edges_of_adjacency("explain", edges, None, None)[0] if is_sparse(edges) else edges for edges in each]
+    sizes = {edges.size(-1) for edges in each}
+    if len(sizes) > 1:
+        found = " and ".join(map(str, sorted(sizes)))
+        raise ValueError(f"explain: expected as many edges at all steps, got {found}")
+    return torch.stack(each) if isinstance(edge_index, list | tuple) else each[0]
