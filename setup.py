@@ -82,6 +82,7 @@ setup(
             "onnx>=1.18",
             "onnxscript>=0.5",
             "onnxruntime>=1.22",
+            "captum>=0.8",
         ],
     },
     entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},

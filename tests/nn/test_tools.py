@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 from torch_geometric import EdgeIndex, Index
-from torch_geometric.nn import SAGEConv, to_hetero
+from torch_geometric.nn import HeteroConv, SAGEConv, to_hetero
 
 from seqgnn import nn as sg
 from seqgnn.nn.convert import to_torch
@@ -289,6 +289,38 @@ def test_channels_may_be_lazy_or_a_pair(layer):
 def test_lazy_convolutions_in_gates():
     layer = sg.GCNLSTM(3, 5, conv=lambda i, o: SAGEConv((-1, -1), o))
     assert layer(torch.randn(4, 6, 3), torch.tensor([[0, 1], [1, 2]]))[0].shape == (4, 6, 5)
+
+
+# Natural mistakes
+
+X, EDGES = torch.randn(4, 6, 3), torch.tensor([[0, 1, 2], [1, 2, 5]])
+MISTAKES = [
+    (lambda: sg.GCNLSTM(3, 5)(X), TypeError, "GCNLSTM: expected x and edge_index, got no edge_index"),
+    (lambda: sg.TGCN(3, 5)(x=X), TypeError, "TGCN: expected x and edge_index, got no edge_index"),
+    (lambda: sg.GCNGRU(3, 5, K=3), TypeError, r"GCNGRU: expected no option 'K', .* filter=Chebyshev\(K=3\)"),
+    (lambda: sg.GCNLSTM(3, 5, hidden=2), TypeError, "GCNLSTM: expected no option 'hidden', got one$"),
+    (lambda: sg.GCNGRU(3, 5, filter="chebyshev"), ValueError, r"GCNGRU: .* such as Chebyshev\(K=3\), got 'chebyshev'"),
+    (lambda: sg.GCNRNN(3, 5, filter="diffusion"), ValueError, r"GCNRNN: .* such as Diffusion\(K=3\), got 'diffusion'"),
+    (lambda: sg.GCNLSTM(3, 5)(X, [[0, 1], [1, 2]]), ValueError, r"GCNLSTM: .* got a list of list; torch.tensor\("),
+    (lambda: sg.GCNConv(3, 5)(X[0], [[0, 1], [1, 2]]), ValueError, r"GCNConv: .* got list; torch.as_tensor\("),
+    (lambda: sg.ChebConv(3, 5, 2)(X[0], EDGES.numpy()), ValueError, r"ChebConv: .* got ndarray; torch.as_tensor\("),
+    (lambda: sg.GCRN(3, 5, K=2)(X, EDGES.float()), ValueError, "GCRN: expected edge_index of dtype torch.int64"),
+    (lambda: sg.GCRN(3, 5, K=2)(X, EDGES.t()), ValueError, r"GCRN: .* got \(3, 2\); edge_index.t\(\) has that"),
+    (lambda: sg.DCRNN(3, 5, K=2)(X, EDGES + 1), ValueError, "DCRNN: .* got 1..6; for ids from 1 pass edge_index - 1"),
+    (lambda: sg.GCNLSTM(3, 5)(X, EDGES, (torch.zeros(1, 6, 5),) * 2), ValueError, "GCNLSTM: .* pass a state by name"),
+    (lambda: sg.GCNGRU(3, 5)(X, EDGES, torch.zeros(1, 6, 5)), ValueError, "GCNGRU: .* pass a state by name"),
+    (lambda: sg.GCNLSTM(3, 5, conv=hetero), ValueError, "GCNLSTM: expected a convolution of one type of nodes"),
+]  # fmt: skip
+
+
+def hetero(i, o):
+    return HeteroConv({("a", "to", "a"): sg.GCNConv(i, o)})
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), MISTAKES)
+def test_a_natural_mistake_is_named_with_its_class(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()
 
 
 # PyG's heterogeneous graphs
