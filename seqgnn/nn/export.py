@@ -21,7 +21,8 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves
 
-from seqgnn.nn.export_axes import DYNAMIC, default_axes
+from seqgnn.nn import torch_internals
+from seqgnn.nn.export_axes import DYNAMIC, default_axes, loops_over_time
 from seqgnn.nn.operator import PreparedGraph
 from seqgnn.nn.written import Written
 
@@ -48,7 +49,8 @@ def to_exported_program(
             each. Known for the inputs of layers, and in any module for those named edge_index, edge_weight, edge_attr
             and batch.
         dynamic: the letters of the axes that may have other sizes later; by default those of T, B, N and E that the
-            inputs have, without T where the graph changes from step to step.
+            inputs have, without T where the graph changes from step to step, and under torch 2.6 where a layer loops
+            over time.
 
     Raises:
         ValueError: for inputs and axes that do not fit each other, and for an axis that the model fixes.
@@ -131,7 +133,12 @@ def _frozen_copy(who: str, model: nn.Module) -> nn.Module:
     for name, _ in model.named_children():
         if name in ("graph", "code"):  # properties of the module that torch.export makes
             raise ValueError(f"{who}: expected another name for the submodule {name!r}, which torch.export uses itself")
-    return copy.deepcopy(model).eval().requires_grad_(False)
+    copied = copy.deepcopy(model).eval().requires_grad_(False)
+    if not torch_internals.exports_scans():  # torch 2.6 takes the weights that fused layers read for assigned ones
+        for module in copied.modules():
+            if isinstance(module, nn.RNNBase) and isinstance(module, Written):
+                module.engine = "reference"
+    return copied
 
 
 def _traced(
@@ -151,7 +158,7 @@ def _traced(
         raise ValueError(f"{who}: expected inputs of {type(model).__name__}, got others: {error}") from None
     named = dict(bound.arguments)
     letters = _letters(who, model, named, axes)
-    chosen = _dynamic(who, named, letters, dynamic)
+    chosen = _dynamic(who, model, named, letters, dynamic)
     shapes = _shapes(named, letters, chosen, lambda letter: letter)
     hints = _shapes(named, letters, chosen, lambda letter: Dim.DYNAMIC)
     with _quiet(), _one_line(who, f"a model with dynamic axes {', '.join(chosen) or 'none'}"):
@@ -188,7 +195,7 @@ def _items(name: str, value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else [(name, value)]
 
 
-def _dynamic(who: str, named: dict[str, Any], letters: dict[str, str], dynamic: str | None) -> str:
+def _dynamic(who: str, model: nn.Module, named: dict[str, Any], letters: dict[str, str], dynamic: str | None) -> str:
     """The letters that are dynamic, once the sizes of the example inputs fit."""
     flat = {name: value for key, value in named.items() for name, value in _items(key, value)}
     changing = [name for name in letters if isinstance(flat[name], list)]
@@ -197,9 +204,11 @@ def _dynamic(who: str, named: dict[str, Any], letters: dict[str, str], dynamic: 
     for letter in chosen:
         if letter not in present:
             raise ValueError(f"{who}: expected dynamic axes among {', '.join(sorted(set(present)))}, got {letter!r}")
-    if changing and "T" in chosen:
+    unrolled = loops_over_time(model) and not torch_internals.exports_scans()
+    if (changing or unrolled) and "T" in chosen:
         if dynamic is not None:
-            raise ValueError(f"{who}: expected T not to be dynamic, as {changing[0]} is a list over it, got 'T'")
+            why = f"{changing[0]} is a list over it" if changing else "torch exports loops over it from 2.7 on"
+            raise ValueError(f"{who}: expected T not to be dynamic, as {why}, got 'T'")
         chosen = chosen.replace("T", "")
     sizes: dict[str, tuple[int, str]] = {}
     for name, names in letters.items():

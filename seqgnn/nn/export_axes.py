@@ -44,6 +44,12 @@ def default_axes(model: nn.Module, name: str, rank: int, known: dict[str, str]) 
     return None
 
 
+def loops_over_time(model: nn.Module) -> bool:
+    """Whether a layer of this model has a loop over T."""
+    layers = (part for part in model.modules() if not isinstance(part, OneStep | EvolveGCNCell))
+    return any(isinstance(part, nn.RNNBase | GraphRecurrent | EvolveGCN) for part in layers)
+
+
 def _of_signal(model: nn.Module, rank: int) -> str | None:
     windows = "BT" if getattr(model, "batch_first", False) else "TB"
     if isinstance(model, OneStep | EvolveGCNCell):

@@ -17,7 +17,8 @@ Step = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Tensor]]
 
 def is_dynamic(x: Tensor, dim: int = 0) -> bool:
     """True while torch.export traces a program in which this axis, that of time, is dynamic."""
-    return torch_internals.is_exporting() and isinstance(x.size(dim), torch.SymInt)
+    exports = torch_internals.exports_scans() and torch_internals.is_exporting()
+    return exports and isinstance(x.size(dim), torch.SymInt)
 
 
 def scan(step: Step, state: Any, inputs: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, Tensor]:

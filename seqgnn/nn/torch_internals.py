@@ -41,8 +41,15 @@ class _NotForTransforms(torch.autograd.Function):
 
 
 def is_exporting() -> bool:
-    """True while torch.export traces; torch 2.6 does not tell, and there programs have a fixed number of time steps."""
-    return _exporting is not None and _exporting()
+    """True while torch.export traces; where torch does not tell, with ``strict=False`` alone."""
+    if _exporting is not None:
+        return _exporting()
+    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+
+
+def exports_scans() -> bool:
+    """Whether this release exports loops over time as scans; up to torch 2.6 a program has a fixed number of steps."""
+    return _exporting is not None
 
 
 def transforms_active() -> bool:

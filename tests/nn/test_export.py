@@ -6,11 +6,13 @@ import sys
 import pytest
 import torch
 from layer_cases import CASES, OTHERS, PUBLISHED, Case
+from releases import EXPORTS_SCANS
 from torch.utils._pytree import tree_leaves, tree_map
 from torch_geometric import nn as pyg
 
 from seqgnn import nn as sg
 from seqgnn.nn.export import to_exported_program, to_onnx
+from seqgnn.nn.export_axes import loops_over_time
 
 F, H = 2, 3
 IN_GATES = [
@@ -83,6 +85,8 @@ def same(found, expected, tolerance=1e-9):
 def compare_program(layer, inputs, **options):
     """Traces the first inputs and compares at all."""
     program = to_exported_program(layer, inputs[0], **options).module()
+    if loops_over_time(layer) and not EXPORTS_SCANS:
+        inputs = [given for given in inputs if len(given[0]) == len(inputs[0][0])]
     for given in inputs:
         same(program(*given), layer(*given))
 
@@ -255,7 +259,8 @@ def test_a_module_of_ones_own_stays_as_it_was():
     unchanged(model, before)
     model.eval()
     for given in inputs:
-        same(program(*given), model(*given), 1e-5)
+        if EXPORTS_SCANS or len(given[0]) == len(inputs[0][0]):
+            same(program(*given), model(*given), 1e-5)
 
 
 LAYER = sg.GCNRNN(F, H)
@@ -280,7 +285,7 @@ WRONG = {
     "bound by the model": (
         (torch.nn.LSTM(F, H), (X[0],)),
         {"axes": {"input": "TBF"}, "dynamic": "T"},
-        "expected a model with dynamic axes T, got You marked",
+        "expected a model with dynamic axes T, got You marked" if EXPORTS_SCANS else "expected T not to be dynamic",
     ),
 }
 

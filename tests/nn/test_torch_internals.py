@@ -183,9 +183,18 @@ def test_layers_without_private_names(names):
     assert done.returncode == 0, done.stderr
 
 
-def test_exporting_without_its_name_is_never_seen(monkeypatch):
+def test_exporting_without_its_name_is_seen_where_dynamo_does_not_trace(monkeypatch):
     assert not torch_internals.is_exporting()
     monkeypatch.setattr(torch_internals, "_exporting", lambda: True)
-    assert torch_internals.is_exporting()
+    assert torch_internals.is_exporting() and torch_internals.exports_scans()
     monkeypatch.setattr(torch_internals, "_exporting", None)
+    assert not torch_internals.exports_scans()
     assert not torch_internals.is_exporting()
+
+    class Told(torch.nn.Module):
+        def forward(self, x):
+            return x + 1 if torch_internals.is_exporting() else x
+
+    zero = torch.zeros(2)
+    assert torch.export.export(Told(), (zero,), strict=False).module()(zero).sum() == 2
+    assert torch.compile(Told(), backend="eager")(zero).sum() == 0
