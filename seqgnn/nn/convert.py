@@ -48,8 +48,8 @@ def to_torch(module: nn.Module) -> Any:
     """The layer of torch.nn that a plain recurrent layer or cell of seqgnn is, or a copy of a module that holds some.
 
     For tools that know torch's own classes alone, such as ``torch.ao.quantization``, which leaves every subclass of
-    them in float: ``quantize_dynamic(to_torch(model), {nn.LSTM})``. Weights are copied; hooks on a converted layer are
-    not.
+    them in float: ``quantize_dynamic(to_torch(model), {nn.LSTM})``. Weights are copied, and those that parts of a model
+    share are shared in the copy; hooks on a converted layer are not.
 
     Raises:
         ValueError: for a module without such layers, and for a layer of another class, as subclasses and parametrized
@@ -64,6 +64,11 @@ def to_torch(module: nn.Module) -> Any:
     kinds = {ours: theirs for theirs, ours in PLAIN.items()}
     names = ", ".join(kind.__name__ for kind in kinds)
     plain: list[nn.Module] = [part for part in module.modules() if isinstance(part, Written)]
+    for part in plain:
+        computed = [name for name in _weight_names(part) if name not in part.state_dict()]
+        if computed:
+            found = f"{computed[0]} computed from others; remove the parametrization, norm or pruning first"
+            raise ValueError(f"to_torch: expected {type(part).__name__} with weights of its own, got {found}")
     others = [part for part in (plain or [module]) if type(part) not in kinds]
     if others:
         raise ValueError(f"to_torch: expected one of seqgnn.nn's {names}, got {type(others[0]).__name__}")
@@ -75,7 +80,20 @@ def to_torch(module: nn.Module) -> Any:
         for name, child in parent._modules.items():
             if child in rebuilt:
                 parent._modules[name] = rebuilt[child]
+    for part, made in rebuilt.items():
+        for name, parameter in part._parameters.items():
+            setattr(made, name, parameter)  # which other parts of the model may hold, too
+        if isinstance(made, nn.RNNBase):
+            made.flatten_parameters()
     return copied
+
+
+def _weight_names(part: nn.Module) -> list[str]:
+    suffixes = [""]
+    if isinstance(part, nn.RNNBase):
+        ends = ("", "_reverse")[: 1 + part.bidirectional]
+        suffixes = [f"_l{layer}{end}" for layer in range(part.num_layers) for end in ends]
+    return [f"weight_{side}{suffix}" for suffix in suffixes for side in ("ih", "hh")]
 
 
 def _rebuilt(kind: type, module: Any) -> Any:

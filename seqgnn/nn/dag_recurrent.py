@@ -14,7 +14,7 @@ from seqgnn.errors import one_of
 from seqgnn.nn import torch_internals
 from seqgnn.nn.adjacency import unwrap
 from seqgnn.nn.checks import check_input, check_sizes, check_state, describe
-from seqgnn.nn.layer_call import layer_call, refuse_script
+from seqgnn.nn.layer_call import Layer, layer_call, refuse_script
 from seqgnn.nn.operator import PreparedGraph, last_seen, plain_tensors
 from seqgnn.nn.torch_internals import to_list
 
@@ -102,7 +102,7 @@ def _cycle(source: np.ndarray, target: np.ndarray, left: np.ndarray) -> str:
     return " -> ".join(map(str, reversed(path[start:])))
 
 
-class DAGRecurrent(nn.Module):
+class DAGRecurrent(Layer):
     r"""A recurrent cell that walks a directed acyclic graph as it would walk a sequence.
 
     .. math::
@@ -135,6 +135,9 @@ class DAGRecurrent(nn.Module):
         super().__init__()
         if not isinstance(cell, nn.Module):
             raise ValueError(f"DAGRecurrent: expected a cell, such as GRUCell(2, 8), got {cell!r}")
+        if isinstance(cell, nn.RNNBase):
+            instead = f"{type(cell).__name__}Cell({cell.input_size}, {cell.hidden_size})"
+            raise ValueError(f"DAGRecurrent: expected a cell, such as {instead}, got a layer over time, {cell!r}")
         self.cell = cell
 
     @layer_call
@@ -159,7 +162,7 @@ class DAGRecurrent(nn.Module):
         return whole[0], whole[0] if alone else whole
 
 
-class TreeLSTMCell(nn.Module):
+class TreeLSTMCell(Layer):
     r"""One step of :class:`TreeLSTM`, for those who walk their trees themselves: nodes whose children have states.
 
     Arguments and weights are those of :class:`TreeLSTM`.

@@ -14,7 +14,7 @@ from seqgnn.errors import one_of
 from seqgnn.nn import cells
 from seqgnn.nn.checks import check_input, check_sizes, check_state, check_steps, describe
 from seqgnn.nn.filters import GCN, Filter
-from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.layer_call import Layer, layer_call
 from seqgnn.nn.message_passing import Propagation, repr_without
 from seqgnn.nn.operator import last_seen, plain_tensors
 from seqgnn.nn.prepare import Preparable
@@ -23,7 +23,7 @@ from seqgnn.nn.step_graphs import Edges, StepGraph, active_steps, step_graphs
 from seqgnn.nn.torch_internals import to_list
 
 
-class EvolveGCN(nn.Module, Preparable):
+class EvolveGCN(Layer, Preparable):
     r"""A GCN whose weights evolve from step to step, each column of them by a recurrent cell.
 
     `EvolveGCN: evolving graph convolutional networks for dynamic graphs <https://arxiv.org/abs/1902.10191>`_ (Pareja et

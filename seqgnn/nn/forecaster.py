@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from seqgnn.nn.checks import check_input, check_like, check_sizes, check_steps, describe
 from seqgnn.nn.filters import Filter
-from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.layer_call import Layer, layer_call
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.published import DCRNN
 from seqgnn.nn.step_graphs import Edges
 
 
-class DCRNNForecaster(nn.Module, Preparable):
+class DCRNNForecaster(Layer, Preparable):
     r"""Forecasts of every node, each step from the one before it.
 
     `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section

@@ -27,7 +27,7 @@ from seqgnn.nn.gate_maps import (
     widest,
 )
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
-from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.layer_call import Layer, layer_call
 from seqgnn.nn.message_passing import Propagation, repr_without
 from seqgnn.nn.prepare import Preparable
 from seqgnn.nn.step_graphs import Edges, StepGraph, Steps, active_steps, step_graphs
@@ -35,7 +35,7 @@ from seqgnn.nn.step_graphs import Edges, StepGraph, Steps, active_steps, step_gr
 ENGINES = ("auto", "fused", "triton", "reference")
 
 
-class GraphRecurrent(nn.Module, Preparable):
+class GraphRecurrent(Layer, Preparable):
     r"""A recurrent cell on every node of a graph, with a graph filter or a convolution in its gates.
 
     .. math::

@@ -1,10 +1,14 @@
 """What a call of a layer does around its equations, so that torch's tools treat it as they treat one of torch.nn."""
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
+import torch
 from torch import nn
 from torch.fx import Proxy
 from torch.nn.utils import parametrize
@@ -12,11 +16,34 @@ from torch.nn.utils import parametrize
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 
+class Layer(nn.Module):
+    """A module whose call, traced by `torch.fx`, is one node of the graph, as those of torch.nn's layers are.
+
+    Hooks, and what a subclass does around the `forward` of a layer, then run once, where the traced program does.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        proxy = _first_proxy((*args, *kwargs.values()))
+        if proxy is None:
+            return nn.Module.__call__(self, *args, **kwargs)
+        tracer: Any = proxy.tracer
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
+
+
+def _first_proxy(values: Iterable[Any]) -> Proxy | None:
+    """The first value that stands for one of a traced program, in states and lists of graphs too."""
+    for value in values:
+        found = _first_proxy(value) if isinstance(value, (tuple, list)) else value
+        if isinstance(found, Proxy):
+            return found
+    return None
+
+
 def layer_call(forward: Forward) -> Forward:
     """Decorates the `forward` of a layer.
 
-    Traced by `torch.fx`, the call is one node of the graph, as those of torch.nn's layers are. A parametrized weight is
-    computed once a call, since that may have an effect (`spectral_norm` takes a step of its power iteration).
+    A parametrized weight is computed once a call, since that may have an effect (`spectral_norm` takes a step of its
+    power iteration).
     """
     parameters = list(inspect.signature(forward).parameters.values())[1:]
     required = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
@@ -26,16 +53,36 @@ def layer_call(forward: Forward) -> Forward:
         missing = [name for name in required[len(args) :] if name not in kwargs]
         if missing:
             raise TypeError(f"{type(self).__name__}: expected {' and '.join(required)}, got no {missing[0]}")
-        first = args[0] if args else next(iter(kwargs.values()), None)
-        if isinstance(first, Proxy):
-            path = first.tracer.path_of_module(self)  # type: ignore[attr-defined]
-            return first.tracer.create_proxy("call_module", path, args, kwargs)
         if _is_parametrized(self):
-            with parametrize.cached():
+            with _weights_computed_once():
                 return forward(self, *args, **kwargs)
         return forward(self, *args, **kwargs)
 
     return call  # type: ignore[return-value]
+
+
+# torch keeps such weights in one place for all threads, without asking which autograd graph they are of. Reentrant,
+# since a layer may hold another.
+_computing = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _computing
+    _computing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextlib.contextmanager
+def _one_thread_at_a_time() -> Iterator[None]:
+    with _computing, parametrize.cached():
+        yield
+
+
+def _weights_computed_once() -> contextlib.AbstractContextManager[None]:
+    return parametrize.cached() if torch.compiler.is_compiling() else _one_thread_at_a_time()
 
 
 def _is_parametrized(module: nn.Module) -> bool:

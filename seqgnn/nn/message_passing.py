@@ -13,6 +13,7 @@ from torch_geometric.typing import OptTensor
 from seqgnn.nn import torch_internals
 from seqgnn.nn.edge_masks import check_edge_mask, with_loops
 from seqgnn.nn.filters import apply_operator
+from seqgnn.nn.layer_call import Layer
 from seqgnn.nn.operator import Operator
 
 # Where PyG keeps what was registered to see messages; where it does not, messages are passed as if somebody had.
@@ -28,6 +29,8 @@ class OperatorMessagePassing(MessagePassing):
     one: with `message`, `aggregate` or `update` overridden, with hooks, in explain mode, with `decomposed_layers`, and
     with another aggregation than the sum.
     """
+
+    __call__ = Layer.__call__
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"aggr": "add", **kwargs})

@@ -450,11 +450,11 @@ def _counts_versions(tensor: Tensor) -> bool:
 class LastSeen:
     """What was built from tensors, kept while those tensors live and are unchanged.
 
-    The key is the tensors' identity, storage, dtype and version counter, which together do not notice writes into the
-    same storage through `.data`, numpy or another view without a counter. Nothing is kept for tensors that need
-    gradients, for those made under `torch.inference_mode`, which count no versions, for subclasses of tensors, whose
-    counters may stand still while what they wrap is written, or inside torch.compile, functorch, tracing and
-    forward-mode derivatives. The values must not refer to the tensors, or these would never be freed.
+    The key is the tensors' identity, storage, dtype, shape, strides and version counter, which together do not notice
+    writes into the same storage through `.data`, numpy or another view without a counter. Nothing is kept for tensors
+    that need gradients, for those made under `torch.inference_mode`, which count no versions, for subclasses of
+    tensors, whose counters may stand still while what they wrap is written, or inside torch.compile, functorch, tracing
+    and forward-mode derivatives. The values must not refer to the tensors, or these would never be freed.
     """
 
     def __init__(self, size: int = 256) -> None:
@@ -475,7 +475,7 @@ class LastSeen:
         if not plain or not all(map(_counts_versions, given)):
             return build()
         key = (*map(id, tensors), *extra)
-        versions = [(tensor._version, tensor.data_ptr(), tensor.dtype) for tensor in given]
+        versions = [(t._version, t.data_ptr(), t.dtype, t.shape, t.stride()) for t in given]
         with self._lock:
             # An entry goes when one of its tensors does, so the same id is the same tensor.
             kept = self._entries.get(key)

@@ -4,17 +4,16 @@ import warnings
 from typing import Any
 
 import torch
-from torch import nn
 
 from seqgnn.errors import one_of
 from seqgnn.nn import cells, torch_internals
 from seqgnn.nn.cells import Cell
 from seqgnn.nn.checks import check_sizes
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
-from seqgnn.nn.layer_call import refuse_script
+from seqgnn.nn.layer_call import Layer, refuse_script
 
 
-class Written(nn.Module):
+class Written(Layer):
     """A layer or a cell: recipes, one bias instead of two, and a choice of engine."""
 
     kind: str

@@ -9,6 +9,8 @@ import pytest
 import torch
 from oracles import tricky_graph
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.prune import random_unstructured
 
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, Diffusion, GRUCell, LSTMCell, RNNCell
 from seqgnn.nn.convert import from_pyg_temporal, from_torch, to_torch
@@ -61,6 +63,8 @@ def test_a_single_bias_is_torchs_two():
         (lambda: from_torch(nn.Linear(2, 3)), "from_torch: expected one of torch.nn's RNN, .*, got Linear"),
         (lambda: to_torch(nn.LSTM(2, 3)), "to_torch: expected one of seqgnn.nn's RNN, .*, got LSTM"),
         (lambda: to_torch(GCNLSTM(2, 3)), "to_torch: expected .*, got GCNLSTM"),
+        (lambda: to_torch(weight_norm(LSTM(2, 3), "weight_hh_l0")), "got weight_hh_l0 computed .*; remove the param"),
+        (lambda: to_torch(random_unstructured(GRUCell(2, 3), "weight_ih", 0.5)), "GRUCell .*, got weight_ih computed"),
         (lambda: from_pyg_temporal(nn.LSTM(2, 3)), "from_pyg_temporal: expected the layer to be one of 'GConvLSTM'"),
         (lambda: from_pyg_temporal(type("TGCN", (nn.Module,), {})()), "expected a layer of torch_geometric_temporal"),
     ],
@@ -68,6 +72,18 @@ def test_a_single_bias_is_torchs_two():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_to_torch_keeps_weights_shared():
+    model = nn.Sequential(GRU(4, 4, num_layers=2), GRU(4, 4), nn.Linear(4, 12))
+    model[0].weight_hh_l1 = model[0].weight_hh_l0
+    model[1].weight_hh_l0 = model[0].weight_hh_l0
+    model[2].weight = model[1].weight_ih_l0
+    plain, x = to_torch(model), torch.randn(5, 2, 4)
+    assert plain[1].weight_hh_l0 is plain[0].weight_hh_l0 is plain[0].weight_hh_l1
+    assert plain[2].weight is plain[1].weight_ih_l0 is not model[2].weight
+    for part, kept in zip(plain[:2], model[:2]):
+        assert torch.equal(part(x)[0], kept(x)[0])
 
 
 @pytest.fixture(scope="module")

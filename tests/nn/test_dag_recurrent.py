@@ -174,6 +174,7 @@ TREE_CELL = TreeLSTMCell(F, H)
         ),
         (lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(7, F), [[0], [1]]), r"edge_index of shape \[2, E\], got"),
         (lambda: DAGRecurrent("gru"), "DAGRecurrent: expected a cell, such as GRUCell"),
+        (lambda: DAGRecurrent(LSTM(2, 3)), r"such as LSTMCell\(2, 3\), got a layer over time"),
         (lambda: TreeLSTM(F, H)(torch.zeros(7, F + 1), EDGES), "TreeLSTM: expected input of rank 2 with 3 channels"),
         (lambda: TreeLSTM(F, H, variant="n-ary"), "TreeLSTM: expected variant to be one of 'child-sum'"),
         (lambda: TreeLSTM(0, H), "TreeLSTM: expected in_channels"),

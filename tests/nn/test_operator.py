@@ -201,6 +201,17 @@ def test_changes_in_place_are_noticed():
         built(edges, weight)
 
 
+def test_fewer_edges_in_the_same_storage_are_noticed():
+    edges, x = EDGES.clone(), torch.eye(5, dtype=torch.float64)
+    built(edges, None)
+    edges.data = edges.data[:, :3]
+    close(built(edges, None) @ x, built(EDGES[:, :3].clone(), None) @ x)
+    edges.data = EDGES[:, :2].clone()
+    built(edges, None)
+    edges.data = edges.data.t()
+    close(built(edges, None) @ x, built(EDGES[:, :2].t().clone(), None) @ x)
+
+
 def test_learnable_weights_are_never_kept_but_their_pattern_is():
     edges, weight = EDGES.clone(), VALUES.abs().requires_grad_()
     first, second = built(edges, weight), built(edges, weight)

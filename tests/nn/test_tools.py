@@ -1,6 +1,8 @@
 """The layers in the tools that people use around torch.nn and PyG; `tool_cases` lists the layers."""
 
 import copy
+import sys
+import threading
 import warnings
 
 import pytest
@@ -10,7 +12,7 @@ from tool_cases import CONVS, FILTERED, IN_GATES, LAYERS, PLAIN, SIZES, SMALL, S
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch_geometric import EdgeIndex, Index
 from torch_geometric.nn import HeteroConv, SAGEConv, to_hetero
 
@@ -122,6 +124,35 @@ def test_a_parametrized_weight_is_computed_once_a_call(layer, size):
         close(a, b)
 
 
+def test_parametrized_weights_of_several_threads_have_gradients_of_their_own():
+    module, x, edges = sg.GCNLSTM(2, 3), torch.randn(3, 6, 2), torch.randint(6, (2, 9))
+    weight_norm(module, "weight_hh_l0")
+    failed, done = [], threading.Event()
+
+    def evaluate():
+        while not done.is_set():
+            with torch.no_grad():
+                module(x, edges)
+
+    threads = [threading.Thread(target=evaluate) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(60):
+            try:
+                torch.autograd.grad(module(x, edges)[0].sum(), list(module.parameters()))
+            except RuntimeError as error:
+                failed.append(str(error))
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
+        for thread in threads:
+            thread.join()
+    assert not failed
+
+
 @every_engine
 def test_spectral_norm_with_checkpoints_has_the_gradients_without(layer, engine):
     if engine == "native":
@@ -166,6 +197,62 @@ def test_torch_fx_takes_a_layer_as_one_node(layer):
     assert [node.op for node in traced.graph.nodes if node.op.startswith("call")] == ["call_module"]
     for a, b in zip(tensors(traced(*inputs)), tensors(model(*inputs)), strict=True):
         assert torch.equal(a, b)
+
+
+@every_layer
+def test_torch_fx_leaves_hooks_and_subclasses_to_the_traced_program(layer):
+    class Doubled(type(layer.build())):
+        def forward(self, *args):
+            return tensors(super().forward(*args))[0] * 2
+
+    module, inputs = layer.build(), layer.inputs(SMALL)
+    expected = tensors(module(*inputs))[0] * 6
+    module.__class__, seen = Doubled, []
+    module.register_forward_hook(lambda module, args, output: seen.append(output) or output * 3)
+    traced = torch.fx.symbolic_trace((OnGraph if layer.on_graph else Alone)(module))
+    assert not seen
+    assert torch.equal(traced(*inputs), expected)
+    assert len(seen) == 1
+
+
+class OnBuffer(Model):
+    def __init__(self, layer, x):
+        super().__init__(layer)
+        self.register_buffer("x", x)
+
+    def forward(self, edge_index):
+        return self.layer(self.x, edge_index)
+
+
+class OnKeptGraph(Model):
+    def __init__(self, layer, edge_index):
+        super().__init__(layer)
+        self.register_buffer("edges", edge_index)
+
+    def forward(self, x):
+        return self.layer(edge_index=self.edges, x=x)
+
+
+@pytest.mark.parametrize("layer", ON_GRAPHS, ids=str)
+def test_torch_fx_traces_a_layer_whose_first_argument_is_a_buffer(layer):
+    module, (x, edges) = layer.build(), layer.inputs(SMALL)
+    for traced, given in ((OnBuffer(module, x), edges), (OnKeptGraph(module, edges), x)):
+        found = torch.fx.symbolic_trace(traced)(given)
+        for a, b in zip(tensors(found), tensors(module(x, edges)), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_torch_fx_traces_a_layer_of_which_the_state_alone_is_given():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = sg.LSTM(2, 3)
+
+        def forward(self, h, c):
+            return self.layer(torch.ones(4, 2, 2), (h, c))[0]
+
+    model, state = Model(), torch.randn(2, 1, 2, 3)
+    assert torch.equal(torch.fx.symbolic_trace(model)(*state), model(*state))
 
 
 @every_layer
