@@ -198,6 +198,8 @@ class GCNConv(OperatorMessagePassing, Preparable):
         name = type(self).__name__
         if isinstance(x, (tuple, list)):
             raise ValueError(f"{name}: expected a tensor of node features (no bipartite graphs), received a tuple")
+        if not isinstance(x, Tensor):
+            raise ValueError(f"{name}: expected x as a tensor, got {type(x).__name__}")
         if x.dim() < 2:
             raise ValueError(f"{name}: expected x of shape [..., N, F], got {tuple(x.shape)}")
         lin = self.lin

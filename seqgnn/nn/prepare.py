@@ -141,6 +141,7 @@ def _checked(
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         got = edge_index.layout if isinstance(edge_index, Tensor) else type(edge_index).__name__
         hint = "" if isinstance(edge_index, Tensor) else "; torch.as_tensor(edge_index) makes one"
+        hint = "; pass its edge_index" if hasattr(edge_index, "edge_index") else hint
         raise ValueError(f"{who}: expected edge_index to be a dense tensor of shape [2, E], got {got}{hint}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         hint = "; edge_index.t() has that" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch_geometric import EdgeIndex, Index
+from torch_geometric.data import Data
 from torch_geometric.nn import HeteroConv, SAGEConv, to_hetero
 
 from seqgnn import nn as sg
@@ -390,6 +391,8 @@ MISTAKES = [
     (lambda: sg.GCNRNN(3, 5, filter="diffusion"), ValueError, r"GCNRNN: .* such as Diffusion\(K=3\), got 'diffusion'"),
     (lambda: sg.GCNLSTM(3, 5)(X, [[0, 1], [1, 2]]), ValueError, r"GCNLSTM: .* got a list of list; torch.tensor\("),
     (lambda: sg.GCNConv(3, 5)(X[0], [[0, 1], [1, 2]]), ValueError, r"GCNConv: .* got list; torch.as_tensor\("),
+    (lambda: sg.GCNConv(3, 5)(None, EDGES), ValueError, "GCNConv: expected x as a tensor, got NoneType"),
+    (lambda: sg.GCRN(3, 5, K=2)(X, Data(edge_index=EDGES)), ValueError, "GCRN: .* got Data; pass its edge_index"),
     (lambda: sg.ChebConv(3, 5, 2)(X[0], EDGES.numpy()), ValueError, r"ChebConv: .* got ndarray; torch.as_tensor\("),
     (lambda: sg.GCRN(3, 5, K=2)(X, EDGES.float()), ValueError, "GCRN: expected edge_index of dtype torch.int64"),
     (lambda: sg.GCRN(3, 5, K=2)(X, EDGES.t()), ValueError, r"GCRN: .* got \(3, 2\); edge_index.t\(\) has that"),
@@ -513,7 +516,7 @@ def test_to_torch_converts_all_layers_inside_a_model():
     x = torch.randn(4, 2, 3)
     assert torch.equal(plain["a"](x)[0], model["a"](x)[0])
     spectral_norm(model["a"], "weight_hh_l0")
-    with pytest.raises(ValueError, match=r"to_torch: .* got ParametrizedLSTM"):
+    with pytest.raises(ValueError, match=r"to_torch: expected ParametrizedLSTM with weights of its own"):
         to_torch(model)
 
 
