@@ -67,7 +67,8 @@ assert same
 output, gradient = step(lambda module: module(x), training=False)
 output_checkpointed, gradient_checkpointed = step(checkpointed, training=False)
 apart = difference(gradient, gradient_checkpointed)
-print(f"eval:  outputs equal {torch.equal(output, output_checkpointed)}, gradients of the original weight differ by {apart:.1%}")
+print(f"eval:  outputs equal {torch.equal(output, output_checkpointed)}, gradients of the original weight differ by "
+      f"{apart:.1%}")
 assert apart < 1e-12, apart
 PROGRAM
 "$folder/venv/bin/python" "$folder/probe.py"
