@@ -10,8 +10,12 @@ from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 
 def unwrap(tensor: Any) -> Any:
-    """The tensor inside PyG's `EdgeIndex` and `Index`; anything else as it is."""
-    return tensor.as_tensor() if isinstance(tensor, (EdgeIndex, Index)) else tensor
+    """The tensor inside PyG's `EdgeIndex` and `Index`, each time as a new one; anything else as it is.
+
+    Writes through such a wrapper move no version counter but its own, not even that of the tensor inside (PyG 2.8), so
+    nothing that was built from it may be found again by the tensor.
+    """
+    return tensor.as_tensor().detach() if isinstance(tensor, (EdgeIndex, Index)) else tensor
 
 
 def is_adjacency(edge_index: Any) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.typing import SparseTensor
 
 from seqgnn.nn import recurrence
+from seqgnn.nn.adjacency import unwrap
 from seqgnn.nn.checks import describe
 from seqgnn.nn.filters import Filter
 from seqgnn.nn.operator import PreparedGraph, plain_tensors
@@ -66,7 +67,7 @@ def step_graphs(
     Raises:
         ValueError: for graphs of another number of steps or nodes or on another device, and such as filters refuse.
     """
-    num_steps, num_nodes = x.size(0), x.size(-2)
+    num_steps, num_nodes, batch = x.size(0), x.size(-2), unwrap(batch)
 
     def step(edges: Any, weight: Any, attr: Any) -> StepGraph:
         check_place(who, x, edges)

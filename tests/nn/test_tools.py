@@ -66,27 +66,37 @@ def test_a_vectorized_jacobian_reaches_edge_weights(layer, size):
 @pytest.mark.parametrize("layer", ON_GRAPHS, ids=str)
 def test_an_edge_index_that_wraps_a_written_buffer_is_seen_anew(layer, size):
     module, (x, buffer) = layer.build(), layer.inputs(size)
-    edges, other = EdgeIndex(buffer, sparse_size=(size.nodes, size.nodes)), layer.edges(size, seed=7)
-    module(x, edges)
-    for write in (lambda: buffer.copy_(other), lambda: edges.as_tensor().copy_(other.flip(0))):
-        write()
-        for a, b in zip(tensors(module(x, edges)), tensors(module(x, buffer.clone())), strict=True):
-            assert torch.equal(a, b)
+    edges, twin = (EdgeIndex(buffer, sparse_size=(size.nodes, size.nodes)) for _ in range(2))
+    module(x, edges), module(x, twin)
+    for number, (written, part) in enumerate([(buffer, ...), (edges.as_tensor(), ...), (edges, ...), (edges, 0)]):
+        written[part] = layer.edges(size, seed=number)[part]
+        expected = tensors(module(x, buffer.clone()))
+        for graph in (edges, twin):
+            for a, b in zip(tensors(module(x, graph)), expected, strict=True):
+                assert torch.equal(a, b)
 
 
 class Tagged(torch.Tensor):
     """A tensor of a class that nobody knows."""
 
 
+@pytest.mark.parametrize("through", ["buffer", "wrapper"])
 @pytest.mark.parametrize("wrap", [Index, lambda batch: batch.as_subclass(Tagged)])
-def test_a_batch_that_wraps_a_written_buffer_is_seen_anew(wrap):
-    layer, x = sg.GCRN(3, 5, K=3, normalization=None), torch.randn(4, 6, 3)
+def test_a_batch_that_wraps_a_written_buffer_is_seen_anew(wrap, through):
+    layer, x, weight = sg.GCRN(3, 5, K=3, normalization=None), torch.randn(4, 6, 3), torch.rand(6)
     edges, buffer = torch.tensor([[0, 1, 1, 3, 4, 4], [1, 0, 1, 4, 3, 5]]), torch.tensor([0, 0, 0, 1, 1, 1])
     batch = wrap(buffer)
-    layer(x, edges, torch.rand(6), batch=batch)
-    buffer.copy_(torch.zeros(6, dtype=torch.long))
-    weight = torch.rand(6)
-    assert torch.equal(layer(x, edges, weight, batch=batch)[0], layer(x, edges, weight, batch=buffer.clone())[0])
+    before = layer(x, edges, weight, batch=batch)[0]
+    (buffer if through == "buffer" else batch)[...] = torch.zeros(6, dtype=torch.long)
+    found = layer(x, edges, weight, batch=batch)[0]
+    assert torch.equal(found, layer(x, edges, weight, batch=buffer.clone())[0])
+    assert not torch.equal(found, before)
+
+
+def test_a_wrapped_batch_serves_graphs_that_change():
+    layer, x, batch = sg.EvolveGCN(3, 2, variant="H"), torch.randn(4, 6, 3), torch.tensor([0, 0, 0, 1, 1, 1])
+    graphs = [torch.tensor([[0, 1, 3], [1, 2, 4]])] * 4
+    assert torch.equal(layer(x, graphs, batch=Index(batch))[0], layer(x, graphs, batch=batch)[0])
 
 
 # Parametrized weights
