@@ -548,17 +548,16 @@ def test_quantization_takes_what_to_torch_makes():
 
 LOOKED_AT = "ignore:The .grad attribute of a Tensor that is not a leaf"  # by dynamo, behind a break of the graph
 
-STATIC = [layer for layer in LAYERS if layer.name in ("LSTM", "GCNConv", "GCNLSTM", "EvolveGCN H")]
+FAMILIES = ["GRU", "LSTMCell", "GCNConv", "ChebConv", "GCNLSTM", "GCRN", "DCRNN", "TGCN", "A3TGCN", "EvolveGCN H",
+            "GCNLSTMCell", "GCNLSTM of GATConv"]  # fmt: skip
+COMPILED = [(layer, True) for layer in LAYERS if layer.name in FAMILIES]
+COMPILED += [(layer, None) for layer in LAYERS if layer.name in ("LSTM", "GCNConv", "GCNLSTM")]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(LOOKED_AT)
-@pytest.mark.parametrize(
-    ("layer", "dynamic"), [(layer, True) for layer in LAYERS] + [(layer, None) for layer in STATIC], ids=str
-)
+@pytest.mark.parametrize(("layer", "dynamic"), COMPILED, ids=str)
 def test_compiled_at_several_shapes(layer, dynamic):
-    if layer.kind == "tree":
-        pytest.skip("the levels of a tree are found from values")
     module = layer.build()
     compiled = torch.compile(module, backend="eager", dynamic=dynamic)
     for size in (SMALL, Size(4, 3, 7, 12), Size(3, 2, 7, 9)):
