@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pages
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 README, DOCS = ROOT / "README.md", sorted((ROOT / "docs").glob("*.md"))
@@ -49,5 +50,9 @@ def test_block(block, tmp_path):
 @pytest.mark.parametrize("block", DOCS_BLOCKS)
 def test_docs_block(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    exec(block, {"__name__": "__main__"})
+    dtype = torch.get_default_dtype()  # a page may set another
+    try:
+        exec(block, {"__name__": "__main__"})
+    finally:
+        torch.set_default_dtype(dtype)
     pages.check_promises(block, capsys.readouterr().out)
