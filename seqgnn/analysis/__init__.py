@@ -1,4 +1,4 @@
-"""What a model can hear, where its gradients come from, and which edges its predictions depend on."""
+"""The receptive field of a model, where its gradients come from, and which edges its predictions depend on."""
 
 from seqgnn.analysis.bptt import bptt_gradients
 from seqgnn.analysis.decay import Decay, decay
