@@ -344,6 +344,7 @@ def _print_line(event: Event) -> None:
 @contextmanager
 def _bars(total: int, found: int) -> Iterator[Say]:
     """One bar for the grid and one for each run under way, with loss, accuracy and time left."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -353,7 +354,8 @@ def _bars(total: int, found: int) -> Iterator[Say]:
         TextColumn("{task.fields[scores]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True) as bars:
+    # A console of its own: rich's global one remembers whether stdout was a terminal when it was first asked for.
+    with Progress(*columns, console=Console(), transient=True) as bars:
         grid = bars.add_task("runs", total=total, completed=found, scores="")
         running: dict[str, TaskID] = {}
 

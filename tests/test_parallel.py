@@ -3,6 +3,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+import rich
 
 from seqgnn import parallel
 from seqgnn.parallel import Job, Setup, run_all
@@ -61,6 +62,7 @@ def test_bars_on_a_terminal(monkeypatch):
             return True
 
     monkeypatch.setenv("TERM", "xterm")
+    rich.get_console()  # rich's global console, made here while stdout is no terminal, is not what draws
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     with parallel._display(3, 1, True) as say:

@@ -22,10 +22,13 @@ class TrainingDisplay:
         self.lost: OSError | None = None
         self.progress: Any = None
         if sys.stdout.isatty():
+            from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+            # A console of its own: rich's global one remembers whether stdout was a terminal when first asked for.
             columns = [TextColumn("step {task.completed}/{task.total}"), BarColumn(), TextColumn("{task.fields[loss]}")]
-            self.progress = Progress(*columns, TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+            columns += [TextColumn("{task.fields[speed]}"), TimeRemainingColumn()]
+            self.progress = Progress(*columns, console=Console())
             self.bar = self.progress.add_task("training", total=run.train.steps, loss="", speed="")
 
     def __enter__(self) -> "TrainingDisplay":
