@@ -41,7 +41,7 @@ setup(
     # checkout in a folder seqgnn/ next to a script counts as a namespace package.
     package_dir={"": "."},
     packages=find_packages(include=["seqgnn", "seqgnn.*"]),
-    package_data={"seqgnn": ["py.typed", "page/templates/*"]},
+    package_data={"seqgnn": ["py.typed", "report/html/templates/*"]},
     install_requires=[
         "torch>=2.6",
         "torch-geometric>=2.6",
@@ -85,5 +85,5 @@ setup(
             "captum>=0.8",
         ],
     },
-    entry_points={"console_scripts": ["seqgnn = seqgnn.cli:main"]},
+    entry_points={"console_scripts": ["seqgnn = seqgnn.cli.main:main"]},
 )

@@ -4,7 +4,7 @@
 
 `Semi-supervised classification with graph convolutional networks <https://arxiv.org/abs/1609.02907>`_ (Kipf and
 Welling 2017), section 5: 16 hidden units, dropout 0.5, L2 of 5e-4 on the first layer, Adam at 0.01, at most 200 epochs,
-row-normalised features, 140 labels. The epoch whose weights are tested is chosen by accuracy on the 500 validation
+row-normalized features, 140 labels. The epoch whose weights are tested is chosen by accuracy on the 500 validation
 nodes (then by their loss), and so are the hyperparameters of label propagation; the 1000 test nodes choose nothing.
 
 The files are read from `DIR/cora_planetoid` (DIR is `$SEQGNN_DATA` if not given), else PyG downloads them.
@@ -94,7 +94,7 @@ def from_files(folder: Path) -> Data:
 
 
 def load(data_dir: str | None) -> Data:
-    """Cora with row-normalised features."""
+    """Cora with row-normalized features."""
     if data_dir is None:
         from torch_geometric.datasets import Planetoid
 
@@ -109,7 +109,7 @@ def load(data_dir: str | None) -> Data:
 
 
 class GCN(nn.Module):
-    """Two graph convolutions; one round of neighbours each."""
+    """Two graph convolutions; one round of neighbors each."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,29 +19,29 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seqgnn.comparison import Comparison, Plan, plan_forecast
-from seqgnn.errors import one_of
-from seqgnn.forecasting.grid import FORECAST_ROWS, ForecastRow
-from seqgnn.forecasting.window_pairs import window_pairs
-from seqgnn.store import write_atomically
+from seqgnn._utils.files import write_atomically
+from seqgnn._utils.validation import one_of
+from seqgnn.experiments.compare import Comparison, Plan, plan_forecast
+from seqgnn.experiments.grid.forecast_specs import FORECASTER_SPECS, ForecasterSpec
+from seqgnn.experiments.results.window_differences import window_pairs
 
 RESULTS = Path(__file__).parent / "results" / "forecasting"
 SEEDS = [0, 1, 2, 3, 4]
-LSTM, GCRN, DCRNN = (FORECAST_ROWS[name] for name in ("lstm", "gcrn", "dcrnn"))
-GCN_LSTM, GCRN_GRU = FORECAST_ROWS["gcn-lstm"], FORECAST_ROWS["gcrn-gru"]
+LSTM, GCRN, DCRNN = (FORECASTER_SPECS[name] for name in ("lstm", "gcrn", "dcrnn"))
+GCN_LSTM, GCRN_GRU = FORECASTER_SPECS["gcn-lstm"], FORECASTER_SPECS["gcrn-gru"]
 WEEKLY: dict[str, Any] = {
     "by": "windows", "horizons": [1], "hidden": 8, "scale": "none", "loss": "mse", "metric": "mse", "steps": 200,
-    "batch_size": 1000, "lr": 1e-2, "optimizer": "adamw", "weight_decay": 1e-3, "schedule": "constant", "clip": None,
-    "eval_every": 1, "refit": True,
+    "batch_size": 1000, "lr": 1e-2, "optimizer": "adamw", "weight_decay": 1e-3, "schedule": "constant",
+    "max_grad_norm": None, "eval_every": 1, "refit": True,
 }  # fmt: skip
 METR: dict[str, Any] = {
     "by": "t-gcn", "lags": 12, "split": (1290, 322, 404), "hidden": 32, "loss": "huber", "metric": "rmse",
-    "batch_size": 32, "lr": 5e-3, "optimizer": "adam", "schedule": "cosine", "clip": 5.0, "steps": 500,
+    "batch_size": 32, "lr": 5e-3, "optimizer": "adam", "schedule": "cosine", "max_grad_norm": 5.0, "steps": 500,
     "eval_every": 50, "refit": True,
 }  # fmt: skip
 
 
-def plain(row: ForecastRow) -> ForecastRow:
+def plain(row: ForecasterSpec) -> ForecasterSpec:
     return replace(row, label=f"{row.label}, no skip", skip=False)
 
 
@@ -50,7 +50,7 @@ class Part:
     """A table: a signal, its rows and its protocol."""
 
     signal: str
-    rows: list[ForecastRow]
+    rows: list[ForecasterSpec]
     options: dict[str, Any]
 
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqgnn.comparison import Comparison, Plan, Row, plan
-from seqgnn.errors import one_of
-from seqgnn.presets import PRESETS
-from seqgnn.store import write_atomically
+from seqgnn._utils.files import write_atomically
+from seqgnn._utils.validation import one_of
+from seqgnn.experiments.compare import Comparison, Plan, Row, plan
+from seqgnn.experiments.grid.presets import PRESETS
 
 RESULTS = Path(__file__).parent / "results" / "memory"
 TASKS = ("palindromes", "recall")

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from seqgnn.bench.cases import Pace
-from seqgnn.bench.racing import machine, versions
-from seqgnn.bench.run import Row, rows_at
-from seqgnn.store import write_atomically
+from seqgnn._utils.files import write_atomically
+from seqgnn.profile.cases import Pace
+from seqgnn.profile.suite import Row, rows_at
+from seqgnn.profile.timing import machine, versions
 
 KEPT = Path(__file__).parent / "results" / "speed" / "ratios.json"
 SIZES = [(12, 50, 4, 4, 32), (4, 20, 1, 4, 32), (30, 32, 32, 64)]

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from seqgnn import report
-from seqgnn.comparison import ROWS, Comparison, Row, compare
-from seqgnn.errors import one_of
-from seqgnn.store import write_atomically
+from seqgnn._utils.files import write_atomically
+from seqgnn._utils.validation import one_of
+from seqgnn.experiments.compare import ROWS, Comparison, Row, compare
+from seqgnn.report import tables as report
 
 RESULTS = Path(__file__).parent / "results" / "rnn_vs_gnn"
 
@@ -40,7 +40,7 @@ MEMORY: dict[str, Any] = {
     "steps": 4000,
     "lr": 1e-3,
     "eval_every": 100,
-    "stop_at": 0.995,
+    "target_accuracy": 0.995,
 }
 PARTS: dict[str, dict[str, Any]] = {
     "palindromes": MEMORY,
@@ -59,7 +59,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "steps": 4000,
         "lr": 1e-3,
         "eval_every": 100,
-        "stop_at": 0.995,
+        "target_accuracy": 0.995,
     },
     "trees": {
         "models": [ROWS[name] for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")],
@@ -67,7 +67,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "steps": 4000,
         "lr": 1e-3,
         "eval_every": 100,
-        "stop_at": 0.995,
+        "target_accuracy": 0.995,
     },
 }
 

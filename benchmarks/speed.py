@@ -27,13 +27,13 @@ from speed_gpu import gpu
 from speed_graph import graph
 from speed_scaling import scaling
 
-from seqgnn.bench.cases import engines_of
-from seqgnn.bench.peers import SIZES
-from seqgnn.bench.plain import Sequences, plain_contenders
-from seqgnn.bench.racing import Step, machine, race, rates, ratio, summary, versions
 from seqgnn.nn import GCNConv
-from seqgnn.nn.graph_recurrent import ENGINES
-from seqgnn.nn.recurrent import fused_is_faster
+from seqgnn.nn.recurrent.graph_rnn import ENGINES
+from seqgnn.nn.recurrent.rnn import fused_is_faster
+from seqgnn.profile.cases import engines_of
+from seqgnn.profile.plain_layers import Sequences, plain_contenders
+from seqgnn.profile.reference_layers import SIZES
+from seqgnn.profile.timing import Step, machine, race, rates, ratio, summary, versions
 
 console = Console(width=150)
 

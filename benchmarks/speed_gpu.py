@@ -17,8 +17,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import seqgnn.nn as sg
-from seqgnn.bench.peers import Problem, Size
-from seqgnn.bench.racing import Step, race, ratio, summary
+from seqgnn.profile.reference_layers import Problem, Size
+from seqgnn.profile.timing import Step, race, ratio, summary
 
 console = Console(width=150)
 

@@ -1,5 +1,5 @@
 """Graph-recurrent layers beside those of PyTorch Geometric Temporal and beside two of PyG's convolutions, with the
-cases of `seqgnn.bench`: only layers that compute the same are timed."""
+cases of `seqgnn.profile`: only layers that compute the same are timed."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from seqgnn.bench.cases import COLUMNS, Pace, cells, graph_case
-from seqgnn.bench.peers import Size, peers, pyg_temporal
+from seqgnn.profile.cases import COLUMNS, Pace, cells, graph_case
+from seqgnn.profile.reference_layers import Size, peers, pyg_temporal
 
 console = Console(width=150)
 

@@ -16,9 +16,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from seqgnn.bench.racing import Step, race, seconds
-from seqgnn.measure import PeakMemory
 from seqgnn.nn import GCNLSTM
+from seqgnn.profile.resources import PeakMemory
+from seqgnn.profile.timing import Step, race, seconds
 
 console = Console(width=150)
 Size = tuple[int, int, int, int]  # T, E, B, N

@@ -27,16 +27,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from seqgnn import models
+from seqgnn._utils.files import write_atomically
+from seqgnn._utils.validation import one_of
 from seqgnn.data import CharText
-from seqgnn.errors import one_of
-from seqgnn.generation import generate, stream
-from seqgnn.measure import measurement
-from seqgnn.metrics import mean_sd
-from seqgnn.ngram import NGram
-from seqgnn.store import run_key, write_atomically
-from seqgnn.text_training import TEXT_TRAINING, TextRun, load_model, train_text
-from seqgnn.training import TrainConfig, fit
+from seqgnn.experiments.runs.store import run_key
+from seqgnn.experiments.runs.text import TEXT_TRAINING, TextRun, load_model, train_text
+from seqgnn.metrics.significance import mean_sd
+from seqgnn.models import sequence_model as models
+from seqgnn.models.baselines.ngram import NGram
+from seqgnn.models.generation import generate, stream
+from seqgnn.profile.resources import measurement
+from seqgnn.training.loop import TrainConfig, fit
 
 RESULTS = Path(__file__).parent / "results" / "text"
 BOOKS = {
@@ -47,7 +48,7 @@ SPLIT = (0.899, 0.001, 0.1)
 LAST = 1000  # steps that the training loss is the mean of
 WRITTEN = 100_000  # characters
 ORDERS = (1, 2, 3, 4, 5, 6)
-TRAIN = replace(TEXT_TRAINING, select="last")
+TRAIN = replace(TEXT_TRAINING, monitor="last")
 REPORT = TextRun(split=SPLIT, length=30, options={"hidden": 128, "num_layers": 2}, train=replace(TRAIN, lr=4e-3))
 EQUAL = {
     name: TextRun(split=SPLIT, model=name, options={"parameters": 120_000}, train=replace(TRAIN, steps=2000))
@@ -235,7 +236,7 @@ def speed(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
 
 
 def microseconds_per_character(run: TextRun, text: CharText) -> list[float]:
-    """Of each tenth of a long text, by a model that has learnt nothing."""
+    """Of each tenth of a long text, by a model that has learned nothing."""
     model = models.build(**run.build_options(text))
     marks = [time.perf_counter()]
     for step, _ in enumerate(stream(model, text.vocabulary, length=WRITTEN), start=1):

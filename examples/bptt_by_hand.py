@@ -21,7 +21,7 @@ from seqgnn.analysis import bptt_gradients
 from seqgnn.nn import RNN
 
 T, INPUTS, HIDDEN, CLASSES, STEPS = 6, 3, 4, 3, 100
-SCALES = {0.5: "#0072B2", 0.8: "#56B4E9", 1.0: "#000000", 1.5: "#E69F00", 3.0: "#D55E00"}  # Okabe and Ito's colours
+SCALES = {0.5: "#0072B2", 0.8: "#56B4E9", 1.0: "#000000", 1.5: "#E69F00", 3.0: "#D55E00"}  # Okabe and Ito's colors
 differences = []
 
 

@@ -1,6 +1,6 @@
 """Weekly chickenpox cases in Hungary's counties, four weeks in, the next one out: does the graph help? Hardly.
 
-Data: PyTorch Geometric Temporal's chickenpox.json (Rozemberczki et al. 2021), standardised there over all weeks, as an
+Data: PyTorch Geometric Temporal's chickenpox.json (Rozemberczki et al. 2021), standardized there over all weeks, as an
 argument or in $SEQGNN_DATA/pyg_temporal. The first 20% of weeks train the linear model and the nets alike: a net first
 learns without the last fifth of these, which tell the number of epochs, then anew on all. The other weeks are the test.
 """

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from seqgnn.data import CharText
-from seqgnn.generation import generate, next_probabilities
-from seqgnn.models import build
-from seqgnn.training import TrainConfig, evaluate, fit
+from seqgnn.models.generation import generate, next_probabilities
+from seqgnn.models.sequence_model import build
+from seqgnn.training.loop import TrainConfig, evaluate, fit
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.5, 0.0, -1.0]])
 
@@ -60,7 +60,7 @@ torch.manual_seed(0)
 text = CharText()
 sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens}
 model = build("lstm", **sizes, per_element=True, hidden=128, encoding="embedding", forget_bias=1.0)
-config = TrainConfig(steps=1000, optimizer="adam", lr=5e-3, schedule="cosine", eval_every=500, carry=True)
+config = TrainConfig(steps=1000, optimizer="adam", lr=5e-3, schedule="cosine", eval_every=500, stateful=True)
 fit(model, text, config, seed=0)
 score = evaluate(model, text.test(512))
 print(f"held-out loss: {score.loss:.3f} nats per character, accuracy {score.accuracy:.3f}")

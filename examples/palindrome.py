@@ -6,20 +6,20 @@ which is the first one. Run: python examples/palindrome.py
 
 import torch
 
-from seqgnn import models
-from seqgnn.analysis import path_reach
-from seqgnn.data import Palindromes, powers_of_two
-from seqgnn.training import TrainConfig, evaluate, fit
+from seqgnn.analysis import path_receptive_field
+from seqgnn.data import Palindromes, exponential_hops
+from seqgnn.models import sequence_model as models
+from seqgnn.training.loop import TrainConfig, evaluate, fit
 
 torch.set_num_threads(1)
 LENGTH = 10
-config = TrainConfig(steps=500, batch_size=64, lr=3e-3, stop_at=0.995)
+config = TrainConfig(steps=500, batch_size=64, lr=3e-3, target_accuracy=0.995)
 
 sample = Palindromes(LENGTH).draw(1, torch.Generator().manual_seed(7))
 print("elements:", sample.x.tolist(), "  answer:", sample.y.item())
 print("edges:   ", ", ".join(f"{i}->{j}" for i, j in sample.edge_index.t().tolist()), "\n")
 
-shortcuts = powers_of_two(LENGTH - 1)
+shortcuts = exponential_hops(LENGTH - 1)
 for name, hops in (("lstm", (1,)), ("gcn", (1,)), ("gcn", shortcuts), ("gcn-in-lstm", (1,))):
     task = Palindromes(LENGTH, hops=hops)
     torch.manual_seed(0)
@@ -28,7 +28,8 @@ for name, hops in (("lstm", (1,)), ("gcn", (1,)), ("gcn", shortcuts), ("gcn-in-l
     model = models.build(name, num_classes=10, num_tokens=10, hidden=64, num_layers=layers, hops=hops)
     run = fit(model, task, config, seed=0)
     score = evaluate(model, task.test(512))
-    sees = f"{min(path_reach(layers, hops), LENGTH - 2)} elements back" if name == "gcn" else "everything before it"
+    steps_back = min(path_receptive_field(layers, hops), LENGTH - 2)
+    sees = f"{steps_back} elements back" if name == "gcn" else "everything before it"
     print(f"{name:12} hops {hops!s:13} the last element hears {sees:20} "
           f"{run.steps:4} steps, test accuracy {score.accuracy:.3f}")  # fmt: skip
 print("\nchance is 0.100. The GCN with single hops cannot hear the first digit; the others can, and learn it.")

@@ -9,7 +9,7 @@ equations in the docstrings of seqgnn.nn, and the papers named there; the charac
 Run: python examples/parameter_counts.py
 """
 
-from seqgnn.models import build
+from seqgnn.models.sequence_model import build
 from seqgnn.nn import DCRNN, GCNLSTM, GCRN, GRU, LSTM, RNN, GCNConv
 
 SIZES = ((10, 128, 3), (1, 1, 2), (3, 5, 2), (83, 128, 4))  # d, n, K; the first is shown

@@ -1,6 +1,6 @@
-"""Six nodes: the adjacency with self-loops, its normalised form, and how many layers until C hears of E.
+"""Six nodes: the adjacency with self-loops, its normalized form, and how many layers until C hears of E.
 
-A round of message passing brings a node the news of its neighbours, so news travels one edge per layer. The gradient
+A round of message passing brings a node the news of its neighbors, so news travels one edge per layer. The gradient
 of C's output with respect to E's input says whether it has arrived: it is exactly zero until then.
 
 Run: python examples/six_node_graph.py
@@ -23,15 +23,15 @@ def show(title: str, matrix: torch.Tensor, digits: int) -> None:
         print(f"{name}   " + "  ".join(f"{value:{digits + 2}.{digits}f}" for value in row.tolist()))
 
 
-# Ã = A + I: without normalisation a filter sums over the neighbours and the node itself.
+# Ã = A + I: without normalization a filter sums over the neighbors and the node itself.
 sums = GCN(normalization=None)
 (with_loops,) = sums.basis(identity, sums.prepare(graph.edge_index, num_nodes=6))
 show("A + I", with_loops, 0)
 
 # Â = D^-1/2 (A + I) D^-1/2: the same, with each entry divided by the root of both degrees.
-(normalised,) = GCN().basis(identity, GCN().prepare(graph.edge_index, num_nodes=6))
-show("D^-1/2 (A + I) D^-1/2", normalised, 3)
-print("\nits rows sum to", ", ".join(f"{total:.3f}" for total in normalised.sum(1).tolist()), "- not to one")
+(normalized,) = GCN().basis(identity, GCN().prepare(graph.edge_index, num_nodes=6))
+show("D^-1/2 (A + I) D^-1/2", normalized, 3)
+print("\nits rows sum to", ", ".join(f"{total:.3f}" for total in normalized.sum(1).tolist()), "- not to one")
 
 print("\nDoes C hear of E?")
 c, e = names.index("C"), names.index("E")

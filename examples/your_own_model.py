@@ -1,6 +1,6 @@
 """LSTM, GCNConv and GCNLSTM inside a model of your own: forecast a signal on a graph from its last steps.
 
-The signal: each node of a grid follows what its neighbours did two steps ago. Run: python examples/your_own_model.py
+The signal: each node of a grid follows what its neighbors did two steps ago. Run: python examples/your_own_model.py
 """
 
 import torch
@@ -28,7 +28,7 @@ class Forecaster(nn.Module):
 
 
 def make_signal(graph: PreparedGraph, steps: int) -> torch.Tensor:
-    """``[steps, N]``: x_t = 0.3 x_(t-1) + 0.65 P x_(t-2) + noise, with P the mean over a node and its neighbours."""
+    """``[steps, N]``: x_t = 0.3 x_(t-1) + 0.65 P x_(t-2) + noise, with P the mean over a node and its neighbors."""
     conv = GCNConv(1, 1, bias=False, normalization="rw")
     nn.init.ones_(conv.lin.weight)
     mean = conv.prepare(graph.edge_index, num_nodes=graph.num_nodes)

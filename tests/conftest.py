@@ -1,6 +1,14 @@
-"""Lets every test module `import oracles`, whatever import mode pytest runs in."""
+"""Fixtures that tests of several folders use."""
 
-import sys
-from pathlib import Path
+import pytest
+import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
+
+@pytest.fixture
+def signal_files(tmp_path):
+    """80 steps at three nodes, and the edges between them."""
+    values = torch.randn(80, 3, generator=torch.Generator().manual_seed(0)).cumsum(0)
+    lines = ["a,b,c", *(",".join(f"{value:.4f}" for value in row) for row in values.tolist())]
+    (tmp_path / "signal.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "edges.csv").write_text("from,to\na,b\nb,c\n")
+    return tmp_path / "signal.csv", tmp_path / "edges.csv"

@@ -2,12 +2,12 @@
 
 from seqgnn.analysis.bptt import bptt_gradients
 from seqgnn.analysis.decay import Decay, decay
-from seqgnn.analysis.describe import describe
+from seqgnn.analysis.diagnostics import describe
 from seqgnn.analysis.explain import EdgeExplanation, EdgeImportance, explain
-from seqgnn.analysis.gradients import REDUCTIONS, GradientFlow, gradient_flow
+from seqgnn.analysis.gradient_flow import REDUCTIONS, GradientFlow, gradient_flow
 from seqgnn.analysis.influence import edges_to_last, influence
-from seqgnn.analysis.reach import Reach, path_reach, reach
-from seqgnn.analysis.smoothing import dirichlet_energy, energy_by_depth
+from seqgnn.analysis.oversmoothing import dirichlet_energy, energy_by_depth
+from seqgnn.analysis.receptive_field import ReceptiveField, path_receptive_field, reach
 
 __all__ = [
     "REDUCTIONS",
@@ -15,7 +15,7 @@ __all__ = [
     "EdgeExplanation",
     "EdgeImportance",
     "GradientFlow",
-    "Reach",
+    "ReceptiveField",
     "bptt_gradients",
     "decay",
     "describe",
@@ -25,6 +25,6 @@ __all__ = [
     "explain",
     "gradient_flow",
     "influence",
-    "path_reach",
+    "path_receptive_field",
     "reach",
 ]

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import is_sparse
 
-from seqgnn.analysis.undisturbed import undisturbed
-from seqgnn.nn.adjacency import edges_of_adjacency
-from seqgnn.nn.checks import check_sizes, describe
-from seqgnn.nn.evolve_gcn import EvolveGCN
-from seqgnn.nn.forecaster import DCRNNForecaster
-from seqgnn.nn.graph_cells import EvolveGCNCell, OneStep
-from seqgnn.nn.graph_recurrent import GraphRecurrent
-from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.step_graphs import Edges, step_graphs
+from seqgnn._utils.validation import check_sizes, describe
+from seqgnn.analysis._utils import undisturbed
+from seqgnn.nn.graph.adjacency import edges_of_adjacency
+from seqgnn.nn.graph.prepared_graph import PreparedGraph
+from seqgnn.nn.recurrent.dcrnn import DCRNNForecaster
+from seqgnn.nn.recurrent.evolve_gcn import EvolveGCN
+from seqgnn.nn.recurrent.graph_cells import EvolveGCNCell, GraphRNNCellMixin
+from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
+from seqgnn.nn.scan.graph_inputs import Edges, step_graphs
 
 Target = Callable[[Tensor], Tensor] | int | tuple[Any, ...] | None
 
@@ -196,7 +196,7 @@ class _Masking:
         """The arguments of a call of a layer, with masked graphs for its own."""
         given = dict(inspect.signature(layer.forward).bind(*args, **kwargs).arguments)
         given |= given.pop("others", {})
-        x, one_step = given["x"], isinstance(layer, OneStep | EvolveGCNCell)
+        x, one_step = given["x"], isinstance(layer, GraphRNNCellMixin | EvolveGCNCell)
         signal = x[None] if one_step else x.transpose(0, 1) if layer.batch_first and x.dim() == 4 else x
         begin = self._begin(layer) + self.taken[layer]
         self.taken[layer] += len(signal)

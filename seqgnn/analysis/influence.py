@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from seqgnn.analysis.norms import safe_norm
-from seqgnn.analysis.undisturbed import undisturbed
+from seqgnn.analysis._utils import safe_norm, undisturbed
 from seqgnn.data import sequence_lengths
 
 
@@ -26,7 +25,8 @@ def influence(model: nn.Module, batch: Batch, distance: Tensor | None = None) ->
     1e-45 are zero, within the reach of a model too, and ``copy.deepcopy(model).double()`` has them down to 1e-308.
 
     Args:
-        model: a `seqgnn.models.SequenceModel` of any family, answering once or at each element (then the last counts).
+        model: a `seqgnn.models.sequence_model.SequenceModel` of any family, answering once or at each element (then the
+            last counts).
         batch: sequences; no targets are needed. Of ragged ones, the mean at a distance is over those that are as long.
         distance: ``[sum L]``, of each element from the one that answers; None: steps to the end of its sequence. For
             other graphs than paths see `edges_to_last`.
@@ -42,7 +42,7 @@ def influence(model: nn.Module, batch: Batch, distance: Tensor | None = None) ->
 
     Example:
         >>> from seqgnn.data import Palindromes
-        >>> from seqgnn.models import build
+        >>> from seqgnn.models.sequence_model import build
         >>> batch = Palindromes(8).draw(32, torch.Generator().manual_seed(0))
         >>> (influence(build("gcn", num_classes=10, num_tokens=10, num_layers=3), batch) > 0).tolist()
         [True, True, True, True, False, False, False]

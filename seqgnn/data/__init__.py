@@ -1,30 +1,33 @@
-"""Samples and data sets: sequences as path graphs, signals on graphs over time, and batches of them."""
+"""Data sets and file formats: sequences as path graphs, time series on graphs, batches of them, readers and transforms.
 
-from seqgnn.data.char_text import CharText
-from seqgnn.data.expression_trees import ExpressionTrees
-from seqgnn.data.graph_files import read_graph
-from seqgnn.data.named_signals import temporal
-from seqgnn.data.palindromes import FirstDigitRecall, Palindromes
-from seqgnn.data.pyg_temporal import from_pyg_temporal_signal
-from seqgnn.data.scaler import Scaler
+What a model is asked to predict lies in :mod:`seqgnn.tasks`, whose tasks can be imported from here as well; layers that
+read batches in :mod:`seqgnn.nn`.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from seqgnn.data.datasets.spatiotemporal import load_temporal_graph
+from seqgnn.data.datasets.toy_graphs import grid, karate_club, path, six_node_graph, tree
+from seqgnn.data.io.graphs import read_graph
+from seqgnn.data.io.pyg_temporal import from_pyg_temporal_signal
+from seqgnn.data.io.time_series import read_signal
 from seqgnn.data.sequence_graph import (
     SequenceGraph,
+    exponential_hops,
     from_padded,
+    layers_to_reach,
     path_graph,
-    powers_of_two,
-    rounds_to_reach,
     sequence_batch,
     sequence_lengths,
     to_padded,
 )
-from seqgnn.data.signal_files import read_signal
-from seqgnn.data.task import Task
 from seqgnn.data.temporal_graph import TemporalGraph
-from seqgnn.data.toy import grid, karate_club, path, six_node_graph, tree
-from seqgnn.data.tree_distance import TreeDistance
+from seqgnn.data.transforms.scaler import Scaler
 from seqgnn.data.vocabulary import Vocabulary
 from seqgnn.data.windows import WindowBatch, Windows
 
+TASKS = ("CharText", "ExpressionTrees", "FirstDigitRecall", "Palindromes", "Task", "TreeDistance")
 __all__ = [
     "CharText",
     "ExpressionTrees",
@@ -38,20 +41,27 @@ __all__ = [
     "Vocabulary",
     "WindowBatch",
     "Windows",
+    "exponential_hops",
     "from_padded",
     "from_pyg_temporal_signal",
     "grid",
     "karate_club",
+    "layers_to_reach",
+    "load_temporal_graph",
     "path",
     "path_graph",
-    "powers_of_two",
     "read_graph",
     "read_signal",
-    "rounds_to_reach",
     "sequence_batch",
     "sequence_lengths",
     "six_node_graph",
-    "temporal",
     "to_padded",
     "tree",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Tasks, which lie in a room above this one."""
+    if name in TASKS:
+        return getattr(import_module("seqgnn.tasks"), name)
+    raise AttributeError(f"module 'seqgnn.data' has no attribute {name!r}")

@@ -43,18 +43,18 @@ def path_graph(length: int, directed: bool = True, hops: tuple[int, ...] = (1,))
     return edges[:, (edges[0] * length + edges[1]).argsort()]
 
 
-def powers_of_two(length: int) -> tuple[int, ...]:
+def exponential_hops(length: int) -> tuple[int, ...]:
     """The hops 1, 2, 4, ... below `length` (at least the 1): any two nodes of the path are then few rounds apart.
 
     Example:
-        >>> powers_of_two(20)
+        >>> exponential_hops(20)
         (1, 2, 4, 8, 16)
     """
-    _check_path("powers_of_two", length, (1,))
+    _check_path("exponential_hops", length, (1,))
     return (1, *(2**k for k in range(1, (length - 1).bit_length())))
 
 
-def rounds_to_reach(distance: int, hops: tuple[int, ...] = (1,), directed: bool = True) -> int:
+def layers_to_reach(distance: int, hops: tuple[int, ...] = (1,), directed: bool = True) -> int:
     """The fewest rounds of message passing after which the last of `distance + 1` nodes has heard of the first.
 
     Args:
@@ -66,18 +66,18 @@ def rounds_to_reach(distance: int, hops: tuple[int, ...] = (1,), directed: bool 
         ValueError: if the hops never lead there.
 
     Example:
-        >>> rounds_to_reach(18), rounds_to_reach(18, hops=(1, 2, 4, 8, 16))
+        >>> layers_to_reach(18), layers_to_reach(18, hops=(1, 2, 4, 8, 16))
         (18, 2)
     """
     if not _is_integer(distance) or distance < 0:
-        raise ValueError(f"rounds_to_reach: expected distance to be an integer of at least 0, got {distance!r}")
-    hops = _check_path("rounds_to_reach", distance + 1, hops)
+        raise ValueError(f"layers_to_reach: expected distance to be an integer of at least 0, got {distance!r}")
+    hops = _check_path("layers_to_reach", distance + 1, hops)
     steps = hops if directed else (*hops, *(-h for h in hops))
     seen, front, rounds = {0}, {0}, 0
     while distance not in front:
         front = {i + h for i in front for h in steps if 0 <= i + h <= distance} - seen
         if not front:
-            raise ValueError(f"rounds_to_reach: expected hops that lead {distance} elements on, got {hops}")
+            raise ValueError(f"layers_to_reach: expected hops that lead {distance} elements on, got {hops}")
         seen |= front
         rounds += 1
     return rounds

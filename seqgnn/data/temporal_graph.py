@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqgnn.data.calendar import CALENDAR, calendar_features
-from seqgnn.data.temporal_checks import (
+from seqgnn._utils.validation import check_count
+from seqgnn.data._temporal_validation import (
     WHO,
     check_values,
     checked_graphs,
@@ -20,9 +20,9 @@ from seqgnn.data.temporal_checks import (
     checked_units,
     finite,
 )
-from seqgnn.data.time_split import Share, split_range
+from seqgnn.data.transforms.calendar import CALENDAR, calendar_features
+from seqgnn.data.transforms.splits import Share, split_range
 from seqgnn.data.windows import Windows
-from seqgnn.errors import check_count
 
 
 class TemporalGraph:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqgnn.errors import one_of
+from seqgnn._utils.validation import one_of
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,35 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from seqgnn.data.time_split import Share, split_range
-from seqgnn.errors import check_count
-
-if TYPE_CHECKING:
-    from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn._utils.validation import check_count
+from seqgnn.data.transforms.splits import Share, split_range
 
 Graphs = Tensor | list[Tensor]
+
+
+class StepsOfGraph(Protocol):
+    """What windows need of a :class:`seqgnn.data.TemporalGraph`."""
+
+    signal: Tensor
+    targets: Tensor
+    mask: Tensor | None
+    edge_index: Tensor | tuple[Tensor, ...]
+    edge_weight: Tensor | tuple[Tensor, ...] | None
+
+    @property
+    def num_nodes(self) -> int: ...
+
+    @property
+    def num_targets(self) -> int: ...
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +85,7 @@ class Windows(Dataset[WindowBatch]):
     `ConcatDataset`.
 
     Args:
-        graph: what they are of; see :meth:`TemporalGraph.windows`.
+        graph: what they are of; see :meth:`seqgnn.data.TemporalGraph.windows`.
         starts: the steps at which they begin, increasing.
         lags, horizon: steps, at least 1.
 
@@ -85,7 +100,7 @@ class Windows(Dataset[WindowBatch]):
         (6, torch.Size([3, 2, 2, 1]), [16.0, 17.0, 18.0, 19.0])
     """
 
-    def __init__(self, graph: "TemporalGraph", starts: range, lags: int, horizon: int = 1) -> None:
+    def __init__(self, graph: StepsOfGraph, starts: range, lags: int, horizon: int = 1) -> None:
         check_count("Windows", "lags", lags, 1)
         check_count("Windows", "horizon", horizon, 1)
         if not isinstance(starts, range) or not starts or starts.step < 1:

@@ -1,15 +1,17 @@
 """Layers: recurrent nets, graph convolutions, and graph convolutions inside recurrent cells."""
 
 from seqgnn.nn import export, init
-from seqgnn.nn.a3tgcn import A3TGCN
-from seqgnn.nn.dag_recurrent import DAGRecurrent, TreeLSTM, TreeLSTMCell
-from seqgnn.nn.evolve_gcn import EvolveGCN
-from seqgnn.nn.filter_conv import ChebConv, DiffusionConv
-from seqgnn.nn.filters import GCN, Chebyshev, Diffusion, Identity
-from seqgnn.nn.forecaster import DCRNNForecaster, scheduled_sampling
-from seqgnn.nn.gcn_conv import GCNConv
-from seqgnn.nn.gcn_recurrent import GCNGRU, GCNLSTM, GCNRNN
-from seqgnn.nn.graph_cells import (
+from seqgnn.nn.conv.filter_conv import ChebConv, DiffusionConv
+from seqgnn.nn.conv.gcn_conv import GCNConv
+from seqgnn.nn.graph.filters import GCN, Chebyshev, Diffusion, Identity
+from seqgnn.nn.graph.prepared_graph import PreparedGraph
+from seqgnn.nn.recurrent.dag_rnn import DAGRecurrent
+from seqgnn.nn.recurrent.dcrnn import DCRNN, DCRNNForecaster, scheduled_sampling
+from seqgnn.nn.recurrent.evolve_gcn import EvolveGCN
+from seqgnn.nn.recurrent.gclstm import GCLSTM
+from seqgnn.nn.recurrent.gcn_rnn import GCNGRU, GCNLSTM, GCNRNN
+from seqgnn.nn.recurrent.gcrn import GCRN
+from seqgnn.nn.recurrent.graph_cells import (
     DCRNNCell,
     EvolveGCNCell,
     GCLSTMCell,
@@ -19,10 +21,10 @@ from seqgnn.nn.graph_cells import (
     GCRNCell,
     TGCNCell,
 )
-from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
-from seqgnn.nn.recurrent import GRU, LSTM, RNN
-from seqgnn.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
+from seqgnn.nn.recurrent.rnn import GRU, LSTM, RNN
+from seqgnn.nn.recurrent.rnn_cells import GRUCell, LSTMCell, RNNCell
+from seqgnn.nn.recurrent.tgcn import A3TGCN, TGCN
+from seqgnn.nn.recurrent.tree_lstm import TreeLSTM, TreeLSTMCell
 
 __all__ = [
     "A3TGCN",

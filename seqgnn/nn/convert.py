@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqgnn.errors import one_of
-from seqgnn.nn.graph_recurrent import GraphRecurrent
-from seqgnn.nn.published import DCRNN, GCLSTM, GCRN, TGCN
-from seqgnn.nn.recurrent import GRU, LSTM, RNN
-from seqgnn.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
-from seqgnn.nn.written import Written
+from seqgnn._utils.validation import one_of
+from seqgnn.nn.recurrent._engine_mixin import EngineMixin
+from seqgnn.nn.recurrent.dcrnn import DCRNN
+from seqgnn.nn.recurrent.gclstm import GCLSTM
+from seqgnn.nn.recurrent.gcrn import GCRN
+from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
+from seqgnn.nn.recurrent.rnn import GRU, LSTM, RNN
+from seqgnn.nn.recurrent.rnn_cells import GRUCell, LSTMCell, RNNCell
+from seqgnn.nn.recurrent.tgcn import TGCN
 
 PLAIN: dict[type, type] = {
     nn.RNN: RNN,
@@ -63,7 +66,7 @@ def to_torch(module: nn.Module) -> Any:
     """
     kinds = {ours: theirs for theirs, ours in PLAIN.items()}
     names = ", ".join(kind.__name__ for kind in kinds)
-    plain: list[nn.Module] = [part for part in module.modules() if isinstance(part, Written)]
+    plain: list[nn.Module] = [part for part in module.modules() if isinstance(part, EngineMixin)]
     for part in plain:
         computed = [name for name in _weight_names(part) if name not in part.state_dict()]
         if computed:
@@ -75,7 +78,7 @@ def to_torch(module: nn.Module) -> Any:
     if module in plain:
         return _rebuilt(kinds[type(module)], module)
     copied = copy.deepcopy(module)
-    rebuilt = {part: _rebuilt(kinds[type(part)], part) for part in copied.modules() if isinstance(part, Written)}
+    rebuilt = {part: _rebuilt(kinds[type(part)], part) for part in copied.modules() if isinstance(part, EngineMixin)}
     for parent in copied.modules():
         for name, child in parent._modules.items():
             if child in rebuilt:

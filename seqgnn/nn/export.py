@@ -21,10 +21,10 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves
 
-from seqgnn.nn import torch_internals
+from seqgnn._utils import torch_internals
 from seqgnn.nn.export_axes import DYNAMIC, default_axes, loops_over_time
-from seqgnn.nn.operator import PreparedGraph
-from seqgnn.nn.written import Written
+from seqgnn.nn.graph.prepared_graph import PreparedGraph
+from seqgnn.nn.recurrent._engine_mixin import EngineMixin
 
 Axes = Mapping[str, str]
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
@@ -104,7 +104,7 @@ def to_onnx(
     copied = _frozen_copy(who, model)
     for module in copied.modules():
         if isinstance(module, nn.RNNBase) and (module.proj_size or module.weight_ih_l0.dtype != torch.float32):
-            if not isinstance(module, Written):
+            if not isinstance(module, EngineMixin):
                 kind = type(module).__name__
                 raise ValueError(f"{who}: expected seqgnn.nn.{kind}, got torch.nn's with proj_size or not in float32")
             module.engine = "reference"
@@ -136,7 +136,7 @@ def _frozen_copy(who: str, model: nn.Module) -> nn.Module:
     copied = copy.deepcopy(model).eval().requires_grad_(False)
     if not torch_internals.exports_scans():  # torch 2.6 takes the weights that fused layers read for assigned ones
         for module in copied.modules():
-            if isinstance(module, nn.RNNBase) and isinstance(module, Written):
+            if isinstance(module, nn.RNNBase) and isinstance(module, EngineMixin):
                 module.engine = "reference"
     return copied
 

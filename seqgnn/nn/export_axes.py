@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from seqgnn.nn.dag_recurrent import TreeLSTMCell
-from seqgnn.nn.evolve_gcn import EvolveGCN
-from seqgnn.nn.filter_conv import FilterConv
-from seqgnn.nn.forecaster import DCRNNForecaster
-from seqgnn.nn.gcn_conv import GCNConv
-from seqgnn.nn.graph_cells import EvolveGCNCell, OneStep
-from seqgnn.nn.graph_recurrent import GraphRecurrent
+from seqgnn.nn.conv.filter_conv import FilterConv
+from seqgnn.nn.conv.gcn_conv import GCNConv
+from seqgnn.nn.recurrent.dcrnn import DCRNNForecaster
+from seqgnn.nn.recurrent.evolve_gcn import EvolveGCN
+from seqgnn.nn.recurrent.graph_cells import EvolveGCNCell, GraphRNNCellMixin
+from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
+from seqgnn.nn.recurrent.tree_lstm import TreeLSTMCell
 
 DYNAMIC = "TBNE"  # time steps, windows, nodes, edges
 OF_GRAPHS = {
@@ -46,13 +46,13 @@ def default_axes(model: nn.Module, name: str, rank: int, known: dict[str, str]) 
 
 def loops_over_time(model: nn.Module) -> bool:
     """Whether a layer of this model has a loop over T."""
-    layers = (part for part in model.modules() if not isinstance(part, OneStep | EvolveGCNCell))
+    layers = (part for part in model.modules() if not isinstance(part, GraphRNNCellMixin | EvolveGCNCell))
     return any(isinstance(part, nn.RNNBase | GraphRecurrent | EvolveGCN) for part in layers)
 
 
 def _of_signal(model: nn.Module, rank: int) -> str | None:
     windows = "BT" if getattr(model, "batch_first", False) else "TB"
-    if isinstance(model, OneStep | EvolveGCNCell):
+    if isinstance(model, GraphRNNCellMixin | EvolveGCNCell):
         return {2: "NF", 3: "BNF"}.get(rank)
     if isinstance(model, GraphRecurrent | EvolveGCN | DCRNNForecaster):
         return {3: "TNF", 4: windows + "NF"}.get(rank)
@@ -71,7 +71,7 @@ def _of_state(model: nn.Module, signal: str) -> str | None:
     if isinstance(model, EvolveGCN):
         return "FH" if model.variant == "O" else windows + "FH"
     if isinstance(model, GraphRecurrent):
-        return ("" if isinstance(model, OneStep) else "L") + windows + "NH"
+        return ("" if isinstance(model, GraphRNNCellMixin) else "L") + windows + "NH"
     if isinstance(model, nn.RNNBase):
         return "L" + windows + "H"
     return windows + "H" if isinstance(model, nn.RNNCellBase) else None

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqgnn.errors import one_of
+from seqgnn._utils.validation import one_of
 
 NUM_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 

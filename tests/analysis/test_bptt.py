@@ -1,11 +1,11 @@
 """Backpropagation through time, written out, against central differences of the loss."""
 
 import numpy as np
-import oracles
 import pytest
 import torch
 
 from seqgnn.analysis import bptt_gradients
+from tests.support import oracles
 
 
 def draw(seed, steps=5, batch=3, inputs=2, hidden=4, classes=3):

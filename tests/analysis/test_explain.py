@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from oracles import close, tricky_graph
 from torch_geometric import nn as pyg
 
 from seqgnn import nn as sg
 from seqgnn.analysis import explain
 from seqgnn.nn import GCN, GCNGRU, GCNLSTM, GCNRNN, Chebyshev, Diffusion, GCRNCell, Identity
+from tests.support.oracles import close, tricky_graph
 
 EDGES, WEIGHTS, N = tricky_graph()
 E, T, B, F, H = EDGES.size(1), 3, 2, 2, 3

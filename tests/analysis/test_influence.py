@@ -3,7 +3,6 @@
 from math import inf
 
 import networkx as nx
-import oracles
 import pytest
 import torch
 from torch import nn
@@ -12,7 +11,8 @@ from torch_geometric.data import Batch
 
 from seqgnn.analysis import edges_to_last, influence, reach
 from seqgnn.data import CharText, ExpressionTrees, FirstDigitRecall, SequenceGraph
-from seqgnn.models import NAMES, build
+from seqgnn.models.sequence_model import NAMES, build
+from tests.support import oracles
 
 DIGITS = {"num_classes": 10, "num_tokens": 10}
 

@@ -8,10 +8,10 @@ from torch_geometric.loader import DataLoader
 
 from seqgnn.data import (
     SequenceGraph,
+    exponential_hops,
     from_padded,
+    layers_to_reach,
     path_graph,
-    powers_of_two,
-    rounds_to_reach,
     sequence_batch,
     sequence_graph,
     to_padded,
@@ -55,7 +55,7 @@ class TestPathGraph:
         assert path_graph(length, directed=False, hops=hops).t().tolist() == both
 
     def test_no_edge_runs_backwards(self):
-        source, target = path_graph(50, hops=powers_of_two(50))
+        source, target = path_graph(50, hops=exponential_hops(50))
         assert bool((source < target).all())
 
     def test_hops_without_room_are_left_out(self):
@@ -74,9 +74,9 @@ class TestPathGraph:
 
     def test_powers_of_two(self):
         expected = {1: (1,), 2: (1,), 3: (1, 2), 4: (1, 2), 5: (1, 2, 4), 9: (1, 2, 4, 8), 33: (1, 2, 4, 8, 16, 32)}
-        assert {length: powers_of_two(length) for length in expected} == expected
-        with pytest.raises(ValueError, match="powers_of_two: expected length"):
-            powers_of_two(0)
+        assert {length: exponential_hops(length) for length in expected} == expected
+        with pytest.raises(ValueError, match="exponential_hops: expected length"):
+            exponential_hops(0)
 
 
 class TestRoundsToReach:
@@ -89,19 +89,19 @@ class TestRoundsToReach:
         power, rounds = torch.eye(distance + 1), 0
         while power[0, distance] == 0:
             power, rounds = power @ adjacency, rounds + 1
-        assert rounds_to_reach(distance, hops, directed) == rounds
+        assert layers_to_reach(distance, hops, directed) == rounds
 
     def test_backward_hops_can_be_a_shortcut(self):
-        assert rounds_to_reach(4, hops=(2, 3)) == 2
-        assert rounds_to_reach(7, hops=(1, 4), directed=True) == 4
-        assert rounds_to_reach(7, hops=(1, 4), directed=False) == 3  # 0, 4, 3, 7
-        assert rounds_to_reach(7, hops=(4, 5), directed=False) == 5  # 0, 5, 1, 6, 2, 7
+        assert layers_to_reach(4, hops=(2, 3)) == 2
+        assert layers_to_reach(7, hops=(1, 4), directed=True) == 4
+        assert layers_to_reach(7, hops=(1, 4), directed=False) == 3  # 0, 4, 3, 7
+        assert layers_to_reach(7, hops=(4, 5), directed=False) == 5  # 0, 5, 1, 6, 2, 7
 
     def test_errors(self):
         with pytest.raises(ValueError, match=r"expected hops that lead 3 elements on, got \(2,\)"):
-            rounds_to_reach(3, hops=(2,))
+            layers_to_reach(3, hops=(2,))
         with pytest.raises(ValueError, match="expected distance to be an integer of at least 0, got -1"):
-            rounds_to_reach(-1)
+            layers_to_reach(-1)
 
 
 class TestFromValues:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqgnn.data import TemporalGraph
-from seqgnn.data.time_split import split_range
+from seqgnn.data.transforms.splits import split_range
 
 EDGES = torch.tensor([[0, 1, 2], [1, 2, 0]])
 NAN = float("nan")

@@ -7,14 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_cases import CASES, OTHERS, PUBLISHED
-from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
-from releases import IN_ONE_PIECE
 from torch.func import functional_call
 from torch_geometric.data import Batch, Data
 
 from seqgnn import nn as sg
-from seqgnn.nn import fused
+from seqgnn.nn.scan.fused import scan as fused
+from tests.support.layer_cases import CASES, OTHERS, PUBLISHED
+from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
+from tests.support.releases import IN_ONE_PIECE
 
 SOME = [case for case in CASES if "GCN()" in str(case)] + PUBLISHED
 ALL = SOME + OTHERS

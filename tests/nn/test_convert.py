@@ -1,19 +1,18 @@
 """Converters: torch.nn both ways, and PyTorch Geometric Temporal where it is right."""
 
 import sys
-from pathlib import Path
 
-import pages
-import pyg_temporal
 import pytest
 import torch
-from oracles import tricky_graph
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.prune import random_unstructured
 
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, Diffusion, GRUCell, LSTMCell, RNNCell
 from seqgnn.nn.convert import from_pyg_temporal, from_torch, to_torch
+from tests.support import pages, pyg_temporal
+from tests.support.oracles import tricky_graph
+from tests.support.paths import ROOT
 
 EDGES, WEIGHTS, N = tricky_graph()
 T, F, H = 4, 3, 5
@@ -189,7 +188,7 @@ def test_what_they_have_and_seqgnn_has_not(theirs):
         from_pyg_temporal(theirs.TGCN(F, H, add_self_loops=False))
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "from-pyg-temporal.md").read_text()
+PAGE = (ROOT / "docs" / "from-pyg-temporal.md").read_text()
 SECTIONS = [section for section in PAGE.split("\n## ") if pages.blocks(section, "before")]
 
 

@@ -8,16 +8,20 @@ from functools import partial
 
 import pytest
 import torch
-from layer_cases import CASES, PUBLISHED, Case
-from oracles import close, tricky_graph
-from test_fused import walks  # noqa: F401
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from seqgnn import nn as sg
-from seqgnn.nn import evolve_gcn, torch_internals
-from seqgnn.nn.operator import Edges, Pattern, PreparedGraph, last_seen
+from seqgnn._utils import torch_internals
+from seqgnn.nn.graph.cache import tensor_cache
+from seqgnn.nn.graph.operator import Edges
+from seqgnn.nn.graph.pattern import Pattern
+from seqgnn.nn.graph.prepared_graph import PreparedGraph
+from seqgnn.nn.recurrent import evolve_gcn
+from tests.nn.scan.fused.test_scan import walks  # noqa: F401
+from tests.support.layer_cases import CASES, PUBLISHED, Case
+from tests.support.oracles import close, tricky_graph
 
 T, B, F, H = 2, 2, 2, 3
 EDGES, WEIGHTS, N = tricky_graph()
@@ -123,11 +127,11 @@ def test_plain_layers_wait_for_none(kind, engine, nobody_waits):
     nobody_waits(partial(train, layer, x), partial(infer, layer, x))
 
 
-def learnt(layer, monkeypatch):
-    """A graph on a device whose edges have been seen, and whose weights are learnt."""
+def learned(layer, monkeypatch):
+    """A graph on a device whose edges have been seen, and whose weights are learned."""
     layer.prepare(EDGES, None, N)
-    kept, edges = last_seen.get((EDGES, None), (N,), dict), EDGES.to("meta")
-    memory = last_seen.get((edges, None), (N,), dict)
+    kept, edges = tensor_cache.get((EDGES, None), (N,), dict), EDGES.to("meta")
+    memory = tensor_cache.get((edges, None), (N,), dict)
     memory |= {key: part.to("meta") for key, part in kept.items() if isinstance(part, Pattern)}
     monkeypatch.setattr(Edges, "check", lambda self: None)
     weights = WEIGHTS.float().to("meta").requires_grad_()
@@ -135,9 +139,9 @@ def learnt(layer, monkeypatch):
 
 
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
-def test_learnt_weights_of_edges_wait_for_none(case, nobody_waits, monkeypatch):
+def test_learned_weights_of_edges_wait_for_none(case, nobody_waits, monkeypatch):
     layer = case.make(engine="fused")
-    graph = learnt(layer, monkeypatch)
+    graph = learned(layer, monkeypatch)
     layer.to("meta", torch.float32)
     nobody_waits(partial(train, layer, torch.empty(T, B, N, F, device="meta"), graph))
 

@@ -1,23 +1,24 @@
 """Masks of edges, as PyG's explainers put them on layers: values and gradients against dense oracles.
 
-The oracles of tests/oracles_graph.py are masked where they build their matrices, so that every one of them serves: an
-off-diagonal entry is multiplied by the mask of its edge, or, of duplicate edges, by the mean of theirs by weight.
+The oracles of tests/support/graph_oracles.py are masked where they build their matrices, so that every one of them
+serves: an off-diagonal entry is multiplied by the mask of its edge, or, of duplicate edges, by the mean of theirs by
+    weight.
 """
 
 import contextlib
 
-import layer_cases
-import oracles_graph as og
 import pytest
 import torch
-from layer_cases import CASES, OTHERS
-from oracles import close, tricky_graph, tricky_graphs
 from torch_geometric import nn as pyg
 from torch_geometric.explain import AttentionExplainer, CaptumExplainer, Explainer, GNNExplainer, PGExplainer
 from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
 from seqgnn import nn as sg
 from seqgnn.nn import GCN, GCNGRU, GCNLSTM, Chebyshev, Diffusion
+from tests.support import graph_oracles as og
+from tests.support import layer_cases
+from tests.support.layer_cases import CASES, OTHERS
+from tests.support.oracles import close, tricky_graph, tricky_graphs
 
 T, B, N, F, H = 3, 2, 7, 2, 3
 EDGES, WEIGHTS, _ = tricky_graph()

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 import torch
-from layer_cases import CASES, OTHERS, PUBLISHED, Case
-from releases import EXPORTS_SCANS
 from torch.utils._pytree import tree_leaves, tree_map
 from torch_geometric import nn as pyg
 
 from seqgnn import nn as sg
 from seqgnn.nn.export import to_exported_program, to_onnx
 from seqgnn.nn.export_axes import loops_over_time
+from tests.support.layer_cases import CASES, OTHERS, PUBLISHED, Case
+from tests.support.releases import EXPORTS_SCANS
 
 F, H = 2, 3
 IN_GATES = [
@@ -244,8 +244,8 @@ def state_of(model):
 def unchanged(model, before):
     flags, modes = state_of(model)
     assert modes == before[1]
-    for (name, learns, value), (other, learnt, old) in zip(flags, before[0], strict=True):
-        assert (name, learns) == (other, learnt) and torch.equal(value, old)
+    for (name, learns, value), (other, learned, old) in zip(flags, before[0], strict=True):
+        assert (name, learns) == (other, learned) and torch.equal(value, old)
 
 
 def test_a_module_of_ones_own_stays_as_it_was():

@@ -2,14 +2,14 @@
 
 import copy
 
-import oracles_graph as og
 import pytest
 import torch
-from layer_cases import per_gate
-from oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 from torch_geometric.data import Batch, Data
 
 from seqgnn.nn import A3TGCN, DCRNN, GCLSTM, GCRN, ChebConv, DCRNNForecaster, EvolveGCN, GCNConv, scheduled_sampling
+from tests.support import graph_oracles as og
+from tests.support.layer_cases import per_gate
+from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 
 T, F, H = 4, 3, 4
 EDGES, WEIGHTS, N = tricky_graph()

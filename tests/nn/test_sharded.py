@@ -2,17 +2,18 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+
+from tests.support.paths import ROOT
 
 SCRIPT = """
 import os, sys, torch, torch.distributed as dist
 from torch.distributed._composable.replicate import replicate
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from tool_cases import LAYERS, LARGE, tensors
+from tests.support.tool_cases import LAYERS, LARGE, tensors
 
 how, out = sys.argv[1:]
 rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -48,7 +49,7 @@ if world > 1:
 
 def train(folder, how, processes):
     script, out = folder / "train.py", folder / f"{how}.pt"
-    script.write_text(f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n" + SCRIPT)
+    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n" + SCRIPT)
     start = [sys.executable, "-W", "ignore"]
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]

@@ -7,8 +7,6 @@ import warnings
 
 import pytest
 import torch
-from oracles import close
-from tool_cases import CONVS, FILTERED, IN_GATES, LAYERS, PLAIN, SIZES, SMALL, Size, tensors, total
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
@@ -19,6 +17,8 @@ from torch_geometric.nn import HeteroConv, SAGEConv, to_hetero
 
 from seqgnn import nn as sg
 from seqgnn.nn.convert import to_torch
+from tests.support.oracles import close
+from tests.support.tool_cases import CONVS, FILTERED, IN_GATES, LAYERS, PLAIN, SIZES, SMALL, Size, tensors, total
 
 every_layer = pytest.mark.parametrize("layer", LAYERS, ids=str)
 every_size = pytest.mark.parametrize("size", SIZES, ids=str)

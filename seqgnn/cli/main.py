@@ -1,0 +1,99 @@
+"""The command line: commands are functions in `seqgnn.cli`; what they do is in the library."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+import seqgnn
+from seqgnn.cli import INTERRUPTED
+from seqgnn.cli.bench import bench
+from seqgnn.cli.compare import compare
+from seqgnn.cli.data import app as data
+from seqgnn.cli.forecast import forecast
+from seqgnn.cli.generate import generate
+from seqgnn.cli.gradients import gradients
+from seqgnn.cli.report import report
+from seqgnn.cli.train import app as train
+
+USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this version of typer keeps it
+
+app = typer.Typer(
+    name="seqgnn",
+    help="RNNs, GNNs and their hybrids on the same samples.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"seqgnn {seqgnn.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """RNNs, GNNs and their hybrids on the same samples."""
+
+
+app.command()(bench)
+app.command()(compare)
+app.command()(forecast)
+app.command()(generate)
+app.command()(gradients)
+app.command()(report)
+app.add_typer(train, name="train")
+app.add_typer(data, name="data")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line: what is wrong with the input is one line on stderr and exit code 2; Ctrl-C is 130."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as there is a process)
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a table that the terminal cannot spell is better than none
+    try:
+        code = app(args=arguments, prog_name="seqgnn", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, as `head` has
+        code = 1
+    except USAGE_ERROR as error:
+        code = _complain(error.format_message(), 2)
+    except OSError as error:
+        named = f"expected a file that can be used, got {error.filename}"
+        code = _complain(f"{named if error.filename else 'expected to write all output, got'}: {error.strerror}", 2)
+    except ValueError as error:
+        code = _complain(str(error), 2)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("alloc|out of memory", str(error)):
+            raise
+        code = _complain("expected sizes for which there is memory, got an allocation that failed", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
+        _complain("interrupted", code)
+    try:
+        sys.stdout.flush()
+    except OSError:  # what is left could not be written at the end either, which would be said once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _complain(message: str, code: int) -> int:
+    if message:  # none where the help was shown instead
+        with contextlib.suppress(OSError):
+            print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return code

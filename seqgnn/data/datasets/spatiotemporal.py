@@ -1,0 +1,161 @@
+"""Signals by name, from the files of the catalog."""
+
+import json
+from collections.abc import Callable, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqgnn._utils.validation import one_of
+from seqgnn.data.datasets.catalog import fetch_files
+from seqgnn.data.datasets.sources import SIGNALS
+from seqgnn.data.io.graphs import read_graph
+from seqgnn.data.io.positions import read_positions
+from seqgnn.data.io.time_series import read_signal
+from seqgnn.data.temporal_graph import TemporalGraph
+
+
+def load_temporal_graph(
+    name: str | PathLike[str],
+    graph: str | PathLike[str] | None = None,
+    *,
+    folder: str | PathLike[str] | None = None,
+    **options: Any,
+) -> TemporalGraph:
+    """A signal on a graph: one of the catalog, which is fetched if it is not here, or anyone's file.
+
+    Args:
+        name: one of `SIGNALS`, or the path of a file for `read_signal`.
+        graph: a graph's file, in the place of the catalog's graph; for "metr-la-week" also "adj_mx.pkl", DCRNN's
+            graph, in the place of T-GCN's.
+        folder: where the catalog's files are or go; see `catalog.fetch`.
+        options: of `read_signal`; for a signal of the catalog only `graph_kind` and `threshold`.
+
+    Raises:
+        ValueError: for names that there are not, and files that are not what they should be.
+    """
+    path = Path(name)
+    if fspath(name) not in SIGNALS:
+        if not path.suffix and not path.exists():
+            one_of("temporal", "a file or a name", name, SIGNALS)
+        return read_signal(path, graph, **options)
+    if unknown := set(options) - {"graph_kind", "threshold"}:
+        found = ", ".join(sorted(unknown))
+        raise ValueError(f"temporal: expected no options but graph_kind and threshold for {name}, got {found}")
+    files = fetch_files(fspath(name), folder)
+    signal = _READERS[fspath(name)](files, fspath(name))
+    if graph is None:
+        return signal
+    own = next((file for file in files[1:] if file.name == fspath(graph)), Path(graph))
+    kind, threshold = options.get("graph_kind"), options.get("threshold", 0.1)
+    nodes = signal.nodes or tuple(map(str, range(signal.num_nodes)))
+    edges, weights = read_graph(own, nodes, kind=kind, threshold=threshold)
+    return TemporalGraph(
+        signal.signal,
+        edges,
+        weights,
+        timestamps=signal.timestamps,
+        nodes=nodes,
+        positions=signal.positions,
+        name=signal.name,
+        units=signal.units,
+    )
+
+
+def _moments(first: str, step: np.timedelta64, count: int) -> np.ndarray:
+    return np.datetime64(first, "s") + step * np.arange(count)
+
+
+def _content(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if lacking := [key for key in keys if key not in content]:
+        raise ValueError(f"temporal: expected {', '.join(keys)} in {path}, got no {lacking[0]}")
+    return content
+
+
+def _edges(pairs: Any) -> torch.Tensor:
+    return torch.tensor(pairs, dtype=torch.long).view(-1, 2).T.contiguous()
+
+
+def _floats(values: Any) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def _chickenpox(files: Sequence[Path], name: str) -> TemporalGraph:
+    content = _content(files[0], ("FX", "edges", "node_ids"))
+    nodes = sorted(content["node_ids"], key=content["node_ids"].get)
+    signal = _floats(content["FX"])[..., None]
+    times = _moments("2005-01-10", np.timedelta64(7, "D"), len(signal))
+    return TemporalGraph(
+        signal, _edges(content["edges"]), timestamps=times, nodes=nodes, name=name, units=SIGNALS[name].units
+    )
+
+
+def _pedalme(files: Sequence[Path], name: str) -> TemporalGraph:
+    content = _content(files[0], ("X", "edges", "weights"))
+    return TemporalGraph(
+        _floats(content["X"])[..., None],
+        _edges(content["edges"]),
+        _floats(content["weights"]),
+        name=name,
+        units=SIGNALS[name].units,
+    )
+
+
+def _metr_la_week(files: Sequence[Path], name: str) -> TemporalGraph:
+    speeds, adjacency, _, positions = files
+    found = read_signal(speeds, adjacency, name=name)
+    return TemporalGraph(
+        found.signal,
+        found.edge_index,
+        found.edge_weight,
+        timestamps=_moments("2012-03-01", np.timedelta64(5, "m"), len(found)),
+        nodes=found.nodes,
+        positions=read_positions(positions, found.nodes or ()),
+        name=name,
+        units=SIGNALS[name].units,
+    )
+
+
+def _england_covid(files: Sequence[Path], name: str) -> TemporalGraph:
+    content = _content(files[0], ("y", "edge_mapping", "time_periods"))
+    signal = _floats(content["y"])[..., None]
+    graphs = content["edge_mapping"]
+    days = [str(day) for day in range(len(signal))]  # in the file they are in no order
+    return TemporalGraph(
+        signal,
+        [_edges(graphs["edge_index"][day]) for day in days],
+        [_floats(graphs["edge_weight"][day]) for day in days],
+        timestamps=_moments("2020-03-13", np.timedelta64(1, "D"), len(signal)),
+        name=name,
+        units=SIGNALS[name].units,
+    )
+
+
+def _montevideo_bus(files: Sequence[Path], name: str) -> TemporalGraph:
+    content = _content(files[0], ("nodes", "links"))
+    stops = content["nodes"]
+    place = {stop["bus_stop"]: i for i, stop in enumerate(stops)}
+    signal = _floats([stop["y"] for stop in stops]).T.contiguous()[..., None]
+    return TemporalGraph(
+        signal,
+        _edges([(place[link["source"]], place[link["target"]]) for link in content["links"]]),
+        _floats([link["weight"] for link in content["links"]]),
+        timestamps=_moments("2020-10-01", np.timedelta64(1, "h"), len(signal)),
+        nodes=[str(stop["bus_stop"]) for stop in stops],
+        positions=_floats([(stop["lon"], stop["lat"]) for stop in stops]),
+        name=name,
+        units=SIGNALS[name].units,
+    )
+
+
+_READERS: dict[str, Callable[[Sequence[Path], str], TemporalGraph]] = {
+    "chickenpox": _chickenpox,
+    "pedalme": _pedalme,
+    "metr-la-week": _metr_la_week,
+    "england-covid": _england_covid,
+    "montevideo-bus": _montevideo_bus,
+}

@@ -1,0 +1,238 @@
+"""Graphs from files: matrices, lists of edges, distances."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqgnn._utils.validation import one_of
+from seqgnn.data.io.csv_tables import check_distinct, numbers, read_table
+from seqgnn.data.io.safe_pickle import read_plain_pickle
+
+WHO = "read_graph"
+KINDS = ("adjacency", "edges", "distances")
+STARTS = {"from", "source", "src", "start", "origin"}  # what the first column of a list may be called
+DISTANCES = {"cost", "distance", "dist", "length", "meters"}
+
+
+def read_graph(
+    path: str | PathLike[str], nodes: Sequence[str], *, kind: str | None = None, threshold: float = 0.1
+) -> tuple[Tensor, Tensor]:
+    r"""The edges of a graph between given nodes, with their weights.
+
+    - A matrix, csv (with or without a line of names), npy, or npz (also scipy's sparse ones): entry (i, j) other than 0
+      is the weight of an edge i -> j.
+    - A list of edges, csv: from, to and, if there is a third column, weight, with or without a line of these names;
+      nodes by name, else by index.
+    - A list of distances, csv: from, to, distance. The weights are
+      :math:`w_{ij} = \exp(-d_{ij}^2 / \sigma^2)`, with :math:`\sigma` the standard deviation of the distances between
+      the nodes, and those below `threshold` are no edges (`Diffusion convolutional recurrent neural network
+      <https://arxiv.org/abs/1707.01926>`_, Li et al. 2018, appendix E.1). Lines about other nodes are passed over.
+    - A pickle of names, their indices and a matrix, as DCRNN's `adj_mx.pkl`; no code in it is run.
+
+    Args:
+        path: a file `.csv`, `.npy`, `.npz` or `.pkl`.
+        nodes: names of the signal's nodes. Names that come with a matrix put it in their order.
+        kind: of a csv, one of `KINDS`. None: a matrix if it has more than three columns, or as many as there are nodes,
+            and so many lines; else distances if the third column is called so (cost, distance, length); else edges.
+        threshold: at least 0, of distances.
+
+    Shapes:
+        edge_index ``[2, E]``, edge_weight ``[E]``.
+
+    Raises:
+        ValueError: for files that cannot be read, a matrix that is not square or of other nodes, nodes that there are
+            not (with the line), what is no number, and an edge or distance given twice.
+    """
+    path = Path(path)
+    suffix = one_of(WHO, "the name of a graph's file to end", path.suffix.lower(), (".csv", ".npy", ".npz", ".pkl"))
+    if kind is not None:
+        one_of(WHO, "kind", kind, KINDS)
+    if threshold < 0:
+        raise ValueError(f"{WHO}: expected threshold of at least 0, got {threshold}")
+    if suffix == ".pkl":
+        return _from_matrix(*_pickled(path), nodes, path)
+    if suffix == ".csv":
+        rows = read_table(WHO, path)
+        if kind == "adjacency" or (kind is None and _is_matrix(rows, len(nodes))):
+            return _from_matrix(*_written(rows, path), nodes, path)
+        return _from_list(rows, nodes, path, kind, threshold)
+    arrays = _arrays(path)
+    if "edge_index" in arrays:
+        edges = torch.from_numpy(arrays["edge_index"].astype(np.int64))
+        weights = arrays.get("edge_weight", np.ones(edges.shape[-1]))
+        return edges, torch.from_numpy(weights.astype(np.float32))
+    return _from_matrix(None, _matrix(arrays, path), nodes, path)
+
+
+def _from_matrix(
+    names: Sequence[str] | None, matrix: np.ndarray, nodes: Sequence[str], path: Path
+) -> tuple[Tensor, Tensor]:
+    shape = " x ".join(map(str, matrix.shape))
+    if matrix.shape != (len(nodes), len(nodes)):
+        raise ValueError(
+            f"{WHO}: expected a matrix between the {len(nodes)} nodes of the signal, got {shape} in {path}"
+        )
+    if not np.isfinite(matrix).all():
+        i, j = np.argwhere(~np.isfinite(matrix))[0].tolist()
+        raise ValueError(f"{WHO}: expected finite weights, got {matrix[i, j]} at row {i + 1}, column {j + 1} of {path}")
+    if names is not None:
+        place = {name: i for i, name in enumerate(names)}
+        lacking = [node for node in nodes if node not in place]
+        if lacking:
+            raise ValueError(f"{WHO}: expected the nodes of the signal in {path}, got none called {lacking[0]!r}")
+        order = [place[node] for node in nodes]
+        matrix = matrix[np.ix_(order, order)]
+    edges = np.stack(np.nonzero(matrix))
+    return torch.from_numpy(edges), torch.from_numpy(matrix[edges[0], edges[1]].astype(np.float32))
+
+
+def _is_matrix(rows: list[list[str]], num_nodes: int) -> bool:
+    width = len(rows[0])
+    return width > 3 or (width == num_nodes <= len(rows) <= width + 1 and rows[0][0].lower() not in STARTS)
+
+
+def _pickled(path: Path) -> tuple[list[str], np.ndarray]:
+    content = read_plain_pickle(path)
+    if not (isinstance(content, list | tuple) and len(content) == 3 and isinstance(content[2], np.ndarray)):
+        raise ValueError(f"{WHO}: expected names, their indices and a matrix in {path}, got {type(content).__name__}")
+    names, _, matrix = content
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names], matrix
+
+
+def _written(rows: list[list[str]], path: Path) -> tuple[list[str] | None, np.ndarray]:
+    names = None
+    if len(rows) == len(rows[0]) + 1:  # a line of names
+        names, rows = rows[0], rows[1:]
+        check_distinct(WHO, names, path, "node")
+    elif not rows[0][0]:  # a line and a column of names
+        names, rows = rows[0][1:], [row[1:] for row in rows[1:]]
+        check_distinct(WHO, names, path, "node")
+    columns = [str(column) for column in range(1, len(rows[0]) + 1)]
+    return names, numbers(WHO, rows, columns, path, 1 if names is None else 2)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = {"matrix": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{WHO}: expected arrays, without pickled objects, got {path} ({error})") from error
+    return arrays
+
+
+def _matrix(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
+    if {"data", "shape", "format"} <= arrays.keys():  # of scipy.sparse.save_npz
+        matrix = np.zeros(arrays["shape"])
+        layout = arrays["format"].item()
+        layout = layout.decode() if isinstance(layout, bytes) else layout
+        if one_of(WHO, f"the format of {path}", layout, ("csr", "csc", "coo")) == "coo":
+            at = arrays["row"], arrays["col"]
+        else:
+            major = np.repeat(np.arange(len(arrays["indptr"]) - 1), np.diff(arrays["indptr"]))
+            at = (major, arrays["indices"]) if layout == "csr" else (arrays["indices"], major)
+        np.add.at(matrix, at, arrays["data"])
+        return matrix
+    square = [array for array in arrays.values() if array.ndim == 2 and array.dtype.kind in "biuf"]
+    if len(square) != 1:
+        raise ValueError(f"{WHO}: expected one matrix of numbers in {path}, got {', '.join(arrays)}")
+    return square[0].astype(np.float64)
+
+
+def _from_list(
+    rows: list[list[str]], nodes: Sequence[str], path: Path, kind: str | None, threshold: float
+) -> tuple[Tensor, Tensor]:
+    if len(rows[0]) not in (2, 3):
+        found = f"{len(rows)} lines of {len(rows[0])} values in {path}"
+        raise ValueError(f"{WHO}: expected lines from,to or from,to,weight, or a square matrix, got {found}")
+    places = _places(rows, nodes)
+    header = int(_is_header(rows[0], places))
+    last = rows[0][2].lower() if header and len(rows[0]) == 3 else ""
+    kind = kind or ("distances" if last in DISTANCES else "edges")
+    if kind == "distances" and len(rows[0]) != 3:
+        raise ValueError(f"{WHO}: expected distances as from,to,distance, got two values a line in {path}")
+    ends, lines = [], []
+    for line, row in enumerate(rows[header:], start=1 + header):
+        unknown = [cell for cell in row[:2] if cell not in places]
+        if unknown and kind == "edges":
+            raise ValueError(
+                f"{WHO}: expected edges between the {len(nodes)} nodes of the signal, got {unknown[0]!r} in "
+                f"line {line} of {path}"
+            )
+        if not unknown:
+            ends.append((places[row[0]], places[row[1]]))
+            lines.append(line)
+    if not ends:
+        raise ValueError(f"{WHO}: expected edges between the {len(nodes)} nodes of the signal, got none in {path}")
+    _check_once(ends, lines, path)
+    edges = np.array(ends).T
+    if len(rows[0]) == 2:
+        return torch.from_numpy(edges), torch.ones(len(ends))
+    values = np.concatenate(
+        [numbers(WHO, [rows[line - 1][2:]], [rows[0][2] if header else "3"], path, line) for line in lines]
+    )[:, 0]
+    if np.isnan(values).any():
+        line = lines[int(np.isnan(values).argmax())]
+        raise ValueError(f"{WHO}: expected a number for every edge, got none in line {line} of {path}")
+    if kind == "distances":
+        if (values < 0).any():
+            found = f"{values[values < 0][0]:g} in line {lines[int((values < 0).argmax())]} of {path}"
+            raise ValueError(f"{WHO}: expected distances of at least 0, got {found}")
+        values, kept = gaussian_kernel(values, threshold)
+        values, edges = values[kept], edges[:, kept]
+    return torch.from_numpy(edges.copy()), torch.from_numpy(values.astype(np.float32))
+
+
+def gaussian_kernel(distances: np.ndarray, threshold: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    r""":math:`\exp(-d^2 / \sigma^2)`, with the standard deviation of the distances, and which are at least `threshold`.
+
+    Raises:
+        ValueError: for negative distances, and if all are the same, so that there is no scale.
+
+    Example:
+        >>> weights, kept = gaussian_kernel(np.array([0.0, 1.0, 2.0, 1.0]))
+        >>> weights.round(4).tolist(), kept.tolist()
+        ([1.0, 0.1353, 0.0003, 0.1353], [True, True, False, True])
+    """
+    if (distances < 0).any():
+        raise ValueError(f"{WHO}: expected distances of at least 0, got {distances.min()}")
+    if not (sigma := distances.std()) > 0:
+        raise ValueError(f"{WHO}: expected distances that differ, for the width of the kernel, got all {distances[0]}")
+    weights = np.exp(-np.square(distances / sigma))
+    return weights, weights >= threshold
+
+
+def _places(rows: list[list[str]], nodes: Sequence[str]) -> dict[str, int]:
+    """From what nodes are called in a list to their index: names if any line has one, else indices."""
+    names = {name: i for i, name in enumerate(nodes)}
+    if any(cell in names for row in rows for cell in row[:2]):
+        return names
+    return {str(i): i for i in range(len(nodes))}
+
+
+def _is_header(row: list[str], places: dict[str, int]) -> bool:
+    """Whether a list's first line is one of names of columns, not an edge, though it may be one of unknown nodes."""
+    if any(cell in places for cell in row[:2]):
+        return False
+    return row[0].lower() in STARTS or (len(row) == 3 and not _is_number(row[2]))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_once(ends: list[tuple[int, int]], lines: list[int], path: Path) -> None:
+    seen: dict[tuple[int, int], int] = {}
+    for pair, line in zip(ends, lines):
+        if pair in seen:
+            raise ValueError(
+                f"{WHO}: expected every edge once, got that of line {seen[pair]} again in line {line} of {path}"
+            )
+        seen[pair] = line

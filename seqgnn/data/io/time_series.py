@@ -1,0 +1,222 @@
+"""Anyone's signals: csv, npz, npy, parquet, and the h5 files of METR-LA and PEMS-BAY."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqgnn._utils.validation import one_of
+from seqgnn.data.io.csv_tables import MISSING, check_distinct, moment, numbers, read_table
+from seqgnn.data.io.graphs import read_graph
+from seqgnn.data.io.positions import read_positions
+from seqgnn.data.temporal_graph import TemporalGraph
+
+WHO = "read_signal"
+FilePath = str | PathLike[str]
+TIMES = {"time", "times", "date", "dates", "datetime", "timestamp", "timestamps"}
+
+
+@dataclass
+class Columns:
+    """What is in a file: values `[T, N]` or `[T, N, F]`, NaN where missing; names and timestamps if it has them."""
+
+    values: np.ndarray
+    nodes: Sequence[str] | None = None
+    timestamps: np.ndarray | None = None
+
+
+def read_signal(
+    path: FilePath,
+    graph: FilePath | None = None,
+    *,
+    graph_kind: str | None = None,
+    threshold: float = 0.1,
+    positions: FilePath | None = None,
+    sensors: Sequence[str] | None = None,
+    missing: float | None = None,
+    name: str | None = None,
+    units: str | None = None,
+) -> TemporalGraph:
+    """A signal from a file, with its graph from another.
+
+    - `.csv`: one column a sensor under a line of names, one line a step; the first column may be timestamps (ISO 8601,
+      as clocks show them). Values are parted by commas, semicolons or tabs. Empty cells and "nan" are missing.
+    - `.parquet`: the same, with at most one column of timestamps, wherever it is.
+    - `.npz`, `.npy`: `[T, N]` or `[T, N, F]`, in an npz called `data`, `signal` or `x` or alone; there may be
+      `timestamps [T]` and `nodes [N]` beside.
+    - `.h5`, `.hdf5`: a table of one type in pandas' fixed format, as METR-LA's and PEMS-BAY's are.
+
+    What is missing is 0 in the signal and False in the mask.
+
+    Args:
+        path: the signal.
+        graph, graph_kind, threshold: a file for `read_graph`, and what that takes. None: no edges.
+        positions: a file for `read_positions`.
+        sensors: the ones to take, in this order; all if None.
+        missing: a value that stands for a missing one: 0 in METR-LA and PEMS-BAY. Of several features, of the first,
+            which is the target.
+        name: of the data set; the file's if None.
+        units: of the values, in words; None: not known.
+
+    Raises:
+        ValueError: naming the file, and the line, column or sensor: ragged lines, text where a number should be,
+            timestamps that do not increase, sensors that are there twice or not at all, a graph of another size.
+    """
+    path = Path(path)
+    readers = {".csv": _csv, ".npz": _numpy, ".npy": _numpy, ".parquet": _parquet, ".h5": _h5, ".hdf5": _h5}
+    columns = readers[one_of(WHO, "the name of a signal's file to end", path.suffix.lower(), readers)](path)
+    values = columns.values
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.ndim != 3 or not values.size:
+        raise ValueError(f"{WHO}: expected values [T, N] or [T, N, F], not empty, got {columns.values.shape} in {path}")
+    nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
+    if sensors is not None:
+        values, nodes = _chosen(values, nodes, sensors, path)
+    mask = np.isfinite(values[..., 0]) if missing is None else np.isfinite(values[..., 0]) & (values[..., 0] != missing)
+    values = np.array(values, dtype=np.float32)
+    values[..., 0][~mask] = 0
+    edges, weights = torch.empty(2, 0, dtype=torch.long), None
+    if graph is not None:
+        edges, weights = read_graph(graph, nodes, kind=graph_kind, threshold=threshold)
+    return TemporalGraph(
+        torch.from_numpy(values),
+        edges,
+        weights,
+        mask=None if mask.all() else torch.from_numpy(mask),
+        timestamps=columns.timestamps,
+        nodes=nodes,
+        positions=None if positions is None else read_positions(positions, nodes),
+        name=path.stem if name is None else name,
+        units=units,
+    )
+
+
+def _chosen(values: np.ndarray, nodes: list[str], sensors: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
+    lacking = [sensor for sensor in sensors if sensor not in nodes]
+    if lacking:
+        found = f"none called {', '.join(map(repr, lacking))} among {len(nodes)}"
+        raise ValueError(f"{WHO}: expected the sensors asked for in {path}, got {found}")
+    return values[:, [nodes.index(sensor) for sensor in sensors]], list(sensors)
+
+
+def _csv(path: Path) -> Columns:
+    header, *rows = read_table(WHO, path)
+    if not rows:
+        raise ValueError(f"{WHO}: expected a line of names and lines of values, got one line in {path}")
+    timestamps = None
+    if header[0].lower() in TIMES or (not _is_value(rows[0][0]) and moment(rows[0][0]) is not None):
+        if moment(header[0]) is not None:
+            raise ValueError(f"{WHO}: expected a line of names, got values from {header[0]!r} on in line 1 of {path}")
+        timestamps = _moments([row[0] for row in rows], path)
+        header, rows = header[1:], [row[1:] for row in rows]
+        if not header:
+            raise ValueError(f"{WHO}: expected columns beside the timestamps, got none in {path}")
+    check_distinct(WHO, header, path)
+    if all(map(_is_value, header)) and not all(map(str.isdecimal, header)):
+        raise ValueError(f"{WHO}: expected a line of names, got values from {header[0]!r} on in line 1 of {path}")
+    return Columns(numbers(WHO, rows, header, path, 2), header, timestamps)
+
+
+def _is_value(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return cell.lower() in MISSING
+    return True
+
+
+def _moments(cells: Sequence[str], path: Path) -> np.ndarray:
+    """The timestamps of lines 2 and on."""
+    times: list[np.datetime64] = []
+    for line, cell in enumerate(cells, start=2):
+        if (time := moment(cell)) is None:
+            raise ValueError(
+                f"{WHO}: expected a timestamp as 2012-03-01 00:05, got {cell!r} in line {line}, column 1 of {path}"
+            )
+        if times and time <= times[-1]:
+            found = "again" if time == times[-1] else f"after {cells[line - 3]!r}"
+            raise ValueError(f"{WHO}: expected timestamps that increase, got {cell!r} {found} in line {line} of {path}")
+        times.append(time)
+    return np.array(times)
+
+
+def _numpy(path: Path) -> Columns:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = {"data": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{WHO}: expected arrays, without pickled objects, got {path} ({error})") from error
+    names = [key for key in ("data", "signal", "x") if key in arrays] or (list(arrays) if len(arrays) == 1 else [])
+    if not names:
+        raise ValueError(f"{WHO}: expected an array of numbers called data, signal or x in {path}, got {list(arrays)}")
+    if (kind := arrays[names[0]].dtype).kind not in "biuf":
+        raise ValueError(f"{WHO}: expected an array of numbers in {path}, got {names[0]} of {kind}")
+    nodes = arrays.get("nodes")
+    return Columns(arrays[names[0]], None if nodes is None else list(map(str, nodes)), arrays.get("timestamps"))
+
+
+def _parquet(path: Path) -> Columns:
+    try:
+        import pyarrow.compute
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(f"{WHO}: expected pyarrow, to read {path}, got {error}; pip install pyarrow") from error
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise ValueError(f"{WHO}: expected a parquet file that can be read, got {path} ({error})") from error
+    timestamps, names, values = None, [], []
+    for name, column in zip(table.column_names, table.columns):
+        if pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type):
+            if timestamps is not None:
+                raise ValueError(f"{WHO}: expected one column of timestamps in {path}, got {name!r} too")
+            if getattr(column.type, "tz", None):
+                column = pyarrow.compute.local_timestamp(column)
+            timestamps = column.to_numpy().astype("datetime64[s]")
+        elif pyarrow.types.is_floating(column.type) or pyarrow.types.is_integer(column.type):
+            names.append(name)
+            values.append(column.to_numpy().astype(np.float64))
+        else:
+            raise ValueError(f"{WHO}: expected numbers in every column of {path}, got {column.type} in {name!r}")
+    check_distinct(WHO, names, path)
+    if not values or not len(values[0]):
+        raise ValueError(f"{WHO}: expected columns of numbers, not empty, got {table.column_names} in {path}")
+    return Columns(np.stack(values, axis=1), names, timestamps)
+
+
+def _h5(path: Path) -> Columns:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ValueError(f"{WHO}: expected h5py, to read {path}, got {error}; pip install h5py") from error
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{WHO}: expected an HDF5 file that can be read, got {path} ({error})") from error
+    with file:
+        tables = [group for group in file.values() if isinstance(group, h5py.Group) and "block0_values" in group]
+        if len(tables) != 1 or "block1_values" in tables[0]:
+            raise ValueError(
+                f"{WHO}: expected one table of numbers in pandas' fixed format (axis0, axis1, block0_values) in "
+                f"{path}, got {sorted(file)}"
+            )
+        group = tables[0]
+        if group["block0_values"].dtype.kind not in "biuf" or group["axis0"].dtype.kind not in "SUiu":
+            raise ValueError(f"{WHO}: expected numbers under names in {path}, got pickled objects")
+        names = [item.decode() if isinstance(item, bytes) else str(item) for item in group["block0_items"][:].tolist()]
+        check_distinct(WHO, names, path)
+        return Columns(group["block0_values"][:], names, _axis_times(group["axis1"], path))
+
+
+def _axis_times(axis: Any, path: Path) -> np.ndarray | None:
+    kind = axis.attrs.get("kind", b"datetime64")
+    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+    if not kind.startswith("datetime64"):
+        return None
+    unit = kind.removeprefix("datetime64").strip("[]") or "ns"
+    return axis[:].astype(f"datetime64[{unit}]").astype("datetime64[s]")

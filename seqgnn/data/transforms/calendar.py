@@ -1,0 +1,48 @@
+"""What the calendar says of a moment, as points on circles."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqgnn._utils.validation import one_of
+
+CALENDAR = ("time-of-day", "day-of-week", "day-of-year")
+
+
+def calendar_features(timestamps: np.ndarray, names: Sequence[str] = CALENDAR[:2]) -> Tensor:
+    r"""Sine and cosine of :math:`2 \pi p`, where :math:`p \in [0, 1)` says how far the day, week or year has come.
+
+    Args:
+        timestamps: `[T]`, numpy datetime64, in local time.
+        names: of `CALENDAR`: "time-of-day" (to the second), "day-of-week" (whole days, from Monday), "day-of-year"
+            (whole days).
+
+    Shapes:
+        ``[T]`` -> ``[T, 2 * len(names)]``, float32: for each name its sine, then its cosine.
+
+    Raises:
+        ValueError: for a name that there is not, twice the same, or none.
+
+    Example:
+        >>> calendar_features(np.array(["2012-03-01T06:00"], "datetime64[s]"), ["time-of-day"]).round().tolist()
+        [[1.0, 0.0]]
+    """
+    names = [names] if isinstance(names, str) else list(names)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"calendar: expected names, each once, got {names}")
+    phases = [_phase(timestamps, one_of("calendar", "name", name, CALENDAR)) for name in names]
+    angles = 2 * np.pi * np.stack(phases, axis=1)
+    return torch.from_numpy(np.stack([np.sin(angles), np.cos(angles)], axis=2)).flatten(1).float()
+
+
+def _phase(timestamps: np.ndarray, name: str) -> np.ndarray:
+    days = timestamps.astype("datetime64[D]")
+    if name == "time-of-day":
+        return (timestamps - days) / np.timedelta64(1, "D")
+    if name == "day-of-week":
+        return (days.astype(np.int64) + 3) % 7 / 7  # 1 January 1970 was a Thursday
+    years = timestamps.astype("datetime64[Y]")
+    first, next_first = years.astype("datetime64[D]"), (years + np.timedelta64(1, "Y")).astype("datetime64[D]")
+    return (days - first) / (next_first - first)

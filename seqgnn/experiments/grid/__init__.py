@@ -1,0 +1,1 @@
+"""Grids: the models of a comparison by name, presets, and configuration files."""

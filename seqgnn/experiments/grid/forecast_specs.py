@@ -1,0 +1,165 @@
+"""The runs of a comparison of forecasters: models x horizons x seeds on one signal, beside the baselines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from seqgnn._utils.validation import one_of
+from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.experiments.grid.specs import check_labels
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, Signal
+from seqgnn.experiments.runs.job import Job
+from seqgnn.models.forecasters import NAMES, STATIC
+from seqgnn.tasks.forecasting import Forecasting, Protocol
+from seqgnn.training.loop import TrainConfig
+
+TRAIN = TrainConfig(
+    steps=1000, batch_size=64, optimizer="adam", lr=5e-3, schedule="cosine", max_grad_norm=5.0, eval_every=50,
+    monitor="loss",
+)
+BASELINES = ("persistence", "mean", "seasonal", "ar", "ar-node", "ar-graph")
+DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
+
+
+@dataclass(frozen=True)
+class ForecasterSpec:
+    """A line of the table: a forecaster and how it is set up.
+
+    Args:
+        label: its name in tables and figures.
+        model: a name of `build_forecaster`.
+        residual, skip, neighbors, K, num_layers, dropout: see `build_forecaster`.
+        hidden, lr: of this row; None: those of the comparison. Where hidden sizes are chosen for a number of
+            parameters, `hidden` is not used.
+    """
+
+    label: str
+    model: str
+    residual: bool = False
+    skip: bool = True
+    neighbors: bool = False
+    K: int = 2
+    num_layers: int = 1
+    dropout: float = 0.0
+    hidden: int | None = None
+    lr: float | None = None
+
+
+FORECASTER_SPECS = {
+    "linear": ForecasterSpec("Linear", "linear"),
+    "lstm": ForecasterSpec("LSTM", "lstm"),
+    "gru": ForecasterSpec("GRU", "gru"),
+    "gcn": ForecasterSpec("GCN", "gcn"),
+    "gcn-lstm": ForecasterSpec("GCN in LSTM", "gcn-lstm"),
+    "gcn-gru": ForecasterSpec("GCN in GRU", "gcn-gru"),
+    "gcrn": ForecasterSpec("GCRN", "gcrn"),
+    "gcrn-gru": ForecasterSpec("GCRN, GRU", "gcrn-gru"),
+    "dcrnn": ForecasterSpec("DCRNN, encoder", "dcrnn"),
+    "dcrnn-forecaster": ForecasterSpec("DCRNN", "dcrnn-forecaster"),
+    "tgcn": ForecasterSpec("TGCN", "tgcn"),
+    "a3tgcn": ForecasterSpec("A3TGCN", "a3tgcn"),
+    "evolve-gcn": ForecasterSpec("EvolveGCN", "evolve-gcn"),
+}
+DEFAULT_ROWS = ("lstm", "gru", "gcn", "gcn-lstm", "gcrn", "dcrnn")
+
+
+def forecast_jobs(
+    source: Signal,
+    *,
+    rows: Sequence[ForecasterSpec],
+    protocols: Sequence[Protocol],
+    seeds: Sequence[int],
+    hidden: int,
+    refit: bool,
+    device: str,
+    train: TrainConfig,
+    parameters: int | None = None,
+) -> list[Job]:
+    """The runs, those of the longest horizon first, and the baselines that the signal allows; with `parameters` hidden
+    sizes are chosen for so many."""
+    graph, text = source.load(), source.identity()
+    period = season(graph)
+    jobs = []
+    for protocol in sorted(protocols, key=lambda protocol: -protocol.horizon):
+        about = f"forecast {graph.name or source.data} {protocol.horizon} ahead"
+        task = Forecasting(graph, protocol)
+        first = task.test_windows.steps.start + protocol.lags  # the step that the test part forecasts first
+        for row in rows:
+            run = ForecastRun(
+                task="forecast",
+                length=protocol.horizon,
+                text=text,
+                model=row.model,
+                hidden=hidden if row.hidden is None else row.hidden,
+                num_layers=row.num_layers,
+                K=row.K,
+                residual=row.residual,
+                skip=row.skip,
+                neighbors=row.neighbors,
+                dropout=row.dropout,
+                protocol=protocol,
+                refit=refit,
+                seed=0,
+                device=device,
+                train=train if row.lr is None else replace(train, lr=row.lr),
+            )
+            if parameters is not None:
+                run = run.sized(parameters, task)
+            for seed in seeds:
+                job = replace(run, seed=seed)
+                jobs.append(Job((row.label, protocol.horizon, seed), f"{about} {row.label} seed {seed}", job))
+        for name in BASELINES:
+            if name == "seasonal" and (period is None or first < period):
+                continue
+            plain = ForecastBaseline(
+                "forecast", protocol.horizon, text, name, protocol, refit, period if name == "seasonal" else None
+            )
+            jobs.append(Job((name, protocol.horizon, 0), f"{about} {name}", plain))
+    return jobs
+
+
+def choose_forecasters(chosen: Sequence[str | ForecasterSpec] | None, **options: Any) -> tuple[ForecasterSpec, ...]:
+    """The rows of a comparison: those chosen, by name, with the options that are not None, or of one's own; else the
+    default ones.
+
+    Raises:
+        ValueError: for an unknown name or model, and labels empty, twice or taken.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    rows = tuple(
+        item if isinstance(item, ForecasterSpec)
+        else replace(FORECASTER_SPECS[one_of("compare", "model", item, FORECASTER_SPECS)], **given)
+        for item in (DEFAULT_ROWS if chosen is None else chosen)
+    )  # fmt: skip
+    check_labels([row.label for row in rows], BASELINES)
+    for row in rows:
+        one_of("compare", f"the model of row {row.label!r}", row.model, NAMES)
+    return rows
+
+
+def fitting(rows: tuple[ForecasterSpec, ...], graph: TemporalGraph, chosen: bool) -> tuple[ForecasterSpec, ...]:
+    """The rows whose models take the signal's graph, which may change: one a step.
+
+    Raises:
+        ValueError: if one that was `chosen` takes one graph for all steps alone.
+    """
+    if not isinstance(graph.edge_index, tuple):
+        return rows
+    static = [row for row in rows if row.model in STATIC]
+    if static and chosen:
+        found = f"{static[0].model!r} in row {static[0].label!r}, which takes one graph for all steps"
+        raise ValueError(f"compare: expected models for a graph that changes, got {found}")
+    return tuple(row for row in rows if row not in static)
+
+
+def season(graph: TemporalGraph) -> int | None:
+    """Steps after which it is the same time again: a day, of days and their like a week, of weeks a year; None where
+    the signal has no timestamps or is shorter than that."""
+    step = graph.period
+    if step is None:
+        return None
+    whole = DAY if step < DAY else WEEK if step < WEEK else 52 * WEEK
+    steps = int(whole // step)
+    return steps if 1 < steps < len(graph) else None

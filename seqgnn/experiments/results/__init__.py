@@ -1,0 +1,1 @@
+"""Results: runs loaded and gathered into a comparison, ranked, and tested for differences."""

@@ -1,0 +1,220 @@
+"""What came out of a comparison: the records of its runs, and the figures drawn from them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from seqgnn.analysis import path_receptive_field
+from seqgnn.experiments.grid.specs import ROWS
+from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.metrics.significance import Difference, differences, mean_sd, sampling_error, summary
+from seqgnn.models.baselines.classification import NAMES as BASELINES
+from seqgnn.models.baselines.forecasting import NAMES as FORECAST_BASELINES
+from seqgnn.models.sequence_model import GNNS
+
+
+@dataclass
+class Comparison:
+    """The outcome: records of runs, and the figures drawn from them.
+
+    Attributes:
+        task: name of the task.
+        metric: what the headline is: "accuracy", "loss" (nats), or of forecasts an error, such as "mae".
+        labels: labels of the rows, in order.
+        lengths, seeds: of the grid; of forecasts, the lengths are horizons.
+        elements: how many elements a sample has, by length.
+        runs: per (label, length, seed), `{"config", "result", "measured"}`.
+        baselines: the same per (name, length).
+        failures: per (label or name, length, seed), what went wrong.
+        failed: per (label, length, seed), the configuration of a run that failed.
+        text: which text was read, if the task reads one.
+        units: of forecasts, those of the signal; None: not known.
+        matched: whether the models were matched in parameters.
+        path: the data file that the task read, if it was told one; of forecasts their `Signal`.
+        weights: per run, where its weights are, if they are kept.
+        out: the folder with the `runs/` of the comparison, if there is one.
+    """
+
+    task: str
+    metric: str
+    labels: tuple[str, ...]
+    lengths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    elements: dict[int, int] = field(default_factory=dict)
+    text: str | None = None
+    units: str | None = None
+    matched: bool = False
+    runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
+    baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    failed: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
+    path: Any = None
+    weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
+    out: Path | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics that its runs have, the headline first."""
+        family = CLASSES if self.metric in CLASSES else ERRORS
+        return self.metric, *(name for name in family if name != self.metric)
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether answers are right or wrong; of forecasts they are not."""
+        return self.metric in CLASSES
+
+    @property
+    def on_path(self) -> bool:
+        """Whether its samples are sequences."""
+        return self.task in TASKS and TASKS[self.task].on_path
+
+    def at(self, length: int) -> str:
+        """What a length is called: "T = 20", or of forecasts "horizon 3"."""
+        return f"T = {length}" if self.of_classes else f"horizon {length}"
+
+    def units_of(self, metric: str) -> str | None:
+        """What a metric is counted in: "cases", of a mean square "cases, squared"; None where that is not known, and of
+        a share."""
+        if self.units is None or metric not in ("mae", "rmse", "mse"):
+            return None
+        return f"{self.units}, squared" if metric == "mse" else self.units
+
+    def of(self, label: str, length: int) -> list[dict[str, Any]]:
+        """Returns the runs of one cell of the table, by seed; failed ones are not among them."""
+        keys = ((label, length, seed) for seed in self.seeds)
+        return [self.runs[key] for key in keys if key in self.runs]
+
+    def scores(self, label: str, length: int, metric: str | None = None) -> list[float]:
+        """Returns the test scores of one cell, by seed."""
+        return [run["result"]["test"][metric or self.metric] for run in self.of(label, length)]
+
+    def differences(self, length: int, labels: Sequence[str] | None = None) -> list[Difference]:
+        """Returns all pairs of rows, or of some rows, seed by seed, with intervals and p corrected for their number."""
+        scores = {
+            label: {run["config"]["seed"]: run["result"]["test"][self.metric] for run in self.of(label, length)}
+            for label in (self.labels if labels is None else labels)
+        }
+        return differences(scores)
+
+    def solved_at(self, label: str, length: int, bar: float) -> list[tuple[int, float] | None]:
+        """Returns, by seed, the step and the second at which the validation accuracy first was at the bar, or None."""
+        return [_first_at(run, bar) for run in self.of(label, length)]
+
+    def in_order(self) -> "Comparison":
+        """Returns the same with rows in the order of `ROWS`, those of one's own after the first with their model, and
+        runs, baselines and failures in that of the table: the same runs give the same comparison."""
+        models = {label: run["config"]["model"] for (label, _, _), run in self.runs.items()}
+        labels = tuple(sorted(self.labels, key=lambda label: _place(label, models.get(label))))
+        order = {name: place for place, name in enumerate((*labels, *BASELINES, *FORECAST_BASELINES))}
+
+        def sort(found: dict[Any, Any]) -> dict[Any, Any]:
+            return {key: found[key] for key in sorted(found, key=lambda key: (key[1], order[key[0]], *key[2:]))}
+
+        return replace(
+            self,
+            labels=labels,
+            lengths=tuple(sorted(self.lengths)),
+            seeds=tuple(sorted(self.seeds)),
+            runs=sort(self.runs),
+            baselines=sort(self.baselines),
+            failures=sort(self.failures),
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns a dictionary per length and row, baselines after the models; None where there is no figure."""
+        rows = []
+        for length in self.lengths:
+            for label in self.labels:
+                if any(key[:2] == (label, length) for key in (*self.runs, *self.failures)):
+                    rows.append(self._row(label, length))
+            for (name, of), record in self.baselines.items():
+                if of == length:
+                    test, seconds = record["result"]["test"], record["measured"]["seconds"]
+                    rows.append(
+                        _empty_row(name, "baseline", length, self.metrics)
+                        | {metric: test[metric] for metric in self.metrics}
+                        | {"seconds": seconds, "seeds": 1, "parameters": record["result"].get("parameters")}
+                        | _tested(test)
+                    )
+        return rows
+
+    def _row(self, label: str, length: int) -> dict[str, Any]:
+        row = _empty_row(label, "model", length, self.metrics)
+        row["failed"] = sum((label, length, seed) in self.failures for seed in self.seeds)
+        runs = self.of(label, length)
+        if not runs:
+            return row
+        config, result = runs[0]["config"], runs[0]["result"]
+        for metric in self.metrics:
+            scores = self.scores(label, length, metric)
+            if None in scores:
+                continue
+            found = summary(scores)
+            row[metric], row[f"{metric}_sd"] = found.mean, found.sd
+            for kind, interval in (("t", found.t), ("bootstrap", found.bootstrap)):
+                row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"] = interval or (None, None)
+        row |= _tested(result["test"] | {"accuracy": row.get("accuracy")})
+        bar = config["train"]["target_accuracy"]
+        reached = [] if bar is None else [at for at in self.solved_at(label, length, bar) if at is not None]
+        memory = [run["measured"]["peak_memory"] for run in runs if run["measured"].get("peak_memory")]
+        return row | {
+            "solved_steps": mean_sd([steps for steps, _ in reached])[0] if reached else None,
+            "solved_seconds": mean_sd([seconds for _, seconds in reached])[0] if reached else None,
+            "flops": result.get("flops"),
+            "peak_memory": max(memory, default=None),
+            "readout": config.get("readout"),
+            "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
+            "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
+            "parameters": result["parameters"],
+            "reach": _reach(config),
+            "solved": sum(run["result"]["stopped"] == "solved" for run in runs),
+            "seeds": len(runs),
+        }
+
+
+def _place(label: str, model: str | None) -> tuple[int, bool, str]:
+    """Where a row stands: by the known row that it is named after, or else the first with its model."""
+    names = [row.label for row in ROWS.values()]
+    family = max((name for name in names if f"{label},".startswith(f"{name},")), key=len, default=None)
+    if family is None:
+        family = next((row.label for row in ROWS.values() if row.model == model), None)
+    return len(names) if family is None else names.index(family), label != family, label
+
+
+def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
+    clock = run["measured"].get("validation_seconds", [])
+    for place, point in enumerate(run["result"]["validation"]):
+        if point["accuracy"] >= bar:
+            return point["step"], clock[place] if place < len(clock) else math.nan
+    return None
+
+
+def _reach(config: dict[str, Any]) -> int | None:
+    """How far a model of a sequence hears; None where that is everything, or there is no sequence."""
+    if config["model"] not in GNNS or "hops" not in config:
+        return None
+    return path_receptive_field(config["num_layers"], tuple(config["hops"]))
+
+
+def _tested(test: dict[str, Any]) -> dict[str, Any]:
+    accuracy, answers = test.get("accuracy"), test["count"]
+    return {"answers": answers, "accuracy_se": None if accuracy is None else sampling_error(accuracy, answers)}
+
+
+CLASSES = ("accuracy", "loss")
+ERRORS = ("mae", "rmse", "mape", "mse")
+EDGES = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
+TESTED = ("answers", "accuracy_se")
+FIGURES = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory", "reach")
+
+
+def _empty_row(label: str, kind: str, length: int, metrics: Sequence[str]) -> dict[str, Any]:
+    metrics = [name for family in (CLASSES, ERRORS) for name in family if name in metrics]
+    scores = [name for metric in metrics for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
+    return (
+        {"model": label, "kind": kind, "length": length}
+        | dict.fromkeys(("readout", *scores, *TESTED, *FIGURES))
+        | {"solved": 0, "seeds": 0, "failed": 0}
+    )

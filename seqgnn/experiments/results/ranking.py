@@ -1,0 +1,155 @@
+"""Who is compared with whom, and who stands where: what sees all elements at once needs no memory and stands apart."""
+
+import math
+from dataclasses import dataclass
+
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.naming import default_readout
+from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.metrics.significance import Difference, sampling_error, summary
+
+BLIND = ("chance", "majority", "mean")  # baselines that never look at what they are asked
+NORMAL = 1.96  # standard errors on each side that hold 95%
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Who counts at one length.
+
+    Attributes:
+        models: labels of rows that have runs.
+        baselines: names.
+        apart: labels of rows, and names of baselines, that see all elements at once where the others have to remember.
+    """
+
+    models: tuple[str, ...]
+    baselines: tuple[str, ...]
+    apart: tuple[str, ...] = ()
+
+
+def contenders(comparison: Comparison, length: int) -> Candidates:
+    """Who counts at a length. Where the first element has to be remembered, rows with a mean or max readout and the
+    linear baseline stand apart; unless no other row is there.
+
+    Example:
+        >>> from seqgnn.experiments.compare import compare
+        >>> options = {"seeds": [0], "steps": 1, "hidden": 4, "progress": False}
+        >>> contenders(compare("recall", models=["rnn", "gcn-mean"], lengths=[3], **options), 3)
+        Candidates(models=('RNN',), baselines=('chance', 'majority'), apart=('GCN, mean readout', 'linear'))
+    """
+    models = tuple(label for label in comparison.labels if comparison.of(label, length))
+    baselines = tuple(name for name, of in comparison.baselines if of == length)
+    if not comparison.on_path or TASKS[comparison.task].takes_data:
+        return Candidates(models, baselines)
+    usual = default_readout(comparison.task)
+    alike = tuple(label for label in models if comparison.of(label, length)[0]["config"]["readout"] == usual)
+    if not alike:
+        return Candidates(models, baselines)
+    apart = (*(label for label in models if label not in alike), *(name for name in baselines if name == "linear"))
+    return Candidates(alike, tuple(name for name in baselines if name != "linear"), apart)
+
+
+def differences_at(comparison: Comparison, length: int) -> list[Difference]:
+    """All pairs of contenders, corrected for their number."""
+    return comparison.differences(length, contenders(comparison, length).models)
+
+
+def ranked(comparison: Comparison, length: int) -> list[tuple[str, float]]:
+    """Candidates and their mean scores, the best first."""
+    means = [(label, _mean(comparison.scores(label, length))) for label in contenders(comparison, length).models]
+    return sorted(means, key=lambda pair: pair[1], reverse=comparison.metric == "accuracy")
+
+
+def standard_error(comparison: Comparison, name: str, length: int) -> float:
+    """The standard error that the test set alone gives the mean accuracy of a row or baseline; of a loss it is not
+    known, and 0."""
+    if comparison.metric != "accuracy":
+        return 0.0
+    baseline = comparison.baselines.get((name, length))
+    tests = [run["result"]["test"] for run in ([baseline] if baseline else comparison.of(name, length))]
+    return sampling_error(_mean([test["accuracy"] for test in tests]), tests[0]["count"])
+
+
+def resolution(comparison: Comparison, first: str, second: str, length: int) -> float:
+    """How far the test set alone can set two mean accuracies apart: the half width of a 95% interval of their
+    difference, as if each had a test set of its own, which is rather too wide."""
+    return NORMAL * math.hypot(standard_error(comparison, first, length), standard_error(comparison, second, length))
+
+
+def tied_with_best(comparison: Comparison, length: int) -> list[str]:
+    """The best contender, and those as good: within the resolution of the test set, and not shown to differ."""
+    means = ranked(comparison, length)
+    best, score = means[0]
+    differ = {name for pair in differences_at(comparison, length) if pair.shown for name in (pair.first, pair.second)
+              if best in (pair.first, pair.second)} - {best}  # fmt: skip
+    return [
+        label
+        for label, mean in means
+        if label not in differ and (mean == score or abs(mean - score) <= resolution(comparison, best, label, length))
+    ]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a row stands to a baseline.
+
+    Attributes:
+        baseline: its name.
+        score: its score.
+        how: "ahead of", "behind" or "not told apart from".
+    """
+
+    baseline: str
+    score: float
+    how: str
+
+
+def against_baseline(comparison: Comparison, label: str, length: int) -> Verdict | None:
+    """How a row stands to the best baseline that counts; None without one.
+
+    It is ahead or behind if the difference is larger than the half width of the 95% interval over seeds, by Student's
+    t, and the resolution of the test set together: the root of the sum of their squares.
+    """
+    names = contenders(comparison, length).baselines
+    if not names:
+        return None
+    higher = comparison.metric == "accuracy"
+    scores = {name: _score(comparison, name, length) for name in names}
+    name = (max if higher else min)(scores, key=scores.__getitem__)
+    found = summary(comparison.scores(label, length))
+    gain = (found.mean - scores[name]) * (1 if higher else -1)
+    low, high = found.t or (found.mean, found.mean)
+    margin = math.hypot((high - low) / 2, resolution(comparison, label, name, length))
+    how = "not told apart from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
+    return Verdict(name, scores[name], how)
+
+
+def at_chance(comparison: Comparison, length: int) -> tuple[str, float] | None:
+    """The best baseline that does not look at its input, and its score, if no contender is ahead of it by more than
+    the test set can set it apart; else None."""
+    names = [name for name in BLIND if (name, length) in comparison.baselines]
+    if not names:
+        return None
+    higher = comparison.metric == "accuracy"
+    score, name = (max if higher else min)((_score(comparison, name, length), name) for name in names)
+    behind = all(
+        (mean - score if higher else score - mean) <= resolution(comparison, label, name, length)
+        for label, mean in ranked(comparison, length)
+    )
+    return (name, score) if behind else None
+
+
+def all_solved(comparison: Comparison, length: int) -> bool:
+    """Whether every run of every contender came to the bar, or answers everything right; no run that failed did."""
+    if any(of == length for _, of, _ in comparison.failures):
+        return False
+    runs = [run for label in contenders(comparison, length).models for run in comparison.of(label, length)]
+    return all(run["result"]["stopped"] == "solved" or run["result"]["test"].get("accuracy") == 1 for run in runs)
+
+
+def _score(comparison: Comparison, name: str, length: int) -> float:
+    return float(comparison.baselines[name, length]["result"]["test"][comparison.metric])
+
+
+def _mean(scores: list[float]) -> float:
+    return math.fsum(scores) / len(scores)

@@ -1,0 +1,68 @@
+"""What the test windows of a comparison of forecasters tell: models beside the best baseline, and the graph's worth."""
+
+from dataclasses import dataclass
+
+from seqgnn._utils.text import number
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.ranking import against_baseline, contenders, ranked
+from seqgnn.metrics.significance import differences, signed
+from seqgnn.metrics.window_significance import OverWindows, over_windows
+from seqgnn.models.forecasters import uses_neighbors
+
+
+@dataclass(frozen=True)
+class WindowPair:
+    """Two rows at one horizon, their difference over seeds and over test windows.
+
+    Attributes:
+        first, second: labels; the second may be a baseline.
+        over_seeds: the 95% interval of `first - second` by Student's t, of this pair alone; None for a single seed.
+        over_windows: the same difference, and how far other windows could have given another.
+    """
+
+    first: str
+    second: str
+    over_seeds: tuple[float, float] | None
+    over_windows: OverWindows
+
+    @property
+    def figures(self) -> list[str]:
+        """The difference, its intervals over seeds and over windows, in how many windows the first is better, and p."""
+        over = self.over_windows
+        intervals = ("–" if found is None else f"{signed(found[0])} to {signed(found[1])}"
+                     for found in (self.over_seeds, over.interval))  # fmt: skip
+        return [signed(over.mean), *intervals, f"{over.better} of {over.windows}", number(over.p, 3)]
+
+
+def window_pairs(comparison: Comparison, length: int) -> list[WindowPair]:
+    """Each model against the best baseline, then each that hears neighbors against the best that does not; without
+    rows that kept no errors by window, as those of other tasks and of earlier versions."""
+    if comparison.of_classes:
+        return []
+    models = contenders(comparison, length).models
+    alone = [label for label, _ in ranked(comparison, length) if not _hears(comparison, label, length)]
+    pairs = [(label, best.baseline) for label in models if (best := against_baseline(comparison, label, length))]
+    pairs += [(label, alone[0]) for label in models if alone and label not in alone]
+    return [found for pair in pairs if (found := _pair(comparison, length, *pair)) is not None]
+
+
+def _hears(comparison: Comparison, label: str, length: int) -> bool:
+    config = comparison.of(label, length)[0]["config"]
+    return uses_neighbors(config["model"], K=config["K"], neighbors=config["neighbors"])
+
+
+def _pair(comparison: Comparison, length: int, first: str, second: str) -> WindowPair | None:
+    ours, theirs = ({run["config"]["seed"]: run for run in comparison.of(label, length)} for label in (first, second))
+    if (baseline := comparison.baselines.get((second, length))) is not None:
+        theirs = dict.fromkeys(ours, baseline)
+    seeds = [seed for seed in ours if seed in theirs]
+    tests = [[runs[seed]["result"]["test"] for seed in seeds] for runs in (ours, theirs)]
+    if not seeds or not all("windows" in test for row in tests for test in row):
+        return None
+    protocol = ours[seeds[0]]["config"]["protocol"]
+    own, other = ([test["windows"]["errors"] for test in row] for row in tests)
+    counts = tests[0][0]["windows"]["counts"]
+    over = over_windows(own, other, counts, lags=protocol["lags"], horizon=length, root=comparison.metric == "rmse")
+    scores = ({seed: test[comparison.metric] for seed, test in zip(seeds, row)} for row in tests)
+    found = differences(dict(zip((first, second), scores)))
+    return WindowPair(first, second, found[0].interval if found else None, over)

@@ -1,0 +1,1 @@
+"""Runs: what each is, how it is executed, and where it is stored."""

@@ -1,0 +1,122 @@
+"""Progress of runs: events of this process and of workers, shown as bars on a terminal and as lines elsewhere."""
+
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Client, Listener
+from threading import Thread
+from typing import Any, TypeAlias
+
+Event: TypeAlias = tuple[Any, ...]
+Say: TypeAlias = Callable[[Event], None]
+
+
+def summary_line(record: dict[str, Any]) -> str:
+    result = record["result"]
+    shown = [name for name in ("accuracy", "mae", "rmse", "loss") if name in result["test"]]
+    named = {"mae": "MAE", "rmse": "RMSE"}
+    line = "test " + ", ".join(f"{named.get(name, name)} {result['test'][name]:.3f}" for name in shown[:2])
+    if "steps" in result:
+        line += f"; {result['steps']} steps, {record['measured']['seconds']:.1f} s, stopped: {result['stopped']}"
+    return line
+
+
+@contextmanager
+def listening(say: Say) -> Iterator[tuple[Any, bytes]]:
+    """Passes on what worker processes say; gives the address they call and the key they show.
+
+    If something cannot be passed on (a pipe is closed, a disk full), the workers go on, and the error comes at the end.
+    """
+    key = secrets.token_bytes(16)
+    errors: list[Exception] = []
+    with Listener(authkey=key, backlog=64) as listener:
+
+        def receive() -> None:
+            while True:
+                try:
+                    with listener.accept() as line:
+                        event = line.recv()
+                except Exception:
+                    continue  # a worker died while it called, or it was none
+                if event is None:
+                    return
+                if errors:
+                    continue
+                try:
+                    say(event)
+                except Exception as error:
+                    errors.append(error)
+
+        thread = Thread(target=receive, daemon=True)
+        thread.start()
+        try:
+            yield listener.address, key
+        finally:
+            with Client(listener.address, authkey=key) as line:
+                line.send(None)
+            thread.join()
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def show_progress(total: int, found: int, progress: bool) -> Iterator[Say]:
+    """Gives what shows events: bars on a terminal, a line for each finished run elsewhere, or nothing."""
+    if not progress:
+        yield lambda event: None
+        return
+    if found:
+        print(f"{found} of {total} runs are there already", flush=True)
+    if sys.stdout.isatty():
+        with progress_bars(total, found) as say:
+            yield say
+    else:
+        yield _print_line
+
+
+def _print_line(event: Event) -> None:
+    kind, title, *rest = event
+    if kind == "waiting":
+        print(title, flush=True)
+    elif kind == "done":
+        print(f"{title}: {rest[0]}", flush=True)
+    elif kind == "failed":
+        print(f"{title}: FAILED, {rest[0]}", flush=True)
+
+
+@contextmanager
+def progress_bars(total: int, found: int) -> Iterator[Say]:
+    """One bar for the grid and one for each run under way, with loss, accuracy and time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[scores]}"),
+        TimeRemainingColumn(),
+    )
+    # A console of its own: rich's global one remembers whether stdout was a terminal when it was first asked for.
+    with Progress(*columns, console=Console(), transient=True) as display:
+        grid = display.add_task("runs", total=total, completed=found, scores="")
+        running: dict[str, TaskID] = {}
+
+        def say(event: Event) -> None:
+            kind, title, *rest = event
+            if kind == "waiting":
+                display.update(grid, scores=title)
+            elif kind == "start":
+                running[title] = display.add_task(title, total=rest[0], scores="")
+            elif kind == "step" and title in running:
+                step, loss, accuracy = rest
+                display.update(running[title], completed=step, scores=f"loss {loss:.3f}  accuracy {accuracy:.3f}")
+            elif kind in ("done", "failed"):
+                display.advance(grid)
+                if title in running:
+                    display.remove_task(running.pop(title))
+                if kind == "failed":
+                    display.console.print(f"{title}: FAILED, {rest[0]}", markup=False, highlight=False)
+
+        yield say

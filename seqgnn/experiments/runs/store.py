@@ -1,0 +1,206 @@
+"""Results on disk: one JSON a run, keyed by its configuration, written in one piece; reading executes nothing."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seqgnn._utils.files import write_atomically
+
+FORMAT = "seqgnn-run"
+VERSION = 1
+
+
+def run_key(config: dict[str, Any]) -> str:
+    """Returns the key of a configuration: a hash of its canonical JSON, so the order of names does not matter.
+
+    What is None is left out: an option that comes with a later version, and is not used, changes no key.
+
+    Example:
+        >>> run_key({"a": 1, "b": (2, 3)}) == run_key({"b": [2, 3], "a": 1, "c": None})
+        True
+    """
+    content = {"version": VERSION, "config": _said(config)}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+class RunStore:
+    """A folder of runs.
+
+    A run's file is `<key>.json` and holds `{"format", "version", "sha256", "config", "result", "measured"}`. `result`
+    is what the configuration determines (scores, curves); `measured` is what it does not (the label it was made
+    under, seconds, date, machine). Its weights are in `<key>.safetensors`, what went wrong with it in `<key>.failed`,
+    and what it saves on its way in `<key>.partial/`, with the lock that says whose it is.
+
+    Args:
+        folder: made by `prepare`; until then, and where nothing is missing, it may be read-only.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = RunStore(folder)
+        ...     path = store.put({"seed": 0}, {"accuracy": 1.0}, {"seconds": 2.5})
+        ...     store.get({"seed": 0})["result"], store.get({"seed": 1})
+        ({'accuracy': 1.0}, None)
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def prepare(self) -> None:
+        """Makes the folder if it is not there.
+
+        Raises:
+            ValueError: if it cannot be made or written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise ValueError(
+                f"RunStore: expected a folder that can be written, got {self.folder} ({error.strerror})"
+            ) from error
+
+    def path(self, config: dict[str, Any]) -> Path:
+        """Returns where the run of `config` is, or would be."""
+        return self.folder / f"{run_key(config)}.json"
+
+    def weights(self, config: dict[str, Any]) -> Path:
+        """Returns where the weights of the run of `config` are, or would be."""
+        return self.path(config).with_suffix(".safetensors")
+
+    def state(self, config: dict[str, Any]) -> str:
+        """Returns how far the run of `config` is: "there", "failed" when last tried, "interrupted" or "to do".
+
+        Raises:
+            ValueError: as `get` does.
+        """
+        if self.get(config) is not None:
+            return "there"
+        if self.failure(config) is not None:
+            return "failed"
+        saved = self.path(config).with_suffix(".partial").glob("*.safetensors")
+        return "interrupted" if any(saved) else "to do"
+
+    @contextmanager
+    def claim(self, config: dict[str, Any]) -> Iterator[Path | None]:
+        """Takes a run for this process alone while the block lasts, among all processes that share the folder.
+
+        Gives a folder for what the run saves on its way, which `discard` removes; None if another process has the run.
+        A process that is killed gives up what it had.
+        """
+        from filelock import FileLock, Timeout
+
+        folder = self.path(config).with_suffix(".partial")
+        lock = FileLock(folder / ".lock")
+        try:
+            folder.mkdir(exist_ok=True)
+            lock.acquire(timeout=0)
+        except (Timeout, FileNotFoundError):  # it is taken, or was removed in this very moment, its run being done
+            yield None
+            return
+        except OSError as error:
+            found = f"{folder} ({error.strerror})"
+            raise ValueError(f"RunStore: expected a folder that can be written, got {found}") from error
+        try:
+            yield folder
+        finally:
+            lock.release()
+
+    def discard(self, config: dict[str, Any]) -> None:
+        """Removes what a run saved on its way; by those who have claimed it."""
+        shutil.rmtree(self.path(config).with_suffix(".partial"), ignore_errors=True)
+
+    def fail(self, config: dict[str, Any], message: str, label: str | None = None) -> None:
+        """Notes what went wrong with a run, and what it is called."""
+        note = {"format": FORMAT + "-failure", "version": VERSION, "config": config, "message": message, "label": label}
+        write_atomically(self.path(config).with_suffix(".failed"), json.dumps(note) + "\n")
+
+    def failure(self, config: dict[str, Any]) -> str | None:
+        """Returns what went wrong with a run when it was last tried, or None."""
+        try:
+            return str(json.loads(self.path(config).with_suffix(".failed").read_text(encoding="utf-8"))["message"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OSError):
+            return "its note could not be read"
+
+    def put(self, config: dict[str, Any], result: dict[str, Any], measured: dict[str, Any]) -> Path:
+        """Writes a run; a crash on the way leaves what was there before.
+
+        Raises:
+            ValueError: if something is no JSON, NaN and infinities included, or the file cannot be written, naming it.
+        """
+        content = {"config": config, "result": result, "measured": measured}
+        record = {"format": FORMAT, "version": VERSION, "sha256": _checksum(content), **content}
+        path = self.path(config)
+        text = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
+        try:
+            write_atomically(path, text)
+        except OSError as error:
+            raise ValueError(f"RunStore: expected a file that can be written, got {path} ({error.strerror})") from error
+        path.with_suffix(".failed").unlink(missing_ok=True)
+        return path
+
+    def get(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """Returns the run of `config`, or None if there is none.
+
+        Raises:
+            ValueError: naming the file, if it is not a whole run of this configuration that this version can read.
+        """
+        path = self.path(config)
+        if not path.exists():
+            return None
+        return read_run(path, config)
+
+
+def read_run(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the run in a file, that of `config` or of any; nothing is written, so its folder may be read-only.
+
+    Raises:
+        ValueError: naming the file, if it is not a whole run that this version can read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"RunStore: expected JSON in {path}, got bytes that are no UTF-8 ({error})") from error
+    except OSError as error:
+        raise ValueError(f"RunStore: expected a file that can be read, got {path} ({error.strerror})") from error
+    try:
+        record = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"RunStore: expected JSON in {path}, got a damaged file ({error})") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else type(record).__name__
+        raise ValueError(f"RunStore: expected format {FORMAT!r} in {path}, got {found!r}")
+    if record.get("version") != VERSION:
+        raise ValueError(
+            f"RunStore: expected version {VERSION} in {path}, got {record.get('version')!r}; "
+            "read it with the version of seqgnn that wrote it, or move it away"
+        )
+    missing = [name for name in ("config", "result", "measured") if not isinstance(record.get(name), dict)]
+    if missing:
+        raise ValueError(f"RunStore: expected an object under {missing[0]!r} in {path}, got none")
+    if config is not None and _said(record["config"]) != _said(json.loads(json.dumps(config))):
+        raise ValueError(f"RunStore: expected the run of {config} in {path}, got that of {record['config']}")
+    if record.get("sha256") != _checksum({name: record[name] for name in ("config", "result", "measured")}):
+        raise ValueError(f"RunStore: expected what was written in {path}, got a file changed since (sha256)")
+    return record
+
+
+def _said(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what is None."""
+    return {
+        name: _said(value) if isinstance(value, dict) else value for name, value in config.items() if value is not None
+    }
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Trained models loaded from their runs: studied again, or used for forecasts."""

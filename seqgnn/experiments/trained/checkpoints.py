@@ -1,0 +1,177 @@
+"""Gradients over time and the influence of elements in a trained model, beside the same before its training."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgnn.experiments.grid.specs import ROWS
+from seqgnn.experiments.runs.config import RunConfig, identify_text, read_weights
+from seqgnn.experiments.runs.store import read_run
+from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.text import TextRun, load_model
+from seqgnn.experiments.trained.gradient_study import Maker, Study, asked, measured
+from seqgnn.models.sequence_model import SequenceModel, build
+from seqgnn.training.checkpoint import BEST, LAST, read_checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        label: what it is called.
+        model: with its weights.
+        fresh: the same before its training, from a seed.
+        task: that it was trained on.
+        steps: of training that its weights have behind them.
+    """
+
+    label: str
+    model: SequenceModel
+    fresh: Callable[[int], SequenceModel]
+    task: Any
+    steps: int
+
+
+def study_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    batch_size: int = 128,
+    measure: str = "gradients",
+    reduce: str = "norm-of-mean",
+    device: str = "cpu",
+    texts: Sequence[str | os.PathLike[str] | None] = (None,),
+) -> Study:
+    """Measures a model of `seqgnn train text` or `seqgnn compare` as it is, and as it was before its training.
+
+    Samples of the task, of a text from its training part, and the weights before training are drawn anew with each
+    seed. Where every element has a target, as in a text, the loss or the answer is that of the last one.
+
+    Args:
+        path: of a checkpoint of `seqgnn train text` or of the run's folder; or of `seqgnn compare --out`, a finished
+            run's `runs/<key>.json` or `.safetensors`, or the `.partial` folder of one under way.
+        seeds, batch_size, measure, reduce, device: as in `seqgnn.experiments.trained.gradient_study.study`.
+        texts: files that a run of a comparison may have read, None for Python's help topics; the one that it names is
+            used.
+
+    Raises:
+        ValueError: if there is no whole run of a task with classes, its text is gone, the measure has no meaning for
+            the model, such as gradients over time of one without recurrence, or an argument is unknown or out of range.
+    """
+    found = load_trained(path, texts)
+    try:
+        asked(found.model, found.task, 1, 0, measure)
+    except ValueError as error:
+        hint = "; its influence can be measured (--influence)" if measure == "gradients" else ""
+        expected = f"expected a model of which {measure} can be measured"
+        raise ValueError(f"gradients: {expected}, got {found.label} in {path}: {error}{hint}") from error
+
+    def make(model: Callable[[int], SequenceModel]) -> Maker:
+        return lambda seed: asked(model(seed), found.task, batch_size, seed, measure)
+
+    makers = {found.label: make(lambda seed: found.model), "untrained": make(found.fresh)}
+    settings = {
+        "task": found.task.name,
+        "length": found.task.length,
+        "checkpoint": str(path),
+        "steps": found.steps,
+        "batch_size": batch_size,
+        "per_element": found.task.per_element,
+    }
+    return measured(makers, settings, seeds, measure, reduce, device)
+
+
+def load_trained(path: str | os.PathLike[str], texts: Sequence[str | os.PathLike[str] | None] = (None,)) -> Trained:
+    """Reads what `study_checkpoint` measures; arguments and errors are its own."""
+    path = Path(path)
+    if path.suffix == ".json":
+        return _finished(path, texts)
+    if (path / "runs").is_dir():
+        raise ValueError(f"gradients: expected one run, such as a file in {path / 'runs'}, got a comparison's folder")
+    file = path / (BEST if (path / BEST).exists() else LAST) if path.is_dir() else path
+    tensors, info = read_checkpoint(file)
+    if "config" not in info:
+        return _of_text(file)
+    if "training" not in info:
+        return _finished(file.with_suffix(".json"), texts)
+    weights = {name.removeprefix("model."): part for name, part in tensors.items() if name.startswith("model.")}
+    return _of_comparison(file, info["config"], weights, info["training"]["step"], None, texts)
+
+
+def _finished(file: Path, texts: Sequence[str | os.PathLike[str] | None]) -> Trained:
+    """A run of a comparison by its JSON."""
+    run = read_run(file)
+    _check_model(file, run["config"])
+    weights = read_weights(file.with_suffix(".safetensors"), run)
+    label, steps = run["measured"].get("label"), run["result"]["best_step"]
+    return _of_comparison(file, run["config"], weights, steps, label, texts)
+
+
+def _of_comparison(
+    file: Path,
+    config: dict[str, Any],
+    weights: dict[str, Tensor],
+    steps: int,
+    label: str | None,
+    texts: Sequence[str | os.PathLike[str] | None],
+) -> Trained:
+    _check_model(file, config)
+    run = RunConfig.from_dict(config)
+    text = None if run.text is None else _text(file, run.text, texts)
+    task = TASKS[run.task].make(run.length, run.hops, text)
+
+    def fresh(seed: int) -> SequenceModel:
+        model: Any = replace(run, seed=seed).build(task)
+        return model
+
+    model = fresh(run.seed)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        found = " ".join(str(error).split())
+        raise ValueError(f"gradients: expected the weights of its own model in {file}, got others ({found})") from error
+    return Trained(label or _label(run.model), model.eval(), fresh, task, steps)
+
+
+def _check_model(file: Path, config: dict[str, Any]) -> None:
+    if config.get("task") == "forecast":
+        raise ValueError(f"gradients: expected a run of a task with classes in {file}, got one of forecasts")
+    if "baseline" in config:
+        raise ValueError(f"gradients: expected the run of a model in {file}, got a baseline, {config['baseline']!r}")
+
+
+def _text(file: Path, text: str, texts: Sequence[str | os.PathLike[str] | None]) -> Path | None:
+    paths = [None if path is None else Path(path) for path in texts]
+    for path in paths:
+        if identify_text(path) == text:
+            return path
+    raise ValueError(f"gradients: expected the text that {file} was trained on, {text}, got none such (--data)")
+
+
+def _of_text(file: Path) -> Trained:
+    """A run of `seqgnn train text`."""
+    model, vocabulary, info = load_model(file)
+    try:
+        task = TextRun.from_dict(info["run"]).make_task()
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"gradients: expected a run of seqgnn train text in {file}, got another ({error})") from error
+    if task.vocabulary.to_dict() != vocabulary.to_dict():
+        raise ValueError(f"gradients: expected the text that {file} was trained on, got one with other characters")
+    options: dict[str, Any] = {n: tuple(value) if n == "hops" else value for n, value in info["model"].items()}
+
+    def fresh(seed: int) -> SequenceModel:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build(**options)
+
+    return Trained(_label(options["name"]), model, fresh, task, info["training"]["step"])
+
+
+def _label(model: str) -> str:
+    return next(row.label for row in ROWS.values() if row.model == model)

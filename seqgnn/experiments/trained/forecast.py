@@ -1,0 +1,192 @@
+"""Forecasts of a trained run: of the steps after a signal's end, and of its test part.
+
+A run keeps no scaling. It is fitted anew, on the training part of the signal that the run is about, which therefore has
+to be there: the very signal, or one that goes on from it, whose first steps are that signal by their hash.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from seqgnn._utils.validation import check_count
+from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.data.transforms.splits import split_range
+from seqgnn.data.windows import WindowBatch
+from seqgnn.experiments.runs.config import read_weights
+from seqgnn.experiments.runs.forecast_config import ForecastRun, signal_hash
+from seqgnn.experiments.runs.store import read_run
+from seqgnn.metrics.forecasting import ForecastScores
+from seqgnn.models.forecaster import Forecaster
+from seqgnn.tasks.forecasting import Forecasting, Protocol, window_starts
+from seqgnn.training.checkpoint import read_checkpoint
+
+
+def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
+    """A trained forecaster, ready to be asked, and its run's record, `{"config", "result", "measured"}`.
+
+    Args:
+        path: `<key>.json` or `<key>.safetensors`, which lie beside each other.
+
+    Raises:
+        ValueError: naming the file, if one of the two is missing, damaged or changed since, if the weights are those of
+            another run, and for runs of other tasks and of baselines, which have no weights.
+    """
+    path = Path(path)
+    if path.suffix not in (".json", ".safetensors"):
+        raise ValueError(f"load_forecaster: expected a run's .json or .safetensors, got {path}")
+    record, saved = path.with_suffix(".json"), path.with_suffix(".safetensors")
+    if saved.exists() and not record.exists():
+        _, info = read_checkpoint(saved)
+        found = "a sequence model" if "vocabulary" in info else f"no {record.name} beside it"
+        raise ValueError(f"load_forecaster: expected the weights of a run of forecasting in {saved}, got {found}")
+    run = read_run(record)
+    task = run["config"].get("task")
+    if task != "forecast" or "baseline" in run["config"]:
+        found = f"a run of {task!r}" if task != "forecast" else f"the baseline {run['config']['baseline']!r}"
+        raise ValueError(f"load_forecaster: expected a run of a forecaster in {record}, got {found}")
+    config = ForecastRun.from_dict(run["config"])
+    weights = read_weights(saved, run)
+    try:
+        model = _build(config, _in_channels(config, weights))
+        model.load_state_dict(weights)
+    except (RuntimeError, KeyError, ValueError) as error:
+        found = " ".join(str(error).split())
+        raise ValueError(f"load_forecaster: expected the weights of {config.model} in {saved}, got {found}") from error
+    return model.eval(), run
+
+
+def forecast(model: Forecaster, run: dict[str, Any], graph: TemporalGraph, start: int | None = None) -> Tensor:
+    """The forecast of `horizon` steps, in the signal's units.
+
+    Args:
+        model, run: of `load_forecaster`.
+        graph: the signal that the run is about, or one that goes on from it: the same nodes and edges, more steps.
+        start: the first step that is forecast, from the lags that go before it. None: ``len(graph)``, the first step
+            after the end.
+
+    Shapes:
+        ``[horizon, N, C]``.
+
+    Raises:
+        ValueError: if the graph is another, has other features or fewer steps than lags, and for a start that the lags
+            do not go before.
+    """
+    task, lags = trained_task(model, run, graph), model.lags
+    start = len(graph) if start is None else check_count("forecast", "start", start, lags)
+    if start > len(graph):
+        raise ValueError(f"forecast: expected start to be at most {len(graph)}, the number of steps, got {start}")
+    past = task.graph.steps(start - lags, start)
+    edges, weights = (list(part) if isinstance(part, tuple) else part for part in (past.edge_index, past.edge_weight))
+    y = past.targets.new_zeros(model.horizon, 1, *past.targets.shape[1:])  # not known, not read
+    batch = WindowBatch(past.signal[:, None], y, None, edges, weights, torch.tensor([start - lags]))  # type: ignore[arg-type]
+    return _unscaled(task, _answer(model, batch))[:, 0]
+
+
+def forecast_test(
+    model: Forecaster, run: dict[str, Any], graph: TemporalGraph, batch_size: int = 64
+) -> tuple[Tensor, range, ForecastScores]:
+    """The forecasts of every window of the run's test part, in the signal's units, the first step that each is about,
+    and the scores, which are those of the run.
+
+    Args:
+        model, run, graph: as in `forecast`.
+        batch_size: windows at a time.
+
+    Shapes:
+        ``[horizon, W, N, C]`` and W steps.
+
+    Raises:
+        ValueError: as `forecast`.
+    """
+    task = trained_task(model, run, graph)
+    answers, sums = [], task.objective.sums()
+    for batch in task.test(batch_size):
+        answers.append(_answer(model, batch))
+        task.objective.add(sums, answers[-1], batch)
+    read = task.test_windows.starts
+    starts = range(read.start + model.lags, read.stop + model.lags)
+    return _unscaled(task, torch.cat(answers, dim=1)), starts, sums.result().scores
+
+
+def trained_task(model: Forecaster, run: dict[str, Any], graph: TemporalGraph) -> Forecasting:
+    """The signal, with whatever has been added to it since, cut and scaled as when the run was made.
+
+    Raises:
+        ValueError: if it is not the run's, see `forecast`.
+    """
+    config = ForecastRun.from_dict(run["config"])
+    features = model.in_channels - 2 * len(config.protocol.calendar)
+    if graph.num_features != features:
+        found = f"{tuple(graph.signal.shape)}"
+        raise ValueError(f"forecast: expected a signal [T, N, {features}], as the run read, got {found}")
+    if len(graph) < model.lags:
+        raise ValueError(f"forecast: expected at least {model.lags} steps to read, got {len(graph)}")
+    for stop, protocol in _cuts(config.protocol, graph, run["result"]["test"]["count"]):
+        if config.text.endswith(f"({signal_hash(_first(graph, stop))})"):
+            return Forecasting(graph, protocol)
+    raise ValueError(
+        f"forecast: expected the signal {config.text} that the run was trained on, with the same nodes and edges, or "
+        f"one that goes on from it, got {graph!r} ({signal_hash(graph)})"
+    )
+
+
+def _cuts(protocol: Protocol, graph: TemporalGraph, count: int) -> Iterator[tuple[int, Protocol]]:
+    """Numbers of first steps, the greatest first, whose test part has so many observed values; with each the protocol
+    in counts, which cuts a longer signal at the same places."""
+    lags, horizon = protocol.lags, protocol.horizon
+    observed = torch.ones_like(graph.targets) if graph.mask is None else graph.mask
+    before = pad(observed.sum((1, 2)).long(), (1, 0)).cumsum(0)  # values observed before each step
+    for stop in range(len(graph), lags + horizon - 1, -1):
+        total = stop - (lags + horizon - 1) if protocol.by == "windows" else stop
+        try:
+            parts = split_range("forecast", total, *protocol.split, protocol.gap)
+            counted = replace(protocol, split=(len(parts[0]), len(parts[1]), len(parts[2])))
+            test = window_starts(graph, counted)[2]
+        except ValueError:  # too few steps for the protocol
+            continue
+        first, last = (before[step + lags : step + lags + horizon] for step in (test.start, test.stop))
+        if (last - first).sum() == count:
+            yield stop, counted
+
+
+def _first(graph: TemporalGraph, stop: int) -> TemporalGraph:
+    """The first steps as their own file would give them: without a mask if nothing is missing."""
+    part = graph.steps(0, stop)
+    if part.mask is None or not part.mask.all():
+        return part
+    return TemporalGraph(part.signal, part.edge_index, part.edge_weight, targets=part.targets)
+
+
+def _answer(model: Forecaster, batch: WindowBatch) -> Tensor:
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return model(batch)[0]
+    finally:
+        model.train(training)
+
+
+def _unscaled(task: Forecasting, answer: Tensor) -> Tensor:
+    return task.objective.scaler.inverse(answer.double()).to(answer.dtype)
+
+
+def _build(config: ForecastRun, in_channels: int) -> Any:
+    return config.build(SimpleNamespace(in_channels=in_channels, out_channels=1))  # signals of files have one target
+
+
+def _in_channels(config: ForecastRun, weights: dict[str, Tensor]) -> int:
+    """F of a model with these weights: their sizes are linear in it."""
+    one, two = (_build(config, size).state_dict() for size in (1, 2))
+    for name in one:
+        for size, next_size, found in zip(one[name].shape, two[name].shape, weights[name].shape):
+            if next_size > size:
+                return 1 + (found - size) // (next_size - size)
+    raise AssertionError("a model whose weights do not depend on what it reads")

@@ -1,0 +1,25 @@
+"""Metrics over whole sets, and tests of whether two models differ, over seeds and over test windows.
+
+What is minimized in training is an objective, in :mod:`seqgnn.tasks`.
+"""
+
+from seqgnn.metrics.classification import ClassificationSums, Evaluation
+from seqgnn.metrics.forecasting import ForecastScores, ForecastSums, forecast_loss
+from seqgnn.metrics.significance import differences, holm, mean_sd, paired_difference, sign_flip, summary
+from seqgnn.metrics.window_significance import OverWindows, over_windows
+
+__all__ = [
+    "ClassificationSums",
+    "Evaluation",
+    "ForecastScores",
+    "ForecastSums",
+    "OverWindows",
+    "differences",
+    "forecast_loss",
+    "holm",
+    "mean_sd",
+    "over_windows",
+    "paired_difference",
+    "sign_flip",
+    "summary",
+]

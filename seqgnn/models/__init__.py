@@ -1,0 +1,27 @@
+"""Models by name, the baselines that they must beat, and generation of text.
+
+Models are made of the layers of :mod:`seqgnn.nn`; they are trained by :mod:`seqgnn.training`.
+"""
+
+from seqgnn.models.baselines.ngram import NGram
+from seqgnn.models.forecast_encoders import Encoder, GraphEncoder, LagGCN, NodewiseEncoder
+from seqgnn.models.forecaster import EncoderDecoder, Forecaster
+from seqgnn.models.forecasters import build_forecaster
+from seqgnn.models.generation import generate, next_probabilities, stream
+from seqgnn.models.sequence_model import SequenceModel, build
+
+__all__ = [
+    "Encoder",
+    "EncoderDecoder",
+    "Forecaster",
+    "GraphEncoder",
+    "LagGCN",
+    "NGram",
+    "NodewiseEncoder",
+    "SequenceModel",
+    "build",
+    "build_forecaster",
+    "generate",
+    "next_probabilities",
+    "stream",
+]

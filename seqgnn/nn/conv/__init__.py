@@ -1,0 +1,1 @@
+"""Graph convolutions, drop-in for PyG's."""

@@ -1,0 +1,125 @@
+"""Products with sparse operators that PyG's tools can look into as messages along edges."""
+
+import copy
+from typing import Any, Optional
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn.aggr import SumAggregation
+from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.typing import OptTensor
+
+from seqgnn._utils import torch_internals
+from seqgnn.nn.graph.edge_masks import check_edge_mask, with_loops
+from seqgnn.nn.graph.filters import apply_operator
+from seqgnn.nn.graph.operator import Operator
+from seqgnn.nn.layer_call import Layer
+
+# Where PyG keeps what was registered to see messages; where it does not, messages are passed as if somebody had.
+MESSAGE_HOOKS = [
+    f"_{what}_forward{pre}_hooks" for what in ("propagate", "message", "aggregate") for pre in ("_pre", "")
+]
+
+
+class OperatorMessagePassing(MessagePassing):
+    r"""Message passing along the entries of an operator, :math:`y_i = \sum_j P_{ij} x_j`.
+
+    The product is a sparse one. It runs through PyG's `propagate` where a caller sees or changes the messages one by
+    one: with `message`, `aggregate` or `update` overridden, with hooks, in explain mode, with `decomposed_layers`, and
+    with another aggregation than the sum.
+    """
+
+    __call__ = Layer.__call__
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"aggr": "add", **kwargs})
+        kind: Any = type(self)
+        if getattr(kind, "_orig_propagate", kind.propagate).__module__.endswith("_propagate"):
+            kind._orig_propagate = MessagePassing.propagate  # not a parent's compiled one, which knows no masks
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A mask of edges is no parameter of the layer, even where an explainer learns it as one.
+
+        PyG 2.8 replaces masks by copies on a layer where one has been a parameter, and explainers that come after
+        GNNExplainer get no gradient.
+        """
+        if name == "_edge_mask":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def multiply(self, operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """P x for x `[..., N, F]`, computed in `dtype`, by default that of x."""
+        if self.passes_messages:
+            return self._pass_messages(operator, x, dtype or x.dtype)
+        return apply_operator(operator, x, dtype)
+
+    @property
+    def passes_messages(self) -> bool:
+        """True if the caller sees or changes the messages one by one."""
+        kind, own = type(self), self.__dict__
+        overridden = (
+            kind.message is not OperatorMessagePassing.message
+            or kind.aggregate is not MessagePassing.aggregate
+            or kind.update is not MessagePassing.update
+            or not kind.propagate.__module__.endswith(("_propagate", "message_passing"))  # where PyG's own are
+            or any(method in own for method in ("message", "aggregate", "update"))
+        )
+        hooked = any(getattr(self, name, True) for name in MESSAGE_HOOKS)
+        other_sum = type(self.aggr_module) is not SumAggregation or self.node_dim != -2
+        return bool(overridden or hooked or self.explain or self.decomposed_layers > 1 or other_sum)
+
+    def _pass_messages(self, operator: Operator, x: Tensor, dtype: torch.dtype) -> Tensor:
+        values = operator.values_as(dtype) if operator.exact else operator.values
+        pattern = operator.pattern
+        if self._edge_mask is not None:
+            check_edge_mask(type(self).__name__, self._edge_mask, pattern.num_edges)
+        row, col, values = (pattern.row, pattern.col, values) if self.explain else pattern.edges(values)
+        edge_index = torch.stack([col, row] if self.flow == "source_to_target" else [row, col]).long()
+        # propagate_type: (x: Tensor, edge_weight: OptTensor)
+        return self.propagate(edge_index, x=x, edge_weight=self._message_weights(operator, values))
+
+    def _message_weights(self, operator: Operator, values: Tensor) -> OptTensor:
+        """What `message` receives as `edge_weight`."""
+        return values
+
+    def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
+        """What an edge carries: its value in P times the features of its source."""
+        return x_j if edge_weight is None else edge_weight.view(-1, 1) * x_j
+
+    def explain_message(self, inputs: Tensor, dim_size: Optional[int]) -> Tensor:  # noqa: UP045 (PyG reads no X | Y)
+        """The messages of the edges times their mask; those of the self-loops that the operator adds are not masked.
+
+        In explain mode the entries of an operator are all edges in their order, then the loops, so that the mask fits
+        whichever self-loops the graph has (PyG's own layers confuse the two where every node has one).
+        """
+        mask = self._edge_mask
+        if mask is None:
+            raise ValueError(f"{type(self).__name__}: expected an edge mask in explain mode, got none")
+        mask = (mask.sigmoid() if self._apply_sigmoid else mask).to(inputs.dtype)
+        mask = with_loops(mask, inputs.shape[self.node_dim])
+        return inputs * mask.view(-1, *[1] * (inputs.dim() - 1 - self.node_dim % inputs.dim()))
+
+
+class Propagation(OperatorMessagePassing):
+    """The message passing of a layer that is no `MessagePassing` itself, as a child for PyG's tools to find.
+
+    Its explainers put their masks of edges here. Those that need embeddings of nodes hook the call, whose argument they
+    are, and whose result.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def repr_without(layer: nn.Module, part: nn.Module) -> str:
+    """The repr of a layer without one of its children."""
+    shown = copy.copy(layer)
+    shown._modules = {name: child for name, child in layer._modules.items() if child is not part}
+    return nn.Module.__repr__(shown)
+
+
+def is_plain_linear(lin: Any) -> bool:
+    """True if a linear map is its weight and nothing else, so that it need not be called: no hooks, no other class."""
+    return type(lin) is Linear and not torch_internals.has_hooks(lin)

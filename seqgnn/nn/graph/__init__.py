@@ -1,0 +1,1 @@
+"""Graphs as layers use them: normalized operators, prepared once, and the filters made of them."""

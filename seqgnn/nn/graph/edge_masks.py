@@ -1,0 +1,72 @@
+"""Masks of edges on operators and on convolutions of PyG, for copies of a graph and for single steps."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn.conv import MessagePassing
+
+
+def check_edge_mask(who: str, edge_mask: Tensor, num_edges: int) -> None:
+    """Raises a ValueError if a mask is not one of so many edges."""
+    if edge_mask.shape != (num_edges,):
+        hint = "; one mask does not fit graphs of different sizes" if edge_mask.dim() == 1 else ""
+        raise ValueError(f"{who}: expected an edge mask of shape [{num_edges}], got {list(edge_mask.shape)}{hint}")
+
+
+def with_loops(edge_mask: Tensor, num_entries: int) -> Tensor:
+    """A mask of edges for all entries of an operator: one for the self-loops that come after the edges."""
+    return torch.cat([edge_mask, edge_mask.new_ones(num_entries - edge_mask.numel())])
+
+
+def messages_hooked(conv: nn.Module) -> bool:
+    """True if a caller hooks the messages of a convolution, as PyG's AttentionExplainer does."""
+    hooks = ("_message_forward_pre_hooks", "_message_forward_hooks")
+    return any(len(getattr(part, name)) > 0 for part in _message_passing(conv) for name in hooks)
+
+
+def edge_masks_of_copies(
+    who: str, conv: nn.Module, edge_index: Tensor, copies: int, edge_mask: Tensor | None = None
+) -> AbstractContextManager[None]:
+    """Inside the block, masks on a convolution are those of so many disjoint copies of a graph.
+
+    Args:
+        who: the class to name in errors.
+        conv: a convolution, or a module with convolutions inside.
+        edge_index: `[2, E]`, of the graph.
+        copies: how many of them the convolution is called with.
+        edge_mask: `[E]`, what its messages are multiplied by; None: the masks that an explainer of PyG has put on it.
+
+    Raises:
+        ValueError: if a mask is not one of E edges.
+    """
+    parts = [part for part in _message_passing(conv) if part.explain is not False]
+    masks = {part: part._edge_mask if edge_mask is None else edge_mask for part in parts}
+    masks = {part: mask for part, mask in masks.items() if mask is not None}
+    for mask in masks.values():
+        check_edge_mask(who, mask, edge_index.size(1))
+    if not masks or (copies == 1 and edge_mask is None):
+        return nullcontext()
+    return _replaced(masks, edge_index, copies, sigmoid=None if edge_mask is None else False)
+
+
+@contextmanager
+def _replaced(
+    masks: dict[MessagePassing, Tensor], edge_index: Tensor, copies: int, sigmoid: bool | None
+) -> Iterator[None]:
+    before = {part: (part._edge_mask, part._loop_mask, part._apply_sigmoid, part.explain) for part in masks}
+    loops = (edge_index[0] != edge_index[1]).repeat(copies)
+    try:
+        for part, mask in masks.items():
+            part._parameters.pop("_edge_mask", None)  # a tensor cannot take the place of a parameter
+            part._edge_mask, part._loop_mask, part.explain = mask.repeat(copies), loops, True
+            part._apply_sigmoid = part._apply_sigmoid if sigmoid is None else sigmoid
+        yield
+    finally:
+        for part, kept in before.items():
+            part._edge_mask, part._loop_mask, part._apply_sigmoid, part.explain = kept
+
+
+def _message_passing(conv: nn.Module) -> list[MessagePassing]:
+    return [part for part in conv.modules() if isinstance(part, MessagePassing)]

@@ -1,0 +1,223 @@
+"""Sparse operators y = P x of a graph, built once and used many times."""
+
+import functools
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import is_batched, is_eager, is_readable
+from seqgnn.nn.graph.cache import durable
+from seqgnn.nn.graph.edge_masks import with_loops
+from seqgnn.nn.graph.pattern import Pattern
+
+# Up to so many multiplications gather and index_add are as fast as a CSR product, and need no preparation.
+SMALL_PRODUCT = 2048
+
+
+@functools.cache
+def _silence_beta_warning() -> None:
+    """torch says once per process that sparse CSR is in beta; it says so here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        none = torch.empty(0, dtype=torch.long, device="cpu")
+        torch.sparse_csr_tensor(none.new_zeros(2), none, none, (1, 1), device=none.device, check_invariants=False)
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What a filter builds its operators from.
+
+    Args:
+        who: the class to name in errors.
+        index: `[2, E]`.
+        weight: `[E]` or None.
+        num_nodes: `N`.
+        batch: `[N]`, the graph each node belongs to; None: all are one, or the filters do not ask.
+        memory: what was made of the index alone, for other filters and weights to share.
+        look: whether the values of weights may be checked, for which a device would have to be waited for.
+    """
+
+    who: str
+    index: Tensor
+    weight: Tensor | None
+    num_nodes: int
+    batch: Tensor | None
+    memory: dict[Any, Any]
+    look: bool
+
+    def pattern(self, self_loops: bool, flow: str) -> Pattern:
+        """The pattern of these edges, with one self-loop per node if asked for."""
+        key = self_loops, flow
+        if key not in self.memory:
+            self.memory[key] = Pattern(self.index, self.num_nodes, self_loops, flow)
+        return self.memory[key]
+
+    def check(self) -> None:
+        """Index ranges, once; finite weights, whenever an operator is built from them."""
+        if "checked" not in self.memory and self.index.numel() > 0 and is_readable(self.index):
+            smallest, largest = (int(extreme) for extreme in self.index.aminmax())
+            if smallest < 0 or largest >= self.num_nodes:
+                wanted = f"node indices in 0..{self.num_nodes - 1} (num_nodes={self.num_nodes})"
+                hint = "; for ids from 1 pass edge_index - 1" if smallest == 1 and largest == self.num_nodes else ""
+                raise ValueError(f"{self.who}: expected {wanted}, got {smallest}..{largest}{hint}")
+            self.memory["checked"] = True
+        if self.weight is not None and self.look and not bool(self.weight.isfinite().all()):
+            raise ValueError(f"{self.who}: expected finite edge_weight, got nan or inf")
+
+
+class Operator:
+    r"""A sparse operator, with its transpose for the way back.
+
+    .. math:: Y = P X, \qquad \partial L / \partial X = P^\top \, \partial L / \partial Y, \qquad
+        \partial L / \partial P_{ij} = \langle \partial L / \partial Y_i, X_j \rangle
+
+    The product is one in CSR where torch has it (float32, float64; on CUDA also half and bfloat16). Other dtypes, tiny
+    products, torch.compile, functorch and forward-mode derivatives take gather and index_add.
+
+    Args:
+        pattern: where the entries are.
+        values: one per entry; may need gradients.
+        exact: the values come from the edges alone (float64, no weights given), so they take the dtype of x.
+            Otherwise the product has the common dtype of values and x, as in PyG.
+    """
+
+    def __init__(self, pattern: Pattern, values: Tensor, exact: bool) -> None:
+        self.pattern, self.values, self.exact = pattern, values, exact
+        self._cast: dict[torch.dtype, Tensor] = {}
+        self._csr: dict[tuple[torch.dtype, bool], Tensor] = {}
+        self._dense: dict[tuple[torch.dtype, bool], Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cast": {}, "_csr": {}, "_dense": {}}
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        return self.product(x)
+
+    def product(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """P x for x `[N, F]`, computed in the dtype of x, or, under autocast, in at least single precision."""
+        dtype = dtype or x.dtype
+        if torch.is_autocast_enabled(x.device.type) and dtype.itemsize < 4:
+            dtype = torch.float32
+        dtype = dtype if self.exact else torch.promote_types(dtype, self.values.dtype)
+        return self.multiply(x.to(dtype), self.values_as(dtype), transposed=False)
+
+    def multiply(self, x: Tensor, values: Tensor, transposed: bool) -> Tensor:
+        """P x, or its transpose times x, with these values of the entries, in CSR if torch has and is worth that."""
+        row, col = self.pattern.row, self.pattern.col
+        # Sizes come second: while torch.export traces, comparing one would bind the program to the answer.
+        if _has_csr_product(x, values) and x.size(1) * row.numel() > SMALL_PRODUCT:
+            return _Product.apply(x, values, self, transposed)
+        row, col = (col, row) if transposed else (row, col)
+        terms = x.index_select(0, col) * values.unsqueeze(-1)
+        return torch.index_add(torch.zeros_like(x), 0, row, terms)
+
+    def values_as(self, dtype: torch.dtype) -> Tensor:
+        """The values in this dtype; a copy is kept unless gradients flow through it."""
+        if dtype == self.values.dtype:
+            return self.values
+        if self.values.requires_grad or not is_eager():
+            return self.values.to(dtype)
+        if dtype not in self._cast:
+            with durable():
+                self._cast[dtype] = self.values.to(dtype)
+        return self._cast[dtype]
+
+    def masked(self, edge_mask: Tensor) -> "Operator":
+        """The operator with the entries of its edges multiplied by their mask `[E]`, and self-loops as they are."""
+        values = self.values_as(edge_mask.dtype) if self.exact else self.values
+        return Operator(self.pattern, values * with_loops(edge_mask, values.numel()), exact=False)
+
+    def csr(self, values: Tensor, transposed: bool) -> Tensor:
+        """P, or its transpose, as a CSR tensor; kept unless its values change from call to call."""
+        key = values.dtype, transposed
+        if key in self._csr:
+            return self._csr[key]
+        _silence_beta_warning()
+        pointers, index, order = self.pattern.compressed(transposed)
+        size = (self.pattern.num_nodes, self.pattern.num_nodes)
+        with durable():
+            values = values.detach().index_select(0, order)
+            matrix = torch.sparse_csr_tensor(
+                pointers, index, values, size, device=values.device, check_invariants=False
+            )
+        if not self.values.requires_grad:
+            self._csr[key] = matrix
+        return matrix
+
+    def matrix(self, values: Tensor, transposed: bool, dense: bool) -> Tensor:
+        """P, or its transpose, as a CSR or a dense tensor; kept unless its values change from call to call."""
+        if not dense:
+            return self.csr(values, transposed)
+        key = values.dtype, transposed
+        if key in self._dense:
+            return self._dense[key]
+        nodes = self.pattern.num_nodes
+        row, col = (self.pattern.col, self.pattern.row) if transposed else (self.pattern.row, self.pattern.col)
+        with durable():
+            entries = values.detach().new_zeros(nodes * nodes)
+            matrix = entries.index_add_(0, row * nodes + col, values.detach()).view(nodes, nodes)
+        if not self.values.requires_grad:
+            self._dense[key] = matrix
+        return matrix
+
+    def joined(self, dy: Tensor, x: Tensor) -> Tensor:
+        """The products of the rows of dy and x `[N, F]` that each entry joins: the derivative by it where y = P x."""
+        row, col, nodes = self.pattern.row, self.pattern.col, self.pattern.num_nodes
+        if row.numel() > nodes**2:  # more than sampled_addmm takes
+            return (dy @ x.t()).flatten().index_select(0, row * nodes + col)
+        _silence_beta_warning()
+        pointers, index, order = self.pattern.compressed(transposed=False)
+        zeros = dy.new_zeros(index.numel())
+        entries = torch.sparse_csr_tensor(
+            pointers, index, zeros, (nodes, nodes), device=dy.device, check_invariants=False
+        )
+        products = torch.sparse.sampled_addmm(entries, dy, x.t()).values()
+        return torch.zeros_like(products).index_add_(0, order, products)
+
+    def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> "Operator":
+        values = self.values.to(device=device, dtype=None if self.exact else dtype)
+        pattern = self.pattern if values.device == self.values.device else self.pattern.to(values.device)
+        return Operator(pattern, values, self.exact)
+
+
+def _has_csr_product(x: Tensor, values: Tensor) -> bool:
+    if not is_eager() or torch_internals.forward_ad_active():
+        return False
+    if is_batched(x, values):
+        return False
+    wide = x.dtype in (torch.float32, torch.float64)
+    return wide or (x.is_cuda and x.dtype in (torch.float16, torch.bfloat16))
+
+
+class _Product(torch.autograd.Function):
+    """P x with P^T in the backward pass, which is made of products again and so can be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor, operator: Operator, transposed: bool) -> Tensor:
+        ctx.operator, ctx.transposed = operator, transposed
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, values)
+        matrix = operator.csr(values, transposed)
+        if not torch.is_autocast_enabled(x.device.type):
+            return torch.mm(matrix, x.contiguous())
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.mm(matrix, x.contiguous())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, values = ctx.saved_tensors
+        operator, transposed = ctx.operator, ctx.transposed
+        grad_x = grad_values = None
+        if ctx.needs_input_grad[0]:
+            grad_x = operator.multiply(grad, values, not transposed)
+        if ctx.needs_input_grad[1]:
+            row, col = operator.pattern.row, operator.pattern.col
+            if transposed:
+                row, col = col, row
+            grad_values = (grad.index_select(0, row) * x.index_select(0, col)).sum(-1)
+        return grad_x, grad_values, None, None
+
+

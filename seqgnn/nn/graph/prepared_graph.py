@@ -1,0 +1,93 @@
+"""A graph with the operators of filters, built once."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgnn._utils import torch_internals
+from seqgnn.nn.graph.edge_masks import check_edge_mask
+from seqgnn.nn.graph.operator import Operator
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedGraph:
+    """A graph with the operators of some filters, built once and never changed; accepted wherever an `edge_index` is.
+
+    Made by `prepare` of a filter or a layer. It holds the caller's own tensors: changing them in place afterwards does
+    not change the operators, except that edge weights which needed gradients are read anew at each use.
+
+    Args:
+        edge_index: `[2, E]`.
+        edge_weight: `[E]` or None.
+        num_nodes: `N`.
+        batch: `[N]`, the graph each node belongs to, or None.
+        operators: by filter.
+        learnable: the weights needed gradients when the graph was prepared, so they may have changed since.
+        current: the operators were built from the weights as they are in this call.
+        edge_mask: `[E]`, what messages are multiplied by, see `masked`; None: they are not.
+
+    Example:
+        >>> import torch
+        >>> from seqgnn.nn.graph.filters import GCN
+        >>> GCN().prepare(torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
+        PreparedGraph(num_nodes=3, num_edges=2, filters=[GCN()])
+    """
+
+    edge_index: Tensor
+    edge_weight: Tensor | None
+    num_nodes: int
+    batch: Tensor | None
+    operators: dict[Any, tuple[Operator, ...]] = field(default_factory=dict)
+    learnable: bool = False
+    current: bool = False
+    edge_mask: Tensor | None = None
+
+    @property
+    def num_edges(self) -> int:
+        return self.edge_index.size(1)
+
+    @property
+    def stale(self) -> bool:
+        """Whether learnable weights may have changed since the operators were built."""
+        if self.edge_weight is None or self.current:
+            return False
+        return self.learnable or self.edge_weight.requires_grad
+
+    def masked(self, edge_mask: Tensor) -> "PreparedGraph":
+        """This graph for one call: each edge's message times its `edge_mask` `[E]`, operators' own self-loops not."""
+        check_edge_mask("PreparedGraph", edge_mask, self.num_edges)
+        operators = {key: tuple(op.masked(edge_mask) for op in ops) for key, ops in self.operators.items()}
+        return replace(self, operators=operators, current=True, edge_mask=edge_mask)
+
+    def to(self, *args: Any, **kwargs: Any) -> "PreparedGraph":
+        """A copy on another device or in another floating dtype; itself where nothing changes.
+
+        Args:
+            args, kwargs: as those of `torch.nn.Module.to`.
+
+        Raises:
+            ValueError: if the dtype is not a floating one, or the edge weights are learnable: a copy of them would not
+                learn.
+        """
+        device, dtype, non_blocking = torch_internals.parse_to(*args, **kwargs)
+        if dtype is not None and not dtype.is_floating_point:
+            raise ValueError(f"PreparedGraph: expected a floating dtype, got {dtype}")
+
+        weight = self.edge_weight
+        if device in (None, self.edge_index.device) and (weight is None or dtype in (None, weight.dtype)):
+            return self
+        if self.stale:
+            raise ValueError("PreparedGraph: expected fixed edge weights to move, got learnable ones; prepare it there")
+
+        def move(tensor: Tensor | None, dtype: torch.dtype | None = None) -> Any:
+            return None if tensor is None else tensor.to(device=device, dtype=dtype, non_blocking=non_blocking)
+
+        operators = {key: tuple(op.to(device, dtype) for op in ops) for key, ops in self.operators.items()}
+        index, batch = move(self.edge_index), move(self.batch)
+        return PreparedGraph(index, move(weight, dtype), self.num_nodes, batch, operators, current=self.current)
+
+    def __repr__(self) -> str:
+        filters = ", ".join(map(repr, self.operators))
+        return f"PreparedGraph(num_nodes={self.num_nodes}, num_edges={self.num_edges}, filters=[{filters}])"

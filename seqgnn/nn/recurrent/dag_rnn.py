@@ -1,0 +1,160 @@
+"""A cell walked over a directed acyclic graph in topological order, all graphs of a batch level by level."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import to_list
+from seqgnn._utils.validation import describe
+from seqgnn.nn.graph.adjacency import unwrap
+from seqgnn.nn.graph.cache import tensor_cache
+from seqgnn.nn.graph.prepared_graph import PreparedGraph
+from seqgnn.nn.layer_call import Layer, layer_call, refuse_script
+
+
+@dataclass(frozen=True)
+class Level:
+    """The nodes whose longest way from a source has the same number of edges.
+
+    Attributes:
+        nodes: `[n]`.
+        groups: for each earlier level with edges into this one, its number, the places of their sources among its nodes
+            and those of their targets among the nodes here.
+    """
+
+    nodes: Tensor
+    groups: tuple[tuple[int, Tensor, Tensor], ...]
+
+
+def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[Level]:
+    """The levels of a graph on the nodes of x `[N, F]`, the sources first; kept with `edge_index`.
+
+    Raises:
+        ValueError: for x or edges of another rank, dtype or device, for indices out of range, and for a cycle, naming
+            one.
+    """
+    if not isinstance(x, Tensor) or x.dim() != 2:
+        raise ValueError(f"{who}: expected x of shape [N, F], got {describe(x)}")
+    if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
+        raise ValueError(f"{who}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
+    if torch_internals.is_exporting():
+        raise ValueError(f"{who}: expected an eager call: its loop follows the edges, which an exported program cannot")
+    edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else unwrap(edge_index)
+    if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:
+        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {describe(edges)}")
+    if edges.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{who}: expected edge_index of dtype torch.int64, got {edges.dtype}")
+    if edges.device != x.device:
+        raise ValueError(f"{who}: expected edge_index on {x.device}, where x is, got {edges.device}")
+    return tensor_cache.get((edges,), ("levels", len(x)), partial(_find_levels, who, edges, len(x)))
+
+
+def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
+    source, target = np.array(to_list(edge_index), dtype=np.int64).reshape(2, -1)
+    if source.size and not (min(source.min(), target.min()) >= 0 and max(source.max(), target.max()) < num_nodes):
+        raise ValueError(
+            f"{who}: expected node indices in 0..{num_nodes - 1}, got {edge_index.min()}..{edge_index.max()}"
+        )
+    order = np.argsort(source, kind="stable")
+    starts = np.searchsorted(source[order], np.arange(num_nodes + 1))
+    waiting = np.bincount(target, minlength=num_nodes)
+    level, place = np.full(num_nodes, -1), np.zeros(num_nodes, dtype=np.int64)
+    ready = np.flatnonzero(waiting == 0)
+    rows: list[np.ndarray] = []
+    while ready.size or not rows:  # without nodes there is one level, an empty one
+        level[ready], place[ready] = len(rows), np.arange(ready.size)
+        rows.append(ready)
+        count = starts[ready + 1] - starts[ready]
+        leaving = np.repeat(starts[ready] - np.cumsum(count) + count, count) + np.arange(count.sum())
+        reached = target[order[leaving]]
+        np.subtract.at(waiting, reached, 1)
+        ready = np.unique(reached[waiting[reached] == 0])
+    if (level < 0).any():
+        raise ValueError(f"{who}: expected a graph without cycles, got {_cycle(source, target, level < 0)}")
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(edge_index.device)
+
+    by_levels = np.lexsort((level[source], level[target]))
+    source, target = source[by_levels], target[by_levels]
+    borders = np.flatnonzero(np.diff(level[source] + num_nodes * level[target])) + 1
+    groups: list[list[tuple[int, Tensor, Tensor]]] = [[] for _ in rows]
+    for sources, targets in zip(np.split(source, borders), np.split(target, borders)):
+        if sources.size:
+            groups[level[targets[0]]].append((int(level[sources[0]]), tensor(place[sources]), tensor(place[targets])))
+    return [Level(tensor(nodes), tuple(found)) for nodes, found in zip(rows, groups)]
+
+
+def _cycle(source: np.ndarray, target: np.ndarray, left: np.ndarray) -> str:
+    """One cycle among the nodes that are left, each of which has a predecessor there."""
+    before = {int(t): int(s) for s, t in zip(source, target) if left[s] and left[t]}
+    path = [next(iter(before))]
+    while path.count(path[-1]) < 2:
+        path.append(before[path[-1]])
+    start = path.index(path[-1])
+    return " -> ".join(map(str, reversed(path[start:])))
+
+
+class DAGRecurrent(Layer):
+    r"""A recurrent cell that walks a directed acyclic graph as it would walk a sequence.
+
+    .. math::
+        s_j = \mathrm{cell}\Big(x_j, \sum_{i \to j} s_i\Big)
+
+    Edge (i, j) says that j comes after i; the states of all predecessors are added (an LSTM's c as well as its h), and
+    where there is none the state is zero. Nodes of one level, those with equally long ways behind them, are one step,
+    those of all graphs of a batch together. On a path this is the plain layer.
+
+    Args:
+        cell: called as ``cell(x [n, F], state) -> state``, with h ``[n, H]`` or (h, c), and None for no state, such as
+            :class:`seqgnn.nn.LSTMCell`; for :class:`TreeLSTMCell`, which sees each child, there is :class:`TreeLSTM`.
+
+    Shapes:
+        ``x [N, F]`` -> output h ``[N, H]``, and the state of every node, h or (h, c).
+
+    Raises:
+        ValueError: for inputs that do not fit, and for a cycle, naming one.
+
+    Example:
+        >>> from seqgnn.nn import GRUCell
+        >>> layer = DAGRecurrent(GRUCell(2, 8))
+        >>> layer(torch.randn(4, 2), torch.tensor([[0, 1, 0, 2], [1, 3, 2, 3]]))[0].shape
+        torch.Size([4, 8])
+    """
+
+    __prepare_scriptable__ = refuse_script
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(cell, nn.Module):
+            raise ValueError(f"DAGRecurrent: expected a cell, such as GRUCell(2, 8), got {cell!r}")
+        if isinstance(cell, nn.RNNBase):
+            instead = f"{type(cell).__name__}Cell({cell.input_size}, {cell.hidden_size})"
+            raise ValueError(f"DAGRecurrent: expected a cell, such as {instead}, got a layer over time, {cell!r}")
+        self.cell = cell
+
+    @layer_call
+    def forward(self, x: Tensor, edge_index: Tensor | PreparedGraph) -> tuple[Tensor, Any]:
+        levels = levels_of("DAGRecurrent", edge_index, x)
+        states: list[tuple[Tensor, ...]] = []
+        alone = True
+        for level in levels:
+            state: Any = None
+            if level.groups:
+                parts = range(len(states[0]))
+                sums = [states[0][k].new_zeros(len(level.nodes), states[0][k].size(1)) for k in parts]
+                for earlier, sources, targets in level.groups:
+                    heard = [states[earlier][k][sources].to(sums[k].dtype) for k in parts]
+                    sums = [total.index_add(0, targets, part) for total, part in zip(sums, heard)]
+                state = sums[0] if alone else tuple(sums)
+            after = self.cell(x[level.nodes], state)
+            alone = isinstance(after, Tensor)
+            states.append((after,) if isinstance(after, Tensor) else tuple(after))
+        back = torch.cat([level.nodes for level in levels]).argsort()
+        whole = tuple(torch.cat(parts)[back] for parts in zip(*states))
+        return whole[0], whole[0] if alone else whole

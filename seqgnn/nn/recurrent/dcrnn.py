@@ -1,0 +1,228 @@
+"""DCRNN (Li et al. 2018): a GRU with diffusion convolutions in its gates, and the encoder-decoder made of it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from seqgnn._utils.validation import check_input, check_like, check_sizes, check_steps, describe, one_of
+from seqgnn.nn.graph.filters import Diffusion, Filter
+from seqgnn.nn.graph.prepare import GraphPreparer
+from seqgnn.nn.layer_call import Layer, layer_call
+from seqgnn.nn.recurrent._published import Options, Published
+from seqgnn.nn.scan.graph_inputs import Edges
+
+
+class DCRNN(Published):
+    r"""A GRU with diffusion convolutions :math:`\star_G` in its gates, reset before.
+
+    `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
+    2.3.
+
+    .. math::
+        r &= \sigma(\Theta_r \star_G [x_t, h_{t-1}] + b_r), \qquad u = \sigma(\Theta_u \star_G [x_t, h_{t-1}] + b_u) \\
+        C &= \tanh(\Theta_C \star_G [x_t, r \, h_{t-1}] + b_C), \qquad h_t = u \, h_{t-1} + (1 - u) \, C
+
+    Args:
+        K: terms of each walk, see :class:`seqgnn.nn.Diffusion`; the authors' `max_diffusion_step` is K - 1.
+        variant: ``"paper"``, or ``"authors"`` for the walks of their code.
+        options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
+
+    Example:
+        >>> layer = DCRNN(2, 8, K=3)
+        >>> output, h = layer(torch.randn(5, 3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> output.shape, h.shape
+        (torch.Size([5, 3, 8]), torch.Size([1, 3, 8]))
+    """
+
+    kind = "gru"
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int = 1,
+        *,
+        K: int,
+        variant: str = "paper",
+        **options: Unpack[Options],
+    ) -> None:
+        one_of(type(self).__name__, "variant", variant, ("paper", "authors"))
+        check_sizes(type(self).__name__, K=K)
+        super().__init__(
+            in_channels,
+            hidden_channels,
+            num_layers,
+            options,
+            filter=Diffusion(K, variant),
+            reset="before",
+        )
+
+    def _maps_repr(self) -> list[str]:
+        return [f"filter={self.input_filter}"]
+
+
+
+class DCRNNForecaster(Layer, GraphPreparer):
+    r"""Forecasts of every node, each step from the one before it.
+
+    `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
+    2.3: a :class:`DCRNN` reads the past; another begins with its states and a zero (GO), and is fed what it last
+    answered, or, in training, with some probability the truth (scheduled sampling, Bengio et al. 2015).
+
+    Args:
+        in_channels, hidden_channels: F and H.
+        out_channels: C, what is forecast of each node.
+        horizon: steps ahead.
+        num_layers, bias, batch_first, dropout: of encoder and decoder.
+        K, variant: of their diffusion convolutions.
+
+    Shapes:
+        ``x [T, N, F]`` or ``[T, B, N, F]`` -> ``[horizon, (B,) N, C]`` (``batch_first``: ``[B, horizon, N, C]``).
+
+    Raises:
+        ValueError: for options out of range, and for inputs or targets that do not fit.
+
+    Example:
+        >>> model = DCRNNForecaster(2, 8, out_channels=1, horizon=3, K=2)
+        >>> model(torch.randn(5, 16, 4, 2), torch.tensor([[0, 1, 2], [1, 2, 3]])).shape
+        torch.Size([3, 16, 4, 1])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int = 1,
+        horizon: int = 12,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        *,
+        K: int,
+        variant: str = "paper",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        check_sizes(
+            type(self).__name__, in_channels=in_channels, hidden_channels=hidden_channels, out_channels=out_channels,
+            horizon=horizon, num_layers=num_layers, K=K,
+        )  # fmt: skip
+        self.in_channels, self.hidden_channels = in_channels, hidden_channels
+        self.horizon, self.out_channels, self.batch_first = horizon, out_channels, batch_first
+        shared: dict[str, Any] = {"num_layers": num_layers, "bias": bias, "dropout": dropout, "K": K}
+        shared |= {"variant": variant, "device": device, "dtype": dtype}
+        self.encoder = DCRNN(in_channels, hidden_channels, **shared)
+        self.decoder = DCRNN(out_channels, hidden_channels, **shared)
+        self.projection = nn.Linear(hidden_channels, out_channels, device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Draws the weights of encoder, decoder and projection anew."""
+        for part in (self.encoder, self.decoder, self.projection):
+            part.reset_parameters()
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return self.encoder.filters
+
+    @layer_call
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Edges,
+        edge_weight: Tensor | Sequence[Tensor] | None = None,
+        *,
+        future: Edges | None = None,
+        future_weight: Tensor | Sequence[Tensor] | None = None,
+        targets: Tensor | None = None,
+        truth: float = 0.0,
+        generator: torch.Generator | None = None,
+        lengths: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
+        """Forecasts `horizon` steps.
+
+        Args:
+            x: the past.
+            edge_index, edge_weight, lengths, batch: of the past, as of :class:`DCRNN`.
+            future, future_weight: edge_index and edge_weight of the steps to come, or lists of `horizon` of them; those
+                of the past if None, where these do not change.
+            targets: the truth, in the shape of the forecasts, for scheduled sampling.
+            truth: in training, the probability, drawn anew at each step for the whole batch, that the decoder is fed
+                the truth in the place of its own last answer; see `scheduled_sampling`. Evaluation never is.
+            generator: of these draws.
+        """
+        who, like = type(self).__name__, self.projection.weight
+        check_input(who, x, (3, 4), self.in_channels, like)
+        swap = self.batch_first and x.dim() == 4
+        x = x.transpose(0, 1) if swap else x
+        check_steps(who, x)
+        shape = (self.horizon, *x.shape[1:-1], self.out_channels)
+        targets = self._checked_targets(targets, truth, shape, swap)
+        if future is None:
+            if isinstance(edge_index, (list, tuple)) or future_weight is not None:
+                found = "one graph a step" if future_weight is None else "future_weight"
+                raise ValueError(f"{who}: expected future, the graphs to come, beside {found}, got none")
+            future, future_weight = edge_index, edge_weight
+        edges_ahead = self._at_every_step("future", future)
+        weights_ahead = self._at_every_step("future_weight", future_weight)
+        taught = [False] * self.horizon
+        if self.training and truth > 0:
+            device = "cpu" if generator is None else generator.device
+            taught = (torch.rand(self.horizon, generator=generator, device=device) < truth).tolist()
+
+        _, state = self.encoder(x, edge_index, edge_weight, lengths=lengths, batch=batch)
+        answers: list[Tensor] = []
+        fed = x.new_zeros(shape[1:])
+        for step, (edges, weight) in enumerate(zip(edges_ahead, weights_ahead)):
+            h, state = self.decoder(fed[None], edges, weight, state, batch=batch)
+            answers.append(self.projection(h[0]))
+            fed = targets[step] if targets is not None and taught[step] else answers[-1].to(x.dtype)
+        forecast = torch.stack(answers)
+        return forecast.transpose(0, 1) if swap else forecast
+
+    def _checked_targets(
+        self, targets: Tensor | None, truth: float, shape: tuple[int, ...], swap: bool
+    ) -> Tensor | None:
+        """The truth, time first."""
+        who = type(self).__name__
+        if not isinstance(truth, (int, float)) or not 0 <= truth <= 1 or (truth > 0 and targets is None):
+            raise ValueError(f"{who}: expected truth in [0, 1], and targets where it is above 0, got {truth!r}")
+        if targets is None:
+            return None
+        given = (shape[1], shape[0], *shape[2:]) if swap else shape
+        if not isinstance(targets, Tensor) or targets.shape != given:
+            raise ValueError(f"{who}: expected targets of shape {given}, got {describe(targets)}")
+        check_like(who, "targets", targets, self.projection.weight)
+        return targets.transpose(0, 1) if swap else targets
+
+    def _at_every_step(self, name: str, given: Any) -> list[Any]:
+        if not isinstance(given, (list, tuple)):
+            return [given] * self.horizon
+        if len(given) != self.horizon:
+            raise ValueError(f"{type(self).__name__}: expected {self.horizon} of {name}, one a step, got {len(given)}")
+        return list(given)
+
+    def extra_repr(self) -> str:
+        shown = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}, horizon={self.horizon}"
+        return shown + (", batch_first=True" if self.batch_first else "")
+
+
+def scheduled_sampling(step: int, decay: float = 2000.0) -> float:
+    r"""The probability of the truth at a training step: :math:`k / (k + \exp(i / k))`, inverse sigmoid decay.
+
+    Args:
+        step: i, from 0.
+        decay: k, above 0; the DCRNN authors' 2000.
+
+    Example:
+        >>> round(scheduled_sampling(0), 4), round(scheduled_sampling(30_000), 4)
+        (0.9995, 0.0006)
+    """
+    if decay <= 0 or step < 0:
+        raise ValueError(f"scheduled_sampling: expected step >= 0 and decay > 0, got {step} and {decay}")
+    return decay / (decay + math.exp(min(step / decay, 700.0)))

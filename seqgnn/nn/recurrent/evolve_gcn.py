@@ -1,0 +1,260 @@
+"""EvolveGCN: a graph convolution whose weights are the state of a recurrent net."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch_geometric.utils import scatter
+
+from seqgnn._utils.torch_internals import is_eager, to_list
+from seqgnn._utils.validation import check_input, check_sizes, check_state, check_steps, describe, one_of
+from seqgnn.nn.conv.message_passing import Propagation, repr_without
+from seqgnn.nn.graph.cache import tensor_cache
+from seqgnn.nn.graph.filters import GCN, Filter
+from seqgnn.nn.graph.prepare import GraphPreparer
+from seqgnn.nn.layer_call import Layer, layer_call
+from seqgnn.nn.scan import functional as cells
+from seqgnn.nn.scan.exported import is_dynamic, scan
+from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, active_steps, step_graphs
+
+
+class EvolveGCN(Layer, GraphPreparer):
+    r"""A GCN whose weights evolve from step to step, each column of them by a recurrent cell.
+
+    `EvolveGCN: evolving graph convolutional networks for dynamic graphs <https://arxiv.org/abs/1902.10191>`_ (Pareja et
+    al. 2020).
+
+    .. math::
+        H_t &= \mathrm{relu}(\hat{A}_t X_t W_t) \\
+        \text{O:}\quad W_t &= \mathrm{LSTM}(W_{t-1}), \quad \text{input and hidden state both } W_{t-1} \\
+        \text{H:}\quad W_t &= \mathrm{GRU}(Z_t^\top, W_{t-1}), \quad
+        Z_t = (X_t \, \tanh y)_{\text{top } k \text{ by } y}, \quad y = X_t p / |p|, \quad k = H
+
+    The weights are the state: they are taken and returned, and never kept on the module, which holds where they start.
+    The cells' matrices are shared by the columns of W, the GRU resets before, and its z keeps. The LSTM's memory starts
+    at zero. O's weights are the same for all windows and run on to the last step; H's are each window's or graph's own,
+    and stay after its end. Deviation from the paper: biases ``[F]``, not one for each column.
+
+    Args:
+        in_channels, hidden_channels: F and H.
+        num_layers: layers, each with weights of its own.
+        bias: whether the cells have biases.
+        batch_first: ``[B, T, N, F]`` in, ``[B, T, N, H]`` out.
+        variant: ``"O"`` or ``"H"``.
+        normalization: of :math:`\hat{A}`, see :class:`seqgnn.nn.GCN`.
+
+    Shapes:
+        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H]``. The state has, for each layer, (W, memory)
+        ``[F, H]`` (O), or W ``[(B,) F, H]``, with `batch` ``[graphs, F, H]`` (H).
+
+    Raises:
+        ValueError: for options out of range, inputs, graphs or states that do not fit, and, with ``variant="H"``,
+            graphs of fewer nodes than W has columns.
+
+    Example:
+        >>> layer = EvolveGCN(2, 8)
+        >>> output, ((weight, memory),) = layer(torch.randn(5, 3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> output.shape, weight.shape
+        (torch.Size([5, 3, 8]), torch.Size([2, 8]))
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        *,
+        variant: str = "O",
+        normalization: str = "sym",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        who = type(self).__name__
+        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
+        self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
+        self.bias, self.batch_first = bias, batch_first
+        self.variant = one_of(who, "variant", variant, ("O", "H"))
+        self.filter = GCN(normalization)
+        self.propagation = Propagation()
+        gates = 4 if variant == "O" else 3
+        for layer in range(num_layers):
+            size = in_channels if layer == 0 else hidden_channels
+            shapes: dict[str, tuple[int, ...]] = {"weight": (size, hidden_channels)}
+            shapes |= {"weight_ih": (gates * size, size), "weight_hh": (gates * size, size)}
+            shapes |= {"bias_ih": (gates * size,), "bias_hh": (gates * size,)} if bias else {}
+            shapes |= {"score": (size,)} if variant == "H" else {}
+            for name, shape in shapes.items():
+                parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                self.register_parameter(f"{name}_l{layer}", parameter)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Glorot for the first weights of the convolution; the cell's as in torch.nn."""
+        for name, parameter in self.named_parameters():
+            if name.startswith("weight_l"):
+                nn.init.xavier_uniform_(parameter)
+            else:
+                bound = 1 / math.sqrt(self.in_channels if name.endswith("_l0") else self.hidden_channels)
+                nn.init.uniform_(parameter, -bound, bound)
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return (self.filter,)
+
+    @layer_call
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Edges,
+        edge_weight: Tensor | Sequence[Tensor] | None = None,
+        state: Any = None,
+        *,
+        lengths: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        """Walks the graph signal `x` over time; arguments as those of the other graph-recurrent layers."""
+        who, like = type(self).__name__, next(self.parameters())
+        check_input(who, x, (3, 4), self.in_channels, like)
+        swap = self.batch_first and x.dim() == 4
+        x = x.transpose(0, 1) if swap else x
+        check_steps(who, x)
+        graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, None, batch)
+        active = None if lengths is None else active_steps(who, lengths, x)
+        if active is not None:
+            x = torch.where(active, x, 0)
+        batch = graphs[0].prepared.batch if self.variant == "H" else None
+        groups = list(x.shape[1:-2])
+        if batch is not None:
+            if groups:
+                raise ValueError(f"{who}: expected x of shape [T, N, F] beside batch, got windows")
+            if any(graph.prepared.batch is not batch for graph in graphs):
+                raise ValueError(f"{who}: expected graphs of one and the same batch at all steps, got others")
+            groups = [len(_sizes(batch))]
+        states: list[Any] = [None] * self.num_layers if state is None else self._checked(state, groups)
+        for layer in range(self.num_layers):
+            x, states[layer] = self._run_layer(layer, x, states[layer], graphs, active)
+            x = x if active is None else torch.where(active, x, 0)
+        self.propagation(x[-1])
+        return x.transpose(0, 1) if swap else x, tuple(states)
+
+    def _run_layer(
+        self, layer: int, x: Tensor, state: Any, graphs: Sequence[StepGraph], active: Tensor | None
+    ) -> tuple[Tensor, Any]:
+        """One layer over all steps: its outputs and its last state."""
+
+        def step(state: Any, inputs: tuple[Tensor, ...], graph: StepGraph = graphs[0]) -> tuple[Any, Tensor]:
+            state = self._evolve(layer, inputs[0], state, graph, *inputs[1:])
+            return state, self._convolve(inputs[0], state, graph)
+
+        inputs = (x,) if active is None else (x, active)
+        if is_dynamic(x):
+            start = getattr(self, f"weight_l{layer}")
+            initial = (start, torch.zeros_like(start)) if self.variant == "O" else start.expand(*x.shape[1:-2], -1, -1)
+            state, output = scan(step, initial if state is None else state, inputs)
+            return output, state
+        outputs = []
+        for t, graph in enumerate(graphs):
+            state, output = step(state, tuple(part[t] for part in inputs), graph)
+            outputs.append(output)
+        return torch.stack(outputs), state
+
+    def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph, active: Tensor | None = None) -> Any:
+        """The weights after the next step of their cell, which has their columns as its batch."""
+        start, weight_ih, weight_hh = (getattr(self, f"{n}_l{layer}") for n in ("weight", "weight_ih", "weight_hh"))
+        bias_ih, bias_hh = (getattr(self, f"{name}_l{layer}", None) for name in ("bias_ih", "bias_hh"))
+        if self.variant == "O":
+            weight, memory = (start, torch.zeros_like(start)) if state is None else state
+            columns = weight.mT
+            gx = linear(columns, weight_ih, bias_ih)
+            _, (h, c) = cells.lstm(gx, lambda h: linear(h, weight_hh, bias_hh), (columns, memory.mT))
+            return h.mT, c.mT
+        batch = graph.prepared.batch
+        z, alive = self._summary(x, getattr(self, f"score_l{layer}"), batch, active)
+        columns = start.mT.expand_as(z) if state is None else state.mT
+        rows = 2 * len(start)
+        gates_bias, candidate_bias = (None, None) if bias_hh is None else (bias_hh[:rows], bias_hh[rows:])
+        maps = (
+            lambda h: linear(h, weight_hh[:rows], gates_bias),
+            lambda h: linear(h, weight_hh[rows:], candidate_bias),
+        )
+        h, _ = cells.gru_reset_before(linear(z, weight_ih, bias_ih), maps, (columns,))
+        return (h if alive is None else torch.where(alive, h, columns)).mT
+
+    def _summary(
+        self, x: Tensor, score: Tensor, batch: Tensor | None, active: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The k best nodes of x `[..., N, F]`, each by tanh of its score, the best first: Z `[..., k, F]`, or, of the
+        graphs of a batch, `[graphs, k, F]`; and which windows or graphs have not ended, None if none can have.
+
+        Nodes that have ended are not among them; their x is zero.
+        """
+        k, y = self.hidden_channels, x @ score / score.norm()
+        sizes = [x.size(-2)] if batch is None else _sizes(batch)
+        alive = None
+        if active is not None:
+            there = active[..., 0].expand(y.shape)
+            y = y.masked_fill(~there, -torch.inf)
+            count = there.sum(-1) if batch is None else scatter(there.long(), batch, dim_size=len(sizes))
+            alive = (count > 0)[..., None, None]
+            if is_eager() and x.device.type == "cpu":  # where looking waits for no device
+                sizes = [*sizes, *(n for n in count.flatten().tolist() if n)]
+        if min(sizes, default=k) < k:
+            found = f"expected graphs of at least {k} nodes, one a column, got {min(sizes)}"
+            raise ValueError(f"{type(self).__name__}: {found}")
+        best = y.argsort(dim=-1, descending=True, stable=True)
+        if batch is not None:  # by graph, and within it by score
+            best = best[batch[best].argsort(stable=True)]
+            best = best[_first(batch)[:, None] + torch.arange(k, device=x.device)]
+            return x[best] * torch.tanh(y[best])[..., None], alive
+        best = best[..., :k]
+        chosen = x.gather(-2, best[..., None].expand(*best.shape, x.size(-1)))
+        return chosen * torch.tanh(y.gather(-1, best))[..., None], alive
+
+    def _convolve(self, x: Tensor, state: Any, graph: StepGraph) -> Tensor:
+        weight = state[0] if self.variant == "O" else state
+        batch = graph.prepared.batch
+        if weight.dim() == 3 and x.dim() == 2 and batch is not None:
+            mapped = (x[:, None] @ weight[batch])[:, 0]
+        else:
+            mapped = x @ weight
+        return torch.relu(self.propagation.multiply(graph.prepared.operators[self.filter][0], mapped)).to(x.dtype)
+
+    def _checked(self, state: Any, groups: list[int]) -> list[Any]:
+        """The state, layer by layer, if it is one of this layer's for so many windows or graphs."""
+        who, like = type(self).__name__, next(self.parameters())
+        what = "(W, memory)" if self.variant == "O" else "W"
+        if not isinstance(state, (tuple, list)) or len(state) != self.num_layers:
+            raise ValueError(f"{who}: expected {what} for each of {self.num_layers} layers, got {describe(state)}")
+        for layer, part in enumerate(state):
+            size = self.in_channels if layer == 0 else self.hidden_channels
+            shape = (size, self.hidden_channels) if self.variant == "O" else (*groups, size, self.hidden_channels)
+            check_state(who, part, (shape,) * (2 if self.variant == "O" else 1), like)
+        return list(state)
+
+    def __repr__(self) -> str:
+        return repr_without(self, self.propagation)
+
+    def extra_repr(self) -> str:
+        layers = "" if self.num_layers == 1 else f", num_layers={self.num_layers}"
+        layers += ("" if self.bias else ", bias=False") + (", batch_first=True" if self.batch_first else "")
+        return f"{self.in_channels}, {self.hidden_channels}{layers}, variant={self.variant!r}, filter={self.filter}"
+
+
+def _sizes(batch: Tensor) -> list[int]:
+    """The number of nodes of each graph, counted once."""
+    return tensor_cache.get((batch,), ("sizes",), lambda: to_list(batch.bincount()))
+
+
+def _first(batch: Tensor) -> Tensor:
+    """The place of the first node of each graph, graphs in order."""
+    sizes = _sizes(batch)
+    before = [0, *sizes][: len(sizes)]
+    first = partial(torch.tensor, before, dtype=torch.long, device=batch.device)
+    return tensor_cache.get((batch,), ("first",), lambda: first().cumsum(0))

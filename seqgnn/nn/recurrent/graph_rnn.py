@@ -1,0 +1,395 @@
+"""Recurrent cells whose gates see the graph: a cell plus two gate maps, over time, layers and directions."""
+
+from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Never
+
+import torch
+from torch import Tensor, nn
+
+from seqgnn._utils.validation import check_input, check_sizes, check_state, check_steps, first_parameter, one_of
+from seqgnn.nn.conv.message_passing import Propagation, repr_without
+from seqgnn.nn.graph.filters import Filter
+from seqgnn.nn.graph.prepare import GraphPreparer
+from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
+from seqgnn.nn.layer_call import Layer, layer_call
+from seqgnn.nn.scan import functional as cells
+from seqgnn.nn.scan import reference as recurrence
+from seqgnn.nn.scan.functional import Cell, State
+from seqgnn.nn.scan.fused import scan as fused
+from seqgnn.nn.scan.gates import (
+    ConvFactory,
+    ConvMap,
+    FilterMap,
+    GateMap,
+    at_every_step,
+    check_edge_arguments,
+    filter_or_factory,
+    made,
+    reset_weights,
+    widest,
+)
+from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, Steps, active_steps, step_graphs
+
+ENGINES = ("auto", "fused", "triton", "reference")
+
+
+class GraphRecurrent(Layer, GraphPreparer):
+    r"""A recurrent cell on every node of a graph, with a graph filter or a convolution in its gates.
+
+    .. math::
+        g(x) = [P_0 x, \dots, P_{m-1} x] W_{ih}^T + b_{ih}, \qquad u(h) = [P_0 h, \dots, P_{m-1} h] W_{hh}^T + b_{hh}
+
+    The base of all graph-recurrent layers, which say which cell g and u feed. Weights are named, shaped and drawn as in
+    torch.nn (``weight_ih_l0 [gates * H, m F]``), so a layer on a graph without edges, or with the filter
+    ``Identity()``, is torch's layer on each node. A convolution stands in the place of the weights and biases of its
+    map, as the module ``input_conv_l0`` or ``hidden_conv_l0``.
+
+    Args:
+        in_channels, hidden_channels: F and H.
+        num_layers, bias, batch_first, dropout, bidirectional: as in torch.nn.
+        filter: the filter of input and hidden state, ``GCN()`` if None; `input_filter`, `hidden_filter`: one of them.
+        conv: in their place a factory of convolutions, ``(in_channels, out_channels) -> module``, called as
+            ``module(x, edge_index)`` and with `edge_weight`, `edge_attr` or `batch` where its forward names them;
+            windows, and all steps of the input map, reach it as disjoint copies of the graph; `input_conv`,
+            `hidden_conv`: one of them. With ``reset="before"`` the hidden map is two modules, of 2 H and H channels.
+        peephole: whether an LSTM's gates see its memory, by ``weight_ci_l0, weight_cf_l0, weight_co_l0 [H]``, the same
+            for all nodes.
+        reset: where a GRU's reset gate is: ``"after"`` multiplies u_n(h) by r (torch), ``"before"`` multiplies h (Cho
+            et al. 2014), at the price of a second propagation.
+        nonlinearity: of the plain recurrent net, ``"tanh"`` or ``"relu"``.
+        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
+        forget_bias: the sum of both biases of an LSTM's forget gate.
+        engine: ``"reference"`` walks the equations under autograd; ``"fused"`` has a hand-written way back and serves
+            filters of the hidden state in float32 and float64; the reference stands in under autocast, torch.compile,
+            functorch and forward-mode derivatives, for derivatives of derivatives and for filters with a basis of
+            their own; ``"triton"`` is ``"fused"`` with Triton's kernels, one for the gates of a step or, where
+            :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps, which have run in its interpreter alone, on no
+            device; ``"auto"`` is ``"fused"`` on the CPU from 1,000 elements (T * B * N) on and, where gradients are
+            recorded, from 8 steps on, else ``"reference"``, never ``"triton"``.
+        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back;
+            None keeps everything.
+
+    Shapes:
+        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; states h (and c)
+        ``[num_layers * directions, (B,) N, H]``.
+
+    Raises:
+        ValueError: for options out of range or such as contradict each other, for inputs, graphs or states of a wrong
+            rank, size, dtype or device, and for ``"triton"`` where it is not installed or x is not on a GPU.
+    """
+
+    kind: str
+    _decided: tuple[str, ...] = ()  # options that a publication decides, and that need not be shown
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        filter: Filter | None = None,
+        input_filter: Filter | None = None,
+        hidden_filter: Filter | None = None,
+        conv: ConvFactory | None = None,
+        input_conv: ConvFactory | None = None,
+        hidden_conv: ConvFactory | None = None,
+        peephole: bool = False,
+        reset: str = "after",
+        nonlinearity: str = "tanh",
+        init: Init = None,
+        forget_bias: float | None = None,
+        engine: str = "auto",
+        checkpoint_every: int | None = None,
+        device: Any = None,
+        dtype: Any = None,
+        **unknown: Never,
+    ) -> None:
+        if unknown:
+            hint = "; a filter has it, such as filter=Chebyshev(K=3)" if "K" in unknown else ""
+            raise TypeError(f"{type(self).__name__}: expected no option {next(iter(unknown))!r}, got one{hint}")
+        super().__init__()
+        self.propagation = Propagation()
+        who = type(self).__name__
+        if checkpoint_every is not None:
+            check_sizes(who, checkpoint_every=checkpoint_every)
+        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
+        if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
+            raise ValueError(f"{who}: expected dropout in [0, 1], got {dropout!r}")
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = dropout
+        self.bidirectional = bidirectional
+        self.peephole = peephole
+        self.reset = one_of(who, "reset", reset, ("after", "before"))
+        self.nonlinearity = one_of(who, "nonlinearity", nonlinearity, ("tanh", "relu"))
+        for option, asked, kind in (
+            ("peephole=True", peephole, "lstm"),
+            ("reset='before'", reset == "before", "gru"),
+            ("nonlinearity='relu'", nonlinearity == "relu", "rnn"),
+        ):
+            if asked and self.kind != kind:
+                raise ValueError(f"{who}: expected a cell of kind {kind} with {option}, got {self.kind}")
+        self.engine = one_of(who, "engine", engine, ENGINES)
+        self.checkpoint_every = checkpoint_every
+        self.input_filter, make_input = filter_or_factory(who, "input", filter, input_filter, conv, input_conv)
+        self.hidden_filter, make_hidden = filter_or_factory(who, "hidden", filter, hidden_filter, conv, hidden_conv)
+        if (make_input or make_hidden) and not (init is None and forget_bias is None):
+            raise ValueError(f"{who}: expected init and forget_bias for filters, got them beside a convolution")
+        if make_input and make_hidden and not bias:
+            raise ValueError(f"{who}: expected bias=False to be said to the convolutions, got it beside them")
+
+        directions = 2 if bidirectional else 1
+        for layer in range(num_layers):
+            channels = self._first_channels if layer == 0 else hidden_channels * directions
+            for suffix in (f"_l{layer}", f"_l{layer}_reverse")[:directions]:
+                if make_input is not None:
+                    self.add_module("input_conv" + suffix, made(who, make_input, channels, self._rows))
+                if make_hidden is not None:
+                    parts = [made(who, make_hidden, hidden_channels, rows) for rows in self._hidden_rows]
+                    self.add_module("hidden_conv" + suffix, parts[0] if len(parts) == 1 else nn.ModuleList(parts))
+                for name, shape in self._shapes(channels).items():
+                    parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                    self.register_parameter(name + suffix, parameter)
+        if device is not None or dtype is not None:
+            self.to(device=device, dtype=dtype)
+        self.recipes: tuple[Recipe, ...] = (
+            uniform(),
+            *self._own_recipes,
+            *resolve_recipes(who, self.kind, init, forget_bias, bias),
+        )
+        apply_recipes(self.recipes, self, self.kind)
+
+    def reset_parameters(self) -> None:
+        """Draws the weights anew: torch's default, then the recipes of ``init=`` and ``forget_bias=``; convolutions'
+        own."""
+        apply_recipes(self.recipes, self, self.kind)
+        for conv in self.convs:
+            reset_weights(conv)
+
+    @layer_call
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Edges,
+        edge_weight: Tensor | Sequence[Tensor] | None = None,
+        state: Any = None,
+        *,
+        edge_attr: Tensor | Sequence[Tensor] | None = None,
+        lengths: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> tuple[Tensor, Any]:
+        """Walks the graph signal `x` over time.
+
+        Args:
+            x: ``[T, N, F]``, or ``[T, B, N, F]`` for signals that share the graph (``batch_first``: ``[B, T, N, F]``).
+            edge_index: ``[2, E]`` or a prepared graph; a list of T of them where the graph changes from step to step.
+            edge_weight: ``[E]``, or a list of T where the graph changes.
+            state: the state before the first step as the layer returns it; zero if None.
+            edge_attr: ``[E, D]`` for convolutions that take them, or a list of T where the graph changes.
+            lengths: how many steps each sequence has, ``[B]``, or ``[N]`` per node where `x` is ``[T, N, F]``. After
+                its end a sequence's outputs are zero and its state stays; backward directions start at its own end.
+            batch: ``[N]``, which node belongs to which of several disjoint graphs.
+
+        Returns:
+            The last layer's output ``[T, (B,) N, H * directions]`` and the states
+            ``[num_layers * directions, (B,) N, H]``.
+        """
+        who, like = type(self).__name__, first_parameter(self, x)
+        check_input(who, x, (3, 4), self.in_channels, like)
+        swap = self.batch_first and x.dim() == 4
+        x = x.transpose(0, 1) if swap else x
+        check_steps(who, x)
+        _, *batch_shape, num_nodes, _ = x.shape
+        shape = (self.num_layers * (2 if self.bidirectional else 1), *batch_shape, num_nodes, self.hidden_channels)
+        shapes = (shape,) * (2 if self.kind == "lstm" else 1)
+        fresh = state is None
+        if fresh:
+            state = tuple(x.new_zeros(()).expand(s) for s in shapes)
+        else:
+            check_state(who, state, shapes, like)
+            state = tuple(state) if self.kind == "lstm" else (state,)
+        graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, edge_attr, batch)
+        check_edge_arguments(who, self.convs, any(filter.hops for filter in self.filters), graphs[0])
+        active = None
+        if lengths is not None:
+            active = active_steps(who, lengths, x)
+            x = torch.where(active, x, 0)  # what stands behind a node's end must not reach its neighbors
+        x = self._features(x, graphs)
+
+        run = partial(self._walk, Steps(graphs, active, fresh))
+        dropout = self.dropout if self.training else 0.0
+        output, state = recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
+        self.propagation(output[-1])
+        return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]
+
+    def _walk(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
+        """One layer in one direction, as a whole or in segments, which all have the weights as they are now."""
+        suffix = f"_l{layer}" + ("_reverse" if reverse else "")
+        cell, input_map, hidden_maps = self._cell(suffix), self._input_map(suffix), self._hidden_maps(suffix)
+
+        def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
+            return self._walk_steps(cell, input_map, hidden_maps, steps.part(part, begins), x, state, reverse)
+
+        draws = len(self.convs) > 0  # such as dropout of attention
+        every = None if self.propagation.explain else self.checkpoint_every  # masks may be gone in the backward pass
+        return recurrence.in_segments(segment, every, x, state, reverse, draws)
+
+    def _walk_steps(
+        self,
+        cell: Cell,
+        input_map: GateMap,
+        hidden_maps: Sequence[GateMap],
+        steps: Steps,
+        x: Tensor,
+        state: State,
+        reverse: bool,
+    ) -> tuple[Tensor, State]:
+        wanted = self.engine != "reference" and fused.ready(x) and not self.propagation.passes_messages
+        # Sizes come after that: while torch.export traces, comparing one would bind the program to the answer.
+        if wanted and (self.engine != "auto" or fused.pays(x)) and fused.supports(cell, hidden_maps):
+            if self.engine == "triton":
+                fused.check_triton(type(self).__name__, x)
+            return fused.walk(cell, input_map, hidden_maps, steps, x, state, reverse, self.engine)
+        gx = at_every_step(input_map, x, steps.graphs)
+        bound = [tuple(_on(graph, part) for part in hidden_maps) for graph in steps.graphs]
+        maps = [on_graph[0] if len(on_graph) == 1 else on_graph for on_graph in bound]
+        return recurrence.walk(cell, gx, maps, state, steps.active, reverse)
+
+    def _filter_map(self, filter: Filter, weight: Tensor, bias: Tensor | None) -> FilterMap:
+        return FilterMap(filter, weight, bias, self.propagation.multiply if self.propagation.passes_messages else None)
+
+    @property
+    def _first_channels(self) -> int:
+        """What the first layer reads."""
+        return self.in_channels
+
+    @property
+    def _own_recipes(self) -> tuple[Recipe, ...]:
+        """What a layer's publication says of its weights, before the caller does."""
+        return ()
+
+    def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
+        """What the first layer reads of the signal."""
+        return x
+
+    def _cell(self, suffix: str) -> Cell:
+        if self.kind == "rnn":
+            return cells.rnn_relu if self.nonlinearity == "relu" else cells.rnn_tanh
+        if self.kind == "gru":
+            return cells.gru_reset_before if self.reset == "before" else cells.gru
+        if self.peephole:
+            return cells.PeepholeLSTM(*(getattr(self, f"weight_c{gate}{suffix}") for gate in "ifo"))
+        return cells.lstm
+
+    @property
+    def _rows(self) -> int:
+        """The pre-activations of all gates."""
+        return NUM_GATES[self.kind] * self.hidden_channels
+
+    @property
+    def _hidden_rows(self) -> tuple[int, ...]:
+        """The same, map by map: a GRU that resets before has one map for r and z, and one for n."""
+        return (2 * self.hidden_channels, self.hidden_channels) if self.reset == "before" else (self._rows,)
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return tuple(filter for filter in (self.input_filter, self.hidden_filter) if filter is not None)
+
+    @property
+    def convs(self) -> list[nn.Module]:
+        """The convolutions in the gates, of all layers and directions."""
+        return [*self._convs_of("input_conv_l"), *self._convs_of("hidden_conv_l")]
+
+    @property
+    def hops(self) -> float:
+        """How many edges away the layers hear the input, within one step."""
+        each = widest(self.input_filter, self._convs_of("input_conv_l"))
+        if self.reset == "before":  # the neighbors' reset gates have heard their input
+            each += self._hidden_hops
+        return self._feature_hops + self.num_layers * each
+
+    @property
+    def hops_per_step(self) -> float:
+        """How many edges further away they hear with each step back, through their neighbors' states."""
+        return self._hidden_hops * (2 if self.reset == "before" else 1)
+
+    @property
+    def _hidden_hops(self) -> float:
+        return widest(self.hidden_filter, self._convs_of("hidden_conv_l"))
+
+    @property
+    def _feature_hops(self) -> int:
+        return 0
+
+    def _convs_of(self, prefix: str) -> list[nn.Module]:
+        children = [child for name, child in self.named_children() if name.startswith(prefix)]
+        return [conv for child in children for conv in (child if type(child) is nn.ModuleList else [child])]
+
+    def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        """The parameters of one layer and direction."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        maps = (("ih", self.input_filter, channels), ("hh", self.hidden_filter, self.hidden_channels))
+        for name, filter, size in maps:
+            if filter is not None:
+                shapes[f"weight_{name}"] = (self._rows, filter.num_terms * size)
+        for name, filter, _ in maps:
+            if filter is not None and self.bias:
+                shapes[f"bias_{name}"] = (self._rows,)
+        if self.peephole:
+            shapes |= {f"weight_c{gate}": (self.hidden_channels,) for gate in "ifo"}
+        return shapes
+
+    def _input_map(self, suffix: str) -> GateMap:
+        """g, of all gates."""
+        if self.input_filter is None:
+            return ConvMap(type(self).__name__, getattr(self, "input_conv" + suffix), self._rows)
+        weight, bias = getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None)
+        return self._filter_map(self.input_filter, weight, bias)
+
+    def _hidden_maps(self, suffix: str) -> tuple[GateMap, ...]:
+        """u, of all gates, or in the parts that the cell takes."""
+        rows = self._hidden_rows
+        if self.hidden_filter is None:
+            conv = getattr(self, "hidden_conv" + suffix)
+            parts = [conv] if len(rows) == 1 else conv
+            return tuple(ConvMap(type(self).__name__, part, size) for part, size in zip(parts, rows))
+        weight, bias = getattr(self, "weight_hh" + suffix), getattr(self, "bias_hh" + suffix, None)
+        biases = (None,) * len(rows) if bias is None else bias.split(rows)
+        return tuple(self._filter_map(self.hidden_filter, w, b) for w, b in zip(weight.split(rows), biases))
+
+    def __repr__(self) -> str:
+        return repr_without(self, self.propagation)
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.in_channels}, {self.hidden_channels}"]
+        defaults = {
+            "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
+            "peephole": False, "reset": "after", "nonlinearity": "tanh", "engine": "auto", "checkpoint_every": None,
+        }  # fmt: skip
+        values = {name: getattr(self, name) for name in defaults if name not in self._decided}
+        parts += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
+        parts += self._maps_repr()
+        given = self.recipes[1 + len(self._own_recipes) :]
+        if given:
+            parts.append(f"init={list(given)}")
+        return ", ".join(parts)
+
+    def _maps_repr(self) -> list[str]:
+        if self.input_filter is not None and self.input_filter == self.hidden_filter:
+            return [f"filter={self.input_filter}"]
+        filters = {"input_filter": self.input_filter, "hidden_filter": self.hidden_filter}
+        return [f"{name}={filter}" for name, filter in filters.items() if filter is not None]
+
+
+def _on(graph: StepGraph, map: GateMap) -> cells.HiddenMap:
+    return lambda h: map(h, graph)

@@ -1,0 +1,351 @@
+"""RNN, LSTM and GRU: torch's layers, with the equations under autograd beside torch's kernels."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from seqgnn._utils.validation import check_input, check_state, check_steps, one_of
+from seqgnn.nn.graph.filters import Identity
+from seqgnn.nn.init import Init
+from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.recurrent._engine_mixin import EngineMixin, transformed
+from seqgnn.nn.scan import functional as cells
+from seqgnn.nn.scan import reference as recurrence
+from seqgnn.nn.scan.functional import State
+from seqgnn.nn.scan.fused import scan as fused
+from seqgnn.nn.scan.gates import FilterMap
+from seqgnn.nn.scan.graph_inputs import Steps
+
+# From so many channels, steps, and elements of all sequences on, the fused engine trains faster than torch's kernels do
+# on the CPU; those of the LSTM have a hand-written way back as well.
+FUSED = {"rnn": [(512, 20, 100)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
+
+
+def fused_is_faster(kind: str, hidden_size: int, steps: int, batch: int) -> bool:
+    """The rule of ``engine="auto"`` in training on the CPU."""
+    size = hidden_size, steps, steps * batch
+    return any(all(a >= b for a, b in zip(size, least)) for least in FUSED[kind])
+
+
+class _Layer(EngineMixin):
+    """A layer over time: torch's forward, or the loop over the written cell."""
+
+    engines = ("auto", "native", "fused", "triton", "reference")
+    proj_size: int
+    num_layers: int
+    bidirectional: bool
+    batch_first: bool
+    dropout: float
+    weight_ih_l0: Tensor
+
+    @layer_call
+    def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> Any:
+        packed = isinstance(input, PackedSequence)
+        data = input.data if isinstance(input, PackedSequence) else input
+        check_input(type(self).__name__, data, (2,) if packed else (2, 3), self.input_size, self.weight_ih_l0)
+        check_steps(type(self).__name__, data, 1 if self.batch_first and data.dim() == 3 else 0)
+        if hx is not None:
+            batch: tuple[int, ...] = ()
+            if isinstance(input, PackedSequence):
+                batch = (int(input.batch_sizes[0]),)
+            elif data.dim() == 3:
+                batch = (data.size(0 if self.batch_first else 1),)
+            check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
+        native = self.engine == "native" or (self.engine == "auto" and not transformed() and self._torch_computes(data))
+        walks = recurrence.watched() or (self.checkpoint_every is not None and self._learns(data, hx))
+        walks |= recurrence.is_dynamic(data, int(self.batch_first and data.dim() == 3))
+        if native and not walks and not (self.engine == "auto" and not packed and self._gains(data, hx)):
+            return super().forward(input, hx)
+        if isinstance(input, PackedSequence):
+            return self._walk_packed(input, hx)
+        if data.dim() == 2:
+            output, state = self._walk(data.unsqueeze(1), self._unpack(hx, data, 1), hx is None)
+            return output.squeeze(1), self._pack(tuple(s.squeeze(1) for s in state))
+        x = data.transpose(0, 1) if self.batch_first else data
+        output, state = self._walk(x, self._unpack(hx, x, x.size(1)), hx is None)
+        return output.transpose(0, 1) if self.batch_first else output, self._pack(state)
+
+    def _torch_computes(self, x: Tensor) -> bool:
+        """False where torch.nn's layer raises: an LSTM under autocast, on CPUs for which oneDNN has no half precision
+        (those without AVX-512)."""
+        if self.kind != "lstm" or self.proj_size or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return True
+        ops = torch.ops.mkldnn
+        half = torch.get_autocast_dtype("cpu") is torch.float16
+        return ops._is_mkldnn_fp16_supported() if half else ops._is_mkldnn_bf16_supported()
+
+    def _gains(self, x: Tensor, hx: Any) -> bool:
+        """Whether the hand-written way back beats torch's kernels."""
+        steps, batch = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if self.batch_first else x.shape[:2]
+        faster = x.device.type == "cpu" and fused_is_faster(self.kind, self.hidden_size, steps, batch)
+        return faster and self._learns(x, hx) and fused.ready(x)
+
+    def _learns(self, x: Tensor, hx: Any) -> bool:
+        """Whether there will be a way back."""
+        if not torch.is_grad_enabled():
+            return False
+        states = hx if isinstance(hx, (tuple, list)) else (hx,)
+        return any(part is not None and part.requires_grad for part in (x, *states, *self.parameters()))
+
+    def _walk_packed(self, x: PackedSequence, hx: Any) -> Any:
+        padded, lengths = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))
+        state = self._unpack(hx, padded, padded.size(1))
+        if hx is not None and x.sorted_indices is not None:
+            state = tuple(s.index_select(1, x.sorted_indices) for s in state)
+        output, state = self._walk(padded, state, hx is None, lengths)
+        if x.unsorted_indices is not None:
+            state = tuple(s.index_select(1, x.unsorted_indices) for s in state)
+        data = pack_padded_sequence(output, lengths).data
+        return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), self._pack(state)
+
+    def _walk(self, x: Tensor, state: State, fresh: bool, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """The equations, over ``x [T, B, F]``."""
+        active = None if lengths is None else recurrence.active_steps(lengths, len(x), 3, x.device)
+
+        def run(x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
+            suffix = f"_l{layer}" + ("_reverse" if reverse else "")
+            weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
+            bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, None), getattr(self, "bias_hh" + suffix, None)
+            cell = cells.projected(self._cell, getattr(self, "weight_hr" + suffix)) if self.proj_size else self._cell
+            hidden_map = lambda h: F.linear(h, weight_hh, bias_hh)  # noqa: E731
+
+            def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
+                steps = Steps([], active, fresh).part(part, begins)
+                if self.engine in ("auto", "fused", "triton") and not self.proj_size and fused.ready(x):
+                    if self.engine == "triton":
+                        fused.check_triton(type(self).__name__, x)
+                    maps = [FilterMap(Identity(), *both) for both in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
+                    return fused.walk(cell, maps[0], maps[1:], steps, x, state, reverse, self.engine)
+                gx = F.linear(x, weight_ih, bias_ih)
+                return recurrence.walk(cell, gx, recurrence.at_each_step(hidden_map, x), state, steps.active, reverse)
+
+            return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse)
+
+        dropout = self.dropout if self.training else 0.0
+        return recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
+
+    def _state_shapes(self, batch: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        rows = self.num_layers * (2 if self.bidirectional else 1)
+        h = (rows, *batch, self.proj_size or self.hidden_size)
+        return (h, (rows, *batch, self.hidden_size)) if self.kind == "lstm" else (h,)
+
+    def _unpack(self, hx: Any, x: Tensor, batch_size: int) -> State:
+        """The state as a tuple of ``[rows, B, H]``, zero where none is given."""
+        if hx is None:
+            return tuple(x.new_zeros(shape) for shape in self._state_shapes((batch_size,)))
+        parts = (hx,) if isinstance(hx, Tensor) else hx
+        return tuple(s if s.dim() == 3 else s.unsqueeze(1) for s in parts)
+
+    def _pack(self, state: State) -> Any:
+        return state if self.kind == "lstm" else state[0]
+
+
+class RNN(_Layer, nn.RNN):
+    r"""The plain recurrent net (Elman 1990), a drop-in for :class:`torch.nn.RNN`.
+
+    .. math::
+        h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
+
+    Takes, returns and saves exactly what torch's layer does; what is new is keyword-only.
+
+    Args:
+        input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, device, dtype:
+            as in :class:`torch.nn.RNN`.
+        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
+        engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equation of
+            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the
+            same by Triton's kernels, which have run in its interpreter alone, on no device; ``"auto"`` is ``"fused"``
+            on the CPU where gradients are asked for and the input is not packed (padding would cost more than is won)
+            from 512 channels, 20 steps and 100 elements of all sequences on, else ``"native"`` wherever that supports
+            the call.
+        recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
+        forget_bias: for LSTMs only.
+        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
+            with any engine but ``"native"``; None keeps everything.
+
+    Shapes:
+        input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; state
+        ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
+
+    Raises:
+        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+            and for ``"triton"`` where it is not installed or the input is not on a GPU.
+
+    Example:
+        >>> layer = RNN(10, 32, init="identity")
+        >>> output, h = layer(torch.randn(5, 8, 10))
+        >>> output.shape, h.shape
+        (torch.Size([5, 8, 32]), torch.Size([1, 8, 32]))
+    """
+
+    kind = "rnn"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        init: Init = None,
+        forget_bias: float | None = None,
+        engine: str = "auto",
+        recurrent_bias: bool = True,
+        checkpoint_every: int | None = None,
+    ) -> None:
+        one_of("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            nonlinearity,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+        self._write(engine, init, forget_bias, recurrent_bias, checkpoint_every)
+
+
+class LSTM(_Layer, nn.LSTM):
+    r"""The LSTM with forget gates (Gers et al. 2000), a drop-in for :class:`torch.nn.LSTM`.
+
+    .. math::
+        (i, f, g, o) &= W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh} \\
+        c_t &= \sigma(f) \, c_{t-1} + \sigma(i) \tanh(g) \\
+        h_t &= \sigma(o) \tanh(c_t)
+
+    Takes, returns and saves exactly what torch's layer does (``proj_size`` included); what is new is keyword-only.
+
+    Args:
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype:
+            as in :class:`torch.nn.LSTM`.
+        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
+        forget_bias: the sum of both biases of the forget gate.
+        engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of
+            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the
+            same by Triton's kernels, which have run in its interpreter alone, on no device; ``"auto"`` is ``"native"``
+            wherever that supports the call (which autocast on CPUs without AVX-512 is not).
+        recurrent_bias: with False b_hh is a buffer of zeros, which leaves the 4(dn + n² + n) parameters of the usual
+            equations; a non-zero b_hh that is loaded is added to b_ih.
+        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
+            with any engine but ``"native"``; None keeps everything.
+
+    Shapes:
+        input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; states h and c
+        ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
+
+    Raises:
+        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+            and for ``"triton"`` where it is not installed or the input is not on a GPU.
+
+    Example:
+        >>> from seqgnn.nn import init
+        >>> layer = LSTM(10, 32, init=["orthogonal", init.chrono(t_max=100)], recurrent_bias=False)
+        >>> output, (h, c) = layer(torch.randn(5, 8, 10))
+        >>> sum(p.numel() for p in layer.parameters()) == 4 * (10 * 32 + 32 * 32 + 32)
+        True
+    """
+
+    kind = "lstm"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        init: Init = None,
+        forget_bias: float | None = None,
+        engine: str = "auto",
+        recurrent_bias: bool = True,
+        checkpoint_every: int | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype
+        )
+        self._write(engine, init, forget_bias, recurrent_bias, checkpoint_every)
+
+
+class GRU(_Layer, nn.GRU):
+    r"""The GRU (Cho et al. 2014) with the reset gate after the hidden map, a drop-in for :class:`torch.nn.GRU`.
+
+    .. math::
+        r &= \sigma(W_{ir} x_t + b_{ir} + W_{hr} h_{t-1} + b_{hr}) \\
+        z &= \sigma(W_{iz} x_t + b_{iz} + W_{hz} h_{t-1} + b_{hz}) \\
+        n &= \tanh(W_{in} x_t + b_{in} + r \, (W_{hn} h_{t-1} + b_{hn})) \\
+        h_t &= (1 - z) \, n + z \, h_{t-1}
+
+    Deviation from the paper: there r multiplies h before the matrix product, and z stands for 1 - z.
+
+    Args:
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype:
+            as in :class:`torch.nn.GRU`.
+        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
+        engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of
+            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the
+            same by Triton's kernels, which have run in its interpreter alone, on no device; ``"auto"`` is ``"fused"``
+            on the CPU where gradients are asked for and the input is not packed (padding would cost more than is won)
+            from 64 channels, 40 steps and 800 elements of all sequences on, and from 320 channels and 20 steps on, else
+            ``"native"`` wherever that supports the call.
+        forget_bias, recurrent_bias: for the other two layers; here both are refused.
+        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
+            with any engine but ``"native"``; None keeps everything.
+
+    Shapes:
+        input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; state
+        ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
+
+    Raises:
+        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+            and for ``"triton"`` where it is not installed or the input is not on a GPU.
+
+    Example:
+        >>> layer = GRU(10, 32, num_layers=2, bidirectional=True, engine="reference")
+        >>> output, h = layer(torch.randn(5, 8, 10))
+        >>> output.shape, h.shape
+        (torch.Size([5, 8, 64]), torch.Size([4, 8, 32]))
+    """
+
+    kind = "gru"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        init: Init = None,
+        forget_bias: float | None = None,
+        engine: str = "auto",
+        recurrent_bias: bool = True,
+        checkpoint_every: int | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype
+        )
+        self._write(engine, init, forget_bias, recurrent_bias, checkpoint_every)

@@ -1,0 +1,1 @@
+"""The recurrence over time: the cells' equations, the reference loop, and its fast engines."""

@@ -1,0 +1,95 @@
+"""Scans as one operator, which torch.export keeps and ONNX has, so that the number of steps may be dynamic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._guards import detect_fake_mode
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from seqgnn._utils import torch_internals
+
+Step = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Tensor]]
+
+
+def is_dynamic(x: Tensor, dim: int = 0) -> bool:
+    """True while torch.export traces a program in which this axis, that of time, is dynamic."""
+    exports = torch_internals.exports_scans() and torch_internals.is_exporting()
+    return exports and isinstance(x.size(dim), torch.SymInt)
+
+
+def scan(step: Step, state: Any, inputs: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, Tensor]:
+    """Scans ``step(state, inputs) -> state, output`` over the first axis of `inputs`, to be called while torch.export
+    traces.
+
+    Args:
+        step: may use tensors from outside, such as weights and the edges of a graph.
+        state: a tensor, or tuples of them; the step must return the same shapes and dtypes.
+        inputs: each ``[T, ...]``.
+        reverse: from the last step to the first; outputs keep the order of the inputs.
+
+    Returns:
+        The state after the last step and the outputs ``[T, ...]``.
+    """
+    start, structure = tree_flatten(state)
+    # The operator takes no two tensors that share memory.
+    start = [part.clone(memory_format=torch.contiguous_format) for part in start]
+    inputs = tuple(part.flip(0) if reverse else part for part in inputs)
+    outer = _outer_tensors(step, tree_unflatten(start, structure), tuple(part[0] for part in inputs))
+
+    def flat(*values: Tensor) -> list[Tensor]:
+        state, rest = values[: len(start)], values[len(start) :]
+        now, lifted = rest[: len(inputs)], rest[len(inputs) :]
+        with _Replace({id(tensor): given for tensor, given in zip(outer, lifted)}):
+            after, output = step(tree_unflatten(state, structure), now)
+        return [part.clone(memory_format=torch.contiguous_format) for part in (*tree_flatten(after)[0], output)]
+
+    found = torch.ops.higher_order.scan(flat, start, list(inputs), tuple(part.clone() for part in outer))
+    output = found[-1].flip(0) if reverse else found[-1]
+    return tree_unflatten(list(found[:-1]), structure), output
+
+
+class _Replace(TorchFunctionMode):
+    """Calls functions with other tensors in the place of some, by their id."""
+
+    def __init__(self, replacements: dict[int, Tensor]) -> None:
+        super().__init__()
+        self.replacements = replacements
+
+    def replaced(self, value: Any) -> Any:
+        return self.replacements.get(id(value), value) if isinstance(value, Tensor) else value
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map(self.replaced, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+
+class _Record(TorchFunctionMode):
+    """Finds the tensors that functions are called with and that no function here has returned."""
+
+    def __init__(self, own: list[Tensor]) -> None:
+        super().__init__()
+        self.own, self.outer = own, list[Tensor]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for value in tree_flatten((args, kwargs))[0]:
+            if isinstance(value, Tensor) and not any(value is known for known in (*self.own, *self.outer)):
+                self.outer.append(value)
+        result = func(*args, **kwargs)
+        self.own += [value for value in tree_flatten(result)[0] if isinstance(value, Tensor)]
+        return result
+
+
+def _outer_tensors(step: Step, state: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """The tensors that a step uses beside its arguments."""
+    record = _Record([*tree_flatten(state)[0], *inputs])
+    mode = detect_fake_mode(inputs)
+    assert mode is not None and mode.shape_env is not None
+    # Sizes that depend on values, as where self-loops are removed, are found again when the step is traced.
+    with disable_proxy_modes_tracing(), mode.shape_env.ignore_fresh_unbacked_symbols(), record:
+        step(state, inputs)
+    return record.outer

@@ -1,0 +1,237 @@
+"""Backpropagation through time written by hand: the loop of :mod:`seqgnn.nn.scan.reference` for cells with linear maps.
+
+What is kept of a step are its gates and its state, in buffers allocated once a call. The way back makes an LSTM's
+output and the filters' signals again, which takes a few percent of the time and saves a quarter of the memory, and
+writes derivatives in the places of gates. The input's part of the gates is one product for many steps, as the
+derivatives by the weights are; within a step each filter propagates once and one product serves all gates.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, TypeGuard
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import is_batched, is_eager
+from seqgnn.nn.graph.filters import Filter
+from seqgnn.nn.graph.operator import Operator
+from seqgnn.nn.scan import functional as cells
+from seqgnn.nn.scan import reference as recurrence
+from seqgnn.nn.scan.functional import Cell, PeepholeLSTM, State
+from seqgnn.nn.scan.fused import cells as fused_cells
+from seqgnn.nn.scan.fused.cells import FusedCell
+from seqgnn.nn.scan.fused.double_backward import differentiable
+from seqgnn.nn.scan.fused.passes import Parts, Walk, WayBack, rows, there
+from seqgnn.nn.scan.gates import FilterMap, GateMap, at_every_step
+from seqgnn.nn.scan.graph_inputs import StepGraph, Steps
+
+CELLS: dict[Any, type[FusedCell]] = {
+    cells.rnn_tanh: fused_cells.RNN,
+    cells.rnn_relu: fused_cells.ReLURNN,
+    cells.lstm: fused_cells.LSTM,
+    PeepholeLSTM: fused_cells.LSTM,
+    cells.memory_map_lstm: fused_cells.ConvCellStateLSTM,
+    cells.gru: fused_cells.GRU,
+    cells.gru_reset_before: fused_cells.GRUResetBefore,
+}
+ELEMENTS, STEPS = 1000, 8  # from so many on the walk is faster than the equations, on the CPU
+DENSE = 32  # up to so many nodes a dense matrix multiplies faster than a sparse one, on the CPU
+
+
+def ready(x: Tensor) -> bool:
+    """Whether :func:`walk` takes such a call: in float32 or float64, outside of autocast, torch.compile, functorch,
+    forward-mode derivatives and :func:`seqgnn.nn.scan.reference.watch`."""
+    return (
+        not _transformed()
+        and x.dtype in (torch.float32, torch.float64)
+        and x.numel() > 0
+        and not torch.is_autocast_enabled(x.device.type)
+        and not recurrence.watched()
+    )
+
+
+def pays(x: Tensor) -> bool:
+    """Whether what it takes to set up :func:`walk` comes back, over x `[T, (B,) N, F]` on the CPU: for many elements
+    and, on a way back too, many steps."""
+    many = x.shape[:-1].numel() >= ELEMENTS or (torch.is_grad_enabled() and len(x) >= STEPS)
+    return x.device.type == "cpu" and many
+
+
+def check_triton(who: str, x: Tensor) -> None:
+    """Raises where Triton's kernels cannot run: torch 2.6 comes with a Triton that is too old, CPUs have none."""
+    try:
+        import triton
+    except ImportError:
+        raise ValueError(f"{who}: expected triton to be installed for engine='triton', got no module") from None
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):
+        raise ValueError(f"{who}: expected triton 3.3 or newer for engine='triton', got {triton.__version__}")
+    from seqgnn.nn.scan.triton import pointwise as triton_kernels
+
+    if x.device.type != "cuda" and isinstance(triton_kernels.sigmoid, triton.JITFunction):
+        raise ValueError(f"{who}: expected x on a GPU, or TRITON_INTERPRET=1, for engine='triton', got {x.device}")
+
+
+def supports(cell: Cell, hidden_maps: Sequence[GateMap]) -> bool:
+    """Whether :func:`walk` takes them: cells of :mod:`seqgnn.nn.scan.functional`, and maps by a filter's recursion."""
+    return _key(cell) in CELLS and all(_recursive(map) for map in hidden_maps)
+
+
+def walk(
+    cell: Cell,
+    input_map: GateMap,
+    hidden_maps: Sequence[Any],
+    steps: Steps,
+    x: Tensor,
+    state: State,
+    reverse: bool = False,
+    engine: str = "fused",
+) -> tuple[Tensor, State]:
+    """Walks a cell over x `[T, (B,) N, F]`.
+
+    Args:
+        cell, hidden_maps: such as are supported.
+        input_map: one by a filter's recursion is part of the walk; any other is called, and autograd goes its way back.
+        steps: their graphs, and which sequences are active.
+        state: before the first step, each tensor `[(B,) N, H]`.
+        reverse: as in :func:`seqgnn.nn.scan.reference.walk`.
+        engine: with ``"triton"`` a step is Triton's kernels.
+
+    Returns:
+        The outputs `[T, (B,) N, H]` and the state after the last step walked.
+    """
+    kind, batched = CELLS[_key(cell)], x.dim() == 4
+    if engine == "triton":
+        from seqgnn.nn.scan.triton import cells as triton_cells
+        from seqgnn.nn.scan.triton import scan as triton_loop
+
+        kind = triton_cells.KERNELS[kind]
+    hidden = state[0].size(-1)
+    inside = input_map if _recursive(input_map) else None
+    if inside is not None:
+        signal = rows(x, batched).contiguous()
+        weight = _in_order(inside.weight, hidden, kind)
+        bias = None if inside.bias is None else _in_order(inside.bias, hidden, kind)
+    else:
+        gx = rows(at_every_step(input_map, x, steps.graphs), batched).movedim(-1, 0)
+        signal, weight, bias = _in_order(gx, hidden, kind).unflatten(0, (-1, hidden)).movedim(1, -1), None, None
+    maps: list[Any] = [inside, *hidden_maps]
+    operators = {map.filter: _operators(map.filter, x, steps.graphs) for map in maps if map is not None}
+    distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
+    active = None if steps.active is None else rows(steps.active.expand(*x.shape[:-1], 1), batched)
+    loop = None
+    if engine == "triton":
+        filters = [map.filter for map in hidden_maps]
+        small = triton_loop.fits(kind, filters, operators, state[0])
+        loop = triton_loop.Loop if small and (not filters[0].recursion or _finite(signal, *state)) else None
+    what = Walk(
+        cell,
+        kind,
+        [None if map is None else map.filter for map in maps],
+        operators,
+        distinct,
+        _dense(distinct, signal, *(() if steps.fresh else state)),
+        x.shape[1:-1],
+        active,
+        reverse,
+        steps.fresh,
+        loop,
+    )
+    tensors = (
+        signal,
+        _bias(kind, bias, [map.bias for map in hidden_maps], state[0]),
+        weight,
+        *(map.weight for map in hidden_maps),
+        *((cell.weight_ci, cell.weight_cf, cell.weight_co) if isinstance(cell, PeepholeLSTM) else ()),
+        *(rows(part, batched) for part in state),
+        *(operator.values_as(x.dtype) for operator in distinct),
+    )
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        output, *last = _Fused.apply(what, *tensors)
+    else:
+        output, last, _ = there(what, Parts(what, tensors), keep=False)
+    return output, tuple(last)
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, walk: Walk, *tensors: Tensor | None) -> Any:
+        output, last, kept = there(walk, Parts(walk, tensors), keep=True)
+        ctx.walk, ctx.inputs = walk, len(tensors)
+        ctx.save_for_backward(*tensors, *kept)
+        ctx.set_materialize_grads(False)
+        return output, *last
+
+    @staticmethod
+    def backward(ctx: Any, *derivatives: Tensor | None) -> Any:
+        saved = ctx.saved_tensors
+        tensors, kept = saved[: ctx.inputs], saved[ctx.inputs :]
+        wanted = ctx.needs_input_grad[1:]
+        if all(part is None for part in derivatives):
+            return None, *(None for _ in wanted)
+        if torch.is_grad_enabled() or _transformed(*derivatives):
+            return None, *differentiable(ctx.walk, tensors, wanted, derivatives)
+        again = torch_internals.keeps_graph()
+        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, again).run()
+        return None, *(part if want else None for part, want in zip(found, wanted))
+
+
+def _transformed(*derivatives: Tensor | None) -> bool:
+    """Whether functorch, torch.compile or forward-mode derivatives are at work, or many `derivatives` go as one."""
+    if not is_eager() or torch_internals.forward_ad_active():
+        return True
+    return is_batched(*derivatives)
+
+
+def _recursive(map: GateMap) -> TypeGuard[FilterMap]:
+    """Whether a map is a filter's, and the filter its recursion."""
+    if not isinstance(map, FilterMap) or type(map.filter).basis is not Filter.basis:
+        return False
+    return len(map.filter.recursion) + map.filter.keeps_own == map.filter.num_terms
+
+
+def _key(cell: Cell) -> Any:
+    return PeepholeLSTM if isinstance(cell, PeepholeLSTM) else cell
+
+
+def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[tuple[Operator, ...]]:
+    if not filter.recursion:
+        return [()] * len(x)
+    found: dict[int, tuple[Operator, ...]] = {}
+    for graph in graphs:
+        if id(graph) not in found:
+            found[id(graph)] = filter.operators(x, graph.prepared)
+    return [found[id(graph)] for graph in graphs]
+
+
+def _dense(operators: Sequence[Operator], *signals: Tensor) -> bool:
+    """Whether operators are better dense: few nodes, and no inf or nan, which zeros would carry to all of them."""
+    small = len(operators) > 0 and operators[0].pattern.num_nodes <= DENSE and signals[0].device.type == "cpu"
+    return small and _finite(*signals)
+
+
+def _finite(*signals: Tensor) -> bool:
+    """Whether there is no inf or nan; taken for granted on a device, which would have to be waited for."""
+    return signals[0].device.type != "cpu" or all(math.isfinite(signal.detach().sum()) for signal in signals)
+
+
+def _in_order(gates: Tensor, hidden: int, kind: type[FusedCell]) -> Tensor:
+    """What the input contributes `[gates * H, ...]`, as the fused cell has its gates."""
+    if list(kind.order) == sorted(kind.order):
+        return gates
+    parts = gates.split(hidden)
+    return torch.cat([parts[gate] for gate in kind.order])
+
+
+def _bias(kind: type[FusedCell], input_bias: Tensor | None, biases: Sequence[Tensor | None], state: Tensor) -> Tensor:
+    """The sum of all biases, `[gates, H]`."""
+    hidden, terms = state.size(-1), []
+    for places, bias in zip((kind.inputs, *kind.hidden), (input_bias, *biases)):
+        if bias is not None:
+            others = hidden * places.start, hidden * (kind.gates - places.stop)
+            terms.append(F.pad(bias, others) if any(others) else bias)
+    total = reduce(torch.add, terms) if terms else state.new_zeros(kind.gates * hidden)
+    return total.view(kind.gates, hidden)

@@ -1,0 +1,209 @@
+"""The maps from a graph signal to the pre-activations of gates: a linear filter, or any convolution of PyG's."""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import HeteroConv
+
+from seqgnn._utils.torch_internals import is_eager
+from seqgnn._utils.validation import describe
+from seqgnn.nn.graph.cache import tensor_cache
+from seqgnn.nn.graph.edge_masks import edge_masks_of_copies, messages_hooked
+from seqgnn.nn.graph.filters import GCN, Filter, Multiply
+from seqgnn.nn.receptive_field import conv_hops
+from seqgnn.nn.scan.graph_inputs import StepGraph
+
+ConvFactory = Callable[[int, int], nn.Module]
+FILTERS = {"cheb": "Chebyshev(K=3)", "diff": "Diffusion(K=3)", "iden": "Identity()"}  # what a name may mean
+
+
+@dataclass(frozen=True, eq=False)  # torch.compile of torch 2.9 hashes what is called before it has its fields
+class FilterMap:
+    r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates.
+
+    `multiply` makes the products with the operators, see :meth:`Filter.basis`.
+    """
+
+    filter: Filter
+    weight: Tensor
+    bias: Tensor | None
+    multiply: Multiply | None = None
+
+    def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
+        given = () if self.multiply is None else (self.multiply,)
+        blocks = self.filter.basis(x, graph.prepared, *given)
+        basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
+        return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
+
+
+@dataclass(frozen=True, eq=False)
+class ConvMap:
+    """A convolution of x `[..., N, F]`, all leading dimensions as disjoint copies of the graph, to `[..., N, rows]`.
+
+    Where its forward names `batch`, it is told which node is of which copy, and of which graph of each. A mask of edges
+    on it is repeated for the copies; where its messages are hooked, it is called copy by copy.
+
+    Raises:
+        ValueError: if the convolution returns anything else.
+    """
+
+    who: str
+    conv: nn.Module
+    rows: int
+
+    def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
+        nodes, copies = x.size(-2), math.prod(x.shape[:-2])
+        if messages_hooked(self.conv) and copies > 1:  # whoever hooks them expects those of the graph itself
+            each = [self(part, graph) for part in x.reshape(copies, nodes, -1)]
+            return torch.stack(each).view(*x.shape[:-1], self.rows)
+        several = not is_eager() or copies != 1  # a traced program serves any number
+        edges = graph.prepared.edge_index
+        masks = edge_masks_of_copies(self.who, self.conv, edges, copies, graph.prepared.edge_mask)
+        batch, taken = graph.prepared.batch, arguments(self.conv)
+        if "batch" in taken and (several or batch is None):
+            graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
+            batch = tensor_cache.get((edges, batch), ("graphs", nodes, copies), graphs)
+        if several:
+            build = partial(disjoint_copies, edges, nodes, copies)
+            edges = tensor_cache.get((edges,), ("copies", nodes, copies), build)
+        given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
+        known = {name: value for name, value in given.items() if name in taken and value is not None}
+        told: dict[str, Any] = {
+            name: of_copies(value.to(x.dtype) if value.is_floating_point() else value, copies)
+            for name, value in known.items()
+        }
+        if "batch" in taken:
+            told["batch"] = batch
+        rows = x.reshape(-1, x.size(-1))
+        try:
+            with masks:
+                out = self.conv(rows, edges, **told)
+        except RuntimeError as error:
+            if "mat1 and mat2" not in str(error):
+                raise
+            found = f"{self.conv}, which does not ({error})"
+            raise ValueError(
+                f"{self.who}: expected a convolution that takes x {tuple(rows.shape)}, got {found}"
+            ) from error
+        expected = (copies * nodes, self.rows)
+        if not isinstance(out, Tensor) or out.shape != expected:
+            raise ValueError(f"{self.who}: expected {self.conv} to return shape {expected}, got {describe(out)}")
+        return out.view(*x.shape[:-1], self.rows)
+
+
+GateMap = Callable[[Tensor, StepGraph], Tensor]
+
+
+def at_every_step(map: GateMap, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
+    """A map of x `[T, ..., N, F]`; a graph that does not change takes all steps at once."""
+    if all(graph is graphs[0] for graph in graphs):
+        return map(x, graphs[0])
+    return torch.stack([map(x[t], graph) for t, graph in enumerate(graphs)])
+
+
+def disjoint_copies(edge_index: Tensor, nodes: int, copies: int) -> Tensor:
+    """The edges of so many copies of a graph, `[2, copies * E]`."""
+    shift = nodes * torch.arange(copies, device=edge_index.device, dtype=edge_index.dtype)
+    return (edge_index[:, None] + shift[None, :, None]).flatten(1)
+
+
+def of_copies(value: Tensor, copies: int) -> Tensor:
+    """What edges carry `[E, ...]`, for the edges of so many copies."""
+    return value.expand(copies, *value.shape).flatten(0, 1)
+
+
+def graphs_of_copies(batch: Tensor | None, edge_index: Tensor, nodes: int, copies: int) -> Tensor:
+    """The graph that each node belongs to, `[copies * N]`, where each of so many copies is graphs of its own."""
+    if batch is None:
+        batch = edge_index.new_zeros(nodes)
+    if batch.numel() == 0:
+        return batch
+    shift = (batch.max() + 1) * torch.arange(copies, device=batch.device, dtype=batch.dtype)
+    return (batch + shift[:, None]).flatten()
+
+
+def arguments(conv: nn.Module) -> tuple[str, ...]:
+    """Which of edge_weight, edge_attr and batch the forward of a convolution names."""
+    names = inspect.signature(conv.forward).parameters
+    return tuple(name for name in ("edge_weight", "edge_attr", "batch") if name in names)
+
+
+def check_edge_arguments(who: str, convs: Sequence[nn.Module], filtered: bool, graph: StepGraph) -> None:
+    """Whether somebody listens to what is said of the edges.
+
+    Args:
+        who: the class to name in errors.
+        convs: the convolutions in the gates.
+        filtered: whether there are filters that see neighbors; they take weights.
+        graph: that of the first step.
+
+    Raises:
+        ValueError: if nobody does. Plain layers, whose filters see no neighbor, have no use for edges at all.
+    """
+    takers = {name for conv in convs for name in arguments(conv)} | ({"edge_weight"} if filtered else set())
+    for name, given in (("edge_weight", graph.prepared.edge_weight), ("edge_attr", graph.edge_attr)):
+        if given is not None and name not in takers and (convs or name == "edge_attr"):
+            kinds = ", ".join(dict.fromkeys(type(conv).__name__ for conv in convs)) or "filters"
+            raise ValueError(f"{who}: expected no {name}, which {kinds} would not take, got one")
+
+
+def reset_weights(module: Any) -> None:
+    """Draws the weights of a module anew, or of those that it wraps."""
+    if hasattr(module, "reset_parameters"):
+        module.reset_parameters()
+    else:
+        for child in module.children():
+            reset_weights(child)
+
+
+def made(who: str, make: ConvFactory, in_channels: int, out_channels: int) -> nn.Module:
+    """The convolution that a factory makes, as far as it can be told to be the one that was asked for."""
+    conv = make(in_channels, out_channels)
+    if not isinstance(conv, nn.Module):
+        raise ValueError(f"{who}: expected a convolution that is an nn.Module, got {conv!r}")
+    if isinstance(conv, HeteroConv):
+        hetero = "HeteroConv, which takes dictionaries of several; use one layer for each type of node"
+        raise ValueError(f"{who}: expected a convolution of one type of nodes and edges, got {hetero}")
+    found = getattr(conv, "in_channels", in_channels)
+    found = found[0] if isinstance(found, tuple) else found  # of sources and targets
+    if isinstance(found, int) and found not in (in_channels, -1):
+        raise ValueError(f"{who}: expected a convolution of {in_channels} channels in, got {conv}")
+    return conv
+
+
+def widest(filter: Filter | None, convs: list[nn.Module]) -> float:
+    return max(map(conv_hops, convs)) if filter is None else filter.hops
+
+
+def filter_or_factory(
+    who: str,
+    side: str,
+    filter: Filter | None,
+    own_filter: Filter | None,
+    conv: ConvFactory | None,
+    own_conv: ConvFactory | None,
+) -> tuple[Filter | None, ConvFactory | None]:
+    """What one of both maps is made of: a filter or a factory of convolutions; ``GCN()`` if nothing is given."""
+    given = {"filter": filter, f"{side}_filter": own_filter, "conv": conv, f"{side}_conv": own_conv}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise ValueError(f"{who}: expected one of {' and '.join(named)} for the {side} map, got both")
+    if not named:
+        return GCN(), None
+    value = given[named[0]]
+    if named[0].endswith("filter"):
+        if not isinstance(value, Filter):
+            near = FILTERS.get(str(value).lower()[:4], "GCN()")
+            raise ValueError(f"{who}: expected {named[0]} to be a filter, such as {near}, got {value!r}")
+        return value, None
+    if not callable(value) or isinstance(value, nn.Module):
+        example = "lambda i, o: GATConv(i, o)"
+        raise ValueError(f"{who}: expected {named[0]} to make convolutions, such as {example}, got {value!r}")
+    return None, value

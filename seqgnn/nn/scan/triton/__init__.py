@@ -1,0 +1,1 @@
+"""The Triton engine: kernels for a step of a cell, and for all steps at once."""

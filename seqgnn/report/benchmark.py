@@ -1,0 +1,201 @@
+"""What `seqgnn bench` measured as a table, in words, as a figure and as JSON."""
+
+import os
+import statistics
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqgnn._utils.files import write_all
+from seqgnn.profile.cases import COLUMNS, cells
+from seqgnn.profile.suite import Bench
+from seqgnn.report.plots.style import GREY, plain, rendered, tidy
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Okabe and Ito's colors; a ring, so that what "auto" chose is seen inside it.
+MARKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "edge_index": ("peer, graph by its edges", {"marker": "^", "color": "#D55E00"}),
+    "csr": ("peer, graph as a CSR matrix", {"marker": "v", "color": "#E69F00"}),
+    "torch": ("torch.nn", {"marker": "D", "color": "#CC79A7"}),
+    "reference": ("seqgnn, reference", {"marker": "s", "color": "#56B4E9"}),
+    "fused": ("seqgnn, fused", {"marker": "o", "color": "#0072B2"}),
+    "triton": ("seqgnn, triton", {"marker": "P", "color": "#009E73"}),
+    "auto": ("seqgnn, auto", {"marker": "o", "color": "#000000", "markerfacecolor": "none", "markersize": 10}),
+}
+STEPS = {"train": "training step", "infer": "inference"}
+TICKS = [digit * 10**power for power in range(-1, 4) for digit in (1, 2, 5)]
+INSTALL = "pip install --no-deps torch-geometric-temporal decorator requests"
+
+
+def show(found: Bench) -> None:
+    """Prints the table, and what it says in words."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table(found))
+    for line in notes(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def table(found: Bench) -> "Table":
+    """Returns times, ratios and memory of every row, size by size."""
+    from rich.table import Table
+
+    engines = _engines(found)
+    view = Table(title=f"Layers on {found.config['device']} (x: times faster than the peer; f: times the floor)")
+    view.add_column("T, (N,) B, F, H: layer / peer")
+    for name in (*COLUMNS, *engines, "floor"):
+        view.add_column(name)
+    for size, cases in _by_size(found):
+        view.add_section()
+        view.add_row(f"[bold]{size.split(' = ')[1]}")
+        for case in cases:
+            for number, row in enumerate(cells(case, engines)):
+                view.add_row(_name(case) if number == 0 else "", *row)
+    return view
+
+
+def notes(found: Bench) -> list[str]:
+    """Returns how `auto` does against each kind of peer, what was left out, and where this was."""
+    lines = []
+    for name, of in (
+        ("PyTorch Geometric Temporal's layers", lambda case: case["peer"] and case["layer"] not in _OWN_PEERS),
+        ("two GCNConv of PyG", lambda case: case["layer"] == "GCNLSTM"),
+        ("torch.nn's layers", lambda case: case["peer"].startswith("torch.nn")),
+    ):
+        cases = [case for case in found.cases if case["timed"] and of(case)]
+        parts = []
+        for step, what in STEPS.items():
+            faster = [case[step]["times_faster_than_peer"]["auto"] for case in cases]
+            if faster:
+                mean = statistics.geometric_mean(faster)
+                parts.append(f"{what} {mean:.2f} times as fast in the geometric mean, {min(faster):.2f} at least")
+        if parts:
+            lines.append(f"auto beside {name}: {'; '.join(parts)}.")
+    different = [_name(case) for case in found.cases if not case["same"]]
+    if different:
+        lines.append(f"Not timed, since they do not compute the same: {'; '.join(different)}.")
+    if "torch_geometric_temporal" not in found.versions:
+        lines.append(f"PyTorch Geometric Temporal is not installed, so its layers are not there ({INSTALL}).")
+    for size, rows in groupby(found.left_out, key=lambda row: row.size):
+        lines.append(f"No time for {_size(size)}: {'; '.join(row.layer for row in rows)}.")
+    return [*lines, *about(found)]
+
+
+def about(found: Bench) -> list[str]:
+    """Returns how to read the numbers, the machine, and versions."""
+    where = {name: value for name, value in found.machine.items() if name != "system"}
+    return [
+        "T steps, N nodes of eight neighbors, B windows or sequences, F to H channels; one layer.",
+        "Median of rounds in turns, float32. Floor: the dense and sparse products alone, as if nothing else took time.",
+        ", ".join(f"{name} {value}" for name, value in where.items()) + f", {found.machine.get('system', '')}",
+        ", ".join(f"{name} {value}" for name, value in found.versions.items()),
+    ]
+
+
+def figure(found: Bench) -> Any:
+    """Returns a matplotlib figure: for each row the time of every engine and peer as a multiple of the floor's, of
+    training and of inference side by side.
+
+    Raises:
+        ValueError: if no row was timed.
+    """
+    from matplotlib.figure import Figure
+
+    places: list[tuple[str, dict[str, Any] | None]] = []
+    for size, cases in _by_size(found):
+        timed = [case for case in cases if case["timed"]]
+        places += [(size, None), *((_name(case), case) for case in timed)] if timed else []
+    if not places:
+        raise ValueError("bench: expected rows that were timed, got none; more --seconds may do")
+    sheet = Figure(figsize=(11, 2.3 + 0.24 * len(places)), layout="constrained")
+    panels = sheet.subplots(1, 2, sharex=True, sharey=True)
+    for panel, (step, what) in zip(panels, STEPS.items()):
+        for place, (_, case) in enumerate(places):
+            if case is not None:
+                _draw(panel, place, case[step]["times_the_floor"])
+        panel.set_title(what, fontsize=10)
+        panel.set_xlabel("time, times the floor")
+    for panel in panels:
+        _axis(panel, panels)
+    panels[0].set_yticks(range(len(places)), [plain(name) for name, _ in places], fontsize=9)
+    for label, (_, case) in zip(panels[0].get_yticklabels(), places):
+        label.set(color="black" if case is not None else GREY, fontstyle="normal" if case is not None else "italic")
+    panels[0].set_ylim(len(places) - 0.4, -0.6)
+    _legend(sheet, places, f"Layers on {found.config['device']}: how far from the products alone (left is faster)")
+    sheet.supxlabel("\n".join(plain(line) for line in about(found)), fontsize=8, color=GREY)
+    return sheet
+
+
+def write(found: Bench, folder: str | os.PathLike[str]) -> list[Path]:
+    """Writes `bench.json`, `bench.png` and `bench.svg`; returns their paths.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+        NotWritten: a ValueError that names each file that could not be written; the others are.
+    """
+    folder = Path(folder)
+    return write_all([(folder / "bench.json", found.to_json()), *rendered(figure(found), folder / "bench")])
+
+
+_OWN_PEERS = ("GCNLSTM", "LSTM", "GRU", "RNN")
+
+
+def _by_size(found: Bench) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for size, cases in groupby(found.cases, key=lambda case: case["size"]):
+        yield _size(size), list(cases)
+
+
+def _size(size: Any) -> str:
+    names = "T, N, B, F, H" if len(size) == 5 else "T, B, F, H"
+    return f"{names} = {', '.join(map(str, size))}"
+
+
+def _name(case: dict[str, Any]) -> str:
+    return f"{case['layer']} / {case['peer']}" if case["peer"] else case["layer"]
+
+
+def _engines(found: Bench) -> list[str]:
+    timed = {name for case in found.cases if case["timed"] for name in case["train"]["times_the_floor"]}
+    return [name for name in ("auto", "fused", "triton", "reference") if name in timed]
+
+
+def _draw(panel: Any, place: int, floors: dict[str, float]) -> None:
+    shown = [floors[name] for name in MARKS if name in floors]
+    panel.plot([min(shown), max(shown)], [place, place], color="#cccccc", linewidth=1, zorder=1)
+    for name, (_, mark) in MARKS.items():
+        if name in floors:
+            panel.plot(floors[name], place, linestyle="none", **{"markersize": 6, **mark})
+
+
+def _axis(panel: Any, panels: Any) -> None:
+    """From the floor on, in plain numbers, with some room on both sides."""
+    from matplotlib.ticker import NullLocator
+
+    low = min(1.0, *(each.dataLim.x0 for each in panels)) / 1.3
+    high = max(each.dataLim.x1 for each in panels) * 1.3
+    panel.set_xscale("log")
+    panel.set_xlim(low, high)
+    panel.xaxis.set_ticks([tick for tick in TICKS if low <= tick <= high])
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.axvline(1, color=GREY, linewidth=1.2, zorder=1)
+    tidy(panel, axis="x")
+
+
+def _legend(sheet: Any, places: list[tuple[str, dict[str, Any] | None]], title: str) -> None:
+    from matplotlib.lines import Line2D
+
+    there = {name for _, case in places if case is not None for name in case["train"]["times_the_floor"]}
+    handles: list[Any] = [
+        Line2D([], [], linestyle="none", label=label, **{"markersize": 6, **mark})
+        for name, (label, mark) in MARKS.items()
+        if name in there
+    ]
+    handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="floor"))
+    look = {"frameon": False, "fontsize": 9, "title_fontsize": 11}
+    sheet.legend(handles=handles, loc="outside upper center", ncols=4, title=title, **look)

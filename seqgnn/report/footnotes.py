@@ -1,0 +1,145 @@
+"""What a reader of a comparison has to know, in words."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from seqgnn._utils.text import count, listed, span
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.ranking import contenders, differences_at
+from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.metrics.significance import sampling_error
+from seqgnn.models.baselines.classification import NAMES as BASELINES
+
+ABOUT_BASELINES = {
+    "bigram": "interpolated with single frequencies, the weight chosen on validation.",
+    "ngram-5": "Witten-Bell, counted on the whole training part; it sees a window alone, as models do.",
+    "linear": "logistic regression on all elements, each in its place.",
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence, and what it is about: "text", "test set", "apart", "cost", "reach", "baseline", "versions",
+    "difference", "windows" or "failure"."""
+
+    about: str
+    text: str
+
+
+def notes(comparison: Comparison) -> list[Note]:
+    """Returns what a reader of the table has to know."""
+    found = []
+    if comparison.text is not None:
+        found.append(Note("text", f"{'Text' if comparison.of_classes else 'Signal'}: {comparison.text}."))
+    if comparison.runs:
+        found.append(Note("test set", _sampled(comparison)))
+    if (left_out := apart(comparison)) is not None:
+        found.append(Note("apart", left_out))
+    found += _costs(comparison)
+    rows = comparison.rows()
+    if any(row["reach"] is not None for row in rows):
+        found.append(Note("reach", "hears: how far the last element, or each node, hears everything."))
+    names = {name for name, _ in comparison.baselines}
+    found += [Note("baseline", f"{name}: {said}") for name, said in ABOUT_BASELINES.items() if name in names]
+    versions = {str(run["measured"].get("versions")) for run in comparison.runs.values()}
+    if len(versions) > 1:
+        different = "Versions: the runs were made with different versions of Python, torch, PyG or seqgnn."
+        found.append(Note("versions", different))
+    for length in comparison.lengths:
+        where = f"T={length}" if comparison.of_classes else f"{length} ahead"
+        found += [Note("difference", f"{where}: {said}") for said in _differences(comparison, length)]
+        if (said := windows_said(comparison, length)) is not None:
+            found.append(Note("windows", f"{where}: {said}"))
+    for (label, length, seed), message in comparison.failures.items():
+        found.append(Note("failure", f"FAILED: {label}, T={length}, seed {seed}: {message}"))
+    return found
+
+
+def apart(comparison: Comparison) -> str | None:
+    """Who is not compared with the others, and why; None where all are."""
+    found = [name for length in comparison.lengths for name in contenders(comparison, length).apart]
+    names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(found)]
+    if not names:
+        return None
+    sees = "it sees all elements at once and needs" if len(names) == 1 else "they see all elements at once and need"
+    return f"Shown, but not compared with the others, since {sees} no memory: {listed(names)}."
+
+
+def seeds_of(comparison: Comparison) -> str:
+    """What stands behind each figure, in words."""
+    runs = Counter(key[:2] for key in comparison.runs)
+    counts = list(runs.values()) or [len(comparison.seeds)]
+    return "one seed" if max(counts) == 1 else f"mean ± sd over {span(counts)} seeds"
+
+
+def _sampled(comparison: Comparison) -> str:
+    """How many answers are scored, and how much that alone lets an accuracy err."""
+    answers = [run["result"]["test"]["count"] for run in comparison.runs.values()]
+    if not comparison.of_classes:
+        return (
+            f"Test set: {span(answers)} observed values, the same for all models of a horizon; intervals are of seeds."
+        )
+    return (
+        f"Test set: {span(answers)} answers, the same for all; a sample themselves, they give an accuracy a standard "
+        f"error of up to {sampling_error(0.5, min(answers)):.2g}, which intervals over seeds do not hold."
+    )
+
+
+def _costs(comparison: Comparison) -> list[Note]:
+    found = []
+    rows = [row for row in comparison.rows() if row["parameters"] and row["kind"] == "model"]
+    counts = [row["parameters"] for row in rows]
+    if len(counts) > 1:
+        how = "Matched" if comparison.matched else "Not matched"
+        times = f"the largest model has {max(counts) / min(counts):.2f} times the smallest's."
+        found.append(Note("cost", f"{how} in parameters: {times}"))
+    if any(row["flops"] for row in rows):
+        flops = (
+            "kFLOP: thousands of operations of matrix products and of sums along edges in one forward pass, a sample. "
+            "MB: most memory in use, beyond what there was before the run."
+        )
+        found.append(Note("cost", flops))
+    if any(run["config"]["train"].get("max_seconds") for run in comparison.runs.values()):
+        equal = "Equal time: how many steps fit into it depends on the machine, so these runs are not repeatable."
+        found.append(Note("cost", equal))
+    return found
+
+
+def _differences(comparison: Comparison, length: int, most: int = 5) -> list[str]:
+    """In words, which contenders differ and which were not shown to, at one length."""
+    pairs = differences_at(comparison, length)
+    if not pairs:
+        return []
+    shown = sorted((pair for pair in pairs if pair.shown), key=lambda pair: -abs(pair.mean))
+    found = [str(pair) for pair in shown[:most]]
+    if len(shown) > most:
+        found.append(f"{len(shown) - most} further pairs differ.")
+    rest = [pair for pair in pairs if not pair.shown]
+    if rest:
+        few = sum(not pair.testable for pair in rest)
+        hint = "; with so few seeds a sign-flip test cannot show one" if few else ""
+        if few not in (0, len(rest)):
+            hint = f"; {few} of these have too few seeds for a sign-flip test to show one"
+        names = f"{len(rest)} of {len(pairs)} pairs of rows" if len(pairs) > 1 else "the two rows"
+        found.append(f"no difference shown between {names}{hint}.")
+    return found
+
+
+
+def windows_said(comparison: Comparison, length: int) -> str | None:
+    """In words, how much the test windows can tell, and which models they show to be ahead of the best baseline."""
+    pairs = window_pairs(comparison, length)
+    if not pairs:
+        return None
+    over, best = pairs[0].over_windows, pairs[0].second
+    windows = count(over.windows, "test window")
+    if over.interval is not None:
+        how = f"over {windows}, resampled in blocks of {over.block}, each pair by itself,"
+    elif over.p is not None:
+        how = f"{windows} are too few for an interval, and by flipping their signs no p can be below {over.least:.3g}:"
+    else:
+        how = f"{windows}, which share steps, are too few for an interval or a test:"
+    ahead = [pair.first for pair in pairs
+             if pair.second == best and pair.over_windows.shown and pair.over_windows.mean < 0]  # fmt: skip
+    who = f"{listed(ahead)} {'is' if len(ahead) == 1 else 'are'}" if ahead else "no model is"
+    return f"{how} {who} shown to be ahead of {best}."

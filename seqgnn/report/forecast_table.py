@@ -1,0 +1,127 @@
+"""Forecasts as a long table, a line a value, and as a file."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from seqgnn._utils.files import write_atomically
+from seqgnn._utils.validation import describe, one_of
+from seqgnn.data.temporal_graph import TemporalGraph
+
+SUFFIXES = (".csv", ".parquet")
+Table = dict[str, np.ndarray]
+
+
+def forecast_table(graph: TemporalGraph, forecast: Tensor, starts: Sequence[int]) -> Table:
+    """A table of forecasts: window by window, step by step, node by node.
+
+    Args:
+        graph: the signal.
+        forecast: of W windows.
+        starts: the first step that each forecasts, at most ``len(graph)``.
+
+    Shapes:
+        forecast ``[horizon, W, N, C]``.
+
+    Returns:
+        The columns time, or step where the signal has no timestamps, that the forecast is about (after the signal's end
+        timestamps go on by its period); ahead, how many steps after the last one that was read; node; target, its
+        index; forecast; and, where some of it is known, truth: NaN where it is not, or was not observed.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> graph = TemporalGraph(torch.arange(6.0).view(3, 2, 1), torch.tensor([[0], [1]]), nodes=["a", "b"])
+        >>> table = forecast_table(graph, torch.tensor([8.0, 9.0]).view(1, 1, 2, 1), [2])
+        >>> print(as_csv(table), end="")
+        step,ahead,node,target,forecast,truth
+        2,1,a,0,8.0,4.0
+        2,1,b,0,9.0,5.0
+    """
+    nodes, targets = graph.num_nodes, graph.num_targets
+    if forecast.dim() != 4 or tuple(forecast.shape[1:]) != (len(starts), nodes, targets):
+        expected = f"[horizon, {len(starts)}, {nodes}, {targets}]"
+        raise ValueError(f"forecast_table: expected forecasts {expected}, got {describe(forecast)}")
+    if not all(0 <= start <= len(graph) for start in starts):
+        raise ValueError(f"forecast_table: expected starts from 0 to {len(graph)}, got {list(starts)}")
+    horizon, windows = forecast.shape[:2]
+    ahead = np.arange(horizon)
+    steps = np.asarray(starts)[:, None] + ahead  # [W, horizon]
+
+    def column(values: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(values, (windows, horizon, nodes, targets)).reshape(-1)
+
+    names = np.array([str(node) for node in range(nodes)] if graph.nodes is None else graph.nodes)
+    table = {
+        "step" if graph.timestamps is None else "time": column(_times(graph, horizon)[steps][..., None, None]),
+        "ahead": column(1 + ahead[:, None, None]),
+        "node": column(names[:, None]),
+        "target": column(np.arange(targets)),
+        "forecast": forecast.transpose(0, 1).numpy().reshape(-1),
+    }
+    if (steps < len(graph)).any():
+        table["truth"] = column(_truth(graph, horizon)[steps])
+    return table
+
+
+def as_csv(table: Mapping[str, np.ndarray]) -> str:
+    """The table as comma-separated lines under a line of names; NaN is an empty cell."""
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*(_cells(values) for values in table.values())))
+    return lines.getvalue()
+
+
+def write_table(table: Mapping[str, np.ndarray], path: str | PathLike[str]) -> None:
+    """Writes the table, `.csv` or `.parquet`, in one piece; if that fails, what was there before is still there.
+
+    Raises:
+        ValueError: for another suffix, and without pyarrow for parquet.
+        OSError: if the file cannot be written, naming it.
+    """
+    suffix = check_suffix(path)
+    write_atomically(path, as_csv(table) if suffix == ".csv" else _parquet(table, path))
+
+
+def check_suffix(path: str | PathLike[str]) -> str:
+    """What a table's file ends in; a ValueError if that is nothing known."""
+    return one_of("forecast", "the name of a table's file to end", Path(path).suffix.lower(), SUFFIXES)
+
+
+def _times(graph: TemporalGraph, horizon: int) -> np.ndarray:
+    """When each step is, those after the end included."""
+    if graph.timestamps is None:
+        return np.arange(len(graph) + horizon)
+    if graph.period is None:
+        raise ValueError("forecast_table: expected two timestamps, to go on by, got one")
+    return np.concatenate([graph.timestamps, graph.timestamps[-1] + graph.period * np.arange(1, horizon + 1)])
+
+
+def _truth(graph: TemporalGraph, horizon: int) -> np.ndarray:
+    targets = graph.targets if graph.mask is None else graph.targets.masked_fill(~graph.mask, np.nan)
+    return np.pad(targets.numpy(), ((0, horizon), (0, 0), (0, 0)), constant_values=np.nan)
+
+
+def _cells(values: np.ndarray) -> Iterator[str]:
+    """As text, floats as short as they come back the same."""
+    return ("" if value != value else str(value) for value in values)
+
+
+def _parquet(table: Mapping[str, np.ndarray], path: str | PathLike[str]) -> bytes:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(f"write_table: expected pyarrow, to write {path}, got {error}; pip install pyarrow") from error
+    columns = {name: pyarrow.array(values, from_pandas=True) for name, values in table.items()}
+    content = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns), content)
+    return content.getvalue().to_pybytes()

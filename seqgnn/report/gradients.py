@@ -1,0 +1,302 @@
+"""A study of gradients or influence as a table, in words, as figures and as JSON."""
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from statistics import median, median_low
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from seqgnn._utils.files import write_all
+from seqgnn.analysis import Decay
+from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.trained.gradient_study import Curve, Study
+from seqgnn.report.plots.style import plain, rendered, style, tidy
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+RISE = 2.0  # from what factor on it is called a change, a fall or a rise
+STRAIGHT, STEADY = 0.95, 0.5  # R²: from where on a fall may be called exponential, or a change steady at all
+STEPS, FALL = 10, 10.0  # norms and factor that it takes to tell an exponential fall from others
+EXPONENTIAL, STEADILY, UNEVEN, DIP, RISES, LEVEL, NEITHER, FEW, ZERO = KINDS = (
+    "falls exponentially",
+    "falls steadily, less than tenfold",
+    "falls unevenly",
+    "falls, then rises again",
+    "rises with distance",
+    "changes less than twofold",
+    "neither falls nor rises steadily",
+    "too few steps to say",
+    "zero everywhere",
+)
+SYMBOLS = {
+    "dL/dh": r"$\|\partial L / \partial h_t\|$",
+    "dL/dc": r"$\|\partial L / \partial c_t\|$",
+    "influence": r"$\|\partial p / \partial x_t\|$",
+}
+
+
+def show(study: Study) -> None:
+    """Prints the table, and what it says in words."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table(study))
+    for line in [*verdicts(study), *notes(study)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def table(study: Study) -> "Table":
+    """Returns the numbers of each curve, medians over seeds: norms at both ends, and the fit of their logarithm."""
+    from rich.table import Table
+
+    view = Table(title=_title(study, "median of "))
+    view.add_column("norm of")
+    view.add_column("model")
+    for name in ("last element", "first", "× a step back", "R²", "smallest at", "rise"):
+        view.add_column(name, justify="right")
+    for place, (panel, curves) in enumerate(study.panels.items()):
+        if place:
+            view.add_section()
+        for curve in curves:
+            ends = [f"{median(curve.norms[:, end].tolist()):.2e}" for end in (0, -1)]
+            view.add_row(panel, curve.label, *ends, *_fitted(curve))
+    return view
+
+
+def _fitted(curve: Curve) -> list[str]:
+    found = [fit for fit in curve.decays if fit is not None]
+    if not found:
+        return [""] * 4
+    rate, r2, rise = (median(getattr(fit, name) for fit in found) for name in ("rate", "r2", "rise"))
+    return [f"{rate:.3f}", f"{r2:.3f}", f"{median_low(fit.lowest for fit in found)}", f"{rise:.3g}"]
+
+
+def verdicts(study: Study) -> list[str]:
+    """Returns a line for each curve: what the norms of most seeds do with distance, and what those of the others do."""
+    return [f"{name}, {curve.label}: {_verdict(curve)}" for name, curves in study.panels.items() for curve in curves]
+
+
+def kinds(curve: Curve) -> list[str]:
+    """Returns what the norms of each seed do with distance, one of `KINDS`.
+
+    A fall is exponential where three things hold: at least `STEPS` norms that are no zero, nor too small for their
+    dtype; a line through their logarithms that explains at least `STRAIGHT` of the variance, as no line does through
+    those of a straight or a hyperbolic fall; and at least a `FALL`-fold fall, below which these look alike. Of fewer
+    norms nothing is said but how many they are and how the farthest compares with the nearest, unless all are within
+    `RISE` times the smallest.
+
+    They rise where, from the smallest on, a steady line goes up to `RISE` times as much; before that they fall where
+    the first is as many times the smallest.
+    """
+    return [_kind(norms, found) for norms, found in zip(curve.norms, curve.decays)]
+
+
+def _kind(norms: Tensor, found: Decay | None) -> str:
+    if found is None:
+        return FEW if bool(norms.any()) else ZERO
+    if found.spread < RISE:
+        return LEVEL
+    if found.count < STEPS:
+        return FEW
+    if found.rise >= RISE and found.rise_r2 >= STEADY:
+        return DIP if found.fall >= RISE else RISES
+    if found.rate < 1 and found.r2 >= STEADY:
+        if found.r2 < STRAIGHT:
+            return UNEVEN
+        return EXPONENTIAL if found.fall >= FALL else STEADILY
+    return NEITHER
+
+
+def _verdict(curve: Curve) -> str:
+    found = kinds(curve)
+    first, *others = sorted(set(found), key=lambda kind: (-found.count(kind), KINDS.index(kind)))
+    seeds = f" in {found.count(first)} of {len(found)} seeds" if len(found) > 1 else ""
+    of_it = [(norms, fit) for norms, fit, kind in zip(curve.norms, curve.decays, found) if kind == first]
+    fits = [fit for _, fit in of_it if fit is not None]
+    rest = "".join(f"; {kind} in {found.count(kind)}" for kind in others)
+    numbers = _ends([norms for norms, _ in of_it], curve.start) if first == FEW else _numbers(first, fits)
+    return f"{first}{seeds}{numbers}{rest}{_end(curve)}"
+
+
+def _ends(rows: list[Tensor], start: int) -> str:
+    """Of norms that are too few: how many they are, and how the farthest compares with the nearest."""
+    seen = [[norm for norm in row[start:].tolist() if norm >= torch.finfo(row.dtype).tiny] for row in rows]
+    count = median_low(map(len, seen))
+    if count < 2:
+        return f": {count or 'no'} norm{'s' * (count != 1)} from distance {start} on"
+    ratio = median(row[-1] / row[0] for row in seen if len(row) > 1)
+    return f": {count} norms, the farthest {ratio:.3g} times the nearest"
+
+
+def _numbers(kind: str, fits: list[Decay]) -> str:
+    """What belongs to a kind: medians over its seeds."""
+    if not fits:
+        return ""
+    if kind == DIP:
+        lowest, rise = median_low(fit.lowest for fit in fits), median(fit.rise for fit in fits)
+        times = f"{rise:,.0f}" if rise >= 100 else f"{rise:.3g}"
+        return f", from {lowest} step{'s' * (lowest != 1)} back on, {times}-fold to the farthest"
+    r2 = f"R² {median(fit.r2 for fit in fits):.3f}"
+    if kind == NEITHER:
+        return f", {r2}"
+    rates = [fit.rate for fit in fits]
+    spread = f" ({min(rates):.3f} to {max(rates):.3f})" if len(rates) > 1 else ""
+    return f", times {median(rates):.3f}{spread} a step back, {r2}"
+
+
+def _end(curve: Curve) -> str:
+    """Beyond what distance nothing is left."""
+    ends = [fit.farthest for fit in curve.decays if fit is not None and fit.farthest < curve.norms.size(1) - 1]
+    if not ends:
+        return ""
+    why = "below what float64 can hold" if curve.endless else "zero"
+    seeds = f" in {len(ends)} of {len(curve.norms)} seeds" if len(ends) < len(curve.norms) else ""
+    return f"; {why} beyond {median_low(ends)} back{seeds}"
+
+
+def answer_said(study: Study) -> str:
+    """Of which element the answer is, where each has one; else nothing."""
+    if not study.settings.get("per_element"):
+        return ""
+    if study.measure == "influence":
+        return "Every element has an answer here; what is measured is how far the one at the last element moves."
+    return "Every element has a target here; the loss is that of the answer at the last element alone."
+
+
+def notes(study: Study) -> list[str]:
+    """Returns what a reader of the table has to know."""
+    curves = [curve for curves in study.panels.values() for curve in curves]
+    found = [said] if (said := answer_said(study)) else []
+    if any(fit is not None for curve in curves for fit in curve.decays):
+        found.append(
+            "× a step back, R²: least squares of the logarithm against distance. A fall is called exponential from "
+            f"{STEPS} norms, R² {STRAIGHT:g} and a {FALL:g}-fold fall on, uneven from R² {STEADY:g}; fewer norms "
+            "are too few to say. rise: from the smallest norm to the farthest by such a line between the two, called "
+            f"one from {RISE:g}-fold on. Distances are {distance_label(study)}; fits begin at "
+            f"{curves[0].start}."
+        )
+    if len(study.seeds) == 1:
+        found.append("One seed: no spread, and no band in the figure.")
+    else:
+        found.append("All numbers are medians over seeds; those of a sentence over the seeds that it names first, with "
+                     "the least and the most in brackets.")  # fmt: skip
+    return found
+
+
+def figure(study: Study) -> Any:
+    """Returns a matplotlib figure: norms against steps back, on a logarithmic and a linear axis side by side.
+
+    Lines are medians over seeds, bands their range. What is zero is not there on the logarithmic axis.
+
+    Raises:
+        ValueError: if all norms are zero, and there is nothing to draw.
+    """
+    from matplotlib.figure import Figure
+
+    if not any(bool(curve.norms.any()) for curves in study.panels.values() for curve in curves):
+        raise ValueError("gradients: expected norms to draw, got zeros alone")
+    labels = list(dict.fromkeys(curve.label for curves in study.panels.values() for curve in curves))
+    sheet = Figure(figsize=(11.4, 0.9 + 3.3 * len(study.panels)), layout="constrained")
+    grid = sheet.subplots(len(study.panels), 2, squeeze=False, sharex=True)
+    for row, (name, curves) in zip(grid, study.panels.items()):
+        for panel, scale in zip(row, ("log", "linear")):
+            draw(panel, curves, labels, scale)
+            panel.set_ylabel(SYMBOLS[name])
+    for panel in grid[-1]:
+        panel.set_xlabel(distance_label(study))
+    _legend(sheet, labels)
+    sheet.suptitle(_title(study, "median and range of "), fontsize=11)
+    return sheet
+
+
+def distance_label(study: Study) -> str:
+    """What distances are: steps of a sequence, or of the influence in a tree its edges."""
+    in_steps = study.measure == "gradients" or TASKS[study.settings["task"]].on_path
+    return "steps back from the last element" if in_steps else "edges to the last element, the root"
+
+
+def draw(panel: Any, curves: list[Curve], labels: list[str], scale: str) -> None:
+    """Draws curves against distance on a "log" or "linear" axis, each in the style it has among `labels`."""
+    from matplotlib.ticker import MaxNLocator
+
+    for curve in curves:
+        _draw(panel, curve, style(curve.label, labels), zeros=scale == "linear")
+    panel.set_yscale(scale)
+    if scale == "linear":
+        panel.ticklabel_format(axis="y", scilimits=(-2, 3))
+    panel.set_xlim(-0.5, max(curve.norms.size(1) for curve in curves) - 0.5)
+    panel.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    tidy(panel)
+
+
+def _draw(panel: Any, curve: Curve, look: tuple[str, str, str], zeros: bool) -> None:
+    color, marker, line = look
+    x = range(curve.norms.size(1))
+    marker = marker if len(x) < 12 else "none"
+    parts = (curve.norms.quantile(0.5, 0), curve.norms.amin(0), curve.norms.amax(0))
+    middle, low, high = (part.where((part > 0) | zeros, math.nan).tolist() for part in parts)
+    panel.plot(x, middle, line, color=color, marker=marker, markersize=4, linewidth=1.5)
+    if len(curve.norms) > 1:
+        panel.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+
+
+def _legend(sheet: Any, labels: list[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for label in labels:
+        color, _, line = style(label, labels)
+        handles.append(Line2D([], [], color=color, linestyle=line, linewidth=1.5, label=plain(label)))
+    sheet.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
+
+
+def _title(study: Study, what_of: str) -> str:
+    settings = study.settings
+    over = {"norm-of-mean": "norm of the mean gradient", "mean-of-norms": "mean norm of gradients"}
+    what = "influence on the answer" if study.measure == "influence" else over[settings["reduce"]]
+    if settings.get("per_element"):
+        what += " at the last element" if study.measure == "influence" else ", last element's loss"
+    seeds = "one seed" if len(study.seeds) == 1 else f"{what_of}{len(study.seeds)} seeds"
+    start = f", {settings['init']} weights" if "init" in settings else f", after {settings['steps']} steps"
+    return f"{settings['task']}, T = {settings['length']}{start}: {what}, {seeds}"
+
+
+def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
+    """Writes `<measure>.json`, and `<measure>` as PNG and SVG; returns their paths.
+
+    Raises:
+        ValueError: if the folder cannot be made, or there is nothing to draw.
+        NotWritten: a ValueError that names each file that could not be written; the others are.
+    """
+    folder = Path(folder)
+    drawn = figure(study)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"gradients: expected a folder that can be written, got {folder} ({error})") from error
+    numbers = folder / f"{study.measure}.json", to_json(study)
+    return write_all([numbers, *rendered(drawn, folder / study.measure)])
+
+
+def to_json(study: Study) -> str:
+    """Returns settings, seeds, and of each curve the verdict and, by seed, kind, fit and norms from distance 0 on."""
+    curves = [
+        {
+            "of": name,
+            "model": curve.label,
+            "verdict": _verdict(curve),
+            "kinds": kinds(curve),
+            "fits": [None if found is None else vars(found) for found in curve.decays],
+            "norms": curve.norms.tolist(),
+        }
+        for name, curves in study.panels.items()
+        for curve in curves
+    ]
+    content = {"measure": study.measure, "settings": study.settings, "seeds": list(study.seeds), "curves": curves}
+    return json.dumps(content, allow_nan=False, indent=1) + "\n"

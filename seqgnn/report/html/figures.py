@@ -1,0 +1,179 @@
+"""The figures of a page, each small enough for a telephone, with its legend apart."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.trained.gradient_study import Study
+from seqgnn.report.footnotes import seeds_of
+from seqgnn.report.gradients import distance_label, draw, verdicts
+from seqgnn.report.html.model_inspection import BATCH, Look
+from seqgnn.report.html.oversmoothing import Smoothing, verdict
+from seqgnn.report.html.summary import curves_described, scores_described, solved_described
+from seqgnn.report.html.svg import inline, swatch
+from seqgnn.report.plots.comparison import (
+    CURVES,
+    METRICS,
+    draw_against_length,
+    draw_curves,
+    draw_one_length,
+    draw_solved,
+    first_step,
+    solved_steps,
+)
+from seqgnn.report.plots.style import style, tidy
+
+SIZE = (3.85, 3.0)  # inches: the width of a column, so that text is about as large on a telephone as on a desk
+MOST = 240  # points of a curve
+AXES = {"dL/dh": "dL/dh", "dL/dc": "dL/dc", "influence": "dp/dx"}
+NAMES = {"dL/dh": "Gradient at the state h", "dL/dc": "Gradient at the memory c", "influence": "Influence"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: its title, the SVG, what stands below it, and its legend of swatches and labels."""
+
+    title: str
+    svg: str
+    caption: str
+    legend: list[tuple[str, str]]
+
+
+def scores_picture(comparison: Comparison, name: str) -> Picture | None:
+    """The headline score against length, or of one length side by side; None without a finished run."""
+    if not comparison.runs:
+        return None
+    metric = METRICS[comparison.metric]
+    if len(comparison.lengths) > 1:
+        sheet, panel = sheet_of_a_column()
+        draw_against_length(panel, comparison)
+        title = f"{_first_capital(metric)} against {'length' if comparison.of_classes else 'horizon'}"
+        points = "Marks are means, bars one standard deviation, dashes the seeds."
+        legend = _legend(comparison)
+    else:
+        count = len(comparison.labels) + len(comparison.baselines)
+        sheet, panel = sheet_of_a_column((SIZE[0], 0.9 + 0.32 * count))
+        draw_one_length(panel, comparison)
+        title = f"{_first_capital(metric)} at {comparison.at(comparison.lengths[0])}"
+        what = "length" if comparison.of_classes else "horizon"
+        points = f"There is one {what}, so nothing to draw against it: marks are means, bars one standard deviation, "
+        points += "gray lines the baselines."
+        legend = []
+    seeds = "One seed, so no spread." if len(comparison.seeds) == 1 else f"{seeds_of(comparison).capitalize()}."
+    return Picture(title, inline(sheet, name, title, scores_described(comparison)), f"{points} {seeds}", legend)
+
+
+def curves_pictures(comparison: Comparison, name: str) -> list[Picture]:
+    """Training curves, a figure for each length that has runs."""
+    found = []
+    for length in sorted({length for _, length, _ in comparison.runs}):
+        sheet, panel = sheet_of_a_column()
+        draw_curves(panel, comparison, length, MOST)
+        panel.set_ylabel(CURVES[comparison.metric])
+        title = f"{CURVES[comparison.metric].capitalize()} at {comparison.at(length)}"
+        svg = inline(sheet, f"{name}-{length}", title, curves_described(comparison, length))
+        caption = (
+            f"Running mean of 21 steps, from step {first_step(comparison, length)} on, one line a seed; a dot at the "
+            "step whose weights were kept and tested. Steps on a logarithmic axis."
+        )
+        found.append(Picture(title, svg, caption, []))
+    return found
+
+
+def solved_picture(comparison: Comparison, name: str) -> Picture | None:
+    """Steps until solved against length; None unless a row solved the task at two lengths."""
+    times = Counter(
+        label for label in comparison.labels for n in comparison.lengths if solved_steps(comparison, label, n)
+    )
+    if not times or max(times.values()) < 2:
+        return None
+    sheet, panel = sheet_of_a_column()
+    draw_solved(panel, comparison)
+    title = "Steps until solved against length"
+    caption = "Means over the seeds that came to the bar, hollow where others did not, with a dash for each seed; a "
+    caption += "logarithmic axis. A row that is not there at a length did not solve it."
+    legend = [(swatch(*style(label, comparison.labels)), label) for label in times]
+    return Picture(title, inline(sheet, name, title, solved_described(comparison)), caption, legend)
+
+
+def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Picture]:
+    """Norms against the distance from the answer, on a logarithmic axis."""
+    found = []
+    labels = list(comparison.labels)
+    labels += [curve.label for curves in study.panels.values() for curve in curves if curve.label not in labels]
+    said = verdicts(study)
+    for number, (what, curves) in enumerate(study.panels.items()):
+        if not any(bool(curve.norms.any()) for curve in curves) or max(curve.norms.size(1) for curve in curves) < 2:
+            continue
+        sheet, panel = sheet_of_a_column()
+        draw(panel, curves, labels, "log")
+        panel.set_ylabel(f"norm of {AXES[what]}")
+        panel.set_xlabel(distance_label(study))
+        title = f"{NAMES[what]}, T = {study.settings['length']}"
+        about = " ".join(line + "." for line in said if line.startswith(f"{what}, "))
+        size = study.settings["batch_size"]
+        caption = f"Seed {study.seeds[0]}; the norm of each of {size} sequences, then their mean"
+        if what != "influence":
+            caption += ", since the gradients of sequences may cancel where norms do not, near an optimum above all"
+        caption += ". Logarithmic axis, on which what is zero is not there."
+        legend = [(_drawn(line), curve.label) for line, curve in zip(panel.lines, curves)]
+        found.append(Picture(title, inline(sheet, f"{name}-{number}", title, about), caption, legend))
+    return found
+
+
+def smoothing_picture(found: Smoothing, name: str, comparison: Comparison, look: Look) -> Picture | None:
+    """Dirichlet energy against depth; None without a GCN of two rounds or more."""
+    from matplotlib.ticker import MaxNLocator
+
+    if not found.energies:
+        return None
+    sheet, panel = sheet_of_a_column()
+    for label, energies in found.energies.items():
+        color, marker, line = style(label, comparison.labels)
+        panel.plot(range(len(energies)), energies, line, marker=marker, color=color, markersize=5, linewidth=1.5)
+    panel.set_ylim(bottom=0)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.set_xlabel("rounds of message passing")
+    panel.set_ylabel("relative Dirichlet energy")
+    tidy(panel)
+    title = f"Dirichlet energy against depth, T = {look.length}"
+    caption = f"Between 0, where neighbors hold the same, and 2; before any round, and after each. Seed {look.seed}, "
+    caption += f"{BATCH} sequences."
+    legend = [(_drawn(line), label) for line, label in zip(panel.lines, found.energies)]
+    about = " ".join(f"{label} {verdict(energies)}." for label, energies in found.energies.items())
+    return Picture(title, inline(sheet, name, title, about), caption, legend)
+
+
+def sheet_of_a_column(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    sheet = Figure(figsize=size, layout="constrained")
+    return sheet, sheet.subplots()
+
+
+def _legend(comparison: Comparison) -> list[tuple[str, str]]:
+    shown = {label for label, _, _ in comparison.runs}
+    labels = [label for label in comparison.labels if label in shown]
+    return [(swatch(*style(label, comparison.labels)), label) for label in labels]
+
+
+def curves_legend(comparison: Comparison) -> list[tuple[str, str]]:
+    """Swatches without markers."""
+    shown = {label for label, _, _ in comparison.runs}
+    return [(swatch(*_line(label, list(comparison.labels))), label) for label in comparison.labels if label in shown]
+
+
+def _drawn(line: Any) -> str:
+    """The swatch of a line as it was drawn, with markers or without."""
+    return swatch(line.get_color(), line.get_marker(), line.get_linestyle())
+
+
+def _line(label: str, labels: list[str]) -> tuple[str, str, str]:
+    color, _, line = style(label, labels)
+    return color, "none", line
+
+
+def _first_capital(text: str) -> str:
+    """The same, MAE and its like left as they are."""
+    return text[:1].upper() + text[1:]

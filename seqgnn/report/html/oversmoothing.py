@@ -1,0 +1,70 @@
+"""How alike the rounds of trained GCNs make neighbors: Dirichlet energy against depth."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from seqgnn._utils.text import count
+from seqgnn.analysis import energy_by_depth
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.models.sequence_model import GNNS
+from seqgnn.report.html.model_inspection import BATCH, Look, one_thread, trained_model
+
+APART = 2.0  # from this change of the energy on, either way, a fall or rise is called one
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """Energies of the models looked at, relative to the squared norm of what the nodes hold.
+
+    Attributes:
+        energies: by label, before any round and after each.
+        silent: by label, why it is missing.
+    """
+
+    energies: dict[str, list[float]] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)
+
+
+def smoothing(comparison: Comparison, look: Look) -> Smoothing:
+    """Measures the trained models with one GCN of two rounds or more, at the length and with the seed of `look`."""
+    found = Smoothing()
+    if look.length is None or look.seed is None or (comparison.text is not None and not look.samples):
+        return found
+    for label in comparison.labels:
+        run = comparison.runs.get((label, look.length, look.seed))
+        if run is None or run["config"]["model"] not in GNNS or run["config"]["num_layers"] < 2:
+            continue
+        try:
+            model, task = trained_model(comparison, label, look.length, look.seed)
+        except (ValueError, RuntimeError) as error:
+            found.silent[label] = " ".join(str(error).split())
+            continue
+        batch = task.draw(BATCH, torch.Generator().manual_seed(look.seed))
+        with one_thread():
+            found.energies[label] = energy_by_depth(model, batch, relative=True).tolist()
+    return found
+
+
+def verdict(energies: list[float]) -> str:
+    """What energies say, from before the first round to after the last.
+
+    Example:
+        >>> verdict([0.8, 0.4, 0.1])
+        'falls from 0.800 to 0.100 over 2 rounds: neighbors become more alike'
+        >>> verdict([0.8, float("nan")])
+        'rectifiers left nothing after round 1, so all nodes are alike'
+    """
+    gone = next((depth for depth, energy in enumerate(energies) if math.isnan(energy)), None)
+    if gone is not None:
+        return f"rectifiers left nothing after round {gone}, so all nodes are alike"
+    if not any(energies):
+        return "is zero throughout: no two neighbors differ, or there are none"
+    first, last = energies[0], energies[-1]
+    ends = f"from {first:.3f} to {last:.3f} over {count(len(energies) - 1, 'round')}"
+    if last * APART <= first:
+        return f"falls {ends}: neighbors become more alike"
+    if last >= APART * first:
+        return f"rises {ends}: neighbors are set apart"
+    return f"goes {ends}: neighbors stay about as far apart as they were"

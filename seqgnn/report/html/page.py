@@ -1,0 +1,167 @@
+"""One self-contained HTML page over comparisons: tables, figures, the models themselves, and how to make it again."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import seqgnn
+from seqgnn._utils.files import write_atomically
+from seqgnn._utils.text import listed
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.ranking import ranked
+from seqgnn.experiments.trained.gradient_study import Study
+from seqgnn.report.footnotes import apart, notes
+from seqgnn.report.gradients import answer_said, verdicts
+from seqgnn.report.html import oversmoothing as smoothing
+from seqgnn.report.html.commands import again, folder
+from seqgnn.report.html.figures import (
+    curves_legend,
+    curves_pictures,
+    scores_picture,
+    smoothing_picture,
+    solved_picture,
+    study_pictures,
+)
+from seqgnn.report.html.forecasts import forecasts_pictures
+from seqgnn.report.html.model_inspection import TEMPERATURE, Look, look
+from seqgnn.report.html.summary import answer, question, silence
+from seqgnn.report.html.svg import DARK, LIGHT, colors
+from seqgnn.report.html.tables import configuration, differences, files, machines, scores, sees, solved, windows
+
+SAID_ELSEWHERE = ("text", "apart", "reach")  # what notes are about that stands elsewhere on the page
+
+
+def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], problems: Sequence[str] = ()) -> Path:
+    """Writes the page in one piece; its folder is made if it is not there.
+
+    Args:
+        comparisons: from `seqgnn.experiments.compare.compare` or `seqgnn.experiments.results.load.collect`.
+        path: of the file.
+        problems: what was left out, and why, as `collect` says it.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    path, content = Path(path), render(comparisons, problems)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise ValueError(f"report: expected a file that can be written, got {path} ({error.strerror})") from error
+    return path
+
+
+def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
+    """Returns the page: nothing in it is loaded from elsewhere, and the same runs give the same page.
+
+    Example:
+        >>> from seqgnn.experiments.compare import compare
+        >>> result = compare("recall", models=["rnn"], lengths=[3], seeds=[0], steps=2, hidden=4, progress=False)
+        >>> "It is the only model" in render([result])
+        True
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("seqgnn.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    parts = [_part(comparison.in_order(), f"c{number}") for number, comparison in enumerate(comparisons, start=1)]
+    script = _asset("sort.js")
+    body = environment.get_template("page.html").render(
+        title=listed(list(dict.fromkeys(comparison.task for comparison in comparisons)) or ["no runs"]),
+        parts=parts,
+        problems=list(problems),
+        version=seqgnn.__version__,
+        style=_asset("style.css"),
+        script=script,
+        script_hash=_hash(script),
+    )
+    for mark, background in (("/* colors of figures */", LIGHT), ("/* colors of figures, dark */", DARK)):
+        body = body.replace(mark, colors(body, background), 1)
+    return body
+
+
+def _part(comparison: Comparison, name: str) -> dict[str, Any]:
+    """What the template says of one comparison; figures and sections without anything to show are None."""
+    found = look(comparison) if comparison.of_classes else Look()
+    longest = max((length for _, length, _ in comparison.runs), default=None)
+    best = None if longest is None else ranked(comparison, longest)[0][0]
+    smooth = smoothing.smoothing(comparison, found)
+    against = None if best is None or longest is None else differences(comparison, longest, best)
+    return {
+        "id": name,
+        "task": comparison.task,
+        "of_classes": comparison.of_classes,
+        "at": None if longest is None else comparison.at(longest),
+        "forecasts": forecasts_pictures(comparison, f"{name}-forecast"),
+        "question": question(comparison),
+        "answer": answer(comparison),
+        "scores": scores(comparison) if comparison.rows() else None,
+        "notes": [note.text for note in notes(comparison) if note.about not in SAID_ELSEWHERE],
+        "picture": scores_picture(comparison, f"{name}-scores"),
+        "best": best,
+        "longest": longest,
+        "differences": against,
+        "windows": windows(comparison),
+        "apart": apart(comparison),
+        "files": files(comparison),
+        "curves": curves_pictures(comparison, f"{name}-curves"),
+        "curves_legend": curves_legend(comparison),
+        "solved": solved(comparison),
+        "solved_picture": solved_picture(comparison, f"{name}-solved"),
+        "look": found,
+        "gradients": _study(found.gradients, f"{name}-gradients", comparison),
+        "no_gradients": _silent(found, "gradients"),
+        "influence": _study(found.influence, f"{name}-influence", comparison),
+        "no_influence": _silent(found, "influence"),
+        "smoothing": smoothing_picture(smooth, f"{name}-smoothing", comparison, found),
+        "smoothing_said": [f"{label}: {smoothing.verdict(of)}." for label, of in smooth.energies.items()],
+        "no_smoothing": silence(smooth.silent),
+        "samples": found.samples,
+        "no_samples": _silent(found, "samples"),
+        "temperature": TEMPERATURE,
+        "sees": sees(comparison, found) if comparison.of_classes else None,
+        "configuration": configuration(comparison) if comparison.runs else None,
+        "machines": machines(comparison),
+        "again": again(comparison),
+        "folder": shlex.quote(folder(comparison)),
+        "timed": any(run["config"]["train"].get("max_seconds") for run in comparison.runs.values()),
+    }
+
+
+def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, Any]:
+    if study is None:
+        return {"pictures": [], "said": [], "why": "", "about": ""}
+    pictures = study_pictures(study, name, comparison)
+    elements = max(curve.norms.size(1) for curves in study.panels.values() for curve in curves)
+    why = ""
+    if not pictures and elements < 2:
+        why = "A sequence has one element here, so there is no distance to look at."
+    elif not pictures:
+        why = "All norms are zero, so there is nothing to draw."
+    said = [] if elements < 2 else verdicts(study)
+    return {"pictures": pictures, "said": said, "why": why, "about": answer_said(study)}
+
+
+def _silent(found: Look, what: str) -> list[str]:
+    if found.length is None:
+        return ["No run is finished, so there is no trained model to look at."]
+    return silence(found.silent[what])
+
+
+def _asset(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """Of the only script that the page allows to run."""
+    import base64
+    import hashlib
+
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

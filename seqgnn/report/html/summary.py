@@ -1,0 +1,240 @@
+"""What a page says in sentences: what was asked, the answer, and what figures show."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from seqgnn._utils.text import count, listed, span
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.ranking import (
+    against_baseline,
+    all_solved,
+    at_chance,
+    contenders,
+    differences_at,
+    ranked,
+    resolution,
+    tied_with_best,
+)
+from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.metrics.significance import Difference, mean_sd, summary
+from seqgnn.report.footnotes import apart
+from seqgnn.report.plots.comparison import METRICS, metric_label, running_mean, solved_steps
+
+QUESTIONS = {
+    "palindromes": "Given all digits of a palindrome but the last, which is the last? It is the first, so a model has "
+    "to remember it over T − 1 digits.",
+    "recall": "Given T − 1 random digits, which was the first? A model has to remember it over all the others.",
+    "text": "Given the characters of a text so far, which comes next? Every character has to be answered for.",
+    "expressions": "Given an arithmetic expression of T digits and operators, as a tree or in postfix order, what is "
+    "its value, modulo ten?",
+    "forecast": "Given the last steps of a signal at the nodes of a graph, which values come next, at every node?",
+    "trees": "Given a tree of T nodes, two of them marked, do these lie near each other: at most as far apart as half "
+    "of all such pairs?",
+}
+
+
+def question(comparison: Comparison) -> list[str]:
+    """What was asked, and of whom."""
+    cells = Counter(key[:2] for key in (*comparison.runs, *comparison.failures) if key[0] in comparison.labels)
+    seeds = list(cells.values()) or [len(comparison.seeds)]
+    lengths = listed([str(length) for length in comparison.lengths])
+    some = "" if len(cells) in (0, len(comparison.labels) * len(comparison.lengths)) else ", not all at all lengths"
+    who = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
+    each = "each with " if max(seeds) == min(seeds) and len(cells) > 1 else "with "
+    at = f"at T = {lengths}" if comparison.of_classes else f"for horizons of {lengths} steps"
+    grid = f"{who} {at}{some}, {each}{'one seed' if max(seeds) == 1 else f'{span(seeds)} seeds'}"
+    score = metric_label(comparison) + (", lower is better" if comparison.metric != "accuracy" else "")
+    said = [QUESTIONS[comparison.task], f"{grid}; the score is {score}."]
+    if comparison.text is not None:
+        said.append(f"The {'text' if comparison.of_classes else 'signal'} is {comparison.text}.")
+    left_out = apart(comparison)
+    return said if left_out is None else [*said, left_out]
+
+
+def answer(comparison: Comparison) -> list[str]:
+    """The answer in three sentences, or why there is none."""
+    lengths = [length for _, length, _ in comparison.runs]
+    if not lengths:
+        failed = f", and {len(comparison.failures)} failed" if comparison.failures else ""
+        return [f"No run of a model is finished{failed}, so there is no answer yet."]
+    length = max(lengths)
+    level = tied_with_best(comparison, length)
+    return [_first(comparison, length, level), _second(comparison, length, level), _third(comparison)]
+
+
+def _first(comparison: Comparison, length: int, level: list[str]) -> str:
+    """Who is best, how sure that is, and how they stand to the best baseline."""
+    means = dict(ranked(comparison, length))
+    name = METRICS[comparison.metric]
+    which = ", the longest" if len(comparison.lengths) > 1 else ""
+    low, high = (f"{score:.3f}" for score in sorted((means[level[0]], means[level[-1]])))
+    if len(means) == 1:
+        who = f"{level[0]} has a mean {name} of {low}{_spread(comparison, level[0], length)}"
+    elif len(level) == 1:
+        who = f"{level[0]} has the best mean {name}: {low}{_spread(comparison, level[0], length)}"
+    elif low == high:
+        who = f"{listed(level, 4)} share the best mean {name}: {low}"
+    else:
+        error = max(resolution(comparison, level[0], label, length) for label in level)
+        who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, as near each other as the test set can "
+        who += f"tell (± {error:.3f} at 95%)"
+    at = f"At T = {length}{which}" if comparison.of_classes else f"With a horizon of {count(length, 'step')}{which}"
+    return f"{at}, {who}{_against(comparison, level, length)}."
+
+
+def _spread(comparison: Comparison, label: str, length: int) -> str:
+    scores = comparison.scores(label, length)
+    found = summary(scores)
+    failed = sum((label, length, seed) in comparison.failures for seed in comparison.seeds)
+    said = f" ({failed} of its runs failed)" if failed else ""
+    if found.t is None:
+        return said
+    if min(scores) == max(scores):
+        return f", the same with all {len(scores)} seeds{said}"
+    return f", 95% interval {interval(*found.t, comparison.metric)} over {len(scores)} seeds{said}"
+
+
+def _against(comparison: Comparison, level: list[str], length: int) -> str:
+    """How the best rows stand to the best baseline; with one seed the test set's size alone decides."""
+    found = [against_baseline(comparison, label, length) for label in level]
+    if found[0] is None:
+        return ""
+    how = {verdict.how for verdict in found if verdict is not None}
+    stand = how.pop() if len(how) == 1 else "not all told apart from"
+    seeds = min(len(comparison.scores(label, length)) for label in level)
+    doubt = ", with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
+    others = any(name == "linear" for name in contenders(comparison, length).apart)
+    best = "the best baseline that is compared" if others else "the best baseline"
+    said = f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
+    return said if stand == "not told apart from" else said + _over_windows(comparison, level[0], length)
+
+
+def _over_windows(comparison: Comparison, label: str, length: int) -> str:
+    """Whether the test windows show how a row stands to the best baseline; nothing where they were not kept."""
+    found = [pair.over_windows for pair in window_pairs(comparison, length) if pair.first == label][:1]
+    return "".join(f", {'' if over.shown else 'not '}shown by {count(over.windows, 'test window')}" for over in found)
+
+
+def _second(comparison: Comparison, length: int, level: list[str]) -> str:
+    """Who is next and whether the difference is shown; or, where none is behind, why not."""
+    means = dict(ranked(comparison, length))
+    everyone = "All" if len(means) > 2 else "Both"
+    floor = at_chance(comparison, length)
+    if floor is not None:
+        name, score = floor
+        where = (
+            f"the baseline {name}, which does not look at what it is asked ({score:.3f}): "
+            "nothing was learned that shows"
+        )
+        if len(means) == 1:
+            return f"It is the only model, and not ahead of {where}."
+        at_it = all(abs(mean - score) <= resolution(comparison, label, name, length) for label, mean in means.items())
+        return f"{everyone} stand at {where}." if at_it else f"No model is ahead of {where}."
+    if len(means) == 1:
+        only = "It is the only model" + " that is compared" * (len(comparison.labels) > 1)
+        return f"{only}, so there is none but the baselines to compare it with."
+    if all_solved(comparison, length):
+        return f"{everyone} solved it with every seed, so their scores do not tell them apart."
+    rest = [label for label in means if label not in level]
+    if not rest:
+        return "So no model is behind the others: their scores do not tell them apart."
+    next_best = f"{rest[0]} is next with {means[rest[0]]:.3f}"
+    pair = difference_from(comparison, length, level[0], rest[0])
+    if pair is None:
+        return f"{next_best}; with one seed in common there is no test, and another seed could turn the order round."
+    if pair.shown:
+        return f"{next_best}, and the difference is shown: {pair.figures}."
+    pairs = len(differences_at(comparison, length))
+    among = f" among {pairs} pairs" if pairs > 1 else ""
+    hint = "" if pair.testable else f", which are too few to show one{among}"
+    return f"{next_best}, and no difference between it and {level[0]} is shown: {pair.figures}{hint}."
+
+
+def difference_from(comparison: Comparison, length: int, first: str, second: str) -> Difference | None:
+    """The difference `first - second`, its p corrected for all pairs; None without two seeds in common."""
+    for pair in differences_at(comparison, length):
+        if (pair.first, pair.second) == (first, second):
+            return pair
+        if (pair.first, pair.second) == (second, first):
+            return pair.turned()
+    return None
+
+
+def _third(comparison: Comparison) -> str:
+    runs = list(comparison.runs.values())
+    bars = {run["config"]["train"].get("target_accuracy") for run in runs}
+    failed = f"; {count(len(comparison.failures), 'run')} failed" if comparison.failures else ""
+    if bars == {None}:
+        slow = max(runs, key=lambda run: run["measured"]["seconds"])["measured"]["seconds"]
+        if not comparison.of_classes:
+            return f"The longest run took {slow:.0f} s{failed}."
+        return f"No bar was set at which the task counts as solved, and the longest run took {slow:.0f} s{failed}."
+    solved = sum(run["result"]["stopped"] == "solved" for run in runs)
+    bar = " or ".join(f"{bar:g}" for bar in sorted(bar for bar in bars if bar is not None))
+    what = f"a validation accuracy of {bar}, which counts as solved"
+    if not solved:
+        return f"No run came to {what}{failed}."
+    return f"{solved} of {count(len(runs), 'run')} came to {what}{failed}."
+
+
+def interval(low: float, high: float, metric: str) -> str:
+    """An interval in words; of an accuracy, cut at 0 and 1."""
+    if metric == "accuracy":
+        low, high = max(low, 0.0), min(high, 1.0)
+    return f"{low:.3f} to {high:.3f}"
+
+
+def scores_described(comparison: Comparison) -> str:
+    """The figure of scores in words."""
+    parts = []
+    for label in comparison.labels:
+        means = [(n, mean_sd(scores)[0]) for n in comparison.lengths if (scores := comparison.scores(label, n))]
+        if means:
+            parts.append(f"{label}: " + ", ".join(f"{mean:.3f} at {comparison.at(length)}" for length, mean in means))
+    return "; ".join(parts) + "."
+
+
+def curves_described(comparison: Comparison, length: int) -> str:
+    """Training curves in words: where they end."""
+    parts = []
+    for label in comparison.labels:
+        runs = comparison.of(label, length)
+        if runs:
+            name = "accuracies" if comparison.metric == "accuracy" else "losses"
+            ends = mean_sd([running_mean(run["result"][name])[-1] for run in runs])[0]
+            steps = mean_sd([run["result"]["steps"] for run in runs])[0]
+            parts.append(f"{label} ends at {ends:.3f} after {steps:.0f} steps")
+    return "; ".join(parts) + "."
+
+
+def solved_described(comparison: Comparison) -> str:
+    """The figure of steps until solved in words."""
+    parts = []
+    for label in comparison.labels:
+        found = [(n, steps) for n in comparison.lengths if (steps := solved_steps(comparison, label, n))]
+        if found:
+            said = (f"{mean_sd(steps)[0]:,.0f} steps at T = {length}" for length, steps in found)
+            parts.append(f"{label}: " + ", ".join(said))
+    return "; ".join(parts) + "."
+
+
+def silence(reasons: dict[str, str]) -> list[str]:
+    """Who is missing, and why: a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for label, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(label)
+    return [f"{listed(labels)}: {reason}." for reason, labels in by_reason.items()]
+
+
+def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
+    """Rows at lengths: labels, and where it is not all of a row's lengths, which."""
+    where: dict[str, list[int]] = defaultdict(list)
+    for label, length in chosen:
+        where[label].append(length)
+    at: dict[str, list[str]] = defaultdict(list)
+    for label, lengths in where.items():
+        all_lengths = len(lengths) == len({length for name, length, _ in comparison.runs if name == label})
+        which = "T =" if comparison.of_classes else "horizon"
+        named = "" if all_lengths else f" at {which} " + listed([str(length) for length in sorted(lengths)])
+        at[named].append(label)
+    return " – also ".join(listed(labels) + named for named, labels in at.items())

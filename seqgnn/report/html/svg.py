@@ -1,0 +1,132 @@
+"""Figures as SVG inside a page: they take its colors and fonts, and names in them do not meet those of others."""
+
+import io
+import re
+from typing import Any
+from xml.sax.saxutils import escape
+
+LIGHT, DARK = "#ffffff", "#15181c"  # the page's backgrounds
+CONTRAST = {LIGHT: 3.0, DARK: 4.5}  # that lines have at least
+GROWTH = 1.25  # how much larger than drawn a figure may become, to fill its column
+INK = {"#000000": "currentColor", "#6b6b6b": "var(--muted)", "#e4e4e4": "var(--grid)", "#ffffff": "var(--paper)"}
+
+
+def inline(figure: Any, name: str, title: str, description: str) -> str:
+    """Returns a matplotlib figure as an `<svg>` element, the same twice.
+
+    Text stays text, the background transparent; black, gray and grid lines become the page's, and other colors
+    variables such as `--c-0072b2`, to which `colors` gives a shade that fits the background. Areas in the colors of a
+    scale, which stand for numbers, stay as they are on any background.
+
+    Args:
+        figure: drawn, with or without labels.
+        name: begins all ids, so it is to be unique on the page; letters, digits and hyphens.
+        title, description: what it shows and what it says, for those who do not see it.
+    """
+    from matplotlib import rc_context
+
+    content = io.StringIO()
+    with rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "svg.id": name}):
+        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
+    text = content.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*(<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->)", "", text, flags=re.DOTALL)
+    scale = _scale(figure)
+    text = re.sub(r"<[^>]*>", lambda tag: _at_home(tag[0], name, scale), text)
+    (box,) = re.findall(r'viewBox="([^"]+)"', text[: text.index(">")])
+    width = GROWTH * float(box.split()[2])
+    head = (
+        f'<svg viewBox="{box}" style="max-width: {width:.0f}pt" role="img" '
+        f'aria-labeledby="{name}-title {name}-description">'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-description">{escape(description)}</desc>'
+    )
+    return head + text[text.index(">") + 1 :]
+
+
+def _scale(figure: Any) -> set[str]:
+    """The fills that stand for numbers in a figure: colors of the color maps of what is colored by values."""
+    from matplotlib.collections import Collection
+    from matplotlib.colors import to_hex
+
+    maps = [drawn.get_cmap() for drawn in figure.findobj(Collection) if drawn.get_array() is not None]
+    return {f"fill: {to_hex(color)}" for found in maps for color in found(range(-1, found.N + 1))}  # and those beyond
+
+
+def _at_home(tag: str, name: str, scale: set[str]) -> str:
+    """A tag with the page's colors and font, and with ids of its own; areas that a scale fills stay as they are."""
+    kept = set() if tag.startswith("<text") else scale
+    tag = re.sub(r'( id="| (?:xlink:)?href="#|url\(#)', rf"\1{name}-", tag).replace(" xlink:href", " href")
+    tag = re.sub(r"((?:fill: )?)(#[0-9a-f]{6})(?=[;\"])",
+                 lambda found: found[0] if found[0] in kept else found[1] + _variable(found[2]), tag)  # fmt: skip
+    return re.sub(r"font-family: [^;\"]*;? ?", "", re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", tag))
+
+
+def _variable(color: str) -> str:
+    return INK.get(color, f"var(--c-{color[1:]}, {color})")
+
+
+def swatch(color: str, marker: str, line: str) -> str:
+    """Returns a short piece of a line with its marker, for a legend."""
+    dashes = {"-": "", "--": "7 3", ":": "2 3", "-.": "7 3 2 3"}[line]
+    ink = _variable(color.lower())
+    path = f'<path d="M1 7H33" style="stroke: {ink}" stroke-width="2" stroke-dasharray="{dashes}"/>'
+    return f'<svg class="swatch" viewBox="0 0 34 14" aria-hidden="true">{path}{_mark(marker, ink)}</svg>'
+
+
+SHAPES = {
+    "o": "M17 3a4 4 0 1 0 .01 0Z",
+    "s": "M13.5 3.5h7v7h-7Z",
+    "^": "M17 2.5l4.5 8h-9Z",
+    "v": "M17 11.5l4.5-8h-9Z",
+    "<": "M12.5 7l8-4.5v9Z",
+    ">": "M21.5 7l-8-4.5v9Z",
+    "D": "M17 2l5 5-5 5-5-5Z",
+    "d": "M17 2l3 5-3 5-3-5Z",
+    "p": "M17 2.5l4.5 3.3-1.7 5.2h-5.6l-1.7-5.2Z",
+    "h": "M17 2l4.3 2.5v5L17 12l-4.3-2.5v-5Z",
+    "P": "M15.5 2.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z",
+    "*": "M17 1.5l1.5 3.8 4 .2-3.1 2.6 1 4-3.4-2.2-3.4 2.2 1-4-3.1-2.6 4-.2Z",
+}
+
+
+def _mark(marker: str, ink: str) -> str:
+    if marker == "none":
+        return ""
+    if marker == "x":
+        return f'<path d="M13.5 3.5l7 7m0-7l-7 7" style="stroke: {ink}" stroke-width="1.8"/>'
+    return f'<path d="{SHAPES.get(marker, SHAPES["o"])}" style="fill: {ink}"/>'
+
+
+def colors(content: str, background: str) -> str:
+    """Returns CSS declarations for the colors of figures in `content`: as they are, or, where they stand out too
+    little from a background, a lighter or darker shade that does.
+
+    Example:
+        >>> colors("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)", DARK)
+        '--c-0072b2: #2989be; --c-56b4e9: #56b4e9;'
+        >>> colors("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)", LIGHT)
+        '--c-0072b2: #0072b2; --c-56b4e9: #4b9dcb;'
+    """
+    found = sorted(set(re.findall(r"var\(--c-([0-9a-f]{6}),", content)))
+    return " ".join(f"--c-{color}: {_shade(f'#{color}', background)};" for color in found)
+
+
+def _shade(color: str, background: str) -> str:
+    """The color, or the first one on the way to white or black that stands out enough."""
+    paper = _luminance(_channels(background)) + 0.05
+    end = 0 if paper > 0.5 else 255
+    for part in range(101):
+        mixed = [round(channel + (end - channel) * part / 100) for channel in _channels(color)]
+        light = _luminance(mixed) + 0.05
+        if max(light, paper) / min(light, paper) >= CONTRAST[background]:
+            break
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def _channels(color: str) -> list[int]:
+    return [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+
+
+def _luminance(channels: list[int]) -> float:
+    linear = [c / 3294.6 if c <= 10.31475 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

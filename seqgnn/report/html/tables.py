@@ -1,0 +1,308 @@
+"""The tables of a page, as what a template puts into rows and cells."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from seqgnn._utils.text import count, number
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.ranking import contenders
+from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.metrics.significance import Difference, signed
+from seqgnn.models.sequence_model import GNNS
+from seqgnn.report.html.model_inspection import Look
+from seqgnn.report.html.summary import cells, difference_from, interval
+from seqgnn.report.plots.comparison import metric_label
+from seqgnn.tasks.forecasting import Protocol
+from seqgnn.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text and, where the text does not sort as it should, the number that does."""
+
+    text: str
+    sort: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        name: of what it shows, for those who do not see it.
+        columns: names, and whether they hold figures.
+        rows: of cells; the first is the row's head.
+        quiet: numbers of rows that are shown gray.
+    """
+
+    name: str
+    columns: list[tuple[str, bool]]
+    rows: list[list[Cell]]
+    quiet: frozenset[int] = frozenset()
+
+
+def scores(comparison: Comparison) -> Table:
+    """All rows with both scores, intervals, costs and baselines."""
+    first, *others = comparison.metrics[: 2 if comparison.of_classes else 3]
+    names = [f"test {n}" if comparison.of_classes else metric_label(comparison, n) for n in (first, *others)]
+    columns = [
+        ("model", False), ("T" if comparison.of_classes else "ahead", True), (names[0], True), ("± sd", True),
+        ("95% by t", True), ("95% by bootstrap", True), *((name, True) for name in names[1:]), ("seeds", True),
+        ("steps", True), ("seconds", True), ("parameters", True), ("kFLOP", True), ("peak MB", True),
+    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    quiet = set()
+    for row in comparison.rows():
+        if row["kind"] == "baseline":
+            quiet.add(len(rows))
+        seeds = f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
+        rows.append([
+            Cell(row["model"]),
+            _figure(row["length"]),
+            _figure(row[first], 3),
+            _figure(row[f"{first}_sd"], 3),
+            *(_interval(row, first, kind) for kind in ("t", "bootstrap")),
+            *(_figure(row[name], 3) for name in others),
+            Cell("–" if row["kind"] == "baseline" else seeds, row["seeds"]),
+            _figure(row["steps"]),
+            _figure(row["seconds"], 1),
+            _figure(row["parameters"]),
+            _figure(_scaled(row["flops"], 1e3), 1),
+            _figure(_scaled(row["peak_memory"], 1e6)),
+        ])  # fmt: skip
+    return Table("scores", columns, rows, frozenset(quiet))
+
+
+def _interval(row: dict[str, Any], metric: str, kind: str) -> Cell:
+    low, high = row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"]
+    if low is None:
+        return Cell("–")
+    return Cell("all seeds alike" if low == high else interval(low, high, metric), low)
+
+
+def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
+    """When the validation accuracy first was at the bar, of rows of which a seed came there; the others in words."""
+    rows, never = [], []
+    for length in comparison.lengths:
+        for label in comparison.labels:
+            runs = comparison.of(label, length)
+            bar = runs[0]["config"]["train"].get("target_accuracy") if runs else None
+            if bar is None:
+                continue
+            reached = [at for at in comparison.solved_at(label, length, bar) if at is not None]
+            if not reached:
+                never.append((label, length))
+                continue
+            steps, seconds = ([float(at[place]) for at in reached] for place in (0, 1))
+            known = [second for second in seconds if math.isfinite(second)]
+            rows.append([
+                Cell(label),
+                _figure(length),
+                _figure(bar, 3),
+                Cell(f"{len(reached)} of {len(runs)}", len(reached)),
+                _range(steps, 0),
+                _range(known, 1),
+            ])  # fmt: skip
+    names = ["T", "bar", "seeds that solved it", "steps until then", "seconds until then"]
+    table = Table("solved at", [("model", False), *((name, True) for name in names)], rows) if rows else None
+    if not never:
+        return table, []
+    return table, [f"With no seed: {cells(comparison, never)}." if rows else "No run came to the bar."]
+
+
+def _range(values: list[float], digits: int) -> Cell:
+    """The mean, and between which values it lies."""
+    if not values:
+        return Cell("–")
+    mean, low, high = math.fsum(values) / len(values), min(values), max(values)
+    text = number(mean, digits)
+    return Cell(text if low == high else f"{text} ({number(low, digits)} to {number(high, digits)})", mean)
+
+
+def differences(comparison: Comparison, length: int, best: str) -> Table | None:
+    """The best row against each other contender at one length; None where no two share two seeds."""
+    others = [label for label in contenders(comparison, length).models if label != best]
+    pairs = [pair for label in others if (pair := difference_from(comparison, length, best, label)) is not None]
+    if not pairs:
+        return None
+    columns = [("model", False), (_difference_in(comparison), True), ("its own 95% by t", True), ("p, corrected", True),
+               ("shown", False)]  # fmt: skip
+    return Table(f"differences at {comparison.at(length)}", columns, [_difference(pair) for pair in pairs])
+
+
+def _difference_in(comparison: Comparison) -> str:
+    units = comparison.units_of(comparison.metric)
+    return "difference" if units is None else f"difference ({units})"
+
+
+def _difference(pair: Difference) -> list[Cell]:
+    low, high = pair.interval
+    verdict = "yes" if pair.shown else "no difference shown"
+    return [
+        Cell(pair.second),
+        Cell(signed(pair.mean), pair.mean),
+        Cell(f"{signed(low)} to {signed(high)}", low),
+        _figure(pair.corrected, 3),
+        Cell(verdict if pair.testable else f"{verdict}: too few seeds"),
+    ]
+
+
+def windows(comparison: Comparison) -> Table | None:
+    """Differences of forecasters over seeds and over test windows; None where no run keeps the latter."""
+    rows = []
+    for length in comparison.lengths:
+        for pair in window_pairs(comparison, length):
+            over = pair.over_windows
+            sorts = over.mean, *(found and found[0] for found in (pair.over_seeds, over.interval)), over.better, over.p
+            cells = map(Cell, pair.figures, sorts)
+            rows.append([Cell(pair.first), Cell(pair.second), _figure(length), *cells])
+    names = [
+        "ahead",
+        _difference_in(comparison),
+        "95% over seeds",
+        "95% over windows",
+        "better in windows",
+        "p by signs",
+    ]
+    columns = [("model", False), ("against", False), *((name, True) for name in names)]
+    return Table("differences over test windows", columns, rows) if rows else None
+
+
+def sees(comparison: Comparison, look: Look) -> tuple[Table | None, list[str]]:
+    """How far the last element, or each node, hears by the structure of its model, and what is wrong or wasted; rows
+    that hear everything, and in which nothing is, in words."""
+    rows, fine = [], []
+    for row in comparison.rows():
+        label, length = row["model"], row["length"]
+        runs = comparison.of(label, length)
+        if not runs:
+            continue
+        before = comparison.elements.get(length, length) - 1
+        if row["reach"] is None:  # a state, which hears whatever came before
+            hears = "everything"
+        elif not TASKS[comparison.task].on_path:
+            hears = f"nodes up to {count(runs[0]['config']['num_layers'], 'edge')} away"
+        else:
+            hears = "everything" if row["reach"] >= before else f"{row['reach']} of the {before} before it"
+        said = look.sees.get((label, length))
+        if hears == "everything" and not said:
+            fine.append((label, length))
+            continue
+        found = "; ".join(said) if said else "not looked at" if said is None else "nothing"
+        readout = Cell(runs[0]["config"]["readout"])
+        rows.append([Cell(label), _figure(length), Cell(hears), readout, Cell(found)])
+    columns = [("model", False), ("T", True), ("hears", False), ("readout", False),
+               ("wrong or wasted", False)]  # fmt: skip
+    table = Table("what each model can see", columns, rows) if rows else None
+    looked = bool(look.sees) or not comparison.runs
+    sentences = []
+    if fine:
+        nothing = ", and nothing was found wrong or wasted" if looked else ""
+        who = cells(comparison, fine)
+        sentences.append(f"Hears everything{nothing}: {who}." if rows else f"Every model hears everything{nothing}.")
+    if not looked:
+        sentences.append("What is wrong or wasted was not looked at: the text is not at hand.")
+    return table, sentences
+
+
+def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """The files that each row's runs are kept in, by name, where that is known."""
+    found: dict[str, list[str]] = {}
+    for label, length, seed in comparison.runs:
+        path = comparison.weights.get((label, length, seed))
+        if path is not None:
+            found.setdefault(f"{label}, {comparison.at(length)}", []).append(path.with_suffix(".json").name)
+    return list(found.items())
+
+
+def _unread(config: dict[str, Any]) -> set[str]:
+    """The settings that a run has but that its model, optimizer and schedule do not read."""
+    train = config["train"]
+    read = {
+        "hops": config["model"] in (*GNNS, "gcn+lstm") and "hops" in config and TASKS[config["task"]].on_path,
+        "momentum": train["optimizer"] == "sgd",
+        "weight_decay": train["optimizer"] == "adamw",
+        "decay": train["schedule"] == "step",
+        "decay_every": train["schedule"] == "step",
+        "tolerance": train.get("min_steps") is not None,
+    }
+    return {name for name, is_read in read.items() if not is_read}
+
+
+def configuration(comparison: Comparison) -> Table:
+    """The settings that all runs share, and by row and length those that they do not; without those not read."""
+    names = ["hidden", "num_layers", "hops", "encoding", "window", "init", "forget_bias", "positions", "parameters",
+             "K", "residual", "skip", "neighbors", "dropout", "refit", "device"]  # fmt: skip
+    protocol = [item.name for item in fields(Protocol) if item.name != "horizon"]
+    training = [item.name for item in fields(TrainConfig)]
+    rows = []
+    for name in (*names, *protocol, *training):
+        values: dict[str, dict[str, set[int]]] = {}
+        for (label, length, _), run in comparison.runs.items():
+            config = run["config"]
+            if name not in _unread(config):
+                of = config if name in names else config.get("protocol", {}) if name in protocol else config["train"]
+                value = of.get(name)
+                values.setdefault(_said(value), {}).setdefault(label, set()).add(length)
+        values.pop("–", None)
+        if values:
+            rows.append([Cell(name.replace("_", " ")), Cell(_by_row(values, comparison))])
+    return Table("configuration", [("setting", False), ("value", False)], rows)
+
+
+def _by_row(values: dict[str, dict[str, set[int]]], comparison: Comparison) -> str:
+    """The value that all rows share at all lengths, or of each who has it, and where."""
+    all_of_it: dict[str, set[int]] = {}
+    for label, length, _ in comparison.runs:
+        all_of_it.setdefault(label, set()).add(length)
+    if len(values) == 1 and next(iter(values.values())) == all_of_it:
+        return next(iter(values))
+    return " / ".join(
+        f"{value}: {cells(comparison, [(label, length) for label in where for length in sorted(where[label])])}"
+        for value, where in values.items()
+    )
+
+
+def _said(value: Any) -> str:
+    if value in (None, [], ()):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def machines(comparison: Comparison) -> Table:
+    """With what, where and when the runs were made."""
+    found: dict[str, set[str]] = {}
+    for run in (*comparison.runs.values(), *comparison.baselines.values()):
+        measured = run["measured"]
+        memory = measured.get("memory")
+        facts = {
+            "system": measured.get("machine"),
+            "processor": measured.get("processor"),
+            "cores": measured.get("cores"),
+            "memory": f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else None,
+            "threads of a run": measured.get("threads"),
+        }
+        versions = measured.get("versions")
+        for name, value in (facts | (versions if isinstance(versions, dict) else {})).items():
+            if value is not None:
+                found.setdefault(name, set()).add(str(value))
+    dates = sorted(str(run["measured"]["date"]) for run in comparison.runs.values() if "date" in run["measured"])
+    if dates:
+        found["runs made"] = {dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"}
+    rows = [[Cell(name), Cell(", ".join(sorted(values)))] for name, values in found.items()]
+    return Table("versions and machine", [("what", False), ("found", False)], rows)
+
+
+def _figure(value: float | None, digits: int = 0) -> Cell:
+    known = value is not None and math.isfinite(value)
+    return Cell(number(value, digits), float(value) if known and value is not None else None)
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit

@@ -1,0 +1,272 @@
+"""The figures of a comparison: scores, training curves, and the steps until the task was solved."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.metrics.significance import mean_sd
+from seqgnn.report.footnotes import seeds_of
+from seqgnn.report.plots.style import GREY, plain, short, style, tidy
+
+STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+METRICS = {
+    "accuracy": "test accuracy",
+    "loss": "test loss (nats)",
+    "mae": "test MAE",
+    "rmse": "test RMSE",
+    "mape": "test MAPE",
+    "mse": "test MSE",
+}
+CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"} | dict.fromkeys(
+    ("mae", "rmse", "mape", "mse"), "training loss (scaled)"
+)
+
+
+def metric_label(comparison: Comparison, metric: str | None = None) -> str:
+    """What a metric, or the headline, is called, with its units where they are known: "test MAE (cases)"."""
+    metric = metric or comparison.metric
+    units = comparison.units_of(metric)
+    return METRICS[metric] + ("" if units is None else f" ({units})")
+
+
+def scores_figure(comparison: Comparison) -> Any:
+    """Returns a matplotlib figure: the headline score against length, or, for one length, a line for each model."""
+    return _against_length(comparison) if len(comparison.lengths) > 1 else _one_length(comparison)
+
+
+def curves_figure(comparison: Comparison) -> Any:
+    """Returns a matplotlib figure: training curves as running means over 21 steps, a line a seed, a panel a length."""
+    from matplotlib.figure import Figure
+
+    lengths = sorted(comparison.lengths)
+    figure = Figure(figsize=(min(4.2 * len(lengths), 12.6) + 1.9, 3.9), layout="constrained")
+    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    for panel, length in zip(panels, lengths):
+        draw_curves(panel, comparison, length)
+        panel.set_title(comparison.at(length), fontsize=10)
+    panels[0].set_ylabel(CURVES[comparison.metric])
+    _chance(panels, comparison)
+    _legend(figure, comparison, markers=False)
+    figure.suptitle(f"{comparison.task}: training curves, running mean of 21 steps, one line a seed", fontsize=11)
+    return figure
+
+
+def draw_curves(panel: Any, comparison: Comparison, length: int, most: int | None = None) -> None:
+    """Draws the training curves of one length, each of `most` points at most, which are closest at the beginning, and
+    a dot at the step whose weights were kept."""
+    for label in comparison.labels:
+        color, _, line = style_of(label, comparison)
+        for run in comparison.of(label, length):
+            curve = running_mean(run["result"]["accuracies" if comparison.metric == "accuracy" else "losses"])
+            steps = _steps(len(curve), most)
+            panel.plot(steps, [curve[step - 1] for step in steps], line, color=color, linewidth=1.3, alpha=0.9)
+            kept = run["result"]["best_step"]
+            panel.plot(kept, curve[kept - 1], "o", color=color, markersize=4)
+    low, high = first_step(comparison, length), 1.2 * longest_curve(comparison, length)
+    panel.set_xscale("log")
+    panel.set_xlim(low, high)
+    _step_ticks(panel.xaxis, low, high)
+    panel.set_xlabel("step")
+    if comparison.metric == "accuracy":
+        panel.set_ylim(-0.02, 1.04)
+    tidy(panel)
+
+
+def longest_curve(comparison: Comparison, length: int) -> int:
+    """The most steps that a run of one length took."""
+    return max((run["result"]["steps"] for (_, of, _), run in comparison.runs.items() if of == length), default=1)
+
+
+def first_step(comparison: Comparison, length: int) -> int:
+    """Where training curves begin: up to step 10 running means are of almost the same steps."""
+    return min(10, max(1, longest_curve(comparison, length) // 2))
+
+
+def _step_ticks(axis: Any, low: float, high: float) -> None:
+    """Steps as plain numbers on a logarithmic axis."""
+    from matplotlib.ticker import NullLocator
+
+    axis.set_ticks([step for step in STEP_TICKS if low <= step <= high])
+    axis.set_major_formatter("{x:,.0f}")
+    axis.set_minor_locator(NullLocator())
+
+
+def _steps(count: int, most: int | None) -> list[int]:
+    """The steps from 1 to `count`, or `most` of them, evenly spread on a logarithmic axis."""
+    if most is None or count <= most:
+        return list(range(1, count + 1))
+    return sorted({round(count ** (place / (most - 1))) for place in range(most)})
+
+
+def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
+    """Returns color, marker and line of a row, see `seqgnn.report.plots.style.style`."""
+    return style(label, comparison.labels)
+
+
+def _against_length(comparison: Comparison) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    draw_against_length(figure.subplots(), comparison)
+    _legend(figure, comparison, markers=True)
+    figure.suptitle(f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}", fontsize=11)
+    return figure
+
+
+def draw_against_length(panel: Any, comparison: Comparison) -> None:
+    """Draws the headline score against length, with what chance gives."""
+    lengths = sorted(comparison.lengths)
+    for label in comparison.labels:
+        color, marker, line = style_of(label, comparison)
+        shift = _shift(label, comparison)
+        shown = [(i + shift, scores) for i, n in enumerate(lengths) if (scores := comparison.scores(label, n))]
+        if not shown:
+            continue
+        x, means = [x for x, _ in shown], [mean_sd(scores)[0] for _, scores in shown]
+        spreads = list(zip(*(_spread_within_range(scores, comparison.metric) for _, scores in shown)))
+        panel.errorbar(x, means, spreads, fmt=marker + line, color=color, markersize=6, linewidth=1.5, capsize=3)
+        for place_of, scores in shown:
+            panel.plot([place_of] * len(scores), scores, "_", color=color, markersize=9, alpha=0.6)
+    _length_ticks(panel, lengths, "length T" if comparison.of_classes else "steps ahead")
+    panel.set_ylabel(plain(metric_label(comparison)))
+    if comparison.metric == "accuracy":
+        panel.set_ylim(-0.02, 1.04)
+    tidy(panel)
+    _chance([panel], comparison)
+
+
+def _shift(label: str, comparison: Comparison) -> float:
+    """A little apart, so that equal scores do not hide each other."""
+    count = len(comparison.labels)
+    return min(0.05, 0.3 / count) * (comparison.labels.index(label) - (count - 1) / 2)
+
+
+def _length_ticks(panel: Any, lengths: Sequence[int], name: str = "length T") -> None:
+    panel.set_xticks(range(len(lengths)), [str(length) for length in lengths])
+    panel.set_xlim(-0.4, len(lengths) - 0.6)
+    panel.set_xlabel(name)
+
+
+def _one_length(comparison: Comparison) -> Any:
+    from matplotlib.figure import Figure
+
+    length = comparison.lengths[0]
+    names = [name for name, _ in comparison.baselines]
+    labels = [label for label in comparison.labels if comparison.scores(label, length)]
+    figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
+    draw_one_length(figure.subplots(), comparison)
+    what = f"{METRICS[comparison.metric]}, {seeds_of(comparison)}"
+    figure.suptitle(f"{comparison.task}, {comparison.at(length)}: {what}", fontsize=11)
+    return figure
+
+
+def draw_one_length(panel: Any, comparison: Comparison) -> None:
+    """Draws the headline scores at the only length, models and then baselines, a line for each."""
+    length = comparison.lengths[0]
+    labels = [label for label in comparison.labels if comparison.scores(label, length)]
+    names = [name for name, _ in comparison.baselines]
+    for place, label in enumerate(labels):
+        color, marker, _ = style_of(label, comparison)
+        scores = comparison.scores(label, length)
+        mean, sd = mean_sd(scores)
+        panel.errorbar(
+            mean, place, xerr=None if math.isnan(sd) else sd, fmt=marker, color=color, markersize=7, capsize=3
+        )
+        panel.annotate(f"{mean:.3f}", (mean, place), (10, 5), textcoords="offset points", fontsize=9)
+    for place, name in enumerate(names, start=len(labels)):
+        score = comparison.baselines[name, length]["result"]["test"][comparison.metric]
+        panel.plot(score, place, "|", color=GREY, markersize=14, markeredgewidth=2)
+        panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=9, color=GREY)
+    panel.set_yticks(range(len(labels) + len(names)), [plain(short(name)) for name in labels + names])
+    panel.set_ylim(len(labels) + len(names) - 0.5, -0.7)
+    panel.margins(x=0.12)
+    panel.set_xlabel(plain(metric_label(comparison)))
+    tidy(panel, axis="x")
+
+
+def draw_solved(panel: Any, comparison: Comparison) -> None:
+    """Draws the steps until each row solved the task against length: the mean over the seeds that did, hollow where
+    others did not, and a dash for each."""
+    lengths = sorted(comparison.lengths)
+    every: list[float] = []
+    for label in comparison.labels:
+        color, marker, line = style_of(label, comparison)
+        shift = _shift(label, comparison)
+        found = [(i + shift, n, steps) for i, n in enumerate(lengths) if (steps := solved_steps(comparison, label, n))]
+        panel.plot([x for x, _, _ in found], [mean_sd(steps)[0] for *_, steps in found], line, color=color)
+        for x, length, steps in found:
+            whole = len(steps) == len(comparison.of(label, length))
+            inside = color if whole else "white"
+            panel.plot([x] * len(steps), steps, "_", color=color, markersize=9, alpha=0.6)
+            panel.plot(x, mean_sd(steps)[0], marker, color=color, markerfacecolor=inside, markersize=6)
+            every += steps
+    low, high = min(every) / 1.3, max(every) * 1.3
+    panel.set_yscale("log")
+    panel.set_ylim(low, high)
+    _step_ticks(panel.yaxis, low, high)
+    _length_ticks(panel, lengths)
+    panel.set_ylabel("steps until solved")
+    tidy(panel)
+
+
+def solved_steps(comparison: Comparison, label: str, length: int) -> list[float]:
+    """The steps after which the seeds of a row came to the bar, of those that did."""
+    runs = comparison.of(label, length)
+    bar = runs[0]["config"]["train"]["target_accuracy"] if runs else None
+    reached = [] if bar is None else comparison.solved_at(label, length, bar)
+    return [float(at[0]) for at in reached if at is not None]
+
+
+def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float]:
+    """Returns the standard deviation down and up; a bar never leaves the range that the score can have."""
+    mean, sd = mean_sd(scores)
+    sd = 0.0 if math.isnan(sd) else sd
+    return min(sd, mean), min(sd, 1 - mean) if metric == "accuracy" else sd
+
+
+def _chance(panels: Any, comparison: Comparison) -> None:
+    chance = [run for (name, _), run in comparison.baselines.items() if name == "chance"]
+    if chance and comparison.metric == "accuracy":
+        level = chance[0]["result"]["test"]["accuracy"]
+        for panel in panels:
+            panel.axhline(level, color=GREY, linestyle=(0, (4, 3)), linewidth=1)
+        panels[0].annotate(
+            "chance",
+            (0, level),
+            (4, -3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=9,
+            color=GREY,
+            verticalalignment="top",
+        )
+
+
+def _legend(figure: Any, comparison: Comparison, markers: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for label in comparison.labels:
+        color, marker, line = style_of(label, comparison)
+        shape = marker if markers else "none"
+        handles.append(Line2D([], [], color=color, marker=shape, linestyle=line, linewidth=1.5, label=plain(label)))
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
+
+
+
+def running_mean(values: Sequence[float], width: int = 21) -> list[float]:
+    """Returns the centered mean over `width` values; at the ends, over those of them that are there.
+
+    Example:
+        >>> running_mean([0.0, 3.0, 6.0, 3.0], width=3)
+        [1.5, 3.0, 4.0, 4.5]
+    """
+    if width < 1 or width % 2 == 0:
+        raise ValueError(f"running_mean: expected an odd width of at least 1, got {width}")
+    half = width // 2
+    sums = [0.0]
+    for value in values:
+        sums.append(sums[-1] + value)
+    spans = [(max(0, i - half), min(len(values), i + half + 1)) for i in range(len(values))]
+    return [(sums[stop] - sums[start]) / (stop - start) for start, stop in spans]

@@ -1,0 +1,186 @@
+"""The errors of forecasts on the graph: how large they are at each node, and where one model errs less than another."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgnn.analysis.forecast_errors import WHO, Forecasts
+from seqgnn.report.plots.forecasts import error_label, time_ahead
+from seqgnn.report.plots.style import GREY, plain, short
+
+SEED = 0  # of the layout where nodes have no positions
+NAMED = 30  # nodes that are named at most
+LEVELS = 8  # colors at most
+TICKS = 6  # levels that a bar below a map names at most
+ERRORS, DIFFERENCES = ("viridis_r", 0.0, 0.8), ("PuOr_r", 0.1, 0.9)  # parts of scales that are seen on black too
+OUTER = 0.02  # the share of nodes, at each end, that colors need not tell apart
+
+
+def graph_figure(forecasts: Forecasts, label: str, ahead: int | None = None) -> Any:
+    """Returns a matplotlib figure: the graph, each node in the color of its mean absolute error, the mean over seeds.
+
+    Args:
+        label: of a model or baseline.
+        ahead: a step ahead, from 1 on; None: over all of them.
+
+    Raises:
+        ValueError: for labels and steps that there are not.
+    """
+    figure, panel = _sheet(forecasts)
+    draw_graph(panel, forecasts, label, ahead)
+    figure.suptitle(plain(f"{forecasts.name}: error of {label}{_at(forecasts, ahead)}"), fontsize=11)
+    return figure
+
+
+def draw_graph(panel: Any, forecasts: Forecasts, label: str, ahead: int | None = None, *, narrow: bool = False) -> None:
+    """Draws the graph with the errors of a model or baseline, and a bar of colors.
+
+    Args:
+        label, ahead: as of `graph_figure`.
+        narrow: for a column of a page: the bar stands below, and only the nodes at its ends are named.
+    """
+    found = node_errors(forecasts, label, ahead)
+    _draw(panel, forecasts, found, _levels(found), ERRORS, error_label(forecasts), narrow)
+
+
+def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Any:
+    """Returns a matplotlib figure: the graph, each node in the color of the error of one less that of another.
+
+    Args:
+        label, other: of models or baselines.
+        ahead: a step ahead, from 1 on; None: over all of them.
+
+    Raises:
+        ValueError: for labels and steps that there are not, and if both are the same.
+    """
+    figure, panel = _sheet(forecasts)
+    draw_difference(panel, forecasts, label, other, ahead)
+    found = difference(forecasts, label, other, ahead)
+    seen = found[found.isfinite()]
+    better = f"{label} errs less at {int((seen < 0).sum())} of {len(seen)} nodes"
+    figure.suptitle(plain(f"{forecasts.name}: {label} against {other}{_at(forecasts, ahead)}\n{better}"), fontsize=11)
+    return figure
+
+
+def draw_difference(
+    panel: Any, forecasts: Forecasts, label: str, other: str, ahead: int | None = None, *, narrow: bool = False
+) -> None:
+    """Draws the graph with the difference of two errors, and a bar of colors about zero.
+
+    Args:
+        label, other, ahead: as of `difference_figure`.
+        narrow: as of `draw_graph`; the bar does not name the models, for which a column may have no room.
+    """
+    found = difference(forecasts, label, other, ahead)
+    levels = _levels(torch.cat([found, -found]))
+    what = "difference in " if narrow else plain(f"{label} − {other}: ")
+    _draw(panel, forecasts, found, levels, DIFFERENCES, what + error_label(forecasts), narrow)
+
+
+def node_errors(forecasts: Forecasts, label: str, ahead: int | None = None) -> Tensor:
+    """The mean absolute error at each node, `[N]`, the mean over seeds; NaN where nothing was observed."""
+    return forecasts.by_node(label, ahead).mean(0)
+
+
+def difference(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Tensor:
+    """The mean absolute error of one less that of another at each node, `[N]`, each the mean over seeds; NaN where
+    nothing was observed."""
+    if label == other:
+        raise ValueError(f"{WHO}: expected two labels to compare, got {label!r} twice")
+    return node_errors(forecasts, label, ahead) - node_errors(forecasts, other, ahead)
+
+
+def ends(values: Tensor) -> tuple[int, int]:
+    """The nodes with the least and with the largest value, of those that have one.
+
+    Example:
+        >>> ends(torch.tensor([3.0, math.nan, 1.0, 2.0]))
+        (2, 0)
+    """
+    return int(values.nan_to_num(math.inf).argmin()), int(values.nan_to_num(-math.inf).argmax())
+
+
+def layout(forecasts: Forecasts) -> tuple[Tensor, str]:
+    """Where nodes are drawn, `[N, 2]`, and how that is said: at their positions, or, where they have none, as springs
+    between neighbors would hold them."""
+    if forecasts.positions is not None:
+        return forecasts.positions, "Nodes at their longitude and latitude."
+    import networkx
+
+    graph = networkx.Graph(forecasts.edges.T.tolist())
+    graph.add_nodes_from(range(len(forecasts.nodes)))
+    graph.remove_edges_from(list(networkx.selfloop_edges(graph)))
+    places = networkx.spring_layout(graph, seed=SEED)
+    found = torch.tensor([places[node].tolist() for node in range(len(forecasts.nodes))])
+    width, height = (found.amax(0) - found.amin(0)).tolist()
+    return found if width > height else found.flip(
+        1
+    ), f"Nodes have no positions: a spring layout (networkx, seed {SEED})."
+
+
+def _draw(
+    panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], tones: Any, what: str, narrow: bool
+) -> None:
+    from matplotlib import colormaps
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    places, _ = layout(forecasts)
+    pairs = forecasts.edges[:, forecasts.edges[0] != forecasts.edges[1]].sort(dim=0).values.unique(dim=1)
+    apart = torch.full((pairs.size(1), 2), math.nan)  # one line with gaps: a file with thousands would be large
+    lines = torch.stack([places[pairs[0]], places[pairs[1]], apart], dim=1).flatten(0, 1)
+    panel.plot(*lines.T, color=GREY, alpha=0.5, linewidth=0.5, zorder=1)
+    size = min(90.0, max(14.0, 6000 / len(values)))
+    unseen = values.isnan()
+    panel.scatter(*places[unseen].T, s=size, facecolors="none", edgecolors=GREY, linewidths=0.8, zorder=2)
+    scale, first, last = tones
+    colormap = ListedColormap(colormaps[scale](torch.linspace(first, last, 256).numpy()))
+    seen = values[~unseen]
+    beyond = bool((seen < levels[0]).any()), bool((seen > levels[-1]).any())
+    if levels[0] == -levels[-1]:
+        beyond = (any(beyond),) * 2  # about zero both sides have the same tones
+    extend: Any = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
+    norm = BoundaryNorm(levels, colormap.N, extend=extend)
+    points = panel.scatter(*places[~unseen].T, s=size, c=seen, cmap=colormap, norm=norm, edgecolors=GREY,
+                           linewidths=0.5, zorder=2)  # fmt: skip
+    named = list(dict.fromkeys(ends(values))) if narrow else list(range(len(values) if len(values) <= NAMED else 0))
+    if narrow:
+        panel.scatter(*places[named].T, s=2 * size, facecolors="none", edgecolors="#000000", linewidths=1.2, zorder=3,
+                      clip_on=False)  # fmt: skip
+    for node in named:
+        panel.annotate(plain(short(forecasts.nodes[node])), places[node].tolist(), (0, 10 if narrow else 7),
+                       textcoords="offset points", fontsize=9 if narrow else 7, ha="center")  # fmt: skip
+    degrees = forecasts.positions is not None and float(places[:, 1].abs().max()) < 85
+    narrower = math.cos(math.radians(float(places[:, 1].mean()))) if degrees else 1  # a degree of longitude
+    panel.set_aspect(1 / narrower, adjustable="datalim")
+    panel.margins(0.05)
+    panel.set_axis_off()
+    bar = panel.figure.colorbar(points, ax=panel, label=what, location="bottom" if narrow else "right", shrink=0.8)
+    if narrow:
+        every = math.ceil(len(levels) / TICKS)
+        bar.set_ticks(levels[len(levels) // 2 % every :: every])  # with zero, where it is in the middle
+
+
+def _levels(values: Tensor) -> list[float]:
+    """Round numbers between which the values lie, but for the outermost."""
+    from matplotlib.ticker import MaxNLocator
+
+    seen = values[values.isfinite()]
+    if not len(seen):
+        raise ValueError(f"{WHO}: expected a node that was observed, got none")
+    low = float(seen.quantile(OUTER, interpolation="lower"))
+    high = float(seen.quantile(1 - OUTER, interpolation="higher"))
+    return [float(tick) for tick in MaxNLocator(LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
+
+
+def _sheet(forecasts: Forecasts) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 5.6), layout="constrained")
+    figure.supxlabel(layout(forecasts)[1], fontsize=9, color=GREY)
+    return figure, figure.subplots()
+
+
+def _at(forecasts: Forecasts, ahead: int | None) -> str:
+    return "" if ahead is None else f", {time_ahead(forecasts, ahead)}"

@@ -1,0 +1,299 @@
+"""The figures of forecasts: beside what came, and their error by step ahead, by time and on the graph."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqgnn._utils.text import count
+from seqgnn._utils.validation import check_count
+from seqgnn.analysis.forecast_errors import WHO, Forecasts, calendar_groups
+from seqgnn.data.quality_report import UNITS
+from seqgnn.report.plots.style import GREY, plain, style, tidy
+
+TRUTH = "#000000"
+MOST = 150  # windows of a stretch
+FAR = 1.25  # times the largest error of a model, beyond which panels do not go, but baselines may
+LINE = 12  # points from one name to the next
+LEADER: dict[str, Any] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkB": 0, "relpos": (0, 0.5)}
+QUARTILES = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
+
+
+def look(label: str, forecasts: Forecasts) -> tuple[str, str, str]:
+    """Returns color, marker and line of a model, see `seqgnn.report.plots.style.style`; black is the truth's and gray
+    the baselines'."""
+    return style(label, ["truth", "baselines", *forecasts.models])
+
+
+def truth_figure(
+    forecasts: Forecasts,
+    nodes: Sequence[str] | None = None,
+    *,
+    ahead: int = 1,
+    stretch: range | None = None,
+    target: int = 0,
+) -> Any:
+    """Returns a matplotlib figure: forecasts beside the truth, a panel a node.
+
+    Args:
+        nodes: their names; None: those whose errors are the quartiles of all, see `quartiles`.
+        ahead: the step ahead that is drawn, from 1 on.
+        stretch: windows of the test part; None: see `liveliest`.
+        target: which of the C.
+
+    Raises:
+        ValueError: for nodes, steps, windows and targets that there are not.
+    """
+    from matplotlib.figure import Figure
+
+    about = quartiles(forecasts, ahead) if nodes is None else dict.fromkeys(nodes, "")
+    if not about:
+        raise ValueError(f"{WHO}: expected a node or more to draw, got none")
+    stretch = liveliest(forecasts, list(about), ahead, target) if stretch is None else stretch
+    figure = Figure(figsize=(9.4, 0.9 + 1.9 * len(about)), layout="constrained")
+    panels = figure.subplots(len(about), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, (node, which) in zip(panels, about.items()):
+        draw_truth(panel, forecasts, node, ahead=ahead, stretch=stretch, target=target)
+        what = f"node {node}" + (f", the {which} of errors" if which else "")
+        panel.set_title(plain(what), fontsize=10, loc="left")
+        panel.set_xlabel(panel.get_xlabel() if panel is panels[-1] else "")
+    _legend(figure, forecasts, truth=True)
+    band = ", with the range over seeds" if _seeds(forecasts) > 1 else ""
+    figure.suptitle(plain(f"{forecasts.name}: forecasts {time_ahead(forecasts, ahead)}{band}"), fontsize=11)
+    return figure
+
+
+def draw_truth(
+    panel: Any, forecasts: Forecasts, node: str, *, ahead: int = 1, stretch: range | None = None, target: int = 0
+) -> None:
+    """Draws the truth at a node, in black, and what each model forecast some steps before: the mean over its seeds, and
+    their range as a band; arguments as of `truth_figure`."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import MaxNLocator
+
+    stretch = liveliest(forecasts, [node], ahead, target) if stretch is None else stretch
+    rows, step, place = _rows(forecasts, stretch), forecasts.ahead(ahead), forecasts.node(node)
+    x = forecasts.steps[rows, step].numpy() if forecasts.times is None else forecasts.times[rows, step]
+    for label, seeds in forecasts.models.items():
+        color, _, line = look(label, forecasts)
+        values = torch.stack([forecast[rows, step, place, target] for forecast in seeds])
+        panel.plot(x, values.mean(0), line, color=color, linewidth=1.3)
+        _band(panel, x, values, color)
+    panel.plot(x, _observed(forecasts, step, target)[rows, place], color=TRUTH, linewidth=1.1)
+    panel.set_ylabel(plain(forecasts.units or "signal"))
+    panel.set_xlim(x[0], x[-1])
+    if forecasts.times is None:
+        panel.set_xlabel("step")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    else:
+        locator = AutoDateLocator()
+        panel.xaxis.set_major_locator(locator)
+        panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    tidy(panel)
+
+
+def quartiles(forecasts: Forecasts, ahead: int = 1) -> dict[str, str]:
+    """The nodes whose mean absolute error, over all models and seeds, is nearest the quartiles of all nodes' errors,
+    and which quartile it is; all nodes if there are three at most."""
+    if len(forecasts.nodes) <= len(QUARTILES):
+        return dict.fromkeys(forecasts.nodes, "")
+    error = torch.stack([forecasts.by_node(label, ahead).mean(0) for label in forecasts.models]).mean(0)
+    order = [node for node in error.argsort().tolist() if error[node].isfinite()]
+    if not order:
+        raise ValueError(f"{WHO}: expected a node that was observed at step {ahead} ahead, got none")
+    found = {name: order[round(share * (len(order) - 1))] for name, share in QUARTILES.items()}
+    return {forecasts.nodes[node]: name for name, node in found.items()}
+
+
+def liveliest(forecasts: Forecasts, nodes: Sequence[str], ahead: int = 1, target: int = 0, most: int = MOST) -> range:
+    """The windows, so many in a row, over which the truth at these nodes moves most from step to step: the sum of
+    absolute changes, those of each node as shares of all that it makes."""
+    truth = _observed(forecasts, forecasts.ahead(ahead), target)[:, [forecasts.node(node) for node in nodes]]
+    change = truth.double().diff(dim=0).abs().nan_to_num(0)
+    share = (change / change.sum(0).clamp(min=1e-300)).sum(1)
+    length = min(check_count(WHO, "the length of a stretch", most, 2), len(truth))
+    start = int(share.unfold(0, length - 1, 1).sum(1).argmax()) if length > 1 else 0
+    return range(start, start + length)
+
+
+def steps_figure(forecasts: Forecasts) -> Any:
+    """Returns a matplotlib figure: mean absolute error by step ahead, with the baselines in gray."""
+    return _errors_figure(forecasts, draw_steps, "error by step ahead")
+
+
+def draw_steps(panel: Any, forecasts: Forecasts) -> None:
+    """Draws mean absolute error against the step ahead: of models the mean over seeds and their range, of baselines a
+    gray line with the name at its end, and with the error there if that lies beyond the panel."""
+    from matplotlib.ticker import MaxNLocator
+
+    _draw_errors(panel, forecasts, {label: forecasts.by_step(label) for label in _labels(forecasts)}, first=1)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    panel.set_xlim(0.5, forecasts.horizon + 0.5)
+    panel.set_xlabel("steps ahead" if forecasts.period is None else f"steps ahead, each of {_duration(forecasts, 1)}")
+
+
+def times_figure(forecasts: Forecasts) -> Any:
+    """Returns a matplotlib figure: mean absolute error by hour, day or month, see `calendar_groups`.
+
+    Raises:
+        ValueError: as `calendar_groups`.
+    """
+    return _errors_figure(forecasts, draw_times, f"error by {calendar_groups(forecasts)[0]}")
+
+
+def draw_times(panel: Any, forecasts: Forecasts) -> None:
+    """Draws mean absolute error, over all steps ahead, against the hour, day or month of what is forecast; as
+    `draw_steps`."""
+    what, names, group = calendar_groups(forecasts)
+    found = {label: forecasts.by_group(label, group, len(names)) for label in _labels(forecasts)}
+    _draw_errors(panel, forecasts, found, first=0)
+    every = range(0, len(names), 3 if len(names) == 24 else 1)
+    panel.set_xticks(every, [names[place] for place in every])
+    panel.set_xlim(-0.5, len(names) - 0.5)
+    panel.set_xlabel(what)
+
+
+def time_ahead(forecasts: Forecasts, ahead: int) -> str:
+    """A step ahead in words: "30 minutes ahead", or, without timestamps, "6 steps ahead"."""
+    return f"{count(ahead, 'step')} ahead" if forecasts.period is None else f"{_duration(forecasts, ahead)} ahead"
+
+
+def error_label(forecasts: Forecasts) -> str:
+    """What an axis of errors is called."""
+    return plain(f"MAE ({forecasts.units or 'in units of the signal'})")
+
+
+def _errors_figure(forecasts: Forecasts, draw: Any, what: str) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    draw(figure.subplots(), forecasts)
+    _legend(figure, forecasts, truth=False)
+    seeds = _seeds(forecasts)
+    over = f"mean and range of {count(seeds, 'seed')}" if seeds > 1 else "one seed"
+    figure.suptitle(plain(f"{forecasts.name}: {what}, {over}"), fontsize=11)
+    return figure
+
+
+def _draw_errors(panel: Any, forecasts: Forecasts, found: Mapping[str, Tensor], first: int) -> None:
+    """Draws `[S, n]` errors of each label against n numbers from `first` on; those of one number side by side."""
+    panel.set_ylim(*_limits(forecasts, found))
+    x = [float(first + i) for i in range(next(iter(found.values())).size(1))]
+    whole = x if len(x) > 1 else [first - 0.5, first + 0.5]
+    ends: dict[str, tuple[float, float]] = {}
+    for name in forecasts.baselines:
+        errors = found[name][0].expand(len(whole)).tolist()
+        panel.plot(whole, errors, color=GREY, linewidth=1)
+        if seen := [(place, error) for place, error in zip(whole, errors) if math.isfinite(error)]:
+            ends[name] = seen[-1]
+    for i, label in enumerate(forecasts.models):
+        color, marker, line = look(label, forecasts)
+        places = x if len(x) > 1 else [first - 0.5 + (i + 1) / (len(forecasts.models) + 1)]
+        panel.plot(places, found[label].mean(0), line, color=color, marker=marker, markersize=4.5, linewidth=1.5)
+        _band(panel, places, found[label], color)
+    panel.set_ylabel(error_label(forecasts))
+    tidy(panel)
+    _name_ends(panel, ends)
+
+
+def _limits(forecasts: Forecasts, found: Mapping[str, Tensor]) -> tuple[float, float]:
+    """From the least error to the largest that is not far above those of models: a baseline must not make them one
+    line."""
+    errors = torch.cat([values[values.isfinite()] for values in found.values()])
+    worst = max(float(found[label].nan_to_num(0).max()) for label in forecasts.models)
+    low, high = float(errors.min()), float(errors[errors <= FAR * worst].max())
+    room = 0.06 * (high - low) or 0.06 * high or 1.0
+    return low - room, high + room
+
+
+def _band(panel: Any, x: Any, values: Tensor, color: str) -> None:
+    """Draws the range over seeds of `[S, n]`."""
+    if len(values) == 1:
+        return
+    low, high = values.amin(0), values.amax(0)
+    if len(x) > 1:
+        panel.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+    else:
+        panel.vlines(x, low, high, color=color, linewidth=1.5)
+
+
+def _name_ends(panel: Any, ends: Mapping[str, tuple[float, float]]) -> None:
+    """Writes names right of the panel, each joined to the end of its line, and where that is beyond the panel, how
+    large it is."""
+    low, high = panel.get_ylim()
+    names = sorted(ends, key=lambda name: ends[name][1])
+    apart = LINE / (72 * 0.75 * panel.figure.get_figheight()) * (high - low)
+    places = spread([min(ends[name][1], high) for name in names], apart, low, high)
+    for name, place in zip(names, places):
+        x, y = ends[name]
+        said, leader = (name, LEADER) if y <= high else (f"{name} ↑ {y:.3g}", None)
+        panel.annotate(plain(said), (x, y), (1.03, place), textcoords=("axes fraction", "data"), va="center",
+                       fontsize=9, color=GREY, annotation_clip=False, arrowprops=leader)  # fmt: skip
+
+
+def spread(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Increasing places between `low` and `high`, moved as little as needed to be so far apart: those that are closer
+    stand evenly about their mean.
+
+    Example:
+        >>> spread([0.0, 3.0, 4.0, 9.5], 2.0, 0.0, 10.0)
+        [0.0, 2.5, 4.5, 9.5]
+    """
+
+    def even(group: list[float]) -> list[float]:
+        half = (len(group) - 1) / 2 * apart
+        middle = min(max(sum(group) / len(group), low + half), high - half)
+        return [middle - half + i * apart for i in range(len(group))]
+
+    groups: list[list[float]] = []
+    for place in places:
+        groups.append([place])
+        while len(groups) > 1 and even(groups[-1])[0] - even(groups[-2])[-1] < apart:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [place for group in groups for place in even(group)]
+
+
+def _observed(forecasts: Forecasts, step: int, target: int) -> Tensor:
+    """The truth of one target at a step ahead, `[W, N]`, NaN where it was not observed."""
+    channels = forecasts.truth.size(-1)
+    if check_count(WHO, "target", target, 0) >= channels:
+        raise ValueError(f"{WHO}: expected a target from 0 to {channels - 1}, got {target}")
+    truth = forecasts.truth[:, step, :, target]
+    return truth if forecasts.mask is None else truth.where(forecasts.mask[:, step, :, target], torch.nan)
+
+
+def _rows(forecasts: Forecasts, stretch: range) -> slice:
+    windows = len(forecasts.truth)
+    if len(stretch) < 2 or stretch.step != 1 or stretch.start < 0 or stretch.stop > windows:
+        expected = f"two windows or more in a row, of the {windows} from 0 on"
+        raise ValueError(f"{WHO}: expected a stretch of {expected}, got {stretch}")
+    return slice(stretch.start, stretch.stop)
+
+
+def _labels(forecasts: Forecasts) -> list[str]:
+    return [*forecasts.models, *forecasts.baselines]
+
+
+def _seeds(forecasts: Forecasts) -> int:
+    return max(map(len, forecasts.models.values()))
+
+
+def _duration(forecasts: Forecasts, steps: int) -> str:
+    assert forecasts.period is not None
+    seconds = steps * int(forecasts.period / np.timedelta64(1, "s"))
+    name, unit = next((name, unit) for name, unit in UNITS if seconds % unit == 0)
+    return count(seconds // unit, name)
+
+
+def _legend(figure: Any, forecasts: Forecasts, truth: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=TRUTH, linewidth=1.1, label="truth")] if truth else []
+    for label in forecasts.models:
+        color, marker, line = look(label, forecasts)
+        marker = "none" if truth else marker
+        handles.append(Line2D([], [], color=color, marker=marker, linestyle=line, linewidth=1.5, label=plain(label)))
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)

@@ -1,0 +1,110 @@
+"""What all figures share: a palette, tidy axes, and files written in one piece."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqgnn._utils.files import write_all
+
+# Okabe and Ito's palette, told apart by the color-blind too; variants of a model share its color and differ in line.
+STYLES = {
+    "RNN": ("#0072B2", "o", "-"),
+    "LSTM": ("#D55E00", "s", "-"),
+    "GRU": ("#009E73", "^", "-"),
+    "GCN": ("#56B4E9", "D", "-"),
+    "GCN, then LSTM": ("#CC79A7", "v", "-"),
+    "GCN in LSTM": ("#E69F00", "P", "-"),
+    "GCN, residual": ("#56B4E9", "p", "-."),
+    "GCN, one hop": ("#56B4E9", "x", ":"),
+    "GCN, mean readout": ("#56B4E9", "d", "--"),
+    "LSTM, mean readout": ("#D55E00", "*", "--"),
+    "GCRN": ("#882255", "h", "-"),
+    "DCRNN": ("#44AA99", "X", "-"),
+    "TGCN": ("#999933", "<", "-"),
+    "A3TGCN": ("#332288", ">", "-"),
+    "EvolveGCN": ("#AA4499", "H", "-"),
+    "GCN in GRU": ("#117733", "8", "-"),
+    "Linear": ("#CC6677", "o", "-"),
+}
+VARIANTS = [("<", "--"), (">", ":"), ("h", "-.")]
+OTHERS = ["#000000", "#999999", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733"]
+GREY = "#6b6b6b"
+
+
+def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
+    """Returns color, marker and line of one of several rows: always the same color for the models known here.
+
+    A row of one's own named after one of them, such as "LSTM, chrono", has its color and another line; the fourth of
+    them a darker color. Any other has a color that no model here has.
+
+    Example:
+        >>> style("LSTM", ["LSTM"]), style("LSTM, chrono", ["LSTM", "LSTM, chrono"])
+        (('#D55E00', 's', '-'), ('#D55E00', '<', '--'))
+    """
+    if label in STYLES:
+        return STYLES[label]
+    family = _family(label)
+    others = [name for name in labels if name not in STYLES and _family(name) == family]
+    if family is not None:
+        darker, variant = divmod(others.index(label), len(VARIANTS))
+        return _darker(STYLES[family][0], darker), *VARIANTS[variant]
+    taken = {STYLES[known][0] for known in map(_family, labels) if known is not None}
+    free = [color for color in OTHERS if color not in taken] or OTHERS
+    return free[others.index(label) % len(free)], "o", "-"
+
+
+def _darker(color: str, times: int) -> str:
+    return "#" + "".join(f"{int(int(color[i : i + 2], 16) * 0.5**times):02X}" for i in (1, 3, 5))
+
+
+def _family(label: str) -> str | None:
+    """The longest known name that a label begins with: "GCN, then LSTM" of "GCN, then LSTM, chrono"."""
+    return max((name for name in STYLES if f"{label},".startswith(f"{name},")), key=len, default=None)
+
+
+def plain(text: str) -> str:
+    """Text that a figure shows as it is: a dollar sign begins no formula.
+
+    Example:
+        >>> plain("$5")
+        '\\\\$5'
+    """
+    return text.replace("$", r"\$")
+
+
+def short(text: str, most: int = 26) -> str:
+    """Text that a figure has room for.
+
+    Example:
+        >>> short("LSTM", 5), short("LSTM, chrono", 5)
+        ('LSTM', 'LSTM…')
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def tidy(panel: Any, axis: str = "y") -> None:
+    """Takes away what is no data: two of the four spines, and all of the grid but pale lines along an axis."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis=axis, color="#e4e4e4", linewidth=0.8)
+    panel.set_axisbelow(True)
+
+
+def save(figure: Any, stem: Path) -> list[Path]:
+    """Writes a matplotlib figure as `<stem>.png` and `<stem>.svg`, the same files twice; returns their paths.
+
+    Raises:
+        NotWritten: naming the file that could not be written; the other one is.
+    """
+    return write_all(rendered(figure, stem))
+
+
+def rendered(figure: Any, stem: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yields what `save` writes: paths and contents."""
+    from matplotlib import rc_context
+
+    for kind in ("png", "svg"):
+        content = io.BytesIO()
+        with rc_context({"svg.hashsalt": "seqgnn"}):
+            figure.savefig(content, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
+        yield stem.with_name(f"{stem.name}.{kind}"), content.getvalue()

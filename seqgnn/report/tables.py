@@ -1,0 +1,181 @@
+"""A comparison as a table, a CSV file and figures."""
+
+import csv
+import io
+import itertools
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqgnn._utils.files import write_all
+from seqgnn._utils.text import listed
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.ranking import differences_at
+from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.report.footnotes import notes, seeds_of
+from seqgnn.report.plots.comparison import METRICS, curves_figure, metric_label, scores_figure
+from seqgnn.report.plots.style import rendered
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
+    """Writes `<task>.csv`, `<task>-pairs.csv`, of forecasts `<task>-ahead.csv`, and `<task>-scores` and `<task>-curves`
+    as PNG and SVG; returns their paths.
+
+    A comparison without a single finished run has no figures, one without two seeds of two models no pairs.
+
+    Raises:
+        ValueError: if the folder cannot be made.
+        NotWritten: a ValueError that names each file that could not be written; the others are.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"report: expected a folder that can be written, got {folder} ({error.strerror})") from error
+    return write_all(_files(comparison, folder))
+
+
+def _files(comparison: Comparison, folder: Path) -> Iterator[tuple[Path, str | bytes]]:
+    for name, rows in (("", comparison.rows()), ("-pairs", pairs(comparison)), ("-ahead", by_step(comparison))):
+        if rows:
+            yield folder / f"{comparison.task}{name}.csv", to_csv(comparison.task, rows)
+    if comparison.runs:
+        for name, draw in (("scores", scores_figure), ("curves", curves_figure)):
+            yield from rendered(draw(comparison), folder / f"{comparison.task}-{name}")
+
+
+def show(comparison: Comparison) -> None:
+    """Prints the table and its notes."""
+    from rich.console import Console
+
+    # A width of its own where there is no terminal, so that no column is cut.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table(comparison))
+    if (over_windows := windows_table(comparison)) is not None:
+        console.print(over_windows)
+    for note in notes(comparison):
+        console.print(note.text, markup=False, highlight=False)
+
+
+def pairs(comparison: Comparison) -> list[dict[str, Any]]:
+    """Returns a dictionary per length and pair of contenders: their difference with its own 95% interval by Student's
+    t, p of the sign-flip test, p corrected for the pairs of that length, and the least that this could have been."""
+    return [
+        {"length": length, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
+         "low": pair.interval[0], "high": pair.interval[1], "p": pair.p, "p_corrected": pair.corrected,
+         "p_least": pair.least, "shown": pair.shown, "seeds": pair.seeds}
+        for length in comparison.lengths
+        for pair in differences_at(comparison, length)
+    ]  # fmt: skip
+
+
+def by_step(comparison: Comparison) -> list[dict[str, Any]]:
+    """Returns a dictionary per horizon, forecaster or baseline, and step ahead: how many values were observed there,
+    and the errors, means over seeds, None where nothing was; none of tasks without forecasts."""
+    if comparison.of_classes:
+        return []
+
+    def mean(errors: list[float | None]) -> float | None:
+        known = [error for error in errors if error is not None]
+        return math.fsum(known) / len(known) if len(known) == len(errors) else None
+
+    cells = itertools.product(comparison.labels, comparison.lengths)
+    rows = [(label, length, comparison.of(label, length)) for label, length in cells]
+    rows += [(name, length, [record]) for (name, length), record in comparison.baselines.items()]
+    return [
+        {"model": label, "length": length, "ahead": ahead, "seeds": len(runs), "values": steps[0]["count"]}
+        | {metric: mean([step[metric] for step in steps]) for metric in comparison.metrics}
+        for label, length, runs in sorted(rows, key=lambda row: comparison.lengths.index(row[1]))
+        for ahead, steps in enumerate(zip(*(run["result"]["test"]["by_step"] for run in runs)), start=1)
+    ]
+
+
+def to_csv(task: str, rows: list[dict[str, Any]]) -> str:
+    """Returns rows as CSV, the task before them; what has no figure is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["task", *rows[0]], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        known = {name: "" if value is None or value != value else value for name, value in row.items()}
+        writer.writerow({"task": task} | known)
+    return text.getvalue()
+
+
+def table(comparison: Comparison) -> "Table":
+    """Returns the comparison as a table for the terminal; `notes` belong below it."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    metrics = comparison.metrics[:3] if comparison.metric != "accuracy" else comparison.metrics[:1]
+    hears = ["hears"] if comparison.of_classes else []
+    heading = f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}"
+    view = Table(title=heading + escape(_units_said(comparison, metrics)))
+    view.add_column("T" if comparison.of_classes else "ahead", justify="right")
+    view.add_column("model")
+    for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", *hears):
+        view.add_column(name if comparison.of_classes or name not in metrics else name.upper(), justify="right")
+    length = None
+    for row in comparison.rows():
+        if length not in (None, row["length"]):
+            view.add_section()
+        length = row["length"]
+        if row["kind"] == "baseline":
+            scores = [_number(row[name], 3) for name in metrics]
+            view.add_row(str(length), escape(row["model"]), *scores, "", _number(row["seconds"], 1), style="dim")
+            continue
+        cells = [_spread(row[name], row[f"{name}_sd"]) for name in metrics]
+        if row["failed"]:
+            cells[0] = f"{cells[0]} ({row['failed']} failed)".strip()
+        reach = _number(row["reach"], 0)
+        if row["seeds"] and (row["reach"] is None or row["reach"] >= comparison.elements.get(length, length) - 1):
+            reach = "all"
+        parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
+        flops, memory = (None if row[n] is None else row[n] / u for n, u in (("flops", 1e3), ("peak_memory", 1e6)))
+        others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, _number(flops, 0),
+                  _number(memory, 0), *(reach for _ in hears))  # fmt: skip
+        view.add_row(str(length), escape(row["model"]), *cells, *others)
+    return view
+
+
+def windows_table(comparison: Comparison) -> "Table | None":
+    """Returns the differences over test windows as a table for the terminal; None where no run keeps them."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    pairs = [(length, pair) for length in comparison.lengths for pair in window_pairs(comparison, length)]
+    if not pairs:
+        return None
+    view = Table(title=f"{escape(metric_label(comparison))}: first less second, over seeds and over test windows")
+    view.add_column("ahead", justify="right")
+    for name in ("first", "second"):
+        view.add_column(name)
+    for name in ("difference", "95%, seeds", "95%, windows", "better in", "p"):
+        view.add_column(name, justify="right")
+    for length, pair in pairs:
+        view.add_row(str(length), escape(pair.first), escape(pair.second), *pair.figures)
+    return view
+
+
+def _units_said(comparison: Comparison, metrics: Sequence[str]) -> str:
+    """Which metrics are counted in what, as far as that is known: "; MAE and RMSE in cases"."""
+    found: dict[str, list[str]] = {}
+    for name in metrics:
+        if (units := comparison.units_of(name)) is not None:
+            found.setdefault(units, []).append(name.upper())
+    return "".join(f"; {listed(names)} in {units}" for units, names in found.items())
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _spread(mean: float | None, sd: float | None) -> str:
+    if mean is None:
+        return ""
+    return f"{mean:.3f}" if sd is None or math.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"

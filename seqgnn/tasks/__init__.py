@@ -1,0 +1,27 @@
+"""Tasks: what a model predicts from which samples, its loss and its metric.
+
+The samples' containers and readers are in :mod:`seqgnn.data`, scores in :mod:`seqgnn.metrics`.
+"""
+
+from seqgnn.tasks.base import DrawnTask, Task
+from seqgnn.tasks.expression_trees import ExpressionTrees
+from seqgnn.tasks.forecasting import Forecasting, ForecastObjective, Protocol
+from seqgnn.tasks.language_modeling import CharText
+from seqgnn.tasks.objectives import Classification, Objective
+from seqgnn.tasks.recall import FirstDigitRecall, Palindromes
+from seqgnn.tasks.tree_distance import TreeDistance
+
+__all__ = [
+    "CharText",
+    "Classification",
+    "DrawnTask",
+    "ExpressionTrees",
+    "FirstDigitRecall",
+    "ForecastObjective",
+    "Forecasting",
+    "Objective",
+    "Palindromes",
+    "Protocol",
+    "Task",
+    "TreeDistance",
+]

@@ -1,0 +1,290 @@
+"""A signal on a graph as a task: scaled by its training part, cut into windows, scored in its own units."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from seqgnn._utils.validation import check_count, one_of
+from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.data.transforms.imputation import carry_forward
+from seqgnn.data.transforms.scaler import Scaler
+from seqgnn.data.transforms.splits import Share, split_range
+from seqgnn.data.windows import WindowBatch, Windows
+from seqgnn.metrics.forecasting import LOSSES, TERMS, ForecastScores, ForecastSums, WindowSums, forecast_loss
+from seqgnn.tasks.objectives import Objective, check_finite_x
+
+PROTOCOLS = ("steps", "windows", "t-gcn")
+METRICS = tuple(TERMS)
+PARTS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a signal is cut, scaled and judged.
+
+    Args:
+        lags: steps that are read.
+        horizon: steps that are forecast.
+        split: shares of training, validation and test, all fractions or all counts, of what `by` says.
+        by: "steps": each part has windows of its own, with no step in common; "windows": windows are counted, so those
+            of a later part read what the one before forecast; "t-gcn": as "steps", without the last window of each
+            part, as T-GCN's code has it.
+        gap: steps or windows to leave out between parts.
+        calendar: features of the time to read beside the signal, see `TemporalGraph.with_calendar`.
+        scale, per: of signal and targets, see `Scaler.fit`.
+        loss: to train on, of what is scaled: "mae", "mse" or "huber".
+        metric: to select by on validation, in the signal's units: "mae", "rmse", "mse" or "mape".
+
+    Raises:
+        ValueError: for what is unknown or out of range.
+    """
+
+    lags: int = 12
+    horizon: int = 3
+    split: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
+    by: str = "steps"
+    gap: int = 0
+    calendar: tuple[str, ...] = ()
+    scale: str = "standard"
+    per: str = "all"
+    loss: str = "huber"
+    metric: str = "mae"
+
+    def __post_init__(self) -> None:
+        for name, least in (("lags", 1), ("horizon", 1), ("gap", 0)):
+            check_count("Protocol", name, getattr(self, name), least)
+        for name, known in (("by", PROTOCOLS), ("loss", LOSSES), ("metric", METRICS)):
+            one_of("Protocol", name, getattr(self, name), known)
+
+
+class Forecasting:
+    """Windows of a signal to train on, to validate and to test on, as `seqgnn.training.loop.fit` takes a task.
+
+    Scaling is fitted on the steps that training windows touch and nothing else. Batches are scaled, scores are in the
+    signal's units. Of a signal with a mask, inputs that were not observed are the last observed value of their node and
+    feature, however long ago, and before the first one the mean of what was observed in training, of all nodes or of
+    each as the scaling is. The mask tells what was observed of features that are the targets' own past; of others
+    what was a finite number is.
+
+    Args:
+        graph: the signal.
+        protocol: how it is cut, scaled and judged.
+
+    Attributes:
+        objective: the loss to train on, and the scores.
+        train_windows, validation_windows, test_windows: scaled, all of one graph.
+        refit_windows: training and validation, with what lies between them.
+        in_channels, out_channels: F, with the calendar, and C.
+        units: of the signal, as scores have them; None: not known.
+
+    Raises:
+        ValueError: if the signal is too short for the protocol, a part would be empty, or nothing that a part is to
+            forecast was observed.
+
+    Example:
+        >>> graph = TemporalGraph(torch.randn(100, 4, 1), torch.tensor([[0, 1, 2], [1, 2, 3]]))
+        >>> task = Forecasting(graph, Protocol(lags=6, horizon=2))
+        >>> task.draw(16, torch.Generator().manual_seed(0)).x.shape, len(task.test_windows)
+        (torch.Size([6, 16, 4, 1]), 13)
+    """
+
+    name = "forecast"
+
+    def __init__(self, graph: TemporalGraph, protocol: Protocol) -> None:
+        self.protocol, self.length, self.units = protocol, protocol.horizon, graph.units
+        starts = window_starts(graph, protocol)
+        _check_observed(graph, protocol, starts)
+        train = Windows(graph, starts[0], protocol.lags, protocol.horizon).steps
+        seen = graph.steps(train.start, train.stop)
+        how: dict[str, Any] = {"per": protocol.per, "kind": protocol.scale}
+        self.scaler = Scaler.fit(seen.targets, seen.mask, **how)
+        scaled = TemporalGraph(
+            self._of_inputs(seen, Scaler.fit(seen.signal, seen.known, **how)).transform(
+                _inputs(graph, seen, protocol.per)
+            ),
+            graph.edge_index,
+            graph.edge_weight,
+            mask=graph.mask,
+            targets=self.scaler.transform(graph.targets),
+            timestamps=graph.timestamps,
+            nodes=graph.nodes,
+            positions=graph.positions,
+            name=graph.name,
+        )
+        self.graph = scaled.with_calendar(protocol.calendar) if protocol.calendar else scaled
+        self.objective = ForecastObjective(protocol.loss, protocol.metric, self.scaler)
+        self.in_channels, self.out_channels = self.graph.num_features, self.graph.num_targets
+        self.train_windows, self.validation_windows, self.test_windows = map(self._windows, starts)
+        self.refit_windows = self._windows(range(starts[0].start, starts[1].stop))
+
+    def _of_inputs(self, seen: TemporalGraph, scaler: Scaler) -> Scaler:
+        """Features that are the targets' own past are scaled as these are, which may have been observed in part."""
+        if not _read_targets(seen):
+            return scaler
+        count, offset, scale = seen.num_targets, scaler.offset.clone(), scaler.scale.clone()
+        offset[..., :count], scale[..., :count] = self.scaler.offset, self.scaler.scale
+        return Scaler(offset, scale)
+
+    def _windows(self, starts: range) -> Windows:
+        return Windows(self.graph, starts, self.protocol.lags, self.protocol.horizon)
+
+    def draw(self, batch_size: int, generator: Generator) -> WindowBatch:
+        """Different training windows, or all of them, in their order, if there are no more."""
+        return drawn(self.train_windows, batch_size, generator)
+
+    def validation(self, batch_size: int) -> Iterator[WindowBatch]:
+        """The validation windows in time."""
+        return _in_order(self.validation_windows, batch_size)
+
+    def test(self, batch_size: int) -> Iterator[WindowBatch]:
+        """The test windows in time."""
+        return _in_order(self.test_windows, batch_size)
+
+    def refitting(self) -> "RefitTask":
+        """The task of training on the validation windows too, when all choices are made."""
+        return RefitTask(self)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(str(len(part)) for part in (self.train_windows, self.validation_windows, self.test_windows))
+        return f"Forecasting({self.graph!r}, windows {sizes}, {self.protocol!r})"
+
+
+class RefitTask:
+    """A task of forecasting whose training windows are those of training and validation; there is nothing to select by,
+    so validation tells how well it fits."""
+
+    def __init__(self, task: Forecasting) -> None:
+        self.objective, self._task = task.objective, task
+
+    def draw(self, batch_size: int, generator: Generator) -> WindowBatch:
+        return drawn(self._task.refit_windows, batch_size, generator)
+
+    def validation(self, batch_size: int) -> Iterator[WindowBatch]:
+        return self._task.validation(batch_size)
+
+
+@dataclass(frozen=True)
+class ForecastEvaluation:
+    """A forecaster on a whole set.
+
+    Attributes:
+        loss: the metric that is selected by, in the signal's units.
+        scores: all of them.
+        count: observed values.
+        windows: what the metric is the mean of, window by window.
+        accuracy: None.
+    """
+
+    loss: float
+    scores: ForecastScores
+    count: int
+    windows: WindowSums = field(repr=False)
+    accuracy: None = None
+
+
+class ForecastObjective(Objective):
+    """A loss of what is scaled, and errors in the signal's units.
+
+    Args:
+        kind: see `forecast_loss`.
+        metric: the attribute of `ForecastScores` that sets are judged by.
+        scaler: of the targets.
+    """
+
+    def __init__(self, kind: str, metric: str, scaler: Scaler) -> None:
+        self.kind, self.metric = kind, metric
+        self.scaler = Scaler(scaler.offset.double(), scaler.scale.double())
+
+    def check(self, given: WindowBatch, answer: Tensor) -> None:
+        check_finite_x(given.x)
+
+    def loss(self, answer: Tensor, batch: WindowBatch) -> Tensor:
+        return forecast_loss(answer, batch.y, batch.mask, self.kind)
+
+    def accuracy(self, answer: Tensor, batch: WindowBatch) -> None:
+        return None
+
+    def sums(self) -> "_Sums":
+        return _Sums(self.metric)
+
+    def add(self, sums: "_Sums", answer: Tensor, batch: WindowBatch) -> None:
+        inverse = self.scaler.to(answer.device).inverse
+        sums.add(inverse(answer.double()), inverse(batch.y.double()), batch.mask)
+
+
+class _Sums:
+    def __init__(self, metric: str) -> None:
+        self.metric, self._sums = metric, ForecastSums()
+
+    def add(self, forecast: Tensor, y: Tensor, mask: Tensor | None) -> None:
+        self._sums.add(forecast, y, mask)
+
+    def result(self) -> ForecastEvaluation:
+        scores = self._sums.result()
+        windows = self._sums.by_window(self.metric)
+        return ForecastEvaluation(getattr(scores, self.metric), scores, scores.count, windows)
+
+
+def _read_targets(seen: TemporalGraph) -> bool:
+    """Whether the signal's first features are the targets' own past."""
+    count = seen.num_targets
+    return count <= seen.num_features and torch.equal(seen.signal[..., :count], seen.targets)
+
+
+def _inputs(graph: TemporalGraph, seen: TemporalGraph, per: str) -> Tensor:
+    """The signal, carried forward where it was not observed; `seen` is the training part."""
+    if graph.mask is None:
+        return graph.signal
+    own = _read_targets(seen)
+
+    def observed(part: TemporalGraph) -> Tensor:
+        known = torch.ones_like(part.signal, dtype=torch.bool) if part.known is None else part.known.clone()
+        if own and part.mask is not None:
+            known[..., : part.num_targets] = part.mask
+        return known
+
+    mean = Scaler.fit(seen.signal, observed(seen), per=per).offset
+    return carry_forward(graph.signal, observed(graph), mean)
+
+
+def _check_observed(graph: TemporalGraph, protocol: Protocol, starts: tuple[range, range, range]) -> None:
+    """Whether something of what each part is to forecast was observed."""
+    if graph.mask is None:
+        return
+    for name, part in zip(PARTS, starts):
+        first, end = part.start + protocol.lags, part.stop + protocol.lags + protocol.horizon - 1
+        if not graph.mask[first:end].any():
+            found = f"nothing in what it forecasts, steps {first} to {end - 1}"
+            raise ValueError(f"Forecasting: expected something observed in the {name} part, got {found}")
+
+
+def drawn(windows: Windows, batch_size: int, generator: Generator) -> WindowBatch:
+    """Different windows, or all of them, in their order, if there are no more."""
+    if batch_size >= len(windows):
+        return windows.batch(range(len(windows)))
+    return windows.batch(torch.randperm(len(windows), generator=generator)[:batch_size])
+
+
+def _in_order(windows: Windows, batch_size: int) -> Iterator[WindowBatch]:
+    check_count("Forecasting", "batch_size", batch_size, 1)
+    rows = range(len(windows))
+    return (windows.batch(rows[start : start + batch_size]) for start in rows[::batch_size])
+
+
+def window_starts(graph: TemporalGraph, protocol: Protocol) -> tuple[range, range, range]:
+    """The steps at which the windows of training, validation and test begin."""
+    lags, horizon, gap = protocol.lags, protocol.horizon, protocol.gap
+    if protocol.by == "windows":
+        first, second, third = graph.windows(lags, horizon).split(*protocol.split, gap=gap)
+        return first.starts, second.starts, third.starts
+    less = lags + horizon - (0 if protocol.by == "t-gcn" else 1)
+    parts = split_range("Forecasting", len(graph), *protocol.split, gap)
+    starts = [range(part.start, part.stop - less) for part in parts]
+    for name, part, windows in zip(PARTS, parts, starts):
+        if not windows:
+            found = f"{len(part)} of {len(graph)}"
+            raise ValueError(f"Forecasting: expected more than {less} steps for the {name} part, got {found}")
+    return starts[0], starts[1], starts[2]

@@ -1,0 +1,198 @@
+"""`seqgnn compare` with files, presets and plans: what is asked for is what is run, and mistakes are named."""
+
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from seqgnn.cli.compare import settings
+from seqgnn.cli.main import app
+from seqgnn.experiments.grid.presets import PRESETS
+from seqgnn.experiments.runs import store
+
+GRID = """
+task = "recall"
+lengths = [4]
+seeds = [0]
+steps = 6
+eval_every = 3
+hidden = 4
+batch_size = 8
+jobs = 1
+models = ["gcn"]
+out = "found"
+
+[lr]
+4 = 2e-3
+
+[[row]]
+label = "LSTM, chrono"
+model = "lstm"
+init = ["orthogonal", "chrono"]
+"""
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
+
+
+def test_a_file_says_what_is_compared_and_the_command_line_goes_before_it(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+    assert call("--config", file, "--seeds", "0,1").exit_code == 0
+    runs = [json.loads(path.read_text())["config"] for path in (tmp_path / "found" / "runs").glob("*.json")]
+    trained = [run for run in runs if "model" in run]
+    assert sorted((run["model"], run["seed"]) for run in trained) == [("gcn", 0), ("gcn", 1), ("lstm", 0), ("lstm", 1)]
+    assert {run["train"]["lr"] for run in trained} == {2e-3} and {run["train"]["steps"] for run in trained} == {6}
+    (chrono,) = [run for run in trained if run["model"] == "lstm" and run["seed"] == 0]
+    assert chrono["init"] == ["orthogonal", "chrono"]
+
+
+def test_presets_are_what_the_rest_goes_before(tmp_path):
+    found = settings({"preset": "long-memory", "steps": 5, "max_grad_norm": 0.0}, None)
+    assert found == PRESETS["long-memory"] | {"steps": 5, "max_grad_norm": None}
+    assert [row.label for row in found["models"]][:4] == ["RNN, identity", "RNN, latch", "LSTM, chrono", "GRU, chrono"]
+
+
+def test_a_plan_makes_no_run(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+    lines = call("--config", file, "--dry-run").stdout.splitlines()
+    assert re.fullmatch(r"recall T=4 LSTM, chrono seed 0: to do, at most \d+ s", lines[0])
+    assert re.fullmatch(r"2 runs to train: at most \d+ s, \d+ s with 1 at a time", lines[-1])
+    assert not (tmp_path / "found").exists()
+    assert call("--config", file).exit_code == 0
+    lines = call("--config", file, "--dry-run").stdout.splitlines()
+    assert lines[0] == "recall T=4 LSTM, chrono seed 0: there"
+    assert lines[-1].startswith("0 runs to train")
+
+
+WILD = "\n[[row]]\nlabel = 'wild'\nmodel = 'rnn'\nlr = 1e37\n"
+
+
+def test_a_plan_lists_rows_whose_estimate_is_not_known(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text("max_grad_norm = 0" + GRID + WILD)
+    done = call("--config", file, "--dry-run")
+    assert done.exit_code == 0, done.exception
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("recall T=4 wild seed 0: to do, estimate not known (fit: expected a finite loss, got ")
+    assert re.fullmatch(r"3 runs to train: at most .*, without 1 whose estimate is not known", lines[-1])
+
+
+def test_what_fails_again_stays_in_table_and_files(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text("max_grad_norm = 0" + GRID + WILD)
+    assert call("--config", file).exit_code == 1
+    kept = [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")]
+    again = call("--config", file, "--only", "failed")
+    assert again.exit_code == 1 and "(1 failed)" in again.stdout and "left out" not in again.stdout
+    assert [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")] == kept
+    more = call("--config", file, "--only", "failed", "--seeds", "0,1,2")
+    assert "runs not begun, which are left out: 6" in more.stdout
+    none = call("--config", file, "--only", "failed", "--seeds", "7", "--lengths", "6", "--lr", "0.1")
+    assert none.exit_code == 0 and "runs not begun, which are left out: 6" in none.stdout
+    assert [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")] == kept
+
+
+def test_files_that_cannot_be_written_are_named_below_the_table(tmp_path, monkeypatch):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+
+    old = tmp_path / "found" / "recall.csv"
+    old.parent.mkdir()
+    old.write_text("before")
+    write = store.write_atomically
+
+    def full(path, content):
+        if "runs" in path.parts:
+            return write(path, content)
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("seqgnn.report.html.page.write_atomically", full)
+    monkeypatch.setattr("seqgnn._utils.files.write_atomically", full)
+    for _ in range(2):  # the second time with all runs there, where nothing else has to be written
+        done = call("--config", file)
+        assert done.exit_code == 1 and "│ LSTM, chrono │" in done.stdout
+        names = ["recall.csv", *(f"recall-{name}.{kind}" for name in ("scores", "curves") for kind in ("png", "svg"))]
+        for name in (*names, "report.html"):
+            assert f"expected a file that can be written, got {tmp_path}/found/{name} (No space left" in done.stderr
+        assert old.read_text() == "before" and [path.name for path in old.parent.glob("*.*")] == [old.name]
+        monkeypatch.setattr("seqgnn.experiments.runs.store.RunStore.prepare", None)
+
+
+def test_one_file_that_cannot_be_written_keeps_no_other_from_it(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+    blocked = tmp_path / "found" / "recall-scores.png"
+    blocked.mkdir(parents=True)
+    done = call("--config", file)
+    assert done.exit_code == 1
+    assert done.stderr == f"seqgnn: compare: expected a file that can be written, got {blocked} (Is a directory)\n"
+    names = {"recall.csv", "recall-scores.svg", "recall-curves.png", "recall-curves.svg", "report.html"}
+    for name in names:
+        assert (tmp_path / "found" / name).stat().st_size > 0 and f"wrote {tmp_path}/found/{name}" in done.stdout
+    assert {path.name for path in (tmp_path / "found").iterdir()} == names | {"runs", blocked.name}
+
+
+def test_equal_time_goes_before_the_steps_of_a_preset():
+    assert "steps" not in settings({"preset": "reports", "max_seconds": 5.0}, None)
+    assert settings({"preset": "reports", "max_seconds": 5.0, "steps": 7}, None)["steps"] == 7
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("preset = 'long'", "expected preset to be one of 'reports', 'long-memory', got 'long'"),
+        ("scheduler = 'tcp://localhost:1'\ntask = 'recall'", "expected a backend for the scheduler"),
+        ("backend = 'spark'\ntask = 'recall'", "backend to be one of 'dask', 'ray', got 'spark'"),
+        ("save_every = -1.0\ntask = 'recall'", "expected save_every to be seconds, at least 0"),
+        ("max_seconds = 0\ntask = 'recall'", "expected max_seconds to be a number above 0"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, content, message):
+    file = tmp_path / "grid.toml"
+    file.write_text(content)
+    result = call("--config", file)
+    assert isinstance(result.exception, ValueError)
+    with pytest.raises(ValueError, match=message):
+        raise result.exception
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--only", "failed"], "expected --out, the folder in which something failed"),
+        (["--only", "lost", "--out", "x"], "only to be one of 'failed', got 'lost'"),
+        (["forecast", "--data", "x.csv", "--lengths", "3"], "expected --horizon for forecast, got --lengths"),
+        (["recall", "--horizon", "3"], "expected --lengths for recall, got --horizon"),
+        (["--horizon", "3"], "expected --lengths for tasks of sequences, got --horizon"),
+        (["--config", "nowhere.toml"], "expected a TOML file, got nowhere.toml"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments, message):
+    result = call(*arguments)
+    with pytest.raises(ValueError, match=message):
+        raise result.exception
+
+
+def test_a_file_without_a_folder_has_nothing_that_failed(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text("task = 'recall'")
+    result = call("--config", file, "--only", "failed")
+    with pytest.raises(ValueError, match="expected --out, the folder in which something failed"):
+        raise result.exception
+
+
+def test_a_task_of_which_nothing_is_there_does_not_empty_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgnn.cli.compare.DEFAULT_TASKS", ("palindromes", "recall"))
+    options = ["--models", "rnn", "--seeds", "0", "--hidden", "4", "--jobs", "1", "--out", tmp_path, "--steps", "4"]
+    call("expressions", "--lengths", "5", *options)
+    options += ["--lengths", "4", "--lr", "1e37", "--max-grad-norm", "0", "--optimizer", "sgd"]
+    call("recall", *options)
+    page = (tmp_path / "report.html").read_text()
+    assert ">Expressions</h2>" in page and ">Recall</h2>" in page
+    again = call(*options, "--only", "failed")
+    assert again.exit_code == 1 and "runs not begun, which are left out: 4" in again.stdout
+    assert (tmp_path / "report.html").read_text() == page

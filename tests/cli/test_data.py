@@ -1,0 +1,124 @@
+import hashlib
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from seqgnn.cli.data import app
+from seqgnn.data.datasets import catalog as catalog
+
+CONTENT = "It was the best of times, it was the worst of times.\n" * 40
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.delenv("SEQGNN_DATA", raising=False)
+    monkeypatch.setattr(catalog, "_cache", lambda: tmp_path / "cache")
+    entry = replace(
+        catalog.TEXTS["grimm"],
+        sha256=hashlib.sha256(CONTENT.encode()).hexdigest(),
+        file="book[1].txt",
+        url="http://127.0.0.1:9/book.txt",
+    )
+    monkeypatch.setitem(catalog.TEXTS, "grimm", entry)
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+        if code == 2:  # what seqgnn.cli.main.main makes one line of
+            assert isinstance(result.exception, ValueError), result
+            return str(result.exception)
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run
+
+
+@pytest.fixture
+def book(tmp_path):
+    path = tmp_path / "cache" / "book[1].txt"
+    path.parent.mkdir()
+    path.write_text(CONTENT)
+    return path
+
+
+def test_list(run, book):
+    shown = run("list").splitlines()
+    line = next(line for line in shown if "grimm" in line)
+    assert "Gutenberg 2591" in line and "English" in line and "0.55" in line
+    assert "book[1].txt" in "".join(shown).replace(" ", "")
+    assert all(any(name in line for line in shown) for name in catalog.TEXTS | catalog.SIGNALS)
+
+
+def test_fetch(run, book, tmp_path):
+    assert run("fetch", "grimm") == f"{book}\n"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / book.name).write_text(CONTENT)
+    assert run("fetch", "grimm", "--out", tmp_path / "out") == f"{tmp_path / 'out' / book.name}\n"
+    assert "did you mean 'grimm'?" in run("fetch", "grim", code=2)
+    assert "expected to download democracy" in _offline(run, "democracy")
+
+
+def _offline(run, name):
+    text = catalog.TEXTS[name]
+    catalog.TEXTS[name] = replace(text, url="http://127.0.0.1:9/book.txt")
+    try:
+        return run("fetch", name, code=2)
+    finally:
+        catalog.TEXTS[name] = text
+
+
+def test_check_of_names(run, book):
+    assert run("check", "grimm") == f"grimm: whole, {book}\n"
+    everything = run("check").splitlines()
+    assert len(everything) == len(catalog.TEXTS | catalog.SIGNALS) and f"grimm: whole, {book}" in everything
+    assert "democracy: not here; `seqgnn data fetch democracy` fetches it" in everything
+    assert "fetch democracy" in run("check", "democracy", "grimm", code=1)
+    book.write_text(CONTENT + "!")
+    assert f"grimm: changed, {book}, which is not the catalog's" in run("check", "grimm", code=1)
+    assert "grimm: changed" in run("check", code=1)
+    assert "did you mean 'grimm'?" in run("check", "grim", code=2)
+
+
+def test_check_of_files(run, tmp_path):
+    path = tmp_path / "text"
+    path.write_text("abc" * 300 + "d" + "abé" * 33, encoding="utf-8")
+    assert run("check", path).splitlines() == [
+        f"{path}: 1000 characters, 5 of them distinct, encoding utf-8-sig",
+        "  train, validation, test: 900, 50, 50",
+        "  rarest in training: 'd' 0, 'é' 0, 'a' 300, 'b' 300, 'c' 300",
+        "  in validation and test, never in training: 34",
+    ]
+    path.write_text("abc" * 300 + "d" + "abé" * 33, encoding="cp1252")
+    assert "got byte 0xe9 at offset 903; encodings that can read it: cp1252, latin-1" in run("check", path, code=2)
+    assert "5 of them distinct, encoding cp1252" in run("check", path, "--encoding", "cp1252")
+    assert "No such file" in run("check", tmp_path / "no.txt", code=2)
+    (tmp_path / "a.txt").write_text(CONTENT)
+    (tmp_path / "b.txt").write_text(CONTENT)
+    assert f"{tmp_path}: {2 * len(CONTENT)} characters in 2 files, " in run("check", tmp_path)
+
+
+def test_check_of_signals(run, tmp_path, monkeypatch):
+    path, edges = tmp_path / "my.csv", tmp_path / "edges.csv"
+    path.write_text("time,a,b\n2012-03-01 00:00,1,0\n2012-03-01 00:05,2,5\n")
+    edges.write_text("a,b\n")
+    assert run("check", path, "--graph", edges, "--missing", 0).splitlines() == [
+        f"{path}: 2 steps, 2 sensors, 1 feature",
+        "  every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:05, no gaps",
+        "  values from 1 to 5, missing 25.0%: b 50.0%",
+        "  constant: b",
+        "  1 edge, weights from 1 to 1, 0 isolated nodes, 0 self-loops, not symmetric",
+    ]
+    source = catalog.SIGNALS["pedalme"]
+    content = '{"X": [[1, 2], [3, 4]], "edges": [[0, 1], [1, 0]], "weights": [1, 1]}'
+    file = replace(source.files[0], sha256=hashlib.sha256(content.encode()).hexdigest())
+    monkeypatch.setitem(catalog.SIGNALS, "pedalme", replace(source, files=(file,)))
+    place = tmp_path / "cache" / file.file
+    place.parent.mkdir(parents=True)
+    place.write_text(content)
+    shown = run("check", "pedalme").splitlines()
+    assert shown[:2] == [f"pedalme: whole, {place}", "  2 steps, 2 sensors, 1 feature"]
+    assert shown[3] == "  values from 1 to 4 log ratios, nothing missing"
+    assert run("fetch", "pedalme") == f"{place}\n" and "35 steps x 15 sensors" in run("list")
+    edges.write_text("a,c\n")
+    assert "between the 2 nodes of the signal, got 'c' in line 1" in run("check", path, "--graph", edges, code=2)
+    assert "No such file" in run("check", tmp_path / "no.csv", code=2)

@@ -1,0 +1,236 @@
+import os
+import runpy
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+
+import pytest
+
+import seqgnn
+from seqgnn.cli import main as cli
+from seqgnn.cli.compare import BOOK, default_book
+from seqgnn.experiments import compare as comparison
+from seqgnn.experiments.runs.progress import progress_bars
+
+TINY = ["--lengths", "4", "--seeds", "0", "--steps", "4", "--hidden", "8", "--jobs", "1"]
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+def test_compare_writes_table_and_files(tmp_path, capsys):
+    assert call("compare", "recall", *TINY, "--models", "rnn,gcn", "--out", tmp_path) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "recall T=4 RNN seed 0: test accuracy" in out and "│ chance" in out
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"runs", "recall.csv", "report.html"} | {
+        f"recall-{x}.{y}" for x in ("scores", "curves") for y in ("png", "svg")
+    }
+    assert call("compare", "recall", *TINY, "--models", "rnn,gcn", "--out", tmp_path) == 0
+    assert "5 of 5 runs are there already" in capsys.readouterr().out
+
+
+NAMES = {"recall.csv", "report.html"} | {f"recall-{x}.{y}" for x in ("scores", "curves") for y in ("png", "svg")}
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_closed_pipe_loses_no_run_and_no_file(tmp_path, monkeypatch, capsys, terminal):
+    with closed_pipe() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        if terminal:
+            monkeypatch.setattr("seqgnn.experiments.runs.executor.show_progress", bars_on_any_stream)
+        code = call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path)
+    assert code == 1 and capsys.readouterr().err == ""
+    assert {path.name for path in tmp_path.iterdir()} == NAMES | {"runs"}
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 4
+
+
+@contextmanager
+def closed_pipe():
+    """A stream that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    with suppress(BrokenPipeError), open(write, "w") as stream:
+        yield stream
+
+
+@contextmanager
+def bars_on_any_stream(total, found, progress):
+    """Bars as on a terminal, on the stream that there is."""
+    with progress_bars(total, found) as say:
+        yield say
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_output_that_finds_no_room_is_said_once_files_are_written(tmp_path, monkeypatch, capsys):
+    with open("/dev/full", "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path) == 2
+    assert capsys.readouterr().err == "seqgnn: expected to write all output, got: No space left on device\n"
+    assert {path.name for path in tmp_path.iterdir()} == NAMES | {"runs"}
+
+
+@pytest.mark.slow
+def test_head_reads_a_line_and_all_is_written(tmp_path):
+    command = [sys.executable, "-m", "seqgnn", "compare", "recall", *TINY, "--models", "rnn", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 1
+    assert {path.name for path in tmp_path.iterdir()} == NAMES | {"runs"}
+
+
+def test_without_a_folder_a_closed_pipe_ends_the_comparison(monkeypatch, capsys):
+    with closed_pipe() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        code = call("compare", "recall", *TINY, "--models", "rnn")
+    assert code == 1 and capsys.readouterr().err == ""
+
+
+def test_the_page_keeps_what_was_compared_before_on_other_tasks(tmp_path):
+    call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path)
+    call("compare", "expressions", "--lengths", "5", *TINY[2:], "--models", "rnn", "--out", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.index(">Expressions</h2>") < page.index(">Recall</h2>")
+
+
+def test_options_reach_the_comparison(monkeypatch, capsys):
+    seen = []
+
+    def stop(task, **options):
+        seen.append((task, options))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(comparison, "plan", stop)
+    options = "--lr 10:3e-3,20:1e-3 --optimizer sgd --momentum 0.5 --max-grad-norm 0 --target-accuracy 0"
+    options += " --min-steps 200 --precision bf16 --window 3 --batch-size 32 --match-parameters --device cuda"
+    assert call("compare", "trees", "--lengths", "10,20", "--seeds", "0,1,2", *options.split()) == 2
+    task, got = seen[0]
+    assert task == "trees" and got["lr"] == {10: 3e-3, 20: 1e-3} and got["lengths"] == [10, 20]
+    assert got["seeds"] == [0, 1, 2] and got["max_grad_norm"] is None and got["target_accuracy"] is None
+    expected = {"optimizer": "sgd", "momentum": 0.5, "min_steps": 200, "precision": "bf16", "window": 3}
+    expected |= {"batch_size": 32, "match_parameters": True, "device": "cuda", "jobs": -1, "out": None, "path": None}
+    assert {name: got[name] for name in expected} == expected
+    assert "models" not in got and "steps" not in got
+    call("compare", "recall", "--lr", "0.01")
+    assert seen[1][1]["lr"] == 0.01 and "max_grad_norm" not in seen[1][1]
+
+
+def test_without_a_task_palindromes_and_text_are_compared(tmp_path, capsys, monkeypatch):
+    book = tmp_path / BOOK
+    book.parent.mkdir()
+    book.write_text("the quick brown fox jumps over the lazy dog. " * 40)
+    monkeypatch.setenv("SEQGNN_DATA", str(tmp_path))
+    assert call("compare", *TINY, "--models", "rnn") == 0
+    out = capsys.readouterr().out
+    assert out.index("palindromes: test accuracy") < out.index("text: test loss")
+    assert f"Text: {BOOK.name} (" in out
+    verse = tmp_path / "verse.txt"
+    verse.write_text("one two three four. " * 40)
+    assert call("compare", *TINY, "--models", "rnn", "--data", verse) == 0
+    assert "Text: verse.txt (" in capsys.readouterr().out
+    monkeypatch.delenv("SEQGNN_DATA")
+    assert default_book() is None
+
+
+def test_failed_runs_end_with_code_1(capsys):
+    # The loss is not finite after one step of that size.
+    arguments = ["--models", "rnn", "--optimizer", "sgd", "--lr", "1e37", "--max-grad-norm", "0"]
+    assert call("compare", "recall", *TINY, *arguments) == 1
+    out = capsys.readouterr().out
+    assert "FAILED" in out and "expected a finite loss" in out and "chance" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "palindrome"], "did you mean 'palindromes'"),
+        (["compare", "recall", "--models", "lstn"], "did you mean 'lstm'"),
+        (["compare", "recall", "--stepz", "3"], "--steps"),
+        (["compare", "recall", "--steps", "many"], "--steps"),
+        (["compare", "recall", "--optimizer", "adan"], "did you mean 'adam'"),
+        (["compare", "recall", "--lengths", "ten"], "--lengths: expected whole numbers"),
+        (["compare", "recall", "--lr", "fast"], "--lr: expected a number"),
+        (["compare", "recall", "--lr", "10:fast"], "--lr: expected a number"),
+        (["compare", "recall", "--data", "x.txt"], "no data file for recall"),
+        (["compare", "text", "--data", "/nowhere/x.txt"], "a text file that can be read"),
+        (["compare", "recall", "--out", "/dev/null/x"], "folder that can be written"),
+        (["compares"], "compare"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(arguments, message, capsys):
+    assert call(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("seqgnn: ") and message in err
+    assert err.count("\n") == 1
+
+
+def test_what_is_wrong_with_the_second_task_is_said_before_the_first_is_run(tmp_path, capsys):
+    assert call("compare", *TINY, "--models", "rnn", "--data", tmp_path / "nowhere.txt") == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "nowhere.txt" in captured.err
+
+
+def test_a_text_in_the_wrong_encoding_is_one_line_and_code_2(tmp_path, capsys):
+    path = tmp_path / "latin.txt"
+    path.write_bytes("voilà ".encode("latin-1") * 200)
+    assert call("compare", "text", *TINY, "--data", path) == 2
+    err = capsys.readouterr().err
+    assert "latin.txt" in err and err.count("\n") == 1
+
+
+def test_ctrl_c_is_one_line_and_code_130(monkeypatch, capsys):
+    def interrupt(task, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "plan", interrupt)
+    assert call("compare", "recall") == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_names_the_options(capsys):
+    assert call("compare", "--help") == 0
+    out = capsys.readouterr().out
+    assert "--match-parameters" in out and "--jobs" in out
+    call()
+    assert "compare" in "".join(capsys.readouterr())
+
+
+def test_the_module_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["seqgnn", "compare", "recal"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("seqgnn", run_name="__main__")
+    assert end.value.code == 2 and "did you mean 'recall'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_module_runs():
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "seqgnn", "compare"]
+    options = {"capture_output": True, "text": True, "env": environment}
+    good = subprocess.run([*command, "recall", *TINY, "--models", "rnn"], **options)
+    assert good.returncode == 0 and "linear" in good.stdout and good.stderr == ""
+    bad = subprocess.run([*command, "recal"], **options)
+    assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.count("\n") == 1
+
+
+def test_version_and_help_without_a_command(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"seqgnn {seqgnn.__version__}\n"
+    with pytest.raises(SystemExit) as end:
+        cli.main([])
+    assert end.value.code == 2 and capsys.readouterr().err == ""
+
+
+def test_what_models_cannot_see_is_said_first(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["compare", "recall", "--lengths", "10", "--models", "gru,gcn-1hop", "--seeds", "0", "--steps", "1",
+                  "--jobs", "1", "--describe"])  # fmt: skip
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    assert said.startswith("recall T=10 GRU: nothing is wrong\nrecall T=10 GCN, one hop: reach: an element hears 4 of")

@@ -1,0 +1,154 @@
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seqgnn.data import load_temporal_graph
+from seqgnn.data.datasets import catalog as catalog
+from seqgnn.data.datasets.sources import SIGNALS
+from tests.support.paths import DATA
+
+
+@pytest.fixture
+def put(tmp_path, monkeypatch):
+    """Writes a signal's first file, and makes it the catalog's."""
+    monkeypatch.setattr(catalog, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.delenv("SEQGNN_DATA", raising=False)
+
+    def put(name, *contents):
+        files = []
+        for file, content in zip(SIGNALS[name].files, contents):
+            content = content if isinstance(content, bytes) else json.dumps(content).encode()
+            path = tmp_path / "cache" / file.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            files.append(replace(file, sha256=hashlib.sha256(content).hexdigest(), url="http://127.0.0.1:9/x"))
+        monkeypatch.setitem(SIGNALS, name, replace(SIGNALS[name], files=tuple(files)))
+        return tmp_path / "cache"
+
+    return put
+
+
+def test_the_catalog_is_in_order():
+    files = [file for source in SIGNALS.values() for file in source.files]
+    assert len({file.sha256 for file in files}) == len({file.file for file in files}) == len(files) == 8
+    for file in files:
+        assert len(file.sha256) == 64 and int(file.sha256, 16)
+        commit = file.url.split("/")[5]
+        assert file.url.startswith("https://") and len(commit) == 40 and int(commit, 16)
+        assert file.url.endswith(Path(file.file).name)
+
+
+def test_chickenpox_like(put):
+    put("chickenpox", {"FX": [[1, 2], [3, 4], [5, 6]], "edges": [[0, 1], [1, 1]], "node_ids": {"B": 1, "A": 0}})
+    graph = load_temporal_graph("chickenpox")
+    assert graph.nodes == ("A", "B") and graph.edge_index.tolist() == [[0, 1], [1, 1]] and graph.name == "chickenpox"
+    assert graph.signal[..., 0].tolist() == [[1, 2], [3, 4], [5, 6]] and graph.period == np.timedelta64(7, "D")
+    assert graph.units == "standard deviations"
+
+
+def test_a_graph_of_another_s(put, tmp_path):
+    put("pedalme", {"X": [[1, 2], [3, 4]], "edges": [[0, 1], [1, 0]], "weights": [0.5, 0.25]})
+    graph = load_temporal_graph("pedalme")
+    assert graph.edge_weight.tolist() == [0.5, 0.25] and graph.timestamps is None
+    (tmp_path / "mine.csv").write_text("from,to,cost\n0,1,1\n1,0,3\n")
+    mine = load_temporal_graph("pedalme", tmp_path / "mine.csv", threshold=0.5)
+    assert mine.edge_index.shape == (2, 0)  # exp(-1) and exp(-9)
+    assert mine.units == load_temporal_graph("pedalme").units == "log ratios"
+    assert load_temporal_graph("pedalme", tmp_path / "mine.csv", graph_kind="edges").edge_weight.tolist() == [1, 3]
+    with pytest.raises(
+        ValueError, match="temporal: expected no options but graph_kind and threshold for pedalme, got missing, units"
+    ):
+        load_temporal_graph("pedalme", missing=0, units="parcels")
+
+
+def test_a_graph_a_day_in_the_order_of_days(put):
+    mapping = {"edge_index": {"2": [[1, 1]], "0": [[0, 1], [1, 0]], "1": [[0, 0]]}}
+    mapping["edge_weight"] = {"1": [1.0], "2": [2.0], "0": [3.0, 4.0]}
+    put("england-covid", {"y": [[4, 1], [0, 2], [3, 3]], "edge_mapping": mapping, "time_periods": 3})
+    graph = load_temporal_graph("england-covid")
+    assert [edges.tolist() for edges in graph.edge_index] == [[[0, 1], [1, 0]], [[0], [0]], [[1], [1]]]
+    assert [weights.tolist() for weights in graph.edge_weight] == [[3, 4], [1], [2]]
+    assert str(graph.timestamps[2]) == "2020-03-15T00:00:00" and graph.units == "cases"
+
+
+def test_stops_and_links(put):
+    stops = [{"bus_stop": 7, "lon": 5, "lat": 6, "y": [1, 2, 3]}, {"bus_stop": 3, "lon": 8, "lat": 9, "y": [4, 5, 6]}]
+    put("montevideo-bus", {"nodes": stops, "links": [{"source": 3, "target": 7, "weight": 172.5}]})
+    graph = load_temporal_graph("montevideo-bus")
+    assert graph.nodes == ("7", "3") and graph.signal[..., 0].tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert graph.edge_index.tolist() == [[1], [0]] and graph.edge_weight.tolist() == [172.5]
+    assert graph.positions.tolist() == [[5, 6], [8, 9]] and graph.period == np.timedelta64(1, "h")
+    assert graph.units == "passengers"
+
+
+def test_several_files(put, tmp_path):
+    positions = b"index,sensor_id,latitude,longitude\n0,b,1,2\n1,a,3,4\n"
+    folder = put("metr-la-week", b"a,b\n60,61\n62,63\n", b"1,0.5\n0,1\n", b"unused", positions)
+    graph = load_temporal_graph("metr-la-week")
+    assert (
+        graph.nodes == ("a", "b")
+        and graph.edge_weight.tolist() == [1, 0.5, 1]
+        and graph.positions.tolist() == [[4, 3], [2, 1]]
+    )
+    assert str(graph.timestamps[1]) == "2012-03-01T00:05:00" and graph.units == "miles per hour"
+    assert catalog.check()["metr-la-week"] == "whole" and catalog.find("metr-la-week").name == "los_speed.csv"
+    with pytest.raises(ValueError, match=r"read_plain_pickle: expected a pickle, got .*adj_mx\.pkl"):
+        load_temporal_graph("metr-la-week", "adj_mx.pkl")
+    path = folder / "metr_la" / "los_adj.csv"
+    path.write_bytes(b"1,0\n0,1\n")
+    assert catalog.check()["metr-la-week"] == "changed"
+    with pytest.raises(
+        ValueError, match=r"catalog: expected .*los_adj\.csv to be metr-la-week with SHA-256 .*move it away"
+    ):
+        load_temporal_graph("metr-la-week")
+    path.unlink()
+    assert catalog.check()["metr-la-week"] == "missing" and catalog.find("metr-la-week") is None
+    with pytest.raises(ValueError, match=r"expected to download metr-la-week from .*, got ConnectionError") as error:
+        load_temporal_graph("metr-la-week")
+    assert "\n" not in str(error.value) and not path.exists()
+
+
+def test_paths_and_names(put, tmp_path):
+    path = tmp_path / "my.csv"
+    path.write_text("a,b\n1,2\n3,4\n")
+    assert load_temporal_graph(path, sensors=["b"]).nodes == ("b",)
+    assert load_temporal_graph(path).units is None and load_temporal_graph(path, units="°C").units == "°C"
+    with pytest.raises(
+        ValueError, match=r"temporal: expected a file or a name to be one of .*did you mean 'chickenpox'"
+    ):
+        load_temporal_graph("chickenpocks")
+    put("chickenpox", {"FX": [], "edges": []})
+    with pytest.raises(ValueError, match=r"temporal: expected FX, edges, node_ids in .*, got no node_ids"):
+        load_temporal_graph("chickenpox")
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_known_files_are_whole(name):
+    if catalog.find(name, DATA) is None:
+        pytest.skip("the files are not here")
+    assert catalog.check(DATA)[name] == "whole"
+    assert all((DATA / file.file).stat().st_size == file.bytes for file in SIGNALS[name].files)
+    graph = load_temporal_graph(name, folder=DATA)
+    assert (len(graph), graph.num_nodes) == (SIGNALS[name].steps, SIGNALS[name].nodes) and graph.mask is None
+    assert graph.units == SIGNALS[name].units
+    edges = {"chickenpox": 102, "pedalme": 225, "metr-la-week": 2833, "montevideo-bus": 690}
+    if name == "england-covid":
+        assert [edges.size(1) for edges in graph.edge_index[:2]] == [2158, 1743]
+    else:
+        assert graph.edge_index.size(1) == edges[name]
+    if name == "chickenpox":
+        assert str(graph.timestamps[-1]) == "2014-12-29T00:00:00" and graph.nodes[4] == "BUDAPEST"
+        assert torch.allclose(graph.signal.mean(0), torch.zeros(20, 1), atol=1e-6)  # standardized over all weeks
+        assert torch.allclose(graph.signal.std(0, unbiased=False), torch.ones(20, 1), atol=1e-5)
+    if name == "pedalme":  # of the last 20 weeks, logarithms of a whole number over that of the week before
+        ratios = graph.signal[15:, :, 0].double().cumsum(0).exp()
+        counts = torch.arange(1, 200.0)[:, None, None] * ratios
+        assert ((counts - counts.round()).abs().amax(1).amin(0) < 1e-3).all()
+    if name == "metr-la-week":
+        assert graph.positions[0].tolist() == pytest.approx([-118.31829, 34.15497])
+        assert load_temporal_graph(name, "adj_mx.pkl", folder=DATA).edge_index.size(1) == 1722

@@ -1,0 +1,183 @@
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from seqgnn.data import read_graph
+from seqgnn.data.io.graphs import gaussian_kernel
+from seqgnn.data.io.safe_pickle import read_plain_pickle
+
+NODES = ("a", "b", "c", "d")
+MATRIX = np.array([[1, 0.5, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0], [0.25, 0, 0, 0]])
+
+
+def dense(edges, weights, n=4):
+    matrix = np.zeros((n, n))
+    for i, j, w in zip(*edges.tolist(), weights.tolist()):
+        matrix[i, j] += w
+    return matrix
+
+
+def text(matrix):
+    return "".join(",".join(f"{value:g}" for value in row) + "\n" for row in matrix)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="graph.csv"):
+        (tmp_path / name).write_text(content)
+        return tmp_path / name
+
+    return write
+
+
+def test_matrices(write, tmp_path):
+    assert np.array_equal(dense(*read_graph(write(text(MATRIX)), NODES)), MATRIX)
+    order = [2, 0, 3, 1]
+    names = ",".join(NODES[i] for i in order)
+    moved = MATRIX[np.ix_(order, order)]
+    assert np.array_equal(dense(*read_graph(write(f"{names}\n{text(moved)}"), NODES)), MATRIX)
+    lines = "".join(f"{NODES[i]},{line}\n" for i, line in zip(order, text(moved).splitlines()))
+    assert np.array_equal(dense(*read_graph(write(f",{names}\n{lines}"), NODES)), MATRIX)
+    np.save(tmp_path / "m.npy", MATRIX)
+    np.savez(tmp_path / "m.npz", adjacency=MATRIX, about=np.array("text"))
+    for name in ("m.npy", "m.npz"):
+        assert np.array_equal(dense(*read_graph(tmp_path / name, NODES)), MATRIX)
+    for layout in (sparse.csr_matrix, sparse.csc_matrix, sparse.coo_matrix):
+        sparse.save_npz(tmp_path / "s.npz", layout(MATRIX))
+        assert np.array_equal(dense(*read_graph(tmp_path / "s.npz", NODES)), MATRIX)
+    np.savez(tmp_path / "e.npz", edge_index=np.array([[0, 1], [1, 2]]))
+    edges, weights = read_graph(tmp_path / "e.npz", NODES)
+    assert edges.tolist() == [[0, 1], [1, 2]] and weights.tolist() == [1, 1]
+    three = read_graph(write("1,0,0\n0,1,0\n0,0.5,1\n"), NODES[:3])
+    assert dense(*three, 3).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0.5, 1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("from,to\na,b\nd,a\n", ([[0, 3], [1, 0]], [1, 1])),
+        ("a,b,0.5\nd,a,2\n", ([[0, 3], [1, 0]], [0.5, 2])),
+        ("0,1\n3,0\n", ([[0, 3], [1, 0]], [1, 1])),
+        ("from,to,weight\na,b,1\nb,c,2\nd,d,3\n", ([[0, 1, 3], [1, 2, 3]], [1, 2, 3])),
+    ],
+)
+def test_edges(write, content, expected):
+    edges, weights = read_graph(write(content), NODES)
+    assert (edges.tolist(), weights.tolist()) == expected and weights.dtype == torch.float32
+
+
+def test_names_come_before_indices(write):
+    edges, _ = read_graph(write("from,to\n2,0\n1,2\n"), ("2", "1", "0"))
+    assert edges.tolist() == [[0, 1], [2, 0]]
+
+
+def test_distances_by_hand(write):
+    path = write("from,to,cost\na,b,3\nb,a,1\nc,d,2\nz,a,50\n")  # z is no node; the others' variance is 2 / 3
+    edges, weights = read_graph(path, NODES, threshold=0.01)
+    assert edges.tolist() == [[1], [0]]  # exp(-1 * 3 / 2), exp(-4 * 3 / 2) and exp(-9 * 3 / 2)
+    assert weights.item() == pytest.approx(0.22313016)
+    edges, weights = read_graph(path, NODES, threshold=0)
+    assert edges.tolist() == [[0, 1, 2], [1, 0, 3]]
+    assert weights.tolist() == pytest.approx([1.3709591e-06, 0.22313016, 0.0024787522])
+    assert torch.equal(read_graph(write("a,b,3\nb,a,1\nc,d,2\n"), NODES, kind="distances", threshold=0)[1], weights)
+
+
+def test_kernel_is_that_of_dcrnn():
+    distances = np.random.default_rng(0).uniform(0, 8000, 300)
+    weights, kept = gaussian_kernel(distances)
+    sigma = np.sqrt(np.mean((distances - distances.mean()) ** 2))
+    assert np.allclose(weights, [np.exp(-((d / sigma) ** 2)) for d in distances]) and (kept == (weights >= 0.1)).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "match"),
+    [
+        ("1,0,0,0,0\n" * 5, {}, "a matrix between the 4 nodes of the signal, got 5 x 5"),
+        ("1,0,0,0\n" * 3, {}, "got 3 x 4"),
+        ("a,b,c,e\n" + text(MATRIX), {}, "the nodes of the signal in .*, got none called 'd'"),
+        ("a,b,c,a\n" + text(MATRIX), {}, "distinct nodes, got 'a'"),
+        ("1,0,0,0\n0,1,x,0\n0,0,1,0\n0,0,0,1\n", {}, "got 'x' in line 2, column '3'"),
+        ("1,0,0,0\n0,1,,0\n0,0,1,0\n0,0,0,1\n", {}, "finite weights, got nan at row 2, column 3"),
+        ("from,to\na,b\nb,e\n", {}, "between the 4 nodes of the signal, got 'e' in line 3"),
+        ("x,y\na,b\n", {}, "between the 4 nodes of the signal, got 'x' in line 1"),
+        ("a,y,1\na,b,1\n", {}, "between the 4 nodes of the signal, got 'y' in line 1"),
+        ("0,1\n1,4\n", {}, "between the 4 nodes of the signal, got '4' in line 2"),
+        ("from,to,weight\na,b,1\na,b,2\n", {}, "every edge once, got that of line 2 again in line 3"),
+        ("from,to,weight\na,b,much\n", {}, "got 'much' in line 2, column 'weight'"),
+        ("from,to,weight\na,b,\n", {}, "a number for every edge, got none in line 2"),
+        ("a\nb\n", {}, "lines from,to or from,to,weight, or a square matrix, got 2 lines of 1"),
+        ("from,to\na,b\n", {"kind": "distances"}, "distances as from,to,distance"),
+        ("from,to,cost\nx,y,1\n", {}, "between the 4 nodes of the signal, got none in"),
+        ("from,to,cost\na,b,1\nb,a,-1\n", {}, "distances of at least 0, got -1 in line 3 of"),
+        ("from,to,cost\na,b,1\nb,a,1\n", {}, "distances that differ"),
+        ("from,to\na,b\n", {"kind": "edge"}, "expected kind to be one of 'adjacency', .*did you mean 'edges'"),
+        ("from,to\na,b\n", {"threshold": -1}, "threshold of at least 0"),
+    ],
+)
+def test_what_is_wrong_is_named(write, content, options, match):
+    with pytest.raises(ValueError, match=f"read_graph: .*{match}"):
+        read_graph(write(content), NODES, **options)
+
+
+def test_files_that_are_no_graphs(tmp_path):
+    with pytest.raises(ValueError, match=r"a graph's file to end to be one of '\.csv', .*got '\.gml'"):
+        read_graph(tmp_path / "g.gml", NODES)
+    np.savez(tmp_path / "two.npz", one=MATRIX, other=MATRIX)
+    with pytest.raises(ValueError, match=r"one matrix of numbers in .*, got one, other"):
+        read_graph(tmp_path / "two.npz", NODES)
+    np.save(tmp_path / "objects.npy", np.array([[None]]))
+    for name in ("objects.npy", "none.npy"):
+        with pytest.raises(ValueError, match="arrays, without pickled objects, got"):
+            read_graph(tmp_path / name, NODES)
+    sparse.save_npz(tmp_path / "s.npz", sparse.dia_matrix(MATRIX))
+    with pytest.raises(ValueError, match=r"the format of .*'csr', 'csc', 'coo'"):
+        read_graph(tmp_path / "s.npz", NODES)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_of_arrays(tmp_path, protocol):
+    path = tmp_path / "adj_mx.pkl"
+    names = ["c", "a", "d", "b"]
+    order = [NODES.index(name) for name in names]
+    matrix = np.asfortranarray(MATRIX[np.ix_(order, order)].astype(np.float32))
+    path.write_bytes(pickle.dumps([names, {name: i for i, name in enumerate(names)}, matrix], protocol))
+    assert np.array_equal(dense(*read_graph(path, NODES)), MATRIX)
+    content = [np.float64(2.5), matrix[:0], np.arange(3), (b"\xff", b"", "é", None, {1: 2.5})]
+    path.write_bytes(pickle.dumps(content, protocol))
+    number, empty, integers, rest = read_plain_pickle(path)
+    assert number == 2.5 and empty.shape == (0, 4) and integers.tolist() == [0, 1, 2] and rest == content[3]
+
+
+class Runs:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def test_a_pickle_that_wants_to_run_code_is_named_and_refused(tmp_path):
+    path, made = tmp_path / "adj_mx.pkl", tmp_path / "made"
+    for bad, asked in (
+        (Runs(os.system, f"touch {made}"), f"{os.system.__module__}.system"),
+        (Runs(eval, f"open({str(made)!r}, 'w')"), "builtins.eval"),
+        (Runs(Path, "x"), r"pathlib.*Path"),
+    ):
+        path.write_bytes(pickle.dumps([["a"], {}, bad]))
+        with pytest.raises(ValueError, match=f"names only, got a pickle that asks for {asked}, which was not run"):
+            read_graph(path, ["a"])
+        assert not made.exists()
+    for content in (b"", b"no pickle", pickle.dumps([1, 2])[:-3]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="read_plain_pickle: expected a pickle, got"):
+            read_graph(path, ["a"])
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match=r"names, their indices and a matrix in .*, got dict"):
+        read_graph(path, ["a"])
+    with pytest.raises(ValueError, match=r"none\.pkl: No such file"):
+        read_graph(tmp_path / "none.pkl", ["a"])

@@ -1,0 +1,233 @@
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from seqgnn.data import read_signal
+from seqgnn.data.quality_report import describe_signal
+
+CSV = "time,a,b,c\n2012-03-01 00:00,1,10,0\n2012-03-01 00:05,2,,0\n2012-03-01T00:15:00,3,30,0\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="my.csv"):
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_csv(write):
+    graph = read_signal(write(CSV), write("from,to,weight\na,b,0.5\nc,a,2\n", "edges.csv"))
+    assert graph.nodes == ("a", "b", "c") and graph.name == "my"
+    assert graph.signal[..., 0].tolist() == [[1, 10, 0], [2, 0, 0], [3, 30, 0]]
+    assert graph.mask[..., 0].tolist() == [[True] * 3, [True, False, True], [True] * 3]
+    assert graph.timestamps.astype(str).tolist() == [f"2012-03-01T00:{m}:00" for m in ("00", "05", "15")]
+    assert graph.edge_index.tolist() == [[0, 2], [1, 0]] and graph.edge_weight.tolist() == [0.5, 2]
+
+
+@pytest.mark.parametrize("content", ["a;b\n1;2\n3;4\n", "\ufeffa\tb\n1\t2\n3\t4\n\n", "a, b\r\n1, 2\r\n3, 4\r\n"])
+def test_csv_of_other_hands(write, content):
+    graph = read_signal(write(content), name="named")
+    assert graph.nodes == ("a", "b") and graph.signal[..., 0].tolist() == [[1, 2], [3, 4]]
+    assert graph.mask is None and graph.timestamps is None and graph.name == "named"
+    assert graph.edge_index.shape == (2, 0) and graph.edge_weight is None
+
+
+def test_what_stands_for_missing(write):
+    graph = read_signal(write(CSV), missing=0, sensors=["c", "a"])
+    assert graph.nodes == ("c", "a") and graph.mask[..., 0].tolist() == [[False, True]] * 3
+    one = read_signal(write("a\n1\n\nNaN\n4\n"))
+    assert one.mask.flatten().tolist() == [True, False, False, True]
+    marked = read_signal(write("a,b\n-9999,1\n2,-9999\n"), missing=-9999)
+    assert marked.signal.flatten().tolist() == [0, 1, 2, 0] and marked.mask.flatten().tolist() == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ("a,b\n1,2\n3\n", r"expected 2 values, as in the first line, got 1 in line 3 of .*my\.csv"),
+        ("a,b\n1,2\n3,4,5\n", "got 3 in line 3"),
+        ("a,b\n1,2\n\n3,4\n", "got 0 in line 3"),
+        ("a,b\n1,2\n3,soon\n", r"expected a number or nothing, got 'soon' in line 3, column 'b' of"),
+        ("a,b\n1,inf\n", "got 'inf' in line 2, column 'b'"),
+        ("a,b,a\n1,2,3\n", r"expected distinct sensors, got 'a' as number 1 and 3 of"),
+        ("a,,c\n1,2,3\n", "expected a name for every sensor, got none for sensor 2"),
+        ("a,b\n", "got one line"),
+        ("", "got the empty file"),
+        ("time,a\n2012-03-02,1\n2012-03-01,2\n", "that increase, got '2012-03-01' after '2012-03-02' in line 3"),
+        ("time,a\n2012-03-01,1\n2012-03-01,2\n", "that increase, got '2012-03-01' again in line 3"),
+        (
+            "time,a\n2012-03-01,1\n03/02/2012,2\n",
+            "a timestamp as 2012-03-01 00:05, got '03/02/2012' in line 3, column 1",
+        ),
+        ("time,a\n1330560000,1\n", "got '1330560000' in line 2, column 1"),
+        ("time\n2012-03-01\n", "columns beside the timestamps"),
+        ("2012-03-01,1,2\n2012-03-02,3,4\n", "a line of names, got values from '2012-03-01' on in line 1"),
+        ("64.5,1\n61,2\n", "a line of names, got values from '64.5' on in line 1"),
+        ('a,b\n1,"2\n', "expected a table, got"),
+    ],
+)
+def test_csv_that_cannot_be(write, content, match):
+    with pytest.raises(ValueError, match=f"read_signal: expected .*{match}|read_signal: {match}"):
+        read_signal(write(content))
+
+
+def test_files_that_cannot_be(write, tmp_path):
+    with pytest.raises(ValueError, match=r"no\.csv: No such file"):
+        read_signal(tmp_path / "no.csv")
+    with pytest.raises(ValueError, match=r"signal's file to end to be one of '\.csv', .*got '\.xls'"):
+        read_signal(tmp_path / "my.xls")
+    (tmp_path / "my.csv").write_bytes("a,b\n1,é\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"my\.csv to be UTF-8, got byte 0xe9"):
+        read_signal(tmp_path / "my.csv")
+    with pytest.raises(ValueError, match=r"the sensors asked for in .*, got none called 'd', 'e' among 3"):
+        read_signal(write(CSV), sensors=["a", "d", "e"])
+
+
+def test_npz_and_npy(tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 3, 2))
+    times = np.datetime64("2012-03-01") + np.arange(6)
+    np.savez(tmp_path / "my.npz", data=values, timestamps=times, nodes=np.array(["a", "b", "c"]))
+    graph = read_signal(tmp_path / "my.npz")
+    assert graph.num_features == 2 and np.allclose(graph.signal, values) and graph.nodes == ("a", "b", "c")
+    assert graph.period == np.timedelta64(1, "D")
+    np.save(tmp_path / "my.npy", values[..., 0])
+    assert np.allclose(read_signal(tmp_path / "my.npy").signal[..., 0], values[..., 0])
+    np.savez(tmp_path / "two.npz", one=values, other=values)
+    np.savez(tmp_path / "text.npz", data=np.array([["a"]]))
+    np.savez(tmp_path / "objects.npz", data=np.array([[None]]))
+    np.save(tmp_path / "flat.npy", values[:, 0, 0])
+    for name, match in (
+        ("two.npz", r"called data, signal or x in .*, got \['one', 'other'\]"),
+        ("text.npz", "expected an array of numbers in .*, got data of <U1"),
+        ("objects.npz", "without pickled objects"),
+        ("flat.npy", r"values \[T, N\] or \[T, N, F\], not empty, got \(6,\)"),
+        ("none.npz", "No such file"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            read_signal(tmp_path / name)
+    values[2, 1, 1] = np.nan  # a feature is missing where the target is not
+    np.save(tmp_path / "my.npy", values)
+    with pytest.raises(ValueError, match=r"expected finite signal .*at step 2, node 1"):
+        read_signal(tmp_path / "my.npy")
+    values[2, 1, 0] = np.nan
+    np.save(tmp_path / "my.npy", values)
+    assert read_signal(tmp_path / "my.npy").mask.sum() == 17
+
+
+def test_h5_in_pandas_fixed_format(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    times = np.datetime64("2012-03-01", "ns") + np.arange(3) * np.timedelta64(5, "m")
+
+    def write(name, names, unit="ns", kind="datetime64", key="df"):
+        with h5py.File(tmp_path / name, "w") as file:
+            group = file.create_group(key)
+            group["axis0"] = group["block0_items"] = names
+            group["axis1"] = times.astype(f"datetime64[{unit}]").astype(np.int64)
+            group["axis1"].attrs["kind"] = np.bytes_(kind)
+            group["block0_values"] = np.array([[60.0, 0.0], [61.0, 50.0], [62.0, 51.0]])
+        return tmp_path / name
+
+    metr = read_signal(write("metr-la.h5", np.array([b"773869", b"767541"])), missing=0)
+    assert metr.nodes == ("773869", "767541") and metr.timestamps[1] == np.datetime64("2012-03-01T00:05")
+    assert metr.signal[..., 0].tolist() == [[60, 0], [61, 50], [62, 51]] and metr.mask.flatten().tolist()[:3] == [
+        1,
+        0,
+        1,
+    ]
+    bay = read_signal(write("pems-bay.h5", np.array([400001, 400017]), "us", "datetime64[us]", "speed"))
+    assert bay.nodes == ("400001", "400017") and np.array_equal(bay.timestamps, metr.timestamps) and bay.mask is None
+    assert read_signal(write("index.h5", np.array([b"a", b"b"]), kind="integer")).timestamps is None
+    with h5py.File(tmp_path / "metr-la.h5", "a") as file:
+        file["df/block1_values"] = np.zeros(3)
+    with pytest.raises(ValueError, match=r"one table of numbers in pandas' fixed format .*got \['df'\]"):
+        read_signal(tmp_path / "metr-la.h5")
+    (tmp_path / "text.h5").write_text("no")
+    with pytest.raises(ValueError, match="expected an HDF5 file that can be read, got"):
+        read_signal(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "pems-bay.h5", "a") as file:
+        del file["speed/axis0"]
+        file["speed"].create_dataset("axis0", (1,), h5py.vlen_dtype(np.uint8))
+    with pytest.raises(ValueError, match=r"numbers under names in .*, got pickled objects"):
+        read_signal(tmp_path / "pems-bay.h5")
+
+
+def test_parquet(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "my.parquet"
+
+    def write(**columns):
+        parquet.write_table(pa.table(columns), path)
+        return path
+
+    times = pa.array(["2012-03-01T00:00", "2012-03-01T00:05"]).cast(pa.timestamp("ms"))
+    graph = read_signal(write(a=[1.0, None], b=[3, 4], time=times))
+    assert graph.nodes == ("a", "b") and graph.signal.flatten().tolist() == [1, 3, 0, 4]
+    assert graph.mask.flatten().tolist() == [True, True, False, True] and graph.period == np.timedelta64(5, "m")
+    zoned = read_signal(write(time=times.cast(pa.timestamp("s", "America/Los_Angeles")), a=[1.0, 2.0]))
+    assert zoned.timestamps[0] == np.datetime64("2012-02-29T16:00")
+    for columns, match in (
+        ({"a": ["x", "y"]}, "numbers in every column of .*, got string in 'a'"),
+        ({"a": [1.0, 2.0], "s": times, "t": times}, "one column of timestamps in .*, got 't' too"),
+        ({"t": times}, "columns of numbers, not empty"),
+        ({"a": [1.0, 2.0], "t": times[::-1]}, "timestamps that increase"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            read_signal(write(**columns))
+    path.write_text("no")
+    with pytest.raises(ValueError, match="a parquet file that can be read, got"):
+        read_signal(path)
+
+
+@pytest.mark.parametrize(("suffix", "module"), [("h5", "h5py"), ("parquet", "pyarrow")])
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch, suffix, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ValueError, match=f"expected {module}, to read .*pip install {module}"):
+        read_signal(tmp_path / f"my.{suffix}")
+
+
+def test_positions(write):
+    path = write("index,sensor_id,latitude,longitude\n0,b,34.1,-118.2\n1,a,34.2,-118.3\n2,c,34.3,-118.4\n", "at.csv")
+    expected = torch.tensor([[-118.3, 34.2], [-118.2, 34.1], [-118.4, 34.3]])
+    assert torch.equal(read_signal(write(CSV), positions=path).positions, expected)
+    bare = write("b,34.1,-118.2\na,34.2,-118.3\nc,34.3,-118.4\n", "at.csv")
+    assert torch.equal(read_signal(write(CSV), positions=bare).positions, expected)
+    for content, match in (
+        ("id,lat\na,1\n", "expected columns sensor_id, latitude and longitude"),
+        ("id,lat,lon\na,1,2\na,1,2\n", "distinct sensors, got 'a'"),
+        ("id,lat,lon\na,1,2\nb,1,2\n", "a position of every sensor, got none of 'c'"),
+        ("id,lat,lon\na,north,2\n", "got 'north' in line 2, column 'latitude'"),
+    ):
+        with pytest.raises(ValueError, match=f"read_positions: .*{match}"):
+            read_signal(write(CSV), positions=write(content, "at.csv"))
+
+
+def test_report(write):
+    graph = read_signal(write(CSV), write("from,to,weight\na,b,0.5\nb,a,0.5\na,a,1\n", "edges.csv"))
+    assert describe_signal(graph) == [
+        "3 steps, 3 sensors, 1 feature",
+        "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05; see "
+        "TemporalGraph.fill_gaps",
+        "values from 0 to 30, missing 11.1%: b 33.3%, zeros 37.5%",
+        "constant: c",
+        "3 edges, weights from 0.5 to 1, 1 isolated node, 1 self-loop, symmetric",
+    ]
+    rows = "\n".join(",".join([""] * 7 + ["1"]) for _ in range(2))
+    report = describe_signal(read_signal(write(f"a,b,c,d,e,f,g,h\n{rows}\n")))
+    assert report[1:3] == [
+        "no timestamps",
+        "values from 1 to 1, missing 87.5%: a 100.0%, b 100.0%, c 100.0%, d 100.0%, e 100.0% and 2 more",
+    ]
+    assert report[4] == "0 edges, 8 isolated nodes, 0 self-loops, symmetric"
+    assert "nothing was observed" in describe_signal(read_signal(write("a,b\n,\n")))

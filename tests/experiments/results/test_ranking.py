@@ -1,0 +1,86 @@
+"""Who counts, and who stands where: by hand, with 10,000 answers, of which 0.5 errs by 0.005 and 0.1 by 0.003."""
+
+import pytest
+
+from seqgnn.experiments.results import ranking as of
+from seqgnn.experiments.results.ranking import against_baseline, at_chance, contenders, ranked, tied_with_best
+from tests.support.comparisons import grid
+
+BASELINES = {"chance": 0.1, "majority": 0.12, "linear": 1.0}
+
+
+def test_what_sees_everything_stands_apart_where_memory_is_asked_for():
+    scores = {"LSTM": [0.5, 0.6], "mean": [1.0, 1.0], "max": [0.9, 0.9]}
+    readouts = {"mean": "mean", "max": "max"}
+    found = contenders(grid(scores, BASELINES, readouts=readouts), 5)
+    assert found.models == ("LSTM",) and found.baselines == ("chance", "majority")
+    assert found.apart == ("mean", "max", "linear")
+    everyone = contenders(grid(scores, BASELINES, readouts=readouts | {"LSTM": "mean"}), 5)
+    assert everyone.models == tuple(scores) and "linear" in everyone.baselines and everyone.apart == ()
+    text = contenders(grid(scores, {"bigram": 2.0}, task="text", metric="loss", readouts=readouts), 5)
+    assert text.models == tuple(scores) and text.apart == ()
+    trees = contenders(grid(scores, BASELINES, task="trees", readouts=readouts), 5)
+    assert trees.models == tuple(scores) and "linear" in trees.baselines
+
+
+def test_pairs_and_ranks_are_of_contenders_and_corrected_for_these_alone():
+    scores = {"A": [0.1 * n for n in range(6)], "B": [0.0] * 6, "mean": [1.0] * 6}
+    comparison = grid(scores, readouts={"mean": "mean"})
+    (pair,) = of.differences_at(comparison, 5)
+    assert (pair.first, pair.second) == ("A", "B") and pair.corrected == pair.p
+    assert len(comparison.differences(5)) == 3
+    assert ranked(comparison, 5) == [("A", pytest.approx(0.25)), ("B", 0.0)]
+
+
+def test_the_test_set_sets_two_accuracies_apart_by_so_much():
+    comparison = grid({"A": [0.5], "B": [0.9, 0.9]}, {"chance": 0.1})
+    assert of.standard_error(comparison, "A", 5) == pytest.approx(0.005)
+    assert of.standard_error(comparison, "chance", 5) == pytest.approx(0.003)
+    assert of.resolution(comparison, "A", "B", 5) == pytest.approx(1.96 * (25e-6 + 9e-6) ** 0.5)
+    assert of.standard_error(grid({"A": [2.0]}, metric="loss"), "A", 5) == 0
+
+
+def test_level_is_what_the_test_set_cannot_tell_apart_unless_the_seeds_do():
+    near = grid({"A": [0.5, 0.5], "B": [0.488, 0.488], "C": [0.48, 0.48]})  # 1.96 * 0.005 * sqrt(2) = 0.0139
+    assert tied_with_best(near, 5) == ["A", "B"]
+    seeds = {"A": [0.5 + n / 1000 for n in range(6)], "B": [0.49 + n / 1000 for n in range(6)]}
+    assert tied_with_best(grid(seeds), 5) == ["A"]
+    assert tied_with_best(grid({"A": [1.0], "B": [1.0], "C": [0.99]}), 5) == ["A", "B"]
+    losses = grid({"A": [2.0, 2.1], "B": [2.1, 2.0], "C": [2.06, 2.06]}, metric="loss")
+    assert tied_with_best(losses, 5) == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    "scores, majority, how",
+    [
+        ([0.50, 0.52], 0.30, "ahead of"),  # by t the seeds give 0.51 ± 0.127
+        ([0.50, 0.52], 0.40, "not told apart from"),
+        ([0.50, 0.52], 0.80, "behind"),
+        ([0.50], 0.512, "not told apart from"),  # the test set gives ± 0.0139
+        ([0.50], 0.515, "behind"),
+        ([0.515], 0.50, "ahead of"),
+    ],
+)
+def test_a_row_stands_to_the_best_baseline(scores, majority, how):
+    found = against_baseline(grid({"A": scores}, {"chance": 0.1, "majority": majority, "linear": 1.0}), "A", 5)
+    assert (found.baseline, found.score, found.how) == ("majority", majority, how)
+
+
+def test_losses_stand_to_a_baseline_the_other_way_round():
+    comparison = grid({"A": [2.0, 2.0], "B": [2.5]}, {"chance": 3.0, "bigram": 2.2}, task="text", metric="loss")
+    assert against_baseline(comparison, "A", 5).how == "ahead of"
+    assert against_baseline(comparison, "B", 5).how == "behind"
+    assert against_baseline(grid({"A": [0.5]}), "A", 5) is None
+
+
+def test_nothing_learned_and_everything_solved():
+    assert at_chance(grid({"A": [0.12], "B": [0.11]}, BASELINES), 5) == ("majority", 0.12)
+    assert at_chance(grid({"A": [0.12], "B": [0.14]}, BASELINES), 5) is None
+    assert at_chance(grid({"A": [0.12]}), 5) is None
+    text = grid({"A": [3.1]}, {"majority": 3.0, "bigram": 2.0}, task="text", metric="loss")
+    assert at_chance(text, 5) == ("majority", 3.0)
+    solved = grid({"A": [0.999], "B": [1.0]}, stopped="solved")
+    assert of.all_solved(solved, 5) and of.all_solved(grid({"A": [1.0]}), 5)
+    assert not of.all_solved(grid({"A": [0.999]}), 5)
+    solved.failures["B", 5, 1] = "ValueError: x"
+    assert not of.all_solved(solved, 5)

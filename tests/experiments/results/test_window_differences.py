@@ -1,0 +1,149 @@
+"""Who is put beside whom over test windows, and how it is said in the terminal and on the page."""
+
+import json
+
+import pytest
+
+from seqgnn.cli import main as cli
+from seqgnn.experiments.compare import Comparison, plan_forecast
+from seqgnn.experiments.results.load import collect
+from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.experiments.runs.store import RunStore
+from seqgnn.models.forecasters import NAMES, uses_neighbors
+from seqgnn.report import tables as report
+from seqgnn.report.footnotes import notes, windows_said
+from seqgnn.report.html import render
+from seqgnn.report.html.summary import answer
+
+ROWS = {"LSTM": "lstm", "GRU": "gru", "GCRN": "gcrn"}
+
+
+def record(errors, model="lstm", seed=0, lags=4, metric="mse"):
+    mean = sum(errors) / (2 * len(errors))
+    score = mean**0.5 if metric == "rmse" else mean
+    return {
+        "config": {
+            "model": model, "K": 2, "neighbors": False, "seed": seed, "num_layers": 1, "protocol": {"lags": lags},
+            "train": {"target_accuracy": None},
+        },
+        "result": {
+            "test": dict.fromkeys(("mae", "rmse", "mse", "mape", "loss"), score)
+            | {"count": 2 * len(errors), "windows": {"errors": errors, "counts": [2] * len(errors)}},
+            "steps": 1, "stopped": "steps", "parameters": 10, "validation": [],
+        },
+        "measured": {"seconds": 1.0},
+    }  # fmt: skip
+
+
+def comparison(errors, baselines, metric="mse"):
+    """One step ahead; by label the sums of squares of each seed, window by window."""
+    found = Comparison("forecast", metric, tuple(errors), (1,), tuple(range(len(next(iter(errors.values()))))))
+    for label, seeds in errors.items():
+        for seed, sums in enumerate(seeds):
+            found.runs[label, 1, seed] = record(sums, ROWS[label], seed, metric=metric)
+    found.baselines = {(name, 1): record(sums, metric=metric) for name, sums in baselines.items()}
+    return found
+
+
+WEEKS = {
+    "LSTM": [[4.0, 4.0, 4.0, 4.0], [4.0, 4.0, 4.0, 6.0]],
+    "GRU": [[5.0, 5.0, 5.0, 5.0], [5.0, 5.0, 5.0, 5.0]],
+    "GCRN": [[3.0, 3.0, 3.0, 7.0], [3.0, 3.0, 3.0, 5.0]],
+}
+MEANS = {"mean": [9.0, 9.0, 9.0, 9.0], "ar": [4.0, 4.0, 4.0, 8.0]}
+
+
+def test_models_stand_beside_the_best_baseline_and_the_graph_beside_the_best_without_it():
+    pairs = window_pairs(comparison(WEEKS, MEANS), 1)
+    named = [(pair.first, pair.second) for pair in pairs]
+    assert named == [("LSTM", "ar"), ("GRU", "ar"), ("GCRN", "ar"), ("GCRN", "LSTM")]
+    assert pairs[0].over_windows.mean == pytest.approx((16 + 18) / 2 / 8 - 20 / 8)
+    assert pairs[2].over_windows.better == 4 and pairs[2].over_windows.p == 1 / 8
+    assert pairs[3].over_windows.better == 3  # 3, 3, 3, 6 beside 4, 4, 4, 5
+    low, high = pairs[2].over_seeds
+    assert (low + high) / 2 == pytest.approx(pairs[2].over_windows.mean)
+    assert pairs[1].over_seeds == (0.0, 0.0) and pairs[1].figures[0] == "+0.000"
+    # Over seeds 0 and -1/2, so -1/4 ± 12.706 * 1/4; of the signs of 1, 1, 1, 1 ten in sixteen add up to 2 or more.
+    assert pairs[3].figures == ["-0.250", "-3.427 to +2.927", "–", "3 of 4", "0.625"]
+
+
+def test_the_difference_of_rmse_is_that_of_the_table():
+    found = comparison(WEEKS, MEANS, metric="rmse")
+    pair = window_pairs(found, 1)[3]
+    means = {row["model"]: row["rmse"] for row in found.rows()}
+    assert pair.over_windows.mean == pytest.approx(means["GCRN"] - means["LSTM"])
+    assert pair.over_windows.mean == pytest.approx(sum(pair.over_seeds) / 2)
+
+
+def test_without_a_baseline_or_a_model_without_the_graph_there_is_less_to_say():
+    alone = comparison({"GCRN": WEEKS["GCRN"]}, {})
+    assert window_pairs(alone, 1) == [] and windows_said(alone, 1) is None
+    one = comparison({"GCRN": WEEKS["GCRN"][:1]}, MEANS)
+    (pair,) = window_pairs(one, 1)
+    assert pair.over_seeds is None and pair.figures[1] == "–"
+    del one.runs["GCRN", 1, 0]["result"]["test"]["windows"]
+    assert window_pairs(one, 1) == [] and report.windows_table(one) is None
+
+
+@pytest.mark.parametrize(
+    "weeks, said",
+    [
+        (1, "4 test windows are too few for an interval, and by flipping their signs no p can be below 0.125: no model "
+            "is shown to be ahead of ar."),
+        (2, "8 test windows are too few for an interval, and by flipping their signs no p can be below 0.00781: GCRN "
+            "is shown to be ahead of ar."),
+        (10, "over 40 test windows, resampled in blocks of 5, each pair by itself, LSTM and GCRN are shown to be ahead "
+             "of ar."),
+    ],
+)  # fmt: skip
+def test_it_is_said_what_so_many_windows_show(weeks, said):
+    longer = {label: [sums * weeks for sums in seeds] for label, seeds in WEEKS.items()}
+    found = comparison(longer, {name: sums * weeks for name, sums in MEANS.items()})
+    assert windows_said(found, 1) == said
+    assert [note.text for note in notes(found) if note.about == "windows"] == [f"1 ahead: {said}"]
+
+
+def test_windows_that_share_what_they_forecast_are_said_to():
+    found = comparison(WEEKS, MEANS)
+    found.lengths = (2,)
+    found.runs = {(label, 2, seed): run for (label, _, seed), run in found.runs.items()}
+    found.baselines = {(name, 2): run for (name, _), run in found.baselines.items()}
+    expected = "4 test windows, which share steps, are too few for an interval or a test: no model is shown to be ahead"
+    assert windows_said(found, 2) == f"{expected} of ar."
+
+
+def test_the_answer_says_whether_the_windows_show_it_too():
+    for weeks, clause in ((1, "not shown by 4 test windows"), (10, "shown by 40 test windows")):
+        ahead = {"GCRN": [[3.0, 3.0, 3.0, 5.0] * weeks, [3.0, 3.0, 3.0, 5.2] * weeks]}
+        found = comparison(ahead, {"ar": [4.0, 4.0, 4.0, 8.0] * weeks})
+        assert f"ahead of the best baseline, ar with 2.500, {clause}." in answer(found)[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_hears_neighbors_where_a_filter_or_an_option_lets_it(name):
+    assert uses_neighbors(name) == (name not in ("linear", "lstm", "gru"))
+    assert uses_neighbors(name, neighbors=True)
+    one_term = name in ("gcrn", "gcrn-gru", "dcrnn", "dcrnn-forecaster")
+    assert uses_neighbors(name, K=1) == (uses_neighbors(name) and not one_term)
+
+
+def test_runs_of_an_earlier_version_say_nothing_of_windows(signal_files, tmp_path, capsys):
+    options = {"models": ["lstm", "gcrn"], "horizons": [1, 2], "lags": 3, "steps": 4, "eval_every": 4, "hidden": 4}
+    data, graph = signal_files
+    found = plan_forecast(data, graph=graph, seeds=[0, 1], out=tmp_path / "out", **options).run(progress=False)
+    report.show(found)
+    out = capsys.readouterr().out
+    assert "first less second, over seeds and over test windows" in out and "│ 2" in out
+    page = render([found])
+    assert "differences over test windows" in page and "95% over windows" in page
+    store = RunStore(tmp_path / "out" / "runs")
+    for path in store.folder.glob("*.json"):
+        run = json.loads(path.read_text())
+        del run["result"]["test"]["windows"]
+        assert store.put(run["config"], run["result"], run["measured"]) == path
+    (kept,) = collect([tmp_path / "out"]).comparisons
+    assert kept.rows() == found.in_order().rows()
+    assert window_pairs(kept, 1) == [] and "over test windows" not in render([kept])
+    with pytest.raises(SystemExit) as end:
+        cli.main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "report.html")])
+    assert end.value.code == 0 and "over test windows" not in (tmp_path / "report.html").read_text()

@@ -1,0 +1,114 @@
+import io
+import sys
+from dataclasses import dataclass
+
+import pytest
+import rich
+
+from seqgnn.experiments.runs import executor as parallel
+from seqgnn.experiments.runs.config import RunResult
+from seqgnn.experiments.runs.executor import run_all
+from seqgnn.experiments.runs.job import ExecutionConfig, Job
+from seqgnn.experiments.runs.store import RunStore
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A run that needs no training: what it gives is fixed by what it is."""
+
+    name: str
+    fails: bool = False
+
+    def perform(self, path, on_step, folder, save_every):
+        for step in range(1, 4):
+            on_step(step, 1 / step, step / 3)
+        if self.fails:
+            raise ArithmeticError("it does not add up")
+        return RunResult({"test": {"accuracy": 0.5, "loss": 1.25}}, {"seconds": 0.0})
+
+
+@dataclass(frozen=True)
+class Dies(Sum):
+    """A run that takes its process with it, as the kernel does when memory is short."""
+
+    def perform(self, path, on_step, folder, save_every):
+        import os
+
+        os._exit(9)
+
+
+def jobs(*configs):
+    return [Job((config.name, 1, 0), f"sum of {config.name}", config) for config in configs]
+
+
+def test_lines_where_there_is_no_terminal(tmp_path, capsys):
+    store = RunStore(tmp_path)
+    planned = jobs(Sum("a"), Sum("b", fails=True))
+    records, failures = run_all(planned, ExecutionConfig(store), progress=True)
+    assert list(records) == [("a", 1, 0)]
+    assert failures == {("b", 1, 0): "ArithmeticError: it does not add up"}
+    assert capsys.readouterr().out.splitlines() == [
+        "sum of a: test accuracy 0.500, loss 1.250",
+        "sum of b: FAILED, ArithmeticError: it does not add up",
+    ]
+    run_all(planned, ExecutionConfig(store), progress=True)
+    assert capsys.readouterr().out.splitlines()[0] == "1 of 2 runs are there already"
+    run_all(planned, ExecutionConfig(store), progress=False)
+    assert capsys.readouterr().out == ""
+
+
+def test_bars_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    rich.get_console()  # rich's global console, made here while stdout is no terminal, is not what draws
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    with parallel.show_progress(3, 1, True) as say:
+        say(("start", "a [b] T=3", 10))
+        say(("step", "a [b] T=3", 5, 0.75, 0.25))
+        say(("start", "by time", None))
+        say(("step", "by time", 7, 0.5, 0.5))
+        say(("done", "a baseline", "test accuracy 0.1"))
+        say(("failed", "a [b] T=3", "ValueError: [no] luck"))
+    text = screen.getvalue()
+    assert "1 of 3 runs are there already" in text
+    assert "3/3" in text and "ValueError: [no] luck" in text
+
+
+def test_events_of_workers_arrive_in_order_and_nobody_listening_is_no_error():
+    heard = []
+    with parallel.listening(heard.append) as (address, key):
+        number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], ExecutionConfig(), address, key)
+        assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
+    assert [event[0] for event in heard] == ["done"]
+    assert parallel._perform_apart(7, jobs(Sum("a"))[0], ExecutionConfig(), address, key) == (7, outcome)
+
+
+def test_what_cannot_be_told_is_an_error_at_the_end():
+    def say(event):
+        raise BrokenPipeError("the pipe is closed")
+
+    with pytest.raises(BrokenPipeError, match="the pipe is closed"), parallel.listening(say) as (address, key):
+        for _ in range(3):
+            assert parallel._perform_apart(0, jobs(Sum("a"))[0], ExecutionConfig(), address, key)[1]["result"]
+
+
+def test_steps_are_told_at_most_every_so_often(monkeypatch):
+    heard = []
+    monkeypatch.setattr(parallel, "EVERY", 0.0)
+    parallel._perform(jobs(Sum("a"))[0], ExecutionConfig(), heard.append)
+    assert [event[2:] for event in heard if event[0] == "step"] == [(1, 1.0, 1 / 3), (2, 0.5, 2 / 3), (3, 1 / 3, 1.0)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, kept):
+    store = RunStore(tmp_path) if kept else None
+    planned = jobs(Dies("first"), Sum("a"), Sum("b"), Dies("last"), Sum("c"))
+    records, failures = run_all(planned, ExecutionConfig(store, workers=2), progress=False)
+    assert {name for name, *_ in records} == {"a", "b", "c"}
+    assert set(failures) == {("first", 1, 0), ("last", 1, 0)}
+    assert all("its worker process was killed" in message for message in failures.values())

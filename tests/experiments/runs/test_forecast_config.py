@@ -1,0 +1,130 @@
+"""One run of a forecaster: everything that determines it, and what it leaves."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from seqgnn.experiments.runs import forecast_config as run_module
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, Signal
+from seqgnn.tasks import Protocol
+from seqgnn.training.loop import TrainConfig
+
+PROTOCOL = Protocol(lags=3, horizon=2, split=(0.6, 0.2, 0.2))
+TRAIN = TrainConfig(steps=12, batch_size=8, optimizer="adam", lr=1e-2, eval_every=4, monitor="loss")
+
+
+def nothing(*_):
+    pass
+
+
+@pytest.fixture
+def source(signal_files):
+    return Signal(*map(str, signal_files))
+
+
+def run_of(source, **changes):
+    run = ForecastRun(
+        "forecast", 2, source.identity(), "gcrn", 4, 1, 2, True, True, False, 0.0, PROTOCOL, False, 0, "cpu", TRAIN
+    )
+    return replace(run, **changes)
+
+
+def test_a_run_is_the_same_twice_and_goes_through_json(source):
+    run = run_of(source)
+    assert ForecastRun.from_dict(json.loads(json.dumps(asdict(run)))) == run
+    first, second = (run.perform(source, nothing) for _ in range(2))
+    assert first.result == second.result and first.result["best_step"] in (4, 8, 12)
+    assert json.loads(json.dumps(first.result, allow_nan=False))["validation"][0]["accuracy"] is None
+    assert {"mae", "rmse", "mape", "mse", "count", "by_step", "loss"} <= set(first.result["test"])
+    assert len(first.result["test"]["by_step"]) == 2 and first.result["test"]["loss"] == first.result["test"]["mae"]
+    assert run.estimate(source) > 0
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse"])
+def test_a_run_and_a_baseline_keep_the_sums_of_each_test_window(source, metric):
+    protocol = replace(PROTOCOL, metric=metric)
+    runs = run_of(source, protocol=protocol), ForecastBaseline("forecast", 2, source.identity(), "ar", protocol, False)
+    for run in runs:
+        test = json.loads(json.dumps(run.perform(source, nothing).result))["test"]
+        errors, counts = test["windows"]["errors"], test["windows"]["counts"]
+        assert counts == [6] * 12 and sum(counts) == test["count"]  # 2 steps at 3 nodes; 16 steps hold 12 windows
+        mean = sum(errors) / sum(counts)
+        assert test[metric] == pytest.approx(mean if metric == "mae" else mean**0.5, rel=1e-6)
+
+
+def test_a_refit_takes_as_many_steps_as_validation_chose(source, tmp_path):
+    seen = []
+    run = run_of(source, refit=True)
+    outcome = run.perform(source, lambda step, *_: seen.append(step), tmp_path / "run", save_every=0)
+    assert seen == [*range(1, 13), *range(1, outcome.result["best_step"] + 1)]
+    plain = run_of(source).perform(source, nothing)
+    assert outcome.result["validation"] == plain.result["validation"]
+    assert outcome.result["weights_sha256"] != plain.result["weights_sha256"]
+
+
+def test_a_refit_is_ended_by_nothing_else(source, monkeypatch):
+    seen = []
+    fit = run_module.fit
+    monkeypatch.setattr(run_module, "fit", lambda *given, **named: seen.append(given[2]) or fit(*given, **named))
+    train = replace(TRAIN, min_steps=100, patience=3, max_seconds=60.0)
+    run_of(source, refit=True, train=train).perform(source, nothing)
+    first, again = seen
+    assert (first.min_steps, first.patience, first.max_seconds) == (100, 3, 60.0)
+    assert (again.min_steps, again.patience, again.max_seconds, again.monitor) == (None, None, None, "last")
+
+
+@pytest.mark.parametrize("part", [".", "refit"])
+def test_what_is_no_checkpoint_of_the_run_is_named(source, tmp_path, part):
+    (tmp_path / "run" / part).mkdir(parents=True)
+    (tmp_path / "run" / part / "last.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"last.safetensors.*; move it away, and the run begins afresh"):
+        run_of(source, refit=True).perform(source, nothing, tmp_path / "run")
+
+
+def test_an_interrupted_run_goes_on_in_either_part(source, tmp_path):
+    run = run_of(source, refit=True)
+    whole = run.perform(source, nothing)
+
+    class Stop(Exception):
+        pass
+
+    for after in (7, 15):
+        taken = []
+
+        def count(*_):
+            taken.append(1)  # noqa: B023 (used at once)
+            if len(taken) == after:  # noqa: B023
+                raise Stop
+
+        with pytest.raises(Stop):
+            run.perform(source, count, tmp_path / str(after), save_every=0)
+        gone_on = []
+        again = run.perform(source, lambda *_: gone_on.append(1), tmp_path / str(after), save_every=0)  # noqa: B023
+        assert again.result == whole.result
+        assert len(gone_on) <= 12 + whole.result["best_step"] - after + 1
+
+
+@pytest.mark.parametrize("name", ["persistence", "mean", "ar", "ar-node", "ar-graph", "seasonal"])
+def test_baselines_leave_the_same_scores(source, name):
+    period = 4 if name == "seasonal" else None
+    run = ForecastBaseline("forecast", 2, source.identity(), name, PROTOCOL, True, period)
+    result = run.perform(source, nothing).result
+    assert result["test"]["count"] == run_of(source).perform(source, nothing).result["test"]["count"]
+    assert (result["strength"] is not None) == name.startswith("ar")
+
+
+def test_a_signal_changed_since_is_named(source):
+    run = run_of(source)
+    text = source.identity()
+    path = source.data
+    with open(path, "a") as file:
+        file.write("1,2,3\n")
+    assert source.identity() != text
+    with pytest.raises(ValueError, match="it was changed after the comparison began"):
+        run.perform(source, nothing)
+
+
+def test_another_configuration_is_no_run():
+    with pytest.raises(ValueError, match="ForecastRun: expected the configuration of a run"):
+        ForecastRun.from_dict({"task": "forecast"})

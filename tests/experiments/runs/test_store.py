@@ -1,0 +1,139 @@
+import json
+import os
+import stat
+
+import pytest
+
+from seqgnn._utils.files import write_atomically
+from seqgnn.experiments.runs.store import RunStore, run_key
+
+CONFIG = {"task": "palindromes", "hops": (1, 2), "train": {"lr": 0.001, "max_grad_norm": None}}
+RESULT = {"test": {"accuracy": 0.1 + 0.2, "loss": 1e-17}}
+
+
+def test_a_run_comes_back_to_the_bit(tmp_path):
+    store = RunStore(tmp_path / "new" / "runs")
+    assert store.get(CONFIG) is None and list(tmp_path.iterdir()) == []
+    store.prepare()
+    path = store.put(CONFIG, RESULT, {"seconds": 1.5})
+    record = store.get(CONFIG)
+    assert record["format"] == "seqgnn-run" and record["version"] == 1
+    assert record["result"] == RESULT and record["measured"] == {"seconds": 1.5}
+    assert record["config"]["hops"] == [1, 2]
+    assert path == store.path(CONFIG) and [p.name for p in store.folder.iterdir()] == [path.name]
+
+
+def test_the_key_is_the_whole_configuration_and_nothing_else():
+    assert run_key(CONFIG) == run_key(dict(reversed(CONFIG.items())))
+    assert run_key(CONFIG) == run_key({**CONFIG, "hops": [1, 2]})
+    assert run_key(CONFIG) != run_key({**CONFIG, "train": {"lr": 0.002, "max_grad_norm": None}})
+    assert len(run_key(CONFIG)) == 20
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    store = RunStore(tmp_path)
+    store.put(CONFIG, RESULT, {})
+
+    def crash(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", crash)
+    with pytest.raises(KeyboardInterrupt):
+        store.put(CONFIG, {"test": {"accuracy": 0.0}}, {})
+    assert store.get(CONFIG)["result"] == RESULT
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_no_json_is_refused_before_anything_is_written(tmp_path):
+    store = RunStore(tmp_path)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.put(CONFIG, {"loss": float("nan")}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"format": "seqgnn-run", "ver', "damaged file"),
+        (b"", "damaged file"),
+        (b"\xff\xfe\x00", "no UTF-8"),
+        (b"[1, 2]", "got 'list'"),
+        (b'{"loss": 1}', "expected format 'seqgnn-run' .* got None"),
+        (b'{"format": "other", "version": 1}', "got 'other'"),
+        (b'{"format": "seqgnn-run", "version": 2}', "expected version 1 .* got 2"),
+        (b'{"format": "seqgnn-run", "version": 1, "config": {}, "measured": {}}', "under 'result'"),
+        (b'{"format": "seqgnn-run", "version": 1, "config": {}, "result": {}, "measured": {}}', "got that of"),
+    ],
+)
+def test_a_file_that_is_not_the_run_is_named_and_left_alone(tmp_path, content, message):
+    store = RunStore(tmp_path)
+    path = store.path(CONFIG)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        store.get(CONFIG)
+    assert str(path) in str(error.value)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ValueError, match=r"folder that can be written, got .*file/runs \(Not a directory\)"):
+        RunStore(file / "runs").prepare()
+    with pytest.raises(ValueError, match=r"folder that can be written, got .*file \(File exists\)"):
+        RunStore(file).prepare()
+
+
+def test_how_far_a_run_is(tmp_path):
+    store = RunStore(tmp_path)
+    assert store.state(CONFIG) == "to do"
+    with store.claim(CONFIG) as folder:
+        assert store.state(CONFIG) == "to do"
+        (folder / "last.safetensors").write_text("")
+    assert store.state(CONFIG) == "interrupted"
+    store.fail(CONFIG, "no luck")
+    assert store.state(CONFIG) == "failed"
+    store.put(CONFIG, RESULT, {})
+    assert store.state(CONFIG) == "there" and store.failure(CONFIG) is None
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/x.csv'"):
+        write_atomically(tmp_path / "x.csv", "a")
+    with pytest.raises(ValueError, match=r"can be written, got .*[0-9a-f]{20}.json \(No space left on device\)"):
+        RunStore(tmp_path).put(CONFIG, RESULT, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_written_files_have_the_usual_permissions(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write_atomically(tmp_path / "atomic", "text")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
+    assert modes[0] == modes[1]
+    assert json.dumps((tmp_path / "atomic").read_text()) == '"text"'
+
+
+@pytest.mark.parametrize("change", [("0.5", "7.5"), ("0.5", "NaN"), ('"accuracy":0.5', '"precision":0.5')])
+def test_a_changed_result_is_noticed(tmp_path, change):
+    store = RunStore(tmp_path)
+    path = store.put({"seed": 0}, {"accuracy": 0.5}, {})
+    text = path.read_text()
+    path.write_text(text.replace(*change))
+    with pytest.raises(ValueError, match="got a file changed since"):
+        store.get({"seed": 0})
+    path.write_text(text)
+    assert store.get({"seed": 0})["result"] == {"accuracy": 0.5}
+
+
+def test_a_folder_where_a_run_should_be_and_endless_brackets(tmp_path):
+    store = RunStore(tmp_path)
+    store.path({"seed": 1}).mkdir()
+    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*Is a directory"):
+        store.get({"seed": 1})
+    store.path({"seed": 2}).write_text("[" * 200_000)
+    with pytest.raises(ValueError, match="got a damaged file"):
+        store.get({"seed": 2})

@@ -1,0 +1,346 @@
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from seqgnn.experiments.runs import text as text_training
+from seqgnn.experiments.runs.text import TextRun, find_run, load_model, stopping_at_signals, train_text
+from seqgnn.experiments.runs.text_directory import samples_table
+from seqgnn.models import sequence_model as models
+from seqgnn.models.generation import generate
+from seqgnn.training.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
+from seqgnn.training.loop import TrainConfig, evaluate
+
+SETTINGS = {"log_every": 4, "sample_every": 8, "save_every": 2}
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A text with something to learn in it, of 3,000 characters."""
+    words = ["the cat sat", "on a mat,", "and the dog", "ran off.\n"]
+    chosen = random.Random(0).choices(words, k=400)
+    path = tmp_path / "book.txt"
+    path.write_text(" ".join(chosen)[:3000])
+    return path
+
+
+def tiny(book, steps=24, **changes):
+    train = TrainConfig(
+        steps=steps, batch_size=4, optimizer="adam", lr=0.02, schedule="cosine", eval_every=6, eval_batch_size=2,
+        monitor="loss", stateful=True,
+    )  # fmt: skip
+    options = {"hidden": 8, "num_layers": 2, "dropout": 0.2}
+    return replace(TextRun((str(book),), length=10, options=options, train=train), **changes)
+
+
+def contents(folder):
+    """Everything of a run that should not depend on what came between."""
+    files = {name: (folder / name).read_text() for name in ("samples.jsonl", "samples.md")}
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    timed = ("characters_per_second", "seconds")
+    files["log"] = [{name: value for name, value in line.items() if name not in timed} for line in log]
+    files["result"] = json.loads((folder / "result.json").read_text())["result"]
+    for name in (LAST, BEST):
+        tensors, info = read_checkpoint(folder / name)
+        info["training"].pop("measured", None)  # seconds
+        files[name] = info, {key: (t.dtype, t.shape, t.numpy().tobytes()) for key, t in tensors.items()}
+    return files
+
+
+def test_a_run_leaves_all_that_it_promises(book, tmp_path):
+    out, lines = tmp_path / "run", []
+    result = train_text(tiny(book, 200), out, log_every=50, sample_every=100, on_line=lines.append)
+    assert result.fit.stopped == "steps" and result.fit.steps == 200
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    first, last = log[0], log[-1]
+    assert first["step"] == 6 and last["step"] == 200 and last["validation_loss"] < first["validation_loss"] - 0.3
+    logged = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in logged] == [50, 100, 150, 200]
+    assert logged[1]["loss"] == pytest.approx(sum(result.fit.losses[50:100]) / 50)
+    samples = [line for line in lines if "how" in line]
+    assert [(s["how"], s["length"]) for s in samples[:5]] == [
+        ("greedy", 15), ("greedy", 30), ("greedy", 50), ("greedy", 100), ("temperature 0.5", 15)
+    ]  # fmt: skip
+    assert [s["step"] for s in samples] == [100] * 16 + [200] * 16
+    assert all(len(s["text"]) == s["length"] for s in samples) and len(samples) == 2 * 4 * 4
+    saved = json.loads((out / "result.json").read_text())
+    assert saved["result"]["test"] == result.test and saved["result"]["steps"] == 200
+    assert saved["measured"]["seconds"] > 0 and saved["text"] == "book.txt"
+    stamp = (out / "result.json").stat().st_mtime_ns
+    assert train_text(tiny(book, 200), out, log_every=50, sample_every=100).test == result.test  # nothing left to do
+    assert (out / "result.json").stat().st_mtime_ns == stamp
+
+    model, vocabulary, info = load_model(out)
+    assert info["training"]["step"] == result.fit.best_step and vocabulary.characters == "".join(
+        sorted(set(book.read_text()))
+    )
+    task = tiny(book).make_task()
+    assert evaluate(model, task.streams("test", 2), stateful=True).loss == result.test["loss"]
+    assert len(generate(model, vocabulary, "the ", length=20)[0]) == 20
+    assert load_model(out / LAST)[2]["training"]["step"] == 200
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(book, tmp_path):
+    train_text(tiny(book), tmp_path / "whole", **SETTINGS)
+    asked = iter(range(1000))
+    for _ in range(20):
+        result = train_text(tiny(book), tmp_path / "pieces", **SETTINGS, stop=lambda: next(asked) % 5 == 4)
+        if result.fit.stopped != "interrupted":
+            break
+        assert result.test is None
+    assert contents(tmp_path / "pieces") == contents(tmp_path / "whole")
+    run, settings = find_run(tmp_path / "pieces")
+    assert run == tiny(book) and settings == {**SETTINGS, "prompt": "", "tensorboard": False}
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("stateful", [True, False])
+def test_every_model_trains_either_way(book, tmp_path, name, stateful):
+    run = tiny(book, 6, model=name)
+    options = {"hidden": 8} if name in models.GNNS else {"hidden": 8, "tie_weights": True}
+    train = replace(run.train, stateful=stateful, eval_batch_size=2 if stateful else 32)
+    run = replace(run, options=options, train=train)
+    result = train_text(run, tmp_path / "run", sample_every=6)
+    assert result.fit.validation[-1].loss < 4 and result.test["loss"] < 4
+    model, vocabulary, _ = load_model(tmp_path / "run")
+    assert len(generate(model, vocabulary, "the ", length=5)[0]) == 5
+
+
+def test_what_does_not_go_together(book, tmp_path):
+    with pytest.raises(ValueError, match=r"TextRun: expected model .*, got 'lstn'.* did you mean 'lstm'"):
+        tiny(book, model="lstn")
+    with pytest.raises(ValueError, match="TextRun: expected seed to be an integer of at least 0, got -1"):
+        tiny(book, seed=-1)
+    with pytest.raises(ValueError, match="expected log_every to be an integer of at least 1, got 0"):
+        train_text(tiny(book), tmp_path / "x", log_every=0)
+    with pytest.raises(ValueError, match="'Z'"):
+        train_text(tiny(book), tmp_path / "x", prompt="Z")
+    train_text(tiny(book, 2), tmp_path / "run", sample_every=0)
+    with pytest.raises(
+        ValueError, match=r"expected the run that .*run holds, or another folder, got seed=1 where it has"
+    ):
+        train_text(tiny(book, 2, seed=1), tmp_path / "run")
+    slower = replace(tiny(book, 2), train=replace(tiny(book, 2).train, lr=0.5))
+    with pytest.raises(ValueError, match=r"expected the run that .*run holds, .* got train.lr=0.5 where it has 0.02"):
+        train_text(slower, tmp_path / "run")
+    book.write_text(book.read_text() + "!")
+    with pytest.raises(
+        ValueError, match=r"expected the text of the run in .*run, or another folder, got book.txt, but its"
+    ):
+        train_text(tiny(book, 2), tmp_path / "run")
+    with pytest.raises(ValueError, match=r"expected a device that this torch can use, got 'nowhere' \("):
+        train_text(tiny(book, 2), tmp_path / "new", device="nowhere")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "log.jsonl").write_text("mine")
+    with pytest.raises(ValueError, match=r"expected a folder without log\.jsonl for a new run"):
+        train_text(tiny(book, 2), tmp_path / "other")
+    with pytest.raises(ValueError, match=r"expected the folder of a run, got .*nowhere"):
+        find_run(tmp_path / "nowhere")
+    for content, message in (("{", "a damaged file"), ("{}", "expected format 'seqgnn-text-run'")):
+        (tmp_path / "run" / "run.json").write_text(content)
+        with pytest.raises(ValueError, match=message):
+            find_run(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"expected a folder that can be written, got .*book.txt"):
+        train_text(tiny(book, 2), book)
+
+
+def test_a_folder_is_for_one_process_at_a_time(book, tmp_path):
+    def start_again(*_):
+        with pytest.raises(ValueError, match=r"expected a folder that no other process trains in, got .*run"):
+            train_text(tiny(book), tmp_path / "run", **SETTINGS)
+
+    train_text(tiny(book, 1), tmp_path / "run", on_step=start_again)
+
+
+@pytest.mark.parametrize("save_every", [1000, 5])
+def test_a_run_that_broke_off_goes_on_whatever_it_had_saved(book, tmp_path, save_every):
+    """Before the first checkpoint, and with the best weights saved after the last state; to other numbers of steps."""
+
+    class Crash(Exception):
+        pass
+
+    def crash(step, *_):
+        if step == 8:
+            raise Crash
+
+    def constant(steps):
+        return replace(tiny(book), train=replace(tiny(book, steps).train, schedule="constant"))
+
+    settings = SETTINGS | {"save_every": save_every}
+    with pytest.raises(Crash):
+        train_text(constant(24), tmp_path / "broken", **settings, on_step=crash)
+    with open(tmp_path / "broken" / "log.jsonl", "a") as log:
+        log.write('{"step": 9, "lo')
+    (tmp_path / "broken" / ".last.safetensors.00000000.tmp").write_text("half")
+    assert find_run(tmp_path / "broken")[0] == constant(24)
+    train_text(constant(7), tmp_path / "broken", **settings)
+    train_text(constant(24), tmp_path / "broken", **settings)
+    assert not list((tmp_path / "broken").glob(".*.tmp"))
+    train_text(constant(7), tmp_path / "whole", **settings)
+    train_text(constant(24), tmp_path / "whole", **settings)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    (tmp_path / "whole" / BEST).unlink()
+    (tmp_path / "whole" / "result.json").unlink()
+    train_text(constant(24), tmp_path / "whole", **settings)
+    assert json.loads((tmp_path / "whole" / "result.json").read_text())["result"]["steps"] == 24
+
+
+def test_fewer_steps_and_a_lost_state_are_refused(book, tmp_path):
+    train_text(tiny(book, 6), tmp_path / "run", **SETTINGS)
+    with pytest.raises(
+        ValueError, match=r"expected no fewer steps than the run in .*run has taken, got steps=5 where it"
+    ):
+        train_text(tiny(book, 5), tmp_path / "run", **SETTINGS)
+    (tmp_path / "run" / LAST).unlink()
+    best = (tmp_path / "run" / BEST).read_bytes()
+    with pytest.raises(ValueError, match=r"expected last.safetensors of the run in .*run to go on from, got none"):
+        train_text(tiny(book, 6), tmp_path / "run", **SETTINGS)
+    assert (tmp_path / "run" / BEST).read_bytes() == best
+
+
+def test_strange_line_ends_and_another_place(book, tmp_path):
+    """The text has characters that some take for line ends, and is read from elsewhere when the run goes on."""
+    book.write_text(book.read_text().replace("dog", "d\u2028\u0085g"))
+    elsewhere = tmp_path / "elsewhere.txt"
+    elsewhere.write_text(book.read_text())
+    run = replace(tiny(book, 16), options={"hidden": 4, "num_layers": 1, "hops": (1, 2)}, model="gcn")
+    stop = iter([False] * 9 + [True] * 9)
+    train_text(run, tmp_path / "pieces", **SETTINGS, stop=lambda: next(stop))
+    found, settings = find_run(tmp_path / "pieces")
+    assert found == run
+    train_text(replace(found, files=(str(elsewhere),)), tmp_path / "pieces", **settings)
+    assert find_run(tmp_path / "pieces")[0].files == (str(elsewhere),)
+    train_text(run, tmp_path / "whole", **SETTINGS)
+    samples = [(tmp_path / name / "samples.jsonl").read_text() for name in ("pieces", "whole")]
+    assert samples[0] == samples[1] and samples[0].count("\n") == 32
+
+
+def test_another_models_weights_are_refused(tmp_path):
+    about = {
+        "model": {"name": "rnn", "num_classes": 2, "num_tokens": 2},
+        "vocabulary": {"characters": "ab", "counts": [1, 1]},
+    }
+    write_checkpoint(tmp_path / "x", {"model.head.weight": torch.zeros(3, 3)}, about)
+    with pytest.raises(ValueError, match=r"expected the weights of its own model in .*x, got another's"):
+        load_model(tmp_path / "x")
+    write_checkpoint(tmp_path / "x", {}, {})
+    with pytest.raises(ValueError, match=r"expected a character model in .*x, got something else"):
+        load_model(tmp_path / "x")
+
+
+def test_a_refused_call_changes_nothing(book, tmp_path):
+    out, run = tmp_path / "run", tiny(book, 4)
+    train_text(run, out, sample_every=0)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for change in ({"steps": 9, "lr": 0.5}, {"steps": 2}):
+        other = replace(run, train=replace(run.train, **change))
+        with pytest.raises(ValueError, match=r"train: expected (the run that|no fewer steps than the run in) .*run"):
+            train_text(other, out, sample_every=0, on_start=lambda _: pytest.fail("it does not start"))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    train_text(run, out, sample_every=0, prompt="the")
+    assert find_run(out)[1]["prompt"] == "the"
+
+
+def test_an_extended_run_that_was_killed_while_it_was_scored_is_scored_again(book, tmp_path, monkeypatch):
+    out, run = tmp_path / "run", tiny(book, 4)
+    train_text(run, out, sample_every=0)
+    longer = replace(run, train=replace(run.train, steps=40))
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(text_training, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_text(longer, out, sample_every=0)
+    test = train_text(longer, out, sample_every=0).test
+    kept = json.loads((out / "result.json").read_text())["result"]
+    assert kept["steps"] == 40 and kept["test"] == test
+
+
+def test_a_run_that_has_ended_takes_no_more_steps(book, tmp_path):
+    out, run = tmp_path / "run", tiny(book, 400)
+    run = replace(run, train=replace(run.train, patience=1, eval_every=1, lr=1e-9))
+    ended = train_text(run, out, sample_every=0).fit
+    assert ended.stopped == "no better"
+    assert train_text(run, out, sample_every=0).fit.steps == ended.steps
+    with pytest.raises(ValueError, match=rf"got steps=500 where it ended after {ended.steps} \(no better\)"):
+        train_text(replace(run, train=replace(run.train, steps=500)), out, sample_every=0)
+
+
+def test_signals_ask_once_and_then_interrupt():
+    before = signal.getsignal(signal.SIGINT)
+    with stopping_at_signals() as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_no_text_breaks_the_table_of_samples():
+    line = {"step": 1, "how": "greedy", "length": 9, "prompt": "", "text": "``x`` \t\x0b|"}
+    assert "| 1 | ``` ``x`` ⇥�\\| ``` |" in samples_table([line], "x")
+
+
+def test_samples_as_a_table():
+    lines = [
+        {"step": step, "how": "greedy", "length": length, "prompt": "x", "text": "a|b\n`c"[:length]}
+        for step in (5, 10)
+        for length in (3, 6)
+    ]
+    assert samples_table(lines, "lstm on a book") == (
+        "# Samples over training\n\nlstm on a book, continuing `` x ``.\n\n"
+        "## greedy\n\n| step | 3 | 6 |\n|---|---|---|\n"
+        "| 5 | `` a\\|b `` | `` a\\|b↵`c `` |\n| 10 | `` a\\|b `` | `` a\\|b↵`c `` |\n"
+    )
+
+
+def _child(run, out, taken):
+    def note(*_):
+        taken.value += 1
+
+    torch.set_num_threads(1)
+    train_text(run, out, **SETTINGS, on_step=note)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_bits(book, tmp_path):
+    """Twenty times killed, some steps on and a moment later; nearly half of their time goes into writing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["seqgnn.experiments.runs.text", "safetensors.torch"])
+
+    def start(name, steps):
+        """A run that has taken so many steps, or is at its end."""
+        taken = context.Value("q", 0, lock=False)
+        process = context.Process(target=_child, args=(tiny(book, 200), tmp_path / name, taken))
+        process.start()
+        while process.is_alive() and taken.value < steps:
+            time.sleep(0.001)
+        return process
+
+    whole = start("whole", 1)
+    clock = time.monotonic()
+    whole.join()
+    one_step = (time.monotonic() - clock) / 200
+    assert whole.exitcode == 0
+    moments, steps = random.Random(0), set()
+    for _ in range(20):
+        killed = start("killed", moments.randint(1, 16))
+        time.sleep(moments.uniform(0, 4) * one_step)
+        killed.kill()
+        killed.join()
+        if (tmp_path / "killed" / LAST).exists():
+            steps.add(read_checkpoint(tmp_path / "killed" / LAST)[1]["training"]["step"])
+    last = start("killed", 1)
+    last.join()
+    assert last.exitcode == 0 and len(steps) > 8
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")

@@ -1,0 +1,375 @@
+import json
+import math
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from seqgnn.experiments.compare import ROWS, TASKS, Comparison, Row, compare, plan
+from seqgnn.experiments.runs import config as runs
+from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.metrics.significance import mean_sd
+from seqgnn.models import sequence_model as models
+from seqgnn.report import tables as report
+from seqgnn.training.loop import TrainConfig
+
+TINY = {"lengths": [4], "seeds": [0], "steps": 6, "hidden": 8, "eval_every": 3, "progress": False}
+
+
+def tiny(**changes):
+    return compare("recall", **{**TINY, "models": ["rnn", "gcn"], **changes})
+
+
+def results(comparison):
+    records = comparison.runs | {(*key, None): record for key, record in comparison.baselines.items()}
+    return {key: record["result"] for key, record in records.items()}
+
+
+def test_rows_hold_what_was_measured():
+    comparison = tiny(seeds=[0, 1], lengths=[4, 5])
+    rows = comparison.rows()
+    assert [(row["length"], row["model"]) for row in rows] == [
+        (length, name) for length in (4, 5) for name in ("RNN", "GCN", "chance", "majority", "linear")
+    ]
+    scores = [comparison.runs["RNN", 4, seed]["result"]["test"]["accuracy"] for seed in (0, 1)]
+    assert (rows[0]["accuracy"], rows[0]["accuracy_sd"]) == mean_sd(scores) and scores[0] != scores[1]
+    assert rows[0]["steps"] == 6 and rows[0]["seeds"] == 2 and rows[0]["solved"] == 0
+    assert rows[0]["parameters"] == 8 * 10 + 8 * 8 + 2 * 8 + 8 * 10 + 10
+    assert rows[0]["reach"] is None and rows[1]["reach"] == 4  # two rounds of hops 1 and 2
+    assert rows[2]["accuracy"] == 0.1 and rows[4]["accuracy"] == 1.0
+    run = comparison.runs["RNN", 4, 0]
+    assert len(run["result"]["losses"]) == 6 and [p["step"] for p in run["result"]["validation"]] == [3, 6]
+    assert run["result"]["test"]["count"] == 8192
+    assert run["measured"]["threads"] == 1 and run["measured"]["versions"]["torch"] == torch.__version__
+
+
+def test_the_same_bits_twice_and_in_two_processes():
+    threads = torch.get_num_threads()
+    one, again = tiny(seeds=[0, 1]), tiny(seeds=[0, 1])
+    apart = tiny(seeds=[0, 1], jobs=2)
+    assert results(one) == results(again) == results(apart)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_run_that_is_there_is_not_repeated(tmp_path, monkeypatch):
+    first = tiny(out=tmp_path)
+    files = {path: path.read_bytes() for path in (tmp_path / "runs").iterdir()}
+    assert sorted(path.suffix for path in files) == 5 * [".json"] + 2 * [".safetensors"]
+    made = []
+    perform = RunConfig.perform
+    monkeypatch.setattr(RunConfig, "perform", lambda *a: made.append(a[0].seed) or perform(*a))
+    again = tiny(out=tmp_path)
+    assert made == [] and results(again) == results(first)
+    more = tiny(out=tmp_path, seeds=[0, 7], models=["rnn", "gcn", "lstm"])
+    assert sorted(made) == [0, 7, 7, 7]
+    assert all(path.read_bytes() == content for path, content in files.items())
+    assert more.runs["RNN", 4, 0] == again.runs["RNN", 4, 0] == first.runs["RNN", 4, 0]
+
+
+def test_runs_finished_before_an_interruption_are_kept(tmp_path, monkeypatch):
+    perform = RunConfig.perform
+
+    def interrupted(config, *rest):
+        if config.model == "rnn":
+            raise KeyboardInterrupt
+        return perform(config, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunConfig, "perform", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tiny(out=tmp_path)
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 1  # the GCN's: rows run last to first
+    assert results(tiny(out=tmp_path)) == results(tiny())
+
+
+def test_a_failed_run_does_not_lose_the_others(tmp_path, monkeypatch):
+    build = models.build
+
+    def broken(name, **options):
+        if name == "gcn":
+            raise RuntimeError("no\nluck")
+        return build(name, **options)
+
+    monkeypatch.setattr(runs.models, "build", broken)
+    comparison = tiny(out=tmp_path)
+    assert comparison.failures == {("GCN", 4, 0): "RuntimeError: no luck"}
+    row = comparison.rows()[1]
+    assert (row["model"], row["failed"], row["accuracy"]) == ("GCN", 1, None)
+    assert comparison.scores("RNN", 4) and comparison.scores("GCN", 4) == []
+    monkeypatch.undo()
+    assert tiny(out=tmp_path).failures == {}
+
+
+def test_a_damaged_run_is_named_before_anything_is_trained(tmp_path, monkeypatch):
+    tiny(out=tmp_path)
+    victim = next((tmp_path / "runs").glob("*.json"))
+    victim.write_text("{")
+    monkeypatch.setattr(RunConfig, "perform", None)
+    with pytest.raises(ValueError, match=victim.name):
+        tiny(out=tmp_path)
+    assert victim.read_text() == "{"
+
+
+def test_the_key_holds_what_a_run_depends_on_and_no_more():
+    first = tiny(models=["lstm", "gcn-in-lstm"])
+    wider = tiny(models=["lstm", "gcn-in-lstm"], window=2)
+    assert first.runs["LSTM", 4, 0]["config"] == wider.runs["LSTM", 4, 0]["config"]
+    assert first.runs["GCN in LSTM", 4, 0]["config"]["window"] == 4
+    assert wider.runs["GCN in LSTM", 4, 0]["config"]["window"] == 2
+    assert json.loads(json.dumps(first.runs["LSTM", 4, 0]["config"]))["train"]["steps"] == 6
+
+
+def configs(task, **changes):
+    """The configurations of a comparison, by label, without running anything."""
+    planned = {}
+
+    def perform(config, *rest):
+        planned[config.model, config.readout, config.hops] = config
+        raise RuntimeError("planned only")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunConfig, "perform", perform)
+        patch.setattr(runs.BaselineConfig, "perform", perform)
+        compare(task, **{"seeds": [0], "progress": False, **changes})
+    return planned
+
+
+def test_default_rows_on_palindromes(monkeypatch):
+    monkeypatch.setattr(runs.BaselineConfig, "model", "baseline", raising=False)
+    monkeypatch.setattr(runs.BaselineConfig, "readout", None, raising=False)
+    monkeypatch.setattr(runs.BaselineConfig, "hops", None, raising=False)
+    planned = configs("palindromes", lengths=[20])
+    powers = (1, 2, 4, 8, 16)
+    assert planned["gcn", "last", powers].num_layers == planned["gcn", "last", (1,)].num_layers == 5
+    assert ("gcn", "mean", powers) in planned
+    assert {key[0] for key in planned} == {*models.NAMES, "baseline"} - {"gcn-residual"}
+    assert all(readout == "last" for name, readout, hops in planned if name not in ("gcn", "baseline"))
+    trees = configs("trees", lengths=[16])
+    depth = TASKS["trees"].make(16, (1,), None).depth
+    assert trees["gcn", "mean", (1,)].num_layers == depth > 1
+    assert trees["lstm", "mean", (1,)].num_layers == 1
+
+
+def test_rates_by_length_and_by_row():
+    rows = ["rnn", Row("slow RNN", "rnn", init=("identity",), lr=1e-4)]
+    comparison = tiny(models=rows, lengths=[4, 5], lr={4: 0.01, 5: 0.02}, steps=1)
+    rates = {key[:2]: record["config"]["train"]["lr"] for key, record in comparison.runs.items()}
+    assert rates == {("RNN", 4): 0.01, ("RNN", 5): 0.02, ("slow RNN", 4): 1e-4, ("slow RNN", 5): 1e-4}
+    short = tiny(models=["rnn", Row("short LSTM", "lstm", longest=4)], lengths=[4, 5], steps=1)
+    assert [(row["model"], row["length"]) for row in short.rows() if row["kind"] == "model"] == [
+        ("RNN", 4), ("short LSTM", 4), ("RNN", 5)
+    ]  # fmt: skip
+    assert tiny(lr=0.5, steps=1).runs["RNN", 4, 0]["config"]["train"]["lr"] == 0.5
+
+
+def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
+    book = tmp_path / "book.txt"
+    book.write_text("the quick brown fox jumps over the lazy dog. " * 40)
+    planned = plan("text", models=["rnn"], lengths=[4], seeds=[0], steps=2, hidden=4, path=book)
+    book.write_text("pack my box with five dozen liquor jugs. " * 40)
+    result = planned.run(progress=False)
+    assert not result.runs and not result.baselines
+    assert all("it was changed after the comparison began" in message for message in result.failures.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": [Row("linear", "rnn")]}, "expected labels other than those of baselines, got 'linear'"),
+        ({"models": [Row("W2", "gcn-in-lstm", hops=(2,))]}, "expected hops for a GCN on a path alone, got row 'W2'"),
+        ({"models": ["rnn", Row("same", "rnn")]}, "expected rows that differ, got .*same.* and .*RNN"),
+        ({"seeds": [2**70]}, "expected seeds to be different whole numbers"),
+        ({"device": "meta"}, "expected a device that this torch can use, got 'meta'"),
+        ({"models": ["LSTM"]}, "did you mean 'lstm'"),
+        ({"models": [Row("", "rnn")]}, "expected labels of one line that can be read, got ''"),
+        ({"models": [Row("two\nlines", "rnn")]}, "expected labels of one line that can be read, got 'two.nlines'"),
+        ({"hidden": 8.5}, "expected hidden to be an integer of at least 1, got 8.5"),
+        ({"steps": None, "max_seconds": 1.0, "schedule": "cosine"}, "expected steps with schedule 'cosine'"),
+        ({"models": [Row("still", "rnn", lr=0.0)]}, "expected lr to be a number above 0 and at most 1e37, got 0.0"),
+    ],
+)
+def test_what_no_plan_can_mean(options, message):
+    with pytest.raises(ValueError, match=message):
+        plan("recall", **options)
+
+
+def test_recipes_reach_the_model():
+    task = TASKS["recall"].make(6, (1,), None)
+
+    def built(**changes):
+        base = RunConfig(
+            task="recall", length=6, text=None, model="lstm", readout="last", hops=(1,), num_layers=1, hidden=8,
+            encoding="one-hot", window=None, init=(), forget_bias=None, positions=False, parameters=None, seed=0,
+            device="cpu", train=TrainConfig(),
+        )  # fmt: skip
+        return RunConfig(**{**vars(base), **changes}).build(task)
+
+    before = torch.random.get_rng_state()
+    layer = built(init=("orthogonal", "chrono")).encoder.layer
+    block = layer.weight_hh_l0[:8]
+    torch.testing.assert_close(block @ block.T, torch.eye(8))
+    forget = (layer.bias_ih_l0 + layer.bias_hh_l0)[8:16]
+    assert forget.min() >= 0 and forget.max() <= math.log(5)
+    layer = built(forget_bias=1.5).encoder.layer
+    torch.testing.assert_close((layer.bias_ih_l0 + layer.bias_hh_l0)[8:16], torch.full((8,), 1.5))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_matched_parameters():
+    comparison = tiny(models=["rnn", "lstm", "gru", "gcn"], hidden=24, match_parameters=True, steps=1)
+    counts = [row["parameters"] for row in comparison.rows() if row["kind"] == "model"]
+    assert max(counts) / min(counts) < 1.1 and comparison.matched
+    assert len(set(counts)) > 1
+
+
+def test_text_is_known_by_its_content(tmp_path):
+    options = {**TINY, "models": ["rnn"], "lengths": [5], "steps": 2}
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "verse.txt").write_text("the quick brown fox jumps over the lazy dog. " * 40)
+    out = tmp_path / "out"
+    first = compare("text", path=tmp_path / "here" / "verse.txt", out=out, **options)
+    count = len(list((out / "runs").iterdir()))
+    again = compare("text", path=tmp_path / "there" / "verse.txt", out=out, **options)
+    assert results(first) == results(again) and len(list((out / "runs").iterdir())) == count
+    assert first.text.startswith("verse.txt (") and str(tmp_path) not in str(first.rows()) + first.text
+    (tmp_path / "there" / "verse.txt").write_text("another text altogether, and a longer one. " * 40)
+    other = compare("text", path=tmp_path / "there" / "verse.txt", out=out, **options)
+    assert other.text != first.text and results(other) != results(first)
+    assert [row["model"] for row in first.rows()] == ["RNN", "chance", "majority", "bigram", "ngram-5"]
+    assert first.metric == "loss" and first.scores("RNN", 5)[0] == first.rows()[0]["loss"]
+    assert "pydoc topics of Python" in runs.identify_text(None)
+
+
+@pytest.mark.parametrize(
+    "look", [lambda task: task.test(4), lambda task: task.test_ids, lambda task: task.streams("test", 1)]
+)
+def test_the_test_set_is_closed_until_selection_is_done(monkeypatch, look):
+    fit = runs.fit
+
+    def curious(model, task, config, **options):
+        result = fit(model, task, config, **options)
+        look(task)
+        return result
+
+    monkeypatch.setattr(runs, "fit", curious)
+    found = tiny(models=["rnn"])
+    assert (
+        "expected no look at the test set before selection is done, got FirstDigitRecall."
+        in found.failures["RNN", 4, 0]
+    )
+
+
+def test_equal_time_ends_runs_and_is_marked():
+    found = tiny(models=["rnn", "gcn"], steps=10**6, max_seconds=0.3, eval_every=10**6, target_accuracy=None)
+    for run in found.runs.values():
+        assert run["result"]["stopped"] == "time" and 0.3 <= run["measured"]["seconds"] < 5
+        assert len(run["measured"]["validation_seconds"]) == 1 and run["result"]["steps"] > 3
+    assert any(note.text.startswith("Equal time: how many steps") for note in report.notes(found))
+
+
+def test_without_steps_seconds_alone_end_a_run():
+    (config, *_) = [job.config for job in plan("recall", models=["rnn"], seeds=[0], max_seconds=2.0).jobs]
+    assert config.train.steps is None and config.estimate(None) == 2.0
+    options = {"models": ["rnn"], "batch_size": 1, "hidden": 2, "eval_every": 10**6, "target_accuracy": None,
+               "lengths": [3]}
+    (run,) = tiny(steps=None, max_seconds=0.3, **options).runs.values()
+    assert run["result"]["stopped"] == "time" and run["config"]["train"]["steps"] is None
+    assert run["result"]["steps"] == len(run["result"]["losses"]) and run["measured"]["seconds"] >= 0.3
+    both = plan("recall", models=["rnn"], seeds=[0], steps=5, max_seconds=1e6).jobs[0].config
+    assert both.train.steps == 5 and both.estimate(None) < 1e3
+
+
+def test_a_row_without_an_estimate_says_why(tmp_path):
+    rows = ["rnn", Row("wild", "rnn", lr=1e37)]
+    planned = plan("recall", models=rows, lengths=[4], seeds=[0, 1], steps=50, max_grad_norm=None, out=tmp_path / "new")
+    known, unknown = planned.estimate()
+    assert set(known) == {("RNN", 4, 0), ("RNN", 4, 1)} and set(unknown) == {("wild", 4, 0), ("wild", 4, 1)}
+    assert "expected a finite loss" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
+
+
+def test_costs_stand_beside_scores():
+    row = tiny(models=["lstm"]).rows()[0]
+    digits, n = 3, TINY["hidden"]
+    assert row["flops"] == 2 * (digits * 4 * n * (10 + n) + 10 * n)
+    assert row["peak_memory"] is None or row["peak_memory"] >= 0
+    assert row["accuracy_t_low"] is None and row["solved_steps"] is None
+
+
+def test_differences_are_paired():
+    comparison = Comparison("recall", "accuracy", ("A", "B"), (4,), (0, 1, 2))
+    scores = {"A": [0.9, 0.8, 1.0], "B": [0.5, 0.6, 0.7]}
+    for label, values in scores.items():
+        for seed, value in enumerate(values):
+            validation = [{"step": 10, "accuracy": 0.5, "loss": 1.0}, {"step": 20, "accuracy": value, "loss": 1.0}]
+            comparison.runs[label, 4, seed] = {
+                "config": {"seed": seed},
+                "result": {"test": {"accuracy": value}, "validation": validation},
+                "measured": {"validation_seconds": [1.5, 2.5]},
+            }
+    (pair,) = comparison.differences(4)
+    assert (pair.mean, pair.interval[0], pair.p) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2), 0.25)
+    assert str(pair).startswith("A and B: no difference shown (+0.300, its own 95% interval +0.05")
+    assert comparison.solved_at("B", 4, 0.6) == [None, (20, 2.5), (20, 2.5)]
+    del comparison.runs["B", 4, 1]  # then seed 1 counts for neither
+    assert comparison.differences(4)[0].mean == pytest.approx(0.35)
+    del comparison.runs["B", 4, 2]  # one pair is none
+    assert comparison.differences(4) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "message"),
+    [
+        ("palindrome", {}, "did you mean 'palindromes'"),
+        (
+            "forecast",
+            {"data": "chickenpox"},
+            r"plan_forecast\(data, ...\).run\(\), got the task 'forecast'",
+        ),
+        ("recall", {"models": ["lstn"]}, "did you mean 'lstm'"),
+        ("recall", {"models": []}, "one or more models"),
+        ("recall", {"models": ["rnn", "rnn"]}, "each once"),
+        ("recall", {"models": [Row("mine", "transformer")]}, "the model of row 'mine'"),
+        ("recall", {"lengths": [1]}, "lengths to be different whole numbers of at least 2"),
+        ("recall", {"lengths": [10, 10]}, "different whole numbers"),
+        ("recall", {"lengths": [2.5]}, "different whole numbers"),
+        ("recall", {"seeds": []}, "seeds"),
+        ("recall", {"seeds": [-1]}, "seeds"),
+        ("recall", {"hidden": 0}, "hidden"),
+        ("recall", {"window": 0}, "window"),
+        ("recall", {"steps": 0}, "TrainConfig: expected steps"),
+        ("recall", {"jobs": 0}, "jobs"),
+        ("recall", {"momentun": 0.5}, "did you mean 'momentum'"),
+        ("recall", {"lr": {10: 1e-3}, "lengths": [10, 20]}, "a learning rate for each"),
+        ("recall", {"device": "cuda:99"}, "a device that this torch can use, got 'cuda:99'"),
+        ("recall", {"device": "gpu"}, "got 'gpu'"),
+        ("recall", {"path": "x.txt"}, "no data file for recall"),
+        ("text", {"path": "/nowhere/x.txt"}, "a text file that can be read"),
+    ],
+)
+def test_arguments_are_checked(task, changes, message):
+    with pytest.raises(ValueError, match=message):
+        compare(task, **changes)
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="folder that can be written"):
+        tiny(out=tmp_path / "file")
+
+
+def test_every_row_is_documented_by_its_fields():
+    assert {asdict(row)["model"] for row in ROWS.values()} == {*models.NAMES, *models.TREES}
+
+
+@pytest.mark.gpu
+def test_cpu_and_gpu_agree():
+    scores = [tiny(models=["lstm", "gcn-in-lstm"], steps=60, device=device) for device in ("cpu", "cuda")]
+    for label in scores[0].labels:
+        assert scores[0].scores(label, 4) == pytest.approx(scores[1].scores(label, 4), abs=0.02)
+
+
+@pytest.mark.slow
+def test_recurrent_nets_recall_ten_digits():
+    comparison = compare("palindromes", models=["rnn", "lstm", "gru"], lengths=[10], progress=False, jobs=-1)
+    assert all(score >= 0.99 for label in comparison.labels for score in comparison.scores(label, 10))

@@ -1,0 +1,326 @@
+"""Comparisons that are killed, shared among processes, or given to a cluster: every run once, to the same bits."""
+
+import errno
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+from filelock import FileLock
+
+from seqgnn.experiments.compare import compare, plan
+from seqgnn.experiments.runs import store
+from seqgnn.experiments.runs.store import RunStore, run_key
+from seqgnn.training.checkpoint import LAST, Checkpoints
+
+GRID = {"models": ["rnn", "lstm", "gcn"], "lengths": [4], "seeds": [0, 1], "hidden": 16, "batch_size": 16, "steps": 150,
+        "eval_every": 10, "target_accuracy": None, "save_every": 0.0, "progress": False}  # fmt: skip
+
+
+def contents(folder):
+    """All that a comparison leaves, by file: bytes, of records without what is measured."""
+    found = {}
+    for path in sorted((folder / "runs").iterdir()):
+        if path.suffix == ".json":
+            record = json.loads(path.read_text())
+            found[path.name] = record["config"], record["result"]
+        else:
+            found[path.name] = path.read_bytes()
+    return found
+
+
+def _child(out, taken, options):
+    perform = sys.modules["seqgnn.experiments.runs.config"].RunConfig.perform
+
+    def counted(self, path, on_step, folder, save_every):
+        def note(*arguments):
+            taken.value += 1
+            on_step(*arguments)
+
+        return perform(self, path, note, folder, save_every)
+
+    sys.modules["seqgnn.experiments.runs.config"].RunConfig.perform = counted
+    compare("palindromes", out=out, **{**GRID, **options})
+
+
+def start(out, **options):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["seqgnn.experiments.compare", "safetensors.torch", "filelock"])
+    taken = context.Value("q", 0, lock=False)
+    process = context.Process(target=_child, args=(out, taken, options))
+    process.start()
+    return process, taken
+
+
+@pytest.mark.slow
+def test_a_grid_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path):
+    """Twenty times killed, some steps on and a moment later; much of the time goes into saving."""
+    whole, _ = start(tmp_path / "whole")
+    whole.join()
+    assert whole.exitcode == 0
+    moments, pieces = random.Random(0), 0
+    for _ in range(20):
+        killed, taken = start(tmp_path / "killed")
+        steps = moments.randint(1, 80)
+        while killed.is_alive() and taken.value < steps:
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.03))
+        killed.kill()
+        killed.join()
+        pieces += any((tmp_path / "killed" / "runs").glob("*.partial/last.safetensors"))
+    last, _ = start(tmp_path / "killed")
+    last.join()
+    assert last.exitcode == 0 and pieces > 8
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    measured = [json.loads(path.read_text())["measured"] for path in (tmp_path / "killed" / "runs").glob("*.json")]
+    assert all(entry["seconds"] > 0 for entry in measured if "peak_memory" in entry)  # a baseline may take no time
+
+
+@pytest.mark.slow
+def test_two_processes_divide_a_grid(tmp_path):
+    both = [start(tmp_path / "shared") for _ in range(2)]
+    for process, _ in both:
+        process.join()
+        assert process.exitcode == 0
+    steps = [taken.value for _, taken in both]
+    assert sum(steps) == 6 * 150 and min(steps) > 0  # every run once, and both at work
+    alone, _ = start(tmp_path / "alone")
+    alone.join()
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+
+def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, capsys):
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    expected = compare("palindromes", **{**options, "out": None})
+    config = expected.runs["RNN", 4, 0]["config"]
+    folder = RunStore(tmp_path / "runs").path(config).with_suffix(".partial")
+    folder.mkdir(parents=True)
+    lock = FileLock(folder / ".lock", thread_local=False)
+    lock.acquire()
+    slept = []
+
+    def wait(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            lock.release()
+
+    monkeypatch.setattr("seqgnn.experiments.runs.executor.time.sleep", wait)
+    found = compare("palindromes", **{**options, "progress": True})
+    assert len(slept) == 3 and found.runs["RNN", 4, 0]["result"] == expected.runs["RNN", 4, 0]["result"]
+    assert "waiting for 1 of the runs, which other processes make" in capsys.readouterr().out
+    assert not folder.exists()
+
+
+def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path):
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    config = compare("palindromes", **{**options, "out": None}).runs["RNN", 4, 0]["config"]
+    folder = tmp_path / "runs" / f"{run_key(config)}.partial"
+    folder.mkdir(parents=True)
+    victim = folder / "last.safetensors"
+    victim.write_bytes(b"no checkpoint")
+    for _ in range(2):
+        found = compare("palindromes", **options)
+        message = found.failures["RNN", 4, 0]
+        assert str(victim) in message and message.endswith("; move it away, and the run begins afresh")
+        assert victim.read_bytes() == b"no checkpoint"
+        assert set(found.baselines) == {("chance", 4), ("majority", 4), ("linear", 4)}
+    victim.rename(tmp_path / "away")
+    assert not compare("palindromes", **options).failures and not folder.exists()
+
+
+def test_a_run_does_not_go_on_from_anothers_checkpoint(tmp_path):
+    """Of a model of the same size, trained the same way, on samples of another length."""
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 4, "target_accuracy": None, "out": tmp_path}
+    four, six = (
+        compare("palindromes", **{**options, "lengths": [length], "out": tmp_path / str(length)}).runs["RNN", length, 0]
+        for length in (4, 6)
+    )
+    partial = tmp_path / "4" / "runs" / f"{run_key(six['config'])}.partial"
+    checkpoints = Checkpoints(partial, about={"config": four["config"]}, seconds=0.0)
+    checkpoints.save(LAST, {}, {"step": 2})
+    found = compare("palindromes", **{**options, "lengths": [6], "out": tmp_path / "4"})
+    assert "expected what the run saved on its way in" in found.failures["RNN", 6, 0]
+    assert "move it away, and the run begins afresh" in found.failures["RNN", 6, 0]
+
+
+def test_only_what_failed_is_tried_again(tmp_path, monkeypatch, capsys):
+    options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    from seqgnn.experiments import compare as comparison
+    from seqgnn.models import sequence_model as models
+
+    build = models.build
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "build", lambda name, **o: build(name, **o) if name == "rnn" else 1 / 0)
+        first = compare("palindromes", **options)
+    assert set(first.failures) == {("GCN", 4, 0)}
+    assert len(list((tmp_path / "runs").glob("*.failed"))) == 1
+    del options["progress"]
+    again = comparison.plan("palindromes", **{**options, "seeds": [0, 1]}).run(only_failed=True)
+    assert set(again.runs) == {("RNN", 4, 0), ("GCN", 4, 0)} and not again.failures and again.seeds == (0,)
+    assert not list((tmp_path / "runs").glob("*.failed"))
+    assert capsys.readouterr().out.startswith("runs not begun, which are left out: 2\n4 of 5 runs are there already\n")
+
+
+def test_what_fails_again_is_listed_again(tmp_path):
+    """The runs diverge after a checkpoint was written, which does not make them interrupted ones."""
+    options = {**GRID, "models": ["rnn", "lstm"], "seeds": [0], "lr": 1e37, "max_grad_norm": None, "out": tmp_path}
+    first = compare("palindromes", **options)
+    assert set(first.failures) == {("RNN", 4, 0), ("LSTM", 4, 0)}
+    assert len(list((tmp_path / "runs").glob("*.partial/last.safetensors"))) == 2
+    del options["progress"]
+    planned = plan("palindromes", **options)
+    assert sorted(planned.states().values()) == 2 * ["failed"] + 3 * ["there"]
+    again = planned.run(False, only_failed=True)
+    assert again.failures == first.failures and again.rows() == first.rows() and set(again.failed) == set(first.failed)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_makes_the_grid_though_a_worker_is_killed(tmp_path):
+    pytest.importorskip("distributed")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s"}
+    address = tmp_path / "scheduler.json"
+    run = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(address), "--port", "0",
+           "--no-dashboard", "--host", "127.0.0.1"]  # fmt: skip
+    processes = [subprocess.Popen(run, env=environment, stderr=subprocess.DEVNULL)]
+    try:
+        for number in range(2):
+            worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address),
+                      "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", str(number), "--host", "127.0.0.1",
+                      "--local-directory", str(tmp_path / f"worker{number}")]  # fmt: skip
+            while not address.exists():
+                time.sleep(0.05)
+            processes.append(subprocess.Popen(worker, env=environment, stderr=subprocess.DEVNULL))
+        tcp = json.loads(address.read_text())["address"]
+        grid = subprocess.Popen([sys.executable, "-c", _GRID, tcp, str(tmp_path / "cluster")], env=environment)
+        runs = tmp_path / "cluster" / "runs"
+        while grid.poll() is None and len(list(runs.glob("*.json"))) < 2:
+            time.sleep(0.01)
+        processes[1].kill()
+        assert grid.wait(300) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    alone, _ = start(tmp_path / "alone", steps=400)
+    alone.join()
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_makes_the_grid_though_a_node_is_killed(tmp_path):
+    pytest.importorskip("ray")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    grid = [sys.executable, "-c", _RAY_GRID, str(tmp_path / "cluster")]
+    assert subprocess.run(grid, env=environment, timeout=300).returncode == 0
+    alone, _ = start(tmp_path / "alone", steps=400)
+    alone.join()
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+_RAY_GRID = f"""
+import sys
+import threading
+import time
+from pathlib import Path
+
+import ray
+from ray.cluster_utils import Cluster
+
+from seqgnn.experiments.compare import compare
+
+
+def kill():
+    while len(list((out / "runs").glob("*.json"))) < 2:
+        time.sleep(0.05)
+    cluster.remove_node(other, allow_graceful=False)
+
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    node = {{"num_cpus": 1, "object_store_memory": 80_000_000}}
+    cluster = Cluster(initialize_head=True, head_node_args=node | {{"include_dashboard": False}})
+    other = cluster.add_node(**node)
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    try:
+        options = {GRID!r} | {{"steps": 400, "backend": "ray", "scheduler": cluster.address}}
+        result = compare("palindromes", out=out, **options)
+        assert not result.failures and len(result.runs) == 6, result.failures
+        assert not killer.is_alive()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+"""
+
+
+_GRID = f"""
+import sys
+from seqgnn.experiments.compare import compare
+
+if __name__ == "__main__":
+    address, out = sys.argv[1:]
+    options = {GRID!r} | {{"steps": 400, "backend": "dask", "scheduler": address}}
+    result = compare("palindromes", out=out, **options)
+    assert not result.failures and len(result.runs) == 6, result.failures
+"""
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, monkeypatch):
+    options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    write = store.write_atomically
+
+    def full(path, content):
+        if path.suffix in (".json", ".failed") and list((tmp_path / "runs").glob("*.json")):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_atomically", full)
+        found = compare("palindromes", **options)
+    assert len(found.runs) == 1 and len(found.failures) == 4
+    assert all("No space left on device" in message for message in found.failures.values())
+    kept = {path: path.read_bytes() for path in (tmp_path / "runs").glob("*.json")}
+    again = compare("palindromes", **options)
+    assert not again.failures and len(again.runs) == 2 and len(kept) == 1
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_checkpoints_on_a_full_disk_are_named(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("seqgnn.training.checkpoint.write_atomically", full)
+    found = compare("palindromes", **{**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path})
+    assert "expected a file that can be written, got: No space left on device at" in found.failures["RNN", 4, 0]
+    assert len(found.baselines) == 3
+
+
+@pytest.mark.parametrize("change", [{"version": 99}, {"format": "another"}])
+def test_foreign_and_newer_files_are_named_and_left_alone(tmp_path, change):
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    config = compare("palindromes", **options).runs["RNN", 4, 0]["config"]
+    path = RunStore(tmp_path / "runs").path(config)
+    content = json.dumps(json.loads(path.read_text()) | change)
+    path.write_text(content)
+    with pytest.raises(ValueError, match=path.name):
+        compare("palindromes", **options)
+    assert path.read_text() == content
+
+
+def test_engines_that_are_not_there_are_named(tmp_path, monkeypatch):
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5}
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r"expected ray to be installed \(pip install 'seqgnn\[ray\]'\)"):
+        compare("palindromes", backend="ray", **options)
+    distributed = pytest.importorskip("distributed")
+
+    def client(address):
+        raise OSError(f"Timed out trying to connect to {address}")
+
+    monkeypatch.setattr(distributed, "Client", client)
+    with pytest.raises(ValueError, match=r"expected a dask cluster that answers, got tcp://127.0.0.1:9 \(Timed out"):
+        compare("palindromes", backend="dask", scheduler="tcp://127.0.0.1:9", **options)

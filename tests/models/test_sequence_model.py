@@ -1,0 +1,418 @@
+"""One battery over all models: what they see, what they never see, and that batch mates change nothing."""
+
+import copy
+
+import pytest
+import torch
+import torch_geometric.typing
+from torch_geometric.data import Batch
+from torch_geometric.utils import segment
+
+from seqgnn.data import ExpressionTrees, Palindromes, SequenceGraph, sequence_batch, to_padded
+from seqgnn.data.sequence_graph import path_graph
+from seqgnn.models import sequence_model as models
+from seqgnn.nn import GCNLSTM
+
+HOPS = (1, 2, 4)
+
+
+def make(name, **options):
+    torch.manual_seed(0)
+    settings = {"num_classes": 3, "num_tokens": 5, "hidden": 6, "hops": HOPS, "length": 7} | options
+    return models.build(name, **settings).double()
+
+
+def ragged(lengths=(4, 7, 1, 5), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        SequenceGraph.from_values(torch.randint(5, (n,), generator=generator), y=torch.zeros(1).long(), hops=HOPS)
+        for n in lengths
+    ]
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("readout", models.READOUTS)
+@pytest.mark.parametrize("per_element", [False, True])
+@pytest.mark.parametrize("positions", [False, True])
+def test_batch_mates_and_padding_change_nothing(name, readout, per_element, positions):
+    model = make(name, readout=readout, per_element=per_element, positions=positions, encoding="embedding")
+    samples = ragged()
+    together = model(Batch.from_data_list(samples))[0]
+    alone = torch.cat([model(Batch.from_data_list([sample]))[0] for sample in samples])
+    assert together.shape == (17 if per_element else 4, 3)
+    torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("readout", models.READOUTS)
+def test_no_element_sees_its_future(name, readout):
+    model = make(name, readout=readout, per_element=True, num_layers=3)
+    x = torch.randint(5, (1, 7), generator=torch.Generator().manual_seed(1))
+    y = torch.zeros(1, 7).long()
+    before = model(sequence_batch(x, y, path_graph(7, hops=HOPS)))[0]
+    for t in range(7):
+        changed = x.clone()
+        changed[0, t] = (changed[0, t] + 1) % 5
+        after = model(sequence_batch(changed, y, path_graph(7, hops=HOPS)))[0]
+        assert torch.equal(before[:t], after[:t])
+        if readout != "max":  # a running maximum may stay
+            assert not torch.equal(before[t], after[t])
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_last_element_hears_the_first(name):
+    x = torch.randint(5, (1, 7), generator=torch.Generator().manual_seed(2))
+    batch = lambda x: sequence_batch(x, torch.zeros(1).long(), path_graph(7, hops=HOPS))  # noqa: E731
+    changed = x.clone()
+    changed[0, 0] = (changed[0, 0] + 1) % 5
+    model = make(name)
+    assert not torch.equal(model(batch(x))[0], model(batch(changed))[0])
+
+
+def test_a_gcn_hears_no_further_than_its_reach():
+    model = make("gcn", hops=(1,), num_layers=2)
+    x = torch.zeros(1, 7).long()
+    batch = lambda x: sequence_batch(x, torch.zeros(1).long(), path_graph(7))  # noqa: E731
+    heard = []
+    for t in range(7):
+        changed = x.clone()
+        changed[0, t] = 1
+        heard.append(not torch.equal(model(batch(x))[0], model(batch(changed))[0]))
+    assert heard == [False] * 4 + [True] * 3
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("lengths", [(6, 6, 6), (6, 4, 5), (29, 40, 33)])
+def test_the_state_carries_a_stream_over_the_cut(name, lengths):
+    model = make(name, per_element=True)
+    generator = torch.Generator().manual_seed(3)
+    streams = [torch.randint(5, (n,), generator=generator) for n in lengths]
+    batch = lambda parts: Batch.from_data_list([SequenceGraph.from_values(p, hops=HOPS) for p in parts])  # noqa: E731
+    whole, end = model(batch(streams))
+    first, state = model(batch([s[: n - 3] for s, n in zip(streams, lengths)]))
+    second, state = model(batch([s[n - 3 :] for s, n in zip(streams, lengths)]), state)
+    whole = whole.split(lengths)
+    first, second = first.split([n - 3 for n in lengths]), second.split([3] * len(lengths))
+    for all_, a, b in zip(whole, first, second, strict=True):
+        torch.testing.assert_close(torch.cat([a, b]), all_, rtol=1e-10, atol=1e-12)
+    for a, b in zip(flat(state), flat(end), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_stream_read_element_by_element_is_the_whole(name):
+    model = make(name, per_element=True, encoding="embedding")
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(5, (2, 40), generator=generator)  # longer than what any of them keeps
+    whole = model(sequence_batch(ids, ids, path_graph(40, hops=model.hops)))[0].view(2, 40, -1)
+    state, one = None, path_graph(1)
+    for t in range(40):
+        logits, state = model(sequence_batch(ids[:, t : t + 1], ids[:, t : t + 1], one), state)
+        torch.testing.assert_close(logits, whole[:, t], rtol=1e-10, atol=1e-12)
+    assert all(part.shape[1] == 2 for part in flat(state))
+
+
+def flat(state):
+    return [t for part in state for t in flat(part)] if isinstance(state, tuple) else [state]
+
+
+@pytest.mark.parametrize("name", ["gcn", "gcn-residual", "gcn+lstm"])
+def test_a_model_without_state_takes_none(name):
+    model = make(name)
+    assert model(Batch.from_data_list(ragged()))[1] is None
+    with pytest.raises(ValueError, match="expected no state"):
+        model(Batch.from_data_list(ragged()), torch.zeros(1))
+    with pytest.raises(ValueError, match=r"expected a state \(older, count\) with \d older of shape \[m, 4, F"):
+        make(name, per_element=True)(Batch.from_data_list(ragged()), torch.zeros(1))
+
+
+def test_dropout_is_on_all_that_is_not_recurrent():
+    batch = Batch.from_data_list(ragged())
+    model = make("lstm", encoding="embedding", num_layers=2, dropout=0.5)
+    seen = {}
+    model.encoder.register_forward_pre_hook(lambda module, inputs: seen.update(encoder=inputs[0]))
+    model.head.register_forward_pre_hook(lambda module, inputs: seen.update(head=inputs[0]))
+    model(batch)
+    assert all(0.2 < float((x == 0).double().mean()) < 0.8 for x in seen.values())
+    model.eval()
+    model(batch)
+    assert not any(bool((x == 0).any()) for x in seen.values())
+
+
+def test_dropout_is_between_gcn_and_lstm():
+    batch, seen = Batch.from_data_list(ragged()), []
+    model = make("gcn+lstm", dropout=0.5)
+    model.encoder.lstm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model(batch)
+    model(batch)
+    assert not torch.equal(*seen)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "gcn+lstm"])
+def test_weight_dropout_leaves_out_the_same_weights_at_every_step(name):
+    batch = Batch.from_data_list(ragged())
+    model, plain = make(name, num_layers=2, weight_dropout=0.4), make(name, num_layers=2)
+    lstm = model.encoder.lstm if name == "gcn+lstm" else model.encoder
+    before = {key: value.clone() for key, value in lstm.layer.state_dict().items()}
+    assert torch.equal(model.eval()(batch)[0], plain(batch)[0])
+
+    torch.manual_seed(5)
+    dropped = model.train()(batch)[0]
+    assert all(torch.equal(value, before[key]) for key, value in lstm.layer.state_dict().items())
+    torch.manual_seed(5)
+    layer = plain.encoder.lstm.layer if name == "gcn+lstm" else plain.encoder.layer
+    with torch.no_grad():
+        for key, weight in layer.named_parameters():
+            if "weight_hh" in key:
+                weight.copy_(torch.nn.functional.dropout(weight, 0.4))
+    assert torch.equal(dropped, plain(batch)[0])
+    assert not torch.equal(dropped, model(batch)[0])
+
+    dropped.sum().backward()
+    gradient, weight = lstm.layer.weight_hh_l1.grad, layer.weight_hh_l1
+    assert bool((gradient[weight == 0] == 0).all()) and 0.2 < float((weight == 0).double().mean()) < 0.6
+
+
+def test_a_tree_lstm_reads_the_tree():
+    task = ExpressionTrees(7)
+    model = models.build("tree-lstm", num_classes=10, num_tokens=12, hidden=16)
+    samples = task.draw(16, torch.Generator().manual_seed(0))
+    together, state = model(samples)
+    assert state is None and together.shape == (16, 10)
+    torch.testing.assert_close(together, torch.cat([model(sample)[0] for sample in samples.to_data_list()]))
+    assert not torch.allclose(model(six_before(samples[0]))[0], together[:1])
+    with pytest.raises(ValueError, match="TreeEncoder: expected no state"):
+        model(samples, torch.zeros(1))
+    with pytest.raises(ValueError, match="expected one layer for 'tree-lstm', got num_layers=2"):
+        models.build("tree-lstm", num_classes=10, num_tokens=12, num_layers=2)
+    both_ways = samples.clone()
+    both_ways.edge_index = torch.cat([samples.edge_index, samples.edge_index.flip(0)], dim=1)
+    with pytest.raises(ValueError, match="TreeLSTM: expected a graph without cycles"):
+        model(both_ways)
+
+
+def six_before(sample):
+    """The same tokens and another tree: a chain."""
+    sample = sample.clone()
+    sample.edge_index = torch.stack([torch.arange(6), torch.arange(1, 7)])
+    return sample
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_tied_weights_begin_near_even_odds(name):
+    torch.manual_seed(0)
+    sizes = {"num_classes": 50, "num_tokens": 50, "hidden": 64, "hops": HOPS, "per_element": True}
+    model = models.build(name, **sizes, encoding="embedding", tie_weights=True)
+    x = torch.randint(50, (8, 20))
+    logits = model(sequence_batch(x, x, path_graph(20, hops=model.hops)))[0]
+    loss = torch.nn.functional.cross_entropy(logits, torch.randint(50, (160,)))
+    assert loss.item() < 1.5 * torch.tensor(50.0).log().item()
+
+
+def test_tied_weights_are_one_matrix():
+    tied = models.build("gru", num_classes=5, num_tokens=5, hidden=6, encoding="embedding", tie_weights=True)
+    assert tied.head.weight is tied.inputs.table.weight
+    untied = models.build("gru", num_classes=5, num_tokens=5, hidden=6, encoding="embedding")
+    assert untied.num_parameters == tied.num_parameters + 30
+    with pytest.raises(ValueError, match="expected an embedding of as many ids as classes with tie_weights=True"):
+        models.build("gru", num_classes=5, num_tokens=5, tie_weights=True)
+
+
+def test_the_window_slides_and_is_zero_before_the_start():
+    model = make("gcn-in-lstm", window=3, hops=(1,), per_element=True)
+    x = torch.tensor([[1, 4, 2, 3]])
+    logits, _ = model(sequence_batch(x, torch.zeros(1, 4).long(), path_graph(4)))
+    one_hot = torch.eye(5, dtype=torch.float64)[x[0]]
+    zero = torch.zeros(5, dtype=torch.float64)
+    signal = torch.stack([torch.stack([one_hot[i] if i >= 0 else zero for i in (t - 2, t - 1, t)]) for t in range(4)])
+    layer = GCNLSTM(5, 6, dtype=torch.float64)
+    layer.load_state_dict(model.encoder.layer.state_dict())
+    output, _ = layer(signal, torch.tensor([[0, 1], [1, 2]]))
+    torch.testing.assert_close(logits, model.head(output[:, 2]), rtol=1e-10, atol=1e-12)
+
+
+def test_a_window_of_one_is_the_lstm():
+    hybrid, plain = make("gcn-in-lstm", window=1), make("lstm")
+    plain.load_state_dict(hybrid.state_dict())
+    batch = Batch.from_data_list(ragged())
+    torch.testing.assert_close(hybrid(batch)[0], plain(batch)[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("readout", models.READOUTS)
+def test_readouts_against_a_loop(readout):
+    batch = Batch.from_data_list(ragged())
+    h = torch.randn(17, 6, generator=torch.Generator().manual_seed(4))
+    reduce = {"last": lambda rows: rows[-1], "mean": lambda rows: rows.mean(0), "max": lambda rows: rows.amax(0)}
+    pieces = h.split([4, 7, 1, 5])
+    expected = torch.stack([reduce[readout](piece) for piece in pieces])
+    torch.testing.assert_close(models.Readout(readout, False)(h, batch), expected)
+    prefixes = torch.stack([reduce[readout](piece[: t + 1]) for piece in pieces for t in range(len(piece))])
+    torch.testing.assert_close(models.Readout(readout, True)(h, batch), prefixes)
+
+
+@pytest.mark.parametrize("reduce", ["mean", "max"])
+def test_torch_scatter_gives_the_same_readouts(reduce, monkeypatch):
+    pytest.importorskip("torch_scatter")
+    assert torch_geometric.typing.WITH_TORCH_SCATTER
+    h = torch.randn(17, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    ptr = torch.tensor([0, 4, 11, 12, 17])
+    answers = []
+    for available in (True, False):
+        monkeypatch.setattr(torch_geometric.typing, "WITH_TORCH_SCATTER", available)
+        leaf = h.clone().requires_grad_()
+        result = segment(leaf, ptr, reduce)
+        (result * torch.arange(24.0).view(4, 6)).sum().backward()
+        answers.append((result, leaf.grad))
+    for a, b in zip(*answers, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("target", [3000, 20000, 70001])
+def test_parameters_are_matched(name, target):
+    model = models.build(name, num_classes=10, num_tokens=10, parameters=target, hops=(1, 2, 4, 8))
+    assert abs(model.num_parameters - target) <= 0.047 * target
+    assert model.num_parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_features_bf16_copies_and_gradients(name):
+    model = models.build(name, num_classes=2, num_features=2, hidden=8, length=5, directed=False, readout="mean")
+    x = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(5))
+    batch = sequence_batch(x, torch.tensor([0, 1, 1]), path_graph(5, directed=False))
+    logits = model(batch)[0]
+    assert torch.equal(copy.deepcopy(model)(batch)[0], logits)
+    logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(model(batch)[0].float(), logits, rtol=0, atol=5e-2)
+
+
+def test_a_residual_gcn_adds_what_it_hears():
+    model = make("gcn-residual", num_layers=2).double()
+    batch = Batch.from_data_list(ragged())
+    first, (one, two) = model.encoder.first, model.encoder.layers
+    h = first(torch.eye(5, dtype=torch.float64)[batch.x])
+    for layer in (one, two):
+        operator = torch.zeros(len(h), len(h), dtype=torch.float64)
+        source, target = batch.edge_index
+        operator[target, source] = 1
+        operator += torch.eye(len(h))
+        degree = operator.sum(1)
+        operator = operator / (degree[:, None] * degree).sqrt()
+        h = h + torch.relu(operator @ h @ layer.lin.weight.T + layer.bias)
+    torch.testing.assert_close(model.encoder(model.inputs(batch), batch)[0], h)
+
+
+def test_options_reach_the_layers():
+    model = make("lstm", num_layers=2, dropout=0.5, init="orthogonal", forget_bias=1.0)
+    assert model.encoder.layer.num_layers == 2 and model.encoder.layer.dropout == 0.5
+    assert len(make("gcn").encoder.layers) == 3 and len(make("gcn", num_layers=5).encoder.layers) == 5
+    assert repr(model.readout) == "Readout('last', per_element=False)"
+    # Positions make equal elements different; without them a path of one digit looks alike but for its ends.
+    x = torch.zeros(1, 7).long()
+    batch = sequence_batch(x, x, path_graph(7, hops=(1,)))
+    rows = make("gcn", hops=(1,), per_element=True)(batch)[0]
+    torch.testing.assert_close(rows[3], rows[5])
+    rows = make("gcn", hops=(1,), per_element=True, positions=True)(batch)[0]
+    assert not torch.allclose(rows[3], rows[5])
+
+
+def test_a_task_of_the_library_fits_every_model():
+    task = Palindromes(8, hops=HOPS)
+    batch = task.draw(16, torch.Generator().manual_seed(0))
+    padded, lengths = to_padded(batch)
+    assert padded.shape == (7, 16) and lengths.tolist() == [7] * 16
+    for name in models.NAMES:
+        model = models.build(name, num_classes=task.num_classes, num_tokens=task.num_tokens, hops=task.hops)
+        assert model(batch)[0].shape == (16, 10)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("lsmt", {}, "expected model to be one of .* did you mean 'lstm'"),
+        ("rnn", {"readout": "first"}, "expected readout .* got 'first'"),
+        ("rnn", {"encoding": "onehot"}, "expected encoding .* did you mean 'one-hot'"),
+        ("rnn", {"num_features": 3}, "expected num_tokens or num_features, got 5 and 3"),
+        ("rnn", {"num_tokens": None}, "expected num_tokens or num_features, got None and None"),
+        ("rnn", {"hidden": 0}, "expected hidden to be an integer of at least 1, got 0"),
+        ("gcn-in-lstm", {"window": -1}, "expected window .* got -1"),
+        ("rnn", {"dropout": 1.0}, "expected dropout in \\[0, 1\\), got 1.0"),
+        ("gru", {"weight_dropout": 1.0}, "expected weight_dropout in \\[0, 1\\), got 1.0"),
+        ("gcn-in-lstm", {"weight_dropout": 0.1}, "expected weight_dropout for a plain recurrent layer, got it for"),
+        ("gcn", {"per_element": True, "directed": False}, "expected a directed graph for one target per element"),
+        ("gcn", {"positions": True, "length": None}, "expected length with positions=True"),
+        ("gcn", {"init": "orthogonal"}, "expected init and forget_bias for a recurrent model"),
+        ("gru", {"forget_bias": 1.0}, "GRU: expected init forget_bias"),
+        ("lstm", {"parameters": 10}, "expected parameters that 'lstm' can have, such as .* with hidden=1, got 10"),
+        ("gcn", {"hops": ()}, "path_graph: expected hops"),
+        ("gcn", {"hops": None, "length": None}, "expected num_layers, hops or length for 'gcn'"),
+        ("gcn-in-lstm", {"hops": (4, 8)}, "expected a hop that fits into the window of 4, got hops=\\(4, 8\\)"),
+        ("rnn", {"num_tokens": None, "num_features": 2, "encoding": "embedding"}, "expected no encoding of features"),
+    ],
+)
+def test_errors(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(name, **options)
+
+
+def test_a_state_with_what_would_start_anew_is_refused():
+    batch = Batch.from_data_list(ragged())
+    for options in ({"readout": "mean"}, {"readout": "max"}, {"positions": True}):
+        model = make("lstm", per_element=True, **options)
+        _, state = model(batch)
+        with pytest.raises(ValueError, match="expected no state with positions or a mean or max readout"):
+            model(batch, state)
+
+
+@pytest.mark.parametrize("name", ["gcn", "gcn-residual", "gcn+lstm"])
+def test_edges_that_run_backwards_are_refused_where_each_element_answers(name):
+    both_ways = sequence_batch(torch.zeros(2, 4).long(), torch.zeros(2, 4).long(), path_graph(4, directed=False))
+    with pytest.raises(ValueError, match=r"expected edges that run forwards, .* got 6 back"):
+        make(name, per_element=True)(both_ways)
+    make(name)(both_ways)
+
+
+def test_the_default_hops_reach_the_first_element():
+    assert len(models.build("gcn", num_classes=3, num_tokens=5, length=20).encoder.layers) == 5
+    assert make("gcn-in-lstm", hops=None).encoder.edge_index.tolist() == [[0, 1, 2], [1, 2, 3]]
+
+
+def test_one_sample_is_a_batch_of_one():
+    for name in models.NAMES:
+        model, sample = make(name), ragged()[1]
+        assert torch.equal(model(sample)[0], model(Batch.from_data_list([sample]))[0])
+
+
+def test_wrong_inputs():
+    with pytest.raises(ValueError, match="Inputs: expected ids x between 0 and 4, got 7 to 9"):
+        make("rnn")(SequenceGraph.from_values([7, 9]))
+    with pytest.raises(ValueError, match="Inputs: expected at most 7 elements, the positions known, got 8"):
+        make("rnn", positions=True)(SequenceGraph.from_values([1] * 8))
+    with pytest.raises(ValueError, match="SequenceModel: expected a batch on meta, where the model is, got cpu"):
+        make("gcn").to("meta")(SequenceGraph.from_values([1] * 8))
+    with pytest.raises(ValueError, match="GCNInLSTM: expected a state"):
+        make("gcn-in-lstm")(SequenceGraph.from_values([1] * 8), torch.zeros(1))
+    nothing = SequenceGraph(x=torch.empty(0).long(), edge_index=torch.empty(2, 0).long(), y=torch.zeros(1).long())
+    for name in models.NAMES:
+        with pytest.raises(ValueError, match="expected sequences of at least one element"):
+            make(name)(Batch.from_data_list([ragged()[0], nothing]))
+    ids = Batch.from_data_list(ragged())
+    features = Batch.from_data_list([SequenceGraph.from_values([[1.0, 2.0]])])
+    with pytest.raises(ValueError, match=r"Inputs: expected integer ids x of shape .* got torch.float32 \(1, 2\)"):
+        make("rnn")(features)
+    with pytest.raises(ValueError, match=r"Inputs: expected x of shape \[sum L, 3\], got \(1, 2\)"):
+        make("rnn", num_tokens=None, num_features=3)(features)
+    with pytest.raises(ValueError, match=r"Inputs: expected x of shape \[sum L, 3\], got \(17,\)"):
+        make("rnn", num_tokens=None, num_features=3)(ids)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("readout", models.READOUTS)
+def test_cuda_agrees_with_cpu(name, readout):
+    model = make(name, readout=readout)
+    expected = model(Batch.from_data_list(ragged()))[0]
+    actual = model.cuda()(Batch.from_data_list(ragged()).to("cuda"))[0]
+    torch.testing.assert_close(actual.cpu(), expected, rtol=1e-8, atol=1e-10)

@@ -1,0 +1,424 @@
+"""RNN, LSTM and GRU: the written equations against torch's kernels, and what the layers add to torch's."""
+
+import copy
+import io
+import itertools
+import math
+import random
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+import seqgnn.nn as ours
+from seqgnn.nn import init
+from tests.support.releases import lstm_autocasts
+
+LAYERS = ["RNN", "LSTM", "GRU"]
+CELLS = ["RNNCell", "LSTMCell", "GRUCell"]
+
+
+def close(actual, expected, rtol=1e-10):
+    """Relative to the largest entry, so that entries near zero do not count for more than they are."""
+    assert actual.shape == expected.shape
+    assert (actual - expected).abs().max() <= rtol * max(expected.abs().max(), 1e-3)
+
+
+def flat(value):
+    if isinstance(value, PackedSequence):
+        return [value.data]
+    return [t for part in value for t in flat(part)] if isinstance(value, tuple) else [value]
+
+
+def configurations(count, seed):
+    draw = random.Random(seed)
+    for _ in range(count):
+        name = draw.choice(LAYERS)
+        options = {
+            "num_layers": draw.randint(1, 3),
+            "bias": draw.random() < 0.7,
+            "batch_first": draw.random() < 0.5,
+            "bidirectional": draw.random() < 0.5,
+        }
+        if name == "RNN":
+            options["nonlinearity"] = draw.choice(["tanh", "relu"])
+        if name == "LSTM" and draw.random() < 0.5:
+            options["proj_size"] = 3
+        form = draw.choice(["padded", "packed", "unsorted", "unbatched"])
+        yield name, options, form, draw.random() < 0.5, draw.randint(1, 6)
+
+
+@pytest.mark.parametrize("name, options, form, given, steps", list(configurations(60, seed=0)))
+def test_reference_is_torch(name, options, form, given, steps):
+    generator = torch.Generator().manual_seed(steps)
+    theirs = getattr(nn, name)(4, 5, dtype=torch.float64, **options)
+    layer = getattr(ours, name)(4, 5, dtype=torch.float64, engine="reference", **options)
+    layer.load_state_dict(theirs.state_dict())
+    batch = 3
+    shape = (steps, 4) if form == "unbatched" else (batch, steps, 4) if options["batch_first"] else (steps, batch, 4)
+    data = torch.randn(shape, dtype=torch.float64, generator=generator)
+    lengths = torch.tensor([max(1, steps - 2), steps, max(1, steps - 1)])
+    rows = options["num_layers"] * (2 if options["bidirectional"] else 1)
+    sizes = [options.get("proj_size", 5), 5] if name == "LSTM" else [5]
+    state = [
+        torch.randn((rows, n) if form == "unbatched" else (rows, batch, n), dtype=torch.float64, generator=generator)
+        for n in sizes
+    ]
+
+    def answer(module):
+        leaves = [data.clone().requires_grad_()] + [s.clone().requires_grad_() for s in state]
+        x = leaves[0]
+        if form in ("packed", "unsorted"):
+            ends = lengths.sort(descending=True).values if form == "packed" else lengths
+            x = pack_padded_sequence(x, ends, options["batch_first"], enforce_sorted=form == "packed")
+        hx = (tuple(leaves[1:]) if name == "LSTM" else leaves[1]) if given else None
+        result = module(x, hx)
+        outputs = flat(result)
+        weights = list(module.parameters())
+        loss = sum((o * torch.linspace(-1, 1, o.numel(), dtype=o.dtype).view_as(o)).sum() for o in outputs)
+        return result, outputs, torch.autograd.grad(loss, leaves + weights, allow_unused=True)
+
+    expected, outputs, gradients = answer(theirs)
+    actual, our_outputs, our_gradients = answer(layer)
+    for a, b in zip(our_outputs, outputs, strict=True):
+        close(a, b)
+    for a, b in zip(our_gradients, gradients, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            close(a, b)
+    if isinstance(expected[0], PackedSequence):
+        for ours_, theirs_ in zip(actual[0][1:], expected[0][1:], strict=True):
+            assert (ours_ is None and theirs_ is None) or torch.equal(ours_, theirs_)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_dropout_between_layers_is_the_same_for_all_engines(name):
+    layer = getattr(ours, name)(4, 5, num_layers=3, dropout=0.5, dtype=torch.float64)
+    x = torch.randn(6, 2, 4, dtype=torch.float64)
+    answers = []
+    for engine in ("auto", "reference"):  # torch's own LSTM has no autocast on CPUs without AVX-512
+        layer.engine = engine
+        torch.manual_seed(7)
+        answers.append(layer(x)[0])
+    close(answers[1], answers[0])
+    layer.eval()
+    evaluated = layer(x)[0]
+    layer.engine = "native"
+    close(evaluated, layer(x)[0])
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("bias, batched, given", list(itertools.product([True, False], repeat=3)))
+def test_reference_cell_is_torch(name, bias, batched, given):
+    theirs = getattr(nn, name)(4, 5, bias, dtype=torch.float64)
+    cell = getattr(ours, name)(4, 5, bias, dtype=torch.float64, engine="reference")
+    cell.load_state_dict(theirs.state_dict())
+    x = torch.randn(3, 4, dtype=torch.float64) if batched else torch.randn(4, dtype=torch.float64)
+    h = torch.randn(*x.shape[:-1], 5, dtype=torch.float64)
+    state = None if not given else (h, 2 * h) if name == "LSTMCell" else h
+    expected, actual, native = theirs(x, state), cell(x, state), None
+    cell.engine = "native"
+    native = cell(x, state)
+    for a, b, c in zip(flat(actual), flat(expected), flat(native), strict=True):
+        close(a, b)
+        assert torch.equal(b, c)
+
+
+def test_relu_cell_is_torch():
+    cell = ours.RNNCell(4, 5, nonlinearity="relu", engine="reference")
+    x = torch.randn(3, 4)
+    expected = nn.RNNCell(4, 5, nonlinearity="relu")
+    expected.load_state_dict(cell.state_dict())
+    close(cell(x), expected(x), 1e-5)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_same_seed_same_weights_as_torch_and_state_dicts_load_both_ways(name):
+    torch.manual_seed(3)
+    theirs = getattr(nn, name)(4, 5, 2, bidirectional=True)
+    torch.manual_seed(3)
+    layer = getattr(ours, name)(4, 5, 2, bidirectional=True)
+    for key, value in theirs.state_dict().items():
+        assert torch.equal(layer.state_dict()[key], value)
+    theirs.load_state_dict(getattr(ours, name)(4, 5, 2, bidirectional=True).state_dict())
+    assert isinstance(layer, getattr(nn, name))
+
+
+@pytest.mark.parametrize("name", LAYERS + CELLS)
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_copies(name, engine):
+    module = getattr(ours, name)(4, 5, engine=engine)
+    buffer = io.BytesIO()
+    torch.save(module, buffer)
+    buffer.seek(0)
+    x = torch.randn(2, 4) if name in CELLS else torch.randn(3, 2, 4)
+    for other in (copy.deepcopy(module), torch.load(buffer, weights_only=False)):
+        assert other.engine == engine
+        assert torch.equal(flat(other(x))[0], flat(module(x))[0])
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter.add_(1)
+        assert not torch.equal(flat(other(x))[0], flat(module(x))[0])
+
+
+def test_repr():
+    assert repr(ours.LSTM(4, 5)) == "LSTM(4, 5)"
+    layer = ours.LSTM(4, 5, num_layers=2, engine="reference", recurrent_bias=False, forget_bias=1.0)
+    expected = "LSTM(4, 5, num_layers=2, engine='reference', recurrent_bias=False, init=[forget_bias(value=1.0)])"
+    assert repr(layer) == expected
+
+
+@pytest.mark.parametrize("name, gates", [("RNN", 1), ("LSTM", 4), ("RNNCell", 1), ("LSTMCell", 4)])
+def test_one_bias(name, gates):
+    module = getattr(ours, name)(3, 5, recurrent_bias=False)
+    assert sum(p.numel() for p in module.parameters()) == gates * (3 * 5 + 5 * 5 + 5)
+    theirs = getattr(nn, name)(3, 5)
+    module.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 3) if name.endswith("Cell") else torch.randn(4, 2, 3)
+    close(flat(module(x))[0], flat(theirs(x))[0], 1e-5)
+    assert all(not buffer.any() for buffer in module.buffers())
+    theirs.load_state_dict(module.state_dict())
+    close(flat(module(x))[0], flat(theirs(x))[0], 1e-5)
+    module.reset_parameters()
+    assert all(not buffer.any() for buffer in module.buffers())
+    flat(module.double()(x.double()))[0].sum().backward()
+    copied = copy.deepcopy(module)
+    close(flat(copied(x.double()))[0], flat(module(x.double()))[0], 0)
+
+
+def test_loading_leaves_other_buffers_alone():
+    layer, other = (prune.random_unstructured(ours.LSTM(4, 6), "weight_hh_l0", 0.5) for _ in range(2))
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other.weight_hh_l0_mask, layer.weight_hh_l0_mask) and layer.weight_hh_l0_mask.any()
+
+
+def test_one_bias_stays_one_under_partial_and_wrong_loads():
+    layer, theirs = ours.LSTM(3, 5, recurrent_bias=False), nn.LSTM(3, 5)
+    before = layer.bias_ih_l0.detach().clone()
+    part = {key: value for key, value in theirs.state_dict().items() if key != "bias_ih_l0"}
+    layer.load_state_dict(part, strict=False)
+    assert not layer.bias_hh_l0.any()
+    close(layer.bias_ih_l0, before + theirs.bias_hh_l0, 1e-6)
+    with pytest.raises(RuntimeError, match="size mismatch for bias_ih_l0"):
+        layer.load_state_dict({**theirs.state_dict(), "bias_ih_l0": torch.zeros(1)})
+    assert not layer.bias_hh_l0.any()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_functorch_and_forward_mode_take_the_equations(name):
+    layer = getattr(ours, name)(3, 4)
+    x = torch.randn(5, 6, 2, 3)
+    close(torch.func.vmap(lambda x: layer(x)[0])(x), torch.stack([layer(row)[0] for row in x]), 1e-5)
+    tangent = torch.func.jvp(lambda x: layer(x)[0], (x[0],), (torch.ones_like(x[0]),))[1]
+    step = (layer(x[0] + 1e-3)[0] - layer(x[0] - 1e-3)[0]) / 2e-3
+    close(tangent, step, 1e-2)
+
+
+def test_a_list_is_a_state_too():
+    x, h = torch.randn(5, 2, 3), torch.randn(1, 2, 4)
+    for engine in ("native", "reference"):
+        layer, cell = ours.LSTM(3, 4, engine=engine), ours.LSTMCell(3, 4, engine=engine)
+        close(layer(x, [h, h])[0], layer(x, (h, h))[0], 0)
+        close(cell(x[0], [h[0], h[0]])[0], cell(x[0], (h[0], h[0]))[0], 0)
+
+
+def test_parameter_count_of_report():
+    layer = ours.LSTM(10, 128, recurrent_bias=False)
+    assert sum(p.numel() for p in layer.parameters()) == 4 * (10 * 128 + 128 * 128 + 128)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_bias_false_has_no_bias(name):
+    layer = getattr(ours, name)(3, 5, bias=False)
+    assert not any("bias" in key for key in layer.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_compile_and_autocast_run():
+    layer = ours.LSTM(3, 5, engine="reference")
+    x = torch.randn(4, 2, 3)
+    compiled = torch.compile(layer, backend="eager")
+    close(compiled(x)[0], layer(x)[0], 1e-6)
+    for engine in ("auto", "native", "reference") if lstm_autocasts() else ("auto", "reference"):
+        layer.engine = engine
+        with torch.autocast("cpu", torch.bfloat16):
+            output = layer(x)[0]
+        close(output.float(), layer(x)[0], 3e-2)
+
+
+def test_half_precision_weights():
+    layer = ours.GRU(3, 5, engine="reference")
+    x = torch.randn(4, 2, 3)
+    expected = layer(x)[0]
+    close(layer.bfloat16()(x.bfloat16())[0].float(), expected, 3e-2)
+
+
+def test_functional_call_and_gradcheck():
+    layer = ours.LSTM(2, 3, dtype=torch.float64, engine="reference")
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    names, values = zip(*((n, p.detach().requires_grad_()) for n, p in layer.named_parameters()))
+    call = lambda x, *weights: torch.func.functional_call(layer, dict(zip(names, weights)), (x,))[0]  # noqa: E731
+    assert torch.autograd.gradcheck(call, (x, *values))
+
+
+# Recipes
+
+
+def gate(tensor, index, hidden=64):
+    return tensor[index * hidden : (index + 1) * hidden]
+
+
+def test_forget_bias_is_the_sum_of_both():
+    layer = ours.LSTM(3, 64, 2, bidirectional=True, forget_bias=2.5)
+    for suffix in ("_l0", "_l0_reverse", "_l1", "_l1_reverse"):
+        total = getattr(layer, "bias_ih" + suffix) + getattr(layer, "bias_hh" + suffix)
+        assert torch.equal(gate(total, 1), torch.full((64,), 2.5))
+        assert not torch.equal(gate(total, 0), torch.full((64,), 2.5))
+    layer.reset_parameters()
+    assert torch.equal(gate(layer.bias_ih_l1 + layer.bias_hh_l1, 1), torch.full((64,), 2.5))
+
+
+def test_chrono():
+    layer = ours.LSTM(3, 64, init=init.chrono(t_max=100))
+    total = layer.bias_ih_l0 + layer.bias_hh_l0
+    keep = gate(total, 1).exp()
+    assert keep.min() >= 1 and keep.max() <= 99 and 30 < keep.mean() < 70
+    assert torch.equal(gate(total, 0), -gate(total, 1))
+    gru = ours.GRU(3, 64, init=init.chrono(t_max=2))
+    assert torch.equal(gate(gru.bias_ih_l0 + gru.bias_hh_l0, 1), torch.zeros(64))
+
+
+def test_orthogonal_is_orthogonal_gate_by_gate_and_recipes_apply_in_order():
+    layer = ours.LSTM(3, 64, init=["xavier", "orthogonal", init.chrono(t_max=10)])
+    for index in range(4):
+        block = gate(layer.weight_hh_l0, index)
+        close(block @ block.t(), torch.eye(64), 1e-5)
+    assert not layer.bias_hh_l0.any() and gate(layer.bias_ih_l0, 1).any() and not gate(layer.bias_ih_l0, 2).any()
+
+
+def test_xavier_fans_are_those_of_one_gate():
+    torch.manual_seed(0)
+    layer = ours.LSTM(64, 64, init="xavier")
+    assert layer.weight_ih_l0.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.03)
+
+
+def test_identity():
+    layer = ours.RNN(10, 64, init="identity")
+    assert torch.equal(layer.weight_hh_l0, torch.eye(64))
+    assert layer.weight_ih_l0.std().item() == pytest.approx(0.001, rel=0.2)
+    assert not layer.bias_ih_l0.any() and not layer.bias_hh_l0.any()
+
+
+def test_latch_holds_its_signs():
+    layer = ours.RNN(10, 64, init=init.latch(gain=1.5))
+    assert torch.equal(layer.weight_hh_l0, 1.5 * torch.eye(64))
+    assert layer.weight_ih_l0.std().item() == pytest.approx(0.1, rel=0.2)
+    assert not layer.bias_ih_l0.any() and not layer.bias_hh_l0.any()
+    layer = ours.RNN(1, 2, init="latch")
+    edge = 2**0.5 - math.acosh(2**0.5)
+    for push, held in ((0.99 * edge, True), (1.01 * edge, False)):
+        with torch.no_grad():
+            layer.weight_ih_l0.copy_(torch.tensor([[1.0], [1.0]]))
+            output, _ = layer(torch.full((2000, 1), -push), torch.tensor([[0.9, -0.9]]))
+        assert (output[-1] > 0).tolist() == [held, False]
+
+
+def test_torch_recipe_and_a_recipe_of_ones_own():
+    layer = ours.RNN(3, 4, init=["identity", "torch"])
+    assert layer.weight_ih_l0.abs().max() > 0.01
+    layer = ours.LSTM(3, 4, init=lambda kind, gates: gates.weight_hh[2].fill_(7.0))
+    assert torch.equal(gate(layer.weight_hh_l0, 2, 4), torch.full((4, 4), 7.0))
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: ours.LSTM(3, 4, engine="refrence"), "LSTM: expected engine .* did you mean 'reference'"),
+        (lambda: ours.RNN(3, 4, nonlinearity="tan"), "RNN: expected nonlinearity .* got 'tan'"),
+        (lambda: ours.RNNCell(3, 4, nonlinearity="sin"), "RNNCell: expected nonlinearity .* got 'sin'"),
+        (lambda: ours.LSTM(3, 4, init="ortogonal"), "LSTM: expected init .* did you mean 'orthogonal'"),
+        (lambda: ours.LSTM(3, 4, init="chrono"), "LSTM: expected init.chrono.* without t_max"),
+        (lambda: init.chrono(t_max=1), "expected t_max to be an integer >= 2, got 1"),
+        (lambda: init.chrono(t_max=float("nan")), "expected t_max to be an integer >= 2, got nan"),
+        (lambda: ours.LSTM(3, 4, forget_bias=float("nan")), "init.forget_bias: expected a finite number, got nan"),
+        (lambda: ours.LSTM(3, 4, init=[init.chrono(9), init.forget_bias(1.0)]), "chrono or forget_bias, got both"),
+        (lambda: ours.LSTM(3, 4, init=[init.chrono(9), "xavier"]), "expected xavier before what sets biases"),
+        (lambda: ours.LSTM(3, 4, init=init.orthogonal), "expected init to be recipes, such as init.orthogonal\\(\\)"),
+        (lambda: ours.LSTM(3, 4, init=[None]), "expected init to be recipes, .* got None"),
+        (lambda: ours.LSTMCell(3, 0), "LSTMCell: expected hidden_size to be an integer of at least 1, got 0"),
+        (lambda: ours.LSTM(3, 4, init=init.chrono(t_max=9), forget_bias=1.0), "chrono or forget_bias, got both"),
+        (lambda: ours.RNN(3, 4, init=init.chrono(t_max=9)), "RNN: expected init chrono .* lstm or gru, got it on rnn"),
+        (lambda: ours.RNN(3, 4, init=init.latch(gain=1)), "init.latch: expected gain to be a number above 1, got 1"),
+        (lambda: ours.LSTM(3, 4, init="identity"), "LSTM: expected init identity .* rnn, got it on lstm"),
+        (lambda: ours.GRU(3, 4, forget_bias=1.0), "GRU: expected init forget_bias .* lstm, got it on gru"),
+        (lambda: ours.LSTM(3, 4, bias=False, forget_bias=1.0), "LSTM: expected bias=True for forget_bias"),
+        (lambda: ours.GRU(3, 4, recurrent_bias=False), "GRU: expected recurrent_bias=True"),
+        (lambda: ours.GRUCell(3, 4, recurrent_bias=False), "GRUCell: expected recurrent_bias=True"),
+    ],
+)
+def test_options_that_make_no_sense(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+@pytest.mark.parametrize(
+    "x, hx, message",
+    [
+        (torch.zeros(2, 3, 4, 5), None, "LSTM: expected input of rank 2 or 3 with 4 channels .* shape"),
+        (torch.zeros(2, 3, 5), None, "LSTM: expected input .* with 4 channels .* \\(2, 3, 5\\)"),
+        (torch.zeros(0, 3, 4), None, "LSTM: expected at least one time step, got shape \\(0, 3, 4\\)"),
+        (torch.zeros(2, 3, 4, dtype=torch.float64), None, "LSTM: expected input of torch.float32"),
+        (torch.zeros(2, 3, 4, device="meta"), None, "LSTM: expected input on cpu, .* got meta"),
+        ([1, 2], None, "LSTM: expected a tensor, got list"),
+        (torch.zeros(2, 3, 4), torch.zeros(1, 3, 6), "LSTM: expected a state \\(h, c\\) .* got shape \\(1, 3, 6\\)"),
+        (torch.zeros(2, 3, 4), (torch.zeros(1, 2, 6), torch.zeros(1, 3, 6)), "expected a state .* \\(1, 3, 6\\)"),
+        (torch.zeros(2, 4), (torch.zeros(1, 1, 6), torch.zeros(1, 1, 6)), "expected a state .* \\(1, 6\\)"),
+        (torch.zeros(2, 3, 4), (torch.zeros(1, 3, 6), torch.zeros(1, 3, 6, device="meta")), "state on cpu.* got meta"),
+        (torch.zeros(2, 3, 4), (torch.zeros(1, 3, 6).double(),) * 2, "LSTM: expected a state of torch.float32"),
+        (torch.zeros(2, 3, 4, device="meta").double(), None, "LSTM: expected input on cpu"),
+        (torch.zeros(2, 3, 4), (1, 2), "LSTM: expected a state .* got \\(int, int\\)"),
+    ],
+)
+def test_bad_input(engine, x, hx, message):
+    with pytest.raises(ValueError, match=message):
+        ours.LSTM(4, 6, engine=engine)(x, hx)
+
+
+def test_bad_input_of_a_cell_and_of_packed_sequences():
+    with pytest.raises(ValueError, match="GRUCell: expected input of rank 1 or 2 with 4 channels"):
+        ours.GRUCell(4, 6)(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="GRUCell: expected a state h of shape \\(2, 6\\)"):
+        ours.GRUCell(4, 6)(torch.zeros(2, 4), torch.zeros(3, 6))
+    packed = pack_padded_sequence(torch.zeros(3, 2, 4), torch.tensor([3, 1]))
+    with pytest.raises(ValueError, match="GRU: expected a state h of shape \\(1, 2, 6\\), got shape \\(1, 3, 6\\)"):
+        ours.GRU(4, 6)(packed, torch.zeros(1, 3, 6))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_cuda_agrees_with_cpu(name, engine):
+    layer = getattr(ours, name)(4, 5, 2, bidirectional=True, dtype=torch.float64, engine=engine)
+    x = torch.randn(6, 3, 4, dtype=torch.float64)
+    expected = layer(x)[0]
+    close(layer.cuda()(x.cuda())[0].cpu(), expected, 1e-9)
+    with pytest.raises(ValueError, match="expected input on cuda:0"):
+        layer(x)
+
+
+@pytest.mark.gpu
+def test_one_bias_on_cuda():
+    layer = ours.LSTM(4, 5, recurrent_bias=False).cuda()
+    expected = nn.LSTM(4, 5).cuda()
+    expected.load_state_dict(layer.state_dict())
+    x = torch.randn(6, 3, 4, device="cuda")
+    output = layer(x)[0]
+    close(output, expected(x)[0], 1e-3)
+    output.sum().backward()
+    assert layer.weight_hh_l0.grad is not None

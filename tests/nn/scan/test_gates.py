@@ -1,0 +1,254 @@
+"""Convolutions of PyG in the gates: against the filter that does the same, and against a loop over single graphs."""
+
+import pytest
+import torch
+from torch_geometric import nn as pyg
+
+from seqgnn.nn import DCRNN, GCLSTM, GCN, GCNGRU, GCNLSTM, GCNRNN, GCRN, TGCN, GCRNCell, Identity
+from seqgnn.nn.scan import functional as cells
+from tests.support.oracles import close, tricky_graph, tricky_graphs
+
+T, B, F, H, D = 3, 2, 2, 4, 3
+EDGES, WEIGHTS, N = tricky_graph()
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(T, B, N, F, dtype=torch.float64, generator=GENERATOR)
+ATTR = torch.randn(EDGES.size(1), D, dtype=torch.float64, generator=GENERATOR)
+CONVS = {
+    "GATConv": (lambda i, o: pyg.GATConv(i, o // 2, heads=2), None),
+    "SAGEConv": (pyg.SAGEConv, None),
+    "GraphConv": (pyg.GraphConv, "edge_weight"),
+    "GATv2Conv": (lambda i, o: pyg.GATv2Conv(i, o, edge_dim=D), "edge_attr"),
+    "TransformerConv": (lambda i, o: pyg.TransformerConv(i, o, edge_dim=D), "edge_attr"),
+    "ChebConv": (lambda i, o: pyg.ChebConv(i, o, 3), "edge_weight"),
+}
+GIVEN = {"edge_weight": WEIGHTS, "edge_attr": ATTR}
+
+
+def parts(result):
+    output, state = result
+    return [output, *(state if isinstance(state, tuple) else (state,))]
+
+
+def layer_with_attributes():
+    return GCNLSTM(F, H, conv=CONVS["GATv2Conv"][0], dtype=torch.float64)
+
+
+def arguments(takes):
+    return {} if takes is None else {takes: GIVEN[takes]}
+
+
+@pytest.mark.parametrize("layer, options", [(GCNRNN, {}), (GCNLSTM, {}), (GCNGRU, {}), (GCNGRU, {"reset": "before"})])
+@pytest.mark.parametrize("side", ["conv", "input_conv", "hidden_conv"])
+def test_pygs_own_gcn_is_the_filter(layer, options, side):
+    torch.manual_seed(0)
+    made = layer(F, H, **{side: pyg.GCNConv}, **options, dtype=torch.float64)
+    plain = layer(F, H, **options, dtype=torch.float64)
+    state = plain.state_dict()
+    for place, short in (("input", "ih"), ("hidden", "hh")):
+        if side in ("conv", f"{place}_conv"):
+            module = getattr(made, f"{place}_conv_l0")
+            modules = list(module) if isinstance(module, torch.nn.ModuleList) else [module]
+            state[f"weight_{short}_l0"] = torch.cat([part.lin.weight for part in modules])
+            state[f"bias_{short}_l0"] = torch.cat([part.bias for part in modules])
+        else:
+            for kind in ("weight", "bias"):
+                state[f"{kind}_{short}_l0"] = made.state_dict()[f"{kind}_{short}_l0"]
+    plain.load_state_dict(state)
+    for a, b in zip(parts(made(X, EDGES, WEIGHTS)), parts(plain(X, EDGES, WEIGHTS)), strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("per_step", [False, True])
+def test_each_step_and_window_as_a_graph_of_its_own(name, per_step):
+    make, takes = CONVS[name]
+    torch.manual_seed(1)
+    layer = GCNLSTM(F, H, num_layers=2, conv=make, dtype=torch.float64)
+    given, edges = arguments(takes), EDGES
+    steps = [(EDGES, given)] * T
+    if per_step:
+        graphs, _ = tricky_graphs(T)
+        values = {"edge_weight": [w for _, w in graphs], "edge_attr": [w[:, None] * ATTR[0] for _, w in graphs]}
+        edges, given = [e for e, _ in graphs], {} if takes is None else {takes: values[takes]}
+        steps = [(e, {n: v[t] for n, v in given.items()}) for t, (e, _) in enumerate(graphs)]
+    output, (h_last, _) = layer(X, edges, **given)
+    for b in range(B):
+        below = X[:, b]
+        for index in range(2):
+            state, outputs = (torch.zeros(N, H, dtype=torch.float64),) * 2, []
+            conv_x, conv_h = getattr(layer, f"input_conv_l{index}"), getattr(layer, f"hidden_conv_l{index}")
+            for x, (edge_index, extra) in zip(below, steps):
+                gates = conv_x(x, edge_index, **extra)
+                hear = lambda h, e=edge_index, extra=extra, conv=conv_h: conv(h, e, **extra)  # noqa: E731
+                h, state = cells.lstm(gates, hear, state)
+                outputs.append(h)
+            below = torch.stack(outputs)
+        close(output[:, b], below)
+        close(h_last[1, b], below[-1])
+    output.sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
+def test_a_filter_on_one_side_and_a_convolution_on_the_other():
+    layer = GCNGRU(F, H, input_filter=Identity(), hidden_conv=CONVS["GATConv"][0], reset="before", dtype=torch.float64)
+    assert layer.weight_ih_l0.shape == (3 * H, F) and not hasattr(layer, "weight_hh_l0")
+    assert [conv.out_channels * conv.heads for conv in layer.hidden_conv_l0] == [2 * H, H]
+    assert layer(X, EDGES)[0].shape == (T, B, N, H)
+    with pytest.raises(ValueError, match="expected no edge_weight, which GATConv would not take"):
+        layer(X, layer.prepare(EDGES, WEIGHTS, N))
+    prepared = layer.prepare(EDGES, None, N)
+    close(layer(X, prepared)[0], layer(X, EDGES)[0])
+    assert "input_filter=Identity()" in repr(layer) and "GATConv(4, 4, heads=2)" in repr(layer)
+
+
+def test_kinds_of_edges_stay_integers():
+    class Relational(torch.nn.Module):
+        def __init__(self, in_channels, out_channels):
+            super().__init__()
+            self.conv, self.table = pyg.GATv2Conv(in_channels, out_channels, edge_dim=2), torch.nn.Embedding(3, 2)
+
+        def forward(self, x, edge_index, edge_attr):
+            return self.conv(x, edge_index, self.table(edge_attr))
+
+    layer = GCNGRU(F, H, conv=Relational, dtype=torch.float64)
+    kinds = torch.arange(EDGES.size(1)) % 3
+    together = layer(X, EDGES, edge_attr=kinds)[0]
+    close(together, torch.stack([layer(X[:, b], EDGES, edge_attr=kinds)[0] for b in range(B)], 1))
+
+
+def test_peepholes_beside_convolutions_are_drawn():
+    torch.use_deterministic_algorithms(True)  # fills what is not initialized with NaN
+    try:
+        layer = GCNLSTM(F, H, conv=pyg.SAGEConv, peephole=True)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(p.abs().max() <= H**-0.5 for name, p in layer.named_parameters() if name.startswith("weight_c"))
+
+
+def test_inference_leaves_nothing_that_training_stumbles_over():
+    layer, edges = GCNLSTM(F, H, conv=pyg.SAGEConv, dtype=torch.float64), EDGES.clone()
+    with torch.inference_mode():
+        layer(X, edges)
+    layer(X, edges)[0].sum().backward()
+
+
+def test_weights_of_a_wider_dtype():
+    layer = GCNLSTM(F, H, conv=pyg.GraphConv)
+    torch.testing.assert_close(layer(X.float(), EDGES, WEIGHTS)[0], layer(X.float(), EDGES, WEIGHTS.float())[0])
+
+
+class Normed(torch.nn.Module):
+    """A convolution with a norm over the nodes of each graph, wrapped in a module that cannot reset itself."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.conv, self.norm = pyg.GraphConv(in_channels, out_channels), pyg.GraphNorm(out_channels)
+
+    def forward(self, x, edge_index, edge_weight=None, batch=None):
+        return self.norm(self.conv(x, edge_index, edge_weight), batch)
+
+
+def test_norms_see_each_graph_of_each_window_alone():
+    torch.manual_seed(0)
+    layer = GCNLSTM(F, H, conv=Normed, dtype=torch.float64)
+    together = layer(X, EDGES, WEIGHTS)[0]
+    for b in range(B):
+        state, outputs = None, []
+        for t in range(T):
+            output, state = layer(X[t : t + 1, b], EDGES, WEIGHTS, state)
+            outputs.append(output[0])
+        close(together[:, b], torch.stack(outputs))
+    both = torch.cat([EDGES, EDGES + N], dim=1)
+    graphs = {"batch": torch.arange(2).repeat_interleave(N)}
+    close(layer(X.flatten(1, 2), both, WEIGHTS.repeat(2), **graphs)[0], together.flatten(1, 2))
+
+
+class Noisy(pyg.SAGEConv):
+    def forward(self, x, edge_index):
+        noise = torch.rand(())
+        self.drawn.append(float(noise))
+        return noise * super().forward(x, edge_index)
+
+
+def test_segments_walked_again_draw_the_same(monkeypatch):
+    monkeypatch.setattr(Noisy, "drawn", [], raising=False)
+    layer = GCNRNN(F, H, conv=Noisy, checkpoint_every=1, dtype=torch.float64)
+    layer(X, EDGES)[0].sum().backward()
+    there, back = Noisy.drawn[: 2 * T], Noisy.drawn[2 * T :]
+    assert len(set(there)) == 2 * T and sorted(there) == sorted(back)
+
+
+@pytest.mark.parametrize("conv", [pyg.SAGEConv, Normed])
+def test_convolutions_are_drawn_anew(conv):
+    layer = GCNLSTM(F, H, conv=conv)
+    before = layer(X.float(), EDGES)[0]
+    layer.reset_parameters()
+    assert not torch.allclose(layer(X.float(), EDGES)[0], before)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (
+            lambda: GCNLSTM(F, H, conv=pyg.SAGEConv(F, 4 * H)),
+            "expected conv to make convolutions, such as lambda i,",
+        ),
+        (lambda: GCNLSTM(F, H, conv=lambda i, o: None), "expected a convolution that is an nn.Module, got None"),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(i + 1, o)),
+            "expected a convolution of 2 channels in",
+        ),
+        (lambda: GCLSTM(F, H, K=2, peephole=True), "GCLSTM: expected option to be one of .* got 'peephole'"),
+        (lambda: DCRNN(F, H, K=2, filter=GCN()), "DCRNN: expected option to be one of .* got 'filter'"),
+        (lambda: TGCN(F, H, dropuot=0.5), "TGCN: expected option .* got 'dropuot'; did you mean 'dropout'"),
+        (lambda: GCRNCell(F, H, K=2, reset="after"), "GCRNCell: expected option to be one of .* got 'reset'"),
+        (lambda: GCRN(F, H, K=2, nonlinearity="relu"), "GCRN: expected a cell of kind rnn with nonlinearity='relu'"),
+        (
+            lambda: layer_with_attributes()(X, EDGES, edge_attr=ATTR[0, 0]),
+            r"edge_attr of shape \[\d+, D\], got shape \(\)",
+        ),
+        (
+            lambda: layer_with_attributes()(X, EDGES, edge_attr=ATTR.to("meta")),
+            "expected edge_attr on cpu, .* got meta",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv((i + 1, i + 1), o)),
+            "expected a convolution of 2 channels in",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: Normed(i + 1, o))(X.float(), EDGES),
+            r"GCNLSTM: expected a convolution that takes x \(42, 2\), got Normed",
+        ),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, bias=False), "expected bias=False to be said to the convolutions"),
+        (lambda: GCNLSTM(F, H, conv=3), "expected conv to make convolutions.*got 3"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, filter=GCN()), "expected one of filter and conv for the input map"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_filter=GCN()), "one of hidden_filter and conv for the hidden"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, init="xavier"), "init and forget_bias for filters, got them beside"),
+        (
+            lambda: GCNLSTM(F, H, conv=pyg.SAGEConv)(X.float(), EDGES, WEIGHTS.float()),
+            "expected no edge_weight, which",
+        ),
+        (
+            lambda: GCNLSTM(F, H)(X.float(), EDGES, edge_attr=ATTR),
+            "expected no edge_attr, which filters would not",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(i, o + 1))(X.float(), EDGES),
+            r"expected SAGEConv\(2, 17, aggr=mean\) to return shape \(42, 16\), got shape \(42, 17\)",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=CONVS["GATv2Conv"][0])(X.float(), EDGES, edge_attr=ATTR[:3].float()),
+            r"expected edge_attr of shape \[10, D\], got shape \(3, 3\)",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=CONVS["GATv2Conv"][0])(X.float(), [EDGES] * T, edge_attr=ATTR.float()),
+            "expected a list of 3 of edge_attr, one a step, got one for all steps",
+        ),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv)(X.float(), EDGES + 5), r"expected node indices in 0..6 .* got 5..10"),
+        (lambda: GCNRNN(F, H, peephole=True), "GCNRNN: expected a cell of kind lstm with peephole=True, got rnn"),
+        (lambda: GCNLSTM(F, H, reset="before"), "GCNLSTM: expected a cell of kind gru with reset='before', got lstm"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

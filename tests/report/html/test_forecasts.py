@@ -1,0 +1,103 @@
+"""The page of forecasters: maps of errors, and what they say to those who do not see them."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from seqgnn.experiments.compare import plan_forecast
+from seqgnn.experiments.grid.forecast_specs import ForecasterSpec
+from seqgnn.experiments.results.load import collect
+from seqgnn.experiments.trained.forecast import forecast_test, load_forecaster
+from seqgnn.report import forecasts as report
+from seqgnn.report.html.forecasts import forecasts_pictures
+from seqgnn.report.html.page import render
+from seqgnn.report.html.summary import question
+from seqgnn.report.html.tables import differences, scores, windows
+from tests.support.stored_runs import write_signal
+
+ROWS = ["lstm", "gru", ForecasterSpec("Told", "lstm", neighbors=True), "gcrn"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept")
+    source = write_signal(folder, missing=[(step, 1) for step in range(50, 60)])
+    options = {"lags": 3, "horizons": [2], "steps": 4, "eval_every": 2, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
+    plan_forecast(source.data, graph=source.graph, models=ROWS, out=folder, **options).run(progress=False)
+    (found,) = collect([folder], signals=[source]).comparisons
+    return found, source
+
+
+def errors(comparison, source, label):
+    """The mean absolute error at each node, means over seeds, from what `seqgnn forecast` says of the test part."""
+    graph, found = source.load(), []
+    for (name, _, _), path in comparison.weights.items():
+        if name != label:
+            continue
+        values, starts, _ = forecast_test(*load_forecaster(path), graph)
+        values = values.squeeze(-1).transpose(0, 1).numpy()
+        truth = np.stack([graph.signal[start : start + 2, :, 0].numpy() for start in starts])
+        seen = np.stack([graph.mask[start : start + 2, :, 0].numpy() for start in starts])
+        found.append((np.abs(values - truth) * seen).sum((0, 1)) / np.maximum(seen.sum((0, 1)), 1))
+    return np.where(seen.any((0, 1)), np.mean(found, 0), np.nan)
+
+
+def test_models_of_both_kinds_are_told_apart_and_shown(kept, monkeypatch):
+    comparison, source = kept
+    assert {label for label in comparison.labels if report.hears(comparison, label)} == {"Told", "GCRN"}
+    found = report.forecasts_of(comparison, source)
+    label, other = report.sides(comparison, found)
+    order = list(found.models)
+    assert label == next(name for name in order if name in ("Told", "GCRN"))
+    assert other == next(name for name in order if name in ("LSTM", "GRU"))
+    monkeypatch.setattr(report, "MOST", 2)
+    few = report.forecasts_of(comparison, source)
+    assert next(iter(few.models)) == order[0] and set(few.models) == {label, other}
+    alike = dict.fromkeys(["LSTM", "GRU"])
+    assert report.sides(comparison, type("Found", (), {"models": alike})) == ("LSTM", "GRU")
+    assert report.sides(comparison, type("Found", (), {"models": {"LSTM": None}})) is None
+
+
+def test_maps_say_their_numbers_in_words(kept):
+    comparison, source = kept
+    pictures, why = forecasts_pictures(comparison, "a")
+    assert why == ""
+    errs, helps = pictures[-2:]
+    best = re.fullmatch("Error of (.*) at each node", errs.title)[1]
+    found = errors(comparison, source, best)
+    low, high = "abc"[np.nanargmin(found)], "abc"[np.nanargmax(found)]
+    said = f"largest at node {high}, {np.nanmax(found):.3f}; least at node {low}, {np.nanmin(found):.3f}."
+    assert said in errs.caption and errs.caption.endswith("Hollow ones were not observed.")
+    label, other = re.fullmatch("Where the graph helps: (.*) against (.*)", helps.title).groups()
+    less = errors(comparison, source, label) - errors(comparison, source, other)
+    assert (
+        f"helps at {(less < 0).sum()} of 2 nodes, those below zero: {label} sees it, {other} does not." in helps.caption
+    )
+    ends = [f"{value:+.3f} at node {'abc'[node]}".replace("-", "−") for node, value in
+            ((np.nanargmin(less), np.nanmin(less)), (np.nanargmax(less), np.nanmax(less)))]  # fmt: skip
+    assert f"goes from {ends[0]} to {ends[1]}." in helps.caption
+    for drawn in (errs, helps):
+        assert drawn.caption in drawn.svg and "spring layout" in drawn.caption
+        assert re.search("fill: #[0-9a-f]{6}", drawn.svg) and "var(--c-" not in drawn.svg
+
+
+def test_units_stand_at_every_error_and_change_no_run(kept):
+    before, source = kept
+    (found,) = collect([before.out], signals=[replace(source, units="cases")]).comparisons
+    assert found.runs == before.runs and before.units is None and found.units == "cases"
+    pictures, _ = forecasts_pictures(found, "a")
+    said = [picture.caption for picture in pictures if "ean absolute error" in picture.caption]
+    assert len(said) == 4 and all("ean absolute error in cases" in caption for caption in said)
+    assert sum("MAE (cases)" in picture.svg for picture in pictures) == 4
+    assert "test MAE (cases), lower is better" in question(found)[1]
+    named = [name for name, _ in scores(found).columns if "test" in name]
+    assert named == ["test MAE (cases)", "test RMSE (cases)", "test MAPE"]
+    of_pairs = differences(found, 2, found.labels[0]), windows(found)
+    assert all("difference (cases)" in dict(table.columns) for table in of_pairs)
+    page = render([found])
+    assert page.count("MAE (cases)") > 5 and "units of the signal" not in page
+    bare, _ = forecasts_pictures(before, "a")
+    assert sum("MAE (in units of the signal)" in picture.svg for picture in bare) == 4
+    assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE", "test MAPE"]

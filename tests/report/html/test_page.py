@@ -1,0 +1,267 @@
+"""The page: what stands on it, that nothing on it is code of others, and that it is the same twice."""
+
+import math
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import torch
+
+from seqgnn.experiments.compare import Comparison, Row, compare
+from seqgnn.experiments.results.load import collect
+from seqgnn.experiments.trained.gradient_study import Curve
+from seqgnn.report.html import render, write_page
+from seqgnn.report.html.figures import solved_picture, study_pictures
+from seqgnn.report.html.model_inspection import Look, look, trained_model
+from seqgnn.report.html.oversmoothing import smoothing, verdict
+from seqgnn.report.html.tables import scores
+
+EVIL = "<script>alert(1)</script> \"'&amp; $x$ {{ 7 * 7 }}"
+TINY = {"lengths": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
+VOID = {"meta", "br", "path", "use", "rect"}
+
+
+class Reader(HTMLParser):
+    """Text, ids, scripts and what is loaded; complains about tags that are not closed."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.ids, self.tags, self.text, self.handlers = [], [], [], "", []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.handlers += [name for name, _ in attributes if name.startswith("on") or name == "src"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data if not self.open or self.open[-1] not in ("script", "style") else ""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("kept")
+    compare("recall", models=["rnn", "lstm", "gcn", "gcn-1hop"], out=out, **TINY)
+    return out
+
+
+def test_a_page_has_everything(folder):
+    page = render(collect([folder]).comparisons)
+    reader = Reader(page)
+    for heading in (
+        "What was asked", "The answer", "Scores", "Differences", "Training", "Solved at", "Gradient flow", "Influence",
+        "Over-smoothing", "What each model can see", "Configuration", "Versions and machine", "Make it again",
+    ):  # fmt: skip
+        assert heading in reader.text
+    assert "4 models at T = 4 and 6, each with 2 seeds; the score is test accuracy." in reader.text
+    assert "Not measured: GCN; and GCN, one hop: no recurrence over time." in reader.text
+    assert "3 of the 4 before it" in reader.text and "0 of 16 runs" not in reader.text
+    assert "seqgnn compare recall --models rnn,lstm,gcn,gcn-1hop --lengths 4,6 --seeds 0,1" in reader.text
+    svgs = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
+    assert len(svgs) == 1 + 2 + 2 + 1 + 1  # scores; curves of two lengths; dL/dh and dL/dc; influence; energy
+    assert all(set(svg["aria-labeledby"].split()) <= set(reader.ids) for svg in svgs)
+    assert len(set(reader.ids)) == len(reader.ids)
+
+
+def test_fixed_sentences_hold_of_any_model(folder):
+    text = " ".join(Reader(render(collect([folder]).comparisons)).text.split())
+    assert "Compare the steps of a model, not models with each other" in text
+    assert "beyond the reach of a GNN the influence is exactly zero" in text
+    assert "can no longer learn" not in text and "forgets by degrees" not in text
+    assert text.count("the norm of each of 16 sequences, then their mean, since the gradients of sequences may") == 2
+    assert text.count("the norm of each of 16 sequences, then their mean. Logarithmic axis") == 1
+
+
+def test_memory_that_was_not_measured_is_a_dash(folder):
+    (found,) = collect([folder]).comparisons
+    for run in found.runs.values():
+        run["measured"]["peak_memory"] = None
+    assert {row[-1].text for row in scores(found).rows} == {"–"}
+
+
+def test_every_reference_leads_to_an_id_and_nothing_is_loaded(folder):
+    page = render(collect([folder]).comparisons)
+    reader = Reader(page)
+    references = re.findall(r'href="([^"]*)"|url\(([^)]*)\)', page)
+    assert all((one or two).startswith("#") and (one or two)[1:] in reader.ids for one, two in references)
+    assert "http" not in re.sub(r"http-equiv", "", page)
+    assert {tag for tag, _ in reader.tags} & {"img", "link", "iframe", "object", "image", "base"} == set()
+    assert reader.handlers == []
+
+
+def test_the_same_runs_give_the_same_page(folder, tmp_path):
+    paths = [write_page(collect([folder]).comparisons, tmp_path / name / "report.html") for name in "ab"]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["report.html"]
+
+
+def test_the_same_runs_give_the_same_page_whichever_command_made_it(tmp_path):
+    rows = ["gcn-mean", Row("mine", "gru"), "lstm", Row("a bias", "lstm", forget_bias=1.0), "rnn"]
+    result = compare("recall", models=rows, out=tmp_path, **TINY)
+    found = collect([tmp_path]).comparisons[0]
+    assert found.labels == ("RNN", "LSTM", "a bias", "mine", "GCN, mean readout")
+    assert result.labels[0] == "GCN, mean readout" and result.in_order().labels == found.labels
+    assert render([result]) == render([found])
+
+
+def test_swatches_are_as_the_lines_are_drawn(folder):
+    comparison = collect([folder]).comparisons[0]
+    seen = look(comparison)
+    (short,) = study_pictures(seen.influence, "a", comparison)
+    assert all(item.count("<path") == 2 for item, _ in short.legend)  # a line and a marker
+    curves = {"influence": [Curve("LSTM", torch.rand(1, 40) + 1)]}
+    (far,) = study_pictures(replace(seen.influence, panels=curves), "b", comparison)
+    assert [item.count("<path") for item, _ in far.legend] == [1]
+
+
+def test_steps_until_solved_are_drawn_where_a_row_solved_two_lengths(folder):
+    comparison = collect([folder]).comparisons[0]
+    assert solved_picture(comparison, "a") is None
+    for length, step in ((4, 2), (6, 4)):
+        comparison.runs["LSTM", length, 0]["result"]["validation"] = [{"step": step, "accuracy": 1.0}]
+    drawn = solved_picture(comparison, "a")
+    assert [label for _, label in drawn.legend] == ["LSTM"]
+    assert "LSTM: 2 steps at T = 4, 4 steps at T = 6." in drawn.svg
+    assert "Steps until solved against length" in Reader(render([comparison])).text
+
+
+def test_energies_are_those_of_the_trained_models(folder):
+    comparison = collect([folder]).comparisons[0]
+    seen = look(comparison)
+    found = smoothing(comparison, seen)
+    assert list(found.energies) == ["GCN", "GCN, one hop"] and not found.silent
+    model, task = trained_model(comparison, "GCN", 6, 0)
+    batch = task.draw(16, torch.Generator().manual_seed(0))
+    x = model.inputs(batch)
+    neighbors = {i: set() for i in range(len(x))}
+    for i, j in batch.edge_index.T.tolist():
+        neighbors[i].add(j), neighbors[j].add(i)
+    scaled = {i: x[i] / (1 + len(near)) ** 0.5 for i, near in neighbors.items()}
+    energy = sum(float((scaled[i] - scaled[j]).square().sum()) for i in neighbors for j in neighbors[i]) / 2
+    assert found.energies["GCN"][0] == pytest.approx(energy / float(x.square().sum()), rel=1e-5)
+    assert len(found.energies["GCN"]) == 1 + comparison.runs["GCN", 6, 0]["config"]["num_layers"]
+    comparison.weights.clear()
+    without = smoothing(comparison, seen)
+    assert not without.energies and set(without.silent.values()) == {"the weights were not kept"}
+    assert smoothing(comparison, Look()).energies == {}
+
+
+@pytest.mark.parametrize(
+    "energies, says",
+    [
+        ([0.5, 0.3, 0.25], "falls from 0.500 to 0.250 over 2 rounds"),
+        ([0.5, 0.3], "goes from 0.500 to 0.300 over one round"),
+        ([0.0, 0.0], "is zero throughout"),
+        ([0.2, 0.4], "rises from 0.200 to 0.400 over one round"),
+        ([0.2, 0.1, math.nan, math.nan], "rectifiers left nothing after round 2"),
+    ],
+)
+def test_energies_in_words(energies, says):
+    assert verdict(energies).startswith(says)
+
+
+def test_what_comes_from_elsewhere_is_text(folder):
+    found = collect([folder]).comparisons[0]
+    names = {"LSTM": EVIL, "GCN": "</style><b>"}
+    evil = replace(
+        found,
+        labels=tuple(names.get(label, label) for label in found.labels),
+        runs={(names.get(key[0], key[0]), *key[1:]): run for key, run in found.runs.items()},
+        weights={(names.get(key[0], key[0]), *key[1:]): path for key, path in found.weights.items()},
+        failures={(EVIL, 4, 9): f"ValueError: {EVIL}"},
+    )
+    for run in evil.runs.values():
+        run["measured"]["machine"] = EVIL
+    long = {key: run for key, run in evil.runs.items() if key[1] == 6}
+    for comparison in (evil, replace(evil, lengths=(6,), baselines={}, runs=long)):
+        page = render([comparison], [f"/tmp/{EVIL}.json: no run"])
+        reader = Reader(page)
+        assert [tag for tag, _ in reader.tags].count("script") == 1 and "b" not in {tag for tag, _ in reader.tags}
+        assert reader.text.count(EVIL) > 8 and "{{ 7 * 7 }}" in page
+
+
+def test_one_seed_one_model_and_a_length_of_one(tmp_path):
+    result = compare(
+        "recall", models=["gcn"], lengths=[2], seeds=[0], steps=2, hidden=4, progress=False, out=tmp_path,
+        target_accuracy=None,
+    )
+    reader = Reader(render([result]))
+    assert "It is the only model" in reader.text and "One seed, so no spread." in reader.text
+    assert "Nothing to test: it takes two models" in reader.text
+    assert "one element here, so there is no distance to look at" in reader.text
+    assert "Not measured: GCN: no recurrence over time." in reader.text
+    assert "There is one length, so nothing to draw against it" in reader.text
+    assert "No bar was set" in reader.text
+
+
+def test_nothing_finished_is_said():
+    empty = Comparison("recall", "accuracy", ("LSTM",), (4,), (0,), failures={("LSTM", 4, 0): "ValueError: x"})
+    text = Reader(render([empty])).text
+    assert "No run of a model is finished, and 1 failed, so there is no answer yet." in text
+    assert "FAILED: LSTM, T=4, seed 0: ValueError: x" in text and "There is no finished run to draw." in text
+    assert "no finished run whose command could be given" in text
+
+
+def test_without_weights_the_models_are_not_looked_at():
+    text = Reader(render([compare("recall", models=["lstm", Row("mine", "gru", lr=0.1)], **TINY)])).text
+    assert "Not measured: LSTM and mine: the weights were not kept." in text
+    assert 'label = "mine"' in text and "seqgnn compare --config grid.toml" in text
+
+
+def test_damaged_weights_are_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    found = collect([tmp_path / "copy"]).comparisons[0]
+    found.weights["LSTM", 6, 0].write_bytes(b"\x80\x02pickle")
+    found.weights["RNN", 6, 0].write_bytes(found.weights["GCN", 6, 0].read_bytes())
+    text = Reader(render([found])).text
+    assert "got a pickle, which could execute code" in text and re.search(
+        r"the weights in \w+.safetensors are not those of the run", text
+    )
+
+
+def test_weights_of_another_run_are_not_looked_at(folder, tmp_path):
+    """Those of another seed would go into the model as well as its own."""
+    shutil.copytree(folder, tmp_path / "copy")
+    found = collect([tmp_path / "copy"]).comparisons[0]
+    path = found.weights["LSTM", 6, 0]
+    path.write_bytes(found.weights["LSTM", 6, 1].read_bytes())
+    text = Reader(render([found])).text
+    assert f"Not measured: LSTM: the weights in {path.name} are not those of the run." in text
+
+
+def test_runs_of_equal_time_are_not_promised_to_the_bit(folder):
+    whole = collect([folder]).comparisons[0]
+    assert "come out the same to the bit" in " ".join(Reader(render([whole])).text.split())
+    for run in whole.runs.values():
+        run["config"]["train"]["max_seconds"] = 1.0
+    text = " ".join(Reader(render([whole])).text.split())
+    assert "so scores, curves and weights do not come out the same." in text and "to the bit" not in text
+    assert f"Then seqgnn report {folder.name} makes this page." in text
+
+
+def test_samples_of_text(tmp_path):
+    book = tmp_path / "verse & <i>.txt"
+    book.write_text("the quick brown fox <b>jumps</b> over the lazy dog. " * 60)
+    options = {"lengths": [8], "seeds": [0], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
+    compare("text", models=["rnn", "gcn"], path=book, out=tmp_path, **options)
+    (found,) = collect([tmp_path], [book]).comparisons
+    reader = Reader(render([found]))
+    assert re.search(r"goes on from the same \d+ characters of the", reader.text) and "verse & <i>.txt" in reader.text
+    assert not {"b", "i"} & {tag for tag, attributes in reader.tags if attributes == {} and tag == "i"}
+    assert "--data 'verse & <i>.txt'" in reader.text
+    without = Reader(render(collect([tmp_path]).comparisons)).text
+    assert "No sample: RNN and GCN: the text it read" in without and "is not at hand (--data)" in without

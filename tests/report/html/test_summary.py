@@ -1,0 +1,106 @@
+"""The sentences of a page: true of what they are said of."""
+
+from dataclasses import replace
+
+import pytest
+
+from seqgnn.report.footnotes import apart, notes, seeds_of
+from seqgnn.report.html.summary import answer, cells, question
+from tests.support.comparisons import example, grid, run
+
+BASELINES = {"chance": 0.1, "majority": 0.12, "linear": 1.0}
+
+
+def said(scores, **options):
+    return answer(grid(scores, options.pop("baselines", BASELINES), **options))
+
+
+def test_all_at_the_baseline_have_learned_nothing():
+    first, second, _ = said({"RNN": [0.12, 0.12], "LSTM": [0.12, 0.12], "GRU": [0.12, 0.12]})
+    assert first.startswith("At T = 5, RNN, LSTM and GRU share the best mean test accuracy: 0.120; not told apart from")
+    assert second == (
+        "All stand at the baseline majority, which does not look at what it is asked (0.120): "
+        "nothing was learned that shows."
+    )
+    assert said({"RNN": [0.12], "LSTM": [0.05]})[1].startswith("No model is ahead of the baseline majority")
+    assert said({"RNN": [0.11]})[1].startswith("It is the only model, and not ahead of the baseline majority")
+
+
+def test_all_at_the_ceiling_have_solved_it():
+    scores = {"RNN": [1.0, 1.0], "LSTM": [1.0, 0.999]}
+    second = "Both solved it with every seed, so their scores do not tell them apart."
+    assert said(scores, stopped="solved")[1] == second
+    assert said({"RNN": [1.0], "LSTM": [1.0]})[1] == second
+
+
+def test_level_in_between_is_neither():
+    first, second, _ = said({"RNN": [0.5, 0.5], "LSTM": [0.49, 0.49]})
+    assert "RNN and LSTM share the best mean test accuracy, 0.490 to 0.500, as near each other as the test set" in first
+    assert "can tell (± 0.014 at 95%)" in first
+    assert second == "So no model is behind the others: their scores do not tell them apart."
+
+
+@pytest.mark.parametrize(
+    "scores, task, says",
+    [
+        ([0.5, 0.52], "recall", "; ahead of the best baseline that is compared, majority with 0.120."),
+        ([0.5, 0.52], "trees", "; behind the best baseline, linear with 1.000."),
+        ([0.1, 0.3], "recall", "; not told apart from the best baseline that is compared, majority with 0.120."),
+        ([0.5], "recall", "; ahead of the best baseline that is compared, majority with 0.120, with this one seed."),
+    ],
+)
+def test_the_best_stands_to_the_best_baseline(scores, task, says):
+    assert said({"RNN": scores}, task=task)[0].endswith(says)
+
+
+def test_level_rows_that_stand_differently_to_the_baseline_are_said_to():
+    scores = {"A": [0.5, 0.5], "B": [0.45, 0.55]}
+    assert (
+        "; not all told apart from the best baseline, majority with 0.300."
+        in said(scores, baselines={"majority": 0.3})[0]
+    )
+
+
+def test_pairs_are_counted():
+    few = said({"RNN": [0.8, 0.8], "LSTM": [0.5, 0.5]})[1]
+    assert few.endswith("2 seeds, which are too few to show one.")
+    three = said({"RNN": [0.8, 0.8], "LSTM": [0.5, 0.5], "GRU": [0.4, 0.4]})[1]
+    assert three.endswith("2 seeds, which are too few to show one among 3 pairs.")
+
+
+def test_who_stands_apart_is_said_and_neither_best_nor_next():
+    comparison = grid({"RNN": [0.5], "mean": [1.0]}, BASELINES, readouts={"mean": "mean"})
+    told = "since they see all elements at once and need no memory: mean and the baseline linear."
+    assert question(comparison)[-1].endswith(told) and apart(comparison).endswith(told)
+    assert [note.about for note in notes(comparison)].count("apart") == 1
+    assert answer(comparison)[0].startswith("At T = 5, RNN has a mean test accuracy of 0.500;")
+    assert answer(comparison)[1].startswith("It is the only model that is compared")
+    alone = grid({"RNN": [0.5]}, BASELINES)
+    assert apart(alone).endswith("since it sees all elements at once and needs no memory: the baseline linear.")
+    assert apart(grid({"RNN": [0.5]}, {"chance": 0.1})) is None
+
+
+def test_what_was_asked_of_rows_that_differ():
+    comparison = example()  # LSTM with two seeds, GCN with one, and of its other at T = 4 it failed
+    assert question(comparison)[1] == "2 models at T = 4 and 20, with 1 to 2 seeds; the score is test accuracy."
+    assert seeds_of(comparison) == "mean ± sd over 1 to 2 seeds"
+    del comparison.runs["GCN", 20, 0]
+    assert question(comparison)[1].startswith("2 models at T = 4 and 20, not all at all lengths, each with 2 seeds;")
+    one = grid({"RNN": [0.5]})
+    assert question(one)[1] == "One model at T = 5, with one seed; the score is test accuracy."
+    assert seeds_of(one) == "one seed"
+
+
+def test_the_test_set_errs_too():
+    (note,) = [note.text for note in notes(grid({"RNN": [0.5]})) if note.about == "test set"]
+    assert note.startswith("Test set: 10,000 answers, the same for all;") and "standard error of up to 0.005," in note
+    two = replace(grid({"RNN": [0.5]}), lengths=(5, 6))
+    two.runs["RNN", 6, 0] = run(0.5, count=2500)
+    (note,) = [note.text for note in notes(two) if note.about == "test set"]
+    assert "2,500 to 10,000 answers" in note and "up to 0.01," in note
+
+
+def test_rows_at_lengths_in_words():
+    comparison = example()
+    assert cells(comparison, [("LSTM", 4), ("LSTM", 20)]) == "LSTM"
+    assert cells(comparison, [("LSTM", 4), ("GCN", 4), ("LSTM", 20)]) == "LSTM – also GCN at T = 4"

@@ -1,0 +1,55 @@
+"""Figures inside a page: lines and text in the page's colors, what a scale fills in its own."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib import colormaps
+from matplotlib.colors import BoundaryNorm, to_hex
+from matplotlib.figure import Figure
+
+from seqgnn.report.html.svg import DARK, LIGHT, colors, inline
+
+LEVELS = [0.0, 1.0, 2.0, 3.0, 4.0]
+VALUES = [-1.0, 0.5, 1.5, 2.5, 3.5, 9.0]
+
+
+def scaled(colormap, extend="both"):
+    figure = Figure()
+    panel = figure.subplots()
+    norm = BoundaryNorm(LEVELS, colormap.N, extend=extend)
+    points = panel.scatter(range(6), range(6), c=VALUES, cmap=colormap, norm=norm, edgecolors="#6b6b6b")
+    panel.plot([0, 5], [5, 0], color="#0072B2")
+    panel.annotate("here", (0, 0), color="#6b6b6b")
+    figure.colorbar(points, label="error")
+    return figure, [to_hex(color) for color in colormap(norm(VALUES))]
+
+
+def styles(svg, tag):
+    found = ElementTree.fromstring(svg).iter(tag)
+    return [dict(part.split(": ") for part in item.get("style", "").split("; ") if part) for item in found]
+
+
+@pytest.mark.parametrize("name", ["viridis_r", "PuOr_r", "gray"])  # gray has the page's ink, gray and paper in it
+def test_what_a_scale_fills_keeps_its_color_and_all_else_takes_the_page_s(name):
+    figure, expected = scaled(colormaps[name])
+    svg = inline(figure, "a", "Errors", "Large and small.")
+    points = [style for style in styles(svg, "use") if style["stroke"] == "var(--muted)"]
+    assert [style.get("fill", "#000000") for style in points] == expected  # black is what SVG fills with unasked
+    bar = {style.get("fill", "#000000") for style in styles(svg, "path")}
+    assert set(expected) <= bar  # with both of its ends
+    assert {style["fill"] for style in styles(svg, "text") if "fill" in style} == {"var(--muted)"}
+    strokes = {style["stroke"] for tag in ("use", "path") for style in styles(svg, tag) if "stroke" in style}
+    assert {"currentColor", "var(--muted)", "var(--c-0072b2, #0072b2)"} <= strokes
+    for background in (LIGHT, DARK):
+        assert re.findall("--c-([0-9a-f]{6}):", colors(svg, background)) == ["0072b2"]
+
+
+def test_without_a_scale_no_color_is_kept():
+    figure = Figure()
+    panel = figure.subplots()
+    panel.scatter([0, 1], [0, 1], c=["#440154", "#fde725"])
+    panel.fill_between([0, 1], [0, 1], color="#ffffff")
+    svg = inline(figure, "a", "Errors", "Two.")
+    fills = {style["fill"] for tag in ("use", "path") for style in styles(svg, tag) if "fill" in style}
+    assert {"var(--c-440154, #440154)", "var(--c-fde725, #fde725)", "var(--paper)"} <= fills

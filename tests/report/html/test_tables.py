@@ -1,0 +1,98 @@
+"""The tables of a page: rows for those with something to say, the others in a sentence."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from seqgnn.experiments.compare import Comparison, plan
+from seqgnn.report.html.model_inspection import Look
+from seqgnn.report.html.tables import configuration, differences, files, machines, sees, solved
+from tests.support.comparisons import example, grid, run
+
+RECALL = {"lengths": [6], "seeds": [0], "hidden": 4}
+
+
+def texts(table):
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def configured(**options):
+    """Runs of which only the configuration is known."""
+    prepared = plan("recall", **(RECALL | options))
+    found = Comparison("recall", "accuracy", prepared.labels, prepared.lengths, prepared.seeds)
+    for job in prepared.jobs:
+        if hasattr(job.config, "model"):
+            found.runs[job.key] = run(0.5) | {"config": json.loads(json.dumps(asdict(job.config)))}
+    return found.in_order()
+
+
+def test_solved_has_rows_of_those_that_did():
+    assert solved(example()) == (None, ["No run came to the bar."])
+    comparison = example()
+    comparison.runs["LSTM", 4, 0] = run(1.0, validation=[{"step": 50, "accuracy": 1.0}])
+    table, rest = solved(comparison)
+    assert texts(table) == [["LSTM", "4", "0.995", "1 of 2", "50", "–"]]
+    assert rest == ["With no seed: GCN – also LSTM at T = 20."]
+    for record in comparison.runs.values():
+        record["config"]["train"]["target_accuracy"] = None
+    assert solved(comparison) == (None, [])
+
+
+def test_what_hears_everything_is_one_sentence():
+    fine = {("LSTM", 4): [], ("GCN", 4): []}
+    assert sees(example((4,)), Look(sees=fine)) == (
+        None, ["Every model hears everything, and nothing was found wrong or wasted."]
+    )  # fmt: skip
+    table, rest = sees(example((4,)), Look(sees=fine | {("GCN", 4): ["reach: short"]}))
+    assert texts(table) == [["GCN", "4", "everything", "last", "reach: short"]]
+    assert rest == ["Hears everything, and nothing was found wrong or wasted: LSTM."]
+    assert sees(example((4,)), Look()) == (
+        None,
+        ["Every model hears everything.", "What is wrong or wasted was not looked at: the text is not at hand."],
+    )
+
+
+@pytest.mark.parametrize(
+    "options, there, gone",
+    [
+        ({}, set(), {"momentum", "weight decay", "decay", "decay every", "tolerance", "hops"}),
+        ({"optimizer": "sgd"}, {"momentum"}, {"weight decay"}),
+        ({"optimizer": "adamw", "weight_decay": 0.1}, {"weight decay"}, {"momentum"}),
+        ({"schedule": "step"}, {"decay", "decay every"}, {"momentum"}),
+        ({"min_steps": 100}, {"tolerance", "min steps"}, {"decay"}),
+        ({"models": ["gcn"]}, {"hops"}, {"window"}),
+    ],
+)
+def test_configuration_has_what_is_read(options, there, gone):
+    names = {row[0] for row in texts(configuration(configured(**({"models": ["rnn"]} | options))))}
+    assert there <= names and not gone & names
+
+
+def test_settings_that_differ_say_whose_they_are():
+    rows = dict(texts(configuration(configured(models=["rnn", "gcn"], lengths=[6, 12]))))
+    assert rows["hidden"] == "4"
+    assert rows["hops"] == "1, 2, 4: GCN at T = 6 / 1, 2, 4, 8: GCN at T = 12"
+
+
+def test_no_row_that_stands_apart_is_set_against_the_best():
+    comparison = grid({"A": [0.5, 0.5], "B": [0.4, 0.4], "mean": [1.0, 1.0]}, readouts={"mean": "mean"})
+    assert [row[0] for row in texts(differences(comparison, 5, "A"))] == ["B"]
+
+
+def test_files_are_named_in_the_order_of_the_rows(tmp_path):
+    comparison = example((4,))
+    assert files(comparison) == []
+    for key in reversed(comparison.runs):
+        comparison.weights[key] = tmp_path / f"{key[0]}{key[2]}.safetensors"
+    assert files(comparison) == [("LSTM, T = 4", ["LSTM0.json", "LSTM1.json"]), ("GCN, T = 4", ["GCN0.json"])]
+
+
+def test_the_machine_is_told_as_far_as_it_is_known():
+    comparison = grid({"A": [0.5, 0.5]})
+    comparison.runs["A", 5, 0]["measured"] |= {"machine": "Linux", "threads": 1}
+    assert texts(machines(comparison)) == [["system", "Linux"], ["threads of a run", "1"]]
+    known = {"machine": "Linux", "processor": "Fast <1>", "cores": 8, "memory": 16 * 2**30}
+    comparison.runs["A", 5, 1]["measured"] |= known
+    told = dict(texts(machines(comparison)))
+    assert (told["processor"], told["cores"], told["memory"]) == ("Fast <1>", "8", "16 GiB")

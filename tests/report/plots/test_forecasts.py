@@ -1,0 +1,415 @@
+"""The figures of forecasts: what is drawn is what numpy finds, computed another way."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from matplotlib.dates import num2date
+from matplotlib.figure import Figure
+
+from seqgnn.analysis.forecast_errors import calendar_groups, collect_forecasts
+from seqgnn.data import TemporalGraph
+from seqgnn.models import build_forecaster
+from seqgnn.models.baselines.forecasting import fit_baseline
+from seqgnn.report.plots.error_maps import (
+    difference,
+    difference_figure,
+    draw_difference,
+    draw_graph,
+    graph_figure,
+    layout,
+)
+from seqgnn.report.plots.forecasts import (
+    draw_steps,
+    draw_times,
+    draw_truth,
+    liveliest,
+    look,
+    quartiles,
+    spread,
+    steps_figure,
+    times_figure,
+    truth_figure,
+)
+from seqgnn.report.plots.style import GREY, STYLES, save
+from seqgnn.tasks import Forecasting, Protocol
+
+NODES = ("north", "east", "south", "west", "middle")
+EDGES = torch.tensor([[0, 1, 2, 3, 4, 4, 1, 2], [1, 2, 3, 0, 0, 4, 0, 1]])  # the last two are first ones turned round
+LAGS, HORIZON = 4, 3
+HOUR = np.timedelta64(1, "h")
+
+
+def signal(steps=200, every=HOUR, mask=True, **options):
+    rng = np.random.default_rng(0)
+    t = np.arange(steps)[:, None]
+    values = 20 + 5 * np.sin(t / 7 + np.arange(5)) + rng.normal(size=(steps, 5)) * (1 + np.arange(5))
+    given = {"nodes": NODES, "positions": torch.tensor([[0.0, 51], [1, 50], [0, 49], [-1, 50], [0, 50]])}
+    given["timestamps"] = np.datetime64("2024-01-01T00", "s") + np.arange(steps) * every
+    seen = torch.from_numpy(rng.random((steps, 5)) < 0.8) if mask else None
+    given |= {"name": "town", "units": "mph"}
+    return TemporalGraph(torch.from_numpy(values)[..., None].float(), EDGES, mask=seen, **given | options)
+
+
+def collected(seeds=2, **options):
+    task = Forecasting(signal(**options), Protocol(lags=LAGS, horizon=HORIZON))
+    models = {}
+    for label, name in {"LSTM": "lstm", "GCRN": "gcrn"}.items():
+        models[label] = []
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            models[label].append(build_forecaster(name, in_channels=1, hidden=4, lags=LAGS, horizon=HORIZON, skip=True))
+    baselines = {"persistence": fit_baseline("persistence", task.train_windows)}
+    return task, models, collect_forecasts(task, models, baselines, batch_size=7)
+
+
+@pytest.fixture(scope="module")
+def example():
+    return collected()
+
+
+def errors(task, model):
+    """`[W, horizon, N]` in the signal's units, NaN where not observed, a window at a time from the raw signal."""
+    graph = signal()
+    raw, seen = graph.signal[..., 0].double().numpy(), graph.mask[..., 0].numpy()
+    offset, scale = task.scaler.offset.item(), task.scaler.scale.item()
+    found = []
+    for window, start in enumerate(task.test_windows.starts):
+        with torch.no_grad():
+            forecast = model(task.test_windows[window])[0][:, 0, :, 0].double().numpy() * scale + offset
+        future = slice(start + LAGS, start + LAGS + HORIZON)
+        found.append(np.where(seen[future], np.abs(forecast - raw[future]), np.nan))
+    return np.stack(found)
+
+
+def panel():
+    return Figure().subplots()
+
+
+def colors_of(label, forecasts):
+    return look(label, forecasts)[0]
+
+
+def line_of(drawn, color):
+    (found,) = [line for line in drawn.lines if to_hex(line.get_color()) == color.lower()]
+    return np.asarray(found.get_ydata(), dtype=float)
+
+
+def test_what_is_collected_is_in_the_signals_units_and_the_truth_is_no_copy(example):
+    task, models, forecasts = example
+    graph = signal()
+    windows = len(task.test_windows)
+    assert forecasts.of("GCRN")[1].shape == forecasts.truth.shape == (windows, HORIZON, 5, 1)
+    for window, start in enumerate(task.test_windows.starts):
+        future = slice(start + LAGS, start + LAGS + HORIZON)
+        seen = graph.mask[future]
+        assert torch.equal(forecasts.mask[window], seen)
+        assert torch.allclose(forecasts.truth[window][seen], graph.signal[future][seen], atol=1e-5)
+        assert (forecasts.times[window] == graph.timestamps[future]).all()
+    assert forecasts.truth.untyped_storage().nbytes() <= 4 * 5 * len(graph)
+    assert all(model.training for seeds in models.values() for model in seeds)
+    assert not forecasts.of("LSTM")[0].requires_grad
+
+
+def test_errors_by_step_node_and_hour_are_those_of_numpy(example):
+    task, models, forecasts = example
+    _, hours, group = calendar_groups(forecasts)
+    for label, seeds in models.items():
+        for seed, model in enumerate(seeds):
+            error = errors(task, model)
+            assert forecasts.by_step(label)[seed].numpy() == pytest.approx(np.nanmean(error, (0, 2)), rel=1e-5)
+            assert forecasts.by_node(label)[seed].numpy() == pytest.approx(np.nanmean(error, (0, 1)), rel=1e-5)
+            assert forecasts.by_node(label, 2)[seed].numpy() == pytest.approx(np.nanmean(error[:, 1], 0), rel=1e-5)
+            by_hour = [[] for _ in range(24)]
+            for window, start in enumerate(task.test_windows.starts):
+                for step in range(HORIZON):
+                    by_hour[(start + LAGS + step) % 24] += list(error[window, step])
+            expected = [np.nanmean(values) if values else np.nan for values in by_hour]
+            found = forecasts.by_group(label, group, len(hours))[seed].numpy()
+            assert found == pytest.approx(expected, rel=1e-5, nan_ok=True)
+
+
+def test_lines_by_step_are_means_over_seeds_with_their_range(example):
+    task, models, forecasts = example
+    drawn = panel()
+    draw_steps(drawn, forecasts)
+    of_seeds = np.stack([np.nanmean(errors(task, model), (0, 2)) for model in models["LSTM"]])
+    assert line_of(drawn, STYLES["LSTM"][0]) == pytest.approx(of_seeds.mean(0), rel=1e-5)
+    band = drawn.collections[0].get_paths()[0].vertices
+    for step in range(HORIZON):
+        here = band[band[:, 0] == step + 1][:, 1]
+        assert (here.min(), here.max()) == pytest.approx((of_seeds[:, step].min(), of_seeds[:, step].max()), rel=1e-5)
+    assert line_of(drawn, GREY) == pytest.approx(forecasts.by_step("persistence")[0].numpy())
+    assert drawn.get_ylabel() == "MAE (mph)" and drawn.get_xlabel() == "steps ahead, each of one hour"
+    assert [text.get_text() for text in drawn.texts] == ["persistence"]
+
+
+def test_lines_by_hour_leave_out_hours_that_nothing_was_observed_in(example):
+    _, _, forecasts = example
+    few = replace(
+        forecasts, mask=forecasts.mask & torch.from_numpy(calendar_groups(forecasts)[2] != 5)[..., None, None]
+    )
+    drawn = panel()
+    draw_times(drawn, few)
+    assert np.flatnonzero(np.isnan(line_of(drawn, STYLES["LSTM"][0]))).tolist() == [5]
+    assert [tick.get_text() for tick in drawn.get_xticklabels()] == ["0", "3", "6", "9", "12", "15", "18", "21"]
+
+
+def test_of_one_step_ahead_marks_stand_side_by_side_and_a_baseline_far_off_is_named_with_its_error(example):
+    _, _, forecasts = example
+    one = replace(forecasts, truth=forecasts.truth[:, :1] * 0, mask=None,
+                  models={"LSTM": [torch.full_like(forecasts.truth[:, :1], value) for value in (1.0, 3.0)],
+                          "GCRN": [torch.full_like(forecasts.truth[:, :1], 2.5)]},
+                  baselines={"mean": torch.full_like(forecasts.truth[:, :1], 3.5),
+                             "persistence": torch.full_like(forecasts.truth[:, :1], 100.0)})  # fmt: skip
+    drawn = panel()
+    draw_steps(drawn, one)
+    assert line_of(drawn, STYLES["LSTM"][0]) == [2.0] and line_of(drawn, colors_of("GCRN", one)) == [2.5]
+    assert [list(part[:, 1]) for part in drawn.collections[0].get_segments()] == [[1.0, 3.0]]
+    assert [text.get_text() for text in drawn.texts] == ["mean", "persistence ↑ 100"]
+    assert drawn.get_ylim() == pytest.approx((1 - 0.15, 3.5 + 0.15))
+
+
+def test_forecasts_stand_beside_the_truth_at_the_time_that_they_are_about(example):
+    task, _, forecasts = example
+    drawn = panel()
+    draw_truth(drawn, forecasts, "south", ahead=2, stretch=range(3, 13))
+    first = task.test_windows.starts[3] + LAGS + 1
+    graph = signal()
+    truth = np.where(graph.mask[first : first + 10, 2, 0], graph.signal[first : first + 10, 2, 0], np.nan)
+    assert line_of(drawn, "#000000") == pytest.approx(truth, rel=1e-5, nan_ok=True)
+    said = [seed[3:13, 1, 2, 0].numpy() for seed in forecasts.of("GCRN")]
+    color = colors_of("GCRN", forecasts)
+    assert line_of(drawn, color) == pytest.approx(np.mean(said, 0), rel=1e-5)
+    times = [num2date(x).replace(tzinfo=None) for x in drawn.lines[0].get_xdata(orig=False)]
+    assert times == list(graph.timestamps[first : first + 10].astype("datetime64[s]").astype(object))
+    bare = replace(forecasts, times=None, period=None, units=None)
+    drawn = panel()
+    draw_truth(drawn, bare, "south", ahead=2, stretch=range(3, 13))
+    assert list(drawn.lines[0].get_xdata()) == list(range(first, first + 10))
+    assert (drawn.get_xlabel(), drawn.get_ylabel()) == ("step", "signal")
+
+
+def test_nodes_at_the_quartiles_of_errors_are_chosen_and_named(example):
+    task, models, forecasts = example
+    of_all = [np.nanmean(errors(task, model)[:, 0], 0) for seeds in models.values() for model in seeds]
+    order = np.argsort(np.mean(of_all, 0))
+    expected = {NODES[order[1]]: "lower quartile", NODES[order[2]]: "median", NODES[order[3]]: "upper quartile"}
+    assert quartiles(forecasts) == expected
+    titles = [drawn.get_title(loc="left") for drawn in truth_figure(forecasts).axes]
+    assert titles == [f"node {node}, the {which} of errors" for node, which in expected.items()]
+    few = replace(forecasts, nodes=NODES[:3])
+    assert quartiles(few) == dict.fromkeys(NODES[:3], "")
+
+
+def test_the_liveliest_stretch_is_where_the_truth_moves_most(example):
+    _, _, forecasts = example
+    truth = torch.zeros(40, HORIZON, 5, 1)
+    truth[20:30, 0, 1, 0] = torch.tensor([1.0, -1.0] * 5)
+    still = replace(forecasts, truth=truth, mask=None)
+    assert liveliest(still, ["east"], most=12) == range(19, 31)  # with the steps to it and from it
+    assert liveliest(still, ["west"], most=12) == range(12)
+    assert liveliest(still, ["east"]) == range(40)
+
+
+def test_nodes_have_the_colors_of_their_errors_at_their_positions(example):
+    task, models, forecasts = example
+    drawn = panel()
+    draw_graph(drawn, forecasts, "GCRN")
+    points = drawn.collections[1]
+    expected = np.mean([np.nanmean(errors(task, model), (0, 1)) for model in models["GCRN"]], 0)
+    assert np.asarray(points.get_array()) == pytest.approx(expected, rel=1e-5)
+    assert points.get_offsets().tolist() == signal().positions.tolist()
+    ends = drawn.lines[0].get_xydata().reshape(-1, 3, 2)
+    pairs = [frozenset((tuple(a), tuple(b))) for a, b in ends[:, :2].tolist()]
+    place = [tuple(row) for row in signal().positions.tolist()]
+    assert set(pairs) == {frozenset((place[i], place[j])) for i, j in ((0, 1), (1, 2), (2, 3), (3, 0), (4, 0))}
+    assert len(pairs) == 5 and np.isnan(ends[:, 2]).all()
+    assert drawn.get_aspect() == pytest.approx(1 / math.cos(math.radians(50)))
+    assert points.colorbar.ax.get_ylabel() == "MAE (mph)"
+
+
+def test_a_difference_is_drawn_about_zero_and_says_where_one_errs_less(example):
+    task, models, forecasts = example
+    ours, theirs = (
+        np.mean([np.nanmean(errors(task, model), (0, 1)) for model in models[label]], 0) for label in models
+    )
+    found = difference(forecasts, "GCRN", "LSTM")
+    assert found.numpy() == pytest.approx(theirs - ours, rel=1e-4, abs=1e-6)
+    figure = difference_figure(forecasts, "GCRN", "LSTM", ahead=2)
+    points = figure.axes[0].collections[1]
+    bounds = points.norm.boundaries
+    assert bounds == pytest.approx(-bounds[::-1]) and 0 in bounds
+    better = int((difference(forecasts, "GCRN", "LSTM", 2) < 0).sum())
+    assert figure.get_suptitle() == f"town: GCRN against LSTM, 2 hours ahead\nGCRN errs less at {better} of 5 nodes"
+
+
+def test_tones_are_the_same_on_both_sides_of_zero_where_one_side_goes_further(example):
+    _, _, forecasts = example
+    truth = torch.zeros(4, HORIZON, 60, 1)
+    far = truth + torch.linspace(0, 1, 60)[:, None]
+    far[:, :, -1] = 50
+    names = tuple(map(str, range(60)))
+    some = replace(forecasts, truth=truth, mask=None, models={"LSTM": [truth + 0.5], "GCRN": [far]}, nodes=names,
+                   positions=torch.rand(60, 2), times=None)  # fmt: skip
+    drawn = panel()
+    draw_difference(drawn, some, "GCRN", "LSTM")
+    points = drawn.collections[1]
+    bounds = points.norm.boundaries
+    assert points.norm.extend == "both" and bounds == pytest.approx(-bounds[::-1])
+    middles = (bounds[1:] + bounds[:-1]) / 2
+    inside, last = points.norm(middles), points.cmap.N - 1
+    assert np.abs(inside + inside[::-1] - last).max() <= 1 and list(points.norm([-99, 99])) == [-1, last + 1]
+
+
+def test_in_a_column_the_bar_is_below_and_the_nodes_at_its_ends_are_ringed_and_named(example):
+    _, _, forecasts = example
+    long = replace(forecasts, nodes=tuple(f"{node} " + "x" * 99 for node in NODES))
+    error = forecasts.by_node("LSTM").mean(0)
+    ends = [int(error.argmin()), int(error.argmax())]
+    drawn = panel()
+    draw_graph(drawn, long, "LSTM", narrow=True)
+    assert [text.get_text() for text in drawn.texts] == [f"{NODES[node]} {'x' * 99}"[:25] + "…" for node in ends]
+    ring = drawn.collections[2]
+    assert ring.get_offsets().tolist() == [signal().positions[node].tolist() for node in ends]
+    bar = drawn.collections[1].colorbar
+    assert bar.orientation == "horizontal" and bar.ax.get_xlabel() == "MAE (mph)" and 2 <= len(bar.get_ticks()) <= 6
+    drawn = panel()
+    draw_difference(drawn, forecasts, "LSTM", "GCRN", narrow=True)
+    bar = drawn.collections[1].colorbar
+    assert bar.ax.get_xlabel() == "difference in MAE (mph)" and 0 in bar.get_ticks()
+
+
+def test_a_node_that_was_never_observed_is_hollow(example):
+    _, _, forecasts = example
+    mask = forecasts.mask.clone()
+    mask[:, :, 3] = False
+    drawn = panel()
+    draw_graph(drawn, replace(forecasts, mask=mask), "LSTM")
+    hollow, points = drawn.collections[:2]
+    assert hollow.get_offsets().tolist() == [[-1.0, 50.0]] and len(points.get_offsets()) == 4
+
+
+def test_without_positions_a_spring_layout_is_taken_and_said(example):
+    _, _, forecasts = example
+    lost = replace(forecasts, positions=None)
+    places, said = layout(lost)
+    assert places.shape == (5, 2) and torch.equal(places, layout(lost)[0]) and "spring layout" in said
+    assert graph_figure(lost, "persistence").get_supxlabel() == said
+    assert graph_figure(lost, "persistence").axes[0].get_aspect() == 1
+
+
+@pytest.mark.parametrize(
+    "every, what, groups",
+    [
+        (np.timedelta64(6, "h"), "hour of the day", {0, 6, 12, 18}),
+        (np.timedelta64(1, "D"), "day of the week", set(range(7))),
+        (np.timedelta64(7, "D"), "month of the year", set(range(12))),
+    ],
+)
+def test_errors_are_told_apart_by_what_the_period_allows(every, what, groups):
+    _, _, forecasts = collected(seeds=1, steps=400, every=every, mask=False)
+    found, names, group = calendar_groups(forecasts)
+    assert found == what and set(group.flatten().tolist()) == groups
+    moment = forecasts.times[5, 1].astype(object)
+    number = {
+        "hour of the day": moment.hour,
+        "day of the week": moment.weekday(),
+        "month of the year": moment.month - 1,
+    }
+    assert group[5, 1] == number[what]
+    weekday = {"day of the week": moment.strftime("%a"), "month of the year": moment.strftime("%b")}
+    assert names[group[5, 1]] == weekday.get(what, str(moment.hour))
+
+
+def test_a_graph_a_step_is_drawn_with_all_edges_that_were_read():
+    graphs = [EDGES[:, step % 2 : step % 2 + 2] for step in range(200)]
+    task = Forecasting(replace_graph(signal(), graphs), Protocol(lags=LAGS, horizon=HORIZON))
+    model = build_forecaster("lstm", in_channels=1, hidden=2, lags=LAGS, horizon=HORIZON)
+    assert collect_forecasts(task, {"LSTM": [model]}).edges.tolist() == EDGES[:, :3].tolist()
+
+
+def replace_graph(graph, edges):
+    return TemporalGraph(graph.signal, edges, mask=graph.mask)
+
+
+def test_files_are_the_same_twice(example, tmp_path: Path):
+    _, _, forecasts = example
+    makers = {
+        "truth": truth_figure,
+        "steps": steps_figure,
+        "times": times_figure,
+        "graph": lambda forecasts: graph_figure(replace(forecasts, positions=None), "LSTM"),
+        "difference": lambda forecasts: difference_figure(forecasts, "LSTM", "GCRN"),
+    }
+    for name, make in makers.items():
+        first, second = (save(make(forecasts), tmp_path / f"{name}-{i}") for i in (0, 1))
+        assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_no_model_is_black_or_grey_as_truth_and_baselines_are(example):
+    _, _, forecasts = example
+    many = replace(forecasts, models=dict.fromkeys(["GCRN", "DCRNN", "TGCN", "LSTM"], forecasts.of("LSTM")))
+    found = [look(label, many)[0] for label in many.models]
+    assert len(set(found)) == 4 and not {"#000000", "#999999", GREY} & set(found)
+
+
+def test_names_move_apart_and_stay_inside():
+    assert spread([1.0, 1.0, 1.0], 1.0, 0.0, 9.0) == [0.0, 1.0, 2.0]
+    assert spread([9.0, 9.0], 1.0, 0.0, 9.0) == [8.0, 9.0]
+    assert spread([], 1.0, 0.0, 9.0) == []
+    assert spread([4.0, 4.5, 5.6], 1.0, 0.0, 9.0) == pytest.approx([3.7, 4.7, 5.7])
+
+
+@pytest.mark.parametrize(
+    "draw, message",
+    [
+        (lambda f: truth_figure(f, ["nort"]), "expected the name of one of 5 nodes, got 'nort'; did you mean 'north'?"),
+        (lambda f: truth_figure(f, ["?"]), "got '.'; the first is 'north'"),
+        (lambda f: truth_figure(f, []), "expected a node or more"),
+        (lambda f: truth_figure(f, ahead=4), "expected a step ahead from 1 to 3, got 4"),
+        (lambda f: truth_figure(f, ahead=0), "the step ahead to be an integer of at least 1, got 0"),
+        (lambda f: truth_figure(f, target=1), "expected a target from 0 to 0, got 1"),
+        (lambda f: truth_figure(f, stretch=range(30, 90)), "of the 34 from 0 on, got range"),
+        (lambda f: truth_figure(f, stretch=range(0, 30, 2)), "two windows or more in a row"),
+        (lambda f: truth_figure(f, stretch=range(3, 4)), "two windows or more in a row"),
+        (lambda f: truth_figure(replace(f, mask=f.mask & False)), "observed at step 1 ahead, got none"),
+        (lambda f: times_figure(replace(f, times=None)), "expected timestamps for errors by hour, day or month"),
+        (lambda f: times_figure(replace(f, period=np.timedelta64(365, "D"))), "expected steps below half a year"),
+        (lambda f: graph_figure(f, "lstm"), "label to be one of 'LSTM', 'GCRN', 'persistence', got 'lstm'"),
+        (lambda f: graph_figure(f, "LSTM", ahead=9), "expected a step ahead from 1 to 3, got 9"),
+        (lambda f: graph_figure(replace(f, mask=f.mask & False), "LSTM"), "expected a node that was observed"),
+        (lambda f: difference_figure(f, "LSTM", "LSTM"), "expected two labels to compare, got 'LSTM' twice"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(example, draw, message):
+    with pytest.raises(ValueError, match=f"forecasts: .*{message}".replace("?", r"\?")):
+        draw(example[2])
+
+
+class Says(torch.nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.weight, self.answer = torch.nn.Parameter(torch.zeros(1)), answer
+
+    def forward(self, batch):
+        return self.answer(batch.y), None
+
+
+def test_what_cannot_be_collected_is_named(example):
+    task, models, _ = example
+    baseline = fit_baseline("persistence", task.train_windows)
+    with pytest.raises(ValueError, match="expected a model or more, each of a seed or more"):
+        collect_forecasts(task, {})
+    with pytest.raises(ValueError, match="expected a model or more, each of a seed or more"):
+        collect_forecasts(task, {"LSTM": []})
+    with pytest.raises(ValueError, match="labels that no baseline has, got 'LSTM' for both"):
+        collect_forecasts(task, models, {"LSTM": baseline})
+    with pytest.raises(ValueError, match=r"expected mine to forecast \(3, 34, 5, 1\), got \(3, 34, 1, 1\)"):
+        collect_forecasts(task, {"mine": [Says(lambda y: y[:, :, :1])]})
+    with pytest.raises(ValueError, match="expected finite forecasts of mine"):
+        collect_forecasts(task, {"mine": [Says(lambda y: y / 0)]})

@@ -1,0 +1,107 @@
+import csv
+import io
+import math
+from contextlib import redirect_stdout
+from dataclasses import replace
+
+import pytest
+
+from seqgnn._utils.files import NotWritten
+from seqgnn.experiments.compare import Comparison
+from seqgnn.report import tables as report
+from tests.support.comparisons import example, run
+
+
+def text_of(comparison):
+    with redirect_stdout(io.StringIO()) as printed:
+        report.show(comparison)
+    return printed.getvalue()
+
+
+def test_table():
+    lines = text_of(example()).splitlines()
+    lstm = next(line for line in lines if "LSTM" in line)
+    assert [cell.strip() for cell in lstm.strip("│ ").split("│")] == [
+        "4", "LSTM", "0.750 ± 0.354", "40", "2.0", "100", "", "", "all"
+    ]  # fmt: skip
+    gcn = [line for line in lines if "GCN " in line and "│" in line]
+    assert "0.250 (1 failed)" in gcn[0] and "all" in gcn[0]  # two rounds of hops 1 and 2 hear 4 back
+    assert "failed" not in gcn[1] and gcn[1].strip("│ ").endswith("4")
+    text = "\n".join(lines)
+    assert "Not matched in parameters: the largest model has 2.50 times the smallest's." in text
+    assert "FAILED: GCN, T=4, seed 1: ValueError: no luck" in text
+    assert "weight chosen on validation" in text
+    assert "mean ± sd over 1 to 2 seeds" in text
+
+
+def test_table_of_losses_names_the_text_and_says_when_models_are_matched():
+    comparison = replace(example((30,), "loss"), text="verse.txt (0123)", matched=True)
+    text = text_of(comparison)
+    assert "recall: test loss (nats)" in text and "Text: verse.txt (0123)." in text
+    assert "Matched in parameters" in text
+    lstm = next(line for line in text.splitlines() if "LSTM" in line)
+    assert "1.000 ± 0.000" in lstm and "0.750 ± 0.354" in lstm
+
+
+def test_a_comparison_in_which_everything_failed_still_has_a_table(tmp_path):
+    comparison = Comparison("recall", "accuracy", ("LSTM",), (4,), (0,), failures={("LSTM", 4, 0): "ValueError: x"})
+    assert "(1 failed)" in text_of(comparison) and "one seed" in text_of(comparison)
+    assert [path.name for path in report.write(comparison, tmp_path)] == ["recall.csv"]
+
+
+def test_csv_holds_the_rows():
+    comparison = example()
+    rows = list(csv.DictReader(io.StringIO(report.to_csv("recall", comparison.rows()))))
+    assert [(row["length"], row["model"], row["kind"]) for row in rows][:4] == [
+        ("4", "LSTM", "model"), ("4", "GCN", "model"), ("4", "chance", "baseline"), ("4", "bigram", "baseline")
+    ]  # fmt: skip
+    assert float(rows[0]["accuracy"]) == 0.75 and float(rows[0]["accuracy_sd"]) == math.sqrt(0.125)
+    assert rows[0]["solved"] == "1" and rows[0]["reach"] == "" and rows[1]["reach"] == "4"
+    assert rows[1]["accuracy_sd"] == "" and rows[1]["failed"] == "1"
+    assert all(row["task"] == "recall" for row in rows)
+
+
+def test_pairs_stand_in_a_file_of_their_own(tmp_path):
+    comparison = example(lengths=(4,))
+    assert report.pairs(comparison) == [] and not (tmp_path / "recall-pairs.csv").exists()
+    comparison.runs["GCN", 4, 1] = run(0.5, model="gcn", seed=1)
+    assert report.write(comparison, tmp_path)[1].name == "recall-pairs.csv"
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "recall-pairs.csv").read_text()))
+    assert (row["task"], row["length"], row["first"], row["second"], row["seeds"]) == (
+        "recall",
+        "4",
+        "LSTM",
+        "GCN",
+        "2",
+    )
+    assert (row["shown"], float(row["accuracy_difference"]), float(row["p"])) == ("False", 0.375, 0.5)
+
+
+@pytest.mark.parametrize(("lengths", "metric"), [((4, 20), "accuracy"), ((30,), "accuracy"), ((30,), "loss")])
+def test_files_are_there_and_the_same_twice(tmp_path, lengths, metric):
+    comparison = example(lengths, metric)
+    paths = report.write(comparison, tmp_path / "new")
+    names = ["recall.csv", "recall-scores.png", "recall-scores.svg", "recall-curves.png", "recall-curves.svg"]
+    assert [path.name for path in paths] == names
+    assert paths[1].read_bytes()[:8] == paths[3].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert all("<svg" in path.read_text() for path in (paths[2], paths[4]))
+    again = report.write(comparison, tmp_path / "again")
+    assert [path.read_bytes() for path in paths[::2]] == [path.read_bytes() for path in again[::2]]
+
+
+def test_what_cannot_be_written_is_named_and_the_rest_is_written(tmp_path):
+    for name in ("recall.csv", "recall-curves.svg"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "recall-scores.png").write_text("old")
+    with pytest.raises(NotWritten, match=r"got .*recall\.csv \(Is a directory\), .*curves\.svg \(Is a") as found:
+        report.write(example(), tmp_path)
+    names = ["recall-scores.png", "recall-scores.svg", "recall-curves.png"]
+    assert [path.name for path in found.value.written] == names
+    assert all(path.stat().st_size > 3 for path in found.value.written)
+    assert found.value.lost == [f"{tmp_path / name} (Is a directory)" for name in ("recall.csv", "recall-curves.svg")]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"report: expected a folder that can be written, got .*file"):
+        report.write(example(), tmp_path / "file")
