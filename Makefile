@@ -1,14 +1,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: compare test lint clean
+.PHONY: compare test thorough lint clean
 
 compare: .venv/.ready
 	$(BIN)/python -m seqgnn compare --out results
 
 test: .venv/.ready
 	$(BIN)/python -m mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu" -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu and not traced" -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "traced and not thorough and not gpu" -n 2 --dist worksteal tests/nn
+
+thorough: .venv/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m thorough -n 2 --dist worksteal tests/nn
 
 lint: .venv/.ready
 	$(BIN)/python -m ruff check .

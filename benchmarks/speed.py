@@ -29,7 +29,7 @@ from speed_scaling import scaling
 
 from seqgnn.nn import GCNConv
 from seqgnn.nn.recurrent.graph_rnn import ENGINES
-from seqgnn.nn.recurrent.rnn import fused_is_faster
+from seqgnn.nn.scan.dispatch import fused_trains_faster
 from seqgnn.profile.cases import engines_of
 from seqgnn.profile.plain_layers import Sequences, plain_contenders
 from seqgnn.profile.reference_layers import SIZES
@@ -189,7 +189,7 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
                 relative = {name: ratio(times, "torch", name) for name in RECURRENT_ROWS}
                 cells = [f"{statistics.median(times[name]):.4g} ({relative[name]:.2f}x)" for name in RECURRENT_ROWS]
                 what = "training" if training else "inference"
-                fused = training and device == "cpu" and fused_is_faster(kind.lower(), hidden, num_steps, batch)
+                fused = training and device == "cpu" and fused_trains_faster(kind.lower(), hidden, num_steps, batch)
                 table.add_row(kind, ", ".join(map(str, size)), what, *cells, f"{floor:.3g}")
                 cases.append(
                     {

@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 from seqgnn._utils.validation import one_of
 from seqgnn.analysis._utils import safe_norm, undisturbed
 from seqgnn.data import sequence_lengths
-from seqgnn.nn.scan.reference import Watch, watch
+from seqgnn.nn.scan.reference import Record, record_states
 
 REDUCTIONS = ("norm-of-mean", "mean-of-norms")
 
@@ -71,7 +71,7 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
         (torch.Size([2, 19]), torch.Size([2, 19]), True)
     """
     one_of("gradient_flow", "reduce", reduce, REDUCTIONS)
-    with undisturbed(model), watch() as walks:
+    with undisturbed(model), record_states() as walks:
         logits, _ = model(batch)
         _check_walks(walks, logits, batch)
         loss = cross_entropy(logits, batch.y)
@@ -86,7 +86,7 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
     return GradientFlow(h, c if len(c) else None, reduce, nats)
 
 
-def _check_walks(walks: Watch, logits: Tensor, batch: Any) -> None:
+def _check_walks(walks: Record, logits: Tensor, batch: Any) -> None:
     """Whether there are states, for each sequence at the same steps, and answers to compare with targets."""
     if not walks:
         raise ValueError(

@@ -27,7 +27,7 @@ def test_what_is_wrong_is_described():
     ]
     alone = "no neighbor: ChebConv(2, 3, K=1, normalization=sym) hears the node itself alone"
     assert describe(pyg.ChebConv(2, 3, 1), graph)[0] == alone
-    layer = sg.GCNGRU(2, 3, input_filter=sg.GCN(), hidden_conv=lambda i, o: pyg.ChebConv(i, o, 1))
+    layer = sg.GCNGRU(2, 3, input_conv=sg.GCN(), hidden_conv=lambda i, o: pyg.ChebConv(i, o, 1))
     assert (
         describe(layer, graph)[0] == "no neighbor: ChebConv(3, 9, K=1, normalization=sym) hears the node itself alone"
     )

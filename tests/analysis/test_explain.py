@@ -36,7 +36,7 @@ IMPORTANCE = torch.tensor([[1.5, 0.0, 0.0], [0.0, 4.0 + 1.5, 0.0]], dtype=torch.
 
 @pytest.mark.parametrize("engine", ["auto", "fused", "reference"])
 def test_importances_worked_out_by_hand(engine):
-    found = explain(adding_layer(filter=RAW, engine=engine), X, PATH, target=(-1, 2, 0), steps=1)
+    found = explain(adding_layer(conv=RAW, engine=engine), X, PATH, target=(-1, 2, 0), steps=1)
     close(found.importance, IMPORTANCE)
     assert (found.output, found.baseline) == (7.0, 0.0) and abs(found.convergence_delta) < 1e-12
     assert found.top(2) == [(1, 1, 2, 5.5), (0, 0, 1, 1.5)]
@@ -61,7 +61,7 @@ def test_importances_with_a_convolution_in_the_gates():
 
 
 def test_signs_and_weights_and_a_graph_for_each_step():
-    layer, weights = adding_layer(filter=RAW), torch.tensor([1.0, 0.5, 1.0], dtype=torch.float64)
+    layer, weights = adding_layer(conv=RAW), torch.tensor([1.0, 0.5, 1.0], dtype=torch.float64)
     found = explain(layer, X, PATH, weights, target=lambda y: 10 - y[-1, 2, 0])
     close(found.importance, -0.5 * IMPORTANCE)
     assert found.top(1)[0].importance == pytest.approx(-2.75)
@@ -77,11 +77,11 @@ def test_signs_and_weights_and_a_graph_for_each_step():
 
 
 LAYERS = {
-    "Identity": lambda: GCNLSTM(F, H, filter=Identity()),
+    "Identity": lambda: GCNLSTM(F, H, conv=Identity()),
     "GCNLSTM": lambda: GCNLSTM(F, H, num_layers=2, bidirectional=True),
-    "Chebyshev": lambda: GCNGRU(F, H, filter=Chebyshev(3)),
-    "Diffusion": lambda: GCNRNN(F, H, filter=Diffusion(3, "authors")),
-    "mixed": lambda: GCNGRU(F, H, input_conv=pyg.GATConv, hidden_filter=GCN("rw"), reset="before"),
+    "Chebyshev": lambda: GCNGRU(F, H, conv=Chebyshev(3)),
+    "Diffusion": lambda: GCNRNN(F, H, conv=Diffusion(3, "authors")),
+    "mixed": lambda: GCNGRU(F, H, input_conv=pyg.GATConv, hidden_conv=GCN("rw"), reset="before"),
     "GraphConv": lambda: GCNLSTM(F, H, conv=pyg.GraphConv),
     "GCRN": lambda: sg.GCRN(F, H, K=3, model=1),
     "DCRNN": lambda: sg.DCRNN(F, H, K=2),
@@ -270,5 +270,5 @@ def ranks_of_planted_cause(seed, **options):
 @pytest.mark.slow
 def test_a_planted_edge_and_step_come_first():
     """Messages come with the input alone, so that the edge at its step is the only way; 100 edges and steps."""
-    found = [ranks_of_planted_cause(seed, input_filter=Chebyshev(2), hidden_filter=Identity()) for seed in range(10)]
+    found = [ranks_of_planted_cause(seed, input_conv=Chebyshev(2), hidden_conv=Identity()) for seed in range(10)]
     assert sum(own == 1 for own, _, _ in found) >= 9, found

@@ -12,7 +12,7 @@ from seqgnn import nn as sg
 from seqgnn.analysis import bptt_gradients, gradient_flow, influence
 from seqgnn.data import CharText, Palindromes, SequenceGraph, path_graph, sequence_batch, to_padded
 from seqgnn.models.sequence_model import NAMES, build
-from seqgnn.nn.scan.reference import watch, watched
+from seqgnn.nn.scan.reference import is_recording, record_states
 from tests.support import oracles
 
 DIGITS = {"num_classes": 10, "num_tokens": 10}
@@ -202,12 +202,12 @@ def test_layers_of_any_engine_show_their_states():
 
 def test_watches_see_all_walks_and_end_with_their_block():
     layer, x = sg.GRU(2, 3, num_layers=2), torch.zeros(4, 1, 2)
-    with watch() as outer:
+    with record_states() as outer:
         layer(x)
-        with pytest.raises(RuntimeError), watch() as inner:
+        with pytest.raises(RuntimeError), record_states() as inner:
             layer(x)
             raise RuntimeError
-    assert [len(outer), len(inner)] == [4, 2] and not watched()
+    assert [len(outer), len(inner)] == [4, 2] and not is_recording()
     assert all(sorted(walk) == [0, 1, 2, 3] for walk in outer) and outer[2] is inner[0]
     layer(x)
     assert [len(outer), len(inner)] == [4, 2]

@@ -48,7 +48,7 @@ HOPS = [(1,), (1, 3)]
         (lambda: nn.Sequential(sg.GCNConv(2, 3), sg.ChebConv(3, 3, K=4)), 4, 0, 0),
         (lambda: nn.ModuleList([pyg.GATConv(2, 3), pyg.ChebConv(2, 3, 3), pyg.TAGConv(2, 3, K=3)]), 6, 0, 0),
         (lambda: sg.GCNLSTM(2, 3, num_layers=2), 2, inf, 1),
-        (lambda: sg.GCNGRU(2, 3, input_filter=sg.Identity(), hidden_filter=sg.Diffusion(4)), 0, inf, 3),
+        (lambda: sg.GCNGRU(2, 3, input_conv=sg.Identity(), hidden_conv=sg.Diffusion(4)), 0, inf, 3),
         (lambda: sg.GCNGRU(2, 3, conv=pyg.SAGEConv, reset="before"), 2, inf, 2),
         (lambda: sg.GCRN(2, 3, K=3), 2, inf, 2),
         (lambda: sg.GCRN(2, 3, K=3, model=1, num_layers=2), 2, inf, 0),

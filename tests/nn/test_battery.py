@@ -11,8 +11,9 @@ from torch.func import functional_call
 from torch_geometric.data import Batch, Data
 
 from seqgnn import nn as sg
-from seqgnn.nn.scan.fused import scan as fused
+from seqgnn.nn.scan import dispatch
 from tests.support.layer_cases import CASES, OTHERS, PUBLISHED
+from tests.support.marks import thorough_but
 from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 from tests.support.releases import IN_ONE_PIECE
 
@@ -25,7 +26,7 @@ EDGES, WEIGHTS, N = tricky_graph()
 @pytest.fixture(autouse=True)
 def auto_is_fused(monkeypatch):
     """Also in calls as tiny as these."""
-    monkeypatch.setattr(fused, "ELEMENTS", 1)
+    monkeypatch.setattr(dispatch, "ELEMENTS", 1)
 
 
 def signal(*shape, seed=0):
@@ -246,8 +247,10 @@ def test_lower_precision(case):
     torch.testing.assert_close(half.float(), expected, rtol=0, atol=0.1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ALL, ids=str)
+QUICK = ("GCNLSTM peephole", "GCRN gru", "DCRNN", "TGCN authors", "GCLSTM paper", "EvolveGCN O", "A3TGCN")
+
+
+@pytest.mark.parametrize("case", thorough_but(ALL, *QUICK))
 def test_compile(case):
     layer, x = case.make(), signal(2, B, N, F)
     torch._dynamo.reset()

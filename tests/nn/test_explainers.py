@@ -250,7 +250,7 @@ def test_large_graphs(filter, dtype, oracle_masks):
     rtol = 1e-10 if dtype == torch.float64 else 2e-4
     for engine in ("auto", "fused", "reference"):
         torch.manual_seed(0)
-        layer = GCNLSTM(F, H, filter=filter, engine=engine, dtype=dtype)
+        layer = GCNLSTM(F, H, conv=filter, engine=engine, dtype=dtype)
         with masked(layer, mask, LARGE):
             by_explainer = layer(x, LARGE)[0]
         by_graph = layer(x, layer.prepare(LARGE, None, 100).masked(mask))[0]
@@ -315,7 +315,7 @@ def test_masked_a3tgcn_and_forecaster_are_the_dense_oracles(oracle_masks):
 def test_masked_convolutions_in_gates_are_the_filter(conv, layer, windows):
     torch.manual_seed(0)
     filter = GCN() if hasattr(conv(1, 1), "lin") else Chebyshev(3)
-    ours, plain = layer(F, H, conv=conv, dtype=torch.float64), layer(F, H, filter=filter, dtype=torch.float64)
+    ours, plain = layer(F, H, conv=conv, dtype=torch.float64), layer(F, H, conv=filter, dtype=torch.float64)
     state = {}
     for place, short in (("input", "ih"), ("hidden", "hh")):
         module = getattr(ours, f"{place}_conv_l0")
@@ -376,7 +376,7 @@ def test_a_convolution_that_is_set_not_to_explain_keeps_its_messages():
         close(layer(x, EDGES)[0], before)
 
 
-@pytest.mark.parametrize("options", [{}, {"conv": pyg.GraphConv}, {"filter": Chebyshev(2)}])
+@pytest.mark.parametrize("options", [{}, {"conv": pyg.GraphConv}, {"conv": Chebyshev(2)}])
 def test_one_mask_does_not_fit_graphs_of_different_sizes(options):
     graphs, _ = tricky_graphs(T)
     layer, x = GCNLSTM(F, H, **options, dtype=torch.float64), draw(T, N, F)

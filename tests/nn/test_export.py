@@ -12,6 +12,7 @@ from seqgnn import nn as sg
 from seqgnn.nn.export import to_exported_program, to_onnx
 from seqgnn.nn.export_axes import loops_over_time
 from tests.support.layer_cases import CASES, OTHERS, PUBLISHED, Case
+from tests.support.marks import THOROUGH, thorough_but
 from tests.support.releases import EXPORTS_SCANS
 
 F, H = 2, 3
@@ -46,7 +47,7 @@ PLAIN = {
 
 def some_slow(names, quick):
     """All of them, slow but for one."""
-    return [name if name == quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    return [name if name == quick else pytest.param(name, marks=THOROUGH) for name in names]
 
 
 def graph(nodes, edges, loops, dtype=torch.float64):
@@ -113,14 +114,12 @@ def test_a_recurrent_layer_at_any_size():
     compare_program(case.make().eval(), [inputs_of(case, size) for size in GRAPHS])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", LISTED, ids=str)
+@pytest.mark.parametrize("case", thorough_but(LISTED, "DCRNN", "GCLSTM paper", "GCNRNN GCN()", "gates GATConv"))
 def test_torch_export_of_every_layer(case):
     compare_program(case.make().eval(), [inputs_of(case, size) for size in GRAPHS])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in SOME if case.state], ids=str)
+@pytest.mark.parametrize("case", thorough_but([case for case in SOME if case.state], "GCNLSTM GCN()"))
 def test_torch_export_with_layers_directions_and_a_fixed_time(case):
     layer = case.make_both(num_layers=2).eval()
     inputs = [inputs_of(case, size) for size in GRAPHS]
@@ -128,8 +127,7 @@ def test_torch_export_with_layers_directions_and_a_fixed_time(case):
     compare_program(layer, inputs)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", thorough_but(SOME, "TGCN paper"))
 def test_torch_export_of_lengths_and_without_weights(case):
     layer = case.make().eval()
 
@@ -166,8 +164,7 @@ def test_torch_export_of_plain_cells(kind):
     compare_program(cell, [(signal(4, F),), (signal(7, F),)])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in SOME if case.steps and case.state], ids=str)
+@pytest.mark.parametrize("case", thorough_but([case for case in SOME if case.steps and case.state], "GCRN"))
 def test_torch_export_of_cells(case):
     layer = case.make()
     cell = getattr(sg, type(layer).__name__ + "Cell")(F, H, **case.options, dtype=torch.float64).eval()
@@ -178,8 +175,7 @@ def test_torch_export_of_cells(case):
     compare_program(cell, inputs)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", ["O", "H"])
+@pytest.mark.parametrize("variant", thorough_but(["O", "H"], "H"))
 def test_torch_export_of_an_evolving_layer_with_its_state(variant):
     layer = sg.EvolveGCN(F, H, 2, variant=variant, dtype=torch.float64).eval()
     inputs = []
@@ -200,12 +196,17 @@ def test_a_tree_cell_and_no_tree():
         to_exported_program(sg.TreeLSTM(F, H), (signal(3, F).float(), torch.tensor([[0, 1], [2, 2]])), axes={"x": "NF"})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("layer", [sg.GCNConv(F, H), sg.GCNLSTM(F, H), sg.GCRN(F, H, K=2), sg.LSTM(F, H)], ids=repr)
-@pytest.mark.parametrize("strict", [False, True])
-def test_torchs_own_call(layer, strict):
+OWN_CALLS = [(name, how) for name in ("GCNConv", "GCNLSTM", "GCRN", "LSTM") for how in ("lenient", "strict")]
+
+
+@pytest.mark.parametrize(
+    ("name", "how"), thorough_but(OWN_CALLS, "GCNConv-lenient", "GCNLSTM-strict", "LSTM-lenient", "LSTM-strict")
+)
+def test_torchs_own_call(name, how):
     """`torch.export.export` itself, with all axes dynamic but that of time under dynamo."""
-    layer, free = layer.double().eval(), torch.export.Dim.DYNAMIC
+    options = {"K": 2} if name == "GCRN" else {}
+    layer, free = getattr(sg, name)(F, H, **options).double().eval(), torch.export.Dim.DYNAMIC
+    strict = how == "strict"
     axes = {} if strict else {0: free}
     if isinstance(layer, sg.LSTM):
         inputs = [(signal(3, 4, F),), (signal(3, 2, F),)]
@@ -298,6 +299,7 @@ def test_bad_input(wrong, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.traced
 def test_a_graph_that_changes_keeps_its_number_of_steps():
     def given(nodes, edges, windows, loops):
         steps = [graph(nodes, edges + t, loops) for t in range(2)]
@@ -321,8 +323,7 @@ def test_no_directory(tmp_path):
         to_onnx(LAYER, (X, EDGES), tmp_path / "none" / "layer.onnx")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [*SOME, IN_GATES[0]], ids=str)
+@pytest.mark.parametrize("case", thorough_but([*SOME, IN_GATES[0]], "GCNLSTM GCN()", "EvolveGCN H"))
 def test_onnx_of_a_layer_at_any_size(case, tmp_path):
     dtype = torch.float32 if case in IN_GATES else torch.float64  # onnxruntime has no LeakyRelu in float64
     inputs = [inputs_of(case, size, dtype) for size in GRAPHS]
@@ -330,8 +331,7 @@ def test_onnx_of_a_layer_at_any_size(case, tmp_path):
     compare_onnx(case.make().eval().to(dtype), inputs, tmp_path / "layer.onnx", tolerance)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("name", thorough_but(CONVS, "GCNConv", "DiffusionConv authors"))
 def test_onnx_of_convolutions(name, tmp_path):
     conv = copy.deepcopy(CONVS[name]).eval()
     inputs = [(signal(n, F).float(), *graph(n, e, loops, torch.float32)) for n, e, _, loops in GRAPHS]
@@ -339,11 +339,12 @@ def test_onnx_of_convolutions(name, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", PLAIN)
-def test_onnx_of_plain_layers(name, dtype, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "bits"), thorough_but([(name, bits) for name in PLAIN for bits in (32, 64)], "LSTM-32", "GRU-64")
+)
+def test_onnx_of_plain_layers(name, bits, tmp_path):
     kind, options = PLAIN[name]
+    dtype = torch.float32 if bits == 32 else torch.float64
     layer = kind(F, H, **options, dtype=dtype).eval()
     tolerance = 1e-5 if dtype == torch.float32 else 1e-9
     inputs = [(signal(3, 4, F, dtype=dtype),), (signal(7, 2, F, dtype=dtype),), (signal(1, 1, F, dtype=dtype),)]
@@ -355,6 +356,7 @@ def test_onnx_of_plain_layers(name, dtype, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.traced
 def test_onnx_of_a_module_of_ones_own(tmp_path):
     model = Forecaster()
     before = state_of(model)
@@ -386,6 +388,7 @@ class Mean(torch.nn.Module):
 
 
 @pytest.mark.slow
+@pytest.mark.traced
 def test_what_onnx_gets_wrong_is_refused_and_leaves_the_old_file(tmp_path):
     pytest.importorskip("onnxruntime")
     path = tmp_path / "mean.onnx"

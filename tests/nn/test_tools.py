@@ -17,6 +17,7 @@ from torch_geometric.nn import HeteroConv, SAGEConv, to_hetero
 
 from seqgnn import nn as sg
 from seqgnn.nn.convert import to_torch
+from tests.support.marks import thorough_but
 from tests.support.oracles import close
 from tests.support.tool_cases import CONVS, FILTERED, IN_GATES, LAYERS, PLAIN, SIZES, SMALL, Size, tensors, total
 
@@ -395,10 +396,10 @@ X, EDGES = torch.randn(4, 6, 3), torch.tensor([[0, 1, 2], [1, 2, 5]])
 MISTAKES = [
     (lambda: sg.GCNLSTM(3, 5)(X), TypeError, "GCNLSTM: expected x and edge_index, got no edge_index"),
     (lambda: sg.TGCN(3, 5)(x=X), TypeError, "TGCN: expected x and edge_index, got no edge_index"),
-    (lambda: sg.GCNGRU(3, 5, K=3), TypeError, r"GCNGRU: expected no option 'K', .* filter=Chebyshev\(K=3\)"),
+    (lambda: sg.GCNGRU(3, 5, K=3), TypeError, r"GCNGRU: expected no option 'K', .* conv=Chebyshev\(K=3\)"),
     (lambda: sg.GCNLSTM(3, 5, hidden=2), TypeError, "GCNLSTM: expected no option 'hidden', got one$"),
-    (lambda: sg.GCNGRU(3, 5, filter="chebyshev"), ValueError, r"GCNGRU: .* such as Chebyshev\(K=3\), got 'chebyshev'"),
-    (lambda: sg.GCNRNN(3, 5, filter="diffusion"), ValueError, r"GCNRNN: .* such as Diffusion\(K=3\), got 'diffusion'"),
+    (lambda: sg.GCNGRU(3, 5, conv="chebyshev"), ValueError, r"GCNGRU: .* such as Chebyshev\(K=3\).*got 'chebyshev'"),
+    (lambda: sg.GCNRNN(3, 5, conv="diffusion"), ValueError, r"GCNRNN: .* such as Diffusion\(K=3\).*got 'diffusion'"),
     (lambda: sg.GCNLSTM(3, 5)(X, [[0, 1], [1, 2]]), ValueError, r"GCNLSTM: .* got a list of list; torch.tensor\("),
     (lambda: sg.GCNConv(3, 5)(X[0], [[0, 1], [1, 2]]), ValueError, r"GCNConv: .* got list; torch.as_tensor\("),
     (lambda: sg.GCNConv(3, 5)(None, EDGES), ValueError, "GCNConv: expected x as a tensor, got NoneType"),
@@ -552,11 +553,12 @@ FAMILIES = ["GRU", "LSTMCell", "GCNConv", "ChebConv", "GCNLSTM", "GCRN", "DCRNN"
             "GCNLSTMCell", "GCNLSTM of GATConv"]  # fmt: skip
 COMPILED = [(layer, True) for layer in LAYERS if layer.name in FAMILIES]
 COMPILED += [(layer, None) for layer in LAYERS if layer.name in ("LSTM", "GCNConv", "GCNLSTM")]
+QUICK = ("GRU-True", "GCNConv-True", "GCNLSTM-True", "EvolveGCN H-True", "LSTM-None", "GCNLSTM-None")
+INDUCTED = [layer for layer in LAYERS if layer.name in ("GRU", "GCNConv", "GCNLSTM", "GCNLSTM of GATConv")]
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings(LOOKED_AT)
-@pytest.mark.parametrize(("layer", "dynamic"), COMPILED, ids=str)
+@pytest.mark.parametrize(("layer", "dynamic"), thorough_but(COMPILED, *QUICK))
 def test_compiled_at_several_shapes(layer, dynamic):
     module = layer.build()
     compiled = torch.compile(module, backend="eager", dynamic=dynamic)
@@ -567,11 +569,8 @@ def test_compiled_at_several_shapes(layer, dynamic):
     torch._dynamo.reset()
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings(LOOKED_AT)
-@pytest.mark.parametrize(
-    "layer", [layer for layer in LAYERS if layer.name in ("GRU", "GCNConv", "GCNLSTM", "GCNLSTM of GATConv")], ids=str
-)
+@pytest.mark.parametrize("layer", thorough_but(INDUCTED, "GCNConv", "GCNLSTM"))
 def test_compiled_by_inductor_with_gradients(layer):
     module, inputs = layer.build(), layer.inputs(SMALL)
     compiled = torch.compile(module, dynamic=True)

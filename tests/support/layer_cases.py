@@ -135,11 +135,11 @@ KINDS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "GCNGRU before": (sg.GCNGRU, "gru", {"reset": "before"}),
 }
 WITH_FILTERS = [
-    Case(f"{name} {filter}", layer, filtered(kind, filter, filter, **options), {**options, "filter": filter})
+    Case(f"{name} {filter}", layer, filtered(kind, filter, filter, **options), {**options, "conv": filter})
     for name, (layer, kind, options) in KINDS.items()
     for filter in OPERATORS
 ]
-MIXED = {"input_filter": sg.Diffusion(2), "hidden_filter": sg.Chebyshev(3)}
+MIXED = {"input_conv": sg.Diffusion(2), "hidden_conv": sg.Chebyshev(3)}
 OPERATORS[sg.Diffusion(2)] = lambda e, w, n: og.diffusion_operators(e, w, n, 2)
 PUBLISHED = [
     Case("GCNLSTM mixed", sg.GCNLSTM, filtered("lstm", *MIXED.values()), MIXED),

@@ -117,7 +117,7 @@ FILTERED = [
     Layer("GCNLSTM", sg.GCNLSTM, "signal"),
     Layer("GCNGRU before", partial(sg.GCNGRU, reset="before"), "signal"),
     Layer("GCNLSTM of two layers, both ways", partial(sg.GCNLSTM, num_layers=2, bidirectional=True), "signal"),
-    Layer("GCNLSTM Diffusion", partial(sg.GCNLSTM, filter=sg.Diffusion(2)), "signal"),
+    Layer("GCNLSTM Diffusion", partial(sg.GCNLSTM, conv=sg.Diffusion(2)), "signal"),
     Layer("GCRN", partial(sg.GCRN, K=3), "signal"),
     Layer("GCRN model 1", partial(sg.GCRN, K=3, model=1), "signal"),
     Layer("GCRN None", partial(sg.GCRN, K=3, normalization=None, cell="gru"), "signal"),

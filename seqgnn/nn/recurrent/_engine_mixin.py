@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from seqgnn._utils import torch_internals
 from seqgnn._utils.validation import check_sizes, one_of
 from seqgnn.nn.init import Init, Recipe, apply_recipes, resolve_recipes
 from seqgnn.nn.layer_call import Layer, refuse_script
@@ -94,8 +93,3 @@ class EngineMixin(Layer):
             relu = "RELU" in self.mode
             return cells.rnn_relu if relu else cells.rnn_tanh
         return cells.lstm if self.kind == "lstm" else cells.gru
-
-
-def transformed() -> bool:
-    """Whether functorch or forward-mode derivatives are at work, for which torch's kernels have no rule."""
-    return torch_internals.transforms_active() or torch_internals.forward_ad_active()

@@ -56,12 +56,12 @@ class DCRNN(Published):
             hidden_channels,
             num_layers,
             options,
-            filter=Diffusion(K, variant),
+            conv=Diffusion(K, variant),
             reset="before",
         )
 
     def _maps_repr(self) -> list[str]:
-        return [f"filter={self.input_filter}"]
+        return [f"conv={self.input_filter}"]
 
 
 

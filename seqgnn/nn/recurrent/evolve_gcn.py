@@ -18,7 +18,7 @@ from seqgnn.nn.graph.filters import GCN, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
 from seqgnn.nn.layer_call import Layer, layer_call
 from seqgnn.nn.scan import functional as cells
-from seqgnn.nn.scan.exported import is_dynamic, scan
+from seqgnn.nn.scan.exported import is_dynamic, scan_operator
 from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, active_steps, step_graphs
 
 
@@ -157,7 +157,7 @@ class EvolveGCN(Layer, GraphPreparer):
         if is_dynamic(x):
             start = getattr(self, f"weight_l{layer}")
             initial = (start, torch.zeros_like(start)) if self.variant == "O" else start.expand(*x.shape[1:-2], -1, -1)
-            state, output = scan(step, initial if state is None else state, inputs)
+            state, output = scan_operator(step, initial if state is None else state, inputs)
             return output, state
         outputs = []
         for t, graph in enumerate(graphs):
@@ -244,7 +244,7 @@ class EvolveGCN(Layer, GraphPreparer):
     def extra_repr(self) -> str:
         layers = "" if self.num_layers == 1 else f", num_layers={self.num_layers}"
         layers += ("" if self.bias else ", bias=False") + (", batch_first=True" if self.batch_first else "")
-        return f"{self.in_channels}, {self.hidden_channels}{layers}, variant={self.variant!r}, filter={self.filter}"
+        return f"{self.in_channels}, {self.hidden_channels}{layers}, variant={self.variant!r}, conv={self.filter}"
 
 
 def _sizes(batch: Tensor) -> list[int]:

@@ -7,7 +7,7 @@ from seqgnn.nn.graph.filters import Chebyshev, Identity
 from seqgnn.nn.recurrent._published import Options, Published
 from seqgnn.nn.scan import functional as cells
 from seqgnn.nn.scan.functional import Cell
-from seqgnn.nn.scan.gates import GateMap
+from seqgnn.nn.scan.gates import Projection
 
 
 class GCLSTM(Published):
@@ -58,8 +58,8 @@ class GCLSTM(Published):
             hidden_channels,
             num_layers,
             options,
-            input_filter=Identity(),
-            hidden_filter=Chebyshev(K, normalization, lambda_max),
+            input_conv=Identity(),
+            hidden_conv=Chebyshev(K, normalization, lambda_max),
         )
 
     def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
@@ -70,15 +70,15 @@ class GCLSTM(Published):
             shapes |= {"bias_cc": (self.hidden_channels,)} if self.bias else {}
         return shapes
 
-    def _hidden_maps(self, suffix: str) -> tuple[GateMap, ...]:
+    def _hidden_projections(self, suffix: str) -> tuple[Projection, ...]:
         if self.variant != "paper":
-            return super()._hidden_maps(suffix)
+            return super()._hidden_projections(suffix)
         assert self.hidden_filter is not None
         weight, bias = getattr(self, "weight_cc" + suffix), getattr(self, "bias_cc" + suffix, None)
-        return (*super()._hidden_maps(suffix), self._filter_map(self.hidden_filter, weight, bias))
+        return (*super()._hidden_projections(suffix), self._filter_projection(self.hidden_filter, weight, bias))
 
     def _cell(self, suffix: str) -> Cell:
-        return cells.memory_map_lstm if self.variant == "paper" else super()._cell(suffix)
+        return cells.conv_cell_state_lstm if self.variant == "paper" else super()._cell(suffix)
 
     def _maps_repr(self) -> list[str]:
-        return [f"filter={self.hidden_filter}", f"variant={self.variant!r}"]
+        return [f"conv={self.hidden_filter}", f"variant={self.variant!r}"]

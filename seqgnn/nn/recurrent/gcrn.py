@@ -71,7 +71,7 @@ class GCRN(Published):
             hidden_channels,
             num_layers,
             options,
-            filter=self.chebyshev if model == 2 else Identity(),
+            conv=self.chebyshev if model == 2 else Identity(),
             peephole=cell == "lstm" if peephole is None else peephole,
             reset="before" if cell == "gru" else "after",
         )
@@ -107,7 +107,7 @@ class GCRN(Published):
     def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
         if self.model == 2:
             return x
-        return at_every_step(self._filter_map(self.chebyshev, self.weight_conv, self.bias_conv), x, graphs)
+        return at_every_step(self._filter_projection(self.chebyshev, self.weight_conv, self.bias_conv), x, graphs)
 
     def _maps_repr(self) -> list[str]:
         shown = {
@@ -116,4 +116,4 @@ class GCRN(Published):
             "peephole": (self.peephole, self.kind == "lstm"),
         }
         named = [f"{name}={value!r}" for name, (value, default) in shown.items() if value != default]
-        return [f"filter={self.chebyshev}", *named]
+        return [f"conv={self.chebyshev}", *named]

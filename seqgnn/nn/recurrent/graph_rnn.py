@@ -3,7 +3,6 @@
 from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Never
 
 import torch
@@ -15,23 +14,21 @@ from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
 from seqgnn.nn.layer_call import Layer, layer_call
+from seqgnn.nn.scan import RecurrentUnit, scan
 from seqgnn.nn.scan import functional as cells
-from seqgnn.nn.scan import reference as recurrence
-from seqgnn.nn.scan.functional import Cell, State
-from seqgnn.nn.scan.fused import scan as fused
+from seqgnn.nn.scan.functional import Cell
 from seqgnn.nn.scan.gates import (
     ConvFactory,
-    ConvMap,
-    FilterMap,
-    GateMap,
-    at_every_step,
+    ConvProjection,
+    FilterProjection,
+    Projection,
     check_edge_arguments,
     filter_or_factory,
     made,
     reset_weights,
     widest,
 )
-from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, Steps, active_steps, step_graphs
+from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, StepInputs, active_steps, step_graphs
 
 ENGINES = ("auto", "fused", "triton", "reference")
 
@@ -50,11 +47,12 @@ class GraphRecurrent(Layer, GraphPreparer):
     Args:
         in_channels, hidden_channels: F and H.
         num_layers, bias, batch_first, dropout, bidirectional: as in torch.nn.
-        filter: the filter of input and hidden state, ``GCN()`` if None; `input_filter`, `hidden_filter`: one of them.
-        conv: in their place a factory of convolutions, ``(in_channels, out_channels) -> module``, called as
+        conv: the convolution of input and hidden state: a filter, such as ``Chebyshev(3)``, or a factory of
+            convolutions, ``(in_channels, out_channels) -> module``; ``GCN()`` if None. A module is called as
             ``module(x, edge_index)`` and with `edge_weight`, `edge_attr` or `batch` where its forward names them;
-            windows, and all steps of the input map, reach it as disjoint copies of the graph; `input_conv`,
-            `hidden_conv`: one of them. With ``reset="before"`` the hidden map is two modules, of 2 H and H channels.
+            windows, and all steps of the input projection, reach it as disjoint copies of the graph. With
+            ``reset="before"`` a hidden projection is two modules, of 2 H and H channels.
+        input_conv, hidden_conv: that of one of them, in the place of `conv`.
         peephole: whether an LSTM's gates see its memory, by ``weight_ci_l0, weight_cf_l0, weight_co_l0 [H]``, the same
             for all nodes.
         reset: where a GRU's reset gate is: ``"after"`` multiplies u_n(h) by r (torch), ``"before"`` multiplies h (Cho
@@ -94,12 +92,9 @@ class GraphRecurrent(Layer, GraphPreparer):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
-        filter: Filter | None = None,
-        input_filter: Filter | None = None,
-        hidden_filter: Filter | None = None,
-        conv: ConvFactory | None = None,
-        input_conv: ConvFactory | None = None,
-        hidden_conv: ConvFactory | None = None,
+        conv: Filter | ConvFactory | None = None,
+        input_conv: Filter | ConvFactory | None = None,
+        hidden_conv: Filter | ConvFactory | None = None,
         peephole: bool = False,
         reset: str = "after",
         nonlinearity: str = "tanh",
@@ -112,7 +107,7 @@ class GraphRecurrent(Layer, GraphPreparer):
         **unknown: Never,
     ) -> None:
         if unknown:
-            hint = "; a filter has it, such as filter=Chebyshev(K=3)" if "K" in unknown else ""
+            hint = "; a filter has it, such as conv=Chebyshev(K=3)" if "K" in unknown else ""
             raise TypeError(f"{type(self).__name__}: expected no option {next(iter(unknown))!r}, got one{hint}")
         super().__init__()
         self.propagation = Propagation()
@@ -141,17 +136,16 @@ class GraphRecurrent(Layer, GraphPreparer):
                 raise ValueError(f"{who}: expected a cell of kind {kind} with {option}, got {self.kind}")
         self.engine = one_of(who, "engine", engine, ENGINES)
         self.checkpoint_every = checkpoint_every
-        self.input_filter, make_input = filter_or_factory(who, "input", filter, input_filter, conv, input_conv)
-        self.hidden_filter, make_hidden = filter_or_factory(who, "hidden", filter, hidden_filter, conv, hidden_conv)
+        self.input_filter, make_input = filter_or_factory(who, "input", conv, input_conv)
+        self.hidden_filter, make_hidden = filter_or_factory(who, "hidden", conv, hidden_conv)
         if (make_input or make_hidden) and not (init is None and forget_bias is None):
             raise ValueError(f"{who}: expected init and forget_bias for filters, got them beside a convolution")
         if make_input and make_hidden and not bias:
             raise ValueError(f"{who}: expected bias=False to be said to the convolutions, got it beside them")
 
-        directions = 2 if bidirectional else 1
-        for layer in range(num_layers):
-            channels = self._first_channels if layer == 0 else hidden_channels * directions
-            for suffix in (f"_l{layer}", f"_l{layer}_reverse")[:directions]:
+        for layer, suffixes in enumerate(self._suffixes):
+            channels = self._first_channels if layer == 0 else hidden_channels * len(suffixes)
+            for suffix in suffixes:
                 if make_input is not None:
                     self.add_module("input_conv" + suffix, made(who, make_input, channels, self._rows))
                 if make_hidden is not None:
@@ -212,8 +206,8 @@ class GraphRecurrent(Layer, GraphPreparer):
         _, *batch_shape, num_nodes, _ = x.shape
         shape = (self.num_layers * (2 if self.bidirectional else 1), *batch_shape, num_nodes, self.hidden_channels)
         shapes = (shape,) * (2 if self.kind == "lstm" else 1)
-        fresh = state is None
-        if fresh:
+        zero_state = state is None
+        if zero_state:
             state = tuple(x.new_zeros(()).expand(s) for s in shapes)
         else:
             check_state(who, state, shapes, like)
@@ -226,47 +220,33 @@ class GraphRecurrent(Layer, GraphPreparer):
             x = torch.where(active, x, 0)  # what stands behind a node's end must not reach its neighbors
         x = self._features(x, graphs)
 
-        run = partial(self._walk, Steps(graphs, active, fresh))
-        dropout = self.dropout if self.training else 0.0
-        output, state = recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
+        output, state = scan(
+            x,
+            state,
+            [[self._unit(suffix) for suffix in suffixes] for suffixes in self._suffixes],
+            StepInputs(graphs, active, zero_state),
+            engine="reference" if self.propagation.passes_messages else self.engine,
+            caller=who,
+            dropout=self.dropout if self.training else 0.0,
+            # Masks of an explainer may be gone in the backward pass.
+            checkpoint_every=None if self.propagation.explain else self.checkpoint_every,
+            draws=len(self.convs) > 0,  # such as dropout of attention
+        )
         self.propagation(output[-1])
         return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]
 
-    def _walk(self, steps: Steps, x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
-        """One layer in one direction, as a whole or in segments, which all have the weights as they are now."""
-        suffix = f"_l{layer}" + ("_reverse" if reverse else "")
-        cell, input_map, hidden_maps = self._cell(suffix), self._input_map(suffix), self._hidden_maps(suffix)
+    @property
+    def _suffixes(self) -> list[list[str]]:
+        """Of the parameters of each layer and direction."""
+        directions = ("", "_reverse") if self.bidirectional else ("",)
+        return [[f"_l{layer}{direction}" for direction in directions] for layer in range(self.num_layers)]
 
-        def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
-            return self._walk_steps(cell, input_map, hidden_maps, steps.part(part, begins), x, state, reverse)
+    def _unit(self, suffix: str) -> RecurrentUnit:
+        return RecurrentUnit(self._cell(suffix), self._input_projection(suffix), self._hidden_projections(suffix))
 
-        draws = len(self.convs) > 0  # such as dropout of attention
-        every = None if self.propagation.explain else self.checkpoint_every  # masks may be gone in the backward pass
-        return recurrence.in_segments(segment, every, x, state, reverse, draws)
-
-    def _walk_steps(
-        self,
-        cell: Cell,
-        input_map: GateMap,
-        hidden_maps: Sequence[GateMap],
-        steps: Steps,
-        x: Tensor,
-        state: State,
-        reverse: bool,
-    ) -> tuple[Tensor, State]:
-        wanted = self.engine != "reference" and fused.ready(x) and not self.propagation.passes_messages
-        # Sizes come after that: while torch.export traces, comparing one would bind the program to the answer.
-        if wanted and (self.engine != "auto" or fused.pays(x)) and fused.supports(cell, hidden_maps):
-            if self.engine == "triton":
-                fused.check_triton(type(self).__name__, x)
-            return fused.walk(cell, input_map, hidden_maps, steps, x, state, reverse, self.engine)
-        gx = at_every_step(input_map, x, steps.graphs)
-        bound = [tuple(_on(graph, part) for part in hidden_maps) for graph in steps.graphs]
-        maps = [on_graph[0] if len(on_graph) == 1 else on_graph for on_graph in bound]
-        return recurrence.walk(cell, gx, maps, state, steps.active, reverse)
-
-    def _filter_map(self, filter: Filter, weight: Tensor, bias: Tensor | None) -> FilterMap:
-        return FilterMap(filter, weight, bias, self.propagation.multiply if self.propagation.passes_messages else None)
+    def _filter_projection(self, filter: Filter, weight: Tensor, bias: Tensor | None) -> FilterProjection:
+        multiply = self.propagation.multiply if self.propagation.passes_messages else None
+        return FilterProjection(filter, weight, bias, multiply)
 
     @property
     def _first_channels(self) -> int:
@@ -349,23 +329,23 @@ class GraphRecurrent(Layer, GraphPreparer):
             shapes |= {f"weight_c{gate}": (self.hidden_channels,) for gate in "ifo"}
         return shapes
 
-    def _input_map(self, suffix: str) -> GateMap:
+    def _input_projection(self, suffix: str) -> Projection:
         """g, of all gates."""
         if self.input_filter is None:
-            return ConvMap(type(self).__name__, getattr(self, "input_conv" + suffix), self._rows)
+            return ConvProjection(type(self).__name__, getattr(self, "input_conv" + suffix), self._rows)
         weight, bias = getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None)
-        return self._filter_map(self.input_filter, weight, bias)
+        return self._filter_projection(self.input_filter, weight, bias)
 
-    def _hidden_maps(self, suffix: str) -> tuple[GateMap, ...]:
+    def _hidden_projections(self, suffix: str) -> tuple[Projection, ...]:
         """u, of all gates, or in the parts that the cell takes."""
         rows = self._hidden_rows
         if self.hidden_filter is None:
             conv = getattr(self, "hidden_conv" + suffix)
             parts = [conv] if len(rows) == 1 else conv
-            return tuple(ConvMap(type(self).__name__, part, size) for part, size in zip(parts, rows))
+            return tuple(ConvProjection(type(self).__name__, part, size) for part, size in zip(parts, rows))
         weight, bias = getattr(self, "weight_hh" + suffix), getattr(self, "bias_hh" + suffix, None)
         biases = (None,) * len(rows) if bias is None else bias.split(rows)
-        return tuple(self._filter_map(self.hidden_filter, w, b) for w, b in zip(weight.split(rows), biases))
+        return tuple(self._filter_projection(self.hidden_filter, w, b) for w, b in zip(weight.split(rows), biases))
 
     def __repr__(self) -> str:
         return repr_without(self, self.propagation)
@@ -386,10 +366,6 @@ class GraphRecurrent(Layer, GraphPreparer):
 
     def _maps_repr(self) -> list[str]:
         if self.input_filter is not None and self.input_filter == self.hidden_filter:
-            return [f"filter={self.input_filter}"]
-        filters = {"input_filter": self.input_filter, "hidden_filter": self.hidden_filter}
+            return [f"conv={self.input_filter}"]
+        filters = {"input_conv": self.input_filter, "hidden_conv": self.hidden_filter}
         return [f"{name}={filter}" for name, filter in filters.items() if filter is not None]
-
-
-def _on(graph: StepGraph, map: GateMap) -> cells.HiddenMap:
-    return lambda h: map(h, graph)

@@ -2,32 +2,20 @@
 
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from seqgnn._utils.validation import check_input, check_state, check_steps, one_of
-from seqgnn.nn.graph.filters import Identity
 from seqgnn.nn.init import Init
 from seqgnn.nn.layer_call import layer_call
-from seqgnn.nn.recurrent._engine_mixin import EngineMixin, transformed
+from seqgnn.nn.recurrent._engine_mixin import EngineMixin
+from seqgnn.nn.scan import RecurrentUnit, scan
 from seqgnn.nn.scan import functional as cells
-from seqgnn.nn.scan import reference as recurrence
+from seqgnn.nn.scan.dispatch import choose_plain_engine
 from seqgnn.nn.scan.functional import State
-from seqgnn.nn.scan.fused import scan as fused
-from seqgnn.nn.scan.gates import FilterMap
-from seqgnn.nn.scan.graph_inputs import Steps
-
-# From so many channels, steps, and elements of all sequences on, the fused engine trains faster than torch's kernels do
-# on the CPU; those of the LSTM have a hand-written way back as well.
-FUSED = {"rnn": [(512, 20, 100)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
-
-
-def fused_is_faster(kind: str, hidden_size: int, steps: int, batch: int) -> bool:
-    """The rule of ``engine="auto"`` in training on the CPU."""
-    size = hidden_size, steps, steps * batch
-    return any(all(a >= b for a, b in zip(size, least)) for least in FUSED[kind])
+from seqgnn.nn.scan.gates import LinearProjection
+from seqgnn.nn.scan.graph_inputs import StepInputs
+from seqgnn.nn.scan.reference import active_steps, at_each_step
 
 
 class _Layer(EngineMixin):
@@ -54,78 +42,54 @@ class _Layer(EngineMixin):
             elif data.dim() == 3:
                 batch = (data.size(0 if self.batch_first else 1),)
             check_state(type(self).__name__, hx, self._state_shapes(batch), self.weight_ih_l0)
-        native = self.engine == "native" or (self.engine == "auto" and not transformed() and self._torch_computes(data))
-        walks = recurrence.watched() or (self.checkpoint_every is not None and self._learns(data, hx))
-        walks |= recurrence.is_dynamic(data, int(self.batch_first and data.dim() == 3))
-        if native and not walks and not (self.engine == "auto" and not packed and self._gains(data, hx)):
+        time_dim = 1 if self.batch_first and data.dim() == 3 else 0
+        engine = choose_plain_engine(self, data, hx, time_dim, packed)
+        if engine == "native":
             return super().forward(input, hx)
         if isinstance(input, PackedSequence):
-            return self._walk_packed(input, hx)
+            return self._scan_packed(input, hx, engine)
         if data.dim() == 2:
-            output, state = self._walk(data.unsqueeze(1), self._unpack(hx, data, 1), hx is None)
+            output, state = self._scan(data.unsqueeze(1), self._unpack(hx, data, 1), hx is None, engine)
             return output.squeeze(1), self._pack(tuple(s.squeeze(1) for s in state))
         x = data.transpose(0, 1) if self.batch_first else data
-        output, state = self._walk(x, self._unpack(hx, x, x.size(1)), hx is None)
+        output, state = self._scan(x, self._unpack(hx, x, x.size(1)), hx is None, engine)
         return output.transpose(0, 1) if self.batch_first else output, self._pack(state)
 
-    def _torch_computes(self, x: Tensor) -> bool:
-        """False where torch.nn's layer raises: an LSTM under autocast, on CPUs for which oneDNN has no half precision
-        (those without AVX-512)."""
-        if self.kind != "lstm" or self.proj_size or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return True
-        ops = torch.ops.mkldnn
-        half = torch.get_autocast_dtype("cpu") is torch.float16
-        return ops._is_mkldnn_fp16_supported() if half else ops._is_mkldnn_bf16_supported()
-
-    def _gains(self, x: Tensor, hx: Any) -> bool:
-        """Whether the hand-written way back beats torch's kernels."""
-        steps, batch = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if self.batch_first else x.shape[:2]
-        faster = x.device.type == "cpu" and fused_is_faster(self.kind, self.hidden_size, steps, batch)
-        return faster and self._learns(x, hx) and fused.ready(x)
-
-    def _learns(self, x: Tensor, hx: Any) -> bool:
-        """Whether there will be a way back."""
-        if not torch.is_grad_enabled():
-            return False
-        states = hx if isinstance(hx, (tuple, list)) else (hx,)
-        return any(part is not None and part.requires_grad for part in (x, *states, *self.parameters()))
-
-    def _walk_packed(self, x: PackedSequence, hx: Any) -> Any:
+    def _scan_packed(self, x: PackedSequence, hx: Any, engine: str) -> Any:
         padded, lengths = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))
         state = self._unpack(hx, padded, padded.size(1))
         if hx is not None and x.sorted_indices is not None:
             state = tuple(s.index_select(1, x.sorted_indices) for s in state)
-        output, state = self._walk(padded, state, hx is None, lengths)
+        output, state = self._scan(padded, state, hx is None, engine, lengths)
         if x.unsorted_indices is not None:
             state = tuple(s.index_select(1, x.unsorted_indices) for s in state)
         data = pack_padded_sequence(output, lengths).data
         return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), self._pack(state)
 
-    def _walk(self, x: Tensor, state: State, fresh: bool, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def _scan(
+        self, x: Tensor, state: State, zero_state: bool, engine: str, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """The equations, over ``x [T, B, F]``."""
-        active = None if lengths is None else recurrence.active_steps(lengths, len(x), 3, x.device)
+        active = None if lengths is None else active_steps(lengths, len(x), 3, x.device)
+        directions = ("", "_reverse") if self.bidirectional else ("",)
+        return scan(
+            x,
+            state,
+            [[self._unit(f"_l{layer}{direction}") for direction in directions] for layer in range(self.num_layers)],
+            StepInputs(at_each_step(None, x), active, zero_state),
+            engine=engine,
+            caller=type(self).__name__,
+            dropout=self.dropout if self.training else 0.0,
+            checkpoint_every=self.checkpoint_every,
+        )
 
-        def run(x: Tensor, state: State, layer: int, reverse: bool) -> tuple[Tensor, State]:
-            suffix = f"_l{layer}" + ("_reverse" if reverse else "")
-            weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
-            bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, None), getattr(self, "bias_hh" + suffix, None)
-            cell = cells.projected(self._cell, getattr(self, "weight_hr" + suffix)) if self.proj_size else self._cell
-            hidden_map = lambda h: F.linear(h, weight_hh, bias_hh)  # noqa: E731
-
-            def segment(part: slice, begins: bool, x: Tensor, state: State) -> tuple[Tensor, State]:
-                steps = Steps([], active, fresh).part(part, begins)
-                if self.engine in ("auto", "fused", "triton") and not self.proj_size and fused.ready(x):
-                    if self.engine == "triton":
-                        fused.check_triton(type(self).__name__, x)
-                    maps = [FilterMap(Identity(), *both) for both in ((weight_ih, bias_ih), (weight_hh, bias_hh))]
-                    return fused.walk(cell, maps[0], maps[1:], steps, x, state, reverse, self.engine)
-                gx = F.linear(x, weight_ih, bias_ih)
-                return recurrence.walk(cell, gx, recurrence.at_each_step(hidden_map, x), state, steps.active, reverse)
-
-            return recurrence.in_segments(segment, self.checkpoint_every, x, state, reverse)
-
-        dropout = self.dropout if self.training else 0.0
-        return recurrence.stack(run, x, state, self.num_layers, self.bidirectional, dropout)
+    def _unit(self, suffix: str) -> RecurrentUnit:
+        cell = cells.projected(self._cell, getattr(self, "weight_hr" + suffix)) if self.proj_size else self._cell
+        of_x, of_h = (
+            LinearProjection(getattr(self, f"weight_{side}{suffix}"), getattr(self, f"bias_{side}{suffix}", None))
+            for side in ("ih", "hh")
+        )
+        return RecurrentUnit(cell, of_x, (of_h,))
 
     def _state_shapes(self, batch: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         rows = self.num_layers * (2 if self.bidirectional else 1)

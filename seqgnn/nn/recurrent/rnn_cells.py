@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from seqgnn._utils.validation import check_input, check_state, one_of
 from seqgnn.nn.init import Init
 from seqgnn.nn.layer_call import layer_call
-from seqgnn.nn.recurrent._engine_mixin import EngineMixin, transformed
+from seqgnn.nn.recurrent._engine_mixin import EngineMixin
+from seqgnn.nn.scan.dispatch import is_transformed
 
 
 class _Cell(EngineMixin):
@@ -26,7 +27,7 @@ class _Cell(EngineMixin):
         shapes = (shape, shape) if self.kind == "lstm" else (shape,)
         if hx is not None:
             check_state(type(self).__name__, hx, shapes, self.weight_ih)
-        if self.engine == "native" or (self.engine == "auto" and not transformed()):
+        if self.engine == "native" or (self.engine == "auto" and not is_transformed()):
             return super().forward(input, hx)
         if hx is None:
             hx = tuple(input.new_zeros(shape) for shape in shapes)

@@ -13,7 +13,7 @@ from seqgnn.nn.graph.filters import GCN, Filter, Identity
 from seqgnn.nn.init import Gates, Recipe
 from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.recurrent._published import Options, Published, glorot_blocks
-from seqgnn.nn.scan.gates import GateMap, at_every_step
+from seqgnn.nn.scan.gates import Projection, at_every_step
 from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, active_steps
 
 
@@ -67,7 +67,7 @@ class TGCN(Published):
             hidden_channels,
             num_layers,
             options,
-            filter=inside,
+            conv=inside,
             reset="before",
         )
         if variant == "paper":
@@ -117,23 +117,23 @@ class TGCN(Published):
     def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
         if self.variant != "paper":
             return x
-        inner = torch.relu(at_every_step(self._filter_map(self.gcn, self.weight_0, None), x, graphs))
-        return torch.sigmoid(at_every_step(self._filter_map(self.gcn, self.weight_1, None), inner, graphs))
+        inner = torch.relu(at_every_step(self._filter_projection(self.gcn, self.weight_0, None), x, graphs))
+        return torch.sigmoid(at_every_step(self._filter_projection(self.gcn, self.weight_1, None), inner, graphs))
 
-    def _input_map(self, suffix: str) -> GateMap:
+    def _input_projection(self, suffix: str) -> Projection:
         if self.variant != "pyg-temporal":
-            return super()._input_map(suffix)
+            return super()._input_projection(suffix)
         weight_conv, weight = (
             getattr(self, name + suffix).unflatten(0, (3, -1)) for name in ("weight_conv", "weight_ih")
         )
         both = torch.bmm(weight, weight_conv).flatten(0, 1)
         if not self.bias:
-            return self._filter_map(self.gcn, both, None)
+            return self._filter_projection(self.gcn, both, None)
         heard = torch.bmm(weight, getattr(self, "bias_conv" + suffix).view(3, -1, 1)).flatten()
-        return self._filter_map(self.gcn, both, heard + getattr(self, "bias_ih" + suffix))
+        return self._filter_projection(self.gcn, both, heard + getattr(self, "bias_ih" + suffix))
 
     def _maps_repr(self) -> list[str]:
-        return [f"filter={self.gcn}", f"variant={self.variant!r}"]
+        return [f"conv={self.gcn}", f"variant={self.variant!r}"]
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,5 @@
-"""The recurrence over time: the cells' equations, the reference loop, and its fast engines."""
+"""Recurrence over time, through one function: :func:`scan`."""
+
+from seqgnn.nn.scan.dispatch import RecurrentUnit, scan
+
+__all__ = ["RecurrentUnit", "scan"]

@@ -1,4 +1,5 @@
-"""Scans as one operator, which torch.export keeps and ONNX has, so that the number of steps may be dynamic."""
+"""The engine of exported programs: a scan as one operator, which torch.export keeps and ONNX has, so that the number of
+steps may be dynamic."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from seqgnn._utils import torch_internals
+from seqgnn.nn.scan.functional import Cell, State
 
 Step = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Tensor]]
 
@@ -21,7 +23,23 @@ def is_dynamic(x: Tensor, dim: int = 0) -> bool:
     return exports and isinstance(x.size(dim), torch.SymInt)
 
 
-def scan(step: Step, state: Any, inputs: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, Tensor]:
+def exported_scan(
+    cell: Cell, gx: Tensor, hidden_projection: Any, state: State, active: Tensor | None = None, reverse: bool = False
+) -> tuple[Tensor, State]:
+    """Return what :func:`seqgnn.nn.scan.reference.reference_scan` does, with one hidden projection for all steps."""
+
+    def step(state: State, inputs: tuple[Tensor, ...]) -> tuple[State, Tensor]:
+        output, new = cell(inputs[0], hidden_projection, state)
+        for mask in inputs[1:]:
+            output = torch.where(mask, output, 0)
+            new = tuple(torch.where(mask, after, before) for after, before in zip(new, state))
+        return new, output
+
+    state, outputs = scan_operator(step, state, (gx,) if active is None else (gx, active), reverse)
+    return outputs, state
+
+
+def scan_operator(step: Step, state: Any, inputs: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, Tensor]:
     """Scans ``step(state, inputs) -> state, output`` over the first axis of `inputs`, to be called while torch.export
     traces.
 

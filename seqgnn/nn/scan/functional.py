@@ -1,9 +1,9 @@
 r"""The equations of one step, and nothing else.
 
-A cell is ``cell(gx, hidden_map, state) -> output, state``. ``gx`` holds the pre-activations that the input
-contributes, gate beside gate in the last dimension; ``hidden_map`` takes the hidden state to the pre-activations that
-it contributes; ``state`` is a tuple. Where both maps are matrices these are torch's cells, where they are graph
-filters they are graph-recurrent cells: :math:`g = g(x)` and :math:`u = u(h)` below stand for either.
+A cell is ``cell(gx, hidden_projection, state) -> output, state``. ``gx`` holds the pre-activations that the input
+contributes, with the gates side by side in the last dimension; ``hidden_projection`` maps the hidden state to the
+pre-activations that it contributes; ``state`` is a tuple. With matrices as projections these are torch's cells, with
+graph filters they are graph-recurrent cells: :math:`g = g(x)` and :math:`u = u(h)` below denote either.
 """
 
 from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
@@ -16,32 +16,33 @@ import torch
 from torch import Tensor
 
 State = tuple[Tensor, ...]
-HiddenMap = Callable[[Tensor], Tensor]
+HiddenProjection = Callable[[Tensor], Tensor]
+TwoProjections = tuple[HiddenProjection, HiddenProjection]
 Cell = Callable[[Tensor, Any, State], tuple[Tensor, State]]
 
 
-def rnn_tanh(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+def rnn_tanh(gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple[Tensor, State]:
     r""":math:`h_t = \tanh(g + u(h_{t-1}))` (Elman 1990)."""
     (h,) = state
-    h = torch.tanh(gx + hidden_map(h))
+    h = torch.tanh(gx + hidden_projection(h))
     return h, (h,)
 
 
-def rnn_relu(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+def rnn_relu(gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple[Tensor, State]:
     r""":math:`h_t = \max(0, g + u(h_{t-1}))`."""
     (h,) = state
-    h = torch.relu(gx + hidden_map(h))
+    h = torch.relu(gx + hidden_projection(h))
     return h, (h,)
 
 
-def lstm(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+def lstm(gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple[Tensor, State]:
     r"""LSTM with a forget gate (Gers et al. 2000), gates in torch's order i, f, g, o.
 
     .. math::
         c_t = \sigma(f) \, c_{t-1} + \sigma(i) \tanh(g), \qquad h_t = \sigma(o) \tanh(c_t)
     """
     h, c = state
-    i, f, g, o = (gx + hidden_map(h)).chunk(4, dim=-1)
+    i, f, g, o = (gx + hidden_projection(h)).chunk(4, dim=-1)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
     return h, (h, c)
@@ -55,29 +56,29 @@ class PeepholeLSTM:
     weight_cf: Tensor
     weight_co: Tensor
 
-    def __call__(self, gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+    def __call__(self, gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple[Tensor, State]:
         h, c = state
-        i, f, g, o = (gx + hidden_map(h)).chunk(4, dim=-1)
+        i, f, g, o = (gx + hidden_projection(h)).chunk(4, dim=-1)
         c = torch.sigmoid(f + self.weight_cf * c) * c + torch.sigmoid(i + self.weight_ci * c) * torch.tanh(g)
         h = torch.sigmoid(o + self.weight_co * c) * torch.tanh(c)
         return h, (h, c)
 
 
-def memory_map_lstm(gx: Tensor, hidden_maps: tuple[HiddenMap, HiddenMap], state: State) -> tuple[Tensor, State]:
+def conv_cell_state_lstm(gx: Tensor, hidden_projections: TwoProjections, state: State) -> tuple[Tensor, State]:
     r"""LSTM that keeps not its memory but a map of it (Chen et al. 2018): two maps, one of h to the gates, one of c.
 
     .. math::
         c_t = \sigma(f) \, m(c_{t-1}) + \sigma(i) \tanh(g), \qquad h_t = \sigma(o) \tanh(c_t)
     """
     h, c = state
-    gate_map, memory_map = hidden_maps
-    i, f, g, o = (gx + gate_map(h)).chunk(4, dim=-1)
-    c = torch.sigmoid(f) * memory_map(c) + torch.sigmoid(i) * torch.tanh(g)
+    gate_projection, cell_state_projection = hidden_projections
+    i, f, g, o = (gx + gate_projection(h)).chunk(4, dim=-1)
+    c = torch.sigmoid(f) * cell_state_projection(c) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
     return h, (h, c)
 
 
-def gru(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
+def gru(gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple[Tensor, State]:
     r"""GRU with the reset gate after the hidden map, as in torch; gates r, z, n.
 
     .. math::
@@ -85,7 +86,7 @@ def gru(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]
     """
     (h,) = state
     g_r, g_z, g_n = gx.chunk(3, dim=-1)
-    u_r, u_z, u_n = hidden_map(h).chunk(3, dim=-1)
+    u_r, u_z, u_n = hidden_projection(h).chunk(3, dim=-1)
     r = torch.sigmoid(g_r + u_r)
     z = torch.sigmoid(g_z + u_z)
     n = torch.tanh(g_n + r * u_n)
@@ -93,7 +94,7 @@ def gru(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]
     return h, (h,)
 
 
-def gru_reset_before(gx: Tensor, hidden_maps: tuple[HiddenMap, HiddenMap], state: State) -> tuple[Tensor, State]:
+def gru_reset_before(gx: Tensor, hidden_projections: TwoProjections, state: State) -> tuple[Tensor, State]:
     r"""GRU with the reset gate before the hidden map (Cho et al. 2014), which is therefore two maps: one to the gates
     r and z, one from the reset state to the candidate n.
 
@@ -101,12 +102,12 @@ def gru_reset_before(gx: Tensor, hidden_maps: tuple[HiddenMap, HiddenMap], state
         n = \tanh(g_n + u_n(\sigma(r) \, h_{t-1})), \qquad h_t = (1 - \sigma(z)) \, n + \sigma(z) \, h_{t-1}
     """
     (h,) = state
-    gate_map, candidate_map = hidden_maps
+    gate_projection, candidate_projection = hidden_projections
     g_r, g_z, g_n = gx.chunk(3, dim=-1)
-    u_r, u_z = gate_map(h).chunk(2, dim=-1)
+    u_r, u_z = gate_projection(h).chunk(2, dim=-1)
     r = torch.sigmoid(g_r + u_r)
     z = torch.sigmoid(g_z + u_z)
-    n = torch.tanh(g_n + candidate_map(r * h))
+    n = torch.tanh(g_n + candidate_projection(r * h))
     h = (1 - z) * n + z * h
     return h, (h,)
 
@@ -114,8 +115,8 @@ def gru_reset_before(gx: Tensor, hidden_maps: tuple[HiddenMap, HiddenMap], state
 def projected(cell: Cell, weight_hr: Tensor) -> Cell:
     r"""An LSTM whose output is projected, :math:`h_t = W_{hr} \sigma(o) \tanh(c_t)` (Sak et al. 2014, eq. 6)."""
 
-    def step(gx: Tensor, hidden_map: HiddenMap, state: State) -> tuple[Tensor, State]:
-        _, (h, c) = cell(gx, hidden_map, state)
+    def step(gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple[Tensor, State]:
+        _, (h, c) = cell(gx, hidden_projection, state)
         h = h @ weight_hr.t()
         return h, (h, c)
 

@@ -16,7 +16,7 @@ from seqgnn._utils.torch_internals import is_eager
 from seqgnn._utils.validation import describe
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.edge_masks import edge_masks_of_copies, messages_hooked
-from seqgnn.nn.graph.filters import GCN, Filter, Multiply
+from seqgnn.nn.graph.filters import GCN, Filter, Identity, Multiply
 from seqgnn.nn.receptive_field import conv_hops
 from seqgnn.nn.scan.graph_inputs import StepGraph
 
@@ -25,7 +25,7 @@ FILTERS = {"cheb": "Chebyshev(K=3)", "diff": "Diffusion(K=3)", "iden": "Identity
 
 
 @dataclass(frozen=True, eq=False)  # torch.compile of torch 2.9 hashes what is called before it has its fields
-class FilterMap:
+class FilterProjection:
     r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates.
 
     `multiply` makes the products with the operators, see :meth:`Filter.basis`.
@@ -43,8 +43,20 @@ class FilterMap:
         return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
 
 
+class LinearProjection:
+    r"""x `[..., F]` to :math:`x W^\top + b`, for layers without a graph."""
+
+    filter = Identity()
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.weight, self.bias = weight, bias
+
+    def __call__(self, x: Tensor, graph: Any = None) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
 @dataclass(frozen=True, eq=False)
-class ConvMap:
+class ConvProjection:
     """A convolution of x `[..., N, F]`, all leading dimensions as disjoint copies of the graph, to `[..., N, rows]`.
 
     Where its forward names `batch`, it is told which node is of which copy, and of which graph of each. A mask of edges
@@ -98,10 +110,10 @@ class ConvMap:
         return out.view(*x.shape[:-1], self.rows)
 
 
-GateMap = Callable[[Tensor, StepGraph], Tensor]
+Projection = Callable[[Tensor, StepGraph], Tensor]
 
 
-def at_every_step(map: GateMap, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
+def at_every_step(map: Projection, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
     """A map of x `[T, ..., N, F]`; a graph that does not change takes all steps at once."""
     if all(graph is graphs[0] for graph in graphs):
         return map(x, graphs[0])
@@ -183,27 +195,29 @@ def widest(filter: Filter | None, convs: list[nn.Module]) -> float:
 
 
 def filter_or_factory(
-    who: str,
-    side: str,
-    filter: Filter | None,
-    own_filter: Filter | None,
-    conv: ConvFactory | None,
-    own_conv: ConvFactory | None,
+    caller: str, side: str, conv: Filter | ConvFactory | None, side_conv: Filter | ConvFactory | None
 ) -> tuple[Filter | None, ConvFactory | None]:
-    """What one of both maps is made of: a filter or a factory of convolutions; ``GCN()`` if nothing is given."""
-    given = {"filter": filter, f"{side}_filter": own_filter, "conv": conv, f"{side}_conv": own_conv}
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) > 1:
-        raise ValueError(f"{who}: expected one of {' and '.join(named)} for the {side} map, got both")
-    if not named:
+    """Return the filter or the factory of convolutions of one projection, and None for the other.
+
+    Args:
+        caller: the class to name in errors.
+        side: ``"input"`` or ``"hidden"``.
+        conv: the option for both projections, ``GCN()`` if both options are None.
+        side_conv: the option for this projection alone.
+
+    Raises:
+        ValueError: if both options are set, or one is neither a filter nor a factory.
+    """
+    if conv is not None and side_conv is not None:
+        raise ValueError(f"{caller}: expected conv or {side}_conv for the {side} projection, got both")
+    name, value = ("conv", conv) if side_conv is None else (f"{side}_conv", side_conv)
+    if value is None:
         return GCN(), None
-    value = given[named[0]]
-    if named[0].endswith("filter"):
-        if not isinstance(value, Filter):
-            near = FILTERS.get(str(value).lower()[:4], "GCN()")
-            raise ValueError(f"{who}: expected {named[0]} to be a filter, such as {near}, got {value!r}")
+    if isinstance(value, Filter):
         return value, None
-    if not callable(value) or isinstance(value, nn.Module):
-        example = "lambda i, o: GATConv(i, o)"
-        raise ValueError(f"{who}: expected {named[0]} to make convolutions, such as {example}, got {value!r}")
+    is_filter_class = isinstance(value, type) and issubclass(value, Filter)
+    if is_filter_class or not callable(value) or isinstance(value, nn.Module):
+        close = FILTERS.get((value.__name__ if is_filter_class else str(value)).lower()[:4], "GCN()")
+        example = f"a filter, such as {close}, or a factory of convolutions, such as lambda i, o: GATConv(i, o)"
+        raise ValueError(f"{caller}: expected {name} to be {example}, got {value!r}")
     return None, value

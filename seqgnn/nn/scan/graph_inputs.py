@@ -14,7 +14,7 @@ from seqgnn.nn.graph.adjacency import unwrap
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.prepare import as_graph, check_place, is_state
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
-from seqgnn.nn.scan import reference as recurrence
+from seqgnn.nn.scan import reference
 
 Edges = Tensor | PreparedGraph | Sequence[Tensor] | Sequence[PreparedGraph]
 
@@ -28,23 +28,23 @@ class StepGraph:
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
-    """What a walk meets at its steps.
+class StepInputs:
+    """The graph and the active sequences of each step of a scan.
 
     Args:
-        graphs: of each step; plain layers, which see no neighbor, have none.
-        active: `[T, ..., 1]`, true where a sequence has an element; None: they all have, at every step.
-        fresh: whether the state before the first step is zero, and nobody asks for derivatives by it.
+        graphs: the :class:`StepGraph` of each step; None for plain layers, which have no graph.
+        active: `[T, ..., 1]`, true where a sequence has a time step; None: everywhere.
+        zero_state: whether the state before the first step is zero, and no gradient with respect to it is needed.
     """
 
-    graphs: Sequence[StepGraph]
+    graphs: Sequence[Any]
     active: Tensor | None = None
-    fresh: bool = False
+    zero_state: bool = False
 
-    def part(self, steps: slice, begins: bool) -> "Steps":
-        """Those of a segment, which is the one that is walked first if it `begins`."""
+    def segment(self, steps: slice, is_first: bool) -> "StepInputs":
+        """Return those of a segment of steps, the first in the order of the scan if `is_first`."""
         active = None if self.active is None else self.active[steps]
-        return Steps(self.graphs[steps], active, self.fresh and begins)
+        return StepInputs(self.graphs[steps], active, self.zero_state and is_first)
 
 
 def step_graphs(
@@ -86,7 +86,7 @@ def step_graphs(
             if isinstance(given, (list, tuple)):
                 hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(given) else ""
                 raise ValueError(f"{who}: expected one {name} beside one edge_index, got {len(given)}{hint}")
-        return recurrence.at_each_step(step(edge_index, edge_weight, edge_attr), x)
+        return reference.at_each_step(step(edge_index, edge_weight, edge_attr), x)
     if not all(isinstance(edges, (PreparedGraph, Tensor, SparseTensor)) for edges in edge_index):
         found = f"a list of {type(edge_index[0]).__name__}; torch.tensor(edge_index) makes a tensor of numbers"
         raise ValueError(f"{who}: expected edge_index as a tensor, or a list of {num_steps} of them, got {found}")
@@ -116,4 +116,4 @@ def active_steps(who: str, lengths: Tensor, x: Tensor) -> Tensor:
         raise ValueError(f"{who}: expected lengths on the CPU or on {x.device}, got {lengths.device}")
     if is_eager() and lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
         raise ValueError(f"{who}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
-    return recurrence.active_steps(lengths, x.size(0), x.dim(), x.device)
+    return reference.active_steps(lengths, x.size(0), x.dim(), x.device)

@@ -34,7 +34,7 @@ def close(actual, expected, tolerance=1e-10):
 @pytest.mark.parametrize("filtered", [False, True])
 def test_without_edges_or_with_the_identity_it_is_torch_on_each_node(ours, theirs, filtered):
     plain = theirs(3, 4, num_layers=2, bidirectional=True, dtype=torch.float64)
-    layer = ours(3, 4, num_layers=2, bidirectional=True, dtype=torch.float64, filter=Identity() if filtered else None)
+    layer = ours(3, 4, num_layers=2, bidirectional=True, dtype=torch.float64, conv=Identity() if filtered else None)
     layer.load_state_dict(plain.state_dict())
     edges = EDGES if filtered else torch.empty(2, 0, dtype=torch.long)
     x, h = signal(5, 2, N, 3), signal(4, 2, N, 4, seed=1)
@@ -183,12 +183,12 @@ def test_recipes():
 
 
 def test_repr():
-    assert repr(GCNLSTM(3, 4)) == "GCNLSTM(3, 4, filter=GCN())"
+    assert repr(GCNLSTM(3, 4)) == "GCNLSTM(3, 4, conv=GCN())"
     layer = GCNGRU(3, 4, reset="before", init="orthogonal", engine="reference")
-    assert repr(layer) == "GCNGRU(3, 4, reset='before', engine='reference', filter=GCN(), init=[orthogonal()])"
-    assert repr(GCNRNN(3, 4, nonlinearity="relu")) == "GCNRNN(3, 4, nonlinearity='relu', filter=GCN())"
-    layer = GCNGRU(3, 4, num_layers=2, input_filter=Identity(), hidden_filter=GCN("rw"))
-    assert repr(layer) == "GCNGRU(3, 4, num_layers=2, input_filter=Identity(), hidden_filter=GCN(normalization='rw'))"
+    assert repr(layer) == "GCNGRU(3, 4, reset='before', engine='reference', conv=GCN(), init=[orthogonal()])"
+    assert repr(GCNRNN(3, 4, nonlinearity="relu")) == "GCNRNN(3, 4, nonlinearity='relu', conv=GCN())"
+    layer = GCNGRU(3, 4, num_layers=2, input_conv=Identity(), hidden_conv=GCN("rw"))
+    assert repr(layer) == "GCNGRU(3, 4, num_layers=2, input_conv=Identity(), hidden_conv=GCN(normalization='rw'))"
 
 
 def test_compile_autocast_and_half_precision_run():
@@ -209,10 +209,10 @@ X, H = torch.zeros(4, N, 3), torch.zeros(1, N, 4)
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: GCNLSTM(3, 4, filter=GCN), "GCNLSTM: expected filter to be a filter, such as GCN\\(\\)"),
+        (lambda: GCNLSTM(3, 4, conv=GCN), "GCNLSTM: expected conv to be a filter, such as GCN\\(\\)"),
         (
-            lambda: GCNLSTM(3, 4, filter=GCN(), input_filter=GCN()),
-            "GCNLSTM: expected one of filter and input_filter",
+            lambda: GCNLSTM(3, 4, conv=GCN(), input_conv=GCN()),
+            "GCNLSTM: expected conv or input_conv",
         ),
         (lambda: GCNLSTM(3, 4, dropout=None), "GCNLSTM: expected dropout in \\[0, 1\\], got None"),
         (lambda: GCNLSTM(3, 4)(X, EDGES, lengths=torch.ones(6).bool()), "expected integer lengths .* got torch.bool"),

@@ -181,7 +181,7 @@ def test_layer_gives_the_literal_figures(layer_name):
 @pytest.mark.parametrize("rank", [3, 4])
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
 def test_one_layer(case, rank, normalization):
-    layer = build(case, filter=GCN(normalization))
+    layer = build(case, conv=GCN(normalization))
     compare(layer, case, rank=rank, normalizations=(normalization, normalization))
 
 
@@ -214,13 +214,13 @@ def test_prepared_graphs(case, changing, rank):
 @pytest.mark.parametrize("filters", [("identity", "sym"), ("rw", "identity"), ("sym", "rw")], ids=str)
 def test_filters_of_input_and_state_may_differ(case, filters):
     made = [Identity() if choice == "identity" else GCN(choice) for choice in filters]
-    layer = build(case, num_layers=2, input_filter=made[0], hidden_filter=made[1])
+    layer = build(case, num_layers=2, input_conv=made[0], hidden_conv=made[1])
     compare(layer, case, normalizations=filters, with_state=True)
 
 
 @pytest.mark.parametrize("case", KINDS, ids=name)
 def test_identity_filter_is_a_sequence_per_node(case):
-    compare(build(case, filter=Identity()), case, rank=3, normalizations=("identity", "identity"))
+    compare(build(case, conv=Identity()), case, rank=3, normalizations=("identity", "identity"))
 
 
 @pytest.mark.parametrize("case", KINDS, ids=name)
@@ -261,7 +261,7 @@ def test_disjoint_graphs_are_separate_graphs(case):
 def test_same_tensors_for_different_filters_and_contents():
     """What is kept from one call must not answer another."""
     case = CASES[2]
-    layers = [(build(case, filter=GCN(normalization)), normalization) for normalization in ("sym", "rw")]
+    layers = [(build(case, conv=GCN(normalization)), normalization) for normalization in ("sym", "rw")]
     edge_index, edge_weight = (tensor.clone() for tensor in static_graph())
     x = torch.randn(T, N, F, dtype=torch.float64, generator=torch.Generator().manual_seed(10))
 

@@ -90,7 +90,7 @@ def test_each_step_and_window_as_a_graph_of_its_own(name, per_step):
 
 
 def test_a_filter_on_one_side_and_a_convolution_on_the_other():
-    layer = GCNGRU(F, H, input_filter=Identity(), hidden_conv=CONVS["GATConv"][0], reset="before", dtype=torch.float64)
+    layer = GCNGRU(F, H, input_conv=Identity(), hidden_conv=CONVS["GATConv"][0], reset="before", dtype=torch.float64)
     assert layer.weight_ih_l0.shape == (3 * H, F) and not hasattr(layer, "weight_hh_l0")
     assert [conv.out_channels * conv.heads for conv in layer.hidden_conv_l0] == [2 * H, H]
     assert layer(X, EDGES)[0].shape == (T, B, N, H)
@@ -98,7 +98,7 @@ def test_a_filter_on_one_side_and_a_convolution_on_the_other():
         layer(X, layer.prepare(EDGES, WEIGHTS, N))
     prepared = layer.prepare(EDGES, None, N)
     close(layer(X, prepared)[0], layer(X, EDGES)[0])
-    assert "input_filter=Identity()" in repr(layer) and "GATConv(4, 4, heads=2)" in repr(layer)
+    assert "input_conv=Identity()" in repr(layer) and "GATConv(4, 4, heads=2)" in repr(layer)
 
 
 def test_kinds_of_edges_stay_integers():
@@ -191,7 +191,7 @@ def test_convolutions_are_drawn_anew(conv):
     [
         (
             lambda: GCNLSTM(F, H, conv=pyg.SAGEConv(F, 4 * H)),
-            "expected conv to make convolutions, such as lambda i,",
+            "expected conv to be a filter, such as .*, or a factory of convolutions, such as lambda i,",
         ),
         (lambda: GCNLSTM(F, H, conv=lambda i, o: None), "expected a convolution that is an nn.Module, got None"),
         (
@@ -199,7 +199,7 @@ def test_convolutions_are_drawn_anew(conv):
             "expected a convolution of 2 channels in",
         ),
         (lambda: GCLSTM(F, H, K=2, peephole=True), "GCLSTM: expected option to be one of .* got 'peephole'"),
-        (lambda: DCRNN(F, H, K=2, filter=GCN()), "DCRNN: expected option to be one of .* got 'filter'"),
+        (lambda: DCRNN(F, H, K=2, conv=GCN()), "DCRNN: expected option to be one of .* got 'conv'"),
         (lambda: TGCN(F, H, dropuot=0.5), "TGCN: expected option .* got 'dropuot'; did you mean 'dropout'"),
         (lambda: GCRNCell(F, H, K=2, reset="after"), "GCRNCell: expected option to be one of .* got 'reset'"),
         (lambda: GCRN(F, H, K=2, nonlinearity="relu"), "GCRN: expected a cell of kind rnn with nonlinearity='relu'"),
@@ -220,9 +220,9 @@ def test_convolutions_are_drawn_anew(conv):
             r"GCNLSTM: expected a convolution that takes x \(42, 2\), got Normed",
         ),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, bias=False), "expected bias=False to be said to the convolutions"),
-        (lambda: GCNLSTM(F, H, conv=3), "expected conv to make convolutions.*got 3"),
-        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, filter=GCN()), "expected one of filter and conv for the input map"),
-        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_filter=GCN()), "one of hidden_filter and conv for the hidden"),
+        (lambda: GCNLSTM(F, H, conv=3), "expected conv to be a filter.*got 3"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, input_conv=GCN()), "expected conv or input_conv for the input"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_conv=GCN()), "conv or hidden_conv for the hidden"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, init="xavier"), "init and forget_bias for filters, got them beside"),
         (
             lambda: GCNLSTM(F, H, conv=pyg.SAGEConv)(X.float(), EDGES, WEIGHTS.float()),

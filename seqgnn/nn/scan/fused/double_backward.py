@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqgnn.nn.graph.operator import Operator
-from seqgnn.nn.scan import reference as recurrence
-from seqgnn.nn.scan.functional import HiddenMap, PeepholeLSTM, State
+from seqgnn.nn.scan.functional import HiddenProjection, PeepholeLSTM, State
 from seqgnn.nn.scan.fused.passes import Parts, Walk, windows
+from seqgnn.nn.scan.reference import reference_scan
 
 
 def differentiable(
@@ -47,7 +47,7 @@ def _equations(walk: Walk, given: Parts) -> tuple[Tensor, State]:
         basis = torch.cat(filter.follow(z, lambda k, z: times(operators[k], z)), dim=-1)
         return F.linear(basis, given.weights[number], bias.flatten())
 
-    def hidden_map(number: int, step: int) -> HiddenMap:
+    def hidden_projection(number: int, step: int) -> HiddenProjection:
         return lambda h: linear(number, step, h, own[kind.hidden[number - 1]])
 
     if walk.filters[0] is None:
@@ -59,8 +59,8 @@ def _equations(walk: Walk, given: Parts) -> tuple[Tensor, State]:
     own = torch.cat([torch.zeros_like(given.bias[kind.inputs]), given.bias[kind.inputs.stop :]])
     maps: list[Any] = []
     for step in range(given.steps):
-        first, *others = [hidden_map(number, step) for number in range(1, len(walk.filters))]
+        first, *others = [hidden_projection(number, step) for number in range(1, len(walk.filters))]
         maps.append((first, *others) if others else first)
     cell = PeepholeLSTM(*given.own) if given.own else walk.cell
-    output, last = recurrence.walk(cell, gx, maps, tuple(given.state), walk.active, walk.reverse)
+    output, last = reference_scan(cell, gx, maps, tuple(given.state), walk.active, walk.reverse)
     return windows(output, walk.shape), tuple(windows(part, walk.shape) for part in last)

@@ -97,7 +97,7 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
     states = [like.new_empty(given.steps + 1 if lasts else 2, given.rows, given.hidden) for lasts in lasting]
     times = [part.unbind() * (1 if lasts else given.steps // 2 + 1) for part, lasts in zip(states, lasting)]
     signals = _rooms(walk, given)
-    cell, (input_map, *hidden_maps), _ = _bind(walk, given, signals)
+    cell, (input_projection, *hidden_projections), _ = _bind(walk, given, signals)
     for part, start in zip(times, given.state):
         part[given.steps if walk.reverse else 0].copy_(start)
     gates, output = a.unbind(1), like.new_empty(given.steps, *walk.shape, given.hidden)
@@ -106,11 +106,11 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
         pre, bias = a[:, first : first + len(chunk)], given.bias[:, None, None]
         if kind.inputs.stop < given.gates:
             pre[kind.inputs.stop :] = bias[kind.inputs.stop :]
-        if input_map is None:
+        if input_projection is None:
             torch.add(given.signal[:, chunk.start : chunk.stop], bias[kind.inputs], out=pre[kind.inputs])
         else:
             z = given.signal[chunk.start : chunk.stop]
-            input_map.write(chunk.start, z, pre[kind.inputs].flatten(1, 2))
+            input_projection.write(chunk.start, z, pre[kind.inputs].flatten(1, 2))
         if loop is not None:
             loop.forward(a, states, signals[1:])
             h = states[0][:-1] if walk.reverse else states[0][1:]
@@ -119,9 +119,9 @@ def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], l
         for t in walk.order(chunk):
             place, (before, after) = t - chunk.start, walk.at(times, t)
             if walk.begins(t, given.steps):
-                maps = [partial(map.forward_zero, place) for map in hidden_maps]
+                maps = [partial(map.forward_zero, place) for map in hidden_projections]
             else:
-                maps = [partial(map.forward, t, place) for map in hidden_maps]
+                maps = [partial(map.forward, t, place) for map in hidden_projections]
             cell.forward(gates[first + place], maps, before, after)
             h = after[0]
             if walk.active is not None:
@@ -173,7 +173,7 @@ class WayBack:
             for part, start in zip(last, given.state)
         ]
         self.learned = wanted[len(wanted) - len(given.values) :]
-        self.cell, (self.input_map, *self.hidden_maps), self.operators = _bind(
+        self.cell, (self.input_projection, *self.hidden_projections), self.operators = _bind(
             walk, given, signals or _rooms(walk, given), self.learned
         )
         self.cell.scratch = given.bias.new_empty(2, given.rows, given.hidden).unbind()
@@ -193,9 +193,9 @@ class WayBack:
                 for t, dgates in reversed(list(zip(self.walk.order(chunk), self.walk.order(da.unbind(1))))):
                     self._step(t, t - chunk.start, gates, dgates)
             self._learn(steps, da, None if loop is None else self.a)
-        if self.input_map is not None:
-            self.dbias[self.walk.kind.inputs] = self.input_map.dbias
-        dweights = [None if map is None else map.dweight for map in (self.input_map, *self.hidden_maps)]
+        if self.input_projection is not None:
+            self.dbias[self.walk.kind.inputs] = self.input_projection.dbias
+        dweights = [None if map is None else map.dweight for map in (self.input_projection, *self.hidden_projections)]
         dvalues = [operator.dvalues for operator in self.operators]
         return [self.dsignal, self.dbias, *dweights, *self.cell.dweights, *self.d, *dvalues]
 
@@ -215,9 +215,9 @@ class WayBack:
             h = self._recalled(t, self.outputs[place], gates, before)
             before, after = [h, *before], [h, *after]
         if self.walk.begins(t, self.given.steps):
-            maps = [partial(map.backward_zero, place) for map in self.hidden_maps]
+            maps = [partial(map.backward_zero, place) for map in self.hidden_projections]
         else:
-            maps = [partial(map.backward, t, place) for map in self.hidden_maps]
+            maps = [partial(map.backward, t, place) for map in self.hidden_projections]
         passed: list[Any] = []
         if self.walk.active is not None:
             passed = [torch.where(self.walk.active[t], 0, part) for part in self.d]
@@ -251,23 +251,23 @@ class WayBack:
             h = self.outputs[: da.size(1)]
             before, after = [h, *before], [h, *after]
         self.cell.learn(da, before, after)
-        for map, gates, z in zip(self.hidden_maps, kind.hidden, self.cell.sources(before, a)):
+        for map, gates, z in zip(self.hidden_projections, kind.hidden, self.cell.sources(before, a)):
             map.learn(da[gates].flatten(1, 2), z)
         if kind.inputs.stop < self.given.gates:
             self.dbias[kind.inputs.stop :] += da[kind.inputs.stop :].sum((1, 2))
         dinputs = da[kind.inputs]
-        if self.input_map is None:
+        if self.input_projection is None:
             self.dbias[kind.inputs] += dinputs.sum((1, 2))
             if self.dsignal is not None:
                 self.dsignal[:, steps] = dinputs
             return
         z = self.given.signal[steps]
-        if self.input_map.again:
-            self.input_map.spread(first, z)
-        self.input_map.learn(dinputs.flatten(1, 2), z)
+        if self.input_projection.again:
+            self.input_projection.spread(first, z)
+        self.input_projection.learn(dinputs.flatten(1, 2), z)
         if self.dsignal is not None or any(self.learned):
             dz = torch.empty_like(z) if self.dsignal is None else self.dsignal[steps]
-            self.input_map.derivative(first, dinputs.flatten(1, 2), z, dz)
+            self.input_projection.derivative(first, dinputs.flatten(1, 2), z, dz)
 
 
 def _bind(

@@ -20,88 +20,50 @@ from seqgnn._utils.torch_internals import is_batched, is_eager
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan import functional as cells
-from seqgnn.nn.scan import reference as recurrence
 from seqgnn.nn.scan.functional import Cell, PeepholeLSTM, State
 from seqgnn.nn.scan.fused import cells as fused_cells
 from seqgnn.nn.scan.fused.cells import FusedCell
 from seqgnn.nn.scan.fused.double_backward import differentiable
 from seqgnn.nn.scan.fused.passes import Parts, Walk, WayBack, rows, there
-from seqgnn.nn.scan.gates import FilterMap, GateMap, at_every_step
-from seqgnn.nn.scan.graph_inputs import StepGraph, Steps
+from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, Projection, at_every_step
+from seqgnn.nn.scan.graph_inputs import StepGraph, StepInputs
 
 CELLS: dict[Any, type[FusedCell]] = {
     cells.rnn_tanh: fused_cells.RNN,
     cells.rnn_relu: fused_cells.ReLURNN,
     cells.lstm: fused_cells.LSTM,
     PeepholeLSTM: fused_cells.LSTM,
-    cells.memory_map_lstm: fused_cells.ConvCellStateLSTM,
+    cells.conv_cell_state_lstm: fused_cells.ConvCellStateLSTM,
     cells.gru: fused_cells.GRU,
     cells.gru_reset_before: fused_cells.GRUResetBefore,
 }
-ELEMENTS, STEPS = 1000, 8  # from so many on the walk is faster than the equations, on the CPU
 DENSE = 32  # up to so many nodes a dense matrix multiplies faster than a sparse one, on the CPU
 
 
-def ready(x: Tensor) -> bool:
-    """Whether :func:`walk` takes such a call: in float32 or float64, outside of autocast, torch.compile, functorch,
-    forward-mode derivatives and :func:`seqgnn.nn.scan.reference.watch`."""
-    return (
-        not _transformed()
-        and x.dtype in (torch.float32, torch.float64)
-        and x.numel() > 0
-        and not torch.is_autocast_enabled(x.device.type)
-        and not recurrence.watched()
-    )
+def is_supported(cell: Cell, hidden_projections: Sequence[Projection]) -> bool:
+    """True for cells of :mod:`seqgnn.nn.scan.functional` with projections by a filter's recursion."""
+    return _key(cell) in CELLS and all(_recursive(map) for map in hidden_projections)
 
 
-def pays(x: Tensor) -> bool:
-    """Whether what it takes to set up :func:`walk` comes back, over x `[T, (B,) N, F]` on the CPU: for many elements
-    and, on a way back too, many steps."""
-    many = x.shape[:-1].numel() >= ELEMENTS or (torch.is_grad_enabled() and len(x) >= STEPS)
-    return x.device.type == "cpu" and many
-
-
-def check_triton(who: str, x: Tensor) -> None:
-    """Raises where Triton's kernels cannot run: torch 2.6 comes with a Triton that is too old, CPUs have none."""
-    try:
-        import triton
-    except ImportError:
-        raise ValueError(f"{who}: expected triton to be installed for engine='triton', got no module") from None
-    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):
-        raise ValueError(f"{who}: expected triton 3.3 or newer for engine='triton', got {triton.__version__}")
-    from seqgnn.nn.scan.triton import pointwise as triton_kernels
-
-    if x.device.type != "cuda" and isinstance(triton_kernels.sigmoid, triton.JITFunction):
-        raise ValueError(f"{who}: expected x on a GPU, or TRITON_INTERPRET=1, for engine='triton', got {x.device}")
-
-
-def supports(cell: Cell, hidden_maps: Sequence[GateMap]) -> bool:
-    """Whether :func:`walk` takes them: cells of :mod:`seqgnn.nn.scan.functional`, and maps by a filter's recursion."""
-    return _key(cell) in CELLS and all(_recursive(map) for map in hidden_maps)
-
-
-def walk(
+def fused_scan(
     cell: Cell,
-    input_map: GateMap,
-    hidden_maps: Sequence[Any],
-    steps: Steps,
+    input_projection: Projection,
+    hidden_projections: Sequence[Any],
+    inputs: StepInputs,
     x: Tensor,
     state: State,
     reverse: bool = False,
     engine: str = "fused",
 ) -> tuple[Tensor, State]:
-    """Walks a cell over x `[T, (B,) N, F]`.
+    """Return the outputs `[T, (B,) N, H]` of a cell over x `[T, (B,) N, F]` and the state after the last step.
 
     Args:
-        cell, hidden_maps: such as are supported.
-        input_map: one by a filter's recursion is part of the walk; any other is called, and autograd goes its way back.
-        steps: their graphs, and which sequences are active.
+        cell, hidden_projections: supported ones, see :func:`is_supported`.
+        input_projection: one by a filter's recursion is part of the scan; any other is called, and left to autograd.
+        inputs: the graph of each step, and which sequences are active.
         state: before the first step, each tensor `[(B,) N, H]`.
-        reverse: as in :func:`seqgnn.nn.scan.reference.walk`.
-        engine: with ``"triton"`` a step is Triton's kernels.
-
-    Returns:
-        The outputs `[T, (B,) N, H]` and the state after the last step walked.
+        reverse: from the last step to the first; outputs keep the order of `x`.
+        engine: ``"fused"`` or ``"triton"``, whose kernels then compute a step.
     """
     kind, batched = CELLS[_key(cell)], x.dim() == 4
     if engine == "triton":
@@ -110,21 +72,21 @@ def walk(
 
         kind = triton_cells.KERNELS[kind]
     hidden = state[0].size(-1)
-    inside = input_map if _recursive(input_map) else None
+    inside = input_projection if _recursive(input_projection) else None
     if inside is not None:
         signal = rows(x, batched).contiguous()
         weight = _in_order(inside.weight, hidden, kind)
         bias = None if inside.bias is None else _in_order(inside.bias, hidden, kind)
     else:
-        gx = rows(at_every_step(input_map, x, steps.graphs), batched).movedim(-1, 0)
+        gx = rows(at_every_step(input_projection, x, inputs.graphs), batched).movedim(-1, 0)
         signal, weight, bias = _in_order(gx, hidden, kind).unflatten(0, (-1, hidden)).movedim(1, -1), None, None
-    maps: list[Any] = [inside, *hidden_maps]
-    operators = {map.filter: _operators(map.filter, x, steps.graphs) for map in maps if map is not None}
+    maps: list[Any] = [inside, *hidden_projections]
+    operators = {map.filter: _operators(map.filter, x, inputs.graphs) for map in maps if map is not None}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
-    active = None if steps.active is None else rows(steps.active.expand(*x.shape[:-1], 1), batched)
+    active = None if inputs.active is None else rows(inputs.active.expand(*x.shape[:-1], 1), batched)
     loop = None
     if engine == "triton":
-        filters = [map.filter for map in hidden_maps]
+        filters = [map.filter for map in hidden_projections]
         small = triton_loop.fits(kind, filters, operators, state[0])
         loop = triton_loop.Loop if small and (not filters[0].recursion or _finite(signal, *state)) else None
     what = Walk(
@@ -133,18 +95,18 @@ def walk(
         [None if map is None else map.filter for map in maps],
         operators,
         distinct,
-        _dense(distinct, signal, *(() if steps.fresh else state)),
+        _dense(distinct, signal, *(() if inputs.zero_state else state)),
         x.shape[1:-1],
         active,
         reverse,
-        steps.fresh,
+        inputs.zero_state,
         loop,
     )
     tensors = (
         signal,
-        _bias(kind, bias, [map.bias for map in hidden_maps], state[0]),
+        _bias(kind, bias, [map.bias for map in hidden_projections], state[0]),
         weight,
-        *(map.weight for map in hidden_maps),
+        *(map.weight for map in hidden_projections),
         *((cell.weight_ci, cell.weight_cf, cell.weight_co) if isinstance(cell, PeepholeLSTM) else ()),
         *(rows(part, batched) for part in state),
         *(operator.values_as(x.dtype) for operator in distinct),
@@ -186,9 +148,9 @@ def _transformed(*derivatives: Tensor | None) -> bool:
     return is_batched(*derivatives)
 
 
-def _recursive(map: GateMap) -> TypeGuard[FilterMap]:
-    """Whether a map is a filter's, and the filter its recursion."""
-    if not isinstance(map, FilterMap) or type(map.filter).basis is not Filter.basis:
+def _recursive(map: Projection) -> TypeGuard[FilterProjection | LinearProjection]:
+    """True if a projection is a filter's, and the filter its recursion."""
+    if not isinstance(map, FilterProjection | LinearProjection) or type(map.filter).basis is not Filter.basis:
         return False
     return len(map.filter.recursion) + map.filter.keeps_own == map.filter.num_terms
 

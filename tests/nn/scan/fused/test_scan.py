@@ -17,10 +17,10 @@ from torch_geometric.nn import GraphConv
 from seqgnn import nn as sg
 from seqgnn.nn.graph.filters import Filter, Hop, apply_operator
 from seqgnn.nn.graph.operator import Operator
-from seqgnn.nn.recurrent import rnn as recurrent
-from seqgnn.nn.scan import reference as recurrence
+from seqgnn.nn.scan import dispatch
 from seqgnn.nn.scan.fused import passes as fused_walk
 from seqgnn.nn.scan.fused import scan as fused
+from seqgnn.nn.scan.reference import record_states
 from tests.support.layer_cases import CASES, PUBLISHED, Case
 from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 
@@ -38,8 +38,8 @@ def signal(*shape, seed=0):
 def walks(monkeypatch):
     """How often the fused walk is taken."""
     taken = []
-    original = fused.walk
-    monkeypatch.setattr(fused, "walk", lambda *args: taken.append(1) or original(*args))
+    original = fused.fused_scan
+    monkeypatch.setattr(fused, "fused_scan", lambda *args: taken.append(1) or original(*args))
     return taken
 
 
@@ -93,7 +93,7 @@ def test_graphs_of_every_step_and_lengths_of_every_node(case, dense, monkeypatch
 
 
 def test_a_convolution_of_the_input_stays_under_autograd(walks):
-    case = Case("GCNGRU", sg.GCNGRU, options={"input_conv": GraphConv, "hidden_filter": sg.Chebyshev(2)})
+    case = Case("GCNGRU", sg.GCNGRU, options={"input_conv": GraphConv, "hidden_conv": sg.Chebyshev(2)})
     agree(case, both(case, num_layers=2), signal(T, B, N, F), EDGES, [WEIGHTS])
     assert len(walks) == 2
 
@@ -124,7 +124,7 @@ def test_plain_layers(kind, options, walks):
 
 def test_the_rule_of_auto():
     """From so many channels, steps and elements on."""
-    faster = recurrent.fused_is_faster
+    faster = dispatch.fused_trains_faster
     assert faster("gru", 64, 40, 20) and faster("gru", 128, 800, 1) and faster("gru", 320, 20, 1)
     assert not (faster("gru", 63, 100, 100) or faster("gru", 64, 39, 100) or faster("gru", 64, 40, 19))
     assert not (faster("gru", 319, 20, 30) or faster("gru", 320, 19, 1))
@@ -135,7 +135,7 @@ def test_the_rule_of_auto():
 
 def test_auto_trains_rnns_and_grus(monkeypatch, walks):
     """On the CPU, where gradients are asked for."""
-    monkeypatch.setattr(recurrent, "FUSED", {"rnn": [(H, T, 2 * T)], "gru": [(H, T, 2 * T)], "lstm": []})
+    monkeypatch.setattr(dispatch, "FUSED", {"rnn": [(H, T, 2 * T)], "gru": [(H, T, 2 * T)], "lstm": []})
     x = signal(T, 2, F)
     for kind, make in PLAIN.items():
         layer, narrow = (make(F, hidden, dtype=torch.float64) for hidden in (H, H - 1))
@@ -264,7 +264,7 @@ def test_what_it_returns_may_be_written_to():
 
 def test_watchers_autocast_and_half_precision_get_the_equations(walks):
     layer, x = sg.GCRN(F, H, K=2, engine=ENGINE), signal(T, N, F).float()
-    with recurrence.watch() as steps:
+    with record_states() as steps:
         layer(x, EDGES)
     assert len(steps) == 1 and len(steps[0]) == T
     with torch.autocast("cpu", torch.bfloat16):
@@ -437,7 +437,7 @@ class Basis(Recursion):
         return [first, second, 3 * a(second)]
 
 
-@pytest.mark.parametrize("sides", [["filter"], ["input_filter"], ["hidden_filter"]], ids=str)
+@pytest.mark.parametrize("sides", [["conv"], ["input_conv"], ["hidden_conv"]], ids=str)
 @pytest.mark.parametrize("layer", [sg.GCNLSTM, partial(sg.GCNGRU, reset="before")])
 def test_filters_of_ones_own(layer, sides, walks):
     options = {side: Recursion() for side in sides}
@@ -446,11 +446,11 @@ def test_filters_of_ones_own(layer, sides, walks):
     assert len(walks) == 1
     other = Case("", layer, options={side: Basis() for side in sides})
     agree(case, (case.make(engine=ENGINE), other.make(engine=ENGINE)), signal(T, B, N, F), EDGES, [WEIGHTS])
-    assert len(walks) == (3 if sides == ["input_filter"] else 2)
+    assert len(walks) == (3 if sides == ["input_conv"] else 2)
 
 
 @pytest.mark.parametrize("engine", ["fused", "reference"])
-@pytest.mark.parametrize("side", ["input_filter", "hidden_filter"])
+@pytest.mark.parametrize("side", ["input_conv", "hidden_conv"])
 def test_a_filter_has_as_many_signals_as_terms(side, engine):
     @dataclass(frozen=True, repr=False)
     class Short(Recursion):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seqgnn import nn as sg
-from seqgnn.nn.scan.fused import scan as fused
+from seqgnn.nn.scan import dispatch
 from tests.nn.scan.fused import test_scan as fused_tests
 from tests.nn.scan.fused.test_scan import PLAIN, B, F, H, N, T, agree, both, signal, walks  # noqa: F401
 from tests.nn.test_cuda_graphs import agree_in_a_graph, all_calls, nobody_waits  # noqa: F401
@@ -137,8 +137,8 @@ def test_what_fits(loops):
         (sg.GCNRNN(F, H), empty, 128, 1),
         (sg.GCNRNN(F, H), empty, 129, 0),
         (sg.GCNRNN(F, H), [edges for edges, _ in graphs], N, 0),
-        (sg.GCNRNN(F, H, filter=sg.Identity()), empty, 257, 1),
-        (sg.GCNRNN(F, 129, filter=sg.Identity()), empty, 1, 0),
+        (sg.GCNRNN(F, H, conv=sg.Identity()), empty, 257, 1),
+        (sg.GCNRNN(F, 129, conv=sg.Identity()), empty, 1, 0),
         (sg.GCNGRU(F, H, reset="before"), empty, 64, 1),
         (sg.GCNGRU(F, 65, reset="before"), empty, 64, 0),
         (sg.GCLSTM(F, H, K=2), empty, 64, 1),
@@ -230,7 +230,7 @@ def test_the_equations_take_the_rest(walks):  # noqa: F811
 
 @interpreted
 def test_auto_does_not_take_it(monkeypatch):
-    monkeypatch.setattr(fused, "check_triton", None)
+    monkeypatch.setattr(dispatch, "check_triton", None)
     sg.GCNLSTM(F, H)(signal(T, N, F).float(), EDGES)
     sg.LSTM(F, H)(signal(T, N, F).float())
 

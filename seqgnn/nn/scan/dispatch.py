@@ -1,0 +1,246 @@
+"""The scan of a stack of recurrent layers over time, and the rules that choose its engine."""
+
+from __future__ import annotations  # torch.compile cannot evaluate those of nested functions
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import is_eager
+from seqgnn.nn.scan import reference
+from seqgnn.nn.scan.exported import exported_scan, is_dynamic
+from seqgnn.nn.scan.functional import Cell, HiddenProjection, State
+from seqgnn.nn.scan.fused import scan as fused
+from seqgnn.nn.scan.gates import Projection, at_every_step
+from seqgnn.nn.scan.graph_inputs import StepGraph, StepInputs
+
+# From this many elements (T * B * N), or steps where gradients are recorded, the fused engine is faster than the
+# reference on the CPU.
+ELEMENTS, STEPS = 1000, 8
+
+# From this many channels, steps, and elements (T * B), the fused engine trains torch.nn's layers faster than torch's
+# kernels do on the CPU; the kernel of the LSTM has a hand-written backward pass as well.
+FUSED = {"rnn": [(512, 20, 100)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
+
+
+class RecurrentUnit(NamedTuple):
+    """One layer in one direction: its cell and the projections to the pre-activations of its gates."""
+
+    cell: Cell
+    input_projection: Projection
+    hidden_projections: Sequence[Projection]
+
+
+def scan(
+    x: Tensor,
+    state: State,
+    layers: Sequence[Sequence[RecurrentUnit]],
+    inputs: StepInputs,
+    *,
+    engine: str,
+    caller: str,
+    dropout: float = 0.0,
+    checkpoint_every: int | None = None,
+    draws: bool = False,
+) -> tuple[Tensor, State]:
+    """Return the outputs of the last layer and the last states of all layers.
+
+    Args:
+        x: ``[T, ..., F]``.
+        state: the state before the first step, each tensor ``[num_layers * directions, ..., H]``.
+        layers: the units of each layer, one per direction; the second runs from the last step to the first.
+        inputs: the graph of each step, and which sequences are active.
+        engine: ``"auto"``, ``"fused"``, ``"triton"`` or ``"reference"``, see :func:`choose_engine`.
+        caller: the class to name in errors.
+        dropout: the probability of zeroing an element between two layers; zero when not training.
+        checkpoint_every: number of steps in a segment, of which only inputs and states are saved for the backward
+            pass, which recomputes it; None saves everything. With about the square root of T steps in each segment,
+            memory grows as that root (Chen et al. 2016). Without effect where there is no backward pass, under
+            functorch, torch.compile and :func:`seqgnn.nn.scan.reference.record_states`.
+        draws: whether projections may draw random numbers, such as dropout, which are then the same when recomputed;
+            not supported in a CUDA graph.
+
+    Returns:
+        The outputs ``[T, ..., H * directions]`` and the states in the shape of `state`.
+    """
+    last_states: list[State] = []
+    for number, units in enumerate(layers):
+        outputs = []
+        for direction, unit in enumerate(units):
+            start = tuple(part[len(last_states)] for part in state)
+            output, last = _scan_unit(unit, inputs, x, start, direction == 1, engine, caller, checkpoint_every, draws)
+            outputs.append(output)
+            last_states.append(last)
+        x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+        if dropout and number < len(layers) - 1:
+            x = F.dropout(x, dropout)
+    return x, tuple(torch.stack(parts) for parts in zip(*last_states))
+
+
+def _scan_unit(
+    unit: RecurrentUnit,
+    inputs: StepInputs,
+    x: Tensor,
+    state: State,
+    reverse: bool,
+    engine: str,
+    caller: str,
+    checkpoint_every: int | None,
+    draws: bool,
+) -> tuple[Tensor, State]:
+    """One unit over all steps, in segments if these are recomputed in the backward pass."""
+    if checkpoint_every is None or not torch.is_grad_enabled() or not is_eager() or reference.is_recording():
+        return _scan_steps(unit, inputs, x, state, reverse, engine, caller)
+    recomputed = partial(checkpoint, _scan_steps, use_reentrant=False, preserve_rng_state=draws)
+    starts = range(0, len(x), checkpoint_every)
+    outputs: dict[int, Tensor] = {}
+    for start in reversed(starts) if reverse else starts:
+        steps = slice(start, start + checkpoint_every)
+        segment = inputs.segment(steps, is_first=not outputs)
+        outputs[start], state = recomputed(unit, segment, x[steps], state, reverse, engine, caller)
+    return torch.cat([outputs[start] for start in starts]), state
+
+
+def _scan_steps(
+    unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool, engine: str, caller: str
+) -> tuple[Tensor, State]:
+    """One unit over some steps, by one engine."""
+    cell, input_projection, hidden_projections = unit
+    engine = choose_engine(engine, unit, x, caller)
+    if engine in ("fused", "triton"):
+        return fused.fused_scan(cell, input_projection, hidden_projections, inputs, x, state, reverse, engine)
+    gx, graphs = at_every_step(input_projection, x, inputs.graphs), inputs.graphs
+    if engine == "exported":
+        return exported_scan(cell, gx, _on_graph(hidden_projections, graphs[0]), state, inputs.active, reverse)
+    if all(graph is graphs[0] for graph in graphs):
+        bound = [_on_graph(hidden_projections, graphs[0])] * len(graphs)
+    else:
+        bound = [_on_graph(hidden_projections, graph) for graph in graphs]
+    return reference.reference_scan(cell, gx, bound, state, inputs.active, reverse)
+
+
+def _on_graph(projections: Sequence[Projection], graph: StepGraph) -> HiddenProjection | tuple[HiddenProjection, ...]:
+    """The hidden projections of a step as its cell takes them: functions of the hidden state alone."""
+    bound = tuple(_bind(projection, graph) for projection in projections)
+    return bound[0] if len(bound) == 1 else bound
+
+
+def _bind(projection: Projection, graph: StepGraph) -> HiddenProjection:
+    return lambda h: projection(h, graph)
+
+
+def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> str:
+    """Return the engine of a scan: ``"fused"``, ``"triton"``, ``"reference"`` or ``"exported"``.
+
+    The fused engine and Triton's kernels serve where inputs, cell and projections are supported, and with ``"auto"``
+    where that is worthwhile; the reference serves the rest, as one operator while torch.export traces a dynamic number
+    of steps.
+
+    Raises:
+        ValueError: for ``"triton"`` where its kernels cannot run.
+    """
+    if engine != "reference" and is_supported_input(x):
+        # Sizes come after that: comparing one while torch.export traces would bind the program to the result.
+        worthwhile = engine != "auto" or is_worthwhile(x)
+        if worthwhile and fused.is_supported(unit.cell, unit.hidden_projections):
+            if engine == "triton":
+                check_triton(caller, x)
+                return "triton"
+            return "fused"
+    return "exported" if is_dynamic(x) else "reference"
+
+
+def is_supported_input(x: Tensor) -> bool:
+    """True if the fused engine supports the call: float32 or float64, outside of autocast, torch.compile, functorch,
+    forward-mode derivatives and :func:`seqgnn.nn.scan.reference.record_states`."""
+    return (
+        is_eager()
+        and not torch_internals.forward_ad_active()
+        and x.dtype in (torch.float32, torch.float64)
+        and x.numel() > 0
+        and not torch.is_autocast_enabled(x.device.type)
+        and not reference.is_recording()
+    )
+
+
+def is_worthwhile(x: Tensor) -> bool:
+    """True if the fused engine saves more than its setup costs, over x `[T, (B,) N, F]` on the CPU: with many elements
+    or, where there is a backward pass too, many steps."""
+    many = x.shape[:-1].numel() >= ELEMENTS or (torch.is_grad_enabled() and len(x) >= STEPS)
+    return x.device.type == "cpu" and many
+
+
+def check_triton(caller: str, x: Tensor) -> None:
+    """Raises where Triton's kernels cannot run: torch 2.6 comes with a Triton that is too old, CPUs have none."""
+    try:
+        import triton
+    except ImportError:
+        raise ValueError(f"{caller}: expected triton to be installed for engine='triton', got no module") from None
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):
+        raise ValueError(f"{caller}: expected triton 3.3 or newer for engine='triton', got {triton.__version__}")
+    from seqgnn.nn.scan.triton import pointwise
+
+    if x.device.type != "cuda" and isinstance(pointwise.sigmoid, triton.JITFunction):
+        raise ValueError(f"{caller}: expected x on a GPU, or TRITON_INTERPRET=1, for engine='triton', got {x.device}")
+
+
+def choose_plain_engine(layer: Any, x: Tensor, hx: Any, time_dim: int, packed: bool) -> str:
+    """Return the engine of a layer of torch.nn: ``"native"`` for torch's own forward, else one for :func:`scan`.
+
+    Args:
+        layer: an RNN, LSTM or GRU of :mod:`seqgnn.nn.recurrent.rnn`.
+        x: its input, or the data of a PackedSequence if `packed`.
+        hx: its state or None.
+        time_dim: the dimension of time.
+        packed: a packed input stays native with ``"auto"``, since padding would cost more than the fused engine saves.
+    """
+    if layer.engine not in ("auto", "native"):
+        return layer.engine
+    auto = layer.engine == "auto"
+    engine = "fused" if auto else "reference"
+    if auto and (is_transformed() or not _torch_supports(layer, x)):
+        return engine
+    if reference.is_recording() or is_dynamic(x, time_dim):
+        return engine
+    if layer.checkpoint_every is not None:
+        return engine if requires_grad(layer, x, hx) else "native"
+    if not auto or packed or x.device.type != "cpu":
+        return "native"
+    steps, batch = x.size(time_dim), x.size(1 - time_dim) if x.dim() == 3 else 1
+    faster = fused_trains_faster(layer.kind, layer.hidden_size, steps, batch)
+    return "fused" if faster and requires_grad(layer, x, hx) and is_supported_input(x) else "native"
+
+
+def fused_trains_faster(kind: str, hidden_size: int, steps: int, batch: int) -> bool:
+    """The rule of ``engine="auto"`` for torch.nn's layers in training on the CPU."""
+    sizes = hidden_size, steps, steps * batch
+    return any(all(size >= least for size, least in zip(sizes, minimum)) for minimum in FUSED[kind])
+
+
+def requires_grad(layer: Any, x: Tensor, hx: Any) -> bool:
+    """True if a call of a layer is followed by a backward pass."""
+    if not torch.is_grad_enabled():
+        return False
+    states = hx if isinstance(hx, (tuple, list)) else (hx,)
+    return any(part is not None and part.requires_grad for part in (x, *states, *layer.parameters()))
+
+
+def is_transformed() -> bool:
+    """True under functorch and forward-mode derivatives, for which torch's kernels have no rule."""
+    return torch_internals.transforms_active() or torch_internals.forward_ad_active()
+
+
+def _torch_supports(layer: Any, x: Tensor) -> bool:
+    """False where torch.nn's layer raises: an LSTM under autocast, on CPUs for which oneDNN has no half precision
+    (those without AVX-512)."""
+    if layer.kind != "lstm" or layer.proj_size or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return True
+    ops = torch.ops.mkldnn
+    half = torch.get_autocast_dtype("cpu") is torch.float16
+    return ops._is_mkldnn_fp16_supported() if half else ops._is_mkldnn_bf16_supported()
