@@ -1,12 +1,12 @@
-"""How fast the layers are, each beside what it replaces, in one process.
+"""Speed of the layers, each compared with the layer it replaces, in one process.
 
     python benchmarks/speed.py [gcn recurrent graph scaling gpu] [--device cpu|cuda] [--rounds 9]
         [--sizes 12,207,16,2,64 ...] [--engines auto reference] [--largest 1000000]
         [--json benchmarks/results/speed-cpu.json]
 
-The contenders of a case take turns, round after round, so that whatever else the machine does falls on all of them
-alike. A time is the median over the rounds, a ratio the median of the ratios within a round. Each section writes its
-own key of the JSON file and leaves the others as they are.
+Timing is interleaved: the candidates of a case take turns in every round, so that other load on the machine affects all
+of them alike. A time is the median over the rounds, a ratio the median of the ratios within a round. Each section
+writes its own key of the JSON file and leaves the others unchanged.
 """
 
 import argparse
@@ -31,9 +31,9 @@ from seqgnn.nn import GCNConv
 from seqgnn.nn.recurrent.graph_rnn import ENGINES
 from seqgnn.nn.scan.dispatch import fused_trains_faster
 from seqgnn.profile.cases import engines_of
-from seqgnn.profile.plain_layers import Sequences, plain_contenders
+from seqgnn.profile.plain_layers import SequenceInputs, plain_candidates
 from seqgnn.profile.reference_layers import SIZES
-from seqgnn.profile.timing import Step, machine, race, rates, ratio, summary, versions
+from seqgnn.profile.timing import Step, interleaved_timing, machine, rates, ratio, summary, versions
 
 console = Console(width=150)
 
@@ -44,7 +44,7 @@ GCN_ROWS = ["pyg edge_index", "pyg cached", "pyg csr", "pyg csr cached", "cold",
 
 
 def gcn_steps(size: tuple[int, int, int, int], input_gradient: bool, device: str) -> dict[str, Step]:
-    """A training step of one layer on a random graph, by each contender."""
+    """Return a training step of one layer on a random graph for each candidate."""
     from torch_geometric.nn import GCNConv as PyG
     from torch_geometric.utils import to_torch_csr_tensor
 
@@ -87,8 +87,8 @@ def gcn_steps(size: tuple[int, int, int, int], input_gradient: bool, device: str
     return steps
 
 
-def gcn_floor(size: tuple[int, int, int, int], input_gradient: bool, rate: dict[str, float]) -> float:
-    """Milliseconds for the dense products, and for moving every operand of the sparse ones once."""
+def gcn_lower_bound(size: tuple[int, int, int, int], input_gradient: bool, rate: dict[str, float]) -> float:
+    """Return milliseconds for the dense products plus moving every operand of the sparse products once."""
     num_nodes, num_edges, in_channels, out_channels = size
     products = 3 if input_gradient else 2
     gemm = products * 2 * num_nodes * in_channels * out_channels / (1e6 * rate["gemm_gflop_per_s"])
@@ -100,25 +100,26 @@ def gcn_floor(size: tuple[int, int, int, int], input_gradient: bool, rate: dict[
 
 
 def gcn(device: str, rounds: int) -> dict[str, object]:
-    """GCNConv beside PyG's: forward and backward, gradients of weight, bias and (an inner layer) of the input."""
+    """Return times of GCNConv and of PyG's: forward and backward pass, with gradients of weight, bias and (for an inner
+    layer) of the input."""
     rate = rates(device)
-    table = Table(title=f"GCNConv, training step on {device}, ms (x: how many times faster than PyG on edge_index)")
+    table = Table(title=f"GCNConv, training step on {device}, ms (x: speedup over PyG on edge_index)")
     table.add_column("N, E, F, H")
     table.add_column("x.grad")
-    for name in [*GCN_ROWS, "floor"]:
+    for name in [*GCN_ROWS, "lower bound"]:
         table.add_column(name, justify="right")
     table.add_column("warm / pyg csr", justify="right")
     cases = []
     for size in GCN_SIZES:
         for input_gradient in (True, False):
-            times = race(gcn_steps(size, input_gradient, device), device, rounds)
-            floor = gcn_floor(size, input_gradient, rate)
+            times = interleaved_timing(gcn_steps(size, input_gradient, device), device, rounds)
+            lower_bound = gcn_lower_bound(size, input_gradient, rate)
             faster = {name: ratio(times, "pyg edge_index", name) for name in GCN_ROWS}
             over_csr = {name: ratio(times, "pyg csr", name) for name in ("cold", "warm", "prepared")}
             over_cached = {name: ratio(times, "pyg csr cached", name) for name in ("cold", "warm", "prepared")}
             cells = [f"{statistics.median(times[name]):.4g} ({faster[name]:.2f}x)" for name in GCN_ROWS]
             shown = ", ".join(map(str, size))
-            table.add_row(shown, str(input_gradient), *cells, f"{floor:.3g}", f"{over_csr['warm']:.2f}x")
+            table.add_row(shown, str(input_gradient), *cells, f"{lower_bound:.3g}", f"{over_csr['warm']:.2f}x")
             console.print(f"[dim]{shown} x.grad={input_gradient}: " + ", ".join(cells))
             cases.append(
                 {
@@ -128,7 +129,7 @@ def gcn(device: str, rounds: int) -> dict[str, object]:
                     "times_faster_than_pyg_edge_index": faster,
                     "times_faster_than_pyg_csr": over_csr,
                     "times_faster_than_pyg_csr_cached": over_cached,
-                    "floor_ms": floor,
+                    "lower_bound_ms": lower_bound,
                 }
             )
     console.print(table)
@@ -156,41 +157,41 @@ GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
 def recurrent_steps(kind: str, size: tuple[int, int, int, int], training: bool, device: str) -> dict[str, Step]:
-    """A step of one layer by torch.nn and by each engine, with the same weights: training, or inference.
+    """Return a step of one layer, training or inference, with torch.nn and with each engine, all with the same weights.
 
-    torch.nn runs twice: how far the second is from the first is how far any two figures may differ by chance.
+    torch.nn runs twice: the difference between the two shows how much any two figures may differ by chance.
     """
-    problem = Sequences(size, device)
-    found = plain_contenders(kind, problem, RECURRENT_ENGINES)
-    found["torch again"] = plain_contenders(kind, problem, ())["torch"]
-    expected = found["torch"].infer(problem)
-    for contender in found.values():
-        torch.testing.assert_close(contender.infer(problem), expected, rtol=1e-3, atol=1e-4)
+    inputs = SequenceInputs(size, device)
+    found = plain_candidates(kind, inputs, RECURRENT_ENGINES)
+    found["torch again"] = plain_candidates(kind, inputs, ())["torch"]
+    expected = found["torch"].infer(inputs)
+    for candidate in found.values():
+        torch.testing.assert_close(candidate.infer(inputs), expected, rtol=1e-3, atol=1e-4)
     name = "train" if training else "infer"
-    return {key: partial(getattr(found[key], name), problem) for key in RECURRENT_ROWS}
+    return {key: partial(getattr(found[key], name), inputs) for key in RECURRENT_ROWS}
 
 
 def recurrent(device: str, rounds: int) -> dict[str, object]:
-    """RNN, LSTM and GRU beside torch.nn's: training (gradients of weights and input) and inference."""
+    """Return times of RNN, LSTM and GRU and of torch.nn's: training (gradients of weights and input) and inference."""
     rate = rates(device)
     table = Table(title=f"Recurrent layers on {device}, ms per step (x: speed relative to torch.nn)")
     for name in ("layer", "T, B, F, H", "step"):
         table.add_column(name)
-    for name in [*RECURRENT_ROWS, "floor"]:
+    for name in [*RECURRENT_ROWS, "lower bound"]:
         table.add_column(name, justify="right")
     cases: list[dict[str, Any]] = []
     for kind in GATES:
         for size in RECURRENT_SIZES:
             for training in (True, False):
-                times = race(recurrent_steps(kind, size, training, device), device, rounds)
+                times = interleaved_timing(recurrent_steps(kind, size, training, device), device, rounds)
                 num_steps, batch, input_size, hidden = size
                 products = 2 * num_steps * batch * (input_size + hidden) * GATES[kind] * hidden
-                floor = (3 if training else 1) * products / (1e6 * rate["gemm_gflop_per_s"])
+                lower_bound = (3 if training else 1) * products / (1e6 * rate["gemm_gflop_per_s"])
                 relative = {name: ratio(times, "torch", name) for name in RECURRENT_ROWS}
                 cells = [f"{statistics.median(times[name]):.4g} ({relative[name]:.2f}x)" for name in RECURRENT_ROWS]
                 what = "training" if training else "inference"
                 fused = training and device == "cpu" and fused_trains_faster(kind.lower(), hidden, num_steps, batch)
-                table.add_row(kind, ", ".join(map(str, size)), what, *cells, f"{floor:.3g}")
+                table.add_row(kind, ", ".join(map(str, size)), what, *cells, f"{lower_bound:.3g}")
                 cases.append(
                     {
                         "layer": kind,
@@ -199,11 +200,11 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
                         "auto_is": "fused" if fused else "native",
                         "times": {name: summary(times[name]) for name in times},
                         "speed_relative_to_torch": relative,
-                        "floor_ms": floor,
+                        "lower_bound_ms": lower_bound,
                     }
                 )
     console.print(table)
-    table = Table(title="Speed relative to torch.nn: the rule of `auto` holds where it is not below 0.97")
+    table = Table(title="Speed relative to torch.nn: the choice of `auto` is right where this is at least 0.97")
     for name in ("layer", "auto is", "step", "engine", "geometric mean", "min", "max"):
         table.add_column(name)
     overall: dict[str, Any] = {}
@@ -219,24 +220,24 @@ def recurrent(device: str, rounds: int) -> dict[str, object]:
 
 
 def save(path: Path, section: str, result: dict[str, object]) -> None:
-    """Replaces one section of the file in one go; what is there stays if anything fails."""
-    kept = kept_in(path)
+    """Replace one section of the file atomically; if anything fails, the file is unchanged."""
+    stored = read_results(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps({**kept, section: result}, indent=1) + "\n")
+    unfinished.write_text(json.dumps({**stored, section: result}, indent=1) + "\n")
     os.replace(unfinished, path)
 
 
 def size(text: str) -> tuple[int, ...]:
-    """T,N,B,F,H of the command line."""
-    found = tuple(int(part) if part.isdecimal() else 0 for part in text.split(","))
-    if len(found) != 5 or min(found) < 1 or found[0] < 2:
+    """Return T,N,B,F,H as given on the command line."""
+    numbers = tuple(int(part) if part.isdecimal() else 0 for part in text.split(","))
+    if len(numbers) != 5 or min(numbers) < 1 or numbers[0] < 2:
         raise argparse.ArgumentTypeError(f"expected T,N,B,F,H with T >= 2, got {text}")
-    return found
+    return numbers
 
 
-def kept_in(path: Path) -> dict[str, object]:
-    """What earlier runs wrote."""
+def read_results(path: Path) -> dict[str, object]:
+    """Return the results of earlier runs, by section."""
     return json.loads(path.read_text()) if path.exists() else {}
 
 
@@ -264,7 +265,7 @@ def main() -> None:
     if device == "cpu" and "triton" in engines:
         parser.error("expected --device cuda for --engines triton, got cpu")
     try:
-        kept_in(path)
+        read_results(path)
     except ValueError as error:
         parser.error(f"expected --json to be a JSON file, or none yet, got {path}: {error}")
     sections: dict[str, Callable[[], dict[str, object]]] = {
@@ -274,11 +275,11 @@ def main() -> None:
         "scaling": partial(scaling, device, rounds, arguments.largest),
         "gpu": partial(gpu, device, rounds),
     }
-    # PyG makes sparse tensors, of which torch says that they are in beta.
+    # PyG creates sparse tensors, and torch warns that they are in beta.
     warnings.filterwarnings("ignore", message="Sparse")
     for section in arguments.sections or names:
         if section == "gpu" and device == "cpu":
-            console.print("gpu: expected --device cuda, got cpu; left out")
+            console.print("gpu: expected --device cuda, got cpu; skipped")
             continue
         measured = sections[section]()
         config = {"device": device, "rounds": rounds, "dtype": "float32"}

@@ -1,7 +1,7 @@
-"""How the time of a training step grows with steps, edges, windows and nodes, and what a graph costs before the first.
+"""Scaling of a training step with time steps, edges, windows and nodes, and the setup costs of a graph.
 
-The layer is a GCNLSTM. One size grows at a time, the graph of five edges a node with its nodes; time is fitted as a
-power of that size, and over all points as a product of powers of T, E, B and N.
+The layer is a GCNLSTM. One size grows at a time (when the nodes grow, so do the edges, five per node). Time is fitted
+as a power of that size and, over all points, as a product of powers of T, E, B and N.
 """
 
 import math
@@ -18,7 +18,7 @@ from rich.table import Table
 
 from seqgnn.nn import GCNLSTM
 from seqgnn.profile.resources import PeakMemory
-from seqgnn.profile.timing import Step, race, seconds
+from seqgnn.profile.timing import Step, interleaved_timing, seconds
 
 console = Console(width=150)
 Size = tuple[int, int, int, int]  # T, E, B, N
@@ -57,7 +57,7 @@ class Training:
 
 
 def power(points: Sequence[tuple[tuple[int, ...], float]]) -> tuple[list[float], float]:
-    """Time as a product of powers of sizes, by least squares in logarithms: the exponents, and R^2."""
+    """Return the exponents of time as a product of powers of sizes, by least squares in logarithms, and R^2."""
     sizes = np.log([size for size, _ in points])
     times = np.log([milliseconds for _, milliseconds in points])
     design = np.column_stack([np.ones(len(points)), sizes])
@@ -67,14 +67,14 @@ def power(points: Sequence[tuple[tuple[int, ...], float]]) -> tuple[list[float],
 
 
 def first_call(size: Size, device: str) -> float:
-    """Milliseconds of the first training step of a process, the graph unseen."""
+    """Return milliseconds of the first training step of a process, on a new graph."""
     training = Training(size, device)
     return 1e3 * seconds(training, 1, device)
 
 
 def set_up(device: str, rounds: int) -> dict[str, float]:
-    """Milliseconds until a layer runs at its usual speed: in a new process, on a graph not seen yet, and to prepare
-    one of a million edges, with the matrices of both directions."""
+    """Return milliseconds of one-off costs: the first call of a process, a call on a new graph, and preparing a graph
+    of a million edges with the matrices of both directions."""
     size = (12, 1656, 16, 207)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         first = pool.apply(first_call, (size, device))
@@ -93,7 +93,7 @@ def set_up(device: str, rounds: int) -> dict[str, float]:
         for transposed in (False, True):
             operators[0].csr(operators[0].values_as(torch.float32), transposed)
 
-    times = race({"seen": Training(size, device), "unseen": unseen, "prepare": prepare}, device, rounds)
+    times = interleaved_timing({"seen": Training(size, device), "unseen": unseen, "prepare": prepare}, device, rounds)
     medians = {name: statistics.median(found) for name, found in times.items()}
     return {
         "first_call_of_a_process_ms": first,
@@ -104,14 +104,14 @@ def set_up(device: str, rounds: int) -> dict[str, float]:
 
 
 def sweep(sizes: list[Size], device: str, rounds: int) -> dict[Size, float]:
-    """Median milliseconds of a training step at each size; all take turns."""
+    """Return median milliseconds of a training step at each size, by interleaved timing."""
     steps: dict[str, Step] = {str(size): Training(size, device).prepare() for size in sizes}
-    times = race(steps, device, rounds, warm_up=1)
+    times = interleaved_timing(steps, device, rounds, warm_up=1)
     return {size: statistics.median(times[str(size)]) for size in sizes}
 
 
 def scaling(device: str, rounds: int, largest: int) -> dict[str, object]:
-    """Time as powers of T, E, B and N, up to `largest` nodes; memory there; and set-up costs."""
+    """Return time as powers of T, E, B and N, up to `largest` nodes, the memory at that size, and setup costs."""
     table = Table(title=f"GCNLSTM, training step on {device}, F = {IN_CHANNELS}, H = {HIDDEN}: time as powers of sizes")
     for name in ("what grows", "T, E, B, N: ms", "power", "R^2"):
         table.add_column(name)

@@ -31,7 +31,8 @@ from seqgnn._utils.files import write_atomically
 from seqgnn._utils.validation import one_of
 from seqgnn.data import CharText
 from seqgnn.experiments.runs.store import run_key
-from seqgnn.experiments.runs.text import TEXT_TRAINING, TextRun, load_model, train_text
+from seqgnn.experiments.runs.text import load_model, train_text
+from seqgnn.experiments.runs.text_config import TEXT_TRAINING, LoggingConfig, TextRun
 from seqgnn.metrics.significance import mean_sd
 from seqgnn.models import sequence_model as models
 from seqgnn.models.baselines.ngram import NGram
@@ -100,7 +101,8 @@ def perform(run: TextRun, given: argparse.Namespace, book: str) -> dict[str, Any
                    "train": vars(train)})  # fmt: skip
     folder = given.out / "runs" / f"{book}-{run.model}-{run.seed}-{key}"
     often = max(1, min(500, train.steps // 5))
-    fitted = train_text(run, folder, device=given.device, log_every=often, sample_every=train.steps // 5)
+    logging = LoggingConfig(log_every=often, sample_every=train.steps // 5)
+    fitted = train_text(run, folder, device=given.device, logging=logging)
     record = json.loads((folder / "result.json").read_text())
     losses, accuracies = (statistics.fmean(curve[-LAST:]) for curve in (fitted.fit.losses, fitted.fit.accuracies))
     model, vocabulary, _ = load_model(folder)

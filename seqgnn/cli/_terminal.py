@@ -1,4 +1,4 @@
-"""Work that goes on when nobody reads what it prints."""
+"""Printing to an output that may be closed, such as a pipe, without stopping the work."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,10 +8,10 @@ from typing import Any
 
 @contextmanager
 def despite_lost_output() -> Iterator[None]:
-    """Within, what cannot be printed, as to a pipe that `head` has closed, is dropped and the block goes on.
+    """Within the block, drop what cannot be printed, as to a pipe that `head` has closed, and continue.
 
     Raises:
-        OSError: at the end of the block, the one by which output was lost; a BrokenPipeError for a closed pipe.
+        OSError: at the end of the block, if output was lost; a BrokenPipeError for a closed pipe.
     """
     outlet: Any = _Outlet(sys.stdout)
     with redirect_stdout(outlet):
@@ -22,7 +22,7 @@ def despite_lost_output() -> Iterator[None]:
 
 
 class _Outlet:
-    """A stream that after its first error drops what is written to it."""
+    """A stream that drops what is written to it after its first error."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream

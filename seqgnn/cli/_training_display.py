@@ -1,19 +1,19 @@
-"""What is seen of a training run on a text."""
+"""The display of a training run on a text."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
-from seqgnn.experiments.runs.text import TextRun
+from seqgnn.experiments.runs.text_config import TextRun
 from seqgnn.experiments.runs.text_directory import SAMPLE_LENGTHS
 
-LONGEST = max(SAMPLE_LENGTHS)  # of the samples of one step, these alone are shown
+LONGEST = max(SAMPLE_LENGTHS)  # length of the samples that are shown
 
 
 class TrainingDisplay:
-    """A live bar on a terminal, and a line of text for what the run's log says; elsewhere lines only.
+    """A progress bar on a terminal and a line of text per line of the log; without a terminal, lines only.
 
-    An output that can no longer be written to (a closed pipe, a full disk) is no reason to lose a run: it is kept in
+    An output that can no longer be written to (a closed pipe, a full disk) does not end the run: its error is stored in
     `lost`, and nothing more is written.
     """
 
@@ -40,29 +40,29 @@ class TrainingDisplay:
         if self.progress is not None:
             self.progress.stop()
 
-    def on_start(self, found: dict[str, int]) -> None:
+    def on_start(self, sizes: dict[str, int]) -> None:
         run, steps = self.run, self.run.train.steps
         text = ", ".join(Path(file).name for file in run.files) or "Python's help topics"
-        text += f" ({found['characters']:,} characters, {found['distinct']} distinct)"
-        self._print(f"{run.model} of {found['parameters']:,} parameters on {text}, in {self.out}")
-        if found["step"]:
-            self._print(f"goes on after step {found['step']} of {steps}")
+        text += f" ({sizes['characters']:,} characters, {sizes['distinct']} distinct)"
+        self._print(f"{run.model} of {sizes['parameters']:,} parameters on {text}, in {self.out}")
+        if sizes["step"]:
+            self._print(f"resumes after step {sizes['step']} of {steps}")
             if self.progress is not None:
-                self.progress.update(self.bar, completed=found["step"])
+                self.progress.update(self.bar, completed=sizes["step"])
 
     def on_step(self, step: int, loss: float, accuracy: float) -> None:
         if self.progress is not None:
             self.progress.update(self.bar, completed=step, loss=f"loss {loss:.3f} accuracy {accuracy:.3f}")
 
     def on_line(self, line: dict[str, Any]) -> None:
-        """Shows a line of the log or of the samples."""
+        """Show a line of the log or of the samples."""
         step = f"step {line['step']}"
         if "how" in line:
             if line["length"] == LONGEST:
                 self._print(f"{step}, {line['how']}: {line['prompt'] + line['text']!r}")
         elif "validation_loss" in line:
-            seen = f"validation loss {line['validation_loss']:.4f}, accuracy {line['validation_accuracy']:.4f}"
-            self._print(f"{step}: {seen}")
+            scores = f"validation loss {line['validation_loss']:.4f}, accuracy {line['validation_accuracy']:.4f}"
+            self._print(f"{step}: {scores}")
         else:
             speed = f"{line['characters_per_second']:,.0f} characters/s"
             if self.progress is not None:

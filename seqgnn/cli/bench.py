@@ -8,16 +8,18 @@ import typer
 
 def bench(
     seconds: Annotated[
-        float, typer.Option(help="How long to measure; of what does not fit the names are printed.")
+        float, typer.Option(help="Time limit of the measurement; cases that do not fit are listed.")
     ] = 150.0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    out: Annotated[Path | None, typer.Option(help="Folder for the figure and its numbers; default: none kept.")] = None,
+    device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figure and its numbers; default: not written.")
+    ] = None,
 ) -> None:
-    """Measures how fast the layers are here: beside torch.nn's, beside PyG's and, if installed, PyTorch Geometric
-    Temporal's, by each engine, and beside the floor, which is the time of the products alone.
+    """Measure the speed of the layers on this machine, by engine, relative to torch.nn, PyG and, if installed, PyTorch
+    Geometric Temporal, and to a lower bound, the time of the matrix products alone.
 
-    Layers are first checked to compute the same. Candidates take turns, and a ratio is the median of those of the
-    rounds. Threads are torch's: OMP_NUM_THREADS sets them.
+    Layers are first checked to compute the same. Timing is interleaved, and a ratio is the median over the repetitions.
+    The number of threads is torch's; OMP_NUM_THREADS sets it.
     """
     from rich.console import Console
 
@@ -26,8 +28,8 @@ def bench(
 
     folder = None if out is None else run.folder_for(out)
     with Console(stderr=True).status("") as status:
-        found = run.bench(seconds, device, say=status.update)
-    written = [] if folder is None else report.write(found, folder)
-    report.show(found)
+        result = run.bench(seconds, device, report=status.update)
+    written = [] if folder is None else report.write(result, folder)
+    report.show(result)
     for path in written:
         print(f"wrote {path}")

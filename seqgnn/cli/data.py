@@ -1,4 +1,4 @@
-"""`seqgnn data`: texts to train on and signals to forecast, what is known of them, and where they are."""
+"""`seqgnn data`: texts to train on and time series to forecast."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from seqgnn.data import TemporalGraph
 
-app = typer.Typer(help="Texts to train on, signals to forecast: list, fetch and check them.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch and check texts to train on and time series to forecast.", no_args_is_help=True)
 
 RAREST = 10
 SIGNAL_FILES = {".csv", ".parquet", ".npz", ".npy", ".h5", ".hdf5"}
@@ -16,7 +16,7 @@ SIGNAL_FILES = {".csv", ".parquet", ".npz", ".npy", ".h5", ".hdf5"}
 
 @app.command("list")
 def list_data() -> None:
-    """Lists the texts and signals that can be fetched by name."""
+    """List the texts and time series that can be fetched by name."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -40,12 +40,12 @@ def list_data() -> None:
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name of the list.")],
+    name: Annotated[str, typer.Argument(help="Name of a data set, see `seqgnn data list`.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder; default: $SEQGNN_DATA if it is there, else the system's cache.")
+        Path | None, typer.Option(help="Folder; default: $SEQGNN_DATA if it exists, else the system's cache.")
     ] = None,
 ) -> None:
-    """Fetches a text or a signal's files, if they are not here yet, verifies checksums and prints the paths."""
+    """Fetch the files of a data set unless they exist, verify their checksums and print their paths."""
     from seqgnn.data.datasets import catalog as catalog
 
     for path in catalog.fetch_files(name, out):
@@ -54,37 +54,37 @@ def fetch(
 
 @app.command()
 def check(
-    what: Annotated[
+    names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, folders, signals (.csv, .parquet, .npz, .npy, .h5), or names of the list; none: all names.",
+            help="Texts, folders, time series (.csv, .parquet, .npz, .npy, .h5) or names of data sets; none: all names.",
             show_default=False,
         ),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8-sig",
-    graph: Annotated[Path | None, typer.Option(help="Of a signal: matrix, edges or distances.")] = None,
-    graph_kind: Annotated[str | None, typer.Option(help="Of a csv: adjacency, edges or distances.")] = None,
+    text_encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8-sig",
+    graph: Annotated[Path | None, typer.Option(help="Graph of a time series: file with a matrix, edges or distances.")] = None,
+    graph_kind: Annotated[str | None, typer.Option(help="Content of the graph's csv file: adjacency, edges or distances.")] = None,
     missing: Annotated[float | None, typer.Option(help="What stands for a missing value of a signal, as 0.")] = None,
 ) -> None:
-    """Says of a file what a model would read, and of a name whether it is here and whole."""
+    """Describe what a model would read from a file, and verify the files of a data set."""
     from seqgnn._utils.validation import one_of
     from seqgnn.data import load_temporal_graph
     from seqgnn.data.datasets import catalog as catalog
 
     states = catalog.check()
-    for item in what or states:
+    for item in names or states:
         if item in states:
             print(_state(item, states[item]))
-            if what and item in catalog.SIGNALS and states[item] == "whole":
+            if names and item in catalog.SIGNALS and states[item] == "whole":
                 print(f"  {_lines(load_temporal_graph(item, graph, graph_kind=graph_kind))}")
         elif Path(item).suffix.lower() in SIGNAL_FILES:
             print(_signal(Path(item), graph, graph_kind, missing))
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
-            print(_description(Path(item), encoding))
+            print(_description(Path(item), text_encoding))
         else:
             one_of("check", "a file, a folder or a name", item, states)
-    found = [states[item] for item in what or states if item in states]
-    if "changed" in found or (what and "missing" in found):
+    checked = [states[item] for item in names or states if item in states]
+    if "changed" in checked or (names and "missing" in checked):
         raise typer.Exit(1)
 
 

@@ -1,59 +1,51 @@
 """`seqgnn generate`: continues a prompt with a trained model."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from seqgnn._utils.options import Option
+
+SAMPLING, BEAM = "Sampling", "Beam search"
 
 
-def generate(
-    checkpoint: Annotated[Path, typer.Argument(help="What `seqgnn train` saved.", show_default=False)],
-    prompt: Annotated[str, typer.Option(help="What to continue; none: the beginning of a line.")] = "",
-    length: Annotated[int, typer.Option(help="Most characters of a continuation.")] = 200,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable character.")] = False,
-    temperature: Annotated[
-        float, typer.Option(help="Divides the logits: 0 is greedy, 1 what was learned, inf uniform.")
-    ] = 1.0,
-    inverse_temperature: Annotated[float | None, typer.Option(help="Multiplies the logits instead.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k most probable characters only.")] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Draw from the fewest characters that have this probability together.")
-    ] = None,
-    beam: Annotated[int | None, typer.Option(help="Search for the most probable text, with a beam this wide.")] = None,
-    length_penalty: Annotated[
-        float, typer.Option(help="Of the beam search: divides a score by its length to this power.")
-    ] = 1.0,
-    stop: Annotated[str | None, typer.Option(help='Characters that end a continuation, e.g. ".!?".')] = None,
-    samples: Annotated[int, typer.Option(help="Continuations; of a beam search the best ones.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
-    on_unknown: Annotated[
-        str, typer.Option(help="Characters of the prompt that the model does not know: error or skip.")
-    ] = "error",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: cpu.", show_default=False)] = None,
-) -> None:
-    """Continues a prompt with a trained model: prompt and what follows, as it comes; of several samples the first."""
+def generate_options() -> Sequence[Option]:
+    """Return the options of the command."""
+    top_p = "Sample from the fewest characters whose probabilities sum to this value (nucleus sampling)."
+    penalty = "Power of the length that divides a continuation's log-probability."
+    return (
+        Option("checkpoint", Path, "Run folder or checkpoint of `seqgnn train`.", positional=True, required=True),
+        Option("prompt", str, "Text to continue.", shown="the beginning of a line"),
+        Option("length", int, "Maximum number of characters in a continuation.", default=200),
+        Option("stop", str, 'Characters that end a continuation, e.g. ".!?".'),
+        Option("samples", int, "Number of continuations; of a beam search, the best ones.", default=1),
+        Option("on_unknown", str, "Characters of the prompt unknown to the model: error or skip.", default="error"),
+        Option("device", str, "Device: cpu, cuda, ...", shown="cpu"),
+        Option("greedy", bool, "Choose the most probable character at each step.", default=False, panel=SAMPLING),
+        Option("temperature", float, "Divisor of the logits; 0 is greedy, inf uniform.", default=1.0, panel=SAMPLING),
+        Option("inverse_temperature", float, "Factor of the logits, instead of a temperature.", panel=SAMPLING),
+        Option("top_k", int, "Sample from the k most probable characters only.", shown="all", panel=SAMPLING),
+        Option("top_p", float, top_p, shown="all", panel=SAMPLING),
+        Option("seed", int, "Seed of the sampling.", default=0, panel=SAMPLING),
+        Option("beam", int, "Beam width; searches for the most probable text.", shown="no search", panel=BEAM),
+        Option("length_penalty", float, penalty, default=1.0, panel=BEAM),
+    )
+
+
+def generate(given: dict[str, Any]) -> None:
+    """Continue a prompt with a trained model and print the text as it is generated; of several samples, the first."""
     from seqgnn.experiments.runs.text import load_model
     from seqgnn.models import generation
 
-    model, vocabulary, _ = load_model(checkpoint)
-    options: dict[str, Any] = {
-        "length": length,
-        "samples": samples,
-        "greedy": greedy,
-        "temperature": temperature,
-        "inverse_temperature": inverse_temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "stop": stop,
-        "seed": seed,
-        "device": device,
-        "on_unknown": on_unknown,
-    }
-    if beam is not None or length_penalty != 1:
-        texts = generation.generate(model, vocabulary, prompt, beam=beam, length_penalty=length_penalty, **options)
+    options = dict(given)
+    model, vocabulary, _ = load_model(options.pop("checkpoint"))
+    prompt, samples = options.pop("prompt", ""), options.get("samples", 1)
+    if "beam" in options or options.get("length_penalty", 1) != 1:
+        texts = generation.generate(model, vocabulary, prompt, **options)
         for number, text in enumerate(texts, start=1):
             print(_heading(number, len(texts)) + prompt + text)
         return
+    options.pop("length_penalty", None)
     steps = generation.stream(model, vocabulary, prompt, **options)
     rows: list[list[str]] = []
     try:

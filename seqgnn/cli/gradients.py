@@ -1,76 +1,68 @@
 """`seqgnn gradients`."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from seqgnn._utils.options import Option, options_of
+from seqgnn.cli.compare import default_book
 
-from seqgnn.cli.compare import default_book, integers
+STUDY = ("models", "task", "length", "forget_bias", "init", "hidden")  # what a checkpoint determines
+COMMON = ("seeds", "batch_size", "reduce", "device")
 
 
-def gradients(
-    models: Annotated[
-        str | None, typer.Option(help="Models, e.g. rnn,lstm,gru,gcn+lstm,gcn-in-lstm; default: rnn,lstm.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="palindromes or recall; default: palindromes.")] = None,
-    length: Annotated[int | None, typer.Option(help="Length T; default: 100.")] = None,
-    forget_bias: Annotated[
-        str | None, typer.Option(help="Of the LSTMs, a line for each, e.g. 1,2; none: as --init has it; default: 1,2.")
-    ] = None,
-    init: Annotated[
-        str | None, typer.Option(help="Recurrent weights: xavier, torch, orthogonal, ...; default: xavier.")
-    ] = None,
-    hidden: Annotated[int | None, typer.Option(help="Hidden units; default: 128.")] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="A model, trained and before: of `seqgnn train text`, or a run that `seqgnn compare` keeps."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Text that the run of a comparison read; default: as `seqgnn compare`.")
-    ] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds of weights and batches, e.g. 0,1,2.")] = "0,1,2",
-    batch_size: Annotated[int, typer.Option(help="Sequences to average over.")] = 128,
-    reduce: Annotated[
-        str, typer.Option(help="norm-of-mean: the batch's mean gradient, then its norm; mean-of-norms.")
-    ] = "norm-of-mean",
-    influence: Annotated[
-        bool,
-        typer.Option("--influence", help="In their place how elements move the answer, of a text the last; GNNs too."),
-    ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
-    out: Annotated[Path | None, typer.Option(help="Folder for the figure and its numbers; default: none kept.")] = None,
-) -> None:
-    """Shows how much of the loss's gradient reaches the state of each step, or how far elements move the answer.
+def gradients_options() -> Sequence[Option]:
+    """Return the options of the command."""
+    from seqgnn.experiments.trained.gradient_study import study
 
-    A fall is called exponential where there are at least ten norms, a line through their logarithms explains 95% of the
-    variance, and the fall is tenfold; of fewer norms it is said that they are too few.
+    checkpoint = "Trained model to measure, and the same model before training: of `seqgnn train text` or a stored run "
+    checkpoint += "of `seqgnn compare`."
+    data = "Text that the run of a comparison read; needs --checkpoint."
+    influence = "Measure the influence of input tokens on the output instead, also of GNNs; of a text, on the last one."
+    studied = {option.name: option for option in options_of(study, only=(*STUDY, *COMMON))}
+    biases = replace(studied.pop("forget_bias"), kind=str)  # "none", or numbers
+    return (
+        *(studied[name] for name in STUDY if name in studied),
+        biases,
+        Option("checkpoint", Path, checkpoint),
+        Option("data", Path, data, shown="as `seqgnn compare`"),
+        *(studied[name] for name in COMMON),
+        Option("influence", bool, influence, default=False),
+        Option("out", Path, "Folder for the figure and its numbers.", shown="not written"),
+    )
+
+
+def gradients(given: dict[str, Any]) -> None:
+    """Show how much of the loss's gradient reaches the state of each step, or the influence of input tokens.
+
+    The decay is called exponential if there are at least ten norms, a line through their logarithms explains 95% of the
+    variance, and they fall by a factor of ten or more; fewer norms are reported as too few.
     """
     from seqgnn.experiments.trained.checkpoints import study_checkpoint
     from seqgnn.experiments.trained.gradient_study import study
     from seqgnn.report import gradients as gradients_report
 
-    common: dict[str, Any] = {"seeds": integers("--seeds", seeds), "batch_size": batch_size, "reduce": reduce}
-    common |= {"device": device, "measure": "influence" if influence else "gradients"}
-    chosen = {"models": models, "task": task, "length": length, "forget_bias": forget_bias, "init": init}
-    chosen |= {"hidden": hidden}
-    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
-    if checkpoint is not None:
-        if given:
-            options = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise ValueError(f"gradients: expected none of its own settings beside --checkpoint, got {options}")
-        found = study_checkpoint(checkpoint, texts=[default_book(), None] if data is None else [data], **common)
+    common = {name: given[name] for name in COMMON if name in given}
+    common["measure"] = "influence" if given.get("influence") else "gradients"
+    settings = {name: given[name] for name in STUDY if name in given}
+    data = given.get("data")
+    if "checkpoint" in given:
+        if settings:
+            options = ", ".join("--" + name.replace("_", "-") for name in settings)
+            raise ValueError(f"gradients: expected no settings of a new model with --checkpoint, got {options}")
+        texts = [default_book(), None] if data is None else [data]
+        result = study_checkpoint(given["checkpoint"], texts=texts, **common)
     else:
         if data is not None:
-            raise ValueError("gradients: expected --data beside --checkpoint, got it alone")
-        if models is not None:
-            given["models"] = [name.strip() for name in models.split(",")]
-        if forget_bias is not None:
-            given["forget_bias"] = _biases(forget_bias)
-        elif init == "chrono":
-            given["forget_bias"] = None
-        found = study(**given, **common)
-    written = [] if out is None else gradients_report.write(found, out)
-    gradients_report.show(found)
+            raise ValueError("gradients: expected --data with --checkpoint, got it alone")
+        if "forget_bias" in settings:
+            settings["forget_bias"] = _biases(settings["forget_bias"])
+        elif settings.get("init") == "chrono":
+            settings["forget_bias"] = None
+        result = study(**settings, **common)
+    written = [] if "out" not in given else gradients_report.write(result, given["out"])
+    gradients_report.show(result)
     for path in written:
         print(f"wrote {path}")
 

@@ -1,4 +1,4 @@
-"""The command line: commands are functions in `seqgnn.cli`; what they do is in the library."""
+"""The command line: commands are functions in `seqgnn.cli`, a file each; their work is done by the library."""
 
 import contextlib
 import io
@@ -12,12 +12,13 @@ import typer
 
 import seqgnn
 from seqgnn.cli import INTERRUPTED
+from seqgnn.cli._options import register
 from seqgnn.cli.bench import bench
 from seqgnn.cli.compare import compare
 from seqgnn.cli.data import app as data
 from seqgnn.cli.forecast import forecast
-from seqgnn.cli.generate import generate
-from seqgnn.cli.gradients import gradients
+from seqgnn.cli.generate import generate, generate_options
+from seqgnn.cli.gradients import gradients, gradients_options
 from seqgnn.cli.report import report
 from seqgnn.cli.train import app as train
 
@@ -32,8 +33,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         print(f"seqgnn {seqgnn.__version__}")
         raise typer.Exit()
 
@@ -50,25 +51,25 @@ def _app(
 app.command()(bench)
 app.command()(compare)
 app.command()(forecast)
-app.command()(generate)
-app.command()(gradients)
+register(app, generate, generate_options)
+register(app, gradients, gradients_options)
 app.command()(report)
 app.add_typer(train, name="train")
 app.add_typer(data, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line: what is wrong with the input is one line on stderr and exit code 2; Ctrl-C is 130."""
+    """Run the command line: an error in the input is one line on stderr and exit code 2; Ctrl-C is exit code 130."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as there is a process)
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a table that the terminal cannot spell is better than none
+            stream.reconfigure(errors="replace")  # a table with replaced characters is better than none
     try:
         code = app(args=arguments, prog_name="seqgnn", standalone_mode=False) or 0
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         code = 1
     except USAGE_ERROR as error:
         code = _complain(error.format_message(), 2)
@@ -87,13 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _complain("interrupted", code)
     try:
         sys.stdout.flush()
-    except OSError:  # what is left could not be written at the end either, which would be said once more
+    except OSError:  # or Python would report the same error again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 
 def _complain(message: str, code: int) -> int:
-    if message:  # none where the help was shown instead
+    if message:  # empty if the help was shown instead
         with contextlib.suppress(OSError):
             print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return code

@@ -1,7 +1,8 @@
-"""One layer at one size: checked to compute what its peer does, then timed beside it and the floor, then its memory.
+"""One benchmark case: a layer at one size, checked against its reference layer, then timed, then its peak memory.
 
-Peers run their best way: the graph normalized once where they can keep it, the windows of a batch as one graph, and,
-where they take one, the graph as a CSR matrix as well as by its edges; a ratio is to the faster of both.
+Reference layers run in their fastest configuration: the graph is normalized once where they can cache it, the windows
+of a batch form one disjoint graph, and layers that accept a CSR matrix are timed with it and with edge lists. Speedups
+are relative to the faster of the two.
 """
 
 import math
@@ -14,133 +15,145 @@ from typing import Any
 
 from seqgnn.nn.recurrent.graph_rnn import ENGINES, GraphRecurrent
 from seqgnn.profile import plain_layers as plain
-from seqgnn.profile import reference_layers as peers
-from seqgnn.profile.lower_bound import Floor, graph_floor, plain_floor
-from seqgnn.profile.plain_layers import PlainSize, Sequences
-from seqgnn.profile.reference_layers import TOLERANCE, TOLERANCE_TIMED, Contender, Peer, Problem, Signals, Size
-from seqgnn.profile.timing import ENOUGH, Step, peak_memory, race, ratio, summary
+from seqgnn.profile import reference_layers as references
+from seqgnn.profile.lower_bound import LowerBound, graph_lower_bound, plain_lower_bound
+from seqgnn.profile.plain_layers import PlainSize, SequenceInputs
+from seqgnn.profile.reference_layers import (
+    TOLERANCE,
+    TOLERANCE_TIMED,
+    Candidate,
+    GraphInputs,
+    LayerInputs,
+    ReferenceLayer,
+    Size,
+)
+from seqgnn.profile.timing import MIN_ROUNDS, Step, interleaved_timing, peak_memory, ratio, summary
 
-TRAINING = 3.5  # training takes so many times as long as inference, about
+TRAINING = 3.5  # a training step takes about this many times as long as inference
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long a case may take.
+class TimeBudget:
+    """Time limits of a case.
 
     Args:
-        rounds: at most.
-        share: seconds after which no further round begins, but for the first few.
-        left: seconds in which these must find room, or the case is not timed.
+        rounds: the maximum number of rounds.
+        seconds: no round starts later than this, except the first `MIN_ROUNDS`.
+        remaining: the case is not timed if the first `MIN_ROUNDS` are expected to take longer than this, in seconds.
     """
 
     rounds: int = 9
-    share: float = math.inf
-    left: float = math.inf
+    seconds: float = math.inf
+    remaining: float = math.inf
 
 
 def engines_of(device: str) -> list[str]:
-    """On the CPU Triton's kernels would be interpreted."""
+    """Return the engines to time on a device; Triton kernels need CUDA, since on the CPU they would be interpreted."""
     return [engine for engine in ENGINES if engine != "triton" or device == "cuda"]
 
 
-def graph_case(peer: Peer, size: Size, device: str, engines: Sequence[str], pace: Pace) -> dict[str, Any]:
-    """Times, ratios and memory of a graph-recurrent layer, unless it does not compute what its peer does.
+def graph_case(
+    reference: ReferenceLayer, size: Size, device: str, engines: Sequence[str], budget: TimeBudget
+) -> dict[str, Any]:
+    """Return times, speedups and memory of a graph-recurrent layer.
 
-    Where `timed` is false the case lacks them: the layers are not the `same`, or the time `left` does not suffice.
+    They are missing, and `timed` is False, if the outputs differ from the reference layer's (`same` is False) or if
+    the remaining time is too short.
     """
-    head = {"layer": peer.same, "peer": peer.name, "size": size}
-    difference = peers.disagreement(peer, size, device, engines)
-    problem = Problem(size, device)
-    found = peers.contenders(peer, problem, engines)
-    ours = found[engines[0]].layer
-    assert isinstance(ours, GraphRecurrent)
-    floor = graph_floor(ours, ours.prepare(problem.edge_index, problem.edge_weight, size[1]), size)
-    return head | _case(found, peer.ways, problem, floor, difference, device, pace)
+    head = {"layer": reference.equivalent_name, "reference_layer": reference.name, "size": size}
+    difference = references.disagreement(reference, size, device, engines)
+    inputs = GraphInputs(size, device)
+    candidates = references.candidates(reference, inputs, engines)
+    layer = candidates[engines[0]].layer
+    assert isinstance(layer, GraphRecurrent)
+    lower_bound = graph_lower_bound(layer, layer.prepare(inputs.edge_index, inputs.edge_weight, size[1]), size)
+    return head | _case(candidates, reference.graph_formats, inputs, lower_bound, difference, device, budget)
 
 
-def plain_case(kind: str, size: PlainSize, device: str, engines: Sequence[str], pace: Pace) -> dict[str, Any]:
-    """The same of "RNN", "LSTM" or "GRU" beside torch.nn's."""
-    head = {"layer": kind, "peer": f"torch.nn.{kind}", "size": size}
+def plain_case(kind: str, size: PlainSize, device: str, engines: Sequence[str], budget: TimeBudget) -> dict[str, Any]:
+    """Return the same for "RNN", "LSTM" or "GRU" compared with torch.nn's layer."""
+    head = {"layer": kind, "reference_layer": f"torch.nn.{kind}", "size": size}
     difference = plain.plain_disagreement(kind, size, device, engines)
-    problem = Sequences(size, device)
-    found = plain.plain_contenders(kind, problem, engines)
-    return head | _case(found, ("torch",), problem, plain_floor(kind, size, problem.up), difference, device, pace)
+    inputs = SequenceInputs(size, device)
+    candidates = plain.plain_candidates(kind, inputs, engines)
+    lower_bound = plain_lower_bound(kind, size, inputs.grad_output)
+    return head | _case(candidates, ("torch",), inputs, lower_bound, difference, device, budget)
 
 
 def _case(
-    found: dict[str, Contender],
-    ways: Sequence[str],
-    problem: Signals,
-    floor: Floor,
+    candidates: dict[str, Candidate],
+    graph_formats: Sequence[str],
+    inputs: LayerInputs,
+    lower_bound: LowerBound,
     difference: float,
     device: str,
-    pace: Pace,
+    budget: TimeBudget,
 ) -> dict[str, Any]:
     start = time.perf_counter()
-    as_timed = peers.disagreement_as_timed(found, problem)
+    as_timed = references.disagreement_as_timed(candidates, inputs)
     inference = time.perf_counter() - start
     same = difference <= TOLERANCE and as_timed <= TOLERANCE_TIMED
-    needed = inference * ((1 + ENOUGH) * (1 + TRAINING) + TRAINING)  # with a first turn, and one for memory
+    needed = inference * ((1 + MIN_ROUNDS) * (1 + TRAINING) + TRAINING)  # plus a first step and one for memory
     case: dict[str, Any] = {"difference_float64": difference, "difference_as_timed": as_timed, "same": same}
-    case["timed"] = same and needed <= pace.left
+    case["timed"] = same and needed <= budget.remaining
     if not case["timed"]:
         return case
-    engines = [name for name in found if name not in ways]
+    engines = [name for name in candidates if name not in graph_formats]
     for name, part in (("train", TRAINING / (1 + TRAINING)), ("infer", 1 / (1 + TRAINING))):
-        steps: dict[str, Step] = {key: partial(getattr(each, name), problem) for key, each in found.items()}
-        steps["floor"] = getattr(floor, name)
-        times = race(steps, device, pace.rounds, warm_up=1, limit=part * pace.share)
-        best = min(ways, key=lambda way: statistics.median(times[way]), default=None)
+        steps: dict[str, Step] = {key: partial(getattr(each, name), inputs) for key, each in candidates.items()}
+        steps["lower_bound"] = getattr(lower_bound, name)
+        times = interleaved_timing(steps, device, budget.rounds, warm_up=1, time_limit=part * budget.seconds)
+        best = min(graph_formats, key=lambda graph_format: statistics.median(times[graph_format]), default=None)
         case[name] = {
             "times": {key: summary(each) for key, each in times.items()},
-            "best_way": best,
-            "times_faster_than_peer": {} if best is None else {key: ratio(times, best, key) for key in engines},
-            "times_the_floor": {key: ratio(times, key, "floor") for key in found},
+            "best_format": best,
+            "speedup": {} if best is None else {key: ratio(times, best, key) for key in engines},
+            "times_lower_bound": {key: ratio(times, key, "lower_bound") for key in candidates},
         }
-        if "edge_index" in ways:
+        if "edge_index" in graph_formats:
             by_edges = {key: ratio(times, "edge_index", key) for key in engines}
-            case[name]["times_faster_than_peer_by_edges"] = by_edges
-    case["peak_bytes"] = peaks = {key: _training_memory(each, problem, device) for key, each in found.items()}
+            case[name]["speedup_by_edges"] = by_edges
+    case["peak_bytes"] = peaks = {key: _training_memory(each, inputs, device) for key, each in candidates.items()}
     if "reference" in peaks:
         case["memory_relative_to_reference"] = {key: peak / peaks["reference"] for key, peak in peaks.items()}
     return case
 
 
-def _training_memory(contender: Contender, problem: Any, device: str) -> int:
-    """Bytes that a training step needs on top of weights, graph and input."""
-    contender.layer.zero_grad()
-    problem.x.grad = None
-    return peak_memory(partial(contender.train, problem), device)
+def _training_memory(candidate: Candidate, inputs: Any, device: str) -> int:
+    """Return the bytes that a training step needs in addition to weights, graph and input."""
+    candidate.layer.zero_grad()
+    inputs.x.grad = None
+    return peak_memory(partial(candidate.train, inputs), device)
 
 
-COLUMNS = ("step", "peer (by CSR)")  # before engines and floor
+COLUMNS = ("step", "reference layer (CSR)")  # before engines and lower bound
 
 
 def cells(case: dict[str, Any], engines: Sequence[str]) -> list[list[str]]:
-    """What a table says of a case: training, inference and memory, or why not."""
+    """Return the table rows of a case: training, inference and memory, or the reason why it was not timed."""
     if not case["timed"]:
-        why = "no time for it" if case["same"] else f"differs: {_differences(case)}"
-        return [["not timed", why]]
-    made = []
+        reason = "not enough time" if case["same"] else f"outputs differ: {_differences(case)}"
+        return [["not timed", reason]]
+    rows = []
     for name, what in (("train", "training, ms"), ("infer", "inference, ms")):
         times = {key: f"{value['median_ms']:.4g}" for key, value in case[name]["times"].items()}
-        faster, floors = case[name]["times_faster_than_peer"], case[name]["times_the_floor"]
+        faster, bounds = case[name]["speedup"], case[name]["times_lower_bound"]
         shown = []
         for engine in engines:
             against = f"{faster[engine]:.3g}x " if engine in faster else ""
-            shown.append(f"{times[engine]} ({against}{floors[engine]:.3g}f)" if engine in floors else "")
-        made.append([what, _of_peer(times), *shown, times["floor"]])
+            shown.append(f"{times[engine]} ({against}{bounds[engine]:.3g}b)" if engine in bounds else "")
+        rows.append([what, _reference_cell(times), *shown, times["lower_bound"]])
     megabytes = {key: f"{peak / 1e6:.4g}" for key, peak in case["peak_bytes"].items()}
-    shares = case.get("memory_relative_to_reference", {})
-    shown = [megabytes.get(engine, "") + (f" ({shares[engine]:.2f})" if engine in shares else "") for engine in engines]
-    made.append(["memory, MB", _of_peer(megabytes), *shown, ""])
-    return made
+    ratios = case.get("memory_relative_to_reference", {})
+    shown = [megabytes.get(engine, "") + (f" ({ratios[engine]:.2f})" if engine in ratios else "") for engine in engines]
+    rows.append(["memory, MB", _reference_cell(megabytes), *shown, ""])
+    return rows
 
 
 def _differences(case: dict[str, Any]) -> str:
     return f"{case['difference_float64']:.0e} in float64, {case['difference_as_timed']:.0e} as timed"
 
 
-def _of_peer(shown: dict[str, str]) -> str:
+def _reference_cell(shown: dict[str, str]) -> str:
     first = shown.get("edge_index", shown.get("torch", ""))
     return f"{first} ({shown['csr']})" if "csr" in shown else first

@@ -1,4 +1,4 @@
-"""The floor of a layer's time: the products that no implementation avoids."""
+"""A lower bound on a layer's time: the matrix products that no implementation can avoid."""
 
 from collections.abc import Sequence
 
@@ -15,25 +15,25 @@ from seqgnn.profile.reference_layers import Size
 
 
 class Propagation:
-    """P x of so many columns, and its transpose on the way back."""
+    """Products P x with the given number of columns, and with the transpose of P in the backward pass."""
 
     def __init__(self, filter: Filter, graph: PreparedGraph, columns: int, like: Tensor) -> None:
-        self.signal = like.new_empty(graph.num_nodes, columns).normal_()
-        self.heard = torch.empty_like(self.signal)
+        self.x = like.new_empty(graph.num_nodes, columns).normal_()
+        self.propagated = torch.empty_like(self.x)
         self.matrices = []
         if filter.hops:
             (operator,) = graph.operators[filter]
             values = operator.values_as(like.dtype)
             self.matrices = [operator.csr(values, transposed) for transposed in (False, True)]
-        self.times = filter.hops
+        self.num_propagations = filter.hops
 
     def run(self, transposed: bool = False) -> None:
-        for _ in range(self.times):
-            torch.mm(self.matrices[transposed], self.signal, out=self.heard)
+        for _ in range(self.num_propagations):
+            torch.mm(self.matrices[transposed], self.x, out=self.propagated)
 
 
 class Product:
-    """A linear map of all rows of each step, its gradients step by step, and the weights' of all steps in one."""
+    """A linear map applied to all rows of each step; its input gradients step by step, its weight gradient at once."""
 
     def __init__(self, steps: int, rows: int, width: int, gates: int, like: Tensor) -> None:
         self.basis = like.new_empty(steps, rows, width).normal_()
@@ -52,18 +52,18 @@ class Product:
         torch.mm(self.gates.flatten(0, 1).t(), self.basis.flatten(0, 1), out=self.grad_weight)
 
 
-class Floor:
-    """The products that no implementation of a layer avoids, each into memory of its own that is there already.
+class LowerBound:
+    """The matrix products that no implementation of a layer can avoid, each into a preallocated buffer.
 
-    The input is propagated once for all steps, the state step by step; one product a step then makes all gates of both
-    (two, and two propagations, where a GRU resets before), of the input alone in the first step, whose state is zero.
-    A linear map behind the input's convolution counts as one with it. Plain layers propagate nothing, and their input,
-    of which a step has few rows, is one product for all steps.
+    The input is propagated once for all steps, the state step by step. Then one product per step computes all gates
+    from both (two products and two propagations for a GRU with reset before); the first step, whose state is zero,
+    needs the input only. A linear map after the input's convolution counts as part of it. Plain layers propagate
+    nothing, and their input, with only a few rows per step, is one product for all steps.
 
     Args:
-        first: products without a state: of the first step alone, or of the input at all steps.
-        later: those of all steps but the first.
-        of_x, of_h: propagations of the input and of the state.
+        first: products without a state: those of the first step, or of the input at all steps.
+        later: products of all steps but the first.
+        of_x, of_h: propagation of the input and of the state.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ def _run(propagation: Propagation | None, transposed: bool = False) -> None:
         propagation.run(transposed)
 
 
-def graph_floor(layer: GraphRecurrent, graph: PreparedGraph, size: Size) -> Floor:
-    """That of a graph-recurrent layer by filters."""
+def graph_lower_bound(layer: GraphRecurrent, graph: PreparedGraph, size: Size) -> LowerBound:
+    """Return the lower bound of a graph-recurrent layer with linear filters."""
     steps, nodes, batch, in_channels, hidden = size
     like = next(layer.parameters()).detach()
     input_filter = layer.gcn if isinstance(layer, TGCN) else layer.input_filter
@@ -114,7 +114,7 @@ def graph_floor(layer: GraphRecurrent, graph: PreparedGraph, size: Size) -> Floo
     assert input_filter is not None and hidden_filter is not None
     parts = (2 * hidden, hidden) if layer.reset == "before" else (NUM_GATES[layer.kind] * hidden,)
     of_x, of_h = input_filter.num_terms * in_channels, hidden_filter.num_terms * hidden
-    return Floor(
+    return LowerBound(
         [Product(1, nodes * batch, of_x, gates, like) for gates in parts],
         [Product(steps - 1, nodes * batch, of_x + of_h, gates, like) for gates in parts],
         Propagation(input_filter, graph, steps * batch * in_channels, like),
@@ -122,10 +122,10 @@ def graph_floor(layer: GraphRecurrent, graph: PreparedGraph, size: Size) -> Floo
     )
 
 
-def plain_floor(kind: str, size: PlainSize, like: Tensor) -> Floor:
-    """That of a plain recurrent layer of a kind "RNN", "LSTM" or "GRU"."""
+def plain_lower_bound(kind: str, size: PlainSize, like: Tensor) -> LowerBound:
+    """Return the lower bound of a plain recurrent layer: "RNN", "LSTM" or "GRU"."""
     steps, batch, in_channels, hidden = size
     gates = NUM_GATES[kind.lower()] * hidden
-    return Floor(
+    return LowerBound(
         [Product(1, steps * batch, in_channels, gates, like)], [Product(steps - 1, batch, hidden, gates, like)]
     )

@@ -1,4 +1,4 @@
-"""Graph-recurrent layers of others, the layers of seqgnn that compute the same, and how closely they do."""
+"""Graph-recurrent layers of other libraries, the equivalent layers of seqgnn, and how closely their outputs agree."""
 
 import copy
 import importlib
@@ -27,34 +27,34 @@ SIZES: list[Size] = [
     (12, 10000, 1, 8, 32),
     (100, 50, 8, 8, 64),
 ]
-NEIGHBOURS = 8
+NEIGHBORS = 8
 TOLERANCE = 1e-10  # of outputs and gradients in float64, relative to the largest
 TOLERANCE_TIMED = 1e-4  # of outputs as they are timed, in float32
 
 
 @dataclass(frozen=True)
-class Peer:
-    """A layer of others.
+class ReferenceLayer:
+    """A layer of another library, to compare with.
 
     Args:
-        name: what it is called in tables.
-        same: what its twin in seqgnn is called.
-        make: `(in_channels, hidden_channels) -> layer`, one step a call.
-        twin: the layer of seqgnn that computes the same, with a copy of its weights.
-        num_states: of the layer, h alone or h and c.
-        ways: how it can be given its graph; none where it is seqgnn's own layer.
+        name: its name in tables.
+        equivalent_name: the name of the equivalent layer of seqgnn.
+        make: `(in_channels, hidden_channels) -> layer`; the layer takes one time step per call.
+        equivalent: returns the layer of seqgnn that computes the same, with a copy of the weights.
+        num_states: 1 for h, 2 for h and c.
+        graph_formats: the formats in which it accepts a graph; empty if it is seqgnn's own layer.
     """
 
     name: str
-    same: str
+    equivalent_name: str
     make: Callable[[int, int], nn.Module]
-    twin: Callable[[Any], GraphRecurrent]
+    equivalent: Callable[[Any], GraphRecurrent]
     num_states: int
-    ways: tuple[str, ...]
+    graph_formats: tuple[str, ...]
 
 
 class TwoConvs(nn.Module):
-    """A step of an LSTM by two of PyG's graph convolutions, for all four gates each."""
+    """One step of an LSTM with two of PyG's graph convolutions, each for all four gates."""
 
     def __init__(self, in_channels: int, hidden_channels: int) -> None:
         super().__init__()
@@ -80,8 +80,10 @@ def from_two_convs(layer: TwoConvs) -> GCNLSTM:
 
 
 def pyg_temporal() -> Any:
-    """PyTorch Geometric Temporal's recurrent layers, None without them; a stub stands for torch_sparse, of which they
-    only name a class."""
+    """Return PyTorch Geometric Temporal's module of recurrent layers, or None if it is not installed.
+
+    If torch_sparse is missing, a stub replaces it: only the name of one of its classes is needed.
+    """
     missing = "torch_sparse" not in sys.modules
     if missing:
         stub: Any = types.ModuleType("torch_sparse")
@@ -96,24 +98,27 @@ def pyg_temporal() -> Any:
             del sys.modules["torch_sparse"]
 
 
-def peers() -> list[Peer]:
-    """All that are installed. Their Chebyshev convolutions take no CSR matrix, and normalize the graph in each call."""
-    found = [Peer("two GCNConv", "GCNLSTM", TwoConvs, from_two_convs, 2, ("edge_index", "csr"))]
+def reference_layers() -> list[ReferenceLayer]:
+    """Return the reference layers that are installed.
+
+    PyTorch Geometric Temporal's Chebyshev convolutions accept no CSR matrix and normalize the graph in every call.
+    """
+    layers = [ReferenceLayer("two GCNConv", "GCNLSTM", TwoConvs, from_two_convs, 2, ("edge_index", "csr"))]
     theirs = pyg_temporal()
     if theirs is None:
-        return found
+        return layers
     index, both = ("edge_index",), ("edge_index", "csr")
     return [
-        Peer("GConvLSTM", "GCRN", lambda f, h: theirs.GConvLSTM(f, h, K=2), from_pyg_temporal, 2, index),
-        Peer("GConvGRU", "GCRN, GRU", lambda f, h: theirs.GConvGRU(f, h, K=2), from_pyg_temporal, 1, index),
-        Peer("TGCN", "TGCN", lambda f, h: theirs.TGCN(f, h, cached=True), from_pyg_temporal, 1, both),
-        Peer("GCLSTM", "GCLSTM", lambda f, h: theirs.GCLSTM(f, h, K=2), from_pyg_temporal, 2, index),
-        *found,
+        ReferenceLayer("GConvLSTM", "GCRN", lambda f, h: theirs.GConvLSTM(f, h, K=2), from_pyg_temporal, 2, index),
+        ReferenceLayer("GConvGRU", "GCRN, GRU", lambda f, h: theirs.GConvGRU(f, h, K=2), from_pyg_temporal, 1, index),
+        ReferenceLayer("TGCN", "TGCN", lambda f, h: theirs.TGCN(f, h, cached=True), from_pyg_temporal, 1, both),
+        ReferenceLayer("GCLSTM", "GCLSTM", lambda f, h: theirs.GCLSTM(f, h, K=2), from_pyg_temporal, 2, index),
+        *layers,
     ]
 
 
-def alone() -> list[Peer]:
-    """The layers whose peers are not installed: each of their engines still has the others beside it."""
+def layers_without_reference() -> list[ReferenceLayer]:
+    """Return the layers whose reference layers are not installed; their engines are still compared with each other."""
     if pyg_temporal() is not None:
         return []
     makes: dict[str, Callable[[int, int], nn.Module]] = {
@@ -122,20 +127,21 @@ def alone() -> list[Peer]:
         "TGCN": lambda f, h: TGCN(f, h, variant="pyg-temporal"),
         "GCLSTM": lambda f, h: GCLSTM(f, h, K=2, variant="pyg-temporal"),
     }
-    return [Peer("", name, make, lambda layer: layer, 0, ()) for name, make in makes.items()]
+    return [ReferenceLayer("", name, make, lambda layer: layer, 0, ()) for name, make in makes.items()]
 
 
-class Signals(Protocol):
-    """What a layer reads, and a gradient of its output."""
+class LayerInputs(Protocol):
+    """The input of a layer and a gradient of its output."""
 
     x: Tensor
-    up: Tensor
+    grad_output: Tensor
 
 
-class Problem:
-    """B windows of a signal on one random graph, in which every node hears eight others, and a gradient of the output.
+class GraphInputs:
+    """B windows of node features over time on one random graph, with eight in-neighbors per node, and a gradient of
+    the output.
 
-    The graph has neither self-loops nor double edges, of which PyG makes something else in a CSR matrix.
+    The graph has neither self-loops nor duplicate edges, which PyG treats differently in a CSR matrix.
     """
 
     def __init__(self, size: Size, device: str, dtype: torch.dtype = torch.float32) -> None:
@@ -147,61 +153,67 @@ class Problem:
             return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
 
         nodes = torch.randperm(num_nodes, generator=generator)
-        offsets = 1 + torch.randperm(num_nodes - 1, generator=generator)[:NEIGHBOURS]
-        heard = (torch.arange(num_nodes) + offsets.unsqueeze(1)) % num_nodes
-        self.edge_index = coalesce(torch.stack([nodes.repeat(len(offsets)), nodes[heard.flatten()]])).to(device)
+        offsets = 1 + torch.randperm(num_nodes - 1, generator=generator)[:NEIGHBORS]
+        neighbors = (torch.arange(num_nodes) + offsets.unsqueeze(1)) % num_nodes
+        self.edge_index = coalesce(torch.stack([nodes.repeat(len(offsets)), nodes[neighbors.flatten()]])).to(device)
         self.edge_weight = 0.5 + drawn(self.edge_index.size(1)).sigmoid()
         self.x = drawn(num_steps, batch, num_nodes, in_channels).requires_grad_()
-        self.up = drawn(num_steps, batch, num_nodes, hidden)
+        self.grad_output = drawn(num_steps, batch, num_nodes, hidden)
 
-    def disjoint(self, way: str) -> tuple[Tensor, Tensor | None]:
-        """The graphs of all windows as one, as edges with weights or as a CSR matrix."""
+    def disjoint(self, graph_format: str) -> tuple[Tensor, Tensor | None]:
+        """Return one disjoint graph for all windows, as edges with weights or as a CSR matrix."""
         _, num_nodes, batch, _, _ = self.size
         copies = torch.arange(batch, device=self.edge_index.device).repeat_interleave(self.edge_index.size(1))
         edge_index = self.edge_index.repeat(1, batch) + num_nodes * copies
         edge_weight = self.edge_weight.repeat(batch)
-        if way == "edge_index":
+        if graph_format == "edge_index":
             return edge_index, edge_weight
         nodes = num_nodes * batch
         return to_torch_csr_tensor(edge_index.flip(0), edge_weight, size=(nodes, nodes)), None
 
 
 @dataclass
-class Contender:
-    """A layer and how it is called: x -> output."""
+class Candidate:
+    """A layer, and the call that maps x to its output."""
 
     layer: nn.Module
     call: Callable[[Tensor], Tensor]
 
-    def train(self, problem: Signals) -> None:
-        """One training step: gradients of weights and input."""
+    def train(self, inputs: LayerInputs) -> None:
+        """Compute the gradients of weights and input, as one training step does."""
         self.layer.zero_grad()
-        problem.x.grad = None
-        self.call(problem.x).backward(problem.up)
+        inputs.x.grad = None
+        self.call(inputs.x).backward(inputs.grad_output)
 
     @torch.no_grad()
-    def infer(self, problem: Signals) -> Tensor:
-        return self.call(problem.x)
+    def infer(self, inputs: LayerInputs) -> Tensor:
+        return self.call(inputs.x)
 
 
-def contenders(peer: Peer, problem: Problem, engines: Sequence[str]) -> dict[str, Contender]:
-    """The peer, by each of its ways, and its twin, by each engine, with the same weights."""
+def candidates(reference: ReferenceLayer, inputs: GraphInputs, engines: Sequence[str]) -> dict[str, Candidate]:
+    """Return the reference layer with each graph format and its equivalent with each engine, all with the same
+    weights."""
     torch.manual_seed(0)
-    layer = peer.make(*problem.size[-2:]).to(problem.x)
+    layer = reference.make(*inputs.size[-2:]).to(inputs.x)
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -0.1, 0.1)
-    twin = peer.twin(layer)
-    found = {way: _their(peer, copy.deepcopy(layer), problem, way) for way in peer.ways}
-    return found | {engine: _ours(copy.deepcopy(twin), problem, engine) for engine in engines}
+    equivalent = reference.equivalent(layer)
+    references = {
+        graph_format: _reference_candidate(reference, copy.deepcopy(layer), inputs, graph_format)
+        for graph_format in reference.graph_formats
+    }
+    return references | {engine: _seqgnn_candidate(copy.deepcopy(equivalent), inputs, engine) for engine in engines}
 
 
-def _their(peer: Peer, layer: nn.Module, problem: Problem, way: str) -> Contender:
-    _, num_nodes, batch, _, hidden = problem.size
-    edge_index, edge_weight = problem.disjoint(way)
+def _reference_candidate(
+    reference: ReferenceLayer, layer: nn.Module, inputs: GraphInputs, graph_format: str
+) -> Candidate:
+    _, num_nodes, batch, _, hidden = inputs.size
+    edge_index, edge_weight = inputs.disjoint(graph_format)
 
     def call(x: Tensor) -> Tensor:
-        """The loop of their documentation, over the batch as one graph."""
-        states: Any = (x.new_zeros(batch * num_nodes, hidden),) * peer.num_states
+        """The loop of its documentation, over the batch as one disjoint graph."""
+        states: Any = (x.new_zeros(batch * num_nodes, hidden),) * reference.num_states
         outputs = []
         for step in x.flatten(1, 2):
             states = layer(step, edge_index, edge_weight, *states)
@@ -209,49 +221,50 @@ def _their(peer: Peer, layer: nn.Module, problem: Problem, way: str) -> Contende
             outputs.append(states[0])
         return torch.stack(outputs).unflatten(1, (batch, num_nodes))
 
-    return Contender(layer, call)
+    return Candidate(layer, call)
 
 
-def _ours(layer: GraphRecurrent, problem: Problem, engine: str) -> Contender:
+def _seqgnn_candidate(layer: GraphRecurrent, inputs: GraphInputs, engine: str) -> Candidate:
     layer.engine = engine
-    graph = layer.prepare(problem.edge_index, problem.edge_weight, problem.size[1])
-    return Contender(layer, lambda x: layer(x, graph)[0])
+    graph = layer.prepare(inputs.edge_index, inputs.edge_weight, inputs.size[1])
+    return Candidate(layer, lambda x: layer(x, graph)[0])
 
 
-def disagreement(peer: Peer, size: Size, device: str, engines: Sequence[str]) -> float:
-    """How far outputs and gradients, of the input and of all weights that a twin has copied, are from the peer's in
-    float64: the largest difference relative to the largest value. Two windows of four steps show it as well as many."""
+def disagreement(reference: ReferenceLayer, size: Size, device: str, engines: Sequence[str]) -> float:
+    """Return the largest difference of outputs and gradients from the reference layer's in float64, relative to the
+    largest value; the gradients are those of the input and of all copied weights. Two windows of four steps are enough
+    to show a difference."""
     num_steps, num_nodes, batch, in_channels, hidden = size
     few = min(num_steps, 4), num_nodes, min(batch, 2), in_channels, hidden
-    problem = Problem(few, device, torch.float64)
-    found = contenders(peer, problem, engines)
-    expected, *rest = (_answers(peer, contender, problem) for contender in found.values())
-    return max(relative(answers[name], expected[name]) for answers in rest for name in expected)
+    inputs = GraphInputs(few, device, torch.float64)
+    layers = candidates(reference, inputs, engines).values()
+    expected, *rest = (_output_and_gradients(reference, candidate, inputs) for candidate in layers)
+    return max(relative(results[name], expected[name]) for results in rest for name in expected)
 
 
-def disagreement_as_timed(found: dict[str, Contender], problem: Signals) -> float:
-    """The same of the outputs alone, of contenders as they will run."""
-    expected, *rest = (contender.infer(problem) for contender in found.values())
+def disagreement_as_timed(candidates: dict[str, Candidate], inputs: LayerInputs) -> float:
+    """Return the largest relative difference of the outputs, with each candidate configured as it will be timed."""
+    expected, *rest = (candidate.infer(inputs) for candidate in candidates.values())
     return max(relative(output, expected) for output in rest)
 
 
-def relative(found: Tensor, expected: Tensor) -> float:
-    """The largest difference, relative to the largest value."""
-    return ((found - expected).abs().max() / expected.abs().max()).item()
+def relative(values: Tensor, expected: Tensor) -> float:
+    """Return the largest difference, relative to the largest value."""
+    return ((values - expected).abs().max() / expected.abs().max()).item()
 
 
-def _answers(peer: Peer, contender: Contender, problem: Problem) -> dict[str, Tensor]:
-    contender.train(problem)
-    answers: dict[str, Any] = {"output": contender.infer(problem), "x": problem.x.grad}
-    if isinstance(contender.layer, GraphRecurrent):
-        return answers | {name: weight.grad for name, weight in contender.layer.named_parameters()}
+def _output_and_gradients(reference: ReferenceLayer, candidate: Candidate, inputs: GraphInputs) -> dict[str, Tensor]:
+    candidate.train(inputs)
+    results: dict[str, Any] = {"output": candidate.infer(inputs), "x": inputs.x.grad}
+    if isinstance(candidate.layer, GraphRecurrent):
+        return results | {name: weight.grad for name, weight in candidate.layer.named_parameters()}
 
     def converted(value: Callable[[Tensor], Any]) -> dict[str, Tensor]:
-        filled = peer.make(*problem.size[-2:]).to(problem.x)
-        for target, weight in zip(filled.parameters(), contender.layer.parameters()):
+        filled = reference.make(*inputs.size[-2:]).to(inputs.x)
+        for target, weight in zip(filled.parameters(), candidate.layer.parameters()):
             target.data = value(weight)
-        return peer.twin(filled).state_dict()
+        return reference.equivalent(filled).state_dict()
 
-    # Gradients go the way of the weights, but for sums of biases: what is one where all weights are one was copied.
+    # Gradients are converted as weights are. A sum of two biases is no copy: with all weights one, it is not one.
     copied = {name for name, value in converted(torch.ones_like).items() if bool((value == 1).all())}
-    return answers | {name: grad for name, grad in converted(lambda weight: weight.grad).items() if name in copied}
+    return results | {name: grad for name, grad in converted(lambda weight: weight.grad).items() if name in copied}

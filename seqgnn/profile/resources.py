@@ -1,4 +1,4 @@
-"""What a run costs: seconds, peak memory, floating-point operations, and on which machine with which versions."""
+"""Cost of a run: seconds, peak memory and floating-point operations, with the machine and versions."""
 
 import copy
 import ctypes
@@ -23,18 +23,16 @@ _PROCESSORS = Path("/proc/cpuinfo")
 
 
 def measurement(start: tuple[float, float] | None = None) -> dict[str, Any]:
-    """Date, machine and versions and, of what began at (`perf_counter`, `process_time`), the seconds it took."""
-    taken = (
+    """Return date, machine and versions, and the seconds since `start` = (`perf_counter`, `process_time`)."""
+    elapsed = (
         {}
         if start is None
         else {
             "seconds": round(time.perf_counter() - start[0], 3),
-            "cpu_seconds": round(
-                time.process_time() - start[1], 3
-            ),  # what the run itself took, however busy the machine
+            "cpu_seconds": round(time.process_time() - start[1], 3),  # independent of other load on the machine
         }
     )
-    return taken | {
+    return elapsed | {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.platform(),
         **_hardware(),
@@ -49,22 +47,22 @@ def measurement(start: tuple[float, float] | None = None) -> dict[str, Any]:
 
 
 def _hardware() -> dict[str, Any]:
-    """Name and number of processors, and bytes of memory, as far as the system tells."""
-    found: dict[str, Any] = {"cores": os.cpu_count()}
+    """Return name and number of processors and bytes of memory, as far as the system reports them."""
+    hardware: dict[str, Any] = {"cores": os.cpu_count()}
     with suppress(OSError):
         names = [line for line in _PROCESSORS.read_text().splitlines() if line.startswith("model name")]
-        found |= {"processor": names[0].split(":", 1)[1].strip()} if names else {}
+        hardware |= {"processor": names[0].split(":", 1)[1].strip()} if names else {}
     with suppress(OSError, ValueError, AttributeError):
-        found["memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return found
+        hardware["memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return hardware
 
 
 class PeakMemory:
-    """The most memory that was in use since this was made, in bytes, beyond what there was before: of the process, or
-    on a GPU of torch's.
+    """Peak memory in bytes since the object was created, beyond what was in use then: of the process, or on a GPU of
+    torch's allocator.
 
-    What was freed before is given back to the system first, where it can be; libraries that are loaded on the way and
-    what they keep count for the first run that does so.
+    Freed memory is first returned to the system where possible. Libraries that are loaded during a run, and their
+    caches, count towards the first run that loads them.
 
     Example:
         >>> peak = PeakMemory("cpu").read()
@@ -79,7 +77,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
             self.before = torch.cuda.memory_allocated(self.device)
             return
-        _give_back()
+        _release_freed_memory()
         try:
             _CLEAR.write_text("5")  # resets the peak
             self.before = _bytes("VmRSS")
@@ -87,7 +85,7 @@ class PeakMemory:
             self.before = None
 
     def read(self) -> int | None:
-        """None where the system does not tell, or only the peak of the process's whole life."""
+        """Return the peak; None where the system reports none, or only that of the process's lifetime."""
         if self.device.type == "cuda":
             peak: int | None = torch.cuda.max_memory_allocated(self.device)
         else:
@@ -95,15 +93,15 @@ class PeakMemory:
         return None if peak is None or self.before is None else max(0, peak - self.before)
 
 
-def _give_back() -> None:
-    """Returns freed memory to the system, as glibc does when asked."""
+def _release_freed_memory() -> None:
+    """Return freed memory to the system, which glibc does on request only."""
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _bytes(name: str) -> int | None:
-    """A line of the process's status; None where there is none."""
+    """Return the value of a line of the process's status file; None if there is none."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:
@@ -112,9 +110,10 @@ def _bytes(name: str) -> int | None:
 
 
 def flops_per_sample(model: nn.Module, batch: Any) -> float:
-    """Floating-point operations of matrix products and of sums along edges in one forward pass, a sample; an addition
-    and a multiplication are two, so that an edge counts as two for each channel. Other elementwise operations are not
-    counted. Recurrent layers walk ragged sequences padded to the longest, and that is what is counted.
+    """Return the floating-point operations per sample of matrix products and of sums over edges in one forward pass.
+
+    An addition and a multiplication are two operations, so an edge counts as two per channel. Other elementwise
+    operations are not counted. Recurrent layers process ragged sequences padded to the longest, and padding counts.
 
     Example:
         >>> from seqgnn.data import Palindromes
@@ -126,18 +125,18 @@ def flops_per_sample(model: nn.Module, batch: Any) -> float:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    counted = copy.deepcopy(model).eval()
-    layers: Any = counted.modules()
+    model = copy.deepcopy(model).eval()
+    layers: Any = model.modules()
     for layer in layers:
         if getattr(layer, "engine", None) == "auto":
-            layer.engine = "reference"  # kernels of whole sequences are not counted
+            layer.engine = "reference"  # the counter does not see inside kernels for whole sequences
     aten = torch.ops.aten
     sums = dict.fromkeys((aten.index_add, aten.scatter_add, aten.scatter_add_), _sum_flops)
     with FlopCounterMode(display=False, custom_mapping=sums) as counter, torch.no_grad():
-        counted(batch)
+        model(batch)
     return counter.get_total_flops() / batch.num_graphs
 
 
 def _sum_flops(into: Any, dim: int, index: Any, source: Any, **_: Any) -> int:
-    """Of what edges carry, [E, F]; not of their weights, whose sums are degrees."""
+    """Return the operations of sums of messages, [E, F]; sums of edge weights, which are degrees, count as none."""
     return 2 * math.prod(source) if len(source) > 1 else 0

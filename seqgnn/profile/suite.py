@@ -1,4 +1,4 @@
-"""The table of `seqgnn bench`: as many rows as there is time for, in order of worth."""
+"""The benchmark of `seqgnn bench`: as many rows as the time allows, in order of importance."""
 
 import json
 import math
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from seqgnn._utils.validation import checked_device, one_of
-from seqgnn.profile.cases import Pace, engines_of, graph_case, plain_case
+from seqgnn.profile.cases import TimeBudget, engines_of, graph_case, plain_case
 from seqgnn.profile.plain_layers import KINDS, PlainSize
-from seqgnn.profile.reference_layers import Peer, Size, alone, peers
+from seqgnn.profile.reference_layers import ReferenceLayer, Size, layers_without_reference, reference_layers
 from seqgnn.profile.timing import machine, versions
 
 PLAIN_ENGINES = ("auto", "fused", "reference")
@@ -32,27 +32,30 @@ WORTH: list[Size | PlainSize] = [
 
 @dataclass(frozen=True)
 class Row:
-    """A row: `layer`, at a `size` of T, N, B, F, H, or T, B, F, H of plain layers, beside a `peer`, if there is one."""
+    """A row of the benchmark: a `layer` at one `size`, compared with a `reference` layer if there is one.
+
+    The size is (T, N, B, F, H), or (T, B, F, H) for plain layers.
+    """
 
     layer: str
     size: Any
-    peer: Peer | None
+    reference: ReferenceLayer | None
 
     @property
     def numbers(self) -> int:
-        """Of the output, to which times are about proportional."""
+        """Number of output values; times are roughly proportional to it."""
         *shape, _, hidden = self.size
         return math.prod(shape) * hidden
 
-    def case(self, device: str, pace: Pace) -> dict[str, Any]:
-        if self.peer is None:
-            return plain_case(self.layer, self.size, device, PLAIN_ENGINES, pace)
-        return graph_case(self.peer, self.size, device, engines_of(device), pace)
+    def case(self, device: str, budget: TimeBudget) -> dict[str, Any]:
+        if self.reference is None:
+            return plain_case(self.layer, self.size, device, PLAIN_ENGINES, budget)
+        return graph_case(self.reference, self.size, device, engines_of(device), budget)
 
 
 @dataclass
 class Bench:
-    """What was measured: `cases`, as :mod:`seqgnn.profile.cases` has them, `left_out` for want of time, and where."""
+    """Results of a benchmark: measured `cases`, rows `left_out` because time ran out, versions and machine."""
 
     config: dict[str, Any]
     versions: dict[str, str] = field(default_factory=versions)
@@ -67,63 +70,64 @@ class Bench:
 
 
 def rows_at(size: Size | PlainSize) -> list[Row]:
-    """Every layer of a size: graph-recurrent ones at T, N, B, F, H, plain ones at T, B, F, H."""
+    """Return a row for every layer: graph-recurrent layers for a size (T, N, B, F, H), plain ones for (T, B, F, H)."""
     if len(size) == 4:
         return [Row(kind, size, None) for kind in KINDS]
-    return [Row(peer.same, size, peer) for peer in (*alone(), *peers())]
+    layers = (*layers_without_reference(), *reference_layers())
+    return [Row(layer.equivalent_name, size, layer) for layer in layers]
 
 
 def bench(
-    seconds: float = 150.0, device: str = "cpu", rows: list[Row] | None = None, say: Callable[[str], object] = len
+    seconds: float = 150.0, device: str = "cpu", rows: list[Row] | None = None, report: Callable[[str], object] = len
 ) -> Bench:
-    """Measures for about so many seconds.
+    """Return measurements of layers and their reference layers, made in about the given time.
 
-    What remains of them is divided evenly among the rows that remain; a row that needs more takes it from those after
-    it. Where that would be more than there is, it is left out, and with it all of its kind that are as large.
+    The remaining time is divided evenly among the remaining rows; a row that needs more takes it from later rows. A
+    row that needs more than all remaining time is left out, together with all rows of its kind that are as large.
 
     Args:
-        seconds: what there is.
+        seconds: time limit.
         device: "cpu" or "cuda".
-        rows: default: all, in order of worth.
-        say: called with the name of each row as it begins.
+        rows: rows to measure; None: all, in order of importance.
+        report: called with a description of each row before it is measured.
 
     Raises:
-        ValueError: for another device, or one that this torch cannot use, and for seconds that are not positive.
+        ValueError: if the device is unknown or not usable by this torch, or if `seconds` is not positive.
     """
     if not 0 < seconds < math.inf:
         raise ValueError(f"bench: expected seconds to be a positive number, got {seconds}")
     checked_device("bench", one_of("bench", "device", device, ("cpu", "cuda")))
     end = time.perf_counter() + seconds
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sparse tensors, that they are in beta, and what others say at import
+        warnings.simplefilter("ignore")  # sparse tensors are in beta; other packages warn at import
         rows = [row for size in WORTH for row in rows_at(size)] if rows is None else rows
-        found = Bench({"seconds": seconds, "device": device, "rounds": ROUNDS, "dtype": "float32"})
-        found.machine = machine(device)
+        results = Bench({"seconds": seconds, "device": device, "rounds": ROUNDS, "dtype": "float32"})
+        results.machine = machine(device)
         too_large: dict[int, float] = {}
-        for place, row in enumerate(rows):
-            left = end - time.perf_counter()
-            if left <= 0 or row.numbers >= too_large.get(len(row.size), math.inf):
-                found.left_out.append(row)
+        for position, row in enumerate(rows):
+            remaining = end - time.perf_counter()
+            if remaining <= 0 or row.numbers >= too_large.get(len(row.size), math.inf):
+                results.left_out.append(row)
                 continue
-            say(f"{row.layer}, {', '.join(map(str, row.size))}")
-            case = row.case(device, Pace(ROUNDS, left / (len(rows) - place), left))
+            report(f"{row.layer}, {', '.join(map(str, row.size))}")
+            case = row.case(device, TimeBudget(ROUNDS, remaining / (len(rows) - position), remaining))
             if case["same"] and not case["timed"]:
                 too_large[len(row.size)] = row.numbers
-                found.left_out.append(row)
+                results.left_out.append(row)
             else:
-                found.cases.append(case)
-    return found
+                results.cases.append(case)
+    return results
 
 
 def folder_for(out: str | os.PathLike[str]) -> Path:
-    """Makes the folder that results go to.
+    """Create the folder for results and return its path.
 
     Raises:
-        ValueError: if it cannot be made.
+        ValueError: if it cannot be created.
     """
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"bench: expected a folder that can be written, got {folder} ({error})") from error
+        raise ValueError(f"bench: expected a writable folder, got {folder} ({error})") from error
     return folder

@@ -1,4 +1,4 @@
-"""Candidates that take turns, ratios between their times, their memory, and what the machine can do."""
+"""Interleaved timing of candidates, ratios of their times, their peak memory, and the machine's peak rates."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ import seqgnn
 from seqgnn.profile.resources import PeakMemory
 
 Step = Callable[[], object]
-ENOUGH = 3  # rounds, of which a median says something
+MIN_ROUNDS = 3  # fewer rounds have no meaningful median
 
 
 def synchronize(device: str) -> None:
@@ -29,7 +29,7 @@ def synchronize(device: str) -> None:
 
 
 def seconds(step: Step, repeats: int, device: str) -> float:
-    """The mean time of a step over `repeats` in a row."""
+    """Return the mean time of a step over `repeats` consecutive calls."""
     synchronize(device)
     start = time.perf_counter()
     for _ in range(repeats):
@@ -38,32 +38,38 @@ def seconds(step: Step, repeats: int, device: str) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def race(
+def interleaved_timing(
     steps: dict[str, Step],
     device: str,
     rounds: int,
-    least: float = 0.02,
+    min_seconds: float = 0.02,
     warm_up: int = 3,
-    limit: float = math.inf,
+    time_limit: float = math.inf,
 ) -> dict[str, list[float]]:
-    """Milliseconds of each contender in each round; a turn lasts at least `least` seconds.
+    """Return milliseconds per call of each candidate in each round.
 
-    The order is drawn anew for each round, or whoever always follows the same other would gain or lose by it.
+    Candidates take turns, so that other load on the machine affects all of them alike. The order is random in each
+    round: a fixed predecessor could make a candidate faster or slower.
 
-    Those that take ten turns at first are warm after it, others after `warm_up` steps more. Once `limit` seconds are
-    over no round begins, but for the first `ENOUGH`.
+    Args:
+        steps: candidates by name.
+        device: "cpu" or "cuda".
+        rounds: maximum number of rounds.
+        min_seconds: a turn repeats its step until it takes about this long.
+        warm_up: further calls before the first round; none for steps longer than ten turns.
+        time_limit: no round starts after this many seconds, except the first `MIN_ROUNDS`.
     """
     start, repeats = time.perf_counter(), {}
     for name, step in steps.items():
         once = seconds(step, 1, device)
-        if once < 10 * least:
+        if once < 10 * min_seconds:
             seconds(step, warm_up, device)
             once = seconds(step, 1, device)
-        repeats[name] = max(1, round(least / once))
+        repeats[name] = max(1, round(min_seconds / once))
     times: dict[str, list[float]] = {name: [] for name in steps}
     orders = random.Random(0)
     for turn in range(rounds):
-        if turn >= ENOUGH and time.perf_counter() - start > limit:
+        if turn >= MIN_ROUNDS and time.perf_counter() - start > time_limit:
             break
         for name in orders.sample(list(steps), len(steps)):
             times[name].append(1e3 * seconds(steps[name], repeats[name], device))
@@ -79,16 +85,16 @@ def summary(times: list[float]) -> dict[str, float]:
 
 
 def peak_memory(step: Step, device: str) -> int:
-    """Bytes of tensors, beyond those there were before, that are alive at once in a step.
+    """Return the peak of bytes in tensors that a step allocates.
 
-    On the CPU by the allocations that torch's profiler sees: what the process holds can be half as much again, and
-    changes from step to step with how malloc happens to lay things out.
+    On the CPU it is computed from the allocations recorded by torch's profiler; the resident memory of the process can
+    be half as much again and varies from step to step with malloc's layout.
     """
     if device == "cuda":
         memory = PeakMemory(device)
         step()
         return memory.read() or 0
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it says that it begins, and that it ends
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no log lines at start and end
     with profile(profile_memory=True) as profiler:
         step()
     events = [event for event in profiler.kineto_results.events() if event.name() == "[memory]"]
@@ -96,10 +102,10 @@ def peak_memory(step: Step, device: str) -> int:
 
 
 def rates(device: str) -> dict[str, float]:
-    """What the machine can do: float32 products, and copies of memory (read and written bytes both count)."""
+    """Return the machine's rates of float32 matrix products and memory copies (bytes read and written both count)."""
     a = torch.randn(2048, 2048, device=device)
-    source, target = torch.ones(2, 1 << 26, device=device)  # written, or reads would come from the one zero page
-    product = race({"gemm": lambda: a @ a, "copy": lambda: target.copy_(source)}, device, 7)
+    source, target = torch.ones(2, 1 << 26, device=device)  # ones: untouched pages would all map to one zero page
+    product = interleaved_timing({"gemm": lambda: a @ a, "copy": lambda: target.copy_(source)}, device, 7)
     gemm = 2 * 2048**3 / (1e6 * min(product["gemm"]))
     return {"gemm_gflop_per_s": gemm, "copy_gb_per_s": 2 * 4 * (1 << 26) / (1e6 * min(product["copy"]))}
 
@@ -118,12 +124,12 @@ def machine(device: str) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    found = {
+    packages = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch_geometric": torch_geometric.__version__,
         "seqgnn": seqgnn.__version__,
     }
     with suppress(metadata.PackageNotFoundError):
-        found["torch_geometric_temporal"] = metadata.version("torch-geometric-temporal")
-    return found
+        packages["torch_geometric_temporal"] = metadata.version("torch-geometric-temporal")
+    return packages

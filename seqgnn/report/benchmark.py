@@ -1,4 +1,4 @@
-"""What `seqgnn bench` measured as a table, in words, as a figure and as JSON."""
+"""The results of `seqgnn bench` as a table, notes, a figure and JSON."""
 
 import os
 import statistics
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colors; a ring, so that what "auto" chose is seen inside it.
 MARKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "edge_index": ("peer, graph by its edges", {"marker": "^", "color": "#D55E00"}),
-    "csr": ("peer, graph as a CSR matrix", {"marker": "v", "color": "#E69F00"}),
+    "edge_index": ("reference layer, edge_index", {"marker": "^", "color": "#D55E00"}),
+    "csr": ("reference layer, CSR matrix", {"marker": "v", "color": "#E69F00"}),
     "torch": ("torch.nn", {"marker": "D", "color": "#CC79A7"}),
     "reference": ("seqgnn, reference", {"marker": "s", "color": "#56B4E9"}),
     "fused": ("seqgnn, fused", {"marker": "o", "color": "#0072B2"}),
@@ -32,7 +32,7 @@ INSTALL = "pip install --no-deps torch-geometric-temporal decorator requests"
 
 
 def show(found: Bench) -> None:
-    """Prints the table, and what it says in words."""
+    """Print the table and its notes."""
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -42,13 +42,14 @@ def show(found: Bench) -> None:
 
 
 def table(found: Bench) -> "Table":
-    """Returns times, ratios and memory of every row, size by size."""
+    """Return times, speedups and memory of every row, size by size."""
     from rich.table import Table
 
     engines = _engines(found)
-    view = Table(title=f"Layers on {found.config['device']} (x: times faster than the peer; f: times the floor)")
-    view.add_column("T, (N,) B, F, H: layer / peer")
-    for name in (*COLUMNS, *engines, "floor"):
+    title = f"Layers on {found.config['device']} (x: speedup over the reference layer; b: times the lower bound)"
+    view = Table(title=title)
+    view.add_column("T, (N,) B, F, H: layer / reference layer", no_wrap=True)
+    for name in (*COLUMNS, *engines, "lower bound"):
         view.add_column(name)
     for size, cases in _by_size(found):
         view.add_section()
@@ -60,27 +61,27 @@ def table(found: Bench) -> "Table":
 
 
 def notes(found: Bench) -> list[str]:
-    """Returns how `auto` does against each kind of peer, what was left out, and where this was."""
+    """Return the speedups of `auto` over each kind of reference layer, the rows left out, machine and versions."""
     lines = []
     for name, of in (
-        ("PyTorch Geometric Temporal's layers", lambda case: case["peer"] and case["layer"] not in _OWN_PEERS),
+        ("PyTorch Geometric Temporal's layers", lambda case: case["reference_layer"] and case["layer"] not in _OTHERS),
         ("two GCNConv of PyG", lambda case: case["layer"] == "GCNLSTM"),
-        ("torch.nn's layers", lambda case: case["peer"].startswith("torch.nn")),
+        ("torch.nn's layers", lambda case: case["reference_layer"].startswith("torch.nn")),
     ):
         cases = [case for case in found.cases if case["timed"] and of(case)]
         parts = []
         for step, what in STEPS.items():
-            faster = [case[step]["times_faster_than_peer"]["auto"] for case in cases]
+            faster = [case[step]["speedup"]["auto"] for case in cases]
             if faster:
                 mean = statistics.geometric_mean(faster)
                 parts.append(f"{what} {mean:.2f} times as fast in the geometric mean, {min(faster):.2f} at least")
         if parts:
-            lines.append(f"auto beside {name}: {'; '.join(parts)}.")
+            lines.append(f"auto compared with {name}: {'; '.join(parts)}.")
     different = [_name(case) for case in found.cases if not case["same"]]
     if different:
-        lines.append(f"Not timed, since they do not compute the same: {'; '.join(different)}.")
+        lines.append(f"Not timed, since their outputs differ: {'; '.join(different)}.")
     if "torch_geometric_temporal" not in found.versions:
-        lines.append(f"PyTorch Geometric Temporal is not installed, so its layers are not there ({INSTALL}).")
+        lines.append(f"PyTorch Geometric Temporal is not installed, so its layers are missing ({INSTALL}).")
     for size, rows in groupby(found.left_out, key=lambda row: row.size):
         lines.append(f"No time for {_size(size)}: {'; '.join(row.layer for row in rows)}.")
     return [*lines, *about(found)]
@@ -90,16 +91,16 @@ def about(found: Bench) -> list[str]:
     """Returns how to read the numbers, the machine, and versions."""
     where = {name: value for name, value in found.machine.items() if name != "system"}
     return [
-        "T steps, N nodes of eight neighbors, B windows or sequences, F to H channels; one layer.",
-        "Median of rounds in turns, float32. Floor: the dense and sparse products alone, as if nothing else took time.",
+        "T steps, N nodes with eight neighbors, B windows or sequences, F to H channels; one layer.",
+        "Median over interleaved rounds, float32. Lower bound: time of the dense and sparse products alone.",
         ", ".join(f"{name} {value}" for name, value in where.items()) + f", {found.machine.get('system', '')}",
         ", ".join(f"{name} {value}" for name, value in found.versions.items()),
     ]
 
 
 def figure(found: Bench) -> Any:
-    """Returns a matplotlib figure: for each row the time of every engine and peer as a multiple of the floor's, of
-    training and of inference side by side.
+    """Return a matplotlib figure: for each row the times of every engine and reference layer as multiples of the lower
+    bound, training and inference side by side.
 
     Raises:
         ValueError: if no row was timed.
@@ -117,16 +118,16 @@ def figure(found: Bench) -> Any:
     for panel, (step, what) in zip(panels, STEPS.items()):
         for place, (_, case) in enumerate(places):
             if case is not None:
-                _draw(panel, place, case[step]["times_the_floor"])
+                _draw(panel, place, case[step]["times_lower_bound"])
         panel.set_title(what, fontsize=10)
-        panel.set_xlabel("time, times the floor")
+        panel.set_xlabel("time / lower bound")
     for panel in panels:
         _axis(panel, panels)
     panels[0].set_yticks(range(len(places)), [plain(name) for name, _ in places], fontsize=9)
     for label, (_, case) in zip(panels[0].get_yticklabels(), places):
         label.set(color="black" if case is not None else GREY, fontstyle="normal" if case is not None else "italic")
     panels[0].set_ylim(len(places) - 0.4, -0.6)
-    _legend(sheet, places, f"Layers on {found.config['device']}: how far from the products alone (left is faster)")
+    _legend(sheet, places, f"Layers on {found.config['device']}: time relative to the lower bound (left is faster)")
     sheet.supxlabel("\n".join(plain(line) for line in about(found)), fontsize=8, color=GREY)
     return sheet
 
@@ -142,7 +143,7 @@ def write(found: Bench, folder: str | os.PathLike[str]) -> list[Path]:
     return write_all([(folder / "bench.json", found.to_json()), *rendered(figure(found), folder / "bench")])
 
 
-_OWN_PEERS = ("GCNLSTM", "LSTM", "GRU", "RNN")
+_OTHERS = ("GCNLSTM", "LSTM", "GRU", "RNN")
 
 
 def _by_size(found: Bench) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -156,24 +157,24 @@ def _size(size: Any) -> str:
 
 
 def _name(case: dict[str, Any]) -> str:
-    return f"{case['layer']} / {case['peer']}" if case["peer"] else case["layer"]
+    return f"{case['layer']} / {case['reference_layer']}" if case["reference_layer"] else case["layer"]
 
 
 def _engines(found: Bench) -> list[str]:
-    timed = {name for case in found.cases if case["timed"] for name in case["train"]["times_the_floor"]}
+    timed = {name for case in found.cases if case["timed"] for name in case["train"]["times_lower_bound"]}
     return [name for name in ("auto", "fused", "triton", "reference") if name in timed]
 
 
-def _draw(panel: Any, place: int, floors: dict[str, float]) -> None:
-    shown = [floors[name] for name in MARKS if name in floors]
+def _draw(panel: Any, place: int, ratios: dict[str, float]) -> None:
+    shown = [ratios[name] for name in MARKS if name in ratios]
     panel.plot([min(shown), max(shown)], [place, place], color="#cccccc", linewidth=1, zorder=1)
     for name, (_, mark) in MARKS.items():
-        if name in floors:
-            panel.plot(floors[name], place, linestyle="none", **{"markersize": 6, **mark})
+        if name in ratios:
+            panel.plot(ratios[name], place, linestyle="none", **{"markersize": 6, **mark})
 
 
 def _axis(panel: Any, panels: Any) -> None:
-    """From the floor on, in plain numbers, with some room on both sides."""
+    """Draw the axis from the lower bound on, with plain numbers and some margin on both sides."""
     from matplotlib.ticker import NullLocator
 
     low = min(1.0, *(each.dataLim.x0 for each in panels)) / 1.3
@@ -190,12 +191,12 @@ def _axis(panel: Any, panels: Any) -> None:
 def _legend(sheet: Any, places: list[tuple[str, dict[str, Any] | None]], title: str) -> None:
     from matplotlib.lines import Line2D
 
-    there = {name for _, case in places if case is not None for name in case["train"]["times_the_floor"]}
+    there = {name for _, case in places if case is not None for name in case["train"]["times_lower_bound"]}
     handles: list[Any] = [
         Line2D([], [], linestyle="none", label=label, **{"markersize": 6, **mark})
         for name, (label, mark) in MARKS.items()
         if name in there
     ]
-    handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="floor"))
+    handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="lower bound"))
     look = {"frameon": False, "fontsize": 9, "title_fontsize": 11}
     sheet.legend(handles=handles, loc="outside upper center", ncols=4, title=title, **look)

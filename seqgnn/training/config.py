@@ -1,12 +1,13 @@
-"""How a model is trained: the configuration, and the optimizer, the learning rates and the end that follow from it."""
+"""The configuration of training, and the optimizer, learning rate and stopping rule that follow from it."""
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from seqgnn._utils.options import ZERO_IS_NONE
 from seqgnn._utils.validation import check_count, one_of
 
 OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
@@ -17,33 +18,35 @@ CONVERGENCE_WINDOW = 100
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained.
+    """The training of a model.
 
     Args:
-        steps: most steps taken, at least 1; None: as many as `max_seconds` allow.
-        batch_size: samples a step.
-        optimizer: "rmsprop", "adam", "adamw" or "sgd".
-        lr: learning rate, above 0, at the first step.
-        momentum: of "sgd" alone, in [0, 1).
-        weight_decay: of "adamw" alone, at least 0.
-        schedule: "constant"; "cosine", from `lr` to zero at the last step; or "step", times `decay` every
-            `decay_every` steps.
-        decay, decay_every: of "step" alone; above 0 and at most 1, and at least 1.
-        max_grad_norm: largest L2 norm of the gradient, above 0; None: not clipped.
-        eval_every: steps between two looks at the validation set; the last step is always looked at.
-        target_accuracy: validation accuracy that counts as solved and ends the run, in (0, 1]; None: never.
-        min_steps: turns on the convergence rule: from this step on (and from step 100 on), the run ends when the loss
-            is within `tolerance` of the mean of the last 100 losses, its own included. None: off.
-        tolerance: of the convergence rule, above 0.
-        monitor: which validation score chooses the weights that are kept: "accuracy" (loss breaks ties) or "loss"; or
-            "last", the weights after the last step, whatever their score.
-        precision: "float32", or "bf16" for autocast with float32 weights.
-        eval_batch_size: samples a batch in evaluation; with `stateful`, the streams that the set is cut into.
-        stateful: read the training text as streams, side by side, and carry the state from step to step, without
-            gradient; and so in evaluation.
-        patience: looks at the validation set without a better one that end the run, at least 1; None: never.
-        max_seconds: training time, looks at the validation set included, after which the run ends; None: no limit.
-            How many steps that is depends on the machine, so such a run is not the same twice.
+        steps: maximum number of training steps, at least 1; None: as many as `max_seconds` allows.
+        batch_size: samples per step.
+        optimizer: name of the optimizer, "rmsprop", "adam", "adamw" or "sgd".
+        lr: learning rate at the first step, above 0.
+        momentum: momentum of "sgd", in [0, 1).
+        weight_decay: decoupled weight decay of "adamw", at least 0.
+        schedule: learning rate schedule: "constant"; "cosine", from `lr` to 0 at the last step; or "step", which
+            multiplies it by `decay` every `decay_every` steps.
+        decay: factor of the "step" schedule, above 0 and at most 1.
+        decay_every: steps between two decays of the "step" schedule, at least 1.
+        max_grad_norm: maximum gradient norm (L2), above 0; None disables clipping.
+        eval_every: steps between evaluations on the validation set; the last step is always evaluated.
+        target_accuracy: validation accuracy that ends training, in (0, 1]; None disables it.
+        min_steps: first step of the convergence rule, which ends training when the loss is within `tolerance` of the
+            mean of the last 100 losses, its own included; not before step 100; None: off.
+        tolerance: tolerance of the convergence rule, above 0.
+        monitor: validation score that selects the weights: "accuracy" (the loss breaks ties) or "loss"; or "last", the
+            weights after the last step, whatever their score.
+        precision: precision of the forward pass, "float32", or "bf16" for autocast with float32 weights.
+        eval_batch_size: samples per batch in evaluation; with `stateful`, the number of streams.
+        stateful: read the training text as parallel streams and carry the state, without gradient, from step to step
+            (truncated BPTT), in evaluation as well.
+        patience: number of evaluations without improvement after which training ends (early stopping), at least 1;
+            None: off.
+        max_seconds: training time, evaluations included, after which training ends. The number of steps depends on
+            the machine then, so such a run is not reproducible; None: no limit.
 
     Raises:
         ValueError: if a value is out of range.
@@ -62,9 +65,9 @@ class TrainConfig:
     schedule: str = "constant"
     decay: float = 0.96
     decay_every: int = 5000
-    max_grad_norm: float | None = 1.0
+    max_grad_norm: float | None = field(default=1.0, metadata=ZERO_IS_NONE)
     eval_every: int = 50
-    target_accuracy: float | None = None
+    target_accuracy: float | None = field(default=None, metadata=ZERO_IS_NONE)
     min_steps: int | None = None
     tolerance: float = 5e-4
     monitor: str = "accuracy"
@@ -109,12 +112,12 @@ class TrainConfig:
 
     @property
     def most_steps(self) -> float:
-        """`steps`, infinite where time alone ends a run."""
+        """Maximum number of steps, infinite where only time ends a run."""
         return math.inf if self.steps is None else self.steps
 
 
 def make_optimizer(parameters: Iterable[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of a configuration, in one kernel for each parameter where torch has such."""
+    """Return the optimizer of a configuration, the fused one where torch has it."""
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, lr=config.lr)
     if config.optimizer == "adam":
@@ -125,7 +128,7 @@ def make_optimizer(parameters: Iterable[Tensor], config: TrainConfig) -> torch.o
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The learning rate of a step, counted from 1.
+    """Return the learning rate of a step, counted from 1.
 
     Example:
         >>> config = TrainConfig(steps=100, lr=1.0, schedule="step", decay=0.5, decay_every=10)
@@ -140,7 +143,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def has_converged(losses: list[float], config: TrainConfig) -> bool:
-    """Says whether the last of `losses` is within the tolerance of the mean of the last 100.
+    """Return True if the last of `losses` is within the tolerance of the mean of the last 100.
 
     Example:
         >>> config = TrainConfig(min_steps=100)

@@ -1,4 +1,4 @@
-"""The table of precisions of benchmarks/speed.py, at sizes that say nothing of speed."""
+"""The table of precisions of benchmarks/speed.py, at sizes too small to measure speed."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_nothing_on_the_cpu(tmp_path):
     command = [sys.executable, "speed.py", "gpu", "--json", str(tmp_path / "speed.json")]
     done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "gpu: expected --device cuda, got cpu; left out" in done.stdout
+    assert "gpu: expected --device cuda, got cpu; skipped" in done.stdout
     assert not list(tmp_path.iterdir())
 
 

@@ -19,7 +19,7 @@ def test_table_words_and_files(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(run, "ROUNDS", 1)
     assert call("--seconds", "20", "--out", tmp_path) == 0
     out, err = capsys.readouterr()
-    assert err == "" and "LSTM / torch.nn.LSTM" in out and "auto beside torch.nn's layers: training step" in out
+    assert err == "" and "LSTM / torch.nn.LSTM" in out and "auto compared with torch.nn's layers: training step" in out
     assert f"wrote {tmp_path}/bench.png" in out
     assert {path.name for path in tmp_path.iterdir()} == {"bench.json", "bench.png", "bench.svg"}
     content = json.loads((tmp_path / "bench.json").read_text())
@@ -40,7 +40,7 @@ def test_what_did_not_fit_is_named(capsys, monkeypatch):
         (["--seconds", "nan"], "expected seconds to be a positive number, got nan"),
         (["--seconds", "long"], "Invalid value for '--seconds'"),
         (["--device", "gpu"], "expected device to be one of 'cpu', 'cuda', got 'gpu'"),
-        (["--out", "/dev/null/x"], "expected a folder that can be written"),
+        (["--out", "/dev/null/x"], "expected a writable folder"),
         (["--seconds", "1e-9", "--out", "OUT"], "expected rows that were timed, got none"),
     ],
 )

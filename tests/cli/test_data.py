@@ -90,7 +90,7 @@ def test_check_of_files(run, tmp_path):
     ]
     path.write_text("abc" * 300 + "d" + "abé" * 33, encoding="cp1252")
     assert "got byte 0xe9 at offset 903; encodings that can read it: cp1252, latin-1" in run("check", path, code=2)
-    assert "5 of them distinct, encoding cp1252" in run("check", path, "--encoding", "cp1252")
+    assert "5 of them distinct, encoding cp1252" in run("check", path, "--text-encoding", "cp1252")
     assert "No such file" in run("check", tmp_path / "no.txt", code=2)
     (tmp_path / "a.txt").write_text(CONTENT)
     (tmp_path / "b.txt").write_text(CONTENT)

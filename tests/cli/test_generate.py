@@ -3,7 +3,8 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from seqgnn.cli.generate import generate
+from seqgnn.cli._options import register
+from seqgnn.cli.generate import generate, generate_options
 from seqgnn.data.vocabulary import Vocabulary
 from seqgnn.models import generation
 from seqgnn.models import sequence_model as models
@@ -29,7 +30,7 @@ def call(model, monkeypatch):
 
     monkeypatch.setattr(text_training, "load_model", load_model)
     app = typer.Typer()
-    app.command()(generate)
+    register(app, generate, generate_options)
 
     def call(*arguments):
         result = CliRunner().invoke(app, ["folder", *map(str, arguments)])

@@ -1,6 +1,7 @@
 """`seqgnn gradients`: what it prints and writes, and bad input."""
 
 import json
+from functools import wraps
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_influence_is_another_figure(tmp_path, capsys):
 def test_options_reach_the_study(monkeypatch):
     seen = []
 
+    @wraps(gradients.study)  # the options are read from its signature
     def stop(*arguments, **options):
         seen.append((*arguments, options))
         raise ValueError("enough")
@@ -66,7 +68,7 @@ def test_options_reach_the_study(monkeypatch):
         (["--forget-bias", "one"], "--forget-bias: expected numbers"),
         (["--seeds", "one"], "--seeds: expected whole numbers"),
         (["--length", "1"], "expected length to be an integer of at least 2"),
-        (["--data", "book.txt"], "expected --data beside --checkpoint, got it alone"),
+        (["--data", "book.txt"], "expected --data with --checkpoint, got it alone"),
         (["--reduce", "norm-of-means"], "did you mean 'norm-of-mean'"),
         (["--checkpoint", "/nowhere"], "expected a file that can be read, got /nowhere"),
         (["--checkpoint", "/nowhere", "--length", "9", "--forget-bias", "1"], "got --length, --forget-bias"),

@@ -30,7 +30,7 @@ def book(tmp_path):
 
 def test_train_then_generate(book, tmp_path, capsys):
     out = tmp_path / "run"
-    assert call("train", "text", "--file", book, "--out", out, *QUICK, "--steps", 20, "--sample-every", 10) == 0
+    assert call("train", "text", "--data", book, "--out", out, *QUICK, "--steps", 20, "--sample-every", 10) == 0
     said = capsys.readouterr().out
     assert re.match(r"lstm of [\d,]+ parameters on book.txt \(1,800 characters, 28 distinct\), in .*run\n", said)
     for part in ("step 5: loss", "characters/s", "step 20: validation loss", "temperature 0.5:", "test loss", " bits)"):
@@ -42,22 +42,23 @@ def test_train_then_generate(book, tmp_path, capsys):
     assert "lstm on book.txt" in (out / "samples.md").read_text()
     assert call("train", "text", "--resume", out / LAST, "--steps", 30) == 0
     said = capsys.readouterr().out
-    assert "goes on after step 20 of 30\n" in said and "step 30: validation loss" in said
+    assert "resumes after step 20 of 30\n" in said and "step 30: validation loss" in said
     assert call("train", "text", "--resume", out) == 0
     said = capsys.readouterr().out
-    assert "goes on after step 30 of 30\n" in said and "test loss" in said
+    assert "resumes after step 30 of 30\n" in said and "test loss" in said
     assert read_checkpoint(out / LAST)[1]["settings"]["sample_every"] == 10
 
 
 def test_options_reach_the_run(book, tmp_path):
     out = tmp_path / "run"
     given = {
-        "--model": "gru", "--layers": 3, "--dropout": 0.25, "--optimizer": "adamw", "--weight-decay": 0.1, "--lr": 0.01,
-        "--schedule": "step", "--decay": 0.5, "--decay-every": 7, "--max-grad-norm": 0, "--patience": 4, "--seed": 3,
-        "--split": "0.8,0.1,0.1", "--steps": 2, "--sample-every": 0, "--precision": "bf16", "--encoding": "latin-1",
+        "--model": "gru", "--num-layers": 3, "--dropout": 0.25, "--optimizer": "adamw", "--weight-decay": 0.1,
+        "--lr": 0.01, "--schedule": "step", "--decay": 0.5, "--decay-every": 7, "--max-grad-norm": 0, "--patience": 4,
+        "--seed": 3, "--split": "0.8,0.1,0.1", "--steps": 2, "--sample-every": 0, "--precision": "bf16",
+        "--text-encoding": "latin-1",
     }  # fmt: skip
     options = [part for pair in given.items() for part in pair]
-    assert call("train", "text", "--file", book, "--out", out, *QUICK, *options, "--tie", "--no-stateful") == 0
+    assert call("train", "text", "--data", book, "--out", out, *QUICK, *options, "--tie-weights", "--no-stateful") == 0
     run = read_checkpoint(out / LAST)[1]["run"]
     assert run["options"] == {
         "hidden": 8, "dropout": 0.25, "tie_weights": True, "positions": False, "encoding": "embedding", "num_layers": 3
@@ -66,21 +67,21 @@ def test_options_reach_the_run(book, tmp_path):
     assert {train[name] for name in ("optimizer", "schedule", "precision")} == {"adamw", "step", "bf16"}
     assert (train["weight_decay"], train["lr"], train["decay"], train["decay_every"]) == (0.1, 0.01, 0.5, 7)
     assert (train["max_grad_norm"], train["patience"], train["stateful"], train["batch_size"]) == (None, 4, False, 4)
-    assert (run["seed"], run["split"], run["encoding"], run["length"]) == (3, [0.8, 0.1, 0.1], "latin-1", 10)
+    assert (run["seed"], run["split"], run["text_encoding"], run["length"]) == (3, [0.8, 0.1, 0.1], "latin-1", 10)
 
 
 def test_options_of_graphs_reach_the_run(book, tmp_path):
     for model, name, value, kept in (("gcn", "--hops", "1,3", [1, 3]), ("gcn-in-lstm", "--window", 3, 3)):
         out = tmp_path / model
         given = ["--model", model, name, value, "--steps", 2, "--sample-every", 0]
-        assert call("train", "text", "--file", book, "--out", out, *QUICK, *given) == 0
+        assert call("train", "text", "--data", book, "--out", out, *QUICK, *given) == 0
         assert read_checkpoint(out / LAST)[1]["model"][name[2:]] == kept
 
 
 def test_a_model_with_positions_trains_and_writes(book, tmp_path, capsys):
     out = tmp_path / "run"
     given = ["--model", "gcn", "--positions", "--no-stateful", "--steps", 4, "--sample-every", 2]
-    assert call("train", "text", "--file", book, "--out", out, *QUICK, *given) == 0
+    assert call("train", "text", "--data", book, "--out", out, *QUICK, *given) == 0
     assert call("generate", out, "--length", 40, "--prompt", "the quick brown", "--samples", 2) == 0
     assert "--- 2 of 2 ---\nthe quick brown" in capsys.readouterr().out
 
@@ -96,7 +97,7 @@ def test_an_output_that_fails_ends_the_run_and_loses_nothing(book, tmp_path, cap
         return real(text)
 
     monkeypatch.setattr(sys.stdout, "write", write)
-    assert call("train", "text", "--file", book, "--out", out, *QUICK, "--steps", 1000, "--sample-every", 0) == 2
+    assert call("train", "text", "--data", book, "--out", out, *QUICK, "--steps", 1000, "--sample-every", 0) == 2
     monkeypatch.undo()
     step = read_checkpoint(out / LAST)[1]["training"]["step"]
     assert 10 <= step <= 12
@@ -106,7 +107,7 @@ def test_an_output_that_fails_ends_the_run_and_loses_nothing(book, tmp_path, cap
 
 def damaged(kind, book, out):
     """A run's folder with something wrong in it."""
-    call("train", "text", "--file", book, "--out", out, *QUICK, "--steps", 2, "--sample-every", 0)
+    call("train", "text", "--data", book, "--out", out, *QUICK, "--steps", 2, "--sample-every", 0)
     for path in (out / LAST, out / BEST):
         if kind == "truncated":
             path.write_bytes(path.read_bytes()[:-50])
@@ -147,7 +148,7 @@ def test_bad_checkpoints_are_one_line(kind, message, book, tmp_path, capsys):
         (b"ab" * 20, [], "parts .* have more than length=10 characters each"),
         (b"a" * 500, [], "at least two distinct characters"),
         ("Häuser und Bäume. ".encode("latin-1") * 50, [], r"to be utf-8-sig, got byte 0xe4 at offset 1; .*cp1252"),
-        (b"abc " * 100, ["--encoding", "utf-9"], "expected the name of an encoding, got 'utf-9'"),
+        (b"abc " * 100, ["--text-encoding", "utf-9"], "expected the name of an encoding, got 'utf-9'"),
         (b"\x00\x01\x02\x03" * 100, [], "binary"),
         (b"abc " * 100, ["--model", "lstn"], "did you mean 'lstm'"),
         (b"abc " * 100, ["--split", "0.5,0.5"], "--split: expected 3 numbers"),
@@ -157,10 +158,10 @@ def test_bad_checkpoints_are_one_line(kind, message, book, tmp_path, capsys):
             ["--lr", "1e37", "--optimizer", "sgd", "--max-grad-norm", "0"],
             "expected a finite loss, got .* at step",
         ),
-        (b"abc " * 100, ["--positions"], "expected windows that begin afresh with positions .*--no-stateful"),
+        (b"abc " * 100, ["--positions"], "expected independent windows with positions .*--no-stateful"),
         (b"abc " * 100, ["--prompt", "xyz"], "'x', 'y', 'z'"),
         (b"abc " * 100, ["--precision", "fp8"], "expected precision"),
-        (b"abc " * 100, ["--hops", "1,x", "--model", "gcn"], "--hops: expected some numbers such as 1,2,4, got '1,x'"),
+        (b"abc " * 100, ["--hops", "1,x", "--model", "gcn"], "--hops: expected whole numbers .*, got '1,x'"),
         (b"abc " * 100, ["--hops", "1,2"], "--hops: expected a model or schedule that it changes, got --model lstm"),
         (
             b"abc " * 100,
@@ -169,14 +170,14 @@ def test_bad_checkpoints_are_one_line(kind, message, book, tmp_path, capsys):
         ),
         (b"abc " * 100, ["--seed", str(2**64)], "expected seed to be an integer below 2\\*\\*63"),
         (b"abc " * 100, ["--length", "0"], "TextRun: expected length to be an integer of at least 1, got 0"),
-        (b"abc " * 100, ["--file", "grimm"], "'grimm', a name of the catalog: `seqgnn data fetch grimm`"),
+        (b"abc " * 100, ["--data", "grimm"], "'grimm', a name of the catalog: `seqgnn data fetch grimm`"),
         (b"abc " * 100, ["--lr", "1e38"], "expected lr to be a number above 0 and at most 1e37"),
     ],
 )
 def test_bad_input_is_one_line(content, options, message, tmp_path, capsys):
     path = tmp_path / "book.txt"
     path.write_bytes(content)
-    arguments = ["train", "text", "--file", path, "--out", tmp_path / "run", *QUICK, "--steps", 30, *options]
+    arguments = ["train", "text", "--data", path, "--out", tmp_path / "run", *QUICK, "--steps", 30, *options]
     assert call(*arguments) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "Traceback" not in err
@@ -185,21 +186,22 @@ def test_bad_input_is_one_line(content, options, message, tmp_path, capsys):
 
 def test_folders_and_resume_are_checked(book, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert call("train", "text", "--file", tmp_path / "empty", "--out", tmp_path / "run") == 2
+    assert call("train", "text", "--data", tmp_path / "empty", "--out", tmp_path / "run") == 2
     assert "empty" in capsys.readouterr().err
     assert call("train", "text", "--resume", tmp_path / "run") == 2
     assert "expected the folder of a run" in capsys.readouterr().err
     assert call("train", "text", "--resume", tmp_path / "run", "--steps", 3, "--batch-size", 7) == 2
-    assert "--resume: expected only --steps, --file and --device beside it, got --batch-size" in capsys.readouterr().err
+    message = "--resume: expected no option but --steps, --data and --device with it, got --batch-size"
+    assert message in capsys.readouterr().err
     assert call("train") in (0, 2)
 
 
 def test_what_cannot_be_gone_on_with_is_named(book, tmp_path, capsys):
     out = tmp_path / "run"
-    assert call("train", "text", "--file", book, "--out", out, *QUICK, "--steps", 4, "--sample-every", 2) == 0
+    assert call("train", "text", "--data", book, "--out", out, *QUICK, "--steps", 4, "--sample-every", 2) == 0
     kept = json.loads((out / "run.json").read_text())
     for change, message in (
-        ({"version": 2}, "expected version 1 in .*run.json, got 2; go on with the version of seqgnn that wrote it"),
+        ({"version": 2}, "expected version 1 in .*run.json, got 2; resume with the version of seqgnn that wrote it"),
         ({"run": {**kept["run"], "new": 1}}, "expected a whole description of a run in .*run, got another .*new"),
         ({"run": {**kept["run"], "options": {"depth": 3}}}, "expected option to be one of .*, got 'depth'"),
         ({"settings": {}}, "expected a whole description of a run in .*run, got another .*log_every"),
@@ -231,7 +233,7 @@ def test_closed_streams(closed, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(book, tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "seqgnn", "train", "text", "--file", str(book), "--out", str(out), *QUICK]
+    command = [sys.executable, "-m", "seqgnn", "train", "text", "--data", str(book), "--out", str(out), *QUICK]
     with subprocess.Popen(
         [*command, "--steps", "1000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -243,7 +245,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(book, tmp_path):
         said, err = process.communicate(timeout=60)
     assert process.returncode == 130 and err == "seqgnn: saving after this step\n"
     step = read_checkpoint(out / LAST)[1]["training"]["step"]
-    assert f"saved after step {step}; go on with: seqgnn train text --resume {out}" in said
+    assert f"saved after step {step}; resume with: seqgnn train text --resume {out}" in said
     logged = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     done = subprocess.run(
         [sys.executable, "-m", "seqgnn", "train", "text", "--resume", str(out), "--steps", str(max(logged) + 20)],

@@ -1,15 +1,15 @@
-"""The floor does the products of a layer, no more and no fewer."""
+"""The lower bound does exactly the matrix products of a layer."""
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from seqgnn.nn import GCNGRU, GCNLSTM, GCRN, TGCN
-from seqgnn.profile import lower_bound as floor
-from seqgnn.profile import reference_layers as peers
+from seqgnn.profile import lower_bound as lower_bound
+from seqgnn.profile import reference_layers as references
 from tests.support.benchmark_rows import SIZE
 
-# Of the matrices of PyG torch says once in a process that they are in beta and not checked.
+# torch warns once per process that PyG's sparse matrices are in beta and not checked.
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
 
@@ -20,12 +20,12 @@ def flops(step):
 
 
 @pytest.mark.parametrize(("kind", "gates"), [("RNN", 1), ("LSTM", 4), ("GRU", 3)])
-def test_plain_layers_have_one_product_for_all_inputs_and_one_a_step(kind, gates):
+def test_plain_lower_bound_counts_one_input_product_and_one_per_step(kind, gates):
     steps, batch, channels, hidden = 3, 2, 5, 4
-    made = floor.plain_floor(kind, (steps, batch, channels, hidden), torch.zeros(1))
+    bound = lower_bound.plain_lower_bound(kind, (steps, batch, channels, hidden), torch.zeros(1))
     forward = 2 * gates * hidden * (steps * batch * channels + (steps - 1) * batch * hidden)
-    assert flops(made.infer) == forward == {"RNN": 368, "LSTM": 1472, "GRU": 1104}[kind]
-    assert flops(made.train) == 3 * forward
+    assert flops(bound.infer) == forward == {"RNN": 368, "LSTM": 1472, "GRU": 1104}[kind]
+    assert flops(bound.train) == 3 * forward
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_plain_layers_have_one_product_for_all_inputs_and_one_a_step(kind, gates
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else "",
 )
-def test_the_input_is_propagated_once_and_the_state_step_by_step(layer, of_x, of_h, monkeypatch):
-    problem, sparse, product = peers.Problem(SIZE, "cpu"), [], torch.mm
+def test_graph_lower_bound_propagates_input_once_and_state_per_step(layer, of_x, of_h, monkeypatch):
+    inputs, sparse, product = references.GraphInputs(SIZE, "cpu"), [], torch.mm
 
     def counted(a, b, **options):
         if a.layout == torch.sparse_csr:
@@ -47,9 +47,9 @@ def test_the_input_is_propagated_once_and_the_state_step_by_step(layer, of_x, of
         return product(a, b, **options)
 
     monkeypatch.setattr(torch, "mm", counted)
-    made = floor.graph_floor(layer, layer.prepare(problem.edge_index, problem.edge_weight, 12), SIZE)
-    made.infer()
+    bound = lower_bound.graph_lower_bound(layer, layer.prepare(inputs.edge_index, inputs.edge_weight, 12), SIZE)
+    bound.infer()
     once = [(12, 3 * 2 * 2)] * of_x + [(12, 2 * 3)] * of_h  # N x T B F, then N x B H in two of three steps
     assert sparse == once
-    made.train()
+    bound.train()
     assert len(sparse) == 3 * len(once) and set(sparse) == set(once)

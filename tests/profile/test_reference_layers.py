@@ -1,4 +1,4 @@
-"""Only layers that compute the same may be compared, so a difference must be seen."""
+"""Only layers with equal outputs are compared, so a difference must be detected."""
 
 import dataclasses
 
@@ -7,70 +7,71 @@ import torch
 
 from seqgnn.nn import GCRN, LSTM
 from seqgnn.profile import plain_layers as plain
-from seqgnn.profile import reference_layers as peers
+from seqgnn.profile import reference_layers as references
 from tests.support.benchmark_rows import PLAIN_SIZE, SIZE, two_convs
 
-# Of the matrices of PyG torch says once in a process that they are in beta and not checked.
+# torch warns once per process that PyG's sparse matrices are in beta and not checked.
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
 
-def test_two_convolutions_and_their_twin_compute_the_same():
-    assert peers.disagreement(two_convs(), SIZE, "cpu", ["fused", "reference"]) < 1e-12
+def test_disagreement_of_two_convolutions_and_gcnlstm_is_small():
+    assert references.disagreement(two_convs(), SIZE, "cpu", ["fused", "reference"]) < 1e-12
 
 
-def test_a_twin_that_computes_something_else_is_seen():
+def test_disagreement_of_different_weights_is_detected():
     def wrong(layer):
-        twin = peers.from_two_convs(layer)
+        equivalent = references.from_two_convs(layer)
         with torch.no_grad():
-            twin.bias_hh_l0[0] += 1e-3
-        return twin
+            equivalent.bias_hh_l0[0] += 1e-3
+        return equivalent
 
-    other = dataclasses.replace(two_convs(), twin=wrong)
-    assert peers.disagreement(other, SIZE, "cpu", ["reference"]) > 1e-5
-
-
-def test_layers_without_a_peer_have_their_engines_beside_each_other(monkeypatch):
-    monkeypatch.setattr(peers, "pyg_temporal", lambda: None)
-    found = peers.alone()
-    assert [peer.same for peer in found] == ["GCRN", "GCRN, GRU", "TGCN", "GCLSTM"]
-    assert [peer.name for peer in peers.peers()] == ["two GCNConv"]
-    for peer in found:
-        assert peers.disagreement(peer, SIZE, "cpu", ["fused", "reference"]) < 1e-10
-        contenders = peers.contenders(peer, peers.Problem(SIZE, "cpu"), ["auto", "reference"])
-        assert list(contenders) == ["auto", "reference"]
+    other = dataclasses.replace(two_convs(), equivalent=wrong)
+    assert references.disagreement(other, SIZE, "cpu", ["reference"]) > 1e-5
 
 
-def test_where_peers_are_installed_no_layer_is_alone(monkeypatch):
-    monkeypatch.setattr(peers, "pyg_temporal", lambda: object())
-    assert peers.alone() == []
-    assert [peer.name for peer in peers.peers()] == ["GConvLSTM", "GConvGRU", "TGCN", "GCLSTM", "two GCNConv"]
+def test_layers_without_reference_compare_their_engines(monkeypatch):
+    monkeypatch.setattr(references, "pyg_temporal", lambda: None)
+    layers = references.layers_without_reference()
+    assert [reference.equivalent_name for reference in layers] == ["GCRN", "GCRN, GRU", "TGCN", "GCLSTM"]
+    assert [reference.name for reference in references.reference_layers()] == ["two GCNConv"]
+    for reference in layers:
+        assert references.disagreement(reference, SIZE, "cpu", ["fused", "reference"]) < 1e-10
+        candidates = references.candidates(reference, references.GraphInputs(SIZE, "cpu"), ["auto", "reference"])
+        assert list(candidates) == ["auto", "reference"]
 
 
-def test_a_graph_has_neither_loops_nor_double_edges_and_eight_neighbors():
-    problem = peers.Problem((2, 30, 2, 1, 1), "cpu")
-    edges = {tuple(edge) for edge in problem.edge_index.T.tolist()}
-    assert len(edges) == problem.edge_index.size(1) == 8 * 30 and all(a != b for a, b in edges)
-    both, weight = problem.disjoint("edge_index")
-    assert torch.equal(both[:, 240:], problem.edge_index + 30) and weight.shape == (480,)
-    matrix, none = problem.disjoint("csr")
+def test_reference_layers_are_complete_where_installed(monkeypatch):
+    monkeypatch.setattr(references, "pyg_temporal", lambda: object())
+    assert references.layers_without_reference() == []
+    names = ["GConvLSTM", "GConvGRU", "TGCN", "GCLSTM", "two GCNConv"]
+    assert [layer.name for layer in references.reference_layers()] == names
+
+
+def test_graph_inputs_have_eight_neighbors_no_loops_no_duplicates():
+    inputs = references.GraphInputs((2, 30, 2, 1, 1), "cpu")
+    edges = {tuple(edge) for edge in inputs.edge_index.T.tolist()}
+    assert len(edges) == inputs.edge_index.size(1) == 8 * 30 and all(a != b for a, b in edges)
+    both, weight = inputs.disjoint("edge_index")
+    assert torch.equal(both[:, 240:], inputs.edge_index + 30) and weight.shape == (480,)
+    matrix, none = inputs.disjoint("csr")
     assert none is None and torch.equal(matrix.to_dense()[both[1], both[0]], weight)
 
 
 @pytest.mark.parametrize("kind", plain.KINDS)
-def test_plain_layers_compute_what_torch_does(kind):
+def test_plain_layers_agree_with_torch(kind):
     assert plain.plain_disagreement(kind, PLAIN_SIZE, "cpu", ["auto", "fused", "reference"]) < 1e-12
 
 
-def test_a_plain_layer_with_other_weights_is_seen(monkeypatch):
+def test_plain_disagreement_detects_different_weights(monkeypatch):
     monkeypatch.setattr(LSTM, "load_state_dict", lambda self, state: None)
     assert plain.plain_disagreement("LSTM", PLAIN_SIZE, "cpu", ["reference"]) > 1e-3
 
 
-def test_a_training_step_leaves_gradients_of_itself_alone():
-    problem = peers.Problem(SIZE, "cpu", torch.float64)
+def test_train_does_not_accumulate_gradients():
+    inputs = references.GraphInputs(SIZE, "cpu", torch.float64)
     layer = GCRN(2, 3, K=2).double()
-    contender = peers.Contender(layer, lambda x: layer(x, problem.edge_index, problem.edge_weight)[0])
-    contender.train(problem)
-    once = [problem.x.grad.clone(), *(weight.grad.clone() for weight in layer.parameters())]
-    contender.train(problem)
-    assert all(map(torch.equal, once, [problem.x.grad, *(weight.grad for weight in layer.parameters())]))
+    candidate = references.Candidate(layer, lambda x: layer(x, inputs.edge_index, inputs.edge_weight)[0])
+    candidate.train(inputs)
+    once = [inputs.x.grad.clone(), *(weight.grad.clone() for weight in layer.parameters())]
+    candidate.train(inputs)
+    assert all(map(torch.equal, once, [inputs.x.grad, *(weight.grad for weight in layer.parameters())]))

@@ -4,15 +4,15 @@ from functools import cache
 from unittest.mock import patch
 
 from seqgnn.profile import suite as run
-from seqgnn.profile.reference_layers import Peer, peers
+from seqgnn.profile.reference_layers import ReferenceLayer, reference_layers
 from seqgnn.profile.suite import Bench, Row
 
 SIZE, PLAIN_SIZE = (3, 12, 2, 2, 3), (3, 2, 2, 3)
 
 
-def two_convs() -> Peer:
-    (found,) = (peer for peer in peers() if peer.name == "two GCNConv")
-    return found
+def two_convs() -> ReferenceLayer:
+    (layer,) = (reference for reference in reference_layers() if reference.name == "two GCNConv")
+    return layer
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The folder of a training run on a text: what it is a run of, its log and its samples."""
+"""The folder of a training run on a text: its configuration, log and samples."""
 
 import contextlib
 import json
@@ -15,15 +15,15 @@ RUN, LOG, SAMPLES, TABLE, RESULT = "run.json", "log.jsonl", "samples.jsonl", "sa
 SAMPLE_LENGTHS = (15, 30, 50, 100)
 CURVES = ("losses", "accuracies")  # as `fit` saves them
 FORMAT, VERSION = "seqgnn-text-run", 1
-ENDED = ("no better", "converged", "solved")  # why a run comes to its end before its last step
-SAMPLE = ("how", "length", "prompt", "step", "text")  # what a line of the samples tells
+ENDED = ("no better", "converged", "solved")  # reasons to end before the last step
+SAMPLE = ("how", "length", "prompt", "step", "text")  # keys of a line of the samples
 
 
 def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a folder says that it is a run of.
+    """Return the configuration that a run's folder holds, with its settings and the fingerprint of its text.
 
     Raises:
-        ValueError: if it is no folder of a run.
+        ValueError: if it is not the folder of a run.
     """
     path = Path(folder) / RUN
     try:
@@ -38,29 +38,29 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if not whole or about.get("format") != FORMAT or "fingerprint" not in about:
         raise ValueError(f"train: expected format {FORMAT!r} in {path}, got something else")
     if about.get("version") != VERSION:
-        found = f"{about.get('version')!r}; go on with the version of seqgnn that wrote it"
-        raise ValueError(f"train: expected version {VERSION} in {path}, got {found}")
+        hint = "resume with the version of seqgnn that wrote it"
+        raise ValueError(f"train: expected version {VERSION} in {path}, got {about.get('version')!r}; {hint}")
     return about
 
 
 class RunFolder:
-    """A folder that one run has for itself, with a lock while it is open.
+    """The folder of one run, locked while it is open.
 
-    A run that goes on finds the log and the samples as they were when its last checkpoint was written.
+    For a run that resumes, the log and the samples are cut to their state at its last checkpoint.
 
     Args:
-        folder: made if it is not there.
-        about: what it is a run of: `run`, `text`, `fingerprint`, `settings`.
-        tensorboard: whether to write for TensorBoard, too.
+        folder: path of the folder; created if it does not exist.
+        about: description of the run: `run`, `text`, `fingerprint`, `settings`.
+        tensorboard: whether to log for TensorBoard as well.
         on_line: called with every line of the log and of the samples.
 
     Attributes:
-        step: that of the last checkpoint, 0 if there is none.
+        step: step of the last checkpoint, 0 if there is none.
         curves: loss and accuracy of each step up to it.
-        seconds: what the pieces so far took, up to the last line of the log.
+        seconds: training time up to the last line of the log, over all resumptions.
 
     Raises:
-        ValueError: if the folder cannot be written, is in use, or holds another run or other things of one.
+        ValueError: if the folder cannot be written, is in use, or holds another run or parts of one.
     """
 
     def __init__(
@@ -92,54 +92,54 @@ class RunFolder:
             raise
 
     def _check(self, about: dict[str, Any]) -> None:
-        """Whether the folder is empty, or holds this very run; keeps what may be said anew of it."""
+        """Check that the folder is empty or holds this run, and update what may change in it."""
         self.step = 0
         self.curves: list[tuple[float, float]] = []
         if not (self.folder / RUN).exists():
-            taken = [name for name in (LAST, BEST, LOG, RESULT) if (self.folder / name).exists()]
-            if taken:
-                raise ValueError(f"train: expected a folder without {taken[0]} for a new run, got {self.folder}")
+            existing = [name for name in (LAST, BEST, LOG, RESULT) if (self.folder / name).exists()]
+            if existing:
+                raise ValueError(f"train: expected a folder without {existing[0]} for a new run, got {self.folder}")
             self._write_run(about)
             return
-        theirs = read_run(self.folder)
+        stored = read_run(self.folder)
         if not (self.folder / LAST).exists():
             if (self.folder / BEST).exists() or (self.folder / RESULT).exists():
-                raise ValueError(f"train: expected {LAST} of the run in {self.folder} to go on from, got none")
+                raise ValueError(f"train: expected {LAST} of the run in {self.folder} to resume from, got none")
             self._write_run(about)  # nothing had been trained
             return
-        held = dict(_parts(theirs["run"]))
+        settings = dict(_parts(stored["run"]))
         for name, value in _parts(about["run"]):
-            # The text may lie elsewhere by now, more steps may be wanted, and older runs lack newer settings.
-            if name in ("files", "train.steps") or (name.startswith("train.") and name not in held):
+            # The text may have been moved, steps may be added, and older runs lack newer settings.
+            if name in ("files", "train.steps") or (name.startswith("train.") and name not in settings):
                 continue
-            if held.get(name) != value:
-                found = f"{name}={value!r} where it has {held.get(name)!r}"
-                raise ValueError(f"train: expected the run that {self.folder} holds, or another folder, got {found}")
-        if theirs["fingerprint"] != about["fingerprint"]:
-            same = "its contents have changed" if about["text"] == theirs["text"] else f"it was {theirs['text']}"
-            found = f"{about['text']}, but {same}"
-            raise ValueError(f"train: expected the text of the run in {self.folder}, or another folder, got {found}")
-        self._read_last(about["run"]["train"]["steps"], held["train.steps"])
-        if theirs != {"format": FORMAT, "version": VERSION, **about}:
+            if settings.get(name) != value:
+                other = f"{name}={value!r} where it has {settings.get(name)!r}"
+                raise ValueError(f"train: expected the run that {self.folder} holds, or another folder, got {other}")
+        if stored["fingerprint"] != about["fingerprint"]:
+            reason = "its contents have changed" if about["text"] == stored["text"] else f"it was {stored['text']}"
+            other = f"{about['text']}, but {reason}"
+            raise ValueError(f"train: expected the text of the run in {self.folder}, or another folder, got {other}")
+        self._read_last(about["run"]["train"]["steps"], settings["train.steps"])
+        if stored != {"format": FORMAT, "version": VERSION, **about}:
             self._write_run(about)
 
-    def _read_last(self, steps: int, before: int) -> None:
+    def _read_last(self, steps: int, stored_steps: int) -> None:
         tensors, info = read_checkpoint(self.folder / LAST)
         training = info["training"]
         self.step, self.curves = training["step"], list(zip(*(tensors[f"curves.{name}"].tolist() for name in CURVES)))
         if steps < self.step:
-            found = f"steps={steps} where it has taken {self.step}"
-            raise ValueError(f"train: expected no fewer steps than the run in {self.folder} has taken, got {found}")
-        if training["stopped"] in ENDED and steps != before:
-            found = f"steps={steps} where it ended after {self.step} ({training['stopped']})"
-            raise ValueError(f"train: expected the steps of the run in {self.folder}, got {found}")
+            other = f"steps={steps} where it has taken {self.step}"
+            raise ValueError(f"train: expected no fewer steps than the run in {self.folder} has taken, got {other}")
+        if training["stopped"] in ENDED and steps != stored_steps:
+            other = f"steps={steps} where it ended after {self.step} ({training['stopped']})"
+            raise ValueError(f"train: expected the steps of the run in {self.folder}, got {other}")
 
     def _write_run(self, about: dict[str, Any]) -> None:
         content = {"format": FORMAT, "version": VERSION, **about}
         write_atomically(self.folder / RUN, json.dumps(content, indent=1) + "\n")
 
     def result(self) -> dict[str, Any] | None:
-        """What came of the run when it was last at its end, None if that cannot be read."""
+        """Return the stored result, None if the run has not ended or it cannot be read."""
         try:
             result = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))["result"]
             return result if {"steps", "test"} <= set(result) else None
@@ -150,17 +150,19 @@ class RunFolder:
         if self.board is not None:
             self.board = self.board(str(self.folder), purge_step=self.step + 1)
         remove_unfinished(self.folder)
-        kept = {}
+        lines_until_checkpoint = {}
         for name in (LOG, SAMPLES):
             path = self.folder / name
-            # Not `splitlines`, which also ends lines at characters that texts have in them.
+            # Not `splitlines`, which also splits at characters that occur in texts.
             lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
             records = [_record(line, ("step",) if name == LOG else SAMPLE) for line in lines]
-            kept[name] = [record for record in records if record is not None and record["step"] <= self.step]
-            write_atomically(path, "".join(_json(line) for line in kept[name]))
+            lines_until_checkpoint[name] = [
+                record for record in records if record is not None and record["step"] <= self.step
+            ]
+            write_atomically(path, "".join(_json(line) for line in lines_until_checkpoint[name]))
             self.files[name] = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
-        self.seconds = max((line.get("seconds", 0.0) for line in kept[LOG]), default=0.0)
-        self.samples: list[dict[str, Any]] = kept[SAMPLES]
+        self.seconds = max((line.get("seconds", 0.0) for line in lines_until_checkpoint[LOG]), default=0.0)
+        self.samples: list[dict[str, Any]] = lines_until_checkpoint[SAMPLES]
         if self.samples:
             write_atomically(self.folder / TABLE, samples_table(self.samples, self.title))
 
@@ -172,14 +174,14 @@ class RunFolder:
 
     def close(self) -> None:
         for file in self.files.values():
-            with contextlib.suppress(OSError):  # what a full disk did not take, as was said
+            with contextlib.suppress(OSError):  # the disk is full, which has been reported
                 file.close()
         if hasattr(self.board, "close"):
             self.board.close()
         self.lock.release()
 
     def log(self, line: dict[str, Any]) -> None:
-        """Adds a line, which has a step, to the log."""
+        """Add a line, which has a step, to the log."""
         self._append(LOG, line)
         if self.board is not None:
             for name in line.keys() - {"step", "seconds"}:
@@ -187,7 +189,7 @@ class RunFolder:
             self.board.flush()
 
     def sample(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Adds samples of one step."""
+        """Add the samples of one step."""
         for line in lines:
             self._append(SAMPLES, line)
             self.samples.append(line)
@@ -198,14 +200,14 @@ class RunFolder:
             self.files[name].write(_json(line))
             self.files[name].flush()
         except OSError as error:
-            found = f"{error.strerror} at {self.folder / name}"
-            raise ValueError(f"train: expected a file that can be written, got: {found}") from error
+            reason = f"{error.strerror} at {self.folder / name}"
+            raise ValueError(f"train: expected a file that can be written, got: {reason}") from error
         if self.on_line is not None:
             self.on_line(line)
 
 
 def _parts(run: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The settings of a run by name, those of its model and its training one by one, as JSON has them."""
+    """Return the settings of a run by name, as JSON values; those of model and training have dotted names."""
     parts: list[tuple[str, Any]] = []
     for name, value in json.loads(json.dumps(run)).items():
         parts += (
@@ -215,7 +217,7 @@ def _parts(run: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def samples_table(samples: list[dict[str, Any]], title: str) -> str:
-    """Samples over training as Markdown: a table for each way to choose, steps down, lengths across."""
+    """Return samples over training as Markdown: a table per decoding, with a row per step and a column per length."""
     tables: dict[str, dict[int, dict[int, str]]] = {}
     for sample in samples:
         cells = tables.setdefault(sample["how"], {}).setdefault(sample["step"], {})
@@ -235,13 +237,13 @@ def _json(line: dict[str, Any]) -> str:
 
 
 def _record(line: str, names: tuple[str, ...]) -> dict[str, Any] | None:
-    """What a line tells, None if it is none with these names, such as one that a killed run did not finish."""
+    """Return the content of a line, None if it lacks one of the names, as the last line of a killed run may."""
     try:
         record = json.loads(line)
     except json.JSONDecodeError:
         return None
-    whole = isinstance(record, dict) and set(names) <= set(record) and isinstance(record["step"], int)
-    return record if whole else None
+    complete = isinstance(record, dict) and set(names) <= set(record) and isinstance(record["step"], int)
+    return record if complete else None
 
 
 def _board() -> Any:
@@ -253,7 +255,7 @@ def _board() -> Any:
 
 
 def _cell(text: str) -> str:
-    """A text as code, so that nothing in it is taken for Markdown."""
+    """Return a text as Markdown code, so that nothing in it is interpreted."""
     shown = "".join(c if c.isprintable() else {"\n": "↵", "\t": "⇥"}.get(c, "�") for c in text).replace("|", "\\|")
     fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=1))
     return f"{fence} {shown} {fence}"

@@ -13,7 +13,8 @@ from seqgnn.experiments.grid.specs import ROWS
 from seqgnn.experiments.runs.config import RunConfig, identify_text, read_weights
 from seqgnn.experiments.runs.store import read_run
 from seqgnn.experiments.runs.task_defaults import TASKS
-from seqgnn.experiments.runs.text import TextRun, load_model
+from seqgnn.experiments.runs.text import load_model
+from seqgnn.experiments.runs.text_config import TextRun
 from seqgnn.experiments.trained.gradient_study import Maker, Study, asked, measured
 from seqgnn.models.sequence_model import SequenceModel, build
 from seqgnn.training.checkpoint import BEST, LAST, read_checkpoint

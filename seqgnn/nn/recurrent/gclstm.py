@@ -31,6 +31,7 @@ class GCLSTM(Published):
         options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
 
     Example:
+        >>> import torch
         >>> layer = GCLSTM(2, 8, K=2)
         >>> output, (h, c) = layer(torch.randn(5, 3, 2), torch.tensor([[0, 1], [1, 2]]))
         >>> output.shape, h.shape

@@ -139,6 +139,7 @@ class RNN(_Layer, nn.RNN):
             and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:
+        >>> import torch
         >>> layer = RNN(10, 32, init="identity")
         >>> output, h = layer(torch.randn(5, 8, 10))
         >>> output.shape, h.shape
@@ -215,6 +216,7 @@ class LSTM(_Layer, nn.LSTM):
             and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:
+        >>> import torch
         >>> from seqgnn.nn import init
         >>> layer = LSTM(10, 32, init=["orthogonal", init.chrono(t_max=100)], recurrent_bias=False)
         >>> output, (h, c) = layer(torch.randn(5, 8, 10))
@@ -283,6 +285,7 @@ class GRU(_Layer, nn.GRU):
             and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:
+        >>> import torch
         >>> layer = GRU(10, 32, num_layers=2, bidirectional=True, engine="reference")
         >>> output, h = layer(torch.randn(5, 8, 10))
         >>> output.shape, h.shape

@@ -118,7 +118,7 @@ def _scan_steps(
     gx, graphs = at_every_step(input_projection, x, inputs.graphs), inputs.graphs
     if engine == "exported":
         return exported_scan(cell, gx, _on_graph(hidden_projections, graphs[0]), state, inputs.active, reverse)
-    if all(graph is graphs[0] for graph in graphs):
+    if graphs[0] is None or all(graph is graphs[0] for graph in graphs):
         bound = [_on_graph(hidden_projections, graphs[0])] * len(graphs)
     else:
         bound = [_on_graph(hidden_projections, graph) for graph in graphs]

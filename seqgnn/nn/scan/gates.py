@@ -115,7 +115,7 @@ Projection = Callable[[Tensor, StepGraph], Tensor]
 
 def at_every_step(map: Projection, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
     """A map of x `[T, ..., N, F]`; a graph that does not change takes all steps at once."""
-    if all(graph is graphs[0] for graph in graphs):
+    if graphs[0] is None or all(graph is graphs[0] for graph in graphs):
         return map(x, graphs[0])
     return torch.stack([map(x[t], graph) for t, graph in enumerate(graphs)])
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from seqgnn.experiments.runs import text as text_training
-from seqgnn.experiments.runs.text import TextRun, find_run, load_model, stopping_at_signals, train_text
+from seqgnn.experiments.runs.text import find_run, load_model, stopping_at_signals, train_text
+from seqgnn.experiments.runs.text_config import LoggingConfig, TextRun
 from seqgnn.experiments.runs.text_directory import samples_table
 from seqgnn.models import sequence_model as models
 from seqgnn.models.generation import generate
 from seqgnn.training.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
 from seqgnn.training.loop import TrainConfig, evaluate
 
-SETTINGS = {"log_every": 4, "sample_every": 8, "save_every": 2}
+LOGGING = LoggingConfig(log_every=4, sample_every=8, save_every=2)
 
 
 @pytest.fixture
@@ -55,7 +56,8 @@ def contents(folder):
 
 def test_a_run_leaves_all_that_it_promises(book, tmp_path):
     out, lines = tmp_path / "run", []
-    result = train_text(tiny(book, 200), out, log_every=50, sample_every=100, on_line=lines.append)
+    logging = LoggingConfig(log_every=50, sample_every=100)
+    result = train_text(tiny(book, 200), out, logging=logging, on_line=lines.append)
     assert result.fit.stopped == "steps" and result.fit.steps == 200
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     first, last = log[0], log[-1]
@@ -73,7 +75,7 @@ def test_a_run_leaves_all_that_it_promises(book, tmp_path):
     assert saved["result"]["test"] == result.test and saved["result"]["steps"] == 200
     assert saved["measured"]["seconds"] > 0 and saved["text"] == "book.txt"
     stamp = (out / "result.json").stat().st_mtime_ns
-    assert train_text(tiny(book, 200), out, log_every=50, sample_every=100).test == result.test  # nothing left to do
+    assert train_text(tiny(book, 200), out, logging=logging).test == result.test  # nothing left to do
     assert (out / "result.json").stat().st_mtime_ns == stamp
 
     model, vocabulary, info = load_model(out)
@@ -87,16 +89,16 @@ def test_a_run_leaves_all_that_it_promises(book, tmp_path):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(book, tmp_path):
-    train_text(tiny(book), tmp_path / "whole", **SETTINGS)
+    train_text(tiny(book), tmp_path / "whole", logging=LOGGING)
     asked = iter(range(1000))
     for _ in range(20):
-        result = train_text(tiny(book), tmp_path / "pieces", **SETTINGS, stop=lambda: next(asked) % 5 == 4)
+        result = train_text(tiny(book), tmp_path / "pieces", logging=LOGGING, stop=lambda: next(asked) % 5 == 4)
         if result.fit.stopped != "interrupted":
             break
         assert result.test is None
     assert contents(tmp_path / "pieces") == contents(tmp_path / "whole")
-    run, settings = find_run(tmp_path / "pieces")
-    assert run == tiny(book) and settings == {**SETTINGS, "prompt": "", "tensorboard": False}
+    run, logging = find_run(tmp_path / "pieces")
+    assert run == tiny(book) and logging == LOGGING
 
 
 @pytest.mark.parametrize("name", models.NAMES)
@@ -106,7 +108,7 @@ def test_every_model_trains_either_way(book, tmp_path, name, stateful):
     options = {"hidden": 8} if name in models.GNNS else {"hidden": 8, "tie_weights": True}
     train = replace(run.train, stateful=stateful, eval_batch_size=2 if stateful else 32)
     run = replace(run, options=options, train=train)
-    result = train_text(run, tmp_path / "run", sample_every=6)
+    result = train_text(run, tmp_path / "run", logging=LoggingConfig(sample_every=6))
     assert result.fit.validation[-1].loss < 4 and result.test["loss"] < 4
     model, vocabulary, _ = load_model(tmp_path / "run")
     assert len(generate(model, vocabulary, "the ", length=5)[0]) == 5
@@ -118,10 +120,10 @@ def test_what_does_not_go_together(book, tmp_path):
     with pytest.raises(ValueError, match="TextRun: expected seed to be an integer of at least 0, got -1"):
         tiny(book, seed=-1)
     with pytest.raises(ValueError, match="expected log_every to be an integer of at least 1, got 0"):
-        train_text(tiny(book), tmp_path / "x", log_every=0)
+        train_text(tiny(book), tmp_path / "x", logging=LoggingConfig(log_every=0))
     with pytest.raises(ValueError, match="'Z'"):
-        train_text(tiny(book), tmp_path / "x", prompt="Z")
-    train_text(tiny(book, 2), tmp_path / "run", sample_every=0)
+        train_text(tiny(book), tmp_path / "x", logging=LoggingConfig(prompt="Z"))
+    train_text(tiny(book, 2), tmp_path / "run", logging=LoggingConfig(sample_every=0))
     with pytest.raises(
         ValueError, match=r"expected the run that .*run holds, or another folder, got seed=1 where it has"
     ):
@@ -154,7 +156,7 @@ def test_what_does_not_go_together(book, tmp_path):
 def test_a_folder_is_for_one_process_at_a_time(book, tmp_path):
     def start_again(*_):
         with pytest.raises(ValueError, match=r"expected a folder that no other process trains in, got .*run"):
-            train_text(tiny(book), tmp_path / "run", **SETTINGS)
+            train_text(tiny(book), tmp_path / "run", logging=LOGGING)
 
     train_text(tiny(book, 1), tmp_path / "run", on_step=start_again)
 
@@ -173,35 +175,35 @@ def test_a_run_that_broke_off_goes_on_whatever_it_had_saved(book, tmp_path, save
     def constant(steps):
         return replace(tiny(book), train=replace(tiny(book, steps).train, schedule="constant"))
 
-    settings = SETTINGS | {"save_every": save_every}
+    logging = replace(LOGGING, save_every=save_every)
     with pytest.raises(Crash):
-        train_text(constant(24), tmp_path / "broken", **settings, on_step=crash)
+        train_text(constant(24), tmp_path / "broken", logging=logging, on_step=crash)
     with open(tmp_path / "broken" / "log.jsonl", "a") as log:
         log.write('{"step": 9, "lo')
     (tmp_path / "broken" / ".last.safetensors.00000000.tmp").write_text("half")
     assert find_run(tmp_path / "broken")[0] == constant(24)
-    train_text(constant(7), tmp_path / "broken", **settings)
-    train_text(constant(24), tmp_path / "broken", **settings)
+    train_text(constant(7), tmp_path / "broken", logging=logging)
+    train_text(constant(24), tmp_path / "broken", logging=logging)
     assert not list((tmp_path / "broken").glob(".*.tmp"))
-    train_text(constant(7), tmp_path / "whole", **settings)
-    train_text(constant(24), tmp_path / "whole", **settings)
+    train_text(constant(7), tmp_path / "whole", logging=logging)
+    train_text(constant(24), tmp_path / "whole", logging=logging)
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
     (tmp_path / "whole" / BEST).unlink()
     (tmp_path / "whole" / "result.json").unlink()
-    train_text(constant(24), tmp_path / "whole", **settings)
+    train_text(constant(24), tmp_path / "whole", logging=logging)
     assert json.loads((tmp_path / "whole" / "result.json").read_text())["result"]["steps"] == 24
 
 
 def test_fewer_steps_and_a_lost_state_are_refused(book, tmp_path):
-    train_text(tiny(book, 6), tmp_path / "run", **SETTINGS)
+    train_text(tiny(book, 6), tmp_path / "run", logging=LOGGING)
     with pytest.raises(
         ValueError, match=r"expected no fewer steps than the run in .*run has taken, got steps=5 where it"
     ):
-        train_text(tiny(book, 5), tmp_path / "run", **SETTINGS)
+        train_text(tiny(book, 5), tmp_path / "run", logging=LOGGING)
     (tmp_path / "run" / LAST).unlink()
     best = (tmp_path / "run" / BEST).read_bytes()
-    with pytest.raises(ValueError, match=r"expected last.safetensors of the run in .*run to go on from, got none"):
-        train_text(tiny(book, 6), tmp_path / "run", **SETTINGS)
+    with pytest.raises(ValueError, match=r"expected last.safetensors of the run in .*run to resume from, got none"):
+        train_text(tiny(book, 6), tmp_path / "run", logging=LOGGING)
     assert (tmp_path / "run" / BEST).read_bytes() == best
 
 
@@ -212,12 +214,12 @@ def test_strange_line_ends_and_another_place(book, tmp_path):
     elsewhere.write_text(book.read_text())
     run = replace(tiny(book, 16), options={"hidden": 4, "num_layers": 1, "hops": (1, 2)}, model="gcn")
     stop = iter([False] * 9 + [True] * 9)
-    train_text(run, tmp_path / "pieces", **SETTINGS, stop=lambda: next(stop))
-    found, settings = find_run(tmp_path / "pieces")
+    train_text(run, tmp_path / "pieces", logging=LOGGING, stop=lambda: next(stop))
+    found, logging = find_run(tmp_path / "pieces")
     assert found == run
-    train_text(replace(found, files=(str(elsewhere),)), tmp_path / "pieces", **settings)
+    train_text(replace(found, files=(str(elsewhere),)), tmp_path / "pieces", logging=logging)
     assert find_run(tmp_path / "pieces")[0].files == (str(elsewhere),)
-    train_text(run, tmp_path / "whole", **SETTINGS)
+    train_text(run, tmp_path / "whole", logging=LOGGING)
     samples = [(tmp_path / name / "samples.jsonl").read_text() for name in ("pieces", "whole")]
     assert samples[0] == samples[1] and samples[0].count("\n") == 32
 
@@ -237,20 +239,21 @@ def test_another_models_weights_are_refused(tmp_path):
 
 def test_a_refused_call_changes_nothing(book, tmp_path):
     out, run = tmp_path / "run", tiny(book, 4)
-    train_text(run, out, sample_every=0)
+    train_text(run, out, logging=LoggingConfig(sample_every=0))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     for change in ({"steps": 9, "lr": 0.5}, {"steps": 2}):
         other = replace(run, train=replace(run.train, **change))
         with pytest.raises(ValueError, match=r"train: expected (the run that|no fewer steps than the run in) .*run"):
-            train_text(other, out, sample_every=0, on_start=lambda _: pytest.fail("it does not start"))
+            logging = LoggingConfig(sample_every=0)
+            train_text(other, out, logging=logging, on_start=lambda _: pytest.fail("it does not start"))
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    train_text(run, out, sample_every=0, prompt="the")
-    assert find_run(out)[1]["prompt"] == "the"
+    train_text(run, out, logging=LoggingConfig(sample_every=0, prompt="the"))
+    assert find_run(out)[1].prompt == "the"
 
 
 def test_an_extended_run_that_was_killed_while_it_was_scored_is_scored_again(book, tmp_path, monkeypatch):
     out, run = tmp_path / "run", tiny(book, 4)
-    train_text(run, out, sample_every=0)
+    train_text(run, out, logging=LoggingConfig(sample_every=0))
     longer = replace(run, train=replace(run.train, steps=40))
 
     def killed(*arguments, **options):
@@ -259,8 +262,8 @@ def test_an_extended_run_that_was_killed_while_it_was_scored_is_scored_again(boo
     with monkeypatch.context() as patch:
         patch.setattr(text_training, "evaluate", killed)
         with pytest.raises(KeyboardInterrupt):
-            train_text(longer, out, sample_every=0)
-    test = train_text(longer, out, sample_every=0).test
+            train_text(longer, out, logging=LoggingConfig(sample_every=0))
+    test = train_text(longer, out, logging=LoggingConfig(sample_every=0)).test
     kept = json.loads((out / "result.json").read_text())["result"]
     assert kept["steps"] == 40 and kept["test"] == test
 
@@ -268,11 +271,11 @@ def test_an_extended_run_that_was_killed_while_it_was_scored_is_scored_again(boo
 def test_a_run_that_has_ended_takes_no_more_steps(book, tmp_path):
     out, run = tmp_path / "run", tiny(book, 400)
     run = replace(run, train=replace(run.train, patience=1, eval_every=1, lr=1e-9))
-    ended = train_text(run, out, sample_every=0).fit
+    ended = train_text(run, out, logging=LoggingConfig(sample_every=0)).fit
     assert ended.stopped == "no better"
-    assert train_text(run, out, sample_every=0).fit.steps == ended.steps
+    assert train_text(run, out, logging=LoggingConfig(sample_every=0)).fit.steps == ended.steps
     with pytest.raises(ValueError, match=rf"got steps=500 where it ended after {ended.steps} \(no better\)"):
-        train_text(replace(run, train=replace(run.train, steps=500)), out, sample_every=0)
+        train_text(replace(run, train=replace(run.train, steps=500)), out, logging=LoggingConfig(sample_every=0))
 
 
 def test_signals_ask_once_and_then_interrupt():
@@ -309,7 +312,7 @@ def _child(run, out, taken):
         taken.value += 1
 
     torch.set_num_threads(1)
-    train_text(run, out, **SETTINGS, on_step=note)
+    train_text(run, out, logging=LOGGING, on_step=note)
 
 
 @pytest.mark.slow

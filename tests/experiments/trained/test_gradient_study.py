@@ -5,7 +5,8 @@ import torch
 
 from seqgnn.analysis import gradient_flow, influence
 from seqgnn.data import Palindromes, exponential_hops
-from seqgnn.experiments.runs.text import TextRun, load_model, train_text
+from seqgnn.experiments.runs.text import load_model, train_text
+from seqgnn.experiments.runs.text_config import LoggingConfig, TextRun
 from seqgnn.experiments.trained.checkpoints import study_checkpoint
 from seqgnn.experiments.trained.gradient_study import study
 from seqgnn.models.sequence_model import build
@@ -100,7 +101,8 @@ def run(tmp_path_factory):
         steps=2, batch_size=4, optimizer="adam", eval_every=2, eval_batch_size=4, monitor="loss", stateful=True
     )
     options = {"hidden": 6, "num_layers": 2}
-    train_text(TextRun(files=(str(text),), length=7, options=options, train=train), folder / "run", sample_every=0)
+    run = TextRun(files=(str(text),), length=7, options=options, train=train)
+    train_text(run, folder / "run", logging=LoggingConfig(sample_every=0))
     return folder / "run"
 
 

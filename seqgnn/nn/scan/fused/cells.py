@@ -1,11 +1,12 @@
-r"""The cells of :mod:`seqgnn.nn.scan.functional` with the way back beside the way there.
+r"""The cells of :mod:`seqgnn.nn.scan.functional` with a forward and a hand-written backward pass.
 
-A cell finds in ``a [gates, rows, H]`` what the input contributes, adds what its hidden maps contribute, leaves the
-gates there and writes the state after the step. On its way back it leaves the derivatives by the pre-activations in the
-place of the gates. It is given the derivatives by the state after the step, ``dh`` (and ``dc``), whose tensors it may
-write to, and returns those by the state before.
+The forward pass receives the input's pre-activations in ``a [gates, rows, H]``, adds those of the hidden projections,
+replaces them by the gates and writes the state after the step. The backward pass replaces the gates by the gradients
+with respect to the pre-activations. It receives the gradients with respect to the state after the step, ``dh`` (and
+``dc``), may overwrite them, and returns those with respect to the state before.
 
-A hidden map is ``u(z, a)``, which adds :math:`u(z)` to a; its way back is ``du(da, z)``, the derivative by z.
+A hidden projection is ``u(z, a)``, which adds :math:`u(z)` to a; its backward pass ``du(da, z)`` returns the gradient
+with respect to z.
 """
 
 from abc import ABC, abstractmethod
@@ -29,17 +30,17 @@ class FusedCell(ABC):
     Attributes:
         gates: rows of `a`.
         inputs: those that the input contributes to, and `order`, which of the input's gates they are.
-        hidden: those that each hidden map contributes to.
-        looks_back: whether the way back looks at the gates, or at states alone.
-        weights: of the cell itself, such as peepholes, with their derivatives.
-        scratch: two tensors of the shape of a gate, for the way back.
+        hidden: those that each hidden projection contributes to.
+        needs_gates: whether the backward pass needs the gates, or the states alone.
+        weights: of the cell itself, such as peepholes, with their gradients.
+        scratch: two tensors of the shape of a gate, for the backward pass.
     """
 
     gates: int
     inputs: slice
     order: tuple[int, ...]
     hidden: tuple[slice, ...]
-    looks_back = True
+    needs_gates = True
     scratch: tuple[Tensor, Tensor]
 
     def __init__(self, *weights: Tensor) -> None:
@@ -52,15 +53,15 @@ class FusedCell(ABC):
 
     @abstractmethod
     def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
-        """Its way back."""
+        """The backward pass of one step."""
 
-    def learn(self, da: Tensor, before: State, after: State) -> None:
-        """Adds to the derivatives by the cell's own weights, over some steps; most have none."""
+    def accumulate(self, da: Tensor, before: State, after: State) -> None:
+        """Accumulates the gradients of the cell's own weights over some steps; most cells have none."""
         return
 
     def sources(self, before: State, a: Tensor | None) -> Sequence[Tensor | None]:
-        """What each hidden map reads over some steps, with their gates a, or None where derivatives have taken their
-        places; None for a map that then has to remember it."""
+        """Return the input of each hidden projection over some steps, from their gates a, or None if gradients have
+        overwritten these; None for a projection that has to record its own inputs."""
         return before
 
 
@@ -68,7 +69,7 @@ class RNN(FusedCell):
     r""":math:`h_t = \tanh(g + u(h_{t-1}))`."""
 
     gates, inputs, order, hidden = 1, slice(0, 1), (0,), (slice(0, 1),)
-    looks_back = False
+    needs_gates = False
 
     def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
         (u,), (h,), (h_new,) = maps, before, after
@@ -98,11 +99,14 @@ class ReLURNN(RNN):
 
 
 class OutputGated(FusedCell):
-    r"""A cell whose output is :math:`h_t = \sigma(o) \tanh(c_t)`, with o in the fourth place: cheap to make again from
-    gates and memory, so that it need not be kept. Its way back looks at no output after the step."""
+    r"""A cell whose output is :math:`h_t = \sigma(o) \tanh(c_t)`, with o as the fourth gate.
 
-    def recall(self, a: Tensor, c: Tensor, h: Tensor) -> None:
-        """Writes the output of a step again."""
+    The output is cheap to recompute from gates and cell state, so it need not be saved. The backward pass needs no
+    output after the step.
+    """
+
+    def recompute_output(self, a: Tensor, c: Tensor, h: Tensor) -> None:
+        """Writes the output of a step."""
         torch.tanh(c, out=h).mul_(a[3])
 
 
@@ -126,7 +130,7 @@ class LSTM(OutputGated):
         if self.weights:
             o.addcmul_(w_co, c_new)
         o.sigmoid_()
-        self.recall(a, c_new, h_new)
+        self.recompute_output(a, c_new, h_new)
 
     def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du,), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
@@ -143,12 +147,12 @@ class LSTM(OutputGated):
             dc.addcmul_(w_ci, di).addcmul_(w_cf, df)
         return [du(a, h), dc]
 
-    def learn(self, da: Tensor, before: State, after: State) -> None:
+    def accumulate(self, da: Tensor, before: State, after: State) -> None:
         if not self.weights:
             return
         (_, c), (_, c_new), product = before, after, torch.empty_like(da[0])
-        for dweight, dgate, memory in zip(self.dweights, (da[0], da[1], da[3]), (c, c, c_new)):
-            dweight.add_(torch.mul(dgate, memory, out=product).sum((0, 1)))
+        for dweight, dgate, cell_state in zip(self.dweights, (da[0], da[1], da[3]), (c, c, c_new)):
+            dweight.add_(torch.mul(dgate, cell_state, out=product).sum((0, 1)))
 
     def sources(self, before: State, a: Tensor | None) -> Sequence[Tensor | None]:
         return before[:1]
@@ -163,20 +167,20 @@ class ConvCellStateLSTM(OutputGated):
         (u, m), (h, c), (h_new, c_new) = maps, before, after
         u(h, a[:4])
         m(c, a[4:])
-        i, f, g, o, kept = a.unbind()
+        i, f, g, o, projected = a.unbind()
         a[:2].sigmoid_()
         g.tanh_()
         o.sigmoid_()
-        torch.mul(f, kept, out=c_new).addcmul_(i, g)
-        self.recall(a, c_new, h_new)
+        torch.mul(f, projected, out=c_new).addcmul_(i, g)
+        self.recompute_output(a, c_new, h_new)
 
     def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du, dm), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
-        i, f, g, o, kept = di, df, dg, do, dkept = a.unbind()
+        i, f, g, o, projected = di, df, dg, do, dprojected = a.unbind()
         dc = _through_output(o, c_new, dh, dc, do, *self.scratch)
         _through_input(i, g, dc, di, dg, *self.scratch)
-        through_f = torch.mul(dc, kept, out=self.scratch[0])
-        torch.mul(dc, f, out=dkept)
+        through_f = torch.mul(dc, projected, out=self.scratch[0])
+        torch.mul(dc, f, out=dprojected)
         sigmoid_backward(through_f, f, grad_input=df)
         return [du(a[:4], h), dm(a[4:], c)]
 
@@ -184,7 +188,7 @@ class ConvCellStateLSTM(OutputGated):
 def _through_output(
     o: Tensor, c: Tensor, dh: Tensor, dc: Tensor, do: Tensor, tanh_c: Tensor, through_o: Tensor
 ) -> Tensor:
-    r"""The way back of :math:`h = \sigma(o) \tanh(c)`: writes do, and adds to dc; dh is used up."""
+    r"""The backward pass of :math:`h = \sigma(o) \tanh(c)`: writes do, adds to dc and overwrites dh."""
     torch.tanh(c, out=tanh_c)
     torch.mul(dh, tanh_c, out=through_o)
     dh.mul_(o)
@@ -195,7 +199,7 @@ def _through_output(
 def _through_input(
     i: Tensor, g: Tensor, dc: Tensor, di: Tensor, dg: Tensor, through_i: Tensor, through_g: Tensor
 ) -> None:
-    r"""The way back of :math:`\sigma(i) \tanh(g)`: writes di and dg."""
+    r"""The backward pass of :math:`\sigma(i) \tanh(g)`: writes di and dg."""
     torch.mul(dc, g, out=through_i)
     torch.mul(dc, i, out=through_g)
     sigmoid_backward(through_i, i, grad_input=di)
@@ -205,7 +209,8 @@ def _through_input(
 class GRU(FusedCell):
     r""":math:`n = \tanh(g_n + \sigma(r) \, u_n(h_{t-1})), \; h_t = (1 - \sigma(z)) \, n + \sigma(z) \, h_{t-1}`.
 
-    ``a`` has :math:`u_n` behind n, r and z, so that what input and hidden state contribute to lies together.
+    ``a`` holds n, r, z and :math:`u_n` in this order, so that those of the input, and those of the hidden state,
+    are contiguous.
     """
 
     gates, inputs, order, hidden = 4, slice(0, 3), (2, 0, 1), (slice(1, 4),)
@@ -260,7 +265,7 @@ class GRUResetBefore(FusedCell):
 def _through_mixture(
     n: Tensor, z: Tensor, h: Tensor, dh: Tensor, dn: Tensor, dz: Tensor, through_n: Tensor, through_z: Tensor
 ) -> None:
-    r"""The way back of :math:`h_t = (1 - \sigma(z)) \tanh(n) + \sigma(z) \, h`: writes dn and dz, and by h to dh."""
+    r"""The backward pass of :math:`h_t = (1 - \sigma(z)) \tanh(n) + \sigma(z) \, h`: writes dn, dz and dh."""
     torch.addcmul(dh, dh, z, value=-1, out=through_n)
     torch.sub(h, n, out=through_z).mul_(dh)
     dh.mul_(z)

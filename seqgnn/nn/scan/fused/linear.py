@@ -1,5 +1,8 @@
-"""Linear maps of graph signals, there and back, at every step of a walk. Signals are rows, nodes first, so that one
-product with an operator serves all windows, and gates come first of all. Autograd knows nothing of this."""
+"""Linear projections of graph signals at every step of a scan, forward and backward.
+
+Signals are rows, nodes first, so that one product with an operator serves all windows; gates are the first dimension
+of all. None of this is recorded by autograd.
+"""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,17 +22,17 @@ class StepOperator:
         \partial L / \partial P_{ij} = \langle \partial L / \partial Y_i, X_j \rangle
     """
 
-    def __init__(self, operator: Operator, values: Tensor, learned: bool, dense: bool) -> None:
+    def __init__(self, operator: Operator, values: Tensor, requires_grad: bool, dense: bool) -> None:
         self.operator, self.pattern, self.values, self.dense = operator, operator.pattern, values, dense
         self.matrices: dict[bool, Tensor] = {}
-        self.dvalues = torch.zeros_like(values) if learned else None
+        self.dvalues = torch.zeros_like(values) if requires_grad else None
 
     def forward(self, x: Tensor, y: Tensor, scale: float) -> None:
         """Writes y = scale P x."""
         self._add(x, y, scale, False, 0.0)
 
     def backward(self, dy: Tensor, x: Tensor, dx: Tensor, scale: float) -> None:
-        """Adds to the derivatives by x, and by the values where they are learned."""
+        """Adds to the gradient with respect to x, and to that of the values if they require one."""
         self._add(dy, dx, scale, True, 1.0)
         if self.dvalues is not None:
             nodes = self.pattern.num_nodes
@@ -46,12 +49,12 @@ class LinearMap:
     r""":math:`u(z) = \sum_k z_k W_k^\top` for all gates, where the signals :math:`z_k` are those of a filter.
 
     Args:
-        filter: whose basis is meant.
+        filter: the filter of the basis.
         operators: the filter's, for every step.
         weight: `[gates * H, m F]`.
         hidden: H.
-        signals: room for those that the recursion makes of z, `[hops, places, rows, F]`.
-        again: whether the way back makes them again; else they are still there.
+        signals: a buffer for those that the recursion computes from z, `[hops, slots, rows, F]`.
+        recompute: whether the backward pass recomputes them, since later steps have overwritten the buffer.
     """
 
     def __init__(
@@ -61,55 +64,57 @@ class LinearMap:
         weight: Tensor,
         hidden: int,
         signals: Tensor,
-        again: bool,
+        recompute: bool,
     ) -> None:
-        self.again = again
+        self.recompute = recompute
         self.recursion, self.first, self.operators = filter.recursion, int(not filter.keeps_own), operators
         self.blocks = weight.view(-1, hidden, filter.num_terms, signals.size(-1))
         self.weights = self.blocks.unbind(2)  # [gates, H, F] for each signal
         self.signals, self.at = signals, [part.unbind() for part in signals.unbind(1)]
         self.dsignals: Tensor | None = None
-        self.read: dict[int, Tensor] = {}  # what it was given on the way back
+        self.seen: dict[int, Tensor] = {}  # the inputs of the backward pass
 
     @cached_property
     def transposed(self) -> Sequence[Tensor]:
-        """The weights by which `[rows, F]` is multiplied at every step, `[gates, F, H]`."""
+        """Return the weights by which `[rows, F]` is multiplied at every step, `[gates, F, H]`."""
         return self.blocks.permute(2, 0, 3, 1).contiguous().unbind()
 
-    def forward(self, step: int, place: int, z: Tensor, a: Tensor) -> None:
-        """Adds u(z) of a step to a `[gates, rows, H]`, for z `[rows, F]`; its other signals are kept at `place`."""
-        for signal, weight in zip(self.propagate(step, place, z), self.transposed):
+    def forward(self, step: int, slot: int, z: Tensor, a: Tensor) -> None:
+        """Adds u(z) of a step to a `[gates, rows, H]`, for z `[rows, F]`; its other signals are saved in `slot`."""
+        for signal, weight in zip(self.propagate(step, slot, z), self.transposed):
             add_products(a, signal.expand(a.size(0), -1, -1), weight)
 
-    def forward_zero(self, place: int, z: Tensor, a: Tensor) -> None:
-        """The same where z is zero."""
-        self.signals[:, place] = 0
+    def forward_zero(self, slot: int, z: Tensor, a: Tensor) -> None:
+        """The same for z = 0, which adds nothing."""
+        self.signals[:, slot] = 0
 
-    def backward_zero(self, place: int, da: Tensor, z: Tensor) -> Tensor:
-        """The way back of that, where nobody asks for the derivative."""
-        self.read[place] = z
-        if self.again:
-            self.signals[:, place] = 0
+    def backward_zero(self, slot: int, da: Tensor, z: Tensor) -> Tensor:
+        """The backward pass of `forward_zero`, whose gradient no caller needs."""
+        self.seen[slot] = z
+        if self.recompute:
+            self.signals[:, slot] = 0
         return torch.zeros_like(z)
 
-    def backward(self, step: int, place: int, da: Tensor, z: Tensor) -> Tensor:
-        """The derivative by z of a step that `forward` has seen, good until the next call; those by the values of
-        operators are added up."""
+    def backward(self, step: int, slot: int, da: Tensor, z: Tensor) -> Tensor:
+        """Return the gradient with respect to the z of a step, in a buffer that the next call overwrites; those of the
+        operators' values are accumulated."""
         if self.dsignals is None:
             self.dsignals = z.new_empty(1 + len(self.recursion), *z.shape)
         dsignals = self.dsignals.unbind()
-        self.read[place] = z
-        if self.again:
-            self.propagate(step, place, z)
+        self.seen[slot] = z
+        if self.recompute:
+            self.propagate(step, slot, z)
         self.gather(da, dsignals)
-        return self.propagate_back(step, place, z, dsignals)
+        return self.propagate_back(step, slot, z, dsignals)
 
-    def learn(self, da: Tensor, z: Tensor | None) -> None:
-        """Adds to the derivatives by the weights those of the steps whose signals are there: da
-        `[gates, steps * rows, H]`, z `[steps, rows, F]`, or None: what it has read."""
+    def accumulate(self, da: Tensor, z: Tensor | None) -> None:
+        """Accumulates the gradient of the weights over the steps whose signals are in the buffer.
+
+        da: `[gates, steps * rows, H]`; z: `[steps, rows, F]`, or None for the inputs that `backward` has recorded.
+        """
         if z is None:
-            z = torch.stack([part for _, part in sorted(self.read.items())])
-            self.read.clear()
+            z = torch.stack([part for _, part in sorted(self.seen.items())])
+            self.seen.clear()
         for signal, dweight in zip(self.basis(z), self.dblocks.unbind(2)):
             add_products(dweight, da.transpose(1, 2), signal.flatten(0, 1).expand(da.size(0), -1, -1))
 
@@ -122,21 +127,21 @@ class LinearMap:
         return self.dblocks.flatten(2).flatten(0, 1)
 
     def basis(self, z: Tensor) -> list[Tensor]:
-        """That of the steps whose signals are there, z `[steps, rows, F]`."""
+        """Return the basis of the steps whose signals are in the buffer, z `[steps, rows, F]`."""
         return [z, *self.signals[:, : z.size(0)].unbind()][self.first :]
 
-    def propagate(self, step: int, place: int, z: Tensor) -> list[Tensor]:
-        """The basis of z `[rows, F]`."""
-        signals = [z, *self.at[place]]
+    def propagate(self, step: int, slot: int, z: Tensor) -> list[Tensor]:
+        """Return the basis of z `[rows, F]`."""
+        signals = [z, *self.at[slot]]
         for y, hop in zip(signals[1:], self.recursion):
             self.operators[step][hop.operator].forward(signals[hop.source], y, hop.scale)
             if hop.minus is not None:
                 y.sub_(signals[hop.minus])
         return signals[self.first :]
 
-    def propagate_back(self, step: int, place: int, z: Tensor, dsignals: Sequence[Tensor]) -> Tensor:
-        """The derivative by z, from those by all signals, which it adds to."""
-        signals = [z, *self.at[place]]
+    def propagate_back(self, step: int, slot: int, z: Tensor, dsignals: Sequence[Tensor]) -> Tensor:
+        """Return the gradient with respect to z from those of all signals, in which it accumulates."""
+        signals = [z, *self.at[slot]]
         for dy, hop in reversed(list(zip(dsignals[1:], self.recursion))):
             operator = self.operators[step][hop.operator]
             operator.backward(dy, signals[hop.source], dsignals[hop.source], hop.scale)
@@ -145,7 +150,7 @@ class LinearMap:
         return dsignals[0]
 
     def gather(self, da: Tensor, dsignals: Sequence[Tensor]) -> None:
-        """Writes the derivatives by the signals `[rows, F]` of the basis, and zero for z if it is none of them."""
+        """Writes the gradients of the signals `[rows, F]` of the basis, and zero for z if it is none of them."""
         for dsignal in dsignals[: self.first]:
             dsignal.zero_()
         for dsignal, weight in zip(dsignals[self.first :], self.weights):
@@ -161,36 +166,36 @@ class InputMap(LinearMap):
         self.dbias = torch.zeros_like(bias)
 
     def write(self, first: int, z: Tensor, a: Tensor) -> None:
-        """Writes those of the steps from `first` on to a `[gates, steps * rows, H]`, for z `[steps, rows, F]`."""
+        """Writes the projections of the steps from `first` on to a `[gates, steps * rows, H]`, z `[steps, rows, F]`."""
         self.spread(first, z)
         self.multiply(self.basis(z), a)
 
     def spread(self, first: int, z: Tensor) -> None:
-        """Makes the signals of the steps from `first` on."""
-        for place, part in enumerate(z.unbind()):
-            self.propagate(first + place, place, part)
+        """Computes the signals of the steps from `first` on."""
+        for slot, part in enumerate(z.unbind()):
+            self.propagate(first + slot, slot, part)
 
     def multiply(self, basis: list[Tensor], a: Tensor) -> None:
-        """Writes the sum to a, of the signals `[steps, rows, F]` of the basis."""
+        """Writes the sum over the signals `[steps, rows, F]` of the basis to a."""
         a.copy_(self.bias[:, None])
         for signal, weight in zip(basis, self.weights):
             add_products(a, signal.flatten(0, 1).expand(a.size(0), -1, -1), weight.transpose(1, 2))
 
-    def learn(self, da: Tensor, z: Tensor | None) -> None:
-        super().learn(da, z)
+    def accumulate(self, da: Tensor, z: Tensor | None) -> None:
+        super().accumulate(da, z)
         self.dbias += da.sum(1)
 
-    def derivative(self, first: int, da: Tensor, z: Tensor, dz: Tensor) -> None:
-        """Writes the derivative by z of the steps from `first` on to dz; those by the values of operators are added
-        up."""
+    def backward_input(self, first: int, da: Tensor, z: Tensor, dz: Tensor) -> None:
+        """Writes the gradient with respect to the z of the steps from `first` on to dz; those of the operators' values
+        are accumulated."""
         dsignals = [dz, *z.new_empty(len(self.recursion), *z.shape)]
         self.gather(da, [dsignal.flatten(0, 1) for dsignal in dsignals])
-        for place, part in enumerate(z.unbind()):
-            self.propagate_back(first + place, place, part, [dsignal[place] for dsignal in dsignals])
+        for slot, part in enumerate(z.unbind()):
+            self.propagate_back(first + slot, slot, part, [dsignal[slot] for dsignal in dsignals])
 
 
 class NarrowInputMap(InputMap):
-    """The same for an input of few channels: all signals, and ones for the bias, are one factor."""
+    """An input projection of few channels: all signals, and ones for the bias, are a single factor."""
 
     @cached_property
     def with_bias(self) -> Tensor:
@@ -200,7 +205,7 @@ class NarrowInputMap(InputMap):
     def multiply(self, basis: list[Tensor], a: Tensor) -> None:
         torch.bmm(self._factor(basis, a.size(0)), self.with_bias, out=a)
 
-    def learn(self, da: Tensor, z: Tensor | None) -> None:
+    def accumulate(self, da: Tensor, z: Tensor | None) -> None:
         assert z is not None
         dwith_bias = torch.bmm(self._factor(self.basis(z), da.size(0)).transpose(1, 2), da)
         self.dblocks += dwith_bias[:, :-1].transpose(1, 2).reshape(self.dblocks.shape)
@@ -212,7 +217,7 @@ class NarrowInputMap(InputMap):
 
 
 def add_products(y: Tensor, a: Tensor, b: Tensor, beta: float = 1.0) -> None:
-    """Writes beta y + a b, of `[gates, ., .]` each; threads share the gates where that leaves none of them idle."""
+    """Writes beta y + a b, each `[gates, ., .]`; threads split the gates if that leaves none of them idle."""
     if y.device.type == "cpu" and y.size(0) % torch.get_num_threads():
         for parts in zip(y.unbind(), a.unbind(), b.unbind()):
             torch.addmm(*parts, beta=beta, out=parts[0])

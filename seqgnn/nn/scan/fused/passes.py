@@ -1,4 +1,4 @@
-"""One walk of the fused engine, there and back, over rows: its loop, its buffers and its order of steps."""
+"""The forward and the backward pass of the fused engine over rows: its loop, its buffers and its order of steps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ ROWS = 4096  # a product of more rows is no faster
 
 
 @dataclass(frozen=True)
-class Walk:
-    """A walk but for its tensors.
+class ScanSpec:
+    """The description of a scan without its tensors.
 
     Args:
-        cell: its equations, and `kind`, the same with the way back.
-        filters: of the input map, None where the signal is what the input contributes, and of the hidden maps.
+        cell: its equations, and `kind`, the same with a hand-written backward pass.
+        filters: of the input projection, None where the signal holds pre-activations, and of the hidden projections.
         operators: of each filter at every step; `distinct`: each of them once.
-        dense: whether these are dense matrices in products.
+        dense: whether products take these as dense matrices.
         shape: `[(B,) N]`.
         active: `[T, rows, 1]` or None.
         reverse: from the last step to the first.
-        fresh: the first step has no state to look at.
-        loop: what takes many steps at once, :class:`seqgnn.nn.scan.triton.scan.Loop`, or None.
+        zero_state: whether the state before the first step is zero and needs no gradient.
+        kernel: what runs all steps in one launch, :class:`seqgnn.nn.scan.triton.scan.ScanKernel`, or None.
     """
 
     cell: Cell
@@ -42,218 +42,222 @@ class Walk:
     shape: Sequence[int]
     active: Tensor | None
     reverse: bool
-    fresh: bool
-    loop: Any = None
+    zero_state: bool
+    kernel: Any = None
 
     def at(self, state: Sequence[Any], step: int) -> tuple[list[Tensor], list[Tensor]]:
-        """The state before and after a step, of tensors at T + 1 times."""
+        """Return the state before and after a step, from tensors at T + 1 times."""
         before, after = (step + 1, step) if self.reverse else (step, step + 1)
         return [part[before] for part in state], [part[after] for part in state]
 
     @property
-    def recalls(self) -> bool:
-        """Whether the way back makes the outputs again; where sequences end they are those of steps before."""
-        return issubclass(self.kind, OutputGated) and self.active is None and self.loop is None
+    def recomputes_output(self) -> bool:
+        """True if the backward pass recomputes the outputs; not with `active`, since ended sequences repeat theirs."""
+        return issubclass(self.kind, OutputGated) and self.active is None and self.kernel is None
 
-    def chunk(self, given: "Parts") -> int:
-        """Of how many steps derivatives, signals and outputs made again are held: all, where these are one launch."""
-        return given.steps if self.loop is not None else min(given.steps, max(1, ROWS // given.rows))
+    def chunk(self, tensors: "ScanTensors") -> int:
+        """Return how many steps hold gradients, signals and recomputed outputs at once: all in a single launch."""
+        return tensors.steps if self.kernel is not None else min(tensors.steps, max(1, ROWS // tensors.rows))
 
     def order(self, steps: Any) -> Any:
         return steps[::-1] if self.reverse else steps
 
     def begins(self, step: int, steps: int) -> bool:
-        """Whether there is nothing before a step."""
-        return self.fresh and step == self.order(range(steps))[0]
+        """True if the state before a step is zero."""
+        return self.zero_state and step == self.order(range(steps))[0]
 
     def chunks(self, steps: int, size: int) -> Iterator[range]:
-        """The steps as they are walked, some at a time, each chunk in the order of the calendar."""
+        """Yields the steps in the order of the scan, some at a time, those inside a chunk in the order of time."""
         for first in self.order(range(0, steps, size)):
             yield range(first, min(first + size, steps))
 
 
-class Parts:
-    """The tensors of a walk, by name."""
+class ScanTensors:
+    """The tensors of a scan, by name."""
 
-    def __init__(self, walk: Walk, tensors: Sequence[Any]) -> None:
-        maps, own = len(walk.filters), 3 if isinstance(walk.cell, PeepholeLSTM) else 0
+    def __init__(self, spec: ScanSpec, tensors: Sequence[Any]) -> None:
+        maps, own = len(spec.filters), 3 if isinstance(spec.cell, PeepholeLSTM) else 0
         self.signal, self.bias = tensors[:2]
         self.weights, rest = tensors[2 : 2 + maps], tensors[2 + maps :]
         self.own, rest = rest[:own], rest[own:]
-        states = len(rest) - len(walk.distinct)
+        states = len(rest) - len(spec.distinct)
         self.state, self.values = rest[:states], rest[states:]
         self.steps, self.rows, _ = self.signal.shape[-3:]
         self.gates, self.hidden = self.bias.shape
 
 
-def there(walk: Walk, given: Parts, keep: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Outputs, the state at the end and, to `keep` for the way back, gates, states and, if those of all steps are held
-    anyway, signals."""
-    size, like, kind = walk.chunk(given), given.bias, walk.kind
-    keep_gates = keep and kind.looks_back
-    a = like.new_empty(given.gates, given.steps if keep_gates else size, given.rows, given.hidden)
-    loop = walk.loop and walk.loop(walk, given)
-    lasting = [bool(loop) or (keep and not (walk.recalls and part == 0)) for part in range(len(given.state))]
-    states = [like.new_empty(given.steps + 1 if lasts else 2, given.rows, given.hidden) for lasts in lasting]
-    times = [part.unbind() * (1 if lasts else given.steps // 2 + 1) for part, lasts in zip(states, lasting)]
-    signals = _rooms(walk, given)
-    cell, (input_projection, *hidden_projections), _ = _bind(walk, given, signals)
-    for part, start in zip(times, given.state):
-        part[given.steps if walk.reverse else 0].copy_(start)
-    gates, output = a.unbind(1), like.new_empty(given.steps, *walk.shape, given.hidden)
-    for chunk in walk.chunks(given.steps, size):
-        first = chunk.start if keep_gates else 0
-        pre, bias = a[:, first : first + len(chunk)], given.bias[:, None, None]
-        if kind.inputs.stop < given.gates:
+def scan_forward(spec: ScanSpec, tensors: ScanTensors, save: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Return outputs, the last state and, to `save` for the backward pass, gates, states and, if those of all steps are
+    held at once, signals."""
+    size, like, kind = spec.chunk(tensors), tensors.bias, spec.kind
+    save_gates = save and kind.needs_gates
+    a = like.new_empty(tensors.gates, tensors.steps if save_gates else size, tensors.rows, tensors.hidden)
+    kernel = spec.kernel and spec.kernel(spec, tensors)
+    # A state that is saved has T + 1 places, any other alternates between two.
+    saved = [bool(kernel) or (save and not (spec.recomputes_output and i == 0)) for i in range(len(tensors.state))]
+    states = [like.new_empty(tensors.steps + 1 if is_saved else 2, tensors.rows, tensors.hidden) for is_saved in saved]
+    times = [part.unbind() * (1 if is_saved else tensors.steps // 2 + 1) for part, is_saved in zip(states, saved)]
+    signals = _signal_buffers(spec, tensors)
+    cell, (input_projection, *hidden_projections), _ = _bind(spec, tensors, signals)
+    for part, start in zip(times, tensors.state):
+        part[tensors.steps if spec.reverse else 0].copy_(start)
+    gates, output = a.unbind(1), like.new_empty(tensors.steps, *spec.shape, tensors.hidden)
+    for chunk in spec.chunks(tensors.steps, size):
+        first = chunk.start if save_gates else 0
+        pre, bias = a[:, first : first + len(chunk)], tensors.bias[:, None, None]
+        if kind.inputs.stop < tensors.gates:
             pre[kind.inputs.stop :] = bias[kind.inputs.stop :]
         if input_projection is None:
-            torch.add(given.signal[:, chunk.start : chunk.stop], bias[kind.inputs], out=pre[kind.inputs])
+            torch.add(tensors.signal[:, chunk.start : chunk.stop], bias[kind.inputs], out=pre[kind.inputs])
         else:
-            z = given.signal[chunk.start : chunk.stop]
+            z = tensors.signal[chunk.start : chunk.stop]
             input_projection.write(chunk.start, z, pre[kind.inputs].flatten(1, 2))
-        if loop is not None:
-            loop.forward(a, states, signals[1:])
-            h = states[0][:-1] if walk.reverse else states[0][1:]
-            output.copy_(_apart(h if walk.active is None else torch.where(walk.active, h, 0), walk.shape))
+        if kernel is not None:
+            kernel.forward(a, states, signals[1:])
+            h = states[0][:-1] if spec.reverse else states[0][1:]
+            output.copy_(_apart(h if spec.active is None else torch.where(spec.active, h, 0), spec.shape))
             break
-        for t in walk.order(chunk):
-            place, (before, after) = t - chunk.start, walk.at(times, t)
-            if walk.begins(t, given.steps):
-                maps = [partial(map.forward_zero, place) for map in hidden_projections]
+        for t in spec.order(chunk):
+            slot, (before, after) = t - chunk.start, spec.at(times, t)
+            if spec.begins(t, tensors.steps):
+                maps = [partial(map.forward_zero, slot) for map in hidden_projections]
             else:
-                maps = [partial(map.forward, t, place) for map in hidden_projections]
-            cell.forward(gates[first + place], maps, before, after)
+                maps = [partial(map.forward, t, slot) for map in hidden_projections]
+            cell.forward(gates[first + slot], maps, before, after)
             h = after[0]
-            if walk.active is not None:
-                h = torch.where(walk.active[t], h, 0)
+            if spec.active is not None:
+                h = torch.where(spec.active[t], h, 0)
                 for new, old in zip(after, before):
-                    torch.where(walk.active[t], new, old, out=new)
-            output[t] = _apart(h, walk.shape)
-    last = [windows(part[0 if walk.reverse else given.steps], walk.shape) for part in times]
-    kept = [part for part, lasts in zip(states, lasting) if lasts]
-    return output, last, [*([a] if keep_gates else []), *kept, *(signals if size == given.steps else ())]
+                    torch.where(spec.active[t], new, old, out=new)
+            output[t] = _apart(h, spec.shape)
+    last = [windows(part[0 if spec.reverse else tensors.steps], spec.shape) for part in times]
+    saved_states = [part for part, is_saved in zip(states, saved) if is_saved]
+    return output, last, [*([a] if save_gates else []), *saved_states, *(signals if size == tensors.steps else ())]
 
 
-class WayBack:
-    """The derivatives by the tensors of a walk, from those by what it returned.
+class ScanBackward:
+    """The gradients with respect to the tensors of a scan.
 
     Args:
-        walk, given: of the way there.
-        kept: what that kept.
-        derivatives: by outputs and last states; None stands for zero.
-        wanted: which of the tensors' derivatives are asked for.
-        again: whether this way may be gone again, so that what was kept must stay; else derivatives take the places of
-            gates.
+        spec, tensors: of the forward pass.
+        saved: what the forward pass saved.
+        grads: with respect to outputs and last states; None stands for zero.
+        needs_grad: which tensors need a gradient.
+        retain_graph: whether backward may be called again, so that gates must stay; else gradients overwrite them.
     """
 
     def __init__(
         self,
-        walk: Walk,
-        given: Parts,
-        kept: Sequence[Tensor],
-        derivatives: Sequence[Tensor | None],
-        wanted: Sequence[bool],
-        again: bool,
+        spec: ScanSpec,
+        tensors: ScanTensors,
+        saved: Sequence[Tensor],
+        grads: Sequence[Tensor | None],
+        needs_grad: Sequence[bool],
+        retain_graph: bool,
     ) -> None:
-        self.walk, self.given, self.again = walk, given, again
-        if walk.kind.looks_back:
-            self.a, *kept = kept
+        self.spec, self.tensors, self.retain_graph = spec, tensors, retain_graph
+        if spec.kind.needs_gates:
+            self.a, *saved = saved
         else:
-            self.a = given.bias.new_empty(given.gates, walk.chunk(given), given.rows, given.hidden)
-        states = len(given.state) - walk.recalls
-        self.states, signals = kept[:states], kept[states:]
+            self.a = tensors.bias.new_empty(tensors.gates, spec.chunk(tensors), tensors.rows, tensors.hidden)
+        states = len(tensors.state) - spec.recomputes_output
+        self.states, signals = saved[:states], saved[states:]
         self.times = [part.unbind() for part in self.states]
-        self.outputs = given.bias.new_empty(walk.chunk(given), given.rows, given.hidden) if walk.recalls else None
-        self.batched = len(walk.shape) == 2
-        self.doutput, *last = derivatives
+        self.outputs = None
+        if spec.recomputes_output:
+            self.outputs = tensors.bias.new_empty(spec.chunk(tensors), tensors.rows, tensors.hidden)
+        self.batched = len(spec.shape) == 2
+        self.doutput, *last = grads
         self.d = [
             start.new_zeros(start.shape)
             if part is None
             else rows(part, self.batched).clone(memory_format=torch.contiguous_format)
-            for part, start in zip(last, given.state)
+            for part, start in zip(last, tensors.state)
         ]
-        self.learned = wanted[len(wanted) - len(given.values) :]
+        self.values_need_grad = needs_grad[len(needs_grad) - len(tensors.values) :]
         self.cell, (self.input_projection, *self.hidden_projections), self.operators = _bind(
-            walk, given, signals or _rooms(walk, given), self.learned
+            spec, tensors, signals or _signal_buffers(spec, tensors), self.values_need_grad
         )
-        self.cell.scratch = given.bias.new_empty(2, given.rows, given.hidden).unbind()
-        self.dbias = torch.zeros_like(given.bias)
-        self.dsignal = torch.empty_like(given.signal) if wanted[0] else None
+        self.cell.scratch = tensors.bias.new_empty(2, tensors.rows, tensors.hidden).unbind()
+        self.dbias = torch.zeros_like(tensors.bias)
+        self.dsignal = torch.empty_like(tensors.signal) if needs_grad[0] else None
 
     def run(self) -> list[Tensor | None]:
-        """In the order of the tensors."""
+        """Return the gradients in the order of the tensors."""
         gates = self.a.unbind(1)
-        loop = None if any(self.learned) else self.walk.loop and self.walk.loop(self.walk, self.given)
-        for chunk in reversed(list(self.walk.chunks(self.given.steps, self.walk.chunk(self.given)))):
+        kernel = None if any(self.values_need_grad) else self.spec.kernel and self.spec.kernel(self.spec, self.tensors)
+        for chunk in reversed(list(self.spec.chunks(self.tensors.steps, self.spec.chunk(self.tensors)))):
             steps = slice(chunk.start, chunk.stop)
-            if loop is not None:
-                da = loop.backward(self.a, self.states, self.d, self._heard(slice(None)))
+            if kernel is not None:
+                da = kernel.backward(self.a, self.states, self.d, self._output_grad(slice(None)))
             else:
-                da = self._place_of_derivatives(steps)
-                for t, dgates in reversed(list(zip(self.walk.order(chunk), self.walk.order(da.unbind(1))))):
+                da = self._gate_grad_buffer(steps)
+                for t, dgates in reversed(list(zip(self.spec.order(chunk), self.spec.order(da.unbind(1))))):
                     self._step(t, t - chunk.start, gates, dgates)
-            self._learn(steps, da, None if loop is None else self.a)
+            self._accumulate(steps, da, None if kernel is None else self.a)
         if self.input_projection is not None:
-            self.dbias[self.walk.kind.inputs] = self.input_projection.dbias
+            self.dbias[self.spec.kind.inputs] = self.input_projection.dbias
         dweights = [None if map is None else map.dweight for map in (self.input_projection, *self.hidden_projections)]
         dvalues = [operator.dvalues for operator in self.operators]
         return [self.dsignal, self.dbias, *dweights, *self.cell.dweights, *self.d, *dvalues]
 
-    def _place_of_derivatives(self, steps: slice) -> Tensor:
-        """Where the derivatives by the gates of some steps go; it holds these gates, if the cell looks at them."""
-        if not self.walk.kind.looks_back:
+    def _gate_grad_buffer(self, steps: slice) -> Tensor:
+        """Return the buffer for the gradients of some steps' gates; it holds these gates if the cell needs them."""
+        if not self.spec.kind.needs_gates:
             return self.a[:, : steps.stop - steps.start]
-        return self.a[:, steps].clone() if self.again else self.a[:, steps]
+        return self.a[:, steps].clone() if self.retain_graph else self.a[:, steps]
 
-    def _step(self, t: int, place: int, gates: Sequence[Tensor], a: Tensor) -> None:
-        """The way back through one step, a its gates; where a sequence has no element, its state is that of before."""
-        heard = self._heard(t)
-        if heard is not None:
-            self.d[0].add_(heard)
-        before, after = self.walk.at(self.times, t)
+    def _step(self, t: int, slot: int, gates: Sequence[Tensor], a: Tensor) -> None:
+        """The backward pass of one step, with its gates a; an ended sequence passes its state's gradient on."""
+        output_grad = self._output_grad(t)
+        if output_grad is not None:
+            self.d[0].add_(output_grad)
+        before, after = self.spec.at(self.times, t)
         if self.outputs is not None:
-            h = self._recalled(t, self.outputs[place], gates, before)
+            h = self._recomputed_output(t, self.outputs[slot], gates, before)
             before, after = [h, *before], [h, *after]
-        if self.walk.begins(t, self.given.steps):
-            maps = [partial(map.backward_zero, place) for map in self.hidden_projections]
+        if self.spec.begins(t, self.tensors.steps):
+            maps = [partial(map.backward_zero, slot) for map in self.hidden_projections]
         else:
-            maps = [partial(map.backward, t, place) for map in self.hidden_projections]
+            maps = [partial(map.backward, t, slot) for map in self.hidden_projections]
         passed: list[Any] = []
-        if self.walk.active is not None:
-            passed = [torch.where(self.walk.active[t], 0, part) for part in self.d]
-            self.d = [torch.where(self.walk.active[t], part, 0) for part in self.d]
+        if self.spec.active is not None:
+            passed = [torch.where(self.spec.active[t], 0, part) for part in self.d]
+            self.d = [torch.where(self.spec.active[t], part, 0) for part in self.d]
         self.d = self.cell.backward(a, maps, before, after, self.d)
-        for part, by in zip(self.d, passed):
-            part.add_(by)
+        for part, unchanged in zip(self.d, passed):
+            part.add_(unchanged)
 
-    def _heard(self, steps: Any) -> Tensor | None:
-        """The derivatives by outputs, where there are some."""
+    def _output_grad(self, steps: Any) -> Tensor | None:
+        """Return the gradient with respect to the outputs of some steps; None is zero."""
         if self.doutput is None:
             return None
-        found = rows(self.doutput[steps], self.batched)
-        return found if self.walk.active is None else torch.where(self.walk.active[steps], found, 0)
+        grad = rows(self.doutput[steps], self.batched)
+        return grad if self.spec.active is None else torch.where(self.spec.active[steps], grad, 0)
 
-    def _recalled(self, t: int, h: Tensor, gates: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
-        """The output before a step, written to h."""
-        if t == self.walk.order(range(self.given.steps))[0]:
-            return h.copy_(self.given.state[0])
+    def _recomputed_output(self, t: int, h: Tensor, gates: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
+        """Return the output before a step, written to h."""
+        if t == self.spec.order(range(self.tensors.steps))[0]:
+            return h.copy_(self.tensors.state[0])
         assert isinstance(self.cell, OutputGated)
-        self.cell.recall(gates[t + 1 if self.walk.reverse else t - 1], before[0], h)
+        self.cell.recompute_output(gates[t + 1 if self.spec.reverse else t - 1], before[0], h)
         return h
 
-    def _learn(self, steps: slice, da: Tensor, a: Tensor | None) -> None:
-        """Adds what some steps contribute to the derivatives by weights and biases; writes those by their signal. a:
-        their gates, where the steps were walked back in one launch."""
-        kind, first = self.walk.kind, steps.start
+    def _accumulate(self, steps: slice, da: Tensor, a: Tensor | None) -> None:
+        """Accumulates the gradients of weights and biases over some steps, and writes those of their signal.
+
+        a: the gates of these steps where one launch ran them, since gradients have not overwritten them there.
+        """
+        kind, first = self.spec.kind, steps.start
         early, late = [part[steps] for part in self.states], [part[1:][steps] for part in self.states]
-        before, after = (late, early) if self.walk.reverse else (early, late)
+        before, after = (late, early) if self.spec.reverse else (early, late)
         if self.outputs is not None:
             h = self.outputs[: da.size(1)]
             before, after = [h, *before], [h, *after]
-        self.cell.learn(da, before, after)
+        self.cell.accumulate(da, before, after)
         for map, gates, z in zip(self.hidden_projections, kind.hidden, self.cell.sources(before, a)):
-            map.learn(da[gates].flatten(1, 2), z)
-        if kind.inputs.stop < self.given.gates:
+            map.accumulate(da[gates].flatten(1, 2), z)
+        if kind.inputs.stop < self.tensors.gates:
             self.dbias[kind.inputs.stop :] += da[kind.inputs.stop :].sum((1, 2))
         dinputs = da[kind.inputs]
         if self.input_projection is None:
@@ -261,54 +265,56 @@ class WayBack:
             if self.dsignal is not None:
                 self.dsignal[:, steps] = dinputs
             return
-        z = self.given.signal[steps]
-        if self.input_projection.again:
+        z = self.tensors.signal[steps]
+        if self.input_projection.recompute:
             self.input_projection.spread(first, z)
-        self.input_projection.learn(dinputs.flatten(1, 2), z)
-        if self.dsignal is not None or any(self.learned):
+        self.input_projection.accumulate(dinputs.flatten(1, 2), z)
+        if self.dsignal is not None or any(self.values_need_grad):
             dz = torch.empty_like(z) if self.dsignal is None else self.dsignal[steps]
-            self.input_projection.derivative(first, dinputs.flatten(1, 2), z, dz)
+            self.input_projection.backward_input(first, dinputs.flatten(1, 2), z, dz)
 
 
 def _bind(
-    walk: Walk, given: Parts, signals: Sequence[Any], learned: Sequence[bool] = ()
+    spec: ScanSpec, tensors: ScanTensors, signals: Sequence[Any], values_need_grad: Sequence[bool] = ()
 ) -> tuple[FusedCell, list[Any], list[StepOperator]]:
-    """The cell, the maps and the operators with their tensors."""
-    learned = learned or [False] * len(given.values)
-    operators = [StepOperator(*parts, walk.dense) for parts in zip(walk.distinct, given.values, learned)]
-    by_id = {id(operator): bound for operator, bound in zip(walk.distinct, operators)}
+    """Return the cell, the projections and the operators with their tensors."""
+    values_need_grad = values_need_grad or [False] * len(tensors.values)
+    operators = [StepOperator(*parts, spec.dense) for parts in zip(spec.distinct, tensors.values, values_need_grad)]
+    by_id = {id(operator): bound for operator, bound in zip(spec.distinct, operators)}
     maps: list[Any] = []
-    for filter, weight, room in zip(walk.filters, given.weights, signals):
+    for filter, weight, buffer in zip(spec.filters, tensors.weights, signals):
         if filter is None:
             maps.append(None)
             continue
-        steps = [[by_id[id(op)] for op in step] for step in walk.operators[filter]]
-        args = filter, steps, weight, given.hidden, room, walk.chunk(given) < given.steps
+        steps = [[by_id[id(op)] for op in step] for step in spec.operators[filter]]
+        args = filter, steps, weight, tensors.hidden, buffer, spec.chunk(tensors) < tensors.steps
         if maps:
             maps.append(LinearMap(*args))
         else:
-            kind = NarrowInputMap if weight.size(1) < given.hidden else InputMap
-            maps.append(kind(given.bias[walk.kind.inputs], *args))
-    return walk.kind(*given.own), maps, operators
+            kind = NarrowInputMap if weight.size(1) < tensors.hidden else InputMap
+            maps.append(kind(tensors.bias[spec.kind.inputs], *args))
+    return spec.kind(*tensors.own), maps, operators
 
 
-def _rooms(walk: Walk, given: Parts) -> list[Any]:
-    """For what the filters' recursions make of as many steps."""
+def _signal_buffers(spec: ScanSpec, tensors: ScanTensors) -> list[Any]:
+    """Return a buffer per filter for the signals of its recursion over a chunk of steps."""
     return [
         None
         if filter is None
-        else weight.new_empty(len(filter.recursion), walk.chunk(given), given.rows, weight.size(1) // filter.num_terms)
-        for filter, weight in zip(walk.filters, given.weights)
+        else weight.new_empty(
+            len(filter.recursion), spec.chunk(tensors), tensors.rows, weight.size(1) // filter.num_terms
+        )
+        for filter, weight in zip(spec.filters, tensors.weights)
     ]
 
 
 def rows(x: Tensor, batched: bool) -> Tensor:
-    """`[..., B, N, F]` as rows `[..., N * B, F]`, nodes first."""
+    """Return `[..., B, N, F]` as rows `[..., N * B, F]`, nodes first."""
     return x.transpose(-3, -2).flatten(-3, -2) if batched else x
 
 
 def windows(signal: Tensor, shape: Sequence[int]) -> Tensor:
-    """A copy of rows `[..., N * B, F]` as `[..., (B,) N, F]`."""
+    """Return a copy of rows `[..., N * B, F]` as `[..., (B,) N, F]`."""
     return _apart(signal, shape).clone(memory_format=torch.contiguous_format)
 
 

@@ -1,9 +1,9 @@
-"""Backpropagation through time written by hand: the loop of :mod:`seqgnn.nn.scan.reference` for cells with linear maps.
+"""The fused engine: backpropagation through time written by hand, for cells with linear projections.
 
-What is kept of a step are its gates and its state, in buffers allocated once a call. The way back makes an LSTM's
-output and the filters' signals again, which takes a few percent of the time and saves a quarter of the memory, and
-writes derivatives in the places of gates. The input's part of the gates is one product for many steps, as the
-derivatives by the weights are; within a step each filter propagates once and one product serves all gates.
+The forward pass saves the gates and the state of each step, in buffers allocated once per call. The backward pass
+recomputes an LSTM's output and the filters' signals, which takes a few percent of the time and saves a quarter of the
+memory, and overwrites the gates by their gradients. The input's part of the gates is one product for many steps, as are
+the gradients of the weights; within a step each filter propagates once and one product serves all gates.
 """
 
 import math
@@ -23,8 +23,8 @@ from seqgnn.nn.scan import functional as cells
 from seqgnn.nn.scan.functional import Cell, PeepholeLSTM, State
 from seqgnn.nn.scan.fused import cells as fused_cells
 from seqgnn.nn.scan.fused.cells import FusedCell
-from seqgnn.nn.scan.fused.double_backward import differentiable
-from seqgnn.nn.scan.fused.passes import Parts, Walk, WayBack, rows, there
+from seqgnn.nn.scan.fused.double_backward import differentiable_backward
+from seqgnn.nn.scan.fused.passes import ScanBackward, ScanSpec, ScanTensors, rows, scan_forward
 from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, Projection, at_every_step
 from seqgnn.nn.scan.graph_inputs import StepGraph, StepInputs
 
@@ -37,7 +37,7 @@ CELLS: dict[Any, type[FusedCell]] = {
     cells.gru: fused_cells.GRU,
     cells.gru_reset_before: fused_cells.GRUResetBefore,
 }
-DENSE = 32  # up to so many nodes a dense matrix multiplies faster than a sparse one, on the CPU
+DENSE = 32  # up to this many nodes a dense matrix multiplies faster than a sparse one, on the CPU
 
 
 def is_supported(cell: Cell, hidden_projections: Sequence[Projection]) -> bool:
@@ -68,7 +68,7 @@ def fused_scan(
     kind, batched = CELLS[_key(cell)], x.dim() == 4
     if engine == "triton":
         from seqgnn.nn.scan.triton import cells as triton_cells
-        from seqgnn.nn.scan.triton import scan as triton_loop
+        from seqgnn.nn.scan.triton import scan as triton_scan
 
         kind = triton_cells.KERNELS[kind]
     hidden = state[0].size(-1)
@@ -84,12 +84,12 @@ def fused_scan(
     operators = {map.filter: _operators(map.filter, x, inputs.graphs) for map in maps if map is not None}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
     active = None if inputs.active is None else rows(inputs.active.expand(*x.shape[:-1], 1), batched)
-    loop = None
+    kernel = None
     if engine == "triton":
         filters = [map.filter for map in hidden_projections]
-        small = triton_loop.fits(kind, filters, operators, state[0])
-        loop = triton_loop.Loop if small and (not filters[0].recursion or _finite(signal, *state)) else None
-    what = Walk(
+        small = triton_scan.fits(kind, filters, operators, state[0])
+        kernel = triton_scan.ScanKernel if small and (not filters[0].recursion or _finite(signal, *state)) else None
+    spec = ScanSpec(
         cell,
         kind,
         [None if map is None else map.filter for map in maps],
@@ -100,7 +100,7 @@ def fused_scan(
         active,
         reverse,
         inputs.zero_state,
-        loop,
+        kernel,
     )
     tensors = (
         signal,
@@ -112,40 +112,34 @@ def fused_scan(
         *(operator.values_as(x.dtype) for operator in distinct),
     )
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
-        output, *last = _Fused.apply(what, *tensors)
+        output, *last = _Fused.apply(spec, *tensors)
     else:
-        output, last, _ = there(what, Parts(what, tensors), keep=False)
+        output, last, _ = scan_forward(spec, ScanTensors(spec, tensors), save=False)
     return output, tuple(last)
 
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, walk: Walk, *tensors: Tensor | None) -> Any:
-        output, last, kept = there(walk, Parts(walk, tensors), keep=True)
-        ctx.walk, ctx.inputs = walk, len(tensors)
-        ctx.save_for_backward(*tensors, *kept)
+    def forward(ctx: Any, spec: ScanSpec, *tensors: Tensor | None) -> Any:
+        output, last, saved = scan_forward(spec, ScanTensors(spec, tensors), save=True)
+        ctx.spec, ctx.num_tensors = spec, len(tensors)
+        ctx.save_for_backward(*tensors, *saved)
         ctx.set_materialize_grads(False)
         return output, *last
 
     @staticmethod
-    def backward(ctx: Any, *derivatives: Tensor | None) -> Any:
-        saved = ctx.saved_tensors
-        tensors, kept = saved[: ctx.inputs], saved[ctx.inputs :]
-        wanted = ctx.needs_input_grad[1:]
-        if all(part is None for part in derivatives):
-            return None, *(None for _ in wanted)
-        if torch.is_grad_enabled() or _transformed(*derivatives):
-            return None, *differentiable(ctx.walk, tensors, wanted, derivatives)
-        again = torch_internals.keeps_graph()
-        found = WayBack(ctx.walk, Parts(ctx.walk, tensors), kept, derivatives, wanted, again).run()
-        return None, *(part if want else None for part, want in zip(found, wanted))
-
-
-def _transformed(*derivatives: Tensor | None) -> bool:
-    """Whether functorch, torch.compile or forward-mode derivatives are at work, or many `derivatives` go as one."""
-    if not is_eager() or torch_internals.forward_ad_active():
-        return True
-    return is_batched(*derivatives)
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        saved = ctx.saved_tensors  # once, since checkpointing lets them be unpacked no second time
+        tensors, saved = saved[: ctx.num_tensors], saved[ctx.num_tensors :]
+        needs_grad = ctx.needs_input_grad[1:]
+        if all(grad is None for grad in grads):
+            return None, *(None for _ in needs_grad)
+        transformed = not is_eager() or torch_internals.forward_ad_active() or is_batched(*grads)
+        if torch.is_grad_enabled() or transformed:
+            return None, *differentiable_backward(ctx.spec, tensors, needs_grad, grads)
+        retain_graph = torch_internals.keeps_graph()
+        backward = ScanBackward(ctx.spec, ScanTensors(ctx.spec, tensors), saved, grads, needs_grad, retain_graph)
+        return None, *(grad if needed else None for grad, needed in zip(backward.run(), needs_grad))
 
 
 def _recursive(map: Projection) -> TypeGuard[FilterProjection | LinearProjection]:
@@ -160,28 +154,29 @@ def _key(cell: Cell) -> Any:
 
 
 def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[tuple[Operator, ...]]:
+    """Return the operators of a filter at every step, built once per graph."""
     if not filter.recursion:
         return [()] * len(x)
-    found: dict[int, tuple[Operator, ...]] = {}
+    by_graph: dict[int, tuple[Operator, ...]] = {}
     for graph in graphs:
-        if id(graph) not in found:
-            found[id(graph)] = filter.operators(x, graph.prepared)
-    return [found[id(graph)] for graph in graphs]
+        if id(graph) not in by_graph:
+            by_graph[id(graph)] = filter.operators(x, graph.prepared)
+    return [by_graph[id(graph)] for graph in graphs]
 
 
 def _dense(operators: Sequence[Operator], *signals: Tensor) -> bool:
-    """Whether operators are better dense: few nodes, and no inf or nan, which zeros would carry to all of them."""
+    """True if dense operators are faster and exact: few nodes, and no inf or nan, which zeros would spread to all."""
     small = len(operators) > 0 and operators[0].pattern.num_nodes <= DENSE and signals[0].device.type == "cpu"
     return small and _finite(*signals)
 
 
 def _finite(*signals: Tensor) -> bool:
-    """Whether there is no inf or nan; taken for granted on a device, which would have to be waited for."""
+    """True if there is no inf or nan; assumed on a device, where checking would synchronize."""
     return signals[0].device.type != "cpu" or all(math.isfinite(signal.detach().sum()) for signal in signals)
 
 
 def _in_order(gates: Tensor, hidden: int, kind: type[FusedCell]) -> Tensor:
-    """What the input contributes `[gates * H, ...]`, as the fused cell has its gates."""
+    """Return the input's `[gates * H, ...]` with its gates in the order of the fused cell."""
     if list(kind.order) == sorted(kind.order):
         return gates
     parts = gates.split(hidden)
@@ -189,7 +184,7 @@ def _in_order(gates: Tensor, hidden: int, kind: type[FusedCell]) -> Tensor:
 
 
 def _bias(kind: type[FusedCell], input_bias: Tensor | None, biases: Sequence[Tensor | None], state: Tensor) -> Tensor:
-    """The sum of all biases, `[gates, H]`."""
+    """Return the sum of all biases, `[gates, H]`."""
     hidden, terms = state.size(-1), []
     for places, bias in zip((kind.inputs, *kind.hidden), (input_bias, *biases)):
         if bias is not None:

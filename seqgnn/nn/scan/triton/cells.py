@@ -1,5 +1,5 @@
-"""The cells of :mod:`seqgnn.nn.scan.fused.cells` with a kernel of Triton's where those have a row of torch's
-products."""
+"""The cells of :mod:`seqgnn.nn.scan.fused.cells` with one kernel of Triton's for several elementwise operations of
+torch."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ class ConvCellStateLSTM(fused_cells.ConvCellStateLSTM):
     def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du, dm), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
         _launch(kernels.lstm_backward, dh, dc, *a.unbind(), c_new, c, c, c, HIDDEN=c.size(-1), PEEPHOLES=False)
-        a[4].copy_(dc)  # by what the map has kept, in its place
+        a[4].copy_(dc)  # the gradient of the projected cell state, in its place
         return [du(a[:4], h), dm(a[4:], c)]
 
 
@@ -89,12 +89,12 @@ class GRUResetBefore(fused_cells.GRUResetBefore):
         (u, u_n), (h,), (h_new,), (r, z, n) = maps, before, after, a.unbind()
         u(h, a[:2])
         _launch(kernels.reset_forward, r, z, h, h_new)
-        u_n(h_new, a[2:])  # r h stands there until h_new does
+        u_n(h_new, a[2:])  # a buffer for r h until it holds h_new
         _launch(kernels.mixture_forward, n, z, h, h_new)
 
     def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
         (du, du_n), (h,), (dh,), (r, z, n) = maps, before, d, a.unbind()
-        rh = torch.empty_like(h)  # that the map reads again when its weights learn
+        rh = torch.empty_like(h)  # which the projection reads for the gradient of its weights
         _launch(kernels.mixture_backward, dh, n, z, h, rh, r)
         _launch(kernels.reset_backward, du_n(a[2:], rh), r, h, dh)
         return [dh.add_(du(a[:2], h))]

@@ -1,18 +1,18 @@
-r"""The kernels of :mod:`seqgnn.nn.scan.triton.scan` for the GRU that resets before, with a map of h to r and z, and one
-of r h to n; what is where says :mod:`seqgnn.nn.scan.triton.tiles`.
+r"""The kernels of :mod:`seqgnn.nn.scan.triton.scan` for the GRU with ``reset="before"``: a projection of h to r and z,
+and one of r h to n; :mod:`seqgnn.nn.scan.triton.tiles` describes the layout.
 
-On the way back r h is made again; its signals, as those of h, are what the way there has kept.
+The backward pass recomputes r h; its signals, as those of h, are saved by the forward pass.
 """
 
 import triton
 import triton.language as tl
 
 from seqgnn.nn.scan.triton.pointwise import mixture_back, sigmoid, sigmoid_back, tanh
-from seqgnn.nn.scan.triton.tiles import NUMBERS, block_of, heard, heard_back, matrix, product
+from seqgnn.nn.scan.triton.tiles import NUMBERS, block_of, matrix, product, signal, signal_back
 
 
 @triton.jit(do_not_specialize=NUMBERS)
-def reset_there(
+def scan_reset_forward(
     a, h_all, signals, signals_n, matrices, weight, weight_n, active,
     steps, rows, nodes, apart, between, hidden,
     OWN: tl.constexpr, HOPS: tl.constexpr, REVERSE: tl.constexpr, ACTIVE: tl.constexpr,
@@ -28,13 +28,13 @@ def reset_there(
         r, z = tl.load(a + now, inside, 0.0), tl.load(a + now + gate, inside, 0.0)
         n = tl.load(a + now + 2 * gate, inside, 0.0)
         for k in tl.static_range(OWN + HOPS):
-            y = heard(h, k, signals + now, gate, inside, matrices, node, nodes, OWN, PRECISION)
+            y = signal(h, k, signals + now, gate, inside, matrices, node, nodes, OWN, PRECISION)
             w = weight + k * hidden
             r = product(y, matrix(w, 1, channels, unit, hidden), r, PRECISION)
             z = product(y, matrix(w + hidden * channels, 1, channels, unit, hidden), z, PRECISION)
         r, z = sigmoid(r), sigmoid(z)
         for k in tl.static_range(OWN + HOPS):
-            y = heard(r * h, k, signals_n + now, gate, inside, matrices, node, nodes, OWN, PRECISION)
+            y = signal(r * h, k, signals_n + now, gate, inside, matrices, node, nodes, OWN, PRECISION)
             n = product(y, matrix(weight_n + k * hidden, 1, channels, unit, hidden), n, PRECISION)
         n = tanh(n)
         tl.store(a + now, r, inside)
@@ -49,7 +49,7 @@ def reset_there(
 
 
 @triton.jit(do_not_specialize=NUMBERS)
-def reset_back(
+def scan_reset_backward(
     a, da, h_all, dh_last, doutput, matrices, weight, weight_n, active,
     steps, rows, nodes, apart, between, hidden, OUTPUT: tl.constexpr,
     OWN: tl.constexpr, HOPS: tl.constexpr, REVERSE: tl.constexpr, ACTIVE: tl.constexpr,
@@ -75,7 +75,7 @@ def reset_back(
         for k in tl.static_range(OWN + HOPS):
             dy = tl.full((ROWS, UNITS), 0.0, dh.dtype)
             dy = product(dn, matrix(weight_n + k * hidden, channels, 1, unit, hidden), dy, PRECISION)
-            drh = heard_back(dy, k, drh, matrices, node, nodes, OWN, PRECISION)
+            drh = signal_back(dy, k, drh, matrices, node, nodes, OWN, PRECISION)
         dr = sigmoid_back(drh * h, r)
         dh += drh * r
         tl.store(da + now, dr, inside)
@@ -86,7 +86,7 @@ def reset_back(
             dy = tl.full((ROWS, UNITS), 0.0, dh.dtype)
             dy = product(dr, matrix(w, channels, 1, unit, hidden), dy, PRECISION)
             dy = product(dz, matrix(w + hidden * channels, channels, 1, unit, hidden), dy, PRECISION)
-            dh = heard_back(dy, k, dh, matrices, node, nodes, OWN, PRECISION)
+            dh = signal_back(dy, k, dh, matrices, node, nodes, OWN, PRECISION)
         if ACTIVE:
             dh += passed
     tl.store(dh_last + at, dh, inside)

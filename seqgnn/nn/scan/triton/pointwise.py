@@ -1,8 +1,8 @@
-r"""The cells of :mod:`seqgnn.nn.scan.fused.cells` as Triton's kernels: the equations of a step with their way back, and
-one launch for all rows of a step.
+r"""The cells of :mod:`seqgnn.nn.scan.fused.cells` as Triton's kernels: the equations of a step with their backward
+pass, and one launch for all rows of a step.
 
-Gates are given before their nonlinearity and kept after it; on the way back the derivatives by their pre-activations
-take their places. The kernels have run in Triton's interpreter alone, on no device.
+Kernels read gates before their nonlinearity and write them after it; the backward pass overwrites them by the gradients
+of their pre-activations. The kernels have run in Triton's interpreter alone, on no device.
 """
 
 import triton
@@ -92,7 +92,7 @@ def gru(n, r, z, u_n, h):
 
 @triton.jit
 def gru_back(dh, n, r, z, u_n, h):
-    """The last of what it returns is the derivative by h, but for what comes through the hidden map."""
+    """The last value is the gradient with respect to h without the part through the hidden projection."""
     dn, dz, dh = mixture_back(dh, n, z, h)
     return dn, sigmoid_back(dn * u_n, r), dz, dn * r, dh
 
@@ -213,7 +213,7 @@ def mixture_forward(n, z, h, h_new, size, BLOCK: tl.constexpr):
 
 @triton.jit
 def mixture_backward(dh, n, z, h, rh, r, size, BLOCK: tl.constexpr):
-    """Writes also what the candidate's map has read."""
+    """Writes also r h, the input of the candidate's projection."""
     at, here = _places(size, BLOCK)
     h_t = tl.load(h + at, here)
     dn_t, dz_t, dh_t = mixture_back(tl.load(dh + at, here), tl.load(n + at, here), tl.load(z + at, here), h_t)

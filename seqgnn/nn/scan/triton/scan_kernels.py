@@ -1,6 +1,6 @@
-r"""The kernels of :mod:`seqgnn.nn.scan.triton.scan`: a block of rows from step to step, there and back.
+r"""The kernels of :mod:`seqgnn.nn.scan.triton.scan`: a block of rows over all steps, forward and backward.
 
-What is where says :mod:`seqgnn.nn.scan.triton.tiles`. Pre-activations are x_0, x_1, ... in the order of
+:mod:`seqgnn.nn.scan.triton.tiles` describes the layout. Pre-activations are x_0, x_1, ... in the order of
 :mod:`seqgnn.nn.scan.fused.cells`: i, f, g, o of an LSTM, n, r, z, u_n of a GRU.
 """
 
@@ -8,14 +8,14 @@ import triton
 import triton.language as tl
 
 from seqgnn.nn.scan.triton.pointwise import gru, gru_back, lstm, lstm_back, rnn, rnn_back
-from seqgnn.nn.scan.triton.tiles import NUMBERS, block_of, heard, heard_back, matrix, peephole, product
+from seqgnn.nn.scan.triton.tiles import NUMBERS, block_of, matrix, peephole, product, signal, signal_back
 
 
 @triton.jit(do_not_specialize=NUMBERS)
-def walk_there(
+def scan_forward(
     a, h_all, c_all, signals, signals_c, matrices, weight, weight_c, w_ci, w_cf, w_co, active,
     steps, rows, nodes, apart, between, hidden,
-    KIND: tl.constexpr, PEEPHOLES: tl.constexpr, MEMORY_MAP: tl.constexpr, OWN: tl.constexpr, HOPS: tl.constexpr,
+    KIND: tl.constexpr, PEEPHOLES: tl.constexpr, PROJECT_C: tl.constexpr, OWN: tl.constexpr, HOPS: tl.constexpr,
     REVERSE: tl.constexpr, ACTIVE: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
 ):  # fmt: skip
     node, unit, row, here, inside, at = block_of(rows, nodes, apart, between, hidden, ROWS, UNITS)
@@ -36,7 +36,7 @@ def walk_there(
             x_1, x_2 = tl.load(x + gate, inside, 0.0), tl.load(x + 2 * gate, inside, 0.0)
             x_3 = tl.load(x + 3 * gate, inside, 0.0)
         for k in tl.static_range(OWN + HOPS):
-            z = heard(h, k, signals + now, gate, inside, matrices, node, nodes, OWN, PRECISION)
+            z = signal(h, k, signals + now, gate, inside, matrices, node, nodes, OWN, PRECISION)
             w = weight + k * hidden
             if KIND == "gru":
                 x_1 = product(z, matrix(w, 1, channels, unit, hidden), x_1, PRECISION)
@@ -50,14 +50,14 @@ def walk_there(
                 x_3 = product(z, matrix(w + 3 * block, 1, channels, unit, hidden), x_3, PRECISION)
         c_new = c
         if KIND == "lstm":
-            kept = c
-            if MEMORY_MAP:
-                kept = tl.load(x + 4 * gate, inside, 0.0)
+            mapped = c
+            if PROJECT_C:
+                mapped = tl.load(x + 4 * gate, inside, 0.0)
                 for k in tl.static_range(OWN + HOPS):
-                    z = heard(c, k, signals_c + now, gate, inside, matrices, node, nodes, OWN, PRECISION)
-                    kept = product(z, matrix(weight_c + k * hidden, 1, channels, unit, hidden), kept, PRECISION)
-                tl.store(x + 4 * gate, kept, inside)
-            x_0, x_1, x_2, x_3, h_new, c_new = lstm(x_0, x_1, x_2, x_3, kept, p_i, p_f, p_o, PEEPHOLES)
+                    z = signal(c, k, signals_c + now, gate, inside, matrices, node, nodes, OWN, PRECISION)
+                    mapped = product(z, matrix(weight_c + k * hidden, 1, channels, unit, hidden), mapped, PRECISION)
+                tl.store(x + 4 * gate, mapped, inside)
+            x_0, x_1, x_2, x_3, h_new, c_new = lstm(x_0, x_1, x_2, x_3, mapped, p_i, p_f, p_o, PEEPHOLES)
             tl.store(x, x_0, inside)
         elif KIND == "gru":
             x_0, x_1, x_2, h_new = gru(x_0, x_1, x_2, x_3, h)
@@ -79,10 +79,10 @@ def walk_there(
 
 
 @triton.jit(do_not_specialize=NUMBERS)
-def walk_back(
+def scan_backward(
     a, da, h_all, c_all, dh_last, dc_last, doutput, matrices, weight, weight_c, w_ci, w_cf, w_co, active,
     steps, rows, nodes, apart, between, hidden, OUTPUT: tl.constexpr,
-    KIND: tl.constexpr, PEEPHOLES: tl.constexpr, MEMORY_MAP: tl.constexpr, OWN: tl.constexpr, HOPS: tl.constexpr,
+    KIND: tl.constexpr, PEEPHOLES: tl.constexpr, PROJECT_C: tl.constexpr, OWN: tl.constexpr, HOPS: tl.constexpr,
     REVERSE: tl.constexpr, ACTIVE: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
 ):  # fmt: skip
     node, unit, row, here, inside, at = block_of(rows, nodes, apart, between, hidden, ROWS, UNITS)
@@ -108,20 +108,20 @@ def walk_back(
             x_0, x_1 = tl.load(a + now, inside, 0.0), tl.load(a + now + gate, inside, 0.0)
             x_2, x_3 = tl.load(a + now + 2 * gate, inside, 0.0), tl.load(a + now + 3 * gate, inside, 0.0)
         if KIND == "lstm":
-            if MEMORY_MAP:
-                kept = tl.load(a + now + 4 * gate, inside, 0.0)
+            if PROJECT_C:
+                mapped = tl.load(a + now + 4 * gate, inside, 0.0)
             else:
-                kept = tl.load(c_all + before, inside, 0.0)
+                mapped = tl.load(c_all + before, inside, 0.0)
             c_new = tl.load(c_all + after, inside, 0.0)
-            d_0, d_1, d_2, d_3, dc = lstm_back(dh, dc, x_0, x_1, x_2, x_3, kept, c_new, p_i, p_f, p_o, PEEPHOLES)
-            if MEMORY_MAP:
-                dkept = dc
-                tl.store(dx + 4 * gate, dkept, inside)
-                dc = tl.full((ROWS, UNITS), 0.0, dkept.dtype)
+            d_0, d_1, d_2, d_3, dc = lstm_back(dh, dc, x_0, x_1, x_2, x_3, mapped, c_new, p_i, p_f, p_o, PEEPHOLES)
+            if PROJECT_C:
+                dmapped = dc
+                tl.store(dx + 4 * gate, dmapped, inside)
+                dc = tl.full((ROWS, UNITS), 0.0, dmapped.dtype)
                 for k in tl.static_range(OWN + HOPS):
-                    dz = tl.full((ROWS, UNITS), 0.0, dkept.dtype)
-                    dz = product(dkept, matrix(weight_c + k * hidden, channels, 1, unit, hidden), dz, PRECISION)
-                    dc = heard_back(dz, k, dc, matrices, node, nodes, OWN, PRECISION)
+                    dz = tl.full((ROWS, UNITS), 0.0, dmapped.dtype)
+                    dz = product(dmapped, matrix(weight_c + k * hidden, channels, 1, unit, hidden), dz, PRECISION)
+                    dc = signal_back(dz, k, dc, matrices, node, nodes, OWN, PRECISION)
             dh = tl.full((ROWS, UNITS), 0.0, dc.dtype)
         elif KIND == "gru":
             h = tl.load(h_all + before, inside, 0.0)
@@ -147,7 +147,7 @@ def walk_back(
                 dz = product(d_1, matrix(w + block, channels, 1, unit, hidden), dz, PRECISION)
                 dz = product(d_2, matrix(w + 2 * block, channels, 1, unit, hidden), dz, PRECISION)
                 dz = product(d_3, matrix(w + 3 * block, channels, 1, unit, hidden), dz, PRECISION)
-            dh = heard_back(dz, k, dh, matrices, node, nodes, OWN, PRECISION)
+            dh = signal_back(dz, k, dh, matrices, node, nodes, OWN, PRECISION)
         if ACTIVE:
             dh += h_passed
             dc += c_passed

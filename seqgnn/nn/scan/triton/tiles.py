@@ -1,8 +1,8 @@
-"""What the kernels of :mod:`seqgnn.nn.scan.triton.scan_kernels` and :mod:`seqgnn.nn.scan.triton.gru_kernels` share: a
-program's block of rows, and a filter's signals there.
+"""Blocks of rows and filter signals, for :mod:`seqgnn.nn.scan.triton.scan_kernels` and
+:mod:`seqgnn.nn.scan.triton.gru_kernels`.
 
-Signals and states are `[..., rows, H]`, gates `[gates, steps, rows, H]`; `apart` is how many rows lie between the first
-ones of two programs, `between` how many between two rows of a program. A filter's basis has OWN signals that are z
+Signals and states are `[..., rows, H]`, gates `[gates, steps, rows, H]`; `apart` is the distance in rows between the
+first rows of two programs, `between` that between two rows of a program. A filter's basis has OWN signals that are z
 itself, and HOPS that are :math:`M_k z`.
 """
 
@@ -14,7 +14,7 @@ NUMBERS = ["steps", "rows", "nodes", "apart", "between"]
 
 @triton.jit
 def block_of(rows, nodes, apart, between, hidden, ROWS: tl.constexpr, UNITS: tl.constexpr):
-    """The nodes, units and rows of a program, which rows and numbers there are, and where."""
+    """The nodes, units and rows of a program, the masks of rows and elements in range, and their offsets."""
     node, unit = tl.arange(0, ROWS), tl.arange(0, UNITS)
     row = tl.program_id(0) * apart + node * between
     here = (node < nodes) & (row < rows)
@@ -40,8 +40,10 @@ def product(x, y, total, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def heard(z, k: tl.constexpr, signals, gate, inside, matrices, node, nodes, OWN: tl.constexpr, PRECISION: tl.constexpr):
-    """The k-th signal of z; kept at `signals`, where those of a step begin, unless it is z itself."""
+def signal(
+    z, k: tl.constexpr, signals, gate, inside, matrices, node, nodes, OWN: tl.constexpr, PRECISION: tl.constexpr
+):  # fmt: skip
+    """The k-th signal of z; saved at `signals`, where those of a step begin, unless it is z itself."""
     y = z
     if k >= OWN:
         operator = matrix(matrices + (k - OWN) * nodes * nodes, nodes, 1, node, nodes)
@@ -51,8 +53,8 @@ def heard(z, k: tl.constexpr, signals, gate, inside, matrices, node, nodes, OWN:
 
 
 @triton.jit
-def heard_back(dy, k: tl.constexpr, dz, matrices, node, nodes, OWN: tl.constexpr, PRECISION: tl.constexpr):
-    """Adds to the derivative by z what comes through its k-th signal."""
+def signal_back(dy, k: tl.constexpr, dz, matrices, node, nodes, OWN: tl.constexpr, PRECISION: tl.constexpr):
+    """Adds the gradient of the k-th signal to that of z."""
     if k < OWN:
         dz += dy
     else:

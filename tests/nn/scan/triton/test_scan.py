@@ -59,7 +59,7 @@ def loops(monkeypatch):
         return run
 
     for name in taken:
-        monkeypatch.setattr(triton_loop.Loop, name, counted(name, getattr(triton_loop.Loop, name)))
+        monkeypatch.setattr(triton_loop.ScanKernel, name, counted(name, getattr(triton_loop.ScanKernel, name)))
     return taken
 
 

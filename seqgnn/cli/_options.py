@@ -1,0 +1,139 @@
+"""Commands whose options are derived from dataclasses.
+
+Dataclasses lie beside code that needs torch. So a command reads them when it is called, not when it is registered, and
+`seqgnn --help` imports none of them.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import typer
+from typer.core import TyperCommand
+
+from seqgnn._utils.options import Option
+
+Table = TypeVar("Table")
+Options = Callable[[], Sequence[Option]]
+
+
+def register(app: typer.Typer, run: Callable[[dict[str, Any]], None], options: Options) -> None:
+    """Add a command to an application.
+
+    Args:
+        app: the application.
+        run: called with the options that are given, by name; its name and docstring are those of the command.
+        options: returns the command's options; called when the command is, or its help.
+    """
+
+    def placeholder() -> None: ...
+
+    placeholder.__doc__ = run.__doc__
+    command = type("DerivedCommand", (_DerivedCommand,), {"run": staticmethod(run), "options": staticmethod(options)})
+    app.command(run.__name__, cls=command)(placeholder)
+
+
+def build(table: type[Table], given: dict[str, Any], *, defaults: Table | None = None, **values: Any) -> Table:
+    """Return a dataclass with the options that are given and are its fields.
+
+    Args:
+        table: the dataclass.
+        given: options by name; lists become tuples.
+        defaults: instance with the values of all other fields; None: those of the dataclass.
+        values: other fields.
+    """
+    names = {item.name for item in fields(table)}  # type: ignore[arg-type]
+    options = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name in names} | values
+    return table(**options) if defaults is None else replace(defaults, **options)  # type: ignore[type-var]
+
+
+class _DerivedCommand(TyperCommand):
+    run: Callable[[dict[str, Any]], None]
+    options: Options
+    _params: Any = None
+
+    @property
+    def params(self) -> Any:
+        if self._params is None:
+            app = typer.Typer(add_completion=False)
+            app.command()(_with_signature(self.run, self.options()))
+            command = typer.main.get_command(app)
+            self._params, self.callback = command.params, command.callback
+        return self._params
+
+    @params.setter
+    def params(self, value: Any) -> None:
+        """Ignore the options of the placeholder, which has none."""
+
+
+def _with_signature(run: Callable[[dict[str, Any]], None], options: Sequence[Option]) -> Callable[..., None]:
+    """Return a function whose arguments are the options, from which typer derives a command."""
+    by_name = {option.name: option for option in options}
+
+    def call(**values: Any) -> None:
+        run({name: _read(by_name[name], value) for name, value in values.items() if value is not None and value != []})
+
+    hints = {option.name: Annotated[_hint(option), _info(option)] for option in options}
+    parameters = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if option.required else None,
+            annotation=hints[option.name],
+        )
+        for option in options
+    ]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = hints
+    return call
+
+
+def _info(option: Option) -> Any:
+    """Return the option as typer describes it. Its default is None, which stands for "not given"."""
+    shown: Any = option.shown
+    if shown is None and option.default not in (None, (), "", False):
+        values = option.default if isinstance(option.default, tuple | list) else (option.default,)
+        shown = ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    if option.kind is bool and option.default is True:
+        shown = option.flag[2:]
+    info: dict[str, Any] = {"help": option.help, "show_default": shown or False, "rich_help_panel": option.panel}
+    if option.positional:
+        return typer.Argument(**info)
+    return typer.Option(f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag, **info)
+
+
+def _hint(option: Option) -> Any:
+    """Return the type that typer converts to; other types are text for typer, which `_read` converts."""
+    kind = option.kind if option.multiple or option.kind in (str, int, float, bool, Path) else str
+    return kind if option.required else kind | None
+
+
+def _read(option: Option, value: Any) -> Any:
+    kind = option.kind
+    if option.zero_is_none and value == 0:
+        return None
+    if not isinstance(value, str) or kind in (str, Path):
+        return value
+    items = [item.strip() for item in value.split(",")]
+    try:
+        if get_origin(kind) is dict:
+            pairs = [item.split(":") for item in items]
+            values = {int(key): float(number) for key, number in pairs}
+            if len(values) < len(pairs):
+                raise ValueError
+            return values
+        (kind,) = get_args(kind)
+        if kind is float:  # whole numbers alone stay whole, for counts and shares differ
+            kind = float if any(mark in value for mark in ".en") else int
+        return [kind(item) for item in items]
+    except ValueError:
+        raise ValueError(f"{option.flag}: expected {_EXPECTED[option.kind]}, got {value!r}") from None
+
+
+_EXPECTED: dict[Any, str] = {
+    list[int]: "whole numbers with commas between them",
+    list[float]: "numbers with commas between them",
+    dict[int, float]: "size:number pairs with commas between them, e.g. 10:3e-3,20:1e-3",
+}
