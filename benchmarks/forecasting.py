@@ -21,24 +21,32 @@ from typing import Any
 
 from seqgnn._utils.files import write_atomically
 from seqgnn._utils.validation import one_of
-from seqgnn.experiments.compare import Comparison, Plan, plan_forecast
-from seqgnn.experiments.grid.forecast_specs import FORECASTER_SPECS, ForecasterSpec
+from seqgnn.experiments import (
+    FORECASTER_SPECS,
+    Comparison,
+    ForecasterSpec,
+    GridConfig,
+    Plan,
+    plan,
+    training_for,
+)
 from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.tasks import Protocol
+from seqgnn.training.config import TrainConfig
 
 RESULTS = Path(__file__).parent / "results" / "forecasting"
 SEEDS = [0, 1, 2, 3, 4]
 LSTM, GCRN, DCRNN = (FORECASTER_SPECS[name] for name in ("lstm", "gcrn", "dcrnn"))
 GCN_LSTM, GCRN_GRU = FORECASTER_SPECS["gcn-lstm"], FORECASTER_SPECS["gcrn-gru"]
-WEEKLY: dict[str, Any] = {
-    "by": "windows", "horizons": [1], "hidden": 8, "scale": "none", "loss": "mse", "metric": "mse", "steps": 200,
-    "batch_size": 1000, "lr": 1e-2, "optimizer": "adamw", "weight_decay": 1e-3, "schedule": "constant",
-    "max_grad_norm": None, "eval_every": 1, "refit": True,
-}  # fmt: skip
-METR: dict[str, Any] = {
-    "by": "t-gcn", "lags": 12, "split": (1290, 322, 404), "hidden": 32, "loss": "huber", "metric": "rmse",
-    "batch_size": 32, "lr": 5e-3, "optimizer": "adam", "schedule": "cosine", "max_grad_norm": 5.0, "steps": 500,
-    "eval_every": 50, "refit": True,
-}  # fmt: skip
+WEEKLY = Protocol(lags=4, horizon=1, by="windows", scale="none", loss="mse", metric="mse")
+WEEKLY_TRAINING = training_for(
+    "forecast", steps=200, batch_size=1000, lr=1e-2, optimizer="adamw", weight_decay=1e-3, schedule="constant",
+    max_grad_norm=None, eval_every=1,
+)  # fmt: skip
+METR = Protocol(lags=12, split=(1290, 322, 404), by="t-gcn", loss="huber", metric="rmse")
+METR_TRAINING = training_for(
+    "forecast", batch_size=32, lr=5e-3, optimizer="adam", schedule="cosine", max_grad_norm=5.0, steps=500, eval_every=50
+)
 
 
 def plain(row: ForecasterSpec) -> ForecasterSpec:
@@ -47,11 +55,13 @@ def plain(row: ForecasterSpec) -> ForecasterSpec:
 
 @dataclass(frozen=True)
 class Part:
-    """A table: a signal, its rows and its protocol."""
+    """A table: its data, models, protocol, training and hidden units."""
 
-    signal: str
-    rows: list[ForecasterSpec]
-    options: dict[str, Any]
+    data: str
+    models: list[ForecasterSpec]
+    protocol: Protocol
+    train: TrainConfig = WEEKLY_TRAINING
+    hidden: int = 8
 
 
 WEEKLY_ROWS = [LSTM, GCRN, DCRNN, GCN_LSTM, plain(LSTM), plain(GCRN), plain(GCN_LSTM)]
@@ -59,24 +69,26 @@ METR_ROWS = [replace(row, residual=True) for row in (LSTM, GCRN_GRU, DCRNN)]
 PARTS: dict[str, dict[str, Part]] = {
     # Windows of the paper's splits, 20/80 and 90/10, the last fifth of training for validation.
     "chickenpox": {
-        "20/80": Part("chickenpox", WEEKLY_ROWS, WEEKLY | {"lags": 4, "split": (82, 21, 414)}),
-        "90/10": Part("chickenpox", WEEKLY_ROWS, WEEKLY | {"lags": 4, "split": (372, 93, 52)}),
-        "20/80, 12 lags": Part("chickenpox", [LSTM, GCRN], WEEKLY | {"lags": 12, "split": (81, 20, 408)}),
+        "20/80": Part("chickenpox", WEEKLY_ROWS, replace(WEEKLY, split=(82, 21, 414))),
+        "90/10": Part("chickenpox", WEEKLY_ROWS, replace(WEEKLY, split=(372, 93, 52))),
+        "20/80, 12 lags": Part("chickenpox", [LSTM, GCRN], replace(WEEKLY, lags=12, split=(81, 20, 408))),
         "20/80, day of the year": Part(
-            "chickenpox", [LSTM, GCRN], WEEKLY | {"lags": 4, "split": (82, 21, 414), "calendar": ["day-of-year"]}
+            "chickenpox", [LSTM, GCRN], replace(WEEKLY, split=(82, 21, 414), calendar=("day-of-year",))
         ),
     },
     "pedalme": {
-        "90/10": Part("pedalme", WEEKLY_ROWS, WEEKLY | {"lags": 4, "split": (22, 5, 4)}),
-        "80/20": Part("pedalme", WEEKLY_ROWS, WEEKLY | {"lags": 4, "split": (20, 4, 7)}),
+        "90/10": Part("pedalme", WEEKLY_ROWS, replace(WEEKLY, split=(22, 5, 4))),
+        "80/20": Part("pedalme", WEEKLY_ROWS, replace(WEEKLY, split=(20, 4, 7))),
     },
     "metr-la": {
-        "15 minutes": Part("metr-la-week", METR_ROWS, METR | {"horizons": [3]}),
-        "60 minutes": Part("metr-la-week", METR_ROWS, METR | {"horizons": [12]}),
+        "15 minutes": Part("metr-la-week", METR_ROWS, replace(METR, horizon=3), METR_TRAINING, 32),
+        "60 minutes": Part("metr-la-week", METR_ROWS, replace(METR, horizon=12), METR_TRAINING, 32),
         "60 minutes, squared loss": Part(
             "metr-la-week",
             [*METR_ROWS[1:], replace(METR_ROWS[2], label="DCRNN, encoder, K = 3", K=3)],
-            METR | {"horizons": [12], "loss": "mse"},
+            replace(METR, horizon=12, loss="mse"),
+            METR_TRAINING,
+            32,
         ),
     },
 }
@@ -107,7 +119,8 @@ def main() -> int:
 
 
 def planned(part: Part, given: argparse.Namespace) -> Plan:
-    return plan_forecast(part.signal, models=part.rows, seeds=SEEDS, jobs=given.jobs, out=given.out, **part.options)
+    return plan("forecast", data=part.data, models=part.models, seeds=SEEDS, hidden=part.hidden, train=part.train,
+                grid=GridConfig(protocol=part.protocol, refit=True), jobs=given.jobs, out=given.out)  # fmt: skip
 
 
 def show(name: str, plans: dict[str, Plan]) -> None:
@@ -128,14 +141,14 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
     for title, one in found.items():
         rows = [{key: None if value != value else value for key, value in row.items()} for row in one.rows()]
         for row in rows:
-            seconds = [epoch_seconds(run) for run in one.runs.values() if run["measured"]["label"] == row["model"]]
+            seconds = [epoch_seconds(run) for run in one.runs.values() if run["spec"]["label"] == row["model"]]
             row["epoch_cpu_seconds"] = statistics.mean(seconds) if row["kind"] == "model" else None
-        differences = [asdict(pair) for length in one.lengths for pair in one.differences(length)]
-        over_windows = [asdict(pair) for length in one.lengths for pair in window_pairs(one, length)]
+        differences = [asdict(pair) for length in one.sizes for pair in one.differences(length)]
+        over_windows = [asdict(pair) for length in one.sizes for pair in window_pairs(one, length)]
         runs = [slim(run) for run in one.runs.values()]
         tables[title] = {"rows": rows, "differences": differences, "over_windows": over_windows,
-                         "by_window": {length: by_window(one, length) for length in one.lengths},
-                         "runs": runs, "signal": one.text}  # fmt: skip
+                         "by_window": {length: by_window(one, length) for length in one.sizes},
+                         "runs": runs, "signal": one.data_id}  # fmt: skip
         for row in rows:
             spread = "" if row["mse_sd"] is None else f" ± {row['mse_sd']:.4f}"
             print(f"{name}, {title}, {row['model']}: MSE {row['mse']:.4f}{spread}, RMSE {row['rmse']:.4f}, "

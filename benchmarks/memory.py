@@ -20,22 +20,22 @@ from typing import Any
 
 from seqgnn._utils.files import write_atomically
 from seqgnn._utils.validation import one_of
-from seqgnn.experiments.compare import Comparison, Plan, Row, plan
+from seqgnn.experiments import Comparison, ModelSpec, Plan, plan, training_for
 from seqgnn.experiments.grid.presets import PRESETS
 
 RESULTS = Path(__file__).parent / "results" / "memory"
 TASKS = ("palindromes", "recall")
 REPORTS, MEMORY = PRESETS["reports"], PRESETS["long-memory"]
 RNN, LATCH, LSTM, GRU, GCN, GCN_MEAN = MEMORY["models"]
-HYBRID = Row("GCN, then LSTM, chrono", "gcn+lstm", init=("orthogonal", "chrono"))
-INSIDE = Row("GCN in LSTM, chrono", "gcn-in-lstm", init=("orthogonal", "chrono"))
+HYBRID = ModelSpec("GCN, then LSTM, chrono", "gcn+lstm", init=("orthogonal", "chrono"))
+INSIDE = ModelSpec("GCN in LSTM, chrono", "gcn-in-lstm", init=("orthogonal", "chrono"))
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows at some lengths, with some seeds, for so many steps at most."""
+    """Models at some lengths, with some seeds, for a maximum number of steps."""
 
-    rows: list[Row]
+    models: list[ModelSpec]
     lengths: list[int]
     seeds: list[int]
     steps: int = 10_000
@@ -89,16 +89,17 @@ def main() -> int:
 
 
 def planned(task: str, group: Group, given: argparse.Namespace) -> Plan:
-    options = {name: value for name, value in MEMORY.items() if name not in ("models", "lengths")}
-    options |= {"steps": given.steps or group.steps, "jobs": given.jobs, "out": given.out}
-    return plan(task, models=group.rows, lengths=group.lengths, seeds=group.seeds, **options)
+    training = {name: value for name, value in MEMORY.items() if name not in ("models", "lengths", "hidden")}
+    training["steps"] = given.steps or group.steps
+    return plan(task, models=group.models, sizes=group.lengths, seeds=group.seeds, hidden=MEMORY["hidden"],
+                train=training_for(task, **training), jobs=given.jobs, out=given.out)  # fmt: skip
 
 
 def show(part: str, task: str, plans: list[Plan]) -> None:
     for one in plans:
         states = list(one.states().values())
         seconds = sum(one.estimate()[0].values())
-        lengths = ", ".join(map(str, one.lengths))
+        lengths = ", ".join(map(str, one.sizes))
         left = f"the rest takes at most {seconds / 3600:.1f} hours of one core"
         print(f"{part}, {task}, T = {lengths}: {states.count('there')} of {len(states)} runs are there, {left}")
 
@@ -116,7 +117,7 @@ def write(part: str, task: str, found: list[Comparison], plans: list[Plan], out:
             for row in one.rows()]  # fmt: skip
     for row in rows:
         spread = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.3f} over {row['seeds']} seeds"
-        print(f"{part}, {task}, T = {row['length']}, {row['model']}: {row['accuracy']:.3f}{spread}")
+        print(f"{part}, {task}, T = {row['size']}, {row['model']}: {row['accuracy']:.3f}{spread}")
     runs = [slim(run) for one in found for run in one.runs.values()]
     content = {"part": part, "task": task, "rows": rows, "missing": missing, "runs": runs}
     write_atomically(out / f"{part}-{task}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")

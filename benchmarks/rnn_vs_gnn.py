@@ -12,63 +12,53 @@ written beside them; those are what is committed.
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqgnn import compare
 from seqgnn._utils.files import write_atomically
 from seqgnn._utils.validation import one_of
-from seqgnn.experiments.compare import ROWS, Comparison, Row, compare
+from seqgnn.experiments import MODEL_SPECS, Comparison, ExecutionConfig, ModelSpec, training_for
 from seqgnn.report import tables as report
 
 RESULTS = Path(__file__).parent / "results" / "rnn_vs_gnn"
 
 # The reports' forget bias for every LSTM, a hybrid's too. At 50 digits a run of the second would take an hour.
 HYBRIDS = [
-    Row("GCN, then LSTM, forget bias 1", "gcn+lstm", forget_bias=1.0, longest=20),
-    Row("GCN in LSTM, forget bias 1", "gcn-in-lstm", forget_bias=1.0, longest=20),
+    ModelSpec("GCN, then LSTM, forget bias 1", "gcn+lstm", forget_bias=1.0, longest=20),
+    ModelSpec("GCN in LSTM, forget bias 1", "gcn-in-lstm", forget_bias=1.0, longest=20),
 ]
 RECIPES = [
-    Row("RNN, identity", "rnn", init=("identity",), lr=1e-4),
-    Row("LSTM, chrono", "lstm", init=("orthogonal", "chrono")),
-    Row("GRU, chrono", "gru", init=("orthogonal", "chrono")),
+    ModelSpec("RNN, identity", "rnn", init=("identity",), lr=1e-4),
+    ModelSpec("LSTM, chrono", "lstm", init=("orthogonal", "chrono")),
+    ModelSpec("GRU, chrono", "gru", init=("orthogonal", "chrono")),
 ]
-RECURRENT = [ROWS["rnn"], Row("LSTM, forget bias 1", "lstm", forget_bias=1.0), ROWS["gru"]]
-GRAPH = [ROWS["gcn"], ROWS["gcn-1hop"], ROWS["gcn-mean"], *HYBRIDS]
-MEMORY: dict[str, Any] = {
-    "models": [*RECURRENT, *RECIPES, *GRAPH],
-    "lengths": [10, 20, 50],
-    "steps": 4000,
-    "lr": 1e-3,
-    "eval_every": 100,
-    "target_accuracy": 0.995,
-}
-PARTS: dict[str, dict[str, Any]] = {
-    "palindromes": MEMORY,
-    "recall": {**MEMORY, "models": [*RECURRENT, *RECIPES, ROWS["gcn"], ROWS["gcn-mean"]], "lengths": [20]},
-    "text": {
-        "models": [ROWS[name] for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")],
-        "lengths": [30],
-        "steps": 2000,
-        "lr": 2e-3,
-        "optimizer": "adam",
-        "eval_every": 200,
-    },
-    "expressions": {
-        "models": [ROWS[name] for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "tree-lstm")],
-        "lengths": [15],
-        "steps": 4000,
-        "lr": 1e-3,
-        "eval_every": 100,
-        "target_accuracy": 0.995,
-    },
-    "trees": {
-        "models": [ROWS[name] for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")],
-        "lengths": [16],
-        "steps": 4000,
-        "lr": 1e-3,
-        "eval_every": 100,
-        "target_accuracy": 0.995,
-    },
+RECURRENT = [MODEL_SPECS["rnn"], ModelSpec("LSTM, forget bias 1", "lstm", forget_bias=1.0), MODEL_SPECS["gru"]]
+GRAPH = [MODEL_SPECS["gcn"], MODEL_SPECS["gcn-1hop"], MODEL_SPECS["gcn-mean"], *HYBRIDS]
+UNTIL_SOLVED: dict[str, Any] = {"steps": 4000, "lr": 1e-3, "eval_every": 100, "target_accuracy": 0.995}
+TEXT: dict[str, Any] = {"steps": 2000, "lr": 2e-3, "optimizer": "adam", "eval_every": 200}
+TEXT_MODELS, EXPRESSION_MODELS = (
+    [MODEL_SPECS[name] for name in ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", last)]
+    for last in ("gcn-in-lstm", "tree-lstm")
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The models of a task, their sizes and the changed fields of their training."""
+
+    models: list[ModelSpec]
+    sizes: list[int]
+    training: dict[str, Any]
+
+
+PARTS = {
+    "palindromes": Part([*RECURRENT, *RECIPES, *GRAPH], [10, 20, 50], UNTIL_SOLVED),
+    "recall": Part([*RECURRENT, *RECIPES, MODEL_SPECS["gcn"], MODEL_SPECS["gcn-mean"]], [20], UNTIL_SOLVED),
+    "text": Part(TEXT_MODELS, [30], TEXT),
+    "expressions": Part(EXPRESSION_MODELS, [15], UNTIL_SOLVED),
+    "trees": Part(TEXT_MODELS, [16], UNTIL_SOLVED),
 }
 
 
@@ -90,26 +80,27 @@ def main() -> int:
 
     failed = False
     try:
-        for part in [one_of("rnn_vs_gnn", "part", name, PARTS) for name in given.parts] or PARTS:
-            options = dict(PARTS[part])
+        for name in [one_of("rnn_vs_gnn", "part", name, PARTS) for name in given.parts] or PARTS:
+            part, models = PARTS[name], PARTS[name].models
             if given.models is not None:
-                rows = {row.label: row for row in options["models"]}
-                options["models"] = [rows[one_of(part, "model", m.strip(), rows)] for m in given.models.split(";")]
-            options |= {name: value for name in ("lengths", "steps") if (value := getattr(given, name)) is not None}
+                specs = {spec.label: spec for spec in models}
+                models = [specs[one_of(name, "model", label.strip(), specs)] for label in given.models.split(";")]
             result = compare(
-                part,
+                name,
+                data=given.data if name == "text" else None,
+                models=models,
+                sizes=given.lengths or part.sizes,
                 seeds=given.seeds,
+                steps=given.steps,
                 hidden=given.hidden,
-                batch_size=given.batch_size,
-                device=given.device,
-                jobs=given.jobs,
                 out=given.out,
-                path=given.data if part == "text" else None,
-                **options,
+                jobs=given.jobs,
+                train=training_for(name, batch_size=given.batch_size, **part.training),
+                execution=ExecutionConfig(device=given.device),
             )
             report.show(result)
             report.write(result, given.out)
-            write_atomically(given.out / f"{part}.json", json.dumps(summary(result), indent=1) + "\n")
+            write_atomically(given.out / f"{name}.json", json.dumps(summary(result), indent=1) + "\n")
             failed |= bool(result.failures)
     except ValueError as error:
         print(f"rnn_vs_gnn: {error}", file=sys.stderr)
@@ -124,7 +115,7 @@ def summary(result: Comparison) -> dict[str, Any]:
         {"label": label, **run, "result": {name: value for name, value in run["result"].items() if name not in curves}}
         for (label, *_), run in [*result.runs.items(), *result.baselines.items()]
     ]
-    return {"task": result.task, "metric": result.metric, "text": result.text, "runs": runs}
+    return {"task": result.task, "metric": result.metric, "text": result.data_id, "runs": runs}
 
 
 def _integers(text: str) -> list[int]:

@@ -24,7 +24,7 @@ WITHIN = {  # from the lowest to the highest, for rooms that have layers inside
         *("layer_call", "graph", "init", "conv", "receptive_field", "scan", "recurrent"),
         *("convert", "export_axes", "export"),
     ),
-    "experiments": ("runs", "grid", "results", "trained", "compare"),
+    "experiments": ("runs", "grid", "results", "run_plan", "trained", "compare"),
     "report": ("footnotes", "plots", "tables", "forecast_table", "gradients", "forecasts", "benchmark", "html"),
 }
 AT_THE_TOP = {"__init__.py", "__main__.py", "py.typed"}

@@ -19,7 +19,7 @@ from seqgnn.nn import EvolveGCN
 from seqgnn.nn.graph.filters import Diffusion
 from seqgnn.nn.receptive_field import conv_hops
 from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
-from seqgnn.nn.scan.gates import arguments
+from seqgnn.nn.scan.gates import edge_arguments
 from seqgnn.tasks import Task
 
 
@@ -122,12 +122,12 @@ def _unheard(layers: list[nn.Module], batch: Any) -> list[str]:
 def _takes(layer: nn.Module, name: str) -> bool:
     if isinstance(layer, GraphRecurrent):
         filtered = name == "edge_weight" and any(filter.hops for filter in layer.filters)
-        return filtered or any(name in arguments(conv) for conv in layer.convs)
+        return filtered or any(name in edge_arguments(conv) for conv in layer.convs)
     if isinstance(layer, GCNEncoder | GCNInLSTM):  # their edges are those of the sequences
         return False
     parameters = inspect.signature(layer.forward).parameters
     passed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    return name in parameters or (passed_on and any(name in arguments(part) for part in layer.modules()))
+    return name in parameters or (passed_on and any(name in edge_arguments(part) for part in layer.modules()))
 
 
 def _both_ways(model: nn.Module) -> bool:

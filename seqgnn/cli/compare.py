@@ -130,9 +130,9 @@ def compare(
     folder divide the runs.
     """
     from seqgnn._utils.validation import one_of
-    from seqgnn.experiments import compare as comparison
+    from seqgnn.experiments.compare import TASKS, plan
 
-    known = (*comparison.TASKS, "forecast")
+    known = (*TASKS, "forecast")
     if only is not None:
         one_of("compare", "only", only, ("failed",))
     asked = ("config", "describe", "dry_run", "only")
@@ -145,21 +145,18 @@ def compare(
     for other, its in (("lengths", "horizon"), ("horizon", "lengths")):
         if other in options and (task == "forecast") is (its == "horizon"):
             raise ValueError(f"compare: expected --{its} for {task or 'tasks of sequences'}, got --{other}")
-    if "horizon" in options:
-        options["horizons"] = options.pop("horizon")
     if only is not None and out is None:
         raise ValueError("compare: expected --out, the folder in which something failed, got none")
     tasks = DEFAULT_TASKS if task is None else (one_of("compare", "task", task, known),)
     options = {"jobs": -1, "out": out} | options
     plans = []
     for name in tasks:  # all of them before anything runs, so that no mistake comes to light after minutes
-        if name == "forecast":
-            if data is None:
-                raise ValueError("compare: expected --data, a name of `seqgnn data list` or a signal's file, got none")
-            prepared = comparison.plan_forecast(data, **options)
-        else:
-            path = data or default_book() if comparison.TASKS[name].takes_data else data if len(tasks) == 1 else None
-            prepared = comparison.plan(name, path=path, **options)
+        source = data or (default_book() if name == "text" else None)
+        if source is not None and name not in ("text", "forecast") and len(tasks) > 1:
+            source = None
+        if name == "forecast" and source is None:
+            raise ValueError("compare: expected --data, a name of `seqgnn data list` or a file, got none")
+        prepared = plan(name, **arguments(name, source, options))
         plans.append(prepared)
         if describe:
             for (label, length), lines in prepared.describe().items():
@@ -172,6 +169,41 @@ def compare(
         complete = _run(plans, out, data, only == "failed")
     if not complete:
         raise typer.Exit(1)
+
+
+def arguments(task: str, data: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `plan` that flat options stand for."""
+    from dataclasses import fields, replace
+
+    from seqgnn.data.datasets.data_source import DataSource
+    from seqgnn.experiments.compare import training_for
+    from seqgnn.experiments.grid.config import GridConfig
+    from seqgnn.experiments.runs.execution import ExecutionConfig
+    from seqgnn.tasks.forecasting import Protocol
+    from seqgnn.training.config import TrainConfig
+
+    left = dict(options)
+
+    def take(table: type, *but: str) -> dict[str, Any]:
+        names = [item.name for item in fields(table) if item.name not in but]
+        return {name: left.pop(name) for name in names if name in left}
+
+    if "lr" in left and isinstance(left["lr"], dict):
+        left["lr_per_size"] = left.pop("lr")
+    options = take(DataSource, "data")
+    options |= {name: str(value) for name, value in options.items() if name in ("graph", "positions")}
+    if data is None and options:
+        raise ValueError(f"compare: expected no option of a time series for {task}, got {next(iter(options))!r}")
+    source = None if data is None else DataSource(str(data), **options)
+    protocol: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value
+                                for n, value in take(Protocol, "horizon").items()}  # fmt: skip
+    grid = GridConfig(**take(GridConfig, "protocol"))
+    if protocol:
+        grid = replace(grid, protocol=Protocol(**protocol))
+    train = training_for(task, **take(TrainConfig))
+    sizes = left.pop("lengths", None) or left.pop("horizon", None)
+    return {"data": source, "grid": grid, "train": train, "execution": ExecutionConfig(**take(ExecutionConfig)),
+            "sizes": sizes, **left}  # fmt: skip
 
 
 def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed: bool) -> bool:
@@ -193,7 +225,7 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
         results.append(result)
         failed += len(result.failures)
         if out is not None:
-            written, unwritten = _write(result, prepared.setup.path, out)
+            written, unwritten = _write(result, prepared.context.data, out)
             lost += unwritten
             for path in written:
                 print(f"wrote {path}")
@@ -232,10 +264,10 @@ def _write(result: Any, source: Any, out: Path) -> tuple[list[Path], list[str]]:
 
 def _before(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:
     """Comparisons on other tasks that the folder holds, which stay on its page."""
-    from seqgnn.experiments.results.load import collect
+    from seqgnn.experiments.results.load import load_comparisons
 
     try:
-        found = collect([out], [data or default_book(), None]).comparisons
+        found = load_comparisons([out], [data or default_book(), None]).comparisons
     except ValueError:  # there is no run in it at all
         return []
     return [comparison for comparison in found if comparison.task not in tasks]
@@ -276,7 +308,7 @@ def _show_plan(prepared: Any) -> None:
         if job.key in unknown:
             about = f", estimate not known ({unknown[job.key]})"
         print(f"{job.title}: {states[job.key]}{about}")
-    workers = prepared.setup.workers
+    workers = prepared.context.workers
     left, total = len(seconds) + len(unknown), sum(seconds.values())
     needed = seeds_needed(len(prepared.labels)) if len(prepared.labels) > 1 else 0
     if len(prepared.seeds) < needed:

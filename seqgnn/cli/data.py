@@ -57,13 +57,17 @@ def check(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, folders, time series (.csv, .parquet, .npz, .npy, .h5) or names of data sets; none: all names.",
+            help="Texts, folders, time series (.csv, .parquet, .npz, .npy, .h5), or names of data sets; none: all.",
             show_default=False,
         ),
     ] = None,
     text_encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8-sig",
-    graph: Annotated[Path | None, typer.Option(help="Graph of a time series: file with a matrix, edges or distances.")] = None,
-    graph_kind: Annotated[str | None, typer.Option(help="Content of the graph's csv file: adjacency, edges or distances.")] = None,
+    graph: Annotated[
+        Path | None, typer.Option(help="Graph of a time series: file with a matrix, edges or distances.")
+    ] = None,
+    graph_kind: Annotated[
+        str | None, typer.Option(help="Content of the graph's csv file: adjacency, edges or distances.")
+    ] = None,
     missing: Annotated[float | None, typer.Option(help="What stands for a missing value of a signal, as 0.")] = None,
 ) -> None:
     """Describe what a model would read from a file, and verify the files of a data set."""

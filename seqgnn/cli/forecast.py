@@ -30,7 +30,7 @@ def forecast(
     """Forecasts with a trained model, in a table of a line a value: of what comes after a signal's end, or of the run's
     test part beside the truth, with errors."""
     from seqgnn._utils.validation import one_of
-    from seqgnn.experiments.runs.forecast_config import Signal
+    from seqgnn.data.datasets.data_source import DataSource
     from seqgnn.experiments.trained import forecast as predict
     from seqgnn.report.forecast_table import as_csv, check_suffix, forecast_table, write_table
 
@@ -38,7 +38,7 @@ def forecast(
     if out is not None:
         check_suffix(out)
     model, run = predict.load_forecaster(checkpoint)
-    signal = Signal(data, None if graph is None else str(graph), graph_kind, missing).load()
+    signal = DataSource(data, None if graph is None else str(graph), graph_kind, missing).load()
     errors = None
     if part == "test":
         values, starts, scores = predict.forecast_test(model, run, signal)

@@ -27,14 +27,14 @@ def report(
     What cannot be read is named on the page and here; all else is shown.
     """
     from seqgnn.cli.compare import default_book
-    from seqgnn.experiments.results.load import collect
-    from seqgnn.experiments.runs.forecast_config import Signal
+    from seqgnn.data.datasets.data_source import DataSource
+    from seqgnn.experiments.results.load import load_comparisons
     from seqgnn.report.html import write_page
 
     texts = [default_book(), None] if data is None or graph is not None or not data.exists() else [data]
     edges, places = (None if path is None else str(path) for path in (graph, positions))
-    signals = [] if data is None else [Signal(str(data), edges, graph_kind, missing, places, units)]
-    found = collect(runs, texts, signals)
+    signals = [] if data is None else [DataSource(str(data), edges, graph_kind, missing, places, units)]
+    found = load_comparisons(runs, texts, signals)
     path = write_page(found.comparisons, out, found.problems)
     for problem in found.problems:
         print(f"seqgnn: left out: {problem}", file=sys.stderr)

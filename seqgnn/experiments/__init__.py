@@ -3,8 +3,29 @@
 How results are shown is in :mod:`seqgnn.report`; what is measured on a single model in :mod:`seqgnn.analysis`.
 """
 
-from seqgnn.experiments.compare import Plan, plan, plan_forecast
+from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.experiments.compare import plan, training_for
+from seqgnn.experiments.grid.config import GridConfig
+from seqgnn.experiments.grid.forecast_specs import FORECASTER_SPECS
+from seqgnn.experiments.grid.specs import MODEL_SPECS
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.load import collect
+from seqgnn.experiments.results.load import LoadedRuns, load_comparisons
+from seqgnn.experiments.run_plan import Plan
+from seqgnn.experiments.runs.execution import ExecutionConfig
+from seqgnn.experiments.runs.specs import ForecasterSpec, ModelSpec
 
-__all__ = ["Comparison", "Plan", "collect", "plan", "plan_forecast"]
+__all__ = [
+    "FORECASTER_SPECS",
+    "MODEL_SPECS",
+    "Comparison",
+    "DataSource",
+    "ExecutionConfig",
+    "ForecasterSpec",
+    "GridConfig",
+    "LoadedRuns",
+    "ModelSpec",
+    "Plan",
+    "load_comparisons",
+    "plan",
+    "training_for",
+]

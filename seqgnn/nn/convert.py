@@ -127,7 +127,7 @@ def from_pyg_temporal(layer: nn.Module, *, lambda_max: float | tuple[float, ...]
             remembers; see :class:`seqgnn.nn.Chebyshev`. None is right where you pass none.
 
     Raises:
-        ValueError: for any other module, for options that seqgnn does not have, and for lambda_max beside a layer that
+        ValueError: for any other module, for options that seqgnn does not have, and for lambda_max with a layer that
             does not take one.
     """
     makers = {
@@ -143,7 +143,7 @@ def from_pyg_temporal(layer: nn.Module, *, lambda_max: float | tuple[float, ...]
         found = f"{name} of {type(layer).__module__}"
         raise ValueError(f"from_pyg_temporal: expected a layer of torch_geometric_temporal, got {found}")
     if lambda_max is not None and name not in CHEBYSHEV:
-        raise ValueError(f"from_pyg_temporal: expected lambda_max beside one of {', '.join(CHEBYSHEV)}, got {name}")
+        raise ValueError(f"from_pyg_temporal: expected lambda_max with one of {', '.join(CHEBYSHEV)}, got {name}")
     made, state = makers[name](layer, {} if lambda_max is None else {"lambda_max": lambda_max})
     like = next(layer.parameters())
     made.to(like.device, like.dtype).load_state_dict(state)

@@ -38,7 +38,7 @@ def to_exported_program(
     axes: Axes | None = None,
     dynamic: str | None = None,
 ) -> ExportedProgram:
-    """Exports a module to an `ExportedProgram` for evaluation, with frozen weights of its own; the model is unchanged.
+    """Exports a module to an `ExportedProgram` for evaluation, with frozen weights; the model is unchanged.
 
     Where T is dynamic, a layer's loop over time is one `scan` operator, otherwise it is unrolled.
 
@@ -96,20 +96,21 @@ def to_onnx(
             values.
         ImportError: if onnx, onnxscript or onnxruntime is missing.
     """
-    who, path = "to_onnx", Path(path)
+    caller, path = "to_onnx", Path(path)
     for package in ("onnx", "onnxscript", "onnxruntime"):
         _require(package)
     if not path.parent.is_dir():
-        raise ValueError(f"{who}: expected a path in an existing directory, got {path}")
-    copied = _frozen_copy(who, model)
+        raise ValueError(f"{caller}: expected a path in an existing directory, got {path}")
+    copied = _frozen_copy(caller, model)
     for module in copied.modules():
         if isinstance(module, nn.RNNBase) and (module.proj_size or module.weight_ih_l0.dtype != torch.float32):
             if not isinstance(module, EngineMixin):
                 kind = type(module).__name__
-                raise ValueError(f"{who}: expected seqgnn.nn.{kind}, got torch.nn's with proj_size or not in float32")
+                found = "torch.nn's with proj_size or not in float32"
+                raise ValueError(f"{caller}: expected seqgnn.nn.{kind}, got {found}")
             module.engine = "reference"
-    program, named, shapes = _traced(who, copied, args, kwargs, axes, dynamic)
-    with _quiet(), _one_line(who, "a model that ONNX can express"):
+    program, named, shapes = _traced(caller, copied, args, kwargs, axes, dynamic)
+    with _quiet(), _one_line(caller, "a model that ONNX can express"):
         table: dict[Any, Any] = {torch.ops.aten.sort.stable: _stable_sort}
         exported = torch.onnx.export(
             program, dynamo=True, dynamic_shapes=shapes, custom_translation_table=table, verbose=False
@@ -126,13 +127,13 @@ def to_onnx(
     return path
 
 
-def _frozen_copy(who: str, model: nn.Module) -> nn.Module:
-    """A copy for evaluation. Its weights need no gradients: for those torch would trace a scan at each call again."""
+def _frozen_copy(caller: str, model: nn.Module) -> nn.Module:
+    """Return a copy for evaluation. Its weights need no gradients, with which torch would trace a scan at each call."""
     if not isinstance(model, nn.Module):
-        raise ValueError(f"{who}: expected a module, got {type(model).__name__}")
+        raise ValueError(f"{caller}: expected a module, got {type(model).__name__}")
     for name, _ in model.named_children():
         if name in ("graph", "code"):  # properties of the module that torch.export makes
-            raise ValueError(f"{who}: expected another name for the submodule {name!r}, which torch.export uses itself")
+            raise ValueError(f"{caller}: expected another name for submodule {name!r}, which torch.export uses itself")
     copied = copy.deepcopy(model).eval().requires_grad_(False)
     if not torch_internals.exports_scans():  # torch 2.6 takes the weights that fused layers read for assigned ones
         for module in copied.modules():
@@ -142,73 +143,73 @@ def _frozen_copy(who: str, model: nn.Module) -> nn.Module:
 
 
 def _traced(
-    who: str,
+    caller: str,
     model: nn.Module,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any] | None,
     axes: Axes | None,
     dynamic: str | None,
 ) -> tuple[ExportedProgram, dict[str, Any], dict[str, Any]]:
-    """The program, the inputs by name, and the letters of their dynamic axes."""
+    """Return the program, the inputs by name, and the letters of their dynamic axes."""
     if not isinstance(args, tuple):
-        raise ValueError(f"{who}: expected a tuple of example inputs, got {type(args).__name__}")
+        raise ValueError(f"{caller}: expected a tuple of example inputs, got {type(args).__name__}")
     try:
         bound = inspect.signature(model.forward).bind(*args, **(kwargs or {}))
     except TypeError as error:
-        raise ValueError(f"{who}: expected inputs of {type(model).__name__}, got others: {error}") from None
+        raise ValueError(f"{caller}: expected inputs of {type(model).__name__}, got others: {error}") from None
     named = dict(bound.arguments)
-    letters = _letters(who, model, named, axes)
-    chosen = _dynamic(who, model, named, letters, dynamic)
+    letters = _letters(caller, model, named, axes)
+    chosen = _dynamic(caller, model, named, letters, dynamic)
     shapes = _shapes(named, letters, chosen, lambda letter: letter)
     hints = _shapes(named, letters, chosen, lambda letter: Dim.DYNAMIC)
-    with _quiet(), _one_line(who, f"a model with dynamic axes {', '.join(chosen) or 'none'}"):
+    with _quiet(), _one_line(caller, f"a model with dynamic axes {', '.join(chosen) or 'none'}"):
         program = torch.export.export(model, bound.args, bound.kwargs, dynamic_shapes=hints, strict=False)
     return program, named, shapes
 
 
-def _letters(who: str, model: nn.Module, named: dict[str, Any], axes: Axes | None) -> dict[str, str]:
-    """The axes of each input that has a tensor in it."""
+def _letters(caller: str, model: nn.Module, named: dict[str, Any], axes: Axes | None) -> dict[str, str]:
+    """Return the axes of each input that contains a tensor."""
     axes = dict(axes or {})
     flat = {name: value for key, value in named.items() for name, value in _items(key, value)}
     for name in axes:
         if name not in flat:
-            raise ValueError(f"{who}: expected axes of {', '.join(flat)}, got those of {name!r}")
+            raise ValueError(f"{caller}: expected axes of {', '.join(flat)}, got those of {name!r}")
     letters: dict[str, str] = {}
     for name, value in flat.items():
         tensors = [part for part in tree_leaves(value) if isinstance(part, Tensor)]
         if any(isinstance(part, PreparedGraph | PackedSequence) for part in (value, *tree_leaves(value))):
-            raise ValueError(f"{who}: expected {name} as tensors, got {type(value).__name__}")
+            raise ValueError(f"{caller}: expected {name} as tensors, got {type(value).__name__}")
         if not tensors:
             continue
         found = axes.get(name) or default_axes(model, name, tensors[0].dim(), letters)
         if found is None:
-            raise ValueError(f"{who}: expected the axes of {name}, such as axes={{{name!r}: 'TBNF'}}, got none")
+            raise ValueError(f"{caller}: expected the axes of {name}, such as axes={{{name!r}: 'TBNF'}}, got none")
         for tensor in tensors:
             if len(found) != tensor.dim():
-                raise ValueError(f"{who}: expected {name} with axes {found}, got shape {tuple(tensor.shape)}")
+                raise ValueError(f"{caller}: expected {name} with axes {found}, got shape {tuple(tensor.shape)}")
         letters[name] = found
     return letters
 
 
 def _items(name: str, value: Any) -> list[tuple[str, Any]]:
-    """An argument by name, or those that ``**kwargs`` collects."""
+    """Return an argument by name, or those that ``**kwargs`` collects."""
     return list(value.items()) if isinstance(value, dict) else [(name, value)]
 
 
-def _dynamic(who: str, model: nn.Module, named: dict[str, Any], letters: dict[str, str], dynamic: str | None) -> str:
-    """The letters that are dynamic, once the sizes of the example inputs fit."""
+def _dynamic(caller: str, model: nn.Module, named: dict[str, Any], letters: dict[str, str], dynamic: str | None) -> str:
+    """Return the dynamic letters, after a check of the sizes of the example inputs."""
     flat = {name: value for key, value in named.items() for name, value in _items(key, value)}
     changing = [name for name in letters if isinstance(flat[name], list)]
     present = "".join(letters.values())
     chosen = "".join(letter for letter in DYNAMIC if letter in present) if dynamic is None else dynamic
     for letter in chosen:
         if letter not in present:
-            raise ValueError(f"{who}: expected dynamic axes among {', '.join(sorted(set(present)))}, got {letter!r}")
+            raise ValueError(f"{caller}: expected dynamic axes among {', '.join(sorted(set(present)))}, got {letter!r}")
     unrolled = loops_over_time(model) and not torch_internals.exports_scans()
     if (changing or unrolled) and "T" in chosen:
         if dynamic is not None:
             why = f"{changing[0]} is a list over it" if changing else "torch exports loops over it from 2.7 on"
-            raise ValueError(f"{who}: expected T not to be dynamic, as {why}, got 'T'")
+            raise ValueError(f"{caller}: expected T not to be dynamic, as {why}, got 'T'")
         chosen = chosen.replace("T", "")
     sizes: dict[str, tuple[int, str]] = {}
     for name, names in letters.items():
@@ -218,16 +219,16 @@ def _dynamic(who: str, model: nn.Module, named: dict[str, Any], letters: dict[st
                     continue
                 if size < 2:
                     why = "torch.export makes 0 and 1 constants"
-                    raise ValueError(f"{who}: expected at least 2 of {letter} in {name}, as {why}, got {size}")
+                    raise ValueError(f"{caller}: expected at least 2 of {letter} in {name}, as {why}, got {size}")
                 key = f"{letter} {index}" if letter == "E" and name in changing else letter
                 known, other = sizes.setdefault(key, (size, name))
                 if known != size:
-                    raise ValueError(f"{who}: expected one {letter} in all, got {known} in {other}, {size} in {name}")
+                    raise ValueError(f"{caller}: expected one {letter}, got {known} in {other}, {size} in {name}")
     return chosen
 
 
 def _shapes(named: dict[str, Any], letters: dict[str, str], chosen: str, of: Any) -> dict[str, Any]:
-    """What torch asks for: the structure of the inputs, with the dynamic axes of each tensor."""
+    """Return the dynamic shapes for torch.export: the structure of the inputs, with the axes of each tensor."""
 
     def shape(name: str, value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -240,20 +241,20 @@ def _shapes(named: dict[str, Any], letters: dict[str, str], chosen: str, of: Any
 
 
 @contextmanager
-def _one_line(who: str, expected: str) -> Iterator[None]:
+def _one_line(caller: str, expected: str) -> Iterator[None]:
     """Errors of torch's exporters run over pages."""
     try:
         yield
     except ValueError as error:
         if "expected" in str(error):  # a layer's own
             raise
-        raise ValueError(f"{who}: expected {expected}, got {_first_line(error)}") from error
+        raise ValueError(f"{caller}: expected {expected}, got {_first_line(error)}") from error
     except Exception as error:
-        raise ValueError(f"{who}: expected {expected}, got {_first_line(error)}") from error
+        raise ValueError(f"{caller}: expected {expected}, got {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:
-    """The line that says what is wrong: a layer's own error, or how torch's begins."""
+    """Return the line with the cause: a layer's own error, or the beginning of torch's."""
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
     marked = [line for line in lines if line.startswith("You marked")]
     return (marked or lines or [type(error).__name__])[0]
@@ -261,7 +262,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings that torch gives of itself."""
+    """Ignores warnings that torch's exporters cause themselves."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*_flat_weights", category=UserWarning)

@@ -45,7 +45,7 @@ def default_axes(model: nn.Module, name: str, rank: int, known: dict[str, str]) 
 
 
 def loops_over_time(model: nn.Module) -> bool:
-    """Whether a layer of this model has a loop over T."""
+    """True if a layer of this model has a loop over T."""
     layers = (part for part in model.modules() if not isinstance(part, GraphRNNCellMixin | EvolveGCNCell))
     return any(isinstance(part, nn.RNNBase | GraphRecurrent | EvolveGCN) for part in layers)
 

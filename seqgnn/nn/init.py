@@ -2,7 +2,7 @@ r"""Named recipes for the weights of recurrent layers, plain and on graphs.
 
 A recipe is an object called with the weights of each layer and direction (:class:`Gates`) and fills them in place.
 ``init="orthogonal"`` applies one on top of torch's default; ``init=["orthogonal", init.chrono(t_max=100)]`` several in
-order. Fans are those of one gate's block, never of the stacked matrix. A recipe of one's own is any
+order. Fans are those of one gate's block, never of the stacked matrix. A custom recipe is any
 ``recipe(kind, gates)``; a layer keeps it, so a lambda cannot be pickled with it.
 """
 
@@ -23,18 +23,18 @@ class Gates(NamedTuple):
     """The weights of one layer and direction as views, gate by gate in torch's order (LSTM: i, f, g, o; GRU: r, z, n).
 
     ``weight_ih`` holds blocks ``[H, m F]``, ``weight_hh`` blocks ``[H, m H]``, the biases ``[H]``; each may be empty,
-    as where a convolution stands in its place. ``memory`` are the weights on an LSTM's c: peepholes, or a map of it.
+    as where a convolution replaces it. ``cell_state`` are the weights on an LSTM's c: peepholes, or its projection.
     """
 
     weight_ih: tuple[Tensor, ...]
     weight_hh: tuple[Tensor, ...]
     bias_ih: tuple[Tensor, ...]
     bias_hh: tuple[Tensor, ...]
-    memory: tuple[Tensor, ...] = ()
+    cell_state: tuple[Tensor, ...] = ()
 
     @property
     def hidden_size(self) -> int:
-        return (self.weight_ih + self.weight_hh + self.memory)[0].size(0)
+        return (self.weight_ih + self.weight_hh + self.cell_state)[0].size(0)
 
     @property
     def biases(self) -> tuple[Tensor, ...]:
@@ -56,7 +56,7 @@ class uniform:
 
     def __call__(self, kind: str, gates: Gates) -> None:
         bound = 1 / math.sqrt(gates.hidden_size)
-        for tensor in gates.weight_ih + gates.weight_hh + gates.biases + gates.memory:
+        for tensor in gates.weight_ih + gates.weight_hh + gates.biases + gates.cell_state:
             nn.init.uniform_(tensor, -bound, bound)
 
 
@@ -180,11 +180,11 @@ RECIPES: dict[str, type] = {
 Init: TypeAlias = "str | Recipe | Sequence[str | Recipe] | None"
 
 
-def resolve_recipes(who: str, kind: str, init: Init, forget: float | None, bias: bool) -> tuple[Recipe, ...]:
+def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bias: bool) -> tuple[Recipe, ...]:
     """The recipes that ``init=`` and ``forget_bias=`` ask of a layer, in order.
 
     Args:
-        who: the layer's name, for messages.
+        caller: the layer's name, for messages.
         kind: ``"rnn"``, ``"lstm"`` or ``"gru"``.
 
     Raises:
@@ -195,27 +195,28 @@ def resolve_recipes(who: str, kind: str, init: Init, forget: float | None, bias:
     for recipe in given:
         if not isinstance(recipe, str):
             if isinstance(recipe, type) or not callable(recipe):
-                raise ValueError(f"{who}: expected init to be recipes, such as init.orthogonal(), got {recipe!r}")
+                raise ValueError(f"{caller}: expected init to be recipes, such as init.orthogonal(), got {recipe!r}")
             recipes.append(recipe)
-        elif one_of(who, "init", recipe, RECIPES) == "chrono":
-            raise ValueError(f"{who}: expected init.chrono(t_max=...) with t_max >= 2, got 'chrono' without t_max")
+        elif one_of(caller, "init", recipe, RECIPES) == "chrono":
+            raise ValueError(f"{caller}: expected init.chrono(t_max=...) with t_max >= 2, got 'chrono' without t_max")
         else:
             recipes.append(RECIPES[recipe]())
     if forget is not None:
         recipes.append(forget_bias(forget))
     if {chrono, forget_bias} <= {type(recipe) for recipe in recipes}:
-        raise ValueError(f"{who}: expected init.chrono or forget_bias, got both; they set the same bias")
+        raise ValueError(f"{caller}: expected init.chrono or forget_bias, got both; they set the same bias")
     for place, recipe in enumerate(recipes):
         if isinstance(recipe, uniform | xavier | identity | latch) and any(
             isinstance(earlier, chrono | forget_bias) for earlier in recipes[:place]
         ):
-            raise ValueError(f"{who}: expected {type(recipe).__name__} before what sets biases, got it after")
+            raise ValueError(f"{caller}: expected {type(recipe).__name__} before what sets biases, got it after")
         name = type(recipe).__name__
         kinds = getattr(recipe, "kinds", NUM_GATES)
         if kind not in kinds:
-            raise ValueError(f"{who}: expected init {name} on a layer of kind {' or '.join(kinds)}, got it on {kind}")
+            expected = f"init {name} on a layer of kind {' or '.join(kinds)}"
+            raise ValueError(f"{caller}: expected {expected}, got it on {kind}")
         if isinstance(recipe, chrono | forget_bias) and not bias:
-            raise ValueError(f"{who}: expected bias=True for {name}, got bias=False")
+            raise ValueError(f"{caller}: expected bias=True for {name}, got bias=False")
     return tuple(recipes)
 
 
@@ -223,13 +224,13 @@ def gates_of(module: nn.Module, kind: str) -> Iterator[Gates]:
     """The weights of every layer and direction of a module that names them as torch does; buffers are left out."""
     parameters = dict(module.named_parameters(recurse=False))
     blocks = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    memory = ("weight_ci", "weight_cf", "weight_co", "weight_cc", "bias_cc")
+    cell_state = ("weight_ci", "weight_cf", "weight_co", "weight_cc", "bias_cc")
     known = ("weight_ih", "weight_hh", "weight_ci")
     for suffix in dict.fromkeys(name[len("weight_ih") :] for name in parameters if name[: len("weight_ih")] in known):
         weights = [
             parameters[name + suffix].chunk(NUM_GATES[kind]) if name + suffix in parameters else () for name in blocks
         ]
-        weights.append(tuple(parameters[name + suffix] for name in memory if name + suffix in parameters))
+        weights.append(tuple(parameters[name + suffix] for name in cell_state if name + suffix in parameters))
         yield Gates(*weights)
 
 

@@ -1,4 +1,4 @@
-"""What a call of a layer does around its equations, so that torch's tools treat it as they treat one of torch.nn."""
+"""The call of a layer around its equations, so that torch's tools treat it as a layer of torch.nn."""
 
 import contextlib
 import functools
@@ -31,7 +31,7 @@ class Layer(nn.Module):
 
 
 def _first_proxy(values: Iterable[Any]) -> Proxy | None:
-    """The first value that stands for one of a traced program, in states and lists of graphs too."""
+    """Return the first proxy of a traced program among the values, also inside states and lists of graphs."""
     for value in values:
         found = _first_proxy(value) if isinstance(value, (tuple, list)) else value
         if isinstance(found, Proxy):

@@ -1,4 +1,4 @@
-"""How far a convolution hears."""
+"""The receptive field of a convolution."""
 
 import math
 from typing import Any
@@ -24,18 +24,18 @@ CONVS = (MessagePassing, FilterConv, AntiSymmetricConv, DirGNNConv, GPSConv, Het
 
 
 def conv_hops(conv: Any) -> float:
-    """How many edges away a convolution hears, by its structure.
+    """Return the receptive field of a convolution in edges, by its structure.
 
-    A `MessagePassing` hears the hops of its filter; K - 1 for `ChebConv`; `num_layers` for `ARMAConv`, `GatedGraphConv`
-    and `LabelPropagation`; the largest power for `MixHopConv`; `filter_size` for `PANConv`; else K where it has an
-    integer of that name (`APPNP`, `SGConv`, `SSGConv`, `TAGConv`), and one without (all others of PyG's). What stands
-    inside it, or inside any other module, is added. `DirGNNConv` and `HeteroConv` hear what the farthest of their
-    convolutions does, `AntiSymmetricConv` its own `num_iters` times, `GPSConv` all of the graph.
+    That is the hops of a `MessagePassing`'s filter; K - 1 for `ChebConv`; `num_layers` for `ARMAConv`,
+    `GatedGraphConv` and `LabelPropagation`; the largest power for `MixHopConv`; `filter_size` for `PANConv`; else K if
+    that is an integer (`APPNP`, `SGConv`, `SSGConv`, `TAGConv`), else one (all others of PyG). Convolutions inside it,
+    or inside any other module, are added. `DirGNNConv` and `HeteroConv` have the largest of their convolutions',
+    `AntiSymmetricConv` its convolution's `num_iters` times, `GPSConv` the whole graph.
 
-    No structure tells of convolutions side by side in a module of one's own, which are added up as well, nor of one
-    that is called in a loop, which counts once. Those that look for neighbors themselves (`DynamicEdgeConv`,
-    `GravNetConv`) hear one edge of the graph that they make; `HypergraphConv` hears one hyperedge. A module in which
-    there is no convolution of PyG's or ours is taken for one by itself.
+    The structure does not show parallel convolutions in a custom module, which are added up as well, nor one that is
+    called in a loop, which counts once. Those that build their own graph (`DynamicEdgeConv`, `GravNetConv`) count one
+    edge of that graph; `HypergraphConv` counts one hyperedge. A module in which
+    there is no convolution of PyG's or ours counts as one.
     """
     if any(isinstance(part, CONVS) for part in conv.modules()):
         return _inside(conv)

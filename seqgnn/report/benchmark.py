@@ -88,7 +88,7 @@ def notes(found: Bench) -> list[str]:
 
 
 def about(found: Bench) -> list[str]:
-    """Returns how to read the numbers, the machine, and versions."""
+    """Return how to read the numbers, the machine, and versions."""
     where = {name: value for name, value in found.machine.items() if name != "system"}
     return [
         "T steps, N nodes with eight neighbors, B windows or sequences, F to H channels; one layer.",
@@ -133,7 +133,7 @@ def figure(found: Bench) -> Any:
 
 
 def write(found: Bench, folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes `bench.json`, `bench.png` and `bench.svg`; returns their paths.
+    """Write `bench.json`, `bench.png` and `bench.svg`; returns their paths.
 
     Raises:
         ValueError: if there is nothing to draw.

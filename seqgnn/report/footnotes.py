@@ -1,4 +1,4 @@
-"""What a reader of a comparison has to know, in words."""
+"""Footnotes of a comparison."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ ABOUT_BASELINES = {
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence, and what it is about: "text", "test set", "apart", "cost", "reach", "baseline", "versions",
+    """A sentence, and what it is about: "text", "test set", "apart", "cost", "receptive field",
+    "baseline", "versions",
     "difference", "windows" or "failure"."""
 
     about: str
@@ -27,25 +28,26 @@ class Note:
 
 
 def notes(comparison: Comparison) -> list[Note]:
-    """Returns what a reader of the table has to know."""
+    """Return what a reader of the table has to know."""
     found = []
-    if comparison.text is not None:
-        found.append(Note("text", f"{'Text' if comparison.of_classes else 'Signal'}: {comparison.text}."))
+    if comparison.data_id is not None:
+        found.append(Note("text", f"{'Text' if comparison.of_classes else 'Signal'}: {comparison.data_id}."))
     if comparison.runs:
         found.append(Note("test set", _sampled(comparison)))
     if (left_out := apart(comparison)) is not None:
         found.append(Note("apart", left_out))
     found += _costs(comparison)
     rows = comparison.rows()
-    if any(row["reach"] is not None for row in rows):
-        found.append(Note("reach", "hears: how far the last element, or each node, hears everything."))
+    if any(row["receptive_field"] is not None for row in rows):
+        text = "Receptive field: number of previous positions, or of edges to other nodes, that a prediction uses."
+        found.append(Note("receptive field", text))
     names = {name for name, _ in comparison.baselines}
     found += [Note("baseline", f"{name}: {said}") for name, said in ABOUT_BASELINES.items() if name in names]
     versions = {str(run["measured"].get("versions")) for run in comparison.runs.values()}
     if len(versions) > 1:
         different = "Versions: the runs were made with different versions of Python, torch, PyG or seqgnn."
         found.append(Note("versions", different))
-    for length in comparison.lengths:
+    for length in comparison.sizes:
         where = f"T={length}" if comparison.of_classes else f"{length} ahead"
         found += [Note("difference", f"{where}: {said}") for said in _differences(comparison, length)]
         if (said := windows_said(comparison, length)) is not None:
@@ -56,8 +58,8 @@ def notes(comparison: Comparison) -> list[Note]:
 
 
 def apart(comparison: Comparison) -> str | None:
-    """Who is not compared with the others, and why; None where all are."""
-    found = [name for length in comparison.lengths for name in contenders(comparison, length).apart]
+    """Return which models are excluded from the comparison, and why; None where none is."""
+    found = [name for length in comparison.sizes for name in contenders(comparison, length).apart]
     names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(found)]
     if not names:
         return None
@@ -66,14 +68,14 @@ def apart(comparison: Comparison) -> str | None:
 
 
 def seeds_of(comparison: Comparison) -> str:
-    """What stands behind each figure, in words."""
+    """Return the number of seeds and the statistic in words."""
     runs = Counter(key[:2] for key in comparison.runs)
     counts = list(runs.values()) or [len(comparison.seeds)]
     return "one seed" if max(counts) == 1 else f"mean ± sd over {span(counts)} seeds"
 
 
 def _sampled(comparison: Comparison) -> str:
-    """How many answers are scored, and how much that alone lets an accuracy err."""
+    """Return the size of the test set and the standard error that it gives an accuracy, in words."""
     answers = [run["result"]["test"]["count"] for run in comparison.runs.values()]
     if not comparison.of_classes:
         return (

@@ -81,7 +81,7 @@ def as_csv(table: Mapping[str, np.ndarray]) -> str:
 
 
 def write_table(table: Mapping[str, np.ndarray], path: str | PathLike[str]) -> None:
-    """Writes the table, `.csv` or `.parquet`, in one piece; if that fails, what was there before is still there.
+    """Write the table, `.csv` or `.parquet`, in one piece; if that fails, what was there before is still there.
 
     Raises:
         ValueError: for another suffix, and without pyarrow for parquet.
@@ -92,7 +92,7 @@ def write_table(table: Mapping[str, np.ndarray], path: str | PathLike[str]) -> N
 
 
 def check_suffix(path: str | PathLike[str]) -> str:
-    """What a table's file ends in; a ValueError if that is nothing known."""
+    """Return the suffix of a table's file; a ValueError if it is unknown."""
     return one_of("forecast", "the name of a table's file to end", Path(path).suffix.lower(), SUFFIXES)
 
 

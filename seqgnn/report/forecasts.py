@@ -8,8 +8,9 @@ import torch
 
 from seqgnn._utils.files import write_all
 from seqgnn.analysis.forecast_errors import Forecasts, collect_forecasts
+from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, Signal
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
 from seqgnn.experiments.trained.forecast import load_forecaster
 from seqgnn.models.forecasters import uses_neighbors
 from seqgnn.report.plots.error_maps import difference_figure, graph_figure
@@ -20,8 +21,8 @@ from seqgnn.tasks.forecasting import Forecasting
 MOST = 4  # models
 
 
-def write_pictures(comparison: Comparison, source: Signal, folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes figures of the greatest horizon as PNG and SVG: `forecast-truth`, what the best model and the next say
+def write_pictures(comparison: Comparison, source: DataSource, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write figures of the greatest horizon as PNG and SVG: `forecast-truth`, what the best model and the next say
     beside what came; `forecast-steps`, all errors by step ahead; `forecast-times`, by hour, day or month, where the
     signal has timestamps; `forecast-graph`, where the best model errs; and `forecast-difference`, where the first of
     `sides` errs less than the other. Without kept weights there are none.
@@ -44,17 +45,18 @@ def write_pictures(comparison: Comparison, source: Signal, folder: str | os.Path
     )
 
 
-def forecasts_of(comparison: Comparison, source: Signal) -> Forecasts | None:
-    """What the best models of the greatest horizon say of the test part, the best first and both of `sides` among them;
-    None where no weights are kept."""
+def forecasts_of(comparison: Comparison, source: DataSource) -> Forecasts | None:
+    """Return the test forecasts of the best models at the largest horizon, the best first, both of `sides` included;
+    None where no weights are stored."""
     horizon = max((length for _, length, _ in comparison.runs), default=0)
     kept = {key: path for key, path in comparison.weights.items() if key[1] == horizon and path.exists()}
     if not kept:
         return None
     labels = [label for label in comparison.labels if any(key[0] == label for key in kept)]
-    means = {row["model"]: row[comparison.metric] for row in comparison.rows() if row["length"] == horizon}
+    means = {row["model"]: row[comparison.metric] for row in comparison.rows() if row["size"] == horizon}
     ranked = sorted(labels, key=means.__getitem__)
-    other = next((label for label in ranked if hears(comparison, label) != hears(comparison, ranked[0])), ranked[0])
+    kind = sees_neighbors(comparison, ranked[0])
+    other = next((label for label in ranked if sees_neighbors(comparison, label) != kind), ranked[0])
     ranked = ranked[:MOST] if other in ranked[:MOST] else [*ranked[: MOST - 1], other]
     run = ForecastRun.from_dict(comparison.runs[next(key for key in kept if key[0] == ranked[0])]["config"])
     task = Forecasting(source.load(), run.protocol)
@@ -68,14 +70,14 @@ def forecasts_of(comparison: Comparison, source: Signal) -> Forecasts | None:
 def sides(comparison: Comparison, found: Forecasts) -> tuple[str, str] | None:
     """The two models whose errors are compared node by node: the best of those in which nodes hear their neighbors and
     the best of those in which they do not, or, where all are of a kind, the best two; None of a single one."""
-    kinds = {hears(comparison, label): label for label in reversed(list(found.models))}
+    kinds = {sees_neighbors(comparison, label): label for label in reversed(list(found.models))}
     if len(kinds) == 2:
         return kinds[True], kinds[False]
     best, *others = found.models
     return (best, others[0]) if others else None
 
 
-def hears(comparison: Comparison, label: str) -> bool:
-    """Whether nodes hear their neighbors in a model."""
+def sees_neighbors(comparison: Comparison, label: str) -> bool:
+    """Return True if a model exchanges messages between neighbors."""
     config = next(run["config"] for key, run in comparison.runs.items() if key[0] == label)
     return uses_neighbors(config["model"], neighbors=config["neighbors"], K=config["K"])

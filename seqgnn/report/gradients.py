@@ -42,7 +42,7 @@ SYMBOLS = {
 
 
 def show(study: Study) -> None:
-    """Prints the table, and what it says in words."""
+    """Print the table, and what it says in words."""
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -52,7 +52,7 @@ def show(study: Study) -> None:
 
 
 def table(study: Study) -> "Table":
-    """Returns the numbers of each curve, medians over seeds: norms at both ends, and the fit of their logarithm."""
+    """Return the numbers of each curve, medians over seeds: norms at both ends, and the fit of their logarithm."""
     from rich.table import Table
 
     view = Table(title=_title(study, "median of "))
@@ -78,12 +78,12 @@ def _fitted(curve: Curve) -> list[str]:
 
 
 def verdicts(study: Study) -> list[str]:
-    """Returns a line for each curve: what the norms of most seeds do with distance, and what those of the others do."""
+    """Return a line for each curve: what the norms of most seeds do with distance, and what those of the others do."""
     return [f"{name}, {curve.label}: {_verdict(curve)}" for name, curves in study.panels.items() for curve in curves]
 
 
 def kinds(curve: Curve) -> list[str]:
-    """Returns what the norms of each seed do with distance, one of `KINDS`.
+    """Return what the norms of each seed do with distance, one of `KINDS`.
 
     A fall is exponential where three things hold: at least `STEPS` norms that are no zero, nor too small for their
     dtype; a line through their logarithms that explains at least `STRAIGHT` of the variance, as no line does through
@@ -135,7 +135,7 @@ def _ends(rows: list[Tensor], start: int) -> str:
 
 
 def _numbers(kind: str, fits: list[Decay]) -> str:
-    """What belongs to a kind: medians over its seeds."""
+    """Return the figures of a kind in words: medians over its seeds."""
     if not fits:
         return ""
     if kind == DIP:
@@ -170,7 +170,7 @@ def answer_said(study: Study) -> str:
 
 
 def notes(study: Study) -> list[str]:
-    """Returns what a reader of the table has to know."""
+    """Return what a reader of the table has to know."""
     curves = [curve for curves in study.panels.values() for curve in curves]
     found = [said] if (said := answer_said(study)) else []
     if any(fit is not None for curve in curves for fit in curve.decays):
@@ -190,7 +190,7 @@ def notes(study: Study) -> list[str]:
 
 
 def figure(study: Study) -> Any:
-    """Returns a matplotlib figure: norms against steps back, on a logarithmic and a linear axis side by side.
+    """Return a matplotlib figure: norms against steps back, on a logarithmic and a linear axis side by side.
 
     Lines are medians over seeds, bands their range. What is zero is not there on the logarithmic axis.
 
@@ -216,13 +216,13 @@ def figure(study: Study) -> Any:
 
 
 def distance_label(study: Study) -> str:
-    """What distances are: steps of a sequence, or of the influence in a tree its edges."""
+    """Return the label of distances: steps of a sequence, or edges of a tree."""
     in_steps = study.measure == "gradients" or TASKS[study.settings["task"]].on_path
     return "steps back from the last element" if in_steps else "edges to the last element, the root"
 
 
 def draw(panel: Any, curves: list[Curve], labels: list[str], scale: str) -> None:
-    """Draws curves against distance on a "log" or "linear" axis, each in the style it has among `labels`."""
+    """Draw curves against distance on a "log" or "linear" axis, each in the style it has among `labels`."""
     from matplotlib.ticker import MaxNLocator
 
     for curve in curves:
@@ -268,7 +268,7 @@ def _title(study: Study, what_of: str) -> str:
 
 
 def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes `<measure>.json`, and `<measure>` as PNG and SVG; returns their paths.
+    """Write `<measure>.json`, and `<measure>` as PNG and SVG; returns their paths.
 
     Raises:
         ValueError: if the folder cannot be made, or there is nothing to draw.
@@ -285,7 +285,7 @@ def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def to_json(study: Study) -> str:
-    """Returns settings, seeds, and of each curve the verdict and, by seed, kind, fit and norms from distance 0 on."""
+    """Return settings, seeds, and of each curve the verdict and, by seed, kind, fit and norms from distance 0 on."""
     curves = [
         {
             "of": name,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes `<task>.csv`, `<task>-pairs.csv`, of forecasts `<task>-ahead.csv`, and `<task>-scores` and `<task>-curves`
+    """Write `<task>.csv`, `<task>-pairs.csv`, of forecasts `<task>-ahead.csv`, and `<task>-scores` and `<task>-curves`
     as PNG and SVG; returns their paths.
 
     A comparison without a single finished run has no figures, one without two seeds of two models no pairs.
@@ -51,7 +51,7 @@ def _files(comparison: Comparison, folder: Path) -> Iterator[tuple[Path, str | b
 
 
 def show(comparison: Comparison) -> None:
-    """Prints the table and its notes."""
+    """Print the table and its notes."""
     from rich.console import Console
 
     # A width of its own where there is no terminal, so that no column is cut.
@@ -64,19 +64,19 @@ def show(comparison: Comparison) -> None:
 
 
 def pairs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Returns a dictionary per length and pair of contenders: their difference with its own 95% interval by Student's
+    """Return a dictionary per length and pair of contenders: their difference with its own 95% interval by Student's
     t, p of the sign-flip test, p corrected for the pairs of that length, and the least that this could have been."""
     return [
-        {"length": length, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
+        {"size": length, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
          "low": pair.interval[0], "high": pair.interval[1], "p": pair.p, "p_corrected": pair.corrected,
          "p_least": pair.least, "shown": pair.shown, "seeds": pair.seeds}
-        for length in comparison.lengths
+        for length in comparison.sizes
         for pair in differences_at(comparison, length)
     ]  # fmt: skip
 
 
 def by_step(comparison: Comparison) -> list[dict[str, Any]]:
-    """Returns a dictionary per horizon, forecaster or baseline, and step ahead: how many values were observed there,
+    """Return a dictionary per horizon, forecaster or baseline, and step ahead: how many values were observed there,
     and the errors, means over seeds, None where nothing was; none of tasks without forecasts."""
     if comparison.of_classes:
         return []
@@ -85,19 +85,19 @@ def by_step(comparison: Comparison) -> list[dict[str, Any]]:
         known = [error for error in errors if error is not None]
         return math.fsum(known) / len(known) if len(known) == len(errors) else None
 
-    cells = itertools.product(comparison.labels, comparison.lengths)
+    cells = itertools.product(comparison.labels, comparison.sizes)
     rows = [(label, length, comparison.of(label, length)) for label, length in cells]
     rows += [(name, length, [record]) for (name, length), record in comparison.baselines.items()]
     return [
-        {"model": label, "length": length, "ahead": ahead, "seeds": len(runs), "values": steps[0]["count"]}
+        {"model": label, "size": length, "ahead": ahead, "seeds": len(runs), "values": steps[0]["count"]}
         | {metric: mean([step[metric] for step in steps]) for metric in comparison.metrics}
-        for label, length, runs in sorted(rows, key=lambda row: comparison.lengths.index(row[1]))
+        for label, length, runs in sorted(rows, key=lambda row: comparison.sizes.index(row[1]))
         for ahead, steps in enumerate(zip(*(run["result"]["test"]["by_step"] for run in runs)), start=1)
     ]
 
 
 def to_csv(task: str, rows: list[dict[str, Any]]) -> str:
-    """Returns rows as CSV, the task before them; what has no figure is empty."""
+    """Return rows as CSV, the task before them; what has no figure is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["task", *rows[0]], lineterminator="\n")
     writer.writeheader()
@@ -108,23 +108,23 @@ def to_csv(task: str, rows: list[dict[str, Any]]) -> str:
 
 
 def table(comparison: Comparison) -> "Table":
-    """Returns the comparison as a table for the terminal; `notes` belong below it."""
+    """Return the comparison as a table for the terminal; `notes` belong below it."""
     from rich.markup import escape
     from rich.table import Table
 
     metrics = comparison.metrics[:3] if comparison.metric != "accuracy" else comparison.metrics[:1]
-    hears = ["hears"] if comparison.of_classes else []
+    receptive_field = ["receptive field"] if comparison.of_classes else []
     heading = f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}"
     view = Table(title=heading + escape(_units_said(comparison, metrics)))
     view.add_column("T" if comparison.of_classes else "ahead", justify="right")
     view.add_column("model")
-    for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", *hears):
+    for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", *receptive_field):
         view.add_column(name if comparison.of_classes or name not in metrics else name.upper(), justify="right")
     length = None
     for row in comparison.rows():
-        if length not in (None, row["length"]):
+        if length not in (None, row["size"]):
             view.add_section()
-        length = row["length"]
+        length = row["size"]
         if row["kind"] == "baseline":
             scores = [_number(row[name], 3) for name in metrics]
             view.add_row(str(length), escape(row["model"]), *scores, "", _number(row["seconds"], 1), style="dim")
@@ -132,23 +132,24 @@ def table(comparison: Comparison) -> "Table":
         cells = [_spread(row[name], row[f"{name}_sd"]) for name in metrics]
         if row["failed"]:
             cells[0] = f"{cells[0]} ({row['failed']} failed)".strip()
-        reach = _number(row["reach"], 0)
-        if row["seeds"] and (row["reach"] is None or row["reach"] >= comparison.elements.get(length, length) - 1):
-            reach = "all"
+        positions = _number(row["receptive_field"], 0)
+        field = row["receptive_field"]
+        if row["seeds"] and (field is None or field >= comparison.elements.get(length, length) - 1):
+            positions = "all"
         parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
         flops, memory = (None if row[n] is None else row[n] / u for n, u in (("flops", 1e3), ("peak_memory", 1e6)))
         others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, _number(flops, 0),
-                  _number(memory, 0), *(reach for _ in hears))  # fmt: skip
+                  _number(memory, 0), *(positions for _ in receptive_field))  # fmt: skip
         view.add_row(str(length), escape(row["model"]), *cells, *others)
     return view
 
 
 def windows_table(comparison: Comparison) -> "Table | None":
-    """Returns the differences over test windows as a table for the terminal; None where no run keeps them."""
+    """Return the differences over test windows as a table for the terminal; None where no run keeps them."""
     from rich.markup import escape
     from rich.table import Table
 
-    pairs = [(length, pair) for length in comparison.lengths for pair in window_pairs(comparison, length)]
+    pairs = [(length, pair) for length in comparison.sizes for pair in window_pairs(comparison, length)]
     if not pairs:
         return None
     view = Table(title=f"{escape(metric_label(comparison))}: first less second, over seeds and over test windows")

@@ -23,7 +23,7 @@ PARTS = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a signal is cut, scaled and judged.
+    """The protocol of a forecast: split, scaling and scores of the time series.
 
     Args:
         lags: steps that are read.
@@ -56,6 +56,8 @@ class Protocol:
     def __post_init__(self) -> None:
         for name, least in (("lags", 1), ("horizon", 1), ("gap", 0)):
             check_count("Protocol", name, getattr(self, name), least)
+        if not isinstance(self.split, tuple) or len(self.split) != len(PARTS):
+            raise ValueError(f"Protocol: expected shares of training, validation and test, got {self.split}")
         for name, known in (("by", PROTOCOLS), ("loss", LOSSES), ("metric", METRICS)):
             one_of("Protocol", name, getattr(self, name), known)
 
@@ -229,7 +231,7 @@ class _Sums:
 
 
 def _read_targets(seen: TemporalGraph) -> bool:
-    """Whether the signal's first features are the targets' own past."""
+    """Return True if the first features are the past of the targets."""
     count = seen.num_targets
     return count <= seen.num_features and torch.equal(seen.signal[..., :count], seen.targets)
 
@@ -251,7 +253,7 @@ def _inputs(graph: TemporalGraph, seen: TemporalGraph, per: str) -> Tensor:
 
 
 def _check_observed(graph: TemporalGraph, protocol: Protocol, starts: tuple[range, range, range]) -> None:
-    """Whether something of what each part is to forecast was observed."""
+    """Check that each part has observed values to forecast."""
     if graph.mask is None:
         return
     for name, part in zip(PARTS, starts):

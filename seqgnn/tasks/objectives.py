@@ -1,4 +1,4 @@
-"""What a task asks of a model: the loss to train on, and the scores of a set."""
+"""Objectives of tasks: the loss to train on, and the scores of a set."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -31,11 +31,11 @@ class Objective(ABC):
 
     @abstractmethod
     def sums(self) -> Any:
-        """What a set is added up in; its `result()` has a `loss`, the mean of all, and an `accuracy`, or None."""
+        """Return an accumulator for a set; its `result()` has a `loss`, the mean of all, and an `accuracy`, or None."""
 
     @abstractmethod
     def add(self, sums: Any, answer: Tensor, batch: Any) -> None:
-        """Adds a batch."""
+        """Add a batch."""
 
 
 class Classification(Objective):

@@ -9,7 +9,7 @@ import pytest
 
 from seqgnn.cli.main import main
 from seqgnn.data import load_temporal_graph
-from seqgnn.experiments.runs.forecast_config import Signal
+from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.trained.forecast import forecast, forecast_test, load_forecaster
 from tests.support import pages
 from tests.support.paths import ROOT
@@ -55,7 +55,7 @@ def test_what_comes_next_is_printed(call, kept):
 def test_errors_are_in_units_where_these_are_known(call, kept, monkeypatch):
     _, source, command = kept
     graph = load_temporal_graph(source.data, source.graph, units="cases")
-    monkeypatch.setattr(Signal, "load", lambda self: graph)
+    monkeypatch.setattr(DataSource, "load", lambda self: graph)
     assert call(*command, "--part", "test").err.endswith(" (cases) over 48 values\n")
 
 
@@ -116,7 +116,7 @@ def test_mistakes_are_one_line_and_write_nothing(call, kept, tmp_path):
 def test_the_guide_runs_as_it_stands(call, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(pages.setup(DOCS), {})
-    source = Signal("signal.csv", "edges.csv")
+    source = DataSource("signal.csv", "edges.csv")
     (tmp_path / "results").mkdir()
     key = keep(run_of(source, protocol=PROTOCOL), source, Path("results/runs")).stem
     for code in pages.blocks(DOCS, "kept"):

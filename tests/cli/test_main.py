@@ -9,6 +9,7 @@ import pytest
 import seqgnn
 from seqgnn.cli import main as cli
 from seqgnn.cli.compare import BOOK, default_book
+from seqgnn.experiments import ExecutionConfig, GridConfig, training_for
 from seqgnn.experiments import compare as comparison
 from seqgnn.experiments.runs.progress import progress_bars
 
@@ -110,14 +111,14 @@ def test_options_reach_the_comparison(monkeypatch, capsys):
     options += " --min-steps 200 --precision bf16 --window 3 --batch-size 32 --match-parameters --device cuda"
     assert call("compare", "trees", "--lengths", "10,20", "--seeds", "0,1,2", *options.split()) == 2
     task, got = seen[0]
-    assert task == "trees" and got["lr"] == {10: 3e-3, 20: 1e-3} and got["lengths"] == [10, 20]
-    assert got["seeds"] == [0, 1, 2] and got["max_grad_norm"] is None and got["target_accuracy"] is None
-    expected = {"optimizer": "sgd", "momentum": 0.5, "min_steps": 200, "precision": "bf16", "window": 3}
-    expected |= {"batch_size": 32, "match_parameters": True, "device": "cuda", "jobs": -1, "out": None, "path": None}
-    assert {name: got[name] for name in expected} == expected
-    assert "models" not in got and "steps" not in got
+    assert task == "trees" and got["sizes"] == [10, 20] and got["seeds"] == [0, 1, 2]
+    assert got["grid"] == GridConfig(lr_per_size={10: 3e-3, 20: 1e-3}, window=3, match_parameters=True)
+    assert got["train"] == training_for("trees", optimizer="sgd", momentum=0.5, max_grad_norm=None, min_steps=200,
+                                        target_accuracy=None, precision="bf16", batch_size=32)  # fmt: skip
+    assert got["execution"] == ExecutionConfig(device="cuda")
+    assert (got["jobs"], got["out"], got["data"]) == (-1, None, None) and "models" not in got
     call("compare", "recall", "--lr", "0.01")
-    assert seen[1][1]["lr"] == 0.01 and "max_grad_norm" not in seen[1][1]
+    assert seen[1][1]["train"] == training_for("recall", lr=0.01)
 
 
 def test_without_a_task_palindromes_and_text_are_compared(tmp_path, capsys, monkeypatch):
@@ -156,7 +157,7 @@ def test_failed_runs_end_with_code_1(capsys):
         (["compare", "recall", "--lengths", "ten"], "--lengths: expected whole numbers"),
         (["compare", "recall", "--lr", "fast"], "--lr: expected a number"),
         (["compare", "recall", "--lr", "10:fast"], "--lr: expected a number"),
-        (["compare", "recall", "--data", "x.txt"], "no data file for recall"),
+        (["compare", "recall", "--data", "x.txt"], "task 'recall' generates its own samples; remove the data"),
         (["compare", "text", "--data", "/nowhere/x.txt"], "a text file that can be read"),
         (["compare", "recall", "--out", "/dev/null/x"], "folder that can be written"),
         (["compares"], "compare"),

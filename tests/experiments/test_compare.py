@@ -5,19 +5,21 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from seqgnn.experiments.compare import ROWS, TASKS, Comparison, Row, compare, plan
+from seqgnn.experiments import MODEL_SPECS, Comparison, ModelSpec, training_for
 from seqgnn.experiments.runs import config as runs
 from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.task_defaults import TASKS
 from seqgnn.metrics.significance import mean_sd
 from seqgnn.models import sequence_model as models
 from seqgnn.report import tables as report
 from seqgnn.training.loop import TrainConfig
+from tests.support.comparisons import plan_grid, run_grid
 
-TINY = {"lengths": [4], "seeds": [0], "steps": 6, "hidden": 8, "eval_every": 3, "progress": False}
+TINY = {"sizes": [4], "seeds": [0], "steps": 6, "hidden": 8, "eval_every": 3, "progress": False}
 
 
 def tiny(**changes):
-    return compare("recall", **{**TINY, "models": ["rnn", "gcn"], **changes})
+    return run_grid("recall", **{**TINY, "models": ["rnn", "gcn"], **changes})
 
 
 def results(comparison):
@@ -26,16 +28,16 @@ def results(comparison):
 
 
 def test_rows_hold_what_was_measured():
-    comparison = tiny(seeds=[0, 1], lengths=[4, 5])
+    comparison = tiny(seeds=[0, 1], sizes=[4, 5])
     rows = comparison.rows()
-    assert [(row["length"], row["model"]) for row in rows] == [
+    assert [(row["size"], row["model"]) for row in rows] == [
         (length, name) for length in (4, 5) for name in ("RNN", "GCN", "chance", "majority", "linear")
     ]
     scores = [comparison.runs["RNN", 4, seed]["result"]["test"]["accuracy"] for seed in (0, 1)]
     assert (rows[0]["accuracy"], rows[0]["accuracy_sd"]) == mean_sd(scores) and scores[0] != scores[1]
     assert rows[0]["steps"] == 6 and rows[0]["seeds"] == 2 and rows[0]["solved"] == 0
     assert rows[0]["parameters"] == 8 * 10 + 8 * 8 + 2 * 8 + 8 * 10 + 10
-    assert rows[0]["reach"] is None and rows[1]["reach"] == 4  # two rounds of hops 1 and 2
+    assert rows[0]["receptive_field"] is None and rows[1]["receptive_field"] == 4  # two rounds of hops 1 and 2
     assert rows[2]["accuracy"] == 0.1 and rows[4]["accuracy"] == 1.0
     run = comparison.runs["RNN", 4, 0]
     assert len(run["result"]["losses"]) == 6 and [p["step"] for p in run["result"]["validation"]] == [3, 6]
@@ -130,7 +132,7 @@ def configs(task, **changes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunConfig, "perform", perform)
         patch.setattr(runs.BaselineConfig, "perform", perform)
-        compare(task, **{"seeds": [0], "progress": False, **changes})
+        run_grid(task, **{"seeds": [0], "progress": False, **changes})
     return planned
 
 
@@ -138,25 +140,25 @@ def test_default_rows_on_palindromes(monkeypatch):
     monkeypatch.setattr(runs.BaselineConfig, "model", "baseline", raising=False)
     monkeypatch.setattr(runs.BaselineConfig, "readout", None, raising=False)
     monkeypatch.setattr(runs.BaselineConfig, "hops", None, raising=False)
-    planned = configs("palindromes", lengths=[20])
+    planned = configs("palindromes", sizes=[20])
     powers = (1, 2, 4, 8, 16)
     assert planned["gcn", "last", powers].num_layers == planned["gcn", "last", (1,)].num_layers == 5
     assert ("gcn", "mean", powers) in planned
     assert {key[0] for key in planned} == {*models.NAMES, "baseline"} - {"gcn-residual"}
     assert all(readout == "last" for name, readout, hops in planned if name not in ("gcn", "baseline"))
-    trees = configs("trees", lengths=[16])
+    trees = configs("trees", sizes=[16])
     depth = TASKS["trees"].make(16, (1,), None).depth
     assert trees["gcn", "mean", (1,)].num_layers == depth > 1
     assert trees["lstm", "mean", (1,)].num_layers == 1
 
 
 def test_rates_by_length_and_by_row():
-    rows = ["rnn", Row("slow RNN", "rnn", init=("identity",), lr=1e-4)]
-    comparison = tiny(models=rows, lengths=[4, 5], lr={4: 0.01, 5: 0.02}, steps=1)
+    rows = ["rnn", ModelSpec("slow RNN", "rnn", init=("identity",), lr=1e-4)]
+    comparison = tiny(models=rows, sizes=[4, 5], lr={4: 0.01, 5: 0.02}, steps=1)
     rates = {key[:2]: record["config"]["train"]["lr"] for key, record in comparison.runs.items()}
     assert rates == {("RNN", 4): 0.01, ("RNN", 5): 0.02, ("slow RNN", 4): 1e-4, ("slow RNN", 5): 1e-4}
-    short = tiny(models=["rnn", Row("short LSTM", "lstm", longest=4)], lengths=[4, 5], steps=1)
-    assert [(row["model"], row["length"]) for row in short.rows() if row["kind"] == "model"] == [
+    short = tiny(models=["rnn", ModelSpec("short LSTM", "lstm", longest=4)], sizes=[4, 5], steps=1)
+    assert [(row["model"], row["size"]) for row in short.rows() if row["kind"] == "model"] == [
         ("RNN", 4), ("short LSTM", 4), ("RNN", 5)
     ]  # fmt: skip
     assert tiny(lr=0.5, steps=1).runs["RNN", 4, 0]["config"]["train"]["lr"] == 0.5
@@ -165,7 +167,7 @@ def test_rates_by_length_and_by_row():
 def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
     book = tmp_path / "book.txt"
     book.write_text("the quick brown fox jumps over the lazy dog. " * 40)
-    planned = plan("text", models=["rnn"], lengths=[4], seeds=[0], steps=2, hidden=4, path=book)
+    planned = plan_grid("text", models=["rnn"], sizes=[4], seeds=[0], steps=2, hidden=4, data=book)
     book.write_text("pack my box with five dozen liquor jugs. " * 40)
     result = planned.run(progress=False)
     assert not result.runs and not result.baselines
@@ -175,22 +177,31 @@ def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"models": [Row("linear", "rnn")]}, "expected labels other than those of baselines, got 'linear'"),
-        ({"models": [Row("W2", "gcn-in-lstm", hops=(2,))]}, "expected hops for a GCN on a path alone, got row 'W2'"),
-        ({"models": ["rnn", Row("same", "rnn")]}, "expected rows that differ, got .*same.* and .*RNN"),
+        ({"models": [ModelSpec("linear", "rnn")]}, "expected labels other than those of baselines, got 'linear'"),
+        (
+            {"models": [ModelSpec("W2", "gcn-in-lstm", hops=(2,))]},
+            "expected hops for a GCN on a path alone, got row 'W2'",
+        ),
+        ({"models": ["rnn", ModelSpec("same", "rnn")]}, "expected models that differ, got .*same.* and .*RNN"),
         ({"seeds": [2**70]}, "expected seeds to be different whole numbers"),
         ({"device": "meta"}, "expected a device that this torch can use, got 'meta'"),
         ({"models": ["LSTM"]}, "did you mean 'lstm'"),
-        ({"models": [Row("", "rnn")]}, "expected labels of one line that can be read, got ''"),
-        ({"models": [Row("two\nlines", "rnn")]}, "expected labels of one line that can be read, got 'two.nlines'"),
+        ({"models": [ModelSpec("", "rnn")]}, "expected labels of one line that can be read, got ''"),
+        (
+            {"models": [ModelSpec("two\nlines", "rnn")]},
+            "expected labels of one line that can be read, got 'two.nlines'",
+        ),
         ({"hidden": 8.5}, "expected hidden to be an integer of at least 1, got 8.5"),
         ({"steps": None, "max_seconds": 1.0, "schedule": "cosine"}, "expected steps with schedule 'cosine'"),
-        ({"models": [Row("still", "rnn", lr=0.0)]}, "expected lr to be a number above 0 and at most 1e37, got 0.0"),
+        (
+            {"models": [ModelSpec("still", "rnn", lr=0.0)]},
+            "expected lr to be a number above 0 and at most 1e37, got 0.0",
+        ),
     ],
 )
 def test_what_no_plan_can_mean(options, message):
     with pytest.raises(ValueError, match=message):
-        plan("recall", **options)
+        plan_grid("recall", **options)
 
 
 def test_recipes_reach_the_model():
@@ -198,7 +209,7 @@ def test_recipes_reach_the_model():
 
     def built(**changes):
         base = RunConfig(
-            task="recall", length=6, text=None, model="lstm", readout="last", hops=(1,), num_layers=1, hidden=8,
+            task="recall", size=6, data_id=None, model="lstm", readout="last", hops=(1,), num_layers=1, hidden=8,
             encoding="one-hot", window=None, init=(), forget_bias=None, positions=False, parameters=None, seed=0,
             device="cpu", train=TrainConfig(),
         )  # fmt: skip
@@ -223,19 +234,19 @@ def test_matched_parameters():
 
 
 def test_text_is_known_by_its_content(tmp_path):
-    options = {**TINY, "models": ["rnn"], "lengths": [5], "steps": 2}
+    options = {**TINY, "models": ["rnn"], "sizes": [5], "steps": 2}
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "verse.txt").write_text("the quick brown fox jumps over the lazy dog. " * 40)
     out = tmp_path / "out"
-    first = compare("text", path=tmp_path / "here" / "verse.txt", out=out, **options)
+    first = run_grid("text", data=tmp_path / "here" / "verse.txt", out=out, **options)
     count = len(list((out / "runs").iterdir()))
-    again = compare("text", path=tmp_path / "there" / "verse.txt", out=out, **options)
+    again = run_grid("text", data=tmp_path / "there" / "verse.txt", out=out, **options)
     assert results(first) == results(again) and len(list((out / "runs").iterdir())) == count
-    assert first.text.startswith("verse.txt (") and str(tmp_path) not in str(first.rows()) + first.text
+    assert first.data_id.startswith("verse.txt (") and str(tmp_path) not in str(first.rows()) + first.data_id
     (tmp_path / "there" / "verse.txt").write_text("another text altogether, and a longer one. " * 40)
-    other = compare("text", path=tmp_path / "there" / "verse.txt", out=out, **options)
-    assert other.text != first.text and results(other) != results(first)
+    other = run_grid("text", data=tmp_path / "there" / "verse.txt", out=out, **options)
+    assert other.data_id != first.data_id and results(other) != results(first)
     assert [row["model"] for row in first.rows()] == ["RNN", "chance", "majority", "bigram", "ngram-5"]
     assert first.metric == "loss" and first.scores("RNN", 5)[0] == first.rows()[0]["loss"]
     assert "pydoc topics of Python" in runs.identify_text(None)
@@ -269,20 +280,28 @@ def test_equal_time_ends_runs_and_is_marked():
 
 
 def test_without_steps_seconds_alone_end_a_run():
-    (config, *_) = [job.config for job in plan("recall", models=["rnn"], seeds=[0], max_seconds=2.0).jobs]
+    (config, *_) = [job.config for job in plan_grid("recall", models=["rnn"], seeds=[0], max_seconds=2.0).jobs]
     assert config.train.steps is None and config.estimate(None) == 2.0
-    options = {"models": ["rnn"], "batch_size": 1, "hidden": 2, "eval_every": 10**6, "target_accuracy": None,
-               "lengths": [3]}
+    options = {
+        "models": ["rnn"],
+        "batch_size": 1,
+        "hidden": 2,
+        "eval_every": 10**6,
+        "target_accuracy": None,
+        "sizes": [3],
+    }
     (run,) = tiny(steps=None, max_seconds=0.3, **options).runs.values()
     assert run["result"]["stopped"] == "time" and run["config"]["train"]["steps"] is None
     assert run["result"]["steps"] == len(run["result"]["losses"]) and run["measured"]["seconds"] >= 0.3
-    both = plan("recall", models=["rnn"], seeds=[0], steps=5, max_seconds=1e6).jobs[0].config
+    both = plan_grid("recall", models=["rnn"], seeds=[0], steps=5, max_seconds=1e6).jobs[0].config
     assert both.train.steps == 5 and both.estimate(None) < 1e3
 
 
 def test_a_row_without_an_estimate_says_why(tmp_path):
-    rows = ["rnn", Row("wild", "rnn", lr=1e37)]
-    planned = plan("recall", models=rows, lengths=[4], seeds=[0, 1], steps=50, max_grad_norm=None, out=tmp_path / "new")
+    rows = ["rnn", ModelSpec("wild", "rnn", lr=1e37)]
+    planned = plan_grid(
+        "recall", models=rows, sizes=[4], seeds=[0, 1], steps=50, max_grad_norm=None, out=tmp_path / "new"
+    )
     known, unknown = planned.estimate()
     assert set(known) == {("RNN", 4, 0), ("RNN", 4, 1)} and set(unknown) == {("wild", 4, 0), ("wild", 4, 1)}
     assert "expected a finite loss" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
@@ -321,35 +340,32 @@ def test_differences_are_paired():
     ("task", "changes", "message"),
     [
         ("palindrome", {}, "did you mean 'palindromes'"),
-        (
-            "forecast",
-            {"data": "chickenpox"},
-            r"plan_forecast\(data, ...\).run\(\), got the task 'forecast'",
-        ),
+        ("forecast", {}, "expected data for 'forecast', a file or a name"),
         ("recall", {"models": ["lstn"]}, "did you mean 'lstm'"),
         ("recall", {"models": []}, "one or more models"),
         ("recall", {"models": ["rnn", "rnn"]}, "each once"),
-        ("recall", {"models": [Row("mine", "transformer")]}, "the model of row 'mine'"),
-        ("recall", {"lengths": [1]}, "lengths to be different whole numbers of at least 2"),
-        ("recall", {"lengths": [10, 10]}, "different whole numbers"),
-        ("recall", {"lengths": [2.5]}, "different whole numbers"),
+        ("recall", {"models": [ModelSpec("mine", "transformer")]}, "the model of row 'mine'"),
+        ("recall", {"sizes": [1]}, "sizes to be different whole numbers of at least 2"),
+        ("recall", {"sizes": [10, 10]}, "different whole numbers"),
+        ("recall", {"sizes": [2.5]}, "different whole numbers"),
         ("recall", {"seeds": []}, "seeds"),
         ("recall", {"seeds": [-1]}, "seeds"),
         ("recall", {"hidden": 0}, "hidden"),
         ("recall", {"window": 0}, "window"),
         ("recall", {"steps": 0}, "TrainConfig: expected steps"),
         ("recall", {"jobs": 0}, "jobs"),
-        ("recall", {"momentun": 0.5}, "did you mean 'momentum'"),
-        ("recall", {"lr": {10: 1e-3}, "lengths": [10, 20]}, "a learning rate for each"),
+        ("recall", {"refit": True}, "expected no refit for task 'recall', got True"),
+        ("recall", {"lags": 3}, "expected no protocol for task 'recall', got Protocol"),
+        ("recall", {"lr": {10: 1e-3}, "sizes": [10, 20]}, "a learning rate for each"),
         ("recall", {"device": "cuda:99"}, "a device that this torch can use, got 'cuda:99'"),
         ("recall", {"device": "gpu"}, "got 'gpu'"),
-        ("recall", {"path": "x.txt"}, "no data file for recall"),
-        ("text", {"path": "/nowhere/x.txt"}, "a text file that can be read"),
+        ("recall", {"data": "x.txt"}, "task 'recall' generates its own samples; remove the data .got x.txt"),
+        ("text", {"data": "/nowhere/x.txt"}, "a text file that can be read"),
     ],
 )
 def test_arguments_are_checked(task, changes, message):
     with pytest.raises(ValueError, match=message):
-        compare(task, **changes)
+        run_grid(task, **changes)
 
 
 def test_an_output_folder_that_cannot_be_written(tmp_path):
@@ -359,7 +375,7 @@ def test_an_output_folder_that_cannot_be_written(tmp_path):
 
 
 def test_every_row_is_documented_by_its_fields():
-    assert {asdict(row)["model"] for row in ROWS.values()} == {*models.NAMES, *models.TREES}
+    assert {asdict(row)["model"] for row in MODEL_SPECS.values()} == {*models.NAMES, *models.TREES}
 
 
 @pytest.mark.gpu
@@ -369,7 +385,12 @@ def test_cpu_and_gpu_agree():
         assert scores[0].scores(label, 4) == pytest.approx(scores[1].scores(label, 4), abs=0.02)
 
 
+def test_training_for_unknown_field_is_named():
+    with pytest.raises(ValueError, match="did you mean 'momentum'"):
+        training_for("recall", momentun=0.5)
+
+
 @pytest.mark.slow
 def test_recurrent_nets_recall_ten_digits():
-    comparison = compare("palindromes", models=["rnn", "lstm", "gru"], lengths=[10], progress=False, jobs=-1)
+    comparison = run_grid("palindromes", models=["rnn", "lstm", "gru"], sizes=[10], progress=False, jobs=-1)
     assert all(score >= 0.99 for label in comparison.labels for score in comparison.scores(label, 10))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from seqgnn.experiments.compare import Comparison, Row, compare, plan_forecast
+from seqgnn.experiments import Comparison, ModelSpec
 from seqgnn.report.html import write_page
 from tests.support.browser import CHROMIUM, Browser
+from tests.support.comparisons import plan_grid, run_grid
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")]
 
@@ -55,10 +56,10 @@ def page(tmp_path_factory):
     """A grid with a long label in it, one seed of text, and a comparison in which everything failed."""
     out = tmp_path_factory.mktemp("page")
     options = {"steps": 30, "hidden": 8, "batch_size": 8, "progress": False, "out": out}
-    long = Row("LSTM, " + "a_label_without_any_blank_" * 3 + "<script>document.title = 'broken'</script>", "lstm",
+    long = ModelSpec("LSTM, " + "a_label_without_any_blank_" * 3 + "<script>document.title = 'broken'</script>", "lstm",
                forget_bias=2.0)  # fmt: skip
-    grid = compare("recall", models=["rnn", long, "gcn", "gcn-in-lstm"], lengths=[6, 12], seeds=[0, 1], **options)
-    text = compare("text", models=["gru", "gcn"], lengths=[10], seeds=[0], **options)
+    grid = run_grid("recall", models=["rnn", long, "gcn", "gcn-in-lstm"], sizes=[6, 12], seeds=[0, 1], **options)
+    text = run_grid("text", models=["gru", "gcn"], sizes=[10], seeds=[0], **options)
     failed = Comparison("trees", "accuracy", ("LSTM",), (4,), (0,), failures={("LSTM", 4, 0): "ValueError: x"})
     return write_page([grid, text, failed], out / "report.html", ["some/very/long/path/" * 12 + "run.json: damaged"])
 
@@ -73,8 +74,10 @@ def forecasts(tmp_path_factory):
     lines = [",".join(["time", *names])] + [",".join([str(day), *map(str, row)]) for day, row in zip(days, values)]
     (out / "signal.csv").write_text("\n".join(lines) + "\n")
     (out / "edges.csv").write_text(f"from,to\n{names[0]},{names[1]}\n{names[1]},{names[2]}\n")
-    options = {"lags": 3, "horizons": [2], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8}
-    plan = plan_forecast(out / "signal.csv", graph=out / "edges.csv", models=["lstm", "gcrn"], out=out, **options)
+    options = {"lags": 3, "sizes": [2], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8}
+    plan = plan_grid(
+        "forecast", data=out / "signal.csv", graph=out / "edges.csv", models=["lstm", "gcrn"], out=out, **options
+    )
     return write_page([plan.run(progress=False)], out / "report.html")
 
 

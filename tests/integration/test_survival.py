@@ -12,12 +12,12 @@ import time
 import pytest
 from filelock import FileLock
 
-from seqgnn.experiments.compare import compare, plan
 from seqgnn.experiments.runs import store
 from seqgnn.experiments.runs.store import RunStore, run_key
 from seqgnn.training.checkpoint import LAST, Checkpoints
+from tests.support.comparisons import plan_grid, run_grid
 
-GRID = {"models": ["rnn", "lstm", "gcn"], "lengths": [4], "seeds": [0, 1], "hidden": 16, "batch_size": 16, "steps": 150,
+GRID = {"models": ["rnn", "lstm", "gcn"], "sizes": [4], "seeds": [0, 1], "hidden": 16, "batch_size": 16, "steps": 150,
         "eval_every": 10, "target_accuracy": None, "save_every": 0.0, "progress": False}  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def _child(out, taken, options):
         return perform(self, path, note, folder, save_every)
 
     sys.modules["seqgnn.experiments.runs.config"].RunConfig.perform = counted
-    compare("palindromes", out=out, **{**GRID, **options})
+    run_grid("palindromes", out=out, **{**GRID, **options})
 
 
 def start(out, **options):
@@ -95,7 +95,7 @@ def test_two_processes_divide_a_grid(tmp_path):
 
 def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, capsys):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
-    expected = compare("palindromes", **{**options, "out": None})
+    expected = run_grid("palindromes", **{**options, "out": None})
     config = expected.runs["RNN", 4, 0]["config"]
     folder = RunStore(tmp_path / "runs").path(config).with_suffix(".partial")
     folder.mkdir(parents=True)
@@ -109,7 +109,7 @@ def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, cap
             lock.release()
 
     monkeypatch.setattr("seqgnn.experiments.runs.executor.time.sleep", wait)
-    found = compare("palindromes", **{**options, "progress": True})
+    found = run_grid("palindromes", **{**options, "progress": True})
     assert len(slept) == 3 and found.runs["RNN", 4, 0]["result"] == expected.runs["RNN", 4, 0]["result"]
     assert "waiting for 1 of the runs, which other processes make" in capsys.readouterr().out
     assert not folder.exists()
@@ -117,49 +117,48 @@ def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, cap
 
 def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
-    config = compare("palindromes", **{**options, "out": None}).runs["RNN", 4, 0]["config"]
+    config = run_grid("palindromes", **{**options, "out": None}).runs["RNN", 4, 0]["config"]
     folder = tmp_path / "runs" / f"{run_key(config)}.partial"
     folder.mkdir(parents=True)
     victim = folder / "last.safetensors"
     victim.write_bytes(b"no checkpoint")
     for _ in range(2):
-        found = compare("palindromes", **options)
+        found = run_grid("palindromes", **options)
         message = found.failures["RNN", 4, 0]
-        assert str(victim) in message and message.endswith("; move it away, and the run begins afresh")
+        assert str(victim) in message and message.endswith("; move it away, and the run starts again")
         assert victim.read_bytes() == b"no checkpoint"
         assert set(found.baselines) == {("chance", 4), ("majority", 4), ("linear", 4)}
     victim.rename(tmp_path / "away")
-    assert not compare("palindromes", **options).failures and not folder.exists()
+    assert not run_grid("palindromes", **options).failures and not folder.exists()
 
 
 def test_a_run_does_not_go_on_from_anothers_checkpoint(tmp_path):
     """Of a model of the same size, trained the same way, on samples of another length."""
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 4, "target_accuracy": None, "out": tmp_path}
     four, six = (
-        compare("palindromes", **{**options, "lengths": [length], "out": tmp_path / str(length)}).runs["RNN", length, 0]
+        run_grid("palindromes", **{**options, "sizes": [length], "out": tmp_path / str(length)}).runs["RNN", length, 0]
         for length in (4, 6)
     )
     partial = tmp_path / "4" / "runs" / f"{run_key(six['config'])}.partial"
     checkpoints = Checkpoints(partial, about={"config": four["config"]}, seconds=0.0)
     checkpoints.save(LAST, {}, {"step": 2})
-    found = compare("palindromes", **{**options, "lengths": [6], "out": tmp_path / "4"})
-    assert "expected what the run saved on its way in" in found.failures["RNN", 6, 0]
-    assert "move it away, and the run begins afresh" in found.failures["RNN", 6, 0]
+    found = run_grid("palindromes", **{**options, "sizes": [6], "out": tmp_path / "4"})
+    assert "expected a checkpoint of the run in" in found.failures["RNN", 6, 0]
+    assert "move it away, and the run starts again" in found.failures["RNN", 6, 0]
 
 
 def test_only_what_failed_is_tried_again(tmp_path, monkeypatch, capsys):
     options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
-    from seqgnn.experiments import compare as comparison
     from seqgnn.models import sequence_model as models
 
     build = models.build
     with monkeypatch.context() as patch:
         patch.setattr(models, "build", lambda name, **o: build(name, **o) if name == "rnn" else 1 / 0)
-        first = compare("palindromes", **options)
+        first = run_grid("palindromes", **options)
     assert set(first.failures) == {("GCN", 4, 0)}
     assert len(list((tmp_path / "runs").glob("*.failed"))) == 1
     del options["progress"]
-    again = comparison.plan("palindromes", **{**options, "seeds": [0, 1]}).run(only_failed=True)
+    again = plan_grid("palindromes", **{**options, "seeds": [0, 1]}).run(only_failed=True)
     assert set(again.runs) == {("RNN", 4, 0), ("GCN", 4, 0)} and not again.failures and again.seeds == (0,)
     assert not list((tmp_path / "runs").glob("*.failed"))
     assert capsys.readouterr().out.startswith("runs not begun, which are left out: 2\n4 of 5 runs are there already\n")
@@ -168,11 +167,11 @@ def test_only_what_failed_is_tried_again(tmp_path, monkeypatch, capsys):
 def test_what_fails_again_is_listed_again(tmp_path):
     """The runs diverge after a checkpoint was written, which does not make them interrupted ones."""
     options = {**GRID, "models": ["rnn", "lstm"], "seeds": [0], "lr": 1e37, "max_grad_norm": None, "out": tmp_path}
-    first = compare("palindromes", **options)
+    first = run_grid("palindromes", **options)
     assert set(first.failures) == {("RNN", 4, 0), ("LSTM", 4, 0)}
     assert len(list((tmp_path / "runs").glob("*.partial/last.safetensors"))) == 2
     del options["progress"]
-    planned = plan("palindromes", **options)
+    planned = plan_grid("palindromes", **options)
     assert sorted(planned.states().values()) == 2 * ["failed"] + 3 * ["there"]
     again = planned.run(False, only_failed=True)
     assert again.failures == first.failures and again.rows() == first.rows() and set(again.failed) == set(first.failed)
@@ -230,7 +229,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
-from seqgnn.experiments.compare import compare
+from tests.support.comparisons import run_grid
 
 
 def kill():
@@ -248,7 +247,7 @@ if __name__ == "__main__":
     killer.start()
     try:
         options = {GRID!r} | {{"steps": 400, "backend": "ray", "scheduler": cluster.address}}
-        result = compare("palindromes", out=out, **options)
+        result = run_grid("palindromes", out=out, **options)
         assert not result.failures and len(result.runs) == 6, result.failures
         assert not killer.is_alive()
     finally:
@@ -259,12 +258,12 @@ if __name__ == "__main__":
 
 _GRID = f"""
 import sys
-from seqgnn.experiments.compare import compare
+from tests.support.comparisons import run_grid
 
 if __name__ == "__main__":
     address, out = sys.argv[1:]
     options = {GRID!r} | {{"steps": 400, "backend": "dask", "scheduler": address}}
-    result = compare("palindromes", out=out, **options)
+    result = run_grid("palindromes", out=out, **options)
     assert not result.failures and len(result.runs) == 6, result.failures
 """
 
@@ -280,11 +279,11 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "write_atomically", full)
-        found = compare("palindromes", **options)
+        found = run_grid("palindromes", **options)
     assert len(found.runs) == 1 and len(found.failures) == 4
     assert all("No space left on device" in message for message in found.failures.values())
     kept = {path: path.read_bytes() for path in (tmp_path / "runs").glob("*.json")}
-    again = compare("palindromes", **options)
+    again = run_grid("palindromes", **options)
     assert not again.failures and len(again.runs) == 2 and len(kept) == 1
     assert all(path.read_bytes() == content for path, content in kept.items())
 
@@ -294,7 +293,7 @@ def test_checkpoints_on_a_full_disk_are_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr("seqgnn.training.checkpoint.write_atomically", full)
-    found = compare("palindromes", **{**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path})
+    found = run_grid("palindromes", **{**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path})
     assert "expected a file that can be written, got: No space left on device at" in found.failures["RNN", 4, 0]
     assert len(found.baselines) == 3
 
@@ -302,12 +301,12 @@ def test_checkpoints_on_a_full_disk_are_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("change", [{"version": 99}, {"format": "another"}])
 def test_foreign_and_newer_files_are_named_and_left_alone(tmp_path, change):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
-    config = compare("palindromes", **options).runs["RNN", 4, 0]["config"]
+    config = run_grid("palindromes", **options).runs["RNN", 4, 0]["config"]
     path = RunStore(tmp_path / "runs").path(config)
     content = json.dumps(json.loads(path.read_text()) | change)
     path.write_text(content)
     with pytest.raises(ValueError, match=path.name):
-        compare("palindromes", **options)
+        run_grid("palindromes", **options)
     assert path.read_text() == content
 
 
@@ -315,7 +314,7 @@ def test_engines_that_are_not_there_are_named(tmp_path, monkeypatch):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5}
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"expected ray to be installed \(pip install 'seqgnn\[ray\]'\)"):
-        compare("palindromes", backend="ray", **options)
+        run_grid("palindromes", backend="ray", **options)
     distributed = pytest.importorskip("distributed")
 
     def client(address):
@@ -323,4 +322,4 @@ def test_engines_that_are_not_there_are_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(distributed, "Client", client)
     with pytest.raises(ValueError, match=r"expected a dask cluster that answers, got tcp://127.0.0.1:9 \(Timed out"):
-        compare("palindromes", backend="dask", scheduler="tcp://127.0.0.1:9", **options)
+        run_grid("palindromes", backend="dask", scheduler="tcp://127.0.0.1:9", **options)

@@ -302,7 +302,7 @@ BAD = {
         {"lengths": torch.tensor([0, 2])},
         "expected lengths between 1 and 4, got .0, 2.",
     ),
-    "graphs": ((signal(T, N, F), [EDGES] * 3), {}, "expected 4 of edge_index, one a step, got 3"),
+    "graphs": ((signal(T, N, F), [EDGES] * 3), {}, "expected 4 of edge_index, one per step, got 3"),
     "no graph": (
         (signal(T, N, F), EDGES),
         {"batch": torch.full((N,), -1)},
@@ -352,7 +352,7 @@ def test_an_evolving_cell_is_the_layer_step_by_step(variant):
         close(a, b)
     with pytest.raises(ValueError, match="EvolveGCNCell: expected input of rank 2 or 3"):
         cell(x, EDGES)
-    with pytest.raises(ValueError, match="EvolveGCNCell: expected no num_layers, which one step has not"):
+    with pytest.raises(ValueError, match="EvolveGCNCell: expected no num_layers, which a single step does not have"):
         sg.EvolveGCNCell(F, H, num_layers=2)
 
 

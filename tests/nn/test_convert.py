@@ -146,7 +146,7 @@ def test_the_lambda_max_that_their_calls_take(theirs, name, normalization):
 
 @pytest.mark.parametrize("name, options", [("TGCN", {}), ("DCRNN", {"K": 2})])
 def test_layers_of_theirs_without_lambda_max(theirs, name, options):
-    message = f"expected lambda_max beside one of GConvLSTM, GConvGRU, GCLSTM, got {name}"
+    message = f"expected lambda_max with one of GConvLSTM, GConvGRU, GCLSTM, got {name}"
     with pytest.raises(ValueError, match=message):
         from_pyg_temporal(getattr(theirs, name)(F, H, **options), lambda_max=2.0)
 

@@ -19,7 +19,7 @@ from seqgnn.nn.graph.operator import Edges
 from seqgnn.nn.graph.pattern import Pattern
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
 from seqgnn.nn.recurrent import evolve_gcn
-from tests.nn.scan.fused.test_scan import walks  # noqa: F401
+from tests.nn.scan.fused.test_scan import fused_calls  # noqa: F401
 from tests.support.layer_cases import CASES, PUBLISHED, Case
 from tests.support.oracles import close, tricky_graph
 
@@ -55,7 +55,7 @@ class Watched(TorchDispatchMode):
 
 
 @pytest.fixture
-def nobody_waits(monkeypatch):
+def no_synchronization(monkeypatch):
     """Takes steps a second time, as a capture does after warming up, and looks for who asks for the CPU."""
     monkeypatch.setattr(torch_internals, "dispatch_mode_active", lambda: False)
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: False)  # which of meta it does not know
@@ -91,40 +91,40 @@ def all_calls(layer):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_nobody_waits_for_a_device(case, nobody_waits, walks):  # noqa: F811
-    nobody_waits(*all_calls(case.make(engine="fused", bidirectional=True)))
-    assert len(walks) == 8
+def test_no_synchronization(case, no_synchronization, fused_calls):  # noqa: F811
+    no_synchronization(*all_calls(case.make(engine="fused", bidirectional=True)))
+    assert len(fused_calls) == 8
 
 
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
-def test_the_reference_waits_for_none(case, nobody_waits):
-    nobody_waits(*all_calls(case.make(engine="reference")))
+def test_reference_does_not_synchronize(case, no_synchronization):
+    no_synchronization(*all_calls(case.make(engine="reference")))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_segments_wait_for_none(engine, nobody_waits):
-    nobody_waits(*all_calls(sg.GCRN(F, H, K=2, checkpoint_every=1, engine=engine)))
+def test_segments_do_not_synchronize(engine, no_synchronization):
+    no_synchronization(*all_calls(sg.GCRN(F, H, K=2, checkpoint_every=1, engine=engine)))
 
 
 @pytest.mark.parametrize("case", SEQUENCES, ids=str)
-def test_models_of_sequences_wait_for_none(case, nobody_waits):
-    nobody_waits(*all_calls(case.make()))
+def test_sequence_models_do_not_synchronize(case, no_synchronization):
+    no_synchronization(*all_calls(case.make()))
 
 
-def test_the_best_of_each_graph_wait_for_none(nobody_waits, monkeypatch):
+def test_top_k_per_graph_does_not_synchronize(no_synchronization, monkeypatch):
     batch = torch.tensor([0, 0, 0, 0, 1, 1, 1])
     monkeypatch.setattr(evolve_gcn, "_sizes", lambda _: [4, 3])  # which are counted once
     layer = sg.EvolveGCN(F, H, variant="H")
     graph = layer.prepare(EDGES, WEIGHTS.float(), batch=batch).to("meta")
-    nobody_waits(partial(train, layer.to("meta"), torch.empty(T, N, F, device="meta"), graph))
+    no_synchronization(partial(train, layer.to("meta"), torch.empty(T, N, F, device="meta"), graph))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", PLAIN)
-def test_plain_layers_wait_for_none(kind, engine, nobody_waits):
+def test_plain_layers_do_not_synchronize(kind, engine, no_synchronization):
     layer = PLAIN[kind](F, H, num_layers=2, bidirectional=True, engine=engine, device="meta")
     x = torch.empty(T, B, F, device="meta")
-    nobody_waits(partial(train, layer, x), partial(infer, layer, x))
+    no_synchronization(partial(train, layer, x), partial(infer, layer, x))
 
 
 def learned(layer, monkeypatch):
@@ -139,21 +139,21 @@ def learned(layer, monkeypatch):
 
 
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
-def test_learned_weights_of_edges_wait_for_none(case, nobody_waits, monkeypatch):
+def test_learned_edge_weights_do_not_synchronize(case, no_synchronization, monkeypatch):
     layer = case.make(engine="fused")
     graph = learned(layer, monkeypatch)
     layer.to("meta", torch.float32)
-    nobody_waits(partial(train, layer, torch.empty(T, B, N, F, device="meta"), graph))
+    no_synchronization(partial(train, layer, torch.empty(T, B, N, F, device="meta"), graph))
 
 
-def test_whoever_waits_is_found(nobody_waits):
+def test_synchronization_is_detected(no_synchronization):
     x = torch.empty(3, device="meta")
     with pytest.raises(RuntimeError, match="meta"):
-        nobody_waits(lambda: x.sum().item())
+        no_synchronization(lambda: x.sum().item())
     with pytest.raises(AssertionError, match="_to_copy"):
-        nobody_waits(lambda: torch.empty(3).to(x))
+        no_synchronization(lambda: torch.empty(3).to(x))
     with pytest.raises(AssertionError, match="new_tensor"):
-        nobody_waits(lambda: x.new_tensor([1.0]))
+        no_synchronization(lambda: x.new_tensor([1.0]))
 
 
 # On a device, in single precision

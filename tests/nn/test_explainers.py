@@ -59,7 +59,7 @@ def spread(mask, edge_index, edge_weight, num_nodes):
 def oracle_masks(monkeypatch):
     """Masks by the identity of the edges they are for: the oracles' matrices are masked by them."""
     masks = {}
-    gcn, laplacian, walks = og.gcn_operator, og.scaled_laplacian, og.walks
+    gcn, laplacian, random_walks = og.gcn_operator, og.scaled_laplacian, og.random_walks
 
     def keep_diagonal(matrix, by):
         eye = torch.eye(len(matrix), dtype=torch.bool)
@@ -73,13 +73,13 @@ def oracle_masks(monkeypatch):
 
     def masked_walks(e, w, n):
         by = spread(masks[id(e)], e, w, n)  # a self-loop is an edge like any other here
-        forward, backward = walks(e, w, n)
+        forward, backward = random_walks(e, w, n)
         return forward * by, backward * by.T
 
     monkeypatch.setattr(og, "gcn_operator", masked_gcn)
     monkeypatch.setattr(layer_cases, "gcn_operator", masked_gcn)
     monkeypatch.setattr(og, "scaled_laplacian", masked_laplacian)
-    monkeypatch.setattr(og, "walks", masked_walks)
+    monkeypatch.setattr(og, "random_walks", masked_walks)
     return masks
 
 

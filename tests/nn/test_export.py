@@ -249,7 +249,7 @@ def unchanged(model, before):
         assert (name, learns) == (other, learned) and torch.equal(value, old)
 
 
-def test_a_module_of_ones_own_stays_as_it_was():
+def test_custom_module_is_unchanged():
     model = Forecaster()
     before = state_of(model)
     inputs = [(signal(w + 2, w, n, F).float(), graph(n, e, loops)[0]) for n, e, w, loops in GRAPHS]
@@ -275,13 +275,13 @@ WRONG = {
     "too many axes": ((LAYER, (X, EDGES)), {"axes": {"x": "TNF"}}, r"expected x with axes TNF, got shape \(4, 2, 7, 2"),
     "rank": ((LAYER, (X[0, 0], EDGES)), {}, "expected the axes of x, such as axes={'x': 'TBNF'}, got none"),
     "one window": ((LAYER, (X[:, :1], EDGES)), {}, "expected at least 2 of B in x, as torch.export .* got 1"),
-    "two sizes": ((LAYER, (X, EDGES, WEIGHT[1:])), {}, "expected one E in all, got 12 in edge_index, 11"),
+    "two sizes": ((LAYER, (X, EDGES, WEIGHT[1:])), {}, "expected one E, got 12 in edge_index, 11"),
     "prepared": ((LAYER, (X, LAYER.prepare(EDGES, num_nodes=7))), {}, "expected edge_index as tensors, got PreparedGr"),
     "changing": ((LAYER, (X, [EDGES] * 4)), {"dynamic": "TN"}, "expected T not to be dynamic, as edge_index is a list"),
     "a name of torch's": (
         (torch.nn.ModuleDict({"graph": LAYER}), (X, EDGES)),
         {},
-        "to_exported_program: expected another name for the submodule 'graph'",
+        "to_exported_program: expected another name for submodule 'graph'",
     ),
     "bound by the model": (
         (torch.nn.LSTM(F, H), (X[0],)),
@@ -357,7 +357,7 @@ def test_onnx_of_plain_layers(name, bits, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.traced
-def test_onnx_of_a_module_of_ones_own(tmp_path):
+def test_onnx_of_a_custom_module(tmp_path):
     model = Forecaster()
     before = state_of(model)
     inputs = [(signal(w + 2, w, n, F).float(), graph(n, e, loops)[0]) for n, e, w, loops in GRAPHS]

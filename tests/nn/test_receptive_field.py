@@ -1,4 +1,4 @@
-"""How far convolutions are said to hear is how far their gradients reach on a path."""
+"""The hops of convolutions against the receptive field of their gradients on a path."""
 
 from math import inf
 
@@ -130,7 +130,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_hops_are_what_gradients_reach(name):
+def test_hops_match_gradients(name):
     make, hops, *calls = CASES[name]
     call = calls[0] if calls else lambda conv, x: conv(x, PATH)
     torch.manual_seed(0)

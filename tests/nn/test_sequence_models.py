@@ -113,7 +113,7 @@ def test_a_prepared_batch_carries_its_state():
     rest, (last,) = layer(x[2:], prepared, state=state)
     close(torch.cat([first, rest]), whole)
     close(last, weight)
-    with pytest.raises(ValueError, match=r"x of shape \[T, N, F\] beside batch, got windows"):
+    with pytest.raises(ValueError, match=r"x of shape \[T, N, F\] with batch, got windows"):
         layer(x[:, None], prepared)
 
 
@@ -231,7 +231,7 @@ X = torch.zeros(T, N, F)
         (lambda: EvolveGCN(F, H)(X[0, 0], EDGES), "EvolveGCN: expected input of rank 3 or 4 with 3 channels"),
         (
             lambda: EvolveGCN(F, H)(X, EDGES, state=torch.zeros(3)),
-            r"EvolveGCN: expected \(W, memory\) for each of 1 layers",
+            r"EvolveGCN: expected \(W, cell state\) for each of 1 layers",
         ),
         (
             lambda: EvolveGCN(F, H, variant="H")(X, EDGES, state=(torch.zeros(4, 4),)),
@@ -239,14 +239,14 @@ X = torch.zeros(T, N, F)
         ),
         (
             lambda: EvolveGCN(F, H, variant="H")(X[:, None], EDGES, batch=torch.zeros(N, dtype=torch.long)),
-            r"expected x of shape \[T, N, F\] beside batch, got windows",
+            r"expected x of shape \[T, N, F\] with batch, got windows",
         ),
         (lambda: DCRNNForecaster(F, H, horizon=0, K=2), "DCRNNForecaster: expected horizon"),
         (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, truth=0.5), "expected truth in .* and targets"),
         (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, targets=X), r"expected targets of shape \(12, 7, 1\)"),
         (
             lambda: DCRNNForecaster(F, H, K=2)(X, [EDGES] * T),
-            "expected future, the graphs to come, beside one graph a step",
+            "expected future, the graphs to come, with one graph per step",
         ),
         (lambda: DCRNNForecaster(F, H, K=2)([0.0], EDGES), "DCRNNForecaster: expected a tensor, got list"),
         (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, truth=None), r"expected truth in \[0, 1\], .* got None"),
@@ -255,10 +255,10 @@ X = torch.zeros(T, N, F)
             lambda: DCRNNForecaster(F, H, K=2, batch_first=True)(X[None], EDGES, targets=X),
             r"expected targets of shape \(1, 12, 7, 1\)",
         ),
-        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future=[EDGES] * 3), "expected 12 of future, one a step, got 3"),
+        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future=[EDGES] * 3), "12 of future, one per step, got 3"),
         (
             lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future_weight=WEIGHTS),
-            "expected future, .* beside future_weight",
+            "expected future, .* with future_weight",
         ),
         (lambda: DCRNNForecaster(F, H, K=0), "DCRNNForecaster: expected K to be an integer of at least 1, got 0"),
         (

@@ -65,7 +65,7 @@ def test_a_vectorized_jacobian_reaches_edge_weights(layer, size):
 
 @every_size
 @pytest.mark.parametrize("layer", ON_GRAPHS, ids=str)
-def test_an_edge_index_that_wraps_a_written_buffer_is_seen_anew(layer, size):
+def test_edge_index_over_a_written_buffer_is_read_again(layer, size):
     module, (x, buffer) = layer.build(), layer.inputs(size)
     edges, twin = (EdgeIndex(buffer, sparse_size=(size.nodes, size.nodes)) for _ in range(2))
     module(x, edges), module(x, twin)
@@ -83,7 +83,7 @@ class Tagged(torch.Tensor):
 
 @pytest.mark.parametrize("through", ["buffer", "wrapper"])
 @pytest.mark.parametrize("wrap", [Index, lambda batch: batch.as_subclass(Tagged)])
-def test_a_batch_that_wraps_a_written_buffer_is_seen_anew(wrap, through):
+def test_batch_over_a_written_buffer_is_read_again(wrap, through):
     layer, x, weight = sg.GCRN(3, 5, K=3, normalization=None), torch.randn(4, 6, 3), torch.rand(6)
     edges, buffer = torch.tensor([[0, 1, 1, 3, 4, 4], [1, 0, 1, 4, 3, 5]]), torch.tensor([0, 0, 0, 1, 1, 1])
     batch = wrap(buffer)
@@ -136,7 +136,7 @@ def test_a_parametrized_weight_is_computed_once_a_call(layer, size):
         close(a, b)
 
 
-def test_parametrized_weights_of_several_threads_have_gradients_of_their_own():
+def test_parametrized_weights_have_gradients_per_thread():
     module, x, edges = sg.GCNLSTM(2, 3), torch.randn(3, 6, 2), torch.randint(6, (2, 9))
     weight_norm(module, "weight_hh_l0")
     failed, done = [], threading.Event()
@@ -342,7 +342,7 @@ def test_a_sparse_adjacency_is_its_edges(layer, size):
         for graph in (form, module.prepare(form)):
             for a, b in zip(tensors(module(x, graph)), expected, strict=True):
                 close(a, b)
-    with pytest.raises(ValueError, match="expected no edge_weight beside a sparse adjacency"):
+    with pytest.raises(ValueError, match="expected no edge_weight with a sparse adjacency"):
         module(x, adj_t, torch.ones(size.edges))
 
 

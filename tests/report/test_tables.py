@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from seqgnn._utils.files import NotWritten
-from seqgnn.experiments.compare import Comparison
+from seqgnn.experiments import Comparison
 from seqgnn.report import tables as report
 from tests.support.comparisons import example, run
 
@@ -35,7 +35,7 @@ def test_table():
 
 
 def test_table_of_losses_names_the_text_and_says_when_models_are_matched():
-    comparison = replace(example((30,), "loss"), text="verse.txt (0123)", matched=True)
+    comparison = replace(example((30,), "loss"), data_id="verse.txt (0123)", matched=True)
     text = text_of(comparison)
     assert "recall: test loss (nats)" in text and "Text: verse.txt (0123)." in text
     assert "Matched in parameters" in text
@@ -52,22 +52,22 @@ def test_a_comparison_in_which_everything_failed_still_has_a_table(tmp_path):
 def test_csv_holds_the_rows():
     comparison = example()
     rows = list(csv.DictReader(io.StringIO(report.to_csv("recall", comparison.rows()))))
-    assert [(row["length"], row["model"], row["kind"]) for row in rows][:4] == [
+    assert [(row["size"], row["model"], row["kind"]) for row in rows][:4] == [
         ("4", "LSTM", "model"), ("4", "GCN", "model"), ("4", "chance", "baseline"), ("4", "bigram", "baseline")
     ]  # fmt: skip
     assert float(rows[0]["accuracy"]) == 0.75 and float(rows[0]["accuracy_sd"]) == math.sqrt(0.125)
-    assert rows[0]["solved"] == "1" and rows[0]["reach"] == "" and rows[1]["reach"] == "4"
+    assert rows[0]["solved"] == "1" and rows[0]["receptive_field"] == "" and rows[1]["receptive_field"] == "4"
     assert rows[1]["accuracy_sd"] == "" and rows[1]["failed"] == "1"
     assert all(row["task"] == "recall" for row in rows)
 
 
 def test_pairs_stand_in_a_file_of_their_own(tmp_path):
-    comparison = example(lengths=(4,))
+    comparison = example(sizes=(4,))
     assert report.pairs(comparison) == [] and not (tmp_path / "recall-pairs.csv").exists()
     comparison.runs["GCN", 4, 1] = run(0.5, model="gcn", seed=1)
     assert report.write(comparison, tmp_path)[1].name == "recall-pairs.csv"
     (row,) = csv.DictReader(io.StringIO((tmp_path / "recall-pairs.csv").read_text()))
-    assert (row["task"], row["length"], row["first"], row["second"], row["seeds"]) == (
+    assert (row["task"], row["size"], row["first"], row["second"], row["seeds"]) == (
         "recall",
         "4",
         "LSTM",

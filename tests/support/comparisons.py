@@ -1,6 +1,38 @@
 """Comparisons that were never run, all figures known."""
 
-from seqgnn.experiments.compare import Comparison
+from dataclasses import fields, replace
+
+from seqgnn.experiments import Comparison, DataSource, ExecutionConfig, GridConfig, Plan, plan, training_for
+from seqgnn.tasks import Protocol
+from seqgnn.training.config import TrainConfig
+
+
+def plan_arguments(task, data=None, **options):
+    """Return the arguments of `plan` for the fields of its configurations in one dictionary."""
+
+    def take(table, *without):
+        names = [item.name for item in fields(table) if item.name not in without]
+        return {name: options.pop(name) for name in names if name in options}
+
+    source = None if data is None else DataSource(str(data), **{n: v if n == "missing" else str(v) for n, v in take(
+        DataSource, "data").items()})  # fmt: skip
+    protocol = {name: tuple(value) if isinstance(value, list) else value for name, value in take(Protocol).items()}
+    if isinstance(options.get("lr"), dict):
+        options["lr_per_size"] = options.pop("lr")
+    grid = GridConfig(**take(GridConfig, "protocol"))
+    grid = replace(grid, protocol=Protocol(**protocol)) if protocol else grid
+    train, execution = training_for(task, **take(TrainConfig)), ExecutionConfig(**take(ExecutionConfig))
+    return {"data": source, "grid": grid, "train": train, "execution": execution, **options}
+
+
+def plan_grid(task, **options) -> Plan:
+    """Return the plan of a comparison, see `plan_arguments`."""
+    return plan(task, **plan_arguments(task, **options))
+
+
+def run_grid(task, *, progress=False, **options) -> Comparison:
+    """Return a comparison, see `plan_arguments`."""
+    return plan_grid(task, **options).run(progress)
 
 
 def run(
@@ -30,17 +62,17 @@ def run(
     }
 
 
-def example(lengths=(4, 20), metric="accuracy"):
+def example(sizes=(4, 20), metric="accuracy"):
     """Two models with two seeds and two baselines, all figures known."""
-    comparison = Comparison("recall", metric, ("LSTM", "GCN"), lengths, (0, 1))
-    for length in lengths:
+    comparison = Comparison("recall", metric, ("LSTM", "GCN"), sizes, (0, 1))
+    for length in sizes:
         comparison.runs |= {
             ("LSTM", length, 0): run(0.5),
             ("LSTM", length, 1): run(1.0, steps=50, stopped="solved", seed=1),
             ("GCN", length, 0): run(0.25, model="gcn", parameters=250),
         }
         comparison.baselines |= {("chance", length): run(0.1), ("bigram", length): run(0.2)}
-    comparison.failures["GCN", lengths[0], 1] = "ValueError: no luck"
+    comparison.failures["GCN", sizes[0], 1] = "ValueError: no luck"
     return comparison
 
 

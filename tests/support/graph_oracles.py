@@ -135,7 +135,7 @@ def random_walk(entries):
     return matrix(rows)
 
 
-def walks(edge_index, edge_weight, num_nodes):
+def random_walks(edge_index, edge_weight, num_nodes):
     """P_f = D_O^-1 W and P_b = D_I^-1 W^T. Row i of P_f gathers from i's out-neighbors. Self-loops count."""
     forward = adjacency(edge_index, edge_weight, num_nodes)
     backward = [[forward[j][i] for j in range(num_nodes)] for i in range(num_nodes)]
@@ -145,7 +145,7 @@ def walks(edge_index, edge_weight, num_nodes):
 def diffusion_operators(edge_index, edge_weight, num_nodes, K):
     """2K - 1 blocks: I, P_f^1 .. P_f^(K-1), P_b^1 .. P_b^(K-1) (Li et al. 2018, eq. 2; the two I's are one block)."""
     blocks = [identity(num_nodes)]
-    for walk in walks(edge_index, edge_weight, num_nodes):
+    for walk in random_walks(edge_index, edge_weight, num_nodes):
         power = identity(num_nodes)
         for _ in range(1, K):
             power = walk @ power
@@ -163,7 +163,7 @@ def diffusion_operators_authors(edge_index, edge_weight, num_nodes, K):
     """
     x0 = identity(num_nodes)
     blocks = [x0]
-    for walk in walks(edge_index, edge_weight, num_nodes):
+    for walk in random_walks(edge_index, edge_weight, num_nodes):
         support = walk.T
         if K > 1:
             x1 = support @ x0
@@ -288,7 +288,7 @@ def graph_rnn(p, x, ops_x=None, ops_h=None, state=None, reverse=False, suffix="_
     """h_t = tanh(W_ih basis(x_t) + b_ih + W_hh basis(h_(t-1)) + b_hh), or relu. -> outputs [T, N, H], (h [N, H],).
 
     p: weight_ih [H, m_x*F], weight_hh [H, m_h*H], bias_ih, bias_hh [H], each name followed by the suffix.
-    reverse walks from the last step to the first; output t still belongs to x_t.
+    reverse runs from the last step to the first; output t still belongs to x_t.
     """
     return sequence("rnn", p, x, ops_x, ops_h, state, reverse, suffix, length, {"nonlinearity": nonlinearity})
 

@@ -1,4 +1,4 @@
-"""The graph-recurrent layers that the battery goes through, each beside its oracle: to be tested is to be listed.
+"""The graph-recurrent layers of the battery, each with its oracle: a layer is tested by being listed.
 
 An oracle takes the layer's parameters by name, x `[T, (B,) N, F]`, and a graph `(edge_index, edge_weight)` or a list of
 one a step, and returns outputs and a tuple of states as the layer does.

@@ -5,7 +5,9 @@ from dataclasses import asdict, replace
 
 import torch
 
-from seqgnn.experiments.runs.forecast_config import ForecastRun, Signal
+from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.experiments import FORECASTER_SPECS
+from seqgnn.experiments.runs.forecast_config import ForecastRun
 from seqgnn.experiments.runs.store import RunStore
 from seqgnn.tasks import Protocol
 from seqgnn.training.checkpoint import write_checkpoint
@@ -27,12 +29,12 @@ def write_signal(folder, steps=60, name="signal.csv", missing=(), times=True, se
     lines += [",".join(([str(moment)] if times else []) + row) for moment, row in zip(moments, rows)]
     (folder / name).write_text("\n".join(lines) + "\n")
     (folder / "edges.csv").write_text("from,to\na,b\nb,c\n")
-    return Signal(str(folder / name), str(folder / "edges.csv"))
+    return DataSource(str(folder / name), str(folder / "edges.csv"))
 
 
 def run_of(source, **changes):
     run = ForecastRun(
-        "forecast", 2, source.identity(), "gcrn", 4, 1, 2, True, True, False, 0.0, PROTOCOL, False, 0, "cpu", TRAIN
+        "forecast", source.identity(), "gcrn", 4, 1, 2, True, True, False, 0.0, PROTOCOL, False, 0, "cpu", TRAIN
     )
     return replace(run, **changes)
 
@@ -44,4 +46,4 @@ def keep(run, source, folder):
     store = RunStore(folder)
     if outcome.weights:
         write_checkpoint(store.weights(config), outcome.weights, {"config": config})
-    return store.put(config, outcome.result, {"label": "GCRN"} | outcome.measured)
+    return store.put(config, outcome.result, outcome.measured, asdict(FORECASTER_SPECS["gcrn"]))

@@ -418,7 +418,7 @@ def test_gcrn_batch_and_graphs_per_step():
 
 
 def test_dcrnn_two_nodes():
-    # both walks of PAIR are the swap: paper, K = 2: basis of x_0 = 1, x_1 = 10 is [1, 10, 10], [10, 1, 1].
+    # both random walks of PAIR are the swap: paper, K = 2: basis of x_0 = 1, x_1 = 10 is [1, 10, 10], [10, 1, 1].
     # Reset weights zero: r = 1/2. z = sigm(0) = 1/2. n_0 = tanh(.1*1 + .2*10 + .3*10 + .4*v_0 + .5*v_1 + .6*v_1)
     # with v = r h = [.25, -.5]; n_1 = tanh(.1*10 + .2*1 + .3*1 + .4*v_1 + .5*v_0 + .6*v_0); h = (n + h) / 2
     p = {"weight_ih_l0": tensor([[0] * 3, [0] * 3, [0.01, 0.02, 0.03]])}

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from seqgnn.data import TemporalGraph, read_signal
+from seqgnn.data.datasets.data_source import content_hash
 from seqgnn.data.transforms.scaler import Scaler
-from seqgnn.experiments.runs.forecast_config import signal_hash
 from seqgnn.models import build_forecaster
 from seqgnn.models.baselines.forecasting import fit_baseline
 from seqgnn.tasks import Forecasting, Protocol
@@ -142,9 +142,9 @@ def test_a_feature_beside_the_targets_is_filled_where_it_was_no_number(tmp_path)
     scaled = Forecasting(given, Protocol(**GAPS)).graph.signal[..., 1:]
     train = beside[:60][~gone[:60]]
     np.testing.assert_allclose(scaled, (expected - train.mean().item()) / train.std(correction=0).item(), atol=1e-4)
-    assert signal_hash(read) == signal_hash(read_signal(tmp_path / "both.npy"))
+    assert content_hash(read) == content_hash(read_signal(tmp_path / "both.npy"))
     zeros = TemporalGraph(values.nan_to_num(0), EDGES, mask=graph.mask)
-    assert signal_hash(zeros) != signal_hash(given)  # there 0 is a value
+    assert content_hash(zeros) != content_hash(given)  # there 0 is a value
 
 
 def test_steps_that_were_left_out_are_filled_in_every_feature():

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from seqgnn._utils.validation import one_of
 from seqgnn.data.datasets.sources import SIGNALS
 from seqgnn.experiments.grid.forecast_specs import ForecasterSpec
-from seqgnn.experiments.grid.specs import Row
+from seqgnn.experiments.grid.specs import ModelSpec
 from seqgnn.training.config import TrainConfig
 
 SAID: dict[Any, str] = {
@@ -77,7 +77,7 @@ def read_grid(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"compare: expected a TOML file, got {path} ({error})") from error
     _check(who, "", content, _kinds(TrainConfig) | KINDS)
-    table = ForecasterSpec if content.get("task") == "forecast" else Row
+    table = ForecasterSpec if content.get("task") == "forecast" else ModelSpec
     rows = [_row(who, row, table) for row in content.pop("row", [])]
     if rows:
         content["models"] = [*content.get("models", []), *rows]
@@ -89,7 +89,9 @@ def read_grid(path: Path) -> dict[str, Any]:
     return content
 
 
-def _row(who: str, content: dict[str, Any], table: type[Row] | type[ForecasterSpec]) -> Row | ForecasterSpec:
+def _row(
+    who: str, content: dict[str, Any], table: type[ModelSpec] | type[ForecasterSpec]
+) -> ModelSpec | ForecasterSpec:
     _check(who, " of a row", content, _kinds(table))
     for name in ("label", "model"):
         if name not in content:

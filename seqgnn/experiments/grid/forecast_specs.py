@@ -1,18 +1,20 @@
 """The runs of a comparison of forecasters: models x horizons x seeds on one signal, beside the baselines."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from seqgnn._utils.validation import one_of
+from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.experiments.grid.specs import check_labels
-from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, Signal
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, forecasting_task
 from seqgnn.experiments.runs.job import Job
+from seqgnn.experiments.runs.specs import ForecasterSpec
 from seqgnn.models.forecasters import NAMES, STATIC
-from seqgnn.tasks.forecasting import Forecasting, Protocol
+from seqgnn.tasks.forecasting import Protocol
 from seqgnn.training.loop import TrainConfig
 
 TRAIN = TrainConfig(
@@ -21,30 +23,6 @@ TRAIN = TrainConfig(
 )
 BASELINES = ("persistence", "mean", "seasonal", "ar", "ar-node", "ar-graph")
 DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
-
-
-@dataclass(frozen=True)
-class ForecasterSpec:
-    """A line of the table: a forecaster and how it is set up.
-
-    Args:
-        label: its name in tables and figures.
-        model: a name of `build_forecaster`.
-        residual, skip, neighbors, K, num_layers, dropout: see `build_forecaster`.
-        hidden, lr: of this row; None: those of the comparison. Where hidden sizes are chosen for a number of
-            parameters, `hidden` is not used.
-    """
-
-    label: str
-    model: str
-    residual: bool = False
-    skip: bool = True
-    neighbors: bool = False
-    K: int = 2
-    num_layers: int = 1
-    dropout: float = 0.0
-    hidden: int | None = None
-    lr: float | None = None
 
 
 FORECASTER_SPECS = {
@@ -62,11 +40,11 @@ FORECASTER_SPECS = {
     "a3tgcn": ForecasterSpec("A3TGCN", "a3tgcn"),
     "evolve-gcn": ForecasterSpec("EvolveGCN", "evolve-gcn"),
 }
-DEFAULT_ROWS = ("lstm", "gru", "gcn", "gcn-lstm", "gcrn", "dcrnn")
+DEFAULT_SPECS = ("lstm", "gru", "gcn", "gcn-lstm", "gcrn", "dcrnn")
 
 
 def forecast_jobs(
-    source: Signal,
+    source: DataSource,
     *,
     rows: Sequence[ForecasterSpec],
     protocols: Sequence[Protocol],
@@ -75,22 +53,23 @@ def forecast_jobs(
     refit: bool,
     device: str,
     train: TrainConfig,
+    rates: Mapping[int, float],
     parameters: int | None = None,
 ) -> list[Job]:
     """The runs, those of the longest horizon first, and the baselines that the signal allows; with `parameters` hidden
     sizes are chosen for so many."""
-    graph, text = source.load(), source.identity()
+    graph, data_id = source.load(), source.identity()
     period = season(graph)
     jobs = []
     for protocol in sorted(protocols, key=lambda protocol: -protocol.horizon):
+        rate = rates.get(protocol.horizon, train.lr)
         about = f"forecast {graph.name or source.data} {protocol.horizon} ahead"
-        task = Forecasting(graph, protocol)
+        task = forecasting_task(data_id, source, protocol, device)
         first = task.test_windows.steps.start + protocol.lags  # the step that the test part forecasts first
         for row in rows:
             run = ForecastRun(
                 task="forecast",
-                length=protocol.horizon,
-                text=text,
+                data_id=data_id,
                 model=row.model,
                 hidden=hidden if row.hidden is None else row.hidden,
                 num_layers=row.num_layers,
@@ -103,24 +82,24 @@ def forecast_jobs(
                 refit=refit,
                 seed=0,
                 device=device,
-                train=train if row.lr is None else replace(train, lr=row.lr),
+                train=replace(train, lr=rate if row.lr is None else row.lr),
             )
             if parameters is not None:
                 run = run.sized(parameters, task)
             for seed in seeds:
                 job = replace(run, seed=seed)
-                jobs.append(Job((row.label, protocol.horizon, seed), f"{about} {row.label} seed {seed}", job))
+                jobs.append(Job((row.label, protocol.horizon, seed), f"{about} {row.label} seed {seed}", job, row))
         for name in BASELINES:
             if name == "seasonal" and (period is None or first < period):
                 continue
             plain = ForecastBaseline(
-                "forecast", protocol.horizon, text, name, protocol, refit, period if name == "seasonal" else None
+                "forecast", data_id, name, protocol, refit, period if name == "seasonal" else None
             )
             jobs.append(Job((name, protocol.horizon, 0), f"{about} {name}", plain))
     return jobs
 
 
-def choose_forecasters(chosen: Sequence[str | ForecasterSpec] | None, **options: Any) -> tuple[ForecasterSpec, ...]:
+def choose_forecasters(chosen: Sequence[Any] | None, **options: Any) -> tuple[ForecasterSpec, ...]:
     """The rows of a comparison: those chosen, by name, with the options that are not None, or of one's own; else the
     default ones.
 
@@ -131,7 +110,7 @@ def choose_forecasters(chosen: Sequence[str | ForecasterSpec] | None, **options:
     rows = tuple(
         item if isinstance(item, ForecasterSpec)
         else replace(FORECASTER_SPECS[one_of("compare", "model", item, FORECASTER_SPECS)], **given)
-        for item in (DEFAULT_ROWS if chosen is None else chosen)
+        for item in (DEFAULT_SPECS if chosen is None else chosen)
     )  # fmt: skip
     check_labels([row.label for row in rows], BASELINES)
     for row in rows:

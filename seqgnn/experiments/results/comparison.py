@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from seqgnn.analysis import path_receptive_field
-from seqgnn.experiments.grid.specs import ROWS
+from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.experiments.grid.specs import MODEL_SPECS
 from seqgnn.experiments.runs.task_defaults import TASKS
 from seqgnn.metrics.significance import Difference, differences, mean_sd, sampling_error, summary
 from seqgnn.models.baselines.classification import NAMES as BASELINES
@@ -23,16 +24,16 @@ class Comparison:
         task: name of the task.
         metric: what the headline is: "accuracy", "loss" (nats), or of forecasts an error, such as "mae".
         labels: labels of the rows, in order.
-        lengths, seeds: of the grid; of forecasts, the lengths are horizons.
+        sizes, seeds: of the grid; sizes are lengths of sequences, numbers of nodes of trees, or horizons.
         elements: how many elements a sample has, by length.
-        runs: per (label, length, seed), `{"config", "result", "measured"}`.
+        runs: per (label, length, seed), `{"config", "spec", "result", "measured"}`.
         baselines: the same per (name, length).
         failures: per (label or name, length, seed), what went wrong.
-        failed: per (label, length, seed), the configuration of a run that failed.
-        text: which text was read, if the task reads one.
+        failed: per (label, size, seed), the configuration and specification of a run that failed.
+        data_id: name and hash of the data that the task reads; None for tasks that generate their samples.
         units: of forecasts, those of the signal; None: not known.
         matched: whether the models were matched in parameters.
-        path: the data file that the task read, if it was told one; of forecasts their `Signal`.
+        data: the source of that data, where it is known.
         weights: per run, where its weights are, if they are kept.
         out: the folder with the `runs/` of the comparison, if there is one.
     """
@@ -40,17 +41,17 @@ class Comparison:
     task: str
     metric: str
     labels: tuple[str, ...]
-    lengths: tuple[int, ...]
+    sizes: tuple[int, ...]
     seeds: tuple[int, ...]
     elements: dict[int, int] = field(default_factory=dict)
-    text: str | None = None
+    data_id: str | None = None
     units: str | None = None
     matched: bool = False
     runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
     failed: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
-    path: Any = None
+    data: DataSource | None = None
     weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
     out: Path | None = None
 
@@ -62,36 +63,36 @@ class Comparison:
 
     @property
     def of_classes(self) -> bool:
-        """Whether answers are right or wrong; of forecasts they are not."""
+        """True if the targets are classes, False for forecasts."""
         return self.metric in CLASSES
 
     @property
     def on_path(self) -> bool:
-        """Whether its samples are sequences."""
+        """True if the samples are sequences."""
         return self.task in TASKS and TASKS[self.task].on_path
 
     def at(self, length: int) -> str:
-        """What a length is called: "T = 20", or of forecasts "horizon 3"."""
+        """Return a size in words: "T = 20", or "horizon 3" for forecasts."""
         return f"T = {length}" if self.of_classes else f"horizon {length}"
 
     def units_of(self, metric: str) -> str | None:
-        """What a metric is counted in: "cases", of a mean square "cases, squared"; None where that is not known, and of
-        a share."""
+        """Return the units of a metric, such as "cases" or "cases, squared"; None where they are not known, and for
+        fractions."""
         if self.units is None or metric not in ("mae", "rmse", "mse"):
             return None
         return f"{self.units}, squared" if metric == "mse" else self.units
 
     def of(self, label: str, length: int) -> list[dict[str, Any]]:
-        """Returns the runs of one cell of the table, by seed; failed ones are not among them."""
+        """Return the runs of one cell of the table, by seed; failed ones are not among them."""
         keys = ((label, length, seed) for seed in self.seeds)
         return [self.runs[key] for key in keys if key in self.runs]
 
     def scores(self, label: str, length: int, metric: str | None = None) -> list[float]:
-        """Returns the test scores of one cell, by seed."""
+        """Return the test scores of one cell, by seed."""
         return [run["result"]["test"][metric or self.metric] for run in self.of(label, length)]
 
     def differences(self, length: int, labels: Sequence[str] | None = None) -> list[Difference]:
-        """Returns all pairs of rows, or of some rows, seed by seed, with intervals and p corrected for their number."""
+        """Return all pairs of rows, or of some rows, seed by seed, with intervals and p corrected for their number."""
         scores = {
             label: {run["config"]["seed"]: run["result"]["test"][self.metric] for run in self.of(label, length)}
             for label in (self.labels if labels is None else labels)
@@ -103,7 +104,7 @@ class Comparison:
         return [_first_at(run, bar) for run in self.of(label, length)]
 
     def in_order(self) -> "Comparison":
-        """Returns the same with rows in the order of `ROWS`, those of one's own after the first with their model, and
+        """Return the same with rows in the order of `ROWS`, those of one's own after the first with their model, and
         runs, baselines and failures in that of the table: the same runs give the same comparison."""
         models = {label: run["config"]["model"] for (label, _, _), run in self.runs.items()}
         labels = tuple(sorted(self.labels, key=lambda label: _place(label, models.get(label))))
@@ -115,7 +116,7 @@ class Comparison:
         return replace(
             self,
             labels=labels,
-            lengths=tuple(sorted(self.lengths)),
+            sizes=tuple(sorted(self.sizes)),
             seeds=tuple(sorted(self.seeds)),
             runs=sort(self.runs),
             baselines=sort(self.baselines),
@@ -123,9 +124,9 @@ class Comparison:
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """Returns a dictionary per length and row, baselines after the models; None where there is no figure."""
+        """Return a dictionary per length and row, baselines after the models; None where there is no figure."""
         rows = []
-        for length in self.lengths:
+        for length in self.sizes:
             for label in self.labels:
                 if any(key[:2] == (label, length) for key in (*self.runs, *self.failures)):
                     rows.append(self._row(label, length))
@@ -168,18 +169,18 @@ class Comparison:
             "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
             "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
             "parameters": result["parameters"],
-            "reach": _reach(config),
+            "receptive_field": _receptive_field(config),
             "solved": sum(run["result"]["stopped"] == "solved" for run in runs),
             "seeds": len(runs),
         }
 
 
 def _place(label: str, model: str | None) -> tuple[int, bool, str]:
-    """Where a row stands: by the known row that it is named after, or else the first with its model."""
-    names = [row.label for row in ROWS.values()]
+    """Return the sort key of a label: the known specification it is named after, or else the first with its model."""
+    names = [row.label for row in MODEL_SPECS.values()]
     family = max((name for name in names if f"{label},".startswith(f"{name},")), key=len, default=None)
     if family is None:
-        family = next((row.label for row in ROWS.values() if row.model == model), None)
+        family = next((row.label for row in MODEL_SPECS.values() if row.model == model), None)
     return len(names) if family is None else names.index(family), label != family, label
 
 
@@ -191,8 +192,8 @@ def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
     return None
 
 
-def _reach(config: dict[str, Any]) -> int | None:
-    """How far a model of a sequence hears; None where that is everything, or there is no sequence."""
+def _receptive_field(config: dict[str, Any]) -> int | None:
+    """Return the number of previous positions in the receptive field; None where it is not limited by layers."""
     if config["model"] not in GNNS or "hops" not in config:
         return None
     return path_receptive_field(config["num_layers"], tuple(config["hops"]))
@@ -207,14 +208,14 @@ CLASSES = ("accuracy", "loss")
 ERRORS = ("mae", "rmse", "mape", "mse")
 EDGES = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
 TESTED = ("answers", "accuracy_se")
-FIGURES = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory", "reach")
+COSTS = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory")
 
 
 def _empty_row(label: str, kind: str, length: int, metrics: Sequence[str]) -> dict[str, Any]:
     metrics = [name for family in (CLASSES, ERRORS) for name in family if name in metrics]
     scores = [name for metric in metrics for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
     return (
-        {"model": label, "kind": kind, "length": length}
-        | dict.fromkeys(("readout", *scores, *TESTED, *FIGURES))
+        {"model": label, "kind": kind, "size": length}
+        | dict.fromkeys(("readout", *scores, *TESTED, *COSTS, "receptive_field"))
         | {"solved": 0, "seeds": 0, "failed": 0}
     )

@@ -10,22 +10,22 @@ from typing import Any
 
 import torch
 
-from seqgnn._utils.validation import check_count, one_of
 from seqgnn.data.datasets.catalog import find
+from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.datasets.sources import SIGNALS
-from seqgnn.experiments.grid.forecast_specs import BASELINES
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.naming import forecast_labels, labels_of
-from seqgnn.experiments.runs.config import RunConfig, identify_text
-from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, Signal
+from seqgnn.experiments.results.naming import distinct_labels
+from seqgnn.experiments.runs.base import Run, TrainingRun
+from seqgnn.experiments.runs.config import BaselineConfig, RunConfig, identify_text
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
+from seqgnn.experiments.runs.specs import Spec, spec_from_dict
 from seqgnn.experiments.runs.store import FORMAT, read_run
 from seqgnn.experiments.runs.task_defaults import TASKS
-from seqgnn.models.baselines.classification import NAMES
 
 
 @dataclass(frozen=True)
-class Found:
-    """What folders hold.
+class LoadedRuns:
+    """The comparisons loaded from folders.
 
     Attributes:
         comparisons: one for each task, and for each text that one reads.
@@ -38,28 +38,29 @@ class Found:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A run, a baseline or a failure: its configuration, what is known of it, and the label it was made under."""
+    """A run, a baseline or a failure: its configuration, record or error message, and specification."""
 
+    run: Run
     config: dict[str, Any]
     record: dict[str, Any] | None
     message: str | None
-    label: str | None
+    spec: Spec | None
     file: Path
 
 
-def collect(
+def load_comparisons(
     paths: Sequence[str | os.PathLike[str]],
     texts: Sequence[str | os.PathLike[str] | None] = (None,),
-    signals: Sequence[Signal] = (),
-) -> Found:
-    """Puts runs together again as comparisons; rows have the labels that their runs were made under.
+    sources: Sequence[DataSource] = (),
+) -> LoadedRuns:
+    """Put runs together again as comparisons; rows have the labels that their runs were made under.
 
     Nothing is written. The same run found twice counts once.
 
     Args:
         paths: folders: the `--out` of a comparison, its `runs/`, or one above several such; or single files of runs.
         texts: files that tasks may have read, None for Python's help topics; the one that a run names is used.
-        signals: that forecasters may have read, beside those of the catalog that are here.
+        sources: time series that forecasters may have read, besides those of the catalog that are on this machine.
 
     Raises:
         ValueError: if there is no path, or no run, baseline or note of a failure in any.
@@ -68,9 +69,9 @@ def collect(
         >>> import tempfile
         >>> from seqgnn.experiments.compare import compare
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     options = {"lengths": [4], "seeds": [0], "steps": 2, "hidden": 4, "progress": False}
+        ...     options = {"sizes": [4], "seeds": [0], "steps": 2, "hidden": 4, "progress": False}
         ...     before = compare("recall", models=["rnn", "gcn"], out=folder, **options)
-        ...     after = collect([folder]).comparisons[0]
+        ...     after = load_comparisons([folder]).comparisons[0]
         >>> after.labels, after.rows() == before.rows()
         (('RNN', 'GCN'), True)
     """
@@ -83,15 +84,15 @@ def collect(
             entries.setdefault(entry.file.name, entry)
     groups: dict[tuple[str, str, str], list[_Entry]] = defaultdict(list)
     for entry in entries.values():
-        groups[entry.config["task"], entry.config.get("text") or "", _protocol(entry.config)].append(entry)
+        groups[entry.run.task, entry.run.data_id or "", _protocol(entry.config)].append(entry)
     comparisons = [
-        _forecasts(groups[key], signals) if key[0] == "forecast" else _comparison(groups[key], texts)
+        _forecasts(groups[key], sources) if key[0] == "forecast" else _comparison(groups[key], texts)
         for key in sorted(groups)
     ]
     if not comparisons:
         about = "; ".join(problems) or "no path"
         raise ValueError(f"report: expected folders with runs of seqgnn compare, got none ({about})")
-    return Found(comparisons, problems)
+    return LoadedRuns(comparisons, problems)
 
 
 def _read(path: Path) -> tuple[list[_Entry], list[str]]:
@@ -138,36 +139,32 @@ def _runs_in(folder: Path) -> list[Path]:
 
 def _run(file: Path) -> _Entry:
     record = read_run(file)
-    config = record["config"]
-    _check_config(config)
-    _check_figures(file, record, trained="baseline" not in config)
-    return _Entry(config, record, None, _label(record["measured"]), file)
+    run = _read_config(record["config"])
+    _check_figures(file, record, run)
+    return _Entry(run, record["config"], record, None, _spec(run, record), file)
 
 
-def _label(content: dict[str, Any]) -> str | None:
-    label = content.get("label")
-    return label if isinstance(label, str) and label not in (*NAMES, *BASELINES) else None
+def _spec(run: Run, content: dict[str, Any]) -> Spec | None:
+    if not isinstance(run, TrainingRun):
+        return None
+    if not isinstance(content.get("spec"), dict):
+        raise ValueError("report: expected a run with the specification of its model, got one without")
+    return spec_from_dict(content["spec"])
 
 
-def _check_config(config: dict[str, Any]) -> None:
-    if config.get("task") == "forecast":
-        (ForecastBaseline if "baseline" in config else ForecastRun).from_dict(config)
-        return
-    if "baseline" not in config:
-        RunConfig.from_dict(config)
-        return
-    one_of("report", "task", config.get("task"), TASKS)
-    one_of("report", "baseline", config["baseline"], NAMES)
-    check_count("report", "length", config.get("length"), 1)
+def _read_config(config: dict[str, Any]) -> Run:
+    kinds = (ForecastRun, ForecastBaseline) if config.get("task") == "forecast" else (RunConfig, BaselineConfig)
+    return kinds["baseline" in config].from_dict(config)
 
 
-def _check_figures(file: Path, record: dict[str, Any], trained: bool) -> None:
-    """Whether what tables and figures are made of is there; a checksum can be right and the content another's."""
+def _check_figures(file: Path, record: dict[str, Any], run: Run) -> None:
+    """Raise a ValueError if scores or curves are missing; the checksum of another program's file may be right."""
+    trained = isinstance(run, TrainingRun)
     try:
-        length, result, measured = record["config"]["length"], record["result"], record["measured"]
-        forecast = record["config"]["task"] == "forecast"
+        result, measured = record["result"], record["measured"]
+        forecast = run.task == "forecast"
         score, curve = ("rmse", "losses") if forecast else ("accuracy", "accuracies")
-        numbers = [length, result["test"][score], result["test"]["loss"], result["test"]["count"]]
+        numbers = [result["test"][score], result["test"]["loss"], result["test"]["count"]]
         numbers.append(measured["seconds"])
         if trained:
             numbers += [result["steps"], result["parameters"], result["losses"][0], result[curve][0]]
@@ -183,107 +180,105 @@ def _failure(file: Path) -> _Entry:
         note = loads(file.read_text(encoding="utf-8"))
         if note["format"] != FORMAT + "-failure":
             raise TypeError
-        config, message = note["config"], str(note["message"])
-        _check_config(config)
-        return _Entry(config, None, message, _label(note), file)
+        run, message = _read_config(note["config"]), str(note["message"])
+        return _Entry(run, note["config"], None, message, _spec(run, note), file)
     except (OSError, UnicodeDecodeError, JSONDecodeError, RecursionError, KeyError, TypeError) as error:
         raise ValueError(f"report: expected a note of what failed in {file}, got another file") from error
 
 
 def _comparison(entries: list[_Entry], texts: Sequence[str | os.PathLike[str] | None]) -> Comparison:
-    trained = [entry for entry in entries if "baseline" not in entry.config]
-    configs = [RunConfig.from_dict(entry.config) for entry in trained]
-    labels = labels_of(configs, [entry.label for entry in trained])
-    task, text = entries[0].config["task"], entries[0].config.get("text")
-    lengths = tuple(sorted({entry.config["length"] for entry in entries}))
+    task, data_id = entries[0].run.task, entries[0].run.data_id
+    sizes = tuple(sorted({entry.run.size for entry in entries}))
     comparison = Comparison(
         task,
         TASKS[task].metric,
-        tuple(dict.fromkeys(labels)),
-        lengths,
-        tuple(sorted({config.seed for config in configs})),
-        elements={length: _elements(task, length) for length in lengths},
-        text=text,
-        matched=bool(configs) and all(config.parameters is not None for config in configs),
-        path=_path(text, texts),
+        (),
+        sizes,
+        (),
+        elements={size: _elements(task, size) for size in sizes},
+        data_id=data_id,
+        data=_text(data_id, texts),
     )
-    return _filled(comparison, entries, trained, labels)
+    return _filled(comparison, entries)
 
 
-def _filled(comparison: Comparison, entries: list[_Entry], trained: list[_Entry], labels: Sequence[str]) -> Comparison:
-    """The comparison with what its entries hold."""
+def _filled(comparison: Comparison, entries: list[_Entry]) -> Comparison:
+    """Return the comparison with the content of its entries."""
     folders = {entry.file.parent for entry in entries}
     if len(folders) == 1 and (folder := folders.pop()).name == "runs":
         comparison.out = folder.parent
+    trained = [entry for entry in entries if entry.spec is not None]
+    labels = distinct_labels([entry.spec.label for entry in trained if entry.spec], [entry.run for entry in trained])
+    comparison.labels = tuple(dict.fromkeys(labels))
+    comparison.seeds = tuple(sorted({entry.run.seed for entry in trained}))
+    comparison.matched = bool(trained) and all(entry.config.get("parameters") is not None for entry in trained)
     for entry, label in zip(trained, labels):
-        key = (label, entry.config["length"], entry.config["seed"])
+        key = (label, entry.run.size, entry.run.seed)
         if entry.record is None:
-            comparison.failures[key], comparison.failed[key] = entry.message or "", entry.config
+            comparison.failures[key] = entry.message or ""
+            comparison.failed[key] = {"config": entry.config, "spec": asdict(entry.spec) if entry.spec else None}
         else:
-            comparison.runs[key] = entry.record
+            comparison.runs[key] = {name: entry.record[name] for name in ("config", "spec", "result", "measured")}
             comparison.weights[key] = entry.file.with_suffix(".safetensors")
-    plain = [entry for entry in entries if "baseline" in entry.config]
-    for entry in plain:
-        name, length = str(entry.config["baseline"]), entry.config["length"]
-        if entry.record is None:
-            comparison.failures[name, length, 0] = entry.message or ""
-        else:
-            comparison.baselines[name, length] = entry.record
+    for entry in entries:
+        if entry.spec is None:
+            name = str(entry.config["baseline"])
+            if entry.record is None:
+                comparison.failures[name, entry.run.size, 0] = entry.message or ""
+            else:
+                comparison.baselines[name, entry.run.size] = entry.record
     return comparison.in_order()
 
 
 def _protocol(config: dict[str, Any]) -> str:
-    """What forecasts have to share to be compared: how the signal is cut, scaled and judged."""
+    """Return what compared forecasts have in common, as text: split, scaling, scores and refit."""
     protocol = {name: value for name, value in config.get("protocol", {}).items() if name != "horizon"}
     return dumps([protocol, config.get("refit")], sort_keys=True)
 
 
-def _forecasts(entries: list[_Entry], signals: Sequence[Signal]) -> Comparison:
-    trained = [entry for entry in entries if "baseline" not in entry.config]
-    configs = [ForecastRun.from_dict(entry.config) for entry in trained]
-    labels = forecast_labels([asdict(config) for config in configs], [entry.label for entry in trained])
-    text = entries[0].config["text"]
-    signal = _signal(text, signals)
+def _forecasts(entries: list[_Entry], sources: Sequence[DataSource]) -> Comparison:
+    data_id = str(entries[0].run.data_id)
+    source = _series(data_id, sources)
     comparison = Comparison(
         "forecast",
         entries[0].config["protocol"]["metric"],
-        tuple(dict.fromkeys(labels)),
-        tuple(sorted({entry.config["length"] for entry in entries})),
-        tuple(sorted({entry.config["seed"] for entry in trained})),
-        text=text,
-        units=None if signal is None else signal.load().units,
-        matched=bool(configs) and all(config.parameters is not None for config in configs),
-        path=signal,
+        (),
+        tuple(sorted({entry.run.size for entry in entries})),
+        (),
+        data_id=data_id,
+        units=None if source is None else source.load().units,
+        data=source,
     )
-    return _filled(comparison, entries, trained, labels)
+    return _filled(comparison, entries)
 
 
-def _signal(text: str, signals: Sequence[Signal]) -> Signal | None:
-    """The signal that runs are about, if it is here; nothing is downloaded."""
-    name = text.rsplit(" (", 1)[0]
-    here = [Signal(name)] if name in SIGNALS and find(name) is not None else []
-    for signal in (*signals, *here):
+def _series(data_id: str, sources: Sequence[DataSource]) -> DataSource | None:
+    """Return the source of the time series that runs read, if it is on this machine; nothing is downloaded."""
+    name = data_id.rsplit(" (", 1)[0]
+    downloaded = [DataSource(name)] if name in SIGNALS and find(name) is not None else []
+    for source in (*sources, *downloaded):
         try:
-            if signal.identity() == text:
-                return signal
+            if source.identity() == data_id:
+                return source
         except ValueError:
             continue
     return None
 
 
-def _elements(task: str, length: int) -> int:
-    """How many elements a sample has; a text's windows have as many as the length says."""
+def _elements(task: str, size: int) -> int:
+    """Return the number of tokens or nodes of a sample; windows of a text have as many as their length."""
     entry = TASKS[task]
     if entry.takes_data:
-        return length
+        return size
     try:
-        return int(entry.make(length, (1,), None).draw(1, torch.Generator().manual_seed(0)).num_nodes)
+        return int(entry.make(size, (1,), None).draw(1, torch.Generator().manual_seed(0)).num_nodes)
     except (ValueError, RuntimeError, MemoryError):
-        return length
+        return size
 
 
-def _path(text: str | None, texts: Sequence[str | os.PathLike[str] | None]) -> Path | None:
+def _text(data_id: str | None, texts: Sequence[str | os.PathLike[str] | None]) -> DataSource | None:
+    """Return the text that runs read, if it is among the given ones."""
     for path in texts:
-        if text is not None and path is not None and identify_text(Path(path)) == text:
-            return Path(path)
+        if data_id is not None and path is not None and identify_text(Path(path)) == data_id:
+            return DataSource.of(path)
     return None

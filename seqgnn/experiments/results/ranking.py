@@ -14,7 +14,7 @@ NORMAL = 1.96  # standard errors on each side that hold 95%
 
 @dataclass(frozen=True)
 class Candidates:
-    """Who counts at one length.
+    """The models and baselines that are compared at one size.
 
     Attributes:
         models: labels of rows that have runs.
@@ -28,13 +28,13 @@ class Candidates:
 
 
 def contenders(comparison: Comparison, length: int) -> Candidates:
-    """Who counts at a length. Where the first element has to be remembered, rows with a mean or max readout and the
-    linear baseline stand apart; unless no other row is there.
+    """Return the compared models and baselines at a size. Where the first token is the target, models with a mean
+    or max readout and the linear baseline are excluded, unless there are no other models.
 
     Example:
         >>> from seqgnn.experiments.compare import compare
         >>> options = {"seeds": [0], "steps": 1, "hidden": 4, "progress": False}
-        >>> contenders(compare("recall", models=["rnn", "gcn-mean"], lengths=[3], **options), 3)
+        >>> contenders(compare("recall", models=["rnn", "gcn-mean"], sizes=[3], **options), 3)
         Candidates(models=('RNN',), baselines=('chance', 'majority'), apart=('GCN, mean readout', 'linear'))
     """
     models = tuple(label for label in comparison.labels if comparison.of(label, length))
@@ -71,8 +71,8 @@ def standard_error(comparison: Comparison, name: str, length: int) -> float:
 
 
 def resolution(comparison: Comparison, first: str, second: str, length: int) -> float:
-    """How far the test set alone can set two mean accuracies apart: the half width of a 95% interval of their
-    difference, as if each had a test set of its own, which is rather too wide."""
+    """Return the resolution of the test set: the half width of a 95% interval of the difference of two mean accuracies,
+    as if each had its own test set, which is rather too wide."""
     return NORMAL * math.hypot(standard_error(comparison, first, length), standard_error(comparison, second, length))
 
 
@@ -91,7 +91,7 @@ def tied_with_best(comparison: Comparison, length: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a row stands to a baseline.
+    """The comparison of a model with a baseline.
 
     Attributes:
         baseline: its name.
@@ -105,7 +105,7 @@ class Verdict:
 
 
 def against_baseline(comparison: Comparison, label: str, length: int) -> Verdict | None:
-    """How a row stands to the best baseline that counts; None without one.
+    """Return the comparison of a model with the best compared baseline; None without one.
 
     It is ahead or behind if the difference is larger than the half width of the 95% interval over seeds, by Student's
     t, and the resolution of the test set together: the root of the sum of their squares.
@@ -140,7 +140,7 @@ def at_chance(comparison: Comparison, length: int) -> tuple[str, float] | None:
 
 
 def all_solved(comparison: Comparison, length: int) -> bool:
-    """Whether every run of every contender came to the bar, or answers everything right; no run that failed did."""
+    """Return True if every run of every compared model reached the target accuracy or made no error."""
     if any(of == length for _, of, _ in comparison.failures):
         return False
     runs = [run for label in contenders(comparison, length).models for run in comparison.of(label, length)]

@@ -4,15 +4,14 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from seqgnn.experiments.runs.config import RunConfig
-from seqgnn.experiments.runs.job import ExecutionConfig, Job, Key
+from seqgnn.experiments.runs.base import TrainingRun
+from seqgnn.experiments.runs.job import Job, Key, RunContext
 from seqgnn.experiments.runs.progress import Event, Say, listening, show_progress, summary_line
 from seqgnn.experiments.runs.store import RunStore
 from seqgnn.training.checkpoint import write_checkpoint
@@ -23,7 +22,7 @@ PATIENCE = 2.0  # seconds until runs that other processes have are looked at aga
 
 
 def run_all(
-    jobs: Sequence[Job], setup: ExecutionConfig, progress: bool = True
+    jobs: Sequence[Job], context: RunContext, progress: bool = True
 ) -> tuple[dict[Key, dict[str, Any]], dict[Key, str]]:
     """Makes all runs that the store does not hold yet, in the order given. Those that another process has are waited
     for.
@@ -37,17 +36,17 @@ def run_all(
     records: dict[Key, dict[str, Any]] = {}
     failures: dict[Key, str] = {}
     for job in jobs:
-        found = kept(job, setup.store)
+        found = kept(job, context.store)
         if found is not None:
             records[job.key] = found
     todo = [job for job in jobs if job.key not in records]
-    if todo and setup.store is not None:
-        setup.store.prepare()
+    if todo and context.store is not None:
+        context.store.prepare()
     with show_progress(len(jobs), len(records), progress) as say:
         waiting = 0
         while todo:
             elsewhere = []
-            for job, outcome in _outcomes(todo, setup, say):
+            for job, outcome in _outcomes(todo, context, say):
                 if outcome is None:
                     elsewhere.append(job)
                 elif isinstance(outcome, str):
@@ -63,26 +62,26 @@ def run_all(
     return records, failures
 
 
-def _outcomes(jobs: list[Job], setup: ExecutionConfig, say: Say) -> Iterator[tuple[Job, dict[str, Any] | str | None]]:
-    """Yields each job with its record, with what went wrong, or with None if another process has it."""
-    workers = min(setup.workers, len(jobs))
-    if workers <= 1 and setup.backend is None:
+def _outcomes(jobs: list[Job], context: RunContext, say: Say) -> Iterator[tuple[Job, dict[str, Any] | str | None]]:
+    """Yield each job with its record, with what went wrong, or with None if another process has it."""
+    workers = min(context.workers, len(jobs))
+    if workers <= 1 and context.execution.backend is None:
         for job in jobs:
-            yield job, _perform(job, setup, say)
+            yield job, _perform(job, context, say)
         return
     from joblib import Parallel, delayed, parallel_config
 
     left = dict(enumerate(jobs))
     with (
         listening(say) as (address, key),
-        _engine(setup) as (name, options, died),
+        _engine(context) as (name, options, died),
         parallel_config(name, **options),
     ):
-        count = workers if setup.backend is None else -1  # an engine knows how many workers it has
-        order = "list" if setup.backend == "ray" else "generator_unordered"  # Ray's has no other
+        count = workers if context.execution.backend is None else -1  # an engine knows how many workers it has
+        order = "list" if context.execution.backend == "ray" else "generator_unordered"  # Ray's has no other
 
         def outcomes(some: dict[int, Job]) -> Iterator[tuple[int, Any]]:
-            calls = (delayed(_perform_apart)(number, job, setup, address, key) for number, job in some.items())
+            calls = (delayed(_perform_apart)(number, job, context, address, key) for number, job in some.items())
             yield from Parallel(n_jobs=count, batch_size=1, return_as=order)(calls)
 
         together = True
@@ -92,33 +91,34 @@ def _outcomes(jobs: list[Job], setup: ExecutionConfig, say: Say) -> Iterator[tup
                 for number, outcome in outcomes(some):
                     yield left.pop(number), outcome
             except died:  # nobody knows whose worker it was
-                done: dict[int, Any] = {n: record for n, job in left.items() if (record := kept(job, setup.store))}
+                done: dict[int, Any] = {n: record for n, job in left.items() if (record := kept(job, context.store))}
                 if not together and not done:
                     done = dict.fromkeys(some, "its worker process was killed; is there enough memory?")
                 for number, outcome in done.items():
                     yield left.pop(number), outcome
                 # What is left of a cluster goes on as long as it gets on; a pool may die of a single run.
-                together = together and setup.backend is not None and bool(done)
+                together = together and context.execution.backend is not None and bool(done)
 
 
 @contextmanager
-def _engine(setup: ExecutionConfig) -> Iterator[tuple[str, dict[str, Any], type[Exception]]]:
-    """What joblib is told: the name of a backend and its options; and what it raises when a worker has died."""
-    if setup.backend is None:
+def _engine(context: RunContext) -> Iterator[tuple[str, dict[str, Any], type[Exception]]]:
+    """Yield the name of joblib's backend, its options, and the exception that it raises when a worker has died."""
+    backend, scheduler = context.execution.backend, context.execution.scheduler
+    if backend is None:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         yield "loky", {}, BrokenProcessPool
         return
     try:
-        options, died = {"dask": _dask, "ray": _ray}[setup.backend](setup.scheduler)
+        options, died = {"dask": _dask, "ray": _ray}[backend](scheduler)
     except ImportError as error:
-        hint = f"pip install 'seqgnn[{setup.backend}]'"
-        raise ValueError(f"compare: expected {setup.backend} to be installed ({hint}), got {error}") from error
+        hint = f"pip install 'seqgnn[{backend}]'"
+        raise ValueError(f"compare: expected {backend} to be installed ({hint}), got {error}") from error
     except (OSError, RuntimeError) as error:
-        found = f"{setup.scheduler} ({' '.join(str(error).split())})"
-        raise ValueError(f"compare: expected a {setup.backend} cluster that answers, got {found}") from error
+        found = f"{scheduler} ({' '.join(str(error).split())})"
+        raise ValueError(f"compare: expected a {backend} cluster that answers, got {found}") from error
     try:
-        yield setup.backend, options, died
+        yield backend, options, died
     finally:
         if "client" in options:
             options["client"].close()
@@ -149,12 +149,12 @@ def _ray(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
 
 def kept(job: Job, store: RunStore | None) -> dict[str, Any] | None:
     """The record of a run, if it is there."""
-    record = None if store is None else store.get(asdict(job.config))
-    return None if record is None else {name: record[name] for name in ("config", "result", "measured")}
+    record = None if store is None else store.get(job.content)
+    return None if record is None else {name: record[name] for name in ("config", "spec", "result", "measured")}
 
 
 def _perform_apart(
-    number: int, job: Job, setup: ExecutionConfig, address: Any, key: bytes
+    number: int, job: Job, context: RunContext, address: Any, key: bytes
 ) -> tuple[int, dict[str, Any] | str | None]:
     def say(event: Event) -> None:
         try:
@@ -163,37 +163,37 @@ def _perform_apart(
         except (OSError, EOFError):
             pass  # nobody listens any more; the run goes on
 
-    return number, _perform(job, setup, say)
+    return number, _perform(job, context, say)
 
 
-def _perform(job: Job, setup: ExecutionConfig, say: Say) -> dict[str, Any] | str | None:
+def _perform(job: Job, context: RunContext, say: Say) -> dict[str, Any] | str | None:
     """Makes one run, or ends one that was interrupted, and keeps it.
 
     Whatever goes wrong in it is returned as a line of text; None if another process has it.
     """
-    if setup.store is None:
-        return _make(job, setup, None, say)
-    config = asdict(job.config)
+    if context.store is None:
+        return _make(job, context, None, say)
+    config = job.content
     try:
-        with setup.store.claim(config) as folder:
+        with context.store.claim(config) as folder:
             if folder is None:
                 return None
-            outcome = kept(job, setup.store)  # made by another process, since this one looked
+            outcome = kept(job, context.store)  # made by another process, since this one looked
             if outcome is None:
-                made = _make(job, setup, folder, say)
+                made = _make(job, context, folder, say)
                 if isinstance(made, str):
                     return made
                 outcome = made
             else:
                 say(("done", job.title, summary_line(outcome)))
-            setup.store.discard(config)
+            context.store.discard(config)
             return outcome
     except ValueError as error:
         say(("failed", job.title, str(error)))
         return str(error)
 
 
-def _make(job: Job, setup: ExecutionConfig, folder: Path | None, say: Say) -> dict[str, Any] | str:
+def _make(job: Job, context: RunContext, folder: Path | None, say: Say) -> dict[str, Any] | str:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     said = time.monotonic()
@@ -205,21 +205,20 @@ def _make(job: Job, setup: ExecutionConfig, folder: Path | None, say: Say) -> di
             say(("step", job.title, step, loss, accuracy))
 
     try:
-        if isinstance(job.config, RunConfig):
+        if isinstance(job.config, TrainingRun):
             say(("start", job.title, job.config.train.steps))
-        done = job.config.perform(setup.path, on_step, folder, setup.save_every)
-        # As it would be read again: tuples are lists.
-        measured = {"label": job.key[0]} | done.measured
-        record = json.loads(json.dumps({"config": asdict(job.config), "result": done.result, "measured": measured}))
-        if setup.store is not None:
+        done = job.config.perform(context.data, on_step, folder, context.execution.save_every)
+        content = job.record() | {"result": done.result, "measured": done.measured}
+        record = json.loads(json.dumps(content))  # as it is read again: tuples are lists
+        if context.store is not None:
             if done.weights:
-                write_checkpoint(setup.store.weights(record["config"]), done.weights, {"config": record["config"]})
-            setup.store.put(record["config"], done.result, measured)
+                write_checkpoint(context.store.weights(record["config"]), done.weights, {"config": record["config"]})
+            context.store.put(record["config"], done.result, done.measured, record["spec"])
     except Exception as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        if setup.store is not None:
+        if context.store is not None:
             with suppress(OSError):
-                setup.store.fail(asdict(job.config), message, job.key[0])
+                context.store.fail(job.content, message, job.record()["spec"])
         say(("failed", job.title, message))
         return message
     finally:

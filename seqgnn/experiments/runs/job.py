@@ -1,10 +1,12 @@
 """A run to be made, and how runs are executed."""
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias, cast
 
-from seqgnn.experiments.runs.config import BaselineConfig, RunConfig
-from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
+from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.experiments.runs.base import Run
+from seqgnn.experiments.runs.execution import ExecutionConfig
+from seqgnn.experiments.runs.specs import Spec
 from seqgnn.experiments.runs.store import RunStore
 
 Key: TypeAlias = tuple[str, int, int]
@@ -12,34 +14,42 @@ Key: TypeAlias = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be made: the key of its outcome, what to call it, what it is."""
+    """A run to be executed.
+
+    Attributes:
+        key: label or name of the baseline, size and seed.
+        title: the run in words.
+        config: everything that determines its result.
+        spec: the model's specification; None for a baseline.
+    """
 
     key: Key
     title: str
-    config: RunConfig | BaselineConfig | ForecastRun | ForecastBaseline
+    config: Run
+    spec: Spec | None = None
 
     @property
-    def trained(self) -> bool:
-        """Whether it trains a model; a baseline does not."""
-        return isinstance(self.config, RunConfig | ForecastRun)
+    def content(self) -> dict[str, Any]:
+        """The configuration as a dictionary, which is the key of the run on disk."""
+        return asdict(cast(Any, self.config))
+
+    def record(self) -> dict[str, Any]:
+        """Return configuration and specification as a record of the run has them."""
+        return {"config": self.content, "spec": None if self.spec is None else asdict(self.spec)}
 
 
 @dataclass(frozen=True)
-class ExecutionConfig:
-    """How runs are made.
+class RunContext:
+    """The place where runs are executed and stored.
 
     Attributes:
-        store: where runs are kept; None: in memory alone.
-        path: the data file of tasks that read one; the `seqgnn.experiments.runs.forecast_config.Signal` of forecasts.
-        save_every: seconds between two savings of a run under way.
-        workers: processes, each with one torch thread; 1: this process, with one torch thread as long as it takes.
-        backend: "dask" or "ray"; None: processes of this machine.
-        scheduler: the address of its scheduler; None: one that is started here.
+        execution: device, checkpoints and cluster.
+        store: where runs are stored; None: in memory only.
+        data: the data that the task reads; None for tasks that generate their samples, and for Python's help topics.
+        workers: processes, each with one torch thread; 1: this process, with one torch thread while it runs.
     """
 
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     store: RunStore | None = None
-    path: Any = None
-    save_every: float = 30.0
+    data: DataSource | None = None
     workers: int = 1
-    backend: str | None = None
-    scheduler: str | None = None

@@ -62,7 +62,7 @@ def listening(say: Say) -> Iterator[tuple[Any, bytes]]:
 
 @contextmanager
 def show_progress(total: int, found: int, progress: bool) -> Iterator[Say]:
-    """Gives what shows events: bars on a terminal, a line for each finished run elsewhere, or nothing."""
+    """Yield a function that shows events: bars on a terminal, a line per finished run elsewhere, or nothing."""
     if not progress:
         yield lambda event: None
         return

@@ -17,7 +17,7 @@ VERSION = 1
 
 
 def run_key(config: dict[str, Any]) -> str:
-    """Returns the key of a configuration: a hash of its canonical JSON, so the order of names does not matter.
+    """Return the key of a configuration: a hash of its canonical JSON, so the order of names does not matter.
 
     What is None is left out: an option that comes with a later version, and is not used, changes no key.
 
@@ -33,10 +33,10 @@ def run_key(config: dict[str, Any]) -> str:
 class RunStore:
     """A folder of runs.
 
-    A run's file is `<key>.json` and holds `{"format", "version", "sha256", "config", "result", "measured"}`. `result`
-    is what the configuration determines (scores, curves); `measured` is what it does not (the label it was made
-    under, seconds, date, machine). Its weights are in `<key>.safetensors`, what went wrong with it in `<key>.failed`,
-    and what it saves on its way in `<key>.partial/`, with the lock that says whose it is.
+    A run's file is `<key>.json` and holds `{"format", "version", "sha256", "config", "spec", "result", "measured"}`:
+    the model's specification, with its label; the result, which the configuration determines (scores, curves); and what
+    was measured (seconds, date, machine). Its weights are in `<key>.safetensors`, its error in `<key>.failed`, and its
+    checkpoints in `<key>.partial/`, with the lock of the process that executes it.
 
     Args:
         folder: made by `prepare`; until then, and where nothing is missing, it may be read-only.
@@ -54,7 +54,7 @@ class RunStore:
         self.folder = Path(folder)
 
     def prepare(self) -> None:
-        """Makes the folder if it is not there.
+        """Create the folder if it is not there.
 
         Raises:
             ValueError: if it cannot be made or written to.
@@ -69,15 +69,15 @@ class RunStore:
             ) from error
 
     def path(self, config: dict[str, Any]) -> Path:
-        """Returns where the run of `config` is, or would be."""
+        """Return where the run of `config` is, or would be."""
         return self.folder / f"{run_key(config)}.json"
 
     def weights(self, config: dict[str, Any]) -> Path:
-        """Returns where the weights of the run of `config` are, or would be."""
+        """Return where the weights of the run of `config` are, or would be."""
         return self.path(config).with_suffix(".safetensors")
 
     def state(self, config: dict[str, Any]) -> str:
-        """Returns how far the run of `config` is: "there", "failed" when last tried, "interrupted" or "to do".
+        """Return how far the run of `config` is: "there", "failed" when last tried, "interrupted" or "to do".
 
         Raises:
             ValueError: as `get` does.
@@ -91,7 +91,7 @@ class RunStore:
 
     @contextmanager
     def claim(self, config: dict[str, Any]) -> Iterator[Path | None]:
-        """Takes a run for this process alone while the block lasts, among all processes that share the folder.
+        """Take a run for this process alone while the block lasts, among all processes that share the folder.
 
         Gives a folder for what the run saves on its way, which `discard` removes; None if another process has the run.
         A process that is killed gives up what it had.
@@ -115,16 +115,16 @@ class RunStore:
             lock.release()
 
     def discard(self, config: dict[str, Any]) -> None:
-        """Removes what a run saved on its way; by those who have claimed it."""
+        """Remove what a run saved on its way; by those who have claimed it."""
         shutil.rmtree(self.path(config).with_suffix(".partial"), ignore_errors=True)
 
-    def fail(self, config: dict[str, Any], message: str, label: str | None = None) -> None:
-        """Notes what went wrong with a run, and what it is called."""
-        note = {"format": FORMAT + "-failure", "version": VERSION, "config": config, "message": message, "label": label}
+    def fail(self, config: dict[str, Any], message: str, spec: dict[str, Any] | None = None) -> None:
+        """Store the error message of a run that failed."""
+        note = {"format": FORMAT + "-failure", "version": VERSION, "config": config, "message": message, "spec": spec}
         write_atomically(self.path(config).with_suffix(".failed"), json.dumps(note) + "\n")
 
     def failure(self, config: dict[str, Any]) -> str | None:
-        """Returns what went wrong with a run when it was last tried, or None."""
+        """Return what went wrong with a run when it was last tried, or None."""
         try:
             return str(json.loads(self.path(config).with_suffix(".failed").read_text(encoding="utf-8"))["message"])
         except FileNotFoundError:
@@ -132,13 +132,19 @@ class RunStore:
         except (ValueError, KeyError, TypeError, OSError):
             return "its note could not be read"
 
-    def put(self, config: dict[str, Any], result: dict[str, Any], measured: dict[str, Any]) -> Path:
-        """Writes a run; a crash on the way leaves what was there before.
+    def put(
+        self,
+        config: dict[str, Any],
+        result: dict[str, Any],
+        measured: dict[str, Any],
+        spec: dict[str, Any] | None = None,
+    ) -> Path:
+        """Write a run; a crash on the way leaves what was there before.
 
         Raises:
             ValueError: if something is no JSON, NaN and infinities included, or the file cannot be written, naming it.
         """
-        content = {"config": config, "result": result, "measured": measured}
+        content = {"config": config, "spec": spec, "result": result, "measured": measured}
         record = {"format": FORMAT, "version": VERSION, "sha256": _checksum(content), **content}
         path = self.path(config)
         text = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
@@ -150,7 +156,7 @@ class RunStore:
         return path
 
     def get(self, config: dict[str, Any]) -> dict[str, Any] | None:
-        """Returns the run of `config`, or None if there is none.
+        """Return the run of `config`, or None if there is none.
 
         Raises:
             ValueError: naming the file, if it is not a whole run of this configuration that this version can read.
@@ -162,7 +168,7 @@ class RunStore:
 
 
 def read_run(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Returns the run in a file, that of `config` or of any; nothing is written, so its folder may be read-only.
+    """Return the run in a file, that of `config` or of any; nothing is written, so its folder may be read-only.
 
     Raises:
         ValueError: naming the file, if it is not a whole run that this version can read.
@@ -190,7 +196,7 @@ def read_run(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]
         raise ValueError(f"RunStore: expected an object under {missing[0]!r} in {path}, got none")
     if config is not None and _said(record["config"]) != _said(json.loads(json.dumps(config))):
         raise ValueError(f"RunStore: expected the run of {config} in {path}, got that of {record['config']}")
-    if record.get("sha256") != _checksum({name: record[name] for name in ("config", "result", "measured")}):
+    if record.get("sha256") != _checksum({name: record.get(name) for name in ("config", "spec", "result", "measured")}):
         raise ValueError(f"RunStore: expected what was written in {path}, got a file changed since (sha256)")
     return record
 

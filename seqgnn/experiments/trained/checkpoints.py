@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqgnn.experiments.grid.specs import ROWS
-from seqgnn.experiments.runs.config import RunConfig, identify_text, read_weights
+from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.experiments.grid.specs import MODEL_SPECS
+from seqgnn.experiments.runs.config import RunConfig, identify_text
+from seqgnn.experiments.runs.result import read_weights
 from seqgnn.experiments.runs.store import read_run
-from seqgnn.experiments.runs.task_defaults import TASKS
 from seqgnn.experiments.runs.text import load_model
 from seqgnn.experiments.runs.text_config import TextRun
-from seqgnn.experiments.trained.gradient_study import Maker, Study, asked, measured
+from seqgnn.experiments.trained.gradient_study import Maker, Study, gradient_problem, measured
 from seqgnn.models.sequence_model import SequenceModel, build
 from seqgnn.training.checkpoint import BEST, LAST, read_checkpoint
 
@@ -49,7 +50,7 @@ def study_checkpoint(
     device: str = "cpu",
     texts: Sequence[str | os.PathLike[str] | None] = (None,),
 ) -> Study:
-    """Measures a model of `seqgnn train text` or `seqgnn compare` as it is, and as it was before its training.
+    """Measure a model of `seqgnn train text` or `seqgnn compare` as it is, and as it was before its training.
 
     Samples of the task, of a text from its training part, and the weights before training are drawn anew with each
     seed. Where every element has a target, as in a text, the loss or the answer is that of the last one.
@@ -67,14 +68,14 @@ def study_checkpoint(
     """
     found = load_trained(path, texts)
     try:
-        asked(found.model, found.task, 1, 0, measure)
+        gradient_problem(found.model, found.task, 1, 0, measure)
     except ValueError as error:
         hint = "; its influence can be measured (--influence)" if measure == "gradients" else ""
         expected = f"expected a model of which {measure} can be measured"
         raise ValueError(f"gradients: {expected}, got {found.label} in {path}: {error}{hint}") from error
 
     def make(model: Callable[[int], SequenceModel]) -> Maker:
-        return lambda seed: asked(model(seed), found.task, batch_size, seed, measure)
+        return lambda seed: gradient_problem(model(seed), found.task, batch_size, seed, measure)
 
     makers = {found.label: make(lambda seed: found.model), "untrained": make(found.fresh)}
     settings = {
@@ -89,7 +90,7 @@ def study_checkpoint(
 
 
 def load_trained(path: str | os.PathLike[str], texts: Sequence[str | os.PathLike[str] | None] = (None,)) -> Trained:
-    """Reads what `study_checkpoint` measures; arguments and errors are its own."""
+    """Read what `study_checkpoint` measures; arguments and errors are its own."""
     path = Path(path)
     if path.suffix == ".json":
         return _finished(path, texts)
@@ -110,7 +111,7 @@ def _finished(file: Path, texts: Sequence[str | os.PathLike[str] | None]) -> Tra
     run = read_run(file)
     _check_model(file, run["config"])
     weights = read_weights(file.with_suffix(".safetensors"), run)
-    label, steps = run["measured"].get("label"), run["result"]["best_step"]
+    label, steps = run["spec"]["label"], run["result"]["best_step"]
     return _of_comparison(file, run["config"], weights, steps, label, texts)
 
 
@@ -124,8 +125,8 @@ def _of_comparison(
 ) -> Trained:
     _check_model(file, config)
     run = RunConfig.from_dict(config)
-    text = None if run.text is None else _text(file, run.text, texts)
-    task = TASKS[run.task].make(run.length, run.hops, text)
+    text = None if run.data_id is None else _text(file, run.data_id, texts)
+    task = run.make_task(text)
 
     def fresh(seed: int) -> SequenceModel:
         model: Any = replace(run, seed=seed).build(task)
@@ -147,11 +148,11 @@ def _check_model(file: Path, config: dict[str, Any]) -> None:
         raise ValueError(f"gradients: expected the run of a model in {file}, got a baseline, {config['baseline']!r}")
 
 
-def _text(file: Path, text: str, texts: Sequence[str | os.PathLike[str] | None]) -> Path | None:
+def _text(file: Path, text: str, texts: Sequence[str | os.PathLike[str] | None]) -> DataSource | None:
     paths = [None if path is None else Path(path) for path in texts]
     for path in paths:
         if identify_text(path) == text:
-            return path
+            return DataSource.of(path)
     raise ValueError(f"gradients: expected the text that {file} was trained on, {text}, got none such (--data)")
 
 
@@ -175,4 +176,4 @@ def _of_text(file: Path) -> Trained:
 
 
 def _label(model: str) -> str:
-    return next(row.label for row in ROWS.values() if row.model == model)
+    return next(row.label for row in MODEL_SPECS.values() if row.model == model)

@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from seqgnn._utils.validation import check_count
+from seqgnn.data.datasets.data_source import content_hash
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.transforms.splits import split_range
 from seqgnn.data.windows import WindowBatch
-from seqgnn.experiments.runs.config import read_weights
-from seqgnn.experiments.runs.forecast_config import ForecastRun, signal_hash
+from seqgnn.experiments.runs.forecast_config import ForecastRun
+from seqgnn.experiments.runs.result import read_weights
 from seqgnn.experiments.runs.store import read_run
 from seqgnn.metrics.forecasting import ForecastScores
 from seqgnn.models.forecaster import Forecaster
@@ -129,11 +130,11 @@ def trained_task(model: Forecaster, run: dict[str, Any], graph: TemporalGraph) -
     if len(graph) < model.lags:
         raise ValueError(f"forecast: expected at least {model.lags} steps to read, got {len(graph)}")
     for stop, protocol in _cuts(config.protocol, graph, run["result"]["test"]["count"]):
-        if config.text.endswith(f"({signal_hash(_first(graph, stop))})"):
+        if config.data_id.endswith(f"({content_hash(_first(graph, stop))})"):
             return Forecasting(graph, protocol)
     raise ValueError(
-        f"forecast: expected the signal {config.text} that the run was trained on, with the same nodes and edges, or "
-        f"one that goes on from it, got {graph!r} ({signal_hash(graph)})"
+        f"forecast: expected the time series {config.data_id} that the run was trained on, with the same nodes and "
+        f"edges, or one that continues it, got {graph!r} ({content_hash(graph)})"
     )
 
 

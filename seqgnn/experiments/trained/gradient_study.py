@@ -14,16 +14,16 @@ from torch_geometric.data import Batch
 from seqgnn._utils.validation import check_count, checked_device, one_of
 from seqgnn.analysis import REDUCTIONS, Decay, decay, edges_to_last, gradient_flow, influence, reach
 from seqgnn.data import path_graph, sequence_batch
-from seqgnn.experiments.grid.specs import ROWS, Row, RunTemplate
+from seqgnn.experiments.grid.specs import MODEL_SPECS, ModelSpec, RunTemplate
 from seqgnn.experiments.runs.task_defaults import TASKS
 from seqgnn.models.encoders import GCNInLSTM, Readout, RecurrentEncoder
 from seqgnn.models.sequence_model import GNNS, TREES, SequenceModel
 from seqgnn.nn.init import RECIPES
 from seqgnn.training.loop import TrainConfig
 
-Maker = Callable[[int], tuple[SequenceModel, Batch, Tensor | None]]  # from a seed, as `asked` gives it
+Maker = Callable[[int], tuple[SequenceModel, Batch, Tensor | None]]  # from a seed, as `gradient_problem` gives it
 MEASURES = ("gradients", "influence")
-STUDIED = tuple(name for name, row in ROWS.items() if row.model not in TREES)
+STUDIED = tuple(name for name, row in MODEL_SPECS.items() if row.model not in TREES)
 RECURRENT = (RecurrentEncoder, GCNInLSTM)
 MODELS_WITH_LSTM = ("lstm", "gcn+lstm", "gcn-in-lstm")
 
@@ -46,13 +46,13 @@ class Curve:
 
     @property
     def decays(self) -> list[Decay | None]:
-        """How the norms of each seed change with distance; None where there are too few for a fit."""
+        """The fit of each seed's norms against distance; None where there are too few norms."""
         return [decay(row, self.start) for row in self.norms]
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What was measured.
+    """A study: the measured curves and their settings.
 
     Attributes:
         measure: "gradients" or "influence".
@@ -81,7 +81,7 @@ def study(
     reduce: str = "norm-of-mean",
     device: str = "cpu",
 ) -> Study:
-    """Measures models before any training, in float64.
+    """Measure models before any training, in float64.
 
     Args:
         models: names among `STUDIED`; those without recurrence have an influence alone.
@@ -110,23 +110,23 @@ def study(
     sample = TASKS[task].make(length, (1,), None)
     setting = RunTemplate(sample, True, None, check_count("gradients", "hidden", hidden, 1), 4, device)
 
-    def make(row: Row, seed: int) -> tuple[SequenceModel, Batch, Tensor | None]:
+    def make(row: ModelSpec, seed: int) -> tuple[SequenceModel, Batch, Tensor | None]:
         config = setting.run_config(row, seed, TrainConfig())
         own = TASKS[task].make(length, config.hops, None)
         model: Any = config.build(own)
-        return asked(model, own, batch_size, seed, measure)
+        return gradient_problem(model, own, batch_size, seed, measure)
 
     settings = {"task": task, "length": length, "hidden": hidden, "batch_size": batch_size, "init": init}
     makers = {row.label: partial(make, row) for row in rows}
     return measured(makers, settings, seeds, measure, reduce, device)
 
 
-def asked(
+def gradient_problem(
     model: SequenceModel, task: Any, batch_size: int, seed: int, measure: str
 ) -> tuple[SequenceModel, Batch, Tensor | None]:
-    """What is measured of a model, in float64: the model, a batch, and distances of elements where steps are none.
+    """Return a model and a batch in float64, and the distances of nodes from the prediction where they are not steps.
 
-    Where every element of a sequence has a target, as in a text, the answer is that at the last one alone.
+    Where every position of a sequence has a target, as in a text, only the prediction at the last one is studied.
 
     Raises:
         ValueError: if the model has no states over time, or no element a distance from the answer.
@@ -147,14 +147,14 @@ def asked(
     return copy.deepcopy(model).double(), batch, distance
 
 
-def _rows(models: Sequence[str], init: str, biases: Sequence[float] | None, measure: str) -> list[Row]:
+def _rows(models: Sequence[str], init: str, biases: Sequence[float] | None, measure: str) -> list[ModelSpec]:
     """A row for each model, and for each forget bias of those that have one."""
     rows = []
     for name in models:
-        row = ROWS[one_of("gradients", "model", name, STUDIED)]
+        row = MODEL_SPECS[one_of("gradients", "model", name, STUDIED)]
         if row.model in GNNS:
             if measure == "gradients":
-                recurrent = ", ".join(name for name in STUDIED if ROWS[name].model not in GNNS)
+                recurrent = ", ".join(name for name in STUDIED if MODEL_SPECS[name].model not in GNNS)
                 hint = "its influence can be measured (--influence)"
                 raise ValueError(f"gradients: expected models with states, {recurrent}, got {name!r}; {hint}")
             rows.append(row)
@@ -179,7 +179,7 @@ def measured(
     reduce: str,
     device: str,
 ) -> Study:
-    """Measures the models that `makers` give, by label, for each seed.
+    """Measure the models that `makers` give, by label, for each seed.
 
     Raises:
         ValueError: if an argument is unknown or out of range.
@@ -200,13 +200,13 @@ def measured(
             for key, norms in norms_of(label, model, batch, measure, reduce, distance).items():
                 found.setdefault(key, []).append(norms.cpu())
         for (name, row), curves in found.items():
-            panels.setdefault(name, []).append(Curve(row, torch.stack(curves), start, hears_everything(model)))
+            panels.setdefault(name, []).append(Curve(row, torch.stack(curves), start, sees_everything(model)))
     own = {"reduce": reduce} if measure == "gradients" else {}
     return Study(measure, settings | own, seeds, panels)
 
 
-def hears_everything(model: SequenceModel) -> bool:
-    """Whether no element is too far for the model, by its structure: one with a state, unlike a GNN."""
+def sees_everything(model: SequenceModel) -> bool:
+    """Return True if the receptive field is not limited by layers: that of a model with a state, unlike a GNN."""
     found = reach(model)
     return math.isinf(max(found.hops, found.positions))
 

@@ -18,9 +18,9 @@ from seqgnn.nn.layer_call import layer_call
 
 
 class FilterConv(OperatorMessagePassing, GraphPreparer):
-    r"""A linear map of what a filter gathers, :math:`X' = \sum_k P_k X \Theta_k^\top + b`.
+    r"""A linear map of a filter's basis, :math:`X' = \sum_k P_k X \Theta_k^\top + b`.
 
-    The base of the layers below. Each term has a weight of its own, `lins.0.weight`, `lins.1.weight`, ..., drawn by
+    The base of the layers below. Each term has its own weight, `lins.0.weight`, `lins.1.weight`, ..., drawn by
     Glorot's rule and named as in PyG's ChebConv.
     """
 
@@ -67,12 +67,12 @@ class FilterConv(OperatorMessagePassing, GraphPreparer):
         edge_weight: Tensor | None,
         batch: Tensor | None,
     ) -> Tensor:
-        who, first = type(self).__name__, self.lins[0]
+        caller, first = type(self).__name__, self.lins[0]
         if not isinstance(x, Tensor) or x.dim() < 2 or self.in_channels not in (-1, x.size(-1)):
-            raise ValueError(f"{who}: expected x of shape [..., N, {self.in_channels}], got {describe(x)}")
-        check_like(who, "x", x, first.weight)
-        check_place(who, x, edge_index)
-        prepared = as_graph(who, [filter], edge_index, edge_weight, x.size(-2), batch)
+            raise ValueError(f"{caller}: expected x of shape [..., N, {self.in_channels}], got {describe(x)}")
+        check_like(caller, "x", x, first.weight)
+        check_place(caller, x, edge_index)
+        prepared = as_graph(caller, [filter], edge_index, edge_weight, x.size(-2), batch)
         basis = filter.basis(x, prepared, self.multiply)
         if all(map(is_plain_linear, self.lins)):
             weight = torch.cat([lin.weight for lin in self.lins], dim=1)
@@ -91,11 +91,12 @@ class ChebConv(FilterConv):
         X' = \sum_{k=0}^{K-1} T_k(\tilde{L}) X \Theta_k^\top + b
 
     Called as `torch_geometric.nn.ChebConv` is, and loads its weights. Deviations from PyG: `lambda_max=None` is each
-    graph's own where `batch` says which node is whose, so batch mates change nothing; x may have more dimensions.
+    graph's own where `batch` assigns nodes to graphs, so other graphs of the batch change nothing; x may have more
+    dimensions.
 
     Args:
         in_channels, out_channels: F and H; -1 takes F from the first input.
-        K: terms; the last one hears K - 1 hops.
+        K: terms; the last one has a receptive field of K - 1 hops.
         normalization: `"sym"`, `"rw"` or None.
         bias: add b.
         kwargs: those of `MessagePassing`.
@@ -155,7 +156,7 @@ class DiffusionConv(FilterConv):
 
     Args:
         in_channels, out_channels: F and H; -1 takes F from the first input.
-        K: terms of each walk, one for the node itself included.
+        K: terms of each random walk, including one for the node itself.
         bias: add b.
         variant: `"paper"` or `"authors"`.
         kwargs: those of `MessagePassing`.

@@ -40,7 +40,7 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
     of several self-loops at a node only the last, which counts, gets a gradient; weights must be floating and `[E]`; a
     sparse adjacency is taken as its edges, so an overridden `message_and_aggregate` is never called.
 
-    The operators of the last graphs are kept, by the identity, storage and version counter of their tensors. What that
+    The operators of the last graphs are cached by the identity, storage and version counter of their tensors. What that
     cannot notice is a write into the same storage through `.data` or numpy: pass a new tensor after one.
 
     Args:
@@ -96,7 +96,7 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
             raise ValueError(f"{name}: expected normalize=True, since it does not support adding self-loops without")
         one_of(name, "normalization", normalization, ["sym", "rw"])
         if normalization != "sym" and not normalize:
-            raise ValueError(f"{name}: expected normalize=True beside normalization={normalization!r}, got False")
+            raise ValueError(f"{name}: expected normalize=True with normalization={normalization!r}, got False")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.improved = improved
@@ -145,16 +145,16 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
         name, kind, node_dim = type(self).__name__, self.filter, int(self.node_dim)
         num_nodes = x.size(node_dim)
         cache = "_cached_adj_t" if isinstance(edge_index, SparseTensor) else "_cached_edge_index"
-        kept = getattr(self, cache) if self.cached and self.normalize else None
-        if kept is None:
+        cached = getattr(self, cache) if self.cached and self.normalize else None
+        if cached is None:
             check_place(name, x, edge_index)
             if is_adjacency(edge_index):
                 edge_index, edge_weight = self._edges_of(edge_index, edge_weight, num_nodes, x.dtype)
                 kind = replace(kind, add_self_loops=False)
-            kept = as_graph(name, [kind], edge_index, edge_weight, num_nodes), kind
+            cached = as_graph(name, [kind], edge_index, edge_weight, num_nodes), kind
             if self.cached and self.normalize:
-                setattr(self, cache, kept)
-        graph, kind = kept
+                setattr(self, cache, cached)
+        graph, kind = cached
         if node_dim == -2:
             check_signal(name, x, graph)
         return graph.operators[kind][0]
@@ -178,7 +178,7 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
         return torch.stack([source, target]), weight
 
     def _propagate_first(self, x: Tensor, operator: Operator) -> bool:
-        """Whether (P X) W costs less than P (X W), counting the products of forward and backward pass."""
+        """True if (P X) W costs less than P (X W), counting the products of forward and backward pass."""
         lin = self.lin
         if x.layout != torch.strided or not is_plain_linear(lin) or lin.bias is not None:
             return False  # hooks expect x W

@@ -1,4 +1,4 @@
-"""Products with sparse operators that PyG's tools can look into as messages along edges."""
+"""Products with sparse operators, which PyG's tools see as messages along edges."""
 
 import copy
 from typing import Any, Optional
@@ -16,7 +16,7 @@ from seqgnn.nn.graph.filters import apply_operator
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.layer_call import Layer
 
-# Where PyG keeps what was registered to see messages; where it does not, messages are passed as if somebody had.
+# Where PyG stores hooks on messages; without these attributes, messages are passed as if there were hooks.
 MESSAGE_HOOKS = [
     f"_{what}_forward{pre}_hooks" for what in ("propagate", "message", "aggregate") for pre in ("_pre", "")
 ]
@@ -81,11 +81,11 @@ class OperatorMessagePassing(MessagePassing):
         return self.propagate(edge_index, x=x, edge_weight=self._message_weights(operator, values))
 
     def _message_weights(self, operator: Operator, values: Tensor) -> OptTensor:
-        """What `message` receives as `edge_weight`."""
+        """Return what `message` receives as `edge_weight`."""
         return values
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
-        """What an edge carries: its value in P times the features of its source."""
+        """Return the message of an edge: its value in P times the features of its source."""
         return x_j if edge_weight is None else edge_weight.view(-1, 1) * x_j
 
     def explain_message(self, inputs: Tensor, dim_size: Optional[int]) -> Tensor:  # noqa: UP045 (PyG reads no X | Y)
@@ -103,10 +103,10 @@ class OperatorMessagePassing(MessagePassing):
 
 
 class Propagation(OperatorMessagePassing):
-    """The message passing of a layer that is no `MessagePassing` itself, as a child for PyG's tools to find.
+    """The message passing of a layer that is not a `MessagePassing` itself, as a child for PyG's tools.
 
-    Its explainers put their masks of edges here. Those that need embeddings of nodes hook the call, whose argument they
-    are, and whose result.
+    Explainers put their edge masks here. Those that need node embeddings hook the call, whose argument and result these
+    are.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 
 def unwrap(tensor: Any) -> Any:
-    """The tensor inside PyG's `EdgeIndex` and `Index`, each time as a new one; anything else as it is.
+    """Return the tensor inside PyG's `EdgeIndex` and `Index`, each time as a new one; anything else as it is.
 
     Writes through such a wrapper move no version counter but its own, not even that of the tensor inside (PyG 2.8), so
-    nothing that was built from it may be found again by the tensor.
+    nothing that was built from it may be cached by the tensor.
     """
     return tensor.as_tensor().detach() if isinstance(tensor, (EdgeIndex, Index)) else tensor
 
@@ -24,12 +24,12 @@ def is_adjacency(edge_index: Any) -> bool:
 
 
 def edges_of_adjacency(
-    who: str, adj_t: Any, edge_weight: Tensor | None, num_nodes: int | None
+    caller: str, adj_t: Any, edge_weight: Tensor | None, num_nodes: int | None
 ) -> tuple[Tensor, Tensor | None]:
-    """The edges and weights of a sparse transposed adjacency `[N, N]`, whose entry (i, j) is the edge from j to i.
+    """Return the edges and weights of a sparse transposed adjacency `[N, N]`: entry (i, j) is the edge from j to i.
 
     Args:
-        who: the class to name in errors.
+        caller: the class to name in errors.
         adj_t: a sparse tensor of torch (COO, CSR, CSC) or torch_sparse.
         edge_weight: must be None.
         num_nodes: N, if it is known.
@@ -38,14 +38,14 @@ def edges_of_adjacency(
         ValueError: if it is of another size, or edge weights are given as well.
     """
     if edge_weight is not None:
-        raise ValueError(f"{who}: expected no edge_weight beside a sparse adjacency, which holds its own, got one")
+        raise ValueError(f"{caller}: expected no edge_weight with a sparse adjacency, which holds its own, got one")
     size = adj_t.size(0), adj_t.size(1)
     nodes = size[0] if num_nodes is None else num_nodes
     if size != (nodes, nodes):
-        raise ValueError(f"{who}: expected a sparse adjacency of {nodes} x {nodes} nodes, got {size}")
+        raise ValueError(f"{caller}: expected a sparse adjacency of {nodes} x {nodes} nodes, got {size}")
     if isinstance(adj_t, SparseTensor):
         target, source, weight = adj_t.coo()
-    elif adj_t.layout == torch.sparse_coo:  # PyG's conversion has no derivative
+    elif adj_t.layout == torch.sparse_coo:  # PyG's conversion is not differentiable
         adj_t = adj_t.coalesce()
         (target, source), weight = adj_t.indices(), adj_t.values()
     else:

@@ -1,4 +1,4 @@
-"""Results remembered by the tensors that they were computed from."""
+"""A cache of results by the tensors that they were computed from."""
 
 import contextlib
 import functools
@@ -18,8 +18,8 @@ from seqgnn._utils.torch_internals import is_batched, is_eager
 Value = TypeVar("Value")
 
 
-def durable() -> contextlib.AbstractContextManager[Any]:
-    """What is built in here may be kept: under `torch.inference_mode` it could not be used in training later."""
+def persistent_tensors() -> contextlib.AbstractContextManager[Any]:
+    """Leaves `torch.inference_mode`, whose tensors training could not use later, so that tensors may be cached."""
     if not is_eager() or not torch.is_inference_mode_enabled():
         return contextlib.nullcontext()
     contexts = contextlib.ExitStack()
@@ -29,13 +29,13 @@ def durable() -> contextlib.AbstractContextManager[Any]:
 
 
 class TensorCache:
-    """What was built from tensors, kept while those tensors live and are unchanged.
+    """A cache of values built from tensors, while those tensors live and are unchanged.
 
     The key is the tensors' identity, storage, dtype, shape, strides and version counter, which together do not notice
-    writes into the same storage through `.data`, numpy or another view without a counter. Nothing is kept for tensors
-    that need gradients, for those made under `torch.inference_mode`, which count no versions, for subclasses of
+    writes into the same storage through `.data`, numpy or another view without a counter. Nothing is cached for tensors
+    that need gradients, for those created under `torch.inference_mode`, which count no versions, for subclasses of
     tensors, whose counters may stand still while what they wrap is written, or inside torch.compile, functorch, tracing
-    and forward-mode derivatives. The values must not refer to the tensors, or these would never be freed.
+    and forward-mode AD. The values must not refer to the tensors, or these would never be freed.
     """
 
     def __init__(self, size: int = 256) -> None:
@@ -46,26 +46,26 @@ class TensorCache:
             os.register_at_fork(after_in_child=self.unlock)
 
     def unlock(self) -> None:
-        """A new lock; reentrant, since freeing a tensor calls `_drop`, maybe while this thread is in here."""
+        """Creates the lock; reentrant, since freeing a tensor calls `_drop`, maybe while this thread holds it."""
         self._lock = threading.RLock()
 
     def get(self, tensors: tuple[Tensor | None, ...], extra: tuple, build: Callable[[], Value]) -> Value:
-        """What was kept under these tensors and `extra`, or else what `build` makes."""
-        given = [tensor for tensor in tensors if tensor is not None]
+        """Return the value cached under these tensors and `extra`, or else the result of `build`."""
+        present = [tensor for tensor in tensors if tensor is not None]
         plain = is_eager() and not torch_internals.forward_ad_active()
-        if not plain or not all(map(_counts_versions, given)):
+        if not plain or not all(map(_counts_versions, present)):
             return build()
         key = (*map(id, tensors), *extra)
-        versions = [(t._version, t.data_ptr(), t.dtype, t.shape, t.stride()) for t in given]
+        versions = [(t._version, t.data_ptr(), t.dtype, t.shape, t.stride()) for t in present]
         with self._lock:
             # An entry goes when one of its tensors does, so the same id is the same tensor.
-            kept = self._entries.get(key)
-            if kept is not None and kept[0] == versions:
+            entry = self._entries.get(key)
+            if entry is not None and entry[0] == versions:
                 self._entries.move_to_end(key)
-                return kept[2]
-        with durable():
+                return entry[2]
+        with persistent_tensors():
             value = build()
-        refs = [weakref.ref(tensor, functools.partial(self._drop, key)) for tensor in given]
+        refs = [weakref.ref(tensor, functools.partial(self._drop, key)) for tensor in present]
         with self._lock:
             self._entries[key] = versions, refs, value
             if len(self._entries) > self.size:

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch_geometric.nn.conv import MessagePassing
 
 
-def check_edge_mask(who: str, edge_mask: Tensor, num_edges: int) -> None:
+def check_edge_mask(caller: str, edge_mask: Tensor, num_edges: int) -> None:
     """Raises a ValueError if a mask is not one of so many edges."""
     if edge_mask.shape != (num_edges,):
         hint = "; one mask does not fit graphs of different sizes" if edge_mask.dim() == 1 else ""
-        raise ValueError(f"{who}: expected an edge mask of shape [{num_edges}], got {list(edge_mask.shape)}{hint}")
+        raise ValueError(f"{caller}: expected an edge mask of shape [{num_edges}], got {list(edge_mask.shape)}{hint}")
 
 
 def with_loops(edge_mask: Tensor, num_entries: int) -> Tensor:
@@ -27,12 +27,12 @@ def messages_hooked(conv: nn.Module) -> bool:
 
 
 def edge_masks_of_copies(
-    who: str, conv: nn.Module, edge_index: Tensor, copies: int, edge_mask: Tensor | None = None
+    caller: str, conv: nn.Module, edge_index: Tensor, copies: int, edge_mask: Tensor | None = None
 ) -> AbstractContextManager[None]:
     """Inside the block, masks on a convolution are those of so many disjoint copies of a graph.
 
     Args:
-        who: the class to name in errors.
+        caller: the class to name in errors.
         conv: a convolution, or a module with convolutions inside.
         edge_index: `[2, E]`, of the graph.
         copies: how many of them the convolution is called with.
@@ -45,7 +45,7 @@ def edge_masks_of_copies(
     masks = {part: part._edge_mask if edge_mask is None else edge_mask for part in parts}
     masks = {part: mask for part, mask in masks.items() if mask is not None}
     for mask in masks.values():
-        check_edge_mask(who, mask, edge_index.size(1))
+        check_edge_mask(caller, mask, edge_index.size(1))
     if not masks or (copies == 1 and edge_mask is None):
         return nullcontext()
     return _replaced(masks, edge_index, copies, sigmoid=None if edge_mask is None else False)
@@ -64,8 +64,8 @@ def _replaced(
             part._apply_sigmoid = part._apply_sigmoid if sigmoid is None else sigmoid
         yield
     finally:
-        for part, kept in before.items():
-            part._edge_mask, part._loop_mask, part._apply_sigmoid, part.explain = kept
+        for part, values in before.items():
+            part._edge_mask, part._loop_mask, part._apply_sigmoid, part.explain = values
 
 
 def _message_passing(conv: nn.Module) -> list[MessagePassing]:

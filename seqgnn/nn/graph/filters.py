@@ -18,14 +18,14 @@ Multiply = Callable[[Operator, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Hop:
-    r"""The next signal of a filter's recursion, :math:`z_k = s P z_i - z_j`, from those before it; :math:`z_0 = x`.
+class RecursionStep:
+    r"""One step of a filter's recursion, the signal :math:`z_k = s P z_i - z_j`, from those before it; :math:`z_0 = x`.
 
     Args:
-        operator: which of the filter's operators is P.
+        operator: the index of P among the filter's operators.
         source: i.
         scale: s.
-        minus: j; None where nothing is taken away.
+        minus: j, or None without a second term.
     """
 
     operator: int
@@ -39,25 +39,25 @@ class Filter(GraphPreparer, ABC):
 
     Attributes:
         num_terms: m, the blocks of the basis.
-        hops: how many edges away it hears; with 0 it takes any prepared graph.
+        hops: the receptive field in edges; with 0 any prepared graph will do.
         per_graph: whether its operators depend on which nodes make a graph of a batch.
-        recursion: how the signals :math:`z_1, z_2, ...` come one from another. A filter may have a `basis` of its own
-            instead, which the fused engine leaves to the reference.
-        keeps_own: whether x itself is the first block of the basis; the other blocks are those of the recursion.
+        recursion: how each of the signals :math:`z_1, z_2, ...` follows from earlier ones. A filter may instead
+            override `basis`, which the fused engine leaves to the reference.
+        keeps_input: whether x itself is the first block of the basis; the other blocks are those of the recursion.
     """
 
     num_terms: int = 1
     hops: int = 1
     per_graph: bool = False
-    recursion: Sequence[Hop] = ()
-    keeps_own: bool = True
+    recursion: Sequence[RecursionStep] = ()
+    keeps_input: bool = True
 
     @abstractmethod
     def build(self, edges: Edges) -> tuple[Operator, ...]:
-        """The operators of this filter on checked edges."""
+        """Return the operators of this filter on checked edges."""
 
     def basis(self, x: Tensor, graph: PreparedGraph, multiply: Multiply | None = None) -> list[Tensor]:
-        """The blocks `[P_0 x, ..., P_(m-1) x]` for x `[..., N, F]`, each of the shape of x.
+        """Return the blocks `[P_0 x, ..., P_(m-1) x]` for x `[..., N, F]`, each of the shape of x.
 
         Args:
             x: the signal.
@@ -68,27 +68,27 @@ class Filter(GraphPreparer, ABC):
         return self.follow(x, lambda k, z: multiply(operators[k], z))
 
     def follow(self, x: Tensor, times: Callable[[int, Tensor], Tensor]) -> list[Tensor]:
-        """The blocks that the recursion makes of x, where ``times(k, z)`` is the product of the k-th operator and z."""
+        """Return the blocks of x by the recursion, where ``times(k, z)`` is the product of the k-th operator and z."""
         z = [x]
         for hop in self.recursion:
-            heard = times(hop.operator, z[hop.source])
-            heard = heard if hop.scale == 1 else hop.scale * heard
-            z.append(heard if hop.minus is None else heard - z[hop.minus])
-        return z if self.keeps_own else z[1:]
+            propagated = times(hop.operator, z[hop.source])
+            propagated = propagated if hop.scale == 1 else hop.scale * propagated
+            z.append(propagated if hop.minus is None else propagated - z[hop.minus])
+        return z if self.keeps_input else z[1:]
 
     @property
     def filters(self) -> tuple["Filter", ...]:
         return (self,)
 
     def operators(self, x: Tensor, graph: PreparedGraph) -> tuple[Operator, ...]:
-        """The operators of a prepared graph that x `[..., N, F]` fits.
+        """Return the operators of a prepared graph that x `[..., N, F]` fits.
 
         Raises:
             ValueError: if it does not fit, or the graph was prepared for other filters.
         """
-        who = type(self).__name__
-        check_signal(who, x, graph)
-        return () if self.hops == 0 else as_graph(who, [self], graph, None, graph.num_nodes).operators[self]
+        caller = type(self).__name__
+        check_signal(caller, x, graph)
+        return () if self.hops == 0 else as_graph(caller, [self], graph, None, graph.num_nodes).operators[self]
 
     def __repr__(self) -> str:
         settings = [(field.name, getattr(self, field.name), field.default) for field in fields(self)]  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ class Filter(GraphPreparer, ABC):
 
 @dataclass(frozen=True, repr=False)
 class Identity(Filter):
-    """The filter that sees no neighbor: `basis(x) = [x]`. Any prepared graph will do for it.
+    """The filter without neighbors: `basis(x) = [x]`. Any prepared graph will do for it.
 
     Example:
         >>> import torch
@@ -156,8 +156,8 @@ class GCN(Filter):
     improved: bool = False
     add_self_loops: bool = True
     flow: str = "source_to_target"
-    recursion = (Hop(0, 0),)
-    keeps_own = False
+    recursion = (RecursionStep(0, 0),)
+    keeps_input = False
 
     def __post_init__(self) -> None:
         if self.normalization is not None:
@@ -195,7 +195,7 @@ class Chebyshev(Filter):
         \text{None:}\; L = D - W^\top
 
     Edge (i, j) is :math:`W_{ij}`, and i's degree is the sum of its *outgoing* weights, self-loops removed, as in PyG's
-    ChebConv (the paper's graphs are undirected). A node of degree zero hears nobody.
+    ChebConv (the paper's graphs are undirected). A node of degree zero has no neighbors.
 
     Args:
         K: terms, at least 1; K = 1 sees no neighbor and warns.
@@ -277,16 +277,16 @@ class Chebyshev(Filter):
             least = laplacian.new_full((nodes,), -float("inf"))
             largest = 2 * least.scatter_reduce(0, graph.index_select(0, row).long(), laplacian, "amax")
         else:
-            if edges.look and int(graph.max()) + 1 != len(self.lambda_max):
+            if edges.check_values and int(graph.max()) + 1 != len(self.lambda_max):
                 found = f"{len(self.lambda_max)} for {int(graph.max()) + 1} graphs"
-                raise ValueError(f"{edges.who}: expected one lambda_max for each graph, got {found}")
+                raise ValueError(f"{edges.caller}: expected one lambda_max for each graph, got {found}")
             largest = laplacian.new_tensor(self.lambda_max)
         largest = largest.index_select(0, graph)
         # Of a graph without edges the Laplacian is zero, whatever its scale.
         return largest.masked_fill(largest == 0, 1)
 
     @property
-    def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
+    def recursion(self) -> Sequence[RecursionStep]:  # type: ignore[override]
         return _polynomials(0, 0, 1, self.K)
 
 
@@ -301,13 +301,13 @@ class Diffusion(Filter):
         P_f = D_O^{-1} W, \quad P_b = D_I^{-1} W^\top
 
     With edge (i, j) as :math:`W_{ij}` the forward walk, as printed, gathers from *out*-neighbors. Duplicate edges add
-    up; degree zero gives a zero row. The authors' code differs, and so does `variant="authors"`: it walks with
-    :math:`P_f^\top` and :math:`P_b^\top`, uses the recursion :math:`x_k = 2 P x_{k-1} - x_{k-2}` of Chebyshev
-    polynomials, and starts the second walk from where the first was one step before its end.
+    up; degree zero gives a zero row. The authors' code differs, and so does `variant="authors"`: its random walks are
+    :math:`P_f^\top` and :math:`P_b^\top`. It uses the recursion :math:`x_k = 2 P x_{k-1} - x_{k-2}` of Chebyshev
+    polynomials, and starts the second random walk from the last but one step of the first.
 
     Args:
-        K: terms of each walk, at least 1; K = 1 sees no neighbor and warns. The authors' `max_diffusion_step` is
-            K - 1.
+        K: terms of each random walk, at least 1; K = 1 sees no neighbor and warns. The authors' `max_diffusion_step`
+            is K - 1.
         variant: `"paper"` or `"authors"`.
 
     Shapes:
@@ -359,23 +359,23 @@ class Diffusion(Filter):
         return Operator(pattern, values.to(w.dtype), edges.weight is None)
 
     @property
-    def recursion(self) -> Sequence[Hop]:  # type: ignore[override]
+    def recursion(self) -> Sequence[RecursionStep]:  # type: ignore[override]
         if self.variant == "paper":
             return _powers(0, 1, self.K) + _powers(1, self.K, self.K)
         return _polynomials(0, 0, 1, self.K) + _polynomials(1, max(self.K - 2, 0), self.K, self.K)
 
 
-def _powers(operator: int, place: int, terms: int) -> list[Hop]:
+def _powers(operator: int, place: int, terms: int) -> list[RecursionStep]:
     """P x, P² x, ...: as many terms, x among them; `place` is that of P x."""
     places = [0, *range(place, place + terms - 1)]
-    return [Hop(operator, source) for source in places[:-1]]
+    return [RecursionStep(operator, source) for source in places[:-1]]
 
 
-def _polynomials(operator: int, start: int, place: int, terms: int) -> list[Hop]:
+def _polynomials(operator: int, start: int, place: int, terms: int) -> list[RecursionStep]:
     """P z, 2 P (P z) - z, ...: as many terms, z among them; `start` and `place` are those of z and P z."""
     places = [start, *range(place, place + terms - 1)]
-    hops = [Hop(operator, source, 2.0, minus) for minus, source in pairwise(places)]
-    return [Hop(operator, start), *hops][: terms - 1]
+    hops = [RecursionStep(operator, source, 2.0, minus) for minus, source in pairwise(places)]
+    return [RecursionStep(operator, start), *hops][: terms - 1]
 
 
 def apply_operator(operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -398,15 +398,15 @@ def _inverse_degrees(edges: Edges, at: Tensor, w: Tensor, root: bool, positive: 
     Where every d is known to be `positive`, zeros are not looked for.
     """
     d = torch.index_add(w.new_zeros(edges.num_nodes), 0, at, w)
-    if root and edges.weight is not None and edges.look and bool((d < 0).any()):
+    if root and edges.weight is not None and edges.check_values and bool((d < 0).any()):
         least = d.min().item()
-        raise ValueError(f"{edges.who}: expected degrees >= 0 under the square root of 'sym', got {least:g}")
+        raise ValueError(f"{edges.caller}: expected degrees >= 0 under the square root of 'sym', got {least:g}")
     d = d if positive else d.masked_fill(d == 0, float("inf"))
     return d.rsqrt() if root else d.reciprocal()
 
 
 def _check_terms(filter: "Chebyshev | Diffusion") -> None:
-    who = type(filter).__name__
-    check_sizes(who, K=filter.K)
+    caller = type(filter).__name__
+    check_sizes(caller, K=filter.K)
     if filter.K == 1:
-        warnings.warn(f"{who}: K=1 sees no neighbor: K is the number of terms, not of hops", stacklevel=4)
+        warnings.warn(f"{caller}: K=1 sees no neighbor: K is the number of terms, not of hops", stacklevel=4)

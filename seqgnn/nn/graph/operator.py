@@ -10,17 +10,17 @@ from torch import Tensor
 
 from seqgnn._utils import torch_internals
 from seqgnn._utils.torch_internals import is_batched, is_eager, is_readable
-from seqgnn.nn.graph.cache import durable
+from seqgnn.nn.graph.cache import persistent_tensors
 from seqgnn.nn.graph.edge_masks import with_loops
 from seqgnn.nn.graph.pattern import Pattern
 
-# Up to so many multiplications gather and index_add are as fast as a CSR product, and need no preparation.
+# Up to this many multiplications gather and index_add are as fast as a CSR product, and need no preparation.
 SMALL_PRODUCT = 2048
 
 
 @functools.cache
 def _silence_beta_warning() -> None:
-    """torch says once per process that sparse CSR is in beta; it says so here."""
+    """Triggers torch's warning that sparse CSR is in beta, given once per process, where it is ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         none = torch.empty(0, dtype=torch.long, device="cpu")
@@ -29,54 +29,54 @@ def _silence_beta_warning() -> None:
 
 @dataclass(frozen=True)
 class Edges:
-    """What a filter builds its operators from.
+    """The checked edges that a filter builds its operators from.
 
     Args:
-        who: the class to name in errors.
+        caller: the class to name in errors.
         index: `[2, E]`.
         weight: `[E]` or None.
         num_nodes: `N`.
-        batch: `[N]`, the graph each node belongs to; None: all are one, or the filters do not ask.
-        memory: what was made of the index alone, for other filters and weights to share.
-        look: whether the values of weights may be checked, for which a device would have to be waited for.
+        batch: `[N]`, the graph each node belongs to; None: a single graph, or filters that do not need it.
+        shared: results that depend on the index alone, shared by filters and weights.
+        check_values: whether the values of weights may be checked, which synchronizes with a device.
     """
 
-    who: str
+    caller: str
     index: Tensor
     weight: Tensor | None
     num_nodes: int
     batch: Tensor | None
-    memory: dict[Any, Any]
-    look: bool
+    shared: dict[Any, Any]
+    check_values: bool
 
     def pattern(self, self_loops: bool, flow: str) -> Pattern:
-        """The pattern of these edges, with one self-loop per node if asked for."""
+        """Return the pattern of these edges, with one self-loop per node if `self_loops`."""
         key = self_loops, flow
-        if key not in self.memory:
-            self.memory[key] = Pattern(self.index, self.num_nodes, self_loops, flow)
-        return self.memory[key]
+        if key not in self.shared:
+            self.shared[key] = Pattern(self.index, self.num_nodes, self_loops, flow)
+        return self.shared[key]
 
     def check(self) -> None:
-        """Index ranges, once; finite weights, whenever an operator is built from them."""
-        if "checked" not in self.memory and self.index.numel() > 0 and is_readable(self.index):
+        """Checks index ranges, once, and that weights are finite, whenever an operator is built from them."""
+        if "checked" not in self.shared and self.index.numel() > 0 and is_readable(self.index):
             smallest, largest = (int(extreme) for extreme in self.index.aminmax())
             if smallest < 0 or largest >= self.num_nodes:
-                wanted = f"node indices in 0..{self.num_nodes - 1} (num_nodes={self.num_nodes})"
+                expected = f"node indices in 0..{self.num_nodes - 1} (num_nodes={self.num_nodes})"
                 hint = "; for ids from 1 pass edge_index - 1" if smallest == 1 and largest == self.num_nodes else ""
-                raise ValueError(f"{self.who}: expected {wanted}, got {smallest}..{largest}{hint}")
-            self.memory["checked"] = True
-        if self.weight is not None and self.look and not bool(self.weight.isfinite().all()):
-            raise ValueError(f"{self.who}: expected finite edge_weight, got nan or inf")
+                raise ValueError(f"{self.caller}: expected {expected}, got {smallest}..{largest}{hint}")
+            self.shared["checked"] = True
+        if self.weight is not None and self.check_values and not bool(self.weight.isfinite().all()):
+            raise ValueError(f"{self.caller}: expected finite edge_weight, got nan or inf")
 
 
 class Operator:
-    r"""A sparse operator, with its transpose for the way back.
+    r"""A sparse operator, with its transpose for the backward pass.
 
     .. math:: Y = P X, \qquad \partial L / \partial X = P^\top \, \partial L / \partial Y, \qquad
         \partial L / \partial P_{ij} = \langle \partial L / \partial Y_i, X_j \rangle
 
     The product is one in CSR where torch has it (float32, float64; on CUDA also half and bfloat16). Other dtypes, tiny
-    products, torch.compile, functorch and forward-mode derivatives take gather and index_add.
+    products, torch.compile, functorch and forward-mode AD take gather and index_add.
 
     Args:
         pattern: where the entries are.
@@ -98,7 +98,7 @@ class Operator:
         return self.product(x)
 
     def product(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """P x for x `[N, F]`, computed in the dtype of x, or, under autocast, in at least single precision."""
+        """Return P x for x `[N, F]`, computed in the dtype of x, or, under autocast, in at least single precision."""
         dtype = dtype or x.dtype
         if torch.is_autocast_enabled(x.device.type) and dtype.itemsize < 4:
             dtype = torch.float32
@@ -106,9 +106,9 @@ class Operator:
         return self.multiply(x.to(dtype), self.values_as(dtype), transposed=False)
 
     def multiply(self, x: Tensor, values: Tensor, transposed: bool) -> Tensor:
-        """P x, or its transpose times x, with these values of the entries, in CSR if torch has and is worth that."""
+        """Return P x, or P^T x, with these values of the entries, in CSR where torch supports it and it is faster."""
         row, col = self.pattern.row, self.pattern.col
-        # Sizes come second: while torch.export traces, comparing one would bind the program to the answer.
+        # Sizes come second: while torch.export traces, comparing one would bind the program to the result.
         if _has_csr_product(x, values) and x.size(1) * row.numel() > SMALL_PRODUCT:
             return _Product.apply(x, values, self, transposed)
         row, col = (col, row) if transposed else (row, col)
@@ -116,30 +116,30 @@ class Operator:
         return torch.index_add(torch.zeros_like(x), 0, row, terms)
 
     def values_as(self, dtype: torch.dtype) -> Tensor:
-        """The values in this dtype; a copy is kept unless gradients flow through it."""
+        """Return the values in this dtype; a copy is cached unless gradients flow through it."""
         if dtype == self.values.dtype:
             return self.values
         if self.values.requires_grad or not is_eager():
             return self.values.to(dtype)
         if dtype not in self._cast:
-            with durable():
+            with persistent_tensors():
                 self._cast[dtype] = self.values.to(dtype)
         return self._cast[dtype]
 
     def masked(self, edge_mask: Tensor) -> "Operator":
-        """The operator with the entries of its edges multiplied by their mask `[E]`, and self-loops as they are."""
+        """Return the operator with the entries of its edges multiplied by a mask `[E]`, and self-loops unchanged."""
         values = self.values_as(edge_mask.dtype) if self.exact else self.values
         return Operator(self.pattern, values * with_loops(edge_mask, values.numel()), exact=False)
 
     def csr(self, values: Tensor, transposed: bool) -> Tensor:
-        """P, or its transpose, as a CSR tensor; kept unless its values change from call to call."""
+        """Return P, or its transpose, as a CSR tensor; cached unless its values need gradients."""
         key = values.dtype, transposed
         if key in self._csr:
             return self._csr[key]
         _silence_beta_warning()
         pointers, index, order = self.pattern.compressed(transposed)
         size = (self.pattern.num_nodes, self.pattern.num_nodes)
-        with durable():
+        with persistent_tensors():
             values = values.detach().index_select(0, order)
             matrix = torch.sparse_csr_tensor(
                 pointers, index, values, size, device=values.device, check_invariants=False
@@ -149,7 +149,7 @@ class Operator:
         return matrix
 
     def matrix(self, values: Tensor, transposed: bool, dense: bool) -> Tensor:
-        """P, or its transpose, as a CSR or a dense tensor; kept unless its values change from call to call."""
+        """Return P, or its transpose, as a CSR or a dense tensor; cached unless its values need gradients."""
         if not dense:
             return self.csr(values, transposed)
         key = values.dtype, transposed
@@ -157,17 +157,17 @@ class Operator:
             return self._dense[key]
         nodes = self.pattern.num_nodes
         row, col = (self.pattern.col, self.pattern.row) if transposed else (self.pattern.row, self.pattern.col)
-        with durable():
+        with persistent_tensors():
             entries = values.detach().new_zeros(nodes * nodes)
             matrix = entries.index_add_(0, row * nodes + col, values.detach()).view(nodes, nodes)
         if not self.values.requires_grad:
             self._dense[key] = matrix
         return matrix
 
-    def joined(self, dy: Tensor, x: Tensor) -> Tensor:
-        """The products of the rows of dy and x `[N, F]` that each entry joins: the derivative by it where y = P x."""
+    def values_grad(self, dy: Tensor, x: Tensor) -> Tensor:
+        """Return the gradient of the values where y = P x: per entry the product of a row of dy and one of x."""
         row, col, nodes = self.pattern.row, self.pattern.col, self.pattern.num_nodes
-        if row.numel() > nodes**2:  # more than sampled_addmm takes
+        if row.numel() > nodes**2:  # more than sampled_addmm supports
             return (dy @ x.t()).flatten().index_select(0, row * nodes + col)
         _silence_beta_warning()
         pointers, index, order = self.pattern.compressed(transposed=False)
@@ -194,7 +194,7 @@ def _has_csr_product(x: Tensor, values: Tensor) -> bool:
 
 
 class _Product(torch.autograd.Function):
-    """P x with P^T in the backward pass, which is made of products again and so can be differentiated again."""
+    """P x with P^T in the backward pass, which consists of such products and so supports double backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, operator: Operator, transposed: bool) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seqgnn._utils import torch_internals
 from seqgnn._utils.torch_internals import is_eager, is_readable
-from seqgnn.nn.graph.cache import durable
+from seqgnn.nn.graph.cache import persistent_tensors
 
 
 def _stable_sort(key: Tensor, bound: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -29,7 +29,7 @@ def _stable_sort(key: Tensor, bound: int, dtype: torch.dtype) -> tuple[Tensor, T
 
 
 class Pattern:
-    """Where the entries of an `N x N` operator are: entry `e` carries `x[col[e]]` to `y[row[e]]`.
+    """The positions of the entries of an `N x N` operator: entry `e` carries `x[col[e]]` to `y[row[e]]`.
 
     Entries come in the order of the edges, then, with `self_loops`, one loop per node. A self-loop among the edges
     then keeps its place as an entry of value zero and gives its weight to the node's own loop (the last one does, if
@@ -72,13 +72,13 @@ class Pattern:
         if self.loops is None:
             return torch.cat([weight, weight.new_full((self.num_nodes,), fill)])
         if self._origin is None:
-            with durable():
+            with persistent_tensors():
                 self._origin = self._find_origin(self.loops)
         others = weight.new_zeros(1), weight.new_full((1,), fill)
         return torch.cat([weight, *others]).index_select(0, self._origin)
 
     def _find_origin(self, loops: Tensor) -> Tensor:
-        """Where an entry has its weight from: an edge, the zero behind the edges, or the fill value behind that."""
+        """The source of each entry's weight: an edge, the zero after the edges, or the fill value after that."""
         num_nodes, num_edges = self.num_nodes, self.num_edges
         edges = torch.arange(num_edges, device=loops.device)
         node = torch.where(loops, self.row[:num_edges].long(), num_nodes)
@@ -87,12 +87,12 @@ class Pattern:
         return torch.cat([torch.where(loops, num_edges, edges), own])
 
     def compressed(self, transposed: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Row pointers, column indices and the order of the entries, of P or of its transpose; kept once built."""
+        """Row pointers, column indices and the order of the entries, of P or of its transpose; cached."""
         if transposed not in self._sorted:
             row, col = (self.col, self.row) if transposed else (self.row, self.col)
             # 32 bit is what MKL and cuSPARSE multiply with, without a copy at each product.
             index = torch.int32 if max(self.num_nodes, row.numel()) < 2**31 else torch.int64
-            with durable():
+            with persistent_tensors():
                 key, order = _stable_sort(row, self.num_nodes, index)
                 pointers = torch_internals.row_pointers(key, self.num_nodes, index)
                 self._sorted[transposed] = pointers, col.to(index).index_select(0, order), order

@@ -1,4 +1,4 @@
-"""Graphs as callers pass them, checked and prepared: the operators of some filters, built once for each graph."""
+"""The checks and preparation of graphs: the operators of filters, built once for each graph."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,14 +10,14 @@ from torch import Tensor
 from seqgnn._utils.torch_internals import is_eager, is_readable
 from seqgnn._utils.validation import describe
 from seqgnn.nn.graph.adjacency import edges_of_adjacency, is_adjacency, unwrap
-from seqgnn.nn.graph.cache import durable, tensor_cache
+from seqgnn.nn.graph.cache import persistent_tensors, tensor_cache
 from seqgnn.nn.graph.operator import Edges, Operator
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
 from seqgnn.nn.layer_call import refuse_script
 
 
 class OperatorBuilder(Protocol):
-    """A filter, as far as preparing a graph is concerned; see :class:`seqgnn.nn.graph.filters.Filter`."""
+    """The part of a filter that prepares a graph; see :class:`seqgnn.nn.graph.filters.Filter`."""
 
     @property
     def hops(self) -> int: ...
@@ -29,10 +29,10 @@ class OperatorBuilder(Protocol):
 
 
 class GraphPreparer:
-    """What propagates by filters, whose operators can be built beforehand: filters themselves and layers of them.
+    """A filter, or a layer of filters, whose operators can be built in advance.
 
-    A plain class, listed behind `torch.nn.Module` among a layer's bases: one before it changes how instances are laid
-    out, and torch's FSDP then cannot give a layer its own class.
+    A plain class, listed after `torch.nn.Module` among a layer's bases: before it, it would change the layout of
+    instances, and torch's FSDP could not replace a layer's class.
     """
 
     @property
@@ -49,7 +49,7 @@ class GraphPreparer:
         num_nodes: int | None = None,
         batch: Tensor | None = None,
     ) -> PreparedGraph:
-        """Builds the operators once, for a loop that owns its graph, to be passed in the place of `edge_index`.
+        """Builds the operators once, for a loop that owns its graph, to be passed as `edge_index`.
 
         Args:
             edge_index: `[2, E]`, edge (i, j) from node i to node j.
@@ -60,33 +60,33 @@ class GraphPreparer:
         Raises:
             ValueError: if shapes, dtypes or devices do not fit, an index is out of range, or a weight is not finite.
         """
-        who = type(self).__name__
+        caller = type(self).__name__
         if isinstance(edge_index, PreparedGraph):
-            raise ValueError(f"{who}: expected edge_index to prepare, got a PreparedGraph")
-        edge_index, edge_weight, num_nodes, batch = _checked(who, edge_index, edge_weight, num_nodes, batch)
-        # No autograd history is kept with the graph: learnable weights are read anew at each use.
+            raise ValueError(f"{caller}: expected edge_index to prepare, got a PreparedGraph")
+        edge_index, edge_weight, num_nodes, batch = _checked(caller, edge_index, edge_weight, num_nodes, batch)
+        # No autograd history is stored with the graph: learnable weights are read at each use.
         fixed = None if edge_weight is None else edge_weight.detach()
-        operators = _operators(who, self.filters, edge_index, fixed, num_nodes, batch, is_eager())
+        operators = _operators(caller, self.filters, edge_index, fixed, num_nodes, batch, is_eager())
         learnable = edge_weight is not None and edge_weight.requires_grad
         return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, learnable)
 
 
 def as_graph(
-    who: str,
+    caller: str,
     filters: Sequence[OperatorBuilder],
     edge_index: Tensor | PreparedGraph,
     edge_weight: Tensor | None,
     num_nodes: int | None,
     batch: Tensor | None = None,
 ) -> PreparedGraph:
-    """Whatever the caller of a layer passes as a graph, as a PreparedGraph with the operators of `filters`.
+    """Return the graph argument of a layer as a PreparedGraph with the operators of `filters`.
 
-    Operators are looked up among those last seen before they are built. Indices and values are checked when they are
-    built, and only then; the values of weights on the CPU alone, where looking at them does not wait for a device.
+    Operators are looked up in the cache before they are built. Indices and values are checked when they are built, and
+    only then; the values of weights on the CPU alone, where that does not synchronize with a device.
     Learnable weights are read at each call.
 
     Args:
-        who: the class to name in errors.
+        caller: the class to name in errors.
         filters: the filters whose operators are needed.
         edge_index: `[2, E]`, or a PreparedGraph, and then `edge_weight` and `batch` must be None.
         edge_weight: `[E]` or None.
@@ -95,34 +95,34 @@ def as_graph(
     """
     if isinstance(edge_index, PreparedGraph):
         graph = edge_index
-        _check_prepared(who, filters, graph, edge_weight, num_nodes, batch)
+        _check_prepared(caller, filters, graph, edge_weight, num_nodes, batch)
         if not graph.stale:
             return graph
         edge_index, edge_weight, num_nodes, batch = graph.edge_index, graph.edge_weight, graph.num_nodes, graph.batch
     else:
-        edge_index, edge_weight, num_nodes, batch = _checked(who, edge_index, edge_weight, num_nodes, batch)
-    look = is_eager() and edge_index.device.type == "cpu"
-    operators = _operators(who, filters, edge_index, edge_weight, num_nodes, batch, look)
+        edge_index, edge_weight, num_nodes, batch = _checked(caller, edge_index, edge_weight, num_nodes, batch)
+    check_values = is_eager() and edge_index.device.type == "cpu"
+    operators = _operators(caller, filters, edge_index, edge_weight, num_nodes, batch, check_values)
     return PreparedGraph(edge_index, edge_weight, num_nodes, batch, operators, current=True)
 
 
 def _operators(
-    who: str,
+    caller: str,
     filters: Sequence[OperatorBuilder],
     edge_index: Tensor,
     edge_weight: Tensor | None,
     num_nodes: int,
     batch: Tensor | None,
-    look: bool,
+    check_values: bool,
 ) -> dict[OperatorBuilder, tuple[Operator, ...]]:
     if batch is not None and is_readable(batch):
-        tensor_cache.get((batch,), ("in range", num_nodes), partial(_check_batch, who, batch, num_nodes))
+        tensor_cache.get((batch,), ("in range", num_nodes), partial(_check_batch, caller, batch, num_nodes))
     if not any(kind.per_graph for kind in filters):
         batch = None
-    # What the edges alone decide: their patterns, and the operators of filters without weights.
-    memory: dict[Any, Any] = tensor_cache.get((edge_index, batch), (num_nodes,), dict)
-    edges = Edges(who, edge_index, edge_weight, num_nodes, batch, memory, look)
-    with durable():
+    # Results of the edges alone: their patterns, and the operators of filters without weights.
+    shared: dict[Any, Any] = tensor_cache.get((edge_index, batch), (num_nodes,), dict)
+    edges = Edges(caller, edge_index, edge_weight, num_nodes, batch, shared, check_values)
+    with persistent_tensors():
         if not filters:
             edges.check()
         if edge_weight is not None:
@@ -131,9 +131,9 @@ def _operators(
                 kind: tensor_cache.get(tensors, (num_nodes, kind), partial(_build, kind, edges)) for kind in filters
             }
         for kind in filters:
-            if kind not in memory:
-                memory[kind] = _build(kind, edges)
-        return {kind: memory[kind] for kind in filters}
+            if kind not in shared:
+                shared[kind] = _build(kind, edges)
+        return {kind: shared[kind] for kind in filters}
 
 
 def _build(kind: OperatorBuilder, edges: Edges) -> tuple[Operator, ...]:
@@ -142,37 +142,37 @@ def _build(kind: OperatorBuilder, edges: Edges) -> tuple[Operator, ...]:
 
 
 def _checked(
-    who: str, edge_index: Any, edge_weight: Any, num_nodes: int | None, batch: Any
+    caller: str, edge_index: Any, edge_weight: Any, num_nodes: int | None, batch: Any
 ) -> tuple[Tensor, Tensor | None, int, Tensor | None]:
-    """Edges `[2, E]`, weights `[E]`, N and batch `[N]`, checked as far as that needs no values."""
+    """Return edges `[2, E]`, weights `[E]`, N and batch `[N]`, checked as far as that needs no values."""
     if is_adjacency(edge_index):
-        edge_index, edge_weight = edges_of_adjacency(who, edge_index, edge_weight, num_nodes)
+        edge_index, edge_weight = edges_of_adjacency(caller, edge_index, edge_weight, num_nodes)
         if edge_weight is not None and _are_ones(edge_weight):
-            edge_weight = None  # such an adjacency has no weights, for which a convolution need not ask
+            edge_weight = None  # an unweighted adjacency, for convolutions without weights
     edge_index, edge_weight, batch = unwrap(edge_index), unwrap(edge_weight), unwrap(batch)
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         got = edge_index.layout if isinstance(edge_index, Tensor) else type(edge_index).__name__
         hint = "" if isinstance(edge_index, Tensor) else "; torch.as_tensor(edge_index) makes one"
         hint = "; pass its edge_index" if hasattr(edge_index, "edge_index") else hint
-        raise ValueError(f"{who}: expected edge_index to be a dense tensor of shape [2, E], got {got}{hint}")
+        raise ValueError(f"{caller}: expected edge_index to be a dense tensor of shape [2, E], got {got}{hint}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         hint = "; edge_index.t() has that" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
-        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {tuple(edge_index.shape)}{hint}")
+        raise ValueError(f"{caller}: expected edge_index of shape [2, E], got {tuple(edge_index.shape)}{hint}")
     if edge_index.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{who}: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
+        raise ValueError(f"{caller}: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
     if edge_weight is not None:
         if isinstance(edge_weight, Tensor) and edge_weight.dim() == 2 and edge_weight.size(1) == 1:
             edge_weight = edge_weight.squeeze(1)  # one feature of each edge, as PyG has it in `edge_attr`
-        _check_along(who, "edge_weight", edge_weight, edge_index.size(1), edge_index.device)
+        _check_along(caller, "edge_weight", edge_weight, edge_index.size(1), edge_index.device)
         if not edge_weight.is_floating_point():
-            raise ValueError(f"{who}: expected edge_weight of a floating dtype, got {edge_weight.dtype}")
+            raise ValueError(f"{caller}: expected edge_weight of a floating dtype, got {edge_weight.dtype}")
     if num_nodes is not None and num_nodes < 0:
-        raise ValueError(f"{who}: expected num_nodes of at least 0, got {num_nodes}")
+        raise ValueError(f"{caller}: expected num_nodes of at least 0, got {num_nodes}")
     if batch is not None:
         length = num_nodes if num_nodes is not None or not isinstance(batch, Tensor) else batch.numel()
-        _check_along(who, "batch", batch, length, edge_index.device)
+        _check_along(caller, "batch", batch, length, edge_index.device)
         if batch.dtype not in (torch.int64, torch.int32):
-            raise ValueError(f"{who}: expected batch of dtype torch.int64, got {batch.dtype}")
+            raise ValueError(f"{caller}: expected batch of dtype torch.int64, got {batch.dtype}")
     if num_nodes is None:
         num_nodes = int(edge_index.max()) + 1 if edge_index.numel() > 0 else 0
         num_nodes = num_nodes if batch is None else batch.numel()
@@ -180,25 +180,25 @@ def _checked(
 
 
 def _are_ones(weight: Tensor) -> bool:
-    """True if all are one, where looking at them waits for no device."""
-    look = is_readable(weight) and weight.device.type == "cpu" and not weight.requires_grad
-    return look and bool((weight == 1).all())
+    """True if all are one, checked only where that does not synchronize with a device."""
+    readable = is_readable(weight) and weight.device.type == "cpu" and not weight.requires_grad
+    return readable and bool((weight == 1).all())
 
 
-def _check_batch(who: str, batch: Tensor, num_nodes: int) -> bool:
+def _check_batch(caller: str, batch: Tensor, num_nodes: int) -> bool:
     smallest, largest = (int(extreme) for extreme in batch.aminmax()) if batch.numel() else (0, -1)
     if smallest < 0 or largest >= num_nodes:
-        raise ValueError(f"{who}: expected graphs of batch in 0..{num_nodes - 1}, got {smallest}..{largest}")
+        raise ValueError(f"{caller}: expected graphs of batch in 0..{num_nodes - 1}, got {smallest}..{largest}")
     return True
 
 
-def _check_along(who: str, name: str, tensor: Any, length: int | None, device: torch.device) -> None:
+def _check_along(caller: str, name: str, tensor: Any, length: int | None, device: torch.device) -> None:
     if not isinstance(tensor, Tensor) or tensor.dim() != 1 or tensor.numel() != length:
         hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(tensor) else ""
         got = tuple(tensor.shape) if isinstance(tensor, Tensor) else describe(tensor)
-        raise ValueError(f"{who}: expected {name} of shape [{length}], got {got}{hint}")
+        raise ValueError(f"{caller}: expected {name} of shape [{length}], got {got}{hint}")
     if tensor.device != device:
-        raise ValueError(f"{who}: expected {name} on {device}, where edge_index is, got {tensor.device}")
+        raise ValueError(f"{caller}: expected {name} on {device}, where edge_index is, got {tensor.device}")
 
 
 def is_state(value: Any) -> bool:
@@ -208,7 +208,7 @@ def is_state(value: Any) -> bool:
 
 
 def _check_prepared(
-    who: str,
+    caller: str,
     filters: Sequence[OperatorBuilder],
     graph: PreparedGraph,
     edge_weight: Tensor | None,
@@ -217,30 +217,30 @@ def _check_prepared(
 ) -> None:
     for name, value in (("edge_weight", edge_weight), ("batch", batch)):
         if value is not None:
-            raise ValueError(f"{who}: expected no {name} beside a PreparedGraph, which holds its own, got one")
+            raise ValueError(f"{caller}: expected no {name} with a PreparedGraph, which holds its own, got one")
     if num_nodes is not None and num_nodes != graph.num_nodes:
-        raise ValueError(f"{who}: expected a PreparedGraph of {num_nodes} nodes, got one of {graph.num_nodes}")
+        raise ValueError(f"{caller}: expected a PreparedGraph of {num_nodes} nodes, got one of {graph.num_nodes}")
     for kind in filters:
         if kind not in graph.operators and kind.hops > 0:
-            raise ValueError(f"{who}: expected a PreparedGraph that was prepared for {kind}, got {graph}")
+            raise ValueError(f"{caller}: expected a PreparedGraph that was prepared for {kind}, got {graph}")
 
 
-def check_place(who: str, x: Tensor, edge_index: Any) -> None:
-    """Whether a graph, however it was passed, is where x is, before anything is built from it.
+def check_place(caller: str, x: Tensor, edge_index: Any) -> None:
+    """Checks that a graph is on the device of x, before anything is built from it.
 
     Raises:
         ValueError: if it is not.
     """
     tensor = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else edge_index
     if isinstance(tensor, Tensor) and tensor.device != x.device:
-        raise ValueError(f"{who}: expected the graph on {x.device}, where the input is, got {tensor.device}")
+        raise ValueError(f"{caller}: expected the graph on {x.device}, where the input is, got {tensor.device}")
 
 
-def check_signal(who: str, x: Tensor, graph: PreparedGraph) -> None:
-    """Whether x `[..., N, F]` fits the graph, as far as that costs nothing."""
+def check_signal(caller: str, x: Tensor, graph: PreparedGraph) -> None:
+    """Checks that x `[..., N, F]` fits the graph, without reading values."""
     if x.dim() < 2 or x.size(-2) != graph.num_nodes:
-        raise ValueError(f"{who}: expected x of shape [..., {graph.num_nodes}, F], got {tuple(x.shape)}")
+        raise ValueError(f"{caller}: expected x of shape [..., {graph.num_nodes}, F], got {tuple(x.shape)}")
     if not x.is_floating_point():
-        raise ValueError(f"{who}: expected x of a floating dtype, got {x.dtype}")
+        raise ValueError(f"{caller}: expected x of a floating dtype, got {x.dtype}")
     if x.device != graph.edge_index.device:
-        raise ValueError(f"{who}: expected x on {graph.edge_index.device}, where the graph is, got {x.device}")
+        raise ValueError(f"{caller}: expected x on {graph.edge_index.device}, where the graph is, got {x.device}")

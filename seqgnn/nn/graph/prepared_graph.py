@@ -15,8 +15,8 @@ from seqgnn.nn.graph.operator import Operator
 class PreparedGraph:
     """A graph with the operators of some filters, built once and never changed; accepted wherever an `edge_index` is.
 
-    Made by `prepare` of a filter or a layer. It holds the caller's own tensors: changing them in place afterwards does
-    not change the operators, except that edge weights which needed gradients are read anew at each use.
+    Built by `prepare` of a filter or a layer. It holds the caller's own tensors: changing them in place afterwards does
+    not change the operators, except that edge weights which needed gradients are read at each use.
 
     Args:
         edge_index: `[2, E]`.
@@ -26,7 +26,7 @@ class PreparedGraph:
         operators: by filter.
         learnable: the weights needed gradients when the graph was prepared, so they may have changed since.
         current: the operators were built from the weights as they are in this call.
-        edge_mask: `[E]`, what messages are multiplied by, see `masked`; None: they are not.
+        edge_mask: `[E]`, a factor of each message, see `masked`, or None.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ class PreparedGraph:
 
     @property
     def stale(self) -> bool:
-        """Whether learnable weights may have changed since the operators were built."""
+        """True if learnable weights may have changed since the operators were built."""
         if self.edge_weight is None or self.current:
             return False
         return self.learnable or self.edge_weight.requires_grad
@@ -68,8 +68,8 @@ class PreparedGraph:
             args, kwargs: as those of `torch.nn.Module.to`.
 
         Raises:
-            ValueError: if the dtype is not a floating one, or the edge weights are learnable: a copy of them would not
-                learn.
+            ValueError: if the dtype is not a floating one, or the edge weights are learnable: a copy of them would
+                get no gradient.
         """
         device, dtype, non_blocking = torch_internals.parse_to(*args, **kwargs)
         if dtype is not None and not dtype.is_floating_point:

@@ -1,4 +1,4 @@
-"""What the layers and cells of torch.nn are given here beside torch's kernels: recipes, engines, one bias or two."""
+"""The options that torch.nn's layers and cells gain here: initialization, an engine, one bias or two."""
 
 import warnings
 from typing import Any
@@ -38,41 +38,42 @@ class EngineMixin(Layer):
         recurrent_bias: bool,
         checkpoint_every: int | None = None,
     ) -> None:
-        who = type(self).__name__
+        caller = type(self).__name__
         if checkpoint_every is not None:
-            check_sizes(who, checkpoint_every=checkpoint_every)
+            check_sizes(caller, checkpoint_every=checkpoint_every)
             if engine == "native":
-                raise ValueError(f"{who}: expected another engine with checkpoint_every, got 'native'")
+                raise ValueError(f"{caller}: expected another engine with checkpoint_every, got 'native'")
         self.checkpoint_every = checkpoint_every
-        check_sizes(who, input_size=self.input_size, hidden_size=self.hidden_size)
-        self.engine = one_of(who, "engine", engine, self.engines)
+        check_sizes(caller, input_size=self.input_size, hidden_size=self.hidden_size)
+        self.engine = one_of(caller, "engine", engine, self.engines)
         self.recurrent_bias = recurrent_bias
         if not recurrent_bias:
-            self._drop_recurrent_bias(who)
-        self.recipes = resolve_recipes(who, self.kind, init, forget_bias, bool(self.bias))
+            self._drop_recurrent_bias(caller)
+        self.recipes = resolve_recipes(caller, self.kind, init, forget_bias, bool(self.bias))
         apply_recipes(self.recipes, self, self.kind)
 
-    def _drop_recurrent_bias(self, who: str) -> None:
+    def _drop_recurrent_bias(self, caller: str) -> None:
         if self.kind == "gru":
-            raise ValueError(f"{who}: expected recurrent_bias=True, got False; b_hn is inside the reset gate's product")
+            hint = "b_hn is inside the reset gate's product"
+            raise ValueError(f"{caller}: expected recurrent_bias=True, got False; {hint}")
         for name, parameter in list(self.named_parameters(recurse=False)):
             if name.startswith("bias_hh"):
                 delattr(self, name)
                 self.register_buffer(name, torch.zeros_like(parameter))
 
     def reset_parameters(self) -> None:
-        """Draws the weights anew: torch's default, then the recipes of ``init=`` and ``forget_bias=``."""
+        """Redraws the weights: torch's default, then the recipes of ``init=`` and ``forget_bias=``."""
         super().reset_parameters()  # type: ignore[misc]
         apply_recipes(self.recipes, self, self.kind)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for name in [name for name, _ in self.named_buffers(recurse=False) if name.startswith("bias_hh")]:
-            kept, folded = prefix + name, prefix + name.replace("bias_hh", "bias_ih")
-            if kept in state_dict:
+            buffer, folded = prefix + name, prefix + name.replace("bias_hh", "bias_ih")
+            if buffer in state_dict:
                 bias_ih = state_dict.get(folded, getattr(self, folded.removeprefix(prefix)).detach())
-                if bias_ih.shape == state_dict[kept].shape:
-                    state_dict[folded] = bias_ih + state_dict[kept]
-                state_dict[kept] = torch.zeros_like(state_dict[kept])
+                if bias_ih.shape == state_dict[buffer].shape:
+                    state_dict[folded] = bias_ih + state_dict[buffer]
+                state_dict[buffer] = torch.zeros_like(state_dict[buffer])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:

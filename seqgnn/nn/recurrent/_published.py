@@ -10,8 +10,10 @@ from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
 
 
 class Options(TypedDict, total=False):
-    """What every published layer takes, by keyword, as :class:`seqgnn.nn.recurrent.graph_rnn.GraphRecurrent` does;
-    filters, convolutions, peepholes and resets are those of its publication."""
+    """The keywords of every published layer, as of :class:`seqgnn.nn.recurrent.graph_rnn.GraphRecurrent`.
+
+    Convolutions, peepholes and resets are those of its publication.
+    """
 
     bias: bool
     batch_first: bool
@@ -27,9 +29,9 @@ class Options(TypedDict, total=False):
 
 
 class Published(GraphRecurrent):
-    """A layer whose maps are those of its publication: `fixed` is what these say, `options` what is left to choose."""
+    """A layer of a publication, which decides the `fixed` options; `options` are left to the caller."""
 
-    _decided = ("peephole", "reset")
+    _fixed_options = ("peephole", "reset")
 
     def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, options: Options, **fixed: Any) -> None:
         for name in options:
@@ -39,6 +41,6 @@ class Published(GraphRecurrent):
 
 
 def glorot_blocks(weight: Tensor, channels: int) -> None:
-    """Each block `[H, channels]` by Glorot's uniform rule."""
+    """Initializes each block `[H, channels]` by Glorot's uniform rule."""
     for block in weight.split(channels, dim=1):
         nn.init.xavier_uniform_(block)

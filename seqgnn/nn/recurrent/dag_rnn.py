@@ -1,4 +1,4 @@
-"""A cell walked over a directed acyclic graph in topological order, all graphs of a batch level by level."""
+"""A recurrent cell over a directed acyclic graph in topological order, all graphs of a batch level by level."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from seqgnn.nn.layer_call import Layer, layer_call, refuse_script
 
 @dataclass(frozen=True)
 class Level:
-    """The nodes whose longest way from a source has the same number of edges.
+    """The nodes whose longest path from a source has the same number of edges.
 
     Attributes:
         nodes: `[n]`.
@@ -31,34 +31,35 @@ class Level:
     groups: tuple[tuple[int, Tensor, Tensor], ...]
 
 
-def levels_of(who: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[Level]:
-    """The levels of a graph on the nodes of x `[N, F]`, the sources first; kept with `edge_index`.
+def levels_of(caller: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> list[Level]:
+    """Return the levels of a graph on the nodes of x `[N, F]`, the sources first; cached with `edge_index`.
 
     Raises:
         ValueError: for x or edges of another rank, dtype or device, for indices out of range, and for a cycle, naming
             one.
     """
     if not isinstance(x, Tensor) or x.dim() != 2:
-        raise ValueError(f"{who}: expected x of shape [N, F], got {describe(x)}")
+        raise ValueError(f"{caller}: expected x of shape [N, F], got {describe(x)}")
     if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
-        raise ValueError(f"{who}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
+        raise ValueError(f"{caller}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
     if torch_internals.is_exporting():
-        raise ValueError(f"{who}: expected an eager call: its loop follows the edges, which an exported program cannot")
+        hint = "its loop follows the edges, which an exported program cannot"
+        raise ValueError(f"{caller}: expected an eager call: {hint}")
     edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else unwrap(edge_index)
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:
-        raise ValueError(f"{who}: expected edge_index of shape [2, E], got {describe(edges)}")
+        raise ValueError(f"{caller}: expected edge_index of shape [2, E], got {describe(edges)}")
     if edges.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{who}: expected edge_index of dtype torch.int64, got {edges.dtype}")
+        raise ValueError(f"{caller}: expected edge_index of dtype torch.int64, got {edges.dtype}")
     if edges.device != x.device:
-        raise ValueError(f"{who}: expected edge_index on {x.device}, where x is, got {edges.device}")
-    return tensor_cache.get((edges,), ("levels", len(x)), partial(_find_levels, who, edges, len(x)))
+        raise ValueError(f"{caller}: expected edge_index on {x.device}, where x is, got {edges.device}")
+    return tensor_cache.get((edges,), ("levels", len(x)), partial(_find_levels, caller, edges, len(x)))
 
 
-def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
+def _find_levels(caller: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
     source, target = np.array(to_list(edge_index), dtype=np.int64).reshape(2, -1)
     if source.size and not (min(source.min(), target.min()) >= 0 and max(source.max(), target.max()) < num_nodes):
         raise ValueError(
-            f"{who}: expected node indices in 0..{num_nodes - 1}, got {edge_index.min()}..{edge_index.max()}"
+            f"{caller}: expected node indices in 0..{num_nodes - 1}, got {edge_index.min()}..{edge_index.max()}"
         )
     order = np.argsort(source, kind="stable")
     starts = np.searchsorted(source[order], np.arange(num_nodes + 1))
@@ -75,7 +76,7 @@ def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
         np.subtract.at(waiting, reached, 1)
         ready = np.unique(reached[waiting[reached] == 0])
     if (level < 0).any():
-        raise ValueError(f"{who}: expected a graph without cycles, got {_cycle(source, target, level < 0)}")
+        raise ValueError(f"{caller}: expected a graph without cycles, got {_cycle(source, target, level < 0)}")
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(edge_index.device)
@@ -87,11 +88,11 @@ def _find_levels(who: str, edge_index: Tensor, num_nodes: int) -> list[Level]:
     for sources, targets in zip(np.split(source, borders), np.split(target, borders)):
         if sources.size:
             groups[level[targets[0]]].append((int(level[sources[0]]), tensor(place[sources]), tensor(place[targets])))
-    return [Level(tensor(nodes), tuple(found)) for nodes, found in zip(rows, groups)]
+    return [Level(tensor(nodes), tuple(group)) for nodes, group in zip(rows, groups)]
 
 
 def _cycle(source: np.ndarray, target: np.ndarray, left: np.ndarray) -> str:
-    """One cycle among the nodes that are left, each of which has a predecessor there."""
+    """Return a cycle among the nodes that are left, each of which has a predecessor there."""
     before = {int(t): int(s) for s, t in zip(source, target) if left[s] and left[t]}
     path = [next(iter(before))]
     while path.count(path[-1]) < 2:
@@ -101,14 +102,14 @@ def _cycle(source: np.ndarray, target: np.ndarray, left: np.ndarray) -> str:
 
 
 class DAGRecurrent(Layer):
-    r"""A recurrent cell that walks a directed acyclic graph as it would walk a sequence.
+    r"""A recurrent cell over a directed acyclic graph, as it would run over a sequence.
 
     .. math::
         s_j = \mathrm{cell}\Big(x_j, \sum_{i \to j} s_i\Big)
 
-    Edge (i, j) says that j comes after i; the states of all predecessors are added (an LSTM's c as well as its h), and
-    where there is none the state is zero. Nodes of one level, those with equally long ways behind them, are one step,
-    those of all graphs of a batch together. On a path this is the plain layer.
+    Edge (i, j) means that j comes after i; the states of all predecessors are added (an LSTM's c as well as its h), and
+    without predecessors the state is zero. The nodes of one level, whose longest paths from a source are equally long,
+    are one step, those of all graphs of a batch together. On a path this is the plain layer.
 
     Args:
         cell: called as ``cell(x [n, F], state) -> state``, with h ``[n, H]`` or (h, c), and None for no state, such as
@@ -149,12 +150,12 @@ class DAGRecurrent(Layer):
                 parts = range(len(states[0]))
                 sums = [states[0][k].new_zeros(len(level.nodes), states[0][k].size(1)) for k in parts]
                 for earlier, sources, targets in level.groups:
-                    heard = [states[earlier][k][sources].to(sums[k].dtype) for k in parts]
-                    sums = [total.index_add(0, targets, part) for total, part in zip(sums, heard)]
+                    messages = [states[earlier][k][sources].to(sums[k].dtype) for k in parts]
+                    sums = [total.index_add(0, targets, part) for total, part in zip(sums, messages)]
                 state = sums[0] if alone else tuple(sums)
             after = self.cell(x[level.nodes], state)
             alone = isinstance(after, Tensor)
             states.append((after,) if isinstance(after, Tensor) else tuple(after))
-        back = torch.cat([level.nodes for level in levels]).argsort()
-        whole = tuple(torch.cat(parts)[back] for parts in zip(*states))
+        order = torch.cat([level.nodes for level in levels]).argsort()
+        whole = tuple(torch.cat(parts)[order] for parts in zip(*states))
         return whole[0], whole[0] if alone else whole

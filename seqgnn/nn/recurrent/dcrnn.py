@@ -26,8 +26,8 @@ class DCRNN(Published):
         C &= \tanh(\Theta_C \star_G [x_t, r \, h_{t-1}] + b_C), \qquad h_t = u \, h_{t-1} + (1 - u) \, C
 
     Args:
-        K: terms of each walk, see :class:`seqgnn.nn.Diffusion`; the authors' `max_diffusion_step` is K - 1.
-        variant: ``"paper"``, or ``"authors"`` for the walks of their code.
+        K: terms of each random walk, see :class:`seqgnn.nn.Diffusion`; the authors' `max_diffusion_step` is K - 1.
+        variant: ``"paper"``, or ``"authors"`` for the random walks of their code.
         options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
 
     Example:
@@ -66,15 +66,15 @@ class DCRNN(Published):
 
 
 class DCRNNForecaster(Layer, GraphPreparer):
-    r"""Forecasts of every node, each step from the one before it.
+    r"""A forecaster of every node, each step from the one before it.
 
     `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
-    2.3: a :class:`DCRNN` reads the past; another begins with its states and a zero (GO), and is fed what it last
-    answered, or, in training, with some probability the truth (scheduled sampling, Bengio et al. 2015).
+    2.3: a :class:`DCRNN` reads the past; another begins with its states and a zero (GO), and is fed its last
+    prediction, or, in training, with some probability the target (scheduled sampling, Bengio et al. 2015).
 
     Args:
         in_channels, hidden_channels: F and H.
-        out_channels: C, what is forecast of each node.
+        out_channels: C, channels of the forecast of each node.
         horizon: steps ahead.
         num_layers, bias, batch_first, dropout: of encoder and decoder.
         K, variant: of their diffusion convolutions.
@@ -121,7 +121,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
         self.projection = nn.Linear(hidden_channels, out_channels, device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
-        """Draws the weights of encoder, decoder and projection anew."""
+        """Redraws the weights of encoder, decoder and projection."""
         for part in (self.encoder, self.decoder, self.projection):
             part.reset_parameters()
 
@@ -152,60 +152,62 @@ class DCRNNForecaster(Layer, GraphPreparer):
             future, future_weight: edge_index and edge_weight of the steps to come, or lists of `horizon` of them; those
                 of the past if None, where these do not change.
             targets: the truth, in the shape of the forecasts, for scheduled sampling.
-            truth: in training, the probability, drawn anew at each step for the whole batch, that the decoder is fed
-                the truth in the place of its own last answer; see `scheduled_sampling`. Evaluation never is.
+            truth: in training, the probability, at each step for the whole batch, that the decoder is fed
+                the target instead of its last prediction; see `scheduled_sampling`. Not in evaluation.
             generator: of these draws.
         """
-        who, like = type(self).__name__, self.projection.weight
-        check_input(who, x, (3, 4), self.in_channels, like)
+        caller, like = type(self).__name__, self.projection.weight
+        check_input(caller, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
-        check_steps(who, x)
+        check_steps(caller, x)
         shape = (self.horizon, *x.shape[1:-1], self.out_channels)
         targets = self._checked_targets(targets, truth, shape, swap)
         if future is None:
             if isinstance(edge_index, (list, tuple)) or future_weight is not None:
-                found = "one graph a step" if future_weight is None else "future_weight"
-                raise ValueError(f"{who}: expected future, the graphs to come, beside {found}, got none")
+                changing = "one graph per step" if future_weight is None else "future_weight"
+                raise ValueError(f"{caller}: expected future, the graphs to come, with {changing}, got none")
             future, future_weight = edge_index, edge_weight
         edges_ahead = self._at_every_step("future", future)
         weights_ahead = self._at_every_step("future_weight", future_weight)
-        taught = [False] * self.horizon
+        teacher_forced = [False] * self.horizon
         if self.training and truth > 0:
             device = "cpu" if generator is None else generator.device
-            taught = (torch.rand(self.horizon, generator=generator, device=device) < truth).tolist()
+            teacher_forced = (torch.rand(self.horizon, generator=generator, device=device) < truth).tolist()
 
         _, state = self.encoder(x, edge_index, edge_weight, lengths=lengths, batch=batch)
-        answers: list[Tensor] = []
-        fed = x.new_zeros(shape[1:])
+        predictions: list[Tensor] = []
+        decoder_input = x.new_zeros(shape[1:])
         for step, (edges, weight) in enumerate(zip(edges_ahead, weights_ahead)):
-            h, state = self.decoder(fed[None], edges, weight, state, batch=batch)
-            answers.append(self.projection(h[0]))
-            fed = targets[step] if targets is not None and taught[step] else answers[-1].to(x.dtype)
-        forecast = torch.stack(answers)
+            h, state = self.decoder(decoder_input[None], edges, weight, state, batch=batch)
+            predictions.append(self.projection(h[0]))
+            forced = targets is not None and teacher_forced[step]
+            decoder_input = targets[step] if forced else predictions[-1].to(x.dtype)  # type: ignore[index]
+        forecast = torch.stack(predictions)
         return forecast.transpose(0, 1) if swap else forecast
 
     def _checked_targets(
         self, targets: Tensor | None, truth: float, shape: tuple[int, ...], swap: bool
     ) -> Tensor | None:
-        """The truth, time first."""
-        who = type(self).__name__
+        """Return the targets, time first."""
+        caller = type(self).__name__
         if not isinstance(truth, (int, float)) or not 0 <= truth <= 1 or (truth > 0 and targets is None):
-            raise ValueError(f"{who}: expected truth in [0, 1], and targets where it is above 0, got {truth!r}")
+            raise ValueError(f"{caller}: expected truth in [0, 1], and targets where it is above 0, got {truth!r}")
         if targets is None:
             return None
-        given = (shape[1], shape[0], *shape[2:]) if swap else shape
-        if not isinstance(targets, Tensor) or targets.shape != given:
-            raise ValueError(f"{who}: expected targets of shape {given}, got {describe(targets)}")
-        check_like(who, "targets", targets, self.projection.weight)
+        expected = (shape[1], shape[0], *shape[2:]) if swap else shape
+        if not isinstance(targets, Tensor) or targets.shape != expected:
+            raise ValueError(f"{caller}: expected targets of shape {expected}, got {describe(targets)}")
+        check_like(caller, "targets", targets, self.projection.weight)
         return targets.transpose(0, 1) if swap else targets
 
-    def _at_every_step(self, name: str, given: Any) -> list[Any]:
-        if not isinstance(given, (list, tuple)):
-            return [given] * self.horizon
-        if len(given) != self.horizon:
-            raise ValueError(f"{type(self).__name__}: expected {self.horizon} of {name}, one a step, got {len(given)}")
-        return list(given)
+    def _at_every_step(self, name: str, value: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple)):
+            return [value] * self.horizon
+        if len(value) != self.horizon:
+            caller = type(self).__name__
+            raise ValueError(f"{caller}: expected {self.horizon} of {name}, one per step, got {len(value)}")
+        return list(value)
 
     def extra_repr(self) -> str:
         shown = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}, horizon={self.horizon}"

@@ -34,10 +34,11 @@ class EvolveGCN(Layer, GraphPreparer):
         \text{H:}\quad W_t &= \mathrm{GRU}(Z_t^\top, W_{t-1}), \quad
         Z_t = (X_t \, \tanh y)_{\text{top } k \text{ by } y}, \quad y = X_t p / |p|, \quad k = H
 
-    The weights are the state: they are taken and returned, and never kept on the module, which holds where they start.
-    The cells' matrices are shared by the columns of W, the GRU resets before, and its z keeps. The LSTM's memory starts
-    at zero. O's weights are the same for all windows and run on to the last step; H's are each window's or graph's own,
-    and stay after its end. Deviation from the paper: biases ``[F]``, not one for each column.
+    The weights are the state: they are passed and returned, and never stored on the module, which holds their start.
+    The cells' matrices are shared by the columns of W, the GRU has ``reset="before"``, and its z keeps the state. The
+    LSTM's cell state starts at zero. O's weights are the same for all windows and evolve to the last step; each window
+    or graph has its own weights with H, and they stay after its end. Deviation from the paper: biases ``[F]``, not one
+    for each column.
 
     Args:
         in_channels, hidden_channels: F and H.
@@ -48,7 +49,7 @@ class EvolveGCN(Layer, GraphPreparer):
         normalization: of :math:`\hat{A}`, see :class:`seqgnn.nn.GCN`.
 
     Shapes:
-        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H]``. The state has, for each layer, (W, memory)
+        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H]``. The state has, for each layer, (W, cell state)
         ``[F, H]`` (O), or W ``[(B,) F, H]``, with `batch` ``[graphs, F, H]`` (H).
 
     Raises:
@@ -57,7 +58,7 @@ class EvolveGCN(Layer, GraphPreparer):
 
     Example:
         >>> layer = EvolveGCN(2, 8)
-        >>> output, ((weight, memory),) = layer(torch.randn(5, 3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> output, ((weight, cell_state),) = layer(torch.randn(5, 3, 2), torch.tensor([[0, 1], [1, 2]]))
         >>> output.shape, weight.shape
         (torch.Size([5, 3, 8]), torch.Size([2, 8]))
     """
@@ -76,11 +77,11 @@ class EvolveGCN(Layer, GraphPreparer):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        who = type(self).__name__
-        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
+        caller = type(self).__name__
+        check_sizes(caller, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
         self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
         self.bias, self.batch_first = bias, batch_first
-        self.variant = one_of(who, "variant", variant, ("O", "H"))
+        self.variant = one_of(caller, "variant", variant, ("O", "H"))
         self.filter = GCN(normalization)
         self.propagation = Propagation()
         gates = 4 if variant == "O" else 3
@@ -119,23 +120,23 @@ class EvolveGCN(Layer, GraphPreparer):
         lengths: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Any, ...]]:
-        """Walks the graph signal `x` over time; arguments as those of the other graph-recurrent layers."""
-        who, like = type(self).__name__, next(self.parameters())
-        check_input(who, x, (3, 4), self.in_channels, like)
+        """Runs the layer over time; arguments as those of the other graph-recurrent layers."""
+        caller, like = type(self).__name__, next(self.parameters())
+        check_input(caller, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
-        check_steps(who, x)
-        graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, None, batch)
-        active = None if lengths is None else active_steps(who, lengths, x)
+        check_steps(caller, x)
+        graphs = step_graphs(caller, self.filters, x, edge_index, edge_weight, None, batch)
+        active = None if lengths is None else active_steps(caller, lengths, x)
         if active is not None:
             x = torch.where(active, x, 0)
         batch = graphs[0].prepared.batch if self.variant == "H" else None
         groups = list(x.shape[1:-2])
         if batch is not None:
             if groups:
-                raise ValueError(f"{who}: expected x of shape [T, N, F] beside batch, got windows")
+                raise ValueError(f"{caller}: expected x of shape [T, N, F] with batch, got windows")
             if any(graph.prepared.batch is not batch for graph in graphs):
-                raise ValueError(f"{who}: expected graphs of one and the same batch at all steps, got others")
+                raise ValueError(f"{caller}: expected graphs of one and the same batch at all steps, got others")
             groups = [len(_sizes(batch))]
         states: list[Any] = [None] * self.num_layers if state is None else self._checked(state, groups)
         for layer in range(self.num_layers):
@@ -170,10 +171,10 @@ class EvolveGCN(Layer, GraphPreparer):
         start, weight_ih, weight_hh = (getattr(self, f"{n}_l{layer}") for n in ("weight", "weight_ih", "weight_hh"))
         bias_ih, bias_hh = (getattr(self, f"{name}_l{layer}", None) for name in ("bias_ih", "bias_hh"))
         if self.variant == "O":
-            weight, memory = (start, torch.zeros_like(start)) if state is None else state
+            weight, cell_state = (start, torch.zeros_like(start)) if state is None else state
             columns = weight.mT
             gx = linear(columns, weight_ih, bias_ih)
-            _, (h, c) = cells.lstm(gx, lambda h: linear(h, weight_hh, bias_hh), (columns, memory.mT))
+            _, (h, c) = cells.lstm(gx, lambda h: linear(h, weight_hh, bias_hh), (columns, cell_state.mT))
             return h.mT, c.mT
         batch = graph.prepared.batch
         z, alive = self._summary(x, getattr(self, f"score_l{layer}"), batch, active)
@@ -228,14 +229,14 @@ class EvolveGCN(Layer, GraphPreparer):
 
     def _checked(self, state: Any, groups: list[int]) -> list[Any]:
         """The state, layer by layer, if it is one of this layer's for so many windows or graphs."""
-        who, like = type(self).__name__, next(self.parameters())
-        what = "(W, memory)" if self.variant == "O" else "W"
+        caller, like = type(self).__name__, next(self.parameters())
+        what = "(W, cell state)" if self.variant == "O" else "W"
         if not isinstance(state, (tuple, list)) or len(state) != self.num_layers:
-            raise ValueError(f"{who}: expected {what} for each of {self.num_layers} layers, got {describe(state)}")
+            raise ValueError(f"{caller}: expected {what} for each of {self.num_layers} layers, got {describe(state)}")
         for layer, part in enumerate(state):
             size = self.in_channels if layer == 0 else self.hidden_channels
             shape = (size, self.hidden_channels) if self.variant == "O" else (*groups, size, self.hidden_channels)
-            check_state(who, part, (shape,) * (2 if self.variant == "O" else 1), like)
+            check_state(caller, part, (shape,) * (2 if self.variant == "O" else 1), like)
         return list(state)
 
     def __repr__(self) -> str:

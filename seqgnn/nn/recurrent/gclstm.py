@@ -21,11 +21,11 @@ class GCLSTM(Published):
         c_t &= \sigma(f) \left(\sum_k T_k c_{t-1} W_{cc,k}^\top + b_{cc}\right) + \sigma(i) \tanh(g) \\
         h_t &= \sigma(o) \tanh(c_t)
 
-    ``variant="pyg-temporal"`` keeps :math:`c_{t-1}` itself, as PyTorch Geometric Temporal does. Where the graph changes
-    from step to step, the states meet that of step t.
+    ``variant="pyg-temporal"`` uses :math:`c_{t-1}` itself, as PyTorch Geometric Temporal does. Where the graph changes
+    from step to step, the states are convolved on that of step t.
 
     Args:
-        K: terms of the polynomials, which reach K - 1 hops.
+        K: terms of the polynomials, with a receptive field of K - 1 hops.
         variant: ``"paper"`` or ``"pyg-temporal"``.
         normalization, lambda_max: of the Laplacian, see :class:`seqgnn.nn.Chebyshev`.
         options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.

@@ -1,10 +1,10 @@
-"""Recurrent nets with a graph convolution in every gate."""
+"""RNN, LSTM and GRU with a graph convolution in every gate."""
 
 from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
 
 
 class GCNRNN(GraphRecurrent):
-    r"""A plain recurrent net on every node, with a graph convolution in its one gate.
+    r"""A plain RNN on every node, with a graph convolution in its one gate.
 
     .. math::
         h_t = \tanh(\hat{A} x_t W_{ih}^T + b_{ih} + \hat{A} h_{t-1} W_{hh}^T + b_{hh})
@@ -33,7 +33,7 @@ class GCNLSTM(GraphRecurrent):
 
     With ``peephole=True``, :math:`w_{ci} c_{t-1}` and :math:`w_{cf} c_{t-1}` are added to i and f, and
     :math:`w_{co} c_t` to o. Deviation from the paper: by default the filter of `Kipf and Welling
-    <https://arxiv.org/abs/1609.02907>`_ in the place of Chebyshev polynomials, and no peepholes; :class:`GCRN` has
+    <https://arxiv.org/abs/1609.02907>`_ instead of Chebyshev polynomials, and no peepholes; :class:`GCRN` has
     both.
 
     Arguments, shapes and errors are those of :class:`GraphRecurrent`; the state is h and c.

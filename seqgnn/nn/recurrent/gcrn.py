@@ -14,7 +14,7 @@ from seqgnn.nn.scan.graph_inputs import StepGraph
 
 
 class GCRN(Published):
-    r"""A recurrent net with Chebyshev convolutions, in its gates or before them.
+    r"""An LSTM, GRU or RNN with Chebyshev convolutions, in its gates or before them.
 
     `Structured sequence modeling with graph convolutional recurrent networks <https://arxiv.org/abs/1612.07659>`_ (Seo,
     Defferrard, Vandergheynst and Bresson 2016, version 1). ``model=2`` has a convolution :math:`*_G` of input and
@@ -30,10 +30,10 @@ class GCRN(Published):
     the paper prints them per node. The GRU resets before the convolution, as in the paper.
 
     Args:
-        K: terms of the polynomials, which reach K - 1 hops.
+        K: terms of the polynomials, with a receptive field of K - 1 hops.
         cell: ``"lstm"``, ``"gru"`` or ``"rnn"``.
         model: 2 or 1.
-        peephole: whether the LSTM's gates see its memory; None: an LSTM's do.
+        peephole: whether the gates see the cell state; None: those of an LSTM do.
         normalization, lambda_max: of the Laplacian, see :class:`seqgnn.nn.Chebyshev`.
         options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
 
@@ -59,12 +59,12 @@ class GCRN(Published):
         lambda_max: float | tuple[float, ...] | None = None,
         **options: Unpack[Options],
     ) -> None:
-        who = type(self).__name__
-        self.kind = one_of(who, "cell", cell, ("lstm", "gru", "rnn"))
+        caller = type(self).__name__
+        self.kind = one_of(caller, "cell", cell, ("lstm", "gru", "rnn"))
         if isinstance(model, bool) or model not in (1, 2):
-            raise ValueError(f"{who}: expected model to be 1 or 2, got {model!r}")
+            raise ValueError(f"{caller}: expected model to be 1 or 2, got {model!r}")
         self.model = model
-        check_sizes(who, K=K)
+        check_sizes(caller, K=K)
         self.chebyshev = Chebyshev(K, normalization, lambda_max)
         super().__init__(
             in_channels,

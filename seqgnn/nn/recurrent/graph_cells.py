@@ -1,4 +1,4 @@
-"""One step of each graph-recurrent layer, for those who write their own loop."""
+"""One step of each graph-recurrent layer, for custom loops."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
 from seqgnn.nn.recurrent.tgcn import TGCN
 
 
-def _refuse(who: str, options: dict[str, Any]) -> None:
+def _refuse(caller: str, options: dict[str, Any]) -> None:
     for name in ("num_layers", "batch_first", "dropout", "bidirectional"):
         if name in options:
-            raise ValueError(f"{who}: expected no {name}, which one step has not, got one")
+            raise ValueError(f"{caller}: expected no {name}, which a single step does not have, got one")
 
 
 class GraphRNNCellMixin(GraphRecurrent):
@@ -44,22 +44,22 @@ class GraphRNNCellMixin(GraphRecurrent):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Any:
-        who, like = type(self).__name__, first_parameter(self, x)
-        check_input(who, x, (2, 3), self.in_channels, like)
+        caller, like = type(self).__name__, first_parameter(self, x)
+        check_input(caller, x, (2, 3), self.in_channels, like)
         if state is not None:
             shape = (*x.shape[:-1], self.hidden_channels)
-            check_state(who, state, (shape,) * (2 if self.kind == "lstm" else 1), like)
+            check_state(caller, state, (shape,) * (2 if self.kind == "lstm" else 1), like)
             state = state[None] if isinstance(state, Tensor) else tuple(part[None] for part in state)
         _, state = super().forward(x[None], edge_index, edge_weight, state, edge_attr=edge_attr, batch=batch)
         return tuple(part[0] for part in state) if isinstance(state, tuple) else state[0]
 
 
 class EvolveGCNCell(EvolveGCN):
-    """One step of :class:`EvolveGCN`: returns the output ``[(B,) N, H]`` and the state, which is W, with O (W, memory).
+    """One step of :class:`EvolveGCN`: returns the output ``[(B,) N, H]`` and the state: W, or (W, cell state) with O.
 
     Example:
         >>> import torch
-        >>> output, (weight, memory) = EvolveGCNCell(2, 8)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]]))
+        >>> output, (weight, cell_state) = EvolveGCNCell(2, 8)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]]))
         >>> output.shape, weight.shape
         (torch.Size([3, 8]), torch.Size([2, 8]))
     """
@@ -79,8 +79,8 @@ class EvolveGCNCell(EvolveGCN):
         batch: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
         check_input(type(self).__name__, x, (2, 3), self.in_channels, next(self.parameters(), x))
-        given = None if state is None else (state,)
-        output, (state,) = super().forward(x[None], edge_index, edge_weight, given, batch=batch)
+        states = None if state is None else (state,)
+        output, (state,) = super().forward(x[None], edge_index, edge_weight, states, batch=batch)
         return output[0], state
 
 

@@ -1,6 +1,6 @@
-"""Recurrent cells whose gates see the graph: a cell plus two gate maps, over time, layers and directions."""
+"""Recurrent layers with graph convolutions in their gates."""
 
-from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
+from __future__ import annotations  # torch.compile cannot evaluate those of nested functions
 
 from collections.abc import Sequence
 from typing import Any, Never
@@ -22,11 +22,11 @@ from seqgnn.nn.scan.gates import (
     ConvProjection,
     FilterProjection,
     Projection,
+    build_conv,
     check_edge_arguments,
     filter_or_factory,
-    made,
+    max_hops,
     reset_weights,
-    widest,
 )
 from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, StepInputs, active_steps, step_graphs
 
@@ -39,10 +39,10 @@ class GraphRecurrent(Layer, GraphPreparer):
     .. math::
         g(x) = [P_0 x, \dots, P_{m-1} x] W_{ih}^T + b_{ih}, \qquad u(h) = [P_0 h, \dots, P_{m-1} h] W_{hh}^T + b_{hh}
 
-    The base of all graph-recurrent layers, which say which cell g and u feed. Weights are named, shaped and drawn as in
+    The base of all graph-recurrent layers, which choose the cell of g and u. Weights are named, shaped and drawn as in
     torch.nn (``weight_ih_l0 [gates * H, m F]``), so a layer on a graph without edges, or with the filter
-    ``Identity()``, is torch's layer on each node. A convolution stands in the place of the weights and biases of its
-    map, as the module ``input_conv_l0`` or ``hidden_conv_l0``.
+    ``Identity()``, is torch's layer on each node. A convolution replaces the weights and biases of its projection, as
+    the module ``input_conv_l0`` or ``hidden_conv_l0``.
 
     Args:
         in_channels, hidden_channels: F and H.
@@ -52,35 +52,35 @@ class GraphRecurrent(Layer, GraphPreparer):
             ``module(x, edge_index)`` and with `edge_weight`, `edge_attr` or `batch` where its forward names them;
             windows, and all steps of the input projection, reach it as disjoint copies of the graph. With
             ``reset="before"`` a hidden projection is two modules, of 2 H and H channels.
-        input_conv, hidden_conv: that of one of them, in the place of `conv`.
-        peephole: whether an LSTM's gates see its memory, by ``weight_ci_l0, weight_cf_l0, weight_co_l0 [H]``, the same
-            for all nodes.
-        reset: where a GRU's reset gate is: ``"after"`` multiplies u_n(h) by r (torch), ``"before"`` multiplies h (Cho
-            et al. 2014), at the price of a second propagation.
-        nonlinearity: of the plain recurrent net, ``"tanh"`` or ``"relu"``.
+        input_conv, hidden_conv: the convolution of one of them, instead of `conv`.
+        peephole: whether an LSTM's gates see its cell state, by ``weight_ci_l0, weight_cf_l0, weight_co_l0 [H]``, the
+            same for all nodes.
+        reset: the place of a GRU's reset gate: ``"after"`` multiplies u_n(h) by r (torch), ``"before"`` multiplies h
+            (Cho et al. 2014), at the cost of a second propagation.
+        nonlinearity: of the plain RNN, ``"tanh"`` or ``"relu"``.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         forget_bias: the sum of both biases of an LSTM's forget gate.
-        engine: ``"reference"`` walks the equations under autograd; ``"fused"`` has a hand-written way back and serves
-            filters of the hidden state in float32 and float64; the reference stands in under autocast, torch.compile,
-            functorch and forward-mode derivatives, for derivatives of derivatives and for filters with a basis of
-            their own; ``"triton"`` is ``"fused"`` with Triton's kernels, one for the gates of a step or, where
+        engine: ``"reference"`` runs the equations under autograd; ``"fused"`` has a hand-written backward pass for
+            filters of the hidden state in float32 and float64, and falls back to the reference under autocast,
+            torch.compile, functorch and forward-mode AD, for double backward and for filters that override `basis`;
+            ``"triton"`` is ``"fused"`` with Triton's kernels, one for the gates of a step or, where
             :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps, which have run in its interpreter alone, on no
             device; ``"auto"`` is ``"fused"`` on the CPU from 1,000 elements (T * B * N) on and, where gradients are
             recorded, from 8 steps on, else ``"reference"``, never ``"triton"``.
-        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back;
-            None keeps everything.
+        checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
+            recomputes; None saves everything.
 
     Shapes:
         ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; states h (and c)
         ``[num_layers * directions, (B,) N, H]``.
 
     Raises:
-        ValueError: for options out of range or such as contradict each other, for inputs, graphs or states of a wrong
+        ValueError: for options that are out of range or contradict each other, for inputs, graphs or states of a wrong
             rank, size, dtype or device, and for ``"triton"`` where it is not installed or x is not on a GPU.
     """
 
     kind: str
-    _decided: tuple[str, ...] = ()  # options that a publication decides, and that need not be shown
+    _fixed_options: tuple[str, ...] = ()  # those that a publication fixes, left out of the repr
 
     def __init__(
         self,
@@ -111,12 +111,12 @@ class GraphRecurrent(Layer, GraphPreparer):
             raise TypeError(f"{type(self).__name__}: expected no option {next(iter(unknown))!r}, got one{hint}")
         super().__init__()
         self.propagation = Propagation()
-        who = type(self).__name__
+        caller = type(self).__name__
         if checkpoint_every is not None:
-            check_sizes(who, checkpoint_every=checkpoint_every)
-        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
+            check_sizes(caller, checkpoint_every=checkpoint_every)
+        check_sizes(caller, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
         if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
-            raise ValueError(f"{who}: expected dropout in [0, 1], got {dropout!r}")
+            raise ValueError(f"{caller}: expected dropout in [0, 1], got {dropout!r}")
         self.in_channels = in_channels
         self.hidden_channels = hidden_channels
         self.num_layers = num_layers
@@ -125,31 +125,31 @@ class GraphRecurrent(Layer, GraphPreparer):
         self.dropout = dropout
         self.bidirectional = bidirectional
         self.peephole = peephole
-        self.reset = one_of(who, "reset", reset, ("after", "before"))
-        self.nonlinearity = one_of(who, "nonlinearity", nonlinearity, ("tanh", "relu"))
-        for option, asked, kind in (
+        self.reset = one_of(caller, "reset", reset, ("after", "before"))
+        self.nonlinearity = one_of(caller, "nonlinearity", nonlinearity, ("tanh", "relu"))
+        for option, is_set, kind in (
             ("peephole=True", peephole, "lstm"),
             ("reset='before'", reset == "before", "gru"),
             ("nonlinearity='relu'", nonlinearity == "relu", "rnn"),
         ):
-            if asked and self.kind != kind:
-                raise ValueError(f"{who}: expected a cell of kind {kind} with {option}, got {self.kind}")
-        self.engine = one_of(who, "engine", engine, ENGINES)
+            if is_set and self.kind != kind:
+                raise ValueError(f"{caller}: expected a cell of kind {kind} with {option}, got {self.kind}")
+        self.engine = one_of(caller, "engine", engine, ENGINES)
         self.checkpoint_every = checkpoint_every
-        self.input_filter, make_input = filter_or_factory(who, "input", conv, input_conv)
-        self.hidden_filter, make_hidden = filter_or_factory(who, "hidden", conv, hidden_conv)
-        if (make_input or make_hidden) and not (init is None and forget_bias is None):
-            raise ValueError(f"{who}: expected init and forget_bias for filters, got them beside a convolution")
-        if make_input and make_hidden and not bias:
-            raise ValueError(f"{who}: expected bias=False to be said to the convolutions, got it beside them")
+        self.input_filter, input_factory = filter_or_factory(caller, "input", conv, input_conv)
+        self.hidden_filter, hidden_factory = filter_or_factory(caller, "hidden", conv, hidden_conv)
+        if (input_factory or hidden_factory) and not (init is None and forget_bias is None):
+            raise ValueError(f"{caller}: expected init and forget_bias for filters, got a convolution")
+        if input_factory and hidden_factory and not bias:
+            raise ValueError(f"{caller}: expected bias=False to be passed to the convolutions, got it with factories")
 
         for layer, suffixes in enumerate(self._suffixes):
             channels = self._first_channels if layer == 0 else hidden_channels * len(suffixes)
             for suffix in suffixes:
-                if make_input is not None:
-                    self.add_module("input_conv" + suffix, made(who, make_input, channels, self._rows))
-                if make_hidden is not None:
-                    parts = [made(who, make_hidden, hidden_channels, rows) for rows in self._hidden_rows]
+                if input_factory is not None:
+                    self.add_module("input_conv" + suffix, build_conv(caller, input_factory, channels, self._rows))
+                if hidden_factory is not None:
+                    parts = [build_conv(caller, hidden_factory, hidden_channels, rows) for rows in self._hidden_rows]
                     self.add_module("hidden_conv" + suffix, parts[0] if len(parts) == 1 else nn.ModuleList(parts))
                 for name, shape in self._shapes(channels).items():
                     parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -158,14 +158,14 @@ class GraphRecurrent(Layer, GraphPreparer):
             self.to(device=device, dtype=dtype)
         self.recipes: tuple[Recipe, ...] = (
             uniform(),
-            *self._own_recipes,
-            *resolve_recipes(who, self.kind, init, forget_bias, bias),
+            *self._default_recipes,
+            *resolve_recipes(caller, self.kind, init, forget_bias, bias),
         )
         apply_recipes(self.recipes, self, self.kind)
 
     def reset_parameters(self) -> None:
-        """Draws the weights anew: torch's default, then the recipes of ``init=`` and ``forget_bias=``; convolutions'
-        own."""
+        """Redraws the weights: by torch's default, then by ``init=`` and ``forget_bias=``; convolutions by their own
+        `reset_parameters`."""
         apply_recipes(self.recipes, self, self.kind)
         for conv in self.convs:
             reset_weights(conv)
@@ -182,7 +182,7 @@ class GraphRecurrent(Layer, GraphPreparer):
         lengths: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
-        """Walks the graph signal `x` over time.
+        """Runs the layer over time.
 
         Args:
             x: ``[T, N, F]``, or ``[T, B, N, F]`` for signals that share the graph (``batch_first``: ``[B, T, N, F]``).
@@ -192,17 +192,17 @@ class GraphRecurrent(Layer, GraphPreparer):
             edge_attr: ``[E, D]`` for convolutions that take them, or a list of T where the graph changes.
             lengths: how many steps each sequence has, ``[B]``, or ``[N]`` per node where `x` is ``[T, N, F]``. After
                 its end a sequence's outputs are zero and its state stays; backward directions start at its own end.
-            batch: ``[N]``, which node belongs to which of several disjoint graphs.
+            batch: ``[N]``, the graph of each node where there are several disjoint graphs.
 
         Returns:
             The last layer's output ``[T, (B,) N, H * directions]`` and the states
             ``[num_layers * directions, (B,) N, H]``.
         """
-        who, like = type(self).__name__, first_parameter(self, x)
-        check_input(who, x, (3, 4), self.in_channels, like)
+        caller, like = type(self).__name__, first_parameter(self, x)
+        check_input(caller, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
         x = x.transpose(0, 1) if swap else x
-        check_steps(who, x)
+        check_steps(caller, x)
         _, *batch_shape, num_nodes, _ = x.shape
         shape = (self.num_layers * (2 if self.bidirectional else 1), *batch_shape, num_nodes, self.hidden_channels)
         shapes = (shape,) * (2 if self.kind == "lstm" else 1)
@@ -210,14 +210,14 @@ class GraphRecurrent(Layer, GraphPreparer):
         if zero_state:
             state = tuple(x.new_zeros(()).expand(s) for s in shapes)
         else:
-            check_state(who, state, shapes, like)
+            check_state(caller, state, shapes, like)
             state = tuple(state) if self.kind == "lstm" else (state,)
-        graphs = step_graphs(who, self.filters, x, edge_index, edge_weight, edge_attr, batch)
-        check_edge_arguments(who, self.convs, any(filter.hops for filter in self.filters), graphs[0])
+        graphs = step_graphs(caller, self.filters, x, edge_index, edge_weight, edge_attr, batch)
+        check_edge_arguments(caller, self.convs, any(filter.hops for filter in self.filters), graphs[0])
         active = None
         if lengths is not None:
-            active = active_steps(who, lengths, x)
-            x = torch.where(active, x, 0)  # what stands behind a node's end must not reach its neighbors
+            active = active_steps(caller, lengths, x)
+            x = torch.where(active, x, 0)  # inputs after a node's end must not reach its neighbors
         x = self._features(x, graphs)
 
         output, state = scan(
@@ -226,7 +226,7 @@ class GraphRecurrent(Layer, GraphPreparer):
             [[self._unit(suffix) for suffix in suffixes] for suffixes in self._suffixes],
             StepInputs(graphs, active, zero_state),
             engine="reference" if self.propagation.passes_messages else self.engine,
-            caller=who,
+            caller=caller,
             dropout=self.dropout if self.training else 0.0,
             # Masks of an explainer may be gone in the backward pass.
             checkpoint_every=None if self.propagation.explain else self.checkpoint_every,
@@ -237,7 +237,7 @@ class GraphRecurrent(Layer, GraphPreparer):
 
     @property
     def _suffixes(self) -> list[list[str]]:
-        """Of the parameters of each layer and direction."""
+        """The suffixes of the parameters of each layer and direction."""
         directions = ("", "_reverse") if self.bidirectional else ("",)
         return [[f"_l{layer}{direction}" for direction in directions] for layer in range(self.num_layers)]
 
@@ -250,16 +250,16 @@ class GraphRecurrent(Layer, GraphPreparer):
 
     @property
     def _first_channels(self) -> int:
-        """What the first layer reads."""
+        """The input channels of the first layer."""
         return self.in_channels
 
     @property
-    def _own_recipes(self) -> tuple[Recipe, ...]:
-        """What a layer's publication says of its weights, before the caller does."""
+    def _default_recipes(self) -> tuple[Recipe, ...]:
+        """The initialization of a layer's publication, applied before the caller's."""
         return ()
 
     def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
-        """What the first layer reads of the signal."""
+        """Return the input of the first layer."""
         return x
 
     def _cell(self, suffix: str) -> Cell:
@@ -278,7 +278,7 @@ class GraphRecurrent(Layer, GraphPreparer):
 
     @property
     def _hidden_rows(self) -> tuple[int, ...]:
-        """The same, map by map: a GRU that resets before has one map for r and z, and one for n."""
+        """The same per projection: with ``reset="before"`` one for r and z, and one for n."""
         return (2 * self.hidden_channels, self.hidden_channels) if self.reset == "before" else (self._rows,)
 
     @property
@@ -292,20 +292,20 @@ class GraphRecurrent(Layer, GraphPreparer):
 
     @property
     def hops(self) -> float:
-        """How many edges away the layers hear the input, within one step."""
-        each = widest(self.input_filter, self._convs_of("input_conv_l"))
-        if self.reset == "before":  # the neighbors' reset gates have heard their input
+        """The receptive field of the layers within one step, in hops."""
+        each = max_hops(self.input_filter, self._convs_of("input_conv_l"))
+        if self.reset == "before":  # the neighbors' reset gates have their own receptive field
             each += self._hidden_hops
         return self._feature_hops + self.num_layers * each
 
     @property
     def hops_per_step(self) -> float:
-        """How many edges further away they hear with each step back, through their neighbors' states."""
+        """The hops that each earlier step adds to the receptive field, through the neighbors' states."""
         return self._hidden_hops * (2 if self.reset == "before" else 1)
 
     @property
     def _hidden_hops(self) -> float:
-        return widest(self.hidden_filter, self._convs_of("hidden_conv_l"))
+        return max_hops(self.hidden_filter, self._convs_of("hidden_conv_l"))
 
     @property
     def _feature_hops(self) -> int:
@@ -316,7 +316,7 @@ class GraphRecurrent(Layer, GraphPreparer):
         return [conv for child in children for conv in (child if type(child) is nn.ModuleList else [child])]
 
     def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
-        """The parameters of one layer and direction."""
+        """Return the shapes of the parameters of one layer and direction."""
         shapes: dict[str, tuple[int, ...]] = {}
         maps = (("ih", self.input_filter, channels), ("hh", self.hidden_filter, self.hidden_channels))
         for name, filter, size in maps:
@@ -330,14 +330,14 @@ class GraphRecurrent(Layer, GraphPreparer):
         return shapes
 
     def _input_projection(self, suffix: str) -> Projection:
-        """g, of all gates."""
+        """Return the input projection g of all gates."""
         if self.input_filter is None:
             return ConvProjection(type(self).__name__, getattr(self, "input_conv" + suffix), self._rows)
         weight, bias = getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None)
         return self._filter_projection(self.input_filter, weight, bias)
 
     def _hidden_projections(self, suffix: str) -> tuple[Projection, ...]:
-        """u, of all gates, or in the parts that the cell takes."""
+        """Return the hidden projection u of all gates, or the parts that the cell takes."""
         rows = self._hidden_rows
         if self.hidden_filter is None:
             conv = getattr(self, "hidden_conv" + suffix)
@@ -356,12 +356,12 @@ class GraphRecurrent(Layer, GraphPreparer):
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
             "peephole": False, "reset": "after", "nonlinearity": "tanh", "engine": "auto", "checkpoint_every": None,
         }  # fmt: skip
-        values = {name: getattr(self, name) for name in defaults if name not in self._decided}
+        values = {name: getattr(self, name) for name in defaults if name not in self._fixed_options}
         parts += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
         parts += self._maps_repr()
-        given = self.recipes[1 + len(self._own_recipes) :]
-        if given:
-            parts.append(f"init={list(given)}")
+        recipes = self.recipes[1 + len(self._default_recipes) :]
+        if recipes:
+            parts.append(f"init={list(recipes)}")
         return ", ".join(parts)
 
     def _maps_repr(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU: torch's layers, with the equations under autograd beside torch's kernels."""
+"""RNN, LSTM and GRU: torch's layers, with the written equations as an alternative to torch's kernels."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from seqgnn.nn.scan.reference import active_steps, at_each_step
 
 
 class _Layer(EngineMixin):
-    """A layer over time: torch's forward, or the loop over the written cell."""
+    """A layer over time: torch's forward, or a scan of the written cell."""
 
     engines = ("auto", "native", "fused", "triton", "reference")
     proj_size: int
@@ -97,7 +97,7 @@ class _Layer(EngineMixin):
         return (h, (rows, *batch, self.hidden_size)) if self.kind == "lstm" else (h,)
 
     def _unpack(self, hx: Any, x: Tensor, batch_size: int) -> State:
-        """The state as a tuple of ``[rows, B, H]``, zero where none is given."""
+        """Return the state as a tuple of ``[rows, B, H]``, zero if it is None."""
         if hx is None:
             return tuple(x.new_zeros(shape) for shape in self._state_shapes((batch_size,)))
         parts = (hx,) if isinstance(hx, Tensor) else hx
@@ -108,7 +108,7 @@ class _Layer(EngineMixin):
 
 
 class RNN(_Layer, nn.RNN):
-    r"""The plain recurrent net (Elman 1990), a drop-in for :class:`torch.nn.RNN`.
+    r"""The plain RNN (Elman 1990), a drop-in for :class:`torch.nn.RNN`.
 
     .. math::
         h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
@@ -119,23 +119,23 @@ class RNN(_Layer, nn.RNN):
         input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, device, dtype:
             as in :class:`torch.nn.RNN`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equation of
-            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the
-            same by Triton's kernels, which have run in its interpreter alone, on no device; ``"auto"`` is ``"fused"``
-            on the CPU where gradients are asked for and the input is not packed (padding would cost more than is won)
-            from 512 channels, 20 steps and 100 elements of all sequences on, else ``"native"`` wherever that supports
-            the call.
+        engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equation of
+            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
+            ``"triton"`` the same with Triton's kernels, which have run in its interpreter alone, on no device;
+            ``"auto"`` is ``"fused"`` on the CPU where gradients are recorded and the input is not packed (padding would
+            cost more than it saves), from 512 channels, 20 steps and 100 elements of all sequences on, else
+            ``"native"`` wherever that supports the call.
         recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
         forget_bias: for LSTMs only.
-        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
-            with any engine but ``"native"``; None keeps everything.
+        checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
+            recomputes, with any engine but ``"native"``; None saves everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; state
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+        ValueError: for options that contradict each other, for input or states of a wrong rank, size, dtype or device,
             and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:
@@ -198,21 +198,21 @@ class LSTM(_Layer, nn.LSTM):
             as in :class:`torch.nn.LSTM`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         forget_bias: the sum of both biases of the forget gate.
-        engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of
-            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the
-            same by Triton's kernels, which have run in its interpreter alone, on no device; ``"auto"`` is ``"native"``
-            wherever that supports the call (which autocast on CPUs without AVX-512 is not).
+        engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equations of
+            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
+            ``"triton"`` the same with Triton's kernels, which have run in its interpreter alone, on no device;
+            ``"auto"`` is ``"native"`` wherever that supports the call (which autocast on CPUs without AVX-512 is not).
         recurrent_bias: with False b_hh is a buffer of zeros, which leaves the 4(dn + n² + n) parameters of the usual
             equations; a non-zero b_hh that is loaded is added to b_ih.
-        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
-            with any engine but ``"native"``; None keeps everything.
+        checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
+            recomputes, with any engine but ``"native"``; None saves everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; states h and c
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+        ValueError: for options that contradict each other, for input or states of a wrong rank, size, dtype or device,
             and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:
@@ -252,7 +252,7 @@ class LSTM(_Layer, nn.LSTM):
 
 
 class GRU(_Layer, nn.GRU):
-    r"""The GRU (Cho et al. 2014) with the reset gate after the hidden map, a drop-in for :class:`torch.nn.GRU`.
+    r"""The GRU (Cho et al. 2014) with the reset gate after the hidden projection, a drop-in for :class:`torch.nn.GRU`.
 
     .. math::
         r &= \sigma(W_{ir} x_t + b_{ir} + W_{hr} h_{t-1} + b_{hr}) \\
@@ -260,28 +260,28 @@ class GRU(_Layer, nn.GRU):
         n &= \tanh(W_{in} x_t + b_{in} + r \, (W_{hn} h_{t-1} + b_{hn})) \\
         h_t &= (1 - z) \, n + z \, h_{t-1}
 
-    Deviation from the paper: there r multiplies h before the matrix product, and z stands for 1 - z.
+    Deviation from the paper: there r multiplies h before the matrix product, and z and 1 - z are swapped.
 
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype:
             as in :class:`torch.nn.GRU`.
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        engine: ``"native"`` is torch's own forward, ``"reference"`` walks the equations of
-            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written way back, ``"triton"`` the
-            same by Triton's kernels, which have run in its interpreter alone, on no device; ``"auto"`` is ``"fused"``
-            on the CPU where gradients are asked for and the input is not packed (padding would cost more than is won)
-            from 64 channels, 40 steps and 800 elements of all sequences on, and from 320 channels and 20 steps on, else
-            ``"native"`` wherever that supports the call.
+        engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equations of
+            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
+            ``"triton"`` the same with Triton's kernels, which have run in its interpreter alone, on no device;
+            ``"auto"`` is ``"fused"`` on the CPU where gradients are recorded and the input is not packed (padding would
+            cost more than it saves), from 64 channels, 40 steps and 800 elements of all sequences on, and from 320
+            channels and 20 steps on, else ``"native"`` wherever that supports the call.
         forget_bias, recurrent_bias: for the other two layers; here both are refused.
-        checkpoint_every: keep of so many steps no more than the state before them, and walk them again on the way back,
-            with any engine but ``"native"``; None keeps everything.
+        checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
+            recomputes, with any engine but ``"native"``; None saves everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; state
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that make no sense together, for input or states of a wrong rank, size, dtype or device,
+        ValueError: for options that contradict each other, for input or states of a wrong rank, size, dtype or device,
             and for ``"triton"`` where it is not installed or the input is not on a GPU.
 
     Example:

@@ -1,4 +1,4 @@
-"""RNNCell, LSTMCell and GRUCell: torch's cells, with the equations under autograd beside torch's kernels."""
+"""RNNCell, LSTMCell and GRUCell: torch's cells, with the written equations as an alternative to torch's kernels."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from seqgnn.nn.scan.dispatch import is_transformed
 
 
 class _Cell(EngineMixin):
-    """One step: torch's forward, or the written cell."""
+    """One step: torch's forward, or the written equations."""
 
     weight_ih: Tensor
     weight_hh: Tensor

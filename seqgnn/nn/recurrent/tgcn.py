@@ -18,7 +18,7 @@ from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, active_steps
 
 
 class TGCN(Published):
-    r"""A GRU over what graph convolutions make of the signal, or with them in its gates; reset before.
+    r"""A GRU with graph convolutions before it or in its gates, with ``reset="before"``.
 
     `T-GCN: a temporal graph convolutional network for traffic prediction <https://arxiv.org/abs/1811.05320>`_ (Zhao et
     al. 2019).
@@ -96,7 +96,7 @@ class TGCN(Published):
         return self.hidden_channels if self.variant == "paper" else self.in_channels
 
     @property
-    def _own_recipes(self) -> tuple[Recipe, ...]:
+    def _default_recipes(self) -> tuple[Recipe, ...]:
         return (ones_gate_bias(),) if self.variant == "authors" and self.bias else ()
 
     @property
@@ -106,8 +106,8 @@ class TGCN(Published):
     def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
         shapes = super()._shapes(channels)
         if self.variant == "pyg-temporal":
-            own = {"weight_conv": (self._rows, channels)} | ({"bias_conv": (self._rows,)} if self.bias else {})
-            shapes = own | shapes | {"weight_ih": (self._rows, self.hidden_channels)}
+            conv = {"weight_conv": (self._rows, channels)} | ({"bias_conv": (self._rows,)} if self.bias else {})
+            shapes = conv | shapes | {"weight_ih": (self._rows, self.hidden_channels)}
         return shapes
 
     @property
@@ -126,11 +126,11 @@ class TGCN(Published):
         weight_conv, weight = (
             getattr(self, name + suffix).unflatten(0, (3, -1)) for name in ("weight_conv", "weight_ih")
         )
-        both = torch.bmm(weight, weight_conv).flatten(0, 1)
+        combined = torch.bmm(weight, weight_conv).flatten(0, 1)
         if not self.bias:
-            return self._filter_projection(self.gcn, both, None)
-        heard = torch.bmm(weight, getattr(self, "bias_conv" + suffix).view(3, -1, 1)).flatten()
-        return self._filter_projection(self.gcn, both, heard + getattr(self, "bias_ih" + suffix))
+            return self._filter_projection(self.gcn, combined, None)
+        bias_conv = torch.bmm(weight, getattr(self, "bias_conv" + suffix).view(3, -1, 1)).flatten()
+        return self._filter_projection(self.gcn, combined, bias_conv + getattr(self, "bias_ih" + suffix))
 
     def _maps_repr(self) -> list[str]:
         return [f"conv={self.gcn}", f"variant={self.variant!r}"]
@@ -178,11 +178,11 @@ class A3TGCN(TGCN):
     def __init__(
         self, in_channels: int, hidden_channels: int, *, attention_channels: int | None = None, **options: Any
     ) -> None:
-        who = type(self).__name__
+        caller = type(self).__name__
         if options.get("bidirectional"):
-            raise ValueError(f"{who}: expected one direction, got bidirectional=True")
+            raise ValueError(f"{caller}: expected one direction, got bidirectional=True")
         rows = hidden_channels if attention_channels is None else attention_channels
-        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels, attention_channels=rows)
+        check_sizes(caller, in_channels=in_channels, hidden_channels=hidden_channels, attention_channels=rows)
         super().__init__(in_channels, hidden_channels, **options)
         placed: dict[str, Any] = {name: options.get(name) for name in ("device", "dtype")}
         placed["bias"] = self.bias
@@ -204,7 +204,7 @@ class A3TGCN(TGCN):
         lengths: Tensor | None = None,
         **others: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Reads the graph signal `x`, each sequence up to its end; arguments as those of :class:`TGCN`."""
+        """Summarizes each sequence up to its end; arguments as those of :class:`TGCN`."""
         h, state = super().forward(x, edge_index, edge_weight, state, lengths=lengths, **others)
         h = h.transpose(0, 1) if self.batch_first and x.dim() == 4 else h
         scores = self.attention(h)

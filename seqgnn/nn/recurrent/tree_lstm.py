@@ -15,13 +15,13 @@ from seqgnn.nn.recurrent.dag_rnn import levels_of
 
 
 class TreeLSTMCell(Layer):
-    r"""One step of :class:`TreeLSTM`, for those who walk their trees themselves: nodes whose children have states.
+    r"""One step of :class:`TreeLSTM`, for custom traversals: nodes whose children have states.
 
     Arguments and weights are those of :class:`TreeLSTM`.
 
     Shapes:
         ``x [n, F]``, the children's h and c ``[m, H]`` and which of the n nodes is the parent of each, ``[m]`` -> the
-        nodes' h and c ``[n, H]``. A child of two parents stands there twice; leaves need no children.
+        nodes' h and c ``[n, H]``. A child of two parents is listed twice; leaves need no children.
 
     Raises:
         ValueError: for inputs that do not fit.
@@ -51,10 +51,10 @@ class TreeLSTMCell(Layer):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        who = type(self).__name__
-        check_sizes(who, in_channels=in_channels, hidden_channels=hidden_channels)
+        caller = type(self).__name__
+        check_sizes(caller, in_channels=in_channels, hidden_channels=hidden_channels)
         self.in_channels, self.hidden_channels, self.bias = in_channels, hidden_channels, bias
-        self.variant = one_of(who, "variant", variant, ("child-sum",))
+        self.variant = one_of(caller, "variant", variant, ("child-sum",))
         for name, size in (("weight_ih", in_channels), ("weight_hh", hidden_channels)):
             weight = torch.empty(4 * hidden_channels, size, device=device, dtype=dtype)
             self.register_parameter(name, nn.Parameter(weight))
@@ -73,33 +73,33 @@ class TreeLSTMCell(Layer):
     def forward(
         self, x: Tensor, children: tuple[Tensor, Tensor] | None = None, parents: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        who = type(self).__name__
-        check_input(who, x, (2,), self.in_channels, self.weight_ih)
+        caller = type(self).__name__
+        check_input(caller, x, (2,), self.in_channels, self.weight_ih)
         if (children is None) != (parents is None):
-            raise ValueError(f"{who}: expected children and parents, got one without the other")
+            raise ValueError(f"{caller}: expected children and parents, got one without the other")
         if children is not None and parents is not None:
             if not isinstance(parents, Tensor) or parents.dim() != 1 or parents.dtype not in (torch.int64, torch.int32):
-                raise ValueError(f"{who}: expected integer parents of shape [m], got {describe(parents)}")
-            check_state(who, children, ((parents.size(0), self.hidden_channels),) * 2, self.weight_ih)
+                raise ValueError(f"{caller}: expected integer parents of shape [m], got {describe(parents)}")
+            check_state(caller, children, ((parents.size(0), self.hidden_channels),) * 2, self.weight_ih)
             if parents.device != x.device:
-                raise ValueError(f"{who}: expected parents on {x.device}, where x is, got {parents.device}")
+                raise ValueError(f"{caller}: expected parents on {x.device}, where x is, got {parents.device}")
             if is_eager() and not x.is_cuda and not bool(((parents >= 0) & (parents < len(x))).all()):
-                raise ValueError(f"{who}: expected parents in 0..{len(x) - 1}, got {parents.tolist()}")
+                raise ValueError(f"{caller}: expected parents in 0..{len(x) - 1}, got {parents.tolist()}")
         return self._step(F.linear(x, self.weight_ih, self.bias_ih), children, parents)
 
     def _step(
         self, gx: Tensor, children: tuple[Tensor, Tensor] | None, parents: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         i, f, g, o = gx.chunk(4, dim=-1)
-        heard, kept = torch.zeros_like(i), torch.zeros_like(i)
+        children_h, children_c = torch.zeros_like(i), torch.zeros_like(i)
         if children is not None and parents is not None:
             h, c = children
             bias_f = None if self.bias_hh is None else self.bias_hh.chunk(4)[1]
             forget = torch.sigmoid(f[parents] + F.linear(h, self.weight_hh.chunk(4)[1], bias_f))
-            heard = heard.index_add(0, parents, h.to(heard.dtype))
-            kept = kept.index_add(0, parents, (forget * c).to(kept.dtype))
-        u_i, _, u_g, u_o = F.linear(heard, self.weight_hh, self.bias_hh).chunk(4, dim=-1)
-        c = torch.sigmoid(i + u_i) * torch.tanh(g + u_g) + kept
+            children_h = children_h.index_add(0, parents, h.to(children_h.dtype))
+            children_c = children_c.index_add(0, parents, (forget * c).to(children_c.dtype))
+        u_i, _, u_g, u_o = F.linear(children_h, self.weight_hh, self.bias_hh).chunk(4, dim=-1)
+        c = torch.sigmoid(i + u_i) * torch.tanh(g + u_g) + children_c
         return torch.sigmoid(o + u_o) * torch.tanh(c), c
 
     def extra_repr(self) -> str:
@@ -142,18 +142,18 @@ class TreeLSTM(TreeLSTMCell):
     def forward(  # type: ignore[override]
         self, x: Tensor, edge_index: Tensor | PreparedGraph
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        who = type(self).__name__
-        check_input(who, x, (2,), self.in_channels, self.weight_ih)
-        levels = levels_of(who, edge_index, x)
+        caller = type(self).__name__
+        check_input(caller, x, (2,), self.in_channels, self.weight_ih)
+        levels = levels_of(caller, edge_index, x)
         gx = F.linear(x, self.weight_ih, self.bias_ih)
         states: list[tuple[Tensor, Tensor]] = []
         for level in levels:
             children, parents = None, None
             if level.groups:
-                heard = [tuple(part[sources] for part in states[earlier]) for earlier, sources, _ in level.groups]
-                h, c = (torch.cat(parts) for parts in zip(*heard))
+                groups = [tuple(part[sources] for part in states[earlier]) for earlier, sources, _ in level.groups]
+                h, c = (torch.cat(parts) for parts in zip(*groups))
                 children, parents = (h, c), torch.cat([targets for *_, targets in level.groups])
             states.append(self._step(gx[level.nodes], children, parents))
-        back = torch.cat([level.nodes for level in levels]).argsort()
-        h, c = (torch.cat(parts)[back] for parts in zip(*states))
+        order = torch.cat([level.nodes for level in levels]).argsort()
+        h, c = (torch.cat(parts)[order] for parts in zip(*states))
         return h, (h, c)

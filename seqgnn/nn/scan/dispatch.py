@@ -158,7 +158,7 @@ def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> s
 
 def is_supported_input(x: Tensor) -> bool:
     """True if the fused engine supports the call: float32 or float64, outside of autocast, torch.compile, functorch,
-    forward-mode derivatives and :func:`seqgnn.nn.scan.reference.record_states`."""
+    forward-mode AD and :func:`seqgnn.nn.scan.reference.record_states`."""
     return (
         is_eager()
         and not torch_internals.forward_ad_active()
@@ -232,7 +232,7 @@ def requires_grad(layer: Any, x: Tensor, hx: Any) -> bool:
 
 
 def is_transformed() -> bool:
-    """True under functorch and forward-mode derivatives, for which torch's kernels have no rule."""
+    """True under functorch and forward-mode AD, for which torch's kernels have no rule."""
     return torch_internals.transforms_active() or torch_internals.forward_ad_active()
 
 

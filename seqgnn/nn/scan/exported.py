@@ -53,7 +53,7 @@ def scan_operator(step: Step, state: Any, inputs: tuple[Tensor, ...], reverse: b
         The state after the last step and the outputs ``[T, ...]``.
     """
     start, structure = tree_flatten(state)
-    # The operator takes no two tensors that share memory.
+    # The operator rejects tensors that share memory.
     start = [part.clone(memory_format=torch.contiguous_format) for part in start]
     inputs = tuple(part.flip(0) if reverse else part for part in inputs)
     outer = _outer_tensors(step, tree_unflatten(start, structure), tuple(part[0] for part in inputs))
@@ -61,17 +61,17 @@ def scan_operator(step: Step, state: Any, inputs: tuple[Tensor, ...], reverse: b
     def flat(*values: Tensor) -> list[Tensor]:
         state, rest = values[: len(start)], values[len(start) :]
         now, lifted = rest[: len(inputs)], rest[len(inputs) :]
-        with _Replace({id(tensor): given for tensor, given in zip(outer, lifted)}):
+        with _Replace({id(tensor): part for tensor, part in zip(outer, lifted)}):
             after, output = step(tree_unflatten(state, structure), now)
         return [part.clone(memory_format=torch.contiguous_format) for part in (*tree_flatten(after)[0], output)]
 
-    found = torch.ops.higher_order.scan(flat, start, list(inputs), tuple(part.clone() for part in outer))
-    output = found[-1].flip(0) if reverse else found[-1]
-    return tree_unflatten(list(found[:-1]), structure), output
+    results = torch.ops.higher_order.scan(flat, start, list(inputs), tuple(part.clone() for part in outer))
+    output = results[-1].flip(0) if reverse else results[-1]
+    return tree_unflatten(list(results[:-1]), structure), output
 
 
 class _Replace(TorchFunctionMode):
-    """Calls functions with other tensors in the place of some, by their id."""
+    """Calls functions with some tensors replaced by others, by their id."""
 
     def __init__(self, replacements: dict[int, Tensor]) -> None:
         super().__init__()
@@ -86,28 +86,28 @@ class _Replace(TorchFunctionMode):
 
 
 class _Record(TorchFunctionMode):
-    """Finds the tensors that functions are called with and that no function here has returned."""
+    """Records the tensors that functions are called with and that no function inside the mode has returned."""
 
-    def __init__(self, own: list[Tensor]) -> None:
+    def __init__(self, known: list[Tensor]) -> None:
         super().__init__()
-        self.own, self.outer = own, list[Tensor]()
+        self.known, self.outer = known, list[Tensor]()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         for value in tree_flatten((args, kwargs))[0]:
-            if isinstance(value, Tensor) and not any(value is known for known in (*self.own, *self.outer)):
+            if isinstance(value, Tensor) and not any(value is other for other in (*self.known, *self.outer)):
                 self.outer.append(value)
         result = func(*args, **kwargs)
-        self.own += [value for value in tree_flatten(result)[0] if isinstance(value, Tensor)]
+        self.known += [value for value in tree_flatten(result)[0] if isinstance(value, Tensor)]
         return result
 
 
 def _outer_tensors(step: Step, state: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-    """The tensors that a step uses beside its arguments."""
+    """Return the tensors that a step uses without receiving them as arguments."""
     record = _Record([*tree_flatten(state)[0], *inputs])
     mode = detect_fake_mode(inputs)
     assert mode is not None and mode.shape_env is not None
-    # Sizes that depend on values, as where self-loops are removed, are found again when the step is traced.
+    # Sizes that depend on values, as where self-loops are removed, are determined again when the step is traced.
     with disable_proxy_modes_tracing(), mode.shape_env.ignore_fresh_unbacked_symbols(), record:
         step(state, inputs)
     return record.outer

@@ -6,7 +6,7 @@ pre-activations that it contributes; ``state`` is a tuple. With matrices as proj
 graph filters they are graph-recurrent cells: :math:`g = g(x)` and :math:`u = u(h)` below denote either.
 """
 
-from __future__ import annotations  # torch.compile cannot evaluate those of the functions made here
+from __future__ import annotations  # torch.compile cannot evaluate those of nested functions
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def lstm(gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple
 
 @dataclass(frozen=True, eq=False)
 class PeepholeLSTM:
-    r"""LSTM whose gates see the memory (Gers et al. 2002): :math:`c_{t-1}` enters i and f, :math:`c_t` enters o."""
+    r"""LSTM whose gates see the cell state (Gers et al. 2002): :math:`c_{t-1}` enters i and f, :math:`c_t` enters o."""
 
     weight_ci: Tensor
     weight_cf: Tensor
@@ -65,7 +65,7 @@ class PeepholeLSTM:
 
 
 def conv_cell_state_lstm(gx: Tensor, hidden_projections: TwoProjections, state: State) -> tuple[Tensor, State]:
-    r"""LSTM that keeps not its memory but a map of it (Chen et al. 2018): two maps, one of h to the gates, one of c.
+    r"""LSTM with a projection of its cell state (Chen et al. 2018): two projections, of h to the gates and of c.
 
     .. math::
         c_t = \sigma(f) \, m(c_{t-1}) + \sigma(i) \tanh(g), \qquad h_t = \sigma(o) \tanh(c_t)
@@ -79,7 +79,7 @@ def conv_cell_state_lstm(gx: Tensor, hidden_projections: TwoProjections, state: 
 
 
 def gru(gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple[Tensor, State]:
-    r"""GRU with the reset gate after the hidden map, as in torch; gates r, z, n.
+    r"""GRU with the reset gate after the hidden projection, as in torch; gates r, z, n.
 
     .. math::
         n = \tanh(g_n + \sigma(r) \, u_n(h_{t-1})), \qquad h_t = (1 - \sigma(z)) \, n + \sigma(z) \, h_{t-1}
@@ -95,7 +95,7 @@ def gru(gx: Tensor, hidden_projection: HiddenProjection, state: State) -> tuple[
 
 
 def gru_reset_before(gx: Tensor, hidden_projections: TwoProjections, state: State) -> tuple[Tensor, State]:
-    r"""GRU with the reset gate before the hidden map (Cho et al. 2014), which is therefore two maps: one to the gates
+    r"""GRU with the reset gate before the hidden projection (Cho et al. 2014), which is therefore two: one to the gates
     r and z, one from the reset state to the candidate n.
 
     .. math::

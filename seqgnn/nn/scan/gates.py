@@ -1,4 +1,4 @@
-"""The maps from a graph signal to the pre-activations of gates: a linear filter, or any convolution of PyG's."""
+"""The projections to the pre-activations of gates: by a linear filter, or by any convolution of PyG."""
 
 import inspect
 import math
@@ -21,14 +21,14 @@ from seqgnn.nn.receptive_field import conv_hops
 from seqgnn.nn.scan.graph_inputs import StepGraph
 
 ConvFactory = Callable[[int, int], nn.Module]
-FILTERS = {"cheb": "Chebyshev(K=3)", "diff": "Diffusion(K=3)", "iden": "Identity()"}  # what a name may mean
+FILTERS = {"cheb": "Chebyshev(K=3)", "diff": "Diffusion(K=3)", "iden": "Identity()"}  # suggestions for strings
 
 
 @dataclass(frozen=True, eq=False)  # torch.compile of torch 2.9 hashes what is called before it has its fields
 class FilterProjection:
     r"""x `[..., N, F]` to :math:`[P_0 x, \dots, P_{m-1} x] W^\top + b`: one product for all gates.
 
-    `multiply` makes the products with the operators, see :meth:`Filter.basis`.
+    `multiply` computes the products with the operators, see :meth:`Filter.basis`.
     """
 
     filter: Filter
@@ -37,8 +37,8 @@ class FilterProjection:
     multiply: Multiply | None = None
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
-        given = () if self.multiply is None else (self.multiply,)
-        blocks = self.filter.basis(x, graph.prepared, *given)
+        multiply = () if self.multiply is None else (self.multiply,)
+        blocks = self.filter.basis(x, graph.prepared, *multiply)
         basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
         return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
 
@@ -59,80 +59,80 @@ class LinearProjection:
 class ConvProjection:
     """A convolution of x `[..., N, F]`, all leading dimensions as disjoint copies of the graph, to `[..., N, rows]`.
 
-    Where its forward names `batch`, it is told which node is of which copy, and of which graph of each. A mask of edges
-    on it is repeated for the copies; where its messages are hooked, it is called copy by copy.
+    If its forward has an argument `batch`, it receives the graph of each node, distinct for each copy. An edge mask on
+    it is repeated for the copies; if its messages are hooked, it is called copy by copy.
 
     Raises:
         ValueError: if the convolution returns anything else.
     """
 
-    who: str
+    caller: str
     conv: nn.Module
     rows: int
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
         nodes, copies = x.size(-2), math.prod(x.shape[:-2])
-        if messages_hooked(self.conv) and copies > 1:  # whoever hooks them expects those of the graph itself
+        if messages_hooked(self.conv) and copies > 1:  # hooks expect the messages of the graph itself
             each = [self(part, graph) for part in x.reshape(copies, nodes, -1)]
             return torch.stack(each).view(*x.shape[:-1], self.rows)
         several = not is_eager() or copies != 1  # a traced program serves any number
         edges = graph.prepared.edge_index
-        masks = edge_masks_of_copies(self.who, self.conv, edges, copies, graph.prepared.edge_mask)
-        batch, taken = graph.prepared.batch, arguments(self.conv)
-        if "batch" in taken and (several or batch is None):
+        masks = edge_masks_of_copies(self.caller, self.conv, edges, copies, graph.prepared.edge_mask)
+        batch, names = graph.prepared.batch, edge_arguments(self.conv)
+        if "batch" in names and (several or batch is None):
             graphs = partial(graphs_of_copies, batch, edges, nodes, copies)
             batch = tensor_cache.get((edges, batch), ("graphs", nodes, copies), graphs)
         if several:
             build = partial(disjoint_copies, edges, nodes, copies)
             edges = tensor_cache.get((edges,), ("copies", nodes, copies), build)
-        given = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
-        known = {name: value for name, value in given.items() if name in taken and value is not None}
-        told: dict[str, Any] = {
-            name: of_copies(value.to(x.dtype) if value.is_floating_point() else value, copies)
-            for name, value in known.items()
+        of_edges = {"edge_weight": graph.prepared.edge_weight, "edge_attr": graph.edge_attr}
+        options: dict[str, Any] = {
+            name: repeat_edges(value.to(x.dtype) if value.is_floating_point() else value, copies)
+            for name, value in of_edges.items()
+            if name in names and value is not None
         }
-        if "batch" in taken:
-            told["batch"] = batch
+        if "batch" in names:
+            options["batch"] = batch
         rows = x.reshape(-1, x.size(-1))
         try:
             with masks:
-                out = self.conv(rows, edges, **told)
+                out = self.conv(rows, edges, **options)
         except RuntimeError as error:
             if "mat1 and mat2" not in str(error):
                 raise
-            found = f"{self.conv}, which does not ({error})"
+            reason = f"{self.conv}, which does not ({error})"
             raise ValueError(
-                f"{self.who}: expected a convolution that takes x {tuple(rows.shape)}, got {found}"
+                f"{self.caller}: expected a convolution that takes x {tuple(rows.shape)}, got {reason}"
             ) from error
         expected = (copies * nodes, self.rows)
         if not isinstance(out, Tensor) or out.shape != expected:
-            raise ValueError(f"{self.who}: expected {self.conv} to return shape {expected}, got {describe(out)}")
+            raise ValueError(f"{self.caller}: expected {self.conv} to return shape {expected}, got {describe(out)}")
         return out.view(*x.shape[:-1], self.rows)
 
 
 Projection = Callable[[Tensor, StepGraph], Tensor]
 
 
-def at_every_step(map: Projection, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
-    """A map of x `[T, ..., N, F]`; a graph that does not change takes all steps at once."""
+def at_every_step(projection: Projection, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
+    """Return the projection of x `[T, ..., N, F]`, of all steps at once if the graph does not change."""
     if graphs[0] is None or all(graph is graphs[0] for graph in graphs):
-        return map(x, graphs[0])
-    return torch.stack([map(x[t], graph) for t, graph in enumerate(graphs)])
+        return projection(x, graphs[0])
+    return torch.stack([projection(x[t], graph) for t, graph in enumerate(graphs)])
 
 
 def disjoint_copies(edge_index: Tensor, nodes: int, copies: int) -> Tensor:
-    """The edges of so many copies of a graph, `[2, copies * E]`."""
+    """Return the edges of several copies of a graph, `[2, copies * E]`."""
     shift = nodes * torch.arange(copies, device=edge_index.device, dtype=edge_index.dtype)
     return (edge_index[:, None] + shift[None, :, None]).flatten(1)
 
 
-def of_copies(value: Tensor, copies: int) -> Tensor:
-    """What edges carry `[E, ...]`, for the edges of so many copies."""
+def repeat_edges(value: Tensor, copies: int) -> Tensor:
+    """Return the weights or attributes of edges `[E, ...]` for several copies of the graph."""
     return value.expand(copies, *value.shape).flatten(0, 1)
 
 
 def graphs_of_copies(batch: Tensor | None, edge_index: Tensor, nodes: int, copies: int) -> Tensor:
-    """The graph that each node belongs to, `[copies * N]`, where each of so many copies is graphs of its own."""
+    """Return the graph of each node, `[copies * N]`, distinct for each copy."""
     if batch is None:
         batch = edge_index.new_zeros(nodes)
     if batch.numel() == 0:
@@ -141,33 +141,34 @@ def graphs_of_copies(batch: Tensor | None, edge_index: Tensor, nodes: int, copie
     return (batch + shift[:, None]).flatten()
 
 
-def arguments(conv: nn.Module) -> tuple[str, ...]:
-    """Which of edge_weight, edge_attr and batch the forward of a convolution names."""
-    names = inspect.signature(conv.forward).parameters
-    return tuple(name for name in ("edge_weight", "edge_attr", "batch") if name in names)
+def edge_arguments(conv: nn.Module) -> tuple[str, ...]:
+    """Return which of edge_weight, edge_attr and batch are arguments of a convolution's forward."""
+    parameters = inspect.signature(conv.forward).parameters
+    return tuple(name for name in ("edge_weight", "edge_attr", "batch") if name in parameters)
 
 
-def check_edge_arguments(who: str, convs: Sequence[nn.Module], filtered: bool, graph: StepGraph) -> None:
-    """Whether somebody listens to what is said of the edges.
+def check_edge_arguments(caller: str, convs: Sequence[nn.Module], filtered: bool, graph: StepGraph) -> None:
+    """Checks that edge weights and attributes have an effect.
 
     Args:
-        who: the class to name in errors.
+        caller: the class to name in errors.
         convs: the convolutions in the gates.
-        filtered: whether there are filters that see neighbors; they take weights.
-        graph: that of the first step.
+        filtered: whether there are filters that see neighbors; these take weights.
+        graph: the graph of the first step.
 
     Raises:
-        ValueError: if nobody does. Plain layers, whose filters see no neighbor, have no use for edges at all.
+        ValueError: if no convolution or filter takes them. Weights are accepted if there are filters without neighbors
+            alone, since these need no edges at all.
     """
-    takers = {name for conv in convs for name in arguments(conv)} | ({"edge_weight"} if filtered else set())
-    for name, given in (("edge_weight", graph.prepared.edge_weight), ("edge_attr", graph.edge_attr)):
-        if given is not None and name not in takers and (convs or name == "edge_attr"):
+    takers = {name for conv in convs for name in edge_arguments(conv)} | ({"edge_weight"} if filtered else set())
+    for name, value in (("edge_weight", graph.prepared.edge_weight), ("edge_attr", graph.edge_attr)):
+        if value is not None and name not in takers and (convs or name == "edge_attr"):
             kinds = ", ".join(dict.fromkeys(type(conv).__name__ for conv in convs)) or "filters"
-            raise ValueError(f"{who}: expected no {name}, which {kinds} would not take, got one")
+            raise ValueError(f"{caller}: expected no {name}, since {kinds} would not take it, got one")
 
 
 def reset_weights(module: Any) -> None:
-    """Draws the weights of a module anew, or of those that it wraps."""
+    """Redraws the weights of a module, or of the modules inside it."""
     if hasattr(module, "reset_parameters"):
         module.reset_parameters()
     else:
@@ -175,22 +176,23 @@ def reset_weights(module: Any) -> None:
             reset_weights(child)
 
 
-def made(who: str, make: ConvFactory, in_channels: int, out_channels: int) -> nn.Module:
-    """The convolution that a factory makes, as far as it can be told to be the one that was asked for."""
-    conv = make(in_channels, out_channels)
+def build_conv(caller: str, factory: ConvFactory, in_channels: int, out_channels: int) -> nn.Module:
+    """Return the convolution that a factory builds, after checks of its type and input channels."""
+    conv = factory(in_channels, out_channels)
     if not isinstance(conv, nn.Module):
-        raise ValueError(f"{who}: expected a convolution that is an nn.Module, got {conv!r}")
+        raise ValueError(f"{caller}: expected a convolution that is an nn.Module, got {conv!r}")
     if isinstance(conv, HeteroConv):
         hetero = "HeteroConv, which takes dictionaries of several; use one layer for each type of node"
-        raise ValueError(f"{who}: expected a convolution of one type of nodes and edges, got {hetero}")
-    found = getattr(conv, "in_channels", in_channels)
-    found = found[0] if isinstance(found, tuple) else found  # of sources and targets
-    if isinstance(found, int) and found not in (in_channels, -1):
-        raise ValueError(f"{who}: expected a convolution of {in_channels} channels in, got {conv}")
+        raise ValueError(f"{caller}: expected a convolution of one type of nodes and edges, got {hetero}")
+    actual = getattr(conv, "in_channels", in_channels)
+    actual = actual[0] if isinstance(actual, tuple) else actual  # of sources and targets
+    if isinstance(actual, int) and actual not in (in_channels, -1):
+        raise ValueError(f"{caller}: expected a convolution of {in_channels} channels in, got {conv}")
     return conv
 
 
-def widest(filter: Filter | None, convs: list[nn.Module]) -> float:
+def max_hops(filter: Filter | None, convs: list[nn.Module]) -> float:
+    """Return the receptive field of a projection, in hops."""
     return max(map(conv_hops, convs)) if filter is None else filter.hops
 
 

@@ -1,4 +1,4 @@
-"""The graph of every step and the steps of every sequence, as the callers of graph-recurrent layers pass them."""
+"""The graph of every step and the length of every sequence, as passed to graph-recurrent layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Edges = Tensor | PreparedGraph | Sequence[Tensor] | Sequence[PreparedGraph]
 
 @dataclass(frozen=True, eq=False)
 class StepGraph:
-    """The graph of one step: its edges and operators, and what else its edges carry."""
+    """The graph of one step: its edges, operators and edge attributes."""
 
     prepared: PreparedGraph
     edge_attr: Tensor | None = None
@@ -48,7 +48,7 @@ class StepInputs:
 
 
 def step_graphs(
-    who: str,
+    caller: str,
     filters: Sequence[Filter],
     x: Tensor,
     edge_index: Edges,
@@ -56,53 +56,53 @@ def step_graphs(
     edge_attr: Tensor | Sequence[Tensor] | None = None,
     batch: Tensor | None = None,
 ) -> list[StepGraph]:
-    """The graph of every step of x `[T, ..., N, F]`, one and the same where it does not change.
+    """Return the graph of every step of x `[T, ..., N, F]`, the same object for all if it does not change.
 
     Args:
-        who: the class to name in errors.
-        filters: whose operators are needed.
-        x: the signal.
+        caller: the class to name in errors.
+        filters: the filters whose operators are needed.
+        x: node features over time.
         edge_index, edge_weight, edge_attr: one for all steps, or a list with one for each.
         batch: `[N]` or None.
 
     Raises:
-        ValueError: for graphs of another number of steps or nodes or on another device, and such as filters refuse.
+        ValueError: for graphs of another number of steps or nodes, on another device, or that a filter refuses.
     """
     num_steps, num_nodes, batch = x.size(0), x.size(-2), unwrap(batch)
 
     def step(edges: Any, weight: Any, attr: Any) -> StepGraph:
-        check_place(who, x, edges)
-        prepared = as_graph(who, filters, edges, weight, num_nodes, batch)
+        check_place(caller, x, edges)
+        prepared = as_graph(caller, filters, edges, weight, num_nodes, batch)
         if attr is not None and (not isinstance(attr, Tensor) or attr.shape[:1] != (prepared.num_edges,)):
             expected = f"edge_attr of shape [{prepared.num_edges}, D]"
-            raise ValueError(f"{who}: expected {expected}, got {describe(attr)}")
+            raise ValueError(f"{caller}: expected {expected}, got {describe(attr)}")
         if attr is not None and attr.device != x.device:
-            raise ValueError(f"{who}: expected edge_attr on {x.device}, where the input is, got {attr.device}")
+            raise ValueError(f"{caller}: expected edge_attr on {x.device}, where the input is, got {attr.device}")
         return StepGraph(prepared, attr)
 
-    beside: dict[str, Any] = {"edge_weight": edge_weight, "edge_attr": edge_attr}
+    of_edges: dict[str, Any] = {"edge_weight": edge_weight, "edge_attr": edge_attr}
     if not isinstance(edge_index, (list, tuple)):
-        for name, given in beside.items():
-            if isinstance(given, (list, tuple)):
-                hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(given) else ""
-                raise ValueError(f"{who}: expected one {name} beside one edge_index, got {len(given)}{hint}")
+        for name, value in of_edges.items():
+            if isinstance(value, (list, tuple)):
+                hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(value) else ""
+                raise ValueError(f"{caller}: expected one {name} with one edge_index, got {len(value)}{hint}")
         return reference.at_each_step(step(edge_index, edge_weight, edge_attr), x)
     if not all(isinstance(edges, (PreparedGraph, Tensor, SparseTensor)) for edges in edge_index):
-        found = f"a list of {type(edge_index[0]).__name__}; torch.tensor(edge_index) makes a tensor of numbers"
-        raise ValueError(f"{who}: expected edge_index as a tensor, or a list of {num_steps} of them, got {found}")
-    for name, given in beside.items():
-        if given is None:
-            beside[name] = [None] * num_steps
-        elif not isinstance(given, (list, tuple)):
-            raise ValueError(f"{who}: expected a list of {num_steps} of {name}, one a step, got one for all steps")
-    for name, given in {"edge_index": edge_index, **beside}.items():
-        if len(given) != num_steps:
-            raise ValueError(f"{who}: expected {num_steps} of {name}, one a step, got {len(given)}")
-    return [step(*parts) for parts in zip(edge_index, *beside.values())]
+        kinds = f"a list of {type(edge_index[0]).__name__}; torch.tensor(edge_index) makes a tensor of numbers"
+        raise ValueError(f"{caller}: expected edge_index as a tensor, or a list of {num_steps} of them, got {kinds}")
+    for name, value in of_edges.items():
+        if value is None:
+            of_edges[name] = [None] * num_steps
+        elif not isinstance(value, (list, tuple)):
+            raise ValueError(f"{caller}: expected a list of {num_steps} of {name}, one per step, got one for all steps")
+    for name, value in {"edge_index": edge_index, **of_edges}.items():
+        if len(value) != num_steps:
+            raise ValueError(f"{caller}: expected {num_steps} of {name}, one per step, got {len(value)}")
+    return [step(*parts) for parts in zip(edge_index, *of_edges.values())]
 
 
-def active_steps(who: str, lengths: Tensor, x: Tensor) -> Tensor:
-    """A mask `[T, B, 1, 1]` of x `[T, B, N, F]`, or `[T, N, 1]` of x `[T, N, F]`, true before each one's end.
+def active_steps(caller: str, lengths: Tensor, x: Tensor) -> Tensor:
+    """Return a mask `[T, B, 1, 1]` of x `[T, B, N, F]`, or `[T, N, 1]` of x `[T, N, F]`, true before each one's end.
 
     Raises:
         ValueError: for lengths of another shape, no integers, or out of range.
@@ -110,10 +110,10 @@ def active_steps(who: str, lengths: Tensor, x: Tensor) -> Tensor:
     expected = x.size(1)
     integers = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
     if not isinstance(lengths, Tensor) or lengths.shape != (expected,) or lengths.dtype not in integers:
-        found = f"{lengths.dtype} {tuple(lengths.shape)}" if isinstance(lengths, Tensor) else type(lengths).__name__
-        raise ValueError(f"{who}: expected integer lengths of shape ({expected},), got {found}")
+        actual = f"{lengths.dtype} {tuple(lengths.shape)}" if isinstance(lengths, Tensor) else type(lengths).__name__
+        raise ValueError(f"{caller}: expected integer lengths of shape ({expected},), got {actual}")
     if lengths.device.type not in ("cpu", x.device.type):
-        raise ValueError(f"{who}: expected lengths on the CPU or on {x.device}, got {lengths.device}")
+        raise ValueError(f"{caller}: expected lengths on the CPU or on {x.device}, got {lengths.device}")
     if is_eager() and lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
-        raise ValueError(f"{who}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
+        raise ValueError(f"{caller}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
     return reference.active_steps(lengths, x.size(0), x.dim(), x.device)

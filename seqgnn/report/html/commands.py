@@ -1,50 +1,51 @@
-"""The commands that make the runs of a comparison once more, from their configurations."""
+"""The commands that reproduce the runs of a comparison."""
 
 import json
 import shlex
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from seqgnn.experiments.grid.forecast_specs import TRAIN
-from seqgnn.experiments.grid.specs import ROWS, Row
+from seqgnn.experiments.grid.specs import MODEL_SPECS
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.naming import row_of
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.forecast_config import ForecastRun
+from seqgnn.experiments.runs.specs import ForecasterSpec, Spec, spec_from_dict
 from seqgnn.experiments.runs.task_defaults import TASKS
 
+Key: TypeAlias = tuple[str, int, int]
 # Options of training that the command line has; any other needs a file.
 TYPED = ("steps", "batch_size", "optimizer", "momentum", "max_grad_norm", "target_accuracy", "min_steps",
          "precision", "max_seconds")  # fmt: skip
-ROW_OPTIONS = ("hidden", "num_layers", "K", "residual", "skip", "neighbors", "dropout")  # of a forecaster's row
 DEFAULTS: dict[str, Any] = {"hidden": 64, "batch_size": 64, "window": 4, "device": "cpu", "match_parameters": False}
 
 
 @dataclass(frozen=True)
-class Again:
+class ReproductionCommand:
     """A command, and the grid file that it reads, if it needs one."""
 
     command: str
     grid: str | None = None
 
 
-def again(comparison: Comparison) -> list[Again]:
-    """Returns a command for each set of runs, failed ones among them, that one command can make: those alike in all
-    but row, length and seed.
+def reproduction_commands(comparison: Comparison) -> list[ReproductionCommand]:
+    """Return a command for each set of runs, failed ones included, that one command can reproduce: those alike in all
+    but model, size and seed.
 
     Example:
         >>> from seqgnn.experiments.compare import compare
-        >>> result = compare("recall", models=["rnn"], lengths=[3], seeds=[0], steps=2, hidden=4, progress=False)
-        >>> [found.command for found in again(result)]
+        >>> result = compare("recall", models=["rnn"], sizes=[3], seeds=[0], steps=2, hidden=4, progress=False)
+        >>> [found.command for found in reproduction_commands(result)]
         ['seqgnn compare recall --models rnn --lengths 3 --seeds 0 --hidden 4 --steps 2 --lr 0.003 --out results']
     """
     if not comparison.of_classes:
-        return _forecasts_again(comparison)
-    parts: dict[str, dict[tuple[str, int, int], RunConfig]] = defaultdict(dict)
-    tried = {key: run["config"] for key, run in comparison.runs.items()} | comparison.failed
-    configs = {key: RunConfig.from_dict(config) for key, config in tried.items()}
+        return _forecast_commands(comparison)
+    parts: dict[str, dict[Key, RunConfig]] = defaultdict(dict)
+    records = comparison.runs | comparison.failed
+    configs = {key: RunConfig.from_dict(record["config"]) for key, record in records.items()}
     windows = sorted({config.window for config in configs.values() if config.window is not None})
     for key, config in configs.items():
         window = config.window or (windows[0] if windows else None)
@@ -61,34 +62,36 @@ def again(comparison: Comparison) -> list[Again]:
 
 def _of_part(
     comparison: Comparison,
-    configs: dict[tuple[str, int, int], RunConfig],
+    configs: dict[Key, RunConfig],
     shared: dict[str, Any],
     train: dict[str, Any],
     file: str,
-) -> list[Again]:
+) -> list[ReproductionCommand]:
     task, entry = comparison.task, TASKS[comparison.task]
-    lengths = [length for length in comparison.lengths if any(key[1] == length for key in configs)]
-    rates = {
-        length: Counter(config.train.lr for key, config in sorted(configs.items()) if key[1] == length).most_common(1)
-        for length in lengths
-    }
-    lr = {length: common[0][0] for length, common in rates.items()}
-    rows = [_row(label, configs, lr, lengths) for label in comparison.labels if any(key[0] == label for key in configs)]
+    lengths = [length for length in comparison.sizes if any(key[1] == length for key in configs)]
+    specs = _specs(comparison, configs)
+    shared_rate = {key: config.train.lr for key, config in sorted(configs.items()) if specs[key[0]].lr is None}
+    lr = {}
+    for length in lengths:
+        rates = [rate for key, rate in shared_rate.items() if key[1] == length]
+        rates = rates or [config.train.lr for key, config in sorted(configs.items()) if key[1] == length]
+        lr[length] = Counter(rates).most_common(1)[0][0]
+    rows = list(specs.values())
     usual = vars(entry.train) | ({} if train["max_seconds"] is None else {"steps": None})
     changed = {name: value for name, value in train.items() if value != usual[name]}
     options = {name: value for name, value in shared.items() if value != DEFAULTS[name]} | changed
     if train["batch_size"] == DEFAULTS["batch_size"]:
         options.pop("batch_size", None)
     head: dict[str, Any] = {"lengths": lengths, "seeds": sorted({seed for _, _, seed in configs})}
-    if comparison.text is not None and not comparison.text.startswith("pydoc topics"):
-        options["data"] = comparison.text.rsplit(" (", 1)[0]
-    names = {row: name for name, row in ROWS.items()}
+    if comparison.data_id is not None and not comparison.data_id.startswith("pydoc topics"):
+        options["data"] = comparison.data_id.rsplit(" (", 1)[0]
+    names: dict[Spec, str] = {spec: name for name, spec in MODEL_SPECS.items()}
     plain = all(row in names for row in rows) and all(
         name in (*TYPED, *DEFAULTS, "data") for name in options
     )  # fmt: skip
     if not plain:
         options["out"] = folder(comparison)
-        return [Again(f"seqgnn compare --config {file}", _toml(task, head | options, lr, rows))]
+        return [ReproductionCommand(f"seqgnn compare --config {file}", _toml(task, head | options, lr, rows))]
     models = ",".join(names[row] for row in rows)
     words = ["seqgnn", "compare", task, "--models", models]
     for name, value in (head | options).items():
@@ -98,25 +101,34 @@ def _of_part(
     words += ["--lr", _rates(lr)]
     if "data" in options:
         words += ["--data", options["data"]]
-    return [Again(shlex.join([*words, "--out", folder(comparison)]))]
+    return [ReproductionCommand(shlex.join([*words, "--out", folder(comparison)]))]
 
 
-def _forecasts_again(comparison: Comparison) -> list[Again]:
-    """A command for each way of training, on the signal's files where they are known, else on its name."""
-    tried = {key: run["config"] for key, run in comparison.runs.items()} | comparison.failed
-    parts: dict[str, dict[tuple[str, int, int], ForecastRun]] = defaultdict(dict)
-    for key, config in tried.items():
+def _specs(comparison: Comparison, keys: Iterable[Key]) -> dict[str, Spec]:
+    """Return the specification of each model that has one of the keys, with its label in the comparison."""
+    records = comparison.runs | comparison.failed
+    specs = {key[0]: spec_from_dict(records[key]["spec"]) for key in keys}
+    return {label: replace(specs[label], label=label) for label in comparison.labels if label in specs}
+
+
+def _forecast_commands(comparison: Comparison) -> list[ReproductionCommand]:
+    """Return a command for each way of training, on the files of the time series where they are known, else on its
+    name."""
+    records = comparison.runs | comparison.failed
+    parts: dict[str, dict[Key, ForecastRun]] = defaultdict(dict)
+    for key, record in records.items():
+        config = record["config"]
         train = {name: value for name, value in config["train"].items() if name != "lr"}
         shared = [train, config["device"], config["refit"], config.get("parameters")]
         parts[json.dumps(shared, sort_keys=True)][key] = ForecastRun.from_dict(config)
-    found = []
+    commands = []
     for number, name in enumerate(sorted(parts), start=1):
         configs = parts[name]
         first = next(iter(configs.values()))
         cut = {name: value for name, value in vars(first.protocol).items() if name != "horizon"}
         train = {name: value for name, value in vars(first.train).items() if value != getattr(TRAIN, name)}
         options: dict[str, Any] = {
-            **_signal(comparison, first),
+            **_data_options(comparison, first),
             "horizon": sorted({key[1] for key in configs}),
             "seeds": sorted({key[2] for key in configs}),
             "refit": first.refit,
@@ -128,24 +140,32 @@ def _forecasts_again(comparison: Comparison) -> list[Again]:
         }
         lines = [f"task = {_value('forecast')}"]
         lines += [f"{name} = {_value(0 if value is None else value)}" for name, value in options.items()]
-        for label in dict.fromkeys(key[0] for key in configs):
-            own = next(config for key, config in configs.items() if key[0] == label)
-            lines += ["", "[[row]]", f"label = {_value(label)}", f"model = {_value(own.model)}"]
-            names = ROW_OPTIONS if own.parameters is None else ROW_OPTIONS[1:]  # the hidden size follows from them
-            lines += [f"{name} = {_value(getattr(own, name))}" for name in names]
-            lines.append(f"lr = {own.train.lr!r}")
+        for label, spec in _specs(comparison, configs).items():
+            config = next(config for key, config in configs.items() if key[0] == label)
+            hidden = config.hidden if config.parameters is None else None  # it follows from the parameters
+            settings: dict[str, Any] = {"hidden": hidden, "lr": config.train.lr}
+            lines += ["", "[[row]]", *_fields(replace(spec, **settings))]
         file = "grid.toml" if len(parts) == 1 else f"grid-{number}.toml"
-        found.append(Again(f"seqgnn compare --config {file}", "\n".join(lines) + "\n"))
-    return found
+        commands.append(ReproductionCommand(f"seqgnn compare --config {file}", "\n".join(lines) + "\n"))
+    return commands
 
 
-def _signal(comparison: Comparison, run: ForecastRun) -> dict[str, Any]:
-    """What the signal is read from, files as they were given, of absolute paths their names alone; what it is called,
-    where its files are not at hand."""
-    if comparison.path is None:
-        return {"data": run.text.rsplit(" (", 1)[0]}
-    said = comparison.path.given()
-    return said | {name: _shown(Path(said[name])) for name in ("data", "graph", "positions") if name in said}
+def _fields(spec: Spec) -> list[str]:
+    """Return the fields of a specification in TOML, without those that are None."""
+    default: Spec = type(spec)(spec.label, spec.model)
+    shown = {name: value for name, value in vars(spec).items() if value is not None}
+    always = ("label", "model", *(vars(spec) if isinstance(spec, ForecasterSpec) else ()))
+    return [f"{name} = {_value(value)}" for name, value in shown.items()
+            if name in always or value != getattr(default, name)]  # fmt: skip
+
+
+def _data_options(comparison: Comparison, run: ForecastRun) -> dict[str, Any]:
+    """Return the source of the time series, with the names alone of absolute paths; its name if the source is not
+    known."""
+    if comparison.data is None:
+        return {"data": run.data_id.rsplit(" (", 1)[0]}
+    options = comparison.data.options()
+    return options | {name: _shown(Path(options[name])) for name in ("data", "graph", "positions") if name in options}
 
 
 def folder(comparison: Comparison) -> str:
@@ -157,15 +177,7 @@ def _shown(path: Path) -> str:
     return path.name if path.is_absolute() else str(path)
 
 
-def _row(label: str, configs: dict[tuple[str, int, int], RunConfig], lr: dict[int, float], lengths: list[int]) -> Row:
-    own = {key[1]: config for key, config in configs.items() if key[0] == label}
-    row = replace(row_of(next(iter(own.values()))), label=label)
-    if any(config.train.lr != lr[length] for length, config in own.items()):
-        row = replace(row, lr=next(iter(own.values())).train.lr)
-    return row if max(own) == max(lengths) else replace(row, longest=max(own))
-
-
-def _toml(task: str, options: dict[str, Any], lr: dict[int, float], rows: list[Row]) -> str:
+def _toml(task: str, options: dict[str, Any], lr: dict[int, float], specs: list[Spec]) -> str:
     """A grid file; what is None there is 0 or left out, since TOML has no such value."""
     lines = [f"task = {_value(task)}"]
     for name, value in options.items():
@@ -173,12 +185,8 @@ def _toml(task: str, options: dict[str, Any], lr: dict[int, float], rows: list[R
         if value is not None:
             lines.append(f"{name} = {_value(value)}")
     lines += ["", "[lr]", *(f"{length} = {rate!r}" for length, rate in lr.items())]
-    for row in rows:
-        lines += ["", "[[row]]"]
-        default = Row(row.label, row.model)
-        for name, value in vars(row).items():
-            if name in ("label", "model") or value != getattr(default, name):
-                lines.append(f"{name} = {_value(value)}")
+    for spec in specs:
+        lines += ["", "[[row]]", *_fields(spec)]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.trained.gradient_study import Study
 from seqgnn.report.footnotes import seeds_of
 from seqgnn.report.gradients import distance_label, draw, verdicts
-from seqgnn.report.html.model_inspection import BATCH, Look
+from seqgnn.report.html.model_inspection import BATCH, ModelInspection
 from seqgnn.report.html.oversmoothing import Smoothing, verdict
 from seqgnn.report.html.summary import curves_described, scores_described, solved_described
 from seqgnn.report.html.svg import inline, swatch
@@ -45,7 +45,7 @@ def scores_picture(comparison: Comparison, name: str) -> Picture | None:
     if not comparison.runs:
         return None
     metric = METRICS[comparison.metric]
-    if len(comparison.lengths) > 1:
+    if len(comparison.sizes) > 1:
         sheet, panel = sheet_of_a_column()
         draw_against_length(panel, comparison)
         title = f"{_first_capital(metric)} against {'length' if comparison.of_classes else 'horizon'}"
@@ -55,7 +55,7 @@ def scores_picture(comparison: Comparison, name: str) -> Picture | None:
         count = len(comparison.labels) + len(comparison.baselines)
         sheet, panel = sheet_of_a_column((SIZE[0], 0.9 + 0.32 * count))
         draw_one_length(panel, comparison)
-        title = f"{_first_capital(metric)} at {comparison.at(comparison.lengths[0])}"
+        title = f"{_first_capital(metric)} at {comparison.at(comparison.sizes[0])}"
         what = "length" if comparison.of_classes else "horizon"
         points = f"There is one {what}, so nothing to draw against it: marks are means, bars one standard deviation, "
         points += "gray lines the baselines."
@@ -84,7 +84,7 @@ def curves_pictures(comparison: Comparison, name: str) -> list[Picture]:
 def solved_picture(comparison: Comparison, name: str) -> Picture | None:
     """Steps until solved against length; None unless a row solved the task at two lengths."""
     times = Counter(
-        label for label in comparison.labels for n in comparison.lengths if solved_steps(comparison, label, n)
+        label for label in comparison.labels for n in comparison.sizes if solved_steps(comparison, label, n)
     )
     if not times or max(times.values()) < 2:
         return None
@@ -122,7 +122,9 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
     return found
 
 
-def smoothing_picture(found: Smoothing, name: str, comparison: Comparison, look: Look) -> Picture | None:
+def smoothing_picture(
+    found: Smoothing, name: str, comparison: Comparison, inspection: ModelInspection
+) -> Picture | None:
     """Dirichlet energy against depth; None without a GCN of two rounds or more."""
     from matplotlib.ticker import MaxNLocator
 
@@ -137,9 +139,9 @@ def smoothing_picture(found: Smoothing, name: str, comparison: Comparison, look:
     panel.set_xlabel("rounds of message passing")
     panel.set_ylabel("relative Dirichlet energy")
     tidy(panel)
-    title = f"Dirichlet energy against depth, T = {look.length}"
-    caption = f"Between 0, where neighbors hold the same, and 2; before any round, and after each. Seed {look.seed}, "
-    caption += f"{BATCH} sequences."
+    title = f"Dirichlet energy against depth, T = {inspection.length}"
+    caption = "Between 0, where neighbors hold the same, and 2; before any round, and after each. "
+    caption += f"Seed {inspection.seed}, {BATCH} sequences."
     legend = [(_drawn(line), label) for line, label in zip(panel.lines, found.energies)]
     about = " ".join(f"{label} {verdict(energies)}." for label, energies in found.energies.items())
     return Picture(title, inline(sheet, name, title, about), caption, legend)
@@ -175,5 +177,5 @@ def _line(label: str, labels: list[str]) -> tuple[str, str, str]:
 
 
 def _first_capital(text: str) -> str:
-    """The same, MAE and its like left as they are."""
+    """Return the text with its first letter as a capital."""
     return text[:1].upper() + text[1:]

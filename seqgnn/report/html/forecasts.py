@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from seqgnn.analysis.forecast_errors import Forecasts, calendar_groups
+from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.runs.forecast_config import Signal
-from seqgnn.report.forecasts import forecasts_of, hears, sides
+from seqgnn.report.forecasts import forecasts_of, sees_neighbors, sides
 from seqgnn.report.html.figures import Picture, sheet_of_a_column
 from seqgnn.report.html.svg import inline, swatch
 from seqgnn.report.plots.error_maps import difference, draw_difference, draw_graph, ends, layout, node_errors
@@ -24,10 +24,10 @@ def forecasts_pictures(comparison: Comparison, name: str) -> tuple[list[Picture]
     none."""
     if comparison.of_classes:
         return [], ""
-    if not isinstance(comparison.path, Signal):
+    if not isinstance(comparison.data, DataSource):
         return [], "the signal is not at hand (--data, --graph)"
     try:
-        found = forecasts_of(comparison, comparison.path)
+        found = forecasts_of(comparison, comparison.data)
     except (ValueError, RuntimeError) as error:
         return [], " ".join(str(error).split())
     if found is None:
@@ -40,7 +40,7 @@ def forecasts_pictures(comparison: Comparison, name: str) -> tuple[list[Picture]
         pictures.append(_errors(found, f"{name}-times", about, draw_times))
     pictures.append(_map(found, f"{name}-graph"))
     if pair := sides(comparison, found):
-        helps = hears(comparison, pair[0]) != hears(comparison, pair[1])
+        helps = sees_neighbors(comparison, pair[0]) != sees_neighbors(comparison, pair[1])
         pictures.append(_difference(found, *pair, helps, f"{name}-difference"))
     return pictures, ""
 

@@ -9,9 +9,9 @@ import torch
 
 from seqgnn.analysis import describe
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.runs.config import RunConfig, identify_text, read_weights
-from seqgnn.experiments.runs.task_defaults import TASKS
-from seqgnn.experiments.trained.gradient_study import Curve, Study, asked, hears_everything, norms_of
+from seqgnn.experiments.runs.config import RunConfig, identify_text
+from seqgnn.experiments.runs.result import read_weights
+from seqgnn.experiments.trained.gradient_study import Curve, Study, gradient_problem, norms_of, sees_everything
 from seqgnn.models.generation import generate
 from seqgnn.models.sequence_model import SequenceModel
 
@@ -22,78 +22,78 @@ REDUCE = "mean-of-norms"  # near an optimum the gradients of sequences cancel in
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was found in the models of a comparison.
+class ModelInspection:
+    """The inspection of the trained models of a comparison.
 
     Attributes:
-        length, seed: of the models looked at; None where there is none.
+        length, seed: of the models inspected; None where there is none.
         gradients, influence: curves of the models that have such; None where no model has.
-        silent: per label, why it is missing in "gradients", "influence" or "samples".
+        missing: by measure and label, why it is missing in "gradients", "influence" or "samples".
         samples: of text, by label.
         prompt: that the samples go on from.
-        sees: per (label, length), what `seqgnn.analysis.diagnostics` says.
+        diagnostics: per (label, length), what `seqgnn.analysis.diagnostics` says.
     """
 
     length: int | None = None
     seed: int | None = None
     gradients: Study | None = None
     influence: Study | None = None
-    silent: dict[str, dict[str, str]] = field(default_factory=lambda: {name: {} for name in MEASURES})
+    missing: dict[str, dict[str, str]] = field(default_factory=lambda: {name: {} for name in MEASURES})
     samples: dict[str, str] = field(default_factory=dict)
     prompt: str = ""
-    sees: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+    diagnostics: dict[tuple[str, int], list[str]] = field(default_factory=dict)
 
 
-def look(comparison: Comparison) -> Look:
-    """Looks at one trained model of each row: at the greatest length that has runs, and of the first seed.
+def inspect_models(comparison: Comparison) -> ModelInspection:
+    """Inspect one trained model of each specification: at the largest size that has runs, and of the first seed.
 
-    What cannot be measured is said in `Look.silent`, never raised: weights that were not kept or are damaged, a model
-    without recurrence, a text that is not there.
+    What cannot be measured is listed in `ModelInspection.missing`, never raised: weights that are not stored or are
+    damaged, a model without recurrence, a text that is not available.
     """
     with one_thread():
-        return _look(comparison)
+        return _inspect(comparison)
 
 
-def _look(comparison: Comparison) -> Look:
-    missing = _no_text(comparison)
-    sees = {} if missing else _sees(comparison)
+def _inspect(comparison: Comparison) -> ModelInspection:
+    no_text = _no_text(comparison)
+    diagnostics = {} if no_text else _diagnostics(comparison)
     lengths = [length for _, length, _ in comparison.runs]
     if not lengths:
-        return Look(sees=sees)
+        return ModelInspection(diagnostics=diagnostics)
     length = max(lengths)
     seed = min(seed for _, of, seed in comparison.runs if of == length)
-    found = Look(length, seed, sees=sees)
+    found = ModelInspection(length, seed, diagnostics=diagnostics)
     panels: dict[str, dict[str, list[Curve]]] = {"gradients": {}, "influence": {}}
     for label in comparison.labels:
         if (label, length, seed) not in comparison.runs:
             continue
         try:
-            if missing:
-                raise ValueError(missing)
+            if no_text:
+                raise ValueError(no_text)
             model, task = trained_model(comparison, label, length, seed)
         except (ValueError, RuntimeError) as error:
             for name in MEASURES:
-                found.silent[name][label] = _reason(error)
+                found.missing[name][label] = _reason(error)
             continue
         for measure in ("gradients", "influence"):
             try:
                 _measure(panels[measure], measure, label, model, task, seed)
             except (ValueError, RuntimeError) as error:
-                found.silent[measure][label] = _reason(error)
+                found.missing[measure][label] = _reason(error)
         if hasattr(task, "vocabulary"):
             try:
                 found.samples[label] = _sample(model, task)
             except (ValueError, RuntimeError) as error:
-                found.silent["samples"][label] = _reason(error)
+                found.missing["samples"][label] = _reason(error)
     settings = {"task": comparison.task, "length": length, "batch_size": BATCH, "reduce": REDUCE}
     settings["per_element"] = any(panels.values()) and task.per_element
     studies = {name: Study(name, settings, (seed,), curves) if curves else None for name, curves in panels.items()}
-    return Look(length, seed, studies["gradients"], studies["influence"], found.silent, found.samples,
-                _prompt(task) if found.samples else "", sees)  # fmt: skip
+    return ModelInspection(length, seed, studies["gradients"], studies["influence"], found.missing, found.samples,
+                _prompt(task) if found.samples else "", diagnostics)  # fmt: skip
 
 
 def trained_model(comparison: Comparison, label: str, length: int, seed: int) -> tuple[SequenceModel, Any]:
-    """Returns a model of the comparison with the weights that were chosen on validation, and its task.
+    """Return a model of the comparison with the weights that were chosen on validation, and its task.
 
     Raises:
         ValueError: if the weights were not kept, are damaged or are not those of the run.
@@ -103,7 +103,7 @@ def trained_model(comparison: Comparison, label: str, length: int, seed: int) ->
         raise ValueError("the weights were not kept")
     run = comparison.runs[label, length, seed]
     config, weights = RunConfig.from_dict(run["config"]), read_weights(path, run)
-    task = TASKS[config.task].make(length, config.hops, comparison.path)
+    task = config.make_task(comparison.data)
     model: Any = config.build(task)
     model.load_state_dict(weights)
     return model.eval(), task
@@ -111,24 +111,24 @@ def trained_model(comparison: Comparison, label: str, length: int, seed: int) ->
 
 def _no_text(comparison: Comparison) -> str | None:
     """Why the text that the models read is not at hand, or None."""
-    if comparison.text is None:
+    if comparison.data_id is None:
         return None
     try:
-        found = identify_text(comparison.path)
+        found = identify_text(None if comparison.data is None else comparison.data.path)
     except ValueError:
         found = None
-    return None if found == comparison.text else f"the text it read, {comparison.text}, is not at hand (--data)"
+    return None if found == comparison.data_id else f"the text it read, {comparison.data_id}, is not at hand (--data)"
 
 
-def _sees(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
+def _diagnostics(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
     found = {}
-    for length in comparison.lengths:
+    for length in comparison.sizes:
         for label in comparison.labels:
             runs = comparison.of(label, length)
             if runs:
                 config = RunConfig.from_dict(runs[0]["config"])
                 try:
-                    task = TASKS[config.task].make(length, config.hops, comparison.path)
+                    task = config.make_task(comparison.data)
                     found[label, length] = describe(config.build(task), task)
                 except (ValueError, RuntimeError) as error:
                     found[label, length] = [f"not known: {_reason(error)}"]
@@ -138,15 +138,15 @@ def _sees(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
 def _measure(
     panels: dict[str, list[Curve]], measure: str, label: str, model: SequenceModel, task: Any, seed: int
 ) -> None:
-    """Adds the curves of a model, measured in float64.
+    """Add the curves of a model, measured in float64.
 
     Raises:
         ValueError: if it has none, saying why.
     """
-    model, batch, distance = asked(model, task, BATCH, seed, measure)
+    model, batch, distance = gradient_problem(model, task, BATCH, seed, measure)
     start = int(measure == "gradients")  # the last state is what the head reads itself
     for (name, row), norms in norms_of(label, model, batch, measure, REDUCE, distance).items():
-        panels.setdefault(name, []).append(Curve(row, norms.cpu()[None], start, hears_everything(model)))
+        panels.setdefault(name, []).append(Curve(row, norms.cpu()[None], start, sees_everything(model)))
 
 
 def _prompt(task: Any) -> str:

@@ -9,46 +9,48 @@ from seqgnn._utils.text import count
 from seqgnn.analysis import energy_by_depth
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.models.sequence_model import GNNS
-from seqgnn.report.html.model_inspection import BATCH, Look, one_thread, trained_model
+from seqgnn.report.html.model_inspection import BATCH, ModelInspection, one_thread, trained_model
 
-APART = 2.0  # from this change of the energy on, either way, a fall or rise is called one
+FACTOR = 2.0  # from this change of the energy on, either way, a fall or rise is called one
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Energies of the models looked at, relative to the squared norm of what the nodes hold.
+    """Energies of the models inspected, relative to the squared norm of what the nodes hold.
 
     Attributes:
         energies: by label, before any round and after each.
-        silent: by label, why it is missing.
+        missing: by label, why it is missing.
     """
 
     energies: dict[str, list[float]] = field(default_factory=dict)
-    silent: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
 
-def smoothing(comparison: Comparison, look: Look) -> Smoothing:
-    """Measures the trained models with one GCN of two rounds or more, at the length and with the seed of `look`."""
+def smoothing(comparison: Comparison, inspection: ModelInspection) -> Smoothing:
+    """Measure the trained models with one GCN of at least two layers, at the size and with the seed of `inspection`."""
     found = Smoothing()
-    if look.length is None or look.seed is None or (comparison.text is not None and not look.samples):
+    if inspection.length is None or inspection.seed is None:
+        return found
+    if comparison.data_id is not None and not inspection.samples:
         return found
     for label in comparison.labels:
-        run = comparison.runs.get((label, look.length, look.seed))
+        run = comparison.runs.get((label, inspection.length, inspection.seed))
         if run is None or run["config"]["model"] not in GNNS or run["config"]["num_layers"] < 2:
             continue
         try:
-            model, task = trained_model(comparison, label, look.length, look.seed)
+            model, task = trained_model(comparison, label, inspection.length, inspection.seed)
         except (ValueError, RuntimeError) as error:
-            found.silent[label] = " ".join(str(error).split())
+            found.missing[label] = " ".join(str(error).split())
             continue
-        batch = task.draw(BATCH, torch.Generator().manual_seed(look.seed))
+        batch = task.draw(BATCH, torch.Generator().manual_seed(inspection.seed))
         with one_thread():
             found.energies[label] = energy_by_depth(model, batch, relative=True).tolist()
     return found
 
 
 def verdict(energies: list[float]) -> str:
-    """What energies say, from before the first round to after the last.
+    """Return the change of energies from before the first layer to after the last in words.
 
     Example:
         >>> verdict([0.8, 0.4, 0.1])
@@ -63,8 +65,8 @@ def verdict(energies: list[float]) -> str:
         return "is zero throughout: no two neighbors differ, or there are none"
     first, last = energies[0], energies[-1]
     ends = f"from {first:.3f} to {last:.3f} over {count(len(energies) - 1, 'round')}"
-    if last * APART <= first:
+    if last * FACTOR <= first:
         return f"falls {ends}: neighbors become more alike"
-    if last >= APART * first:
+    if last >= FACTOR * first:
         return f"rises {ends}: neighbors are set apart"
     return f"goes {ends}: neighbors stay about as far apart as they were"

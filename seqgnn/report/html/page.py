@@ -15,7 +15,7 @@ from seqgnn.experiments.trained.gradient_study import Study
 from seqgnn.report.footnotes import apart, notes
 from seqgnn.report.gradients import answer_said, verdicts
 from seqgnn.report.html import oversmoothing as smoothing
-from seqgnn.report.html.commands import again, folder
+from seqgnn.report.html.commands import folder, reproduction_commands
 from seqgnn.report.html.figures import (
     curves_legend,
     curves_pictures,
@@ -25,21 +25,30 @@ from seqgnn.report.html.figures import (
     study_pictures,
 )
 from seqgnn.report.html.forecasts import forecasts_pictures
-from seqgnn.report.html.model_inspection import TEMPERATURE, Look, look
-from seqgnn.report.html.summary import answer, question, silence
+from seqgnn.report.html.model_inspection import TEMPERATURE, ModelInspection, inspect_models
+from seqgnn.report.html.summary import answer, missing_lines, question
 from seqgnn.report.html.svg import DARK, LIGHT, colors
-from seqgnn.report.html.tables import configuration, differences, files, machines, scores, sees, solved, windows
+from seqgnn.report.html.tables import (
+    configuration,
+    differences,
+    files,
+    machines,
+    receptive_fields,
+    scores,
+    solved,
+    windows,
+)
 
-SAID_ELSEWHERE = ("text", "apart", "reach")  # what notes are about that stands elsewhere on the page
+SAID_ELSEWHERE = ("text", "apart", "receptive field")  # what notes are about that stands elsewhere on the page
 
 
 def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], problems: Sequence[str] = ()) -> Path:
-    """Writes the page in one piece; its folder is made if it is not there.
+    """Write the page in one piece; its folder is made if it is not there.
 
     Args:
-        comparisons: from `seqgnn.experiments.compare.compare` or `seqgnn.experiments.results.load.collect`.
+        comparisons: from `seqgnn.experiments.compare.compare` or `seqgnn.experiments.results.load.load_comparisons`.
         path: of the file.
-        problems: what was left out, and why, as `collect` says it.
+        problems: what was left out, and why, as `load_comparisons` says it.
 
     Raises:
         ValueError: if the file cannot be written.
@@ -54,11 +63,11 @@ def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], 
 
 
 def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
-    """Returns the page: nothing in it is loaded from elsewhere, and the same runs give the same page.
+    """Return the page: nothing in it is loaded from elsewhere, and the same runs give the same page.
 
     Example:
         >>> from seqgnn.experiments.compare import compare
-        >>> result = compare("recall", models=["rnn"], lengths=[3], seeds=[0], steps=2, hidden=4, progress=False)
+        >>> result = compare("recall", models=["rnn"], sizes=[3], seeds=[0], steps=2, hidden=4, progress=False)
         >>> "It is the only model" in render([result])
         True
     """
@@ -88,8 +97,8 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
 
 
 def _part(comparison: Comparison, name: str) -> dict[str, Any]:
-    """What the template says of one comparison; figures and sections without anything to show are None."""
-    found = look(comparison) if comparison.of_classes else Look()
+    """Return the variables of the template for one comparison; empty figures and sections are None."""
+    found = inspect_models(comparison) if comparison.of_classes else ModelInspection()
     longest = max((length for _, length, _ in comparison.runs), default=None)
     best = None if longest is None else ranked(comparison, longest)[0][0]
     smooth = smoothing.smoothing(comparison, found)
@@ -115,21 +124,21 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "curves_legend": curves_legend(comparison),
         "solved": solved(comparison),
         "solved_picture": solved_picture(comparison, f"{name}-solved"),
-        "look": found,
+        "inspection": found,
         "gradients": _study(found.gradients, f"{name}-gradients", comparison),
-        "no_gradients": _silent(found, "gradients"),
+        "no_gradients": _missing(found, "gradients"),
         "influence": _study(found.influence, f"{name}-influence", comparison),
-        "no_influence": _silent(found, "influence"),
+        "no_influence": _missing(found, "influence"),
         "smoothing": smoothing_picture(smooth, f"{name}-smoothing", comparison, found),
         "smoothing_said": [f"{label}: {smoothing.verdict(of)}." for label, of in smooth.energies.items()],
-        "no_smoothing": silence(smooth.silent),
+        "no_smoothing": missing_lines(smooth.missing),
         "samples": found.samples,
-        "no_samples": _silent(found, "samples"),
+        "no_samples": _missing(found, "samples"),
         "temperature": TEMPERATURE,
-        "sees": sees(comparison, found) if comparison.of_classes else None,
+        "receptive_fields": receptive_fields(comparison, found) if comparison.of_classes else None,
         "configuration": configuration(comparison) if comparison.runs else None,
         "machines": machines(comparison),
-        "again": again(comparison),
+        "reproduction": reproduction_commands(comparison),
         "folder": shlex.quote(folder(comparison)),
         "timed": any(run["config"]["train"].get("max_seconds") for run in comparison.runs.values()),
     }
@@ -149,10 +158,10 @@ def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, 
     return {"pictures": pictures, "said": said, "why": why, "about": answer_said(study)}
 
 
-def _silent(found: Look, what: str) -> list[str]:
+def _missing(found: ModelInspection, what: str) -> list[str]:
     if found.length is None:
         return ["No run is finished, so there is no trained model to look at."]
-    return silence(found.silent[what])
+    return missing_lines(found.missing[what])
 
 
 def _asset(name: str) -> str:

@@ -34,25 +34,25 @@ QUESTIONS = {
 
 
 def question(comparison: Comparison) -> list[str]:
-    """What was asked, and of whom."""
+    """Return the task, the models and the score in words."""
     cells = Counter(key[:2] for key in (*comparison.runs, *comparison.failures) if key[0] in comparison.labels)
     seeds = list(cells.values()) or [len(comparison.seeds)]
-    lengths = listed([str(length) for length in comparison.lengths])
-    some = "" if len(cells) in (0, len(comparison.labels) * len(comparison.lengths)) else ", not all at all lengths"
+    lengths = listed([str(length) for length in comparison.sizes])
+    some = "" if len(cells) in (0, len(comparison.labels) * len(comparison.sizes)) else ", not all at all lengths"
     who = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
     each = "each with " if max(seeds) == min(seeds) and len(cells) > 1 else "with "
     at = f"at T = {lengths}" if comparison.of_classes else f"for horizons of {lengths} steps"
     grid = f"{who} {at}{some}, {each}{'one seed' if max(seeds) == 1 else f'{span(seeds)} seeds'}"
     score = metric_label(comparison) + (", lower is better" if comparison.metric != "accuracy" else "")
     said = [QUESTIONS[comparison.task], f"{grid}; the score is {score}."]
-    if comparison.text is not None:
-        said.append(f"The {'text' if comparison.of_classes else 'signal'} is {comparison.text}.")
+    if comparison.data_id is not None:
+        said.append(f"The {'text' if comparison.of_classes else 'signal'} is {comparison.data_id}.")
     left_out = apart(comparison)
     return said if left_out is None else [*said, left_out]
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """The answer in three sentences, or why there is none."""
+    """Return the summary in three sentences, or why there is none."""
     lengths = [length for _, length, _ in comparison.runs]
     if not lengths:
         failed = f", and {len(comparison.failures)} failed" if comparison.failures else ""
@@ -63,10 +63,10 @@ def answer(comparison: Comparison) -> list[str]:
 
 
 def _first(comparison: Comparison, length: int, level: list[str]) -> str:
-    """Who is best, how sure that is, and how they stand to the best baseline."""
+    """Return the sentence on the best models, their uncertainty, and their comparison with the best baseline."""
     means = dict(ranked(comparison, length))
     name = METRICS[comparison.metric]
-    which = ", the longest" if len(comparison.lengths) > 1 else ""
+    which = ", the longest" if len(comparison.sizes) > 1 else ""
     low, high = (f"{score:.3f}" for score in sorted((means[level[0]], means[level[-1]])))
     if len(means) == 1:
         who = f"{level[0]} has a mean {name} of {low}{_spread(comparison, level[0], length)}"
@@ -95,7 +95,7 @@ def _spread(comparison: Comparison, label: str, length: int) -> str:
 
 
 def _against(comparison: Comparison, level: list[str], length: int) -> str:
-    """How the best rows stand to the best baseline; with one seed the test set's size alone decides."""
+    """Return the comparison of the best models with the best baseline; with one seed by the test set's size only."""
     found = [against_baseline(comparison, label, length) for label in level]
     if found[0] is None:
         return ""
@@ -110,13 +110,13 @@ def _against(comparison: Comparison, level: list[str], length: int) -> str:
 
 
 def _over_windows(comparison: Comparison, label: str, length: int) -> str:
-    """Whether the test windows show how a row stands to the best baseline; nothing where they were not kept."""
+    """Return whether the test windows confirm the comparison with the best baseline, in words; "" without windows."""
     found = [pair.over_windows for pair in window_pairs(comparison, length) if pair.first == label][:1]
     return "".join(f", {'' if over.shown else 'not '}shown by {count(over.windows, 'test window')}" for over in found)
 
 
 def _second(comparison: Comparison, length: int, level: list[str]) -> str:
-    """Who is next and whether the difference is shown; or, where none is behind, why not."""
+    """Return the sentence on the next best model and its difference, or on why there is none."""
     means = dict(ranked(comparison, length))
     everyone = "All" if len(means) > 2 else "Both"
     floor = at_chance(comparison, length)
@@ -188,7 +188,7 @@ def scores_described(comparison: Comparison) -> str:
     """The figure of scores in words."""
     parts = []
     for label in comparison.labels:
-        means = [(n, mean_sd(scores)[0]) for n in comparison.lengths if (scores := comparison.scores(label, n))]
+        means = [(n, mean_sd(scores)[0]) for n in comparison.sizes if (scores := comparison.scores(label, n))]
         if means:
             parts.append(f"{label}: " + ", ".join(f"{mean:.3f} at {comparison.at(length)}" for length, mean in means))
     return "; ".join(parts) + "."
@@ -211,15 +211,15 @@ def solved_described(comparison: Comparison) -> str:
     """The figure of steps until solved in words."""
     parts = []
     for label in comparison.labels:
-        found = [(n, steps) for n in comparison.lengths if (steps := solved_steps(comparison, label, n))]
+        found = [(n, steps) for n in comparison.sizes if (steps := solved_steps(comparison, label, n))]
         if found:
             said = (f"{mean_sd(steps)[0]:,.0f} steps at T = {length}" for length, steps in found)
             parts.append(f"{label}: " + ", ".join(said))
     return "; ".join(parts) + "."
 
 
-def silence(reasons: dict[str, str]) -> list[str]:
-    """Who is missing, and why: a line for each reason."""
+def missing_lines(reasons: dict[str, str]) -> list[str]:
+    """Return a line for each reason with the labels of the models that are missing for it."""
     by_reason: dict[str, list[str]] = {}
     for label, reason in reasons.items():
         by_reason.setdefault(reason, []).append(label)

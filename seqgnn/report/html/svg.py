@@ -12,7 +12,7 @@ INK = {"#000000": "currentColor", "#6b6b6b": "var(--muted)", "#e4e4e4": "var(--g
 
 
 def inline(figure: Any, name: str, title: str, description: str) -> str:
-    """Returns a matplotlib figure as an `<svg>` element, the same twice.
+    """Return a matplotlib figure as an `<svg>` element, the same twice.
 
     Text stays text, the background transparent; black, gray and grid lines become the page's, and other colors
     variables such as `--c-0072b2`, to which `colors` gives a shade that fits the background. Areas in the colors of a
@@ -66,7 +66,7 @@ def _variable(color: str) -> str:
 
 
 def swatch(color: str, marker: str, line: str) -> str:
-    """Returns a short piece of a line with its marker, for a legend."""
+    """Return a short piece of a line with its marker, for a legend."""
     dashes = {"-": "", "--": "7 3", ":": "2 3", "-.": "7 3 2 3"}[line]
     ink = _variable(color.lower())
     path = f'<path d="M1 7H33" style="stroke: {ink}" stroke-width="2" stroke-dasharray="{dashes}"/>'
@@ -98,7 +98,7 @@ def _mark(marker: str, ink: str) -> str:
 
 
 def colors(content: str, background: str) -> str:
-    """Returns CSS declarations for the colors of figures in `content`: as they are, or, where they stand out too
+    """Return CSS declarations for the colors of figures in `content`: as they are, or, where they stand out too
     little from a background, a lighter or darker shade that does.
 
     Example:

@@ -11,7 +11,7 @@ from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.experiments.runs.task_defaults import TASKS
 from seqgnn.metrics.significance import Difference, signed
 from seqgnn.models.sequence_model import GNNS
-from seqgnn.report.html.model_inspection import Look
+from seqgnn.report.html.model_inspection import ModelInspection
 from seqgnn.report.html.summary import cells, difference_from, interval
 from seqgnn.report.plots.comparison import metric_label
 from seqgnn.tasks.forecasting import Protocol
@@ -60,7 +60,7 @@ def scores(comparison: Comparison) -> Table:
         seeds = f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
         rows.append([
             Cell(row["model"]),
-            _figure(row["length"]),
+            _figure(row["size"]),
             _figure(row[first], 3),
             _figure(row[f"{first}_sd"], 3),
             *(_interval(row, first, kind) for kind in ("t", "bootstrap")),
@@ -85,7 +85,7 @@ def _interval(row: dict[str, Any], metric: str, kind: str) -> Cell:
 def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
     """When the validation accuracy first was at the bar, of rows of which a seed came there; the others in words."""
     rows, never = [], []
-    for length in comparison.lengths:
+    for length in comparison.sizes:
         for label in comparison.labels:
             runs = comparison.of(label, length)
             bar = runs[0]["config"]["train"].get("target_accuracy") if runs else None
@@ -152,7 +152,7 @@ def _difference(pair: Difference) -> list[Cell]:
 def windows(comparison: Comparison) -> Table | None:
     """Differences of forecasters over seeds and over test windows; None where no run keeps the latter."""
     rows = []
-    for length in comparison.lengths:
+    for length in comparison.sizes:
         for pair in window_pairs(comparison, length):
             over = pair.over_windows
             sorts = over.mean, *(found and found[0] for found in (pair.over_seeds, over.interval)), over.better, over.p
@@ -170,40 +170,41 @@ def windows(comparison: Comparison) -> Table | None:
     return Table("differences over test windows", columns, rows) if rows else None
 
 
-def sees(comparison: Comparison, look: Look) -> tuple[Table | None, list[str]]:
-    """How far the last element, or each node, hears by the structure of its model, and what is wrong or wasted; rows
-    that hear everything, and in which nothing is, in words."""
+def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tuple[Table | None, list[str]]:
+    """Return the receptive field of each model by its structure and its diagnostics as a table, and the models that see
+    everything and have none in sentences."""
     rows, fine = [], []
     for row in comparison.rows():
-        label, length = row["model"], row["length"]
-        runs = comparison.of(label, length)
+        label, size = row["model"], row["size"]
+        runs = comparison.of(label, size)
         if not runs:
             continue
-        before = comparison.elements.get(length, length) - 1
-        if row["reach"] is None:  # a state, which hears whatever came before
-            hears = "everything"
+        before = comparison.elements.get(size, size) - 1
+        field = row["receptive_field"]
+        if field is None:  # a state, which depends on all previous inputs
+            seen = "everything"
         elif not TASKS[comparison.task].on_path:
-            hears = f"nodes up to {count(runs[0]['config']['num_layers'], 'edge')} away"
+            seen = f"nodes up to {count(runs[0]['config']['num_layers'], 'edge')} away"
         else:
-            hears = "everything" if row["reach"] >= before else f"{row['reach']} of the {before} before it"
-        said = look.sees.get((label, length))
-        if hears == "everything" and not said:
-            fine.append((label, length))
+            seen = "everything" if field >= before else f"{field} of {before} previous positions"
+        diagnostics = inspection.diagnostics.get((label, size))
+        if seen == "everything" and not diagnostics:
+            fine.append((label, size))
             continue
-        found = "; ".join(said) if said else "not looked at" if said is None else "nothing"
+        cell = "; ".join(diagnostics) if diagnostics else "not checked" if diagnostics is None else "none"
         readout = Cell(runs[0]["config"]["readout"])
-        rows.append([Cell(label), _figure(length), Cell(hears), readout, Cell(found)])
-    columns = [("model", False), ("T", True), ("hears", False), ("readout", False),
-               ("wrong or wasted", False)]  # fmt: skip
-    table = Table("what each model can see", columns, rows) if rows else None
-    looked = bool(look.sees) or not comparison.runs
+        rows.append([Cell(label), _figure(size), Cell(seen), readout, Cell(cell)])
+    columns = [("model", False), ("T", True), ("receptive field", False), ("readout", False),
+               ("diagnostics", False)]  # fmt: skip
+    table = Table("receptive fields", columns, rows) if rows else None
+    checked = bool(inspection.diagnostics) or not comparison.runs
     sentences = []
     if fine:
-        nothing = ", and nothing was found wrong or wasted" if looked else ""
-        who = cells(comparison, fine)
-        sentences.append(f"Hears everything{nothing}: {who}." if rows else f"Every model hears everything{nothing}.")
-    if not looked:
-        sentences.append("What is wrong or wasted was not looked at: the text is not at hand.")
+        nothing = ", and no problem was diagnosed" if checked else ""
+        names = cells(comparison, fine)
+        sentences.append(f"Sees everything{nothing}: {names}." if rows else f"Every model sees everything{nothing}.")
+    if not checked:
+        sentences.append("Models were not diagnosed: the text is not available.")
     return table, sentences
 
 

@@ -24,22 +24,22 @@ CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"} | dic
 
 
 def metric_label(comparison: Comparison, metric: str | None = None) -> str:
-    """What a metric, or the headline, is called, with its units where they are known: "test MAE (cases)"."""
+    """Return the name of a metric, by default the headline, with its units where they are known: "test MAE (cases)"."""
     metric = metric or comparison.metric
     units = comparison.units_of(metric)
     return METRICS[metric] + ("" if units is None else f" ({units})")
 
 
 def scores_figure(comparison: Comparison) -> Any:
-    """Returns a matplotlib figure: the headline score against length, or, for one length, a line for each model."""
-    return _against_length(comparison) if len(comparison.lengths) > 1 else _one_length(comparison)
+    """Return a matplotlib figure: the headline score against length, or, for one length, a line for each model."""
+    return _against_length(comparison) if len(comparison.sizes) > 1 else _one_length(comparison)
 
 
 def curves_figure(comparison: Comparison) -> Any:
-    """Returns a matplotlib figure: training curves as running means over 21 steps, a line a seed, a panel a length."""
+    """Return a matplotlib figure: training curves as running means over 21 steps, a line a seed, a panel a length."""
     from matplotlib.figure import Figure
 
-    lengths = sorted(comparison.lengths)
+    lengths = sorted(comparison.sizes)
     figure = Figure(figsize=(min(4.2 * len(lengths), 12.6) + 1.9, 3.9), layout="constrained")
     panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
     for panel, length in zip(panels, lengths):
@@ -53,7 +53,7 @@ def curves_figure(comparison: Comparison) -> Any:
 
 
 def draw_curves(panel: Any, comparison: Comparison, length: int, most: int | None = None) -> None:
-    """Draws the training curves of one length, each of `most` points at most, which are closest at the beginning, and
+    """Draw the training curves of one length, each of `most` points at most, which are closest at the beginning, and
     a dot at the step whose weights were kept."""
     for label in comparison.labels:
         color, _, line = style_of(label, comparison)
@@ -79,7 +79,7 @@ def longest_curve(comparison: Comparison, length: int) -> int:
 
 
 def first_step(comparison: Comparison, length: int) -> int:
-    """Where training curves begin: up to step 10 running means are of almost the same steps."""
+    """Return the first step of training curves: up to step 10 running means are of almost the same steps."""
     return min(10, max(1, longest_curve(comparison, length) // 2))
 
 
@@ -100,7 +100,7 @@ def _steps(count: int, most: int | None) -> list[int]:
 
 
 def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
-    """Returns color, marker and line of a row, see `seqgnn.report.plots.style.style`."""
+    """Return color, marker and line of a row, see `seqgnn.report.plots.style.style`."""
     return style(label, comparison.labels)
 
 
@@ -115,8 +115,8 @@ def _against_length(comparison: Comparison) -> Any:
 
 
 def draw_against_length(panel: Any, comparison: Comparison) -> None:
-    """Draws the headline score against length, with what chance gives."""
-    lengths = sorted(comparison.lengths)
+    """Draw the headline score against length, with what chance gives."""
+    lengths = sorted(comparison.sizes)
     for label in comparison.labels:
         color, marker, line = style_of(label, comparison)
         shift = _shift(label, comparison)
@@ -151,7 +151,7 @@ def _length_ticks(panel: Any, lengths: Sequence[int], name: str = "length T") ->
 def _one_length(comparison: Comparison) -> Any:
     from matplotlib.figure import Figure
 
-    length = comparison.lengths[0]
+    length = comparison.sizes[0]
     names = [name for name, _ in comparison.baselines]
     labels = [label for label in comparison.labels if comparison.scores(label, length)]
     figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
@@ -162,8 +162,8 @@ def _one_length(comparison: Comparison) -> Any:
 
 
 def draw_one_length(panel: Any, comparison: Comparison) -> None:
-    """Draws the headline scores at the only length, models and then baselines, a line for each."""
-    length = comparison.lengths[0]
+    """Draw the headline scores at the only length, models and then baselines, a line for each."""
+    length = comparison.sizes[0]
     labels = [label for label in comparison.labels if comparison.scores(label, length)]
     names = [name for name, _ in comparison.baselines]
     for place, label in enumerate(labels):
@@ -186,9 +186,9 @@ def draw_one_length(panel: Any, comparison: Comparison) -> None:
 
 
 def draw_solved(panel: Any, comparison: Comparison) -> None:
-    """Draws the steps until each row solved the task against length: the mean over the seeds that did, hollow where
+    """Draw the steps until each row solved the task against length: the mean over the seeds that did, hollow where
     others did not, and a dash for each."""
-    lengths = sorted(comparison.lengths)
+    lengths = sorted(comparison.sizes)
     every: list[float] = []
     for label in comparison.labels:
         color, marker, line = style_of(label, comparison)
@@ -219,7 +219,7 @@ def solved_steps(comparison: Comparison, label: str, length: int) -> list[float]
 
 
 def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float]:
-    """Returns the standard deviation down and up; a bar never leaves the range that the score can have."""
+    """Return the standard deviation down and up; a bar never leaves the range that the score can have."""
     mean, sd = mean_sd(scores)
     sd = 0.0 if math.isnan(sd) else sd
     return min(sd, mean), min(sd, 1 - mean) if metric == "accuracy" else sd
@@ -256,7 +256,7 @@ def _legend(figure: Any, comparison: Comparison, markers: bool) -> None:
 
 
 def running_mean(values: Sequence[float], width: int = 21) -> list[float]:
-    """Returns the centered mean over `width` values; at the ends, over those of them that are there.
+    """Return the centered mean over `width` values; at the ends, over those of them that are there.
 
     Example:
         >>> running_mean([0.0, 3.0, 6.0, 3.0], width=3)

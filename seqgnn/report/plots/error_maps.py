@@ -19,7 +19,7 @@ OUTER = 0.02  # the share of nodes, at each end, that colors need not tell apart
 
 
 def graph_figure(forecasts: Forecasts, label: str, ahead: int | None = None) -> Any:
-    """Returns a matplotlib figure: the graph, each node in the color of its mean absolute error, the mean over seeds.
+    """Return a matplotlib figure: the graph, each node in the color of its mean absolute error, the mean over seeds.
 
     Args:
         label: of a model or baseline.
@@ -35,7 +35,7 @@ def graph_figure(forecasts: Forecasts, label: str, ahead: int | None = None) -> 
 
 
 def draw_graph(panel: Any, forecasts: Forecasts, label: str, ahead: int | None = None, *, narrow: bool = False) -> None:
-    """Draws the graph with the errors of a model or baseline, and a bar of colors.
+    """Draw the graph with the errors of a model or baseline, and a bar of colors.
 
     Args:
         label, ahead: as of `graph_figure`.
@@ -46,7 +46,7 @@ def draw_graph(panel: Any, forecasts: Forecasts, label: str, ahead: int | None =
 
 
 def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Any:
-    """Returns a matplotlib figure: the graph, each node in the color of the error of one less that of another.
+    """Return a matplotlib figure: the graph, each node in the color of the error of one less that of another.
 
     Args:
         label, other: of models or baselines.
@@ -67,7 +67,7 @@ def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int |
 def draw_difference(
     panel: Any, forecasts: Forecasts, label: str, other: str, ahead: int | None = None, *, narrow: bool = False
 ) -> None:
-    """Draws the graph with the difference of two errors, and a bar of colors about zero.
+    """Draw the graph with the difference of two errors, and a bar of colors about zero.
 
     Args:
         label, other, ahead: as of `difference_figure`.

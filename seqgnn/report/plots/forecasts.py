@@ -23,7 +23,7 @@ QUARTILES = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 
 
 def look(label: str, forecasts: Forecasts) -> tuple[str, str, str]:
-    """Returns color, marker and line of a model, see `seqgnn.report.plots.style.style`; black is the truth's and gray
+    """Return color, marker and line of a model, see `seqgnn.report.plots.style.style`; black is the truth's and gray
     the baselines'."""
     return style(label, ["truth", "baselines", *forecasts.models])
 
@@ -36,7 +36,7 @@ def truth_figure(
     stretch: range | None = None,
     target: int = 0,
 ) -> Any:
-    """Returns a matplotlib figure: forecasts beside the truth, a panel a node.
+    """Return a matplotlib figure: forecasts beside the truth, a panel a node.
 
     Args:
         nodes: their names; None: those whose errors are the quartiles of all, see `quartiles`.
@@ -69,7 +69,7 @@ def truth_figure(
 def draw_truth(
     panel: Any, forecasts: Forecasts, node: str, *, ahead: int = 1, stretch: range | None = None, target: int = 0
 ) -> None:
-    """Draws the truth at a node, in black, and what each model forecast some steps before: the mean over its seeds, and
+    """Draw the truth at a node, in black, and what each model forecast some steps before: the mean over its seeds, and
     their range as a band; arguments as of `truth_figure`."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.ticker import MaxNLocator
@@ -120,12 +120,12 @@ def liveliest(forecasts: Forecasts, nodes: Sequence[str], ahead: int = 1, target
 
 
 def steps_figure(forecasts: Forecasts) -> Any:
-    """Returns a matplotlib figure: mean absolute error by step ahead, with the baselines in gray."""
+    """Return a matplotlib figure: mean absolute error by step ahead, with the baselines in gray."""
     return _errors_figure(forecasts, draw_steps, "error by step ahead")
 
 
 def draw_steps(panel: Any, forecasts: Forecasts) -> None:
-    """Draws mean absolute error against the step ahead: of models the mean over seeds and their range, of baselines a
+    """Draw mean absolute error against the step ahead: of models the mean over seeds and their range, of baselines a
     gray line with the name at its end, and with the error there if that lies beyond the panel."""
     from matplotlib.ticker import MaxNLocator
 
@@ -136,7 +136,7 @@ def draw_steps(panel: Any, forecasts: Forecasts) -> None:
 
 
 def times_figure(forecasts: Forecasts) -> Any:
-    """Returns a matplotlib figure: mean absolute error by hour, day or month, see `calendar_groups`.
+    """Return a matplotlib figure: mean absolute error by hour, day or month, see `calendar_groups`.
 
     Raises:
         ValueError: as `calendar_groups`.
@@ -145,7 +145,7 @@ def times_figure(forecasts: Forecasts) -> Any:
 
 
 def draw_times(panel: Any, forecasts: Forecasts) -> None:
-    """Draws mean absolute error, over all steps ahead, against the hour, day or month of what is forecast; as
+    """Draw mean absolute error, over all steps ahead, against the hour, day or month of what is forecast; as
     `draw_steps`."""
     what, names, group = calendar_groups(forecasts)
     found = {label: forecasts.by_group(label, group, len(names)) for label in _labels(forecasts)}
@@ -162,7 +162,7 @@ def time_ahead(forecasts: Forecasts, ahead: int) -> str:
 
 
 def error_label(forecasts: Forecasts) -> str:
-    """What an axis of errors is called."""
+    """Return the label of an axis of errors."""
     return plain(f"MAE ({forecasts.units or 'in units of the signal'})")
 
 
@@ -179,7 +179,7 @@ def _errors_figure(forecasts: Forecasts, draw: Any, what: str) -> Any:
 
 
 def _draw_errors(panel: Any, forecasts: Forecasts, found: Mapping[str, Tensor], first: int) -> None:
-    """Draws `[S, n]` errors of each label against n numbers from `first` on; those of one number side by side."""
+    """Draw `[S, n]` errors of each label against n numbers from `first` on; those of one number side by side."""
     panel.set_ylim(*_limits(forecasts, found))
     x = [float(first + i) for i in range(next(iter(found.values())).size(1))]
     whole = x if len(x) > 1 else [first - 0.5, first + 0.5]
@@ -210,7 +210,7 @@ def _limits(forecasts: Forecasts, found: Mapping[str, Tensor]) -> tuple[float, f
 
 
 def _band(panel: Any, x: Any, values: Tensor, color: str) -> None:
-    """Draws the range over seeds of `[S, n]`."""
+    """Draw the range over seeds of `[S, n]`."""
     if len(values) == 1:
         return
     low, high = values.amin(0), values.amax(0)
@@ -221,7 +221,7 @@ def _band(panel: Any, x: Any, values: Tensor, color: str) -> None:
 
 
 def _name_ends(panel: Any, ends: Mapping[str, tuple[float, float]]) -> None:
-    """Writes names right of the panel, each joined to the end of its line, and where that is beyond the panel, how
+    """Write names right of the panel, each joined to the end of its line, and where that is beyond the panel, how
     large it is."""
     low, high = panel.get_ylim()
     names = sorted(ends, key=lambda name: ends[name][1])

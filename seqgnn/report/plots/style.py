@@ -33,7 +33,7 @@ GREY = "#6b6b6b"
 
 
 def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
-    """Returns color, marker and line of one of several rows: always the same color for the models known here.
+    """Return color, marker and line of one of several rows: always the same color for the models known here.
 
     A row of one's own named after one of them, such as "LSTM, chrono", has its color and another line; the fourth of
     them a darker color. Any other has a color that no model here has.
@@ -84,14 +84,14 @@ def short(text: str, most: int = 26) -> str:
 
 
 def tidy(panel: Any, axis: str = "y") -> None:
-    """Takes away what is no data: two of the four spines, and all of the grid but pale lines along an axis."""
+    """Take away what is no data: two of the four spines, and all of the grid but pale lines along an axis."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(axis=axis, color="#e4e4e4", linewidth=0.8)
     panel.set_axisbelow(True)
 
 
 def save(figure: Any, stem: Path) -> list[Path]:
-    """Writes a matplotlib figure as `<stem>.png` and `<stem>.svg`, the same files twice; returns their paths.
+    """Write a matplotlib figure as `<stem>.png` and `<stem>.svg`, the same files twice; returns their paths.
 
     Raises:
         NotWritten: naming the file that could not be written; the other one is.
@@ -100,7 +100,7 @@ def save(figure: Any, stem: Path) -> list[Path]:
 
 
 def rendered(figure: Any, stem: Path) -> Iterator[tuple[Path, bytes]]:
-    """Yields what `save` writes: paths and contents."""
+    """Yield what `save` writes: paths and contents."""
     from matplotlib import rc_context
 
     for kind in ("png", "svg"):

@@ -5,19 +5,20 @@ from pathlib import Path
 import pytest
 
 from seqgnn.experiments.grid.config_file import read_grid
-from seqgnn.experiments.grid.specs import Row
+from seqgnn.experiments.grid.specs import ModelSpec
 
 
 def test_a_grid(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text(
         'task = "recall"\nlengths = [4, 6]\nmodels = ["rnn"]\nmatch_parameters = true\n'
-        'max_grad_norm = 0\nmax_seconds = 2\n'
+        "max_grad_norm = 0\nmax_seconds = 2\n"
         'out = "found"\n[lr]\n4 = 1\n6 = 2e-3\n[[row]]\nlabel = "mine"\nmodel = "gcn"\nhops = [1, 2]\n'
     )
     assert read_grid(file) == {
-        "task": "recall", "lengths": [4, 6], "models": ["rnn", Row("mine", "gcn", hops=(1, 2))], "max_grad_norm": 0,
-        "match_parameters": True, "max_seconds": 2, "out": tmp_path / "found", "lr": {4: 1.0, 6: 2e-3},
+        "task": "recall", "lengths": [4, 6], "models": ["rnn", ModelSpec("mine", "gcn", hops=(1, 2))],
+        "max_grad_norm": 0, "match_parameters": True, "max_seconds": 2,
+        "out": tmp_path / "found", "lr": {4: 1.0, 6: 2e-3},
     }  # fmt: skip
 
 

@@ -13,16 +13,16 @@ from rich.markup import render
 from seqgnn.cli import main as cli
 from seqgnn.cli.compare import settings
 from seqgnn.data import TemporalGraph
-from seqgnn.experiments.compare import plan_forecast
+from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.grid.forecast_specs import ForecasterSpec, season
-from seqgnn.experiments.results.load import collect
-from seqgnn.experiments.runs.forecast_config import Signal
+from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.runs.store import RunStore
 from seqgnn.experiments.trained.forecast import load_forecaster
 from seqgnn.report.footnotes import notes
-from seqgnn.report.html.commands import again
+from seqgnn.report.html.commands import reproduction_commands
 from seqgnn.report.plots.comparison import metric_label, scores_figure
 from seqgnn.report.tables import table, windows_table
+from tests.support.comparisons import plan_grid
 
 SMALL = {"lags": 3, "steps": 8, "eval_every": 4, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
 
@@ -39,16 +39,16 @@ def call(*arguments):
 
 
 def test_models_and_baselines_stand_side_by_side(files, tmp_path):
-    options = {"models": ["lstm", "gcrn"], "horizons": [1, 3], "out": tmp_path / "out"}
-    found = plan_forecast(**files, **options, **SMALL).run(progress=False)
+    options = {"models": ["lstm", "gcrn"], "sizes": [1, 3], "out": tmp_path / "out"}
+    found = plan_grid("forecast", **files, **options, **SMALL).run(progress=False)
     assert not found.failures and len(found.runs) == 8
-    rows = {(row["model"], row["length"]): row for row in found.rows()}
+    rows = {(row["model"], row["size"]): row for row in found.rows()}
     assert {name for name, _ in rows} == {"LSTM", "GCRN", "persistence", "mean", "ar", "ar-node", "ar-graph"}
     cell = [run["result"]["test"]["mae"] for run in found.of("GCRN", 3)]
     assert rows["GCRN", 3]["mae"] == pytest.approx(sum(cell) / 2) and rows["GCRN", 3]["seeds"] == 2
     assert rows["persistence", 1]["mae"] < rows["persistence", 3]["mae"]
     assert [pair.seeds for pair in found.differences(1)] == [2]
-    again = plan_forecast(**files, **options, **SMALL)
+    again = plan_grid("forecast", **files, **options, **SMALL)
     assert set(again.states().values()) == {"there"}
     assert again.run(progress=False).rows() == found.rows()
 
@@ -67,12 +67,12 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     assert names == {"runs", "forecast.csv", "forecast-pairs.csv", "forecast-ahead.csv", "report.html"} | drawn
     with (tmp_path / "out" / "forecast.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {"rmse", "rmse_sd", "mae", "mape", "rmse_t_low"} <= set(rows[0]) and rows[0]["length"] == "1"
+    assert {"rmse", "rmse_sd", "mae", "mape", "rmse_t_low"} <= set(rows[0]) and rows[0]["size"] == "1"
     with (tmp_path / "out" / "forecast-ahead.csv").open() as file:
-        steps = {(row["model"], row["length"], row["ahead"]): row for row in csv.DictReader(file)}
+        steps = {(row["model"], row["size"], row["ahead"]): row for row in csv.DictReader(file)}
     assert len(steps) == 7 * 3 and steps["LSTM", "2", "2"]["seeds"] == "2"  # 2 models and 5 baselines, 1 + 2 steps
     for model in ("LSTM", "ar"):  # as many values at either step: the whole is their mean
-        whole = next(row for row in rows if (row["model"], row["length"]) == (model, "2"))
+        whole = next(row for row in rows if (row["model"], row["size"]) == (model, "2"))
         parts = [float(steps[model, "2", ahead]["mae"]) for ahead in "12"]
         assert float(whole["mae"]) == pytest.approx(sum(parts) / 2)
     blocked = tmp_path / "out" / "forecast-truth.png"
@@ -109,21 +109,21 @@ def test_a_grid_in_a_file_has_rows_of_forecasters(files, tmp_path, capsys):
 def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
     rows = [ForecasterSpec("mine", "lstm"), ForecasterSpec("yours", "gcrn", residual=True, lr=0.1)]
     out = tmp_path / "out"
-    options = {"models": rows, "horizons": [1, 2], "refit": True, "metric": "rmse", "out": out, "split": (50, 12, 15)}
-    result = plan_forecast(**files, **options, **SMALL).run(progress=False)
-    signal = Signal(str(files["data"]), str(files["graph"]))
-    (found,) = collect([out], signals=[signal]).comparisons
+    options = {"models": rows, "sizes": [1, 2], "refit": True, "metric": "rmse", "out": out, "split": (50, 12, 15)}
+    result = plan_grid("forecast", **files, **options, **SMALL).run(progress=False)
+    signal = DataSource(str(files["data"]), str(files["graph"]))
+    (found,) = load_comparisons([out], sources=[signal]).comparisons
     assert found.rows() == result.in_order().rows() and found.labels == result.in_order().labels
-    assert found.path == signal and found.metric == "rmse"
-    assert collect([out]).comparisons[0].path is None
-    (command,) = again(found)
+    assert found.data == signal and found.metric == "rmse"
+    assert load_comparisons([out]).comparisons[0].data is None
+    (command,) = reproduction_commands(found)
     grid = tmp_path / "grid.toml"
     grid.write_text(command.grid)
     content = settings({}, grid)
-    assert content.pop("task") == "forecast" and content.pop("data") == tmp_path / "signal.csv"
-    assert content.pop("graph") == tmp_path / "edges.csv"
-    content["horizons"] = content.pop("horizon")
-    states = plan_forecast(**files, **content | {"out": out}).states()
+    assert content.pop("task") == "forecast" and content["data"] == tmp_path / "signal.csv"
+    assert content["graph"] == tmp_path / "edges.csv"
+    content["sizes"] = content.pop("horizon")
+    states = plan_grid("forecast", **content | {"out": out}).states()
     assert set(states.values()) == {"there"} and len(states) == 8 + 10
 
 
@@ -147,17 +147,19 @@ def test_a_signal_is_read_as_it_was_said_to_be(tmp_path, capsys, monkeypatch):
     for line in ('data = "signal.csv"', 'graph = "edges.csv"', 'graph_kind = "edges"', "missing = 0.0",
                  'positions = "places.csv"'):  # fmt: skip
         assert line.replace('"', "&#34;") in page
-    (found,) = collect(["out"], signals=[Signal("signal.csv", "edges.csv", "edges", 0.0, "places.csv")]).comparisons
-    Path("grid.toml").write_text(again(found)[0].grid)
+    (found,) = load_comparisons(
+        ["out"], sources=[DataSource("signal.csv", "edges.csv", "edges", 0.0, "places.csv")]
+    ).comparisons
+    Path("grid.toml").write_text(reproduction_commands(found)[0].grid)
     capsys.readouterr()
     assert call("compare", "--config", "grid.toml", "--dry-run") == 0
     assert "0 runs to train" in capsys.readouterr().out
 
 
 def test_units_are_said_and_are_no_part_of_a_run(files, tmp_path, capsys):
-    options = {"models": ["linear"], "horizons": [1], "out": tmp_path / "out", **SMALL}
-    plain = plan_forecast(**files, **options).run(progress=False)
-    planned = plan_forecast(**files, units="veh [5 min]", **options)
+    options = {"models": ["linear"], "sizes": [1], "out": tmp_path / "out", **SMALL}
+    plain = plan_grid("forecast", **files, **options).run(progress=False)
+    planned = plan_grid("forecast", **files, units="veh [5 min]", **options)
     assert set(planned.states().values()) == {"there"}
     found = planned.run(progress=False)
     assert plain.units is None and found.units == "veh [5 min]" and found.rows() == plain.rows()
@@ -176,7 +178,7 @@ def test_units_are_given_as_an_option_or_in_a_file(files, tmp_path, capsys):
     small = ["--models", "linear", "--lags", 3, "--steps", 2, "--seeds", 0, "--jobs", 1]
     assert call("compare", "forecast", *named, *small, "--units", "cases") == 0
     assert "MAE and RMSE in cases" in " ".join(capsys.readouterr().out.split())
-    plan_forecast(**files, models=["linear"], out=tmp_path / "out", **SMALL).run(progress=False)
+    plan_grid("forecast", **files, models=["linear"], out=tmp_path / "out", **SMALL).run(progress=False)
     assert call("report", tmp_path / "out", *named, "--units", "deaths", "--out", tmp_path / "page.html") == 0
     assert "MAE (deaths)" in (tmp_path / "page.html").read_text()
     (tmp_path / "grid.toml").write_text('task = "forecast"\nunits = "cases"\n')
@@ -195,29 +197,31 @@ def test_units_are_given_as_an_option_or_in_a_file(files, tmp_path, capsys):
 def test_the_season_is_a_baseline_if_one_goes_before_the_test_part(tmp_path, lags, there):
     lines = [f"2024-01-0{1 + hour // 24}T{hour % 24:02}:00,{hour % 5},{hour % 3}" for hour in range(38)]
     (tmp_path / "hours.csv").write_text("time,a,b\n" + "\n".join(lines) + "\n")
-    options = {"models": ["linear"], "horizons": [1], "split": (9, 9, 10), "lags": lags, "seeds": [0], "steps": 2}
-    found = plan_forecast(tmp_path / "hours.csv", **options).run(progress=False)  # the test part begins at step 18
+    options = {"models": ["linear"], "sizes": [1], "split": (9, 9, 10), "lags": lags, "seeds": [0], "steps": 2}
+    found = plan_grid("forecast", data=tmp_path / "hours.csv", **options).run(
+        progress=False
+    )  # the test part begins at step 18
     assert not found.failures and (("seasonal", 1) in found.baselines) is there
 
 
 def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_path, capsys):
     rows = [ForecasterSpec("narrow", "lstm", hidden=2), "gcrn", "dcrnn-forecaster"]
-    options = {"models": rows, "horizons": [1, 3], "parameters": 5000, **SMALL, "seeds": [0], "steps": 2}
-    result = plan_forecast(**files, **options, out=tmp_path / "out").run(progress=False)
+    options = {"models": rows, "sizes": [1, 3], "parameters": 5000, **SMALL, "seeds": [0], "steps": 2}
+    result = plan_grid("forecast", **files, **options, out=tmp_path / "out").run(progress=False)
     counts = [run["result"]["parameters"] for run in result.runs.values()]
     assert len(counts) == 6 and all(abs(count - 5000) <= 235 for count in counts) and result.matched
     widths = {key[:2]: run["config"]["hidden"] for key, run in result.runs.items()}
     assert (widths["narrow", 1], widths["narrow", 3], widths["GCRN", 1]) == (34, 33, 24)
     assert "Matched in parameters: the largest model has 1.0" in " ".join(note.text for note in notes(result))
-    (kept,) = collect([tmp_path / "out"]).comparisons
+    (kept,) = load_comparisons([tmp_path / "out"]).comparisons
     assert kept.matched and kept.rows() == result.in_order().rows()
-    (command,) = again(kept)
+    (command,) = reproduction_commands(kept)
     assert "parameters = 5000" in command.grid and "hidden" not in command.grid
     (tmp_path / "grid.toml").write_text(command.grid)
     content = settings({}, tmp_path / "grid.toml")
-    content |= {"horizons": content.pop("horizon"), "out": tmp_path / "out"}
+    content |= {"sizes": content.pop("horizon"), "out": tmp_path / "out"}
     del content["task"], content["data"]
-    assert set(plan_forecast(**files, **content).states().values()) == {"there"}
+    assert set(plan_grid("forecast", **files | content).states().values()) == {"there"}
     path = next(path for key, path in kept.weights.items() if key[0] == "GCRN")
     assert load_forecaster(path)[0].num_parameters in counts
 
@@ -232,24 +236,26 @@ def test_the_command_takes_a_number_of_parameters(files, capsys):
 
 def test_runs_of_before_and_with_a_number_of_parameters_are_told_apart(files, tmp_path):
     options = {**SMALL, "seeds": [0], "steps": 2, "out": tmp_path / "out"}
-    plan_forecast(**files, models=["lstm"], **options).run(progress=False)
+    plan_grid("forecast", **files, models=["lstm"], **options).run(progress=False)
     store = RunStore(tmp_path / "out" / "runs")
     for path in store.folder.glob("*.json"):  # as an earlier version wrote them
         run = json.loads(path.read_text())
         run["config"].pop("parameters", None)
-        assert store.put(run["config"], run["result"], run["measured"]) == path
-    assert set(plan_forecast(**files, models=["lstm"], **options).states().values()) == {"there"}
-    plan_forecast(**files, models=["lstm"], parameters=5000, **options).run(progress=False)
-    (found,) = collect([tmp_path / "out"]).comparisons
+        assert store.put(run["config"], run["result"], run["measured"], run["spec"]) == path
+    assert set(plan_grid("forecast", **files, models=["lstm"], **options).states().values()) == {"there"}
+    plan_grid("forecast", **files, models=["lstm"], parameters=5000, **options).run(progress=False)
+    (found,) = load_comparisons([tmp_path / "out"]).comparisons
     assert len(found.labels) == 2 and not found.matched
-    assert any(label.endswith("parameters 5000") for label in found.labels)
+    assert any(label.endswith("about 5000 parameters") for label in found.labels)
 
 
 def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
     for lags in (2, 3):
-        plan_forecast(**files, models=["linear"], out=tmp_path / "out", **SMALL | {"lags": lags}).run(progress=False)
-    plan_forecast(**files, models=["linear"], out=tmp_path / "out", lr=0.5, **SMALL).run(progress=False)
-    found = collect([tmp_path / "out"]).comparisons
+        plan_grid("forecast", **files, models=["linear"], out=tmp_path / "out", **SMALL | {"lags": lags}).run(
+            progress=False
+        )
+    plan_grid("forecast", **files, models=["linear"], out=tmp_path / "out", lr=0.5, **SMALL).run(progress=False)
+    found = load_comparisons([tmp_path / "out"]).comparisons
     assert sorted(comparison.labels for comparison in found) == [("Linear",), ("Linear, lr 0.005", "Linear, lr 0.5")]
 
 
@@ -261,10 +267,11 @@ def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
         ({"models": ["lstm", "lstm"]}, "each once"),
         ({"parameters": 0}, "compare: expected parameters"),
         ({"parameters": 20}, "expected parameters that 'lstm' can have, such as .* with hidden=1, got 20"),
-        ({"horizons": [0]}, "expected horizons to be different whole numbers of at least 1"),
+        ({"sizes": [0]}, "expected sizes to be different whole numbers of at least 1"),
         ({"split": (0.5, 0.5)}, "shares of training, validation and test"),
         ({"lags": 70}, "Forecasting: expected more than"),
-        ({"lengths": [3]}, "expected training option to be one of .* got 'lengths'"),
+        ({"match_parameters": True}, "expected no match_parameters for task 'forecast', got True"),
+        ({"window": 3}, "expected no window for task 'forecast', got 3"),
         ({"by": "window"}, "did you mean 'windows'"),
         ({"models": [ForecasterSpec("a\nb", "lstm")]}, "labels of one line that can be read"),
         ({"target_accuracy": 0.9}, "expected target_accuracy=None for forecasts, got 0.9"),
@@ -274,35 +281,35 @@ def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
 )
 def test_what_makes_no_sense_is_said_before_anything_runs(files, options, message):
     with pytest.raises(ValueError, match=message):
-        plan_forecast(**files, **(SMALL | options))
+        plan_grid("forecast", **files, **(SMALL | options))
 
 
 def test_a_graph_that_changes_leaves_out_models_of_one_graph(monkeypatch, capsys):
     edges = [torch.tensor([[step % 3, 1], [2, 0]]) for step in range(80)]
     graph = TemporalGraph(torch.randn(80, 3, 1, generator=torch.Generator().manual_seed(0)), edges)
-    monkeypatch.setattr("seqgnn.experiments.runs.forecast_config.load_temporal_graph", lambda data: graph)
-    planned = plan_forecast("changing", **SMALL)
+    monkeypatch.setattr("seqgnn.data.datasets.data_source.load_temporal_graph", lambda data: graph)
+    planned = plan_grid("forecast", data="changing", **SMALL)
     assert planned.labels == ("LSTM", "GRU", "GCN in LSTM", "GCRN", "DCRNN, encoder") and planned.left_out == ("GCN",)
     assert not any(job.key[0] == "GCN" for job in planned.jobs)
     said = "GCN: left out, since the graph changes and it takes one for all steps"
-    found = plan_forecast("changing", **SMALL | {"steps": 1, "seeds": [0]}).run()
+    found = plan_grid("forecast", data="changing", **SMALL | {"steps": 1, "seeds": [0]}).run()
     assert not found.failures and capsys.readouterr().out.splitlines()[0] == said
     assert call("compare", "forecast", "--data", "changing", "--lags", 3, "--steps", 2, "--dry-run") == 0
     assert capsys.readouterr().out.splitlines()[0] == said
     for models in (["lstm", "gcn"], [ForecasterSpec("GCN", "gcn")]):
         with pytest.raises(ValueError, match="for a graph that changes, got 'gcn' in row 'GCN', which takes one"):
-            plan_forecast("changing", models=models, **SMALL)
+            plan_grid("forecast", data="changing", models=models, **SMALL)
 
 
 def test_a_test_part_of_which_nothing_was_observed_is_refused_before_anything_runs(tmp_path):
     lines = [f"{step % 7},{step % 5}" if step < 60 else "," for step in range(80)]
     (tmp_path / "signal.csv").write_text("\n".join(["a,b", *lines]) + "\n")
     with pytest.raises(ValueError, match="something observed in the test part, got nothing"):
-        plan_forecast(tmp_path / "signal.csv", **SMALL)
+        plan_grid("forecast", data=tmp_path / "signal.csv", **SMALL)
 
 
 def test_models_of_one_graph_stay_where_it_does(files):
-    planned = plan_forecast(**files, **SMALL)
+    planned = plan_grid("forecast", **files, **SMALL)
     assert "GCN" in planned.labels and not planned.remarks()
 
 
@@ -313,7 +320,7 @@ def test_presets_are_of_other_tasks(files, capsys):
 
 def test_a_signal_has_to_be_named(capsys):
     assert call("compare", "forecast") == 2
-    assert "expected --data, a name of `seqgnn data list` or a signal's file, got none" in capsys.readouterr().err
+    assert "expected --data, a name of `seqgnn data list` or a file, got none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from seqgnn.cli import main as cli
-from seqgnn.experiments.compare import Comparison, plan_forecast
-from seqgnn.experiments.results.load import collect
+from seqgnn.experiments import Comparison
+from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.experiments.runs.store import RunStore
 from seqgnn.models.forecasters import NAMES, uses_neighbors
@@ -14,6 +14,7 @@ from seqgnn.report import tables as report
 from seqgnn.report.footnotes import notes, windows_said
 from seqgnn.report.html import render
 from seqgnn.report.html.summary import answer
+from tests.support.comparisons import plan_grid
 
 ROWS = {"LSTM": "lstm", "GRU": "gru", "GCRN": "gcrn"}
 
@@ -105,7 +106,7 @@ def test_it_is_said_what_so_many_windows_show(weeks, said):
 
 def test_windows_that_share_what_they_forecast_are_said_to():
     found = comparison(WEEKS, MEANS)
-    found.lengths = (2,)
+    found.sizes = (2,)
     found.runs = {(label, 2, seed): run for (label, _, seed), run in found.runs.items()}
     found.baselines = {(name, 2): run for (name, _), run in found.baselines.items()}
     expected = "4 test windows, which share steps, are too few for an interval or a test: no model is shown to be ahead"
@@ -128,9 +129,11 @@ def test_a_model_hears_neighbors_where_a_filter_or_an_option_lets_it(name):
 
 
 def test_runs_of_an_earlier_version_say_nothing_of_windows(signal_files, tmp_path, capsys):
-    options = {"models": ["lstm", "gcrn"], "horizons": [1, 2], "lags": 3, "steps": 4, "eval_every": 4, "hidden": 4}
+    options = {"models": ["lstm", "gcrn"], "sizes": [1, 2], "lags": 3, "steps": 4, "eval_every": 4, "hidden": 4}
     data, graph = signal_files
-    found = plan_forecast(data, graph=graph, seeds=[0, 1], out=tmp_path / "out", **options).run(progress=False)
+    found = plan_grid("forecast", data=data, graph=graph, seeds=[0, 1], out=tmp_path / "out", **options).run(
+        progress=False
+    )
     report.show(found)
     out = capsys.readouterr().out
     assert "first less second, over seeds and over test windows" in out and "│ 2" in out
@@ -140,8 +143,8 @@ def test_runs_of_an_earlier_version_say_nothing_of_windows(signal_files, tmp_pat
     for path in store.folder.glob("*.json"):
         run = json.loads(path.read_text())
         del run["result"]["test"]["windows"]
-        assert store.put(run["config"], run["result"], run["measured"]) == path
-    (kept,) = collect([tmp_path / "out"]).comparisons
+        assert store.put(run["config"], run["result"], run["measured"], run["spec"]) == path
+    (kept,) = load_comparisons([tmp_path / "out"]).comparisons
     assert kept.rows() == found.in_order().rows()
     assert window_pairs(kept, 1) == [] and "over test windows" not in render([kept])
     with pytest.raises(SystemExit) as end:

@@ -6,9 +6,9 @@ import pytest
 import rich
 
 from seqgnn.experiments.runs import executor as parallel
-from seqgnn.experiments.runs.config import RunResult
 from seqgnn.experiments.runs.executor import run_all
-from seqgnn.experiments.runs.job import ExecutionConfig, Job
+from seqgnn.experiments.runs.job import Job, RunContext
+from seqgnn.experiments.runs.result import RunResult
 from seqgnn.experiments.runs.store import RunStore
 
 
@@ -44,16 +44,16 @@ def jobs(*configs):
 def test_lines_where_there_is_no_terminal(tmp_path, capsys):
     store = RunStore(tmp_path)
     planned = jobs(Sum("a"), Sum("b", fails=True))
-    records, failures = run_all(planned, ExecutionConfig(store), progress=True)
+    records, failures = run_all(planned, RunContext(store=store), progress=True)
     assert list(records) == [("a", 1, 0)]
     assert failures == {("b", 1, 0): "ArithmeticError: it does not add up"}
     assert capsys.readouterr().out.splitlines() == [
         "sum of a: test accuracy 0.500, loss 1.250",
         "sum of b: FAILED, ArithmeticError: it does not add up",
     ]
-    run_all(planned, ExecutionConfig(store), progress=True)
+    run_all(planned, RunContext(store=store), progress=True)
     assert capsys.readouterr().out.splitlines()[0] == "1 of 2 runs are there already"
-    run_all(planned, ExecutionConfig(store), progress=False)
+    run_all(planned, RunContext(store=store), progress=False)
     assert capsys.readouterr().out == ""
 
 
@@ -81,10 +81,10 @@ def test_bars_on_a_terminal(monkeypatch):
 def test_events_of_workers_arrive_in_order_and_nobody_listening_is_no_error():
     heard = []
     with parallel.listening(heard.append) as (address, key):
-        number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], ExecutionConfig(), address, key)
+        number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], RunContext(), address, key)
         assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
     assert [event[0] for event in heard] == ["done"]
-    assert parallel._perform_apart(7, jobs(Sum("a"))[0], ExecutionConfig(), address, key) == (7, outcome)
+    assert parallel._perform_apart(7, jobs(Sum("a"))[0], RunContext(), address, key) == (7, outcome)
 
 
 def test_what_cannot_be_told_is_an_error_at_the_end():
@@ -93,13 +93,13 @@ def test_what_cannot_be_told_is_an_error_at_the_end():
 
     with pytest.raises(BrokenPipeError, match="the pipe is closed"), parallel.listening(say) as (address, key):
         for _ in range(3):
-            assert parallel._perform_apart(0, jobs(Sum("a"))[0], ExecutionConfig(), address, key)[1]["result"]
+            assert parallel._perform_apart(0, jobs(Sum("a"))[0], RunContext(), address, key)[1]["result"]
 
 
 def test_steps_are_told_at_most_every_so_often(monkeypatch):
     heard = []
     monkeypatch.setattr(parallel, "EVERY", 0.0)
-    parallel._perform(jobs(Sum("a"))[0], ExecutionConfig(), heard.append)
+    parallel._perform(jobs(Sum("a"))[0], RunContext(), heard.append)
     assert [event[2:] for event in heard if event[0] == "step"] == [(1, 1.0, 1 / 3), (2, 0.5, 2 / 3), (3, 1 / 3, 1.0)]
 
 
@@ -108,7 +108,7 @@ def test_steps_are_told_at_most_every_so_often(monkeypatch):
 def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, kept):
     store = RunStore(tmp_path) if kept else None
     planned = jobs(Dies("first"), Sum("a"), Sum("b"), Dies("last"), Sum("c"))
-    records, failures = run_all(planned, ExecutionConfig(store, workers=2), progress=False)
+    records, failures = run_all(planned, RunContext(store=store, workers=2), progress=False)
     assert {name for name, *_ in records} == {"a", "b", "c"}
     assert set(failures) == {("first", 1, 0), ("last", 1, 0)}
     assert all("its worker process was killed" in message for message in failures.values())

@@ -5,8 +5,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.runs import forecast_config as run_module
-from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, Signal
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
 from seqgnn.tasks import Protocol
 from seqgnn.training.loop import TrainConfig
 
@@ -20,12 +21,12 @@ def nothing(*_):
 
 @pytest.fixture
 def source(signal_files):
-    return Signal(*map(str, signal_files))
+    return DataSource(*map(str, signal_files))
 
 
 def run_of(source, **changes):
     run = ForecastRun(
-        "forecast", 2, source.identity(), "gcrn", 4, 1, 2, True, True, False, 0.0, PROTOCOL, False, 0, "cpu", TRAIN
+        "forecast", source.identity(), "gcrn", 4, 1, 2, True, True, False, 0.0, PROTOCOL, False, 0, "cpu", TRAIN
     )
     return replace(run, **changes)
 
@@ -44,7 +45,7 @@ def test_a_run_is_the_same_twice_and_goes_through_json(source):
 @pytest.mark.parametrize("metric", ["mae", "rmse"])
 def test_a_run_and_a_baseline_keep_the_sums_of_each_test_window(source, metric):
     protocol = replace(PROTOCOL, metric=metric)
-    runs = run_of(source, protocol=protocol), ForecastBaseline("forecast", 2, source.identity(), "ar", protocol, False)
+    runs = run_of(source, protocol=protocol), ForecastBaseline("forecast", source.identity(), "ar", protocol, False)
     for run in runs:
         test = json.loads(json.dumps(run.perform(source, nothing).result))["test"]
         errors, counts = test["windows"]["errors"], test["windows"]["counts"]
@@ -78,7 +79,7 @@ def test_a_refit_is_ended_by_nothing_else(source, monkeypatch):
 def test_what_is_no_checkpoint_of_the_run_is_named(source, tmp_path, part):
     (tmp_path / "run" / part).mkdir(parents=True)
     (tmp_path / "run" / part / "last.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=r"last.safetensors.*; move it away, and the run begins afresh"):
+    with pytest.raises(ValueError, match=r"last.safetensors.*; move it away, and the run starts again"):
         run_of(source, refit=True).perform(source, nothing, tmp_path / "run")
 
 
@@ -108,7 +109,7 @@ def test_an_interrupted_run_goes_on_in_either_part(source, tmp_path):
 @pytest.mark.parametrize("name", ["persistence", "mean", "ar", "ar-node", "ar-graph", "seasonal"])
 def test_baselines_leave_the_same_scores(source, name):
     period = 4 if name == "seasonal" else None
-    run = ForecastBaseline("forecast", 2, source.identity(), name, PROTOCOL, True, period)
+    run = ForecastBaseline("forecast", source.identity(), name, PROTOCOL, True, period)
     result = run.perform(source, nothing).result
     assert result["test"]["count"] == run_of(source).perform(source, nothing).result["test"]["count"]
     assert (result["strength"] is not None) == name.startswith("ar")

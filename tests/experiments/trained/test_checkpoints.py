@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from seqgnn.analysis import edges_to_last, gradient_flow, influence
-from seqgnn.experiments.compare import compare
-from seqgnn.experiments.results.load import collect
+from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.task_defaults import TASKS
 from seqgnn.experiments.trained.checkpoints import load_trained, study_checkpoint
@@ -16,6 +15,7 @@ from seqgnn.models.sequence_model import build
 from seqgnn.report.gradients import figure, notes
 from seqgnn.report.html.page import render
 from seqgnn.training.checkpoint import read_checkpoint
+from tests.support.comparisons import run_grid
 from tests.support.stored_runs import keep, run_of, write_signal
 
 GRID = {"seeds": [3], "steps": 4, "hidden": 5, "batch_size": 4, "progress": False}
@@ -25,10 +25,10 @@ GRID = {"seeds": [3], "steps": 4, "hidden": 5, "batch_size": 4, "progress": Fals
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compared")
     (folder / "verse.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
-    compare("palindromes", models=["lstm", "gcn"], lengths=[8], out=folder, **GRID)
-    compare("text", models=["gru"], lengths=[6], path=folder / "verse.txt", out=folder, **GRID)
-    compare("expressions", models=["rnn", "tree-lstm"], lengths=[7], out=folder, **GRID)
-    compare("trees", models=["gcn"], lengths=[5], out=folder, **GRID)
+    run_grid("palindromes", models=["lstm", "gcn"], sizes=[8], out=folder, **GRID)
+    run_grid("text", models=["gru"], sizes=[6], path=folder / "verse.txt", out=folder, **GRID)
+    run_grid("expressions", models=["rnn", "tree-lstm"], sizes=[7], out=folder, **GRID)
+    run_grid("trees", models=["gcn"], sizes=[5], out=folder, **GRID)
     return folder
 
 
@@ -107,7 +107,7 @@ def test_of_a_text_it_is_said_that_the_last_answer_is_measured(folder):
     flow = study_checkpoint(file, **options)
     of_loss = "Every element has a target here; the loss is that of the answer at the last element alone."
     assert notes(flow)[0] == of_loss
-    page = render(collect([folder], [folder / "verse.txt"]).comparisons)
+    page = render(load_comparisons([folder], [folder / "verse.txt"]).comparisons)
     assert page.count(said) == page.count(of_loss) == 1
     without = study_checkpoint(file_of(folder, "palindromes", "lstm"), seeds=[0], batch_size=3, measure="influence")
     assert not any("Every element" in note for note in notes(without))

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from seqgnn.data import TemporalGraph
-from seqgnn.experiments.runs.forecast_config import ForecastBaseline, Signal
+from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline
 from seqgnn.experiments.trained.forecast import _in_channels, forecast, forecast_test, load_forecaster
 from seqgnn.models.forecasters import NAMES
 from seqgnn.tasks.forecasting import Protocol
@@ -20,7 +21,7 @@ class Given:
     """A signal that is in no file."""
 
     data = "given"
-    identity = Signal.identity
+    identity = DataSource.identity
 
     def __init__(self, graph):
         self.graph = graph
@@ -38,7 +39,7 @@ def test_either_file_gives_model_and_run(source, tmp_path):
     path = keep(run_of(source), source, tmp_path / "runs")
     model, run = load_forecaster(path)
     again, _ = load_forecaster(str(path.with_suffix(".safetensors")))
-    assert run["config"]["text"] == source.identity() and not model.training
+    assert run["config"]["data_id"] == source.identity() and not model.training
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
 
 
@@ -165,9 +166,9 @@ def test_what_is_no_run_of_a_forecaster_is_named(source, tmp_path):
 
 
 def test_a_run_of_another_task_is_named(tmp_path):
-    from seqgnn.experiments.compare import compare
+    from tests.support.comparisons import run_grid
 
-    compare("recall", models=["rnn"], lengths=[4], seeds=[0], steps=2, hidden=4, out=tmp_path, progress=False)
+    run_grid("recall", models=["rnn"], sizes=[4], seeds=[0], steps=2, hidden=4, out=tmp_path, progress=False)
     path = next(path for path in tmp_path.glob("runs/*.json") if path.with_suffix(".safetensors").exists())
     for each in (path, path.with_suffix(".safetensors")):
         with pytest.raises(ValueError, match=r"expected a run of a forecaster in .*\.json, got a run of 'recall'"):

@@ -1,4 +1,4 @@
-"""GCNConv beside PyG's: figures, gradients, weights, every path, and what it refuses."""
+"""GCNConv against PyG's: figures, gradients, weights, every path, and what it refuses."""
 
 import copy
 import gc
@@ -137,7 +137,7 @@ def test_the_cheaper_order_is_taken(monkeypatch):
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_a_prepared_graph_stands_for_its_edges(normalization):
+def test_prepared_graph_equals_its_edges(normalization):
     conv = GCNConv(3, 2, normalization=normalization).double()
     x = torch.randn(7, 3, dtype=torch.float64)
     graph = conv.prepare(EDGES, WEIGHTS, 7)
@@ -147,7 +147,7 @@ def test_a_prepared_graph_stands_for_its_edges(normalization):
         GCNConv(3, 2, improved=True).double()(x, graph)
     with pytest.raises(ValueError, match="GCNConv: expected a PreparedGraph of 6 nodes, got one of 7"):
         conv(x[:6], graph)
-    with pytest.raises(ValueError, match="GCNConv: expected no edge_weight beside a PreparedGraph"):
+    with pytest.raises(ValueError, match="GCNConv: expected no edge_weight with a PreparedGraph"):
         conv(x, graph, WEIGHTS)
     backwards = GCNConv(3, 2, normalization=normalization, flow="target_to_source").double()
     backwards.load_state_dict(conv.state_dict())
@@ -175,7 +175,7 @@ def test_sparse_adjacencies_are_taken_as_pyg_takes_them(make, options):
         adj_t = make(edges.flip(0), learnable, size=(4, 4))
     (grad,) = torch.autograd.grad(ours(x, adj_t).sum(), learnable)
     assert grad.abs().sum() > 0
-    with pytest.raises(ValueError, match="GCNConv: expected no edge_weight beside a sparse adjacency"):
+    with pytest.raises(ValueError, match="GCNConv: expected no edge_weight with a sparse adjacency"):
         ours(x, adj_t, weight)
     with pytest.raises(ValueError, match=r"expected a sparse adjacency of 5 x 5 nodes, got \(4, 4\)"):
         ours(torch.randn(5, 3, dtype=torch.float64), adj_t)
@@ -441,7 +441,7 @@ def test_autocast_and_half_precision():
 def test_constructor_errors():
     with pytest.raises(ValueError, match=r"GCNConv: .* does not support adding self-loops"):
         GCNConv(3, 2, normalize=False, add_self_loops=True)
-    with pytest.raises(ValueError, match="expected normalize=True beside normalization='rw'"):
+    with pytest.raises(ValueError, match="expected normalize=True with normalization='rw'"):
         GCNConv(3, 2, normalize=False, normalization="rw")
     with pytest.raises(ValueError, match=r"GCNConv: expected normalization to be one of .*; did you mean 'sym'"):
         GCNConv(3, 2, normalization="symm")
@@ -583,7 +583,7 @@ def test_traced_layers_take_other_graphs():
     torch.testing.assert_close(traced(x, second), conv(x, second))
 
 
-def test_the_default_device_is_not_asked():
+def test_default_device_is_ignored():
     conv, x, (edges, _) = GCNConv(4, 4), torch.randn(200, 4), ring()
     expected = conv(x, edges)
     with torch.device("meta"):

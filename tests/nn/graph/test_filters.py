@@ -267,9 +267,9 @@ def test_bad_signals_and_names():
 
 def test_bad_use_of_prepared_graphs():
     graph = GCN().prepare(AWKWARD, num_nodes=7)
-    with pytest.raises(ValueError, match="Layer: expected no edge_weight beside a PreparedGraph"):
+    with pytest.raises(ValueError, match="Layer: expected no edge_weight with a PreparedGraph"):
         as_graph("Layer", [GCN()], graph, torch.ones(9), 7)
-    with pytest.raises(ValueError, match="Layer: expected no batch beside a PreparedGraph"):
+    with pytest.raises(ValueError, match="Layer: expected no batch with a PreparedGraph"):
         as_graph("Layer", [GCN()], graph, None, 7, torch.zeros(7, dtype=torch.long))
     with pytest.raises(ValueError, match="Layer: expected a PreparedGraph of 8 nodes, got one of 7"):
         as_graph("Layer", [GCN()], graph, None, 8)

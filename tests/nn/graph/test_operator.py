@@ -214,7 +214,7 @@ def test_fewer_edges_in_the_same_storage_are_noticed():
     close(built(edges, None) @ x, built(EDGES[:, :2].t().clone(), None) @ x)
 
 
-def test_learnable_weights_are_never_kept_but_their_pattern_is():
+def test_cache_holds_patterns_but_no_learnable_weights():
     edges, weight = EDGES.clone(), VALUES.abs().requires_grad_()
     first, second = built(edges, weight), built(edges, weight)
     assert first is not second and first.pattern is second.pattern
@@ -237,7 +237,7 @@ def test_freed_tensors_free_what_was_built():
     assert len(tensor_cache._entries) < kept
 
 
-def test_what_is_made_under_inference_mode_is_not_kept():
+def test_cache_holds_nothing_made_under_inference_mode():
     edges = EDGES.clone()
     with torch.inference_mode():
         first = built(edges)
@@ -268,7 +268,7 @@ def test_more_entries_than_places():
     edges = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 0, 0, 0]])
     dy, x = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0, 6.0], [7.0, 8.0]])
     entries = Operator(Pattern(edges, 2, False, "source_to_target"), torch.ones(5), exact=False)
-    assert entries.joined(dy, x).tolist() == [39, 23, 23, 17, 23]
+    assert entries.values_grad(dy, x).tolist() == [39, 23, 23, 17, 23]
 
 
 def test_the_oldest_entries_give_way():

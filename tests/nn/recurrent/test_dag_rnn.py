@@ -100,7 +100,7 @@ def test_graphs_of_a_batch_are_separate_and_nodes_have_no_order(kind):
 
 
 @pytest.mark.parametrize("kind", [*CELLS, "tree"])
-def test_copies_gradients_and_what_is_kept(kind):
+def test_copies_gradients_and_cache(kind):
     layer, x = make(kind), signal(N, F)
     wanted = layer(x, EDGES)[0]
     for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
@@ -123,7 +123,7 @@ def test_copies_gradients_and_what_is_kept(kind):
     torch.testing.assert_close(found.float(), wanted.float(), rtol=0, atol=0.05)
 
 
-def test_a_cell_walks_a_tree_by_hand():
+def test_cell_on_a_tree_by_hand():
     tree, x = make("tree"), signal(6, F)
     cell = TreeLSTMCell(F, H, dtype=torch.float64)
     cell.load_state_dict(tree.state_dict())

@@ -93,7 +93,7 @@ def test_two_halves_with_the_state_between_are_the_whole(ours, _):
 
 
 @pytest.mark.parametrize("ours, _", LAYERS)
-def test_padding_never_reaches_an_answer(ours, _):
+def test_padding_never_changes_an_output(ours, _):
     layer = ours(3, 4, num_layers=2, bidirectional=True, dtype=torch.float64)
     x, lengths = signal(5, 2, N, 3), torch.tensor([3, 5])
     spoilt = x.clone()
@@ -106,7 +106,7 @@ def test_padding_never_reaches_an_answer(ours, _):
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-def test_one_step_reaches_the_neighbors_and_no_further():
+def test_receptive_field_of_one_step_is_the_neighbors():
     layer = GCNLSTM(1, 2, dtype=torch.float64)
     x = signal(2, 4, 1).requires_grad_()
     path = torch.tensor([[0, 1, 2], [1, 2, 3]])
@@ -235,10 +235,10 @@ X, H = torch.zeros(4, N, 3), torch.zeros(1, N, 4)
         (lambda: GCNLSTM(3, 4)(X, EDGES.float()), "GCNLSTM: expected edge_index of dtype torch.int64"),
         (lambda: GCNLSTM(3, 4)(X, EDGES[0]), "GCNLSTM: expected edge_index of shape \\[2, E\\]"),
         (lambda: GCNLSTM(3, 4)(X, EDGES, WEIGHTS[:3]), "GCNLSTM: expected edge_weight of shape \\[8\\]"),
-        (lambda: GCNLSTM(3, 4)(X, EDGES, [WEIGHTS] * 4), "expected one edge_weight beside one edge_index, got 4"),
-        (lambda: GCNLSTM(3, 4)(X, [EDGES] * 3), "GCNLSTM: expected 4 of edge_index, one a step, got 3"),
+        (lambda: GCNLSTM(3, 4)(X, EDGES, [WEIGHTS] * 4), "expected one edge_weight with one edge_index, got 4"),
+        (lambda: GCNLSTM(3, 4)(X, [EDGES] * 3), "GCNLSTM: expected 4 of edge_index, one per step, got 3"),
         (lambda: GCNLSTM(3, 4)(X, [EDGES] * 4, WEIGHTS), "GCNLSTM: expected a list of 4 of edge_weight"),
-        (lambda: GCNLSTM(3, 4)(X, [EDGES] * 4, [WEIGHTS] * 5), "GCNLSTM: expected 4 of edge_weight, one a step, got 5"),
+        (lambda: GCNLSTM(3, 4)(X, [EDGES] * 4, [WEIGHTS] * 5), "expected 4 of edge_weight, one per step, got 5"),
         (lambda: GCNLSTM(3, 4)(X, EDGES, state=X), "GCNLSTM: expected a state \\(h, c\\) .* got shape"),
         (lambda: GCNGRU(3, 4)(X, EDGES, state=X), "GCNGRU: expected a state h of shape \\(1, 6, 4\\)"),
         (lambda: GCNLSTM(3, 4)(X, EDGES, lengths=[1] * 6), "expected integer lengths of shape \\(6,\\), got list"),

@@ -207,7 +207,7 @@ def test_one_bias_stays_one_under_partial_and_wrong_loads():
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_functorch_and_forward_mode_take_the_equations(name):
+def test_functorch_and_forward_mode_use_the_reference(name):
     layer = getattr(ours, name)(3, 4)
     x = torch.randn(5, 6, 2, 3)
     close(torch.func.vmap(lambda x: layer(x)[0])(x), torch.stack([layer(row)[0] for row in x]), 1e-5)
@@ -325,7 +325,7 @@ def test_latch_holds_its_signs():
         assert (output[-1] > 0).tolist() == [held, False]
 
 
-def test_torch_recipe_and_a_recipe_of_ones_own():
+def test_torch_recipe_and_a_custom_recipe():
     layer = ours.RNN(3, 4, init=["identity", "torch"])
     assert layer.weight_ih_l0.abs().max() > 0.01
     layer = ours.LSTM(3, 4, init=lambda kind, gates: gates.weight_hh[2].fill_(7.0))

@@ -60,7 +60,7 @@ def test_pygs_own_gcn_is_the_filter(layer, options, side):
 
 @pytest.mark.parametrize("name", CONVS)
 @pytest.mark.parametrize("per_step", [False, True])
-def test_each_step_and_window_as_a_graph_of_its_own(name, per_step):
+def test_each_step_and_window_is_a_separate_graph(name, per_step):
     make, takes = CONVS[name]
     torch.manual_seed(1)
     layer = GCNLSTM(F, H, num_layers=2, conv=make, dtype=torch.float64)
@@ -94,7 +94,7 @@ def test_a_filter_on_one_side_and_a_convolution_on_the_other():
     assert layer.weight_ih_l0.shape == (3 * H, F) and not hasattr(layer, "weight_hh_l0")
     assert [conv.out_channels * conv.heads for conv in layer.hidden_conv_l0] == [2 * H, H]
     assert layer(X, EDGES)[0].shape == (T, B, N, H)
-    with pytest.raises(ValueError, match="expected no edge_weight, which GATConv would not take"):
+    with pytest.raises(ValueError, match="expected no edge_weight, since GATConv would not take it"):
         layer(X, layer.prepare(EDGES, WEIGHTS, N))
     prepared = layer.prepare(EDGES, None, N)
     close(layer(X, prepared)[0], layer(X, EDGES)[0])
@@ -116,7 +116,7 @@ def test_kinds_of_edges_stay_integers():
     close(together, torch.stack([layer(X[:, b], EDGES, edge_attr=kinds)[0] for b in range(B)], 1))
 
 
-def test_peepholes_beside_convolutions_are_drawn():
+def test_peepholes_with_convolutions_are_initialized():
     torch.use_deterministic_algorithms(True)  # fills what is not initialized with NaN
     try:
         layer = GCNLSTM(F, H, conv=pyg.SAGEConv, peephole=True)
@@ -170,7 +170,7 @@ class Noisy(pyg.SAGEConv):
         return noise * super().forward(x, edge_index)
 
 
-def test_segments_walked_again_draw_the_same(monkeypatch):
+def test_recomputed_segments_draw_the_same(monkeypatch):
     monkeypatch.setattr(Noisy, "drawn", [], raising=False)
     layer = GCNRNN(F, H, conv=Noisy, checkpoint_every=1, dtype=torch.float64)
     layer(X, EDGES)[0].sum().backward()
@@ -179,7 +179,7 @@ def test_segments_walked_again_draw_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize("conv", [pyg.SAGEConv, Normed])
-def test_convolutions_are_drawn_anew(conv):
+def test_reset_parameters_redraws_convolutions(conv):
     layer = GCNLSTM(F, H, conv=conv)
     before = layer(X.float(), EDGES)[0]
     layer.reset_parameters()
@@ -219,18 +219,18 @@ def test_convolutions_are_drawn_anew(conv):
             lambda: GCNLSTM(F, H, conv=lambda i, o: Normed(i + 1, o))(X.float(), EDGES),
             r"GCNLSTM: expected a convolution that takes x \(42, 2\), got Normed",
         ),
-        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, bias=False), "expected bias=False to be said to the convolutions"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, bias=False), "expected bias=False to be passed to the convolutions"),
         (lambda: GCNLSTM(F, H, conv=3), "expected conv to be a filter.*got 3"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, input_conv=GCN()), "expected conv or input_conv for the input"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_conv=GCN()), "conv or hidden_conv for the hidden"),
-        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, init="xavier"), "init and forget_bias for filters, got them beside"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, init="xavier"), "init and forget_bias for filters, got a conv"),
         (
             lambda: GCNLSTM(F, H, conv=pyg.SAGEConv)(X.float(), EDGES, WEIGHTS.float()),
-            "expected no edge_weight, which",
+            "expected no edge_weight, since",
         ),
         (
             lambda: GCNLSTM(F, H)(X.float(), EDGES, edge_attr=ATTR),
-            "expected no edge_attr, which filters would not",
+            "expected no edge_attr, since filters would not take it",
         ),
         (
             lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(i, o + 1))(X.float(), EDGES),
@@ -242,7 +242,7 @@ def test_convolutions_are_drawn_anew(conv):
         ),
         (
             lambda: GCNLSTM(F, H, conv=CONVS["GATv2Conv"][0])(X.float(), [EDGES] * T, edge_attr=ATTR.float()),
-            "expected a list of 3 of edge_attr, one a step, got one for all steps",
+            "expected a list of 3 of edge_attr, one per step, got one for all steps",
         ),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv)(X.float(), EDGES + 5), r"expected node indices in 0..6 .* got 5..10"),
         (lambda: GCNRNN(F, H, peephole=True), "GCNRNN: expected a cell of kind lstm with peephole=True, got rnn"),

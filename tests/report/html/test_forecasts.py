@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqgnn.experiments.compare import plan_forecast
 from seqgnn.experiments.grid.forecast_specs import ForecasterSpec
-from seqgnn.experiments.results.load import collect
+from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.trained.forecast import forecast_test, load_forecaster
 from seqgnn.report import forecasts as report
 from seqgnn.report.html.forecasts import forecasts_pictures
 from seqgnn.report.html.page import render
 from seqgnn.report.html.summary import question
 from seqgnn.report.html.tables import differences, scores, windows
+from tests.support.comparisons import plan_grid
 from tests.support.stored_runs import write_signal
 
 ROWS = ["lstm", "gru", ForecasterSpec("Told", "lstm", neighbors=True), "gcrn"]
@@ -24,9 +24,9 @@ ROWS = ["lstm", "gru", ForecasterSpec("Told", "lstm", neighbors=True), "gcrn"]
 def kept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
     source = write_signal(folder, missing=[(step, 1) for step in range(50, 60)])
-    options = {"lags": 3, "horizons": [2], "steps": 4, "eval_every": 2, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
-    plan_forecast(source.data, graph=source.graph, models=ROWS, out=folder, **options).run(progress=False)
-    (found,) = collect([folder], signals=[source]).comparisons
+    options = {"lags": 3, "sizes": [2], "steps": 4, "eval_every": 2, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
+    plan_grid("forecast", data=source.data, graph=source.graph, models=ROWS, out=folder, **options).run(progress=False)
+    (found,) = load_comparisons([folder], sources=[source]).comparisons
     return found, source
 
 
@@ -46,7 +46,7 @@ def errors(comparison, source, label):
 
 def test_models_of_both_kinds_are_told_apart_and_shown(kept, monkeypatch):
     comparison, source = kept
-    assert {label for label in comparison.labels if report.hears(comparison, label)} == {"Told", "GCRN"}
+    assert {label for label in comparison.labels if report.sees_neighbors(comparison, label)} == {"Told", "GCRN"}
     found = report.forecasts_of(comparison, source)
     label, other = report.sides(comparison, found)
     order = list(found.models)
@@ -85,7 +85,7 @@ def test_maps_say_their_numbers_in_words(kept):
 
 def test_units_stand_at_every_error_and_change_no_run(kept):
     before, source = kept
-    (found,) = collect([before.out], signals=[replace(source, units="cases")]).comparisons
+    (found,) = load_comparisons([before.out], sources=[replace(source, units="cases")]).comparisons
     assert found.runs == before.runs and before.units is None and found.units == "cases"
     pictures, _ = forecasts_pictures(found, "a")
     said = [picture.caption for picture in pictures if "ean absolute error" in picture.caption]

@@ -9,17 +9,18 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from seqgnn.experiments.compare import Comparison, Row, compare
-from seqgnn.experiments.results.load import collect
+from seqgnn.experiments import Comparison, ModelSpec
+from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.trained.gradient_study import Curve
 from seqgnn.report.html import render, write_page
 from seqgnn.report.html.figures import solved_picture, study_pictures
-from seqgnn.report.html.model_inspection import Look, look, trained_model
+from seqgnn.report.html.model_inspection import ModelInspection, inspect_models, trained_model
 from seqgnn.report.html.oversmoothing import smoothing, verdict
 from seqgnn.report.html.tables import scores
+from tests.support.comparisons import run_grid
 
 EVIL = "<script>alert(1)</script> \"'&amp; $x$ {{ 7 * 7 }}"
-TINY = {"lengths": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
+TINY = {"sizes": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
 VOID = {"meta", "br", "path", "use", "rect"}
 
 
@@ -55,21 +56,21 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("kept")
-    compare("recall", models=["rnn", "lstm", "gcn", "gcn-1hop"], out=out, **TINY)
+    run_grid("recall", models=["rnn", "lstm", "gcn", "gcn-1hop"], out=out, **TINY)
     return out
 
 
 def test_a_page_has_everything(folder):
-    page = render(collect([folder]).comparisons)
+    page = render(load_comparisons([folder]).comparisons)
     reader = Reader(page)
     for heading in (
-        "What was asked", "The answer", "Scores", "Differences", "Training", "Solved at", "Gradient flow", "Influence",
-        "Over-smoothing", "What each model can see", "Configuration", "Versions and machine", "Make it again",
+        "Task", "Summary", "Scores", "Differences", "Training", "Solved at", "Gradient flow", "Influence",
+        "Over-smoothing", "Receptive fields", "Configuration", "Versions and machine", "Reproduce",
     ):  # fmt: skip
         assert heading in reader.text
     assert "4 models at T = 4 and 6, each with 2 seeds; the score is test accuracy." in reader.text
     assert "Not measured: GCN; and GCN, one hop: no recurrence over time." in reader.text
-    assert "3 of the 4 before it" in reader.text and "0 of 16 runs" not in reader.text
+    assert "3 of 4 previous positions" in reader.text and "0 of 16 runs" not in reader.text
     assert "seqgnn compare recall --models rnn,lstm,gcn,gcn-1hop --lengths 4,6 --seeds 0,1" in reader.text
     svgs = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
     assert len(svgs) == 1 + 2 + 2 + 1 + 1  # scores; curves of two lengths; dL/dh and dL/dc; influence; energy
@@ -78,23 +79,23 @@ def test_a_page_has_everything(folder):
 
 
 def test_fixed_sentences_hold_of_any_model(folder):
-    text = " ".join(Reader(render(collect([folder]).comparisons)).text.split())
+    text = " ".join(Reader(render(load_comparisons([folder]).comparisons)).text.split())
     assert "Compare the steps of a model, not models with each other" in text
-    assert "beyond the reach of a GNN the influence is exactly zero" in text
+    assert "outside the receptive field of a GNN the influence is exactly zero" in text
     assert "can no longer learn" not in text and "forgets by degrees" not in text
     assert text.count("the norm of each of 16 sequences, then their mean, since the gradients of sequences may") == 2
     assert text.count("the norm of each of 16 sequences, then their mean. Logarithmic axis") == 1
 
 
 def test_memory_that_was_not_measured_is_a_dash(folder):
-    (found,) = collect([folder]).comparisons
+    (found,) = load_comparisons([folder]).comparisons
     for run in found.runs.values():
         run["measured"]["peak_memory"] = None
     assert {row[-1].text for row in scores(found).rows} == {"–"}
 
 
 def test_every_reference_leads_to_an_id_and_nothing_is_loaded(folder):
-    page = render(collect([folder]).comparisons)
+    page = render(load_comparisons([folder]).comparisons)
     reader = Reader(page)
     references = re.findall(r'href="([^"]*)"|url\(([^)]*)\)', page)
     assert all((one or two).startswith("#") and (one or two)[1:] in reader.ids for one, two in references)
@@ -104,23 +105,23 @@ def test_every_reference_leads_to_an_id_and_nothing_is_loaded(folder):
 
 
 def test_the_same_runs_give_the_same_page(folder, tmp_path):
-    paths = [write_page(collect([folder]).comparisons, tmp_path / name / "report.html") for name in "ab"]
+    paths = [write_page(load_comparisons([folder]).comparisons, tmp_path / name / "report.html") for name in "ab"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["report.html"]
 
 
 def test_the_same_runs_give_the_same_page_whichever_command_made_it(tmp_path):
-    rows = ["gcn-mean", Row("mine", "gru"), "lstm", Row("a bias", "lstm", forget_bias=1.0), "rnn"]
-    result = compare("recall", models=rows, out=tmp_path, **TINY)
-    found = collect([tmp_path]).comparisons[0]
+    rows = ["gcn-mean", ModelSpec("mine", "gru"), "lstm", ModelSpec("a bias", "lstm", forget_bias=1.0), "rnn"]
+    result = run_grid("recall", models=rows, out=tmp_path, **TINY)
+    found = load_comparisons([tmp_path]).comparisons[0]
     assert found.labels == ("RNN", "LSTM", "a bias", "mine", "GCN, mean readout")
     assert result.labels[0] == "GCN, mean readout" and result.in_order().labels == found.labels
     assert render([result]) == render([found])
 
 
 def test_swatches_are_as_the_lines_are_drawn(folder):
-    comparison = collect([folder]).comparisons[0]
-    seen = look(comparison)
+    comparison = load_comparisons([folder]).comparisons[0]
+    seen = inspect_models(comparison)
     (short,) = study_pictures(seen.influence, "a", comparison)
     assert all(item.count("<path") == 2 for item, _ in short.legend)  # a line and a marker
     curves = {"influence": [Curve("LSTM", torch.rand(1, 40) + 1)]}
@@ -129,7 +130,7 @@ def test_swatches_are_as_the_lines_are_drawn(folder):
 
 
 def test_steps_until_solved_are_drawn_where_a_row_solved_two_lengths(folder):
-    comparison = collect([folder]).comparisons[0]
+    comparison = load_comparisons([folder]).comparisons[0]
     assert solved_picture(comparison, "a") is None
     for length, step in ((4, 2), (6, 4)):
         comparison.runs["LSTM", length, 0]["result"]["validation"] = [{"step": step, "accuracy": 1.0}]
@@ -140,10 +141,10 @@ def test_steps_until_solved_are_drawn_where_a_row_solved_two_lengths(folder):
 
 
 def test_energies_are_those_of_the_trained_models(folder):
-    comparison = collect([folder]).comparisons[0]
-    seen = look(comparison)
+    comparison = load_comparisons([folder]).comparisons[0]
+    seen = inspect_models(comparison)
     found = smoothing(comparison, seen)
-    assert list(found.energies) == ["GCN", "GCN, one hop"] and not found.silent
+    assert list(found.energies) == ["GCN", "GCN, one hop"] and not found.missing
     model, task = trained_model(comparison, "GCN", 6, 0)
     batch = task.draw(16, torch.Generator().manual_seed(0))
     x = model.inputs(batch)
@@ -156,8 +157,8 @@ def test_energies_are_those_of_the_trained_models(folder):
     assert len(found.energies["GCN"]) == 1 + comparison.runs["GCN", 6, 0]["config"]["num_layers"]
     comparison.weights.clear()
     without = smoothing(comparison, seen)
-    assert not without.energies and set(without.silent.values()) == {"the weights were not kept"}
-    assert smoothing(comparison, Look()).energies == {}
+    assert not without.energies and set(without.missing.values()) == {"the weights were not kept"}
+    assert smoothing(comparison, ModelInspection()).energies == {}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_energies_in_words(energies, says):
 
 
 def test_what_comes_from_elsewhere_is_text(folder):
-    found = collect([folder]).comparisons[0]
+    found = load_comparisons([folder]).comparisons[0]
     names = {"LSTM": EVIL, "GCN": "</style><b>"}
     evil = replace(
         found,
@@ -187,7 +188,7 @@ def test_what_comes_from_elsewhere_is_text(folder):
     for run in evil.runs.values():
         run["measured"]["machine"] = EVIL
     long = {key: run for key, run in evil.runs.items() if key[1] == 6}
-    for comparison in (evil, replace(evil, lengths=(6,), baselines={}, runs=long)):
+    for comparison in (evil, replace(evil, sizes=(6,), baselines={}, runs=long)):
         page = render([comparison], [f"/tmp/{EVIL}.json: no run"])
         reader = Reader(page)
         assert [tag for tag, _ in reader.tags].count("script") == 1 and "b" not in {tag for tag, _ in reader.tags}
@@ -195,8 +196,8 @@ def test_what_comes_from_elsewhere_is_text(folder):
 
 
 def test_one_seed_one_model_and_a_length_of_one(tmp_path):
-    result = compare(
-        "recall", models=["gcn"], lengths=[2], seeds=[0], steps=2, hidden=4, progress=False, out=tmp_path,
+    result = run_grid(
+        "recall", models=["gcn"], sizes=[2], seeds=[0], steps=2, hidden=4, progress=False, out=tmp_path,
         target_accuracy=None,
     )
     reader = Reader(render([result]))
@@ -217,14 +218,14 @@ def test_nothing_finished_is_said():
 
 
 def test_without_weights_the_models_are_not_looked_at():
-    text = Reader(render([compare("recall", models=["lstm", Row("mine", "gru", lr=0.1)], **TINY)])).text
+    text = Reader(render([run_grid("recall", models=["lstm", ModelSpec("mine", "gru", lr=0.1)], **TINY)])).text
     assert "Not measured: LSTM and mine: the weights were not kept." in text
     assert 'label = "mine"' in text and "seqgnn compare --config grid.toml" in text
 
 
 def test_damaged_weights_are_named(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
-    found = collect([tmp_path / "copy"]).comparisons[0]
+    found = load_comparisons([tmp_path / "copy"]).comparisons[0]
     found.weights["LSTM", 6, 0].write_bytes(b"\x80\x02pickle")
     found.weights["RNN", 6, 0].write_bytes(found.weights["GCN", 6, 0].read_bytes())
     text = Reader(render([found])).text
@@ -236,7 +237,7 @@ def test_damaged_weights_are_named(folder, tmp_path):
 def test_weights_of_another_run_are_not_looked_at(folder, tmp_path):
     """Those of another seed would go into the model as well as its own."""
     shutil.copytree(folder, tmp_path / "copy")
-    found = collect([tmp_path / "copy"]).comparisons[0]
+    found = load_comparisons([tmp_path / "copy"]).comparisons[0]
     path = found.weights["LSTM", 6, 0]
     path.write_bytes(found.weights["LSTM", 6, 1].read_bytes())
     text = Reader(render([found])).text
@@ -244,7 +245,7 @@ def test_weights_of_another_run_are_not_looked_at(folder, tmp_path):
 
 
 def test_runs_of_equal_time_are_not_promised_to_the_bit(folder):
-    whole = collect([folder]).comparisons[0]
+    whole = load_comparisons([folder]).comparisons[0]
     assert "come out the same to the bit" in " ".join(Reader(render([whole])).text.split())
     for run in whole.runs.values():
         run["config"]["train"]["max_seconds"] = 1.0
@@ -256,12 +257,12 @@ def test_runs_of_equal_time_are_not_promised_to_the_bit(folder):
 def test_samples_of_text(tmp_path):
     book = tmp_path / "verse & <i>.txt"
     book.write_text("the quick brown fox <b>jumps</b> over the lazy dog. " * 60)
-    options = {"lengths": [8], "seeds": [0], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
-    compare("text", models=["rnn", "gcn"], path=book, out=tmp_path, **options)
-    (found,) = collect([tmp_path], [book]).comparisons
+    options = {"sizes": [8], "seeds": [0], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
+    run_grid("text", models=["rnn", "gcn"], path=book, out=tmp_path, **options)
+    (found,) = load_comparisons([tmp_path], [book]).comparisons
     reader = Reader(render([found]))
     assert re.search(r"goes on from the same \d+ characters of the", reader.text) and "verse & <i>.txt" in reader.text
     assert not {"b", "i"} & {tag for tag, attributes in reader.tags if attributes == {} and tag == "i"}
     assert "--data 'verse & <i>.txt'" in reader.text
-    without = Reader(render(collect([tmp_path]).comparisons)).text
+    without = Reader(render(load_comparisons([tmp_path]).comparisons)).text
     assert "No sample: RNN and GCN: the text it read" in without and "is not at hand (--data)" in without

@@ -94,7 +94,7 @@ def test_what_was_asked_of_rows_that_differ():
 def test_the_test_set_errs_too():
     (note,) = [note.text for note in notes(grid({"RNN": [0.5]})) if note.about == "test set"]
     assert note.startswith("Test set: 10,000 answers, the same for all;") and "standard error of up to 0.005," in note
-    two = replace(grid({"RNN": [0.5]}), lengths=(5, 6))
+    two = replace(grid({"RNN": [0.5]}), sizes=(5, 6))
     two.runs["RNN", 6, 0] = run(0.5, count=2500)
     (note,) = [note.text for note in notes(two) if note.about == "test set"]
     assert "2,500 to 10,000 answers" in note and "up to 0.01," in note

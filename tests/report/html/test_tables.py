@@ -1,16 +1,15 @@
 """The tables of a page: rows for those with something to say, the others in a sentence."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 
-from seqgnn.experiments.compare import Comparison, plan
-from seqgnn.report.html.model_inspection import Look
-from seqgnn.report.html.tables import configuration, differences, files, machines, sees, solved
-from tests.support.comparisons import example, grid, run
+from seqgnn.experiments import Comparison
+from seqgnn.report.html.model_inspection import ModelInspection
+from seqgnn.report.html.tables import configuration, differences, files, machines, receptive_fields, solved
+from tests.support.comparisons import example, grid, plan_grid, run
 
-RECALL = {"lengths": [6], "seeds": [0], "hidden": 4}
+RECALL = {"sizes": [6], "seeds": [0], "hidden": 4}
 
 
 def texts(table):
@@ -19,11 +18,11 @@ def texts(table):
 
 def configured(**options):
     """Runs of which only the configuration is known."""
-    prepared = plan("recall", **(RECALL | options))
-    found = Comparison("recall", "accuracy", prepared.labels, prepared.lengths, prepared.seeds)
+    prepared = plan_grid("recall", **(RECALL | options))
+    found = Comparison("recall", "accuracy", prepared.labels, prepared.sizes, prepared.seeds)
     for job in prepared.jobs:
         if hasattr(job.config, "model"):
-            found.runs[job.key] = run(0.5) | {"config": json.loads(json.dumps(asdict(job.config)))}
+            found.runs[job.key] = run(0.5) | json.loads(json.dumps(job.record()))
     return found.in_order()
 
 
@@ -39,17 +38,17 @@ def test_solved_has_rows_of_those_that_did():
     assert solved(comparison) == (None, [])
 
 
-def test_what_hears_everything_is_one_sentence():
+def test_receptive_fields_of_everything_are_one_sentence():
     fine = {("LSTM", 4): [], ("GCN", 4): []}
-    assert sees(example((4,)), Look(sees=fine)) == (
-        None, ["Every model hears everything, and nothing was found wrong or wasted."]
+    assert receptive_fields(example((4,)), ModelInspection(diagnostics=fine)) == (
+        None, ["Every model sees everything, and no problem was diagnosed."]
     )  # fmt: skip
-    table, rest = sees(example((4,)), Look(sees=fine | {("GCN", 4): ["reach: short"]}))
+    table, rest = receptive_fields(example((4,)), ModelInspection(diagnostics=fine | {("GCN", 4): ["reach: short"]}))
     assert texts(table) == [["GCN", "4", "everything", "last", "reach: short"]]
-    assert rest == ["Hears everything, and nothing was found wrong or wasted: LSTM."]
-    assert sees(example((4,)), Look()) == (
+    assert rest == ["Sees everything, and no problem was diagnosed: LSTM."]
+    assert receptive_fields(example((4,)), ModelInspection()) == (
         None,
-        ["Every model hears everything.", "What is wrong or wasted was not looked at: the text is not at hand."],
+        ["Every model sees everything.", "Models were not diagnosed: the text is not available."],
     )
 
 
@@ -70,7 +69,7 @@ def test_configuration_has_what_is_read(options, there, gone):
 
 
 def test_settings_that_differ_say_whose_they_are():
-    rows = dict(texts(configuration(configured(models=["rnn", "gcn"], lengths=[6, 12]))))
+    rows = dict(texts(configuration(configured(models=["rnn", "gcn"], sizes=[6, 12]))))
     assert rows["hidden"] == "4"
     assert rows["hops"] == "1, 2, 4: GCN at T = 6 / 1, 2, 4, 8: GCN at T = 12"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from seqgnn.experiments.compare import Row, compare
+from seqgnn.experiments import ModelSpec
 from seqgnn.report.plots.comparison import (
     curves_figure,
     draw_curves,
@@ -15,7 +15,7 @@ from seqgnn.report.plots.comparison import (
     style_of,
 )
 from seqgnn.report.plots.style import STYLES
-from tests.support.comparisons import example, run
+from tests.support.comparisons import example, run, run_grid
 
 
 def panel():
@@ -47,8 +47,8 @@ def test_curves_figure_draws_a_running_mean_of_21_for_each_seed():
 
 
 def test_a_model_has_the_same_color_everywhere():
-    rows = ["lstm", *(Row(f"mine {i}", "rnn", lr=0.001 * i) for i in (1, 2))]
-    comparison = compare("recall", models=rows, lengths=[3], seeds=[0], steps=1, hidden=4, progress=False)
+    rows = ["lstm", *(ModelSpec(f"mine {i}", "rnn", lr=0.001 * i) for i in (1, 2))]
+    comparison = run_grid("recall", models=rows, sizes=[3], seeds=[0], steps=1, hidden=4, progress=False)
     alone = replace(comparison, labels=("LSTM",))
     assert style_of("LSTM", comparison) == style_of("LSTM", alone)
     styles = [style_of(label, comparison) for label in comparison.labels]

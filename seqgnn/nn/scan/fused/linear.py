@@ -36,7 +36,7 @@ class StepOperator:
         self._add(dy, dx, scale, True, 1.0)
         if self.dvalues is not None:
             nodes = self.pattern.num_nodes
-            self.dvalues.add_(self.operator.joined(dy.view(nodes, -1), x.view(nodes, -1)), alpha=scale)
+            self.dvalues.add_(self.operator.values_grad(dy.view(nodes, -1), x.view(nodes, -1)), alpha=scale)
 
     def _add(self, x: Tensor, y: Tensor, scale: float, transposed: bool, beta: float) -> None:
         if transposed not in self.matrices:
@@ -67,7 +67,7 @@ class LinearMap:
         recompute: bool,
     ) -> None:
         self.recompute = recompute
-        self.recursion, self.first, self.operators = filter.recursion, int(not filter.keeps_own), operators
+        self.recursion, self.first, self.operators = filter.recursion, int(not filter.keeps_input), operators
         self.blocks = weight.view(-1, hidden, filter.num_terms, signals.size(-1))
         self.weights = self.blocks.unbind(2)  # [gates, H, F] for each signal
         self.signals, self.at = signals, [part.unbind() for part in signals.unbind(1)]

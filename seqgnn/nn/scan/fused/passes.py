@@ -141,7 +141,7 @@ class ScanBackward:
     Args:
         spec, tensors: of the forward pass.
         saved: what the forward pass saved.
-        grads: with respect to outputs and last states; None stands for zero.
+        grads: with respect to outputs and last states; None is zero.
         needs_grad: which tensors need a gradient.
         retain_graph: whether backward may be called again, so that gates must stay; else gradients overwrite them.
     """

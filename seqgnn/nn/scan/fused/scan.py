@@ -146,7 +146,7 @@ def _recursive(map: Projection) -> TypeGuard[FilterProjection | LinearProjection
     """True if a projection is a filter's, and the filter its recursion."""
     if not isinstance(map, FilterProjection | LinearProjection) or type(map.filter).basis is not Filter.basis:
         return False
-    return len(map.filter.recursion) + map.filter.keeps_own == map.filter.num_terms
+    return len(map.filter.recursion) + map.filter.keeps_input == map.filter.num_terms
 
 
 def _key(cell: Cell) -> Any:

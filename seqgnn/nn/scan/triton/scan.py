@@ -64,7 +64,7 @@ class ScanKernel:
     def __init__(self, spec: ScanSpec, tensors: ScanTensors) -> None:
         filter, weight, resets = spec.filters[1], tensors.weights[1], KINDS[spec.kind] == "reset"
         assert filter is not None
-        hops, first = len(filter.recursion), int(filter.keeps_own)
+        hops, first = len(filter.recursion), int(filter.keeps_input)
         self.matrices, self.programs, nodes, between = weight, triton.cdiv(tensors.rows, ROWS), ROWS, 1
         if hops:
             values = {id(operator): part for operator, part in zip(spec.distinct, tensors.values)}

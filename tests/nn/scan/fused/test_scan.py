@@ -1,4 +1,4 @@
-"""The hand-written way back beside autograd's through the equations."""
+"""The hand-written backward pass against autograd's through the equations."""
 
 import copy
 import sys
@@ -15,16 +15,16 @@ from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import GraphConv
 
 from seqgnn import nn as sg
-from seqgnn.nn.graph.filters import Filter, Hop, apply_operator
+from seqgnn.nn.graph.filters import Filter, RecursionStep, apply_operator
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan import dispatch
-from seqgnn.nn.scan.fused import passes as fused_walk
+from seqgnn.nn.scan.fused import passes
 from seqgnn.nn.scan.fused import scan as fused
 from seqgnn.nn.scan.reference import record_states
 from tests.support.layer_cases import CASES, PUBLISHED, Case
 from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 
-ENGINE = "fused"  # test_triton.py says another
+ENGINE = "fused"  # triton/test_scan.py sets another
 T, B, F, H = 4, 2, 2, 3
 EDGES, WEIGHTS, N = tricky_graph()
 PLAIN = {"rnn": sg.RNN, "lstm": sg.LSTM, "gru": sg.GRU}
@@ -35,8 +35,8 @@ def signal(*shape, seed=0):
 
 
 @pytest.fixture
-def walks(monkeypatch):
-    """How often the fused walk is taken."""
+def fused_calls(monkeypatch):
+    """Calls of the fused engine."""
     taken = []
     original = fused.fused_scan
     monkeypatch.setattr(fused, "fused_scan", lambda *args: taken.append(1) or original(*args))
@@ -52,7 +52,7 @@ def both(case, **options):
 
 
 def outcome(layer, case, x, graph, weights, state=None, **options):
-    """Everything a layer returns, and all derivatives of a random weighting of it."""
+    """Everything a layer returns, and all gradients of a random weighting of it."""
     inputs = [leaf(x), *(leaf(w) for w in weights), *(() if state is None else (leaf(s) for s in state))]
     given = inputs[1 : 1 + len(weights)]
     start = inputs[1 + len(weights) :]
@@ -72,14 +72,14 @@ def agree(case, layers, *args, **options):
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("rows", [1, 4096])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_it_is_the_reference(case, rows, dense, monkeypatch, walks):
-    monkeypatch.setattr(fused_walk, "ROWS", rows)
+def test_fused_equals_the_reference(case, rows, dense, monkeypatch, fused_calls):
+    monkeypatch.setattr(passes, "ROWS", rows)
     monkeypatch.setattr(fused, "DENSE", N if dense else 0)
     layers = both(case, num_layers=2, bidirectional=True)
     states = [signal(4, B, N, H, seed=3 + i) for i in range(2 if layers[0].kind == "lstm" else 1)]
     lengths = torch.tensor([4, 2])
     agree(case, layers, signal(T, B, N, F), EDGES, [WEIGHTS], states, lengths=lengths)
-    assert len(walks) == 4
+    assert len(fused_calls) == 4
 
 
 @pytest.mark.parametrize("dense", [True, False])
@@ -92,10 +92,10 @@ def test_graphs_of_every_step_and_lengths_of_every_node(case, dense, monkeypatch
     agree(case, both(case, bidirectional=True), signal(T, N, F), edges, weights, lengths=lengths)
 
 
-def test_a_convolution_of_the_input_stays_under_autograd(walks):
+def test_input_convolution_stays_under_autograd(fused_calls):
     case = Case("GCNGRU", sg.GCNGRU, options={"input_conv": GraphConv, "hidden_conv": sg.Chebyshev(2)})
     agree(case, both(case, num_layers=2), signal(T, B, N, F), EDGES, [WEIGHTS])
-    assert len(walks) == 2
+    assert len(fused_calls) == 2
 
 
 OPTIONS = [{}, {"bias": False}, {"num_layers": 2, "bidirectional": True}]
@@ -103,7 +103,7 @@ ONE_BIAS = [(kind, {"recurrent_bias": False}) for kind in ("rnn", "lstm")]
 
 
 @pytest.mark.parametrize(("kind", "options"), [*product(PLAIN, OPTIONS), *ONE_BIAS], ids=str)
-def test_plain_layers(kind, options, walks):
+def test_plain_layers(kind, options, fused_calls):
     layer = PLAIN[kind](F, H, dtype=torch.float64, engine=ENGINE, **options)
     native = copy.deepcopy(layer)
     native.engine = "native"
@@ -119,7 +119,7 @@ def test_plain_layers(kind, options, walks):
         found.append([*parts, gradient(x), *(gradient(p) for p in module.parameters())])
     for a, b in zip(*found, strict=True):
         close(a, b)
-    assert walks
+    assert fused_calls
 
 
 def test_the_rule_of_auto():
@@ -133,15 +133,15 @@ def test_the_rule_of_auto():
     assert not faster("lstm", 1024, 100, 64)
 
 
-def test_auto_trains_rnns_and_grus(monkeypatch, walks):
+def test_auto_trains_rnns_and_grus(monkeypatch, fused_calls):
     """On the CPU, where gradients are asked for."""
     monkeypatch.setattr(dispatch, "FUSED", {"rnn": [(H, T, 2 * T)], "gru": [(H, T, 2 * T)], "lstm": []})
     x = signal(T, 2, F)
     for kind, make in PLAIN.items():
         layer, narrow = (make(F, hidden, dtype=torch.float64) for hidden in (H, H - 1))
         output = layer(x)[0]
-        assert len(walks) == (kind != "lstm")
-        walks.clear()
+        assert len(fused_calls) == (kind != "lstm")
+        fused_calls.clear()
         narrow(x)
         layer(x[1:])
         layer(x[:, 0])
@@ -150,31 +150,31 @@ def test_auto_trains_rnns_and_grus(monkeypatch, walks):
         layer(torch.nn.utils.rnn.pack_sequence([x[:, 0], x[:2, 1]]))
         layer.requires_grad_(False)
         layer(x)
-        assert not walks
+        assert not fused_calls
         layer(leaf(x))
         state = leaf(signal(1, 2, H))
         layer(x, (state, state) if kind == "lstm" else state)
-        assert len(walks) == 2 * (kind != "lstm")
+        assert len(fused_calls) == 2 * (kind != "lstm")
         make(F, H, batch_first=True, dtype=torch.float64)(x.transpose(0, 1))
-        assert len(walks) == 3 * (kind != "lstm")
+        assert len(fused_calls) == 3 * (kind != "lstm")
         layer.engine = "native"
         layer(leaf(x))
-        assert len(walks) == 3 * (kind != "lstm")
-        walks.clear()
+        assert len(fused_calls) == 3 * (kind != "lstm")
+        fused_calls.clear()
 
 
 @pytest.mark.parametrize(
     ("shape", "training", "inference"),
     [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 334, 3, 1), 1, 1)],
 )
-def test_auto_takes_the_walk_where_it_pays(shape, training, inference, walks):
+def test_auto_is_fused_where_worthwhile(shape, training, inference, fused_calls):
     """From 1,000 elements on, and on a way back too from 8 steps on."""
     layer = sg.GCNLSTM(1, 2)
     for recording, expected in ((True, training), (False, inference)):
         with torch.set_grad_enabled(recording):
             layer(torch.randn(shape), torch.tensor([[0, 1], [1, 2]]))
-        assert len(walks) == expected
-        walks.clear()
+        assert len(fused_calls) == expected
+        fused_calls.clear()
 
 
 SOME = [
@@ -202,7 +202,7 @@ def test_second_derivatives_are_those_of_the_equations(case):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_functorch_and_forward_mode_take_the_equations(case, walks):
+def test_functorch_and_forward_mode_use_the_reference(case, fused_calls):
     layer, other = both(case)
     x, direction = signal(T, N, F), signal(T, N, F, seed=5)
 
@@ -214,7 +214,7 @@ def test_functorch_and_forward_mode_take_the_equations(case, walks):
         close(transform(partial(answer, layer))(at), transform(partial(answer, other))(at))
     along, expected = (torch.func.jvp(partial(answer, each), (x,), (direction,))[1] for each in (layer, other))
     close(along, expected)
-    assert not walks
+    assert not fused_calls
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -237,7 +237,7 @@ def test_backward_again_and_checkpoints_and_offloading_give_the_same(case):
 
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_without_gradients_or_with_some(case, monkeypatch):
-    monkeypatch.setattr(fused_walk, "ROWS", 2 * N)
+    monkeypatch.setattr(passes, "ROWS", 2 * N)
     layer, x = case.make(num_layers=2, engine=ENGINE), leaf(signal(T, B, N, F))
     expected = case.parts(layer(x, EDGES, WEIGHTS))
     (wanted,) = torch.autograd.grad(expected[0].sum(), x, retain_graph=True)
@@ -262,7 +262,7 @@ def test_what_it_returns_may_be_written_to():
     close(torch.autograd.grad(output.relu_().sum(), layer.weight_hh_l0)[0], expected)
 
 
-def test_watchers_autocast_and_half_precision_get_the_equations(walks):
+def test_recording_autocast_and_half_use_the_reference(fused_calls):
     layer, x = sg.GCRN(F, H, K=2, engine=ENGINE), signal(T, N, F).float()
     with record_states() as steps:
         layer(x, EDGES)
@@ -271,9 +271,9 @@ def test_watchers_autocast_and_half_precision_get_the_equations(walks):
         layer(x, EDGES)[0].sum().backward()
     half = copy.deepcopy(layer).bfloat16()
     assert half(x.bfloat16(), EDGES)[0].dtype == torch.bfloat16
-    assert not walks
+    assert not fused_calls
     layer(x, EDGES)
-    assert walks
+    assert fused_calls
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
@@ -327,7 +327,7 @@ def test_segments_take_less_memory(engine, make):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_about_half_of_the_memory_of_the_reference(cell, monkeypatch):
-    monkeypatch.setattr(fused_walk, "ROWS", 16 * N)
+    monkeypatch.setattr(passes, "ROWS", 16 * N)
     fast, slow = (sg.GCRN(F, 32, K=2, cell=cell, engine=engine) for engine in ("fused", "reference"))
     x = torch.randn(12, 16, N, F)
     assert peak(fast, x, EDGES) < 0.55 * peak(slow, x, EDGES)
@@ -379,7 +379,7 @@ def test_second_derivatives_where_one_input_comes_from_another(case):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_many_derivatives_at_once_and_forward_mode_on_the_way_back(case, walks):
+def test_batched_gradients_and_forward_mode_in_backward(case, fused_calls):
     found = []
     for layer in both(case):
         x = leaf(signal(T, N, F))
@@ -391,11 +391,11 @@ def test_many_derivatives_at_once_and_forward_mode_on_the_way_back(case, walks):
         found.append([*back(many, is_grads_batched=True), *torch.func.vmap(back)(many), *along])
     for a, b in zip(*found, strict=True):
         close(a, b)
-    assert len(walks) == 1
+    assert len(fused_calls) == 1
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_nothing_comes_back_where_nothing_goes(again):
+def test_no_gradient_without_output_gradients(again):
     class Deaf(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
@@ -416,8 +416,8 @@ class Recursion(Filter):
     """x A / 2, -2 B (A x / 2) - x and 3 A of that."""
 
     num_terms = 3
-    keeps_own = False
-    recursion = (Hop(0, 0, 0.5), Hop(1, 1, -2.0, 0), Hop(0, 2, 3.0))
+    keeps_input = False
+    recursion = (RecursionStep(0, 0, 0.5), RecursionStep(1, 1, -2.0, 0), RecursionStep(0, 2, 3.0))
 
     def build(self, edges):
         patterns = [edges.pattern(False, "source_to_target"), edges.pattern(True, "target_to_source")]
@@ -439,14 +439,14 @@ class Basis(Recursion):
 
 @pytest.mark.parametrize("sides", [["conv"], ["input_conv"], ["hidden_conv"]], ids=str)
 @pytest.mark.parametrize("layer", [sg.GCNLSTM, partial(sg.GCNGRU, reset="before")])
-def test_filters_of_ones_own(layer, sides, walks):
+def test_custom_filters(layer, sides, fused_calls):
     options = {side: Recursion() for side in sides}
     case = Case("", layer, options=options)
     agree(case, both(case), signal(T, B, N, F), EDGES, [WEIGHTS])
-    assert len(walks) == 1
+    assert len(fused_calls) == 1
     other = Case("", layer, options={side: Basis() for side in sides})
     agree(case, (case.make(engine=ENGINE), other.make(engine=ENGINE)), signal(T, B, N, F), EDGES, [WEIGHTS])
-    assert len(walks) == (3 if sides == ["input_conv"] else 2)
+    assert len(fused_calls) == (3 if sides == ["input_conv"] else 2)
 
 
 @pytest.mark.parametrize("engine", ["fused", "reference"])
@@ -480,7 +480,7 @@ def test_any_strides_of_one_node_with_more_edges_than_places(case):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_what_is_not_finite_goes_along_edges_only(case, bad):
+def test_nan_and_inf_spread_along_edges_only(case, bad):
     x, layers = signal(T, B, N, F), both(case)
     x[1, 0, 1, 0] = bad
     found, expected = (case.parts(layer(x, EDGES, WEIGHTS)) for layer in layers)
@@ -490,7 +490,7 @@ def test_what_is_not_finite_goes_along_edges_only(case, bad):
 
 
 @pytest.mark.parametrize(("layer", "x"), [(sg.GCNLSTM(F, H), (T, N, F)), (sg.LSTM(F, H), (T, B, F))])
-def test_triton_must_be_there(layer, x, monkeypatch):
+def test_missing_triton_is_an_error(layer, x, monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     layer.engine = "triton"
     with pytest.raises(ValueError, match="LSTM: expected triton to be installed for engine='triton', got no module"):

@@ -1,4 +1,4 @@
-"""Triton's kernels beside the equations: in its interpreter on the CPU, or, marked gpu, on a device.
+"""Triton's kernels against the equations: in its interpreter on the CPU, or, marked gpu, on a device.
 
 A process has the kernels interpreted or compiled. They are compiled here where there is CUDA, and the tests on the CPU
 are then left out; `CUDA_VISIBLE_DEVICES= pytest` runs those.
@@ -12,8 +12,8 @@ import torch
 from seqgnn import nn as sg
 from seqgnn.nn.scan import dispatch
 from tests.nn.scan.fused import test_scan as fused_tests
-from tests.nn.scan.fused.test_scan import PLAIN, B, F, H, N, T, agree, both, signal, walks  # noqa: F401
-from tests.nn.test_cuda_graphs import agree_in_a_graph, all_calls, nobody_waits  # noqa: F401
+from tests.nn.scan.fused.test_scan import PLAIN, B, F, H, N, T, agree, both, fused_calls, signal  # noqa: F401
+from tests.nn.test_cuda_graphs import agree_in_a_graph, all_calls, no_synchronization  # noqa: F401
 from tests.support.layer_cases import CASES, PUBLISHED, Case
 from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 
@@ -115,7 +115,7 @@ def test_the_weights_of_edges_are_learned_step_by_step(case, loops):
 
 @interpreted
 @pytest.mark.parametrize("case", TWO_MAPS, ids=str)
-def test_the_way_back_again(case, loops):
+def test_backward_twice(case, loops):
     layer, reference = both(case)
     for module in (layer, reference):
         output = module(signal(3, N, F), EDGES)[0]
@@ -162,9 +162,9 @@ def test_graphs_of_every_step(case):
 @pytest.mark.parametrize("loop", [True, False])
 @pytest.mark.parametrize("options", [{}, {"bias": False, "bidirectional": True}], ids=str)
 @pytest.mark.parametrize("kind", PLAIN)
-def test_plain_layers(kind, options, loop, monkeypatch, walks):  # noqa: F811
+def test_plain_layers(kind, options, loop, monkeypatch, fused_calls):  # noqa: F811
     monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
-    fused_tests.test_plain_layers(kind, options, walks)
+    fused_tests.test_plain_layers(kind, options, fused_calls)
 
 
 @interpreted
@@ -217,15 +217,15 @@ def test_without_gradients_or_with_some(case, monkeypatch, step_by_step):
 
 @interpreted
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_what_is_not_finite_goes_along_edges_only(case):
-    fused_tests.test_what_is_not_finite_goes_along_edges_only(case, float("nan"))
+def test_nan_and_inf_spread_along_edges_only(case):
+    fused_tests.test_nan_and_inf_spread_along_edges_only(case, float("nan"))
 
 
 @interpreted
-def test_the_equations_take_the_rest(walks):  # noqa: F811
-    fused_tests.test_watchers_autocast_and_half_precision_get_the_equations(walks)
-    walks.clear()
-    fused_tests.test_functorch_and_forward_mode_take_the_equations(SOME[0], walks)
+def test_unsupported_inputs_use_the_reference(fused_calls):  # noqa: F811
+    fused_tests.test_recording_autocast_and_half_use_the_reference(fused_calls)
+    fused_calls.clear()
+    fused_tests.test_functorch_and_forward_mode_use_the_reference(SOME[0], fused_calls)
 
 
 @interpreted
@@ -249,11 +249,11 @@ def test_it_needs_a_device_or_the_interpreter(layer, monkeypatch):
 @interpreted
 @pytest.mark.parametrize("loop", [True, False])
 @pytest.mark.parametrize("case", IN_A_LOOP + SOME, ids=str)
-def test_nobody_waits_for_a_device(case, loop, monkeypatch, loops, nobody_waits):  # noqa: F811
+def test_no_synchronization(case, loop, monkeypatch, loops, no_synchronization):  # noqa: F811
     """But for the kernels, which are left out."""
     monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
     monkeypatch.setattr(type(triton_kernels.sigmoid), "__getitem__", lambda kernel, grid: lambda *_, **__: None)
-    nobody_waits(*all_calls(case.make(engine="triton")))
+    no_synchronization(*all_calls(case.make(engine="triton")))
     assert loop or not loops["forward"]
     assert case in SOME or not loop or loops == {"forward": 4, "backward": 3}
 

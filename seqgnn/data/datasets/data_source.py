@@ -1,0 +1,84 @@
+"""The data that an experiment reads: a data set of the catalog or a file, and how to read it."""
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqgnn.data._temporal_validation import checked_units
+from seqgnn.data.datasets.spatiotemporal import load_temporal_graph
+from seqgnn.data.temporal_graph import TemporalGraph
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The data that an experiment reads.
+
+    Args:
+        data: name of a data set of the catalog, or path of a file; for text, of a file or folder.
+        graph: path of a graph's file; None: the graph of the catalog, or no edges.
+        graph_kind, missing, positions: see `seqgnn.data.read_signal`.
+        units: units of the values, in words; not part of a run's identity.
+    """
+
+    data: str
+    graph: str | None = None
+    graph_kind: str | None = None
+    missing: float | None = None
+    positions: str | None = None
+    units: str | None = None
+
+    def __post_init__(self) -> None:
+        checked_units(self.units)
+
+    @classmethod
+    def of(cls, data: "str | os.PathLike[str] | DataSource | None") -> "DataSource | None":
+        """Return the source of a name or a path; a source and None are returned as they are.
+
+        Example:
+            >>> DataSource.of("chickenpox").data
+            'chickenpox'
+        """
+        return data if data is None or isinstance(data, DataSource) else cls(os.fspath(data))
+
+    @property
+    def path(self) -> Path:
+        """Path of the file or folder."""
+        return Path(self.data)
+
+    def load(self) -> TemporalGraph:
+        """Return the time series, read once per process as long as the files do not change."""
+        files = tuple((name, Path(name).stat().st_mtime_ns) for name in (self.data, self.graph, self.positions)
+                      if name is not None and Path(name).exists())  # fmt: skip
+        return _load_cached(self, files)
+
+    def options(self) -> dict[str, Any]:
+        """Return the options that are not None, by the names of `seqgnn compare`."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def identity(self) -> str:
+        """Return the name of the time series and a hash of its content, wherever its files are."""
+        graph = self.load()
+        return f"{graph.name or self.path.name} ({content_hash(graph)})"
+
+
+@lru_cache(maxsize=4)
+def _load_cached(source: DataSource, files: tuple[tuple[str, int], ...]) -> TemporalGraph:
+    options = source.options()
+    return load_temporal_graph(options.pop("data"), **options)
+
+
+def content_hash(graph: TemporalGraph) -> str:
+    """Return a hash of the content of a time series, whatever its name."""
+    digest = hashlib.sha256()
+    known = None if graph.known is None or graph.known.all() else graph.known
+    for part in (graph.signal, graph.targets, graph.mask, graph.edge_index, graph.edge_weight, known):
+        for tensor in part if isinstance(part, tuple) else (part,):
+            if tensor is not None:
+                digest.update(f"{tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,110 @@
+"""The plan of a comparison: its runs, how far each is, how long they take, and their execution."""
+
+from dataclasses import dataclass
+
+from seqgnn.analysis import describe
+from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.runs.base import TrainingRun
+from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.executor import run_all
+from seqgnn.experiments.runs.job import Job, Key, RunContext
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a comparison, none of them started; `left_out` are default models that do not fit the data."""
+
+    task: str
+    labels: tuple[str, ...]
+    sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    elements: dict[int, int]
+    data_id: str | None
+    matched: bool
+    jobs: tuple[Job, ...]
+    context: RunContext
+    metric: str
+    units: str | None = None
+    left_out: tuple[str, ...] = ()
+
+    def describe(self) -> dict[tuple[str, int], list[str]]:
+        """Return the diagnostics of each model at each size, see `seqgnn.analysis.diagnostics`."""
+        found = {}
+        for job in self.jobs:
+            label, size, seed = job.key
+            if isinstance(job.config, RunConfig) and seed == self.seeds[0]:
+                task = job.config.make_task(self.context.data)
+                found[label, size] = describe(job.config.build(task), task)
+        return {(label, size): found[label, size] for size in self.sizes for label in self.labels
+                if (label, size) in found}  # fmt: skip
+
+    def remarks(self) -> list[str]:
+        """Return remarks to read before anything runs."""
+        return [f"{label}: left out, since the graph changes and it takes one for all steps" for label in self.left_out]
+
+    def states(self) -> dict[Key, str]:
+        """Return the state of each run: "there", "failed", "interrupted" or "to do"."""
+        return {job.key: self._state(job) for job in self.jobs}
+
+    def _state(self, job: Job) -> str:
+        return "to do" if self.context.store is None else self.context.store.state(job.content)
+
+    def estimate(self) -> tuple[dict[Key, float], dict[Key, str]]:
+        """Return the maximum seconds of the runs that are not stored, estimated by a few steps of each model at each
+        size; and for other runs the reason why it is not known.
+
+        Baselines, which take seconds, are omitted; finished parts of interrupted runs are not deducted.
+        """
+        rows: dict[tuple[str, int], float | str] = {}
+        known: dict[Key, float] = {}
+        unknown: dict[Key, str] = {}
+        for job in self.jobs:
+            if not isinstance(job.config, TrainingRun) or self._state(job) == "there":
+                continue
+            row = job.key[:2]
+            if row not in rows:
+                try:
+                    rows[row] = job.config.estimate(self.context.data)
+                except (ValueError, RuntimeError, MemoryError) as error:
+                    rows[row] = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(found := rows[row], str):
+                unknown[job.key] = found
+            else:
+                known[job.key] = found
+        return known, unknown
+
+    def run(self, progress: bool = True, only_failed: bool = False) -> Comparison:
+        """Create the runs that are not there yet, or of these only such as failed before; those that fail are listed in
+        the outcome, and those left out are no part of it."""
+        jobs = self.jobs
+        if progress:
+            for line in self.remarks():
+                print(line, flush=True)
+        if only_failed:
+            states = self.states()
+            jobs = tuple(job for job in jobs if states[job.key] in ("there", "failed"))
+            for state, said in (("to do", "not begun"), ("interrupted", "interrupted")):
+                if progress and (left := sum(found == state for found in states.values())):
+                    print(f"runs {said}, which are left out: {left}", flush=True)
+        records, failures = run_all(jobs, self.context, progress)
+        trained = {job.key: job for job in jobs if isinstance(job.config, TrainingRun)}
+        runs = {key: records[key] for key in trained if key in records}
+        store = self.context.store
+        return Comparison(
+            task=self.task,
+            metric=self.metric,
+            labels=tuple(label for label in self.labels if any(key[0] == label for key in trained)) or self.labels,
+            sizes=tuple(size for size in self.sizes if any(job.key[1] == size for job in jobs)),
+            seeds=tuple(seed for seed in self.seeds if any(key[2] == seed for key in trained)) or self.seeds,
+            elements=self.elements,
+            data_id=self.data_id,
+            units=self.units,
+            matched=self.matched,
+            runs=runs,
+            baselines={job.key[:2]: records[job.key] for job in jobs if job.key in records and job.key not in trained},
+            failures=failures,
+            failed={key: trained[key].record() for key in failures if key in trained},
+            data=self.context.data,
+            weights={} if store is None else {key: store.weights(trained[key].content) for key in runs},
+            out=None if store is None else store.folder.parent,
+        )
