@@ -3,7 +3,7 @@
     python benchmarks/forecasting.py chickenpox --data-dir DATA       # of chickenpox, pedalme, metr-la; default: all
     python benchmarks/forecasting.py metr-la --plan                   # what is there, and what the rest takes at most
 
-Five seeds. The number of steps is chosen on the last fifth of the training part, then each net is trained anew on all
+Five seeds. The number of steps is chosen on the last fifth of the training part, then each model is retrained on all
 of it, and so are the baselines, whose ridge is chosen there too. DATA holds pyg_temporal/ and metr_la/; without it, the
 variable SEQGNN_DATA, else the files are fetched. Every run is kept in benchmarks/results/forecasting/runs and not
 repeated, so this can be stopped and called again. A part's JSON is written when all its runs are there.

@@ -2,7 +2,7 @@
 
 Data: PyTorch Geometric Temporal's chickenpox.json (Rozemberczki et al. 2021), standardized there over all weeks, as an
 argument or in $SEQGNN_DATA/pyg_temporal. The first 20% of weeks train the linear model and the nets alike: a net first
-learns without the last fifth of these, which tell the number of epochs, then anew on all. The other weeks are the test.
+learns without the last fifth of these, which determine the epochs, then on all. The other weeks are the test.
 """
 
 import json

@@ -99,7 +99,7 @@ WINDOWS = {ravine: (-4.8, 2.2, -3.1, 1.9), plateau: (-5.8, 2.2, -1.8, 3.9)}
 LEVELS = {ravine: [0.1, 1, 3, 8, 20, 50, 100, 200], plateau: [0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999, 0.9999, 0.99999]}
 RATES = torch.tensor([digit * 10**power for power in range(-3, 4) for digit in (1.0, 3.0)])[:, None]
 TOLERANCE, LIMIT = 1e-3, 1000
-OPTIMISERS = {
+OPTIMIZERS = {
     "SGD": (partial(momentum, mu=0), torch.optim.SGD),
     "SGD, momentum": (momentum, partial(torch.optim.SGD, momentum=0.9)),
     "RMSprop": (rmsprop, torch.optim.RMSprop),
@@ -114,7 +114,7 @@ print(f"Steps until the height stays below {TOLERANCE:g}, at the best rate of 1 
 print("and, at that rate (1 where none gets there), the largest distance from torch.optim's path in 200 steps")
 paths, distances = {}, []
 for surface in STARTS:
-    for name, (step, make) in OPTIMISERS.items():
+    for name, (step, make) in OPTIMIZERS.items():
         needed = steps_needed(surface(walk(surface, step, RATES, LIMIT)))
         reached = needed.min() < math.inf
         lr = RATES[needed.argmin()].item() if reached else 1.0

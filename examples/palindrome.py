@@ -29,7 +29,7 @@ for name, hops in (("lstm", (1,)), ("gcn", (1,)), ("gcn", shortcuts), ("gcn-in-l
     run = fit(model, task, config, seed=0)
     score = evaluate(model, task.test(512))
     steps_back = min(path_receptive_field(layers, hops), LENGTH - 2)
-    sees = f"{steps_back} elements back" if name == "gcn" else "everything before it"
-    print(f"{name:12} hops {hops!s:13} the last element hears {sees:20} "
+    sees = f"{steps_back} positions back" if name == "gcn" else "everything before it"
+    print(f"{name:12} hops {hops!s:13} receptive field {sees:20} "
           f"{run.steps:4} steps, test accuracy {score.accuracy:.3f}")  # fmt: skip
-print("\nchance is 0.100. The GCN with single hops cannot hear the first digit; the others can, and learn it.")
+print("\nchance is 0.100. With single hops the first digit is outside the GCN's receptive field; the others learn it.")

@@ -1,4 +1,4 @@
-"""Six nodes: the adjacency with self-loops, its normalized form, and how many layers until C hears of E.
+"""Six nodes: the adjacency matrix, its normalized form, and the number of layers until E is in C's receptive field.
 
 A round of message passing brings a node the news of its neighbors, so news travels one edge per layer. The gradient
 of C's output with respect to E's input says whether it has arrived: it is exactly zero until then.
@@ -33,7 +33,7 @@ show("A + I", with_loops, 0)
 show("D^-1/2 (A + I) D^-1/2", normalized, 3)
 print("\nits rows sum to", ", ".join(f"{total:.3f}" for total in normalized.sum(1).tolist()), "- not to one")
 
-print("\nDoes C hear of E?")
+print("\nIs E in C's receptive field?")
 c, e = names.index("C"), names.index("E")
 for depth in range(1, 6):
     layers = [GCNConv(6, 6) for _ in range(depth)]
@@ -45,5 +45,5 @@ for depth in range(1, 6):
     strength = gradient[e].abs().sum().item()
     print(f"  {depth} layer{'s' * (depth > 1)}: |d h_C / d x_E| = {strength:.2e}  {'yes' if strength > 0 else 'no'}")
     if strength > 0:
-        print(f"C hears of E after {depth} layers: the shortest path between them has {depth} edges.")
+        print(f"E is in C's receptive field after {depth} layers: the shortest path has {depth} edges.")
         break

@@ -1,6 +1,6 @@
-"""Private helpers of every room: checks of arguments, atomic files, English text, private names of torch.
+"""Private helpers: argument checks, atomic files, English text, and private names of torch.
 
-Nothing here knows a layer, a data set or a model.
+They do not depend on layers, data sets or models.
 """
 
 __all__: list[str] = []

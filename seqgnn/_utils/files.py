@@ -1,4 +1,4 @@
-"""Files written in one piece: what was there before stays until the new content is on disk."""
+"""Atomic file writes: an existing file is replaced only when the new content is on disk."""
 
 import os
 import secrets
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes `content`, text as UTF-8, to a new file beside `path` and moves it there once it is on disk.
+    """Write `content` (text as UTF-8) to a temporary file in the same folder, then rename it to `path`.
 
     Raises:
-        OSError: naming `path`, if that fails; what was there before is still there.
+        OSError: naming `path`, if that fails; an existing file is unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -33,8 +33,8 @@ class NotWritten(ValueError):
     """Some of several files could not be written.
 
     Attributes:
-        written: paths of the others.
-        lost: a path, and in brackets why, for each that could not.
+        written: paths of the files that were written.
+        lost: path and reason of each file that was not.
     """
 
     def __init__(self, written: list[Path], lost: list[str]) -> None:
@@ -43,10 +43,10 @@ class NotWritten(ValueError):
 
 
 def write_all(files: Iterable[tuple[Path, str | bytes]]) -> list[Path]:
-    """Writes each file as `write_atomically` does, whether or not those before it could be; returns their paths.
+    """Write all files with `write_atomically`, even if some fail, and return their paths.
 
     Raises:
-        NotWritten: after the last one, naming those that could not be written; what was there before is still there.
+        NotWritten: after the last file, if some could not be written; existing files are unchanged.
     """
     written: list[Path] = []
     lost: list[str] = []
@@ -62,6 +62,6 @@ def write_all(files: Iterable[tuple[Path, str | bytes]]) -> list[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what `write_atomically` left in a folder when its process was killed."""
+    """Remove temporary files of `write_atomically` that a killed process left in a folder."""
     for file in folder.glob(".*.????????.tmp"):
         file.unlink(missing_ok=True)

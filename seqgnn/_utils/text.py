@@ -1,4 +1,4 @@
-"""Names and numbers as sentences have them."""
+"""English text: lists of names, counts and formatted numbers."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def listed(names: Sequence[str], most: int | None = None) -> str:
-    """Names, at most so many of them.
+    """Return a list of names in words, at most `most` of them.
 
     Example:
         >>> listed(["RNN", "GCN, one hop"]), listed(["a", "b", "c", "d"], most=3)
@@ -22,7 +22,7 @@ def listed(names: Sequence[str], most: int | None = None) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """A number of things.
+    """Return a count with its noun.
 
     Example:
         >>> count(1, "seed"), count(2, "seed")
@@ -32,7 +32,7 @@ def count(number: int, what: str) -> str:
 
 
 def span(numbers: Sequence[int]) -> str:
-    """A number that all are, or between which two they lie.
+    """Return the range of some numbers, or the number if they are equal.
 
     Example:
         >>> span([3, 3]), span([3, 2])
@@ -43,7 +43,7 @@ def span(numbers: Sequence[int]) -> str:
 
 
 def number(value: Any, digits: int = 0) -> str:
-    """A figure with thousands apart, or a dash where there is none.
+    """Return a number with thousands separators, or a dash if it is missing.
 
     Example:
         >>> number(1234.56, 1), number(None)

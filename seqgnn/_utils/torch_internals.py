@@ -1,7 +1,7 @@
-"""What only private names of torch tell, one function each; where torch lacks the name, public ones tell it.
+"""Queries that need private names of torch, one function each, with a fallback to public names.
 
-torch may rename or drop a private name in any release. The answers then stay right, or err on the side of what is
-slower, and an answer takes some ten microseconds longer.
+torch may rename or remove a private name in any release. The fallbacks are correct or conservative (they choose the
+slower path), and take some ten microseconds longer.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ from torch.autograd import forward_ad
 
 
 def _private(path: str) -> Any:
-    """A function of torch by its path, None where this release has none of that name."""
-    found: Any = torch
+    """Return a function of torch by its path, or None if this release does not have it."""
+    value: Any = torch
     for name in path.split("."):
-        found = getattr(found, name, None)
-    return found
+        value = getattr(value, name, None)
+    return value
 
 
 _exporting = _private("compiler.is_exporting")
@@ -33,7 +33,7 @@ MODULE_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_bac
 
 
 class _NotForTransforms(torch.autograd.Function):
-    """Without `setup_context`, which torch asks for under the transforms of torch.func and nowhere else."""
+    """A function without `setup_context`, which torch requires only under transforms of torch.func."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -41,19 +41,19 @@ class _NotForTransforms(torch.autograd.Function):
 
 
 def is_exporting() -> bool:
-    """True while torch.export traces; where torch does not tell, with ``strict=False`` alone."""
+    """Return True while torch.export traces; the fallback detects ``strict=False`` only."""
     if _exporting is not None:
         return _exporting()
     return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
 
 
 def exports_scans() -> bool:
-    """Whether this release exports loops over time as scans; up to torch 2.6 a program has a fixed number of steps."""
+    """Return True if this release exports loops over time as scans; up to torch 2.6 the number of steps is fixed."""
     return _exporting is not None
 
 
 def transforms_active() -> bool:
-    """Whether a transform of torch.func is at work: grad, vmap, jvp, functionalize."""
+    """Return True under a transform of torch.func: grad, vmap, jvp, functionalize."""
     if _transforms_active is not None:
         return _transforms_active()
     if torch.compiler.is_compiling():
@@ -66,14 +66,14 @@ def transforms_active() -> bool:
 
 
 def dispatch_mode_active() -> bool:
-    """Whether a dispatch mode sees every operation: fake tensors, make_fx."""
+    """Return True under a dispatch mode: fake tensors, make_fx."""
     if _dispatch_modes is not None:
         return _dispatch_modes() > 0
     return type(torch.empty(0)) is not Tensor
 
 
 def forward_ad_active() -> bool:
-    """Whether forward-mode derivatives are computed."""
+    """Return True under forward-mode automatic differentiation."""
     if _has_level:
         return forward_ad._current_level >= 0
     if torch.compiler.is_compiling():
@@ -87,7 +87,7 @@ def forward_ad_active() -> bool:
 
 
 def is_legacy_batched(tensor: Tensor) -> bool:
-    """Whether a tensor stands for many, as those of `torch.autograd.grad(..., is_grads_batched=True)` do."""
+    """Return True if a tensor is batched by `torch.autograd.grad(..., is_grads_batched=True)`."""
     if _is_legacy_batched is not None:
         return _is_legacy_batched(tensor)
     try:
@@ -98,25 +98,25 @@ def is_legacy_batched(tensor: Tensor) -> bool:
 
 
 def keeps_graph() -> bool:
-    """Whether the backward pass under way may be run again (``retain_graph=True``); so where torch does not tell."""
+    """Return True if the current backward pass retains its graph (``retain_graph=True``); the fallback is True."""
     return _keeps_graph is None or _keeps_graph()
 
 
 def row_pointers(row: Tensor, num_rows: int, dtype: torch.dtype) -> Tensor:
-    """Where each row of a CSR matrix begins, `[num_rows + 1]`, from the sorted rows of its entries."""
+    """Return the row pointers of a CSR matrix, `[num_rows + 1]`, from the sorted row indices of its entries."""
     if _compress is not None:
         return _compress(row, num_rows, out_int32=dtype == torch.int32)
     return F.pad(torch.bincount(row, minlength=num_rows).cumsum(0, dtype=dtype), (1, 0))
 
 
 def parse_to(*args: Any, **kwargs: Any) -> tuple[torch.device | None, torch.dtype | None, bool]:
-    """Device, dtype and `non_blocking` of the arguments of `torch.nn.Module.to`."""
+    """Return device, dtype and `non_blocking` from the arguments of `torch.nn.Module.to`."""
     if _parse is not None:
         return _parse(*args, **kwargs)[:3]
     device = dtype = None
-    given = [*args, *(kwargs.get(name) for name in ("device", "dtype", "tensor", "other"))]
-    flags = [value for value in given if isinstance(value, bool)]
-    for value in given:
+    values = [*args, *(kwargs.get(name) for name in ("device", "dtype", "tensor", "other"))]
+    flags = [value for value in values if isinstance(value, bool)]
+    for value in values:
         if isinstance(value, Tensor):
             device, dtype = value.device, value.dtype
         elif isinstance(value, torch.dtype):
@@ -127,7 +127,7 @@ def parse_to(*args: Any, **kwargs: Any) -> tuple[torch.device | None, torch.dtyp
 
 
 def to_list(tensor: Tensor) -> Any:
-    """`tensor.tolist()`, under transforms of torch.func as well, where torch 2.6 reads no tensor of several values."""
+    """Return `tensor.tolist()`; under transforms of torch.func, torch 2.6 supports it for single values only."""
     if not transforms_active():
         return tensor.tolist()
     try:
@@ -137,13 +137,12 @@ def to_list(tensor: Tensor) -> Any:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether a module was given hooks; so where torch does not tell."""
+    """Return True if a module has hooks; the fallback is True."""
     return any(getattr(module, name, True) for name in MODULE_HOOKS)
 
 
-
 def is_eager() -> bool:
-    """False in torch.compile, functorch and tracing, where values cannot be looked at nor tensors be remembered."""
+    """Return False under torch.compile, functorch and tracing, where values cannot be read or tensors cached."""
     if torch.compiler.is_compiling():
         return False
     transformed = transforms_active() or dispatch_mode_active()
@@ -151,10 +150,10 @@ def is_eager() -> bool:
 
 
 def is_readable(tensor: Tensor) -> bool:
-    """True if the values of a tensor can be looked at."""
+    """Return True if the values of a tensor can be read."""
     return is_eager() and not tensor.is_meta
 
 
 def is_batched(*tensors: Tensor | None) -> bool:
-    """True if one of them is many at once, as gradients are with `is_grads_batched=True`."""
+    """Return True if a tensor is batched, as gradients are with `is_grads_batched=True`."""
     return any(tensor is not None and is_legacy_batched(tensor) for tensor in tensors)

@@ -1,7 +1,7 @@
-"""Checks whose messages name the caller, what it expected and what it got.
+"""Argument checks whose messages have the form "caller: expected ..., got ...".
 
-Those of tensors read ranks, sizes, dtypes and devices alone, which cost nothing in a forward; values are checked where
-data and graphs are prepared.
+Checks of tensors use ranks, sizes, dtypes and devices only, which need no device synchronization; values are checked
+where data and graphs are prepared.
 """
 
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 
-def one_of(who: str, what: str, value: object, options: Iterable[str]) -> str:
-    """Returns `value` if it is one of `options`.
+def one_of(caller: str, what: str, value: object, options: Iterable[str]) -> str:
+    """Return `value` if it is one of `options`.
 
     Raises:
-        ValueError: naming the options and the nearest one, if there is one.
+        ValueError: if it is not; the message suggests the closest option.
 
     Example:
         >>> one_of("fit", "optimizer", "adam", ["adam", "sgd"])
@@ -28,96 +28,96 @@ def one_of(who: str, what: str, value: object, options: Iterable[str]) -> str:
     names = list(options)
     if isinstance(value, str) and value in names:
         return value
-    near = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{who}: expected {what} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")
+    close = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"{caller}: expected {what} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")
 
 
-def check_count(who: str, name: str, value: object, least: int) -> int:
-    """Returns `value` if it is an integer of at least `least` that 64 bits hold; else a ValueError."""
+def check_count(caller: str, name: str, value: object, least: int) -> int:
+    """Return `value` if it is an integer from `least` to below 2**63, else raise a ValueError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}")
+        raise ValueError(f"{caller}: expected {name} to be an integer of at least {least}, got {value!r}")
     if value >= 2**63:
-        raise ValueError(f"{who}: expected {name} to be an integer below 2**63, got {value}")
+        raise ValueError(f"{caller}: expected {name} to be an integer below 2**63, got {value}")
     return value
 
 
-def checked_device(who: str, device: str | torch.device) -> torch.device:
-    """Returns the device of that name, if this torch can compute there.
+def checked_device(caller: str, device: str | torch.device) -> torch.device:
+    """Return the device if this torch can use it.
 
     Raises:
-        ValueError: naming the device and why not.
+        ValueError: if it cannot, with the reason.
 
     Example:
         >>> checked_device("fit", "cpu")
         device(type='cpu')
     """
     try:
-        place = torch.device(device)
-        if torch.empty(0, device=place).device.type == "meta":
-            raise RuntimeError("it holds no numbers")
+        checked = torch.device(device)
+        if torch.empty(0, device=checked).device.type == "meta":
+            raise RuntimeError("it stores no values")
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{who}: expected a device that this torch can use, got {device!r} ({reason})") from error
-    return place
+        raise ValueError(f"{caller}: expected a device that this torch can use, got {device!r} ({reason})") from error
+    return checked
 
 
-def check_input(who: str, x: Any, ranks: tuple[int, ...], size: int, weight: Tensor) -> None:
-    """Checks an input against the weights that will meet it.
+def check_input(caller: str, x: Any, ranks: tuple[int, ...], size: int, weight: Tensor) -> None:
+    """Check the input of a layer.
 
     Raises:
-        ValueError: if `x` is no tensor with `size` channels at the end and a rank from the first of `ranks` to the
-            last, or is of another device or dtype than `weight` (autocast may change the dtype).
+        ValueError: unless `x` is a tensor with `size` channels in the last dimension and a rank between the first and
+            the last of `ranks`, with the device and dtype of `weight` (autocast may change the dtype).
     """
     if not isinstance(x, Tensor):
-        raise ValueError(f"{who}: expected a tensor, got {type(x).__name__}")
+        raise ValueError(f"{caller}: expected a tensor, got {type(x).__name__}")
     if not ranks[0] <= x.dim() <= ranks[-1] or x.size(-1) != size:  # dynamo misreads `in` of an argument
         rank = " or ".join(map(str, ranks))
-        raise ValueError(f"{who}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
-    check_like(who, "input", x, weight)
+        raise ValueError(f"{caller}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
+    check_like(caller, "input", x, weight)
 
 
-def check_steps(who: str, x: Tensor, dim: int = 0) -> None:
-    """Checks that a sequence has a time step, its `dim`-th dimension; it may be empty otherwise, as in torch.
+def check_steps(caller: str, x: Tensor, dim: int = 0) -> None:
+    """Check that a sequence has at least one time step in dimension `dim`; other dimensions may be empty, as in torch.
 
     Raises:
         ValueError: if it has none.
     """
     if x.size(dim) == 0:
-        raise ValueError(f"{who}: expected at least one time step, got {describe(x)}")
+        raise ValueError(f"{caller}: expected at least one time step, got {describe(x)}")
 
 
-def check_state(who: str, state: Any, shapes: tuple[tuple[int, ...], ...], like: Tensor) -> None:
-    """Checks a state, h or (h, c), against the shapes it must have and the device and dtype of `like`.
+def check_state(caller: str, state: Any, shapes: tuple[tuple[int, ...], ...], like: Tensor) -> None:
+    """Check that a state, h or (h, c), has the given shapes and the device and dtype of `like`.
 
     Raises:
-        ValueError: if anything differs.
+        ValueError: if it does not.
     """
     names = "(h, c)" if len(shapes) == 2 else "h"
     parts = state if isinstance(state, (tuple, list)) else (state,)
-    found = tuple(tuple(part.shape) if isinstance(part, Tensor) else None for part in parts)
-    if found != shapes or (len(shapes) == 1) != isinstance(state, Tensor):
+    actual = tuple(tuple(part.shape) if isinstance(part, Tensor) else None for part in parts)
+    if actual != shapes or (len(shapes) == 1) != isinstance(state, Tensor):
         shape = ", ".join(map(str, shapes))
-        raise ValueError(f"{who}: expected a state {names} of shape {shape}, got {describe(state)}")
+        raise ValueError(f"{caller}: expected a state {names} of shape {shape}, got {describe(state)}")
     for part in parts:
-        check_like(who, "a state", part, like)
+        check_like(caller, "a state", part, like)
 
 
-def check_sizes(who: str, **sizes: Any) -> None:
-    """Checks that sizes are integers of at least 1.
+def check_sizes(caller: str, **sizes: Any) -> None:
+    """Check that sizes are integers of at least 1.
 
     Raises:
-        ValueError: naming the one that is not.
+        ValueError: if one is not.
     """
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{who}: expected {name} to be an integer of at least 1, got {size!r}")
+            raise ValueError(f"{caller}: expected {name} to be an integer of at least 1, got {size!r}")
 
 
-def check_channels(who: str, in_channels: Any) -> int:
-    """Returns the number of input channels, -1 where the first input tells.
+def check_channels(caller: str, in_channels: Any) -> int:
+    """Return the number of input channels, -1 for lazy initialization.
 
-    PyG gives a pair, for sources and targets, to layers that take bipartite graphs; ours take equal ones.
+    PyG passes a pair, for sources and targets, to layers for bipartite graphs; here both must be equal.
 
     Raises:
         ValueError: for anything else.
@@ -125,34 +125,33 @@ def check_channels(who: str, in_channels: Any) -> int:
     pair = isinstance(in_channels, tuple | list) and len(in_channels) == 2 and in_channels[0] == in_channels[1]
     size = in_channels[0] if pair else in_channels
     if size != -1:
-        check_sizes(who, in_channels=size)
+        check_sizes(caller, in_channels=size)
     return size
 
 
-def check_like(who: str, what: str, x: Tensor, weight: Tensor) -> None:
-    """Checks that a tensor is where the weights are, and of their dtype or, under autocast, which casts for itself, of
-    any floating one.
+def check_like(caller: str, what: str, x: Tensor, weight: Tensor) -> None:
+    """Check that a tensor has the device of the weights, and their dtype or, under autocast, any floating dtype.
 
     Raises:
         ValueError: if it is not.
     """
     if x.device != weight.device:
-        raise ValueError(f"{who}: expected {what} on {weight.device}, where the weights are, got {x.device}")
+        raise ValueError(f"{caller}: expected {what} on {weight.device}, where the weights are, got {x.device}")
     if x.dtype == weight.dtype:
         return
     device = x.device.type
     autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     if not (autocast and x.is_floating_point()):
-        raise ValueError(f"{who}: expected {what} of {weight.dtype}, as the weights are, got {x.dtype}")
+        raise ValueError(f"{caller}: expected {what} of {weight.dtype}, as the weights are, got {x.dtype}")
 
 
 def first_parameter(layer: nn.Module, default: Tensor) -> Tensor:
-    """A parameter of a layer to compare inputs with: not a mask of edges, which PyG's explainers may have put there."""
+    """Return a parameter of a layer to compare inputs with, other than an edge mask of PyG's explainers."""
     return next((p for name, p in layer.named_parameters() if not name.endswith("_edge_mask")), default)
 
 
 def describe(value: Any) -> str:
-    """A tensor by its shape, a tuple by its parts, anything else by its type."""
+    """Return a short description: the shape of a tensor, the parts of a tuple, otherwise the type."""
     if isinstance(value, Tensor):
         return f"shape {tuple(value.shape)}"
     if isinstance(value, (tuple, list)):

@@ -1,4 +1,4 @@
-"""The receptive field of a model, where its gradients come from, and which edges its predictions depend on."""
+"""Analysis of a model: its receptive field, its gradients over time, and the edges that its predictions depend on."""
 
 from seqgnn.analysis.bptt import bptt_gradients
 from seqgnn.analysis.decay import Decay, decay
@@ -7,7 +7,7 @@ from seqgnn.analysis.explain import EdgeExplanation, EdgeImportance, explain
 from seqgnn.analysis.gradient_flow import REDUCTIONS, GradientFlow, gradient_flow
 from seqgnn.analysis.influence import edges_to_last, influence
 from seqgnn.analysis.oversmoothing import dirichlet_energy, energy_by_depth
-from seqgnn.analysis.receptive_field import ReceptiveField, path_receptive_field, reach
+from seqgnn.analysis.receptive_field import ReceptiveField, path_receptive_field, receptive_field
 
 __all__ = [
     "REDUCTIONS",
@@ -26,5 +26,5 @@ __all__ = [
     "gradient_flow",
     "influence",
     "path_receptive_field",
-    "reach",
+    "receptive_field",
 ]

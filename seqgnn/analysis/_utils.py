@@ -1,4 +1,4 @@
-"""What several measurements share: a norm of very small values, and a model in evaluation mode with gradients."""
+"""Shared helpers: a norm that does not underflow, and a model in evaluation mode with gradients."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 
 def safe_norm(x: Tensor) -> Tensor:
-    """The Euclidean norm over the last dimension, in float64.
+    """Return the Euclidean norm over the last dimension, in float64.
 
-    Entries are divided by the largest before they are squared, since squares of those below 1e-162 would be zero.
+    Entries are divided by the largest before they are squared: squares of entries below 1e-162 would be zero.
 
     Args:
         x: floating.
@@ -29,12 +29,11 @@ def safe_norm(x: Tensor) -> Tensor:
     return largest.squeeze(-1) * (x / largest).norm(dim=-1)
 
 
-
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Has the model answer as it does when it is scored, without dropout and with gradients; then it is as before.
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode (no dropout) with gradients enabled; on exit the modes of all modules are restored.
 
-    Without cuDNN, whose recurrent layers have no gradient unless they are training.
+    cuDNN is disabled, since its recurrent layers have a backward pass in training mode only.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()

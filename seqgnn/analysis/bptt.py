@@ -27,10 +27,10 @@ def bptt_gradients(
         \frac{\partial L}{\partial W_{hx}} = \sum_t \frac{\partial L}{\partial a_t} x_t^T, \quad
         \frac{\partial L}{\partial W_{ph}} = \frac{\partial L}{\partial p} h_T^T
 
-    The factor diag(1 - h²) stands at every step, the last one included.
+    The factor diag(1 - h²) appears at every step, including the last one.
 
     Args:
-        x: inputs.
+        x: input sequences.
         target: class of each sequence.
         W_hx, W_hh, W_ph: weights from input to hidden, hidden to hidden, hidden to output.
         b_h, b_p: biases, zero if None.
@@ -39,7 +39,7 @@ def bptt_gradients(
         x ``[T, B, d]``, target ``[B]``, W_hx ``[n, d]``, W_hh ``[n, n]``, W_ph ``[C, n]``, b_h ``[n]``, b_p ``[C]``.
 
     Returns:
-        The gradients under the names ``"W_hx"``, ``"W_hh"``, ``"W_ph"``, shaped as the weights.
+        The gradients by name (``"W_hx"``, ``"W_hh"``, ``"W_ph"``), with the shapes of the weights.
 
     Raises:
         ValueError: if shapes, dtypes or devices do not fit each other, or a target is out of range.
@@ -59,8 +59,8 @@ def bptt_gradients(
         raise ValueError(f"bptt_gradients: expected matrices W_hh and W_ph, got ranks {W_hh.dim()} and {W_ph.dim()}")
     n, num_classes = W_hh.size(0), W_ph.size(0)
     expected = {"W_hx": (n, x.size(2)), "W_hh": (n, n), "W_ph": (num_classes, n), "b_h": (n,), "b_p": (num_classes,)}
-    given = {"W_hx": W_hx, "W_hh": W_hh, "W_ph": W_ph, "b_h": b_h, "b_p": b_p}
-    for name, tensor in given.items():
+    parameters = {"W_hx": W_hx, "W_hh": W_hh, "W_ph": W_ph, "b_h": b_h, "b_p": b_p}
+    for name, tensor in parameters.items():
         if tensor is not None and tensor.shape != expected[name]:
             raise ValueError(f"bptt_gradients: expected {name} of {expected[name]}, got {tuple(tensor.shape)}")
         if tensor is not None and (tensor.dtype, tensor.device) != (x.dtype, x.device):

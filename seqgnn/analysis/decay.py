@@ -1,4 +1,4 @@
-"""How norms change with distance, in a few numbers."""
+"""Summary of norms as a function of distance."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Decay:
-    r"""How norms change with the distance d: the least squares of :math:`\log n_d = a + d \log r`.
+    r"""Change of norms with the distance d: the least-squares fit of :math:`\log n_d = a + d \log r`.
 
     Attributes:
-        rate: r, the factor of each step back.
-        r2: the share of the variance of log n that the line explains; 1 where there is none.
+        rate: r, the factor per step back.
+        r2: the fraction of the variance of log n that the line explains; 1 where there is none.
         lowest: the distance of the smallest norm.
-        spread: the largest norm over the smallest.
-        fall: the first norm over the smallest.
-        rise: the factor from the smallest norm to the farthest by the least squares of those between and at these
-            ends; 1 where they are fewer than three.
-        rise_r2: the share of their variance that this second line explains.
-        farthest: the distance of the farthest norm that is looked at.
-        count: how many norms are looked at.
+        spread: the largest norm divided by the smallest.
+        fall: the first norm divided by the smallest.
+        rise: the factor from the smallest norm to the farthest, by a second least-squares fit over this range; 1 for
+            fewer than three norms.
+        rise_r2: the fraction of the variance that the second fit explains.
+        farthest: the largest distance included.
+        count: the number of norms included.
     """
 
     rate: float
@@ -35,31 +35,31 @@ class Decay:
 
 
 def decay(norms: Tensor, start: int = 0) -> Decay | None:
-    """How the norms ``[D]`` change with distance; None with fewer than three to look at.
+    """Return the change of the norms ``[D]`` with distance; None if fewer than three norms are left to fit.
 
-    What is zero or, in the dtype of the norms, too small for full precision (subnormal) is not looked at.
+    Norms that are zero or subnormal in their dtype are excluded.
 
     Args:
-        norms: from distance 0 on, at least 0.
-        start: the first distance that is looked at.
+        norms: norms at least 0, from distance 0 on.
+        start: the first distance included.
 
     Raises:
-        ValueError: if norms are not floating, negative, NaN or infinite.
+        ValueError: if norms have no floating dtype, or one is negative, NaN or infinite.
 
     Example:
         >>> import torch
-        >>> found = decay(torch.tensor([8.0, 4.0, 2.0, 1.0]))
-        >>> round(found.rate, 6), round(found.r2, 6), found.lowest, round(found.fall, 6), found.rise
+        >>> fit = decay(torch.tensor([8.0, 4.0, 2.0, 1.0]))
+        >>> round(fit.rate, 6), round(fit.r2, 6), fit.lowest, round(fit.fall, 6), fit.rise
         (0.5, 1.0, 3, 8.0, 1.0)
-        >>> found = decay(torch.tensor([4.0, 1.0, 2.0, 4.0, 8.0]))
-        >>> found.lowest, round(found.fall, 6), round(found.rise, 6), found.rise_r2
+        >>> fit = decay(torch.tensor([4.0, 1.0, 2.0, 4.0, 8.0]))
+        >>> fit.lowest, round(fit.fall, 6), round(fit.rise, 6), fit.rise_r2
         (1, 4.0, 8.0, 1.0)
     """
     if norms.dim() != 1 or not norms.is_floating_point():
         raise ValueError(f"decay: expected floating norms of shape [D], got {norms.dtype} {tuple(norms.shape)}")
-    wrong = norms[~(norms.isfinite() & (norms >= 0))]
-    if len(wrong):
-        raise ValueError(f"decay: expected finite norms of at least 0, got {len(wrong)} others, the first {wrong[0]:g}")
+    invalid = norms[~(norms.isfinite() & (norms >= 0))]
+    if len(invalid):
+        raise ValueError(f"decay: expected finite norms of at least 0, got {len(invalid)} others, first {invalid[0]:g}")
     d = (norms[start:] >= torch.finfo(norms.dtype).tiny).nonzero().flatten() + start
     if len(d) < 3:
         return None
@@ -73,16 +73,16 @@ def decay(norms: Tensor, start: int = 0) -> Decay | None:
 
 
 def _factor(log: Tensor) -> float:
-    """Its exponential, or the greatest finite number."""
+    """Return the exponential, at most the largest finite number."""
     return float(log.exp().clamp(max=torch.finfo(log.dtype).max))
 
 
 def _line(d: Tensor, log: Tensor) -> tuple[Tensor, float]:
-    """The slope of the least squares, and R²; 0 and 1 of fewer than three."""
+    """Return the slope of the least-squares line and R²; 0 and 1 for fewer than three points."""
     if len(d) < 3:
         return log.new_zeros(()), 1.0
-    x, y = d.double() - d[0], log - log[0]  # so that of equal ones exactly nothing is left
+    x, y = d.double() - d[0], log - log[0]  # so that equal norms become exact zeros
     x, y = x - x.mean(), y - y.mean()
     slope = (x * y).sum() / x.square().sum()
-    left, all_of_it = (y - slope * x).square().sum().item(), y.square().sum().item()
-    return slope, 1 - left / all_of_it if all_of_it > 0 else 1.0
+    residual, total = (y - slope * x).square().sum().item(), y.square().sum().item()
+    return slope, 1 - residual / total if total > 0 else 1.0

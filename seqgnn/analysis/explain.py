@@ -1,4 +1,4 @@
-"""Which edges a prediction depends on, and at which time steps."""
+"""Importance of each edge at each time step for a prediction."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import is_sparse
 
 from seqgnn._utils.validation import check_sizes, describe
-from seqgnn.analysis._utils import undisturbed
+from seqgnn.analysis._utils import evaluation_mode
 from seqgnn.nn.graph.adjacency import edges_of_adjacency
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
 from seqgnn.nn.recurrent.dcrnn import DCRNNForecaster
@@ -36,13 +36,13 @@ class EdgeImportance(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EdgeExplanation:
-    """How much each edge contributes at each time step.
+    """Contribution of each edge at each time step.
 
     Attributes:
         importance: ``[T, E]``, signed, in float64.
         edge_index: ``[2, E]``, or ``[T, 2, E]`` where the graph changes.
-        output: the explained number, with all messages.
-        baseline: the same number without any message.
+        output: the explained value, with all messages.
+        baseline: the same value without any message.
     """
 
     importance: Tensor
@@ -52,12 +52,12 @@ class EdgeExplanation:
 
     @property
     def per_edge(self) -> Tensor:
-        """``[E]``, the sums over time steps."""
+        """Sums over time steps, ``[E]``."""
         return self.importance.sum(0)
 
     @property
     def per_step(self) -> Tensor:
-        """``[T]``, the sums over edges."""
+        """Sums over edges, ``[T]``."""
         return self.importance.sum(1)
 
     @property
@@ -66,16 +66,16 @@ class EdgeExplanation:
         return float(self.importance.sum()) - (self.output - self.baseline)
 
     def top(self, k: int = 10) -> list[EdgeImportance]:
-        """The k edges and steps of the largest absolute importance, the largest first."""
+        """Return the k edges and steps with the largest absolute importance, in descending order."""
         num_steps, num_edges = self.importance.shape
-        places = self.importance.abs().flatten().argsort(descending=True, stable=True)[:k]
+        indices = self.importance.abs().flatten().argsort(descending=True, stable=True)[:k]
         edges = self.edge_index.expand(num_steps, 2, num_edges)
-        found = []
-        for place in places.tolist():
-            step, edge = divmod(place, num_edges)
+        result = []
+        for index in indices.tolist():
+            step, edge = divmod(index, num_edges)
             source, target = edges[step, :, edge].tolist()
-            found.append(EdgeImportance(step, source, target, self.importance[step, edge].item()))
-        return found
+            result.append(EdgeImportance(step, source, target, self.importance[step, edge].item()))
+        return result
 
 
 def explain(
@@ -88,7 +88,7 @@ def explain(
     steps: int = 16,
     **arguments: Any,
 ) -> EdgeExplanation:
-    r"""The importance of each edge at each time step for a number that a model computes, by integrated gradients.
+    r"""Return the importance of each edge at each time step for a scalar output of a model, by integrated gradients.
 
     `Axiomatic attribution for deep networks <https://arxiv.org/abs/1703.01365>`_ (Sundararajan et al. 2017), equation
     1, of a mask :math:`m_{t,e}` that multiplies the messages of edge e at step t in all graph-recurrent layers, after
@@ -98,31 +98,35 @@ def explain(
         I_{t,e} = \int_0^1 \frac{\partial y}{\partial m_{t,e}} \Big|_{m = \alpha} d\alpha, \qquad
         \sum_{t,e} I_{t,e} = y(m = 1) - y(m = 0)
 
-    What it measures: how the increase of y over a model without messages is divided among edges and steps. A product
-    of messages, such as two hops, is divided equally among its factors. It is exact for polynomials of messages up to
-    degree ``2 steps``, and `convergence_delta` shows the error otherwise.
+    The importances divide the difference in y between the model and the same model without messages among edges and
+    steps. A product of messages, as over two hops, is divided equally among its factors. The result is exact for
+    polynomials of messages up to degree ``2 steps``; `convergence_delta` shows the error otherwise.
 
-    What it does not measure: causes in the data, if the model has learned others; what y would be on a graph without
-    an edge, where degrees and with them all normalized weights would change; self-loops and a node's own state, which
-    no mask touches; messages of layers that are not graph-recurrent, such as a `GCNConv` before them; edges whose
-    contributions to y cancel (explain a loss, or single windows, where signs differ). Layers and directions, input and
-    hidden state share the mask of a step: the message of layer 2 at step t counts for step t.
+    The importances do not show:
 
-    The model runs in evaluation mode and is left as it was. Nothing is drawn at random.
+    - causes in the data, if the model has learned something else;
+    - the value of y on a graph without an edge, where degrees and thus all normalized weights would differ;
+    - self-loops and a node's own state, which are not masked;
+    - messages of layers that are not graph-recurrent, such as a preceding `GCNConv`;
+    - edges whose contributions to y cancel; where signs differ, explain a loss or single windows.
+
+    Layers, directions, input and hidden state share the mask of a step: a message of layer 2 at step t counts for step
+    t. The model runs in evaluation mode and its modes are restored. Nothing is random.
 
     Args:
-        model: a graph-recurrent layer of :mod:`seqgnn.nn`, or a module with such layers in it, called as
-            ``model(x, edge_index)`` or ``model(x, edge_index, edge_weight)``; of a returned tuple the first is the
-            output. A layer that is called several times, such as a cell in a loop, counts its steps on; so does the
-            decoder of a `DCRNNForecaster` those of the encoder.
-        x, edge_index, edge_weight, arguments: of the call; a list of graphs must have as many edges at all steps.
-        target: y as a function of the output, or its index in the output, such as ``(-1, node, 0)``; of several
-            numbers, such as all windows, the mean is explained. None: the output itself.
-        steps: points of the Gauss-Legendre quadrature, each one forward and one backward pass.
+        model: a graph-recurrent layer of :mod:`seqgnn.nn`, or a module that contains such layers, called as
+            ``model(x, edge_index)`` or ``model(x, edge_index, edge_weight)``; if it returns a tuple, its first item is
+            the output. The steps of a layer that is called several times, such as a cell in a loop, are numbered
+            consecutively; those of the decoder of a `DCRNNForecaster` follow those of the encoder.
+        x, edge_index, edge_weight, arguments: arguments of the call; in a list of graphs, all must have the same number
+            of edges.
+        target: y as a function of the output, or its index in the output, such as ``(-1, node, 0)``; the mean of
+            several values, such as all windows, is explained. None: the output itself.
+        steps: number of points of the Gauss-Legendre quadrature; each needs one forward and one backward pass.
 
     Raises:
-        ValueError: if the model has no graph-recurrent layer or its layers take different numbers of steps, if a layer
-            has other edges than `edge_index`, or if no gradient flows to y.
+        ValueError: if the model has no graph-recurrent layer, its layers take different numbers of steps, a layer has
+            other edges than `edge_index`, or y has no gradient.
 
     Example:
         >>> import torch
@@ -141,7 +145,7 @@ def explain(
         with masking.of(mask):
             return _target(model(*call, **arguments), target)
 
-    with undisturbed(model):
+    with evaluation_mode(model):
         output = value(None).detach()
         num_steps = masking.num_steps()
         baseline = value(x.new_zeros(num_steps, edges.size(-1))).detach()
@@ -154,7 +158,7 @@ def explain(
 
 
 class _Masking:
-    """Hooks on the graph-recurrent layers of a model that mask the edges of the steps that each of them takes."""
+    """Hooks on the graph-recurrent layers of a model that mask the edges at each step."""
 
     def __init__(self, model: nn.Module) -> None:
         self.layers = [part for part in model.modules() if isinstance(part, GraphRecurrent | EvolveGCN)]
@@ -166,7 +170,7 @@ class _Masking:
 
     @contextmanager
     def of(self, mask: Tensor | None) -> Iterator[None]:
-        """Masks `[T, E]` the calls inside the block; None: only counts their steps."""
+        """Apply a mask `[T, E]` to the calls inside the block; None: only count their steps."""
         self.taken = dict.fromkeys(self.layers, 0)
         hook = partial(self._call, mask)
         handles = [layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in self.layers]
@@ -177,46 +181,46 @@ class _Masking:
                 handle.remove()
 
     def num_steps(self) -> int:
-        """How many steps the layers took in the last block.
+        """Return the number of steps that the layers took in the last block.
 
         Raises:
-            ValueError: if some took more than others.
+            ValueError: if the layers took different numbers of steps.
         """
         taken = {layer: self._begin(layer) + steps for layer, steps in self.taken.items() if steps > 0}
-        found = {steps for layer, steps in taken.items() if layer not in self.encoders.values()}
-        if len(found) != 1:
-            steps = " and ".join(map(str, sorted(found))) or "none"
-            raise ValueError(f"explain: expected graph-recurrent layers that take equally many steps, got {steps}")
-        return found.pop()
+        numbers = {steps for layer, steps in taken.items() if layer not in self.encoders.values()}
+        if len(numbers) != 1:
+            steps = " and ".join(map(str, sorted(numbers))) or "none"
+            raise ValueError(f"explain: expected graph-recurrent layers with the same number of steps, got {steps}")
+        return numbers.pop()
 
     def _begin(self, layer: nn.Module) -> int:
         return self.taken.get(self.encoders[layer], 0) if layer in self.encoders else 0
 
     def _call(self, mask: Tensor | None, layer: Any, args: Any, kwargs: Any) -> tuple[tuple[()], dict[str, Any]]:
-        """The arguments of a call of a layer, with masked graphs for its own."""
-        given = dict(inspect.signature(layer.forward).bind(*args, **kwargs).arguments)
-        given |= given.pop("others", {})
-        x, one_step = given["x"], isinstance(layer, GraphRNNCellMixin | EvolveGCNCell)
-        signal = x[None] if one_step else x.transpose(0, 1) if layer.batch_first and x.dim() == 4 else x
+        """Return the arguments of a layer's call, with its graphs masked."""
+        call = dict(inspect.signature(layer.forward).bind(*args, **kwargs).arguments)
+        call |= call.pop("others", {})
+        x, one_step = call["x"], isinstance(layer, GraphRNNCellMixin | EvolveGCNCell)
+        steps = x[None] if one_step else x.transpose(0, 1) if layer.batch_first and x.dim() == 4 else x
         begin = self._begin(layer) + self.taken[layer]
-        self.taken[layer] += len(signal)
+        self.taken[layer] += len(steps)
         if mask is None:
-            return (), given
-        parts = (given.pop(name, None) for name in ("edge_weight", "edge_attr", "batch"))
-        graphs = step_graphs(type(layer).__name__, layer.filters, signal, given["edge_index"], *parts)
+            return (), call
+        parts = (call.pop(name, None) for name in ("edge_weight", "edge_attr", "batch"))
+        graphs = step_graphs(type(layer).__name__, layer.filters, steps, call["edge_index"], *parts)
         masked = [graph.prepared.masked(mask[begin + t]) for t, graph in enumerate(graphs)]
         attributes = [graph.edge_attr for graph in graphs]
-        given["edge_index"] = masked[0] if one_step else masked
+        call["edge_index"] = masked[0] if one_step else masked
         if attributes[0] is not None:
-            given["edge_attr"] = attributes[0] if one_step else attributes
-        return (), given
+            call["edge_attr"] = attributes[0] if one_step else attributes
+        return (), call
 
 
 def _target(output: Any, target: Target) -> Tensor:
     output = output[0] if isinstance(output, tuple) else output
     value = target(output) if callable(target) else output if target is None else output[target]
     if not isinstance(value, Tensor) or (target is None and value.numel() != 1):
-        raise ValueError(f"explain: expected a target that makes a number of the output, got {describe(value)}")
+        raise ValueError(f"explain: expected a target that selects a tensor in the output, got {describe(value)}")
     return value.mean()
 
 
@@ -228,12 +232,12 @@ def _gradient(value: Tensor, mask: Tensor) -> Tensor:
 
 
 def _edges(edge_index: Any) -> Tensor:
-    """`[2, E]`, or `[T, 2, E]` of a list."""
+    """Return `[2, E]`, or `[T, 2, E]` for a list."""
     graphs = edge_index if isinstance(edge_index, list | tuple) else [edge_index]
     each = [graph.edge_index if isinstance(graph, PreparedGraph) else graph for graph in graphs]
     each = [edges_of_adjacency("explain", edges, None, None)[0] if is_sparse(edges) else edges for edges in each]
     sizes = {edges.size(-1) for edges in each}
     if len(sizes) > 1:
-        found = " and ".join(map(str, sorted(sizes)))
-        raise ValueError(f"explain: expected as many edges at all steps, got {found}")
+        numbers = " and ".join(map(str, sorted(sizes)))
+        raise ValueError(f"explain: expected the same number of edges at all steps, got {numbers}")
     return torch.stack(each) if isinstance(edge_index, list | tuple) else each[0]

@@ -1,4 +1,4 @@
-"""What each element adds to the answer."""
+"""Influence of each position of a sequence on the prediction."""
 
 from typing import Any
 
@@ -6,39 +6,39 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from seqgnn.analysis._utils import safe_norm, undisturbed
+from seqgnn.analysis._utils import evaluation_mode, safe_norm
 from seqgnn.data import sequence_lengths
 
 
 def influence(model: nn.Module, batch: Batch, distance: Tensor | None = None) -> Tensor:
-    r"""How far the answer moves with each element, against the element's distance from the one that answers.
+    r"""Return the norm of the Jacobian of the prediction with respect to each position, by distance.
 
     .. math::
         I_d = \frac{1}{B} \sum_b \Big\| \frac{\partial p_b}{\partial x_{b, L_b - d}} \Big\|_F
 
-    where p are the logits of the last element and x is what the model makes of an element's id, one-hot or embedded
-    (an id itself has no gradient), or its features. The influence score of `Xu et al. 2018
-    <https://arxiv.org/abs/1806.03536>`_, with the Frobenius norm in the place of the sum of the entries. Beyond the
-    reach of a GNN it is exactly zero (see `reach`).
+    where p are the logits at the last position and x is the model's representation of a token, one-hot or embedded (a
+    token id itself has no gradient), or the features of a position. It is the influence score of `Xu et al. 2018
+    <https://arxiv.org/abs/1806.03536>`_, with the Frobenius norm instead of the sum of the entries. Beyond the
+    receptive field of a GNN it is exactly zero (see `receptive_field`).
 
-    The model answers as when it is scored, and is left as it is. Derivatives have its dtype: in float32 those below
-    1e-45 are zero, within the reach of a model too, and ``copy.deepcopy(model).double()`` has them down to 1e-308.
+    The model runs in evaluation mode and does not change. Gradients have its dtype: in float32, values below 1e-45 are
+    zero even inside the receptive field; ``copy.deepcopy(model).double()`` represents them down to 1e-308.
 
     Args:
-        model: a `seqgnn.models.sequence_model.SequenceModel` of any family, answering once or at each element (then the
-            last counts).
-        batch: sequences; no targets are needed. Of ragged ones, the mean at a distance is over those that are as long.
-        distance: ``[sum L]``, of each element from the one that answers; None: steps to the end of its sequence. For
-            other graphs than paths see `edges_to_last`.
+        model: a `seqgnn.models.sequence_model.SequenceModel` of any family, with one prediction per sequence or one per
+            position (then the last is used).
+        batch: sequences; no targets are needed. The mean at a distance is over the sequences that are long enough.
+        distance: ``[sum L]``, the distance of each position from the prediction; None: steps to the end of its
+            sequence. For graphs other than paths see `edges_to_last`.
 
     Returns:
-        ``[T]`` in float64, from distance 0, the last element itself, to the first element of the longest sequence, or
-        to the greatest distance; NaN where no element has a distance.
+        ``[T]`` in float64, from distance 0 (the last position) to the first position of the longest sequence, or to the
+        largest distance; NaN where no position has a distance.
 
     Raises:
-        ValueError: for a model without `inputs`, an answer from which no way in the autograd graph leads to them
-            (through a head of zeros one does: the influence is then zero), a Jacobian that is NaN or infinite, and
-            distances of another shape.
+        ValueError: if the model has no `inputs`, no path in the autograd graph connects the prediction with them
+            (through a head of zeros there is one, and the influence is zero), the Jacobian has NaN or infinite entries,
+            or the distances have another shape.
 
     Example:
         >>> from seqgnn.data import Palindromes
@@ -49,40 +49,40 @@ def influence(model: nn.Module, batch: Batch, distance: Tensor | None = None) ->
     """
     inputs = getattr(model, "inputs", None)
     if not isinstance(inputs, nn.Module):
-        raise ValueError(f"influence: expected a SequenceModel, with inputs to look at, got {type(model).__name__}")
-    seen: list[Tensor] = []
+        raise ValueError(f"influence: expected a SequenceModel with a module `inputs`, got {type(model).__name__}")
+    recorded: list[Tensor] = []
 
-    def look(module: nn.Module, arguments: Any, x: Tensor) -> Tensor:
-        seen.append(x.detach().requires_grad_())
-        return seen[-1]
+    def record(module: nn.Module, arguments: Any, x: Tensor) -> Tensor:
+        recorded.append(x.detach().requires_grad_())
+        return recorded[-1]
 
-    handle = inputs.register_forward_hook(look)
+    handle = inputs.register_forward_hook(record)
     try:
-        with undisturbed(model):
+        with evaluation_mode(model):
             logits, _ = model(batch)
-            norms = _jacobian_norms(logits, seen[0], batch)
+            norms = _jacobian_norms(logits, recorded[0], batch)
     finally:
         handle.remove()
     if not bool(norms.isfinite().all()):
-        found = f"NaN or infinite entries at {int((~norms.isfinite()).sum())} of {len(norms)} elements"
-        raise ValueError(f"influence: expected a finite Jacobian, got {found}")
+        got = f"NaN or infinite entries at {int((~norms.isfinite()).sum())} of {len(norms)} positions"
+        raise ValueError(f"influence: expected a finite Jacobian, got {got}")
     if distance is None:
         distance = torch.cat([torch.arange(int(length)).flip(0) for length in sequence_lengths(batch)])
     if distance.shape != norms.shape or distance.is_floating_point() or int(distance.min()) < 0:
-        found = f"{distance.dtype} {list(distance.shape)}"
-        raise ValueError(f"influence: expected {len(norms)} whole distances of at least 0, got {found}")
+        got = f"{distance.dtype} {list(distance.shape)}"
+        raise ValueError(f"influence: expected {len(norms)} integer distances of at least 0, got {got}")
     distance = distance.cpu()
     return distance.bincount(weights=norms.cpu()) / distance.bincount()
 
 
 def edges_to_last(batch: Batch) -> Tensor:
-    """The fewest edges, along their directions, from each element to the last one of its graph.
+    """Return the number of edges on the shortest directed path from each node to the last node of its graph.
 
     Returns:
         ``[sum L]``.
 
     Raises:
-        ValueError: if there is no such way from an element.
+        ValueError: if a node has no such path.
 
     Example:
         >>> from seqgnn.data import ExpressionTrees
@@ -101,20 +101,20 @@ def edges_to_last(batch: Batch) -> Tensor:
             break
         distance = nearer
     if bool((distance >= unknown).any()):
-        raise ValueError("edges_to_last: expected a way from each element to the last one, got elements without")
+        raise ValueError("edges_to_last: expected a directed path from each node to the last one, got nodes without")
     return distance
 
 
 def _jacobian_norms(logits: Tensor, x: Tensor, batch: Any) -> Tensor:
-    """The norm of the Jacobian of each sequence's answer by its elements, ``[sum L]``."""
+    """Return the norm of the Jacobian of each sequence's logits with respect to its positions, ``[sum L]``."""
     ends = sequence_lengths(batch).cumsum(0) - 1
-    answers = logits[ends.to(logits.device)] if len(logits) == len(x) else logits
+    predictions = logits[ends.to(logits.device)] if len(logits) == len(x) else logits
     norms = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for logit in answers.sum(0):  # sequences do not hear each other, so one sum serves all of them
+    for logit in predictions.sum(0):  # sequences are independent, so the gradient of the sum has those of each
         gradient = None
         if logit.requires_grad:
             (gradient,) = torch.autograd.grad(logit, x, retain_graph=True, allow_unused=True)
         if gradient is None:
-            raise ValueError("influence: expected an answer that depends on the inputs, got one that does not")
+            raise ValueError("influence: expected a prediction that depends on the inputs, got one that does not")
         norms = norms.hypot(safe_norm(gradient))
     return norms

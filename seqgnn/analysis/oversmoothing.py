@@ -1,4 +1,4 @@
-"""How alike rounds of message passing make the nodes."""
+"""Over-smoothing: how similar message passing makes the nodes."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import remove_self_loops, to_undirected
 
-from seqgnn.analysis._utils import undisturbed
+from seqgnn.analysis._utils import evaluation_mode
 from seqgnn.models.encoders import GCNEncoder
 
 
 def dirichlet_energy(x: Tensor, edge_index: Tensor, *, relative: bool = False) -> Tensor:
-    r"""How much neighbors differ; zero where a GCN has made all of them one.
+    r"""Return the Dirichlet energy of node features: how much neighbors differ.
 
     `A note on over-smoothing for graph neural networks <https://arxiv.org/abs/2006.13318>`_ (Cai and Wang 2020).
 
@@ -19,19 +19,20 @@ def dirichlet_energy(x: Tensor, edge_index: Tensor, *, relative: bool = False) -
         E(x) = \sum_{\{i, j\}} \Big\| \frac{x_i}{\sqrt{1 + d_i}} - \frac{x_j}{\sqrt{1 + d_j}} \Big\|^2
         = \mathrm{tr}(x^\top \tilde{\Delta} x)
 
-    Edges count once, whichever way they run and however often they are there; self-loops do not. d_i is the number of
-    neighbors.
+    The graph is treated as undirected and without weights: duplicate edges count once, self-loops do not count. d_i is
+    the number of neighbors. The energy is zero if all x_i / √(1 + d_i) are equal, which repeated GCN layers tend to.
 
     Args:
         x: features of the nodes.
-        edge_index: edges; weights are not regarded.
-        relative: whether to divide by the squared norm of `x`, so that its scale does not matter: between 0 and 2.
+        edge_index: edges.
+        relative: divide by the squared norm of `x`, so that the result does not depend on its scale and is between 0
+            and 2.
 
     Shapes:
         x ``[N, F]``, edge_index ``[2, E]``, result ``[]``.
 
     Raises:
-        ValueError: if a shape or dtype is another, an edge leaves the nodes, or `x` is zero where its norm divides.
+        ValueError: if a shape or dtype is wrong, an edge has an invalid node, or `x` is zero with `relative`.
 
     Example:
         >>> x = torch.tensor([[2.0], [2.0], [0.0]])
@@ -41,39 +42,39 @@ def dirichlet_energy(x: Tensor, edge_index: Tensor, *, relative: bool = False) -
     if x.dim() != 2 or not x.is_floating_point():
         raise ValueError(f"dirichlet_energy: expected floating x of shape [N, F], got {x.dtype} {tuple(x.shape)}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.dtype != torch.long:
-        found = f"{edge_index.dtype} {tuple(edge_index.shape)}"
-        raise ValueError(f"dirichlet_energy: expected edge_index of torch.int64 and shape [2, E], got {found}")
+        got = f"{edge_index.dtype} {tuple(edge_index.shape)}"
+        raise ValueError(f"dirichlet_energy: expected edge_index of torch.int64 and shape [2, E], got {got}")
     if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < len(x):
-        found = f"{int(edge_index.min())} to {int(edge_index.max())}"
-        raise ValueError(f"dirichlet_energy: expected edges between nodes 0 and {len(x) - 1}, got {found}")
+        got = f"{int(edge_index.min())} to {int(edge_index.max())}"
+        raise ValueError(f"dirichlet_energy: expected edges between nodes 0 and {len(x) - 1}, got {got}")
     i, j = to_undirected(remove_self_loops(edge_index)[0], num_nodes=len(x))
     d = i.bincount(minlength=len(x)).to(x.dtype)
     scaled = x / (1 + d).sqrt()[:, None]
-    energy = (scaled[i] - scaled[j]).square().sum() / 2  # each edge is there both ways
+    energy = (scaled[i] - scaled[j]).square().sum() / 2  # each edge is there in both directions
     if not relative:
         return energy
     if not bool(x.any()):
-        raise ValueError("dirichlet_energy: expected x that is not zero with relative=True, got zeros")
+        raise ValueError("dirichlet_energy: expected nonzero x with relative=True, got zeros")
     return energy / x.square().sum()
 
 
 @torch.no_grad()
 def energy_by_depth(model: nn.Module, batch: Any, *, relative: bool = False) -> Tensor:
-    """The Dirichlet energy of what each round of a GCN reads, and of what the last one says.
+    """Return the Dirichlet energy of the input of each layer of a GCN and of the output of the last layer.
 
-    With residual connections it does not fall, as what is added adds to it; whether nodes stay apart by comparison with
-    what they have in common, `relative` says.
+    With residual connections it does not decrease, since every layer adds to the features; `relative` shows whether
+    differences between nodes shrink relative to the features themselves.
 
     Args:
-        model: with one `GCNEncoder` in it: gcn, gcn-residual and gcn+lstm of :func:`seqgnn.models.build`.
-        batch: what it is called with.
-        relative: as in `dirichlet_energy`; NaN where rectifiers left nothing.
+        model: a model that contains one `GCNEncoder`: gcn, gcn-residual or gcn+lstm of :func:`seqgnn.models.build`.
+        batch: input of the model.
+        relative: as in `dirichlet_energy`; NaN if all features are zero after ReLU.
 
     Returns:
-        ``[rounds + 1]``, the first before any round.
+        ``[num_layers + 1]``, starting with the input of the first layer.
 
     Raises:
-        ValueError: if there is no GCN in the model, or several.
+        ValueError: if the model contains no GCN, or several.
 
     Example:
         >>> from seqgnn.data import Palindromes
@@ -85,18 +86,19 @@ def energy_by_depth(model: nn.Module, batch: Any, *, relative: bool = False) -> 
     encoders = [module for module in model.modules() if isinstance(module, GCNEncoder)]
     if len(encoders) != 1:
         raise ValueError(f"energy_by_depth: expected a model with one GCN, such as 'gcn', got {len(encoders)}")
-    found: list[Tensor] = []
+    energies: list[Tensor] = []
 
     def measure(x: Tensor) -> None:
-        gone = relative and not bool(x.any())
-        found.append(x.new_tensor(torch.nan) if gone else dirichlet_energy(x, batch.edge_index, relative=relative))
+        undefined = relative and not bool(x.any())
+        energy = x.new_tensor(torch.nan) if undefined else dirichlet_energy(x, batch.edge_index, relative=relative)
+        energies.append(energy)
 
-    handles = [layer.register_forward_pre_hook(lambda _, read: measure(read[0])) for layer in encoders[0].layers]
-    handles.append(encoders[0].register_forward_hook(lambda _, read, said: measure(said[0])))
+    handles = [layer.register_forward_pre_hook(lambda _, inputs: measure(inputs[0])) for layer in encoders[0].layers]
+    handles.append(encoders[0].register_forward_hook(lambda _, inputs, output: measure(output[0])))
     try:
-        with undisturbed(model), torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             model(batch)
     finally:
         for handle in handles:
             handle.remove()
-    return torch.stack(found)
+    return torch.stack(energies)

@@ -1,4 +1,4 @@
-"""How far a model hears, by its structure."""
+"""Receptive field of a model, derived from its structure."""
 
 import math
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from seqgnn.nn.recurrent.tree_lstm import TreeLSTM
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How far a model hears, by its structure alone.
+    """The receptive field of a model, derived from its structure alone.
 
     Attributes:
-        hops: edges, within one graph or one time step; infinite where no node is too far.
-        positions: elements or time steps back, those between included; infinite for whatever carries a state.
-        hops_per_step: further edges with every time step back: the neighbors' states have heard their neighbors.
+        hops: number of edges within one graph or one time step; infinite if there is no limit.
+        positions: number of consecutive previous positions or time steps; infinite for recurrent models.
+        hops_per_step: additional edges per time step back, through the states of neighbors.
     """
 
     hops: float = 0
@@ -32,36 +32,33 @@ class ReceptiveField:
     hops_per_step: float = 0
 
 
-def reach(model: nn.Module) -> ReceptiveField:
-    """How far a model hears: what its layers hear, one after the other, added up.
+def receptive_field(model: nn.Module) -> ReceptiveField:
+    """Return the receptive field of a model: the sum over its layers, as if they were applied one after another.
 
-    A model may hear less than that: which weights are zero, or which layers stand side by side, no structure tells. It
-    may hear more if it calls a layer several times, or has layers of its own making.
-    `seqgnn.nn.receptive_field.conv_hops` says what each of PyG's convolutions is taken to hear.
+    The true receptive field is smaller if weights are zero or layers run in parallel, and larger if a layer is called
+    several times or the model contains custom layers, which count as none. For the convolutions of PyG see
+    `seqgnn.nn.receptive_field.conv_hops`.
 
     Example:
         >>> from seqgnn.nn import GCRN
-        >>> reach(GCRN(2, 8, num_layers=2, K=3))
+        >>> receptive_field(GCRN(2, 8, num_layers=2, K=3))
         ReceptiveField(hops=4, positions=inf, hops_per_step=2)
         >>> from seqgnn.models.sequence_model import build
-        >>> reach(build("gcn", num_classes=2, num_tokens=3, num_layers=3, hops=(1, 2, 4)))
+        >>> receptive_field(build("gcn", num_classes=2, num_tokens=3, num_layers=3, hops=(1, 2, 4)))
         ReceptiveField(hops=3, positions=10, hops_per_step=0)
     """
-    parts = [_reach(layer, hops) for layer, hops in layers_on_paths(model)]
+    parts = [_layer_receptive_field(layer, hops) for layer, hops in layers_on_paths(model)]
     hops, positions = (sum(getattr(part, name) for part in parts) for name in ("hops", "positions"))
     return ReceptiveField(hops, positions, max((part.hops_per_step for part in parts), default=0))
 
 
 def path_receptive_field(num_layers: int, hops: tuple[int, ...] = (1,)) -> int:
-    """How far back a GNN on a directed path hears everything: the greatest d such that each of the last d elements
-    before a node lies at most `num_layers` hops from it.
+    """Return the receptive field of a GNN on a directed path: the largest d such that each of the d positions before a
+    node is at most `num_layers` edges away from it.
 
     Args:
-        num_layers: rounds of message passing, at least 1.
+        num_layers: number of message-passing steps, at least 1.
         hops: the distances that edges span, each at least 1.
-
-    Raises:
-        ValueError: if a number is out of range.
 
     Example:
         >>> path_receptive_field(2), path_receptive_field(3, hops=(1, 2, 4)), path_receptive_field(1, hops=(2,))
@@ -71,13 +68,13 @@ def path_receptive_field(num_layers: int, hops: tuple[int, ...] = (1,)) -> int:
         raise ValueError(
             f"path_receptive_field: expected num_layers >= 1 and hops of at least 1, got {num_layers} and {hops}"
         )
-    heard = {0}
+    distances = {0}
     for _ in range(num_layers):
-        heard |= {distance + hop for distance in heard for hop in hops}
-    return next(d for d in range(max(heard) + 1) if d + 1 not in heard)
+        distances |= {distance + hop for distance in distances for hop in hops}
+    return next(d for d in range(max(distances) + 1) if d + 1 not in distances)
 
 
-def _reach(layer: Any, hops: tuple[int, ...] | None) -> ReceptiveField:
+def _layer_receptive_field(layer: Any, hops: tuple[int, ...] | None) -> ReceptiveField:
     if isinstance(layer, GCNEncoder):
         return ReceptiveField(len(layer.layers), 0 if hops is None else path_receptive_field(len(layer.layers), hops))
     if isinstance(layer, GCNInLSTM | nn.RNNBase | nn.RNNCellBase):
@@ -92,17 +89,17 @@ def _reach(layer: Any, hops: tuple[int, ...] | None) -> ReceptiveField:
 
 
 def layers_of(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts of a model that hear, not those that these are made of."""
+    """Iterate over the layers of a model that exchange information between nodes or time steps, without their parts."""
     return (layer for layer, _ in layers_on_paths(module))
 
 
 def layers_on_paths(
     module: nn.Module, hops: tuple[int, ...] | None = None
 ) -> Iterator[tuple[nn.Module, tuple[int, ...] | None]]:
-    """The same with the hops of the paths that they read, None where nothing around them knows."""
+    """Iterate over the same layers with the hops of the path graphs that they process, None where unknown."""
     hops = module.hops if isinstance(module, SequenceModel | GCNEncoder) and module.hops else hops
-    heard = (GraphRecurrent, EvolveGCN, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, *CONVS)
-    if isinstance(module, (*heard, nn.RNNBase, nn.RNNCellBase)):
+    kinds = (GraphRecurrent, EvolveGCN, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, *CONVS)
+    if isinstance(module, (*kinds, nn.RNNBase, nn.RNNCellBase)):
         yield module, hops
         return
     for child in module.children():

@@ -57,7 +57,7 @@ def check(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, folders, time series (.csv, .parquet, .npz, .npy, .h5), or names of data sets; none: all.",
+            help="Texts, folders, time series (.csv, .parquet, .npz, .npy, .h5) or data set names; none: all names.",
             show_default=False,
         ),
     ] = None,

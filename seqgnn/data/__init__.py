@@ -1,7 +1,6 @@
-"""Data sets and file formats: sequences as path graphs, time series on graphs, batches of them, readers and transforms.
+"""Data sets and file formats: sequences as path graphs, time series on graphs, batches, readers and transforms.
 
-What a model is asked to predict lies in :mod:`seqgnn.tasks`, whose tasks can be imported from here as well; layers that
-read batches in :mod:`seqgnn.nn`.
+Tasks are in :mod:`seqgnn.tasks` and can be imported from here as well; layers are in :mod:`seqgnn.nn`.
 """
 
 from importlib import import_module
@@ -61,7 +60,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Tasks, which lie in a room above this one."""
+    """Import tasks lazily, since :mod:`seqgnn.tasks` imports this package."""
     if name in TASKS:
         return getattr(import_module("seqgnn.tasks"), name)
     raise AttributeError(f"module 'seqgnn.data' has no attribute {name!r}")

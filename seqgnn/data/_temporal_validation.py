@@ -1,4 +1,4 @@
-"""What a temporal graph is made of, checked once; each message names what was expected and what was found."""
+"""Checks of the arguments of a temporal graph."""
 
 from typing import Any
 
@@ -6,69 +6,69 @@ import numpy as np
 import torch
 from torch import Tensor
 
-WHO = "TemporalGraph"
+CALLER = "TemporalGraph"
 
 
 def check_values(what: str, values: Any, signal: Tensor | None = None) -> None:
-    """Checks that values are floats `[T, N, F]`, and, beside a signal, of its steps, nodes and device."""
+    """Check that values are floats `[T, N, F]`, with the steps, nodes and device of the signal if it is given."""
     found = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
     if not isinstance(values, Tensor) or values.dim() != 3 or not values.is_floating_point() or values.numel() == 0:
-        raise ValueError(f"{WHO}: expected {what} as floats [T, N, F], not empty, got {found}")
+        raise ValueError(f"{CALLER}: expected {what} as floats [T, N, F], not empty, got {found}")
     if signal is not None and (values.shape[:2] != signal.shape[:2] or values.device != signal.device):
         expected = f"{what} [{signal.size(0)}, {signal.size(1)}, C] on {signal.device}, as the signal"
-        raise ValueError(f"{WHO}: expected {expected}, got {found} on {values.device}")
+        raise ValueError(f"{CALLER}: expected {expected}, got {found} on {values.device}")
 
 
 def checked_units(units: Any) -> str | None:
-    """Units in words, or None where they are not known."""
+    """Return the units, or None if they are unknown."""
     if units is None or (isinstance(units, str) and units.strip() and units.isprintable()):
         return units
-    raise ValueError(f"{WHO}: expected units as a line of text, not empty, got {units!r}")
+    raise ValueError(f"{CALLER}: expected units as a line of text, not empty, got {units!r}")
 
 
 def checked_mask(mask: Tensor | None, signal: Tensor, channels: int) -> Tensor | None:
-    """The mask as `[T, N, channels]`."""
+    """Return the mask as `[T, N, channels]`."""
     if mask is None:
         return None
     wide = mask[..., None] if mask.dim() == 2 else mask
     shape = (*signal.shape[:2], channels)
     if mask.dtype != torch.bool or mask.device != signal.device or wide.shape not in (shape, (*shape[:2], 1)):
         expected = f"a bool mask {list(shape[:2])} or {list(shape)} on {signal.device}"
-        raise ValueError(f"{WHO}: expected {expected}, got {mask.dtype} {tuple(mask.shape)} on {mask.device}")
+        raise ValueError(f"{CALLER}: expected {expected}, got {mask.dtype} {tuple(mask.shape)} on {mask.device}")
     return wide.expand(shape)
 
 
-def finite(what: str, values: Tensor, seen: Tensor | None, nodes: tuple[str, ...] | None) -> Tensor:
-    """Values with 0 for what is not finite and was not `seen`; what was is an error."""
+def finite(what: str, values: Tensor, observed: Tensor | None, nodes: tuple[str, ...] | None) -> Tensor:
+    """Return the values with 0 for those not finite and not observed; observed ones must be finite."""
     bad = ~values.isfinite()
     if not bad.any():
         return values
-    wrong = bad if seen is None else bad & seen
-    if wrong.any():
-        step, node, feature = wrong.nonzero()[0].tolist()
+    invalid = bad if observed is None else bad & observed
+    if invalid.any():
+        step, node, feature = invalid.nonzero()[0].tolist()
         named = f"{node} ({nodes[node]})" if nodes is not None and node < len(nodes) else node
         value = values[step, node, feature].item()
         raise ValueError(
-            f"{WHO}: expected finite {what} where the mask does not say that they are missing, got {value} at step "
-            f"{step}, node {named}, feature {feature}"
+            f"{CALLER}: expected finite {what} where observed (see mask), got {value} at step {step}, node {named}, "
+            f"feature {feature}"
         )
     return values.masked_fill(bad, 0)
 
 
 def checked_graphs(edge_index: Any, edge_weight: Any, signal: Tensor) -> tuple[Any, Any]:
-    """Edges and weights, as tuples where each step has its own."""
+    """Return edges and weights, as tuples if there is a graph per step."""
     if not isinstance(edge_index, list | tuple):
         _check_graph(edge_index, edge_weight, signal, "")
         return edge_index, edge_weight
     steps = len(signal)
     weights = [None] * steps if edge_weight is None else edge_weight
-    for name, given in (("edge_index", edge_index), ("edge_weight", weights)):
-        if not isinstance(given, list | tuple) or len(given) != steps:
-            found = len(given) if isinstance(given, list | tuple) else type(given).__name__
-            raise ValueError(f"{WHO}: expected {steps} of {name}, one a step, got {found}")
+    for name, values in (("edge_index", edge_index), ("edge_weight", weights)):
+        if not isinstance(values, list | tuple) or len(values) != steps:
+            found = len(values) if isinstance(values, list | tuple) else type(values).__name__
+            raise ValueError(f"{CALLER}: expected {steps} of {name}, one per step, got {found}")
     for step, (edges, weight) in enumerate(zip(edge_index, weights)):
         if (weight is None) != (edge_weight is None):
-            raise ValueError(f"{WHO}: expected an edge_weight at every step or at none, got None at step {step}")
+            raise ValueError(f"{CALLER}: expected an edge_weight at every step or at none, got None at step {step}")
         _check_graph(edges, weight, signal, f" of step {step}")
     return tuple(edge_index), None if edge_weight is None else tuple(edge_weight)
 
@@ -77,59 +77,60 @@ def _check_graph(edges: Any, weight: Any, signal: Tensor, where: str) -> None:
     nodes, place = signal.size(1), signal.device
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2 or edges.dtype != torch.long:
         found = f"{edges.dtype} {tuple(edges.shape)}" if isinstance(edges, Tensor) else type(edges).__name__
-        raise ValueError(f"{WHO}: expected edge_index{where} as integers (int64) [2, E], got {found}")
+        raise ValueError(f"{CALLER}: expected edge_index{where} as integers (int64) [2, E], got {found}")
     if edges.device != place or (isinstance(weight, Tensor) and weight.device != place):
-        raise ValueError(f"{WHO}: expected the graph{where} on {place}, where the signal is, got another device")
+        raise ValueError(f"{CALLER}: expected the graph{where} on {place}, as the signal, got another device")
     if edges.numel() and (edges.min() < 0 or edges.max() >= nodes):
-        wrong = int(edges.max()) if edges.max() >= nodes else int(edges.min())
-        raise ValueError(f"{WHO}: expected edges between the {nodes} nodes of the signal, got node {wrong}{where}")
+        invalid = int(edges.max()) if edges.max() >= nodes else int(edges.min())
+        raise ValueError(f"{CALLER}: expected edges between the signal's {nodes} nodes, got node {invalid}{where}")
     if weight is None:
         return
     if not isinstance(weight, Tensor) or weight.shape != edges.shape[1:] or not weight.is_floating_point():
         found = f"{weight.dtype} {tuple(weight.shape)}" if isinstance(weight, Tensor) else type(weight).__name__
-        raise ValueError(f"{WHO}: expected edge_weight{where} as floats [{edges.size(1)}], one an edge, got {found}")
+        expected = f"edge_weight{where} as floats [{edges.size(1)}], one per edge"
+        raise ValueError(f"{CALLER}: expected {expected}, got {found}")
     if not weight.isfinite().all():
         edge = int((~weight.isfinite()).nonzero()[0])
-        raise ValueError(f"{WHO}: expected finite weights{where}, got {weight[edge].item()} at edge {edge}")
+        raise ValueError(f"{CALLER}: expected finite weights{where}, got {weight[edge].item()} at edge {edge}")
 
 
 def checked_timestamps(timestamps: Any, steps: int) -> np.ndarray | None:
-    """Timestamps to the second, one a step, strictly increasing."""
+    """Return timestamps to the second, one per step, strictly increasing."""
     if timestamps is None:
         return None
     try:
         times = np.asarray(timestamps).astype("datetime64[s]")
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{WHO}: expected timestamps as datetime64, got {type(timestamps).__name__}") from error
+        raise ValueError(f"{CALLER}: expected timestamps as datetime64, got {type(timestamps).__name__}") from error
     if times.shape != (steps,):
-        raise ValueError(f"{WHO}: expected {steps} timestamps, one a step, got shape {times.shape}")
+        raise ValueError(f"{CALLER}: expected {steps} timestamps, one per step, got shape {times.shape}")
     if np.isnat(times).any():
-        raise ValueError(f"{WHO}: expected a timestamp at every step, got none at step {np.isnat(times).argmax()}")
-    wrong = np.flatnonzero(np.diff(times) <= np.timedelta64(0, "s"))
-    if len(wrong):
-        step = int(wrong[0]) + 1
-        said = f"{times[step]} at step {step}, after {times[step - 1]}"
-        raise ValueError(f"{WHO}: expected timestamps that increase, got {said}")
+        raise ValueError(f"{CALLER}: expected a timestamp at every step, got none at step {np.isnat(times).argmax()}")
+    decreasing = np.flatnonzero(np.diff(times) <= np.timedelta64(0, "s"))
+    if len(decreasing):
+        step = int(decreasing[0]) + 1
+        got = f"{times[step]} at step {step}, after {times[step - 1]}"
+        raise ValueError(f"{CALLER}: expected increasing timestamps, got {got}")
     return times
 
 
 def checked_nodes(nodes: tuple[str, ...] | None, signal: Tensor) -> tuple[str, ...] | None:
-    """Names, one a node, distinct."""
+    """Return distinct names, one per node."""
     if nodes is None:
         return None
     if len(nodes) != signal.size(1):
-        raise ValueError(f"{WHO}: expected {signal.size(1)} names of nodes, got {len(nodes)}")
+        raise ValueError(f"{CALLER}: expected {signal.size(1)} names of nodes, got {len(nodes)}")
     if len(set(nodes)) < len(nodes):
-        twice = next(name for i, name in enumerate(nodes) if name in nodes[:i])
-        raise ValueError(f"{WHO}: expected distinct nodes, got {twice!r} more than once")
+        duplicate = next(name for i, name in enumerate(nodes) if name in nodes[:i])
+        raise ValueError(f"{CALLER}: expected distinct nodes, got {duplicate!r} more than once")
     return nodes
 
 
 def checked_positions(positions: Tensor | None, signal: Tensor) -> Tensor | None:
-    """Positions `[N, 2]`."""
+    """Return positions `[N, 2]`."""
     if positions is None:
         return None
     if not isinstance(positions, Tensor) or positions.shape != (signal.size(1), 2) or not positions.isfinite().all():
         found = tuple(positions.shape) if isinstance(positions, Tensor) else type(positions).__name__
-        raise ValueError(f"{WHO}: expected finite positions [{signal.size(1)}, 2], got {found}")
+        raise ValueError(f"{CALLER}: expected finite positions [{signal.size(1)}, 2], got {found}")
     return positions

@@ -1,4 +1,4 @@
-"""What is in a signal on a graph, in words."""
+"""A report on a time series on a graph: steps, gaps, missing values and edges."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ UNITS = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60),
 
 
 def describe_signal(graph: TemporalGraph) -> list[str]:
-    """Lines about steps, time, values and edges of a temporal graph.
+    """Return lines about the steps, timestamps, values and edges of a temporal graph.
 
     Example:
         >>> graph = TemporalGraph(torch.tensor([[[1.0], [5.0]], [[2.0], [5.0]]]), torch.tensor([[0], [1]]))
@@ -29,8 +29,8 @@ def describe_signal(graph: TemporalGraph) -> list[str]:
     observed = _observed(graph)
     low = graph.targets.masked_fill(~observed, torch.inf).amin((0, 2))
     high = graph.targets.masked_fill(~observed, -torch.inf).amax((0, 2))
-    if len(still := (low == high).nonzero()[:, 0]):
-        lines.append(f"constant: {_listed([_name(graph, i) for i in still.tolist()])}")
+    if len(constant := (low == high).nonzero()[:, 0]):
+        lines.append(f"constant: {_listed([_name(graph, i) for i in constant.tolist()])}")
     return [*lines, _edges(graph)]
 
 
@@ -43,26 +43,26 @@ def _time(graph: TemporalGraph) -> str:
     if not len(gaps):
         return f"{span}, no gaps"
     longest = gaps[np.argsort(-np.diff(times)[gaps], kind="stable")]
-    said = [f"{_duration(times[i + 1] - times[i])} after {_moment(times[i])}" for i in longest]
-    return f"{span}, {_count(len(gaps), 'gap')}: {_listed(said)}; see TemporalGraph.fill_gaps"
+    durations = [f"{_duration(times[i + 1] - times[i])} after {_moment(times[i])}" for i in longest]
+    return f"{span}, {_count(len(gaps), 'gap')}: {_listed(durations)}; see TemporalGraph.fill_gaps"
 
 
 def _values(graph: TemporalGraph) -> str:
     observed = _observed(graph)
     if not observed.any():
-        return "nothing was observed"
-    seen = graph.targets[observed]
+        return "no observed values"
+    values = graph.targets[observed]
     units = "" if graph.units is None else f" {graph.units}"
-    said = f"values from {seen.min().item():g} to {seen.max().item():g}{units}"
+    text = f"values from {values.min().item():g} to {values.max().item():g}{units}"
     missing = (~observed).double().mean((0, 2))
     if not missing.any():
-        said += ", nothing missing"
+        text += ", nothing missing"
     else:
         worst = [i for i in missing.argsort(descending=True, stable=True).tolist() if missing[i] > 0]
-        shares = [f"{_name(graph, i)} {missing[i].item():.1%}" for i in worst]
-        said += f", missing {missing.mean().item():.1%}: {_listed(shares)}"
-    zeros = (seen == 0).double().mean().item()
-    return said + (f", zeros {zeros:.1%}" if zeros else "")
+        fractions = [f"{_name(graph, i)} {missing[i].item():.1%}" for i in worst]
+        text += f", missing {missing.mean().item():.1%}: {_listed(fractions)}"
+    zeros = (values == 0).double().mean().item()
+    return text + (f", zeros {zeros:.1%}" if zeros else "")
 
 
 def _edges(graph: TemporalGraph) -> str:
@@ -73,22 +73,24 @@ def _edges(graph: TemporalGraph) -> str:
     counts = [edges.size(1) for edges in graph.edge_index]
     weights = None if graph.edge_weight is None else torch.cat(list(graph.edge_weight))
     together = _graph(torch.cat(list(graph.edge_index), dim=1), weights, graph.num_nodes).split(", ", 1)[1]
-    return f"a graph a step of {min(counts)} to {max(counts)} edges; of all together: {together}"
+    return f"a graph per step with {min(counts)} to {max(counts)} edges; all steps together: {together}"
 
 
 def _graph(edges: Tensor, weights: Tensor | None, num_nodes: int) -> str:
     loops = edges[0] == edges[1]
-    touched = edges[:, ~loops].unique()
+    connected = edges[:, ~loops].unique()
     values = torch.ones(edges.size(1)) if weights is None else weights
-    there = torch.sparse_coo_tensor(edges, values, (num_nodes, num_nodes), check_invariants=True).coalesce()
-    back = torch.sparse_coo_tensor(edges.flip(0), values, (num_nodes, num_nodes), check_invariants=True).coalesce()
-    alike = torch.equal(there.indices(), back.indices()) and torch.allclose(there.values(), back.values())
+    shape = (num_nodes, num_nodes)
+    matrix = torch.sparse_coo_tensor(edges, values, shape, check_invariants=True).coalesce()
+    transposed = torch.sparse_coo_tensor(edges.flip(0), values, shape, check_invariants=True).coalesce()
+    same_edges = torch.equal(matrix.indices(), transposed.indices())
+    symmetric = same_edges and torch.allclose(matrix.values(), transposed.values())
     parts = [_count(edges.size(1), "edge")]
     if weights is not None and len(weights):
         parts.append(f"weights from {weights.min().item():g} to {weights.max().item():g}")
-    parts.append(_count(num_nodes - len(touched), "isolated node"))
+    parts.append(_count(num_nodes - len(connected), "isolated node"))
     parts.append(_count(int(loops.sum()), "self-loop"))
-    parts.append("symmetric" if alike else "not symmetric")
+    parts.append("symmetric" if symmetric else "not symmetric")
     return ", ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""A sequence as a path graph, whole batches of them in one step, and their way to padded tensors and back."""
+"""Sequences as path graphs, vectorized batching, and conversion to and from padded tensors."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -9,25 +9,25 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import Batch, Data
 
-# Structures that `sequence_batch` shares between batches, each with its copies on other devices.
+# Tensors that `sequence_batch` shares between batches, each with its copies on other devices.
 _copies: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def path_graph(length: int, directed: bool = True, hops: tuple[int, ...] = (1,)) -> Tensor:
-    r"""The edges of a path of `length` nodes, with shortcuts.
+    r"""Return the edges of a path of `length` nodes, with shortcuts.
 
     .. math:: E = \{(i, i + h) : h \in hops, 0 \le i < length - h\}
 
     Args:
         length: number of nodes, at least 1.
-        directed: if false, every edge runs both ways.
-        hops: how far edges reach, each at least 1; those of `length` or more find no room and are left out.
+        directed: if False, every edge is present in both directions.
+        hops: the distances that edges span, each at least 1; hops of `length` or more are ignored.
 
     Returns:
         `edge_index [2, E]`, sorted by source, then by target, without duplicates.
 
     Raises:
-        ValueError: if `length` or a hop is no positive integer, or there is no hop.
+        ValueError: if `length` or a hop is not a positive integer, or there is no hop.
 
     Example:
         >>> path_graph(4).tolist()
@@ -44,7 +44,7 @@ def path_graph(length: int, directed: bool = True, hops: tuple[int, ...] = (1,))
 
 
 def exponential_hops(length: int) -> tuple[int, ...]:
-    """The hops 1, 2, 4, ... below `length` (at least the 1): any two nodes of the path are then few rounds apart.
+    """Return the hops 1, 2, 4, ... below `length` (at least 1), with which few layers cover the whole path.
 
     Example:
         >>> exponential_hops(20)
@@ -55,15 +55,16 @@ def exponential_hops(length: int) -> tuple[int, ...]:
 
 
 def layers_to_reach(distance: int, hops: tuple[int, ...] = (1,), directed: bool = True) -> int:
-    """The fewest rounds of message passing after which the last of `distance + 1` nodes has heard of the first.
+    """Return the smallest number of layers with which the first of `distance + 1` nodes on a path is in the receptive
+    field of the last.
 
     Args:
-        distance: how many elements lie between, one of the two included; at least 0.
+        distance: difference of the positions of the two nodes, at least 0.
         hops: as in `path_graph`.
-        directed: if false, messages also run backwards, never outside of the path.
+        directed: if False, messages are also passed backwards, within the path.
 
     Raises:
-        ValueError: if the hops never lead there.
+        ValueError: if no sequence of hops connects the two nodes.
 
     Example:
         >>> layers_to_reach(18), layers_to_reach(18, hops=(1, 2, 4, 8, 16))
@@ -73,24 +74,24 @@ def layers_to_reach(distance: int, hops: tuple[int, ...] = (1,), directed: bool 
         raise ValueError(f"layers_to_reach: expected distance to be an integer of at least 0, got {distance!r}")
     hops = _check_path("layers_to_reach", distance + 1, hops)
     steps = hops if directed else (*hops, *(-h for h in hops))
-    seen, front, rounds = {0}, {0}, 0
+    visited, front, layers = {0}, {0}, 0
     while distance not in front:
-        front = {i + h for i in front for h in steps if 0 <= i + h <= distance} - seen
+        front = {i + h for i in front for h in steps if 0 <= i + h <= distance} - visited
         if not front:
-            raise ValueError(f"layers_to_reach: expected hops that lead {distance} elements on, got {hops}")
-        seen |= front
-        rounds += 1
-    return rounds
+            raise ValueError(f"layers_to_reach: expected hops that can sum to {distance}, got {hops}")
+        visited |= front
+        layers += 1
+    return layers
 
 
 class SequenceGraph(Data):
-    """A sequence as a graph: one node per element, in order.
+    """A sequence as a graph: one node per position, in order.
 
-    A PyG `Data` with `x [L]` (long ids) or `[L, F]` (float features), `edge_index [2, E]` and `y [1]` (one target per
-    sequence) or `[L]` (one per element). Batch them with PyG's `Batch.from_data_list` or a `DataLoader`, PyG's or
-    torch's, or, where lengths are equal, with `sequence_batch`. A batch made by the latter shares its edges with the
-    others of its shape, and `to` gives all of them one copy per device: layers that keep a prepared graph find it
-    again.
+    A PyG `Data` with `x [L]` (token ids, long) or `[L, F]` (float features), `edge_index [2, E]` and `y [1]` (one
+    target per sequence) or `[L]` (one per position). Batch sequences with PyG's `Batch.from_data_list`, with a
+    `DataLoader` of PyG or torch or, if lengths are equal, with `sequence_batch`. Batches from `sequence_batch` with the
+    same shape share one `edge_index`, and `to` creates one copy of it per device, so that layers can reuse a cached
+    prepared graph.
 
     Example:
         >>> SequenceGraph.from_values([3, 1, 4], y=3)
@@ -101,21 +102,21 @@ class SequenceGraph(Data):
     def from_values(
         cls, x: Any, y: Any = None, *, directed: bool = True, hops: tuple[int, ...] = (1,)
     ) -> "SequenceGraph":
-        """A sample of one's own data, checked.
+        """Return a sample made from custom data, with its values checked.
 
         Args:
-            x: `[L]` integer ids of at least 0, or `[L, F]` finite numbers (tensor, array or nested list).
+            x: `[L]` token ids of at least 0, or `[L, F]` finite features (tensor, array or nested list).
             y: a class (one target per sequence), `[1]` or `[L]` classes of at least 0, or None.
             directed, hops: as in `path_graph`.
 
         Raises:
-            ValueError: if x is empty, of another rank or dtype, negative where it is an id, NaN or infinite where it is
-                a feature; or if y does not fit it.
+            ValueError: if x is empty, has another rank or dtype, a negative id, or a NaN or infinite feature; or if the
+                shape or values of y do not match.
         """
         x = _to_tensor("x", x)
         if x.dim() not in (1, 2) or x.numel() == 0:
             raise ValueError(
-                f"SequenceGraph: expected x of shape [L] or [L, F] with at least one element, got {list(x.shape)}"
+                f"SequenceGraph: expected x of shape [L] or [L, F] with at least one position, got {list(x.shape)}"
             )
         if x.dim() == 1:
             x = _check_ids("x", x)
@@ -135,7 +136,7 @@ class SequenceGraph(Data):
         return cls(x=x, edge_index=path_graph(len(x), directed, hops).to(x.device), y=y)
 
     def to(self, device: int | str | torch.device, *args: str, non_blocking: bool = False) -> "SequenceGraph":
-        """Moves all tensors, or those named, to `device`; in place, as PyG does."""
+        """Move all tensors, or those named, to `device`; in place, as in PyG."""
         for name in ("edge_index", "batch", "ptr"):
             if name in self and (not args or name in args):
                 self[name] = _shared_copy(self[name], torch.device(device))
@@ -143,33 +144,30 @@ class SequenceGraph(Data):
 
 
 def _collate(samples: list[SequenceGraph], *, collate_fn_map: Any = None) -> Batch:
-    """What torch's DataLoader makes of samples."""
+    """Collate samples for torch's DataLoader."""
     return Batch.from_data_list(samples)
 
 
 default_collate_fn_map[SequenceGraph] = _collate
 
-# The class of such batches, which PyG builds at each call, in as long as all of `sequence_batch` takes.
+# The class of batches. PyG builds it at every call, which takes as long as all of `sequence_batch`.
 with torch.device("cpu"):  # under any default device
-    _made = Batch.from_data_list([SequenceGraph(x=torch.zeros(1), edge_index=torch.empty(2, 0).long())])
-_SequenceGraphBatch = type(_made)
-# Private names under which PyG keeps how to take a batch apart; where they are others, PyG makes all batches.
-_KNOWN = all(hasattr(_made, name) for name in ("_num_graphs", "_slice_dict", "_inc_dict"))
+    _example = Batch.from_data_list([SequenceGraph(x=torch.zeros(1), edge_index=torch.empty(2, 0).long())])
+_SequenceGraphBatch = type(_example)
+# Private attributes with which PyG separates a batch into samples; without them, PyG builds all batches.
+_HAS_PYG_ATTRIBUTES = all(hasattr(_example, name) for name in ("_num_graphs", "_slice_dict", "_inc_dict"))
 
 
 def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
-    """A batch of sequences of one length, made in one step; equal to `Batch.from_data_list` of the single samples.
+    """Return a batch of sequences of equal length, built without a loop over samples; it equals `Batch.from_data_list`.
 
-    The batch's `edge_index` (where the samples share one), `batch` and `ptr` are the very same tensors for every batch
-    of the same shape and edges, so that what was prepared for one serves the next: do not write into them.
+    All batches with the same shape and edges share the tensors `edge_index` (if it is the same for all samples),
+    `batch` and `ptr`, so that layers can reuse a cached prepared graph. Do not modify them in place.
 
     Args:
-        x: `[B, L]` ids or `[B, L, F]` features.
-        y: `[B]`, one target per sequence, or `[B, L]`, one per element.
-        edge_index: `[2, E]`, edges of one sample, shared by all; or `[B, 2, E]`, for each its own.
-
-    Raises:
-        ValueError: if shapes do not fit, a sequence is empty, or an edge leaves its sequence.
+        x: `[B, L]` token ids or `[B, L, F]` features.
+        y: `[B]`, one target per sequence, or `[B, L]`, one per position.
+        edge_index: `[2, E]`, edges shared by all samples; or `[B, 2, E]`, edges of each sample.
 
     Example:
         >>> batch = sequence_batch(torch.tensor([[1, 2, 3], [4, 5, 6]]), torch.tensor([1, 4]), path_graph(3))
@@ -187,7 +185,7 @@ def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
         )
     if edge_index.dtype != torch.long:
         raise ValueError(f"sequence_batch: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
-    if not _KNOWN:
+    if not _HAS_PYG_ATTRIBUTES:
         _check_edges(edge_index, length)
         each = edge_index.expand(size, 2, -1).to(x.device)
         rows = zip(x, each, y if y.dim() == 2 else y[:, None])
@@ -213,14 +211,14 @@ def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
 
 
 def part_of_batch(batch: Batch, start: int, stop: int) -> Batch:
-    """The sequences from `start` to before `stop`, as a batch of their own.
+    """Return the sequences `start` to `stop - 1` as a new batch.
 
     Example:
         >>> batch = sequence_batch(torch.tensor([[1, 2], [3, 4], [5, 6]]), torch.tensor([1, 3, 5]), path_graph(2))
         >>> part_of_batch(batch, 1, 3).x.tolist(), part_of_batch(batch, 1, 3).edge_index.tolist()
         ([3, 4, 5, 6], [[0, 2], [1, 3]])
     """
-    if not _KNOWN:
+    if not _HAS_PYG_ATTRIBUTES:
         return Batch.from_data_list(batch[start:stop])
     cut = {name: slice(int(at[start]), int(at[stop])) for name, at in batch._slice_dict.items()}
     first = cut["x"].start
@@ -239,20 +237,20 @@ def part_of_batch(batch: Batch, start: int, stop: int) -> Batch:
 
 
 def to_padded(batch: Data, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """A batch of sequences as one tensor, time first, padded with zeros behind their ends.
+    """Return a batch of sequences as one tensor, time first, padded with zeros.
 
-    A view where all lengths are equal. How long each is stands on the host in every batch that PyG or
-    `sequence_batch` made, so nothing waits for a device.
+    The result is a view if all lengths are equal. Lengths are stored on the host in every batch that PyG or
+    `sequence_batch` made, so there is no device synchronization.
 
     Args:
         batch: a `Batch` of SequenceGraphs, or a single one.
-        values: `[sum L, ...]`, one row per node; `batch.x` if not given.
+        values: `[sum L, ...]`, one row per node; None: `batch.x`.
 
     Returns:
-        `[T, B, ...]` on the device of the values, and `lengths [B]` on the host, where torch's packing wants them.
+        `[T, B, ...]` on the device of the values, and `lengths [B]` on the CPU, as torch's packing requires.
 
     Raises:
-        ValueError: if the lengths are not known, do not add up to the rows of `values`, or one of them is zero.
+        ValueError: if the lengths are unknown, do not sum to the rows of `values`, or one of them is zero.
 
     Example:
         >>> ragged = Batch.from_data_list([SequenceGraph.from_values([1, 2, 3]), SequenceGraph.from_values([4])])
@@ -272,17 +270,17 @@ def to_padded(batch: Data, values: Tensor | None = None) -> tuple[Tensor, Tensor
 
 
 def from_padded(padded: Tensor, lengths: Tensor | Data) -> Tensor:
-    """The inverse of `to_padded`: the rows of all sequences, one after the other, without the padding.
+    """Return the inverse of `to_padded`: the rows of all sequences without the padding.
 
     Args:
         padded: `[T, B, ...]`.
-        lengths: `[B]`, each between 1 and T, or the batch that they belong to.
+        lengths: `[B]`, each between 1 and T, or the batch itself.
 
     Returns:
         `[sum L, ...]`.
 
     Raises:
-        ValueError: if the lengths do not fit.
+        ValueError: if the lengths do not match.
 
     Example:
         >>> from_padded(torch.tensor([[1, 4], [2, 0], [3, 0]]), torch.tensor([3, 1])).tolist()
@@ -302,10 +300,10 @@ def from_padded(padded: Tensor, lengths: Tensor | Data) -> Tensor:
 
 
 def sequence_lengths(batch: Data) -> Tensor:
-    """The lengths ``[B]`` of a batch's sequences, on the host, where PyG keeps them to take batches apart again.
+    """Return the lengths ``[B]`` of a batch's sequences, on the CPU, where PyG stores them.
 
     Raises:
-        ValueError: if they are not known, or one of them is zero.
+        ValueError: if they are unknown, or one of them is zero.
     """
     if not isinstance(batch, Batch):
         lengths = torch.tensor([batch.num_nodes or 0])
@@ -314,21 +312,21 @@ def sequence_lengths(batch: Data) -> Tensor:
     elif "ptr" in batch:
         lengths = batch.ptr.diff().cpu()
     else:
-        raise ValueError("to_padded: expected a batch that knows its lengths (by `ptr`), got one without")
+        raise ValueError("to_padded: expected a batch with lengths (`ptr`), got one without")
     if lengths.numel() == 0 or int(lengths.min()) < 1:
-        raise ValueError(f"to_padded: expected sequences of at least one element, got lengths {lengths.tolist()}")
+        raise ValueError(f"to_padded: expected sequences of at least one position, got lengths {lengths.tolist()}")
     return lengths
 
 
 def _positions(lengths: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each node of a ragged batch, its time step and its sequence."""
+    """Return the time step and the sequence of each node of a ragged batch."""
     sequence = torch.arange(len(lengths), device="cpu").repeat_interleave(lengths)
     start = lengths.cumsum(0) - lengths
     return (torch.arange(len(sequence), device="cpu") - start[sequence]).to(device), sequence.to(device)
 
 
 class _Nodes(NamedTuple):
-    """What batches of one shape share."""
+    """Tensors shared by batches of one shape."""
 
     batch: Tensor  # on the device of x
     ptr: Tensor
@@ -337,21 +335,21 @@ class _Nodes(NamedTuple):
     zeros: Tensor
 
 
-# What is kept must serve training too: it is never made as inference tensors, whoever asks first.
+# Cached tensors must also work in training, so they are never created as inference tensors.
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _nodes(size: int, length: int, device: torch.device) -> _Nodes:
     steps = torch.arange(size + 1, device="cpu")
     slices = steps * length
     sequence = steps[:-1].repeat_interleave(length).to(device)
-    # `ptr` is a tensor of its own: who moves or writes it leaves the host's slices alone.
+    # `ptr` is a copy, so that moving or modifying it does not affect the slices on the host.
     return _Nodes(_share(sequence), _share(slices.to(device, copy=True)), slices, steps, torch.zeros_like(steps[:-1]))
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _shared_edges(size: int, length: int, edges: bytes, device: torch.device) -> Tensor:
-    """The edges of `size` equal samples; the key is their content, since two equal tensors mean the same graph."""
+    """Return the edges of `size` equal samples; the cache key is their content, so equal tensors share one entry."""
     if not edges:
         return _share(torch.empty(2, 0, dtype=torch.long, device=device))
     edge_index = torch.frombuffer(bytearray(edges), dtype=torch.long).view(2, -1)
@@ -366,7 +364,7 @@ def _share(tensor: Tensor) -> Tensor:
 
 
 def _shared_copy(tensor: Tensor, device: torch.device) -> Tensor:
-    """The one copy on `device` of a shared structure; any other tensor as it is."""
+    """Return the single copy on `device` of a shared tensor; other tensors are returned unchanged."""
     copies = _copies.get(tensor)
     if copies is None or (device.type == tensor.device.type and device.index in (None, tensor.device.index)):
         return tensor
@@ -378,16 +376,16 @@ def _shared_copy(tensor: Tensor, device: torch.device) -> Tensor:
 def _check_edges(edge_index: Tensor, length: int) -> None:
     if edge_index.numel() == 0:
         return
-    least, greatest = (int(bound) for bound in edge_index.aminmax())
-    if least < 0 or greatest >= length:
-        raise ValueError(f"sequence_batch: expected edges between nodes 0 and {length - 1}, got {least} to {greatest}")
+    low, high = (int(bound) for bound in edge_index.aminmax())
+    if low < 0 or high >= length:
+        raise ValueError(f"sequence_batch: expected edges between nodes 0 and {length - 1}, got {low} to {high}")
 
 
-def _check_path(who: str, length: int, hops: tuple[int, ...]) -> tuple[int, ...]:
+def _check_path(caller: str, length: int, hops: tuple[int, ...]) -> tuple[int, ...]:
     if not _is_integer(length) or length < 1:
-        raise ValueError(f"{who}: expected length to be an integer of at least 1, got {length!r}")
+        raise ValueError(f"{caller}: expected length to be an integer of at least 1, got {length!r}")
     if not isinstance(hops, tuple | list) or not hops or not all(_is_integer(h) and h >= 1 for h in hops):
-        raise ValueError(f"{who}: expected hops to be integers of at least 1, got {hops!r}")
+        raise ValueError(f"{caller}: expected hops to be integers of at least 1, got {hops!r}")
     return tuple(sorted(set(hops)))
 
 

@@ -1,4 +1,4 @@
-"""A signal on a graph over time: values at nodes, edges that stay or change, and what was never observed."""
+"""Time series on the nodes of a graph, with fixed or changing edges and a mask of observed values."""
 
 import copy
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqgnn._utils.validation import check_count
 from seqgnn.data._temporal_validation import (
-    WHO,
+    CALLER,
     check_values,
     checked_graphs,
     checked_mask,
@@ -21,35 +21,36 @@ from seqgnn.data._temporal_validation import (
     finite,
 )
 from seqgnn.data.transforms.calendar import CALENDAR, calendar_features
-from seqgnn.data.transforms.splits import Share, split_range
+from seqgnn.data.transforms.splits import PartSize, split_range
 from seqgnn.data.windows import Windows
 
 
 class TemporalGraph:
-    """Values at the nodes of a graph, step by step. Nothing of it changes; parts of it are views.
+    """Time series at the nodes of a graph. Immutable; parts of it are views.
+
+    Values that are not finite are allowed in targets where the mask is False, and in the signal where no target of the
+    node and step was observed. They are stored as 0, and `known`, `[T, N, F]`, is False where the signal was not finite
+    (None if it was finite everywhere).
 
     Args:
-        signal: what models read, floats.
-        edge_index: of the graph, or one a step.
-        edge_weight: one an edge, or a list of them, one a step; None: all 1.
+        signal: input features of the nodes over time, floats.
+        edge_index: edges of the graph, or a list of edges, one per step.
+        edge_weight: weights of the edges, or a list of weights, one per step; None: all 1.
         mask: True where the targets were observed; None: everywhere.
-        targets: what is to be forecast; None: the signal's first feature, as a view.
-        timestamps: one a step, strictly increasing, as numpy's datetime64 or what it takes; kept to the second.
+        targets: values to forecast; None: the first feature of the signal, as a view.
+        timestamps: one per step, strictly increasing, as datetime64 or convertible to it; stored to the second.
         nodes: N distinct names.
         positions: longitude and latitude of the nodes.
-        name: of the data set.
-        units: of the targets, in words, such as "miles per hour"; None: not known.
+        name: name of the data set.
+        units: units of the targets, such as "miles per hour"; None: unknown.
 
     Shapes:
-        signal ``[T, N, F]``; edge_index ``[2, E]``; edge_weight ``[E]``; mask ``[T, N]`` or ``[T, N, C]`` (kept as the
-        latter); targets ``[T, N, C]``; positions ``[N, 2]``.
+        signal ``[T, N, F]``; edge_index ``[2, E]``; edge_weight ``[E]``; mask ``[T, N]`` or ``[T, N, C]`` (stored as
+        the latter); targets ``[T, N, C]``; positions ``[N, 2]``.
 
     Raises:
-        ValueError: for anything of another shape or size, edges to nodes that there are not, timestamps that do not
-            increase, units that are no text or empty, and for values that are not finite: in targets where the mask
-            says that they were observed, in the signal unless no target of that node and step was. Those that are
-            allowed are kept as 0, and remembered in `known`, `[T, N, F]`: False where the signal was no finite number;
-            None where it was everywhere.
+        ValueError: if shapes do not match, edges have invalid nodes, timestamps do not increase, units are not a
+            non-empty line of text, or values are not finite where they must be.
 
     Example:
         >>> graph = TemporalGraph(torch.arange(12.0).view(6, 2, 1), torch.tensor([[0], [1]]))
@@ -100,42 +101,42 @@ class TemporalGraph:
         self.__dict__.update(name=name, units=checked_units(units))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{WHO}: expected nothing to be assigned, got {name!r}; make another one")
+        raise AttributeError(f"{CALLER} is immutable, got an assignment to {name!r}; create a new one")
 
     def __len__(self) -> int:
         return len(self.signal)
 
     @property
     def num_nodes(self) -> int:
-        """N."""
+        """The number of nodes, N."""
         return self.signal.size(1)
 
     @property
     def num_features(self) -> int:
-        """F, of the signal."""
+        """The number of features of the signal, F."""
         return self.signal.size(2)
 
     @property
     def num_targets(self) -> int:
-        """C, of the targets."""
+        """The number of target channels, C."""
         return self.targets.size(2)
 
     @property
     def period(self) -> np.timedelta64 | None:
-        """The most common time between two steps, the shortest of such; None without two timestamps."""
+        """The most common time between two steps (the shortest if there are several); None without two timestamps."""
         if self.timestamps is None or len(self) < 2:
             return None
         lengths, counts = np.unique(np.diff(self.timestamps), return_counts=True)
         return lengths[counts.argmax()]
 
     def steps(self, start: int, stop: int) -> "TemporalGraph":
-        """The steps from `start` up to and without `stop`, as views.
+        """Return the steps `start` to `stop - 1`, as views.
 
         Raises:
             ValueError: unless ``0 <= start < stop <= T``.
         """
         if not 0 <= start < stop <= len(self):
-            raise ValueError(f"{WHO}: expected 0 <= start < stop <= {len(self)}, got {start} and {stop}")
+            raise ValueError(f"{CALLER}: expected 0 <= start < stop <= {len(self)}, got {start} and {stop}")
         part = slice(start, stop)
         return self._with(
             signal=self.signal[part],
@@ -148,19 +149,19 @@ class TemporalGraph:
         )
 
     def split(
-        self, train: Share, val: Share, test: Share, gap: int = 0
+        self, train: PartSize, val: PartSize, test: PartSize, gap: int = 0
     ) -> tuple["TemporalGraph", "TemporalGraph", "TemporalGraph"]:
-        """Training, validation and test in time, as views without a step in common.
+        """Return the training, validation and test parts in order of time, as disjoint views.
 
         Args:
             train, val, test: all fractions (floats) or all numbers of steps (ints). Fractions are rounded down; if
                 their sum is 1, the test part gets the rest.
-            gap: steps to leave out before validation, and as many before the test part.
+            gap: number of steps to leave out before validation and again before the test part.
 
         Raises:
-            ValueError: for parts that overlap, are empty, or are more than there is.
+            ValueError: if a part is empty or the parts are longer than the series.
         """
-        first, second, third = split_range(WHO, len(self), train, val, test, gap)
+        first, second, third = split_range(CALLER, len(self), train, val, test, gap)
         return (
             self.steps(first.start, first.stop),
             self.steps(second.start, second.stop),
@@ -168,65 +169,65 @@ class TemporalGraph:
         )
 
     def windows(self, lags: int, horizon: int = 1, stride: int = 1) -> Windows:
-        """All windows of `lags` steps to read and the `horizon` steps after them, every `stride` steps one.
+        """Return windows of `lags` input steps and the `horizon` steps after them, starting every `stride` steps.
 
         Raises:
-            ValueError: for numbers below 1, and if there are fewer steps than `lags + horizon`.
+            ValueError: if a number is below 1 or there are fewer steps than `lags + horizon`.
         """
         for name, value in (("lags", lags), ("horizon", horizon), ("stride", stride)):
-            check_count(WHO, name, value, 1)
+            check_count(CALLER, name, value, 1)
         if lags + horizon > len(self):
-            found = f"{lags} + {horizon} of {len(self)} steps"
-            raise ValueError(f"{WHO}: expected lags + horizon to be at most the number of steps, got {found}")
+            got = f"{lags} + {horizon} of {len(self)} steps"
+            raise ValueError(f"{CALLER}: expected lags + horizon to be at most the number of steps, got {got}")
         return Windows(self, range(0, len(self) - lags - horizon + 1, stride), lags, horizon)
 
     def with_calendar(self, names: Sequence[str] = CALENDAR[:2]) -> "TemporalGraph":
-        """The same with sine and cosine of where in the day or week (or year) a step lies, as features of every node
-        behind those there are; see `calendar_features`. The targets stay.
+        """Return a copy with calendar features appended to those of every node: sine and cosine of the time of day, day
+        of the week or day of the year; see `calendar_features`. The targets do not change.
 
         Raises:
-            ValueError: without timestamps, and for names that there are not.
+            ValueError: without timestamps, or for an unknown name.
         """
         if self.timestamps is None:
-            raise ValueError(f"{WHO}: expected timestamps for a calendar, got none")
+            raise ValueError(f"{CALLER}: expected timestamps for calendar features, got none")
         calendar = calendar_features(self.timestamps, names).to(self.signal)
-        told = calendar[:, None].expand(-1, self.num_nodes, -1)
-        signal = torch.cat([self.signal, told], dim=-1)
+        features = calendar[:, None].expand(-1, self.num_nodes, -1)
+        signal = torch.cat([self.signal, features], dim=-1)
         return self._with(
             signal=signal,
-            known=None if self.known is None else torch.cat([self.known, told.isfinite()], dim=-1),
+            known=None if self.known is None else torch.cat([self.known, features.isfinite()], dim=-1),
             targets=signal[..., : self.num_targets] if self._read_too else self.targets,
         )
 
     def fill_gaps(self) -> "TemporalGraph":
-        """The same with a step at every period: those that were left out are missing, 0 in the signal and False in the
-        mask, with the graph of the step before. Windows take steps as they come, however far apart.
+        """Return a copy with a step at every period. Steps that were missing are 0 in the signal and False in the mask,
+        with the graph of the previous step. Use it before making windows, which ignore gaps in time.
 
         Raises:
-            ValueError: without timestamps, and for steps that are not whole periods apart.
+            ValueError: without timestamps, or if the time between two steps is not a multiple of the period.
         """
         if self.timestamps is None or self.period is None:
-            raise ValueError(f"{WHO}: expected timestamps to find gaps in, got none")
+            raise ValueError(f"{CALLER}: expected timestamps to find gaps, got none")
         periods = (self.timestamps - self.timestamps[0]) / self.period
-        if (odd := np.flatnonzero(periods % 1)).size:
-            found = f"{self.timestamps[odd[0]]} at step {odd[0]}"
-            raise ValueError(f"{WHO}: expected steps whole periods of {self.period} apart, got {found}")
-        places = periods.astype(np.int64)
-        steps = int(places[-1]) + 1
-        before = np.searchsorted(places, np.arange(steps), side="right") - 1
+        if (uneven := np.flatnonzero(periods % 1)).size:
+            got = f"{self.timestamps[uneven[0]]} at step {uneven[0]}"
+            raise ValueError(f"{CALLER}: expected timestamps at multiples of the period {self.period}, got {got}")
+        indices = periods.astype(np.int64)
+        steps = int(indices[-1]) + 1
+        before = np.searchsorted(indices, np.arange(steps), side="right") - 1
 
         def spread(values: Tensor) -> Tensor:
-            found = values.new_zeros(steps, *values.shape[1:])
-            found[torch.from_numpy(places).to(values.device)] = values
-            return found
+            filled = values.new_zeros(steps, *values.shape[1:])
+            filled[torch.from_numpy(indices).to(values.device)] = values
+            return filled
 
         signal = spread(self.signal)
-        seen = torch.ones_like(self.targets, dtype=torch.bool) if self.mask is None else self.mask
+        observed = torch.ones_like(self.targets, dtype=torch.bool) if self.mask is None else self.mask
         edges, weights = self.edge_index, self.edge_weight
         return self._with(
             signal=signal,
             targets=signal[..., : self.num_targets] if self._read_too else spread(self.targets),
-            mask=spread(seen),
+            mask=spread(observed),
             known=spread(torch.ones_like(self.signal, dtype=torch.bool) if self.known is None else self.known),
             edge_index=tuple(edges[i] for i in before) if isinstance(edges, tuple) else edges,
             edge_weight=tuple(weights[i] for i in before) if isinstance(weights, tuple) else weights,
@@ -234,7 +235,7 @@ class TemporalGraph:
         )
 
     def to(self, device: str | torch.device) -> "TemporalGraph":
-        """The same on a device, to where it is copied once; windows of it are made there."""
+        """Return a copy on a device; its windows are then gathered on that device."""
 
         def move(value: Any) -> Any:
             if isinstance(value, tuple):
@@ -254,18 +255,18 @@ class TemporalGraph:
 
     @property
     def _read_too(self) -> bool:
-        """Whether the targets are the signal's first features, as a view."""
+        """True if the targets are the first features of the signal, as a view."""
         one, other = self.targets, self.signal
         return one.data_ptr() == other.data_ptr() and one.stride() == other.stride() and one.dtype == other.dtype
 
     def _with(self, **changes: Any) -> "TemporalGraph":
-        """A copy with other attributes, which are taken as checked."""
+        """Return a copy with changed attributes, without checks."""
         other = copy.copy(self)
         other.__dict__.update(changes)
         return other
 
     def __repr__(self) -> str:
         dynamic = isinstance(self.edge_index, tuple)
-        edges = "one graph a step" if dynamic else f"edges={self.edge_index.size(1)}"  # type: ignore[union-attr]
+        edges = "one graph per step" if dynamic else f"edges={self.edge_index.size(1)}"  # type: ignore[union-attr]
         name = "" if self.name is None else f"{self.name!r}, "
-        return f"{WHO}({name}steps={len(self)}, nodes={self.num_nodes}, features={self.num_features}, {edges})"
+        return f"{CALLER}({name}steps={len(self)}, nodes={self.num_nodes}, features={self.num_features}, {edges})"

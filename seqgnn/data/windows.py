@@ -1,4 +1,4 @@
-"""Windows on a temporal graph: a range of starts, whatever their number; what a model reads is made when asked for."""
+"""Windows of a temporal graph: a range of start steps; batches are gathered on demand."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampl
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from seqgnn._utils.validation import check_count
-from seqgnn.data.transforms.splits import Share, split_range
+from seqgnn.data.transforms.splits import PartSize, split_range
 
 Graphs = Tensor | list[Tensor]
 
 
 class StepsOfGraph(Protocol):
-    """What windows need of a :class:`seqgnn.data.TemporalGraph`."""
+    """The attributes of :class:`seqgnn.data.TemporalGraph` that windows use."""
 
     signal: Tensor
     targets: Tensor
@@ -37,16 +37,17 @@ class StepsOfGraph(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class WindowBatch:
-    """B windows on a graph of N nodes.
+    """A batch of B windows on a graph of N nodes.
 
     Attributes:
-        x: the past, `[lags, B, N, F]`.
-        y: the future, `[horizon, B, N, C]`.
-        mask: True where `y` was observed, of its shape; None: everywhere.
-        edge_index: `[2, E]`, the one graph of all; or, where each step has its own, a list of `lags`, each the disjoint
-            union over the windows, where node `b * N + n` is node n of window b: for `x` as `[lags, B * N, F]`.
-        edge_weight: likewise, or None.
-        start: `[B]`, the step at which each window begins, in the graph that the windows are of.
+        x: input steps, `[lags, B, N, F]`.
+        y: targets, `[horizon, B, N, C]`.
+        mask: True where `y` was observed, with its shape; None: everywhere.
+        edge_index: `[2, E]`, the graph of all windows; or, if there is a graph per step, a list of length `lags`: each
+            is the disjoint union over the windows, in which node `b * N + n` is node n of window b, to be used with `x`
+            as `[lags, B * N, F]`.
+        edge_weight: weights in the same format, or None.
+        start: `[B]`, the first step of each window in the temporal graph.
     """
 
     x: Tensor
@@ -58,15 +59,15 @@ class WindowBatch:
 
     @property
     def num_graphs(self) -> int:
-        """B."""
+        """The number of windows, B."""
         return self.x.size(1)
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> "WindowBatch":
-        """The same on a device."""
+        """Return a copy on a device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "WindowBatch":
-        """The same in page-locked memory; what a DataLoader with `pin_memory=True` calls."""
+        """Return a copy in page-locked memory, for a DataLoader with `pin_memory=True`."""
         return self._map(Tensor.pin_memory)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "WindowBatch":
@@ -79,18 +80,18 @@ class WindowBatch:
 
 
 class Windows(Dataset[WindowBatch]):
-    """Windows of `lags` steps to read and the `horizon` steps after them. Nothing is copied until a batch is made.
+    """Windows of `lags` input steps and the `horizon` steps after them, as a torch data set. Values are copied only
+    when a batch is gathered.
 
-    torch's `DataLoader` makes the batches of :meth:`batch` of them, also through `Subset`, `random_split` and
-    `ConcatDataset`.
+    torch's `DataLoader` collates them as :meth:`batch` does, also through `Subset`, `random_split` and `ConcatDataset`.
 
     Args:
-        graph: what they are of; see :meth:`seqgnn.data.TemporalGraph.windows`.
-        starts: the steps at which they begin, increasing.
-        lags, horizon: steps, at least 1.
+        graph: the temporal graph; see :meth:`seqgnn.data.TemporalGraph.windows`.
+        starts: the first step of each window, increasing.
+        lags, horizon: numbers of steps, at least 1.
 
     Raises:
-        ValueError: for windows that do not lie in the graph, and if there is none.
+        ValueError: if there is no window, or one exceeds the graph's steps.
 
     Example:
         >>> from seqgnn.data import TemporalGraph
@@ -104,7 +105,7 @@ class Windows(Dataset[WindowBatch]):
         check_count("Windows", "lags", lags, 1)
         check_count("Windows", "horizon", horizon, 1)
         if not isinstance(starts, range) or not starts or starts.step < 1:
-            raise ValueError(f"Windows: expected starts as an increasing range, not empty, got {starts!r}")
+            raise ValueError(f"Windows: expected starts as an increasing, non-empty range, got {starts!r}")
         if starts[0] < 0 or starts[-1] + lags + horizon > len(graph):
             found = f"starts {starts[0]} to {starts[-1]}, lags {lags}, horizon {horizon}"
             raise ValueError(f"Windows: expected windows within the {len(graph)} steps, got {found}")
@@ -115,11 +116,11 @@ class Windows(Dataset[WindowBatch]):
 
     @property
     def steps(self) -> range:
-        """The steps that the windows touch, those to read and those to forecast."""
+        """The steps that the windows cover, inputs and targets."""
         return range(self.starts[0], self.starts[-1] + self.lags + self.horizon)
 
     def __getitem__(self, index: int) -> WindowBatch:
-        """One window, B = 1, as views."""
+        """Return one window (B = 1) as views."""
         start = self.starts[operator.index(index)]
         now, end = start + self.lags, start + self.lags + self.horizon
         graph = self.graph
@@ -133,25 +134,25 @@ class Windows(Dataset[WindowBatch]):
         )
 
     def batch(self, indices: Sequence[int] | Tensor) -> WindowBatch:
-        """Windows by their indices, gathered at once.
+        """Return a batch of the windows with the given indices.
 
         Raises:
             ValueError: if there is no index, or one is out of range.
         """
-        chosen = torch.as_tensor(indices)
-        if chosen.dim() != 1 or not len(chosen) or chosen.is_floating_point() or chosen.dtype == torch.bool:
-            raise ValueError(f"Windows: expected a list of integers, not empty, got {tuple(chosen.shape)}")
-        if chosen.min() < 0 or chosen.max() >= len(self):
-            found = f"{int(chosen.min())} to {int(chosen.max())}"
-            raise ValueError(f"Windows: expected indices from 0 to {len(self) - 1}, got {found}")
+        index = torch.as_tensor(indices)
+        if index.dim() != 1 or not len(index) or index.is_floating_point() or index.dtype == torch.bool:
+            raise ValueError(f"Windows: expected a list of integers, not empty, got {tuple(index.shape)}")
+        if index.min() < 0 or index.max() >= len(self):
+            got = f"{int(index.min())} to {int(index.max())}"
+            raise ValueError(f"Windows: expected indices from 0 to {len(self) - 1}, got {got}")
         graph = self.graph
-        begins = self.starts.start + self.starts.step * chosen.cpu()
+        begins = self.starts.start + self.starts.step * index.cpu()
         start = begins.to(graph.signal.device)
         steps = start + torch.arange(self.lags + self.horizon, device=start.device)[:, None]
         past, future = steps.tensor_split([self.lags])
         edges, weights = graph.edge_index, graph.edge_weight
         if isinstance(edges, tuple):
-            each = begins.tolist()  # of what is in main memory, so that no device is waited for
+            each = begins.tolist()  # on the CPU, so without a device synchronization
             first = range(0, len(each) * graph.num_nodes, graph.num_nodes)
             edge_index: Graphs = [_union([edges[b + lag] for b in each], first) for lag in range(self.lags)]
         else:
@@ -163,9 +164,9 @@ class Windows(Dataset[WindowBatch]):
         mask = None if graph.mask is None else graph.mask[future]
         return WindowBatch(graph.signal[past], graph.targets[future], mask, edge_index, edge_weight, start)
 
-    def __getitems__(self, indices: Sequence[int]) -> "_Chosen":
-        """What a DataLoader collates."""
-        return _Chosen(self, indices)
+    def __getitems__(self, indices: Sequence[int]) -> "_Selection":
+        """Return the windows that a DataLoader collates."""
+        return _Selection(self, indices)
 
     def loader(
         self,
@@ -175,53 +176,55 @@ class Windows(Dataset[WindowBatch]):
         generator: torch.Generator | None = None,
         num_workers: int = 0,
     ) -> "DataLoader[WindowBatch]":
-        """Batches of all windows, in order or shuffled; the order does not depend on the number of workers.
+        """Return a loader over all windows, in order or shuffled; the order does not depend on the number of workers.
 
         Args:
-            batch_size: windows; the last batch has what is left.
-            shuffle: whether to draw an order for each pass.
-            generator: of these draws; needed to shuffle.
-            num_workers: processes that make batches; none for a graph that is not in main memory.
+            batch_size: windows per batch; the last batch may be smaller.
+            shuffle: draw a new random order in each epoch.
+            generator: random generator, required for shuffling.
+            num_workers: worker processes; must be 0 for a graph that is not on the CPU.
 
         Raises:
-            ValueError: for sizes out of range, to shuffle without a generator, and for workers beside another device.
+            ValueError: if a size is out of range, a generator is missing, or workers are requested for another device.
         """
         check_count("Windows", "batch_size", batch_size, 1)
         check_count("Windows", "num_workers", num_workers, 0)
         if shuffle and generator is None:
-            raise ValueError("Windows: expected a generator to shuffle by, got None")
+            raise ValueError("Windows: expected a generator for shuffling, got None")
         if num_workers and self.graph.signal.device.type != "cpu":
             raise ValueError(
                 f"Windows: expected no workers for a graph on {self.graph.signal.device}, got {num_workers}"
             )
         sampler = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
-        # Workers draw a seed from the loader's generator, which therefore is not the sampler's, nor everybody's.
-        own = torch.Generator().manual_seed(0)
+        # Seeds of workers are drawn from the loader's generator, so it must be neither the sampler's nor torch's.
+        seeds = torch.Generator().manual_seed(0)
         return DataLoader(
-            self, batch_size, sampler=sampler, num_workers=num_workers, collate_fn=_collate, generator=own
+            self, batch_size, sampler=sampler, num_workers=num_workers, collate_fn=_collate, generator=seeds
         )
 
-    def split(self, train: Share, val: Share, test: Share, gap: int = 0) -> tuple["Windows", "Windows", "Windows"]:
-        """Training, validation and test by windows in time, as protocols that count windows do.
+    def split(
+        self, train: PartSize, val: PartSize, test: PartSize, gap: int = 0
+    ) -> tuple["Windows", "Windows", "Windows"]:
+        """Return training, validation and test windows in order of time, for protocols that split by windows.
 
-        What a later part reads may lie in the one before, what it forecasts does not: windows at the end of a part
-        whose future reaches that of the next part are left out of it (`horizon - 1` at stride 1, without a gap).
+        The input of a later part may overlap the previous part, but its targets do not: windows at the end of a part
+        whose targets overlap those of the next part are left out (`horizon - 1` of them at stride 1 without a gap).
 
         Args:
             train, val, test: all fractions (floats) or all numbers of windows (ints), as for `TemporalGraph.split`.
-            gap: windows to leave out before validation, and as many before the test part.
+            gap: number of windows to leave out before validation and again before the test part.
 
         Raises:
-            ValueError: for parts that overlap, are empty, or are more than there is.
+            ValueError: if a part is empty or there are too few windows.
         """
         parts = split_range("Windows", len(self), train, val, test, gap)
         starts = [self.starts[part.start : part.stop] for part in parts]
         for i in (0, 1):
-            last = starts[i + 1][0] - self.horizon  # the last start whose future ends before the next part's begins
+            last = starts[i + 1][0] - self.horizon  # the last start whose targets end before those of the next part
             starts[i] = range(starts[i].start, min(starts[i].stop, last + 1), starts[i].step)
             if not starts[i]:
-                found = f"{len(parts[i])} windows with a horizon of {self.horizon}"
-                raise ValueError(f"Windows: expected a part with a future of its own, got {found}")
+                got = f"{len(parts[i])} windows with a horizon of {self.horizon}"
+                raise ValueError(f"Windows: expected a part whose targets do not overlap the next part, got {got}")
         first, second, third = (Windows(self.graph, part, self.lags, self.horizon) for part in starts)
         return first, second, third
 
@@ -229,8 +232,8 @@ class Windows(Dataset[WindowBatch]):
         return f"Windows({len(self)} of {self.graph!r}, lags={self.lags}, horizon={self.horizon})"
 
 
-class _Chosen:
-    """Windows by their indices, each made when asked for; collated, they are gathered at once."""
+class _Selection:
+    """Windows with given indices, which `_collate` gathers at once."""
 
     def __init__(self, windows: Windows, indices: Sequence[int]) -> None:
         self.windows, self.indices = windows, indices
@@ -238,23 +241,23 @@ class _Chosen:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, place: int) -> WindowBatch:
-        return self.windows[self.indices[place]]
+    def __getitem__(self, position: int) -> WindowBatch:
+        return self.windows[self.indices[position]]
 
 
-def _collate(windows: _Chosen | Sequence[WindowBatch], *, collate_fn_map: Any = None) -> WindowBatch:
-    """One batch of windows, as a DataLoader collates them."""
-    return windows.windows.batch(windows.indices) if isinstance(windows, _Chosen) else _concatenate(windows)
+def _collate(windows: _Selection | Sequence[WindowBatch], *, collate_fn_map: Any = None) -> WindowBatch:
+    """Collate windows for torch's DataLoader."""
+    return windows.windows.batch(windows.indices) if isinstance(windows, _Selection) else _concatenate(windows)
 
 
 default_collate_fn_map[WindowBatch] = _collate
 
 
 def _concatenate(parts: Sequence[WindowBatch]) -> WindowBatch:
-    """One batch of all windows, which may come from several graphs over time with the same nodes.
+    """Return one batch of windows, which may come from several temporal graphs with the same nodes.
 
     Raises:
-        ValueError: for windows of different sizes, and for different graphs, unless each step has its own.
+        ValueError: if shapes differ, or graphs differ and are not given per step.
     """
     shapes = {tuple(tuple(x.shape[:1] + x.shape[2:]) for x in (part.x, part.y)) for part in parts}
     if len(shapes) > 1:
@@ -275,14 +278,14 @@ def _concatenate(parts: Sequence[WindowBatch]) -> WindowBatch:
 
 
 def _common_graph(parts: Sequence[WindowBatch]) -> tuple[Graphs, Graphs | None]:
-    """The graph that the windows share, or their disjoint union at every step."""
+    """Return the graph that the windows share, or the disjoint union of their graphs at every step."""
     edges, weights = [part.edge_index for part in parts], [part.edge_weight for part in parts]
     if all(isinstance(graphs, list) for graphs in edges) and len({weight is None for weight in weights}) == 1:
         first = list(accumulate((part.num_graphs * part.x.size(2) for part in parts), initial=0))
         union = [_union(step, first) for step in zip(*edges)]
         return union, None if weights[0] is None else [torch.cat(step) for step in zip(*weights)]
     if not all(_equal(one, edges[0]) for one in edges) or not all(_equal(one, weights[0]) for one in weights):
-        expected = "windows on the same graph, or each with a graph a step"
+        expected = "windows on the same graph, or each with a graph per step"
         raise ValueError(f"WindowBatch: expected {expected}, got different edge_index or edge_weight")
     return edges[0], weights[0]
 
@@ -292,5 +295,5 @@ def _equal(one: Graphs | None, other: Graphs | None) -> bool:
 
 
 def _union(graphs: Sequence[Tensor], first: Sequence[int]) -> Tensor:
-    """Graphs as one, the nodes of each counted on from its first."""
+    """Return the disjoint union of graphs; `first` has the number of each graph's first node."""
     return torch.cat([edges + node for edges, node in zip(graphs, first)], dim=1)

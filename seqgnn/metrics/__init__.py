@@ -1,6 +1,6 @@
-"""Metrics over whole sets, and tests of whether two models differ, over seeds and over test windows.
+"""Metrics over whole sets, and significance tests over seeds and over test windows.
 
-What is minimized in training is an objective, in :mod:`seqgnn.tasks`.
+Training losses are in :mod:`seqgnn.tasks`.
 """
 
 from seqgnn.metrics.classification import ClassificationSums, Evaluation

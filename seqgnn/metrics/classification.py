@@ -1,4 +1,4 @@
-"""What is reported: sums over whole test sets, spreads over seeds, intervals of paired differences."""
+"""Classification metrics, computed from sums over whole sets."""
 
 from dataclasses import dataclass, field
 
@@ -9,12 +9,12 @@ from torch.nn.functional import cross_entropy
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model on a whole set.
+    """The scores of a model on a whole set.
 
     Attributes:
-        loss: cross-entropy in nats, the mean over all answers.
-        accuracy: share of right answers, in [0, 1].
-        count: number of answers.
+        loss: mean cross-entropy over all targets, in nats.
+        accuracy: fraction of correct predictions, in [0, 1].
+        count: number of targets.
     """
 
     loss: float
@@ -24,7 +24,7 @@ class Evaluation:
 
 @dataclass
 class ClassificationSums:
-    """Adds up cross-entropy and right answers, so that batches of unequal size never bias a mean.
+    """Sums of cross-entropy and correct predictions, so that batches of unequal size do not bias the means.
 
     Example:
         >>> sums = ClassificationSums()
@@ -35,23 +35,23 @@ class ClassificationSums:
         (0.6931, 0.5, 4)
     """
 
-    # Sums stay tensors until the end: one wait for the device a set, not one a batch.
+    # Tensors until the end: one device synchronization per set, not one per batch.
     _loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     _right: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.long))
     _count: int = 0
 
     def add(self, logits: Tensor, target: Tensor) -> None:
-        """Adds a batch: logits `[M, C]`, target `[M]`."""
+        """Add a batch: logits `[M, C]`, target `[M]`."""
         self._loss = self._loss.to(logits.device) + cross_entropy(logits.double(), target, reduction="sum")
         self._right = self._right.to(logits.device) + (logits.argmax(-1) == target).sum()
         self._count += target.numel()
 
     def result(self) -> Evaluation:
-        """Returns the means over everything added.
+        """Return the means over all batches.
 
         Raises:
             ValueError: if nothing was added.
         """
         if self._count == 0:
-            raise ValueError("ClassificationSums: expected at least one answer, got an empty set")
+            raise ValueError("ClassificationSums: expected at least one target, got an empty set")
         return Evaluation(float(self._loss) / self._count, int(self._right) / self._count, self._count)

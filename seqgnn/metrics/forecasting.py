@@ -1,6 +1,6 @@
-"""How far forecasts are from what came: sums over whole sets, over observed values only, and the loss to train on.
+"""Forecast errors over observed values, computed from sums over whole sets, and training losses.
 
-Shapes that differ are an error throughout: `[N, 1]` beside `[N]` would broadcast to all pairs of nodes.
+Different shapes are always an error: `[N, 1]` with `[N]` would broadcast to all pairs of nodes.
 """
 
 import math
@@ -14,7 +14,7 @@ from seqgnn._utils.validation import describe, one_of
 
 LOSSES = ("mae", "mse", "huber")
 ABSOLUTE, SQUARED, RELATIVE, COUNT, RELATIVE_COUNT = range(5)
-# What each metric, or its square, is the mean of, and over which count.
+# For each metric the sum and the count whose ratio it is (for RMSE, its square).
 TERMS = {
     "mae": (ABSOLUTE, COUNT),
     "rmse": (SQUARED, COUNT),
@@ -25,15 +25,15 @@ TERMS = {
 
 @dataclass(frozen=True)
 class ForecastScores:
-    """Errors over everything observed; NaN where nothing was.
+    """Errors over all observed values; NaN if there are none.
 
     Attributes:
-        mae, rmse, mse: of forecast - truth, in the units of the truth (mse: squared).
-        mape: mean of |forecast - truth| / |truth|, as a share (0.05 is 5%), over values of at least `mape_threshold`.
-        count: observed values.
-        mape_count: those of them that `mape` is about.
-        mape_threshold: |truth| below it is left out of `mape`.
-        by_step: the same for each step ahead.
+        mae, rmse, mse: of forecast - truth, in the units of the targets (mse: squared).
+        mape: mean of |forecast - truth| / |truth| as a fraction (0.05 is 5%), over values of at least `mape_threshold`.
+        count: number of observed values.
+        mape_count: number of values included in `mape`.
+        mape_threshold: values with |truth| below it are excluded from `mape`.
+        by_step: the scores of each step ahead.
     """
 
     mae: float
@@ -48,11 +48,11 @@ class ForecastScores:
 
 @dataclass(frozen=True)
 class WindowSums:
-    """What a metric is the mean of, added up in each window.
+    """Sums of errors for each window, in order of time.
 
     Attributes:
-        errors: sums of absolute errors (MAE), of squares (MSE, RMSE) or of shares (MAPE), in time.
-        counts: of how many values; 0 where nothing was observed.
+        errors: sums of absolute errors (MAE), squared errors (MSE, RMSE) or relative errors (MAPE).
+        counts: numbers of values; 0 where nothing was observed.
     """
 
     errors: tuple[float, ...]
@@ -60,14 +60,14 @@ class WindowSums:
 
 
 class ForecastSums:
-    """Adds up errors in float64, so that neither batches of unequal size nor missing values bias a mean.
+    """Sums of errors in float64, so that neither batches of unequal size nor missing values bias the means.
 
     Args:
-        mape_threshold: |truth| below it is left out of MAPE; above 0.
+        mape_threshold: values with |truth| below it are excluded from MAPE; above 0.
 
     Raises:
-        ValueError: for shapes that differ, or, once it is asked for scores, for an empty set and for numbers that are
-            not finite where there was something observed.
+        ValueError: if shapes differ; when scores are computed, if there are no observed values or values are not finite
+            where observed.
 
     Example:
         >>> sums = ForecastSums()
@@ -85,11 +85,11 @@ class ForecastSums:
         self._windows: list[Tensor] = []  # [5, B] of each batch, likewise
 
     def add(self, forecast: Tensor, y: Tensor, mask: Tensor | None = None) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
-            forecast, y: `[horizon, B, N, C]`, of the same horizon and nodes at each call.
-            mask: of the same shape, True where y was observed; None: everywhere.
+            forecast, y: `[horizon, B, N, C]`, with the same horizon and nodes in each call.
+            mask: same shape, True where y was observed; None: everywhere.
         """
         mask = _checked("ForecastSums", forecast, y, mask)
         forecast, y = forecast.detach().double(), y.double()
@@ -99,22 +99,22 @@ class ForecastSums:
         parts = (error, error.square(), relative, mask.double(), large.double())
         sums = torch.stack([part.sum((1, 3)) for part in parts])
         if self._sums is not None and self._sums.shape != sums.shape:
-            expected, found = tuple(self._sums.shape[1:]), tuple(sums.shape[1:])
-            raise ValueError(f"ForecastSums: expected {expected} steps and nodes as before, got {found}")
+            expected, got = tuple(self._sums.shape[1:]), tuple(sums.shape[1:])
+            raise ValueError(f"ForecastSums: expected {expected} steps and nodes as before, got {got}")
         self._sums = sums if self._sums is None else self._sums.to(sums.device) + sums
         self._windows.append(torch.stack([part.sum((0, 2, 3)) for part in parts]))
 
     def result(self) -> ForecastScores:
-        """The scores over everything added, with those of each step ahead."""
+        """Return the scores over all batches, and those of each step ahead."""
         sums = self._finite()
         return self._scores(sums.sum((1, 2)), tuple(self._scores(step) for step in sums.sum(2).T))
 
     def by_node(self) -> tuple[ForecastScores, ...]:
-        """The scores of each node, over all steps ahead."""
+        """Return the scores of each node, over all steps ahead."""
         return tuple(self._scores(node) for node in self._finite().sum(1).T)
 
     def by_window(self, metric: str) -> WindowSums:
-        """What a metric is the mean of, for each window, in the order in which they were added.
+        """Return the sums of a metric for each window, in the order in which they were added.
 
         Example:
             >>> sums = ForecastSums()
@@ -154,15 +154,15 @@ class ForecastSums:
 
 
 def forecast_loss(forecast: Tensor, y: Tensor, mask: Tensor | None = None, kind: str = "mae") -> Tensor:
-    """The mean loss over observed values; zero, with zero gradients, where nothing was observed.
+    """Return the mean loss over observed values; zero, with zero gradients, if there are none.
 
     Args:
         forecast, y: `[horizon, B, N, C]`.
-        mask: of the same shape, True where y was observed; None: everywhere.
-        kind: `"mae"`, `"mse"` or `"huber"`: half the square below an error of 1, and the error less a half above.
+        mask: same shape, True where y was observed; None: everywhere.
+        kind: `"mae"`, `"mse"` or `"huber"` (with delta 1).
 
     Raises:
-        ValueError: for shapes that differ, or another kind.
+        ValueError: if shapes differ or the kind is unknown.
 
     Example:
         >>> y = torch.zeros(1, 2, 1, 1)
@@ -181,15 +181,15 @@ def forecast_loss(forecast: Tensor, y: Tensor, mask: Tensor | None = None, kind:
     return total / mask.sum().clamp(min=1)
 
 
-def _checked(who: str, forecast: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
-    """The mask, if all shapes are alike."""
+def _checked(caller: str, forecast: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the mask, after checking that all shapes are equal."""
     if y.dim() != 4:
-        raise ValueError(f"{who}: expected y of shape [horizon, B, N, C], got {describe(y)}")
+        raise ValueError(f"{caller}: expected y of shape [horizon, B, N, C], got {describe(y)}")
     for name, tensor in (("forecast", forecast), ("mask", mask)):
         if tensor is not None and tensor.shape != y.shape:
-            raise ValueError(f"{who}: expected {name} of shape {tuple(y.shape)}, as y is, got {describe(tensor)}")
+            raise ValueError(f"{caller}: expected {name} of shape {tuple(y.shape)}, as y is, got {describe(tensor)}")
     if mask is None:
         return torch.ones_like(y, dtype=torch.bool)
     if mask.dtype != torch.bool:
-        raise ValueError(f"{who}: expected mask of dtype torch.bool, got {mask.dtype}")
+        raise ValueError(f"{caller}: expected mask of dtype torch.bool, got {mask.dtype}")
     return mask

@@ -1,5 +1,5 @@
-"""Scores over seeds: intervals, and differences between models on the same seeds, corrected for their number; and
-intervals over a series, whose neighbors tell of each other."""
+"""Significance over seeds: intervals, paired differences between models with a correction for multiple comparisons,
+and block-bootstrap intervals for autocorrelated series."""
 
 import itertools
 import math
@@ -17,11 +17,11 @@ class Summary:
 
     Attributes:
         mean, sd: of the scores; sd is NaN for a single one.
-        t: the 95% interval of the mean by Student's t, low and high, which supposes that scores are about normal; None
-            for a single score.
-        bootstrap: the same by resampling the seeds (percentiles), which supposes nothing, but is too narrow of few: of
-            normal scores it holds the mean in 68% of cases with 3 seeds, in 84% with 5; None for a single score.
-        seeds: how many scores.
+        t: the 95% interval of the mean by Student's t, low and high, which assumes roughly normal scores; None for a
+            single score.
+        bootstrap: the same by resampling the seeds (percentiles), which assumes no distribution but is too narrow for
+            few seeds: for normal scores its coverage is 68% with 3 seeds and 84% with 5; None for a single score.
+        seeds: number of scores.
     """
 
     mean: float
@@ -33,16 +33,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two models, seed by seed.
+    """The difference between two models, paired by seed.
 
     Attributes:
-        first, second: their labels.
-        mean: of `first - second`.
-        interval: its 95% interval by Student's t, low and high, of this pair alone: not corrected for the others.
-        p: of the sign-flip test that the difference is symmetric about zero, two-sided.
-        corrected: p times what Holm's correction for all pairs looked at asks for, at most 1.
-        least: the least that `corrected` could have been with so many seeds that differ, and so many pairs.
-        seeds: how many pairs of scores.
+        first, second: labels of the models.
+        mean: mean of `first - second`.
+        interval: its 95% interval by Student's t, low and high, for this pair only, without correction.
+        p: two-sided p-value of the sign-flip test that the difference is symmetric about zero.
+        corrected: p-value after Holm's correction for all compared pairs, at most 1.
+        least: the smallest possible value of `corrected` with this number of different seeds and pairs.
+        seeds: number of pairs of scores.
     """
 
     first: str
@@ -56,22 +56,22 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether the corrected test rejects at 5%."""
+        """True if the corrected test is significant at 5%."""
         return self.corrected < 1 - LEVEL
 
     @property
     def testable(self) -> bool:
-        """Whether the corrected test could have rejected at 5% at all."""
+        """True if the corrected test can be significant at 5% at all, with this number of seeds."""
         return self.least < 1 - LEVEL
 
     @property
     def figures(self) -> str:
-        """Mean, interval, p and seeds in words."""
+        """Mean, interval, p-value and seeds as text."""
         mean, low, high = map(signed, (self.mean, *self.interval))
         return f"{mean}, its own 95% interval {low} to {high}; corrected p = {self.corrected:.3f}, {self.seeds} seeds"
 
     def turned(self) -> "Difference":
-        """The same as `second - first`."""
+        """Return the difference as `second - first`."""
         low, high = self.interval
         return replace(self, first=self.second, second=self.first, mean=-self.mean, interval=(-high, -low))
 
@@ -81,7 +81,7 @@ class Difference:
 
 
 def signed(value: float) -> str:
-    """A figure with its sign, to three decimals or, where these would all be zeros, two digits.
+    """Return a number with its sign, to three decimals or, if these would all be zeros, two digits.
 
     Example:
         >>> signed(0.1234), signed(-0.00012), signed(0.0)
@@ -91,14 +91,14 @@ def signed(value: float) -> str:
 
 
 def summary(scores: Sequence[float]) -> Summary:
-    """Summarizes the scores of one model over seeds.
+    """Return a summary of the scores of one model over seeds.
 
     Raises:
         ValueError: if there is none.
 
     Example:
-        >>> found = summary([0.9, 0.8, 1.0])
-        >>> round(found.mean, 3), [round(edge, 3) for edge in found.t]
+        >>> scores = summary([0.9, 0.8, 1.0])
+        >>> round(scores.mean, 3), [round(edge, 3) for edge in scores.t]
         (0.9, [0.652, 1.148])
     """
     mean, sd = mean_sd(scores)
@@ -124,21 +124,20 @@ def _bootstrap(scores: Sequence[float]) -> tuple[float, float]:
 def block_bootstrap(
     series: Sequence[Sequence[float]], block: int, statistic: Callable[[Any], Any]
 ) -> tuple[float, float]:
-    """The 95% interval, by percentiles, of a statistic of sums over series that run beside each other, by resampling
-    blocks of neighbors, which stay together, the series closed to a ring so that its ends count as much as its middle
+    """Return the 95% percentile interval of a statistic of sums over parallel series, by the circular block bootstrap
     (Politis and Romano 1992, after the moving blocks of Künsch 1989).
 
-    It is too narrow where blocks are few or the series goes on longer than they do. Of independent normal values it
-    holds the mean in 83% of cases with 3 blocks, 91% with 10 and 93% with 27; of an autoregression with coefficient
-    0.5, in blocks of 5, in 72%, 85% and 90%.
+    The interval is too narrow with few blocks, or if autocorrelation extends beyond a block. For independent normal
+    values its coverage of the mean is 83% with 3 blocks, 91% with 10 and 93% with 27; for an autoregression with
+    coefficient 0.5 and blocks of 5 it is 72%, 85% and 90%.
 
     Args:
-        series: K of n values each.
-        block: how many neighbors, from 1 to n.
-        statistic: of sums `[K, R]` of R resampled series, R figures.
+        series: K series of n values each.
+        block: length of a block, from 1 to n.
+        statistic: maps sums `[K, R]` of R resampled series to R values.
 
     Raises:
-        ValueError: if the series differ in length, hold what is no number, or are shorter than a block.
+        ValueError: if the series differ in length, contain NaN or infinite values, or are shorter than a block.
 
     Example:
         >>> low, high = block_bootstrap([[1.0, 2.0, 3.0, 2.0] * 5, [1.0] * 20], 4, lambda sums: sums[0] / sums[1])
@@ -149,8 +148,8 @@ def block_bootstrap(
 
     values = np.asarray(series, dtype=np.float64)
     if values.ndim != 2 or not 1 <= block <= values.shape[1] or not np.isfinite(values).all():
-        found = f"{values.shape} and block={block}"
-        raise ValueError(f"block_bootstrap: expected finite series [K, n] and a block from 1 to n, got {found}")
+        got = f"{values.shape} and block={block}"
+        raise ValueError(f"block_bootstrap: expected finite series [K, n] and a block from 1 to n, got {got}")
     ring = np.concatenate([values, values[:, : block - 1]], axis=1)
     blocks = np.lib.stride_tricks.sliding_window_view(ring, block, axis=1).sum(-1)
     size = values.shape[1]
@@ -161,9 +160,9 @@ def block_bootstrap(
 
 
 def sign_flip(differences: Sequence[float]) -> float:
-    """The two-sided p of the test that differences are symmetric about zero: how often flipping the sign of each, all
-    ways or some thousand drawn ones, gives a mean as far from zero (Fisher 1935). With n differences it is at least
-    2 / 2^n: with fewer than six nothing is below 0.05.
+    """Return the two-sided p-value of the test that differences are symmetric about zero (Fisher 1935): the fraction of
+    sign assignments, all of them or several thousand random ones, whose mean is at least as far from zero. With n
+    differences it is at least 2 / 2^n, so with fewer than six it is never below 0.05.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
@@ -187,8 +186,8 @@ def sign_flip(differences: Sequence[float]) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Holm's correction of several p (1979): the smallest times their number n, the next times n - 1, and so on, none
-    below one before it.
+    """Return p-values after Holm's correction (1979): the smallest times their number n, the next times n - 1, and so
+    on, in non-decreasing order.
 
     Raises:
         ValueError: if one is not in [0, 1].
@@ -198,33 +197,33 @@ def holm(values: Sequence[float]) -> list[float]:
         [0.03, 0.06, 0.06]
     """
     if not all(0 <= value <= 1 for value in values):
-        raise ValueError(f"holm: expected values of p in [0, 1], got {list(values)}")
+        raise ValueError(f"holm: expected p-values in [0, 1], got {list(values)}")
     corrected, largest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
-        corrected[place] = largest
+    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = largest
     return corrected
 
 
-def sampling_error(accuracy: float, answers: int) -> float:
-    """The standard error that so many test answers give an accuracy, √(p (1 - p) / n). Seeds that share a test set do
-    not make it smaller.
+def sampling_error(accuracy: float, count: int) -> float:
+    """Return the standard error of an accuracy on `count` test targets, √(p (1 - p) / n). More seeds with the same test
+    set do not reduce it.
 
     Raises:
-        ValueError: if the accuracy is not in [0, 1] or there is no answer.
+        ValueError: if the accuracy is not in [0, 1] or the count is below 1.
 
     Example:
         >>> sampling_error(0.5, 2500)
         0.01
     """
-    if not 0 <= accuracy <= 1 or answers < 1:
-        raise ValueError(f"sampling_error: expected an accuracy in [0, 1] of answers, got {accuracy} of {answers}")
-    return math.sqrt(accuracy * (1 - accuracy) / answers)
+    if not 0 <= accuracy <= 1 or count < 1:
+        raise ValueError(f"sampling_error: expected accuracy in [0, 1] and count >= 1, got {accuracy} and {count}")
+    return math.sqrt(accuracy * (1 - accuracy) / count)
 
 
 def seeds_needed(models: int) -> int:
-    """The fewest seeds with which a difference between two of so many models can be shown at 5%, if the sign-flip test
-    is corrected for all pairs.
+    """Return the smallest number of seeds with which a sign-flip test, corrected for all pairs of this many models, can
+    be significant at 5%.
 
     Example:
         >>> [seeds_needed(models) for models in (2, 3, 4, 5, 6, 8)]
@@ -234,15 +233,15 @@ def seeds_needed(models: int) -> int:
 
 
 def _least(seeds: int) -> float:
-    """The least p of a sign-flip test on so many differences that are not zero."""
+    """Return the smallest p-value of a sign-flip test on this number of nonzero differences."""
     return min(1.0, 2.0 ** (1 - seeds))
 
 
 def differences(scores: Mapping[str, Mapping[int, float]]) -> list[Difference]:
-    """All pairs of models that share two seeds or more.
+    """Return the differences of all pairs of models with at least two common seeds.
 
     Args:
-        scores: by label and seed.
+        scores: scores by label and seed.
 
     Raises:
         ValueError: if a score is NaN or infinite.
@@ -252,23 +251,22 @@ def differences(scores: Mapping[str, Mapping[int, float]]) -> list[Difference]:
         >>> print(differences({"A": a, "B": b})[0])
         A and B: no difference shown (+0.300, its own 95% interval +0.052 to +0.548; corrected p = 0.250, 3 seeds)
     """
-    found = []
+    pairs = []
     for first, second in itertools.combinations(scores, 2):
         seeds = [seed for seed in scores[first] if seed in scores[second]]
         if len(seeds) < 2:
             continue
-        ours, theirs = ([scores[label][seed] for seed in seeds] for label in (first, second))
-        mean, half = paired_difference(ours, theirs)
-        apart = [a - b for a, b in zip(ours, theirs)]
-        p, least = sign_flip(apart), _least(sum(map(bool, apart)))
-        found.append(Difference(first, second, mean, (mean - half, mean + half), p, p, least, len(seeds)))
-    corrected = zip(found, holm([pair.p for pair in found]), holm([pair.least for pair in found]))
+        a, b = ([scores[label][seed] for seed in seeds] for label in (first, second))
+        mean, half = paired_difference(a, b)
+        paired = [x - y for x, y in zip(a, b)]
+        p, least = sign_flip(paired), _least(sum(map(bool, paired)))
+        pairs.append(Difference(first, second, mean, (mean - half, mean + half), p, p, least, len(seeds)))
+    corrected = zip(pairs, holm([pair.p for pair in pairs]), holm([pair.least for pair in pairs]))
     return [replace(pair, corrected=p, least=least) for pair, p, least in corrected]
 
 
-
 def mean_sd(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the mean and the sample standard deviation (n - 1; NaN for a single value).
+    """Return the mean and the sample standard deviation (n - 1; NaN for a single value).
 
     Example:
         >>> mean_sd([1.0, 2.0, 3.0])
@@ -283,10 +281,10 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float]:
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Returns the mean of `first - second`, seed by seed, and the half width of its Student t interval.
+    """Return the mean of `first - second`, paired by seed, and the half width of its Student t interval.
 
     Args:
-        first: scores of one model, one a seed.
+        first: scores of one model, one per seed.
         second: scores of the other, for the same seeds in the same order.
         level: coverage of the interval, in (0, 1).
 

@@ -1,5 +1,5 @@
-"""Differences between forecasters over the windows of the test part, which are a sample of time as seeds are one of
-chance: how far another stretch of time could have given another answer."""
+"""Significance of differences between forecasters over test windows: windows are a sample of time, as seeds are a
+sample of random initializations."""
 
 import math
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ FEWEST_WINDOWS, FEWEST_BLOCKS = 10, 3
 
 @dataclass(frozen=True)
 class OverWindows:
-    """The difference of two errors on the same test windows, means over seeds, the seeds taken as they are.
+    """The difference between the errors of two forecasters on the same test windows, averaged over seeds.
 
     Attributes:
-        mean: of `first - second`; below zero the first errs less.
-        interval: its 95% interval over windows, low and high, by `block_bootstrap`, of this pair alone; None where
-            there are fewer than 10 windows or 3 blocks, of which it would be far too short.
-        p: of the test, where there is no interval, that the sign of each window's difference is chance (`sign_flip`),
-            which supposes that windows are independent; None where they share steps that are forecast.
-        better: in how many windows the first errs less.
-        windows: how many there are with something observed.
-        block: how many neighbors a block holds.
+        mean: mean of `first - second`; negative if the first is better.
+        interval: its 95% interval over windows, low and high, by `block_bootstrap`, for this pair only; None with fewer
+            than 10 windows or 3 blocks, for which it would be far too narrow.
+        p: without an interval, the p-value of `sign_flip` over windows, which assumes independent windows; None if
+            windows have targets in common.
+        better: number of windows in which the first is better.
+        windows: number of windows with observed targets.
+        block: number of windows in a block.
     """
 
     mean: float
@@ -37,14 +37,14 @@ class OverWindows:
 
     @property
     def shown(self) -> bool:
-        """Whether the windows show a difference: by the interval or, without one, by p."""
+        """True if the difference is significant: by the interval or, without one, by p."""
         if self.interval is not None:
             return not self.interval[0] <= 0 <= self.interval[1]
         return self.p is not None and self.p < 1 - LEVEL
 
     @property
     def least(self) -> float:
-        """The least that p could have been with so many windows."""
+        """The smallest possible p with this number of windows."""
         return min(1.0, 2.0 ** (1 - self.windows))
 
 
@@ -57,23 +57,24 @@ def over_windows(
     horizon: int,
     root: bool = False,
 ) -> OverWindows:
-    """Compares two forecasters window by window.
+    """Return the difference between two forecasters, paired by window.
 
-    Windows lags + horizon apart share no step. So long is a block or, if that is longer, the cube root of the number of
-    windows, the order at which the variance is met best (Hall, Horowitz and Jing 1995); at most half of all windows.
+    Windows that are lags + horizon steps apart have no step in common. The block length is this distance or, if larger,
+    the cube root of the number of windows, which is the optimal order for the variance (Hall, Horowitz and Jing 1995);
+    at most half of all windows.
 
     Args:
-        first, second: sums of errors, by seed and window, windows in time and a step apart.
-        counts: of how many values each window's sums are, the same for both.
+        first, second: sums of errors by seed and window, in order of time at stride 1.
+        counts: numbers of values in each window, the same for both.
         lags, horizon: of the windows, in steps.
-        root: whether the error is the root of the mean, as RMSE is. Windows are then told better by their squares.
+        root: True if the error is the root of a mean, as RMSE. Windows are then compared by their squared errors.
 
     Raises:
-        ValueError: if sums and counts do not fit each other, or nothing was observed.
+        ValueError: if the numbers of windows differ, or nothing was observed.
 
     Example:
-        >>> found = over_windows([[1.0, 2.0, 3.0, 4.0]], [[2.0, 4.0, 2.0, 8.0]], [2, 2, 2, 2], lags=4, horizon=1)
-        >>> found.mean, found.better, found.windows, found.p, found.least
+        >>> result = over_windows([[1.0, 2.0, 3.0, 4.0]], [[2.0, 4.0, 2.0, 8.0]], [2, 2, 2, 2], lags=4, horizon=1)
+        >>> result.mean, result.better, result.windows, result.p, result.least
         (-0.75, 3, 4, 0.375, 0.125)
     """
     lengths = [len(row) for row in (*first, *second, counts)]
@@ -91,12 +92,12 @@ def over_windows(
     windows = sums.shape[1]
     block = max(1, min(max(lags + horizon, math.ceil(windows ** (1 / 3))), windows // 2))
     few = windows < FEWEST_WINDOWS or windows // block < FEWEST_BLOCKS
-    apart = sums[: len(first)].mean(0) - sums[len(first) : -1].mean(0)
+    paired = sums[: len(first)].mean(0) - sums[len(first) : -1].mean(0)
     return OverWindows(
         mean=float(difference(sums.sum(1))),
         interval=None if few else block_bootstrap(sums.tolist(), block, difference),
-        p=sign_flip(apart.tolist()) if few and horizon == 1 else None,
-        better=int((apart < 0).sum()),
+        p=sign_flip(paired.tolist()) if few and horizon == 1 else None,
+        better=int((paired < 0).sum()),
         windows=windows,
         block=block,
     )

@@ -1,6 +1,6 @@
-"""Models by name, the baselines that they must beat, and generation of text.
+"""Models by name, baselines, and text generation.
 
-Models are made of the layers of :mod:`seqgnn.nn`; they are trained by :mod:`seqgnn.training`.
+Models are built from the layers of :mod:`seqgnn.nn` and trained with :mod:`seqgnn.training`.
 """
 
 from seqgnn.models.baselines.ngram import NGram

@@ -1,7 +1,7 @@
-"""The parts of a model for sequences: what an element looks like, encoders of every family, and readouts.
+"""The parts of a sequence model: inputs, encoders of every family, and readouts.
 
-An encoder is called as ``encoder(x, batch, state=None) -> h, state`` with one row per element, ``x [sum L, F]`` to
-``h [sum L, H]``. Where it can go on from call to call, the state is made of tensors whose dimension 1 is the batch.
+An encoder is called as ``encoder(x, batch, state=None) -> h, state`` with one row per position, ``x [sum L, F]`` to
+``h [sum L, H]``. If a sequence can be continued in the next call, dimension 1 of all tensors of the state is the batch.
 """
 
 from functools import lru_cache, partial
@@ -22,8 +22,8 @@ from seqgnn.nn.graph.cache import tensor_cache
 
 
 class Inputs(nn.Module):
-    """What each element looks like to an encoder: ids one-hot or embedded (with dropout), features as they are; its
-    position if asked.
+    """The input of an encoder: token ids one-hot or embedded (with dropout), or features unchanged; optionally with the
+    one-hot position.
 
     Shapes: ids ``[sum L]`` or features ``[sum L, F]`` to ``[sum L, channels]``.
     """
@@ -57,9 +57,9 @@ class Inputs(nn.Module):
             self.channels += length
 
     def tie(self, head: nn.Linear) -> None:
-        """Gives `head` the embedding as its weight: small enough for logits, and scaled up again as an input.
+        """Share the embedding's weight with `head`. It is small, as logits require, and scaled up as an input.
 
-        As `Vaswani et al. 2017 <https://arxiv.org/abs/1706.03762>`_, section 3.4, do.
+        See `Vaswani et al. 2017 <https://arxiv.org/abs/1706.03762>`_, section 3.4.
         """
         self.scale = head.in_features**0.5
         nn.init.normal_(self.table.weight, std=1 / self.scale)
@@ -84,15 +84,15 @@ class Inputs(nn.Module):
             return x
         longest = int(sequence_lengths(batch).max())
         if longest > self.length:
-            raise ValueError(f"Inputs: expected at most {self.length} elements, the positions known, got {longest}")
+            raise ValueError(f"Inputs: expected at most {self.length} positions, as in `length`, got {longest}")
         steps = torch.arange(len(batch.batch), device=batch.ptr.device) - batch.ptr[batch.batch]
         return torch.cat([x, F.embedding(steps, self.position)], dim=-1)
 
 
 class RecurrentEncoder(nn.Module):
-    """An RNN, LSTM or GRU over each sequence, one of ragged length included.
+    """An RNN, LSTM or GRU over sequences of equal or different lengths.
 
-    With `weight_dropout`, each call in training leaves out hidden-to-hidden weights, the same ones at every step
+    With `weight_dropout`, each call in training drops hidden-to-hidden weights, the same ones at every step
     (DropConnect, as in Merity et al. 2018, https://arxiv.org/abs/1708.02182, section 2).
     """
 
@@ -120,15 +120,15 @@ class RecurrentEncoder(nn.Module):
 
 
 class GCNEncoder(nn.Module):
-    """Rounds of message passing over the edges of the batch, with a ReLU after each.
+    """GCN layers over the edges of the batch, with a ReLU after each.
 
-    With `directed`, edges that run backwards are an error: an element would hear of its future. With `residual`, a
-    linear map comes first and each round adds to what is there, x + relu(GCN(x)), so that a node stays apart from its
-    neighbors, with which a GCN averages it (Kipf and Welling 2017, appendix B).
+    With `directed`, edges that point backwards are an error, since a position would see its future. With `residual`, a
+    linear layer comes first and each layer computes x + relu(GCN(x)), so that a node keeps its own features instead of
+    being averaged with its neighbors (Kipf and Welling 2017, appendix B).
 
-    On directed paths whose `hops` are known, the state is what each round last read, a tuple of ``[m, B, F]``, and of
-    how many elements of each sequence that is, ``[1, B]``: as many as the next elements can hear. The next call puts
-    them before its own.
+    On directed paths with known `hops` there is a state: the last inputs of each layer, a tuple of ``[m, B, F]``, and
+    their number for each sequence, ``[1, B]``. They cover the receptive field of the next positions and are prepended
+    to the input of the next call.
     """
 
     def __init__(
@@ -144,8 +144,9 @@ class GCNEncoder(nn.Module):
         super().__init__()
         self.directed = directed
         self.hops = hops if directed else None
-        # Twice the longest hop: an element hears one hop back, and whom it hears has a degree, one hop further back.
-        self.memory = 0 if self.hops is None else 2 * max(self.hops)
+        # Twice the longest hop: a position aggregates from one hop back, and the degrees of these neighbors depend on
+        # positions one hop further back.
+        self.context = 0 if self.hops is None else 2 * max(self.hops)
         self.first = nn.Linear(in_channels, hidden_channels) if residual else None
         channels = [hidden_channels if residual else in_channels, *[hidden_channels] * num_layers]
         self.layers = nn.ModuleList(GCNConv(i, o) for i, o in pairwise(channels))
@@ -156,87 +157,84 @@ class GCNEncoder(nn.Module):
             tensor_cache.get((batch.edge_index,), ("forwards",), partial(_check_forwards, batch.edge_index))
         if self.first is not None:
             x = self.first(x)
-        before = None if state is None else _Before(self, state, batch, x)
-        read = []
+        context = None if state is None else _Context(self, state, batch, x)
+        inputs = []
         for index, layer in enumerate(self.layers):
             if index:
                 x = F.dropout(x, self.dropout, self.training)
-            read.append(x)
-            heard = layer(x, batch.edge_index) if before is None else before.hear(index, x)
-            heard = torch.relu(heard)
-            x = heard if self.first is None else x + heard
-        return x, None if self.hops is None else self._last(read, batch, state)
+            inputs.append(x)
+            output = torch.relu(layer(x, batch.edge_index) if context is None else context.apply(index, x))
+            x = output if self.first is None else x + output
+        return x, None if self.hops is None else self._last(inputs, batch, state)
 
-    def _last(self, read: list[Tensor], batch: Batch, state: Any) -> tuple[tuple[Tensor, ...], Tensor]:
-        """What each round read of the last elements of each sequence, at the end of ``[m, B, F]``, and of how many."""
-        padded = [to_padded(batch, x)[0] for x in read]
+    def _last(self, inputs: list[Tensor], batch: Batch, state: Any) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the last inputs of each layer, at the end of ``[m, B, F]``, and their number for each sequence."""
+        padded = [to_padded(batch, x)[0] for x in inputs]
         lengths = sequence_lengths(batch)
         older, count = ([x[:0] for x in padded], torch.zeros(1, 1, dtype=torch.long)) if state is None else state
         streams = [torch.cat(parts) for parts in zip(older, padded)]
-        kept = min(self.memory, len(streams[0]))
-        count = (count.cpu() + lengths).clamp(max=kept)
+        size = min(self.context, len(streams[0]))
+        count = (count.cpu() + lengths).clamp(max=size)
         if int(lengths.min()) == len(padded[0]):
-            return tuple(stream[len(stream) - kept :] for stream in streams), count
-        step = torch.arange(-kept, 0, device="cpu")[:, None]
-        place = (step + len(older[0]) + lengths).clamp(min=0).to(read[0].device)
-        nothing = (step < -count).to(read[0].device)[:, :, None]
-        sequence = torch.arange(len(lengths), device=read[0].device)
-        return tuple(stream[place, sequence].masked_fill(nothing, 0) for stream in streams), count
+            return tuple(stream[len(stream) - size :] for stream in streams), count
+        step = torch.arange(-size, 0, device="cpu")[:, None]
+        index = (step + len(older[0]) + lengths).clamp(min=0).to(inputs[0].device)
+        empty = (step < -count).to(inputs[0].device)[:, :, None]
+        sequence = torch.arange(len(lengths), device=inputs[0].device)
+        return tuple(stream[index, sequence].masked_fill(empty, 0) for stream in streams), count
 
 
-class _Before:
-    """What a GCNEncoder read of the elements before those of a batch, put before them.
+class _Context:
+    """The state of a GCNEncoder, prepended to the positions of a batch.
 
     Args:
-        encoder: whose state it is.
-        state: of the call before.
-        batch: of this call.
-        x: what the first round reads of it.
+        encoder: the encoder.
+        state: its state after the previous call.
+        batch: the batch of this call.
+        x: the input of the first layer.
     """
 
     def __init__(self, encoder: GCNEncoder, state: Any, batch: Batch, x: Tensor) -> None:
         if encoder.hops is None:
-            raise ValueError(f"GCNEncoder: expected no state, since none is kept, got {describe(state)}")
+            raise ValueError(f"GCNEncoder: expected no state without known hops, got {describe(state)}")
         padded, lengths = to_padded(batch, x)
         shapes = [(len(lengths), layer.in_channels) for layer in encoder.layers]
         older, count = state if isinstance(state, tuple) and len(state) == 2 else (None, None)
         parts = older if isinstance(older, tuple) else ()
         if [part.shape[1:] for part in parts if isinstance(part, Tensor)] != shapes or not isinstance(count, Tensor):
-            expected = f"{len(shapes)} older of shape [m, {shapes[0][0]}, F], one a round"
+            expected = f"{len(shapes)} older of shape [m, {shapes[0][0]}, F], one per layer"
             raise ValueError(f"GCNEncoder: expected a state (older, count) with {expected}, got {describe(state)}")
         self.layers, self.older, self.batch = encoder.layers, parts, batch
         start = len(parts[0])
         step = torch.arange(start + len(padded), device="cpu")[:, None]
-        there = ((start - count.cpu() <= step) & (step < start + lengths)).T
-        self.edge_index = _paths(tuple(there.sum(1).tolist()), encoder.hops, x.device)
-        self.there = there.to(x.device)
-        self.new = (there & (start <= step.T))[there].to(x.device)
+        valid = ((start - count.cpu() <= step) & (step < start + lengths)).T
+        self.edge_index = _paths(tuple(valid.sum(1).tolist()), encoder.hops, x.device)
+        self.valid = valid.to(x.device)
+        self.new = (valid & (start <= step.T))[valid].to(x.device)
 
-    def hear(self, index: int, x: Tensor) -> Tensor:
-        """A round over each sequence with its older elements before it; the rows of the new ones."""
+    def apply(self, index: int, x: Tensor) -> Tensor:
+        """Apply a layer to each sequence with its context prepended; return the rows of the new positions."""
         stream = torch.cat([self.older[index], to_padded(self.batch, x)[0]])
-        return self.layers[index](stream.transpose(0, 1)[self.there], self.edge_index)[self.new]
+        return self.layers[index](stream.transpose(0, 1)[self.valid], self.edge_index)[self.new]
 
 
 def _check_forwards(edge_index: Tensor) -> None:
     backwards = int((edge_index[0] > edge_index[1]).sum())
     if backwards:
-        raise ValueError(f"GCNEncoder: expected edges that run forwards, as each element answers, got {backwards} back")
+        raise ValueError(f"GCNEncoder: expected forward edges with one target per position, got {backwards} others")
 
 
-# Kept, so that layers find the graphs that they have prepared; never as inference tensors, whoever asks first.
+# Cached, so that layers can reuse prepared graphs; never inference tensors, so that they also work in training.
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
 def _paths(lengths: tuple[int, ...], hops: tuple[int, ...], device: torch.device) -> Tensor:
-    """The edges of disjoint paths."""
+    """Return the edges of disjoint paths."""
     starts = [0, *accumulate(lengths)]
     return torch.cat([path_graph(n, hops=hops) + start for n, start in zip(lengths, starts)], dim=1).to(device)
 
 
 class GCNThenLSTM(nn.Module):
-    """Graph convolution, then the plain cell (GCRN's model 1): a GCN embeds the nodes, an LSTM reads them in order.
-
-    The state is that of both.
+    """A GCN followed by an LSTM over the nodes in order (model 1 of GCRN). The state is the pair of their states.
     """
 
     def __init__(self, gcn: GCNEncoder, lstm: RecurrentEncoder) -> None:
@@ -245,18 +243,18 @@ class GCNThenLSTM(nn.Module):
         self.lstm = lstm
 
     def forward(self, x: Tensor, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
-        before, memory = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
-        x, before = self.gcn(x, batch, before)
-        x, memory = self.lstm(F.dropout(x, self.gcn.dropout, self.training), batch, memory)
-        return x, None if before is None else (before, memory)
+        gcn_state, lstm_state = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+        x, gcn_state = self.gcn(x, batch, gcn_state)
+        x, lstm_state = self.lstm(F.dropout(x, self.gcn.dropout, self.training), batch, lstm_state)
+        return x, None if gcn_state is None else (gcn_state, lstm_state)
 
 
 class GCNInLSTM(nn.Module):
-    """Graph convolution inside the gates, over the window of the last k elements as it slides along the sequence.
+    """An LSTM with graph convolutions in its gates, over a sliding window of the last k positions.
 
-    Node j of the window holds x_(t-k+1+j), zero before the start; edges run from j to j + hop; each node keeps its own
-    state from step to step; the answer at time t is read at the newest node. The state that goes from call to call is
-    the window's older elements ``[k - 1, B, F]`` beside h and c.
+    Node j of the window has the input x_(t-k+1+j), zero before the start. Edges point from j to j + hop. Each node has
+    its own state from step to step, and the output at time t is that of the newest node. The state between calls is
+    ``(older, (h, c))`` with the window's older inputs ``[k - 1, B, F]``.
     """
 
     def __init__(self, layer: GCNLSTM, window: int, hops: tuple[int, ...]) -> None:
@@ -289,7 +287,7 @@ class GCNInLSTM(nn.Module):
 
 
 class TreeEncoder(nn.Module):
-    """A recurrent layer that walks the edges of the batch, which have no cycles."""
+    """A recurrent layer along the edges of the batch, which must not have cycles."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -297,19 +295,19 @@ class TreeEncoder(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
         if state is not None:
-            raise ValueError(f"TreeEncoder: expected no state, since none is kept, got {describe(state)}")
+            raise ValueError(f"TreeEncoder: state is not supported, got {describe(state)}")
         return self.layer(x, batch.edge_index)[0], None
 
 
 class Readout(nn.Module):
-    """From node states ``[sum L, H]`` to one row per sequence ``[B, H]``, or, per element, to one per prefix.
+    """Readout of node states ``[sum L, H]``: one row per sequence ``[B, H]``, or one row per prefix with `per_element`.
 
-    Over whole sequences mean and max are PyG's `segment`, which uses torch-scatter where it is installed and cannot be
-    differentiated twice.
+    Over whole sequences, mean and max use PyG's `segment`, which uses torch-scatter if it is installed and does not
+    support double backward.
 
     Args:
-        kind: ``"last"``, ``"mean"`` or ``"max"`` over the sequence, or over the prefix that ends at each element.
-        per_element: whether every element has an answer.
+        kind: ``"last"``, ``"mean"`` or ``"max"`` over the sequence, or over the prefix that ends at each position.
+        per_element: one output per position.
     """
 
     def __init__(self, kind: str, per_element: bool) -> None:

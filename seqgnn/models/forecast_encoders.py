@@ -1,8 +1,8 @@
-"""What a forecaster reads the past with: layers over time, on the graph or on each node alone, or a GCN over the lags.
+"""Encoders of forecasters: recurrent layers on the graph or on each node, or a GCN over the lags.
 
-An encoder is called as ``encoder(x, edge_index, edge_weight) -> h``, from the past ``[T, B, N, F]`` to one row for each
-node of each window, ``[B, N, H]``. With a graph a step, `edge_index` and `edge_weight` are lists over the disjoint
-unions of all windows, in which node n of window b is b * N + n.
+An encoder is called as ``encoder(x, edge_index, edge_weight) -> h``, from input steps ``[T, B, N, F]`` to one vector
+for each node of each window, ``[B, N, H]``. With a graph per step, `edge_index` and `edge_weight` are lists over the
+disjoint unions of all windows, in which node n of window b is b * N + n.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from seqgnn.nn.graph.prepare import GraphPreparer
 
 
 class Encoder(GraphPreparer, nn.Module, ABC):
-    """The base of those below.
+    """Base class of encoders.
 
     Attributes:
         in_channels, hidden_channels: F and H.
@@ -29,12 +29,12 @@ class Encoder(GraphPreparer, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
-        """The past of every node as one row."""
+        """Return one vector for the input steps of every node."""
 
 
 class GraphEncoder(Encoder):
-    """A graph layer over time, such as :class:`seqgnn.nn.GCNLSTM`: what it returns of the last step, or, if it returns
-    a summary of all steps as :class:`seqgnn.nn.A3TGCN` does, that."""
+    """A graph-recurrent layer, such as :class:`seqgnn.nn.GCNLSTM`: its output at the last step, or its summary of all
+    steps if it returns one, as :class:`seqgnn.nn.A3TGCN` does."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -47,15 +47,14 @@ class GraphEncoder(Encoder):
         return self.layer.filters
 
     def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
-        signal = disjoint(x, edge_index)
-        h, _ = self.layer(signal, edge_index, edge_weight)
-        last = h[-1] if h.dim() == signal.dim() else h
+        nodes = disjoint(x, edge_index)
+        h, _ = self.layer(nodes, edge_index, edge_weight)
+        last = h[-1] if h.dim() == nodes.dim() else h
         return last.view(*x.shape[1:3], -1)
 
 
 class NodewiseEncoder(Encoder):
-    """A recurrent layer in torch's vocabulary, such as :class:`seqgnn.nn.LSTM`, on each node alone: the graph has no
-    say."""
+    """A plain recurrent layer, such as :class:`seqgnn.nn.LSTM`, on each node independently; the graph is not used."""
 
     def __init__(self, layer: nn.RNNBase) -> None:
         super().__init__()
@@ -73,13 +72,13 @@ class NodewiseEncoder(Encoder):
 
 
 class LagGCN(Encoder):
-    """Rounds of graph convolution and ReLU without time: the lags of a node are its features.
+    """GCN layers with ReLU, with the lags of a node as its features.
 
     Args:
         in_channels, hidden_channels: F and H.
         lags: T.
-        num_layers: rounds.
-        dropout: before each round but the first.
+        num_layers: number of GCN layers.
+        dropout: dropout before each layer except the first.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class LagGCN(Encoder):
 
     def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
         if isinstance(edge_index, list | tuple):
-            raise ValueError(f"gcn: expected one graph for all steps, got {len(edge_index)}, one a step")
+            raise ValueError(f"gcn: expected one graph for all steps, got {len(edge_index)}, one per step")
         h = lags_as_features(x)
         for index, layer in enumerate(self.layers):
             h = F.dropout(h, self.dropout, self.training and index > 0)
@@ -105,10 +104,10 @@ class LagGCN(Encoder):
 
 
 def disjoint(x: Tensor, edge_index: Any) -> Tensor:
-    """``[T, B, N, F]`` as it is, or, beside a graph a step, as the nodes of the disjoint unions ``[T, B * N, F]``."""
+    """Return ``[T, B, N, F]`` unchanged or, with a graph per step, as ``[T, B * N, F]`` for the disjoint unions."""
     return x.flatten(1, 2) if isinstance(edge_index, list | tuple) else x
 
 
 def lags_as_features(x: Tensor) -> Tensor:
-    """``[T, B, N, F]`` to ``[B, N, T * F]``, the oldest step first."""
+    """Return ``[T, B, N, F]`` as ``[B, N, T * F]``, the oldest step first."""
     return x.permute(1, 2, 0, 3).flatten(2)

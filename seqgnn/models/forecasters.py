@@ -6,10 +6,10 @@ from typing import Any
 from seqgnn._utils.validation import check_count, one_of
 from seqgnn.models.forecast_encoders import LagGCN
 from seqgnn.models.forecaster import EncoderDecoder, Forecaster
-from seqgnn.models.parameter_matching import width_for
+from seqgnn.models.parameter_matching import hidden_size_for
 from seqgnn.nn import A3TGCN, DCRNN, GCNGRU, GCNLSTM, GCRN, GRU, LSTM, TGCN, DCRNNForecaster, EvolveGCN
 
-# Each layer, and which of the options it takes.
+# Each layer, and the options that it accepts.
 LAYERS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "lstm": (LSTM, ("num_layers", "dropout")),
     "gru": (GRU, ("num_layers", "dropout")),
@@ -25,18 +25,18 @@ LAYERS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "dcrnn-forecaster": (DCRNNForecaster, ("num_layers", "dropout", "K", "out_channels", "horizon")),
 }
 NAMES = ("linear", *LAYERS)
-ALONE = ("linear", "lstm", "gru")  # they see no neighbor, unless they are told of them
-STATIC = ("gcn",)  # they take one graph for all steps
+NODEWISE = ("linear", "lstm", "gru")  # they use no neighbors, except with neighbors=True
+STATIC = ("gcn",)  # they need the same graph at all steps
 
 
 def uses_neighbors(name: str, *, K: int = 2, neighbors: bool = False) -> bool:
-    """Whether a node's forecast depends on other nodes: a filter with K = 1 sees none.
+    """Return True if the forecast of a node depends on other nodes; with K = 1 a filter uses the node alone.
 
     Example:
         >>> uses_neighbors("lstm"), uses_neighbors("lstm", neighbors=True), uses_neighbors("gcrn", K=1)
         (False, True, False)
     """
-    return neighbors or (name not in ALONE and ("K" not in LAYERS[name][1] or K > 1))
+    return neighbors or (name not in NODEWISE and ("K" not in LAYERS[name][1] or K > 1))
 
 
 def build_forecaster(
@@ -56,25 +56,25 @@ def build_forecaster(
     sampling_decay: float | None = 2000.0,
     parameters: int | None = None,
 ) -> Forecaster:
-    """Builds a forecaster by name.
+    """Return a forecaster by name.
 
     Args:
-        name: ``"gcn-lstm"``, ``"gcn-gru"``, ``"gcrn"`` (an LSTM), ``"gcrn-gru"``, ``"dcrnn"`` (its encoder alone),
-            ``"tgcn"``, ``"a3tgcn"``, ``"evolve-gcn"``, in whose layers nodes hear each other; ``"lstm"``, ``"gru"``, on
-            each node alone; ``"gcn"``, whose features are the lags; ``"linear"``, the skip alone;
-            ``"dcrnn-forecaster"``, an encoder and a decoder, see :class:`EncoderDecoder`.
+        name: ``"gcn-lstm"``, ``"gcn-gru"``, ``"gcrn"`` (an LSTM), ``"gcrn-gru"``, ``"dcrnn"`` (its encoder only),
+            ``"tgcn"``, ``"a3tgcn"``, ``"evolve-gcn"``: recurrent layers on the graph; ``"lstm"``, ``"gru"``: recurrent
+            layers on each node independently; ``"gcn"``: GCN layers with the lags as features; ``"linear"``: the skip
+            connection only; ``"dcrnn-forecaster"``: an encoder and a decoder, see :class:`EncoderDecoder`.
         in_channels, out_channels, lags, horizon, residual, skip, neighbors: see :class:`Forecaster`.
         hidden: H.
-        num_layers: recurrent layers; rounds of ``"gcn"``.
-        K: terms of the filters of ``"gcrn"``, ``"gcrn-gru"``, ``"dcrnn"`` and ``"dcrnn-forecaster"``; with 2 or more a
-            node stays apart from its neighbors.
-        dropout: between layers, where the layer has it, and on what the head reads.
-        sampling_decay: of ``"dcrnn-forecaster"``, see :class:`EncoderDecoder`.
-        parameters: a number of parameters to come as near to as any `hidden` can, which then is not used; any two
-            models so built are within 10% of each other. Not of ``"linear"``, which has no hidden size.
+        num_layers: number of recurrent layers, or of GCN layers for ``"gcn"``.
+        K: number of terms of the filters of ``"gcrn"``, ``"gcrn-gru"``, ``"dcrnn"`` and ``"dcrnn-forecaster"``; from 2
+            on, a node's own features and those of its neighbors have separate weights.
+        dropout: dropout between layers, where supported, and on the head's input.
+        sampling_decay: decay of scheduled sampling for ``"dcrnn-forecaster"``, see :class:`EncoderDecoder`.
+        parameters: number of parameters to match as closely as possible by the choice of `hidden`, which is then
+            ignored; not for ``"linear"``, which has no hidden size.
 
     Raises:
-        ValueError: for an unknown name, options out of range, or a parameter count that no width comes near enough to.
+        ValueError: if a name is unknown, an option is out of range, or no hidden size matches `parameters`.
 
     Example:
         >>> model = build_forecaster("dcrnn", in_channels=2, hidden=16, lags=12, horizon=12, residual=True, skip=True)
@@ -83,30 +83,29 @@ def build_forecaster(
     """
     one_of("build_forecaster", "model", name, NAMES)
     sizes = {"in_channels": in_channels, "hidden": hidden, "lags": lags, "horizon": horizon, "num_layers": num_layers}
-    for what, size in (sizes | {"out_channels": out_channels, "K": K}).items():
-        check_count("build_forecaster", what, size, 1)
+    for option, size in (sizes | {"out_channels": out_channels, "K": K}).items():
+        check_count("build_forecaster", option, size, 1)
     if not 0 <= dropout < 1:
         raise ValueError(f"build_forecaster: expected dropout in [0, 1), got {dropout!r}")
     if name == "linear" and num_layers != 1:
-        raise ValueError(f"build_forecaster: expected one layer for 'linear', got num_layers={num_layers}")
+        raise ValueError(f"build_forecaster: 'linear' has one layer, got num_layers={num_layers}")
     channels = in_channels * (2 if neighbors else 1)
     options: dict[str, Any] = {"in_channels": in_channels, "out_channels": out_channels, "lags": lags}
     options |= {"horizon": horizon, "residual": residual, "skip": skip, "neighbors": neighbors}
     if name == "linear":
         if parameters is not None:
-            found = f"'linear', which has one size, got {parameters}"
-            raise ValueError(f"build_forecaster: expected no parameters for {found}")
+            raise ValueError(f"build_forecaster: parameters={parameters} is not supported by 'linear' (no hidden size)")
         return Forecaster(None, **options | {"skip": True})
-    given = {"num_layers": num_layers, "dropout": dropout if num_layers > 1 else 0.0, "K": K} | options
-    layer, taken = LAYERS[name]
+    options_of_layer = {"num_layers": num_layers, "dropout": dropout if num_layers > 1 else 0.0, "K": K} | options
+    layer, accepted = LAYERS[name]
 
     def make(hidden: int) -> Forecaster:
-        encoder = layer(channels, hidden, **{option: given[option] for option in taken})
+        encoder = layer(channels, hidden, **{option: options_of_layer[option] for option in accepted})
         if name == "dcrnn-forecaster":
             return EncoderDecoder(encoder, decay=sampling_decay, **options)
         return Forecaster(encoder, dropout=dropout, **options)
 
     if parameters is not None:
         check_count("build_forecaster", "parameters", parameters, 1)
-        hidden = width_for("build_forecaster", name, parameters, make)
+        hidden = hidden_size_for("build_forecaster", name, parameters, make)
     return make(hidden)

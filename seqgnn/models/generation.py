@@ -1,8 +1,8 @@
-"""Text from a trained character model: greedy, by temperature, top-k and top-p, or the best of a beam search.
+"""Text generation with a character-level model: greedy, sampling (temperature, top-k, top-p) or beam search.
 
-Every way starts alike: the prompt goes through the model in one call, and from then on each character in a call of its
-own, with the state that the model carries. A model that carries none, with positions or a mean readout, reads the last
-characters anew for each, as many as it was trained on. So the time for one does not depend on how many came before.
+The prompt is processed in one call and then each character in one call, with the model's state. A model without a
+state (with positions or a mean readout) processes the last characters again at each step, as many as it was trained
+on. The time per character therefore does not depend on the length of the text.
 """
 
 import math
@@ -40,29 +40,26 @@ def generate(
     device: str | torch.device | None = None,
     on_unknown: str = "error",
 ) -> list[str]:
-    r"""Continues a prompt.
+    r"""Return continuations of a prompt.
 
-    With `beam`, the best continuations by length-normalized log-probability; otherwise what `stream` yields, joined.
+    With `beam`, these are the best continuations by length-normalized log-probability, otherwise the joined output of
+    `stream`.
 
     .. math:: score(c_1, \dots, c_n) = \frac{1}{n^a} \sum_{i=1}^n \log p(c_i \mid prompt, c_1, \dots, c_{i-1})
 
     A continuation has `length` characters or ends earlier, with the first character that is in `stop`. At each length
-    the beam search goes on with the `beam` most probable continuations that have not ended, until none of them can come
-    to a better score than the best that have. As wide as there are continuations of `length` - 1 characters, it misses
-    none.
+    the beam search extends the `beam` most probable continuations that have not ended, until none of them can exceed
+    the score of the best finished ones. It is exact if `beam` is at least the number of continuations of `length` - 1
+    characters.
 
     Args:
         model, vocabulary, prompt, length, samples, greedy, temperature, inverse_temperature, top_k, top_p, stop, seed,
             device, on_unknown: as in `stream`.
-        beam: width of the beam search, at least `samples`; it takes the place of all that concerns chance.
-        length_penalty: a, at least 0; 0 compares log-probabilities as they are, which favors the short.
+        beam: width of the beam search, at least `samples`; cannot be combined with sampling options.
+        length_penalty: a, at least 0; 0 compares log-probabilities directly, which favors short continuations.
 
     Returns:
-        `samples` texts, without the prompt; of a beam search the best first, and fewer where no more exist.
-
-    Raises:
-        ValueError: as `stream` does; for a beam search that is narrower than `samples` or comes with options of
-            sampling; for a length penalty without a beam search.
+        `samples` texts without the prompt. Those of a beam search are sorted, best first, and there may be fewer.
 
     Example:
         >>> from seqgnn.data import Vocabulary
@@ -74,7 +71,7 @@ def generate(
     """
     if beam is None:
         if length_penalty != 1:
-            raise ValueError(f"generate: expected beam with length_penalty={length_penalty}, got none")
+            raise ValueError(f"generate: length_penalty={length_penalty} requires beam")
         steps = stream(
             model,
             vocabulary,
@@ -95,15 +92,15 @@ def generate(
     _check_counts(length, samples, seed)
     check_count("generate", "beam", beam, samples)
     if greedy or temperature != 1 or (inverse_temperature, top_k, top_p) != (None, None, None):
-        raise ValueError("generate: expected beam without greedy, temperature, top_k or top_p, got them together")
+        raise ValueError("generate: beam cannot be combined with greedy, temperature, top_k or top_p")
     if not (_is_number(length_penalty) and 0 <= length_penalty < math.inf):
         raise ValueError(f"generate: expected length_penalty to be a number of at least 0, got {length_penalty!r}")
     ends = _ends(vocabulary, stop)
     ids = _prompt_ids(vocabulary, prompt, on_unknown)
     with _evaluating(model):
         reader = _Reader(model, len(vocabulary), _device(model, device))
-        found = _beam_search(reader, ids, length, beam, samples, length_penalty, ends)
-    return [vocabulary.decode(best) for best in found]
+        paths = _beam_search(reader, ids, length, beam, samples, length_penalty, ends)
+    return [vocabulary.decode(path) for path in paths]
 
 
 def stream(
@@ -123,38 +120,39 @@ def stream(
     device: str | torch.device | None = None,
     on_unknown: str = "error",
 ) -> Iterator[list[str]]:
-    """Continues a prompt, character by character, and yields each as soon as it is there.
+    """Yield continuations of a prompt, character by character.
 
-    From the first step to the last, or until the iterator is closed, the model is in evaluation mode; then each of its
-    modules is as before. Chance comes from a generator of its own: the global random state is neither read nor changed,
-    and the same arguments give the same text on one machine.
+    The model is in evaluation mode until the iterator is exhausted or closed; then the modes of its modules are
+    restored. Random numbers come from a separate generator: the global random state is not used, and the same arguments
+    give the same text on the same machine.
 
     Args:
-        model: called as `model(batch, state) -> (logits, state)`, one target per element, as those of
-            :func:`seqgnn.models.build` with `per_element=True`; its state must continue the stream: tensors, or nested
-            tuples of them, with the samples along dimension 1. `hops`, where it has them, are those of the edges; with
-            a `context_length` it gets the last so many characters each time and no state.
-        vocabulary: the characters in the order of the model's ids.
-        prompt: what to continue. An empty one continues a newline, where the vocabulary has one, as a new paragraph
-            does; else its most frequent character.
-        length: characters, at least 1.
-        samples: continuations, made side by side, at least 1.
-        greedy: always the most probable character (the first of equals).
-        temperature, top_k, top_p: the distribution to draw from, see `next_probabilities`.
-        inverse_temperature: tau, at least 0, of softmax(tau * logits): the temperature is 1 / tau. 0 draws uniformly.
-        stop: characters that end a sample, such as ".!?"; kept in the answer. Those that the vocabulary lacks never
-            come; one at least must be known.
-        seed: of the draws, at least 0.
-        device: where to run; the model is moved there and stays. None: where it is.
-        on_unknown: for characters of the prompt that the vocabulary lacks, "error" or "skip".
+        model: called as `model(batch, state) -> (logits, state)` with one output per position, such as a model of
+            :func:`seqgnn.models.build` with `per_element=True`. Its state, a tensor or nested tuples of tensors with
+            the samples as dimension 1, continues the sequences. If it has `hops`, batches have these edges. If it has a
+            `context_length`, it receives that many last characters at each step, and no state.
+        vocabulary: the vocabulary of the model.
+        prompt: text to continue. If empty, a newline is used or, if the vocabulary has none, the most frequent
+            character.
+        length: maximum number of characters, at least 1.
+        samples: number of continuations, generated as one batch, at least 1.
+        greedy: always choose the most probable character (the first if there are several).
+        temperature, top_k, top_p: the distribution to sample from, see `next_probabilities`.
+        inverse_temperature: tau, at least 0, in softmax(tau * logits), an alternative to temperature = 1 / tau. With 0
+            the distribution is uniform.
+        stop: characters that end a sample, such as ".!?"; they are part of the result. At least one must be in the
+            vocabulary.
+        seed: random seed, at least 0.
+        device: device to run on; the model is moved there. None: the model's device.
+        on_unknown: what to do with characters of the prompt that are not in the vocabulary, "error" or "skip".
 
     Yields:
-        For each step, one character of every sample; "" for a sample that has ended.
+        At each step, one character for every sample; "" for a sample that has ended.
 
     Raises:
-        ValueError: at the call, for options out of range or such as contradict each other, and for characters of the
-            prompt that the vocabulary lacks; at the first step, for a model of another number of classes or without a
-            state to carry; at any, for logits whose largest is not finite.
+        ValueError: at the call, if options are out of range or contradict each other, or the prompt has unknown
+            characters; at the first step, if the model has another number of classes or no state; at any step, if the
+            largest logit is not finite.
 
     Example:
         >>> from seqgnn.data import Vocabulary
@@ -167,19 +165,19 @@ def stream(
     """
     _check_counts(length, samples, seed)
     if greedy and (temperature != 1 or (inverse_temperature, top_k, top_p) != (None, None, None)):
-        raise ValueError("generate: expected greedy without temperature, top_k or top_p, got them together")
+        raise ValueError("generate: greedy cannot be combined with temperature, top_k or top_p")
     if inverse_temperature is not None:
         if temperature != 1:
-            found = f"{temperature} and {inverse_temperature}"
-            raise ValueError(f"generate: expected temperature or inverse_temperature, got both, {found}")
+            got = f"{temperature} and {inverse_temperature}"
+            raise ValueError(f"generate: expected temperature or inverse_temperature, got both, {got}")
         if not (_is_number(inverse_temperature) and inverse_temperature >= 0):
-            found = repr(inverse_temperature)
-            raise ValueError(f"generate: expected inverse_temperature to be a number of at least 0, got {found}")
+            got = repr(inverse_temperature)
+            raise ValueError(f"generate: expected inverse_temperature to be a number of at least 0, got {got}")
         temperature = 1 / inverse_temperature if inverse_temperature else math.inf
     _check_distribution("generate", temperature, top_k, top_p)
     ends = _ends(vocabulary, stop)
     ids = _prompt_ids(vocabulary, prompt, on_unknown)
-    place = _device(model, device)
+    target_device = _device(model, device)
     generator = Generator().manual_seed(seed)
 
     def choose(logits: Tensor) -> Tensor:
@@ -187,26 +185,26 @@ def stream(
             return logits.argmax(-1)
         return _draw(next_probabilities(logits, temperature, top_k, top_p), generator)
 
-    return _steps(model, vocabulary, ids, place, length, samples, ends, choose)
+    return _steps(model, vocabulary, ids, target_device, length, samples, ends, choose)
 
 
 def next_probabilities(
     logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Tensor:
-    r"""The distribution that the next character is drawn from: temperature, then top-k, then top-p.
+    r"""Return the distribution of the next character: temperature, then top-k, then top-p.
 
     .. math:: p_i = \frac{\exp(z_i / T)}{\sum_{j \in S} \exp(z_j / T)}, \quad i \in S
 
-    S starts as all characters. `top_k` leaves the k of the largest logits, the first of equals. `top_p` (Holtzman et
-    al. 2020, https://arxiv.org/abs/1904.09751) then leaves the fewest of them, the most probable first, whose
-    probability, at that temperature and among those that `top_k` left, comes to `top_p` (to 1e-12). At the ends, T = 0
-    is all on the largest logit, the first of equals, and T = infinity is uniform over S, which the logits still order.
+    S is initially the whole vocabulary. `top_k` keeps the k largest logits (the first if there are ties). `top_p`
+    (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751) then keeps the smallest set of the most probable characters
+    whose total probability, at temperature T and among those kept by `top_k`, is at least `top_p` (to 1e-12). T = 0
+    puts all probability on the largest logit (the first if there are ties); T = infinity is uniform over S.
 
     Args:
-        logits: z, `-inf` for what must never come.
+        logits: z, `-inf` for characters that are excluded.
         temperature: T, from 0 to infinity.
-        top_k: at least 1; None, or as many as there are, leaves all.
-        top_p: in (0, 1]; None or 1 leaves all.
+        top_k: at least 1; None: no restriction.
+        top_p: in (0, 1]; None or 1: no restriction.
 
     Shapes:
         logits `[B, V]` to probabilities `[B, V]` in float64.
@@ -219,8 +217,8 @@ def next_probabilities(
         [[0.0, 0.0, 1.0]]
     """
     if logits.dim() != 2 or not logits.is_floating_point():
-        found = f"{logits.dtype} {list(logits.shape)}"
-        raise ValueError(f"next_probabilities: expected floating logits of shape [B, V], got {found}")
+        got = f"{logits.dtype} {list(logits.shape)}"
+        raise ValueError(f"next_probabilities: expected floating logits of shape [B, V], got {got}")
     _check_distribution("next_probabilities", temperature, top_k, top_p)
     z = logits.double()
     if temperature == 0:
@@ -230,7 +228,7 @@ def next_probabilities(
     elif temperature == 1:
         scaled = z
     else:
-        scaled = (z - z.amax(-1, keepdim=True)) / temperature  # shifted, so that no quotient becomes infinity
+        scaled = (z - z.amax(-1, keepdim=True)) / temperature  # shifted, so that no quotient overflows
     if (top_k is None or top_k >= z.size(-1)) and (top_p is None or top_p == 1):
         return scaled.softmax(-1)
 
@@ -246,9 +244,9 @@ def next_probabilities(
 
 
 def _draw(p: Tensor, generator: Generator) -> Tensor:
-    """One index per row of `p [B, V]`, by the inverse of its distribution function; one of probability 0 never."""
+    """Return one sampled index per row of `p [B, V]`, by the inverse distribution function; never one with p = 0."""
     cumulative = p.cumsum(-1)
-    u = torch.rand(len(p), 1, dtype=p.dtype, generator=generator).to(p.device)  # drawn on the host on every device
+    u = torch.rand(len(p), 1, dtype=p.dtype, generator=generator).to(p.device)  # drawn on the CPU for all devices
     return torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True).squeeze(-1)
 
 
@@ -286,11 +284,11 @@ def _steps(
 def _beam_search(
     reader: "_Reader", prompt: Tensor, length: int, width: int, samples: int, penalty: float, ends: frozenset[int]
 ) -> list[list[int]]:
-    """The ids of the `samples` best continuations, or of as many as there are, the best first."""
+    """Return the ids of the `samples` best continuations (or fewer, if there are fewer), best first."""
     is_end = torch.zeros(reader.classes, dtype=torch.bool)
     is_end[list(ends)] = True
-    scores = torch.zeros(1, dtype=torch.float64)  # of the continuations that have not ended, all of one length
-    paths: list[Any] = [()]  # of the same: (path without the last id, last id), so that beginnings are shared
+    scores = torch.zeros(1, dtype=torch.float64)  # of unfinished continuations, all of the same length
+    paths: list[Any] = [()]  # of these: (path without the last id, last id), so that prefixes are shared
     finished: list[tuple[float, Any]] = []
     ids = prompt[None]
     for step in range(1, length + 1):
@@ -298,23 +296,23 @@ def _beam_search(
         over = torch.ones_like(is_end) if step == length else is_end
         ended = _best(candidates.masked_fill(~over, -math.inf), samples)
         finished += [(score / step**penalty, (paths[row], i)) for score, row, i in ended]
-        finished = sorted(finished, key=lambda pair: -pair[0])[:samples]  # stable: the first of equals
-        going_on = _best(candidates.masked_fill(over, -math.inf), width)
-        # Log-probabilities only fall, so none of these can ever score more than the first does at full length.
-        if not going_on or (len(finished) == samples and finished[-1][0] >= going_on[0][0] / length**penalty):
+        finished = sorted(finished, key=lambda pair: -pair[0])[:samples]  # stable: the first of ties
+        unfinished = _best(candidates.masked_fill(over, -math.inf), width)
+        # Log-probabilities only decrease, so this is an upper bound on the scores of all extensions.
+        if not unfinished or (len(finished) == samples and finished[-1][0] >= unfinished[0][0] / length**penalty):
             break
-        scores = torch.tensor([score for score, _, _ in going_on], dtype=torch.float64)
-        reader.select(torch.tensor([row for _, row, _ in going_on]))
-        paths = [(paths[row], i) for _, row, i in going_on]
-        ids = torch.tensor([[i] for _, _, i in going_on])
+        scores = torch.tensor([score for score, _, _ in unfinished], dtype=torch.float64)
+        reader.select(torch.tensor([row for _, row, _ in unfinished]))
+        paths = [(paths[row], i) for _, row, i in unfinished]
+        ids = torch.tensor([[i] for _, _, i in unfinished])
     return [_unroll(path) for _, path in finished]
 
 
 def _best(candidates: Tensor, count: int) -> list[tuple[float, int, int]]:
-    """The `count` largest of candidates `[paths, V]` that are possible at all, as (score, path, id)."""
-    values, places = candidates.flatten().sort(descending=True, stable=True)
-    pairs = zip(values[:count].tolist(), places[:count].tolist())
-    return [(value, *divmod(place, candidates.size(1))) for value, place in pairs if value > -math.inf]
+    """Return the `count` largest finite candidates `[paths, V]` as (score, path, id)."""
+    values, indices = candidates.flatten().sort(descending=True, stable=True)
+    pairs = zip(values[:count].tolist(), indices[:count].tolist())
+    return [(value, *divmod(index, candidates.size(1))) for value, index in pairs if value > -math.inf]
 
 
 def _unroll(path: Any) -> list[int]:
@@ -326,7 +324,7 @@ def _unroll(path: Any) -> list[int]:
 
 
 class _Reader:
-    """Calls the model with what comes next, and carries its state, or the characters of its context."""
+    """Calls the model step by step and keeps its state, or the characters of its context."""
 
     def __init__(self, model: nn.Module, classes: int, device: torch.device) -> None:
         self.model = model
@@ -339,7 +337,7 @@ class _Reader:
         self._shape = torch.Size()
 
     def read(self, ids: Tensor) -> Tensor:
-        """The logits `[B, V]` behind the last of ids `[B, L]`."""
+        """Return the logits `[B, V]` after the last of ids `[B, L]`."""
         ids = ids.to(self.device)
         if self._context is not None:
             before = ids[:, :0] if self._state is None else self._state.T
@@ -347,28 +345,27 @@ class _Reader:
         if ids.shape != self._shape:
             self._batch = sequence_batch(ids, ids, path_graph(ids.size(1), hops=self._hops))
             self._shape = ids.shape
-        else:  # but for its ids a batch is as the one before, and making it takes as long as a small layer
+        else:  # reuse the previous batch, since creating one takes as long as a small layer
             self._batch["x"] = ids.flatten()
         logits, state = self.model(self._batch, None if self._context else self._state)
         self._state = ids.T if self._context else state
         if logits.shape != (ids.numel(), self.classes):
             raise ValueError(
-                f"generate: expected a model with logits {[ids.numel(), self.classes]}, one row per element and one "
+                f"generate: expected a model with logits {[ids.numel(), self.classes]}, one row per position and one "
                 f"column per character, got {list(logits.shape)}"
             )
         if self._state is None:
             raise ValueError(
-                "generate: expected a model that carries a state from call to call, as all of seqgnn.models do with "
-                "the last readout and without positions, or has a context_length, got none from "
-                f"{type(self.model).__name__}"
+                "generate: expected a model that returns a state (as those of seqgnn.models with readout 'last' and "
+                f"without positions) or has a context_length, got neither from {type(self.model).__name__}"
             )
         logits = logits.view(*ids.shape, -1)[:, -1]
         if not all(map(math.isfinite, logits.amax(-1).tolist())):
-            raise ValueError("generate: expected logits whose largest is finite, got NaN or infinite ones")
+            raise ValueError("generate: expected logits whose largest is finite, got NaN or infinite values")
         return logits
 
     def select(self, rows: Tensor) -> None:
-        """Goes on with these sequences, any of them several times."""
+        """Continue with these sequences; each may occur several times."""
         self._state = self._select(self._state, rows)
 
     def _select(self, state: Any, rows: Tensor) -> Any:
@@ -379,12 +376,12 @@ class _Reader:
                 f"a state of tensors, or nested tuples of them, with the batch of {self._shape[0]} as dimension 1"
             )
             raise ValueError(f"generate: expected {expected}, got {describe(state)}")
-        return state.index_select(1, rows.to(state.device))  # a part may be on the host
+        return state.index_select(1, rows.to(state.device))  # a part may be on the CPU
 
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and at the end for each module the mode it had."""
+    """Evaluation mode; on exit the modes of all modules are restored."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -414,7 +411,7 @@ def _ends(vocabulary: "Vocabulary", stop: str | None) -> frozenset[int]:
 
 
 def _device(model: nn.Module, device: str | torch.device | None) -> torch.device:
-    """Where to run; moves the model there if it is told."""
+    """Return the device to run on, after moving the model there if a device is given."""
     if device is not None:
         model.to(checked_device("generate", device))
     first = next(chain(model.parameters(), model.buffers()), None)
@@ -427,13 +424,13 @@ def _check_counts(length: int, samples: int, seed: int) -> None:
     check_count("generate", "seed", seed, 0)
 
 
-def _check_distribution(who: str, temperature: float, top_k: int | None, top_p: float | None) -> None:
+def _check_distribution(caller: str, temperature: float, top_k: int | None, top_p: float | None) -> None:
     if not (_is_number(temperature) and temperature >= 0):
-        raise ValueError(f"{who}: expected temperature to be a number of at least 0, got {temperature!r}")
+        raise ValueError(f"{caller}: expected temperature to be a number of at least 0, got {temperature!r}")
     if top_k is not None:
-        check_count(who, "top_k", top_k, 1)
+        check_count(caller, "top_k", top_k, 1)
     if top_p is not None and not (_is_number(top_p) and 0 < top_p <= 1):
-        raise ValueError(f"{who}: expected top_p in (0, 1], got {top_p!r}")
+        raise ValueError(f"{caller}: expected top_p in (0, 1], got {top_p!r}")
 
 
 def _is_number(value: object) -> bool:

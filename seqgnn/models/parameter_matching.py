@@ -1,4 +1,4 @@
-"""Hidden sizes for a number of parameters."""
+"""Hidden sizes for a given number of parameters."""
 
 from collections.abc import Callable
 
@@ -6,19 +6,21 @@ import torch
 from torch import nn
 
 
-def width_for(who: str, name: str, parameters: int, make: Callable[[int], nn.Module]) -> int:
-    """The hidden size whose parameter count is nearest; any two models of so chosen sizes are within 10% of each other.
+def hidden_size_for(caller: str, name: str, parameters: int, make: Callable[[int], nn.Module]) -> int:
+    """Return the hidden size with which a model has the number of parameters closest to `parameters`.
+
+    The parameter counts of any two models matched in this way are within 10% of each other.
 
     Args:
-        who, name: the caller and the model, for the error.
-        parameters: to come as near to as can be.
-        make: the model of a hidden size, with the more parameters the greater it is; it is made on the meta device.
+        caller, name: the calling function and the model, for error messages.
+        parameters: the target number of parameters.
+        make: returns a model for a hidden size; called on the meta device. The count must grow with the size.
 
     Raises:
-        ValueError: if no size comes near enough.
+        ValueError: if no size is close enough.
 
     Example:
-        >>> width_for("build", "lstm", 1000, lambda hidden: nn.LSTM(4, hidden))
+        >>> hidden_size_for("build", "lstm", 1000, lambda hidden: nn.LSTM(4, hidden))
         13
     """
 
@@ -32,8 +34,8 @@ def width_for(who: str, name: str, parameters: int, make: Callable[[int], nn.Mod
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) < parameters else (low, middle)
-    width = min((low, high), key=lambda hidden: abs(count(hidden) - parameters))
-    if abs(count(width) - parameters) > 0.047 * parameters:  # 1.047 / 0.953 < 1.1
-        nearest = f"{count(width)} with hidden={width}"
-        raise ValueError(f"{who}: expected parameters that {name!r} can have, such as {nearest}, got {parameters}")
-    return width
+    hidden_size = min((low, high), key=lambda hidden: abs(count(hidden) - parameters))
+    if abs(count(hidden_size) - parameters) > 0.047 * parameters:  # 1.047 / 0.953 < 1.1
+        nearest = f"{count(hidden_size)} with hidden={hidden_size}"
+        raise ValueError(f"{caller}: expected parameters that {name!r} can have, such as {nearest}, got {parameters}")
+    return hidden_size

@@ -1,8 +1,7 @@
-"""Whole models for sequences: inputs, an encoder of any family, a readout and a linear head; by name.
+"""Models for sequences by name: inputs, an encoder of any family, a readout and a linear head.
 
 All of them are called as ``model(batch, state=None) -> logits, state`` on batches of
-:class:`seqgnn.data.SequenceGraph`, so that an RNN, a GNN and a hybrid answer for the same samples through the same
-readouts and head.
+:class:`seqgnn.data.SequenceGraph`, so that RNNs, GNNs and hybrids process the same samples and share readouts and head.
 """
 
 from typing import Any
@@ -14,23 +13,23 @@ from torch_geometric.data import Batch
 from seqgnn._utils.validation import check_count, one_of
 from seqgnn.data import exponential_hops, path_graph, sequence_lengths
 from seqgnn.models.encoders import GCNEncoder, GCNInLSTM, GCNThenLSTM, Inputs, Readout, RecurrentEncoder, TreeEncoder
-from seqgnn.models.parameter_matching import width_for
+from seqgnn.models.parameter_matching import hidden_size_for
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, TreeLSTM
 from seqgnn.nn.init import Init
 
 NAMES = ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
-TREES = ("tree-lstm",)  # they walk the batch's edges, from the first nodes to the last
-GNNS = ("gcn", "gcn-residual")  # they hear as far as their rounds carry; all others the whole sequence
+TREES = ("tree-lstm",)  # they traverse the batch's edges in topological order
+GNNS = ("gcn", "gcn-residual")  # their depth limits the receptive field; that of all others is the whole sequence
 READOUTS = ("last", "mean", "max")
 LAYERS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
 class SequenceModel(nn.Module):
-    """Inputs, encoder, readout, and a head with dropout on what it reads.
+    """Inputs, encoder, readout, and a linear head with dropout on its input.
 
     Attributes:
-        hops: of the paths that it expects its batches to be, as in `seqgnn.data.path_graph`.
-        context_length: elements that it reads at a time, each time afresh; None where its state carries on.
+        hops: hops of the path graphs that it expects, as in `seqgnn.data.path_graph`.
+        context_length: number of tokens that it reads at a time, without a state; None if it has a state.
     """
 
     def __init__(
@@ -53,19 +52,20 @@ class SequenceModel(nn.Module):
         self.head = head
 
     def forward(self, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
-        """Logits ``[B, C]``, or ``[sum L, C]`` per element, and the state (None where the encoder keeps none).
+        """Return logits ``[B, C]``, or ``[sum L, C]`` with one target per position, and the state (None if there is
+        none).
 
-        The state of one call, passed to the next, carries streams over the cut: with the last readout and without
-        positions, which would start anew.
+        Passing the state of one call to the next continues the sequences. This works with the "last" readout and
+        without positions, which would restart.
         """
         if not isinstance(batch, Batch):
             batch = Batch.from_data_list([batch])
         sequence_lengths(batch)
         if batch.x.device != self.head.weight.device:
-            expected, found = self.head.weight.device, batch.x.device
-            raise ValueError(f"SequenceModel: expected a batch on {expected}, where the model is, got {found}")
+            expected, got = self.head.weight.device, batch.x.device
+            raise ValueError(f"SequenceModel: expected a batch on {expected}, as the model, got {got}")
         if state is not None and (self.readout.kind != "last" or self.inputs.length is not None):
-            raise ValueError("SequenceModel: expected no state with positions or a mean or max readout, got one")
+            raise ValueError("SequenceModel: state is not supported with positions or readout 'mean' or 'max'")
         h, state = self.encoder(self.inputs(batch), batch, state)
         return self.head(drop(self.readout(h, batch), self.dropout, self.training)), state
 
@@ -97,40 +97,39 @@ def build(
     forget_bias: float | None = None,
     parameters: int | None = None,
 ) -> SequenceModel:
-    """Builds a model by name.
+    """Return a model by name.
 
     Args:
-        name: ``"rnn"``, ``"lstm"``, ``"gru"``; ``"gcn"``, rounds of message passing over the batch's edges;
-            ``"gcn-residual"``, in which each round adds to what was there; ``"gcn+lstm"``, a GCN layer whose nodes an
-            LSTM reads in order; ``"gcn-in-lstm"``, an LSTM with a GCN in its gates over a sliding window;
-            ``"tree-lstm"``, an LSTM along the batch's edges, which have no cycles.
+        name: ``"rnn"``, ``"lstm"``, ``"gru"``; ``"gcn"``, GCN layers over the batch's edges; ``"gcn-residual"``, the
+            same with residual connections; ``"gcn+lstm"``, a GCN layer followed by an LSTM over the nodes in order;
+            ``"gcn-in-lstm"``, an LSTM with a GCN in its gates over a sliding window; ``"tree-lstm"``, an LSTM along the
+            batch's edges, which must not have cycles.
         num_classes: C.
-        num_tokens, num_features: how many different ids, or how many features, an element has; one of the two.
-        per_element: whether every element has a target; then undirected graphs are refused and readouts run over the
-            prefix.
-        directed: whether the batches' edges run forwards only; a GCN with one target per element checks it.
-        hidden: H, the width of the encoder and of an embedding.
-        num_layers: recurrent layers (1 if None); rounds of message passing for the GCNs (one per hop if None).
+        num_tokens, num_features: size of the vocabulary, or number of features per position; exactly one of them.
+        per_element: one target per position instead of one per sequence. Undirected graphs are then rejected, and
+            readouts run over the prefix.
+        directed: True if the batches' edges point forwards only; checked for a GCN with one target per position.
+        hidden: H, the hidden size and the size of embeddings.
+        num_layers: number of recurrent layers (None: 1) or of GCN layers (None: one per hop).
         readout: ``"last"``, ``"mean"`` or ``"max"``.
-        encoding: of ids, ``"one-hot"`` or ``"embedding"``.
-        positions: whether each element also gets its position, one-hot.
-        length: the longest sequence; for `positions`, for a GCN without `num_layers` or `hops`, and to write text
-            with readouts other than the last.
+        encoding: encoding of token ids, ``"one-hot"`` or ``"embedding"``.
+        positions: append the one-hot position to each token.
+        length: maximum sequence length; needed for `positions`, for a GCN without `num_layers` or `hops`, and for text
+            generation with readouts other than "last".
         window: k of ``"gcn-in-lstm"``.
-        hops: of the batch's edges, which the data set makes (the GCNs; None: the powers of two below `length`, with
-            which the last element hears the first), or of the window's (``"gcn-in-lstm"``; None: 1).
-        dropout: on all that is not recurrent: embedded ids, what goes from layer to layer, and what the head reads
+        hops: hops of the batches' edges, which the data set creates (GCNs; None: the powers of two below `length`, with
+            which the receptive field is the whole sequence), or of the window's (``"gcn-in-lstm"``; None: 1).
+        dropout: dropout on non-recurrent connections: embeddings, outputs between layers, and the head's input
             (Zaremba et al. 2014).
-        weight_dropout: on what is recurrent, the hidden-to-hidden weights; for the models with a plain recurrent layer.
-        tie_weights: whether the head's weight is the embedding's (Press and Wolf 2017), for `encoding` "embedding" and
-            answers over the input's own ids.
-        init, forget_bias: as in :mod:`seqgnn.nn`; for the models with a recurrent layer.
-        parameters: a number of parameters to come as near to as any `hidden` can, which then is not used; any two
-            models so built are within 10% of each other.
+        weight_dropout: dropout on hidden-to-hidden weights, for models with a plain recurrent layer.
+        tie_weights: share the embedding's weight with the head (Press and Wolf 2017); needs `encoding` "embedding" and
+            as many classes as tokens.
+        init, forget_bias: as in :mod:`seqgnn.nn`, for models with a recurrent layer.
+        parameters: number of parameters to match as closely as possible by the choice of `hidden`, which is then
+            ignored; see `hidden_size_for`.
 
     Raises:
-        ValueError: for unknown names, options that make no sense together, or a parameter count that no width comes
-            near enough to.
+        ValueError: if a name is unknown, options contradict each other, or no hidden size matches `parameters`.
 
     Example:
         >>> import torch
@@ -147,22 +146,22 @@ def build(
         raise ValueError(f"build: expected num_tokens or num_features, got {num_tokens} and {num_features}")
     numbers = {"num_classes": num_classes, "hidden": hidden, "window": window, "num_tokens": num_tokens}
     numbers |= {"num_features": num_features, "num_layers": num_layers, "length": length, "parameters": parameters}
-    for what, value in numbers.items():
+    for option, value in numbers.items():
         if value is not None:
-            check_count("build", what, value, 1)
-    for what, share in (("dropout", dropout), ("weight_dropout", weight_dropout)):
-        if not 0 <= share < 1:
-            raise ValueError(f"build: expected {what} in [0, 1), got {share!r}")
+            check_count("build", option, value, 1)
+    for option, probability in (("dropout", dropout), ("weight_dropout", weight_dropout)):
+        if not 0 <= probability < 1:
+            raise ValueError(f"build: expected {option} in [0, 1), got {probability!r}")
     if per_element and not directed:
-        raise ValueError("build: expected a directed graph for one target per element, got directed=False")
+        raise ValueError("build: expected a directed graph with one target per position, got directed=False")
     if positions and length is None:
         raise ValueError("build: expected length with positions=True, got None")
     if num_features is not None and encoding != "one-hot":
-        raise ValueError(f"build: expected no encoding of features, got {encoding!r}")
+        raise ValueError(f"build: encoding={encoding!r} is not supported for features")
     if tie_weights and (encoding != "embedding" or num_tokens != num_classes):
-        found = f"encoding={encoding!r}, num_tokens={num_tokens} and num_classes={num_classes}"
-        raise ValueError(f"build: expected an embedding of as many ids as classes with tie_weights=True, got {found}")
-    path_graph(1, hops=(1,) if hops is None else hops)  # says what is wrong with hops
+        got = f"encoding={encoding!r}, num_tokens={num_tokens} and num_classes={num_classes}"
+        raise ValueError(f"build: tie_weights needs encoding='embedding' and num_tokens == num_classes, got {got}")
+    path_graph(1, hops=(1,) if hops is None else hops)  # validates hops
     hops = None if hops is None else tuple(hops)
     if name in GNNS and num_layers is None:
         if hops is None:
@@ -171,13 +170,14 @@ def build(
             hops = exponential_hops(length)
         num_layers = len(hops)
     if name == "gcn-in-lstm" and window > 1 and min(hops or (1,)) >= window:
-        raise ValueError(f"build: expected a hop that fits into the window of {window}, got hops={hops}")
+        raise ValueError(f"build: expected a hop below the window of {window}, got hops={hops}")
     if weight_dropout and name not in (*LAYERS, "gcn+lstm"):
-        raise ValueError(f"build: expected weight_dropout for a plain recurrent layer, got it for {name!r}")
+        supported = ", ".join((*LAYERS, "gcn+lstm"))
+        raise ValueError(f"build: weight_dropout is not supported by {name!r} (only {supported})")
     if name in TREES and (num_layers or 1) != 1:
-        raise ValueError(f"build: expected one layer for {name!r}, got num_layers={num_layers}")
+        raise ValueError(f"build: {name!r} has one layer, got num_layers={num_layers}")
     if name in (*GNNS, *TREES) and not (init is None and forget_bias is None):
-        raise ValueError(f"build: expected init and forget_bias for a recurrent model, got them for {name!r}")
+        raise ValueError(f"build: init and forget_bias are not supported by {name!r} (only recurrent models)")
 
     def make(hidden: int, init: Init = init) -> SequenceModel:
         inputs = Inputs(num_tokens, num_features, encoding, hidden, length if positions else None, dropout)
@@ -199,11 +199,11 @@ def build(
         head = nn.Linear(hidden, num_classes)
         if tie_weights:
             inputs.tie(head)
-        # Only a GCN reads the batch's edges.
-        of_batch = hops or (1,) if name in (*GNNS, "gcn+lstm") else (1,)
+        # Only GCNs use the batch's edges.
+        batch_hops = hops or (1,) if name in (*GNNS, "gcn+lstm") else (1,)
         context_length = length if positions or readout != "last" else None
-        return SequenceModel(inputs, encoder, Readout(readout, per_element), head, of_batch, dropout, context_length)
+        return SequenceModel(inputs, encoder, Readout(readout, per_element), head, batch_hops, dropout, context_length)
 
     if parameters is not None:
-        hidden = width_for("build", name, parameters, lambda width: make(width, None))
+        hidden = hidden_size_for("build", name, parameters, lambda size: make(size, None))
     return make(hidden)

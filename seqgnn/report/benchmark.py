@@ -48,7 +48,7 @@ def table(found: Bench) -> "Table":
     engines = _engines(found)
     title = f"Layers on {found.config['device']} (x: speedup over the reference layer; b: times the lower bound)"
     view = Table(title=title)
-    view.add_column("T, (N,) B, F, H: layer / reference layer", no_wrap=True)
+    view.add_column("T, (N,) B, F, H:\nlayer / reference layer", no_wrap=True)
     for name in (*COLUMNS, *engines, "lower bound"):
         view.add_column(name)
     for size, cases in _by_size(found):

@@ -1,6 +1,6 @@
-"""Tasks: what a model predicts from which samples, its loss and its metric.
+"""Tasks: samples with their targets, losses and metrics.
 
-The samples' containers and readers are in :mod:`seqgnn.data`, scores in :mod:`seqgnn.metrics`.
+Containers and readers of samples are in :mod:`seqgnn.data`, metrics in :mod:`seqgnn.metrics`.
 """
 
 from seqgnn.tasks.base import DrawnTask, Task

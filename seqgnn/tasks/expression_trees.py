@@ -1,4 +1,4 @@
-"""A task that needs the tree: what a nested sum of products is, modulo 10."""
+"""A task on trees: the value of a nested arithmetic expression, modulo 10."""
 
 import numpy as np
 import torch
@@ -18,25 +18,25 @@ class ExpressionTrees(DrawnTask):
     .. math::
         v_j = x_j \text{ (a digit)}, \qquad v_j = v_l + v_r \;\text{or}\; v_l \cdot v_r \pmod{10}, \qquad y = v_{root}
 
-    The tokens stand in postfix order, which needs no brackets: for a recurrent net they are a sequence at whose end the
-    root is, for a graph net a tree with edges from each operand to its operator. Both operators are commutative, so
-    the order of children does not matter. All binary trees with that many leaves are equally likely; digits and
+    The tokens are in postfix order, which needs no brackets. For an RNN they are a sequence that ends with the root;
+    for a GNN they are a tree with edges from each operand to its operator. Both operators are commutative, so the order
+    of children does not matter. All binary trees with the same number of leaves are equally likely; digits and
     operators are independent and uniform.
 
-    With n digits still to come and h values on the stack an expression can go on in :math:`W(n, h)` ways (`ballot
-    numbers <https://en.wikipedia.org/wiki/Bertrand%27s_ballot_theorem>`_), so it goes on with an operator in
+    With n digits left and h values on the stack, an expression has :math:`W(n, h)` completions (`ballot numbers
+    <https://en.wikipedia.org/wiki/Bertrand%27s_ballot_theorem>`_), and the next token is an operator in
 
     .. math::
         \frac{W(n, h - 1)}{W(n, h)} = \frac{(h - 1) (n + h)}{h (2 n + h - 1)} \text{ of them}, \qquad
         W(n, h) = \frac{h}{2 n + h} \binom{2 n + h}{n}
 
     Args:
-        length: L, tokens: an odd number of at least 3, (L + 1) / 2 digits and (L - 1) / 2 operators.
-        validation_size, test_size: samples in the fixed sets.
-        seed: of the fixed sets, and of the 8192 trees that `depth` is taken from.
+        length: L, number of tokens, odd and at least 3: (L + 1) / 2 digits and (L - 1) / 2 operators.
+        validation_size, test_size: number of samples in the validation and test sets.
+        seed: random seed of these sets, and of the 8192 trees from which `depth` is computed.
 
     Attributes:
-        depth: the rounds after which the root has heard of all leaves, in 99 of 100 trees.
+        depth: the number of layers with which all leaves are in the receptive field of the root, for 99% of trees.
 
     Shapes:
         `x [B * L]` ids (0 to 9, + is 10, * is 11), `y [B]`, `edge_index [2, B * (L - 1)]`.
@@ -62,7 +62,7 @@ class ExpressionTrees(DrawnTask):
         self.length = check_count("ExpressionTrees", "length", length, 3)
         if length % 2 == 0:
             raise ValueError(f"ExpressionTrees: expected length to be odd, n digits and n - 1 operators, got {length}")
-        generator, count = self.fixed_generator("depth"), max(1, 2**24 // length)  # so many fit in memory
+        generator, count = self.fixed_generator("depth"), max(1, 2**24 // length)  # limits memory
         parts = [self._trees(min(count, 8192 - start), generator)[3] for start in range(0, 8192, count)]
         depth = np.sort(np.concatenate(parts))
         self.depth = int(depth[len(depth) * 99 // 100])
@@ -72,17 +72,18 @@ class ExpressionTrees(DrawnTask):
         return tuple(torch.from_numpy(part).to(generator.device) for part in (tokens, values, edges))  # type: ignore[return-value]
 
     def spell(self, tokens: Tensor) -> str:
-        """Tokens as text, in postfix order."""
+        """Return tokens as text, in postfix order."""
         return "".join(SYMBOLS[token] for token in tokens.tolist())
 
     def _trees(self, count: int, generator: Generator) -> tuple[np.ndarray, ...]:
-        """Tokens `[B, L]`, values `[B]`, edges `[B, 2, L - 1]` and depths `[B]`, token by token on a stack."""
+        """Return tokens `[B, L]`, values `[B]`, edges `[B, 2, L - 1]` and depths `[B]`, built token by token with a
+        stack."""
         draws = torch.rand(2, count, self.length, generator=generator, device=generator.device, dtype=torch.float64)
         chance, symbol = draws.cpu().numpy()
         row = np.arange(count)
         leaves = np.full(count, (self.length + 1) // 2)
         height = np.zeros(count, dtype=np.int64)
-        stack = np.zeros((3, count, leaves[0] + 1), dtype=np.int64)  # value, node and depth of what waits
+        stack = np.zeros((3, count, leaves[0] + 1), dtype=np.int64)  # value, node and depth of each entry
         tokens = np.empty((count, self.length), dtype=np.int64)
         edges = np.empty((count, 2, self.length - 1), dtype=np.int64)
         done = np.zeros(count, dtype=np.int64)

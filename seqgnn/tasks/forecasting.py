@@ -11,7 +11,7 @@ from seqgnn._utils.validation import check_count, one_of
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.transforms.imputation import carry_forward
 from seqgnn.data.transforms.scaler import Scaler
-from seqgnn.data.transforms.splits import Share, split_range
+from seqgnn.data.transforms.splits import PartSize, split_range
 from seqgnn.data.windows import WindowBatch, Windows
 from seqgnn.metrics.forecasting import LOSSES, TERMS, ForecastScores, ForecastSums, WindowSums, forecast_loss
 from seqgnn.tasks.objectives import Objective, check_finite_x
@@ -44,7 +44,7 @@ class Protocol:
 
     lags: int = 12
     horizon: int = 3
-    split: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
+    split: tuple[PartSize, PartSize, PartSize] = (0.7, 0.1, 0.2)
     by: str = "steps"
     gap: int = 0
     calendar: tuple[str, ...] = ()

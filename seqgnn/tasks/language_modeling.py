@@ -1,4 +1,4 @@
-"""Next-character prediction on any text."""
+"""Character-level language modeling."""
 
 import mmap
 import tempfile
@@ -17,55 +17,55 @@ from seqgnn.data.sequence_graph import layers_to_reach, path_graph, sequence_bat
 from seqgnn.data.vocabulary import Vocabulary, code_points
 from seqgnn.tasks.base import Task
 
-MAP_ABOVE = 64 * 2**20  # bytes of text from which on the ids lie in a file
+MAP_ABOVE = 64 * 2**20  # bytes of text above which ids are memory-mapped
 
 
 class CharText(Task):
-    r"""The next character, at every character of a text.
+    r"""Prediction of the next character at every position of a text.
 
     .. math:: x = (c_1, \dots, c_L), \quad y = (c_2, \dots, c_{L+1})
 
-    The text is cut into three contiguous parts, in its order: train, validation, test. Each can be read in two ways.
+    The text is split into three contiguous parts, in order: train, validation, test. Each can be read in two ways.
 
-    - Windows, each begun afresh: `draw` takes windows of L + 1 characters from anywhere in the training part;
-      `validation` and `test` read theirs from the first character to the last in windows that follow each other, what
-      remains at the end being a shorter window in a batch of its own.
-    - Streams, for models that carry their state from batch to batch: `stream` for training, `streams` to score a part.
+    - As independent windows: `draw` samples windows of L + 1 characters from the training part; `validation` and `test`
+      read their part in consecutive windows, the last of which may be shorter and is then a batch of its own.
+    - As streams, for models whose state is carried over from batch to batch: `stream` for training, `streams` for
+      evaluation.
 
-    Where a part is scored, each of its characters but the first is predicted once.
+    In evaluation, each character of a part except the first is predicted once.
 
-    The vocabulary is the distinct characters of the *whole* text, so that any character can be read and predicted: from
-    the later parts a model learns which characters exist, and nothing else. Its counts are those of the training part.
-    `unseen` is the number of characters in validation and test that never occur in training.
+    The vocabulary consists of the distinct characters of the *whole* text, so that every character can be encoded; this
+    reveals which characters exist in the later parts, and nothing else. Its counts are those of the training part.
+    `unseen` is the number of characters in validation and test that do not occur in training.
 
-    Files are read in pieces, and ids kept in the smallest type that holds them. Those of a text of more than 64 MB lie
-    in a temporary file, mapped into memory, that goes with the object: where Python keeps such files (`TMPDIR`) must be
-    room for them, on a disk rather than in memory.
+    Files are read in chunks, and ids are stored in the smallest sufficient dtype. For texts of more than 64 MB they are
+    in a temporary, memory-mapped file, which is removed together with the object; Python's temporary folder (`TMPDIR`)
+    needs enough disk space.
 
     Args:
-        path: a text file; a folder, for all its `*.txt`, those in its folders too, in the order of their paths; or a
-            list of both. Files are joined in order, with a line end between where there is none. Without a path, the
-            help topics that come with Python (`pydoc_data.topics`, in the order of their names), 465,126 characters of
-            English in Python 3.11, some more in later versions.
-        length: L, characters read by a sample, at least 1.
-        encoding: of the files; "utf-8-sig" is UTF-8 with or without a byte-order mark. Line ends become "\n".
-        split: shares of train, validation and test, positive, adding up to 1.
-        directed, hops: the path's edges, see `path_graph`. On undirected paths a model would read its answers.
-        vocabulary: that of a model which is there already, taken as it is, counts included; the text must have no
-            other characters.
+        path: a text file; a folder, for all `*.txt` in it and its subfolders, sorted by path; or a list of both. Files
+            are concatenated, with a line break between them. None: the help topics of Python (`pydoc_data.topics`,
+            sorted by name), 465,126 characters of English in Python 3.11 and a few more in later versions.
+        length: L, number of input characters per sample, at least 1.
+        encoding: encoding of the files; "utf-8-sig" is UTF-8 with or without a byte-order mark. Line breaks become
+            "\n".
+        split: fractions of train, validation and test, positive, with sum 1.
+        directed, hops: edges of the path graph, see `path_graph`. On undirected paths a model would see its targets.
+        vocabulary: the vocabulary of an existing model, used unchanged, including its counts; the text must not contain
+            other characters. None: that of the text.
 
     Attributes:
-        vocabulary: the characters in the order of their ids (code points ascending where it is made here).
-        train_ids, validation_ids, test_ids: the three parts, uint8, int16 or int32. `.long()` them before indexing.
-        files: what was read, empty for the default text.
+        vocabulary: the characters in the order of their ids (ascending code points if made from the text).
+        train_ids, validation_ids, test_ids: the three parts, uint8, int16 or int32; use `.long()` before indexing.
+        files: the files read, empty for the default text.
 
     Shapes:
         `x [B * L]` ids, `y [B * L]`, long.
 
     Raises:
-        ValueError: if a file cannot be read, is empty, a binary, or not in `encoding` (with the byte that is wrong, and
-            encodings that would do); if a folder has no text; if the text is too short for its split, has one distinct
-            character only, or others than `vocabulary`; if an argument is out of range.
+        ValueError: if a file cannot be read, is empty, binary, or not in `encoding` (with the invalid byte and possible
+            encodings); if a folder has no text file; if the text is too short for its split, has a single distinct
+            character, or characters that are not in `vocabulary`; or if an argument is out of range.
 
     Example:
         >>> text = CharText(length=5)
@@ -90,8 +90,8 @@ class CharText(Task):
         vocabulary: Vocabulary | None = None,
     ) -> None:
         self.length = check_count("CharText", "length", length, 1)
-        if len(split) != 3 or not all(0 < share < 1 for share in split) or abs(sum(split) - 1) > 1e-6:
-            raise ValueError(f"CharText: expected split to be three positive shares that add up to 1, got {split}")
+        if len(split) != 3 or not all(0 < part < 1 for part in split) or abs(sum(split) - 1) > 1e-6:
+            raise ValueError(f"CharText: expected split to be three positive fractions with sum 1, got {split}")
         self.directed = directed
         self.hops = tuple(hops)
         self.edge_index = path_graph(length, directed, hops)
@@ -129,11 +129,11 @@ class CharText(Task):
         self.unseen = int(later[train == 0].sum())
 
     def encode(self, text: str, on_unknown: str = "error") -> Tensor:
-        """The ids of a text's characters, see `Vocabulary.encode`."""
+        """Return the token ids of a text, see `Vocabulary.encode`."""
         return self.vocabulary.encode(text, on_unknown)
 
     def decode(self, ids: Tensor | Sequence[int]) -> str:
-        """The text of some ids, see `Vocabulary.decode`."""
+        """Return the text of token ids, see `Vocabulary.decode`."""
         return self.vocabulary.decode(ids)
 
     def draw(self, batch_size: int, generator: Generator) -> Batch:
@@ -150,19 +150,19 @@ class CharText(Task):
         return self._read_through(self.test_ids, check_count("CharText", "batch_size", batch_size, 1))
 
     def stream(self, batch_size: int, index: int) -> tuple[Batch, bool]:
-        r"""A batch of the training part read as streams, side by side, again and again.
+        r"""Return a batch of the training part, read as B parallel streams over many epochs.
 
-        With N characters to train on, each of the B streams has :math:`M = \lfloor (N - 1) / B \rfloor` to read. Pass
-        p begins :math:`s = p \bmod L` characters into every stream and has :math:`\lfloor (M - s) / L \rfloor` windows:
-        cuts move from pass to pass, and L passes read each window of a stream, M - L + 1 in all, once.
+        With N training characters, each of the B streams has :math:`M = \lfloor (N - 1) / B \rfloor` inputs. Epoch p
+        starts :math:`s = p \bmod L` characters into every stream and has :math:`\lfloor (M - s) / L \rfloor` windows:
+        window boundaries move from epoch to epoch, and L epochs contain each of the M - L + 1 windows of a stream once.
 
         Args:
-            batch_size: B, at least 1 and so that a window fits into a stream.
-            index: which batch, counting from 0 on over all passes; what it holds depends on no batch before.
+            batch_size: B, at least 1; a window must fit into a stream.
+            index: index of the batch over all epochs, from 0 on; batches can be requested in any order.
 
         Returns:
-            the batch, whose sequence i continues sequence i of the one before; and whether a pass begins with it, so
-            that a carried state must be dropped.
+            The batch, whose sequence i continues sequence i of the previous one, and True if it is the first of an
+            epoch, so that the state must be reset.
 
         Raises:
             ValueError: if an argument is out of range.
@@ -181,14 +181,14 @@ class CharText(Task):
         return self._batch(crops[:, :-1], crops[:, 1:]), window == 0
 
     def streams(self, part: str, batch_size: int) -> Iterator[Batch]:
-        """A part read once as streams, side by side: sequence i of a batch continues sequence i of the one before.
+        """Iterate over a part once, as parallel streams; sequence i of a batch continues that of the previous one.
 
-        The streams' lengths differ by at most one, the longer ones come first: what these have more is a last batch of
-        theirs alone.
+        The lengths of streams differ by at most one, and longer ones come first; their last characters are a batch of
+        their own.
 
         Args:
             part: "validation", "test" or "train".
-            batch_size: streams, at least 1; fewer where the part has fewer characters to predict.
+            batch_size: number of streams, at least 1; fewer if the part is shorter.
 
         Raises:
             ValueError: if an argument is out of range.
@@ -199,7 +199,7 @@ class CharText(Task):
         return self._read_streams(ids, batch_size)
 
     def _place(self, each: int, index: int) -> tuple[int, int]:
-        """Shift and window of batch `index` in streams of `each` characters to read."""
+        """Return shift and window of batch `index` in streams of `each` characters."""
         index %= each - self.length + 1
         windows, left = divmod(each, self.length)
         long_passes = (left + 1) * windows  # the batches of passes with shifts 0, ..., left
@@ -236,12 +236,12 @@ class CharText(Task):
         edges = self.edge_index if length == self.length else path_graph(length, self.directed, self.hops)
         batch = sequence_batch(x.long(), y.long(), edges)
         if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            # What was read of the file no longer counts as memory of this process, which would grow to all of it.
+            # Release pages already read, so that the resident memory does not grow to the size of the file.
             self._pages.madvise(mmap.MADV_DONTNEED)
         return batch
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pages": None}  # a copy has its ids in memory
+        return {**self.__dict__, "_pages": None}  # a copy has its ids in main memory
 
     def __repr__(self) -> str:
         return f"CharText({self._source!r}, length={self.length})"
@@ -260,7 +260,7 @@ def _name_of(path: TextPath | None) -> str:
 
 
 def _survey(pieces: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
-    """The number of characters, and the distinct code points in ascending order."""
+    """Return the number of characters, and the distinct code points in ascending order."""
     total, seen = 0, np.zeros(0x110000, dtype=bool)
     for points in pieces:
         total += len(points)
@@ -271,7 +271,7 @@ def _survey(pieces: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
 def _encode(
     pieces: Callable[[], Iterable[np.ndarray]], vocabulary: Vocabulary, total: int, first: int, mapped: bool
 ) -> tuple[Tensor, mmap.mmap | None, np.ndarray, np.ndarray]:
-    """All ids of a text, the map that they lie in; how often each occurs among the first, and among the rest."""
+    """Return the ids of a text, their memory map, and the counts of each id in the training part and in the rest."""
     size = len(vocabulary)
     dtype = np.uint8 if size <= 2**8 else np.int16 if size <= 2**15 else np.int32
     train, later = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
@@ -289,7 +289,7 @@ def _encode(
             yield ids.astype(dtype)
         if done != total or ids.min() < 0:
             raise ValueError(
-                "CharText: expected files that stay as they are, got one that was written while being read"
+                "CharText: expected files that do not change, got one that was modified while being read"
             )
 
     pages = _write(encoded(), total * np.dtype(dtype).itemsize) if mapped else None
@@ -298,14 +298,14 @@ def _encode(
 
 
 def _write(pieces: Iterable[np.ndarray], size: int) -> mmap.mmap:
-    """A map of a temporary file with all pieces, which the system removes once nothing holds the map any more."""
+    """Return a memory map of a temporary file, which the system removes when the map is no longer used."""
     try:
         with tempfile.TemporaryFile() as file:
-            for piece in pieces:  # written, not assigned through the map, which a full disk would answer with a signal
+            for piece in pieces:  # not assigned through the map, where a full disk would raise a signal
                 file.write(piece.data)
             file.flush()
             return mmap.mmap(file.fileno(), 0)
     except OSError as error:
         raise ValueError(
-            f"CharText: expected room for {size} bytes in {tempfile.gettempdir()} (TMPDIR), got: {error.strerror}"
+            f"CharText: expected {size} free bytes in {tempfile.gettempdir()} (TMPDIR), got: {error.strerror}"
         ) from error

@@ -1,4 +1,4 @@
-"""Recall of the first digit: in palindromes, and in random digits as the control beside them."""
+"""Recall of the first digit, in palindromes and, as a control, in random digits."""
 
 import torch
 from torch import Generator, Tensor
@@ -9,28 +9,28 @@ from seqgnn.tasks.base import DrawnTask
 
 
 class FirstDigitRecall(DrawnTask):
-    r"""Random digits; the answer is the first of them.
+    r"""Random digits; the target is the first digit.
 
     .. math:: x = (d_1, \dots, d_{T-1}), \quad y = d_1, \quad d_i \sim U\{0, \dots, base - 1\}
 
-    The control beside `Palindromes`: T - 1 independent digits, in which nothing but the first tells the answer, so that
-    no readout over all positions can count its way to it.
+    The control for `Palindromes`: the digits are independent, so that only the first one depends on the target, and
+    counting digits with a readout over all positions does not help.
 
     Args:
-        length: T, at least 2; a sequence has T - 1 elements, as in `Palindromes`.
-        base: number of digits, at least 2; chance is 1 / base.
-        directed, hops: the path's edges, see `path_graph`.
-        validation_size, test_size: samples in the fixed sets.
-        seed: of the fixed sets only; training batches come from the generator given to `draw`.
+        length: T, at least 2; a sequence has T - 1 digits, as in `Palindromes`.
+        base: number of different digits, at least 2; chance is 1 / base.
+        directed, hops: edges of the path graph, see `path_graph`.
+        validation_size, test_size: number of samples in the validation and test sets.
+        seed: random seed of these sets; training batches use the generator passed to `draw`.
 
-    `depth` is the rounds after which the last element has heard of the first, and at least the number of hops. With
-    `hops=(1,)` that is T - 2: a comparison caps it and says so.
+    `depth` is the number of layers with which the first position is in the receptive field of the last, and at least
+    the number of hops. With `hops=(1,)` it is T - 2; comparisons limit it and report that.
 
     Shapes:
         `x [B * (T - 1)]` ids, `y [B]`.
 
     Raises:
-        ValueError: if a number is out of range, or the hops do not lead from the first element to the last.
+        ValueError: if a number is out of range, or no sequence of hops connects the first position with the last.
 
     Example:
         >>> batch = FirstDigitRecall(5).draw(2, torch.Generator().manual_seed(0))
@@ -52,9 +52,9 @@ class FirstDigitRecall(DrawnTask):
         seed: int = 0,
     ) -> None:
         super().__init__(validation_size, test_size, seed)
-        who = type(self).__name__
-        self.length = check_count(who, "length", length, 2)
-        self.num_tokens = self.num_classes = check_count(who, "base", base, 2)
+        caller = type(self).__name__
+        self.length = check_count(caller, "length", length, 2)
+        self.num_tokens = self.num_classes = check_count(caller, "base", base, 2)
         self.directed = directed
         self.edge_index = path_graph(length - 1, directed, hops)
         self.hops = tuple(hops)
@@ -72,13 +72,13 @@ class FirstDigitRecall(DrawnTask):
 
 
 class Palindromes(FirstDigitRecall):
-    r"""Palindromes without their last digit; the answer is that digit, which is the first.
+    r"""Palindromes without their last digit; the target is that digit, which equals the first.
 
     .. math:: d_i = d_{T+1-i}, \quad x = (d_1, \dots, d_{T-1}), \quad y = d_T = d_1
 
-    **A readout that sees all positions needs no memory here**: for even T every digit of a palindrome occurs an even
-    number of times, so the answer is the only digit that occurs an odd number of times in x. Hence the headline
-    readout is the last element; a readout over all elements is another task and is reported apart.
+    **A readout over all positions needs no long-term memory here**: for even T every digit of a palindrome occurs an
+    even number of times, so the target is the only digit that occurs an odd number of times in x. The main readout is
+    therefore the last position; readouts over all positions solve another task and are reported separately.
 
     Args and attributes as in `FirstDigitRecall`.
 
@@ -92,6 +92,6 @@ class Palindromes(FirstDigitRecall):
 
     def sample(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         half = self._digits((count, (self.length + 1) // 2), generator)
-        place = torch.arange(self.length - 1, device=generator.device)
-        digits = half[:, torch.minimum(place, self.length - 1 - place)]
+        position = torch.arange(self.length - 1, device=generator.device)
+        digits = half[:, torch.minimum(position, self.length - 1 - position)]
         return digits, digits[:, 0].clone(), self.edge_index

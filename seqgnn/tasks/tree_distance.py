@@ -1,4 +1,4 @@
-"""A task where the graph matters and the order does not: how far apart two nodes of a tree are."""
+"""A task where the graph matters and the order does not: the distance between two nodes of a tree."""
 
 import torch
 from torch import Generator, Tensor
@@ -14,22 +14,22 @@ class TreeDistance(DrawnTask):
         p(1) \le p(2) \le \dots \le p(n-1), \quad p(i) < i, \quad
         x_i = \left(marked(i), \; \frac{i - p(i)}{n}\right), \quad y = [d \le k] \text{ or } [d \text{ even}]
 
-    The nodes 0 (the root) to n - 1 stand in breadth-first order, which is to say that their parents p(i) never
-    decrease; they are n - 1 independent draws U{0, ..., i - 1}, sorted. Every tree has a chance, not all the same one.
-    The two marked nodes are any two different ones. Edges run both ways between parent and child; the second feature,
-    0 for the root, tells a model that reads the nodes in order the same tree.
+    The nodes 0 (the root) to n - 1 are in breadth-first order, so their parents p(i) never decrease: they are n - 1
+    independent draws from U{0, ..., i - 1}, sorted. Every tree has positive probability, but probabilities differ. The
+    two marked nodes are distinct and uniform. Edges connect parent and child in both directions; the second feature, 0
+    for the root, encodes the same tree for models that read the nodes in order.
 
     Args:
         nodes: n, at least 3.
         target: "at-most-k" (k is the median distance) or "even".
-        validation_size, test_size: samples in the fixed sets.
-        seed: of the fixed sets, and of the 8192 trees that k and `depth` are taken from; training batches come from the
-            generator given to `draw`.
+        validation_size, test_size: number of samples in the validation and test sets.
+        seed: random seed of these sets, and of the 8192 trees from which k and `depth` are computed; training batches
+            use the generator passed to `draw`.
 
     Attributes:
         k: the median distance.
-        depth: the rounds after which one marked node has heard of the other: k, if the question is for k; else as many
-            as 99 of 100 pairs need. (A node between the two has heard of both in half as many.)
+        depth: the number of layers with which one marked node is in the receptive field of the other: k for the target
+            "at-most-k", else enough for 99% of pairs. (For a node halfway between them, half as many are enough.)
 
     Shapes:
         `x [B * n, 2]`, `y [B]`, `edge_index [2, B * 2 (n - 1)]`.
@@ -75,11 +75,11 @@ class TreeDistance(DrawnTask):
         down = torch.stack([parent[:, 1:], node[1:].expand(count, -1)], dim=1)
         edges = torch.cat([down, down.flip(1)], dim=2)
         distance = tree_distance(parent, first, second)
-        answer = distance <= self.k if self.target == "at-most-k" else distance % 2 == 0
-        return x, answer.long(), edges
+        label = distance <= self.k if self.target == "at-most-k" else distance % 2 == 0
+        return x, label.long(), edges
 
     def _trees(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Parents `[B, n]`, the root its own, and the two marked nodes `[B]`."""
+        """Return parents `[B, n]` (the root's is itself) and the two marked nodes, `[B]` each."""
         device = generator.device
         node = torch.arange(self.length, device=device)
         # float64: floor(u * i) < i holds for every u < 1
@@ -94,10 +94,10 @@ class TreeDistance(DrawnTask):
 
 
 def tree_distance(parent: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """The distance between two nodes of each tree: the later of the two goes up to its parent until they meet.
+    """Return the distance between two nodes of each tree; the larger node moves to its parent until they are equal.
 
     Args:
-        parent: `[B, n]`, with parent[i] < i but for the root, 0, which is its own.
+        parent: `[B, n]`, with parent[i] < i except for the root, 0, whose parent is itself.
         first, second: `[B]`, nodes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Training: the loop, its configuration and checkpoints. It knows no model and no data set."""
+"""Training: the loop, its configuration and checkpoints, independent of models and data sets."""
 
 from seqgnn.training.checkpoint import Checkpoints, read_checkpoint, write_checkpoint
 from seqgnn.training.config import TrainConfig

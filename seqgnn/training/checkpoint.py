@@ -1,7 +1,7 @@
-"""Checkpoints: one file that holds tensors and, in its header, JSON; reading one executes nothing.
+"""Checkpoints: files of tensors with JSON in the header; reading one executes no code.
 
-The format is `safetensors <https://github.com/huggingface/safetensors>`_. A file is written beside its place and moved
-there once it is on disk, so there is always a whole one. Nothing here knows what is trained.
+The format is `safetensors <https://github.com/huggingface/safetensors>`_. A file is written under a temporary name and
+then renamed, so it is never incomplete.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-    """Writes a checkpoint in one piece; if that fails, what was there before is still there.
+    """Write a checkpoint atomically; if that fails, an existing file is unchanged.
 
     Args:
-        path: of the file; its folder must be there.
-        tensors: by name, on any device.
-        info: what JSON can hold, NaN and infinities apart.
+        path: path of the file, in an existing folder.
+        tensors: tensors by name, on any device.
+        info: JSON-compatible values without NaN and infinities.
 
     Raises:
-        ValueError: if the file cannot be written, naming it.
+        ValueError: if the file cannot be written.
 
     Example:
         >>> import tempfile, torch
@@ -44,24 +44,23 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
     from safetensors.torch import save
 
     path = Path(path)
-    # Copies, since tensors that share memory, as tied weights do, are saved apart.
+    # Copies, since safetensors does not save tensors that share memory, such as tied weights.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(info, allow_nan=False)
     header = {"format": FORMAT, "version": VERSION, "info": text, "sha256": _checksum(copies, text)}
     try:
-        # In one entry, since safetensors writes several in an order of chance.
+        # A single entry, since safetensors does not write several in a fixed order.
         write_atomically(path, save(copies, {FORMAT: json.dumps(header, sort_keys=True)}))
     except OSError as error:
-        found = f"{error.strerror} at {path}; what was saved there before is untouched"
-        raise ValueError(f"checkpoint: expected a file that can be written, got: {found}") from error
+        got = f"{error.strerror} at {path}; an earlier checkpoint there is unchanged"
+        raise ValueError(f"checkpoint: expected a writable file, got: {got}") from error
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Returns the tensors, on the CPU, and the information of a checkpoint.
+    """Return the tensors, on the CPU, and the information of a checkpoint.
 
     Raises:
-        ValueError: naming the file and what it is instead, if it is no whole checkpoint of this version or an older
-            one: missing, damaged, a pickle, foreign or newer.
+        ValueError: if the file is missing, damaged, a pickle, of another format or of a newer version.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -78,7 +77,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
             header = _header(opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no dict)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"checkpoint: expected a whole checkpoint in {path}, got a damaged file ({error})") from error
+        got = f"a damaged file ({error})"
+        raise ValueError(f"checkpoint: expected a complete checkpoint in {path}, got {got}") from error
     if header.get("format") != FORMAT:
         raise ValueError(f"checkpoint: expected format {FORMAT!r} in {path}, got {header.get('format')!r}")
     if header.get("version") not in ("1", VERSION):
@@ -88,7 +88,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         )
     text = str(header.get("info", ""))
     if header.get("sha256") != _checksum(tensors, text):
-        raise ValueError(f"checkpoint: expected what was written in {path}, got a file changed since (sha256)")
+        raise ValueError(f"checkpoint: expected the checksum (sha256) of {path}, got a modified file")
     try:
         info = json.loads(text)
     except json.JSONDecodeError:
@@ -99,7 +99,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
 
 
 def _header(metadata: dict[str, str]) -> dict[str, Any]:
-    """What stands beside the tensors, of any version; version 1 had an entry for each part of it."""
+    """Return the header of any version; version 1 had an entry for each part."""
     try:
         header = json.loads(metadata[FORMAT])
     except (KeyError, json.JSONDecodeError):
@@ -117,16 +117,16 @@ def _checksum(tensors: Mapping[str, Tensor], info: str) -> str:
 
 
 class Checkpoints:
-    """The two checkpoints of a training run in a folder: the last state, to go on from, and the best weights.
+    """The two checkpoints of a training run in a folder: the last state, to resume from, and the best weights.
 
     Args:
-        folder: made if it is not there.
-        every: steps between two savings of the state, at least 1; it is also saved when the weights are the best yet.
-        about: what JSON can hold, kept with both: whatever it takes to make the model again.
-        seconds: in the place of all that, the least time between two savings.
+        folder: created if it does not exist.
+        every: number of steps between two saves, at least 1; the state is also saved when the weights are the best yet.
+        about: JSON-compatible values stored with both, such as the options of the model.
+        seconds: minimum time between two saves, an alternative to `every`.
 
     Raises:
-        ValueError: if the folder cannot be made or written to, or `every` is below 1.
+        ValueError: if the folder cannot be created or written to, or `every` is below 1.
     """
 
     def __init__(
@@ -143,24 +143,24 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(f"Checkpoints: expected a folder that can be made, got {self.folder} ({error})") from error
+            raise ValueError(f"Checkpoints: cannot create the folder {self.folder} ({error})") from error
         if not os.access(self.folder, os.W_OK):
-            raise ValueError(f"Checkpoints: expected a folder that can be written, got {self.folder}")
+            raise ValueError(f"Checkpoints: expected a writable folder, got {self.folder}")
         remove_unfinished(self.folder)
 
     def save(self, name: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-        """Writes `LAST` or `BEST`."""
+        """Write `LAST` or `BEST`."""
         self._saved = time.monotonic()
         write_checkpoint(self.folder / name, tensors, {**self.about, "training": info})
 
     def due(self, step: int, improved: bool) -> bool:
-        """Whether to save after a step."""
+        """Return True if the state should be saved after a step."""
         if self.seconds is not None:
             return time.monotonic() - self._saved >= self.seconds
         return improved or step % self.every == 0
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Returns the tensors and what was saved with them, or None if there is no such file yet."""
+        """Return the tensors and their information, or None if there is no such file."""
         if not (self.folder / name).exists():
             return None
         tensors, info = read_checkpoint(self.folder / name)
@@ -170,7 +170,7 @@ class Checkpoints:
 
 
 def map_state(change: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """Changes every tensor of a carried state: None, a tensor, or nested tuples of such.
+    """Return a state (None, a tensor, or nested tuples of them) with a function applied to every tensor.
 
     Example:
         >>> import torch
@@ -183,7 +183,8 @@ def map_state(change: Callable[[Tensor], Tensor], state: Any) -> Any:
 
 
 def flatten(name: str, value: Any) -> tuple[dict[str, Tensor], Any]:
-    """Tensors of nested tuples, lists and dictionaries by names that begin with `name`, and the rest as JSON.
+    """Return the tensors of nested tuples, lists and dictionaries by name, with the prefix `name`, and the rest as
+    JSON-compatible values.
 
     Example:
         >>> import torch
@@ -198,13 +199,13 @@ def flatten(name: str, value: Any) -> tuple[dict[str, Tensor], Any]:
         return tensors, {key: rest for key, (_, rest) in parts.items()}
     if isinstance(value, (tuple, list)):
         items = [flatten(f"{name}.{index}", part) for index, part in enumerate(value)]
-        tensors = {key: tensor for found, _ in items for key, tensor in found.items()}
+        tensors = {key: tensor for flat, _ in items for key, tensor in flat.items()}
         return tensors, [rest for _, rest in items]
     return {}, value
 
 
 def unflatten(tensors: Mapping[str, Tensor], rest: Any) -> Any:
-    """The inverse of `flatten`; sequences come back as tuples, keys as strings.
+    """Return the inverse of `flatten`; sequences become tuples and keys strings.
 
     Raises:
         ValueError: if a tensor is missing.

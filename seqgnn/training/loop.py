@@ -1,4 +1,4 @@
-"""Training and evaluation of any model on any task: one loop, and no name of either in it."""
+"""The training loop and evaluation, independent of models and tasks."""
 
 import math
 import time
@@ -23,7 +23,7 @@ SEEDS_APART = 1_000_003  # between the seeds of processes that train together
 
 @dataclass(frozen=True)
 class ValidationPoint:
-    """The validation set after `step` steps; accuracy is None where answers are not right or wrong."""
+    """Scores on the validation set after `step` steps; accuracy is None for tasks without classes."""
 
     step: int
     loss: float
@@ -32,17 +32,18 @@ class ValidationPoint:
 
 @dataclass
 class FitResult:
-    """What a training run went through.
+    """The history of a training run.
 
     Attributes:
         losses: training loss of every step, before its update.
-        accuracies: training accuracy of every step, before its update; NaN where answers are not right or wrong.
-        validation: the looks at the validation set.
-        steps: steps taken.
-        stopped: why it ended: "solved", "converged", "no better" (out of patience), "time", "interrupted" or "steps".
-        best_step: the step whose weights the model now has.
-        seconds, cpu_seconds: that it took, pieces before an interruption included up to their last checkpoint.
-        validation_seconds: when each look at the validation set was over.
+        accuracies: training accuracy of every step, before its update; NaN for tasks without classes.
+        validation: scores of each evaluation on the validation set.
+        steps: number of steps.
+        stopped: reason for the end: "solved", "converged", "no better" (early stopping after `patience` evaluations),
+            "time", "interrupted" or "steps".
+        best_step: the step of the model's final weights.
+        seconds, cpu_seconds: training time; for a resumed run, including the time up to its last checkpoint.
+        validation_seconds: time at the end of each evaluation on the validation set.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -69,34 +70,34 @@ def fit(
     stop: Callable[[], bool] | None = None,
     fabric: Any = None,
 ) -> FitResult:
-    """Trains `model` in place and leaves it, on `device`, with the weights that did best on the validation set.
+    """Train `model` in place on `device`; on return it has the best weights on the validation set.
 
-    The training batches depend on `seed` alone, so models trained with one seed see the same batches; dropout draws
-    from a forked random state, so the caller's is untouched. The test set is never looked at.
+    The training batches depend on `seed` only, so models trained with the same seed see the same batches. Dropout uses
+    a forked random state, so the caller's random state does not change. The test set is not used.
 
-    With `checkpoints` everything that the next step depends on is saved every so many steps, and what is there already
-    is gone on from: on a CPU, at one number of threads, to the same bits as if nothing had come between.
+    With `checkpoints`, the complete state of training is saved regularly, and a stored run is resumed. On a CPU with
+    the same number of threads the result is bitwise identical to an uninterrupted run.
 
     Args:
         model: called as `model(batch, state=None) -> (logits, state)`.
-        task: anything with `draw(batch_size, generator)` and `validation(batch_size)`; with `config.stateful`, with
-            `stream(batch_size, index)` and `streams(part, batch_size)` as `seqgnn.data.CharText` has them. Its
-            `objective`, if it has one, is what is asked of answers; else `seqgnn.tasks.objectives.Classification`.
-        config: how to train.
-        seed: of the batches and of dropout, at least 0.
-        device: where to train.
+        task: an object with `draw(batch_size, generator)` and `validation(batch_size)`; with `config.stateful` also
+            with `stream(batch_size, index)` and `streams(part, batch_size)`, as in `seqgnn.data.CharText`. Its
+            attribute `objective` defines loss and metrics; without one, `seqgnn.tasks.objectives.Classification`.
+        config: configuration of training.
+        seed: random seed of batches and dropout, at least 0.
+        device: device to train on.
         on_step: called after every step with its number (from 1), loss and accuracy.
-        on_validation: called after every look at the validation set.
-        checkpoints: where to save, and to go on from.
-        stop: asked before every step whether to save and to end after it.
-        fabric: a launched `lightning_fabric.Fabric`, where several processes train together: each takes its part of
-            every batch, and the gradients are averaged.
+        on_validation: called after every evaluation on the validation set.
+        checkpoints: where to save the run, and to resume it from.
+        stop: called before every step; if it returns True, training is saved and ends after the step.
+        fabric: a launched `lightning_fabric.Fabric` for data-parallel training: each process has its part of every
+            batch, and gradients are averaged.
 
     Returns:
-        The curves and why the run ended.
+        The history of the run.
 
     Raises:
-        ValueError: if a loss is not finite, naming the step, or if logits and targets do not fit each other.
+        ValueError: if a loss is not finite, naming the step, or if logits and targets do not match.
     """
     device = checked_device("fit", device)
     trainer = _Trainer(model.to(device), task, config, seed, device, fabric)
@@ -147,12 +148,12 @@ class _Trainer:
         self.rank: int = 0 if fabric is None else fabric.global_rank
         self.world: int = 1 if fabric is None else fabric.world_size
         if config.batch_size % self.world:
-            found = f"{config.batch_size} for {self.world} processes"
-            raise ValueError(f"fit: expected a batch_size that all processes can share equally, got {found}")
+            got = f"{config.batch_size} for {self.world} processes"
+            raise ValueError(f"fit: expected a batch_size divisible by the number of processes, got {got}")
         self.optimizer = make_optimizer(model.parameters(), config)
         self.call: nn.Module = model if fabric is None else fabric.setup_module(model)
         if config.max_seconds is not None and self.world > 1:
-            raise ValueError(f"fit: expected no limit of seconds for {self.world} processes together, got one")
+            raise ValueError(f"fit: max_seconds is not supported with several processes ({self.world})")
         self.generator = torch.Generator().manual_seed(seed)
         self.began = time.perf_counter(), time.process_time()
         self.carried: Any = None
@@ -161,7 +162,7 @@ class _Trainer:
         self.best_weights: dict[str, Tensor] = {}
 
     def step(self, asked: bool) -> bool:
-        """Takes a step; whether this or another process was asked to end after it."""
+        """Do one training step; return True if training should end after it in any process."""
         config, number = self.config, self.result.steps + 1
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(number, config)
@@ -171,11 +172,11 @@ class _Trainer:
         else:
             batch = self.task.draw(config.batch_size, self.generator)
         if self.world > 1:
-            share = config.batch_size // self.world
-            batch = part_of_batch(batch, self.rank * share, (self.rank + 1) * share)
-        answer, batch, carried = _answer(self.call, batch, self.objective, self.device, config.precision, self.carried)
-        loss = self.objective.loss(answer, batch)
-        right = self.objective.accuracy(answer, batch)
+            size = config.batch_size // self.world
+            batch = part_of_batch(batch, self.rank * size, (self.rank + 1) * size)
+        output, batch, state = _forward(self.call, batch, self.objective, self.device, config.precision, self.carried)
+        loss = self.objective.loss(output, batch)
+        right = self.objective.accuracy(output, batch)
         accuracy = torch.full_like(loss, math.nan) if right is None else right.to(loss.dtype)
         shown = torch.stack([loss.detach(), accuracy, torch.full_like(loss, asked)]).detach()
         if self.world > 1:
@@ -191,33 +192,33 @@ class _Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
         self.optimizer.step()
 
-        self.carried = map_state(Tensor.detach, carried) if config.stateful else None
+        self.carried = map_state(Tensor.detach, state) if config.stateful else None
         self.result.steps = number
         self.result.losses.append(shown[0].item())
         self.result.accuracies.append(shown[1].item())
         return shown[2].item() > 0
 
-    def _not_finite(self, found: str) -> ValueError:
-        """The error for a loss that is not; the model gets its best weights so far."""
-        hint = "a smaller lr or clip may help, in a new run"
+    def _not_finite(self, where: str) -> ValueError:
+        """Return the error for a loss that is not finite, after restoring the best weights so far."""
+        hint = "try a lower lr or a smaller max_grad_norm"
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
-            hint = f"the weights of step {self.result.best_step} are the last good ones; {hint}"
-        return ValueError(f"fit: expected a finite loss, got {found}; {hint}")
+            hint = f"the model has the best weights, of step {self.result.best_step}; {hint}"
+        return ValueError(f"fit: loss is {where}; {hint}")
 
     def validate(self) -> bool:
-        """Looks at the validation set; whether it has never been better."""
+        """Evaluate on the validation set; return True if the score is the best so far."""
         config, result = self.config, self.result
         size = config.eval_batch_size
         batches = self.task.streams("validation", size) if config.stateful else self.task.validation(size)
-        seen = _score(self.model, batches, self.objective, self.device, config.precision, config.stateful)
-        if not math.isfinite(seen.loss):
-            raise self._not_finite(f"{seen.loss} on validation after step {result.steps}")
-        result.validation.append(ValidationPoint(result.steps, seen.loss, seen.accuracy))
-        accuracy = 0.0 if seen.accuracy is None else seen.accuracy
+        scores = _score(self.model, batches, self.objective, self.device, config.precision, config.stateful)
+        if not math.isfinite(scores.loss):
+            raise self._not_finite(f"{scores.loss} on validation after step {result.steps}")
+        result.validation.append(ValidationPoint(result.steps, scores.loss, scores.accuracy))
+        accuracy = 0.0 if scores.accuracy is None else scores.accuracy
         score = {
-            "accuracy": (accuracy, -seen.loss),
-            "loss": (-seen.loss, accuracy),
+            "accuracy": (accuracy, -scores.loss),
+            "loss": (-scores.loss, accuracy),
             "last": (float(result.steps), 0.0),
         }[config.monitor]
         if score <= self.best_score:
@@ -227,14 +228,14 @@ class _Trainer:
         return True
 
     def note_time(self) -> None:
-        """Adds the time since the last note."""
+        """Add the time since the last call."""
         now = time.perf_counter(), time.process_time()
         self.result.seconds += now[0] - self.began[0]
         self.result.cpu_seconds += now[1] - self.began[1]
         self.began = now
 
     def verdict(self, converged: bool, late: bool) -> str:
-        """Why to end here, after a look at the validation set; "steps" if there is no reason to."""
+        """Return the reason to stop after an evaluation; "steps" if there is none."""
         config, result = self.config, self.result
         accuracy = result.validation[-1].accuracy
         if config.target_accuracy is not None and accuracy is not None and accuracy >= config.target_accuracy:
@@ -252,12 +253,12 @@ class _Trainer:
             checkpoints.save(BEST, {f"model.{name}": value for name, value in self.best_weights.items()}, info)
 
     def save(self, checkpoints: Checkpoints) -> None:
-        """Writes all that the next step depends on."""
+        """Save the complete state of training."""
         random: dict[str, Tensor] = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
         carried = self.carried
-        if self.world > 1:  # of all processes: their random states, and their parts of the carried state
+        if self.world > 1:  # gather the random states of all processes and their parts of the carried state
             random = {name: torch.stack(self._gather(value)) for name, value in random.items()}
             carried = map_state(lambda part: torch.cat(self._gather(part), dim=1), carried)
         if self.rank > 0:
@@ -277,8 +278,8 @@ class _Trainer:
         tensors: dict[str, Tensor] = {}
         rest: dict[str, Any] = {}
         for name, value in state.items():
-            found, rest[name] = flatten(name, value)
-            tensors |= found
+            flat, rest[name] = flatten(name, value)
+            tensors |= flat
         info = {
             "step": self.result.steps,
             "stopped": self.result.stopped,
@@ -292,48 +293,46 @@ class _Trainer:
         checkpoints.save(LAST, tensors, info)
 
     def _gather(self, part: Tensor) -> list[Tensor]:
-        """A tensor of each process, in all of them."""
-        mine = part.to(self.device).contiguous()
-        parts = [torch.empty_like(mine) for _ in range(self.world)]
-        torch.distributed.all_gather(parts, mine)
-        return [found.cpu() for found in parts]
+        """Return the tensors of all processes."""
+        local = part.to(self.device).contiguous()
+        parts = [torch.empty_like(local) for _ in range(self.world)]
+        torch.distributed.all_gather(parts, local)
+        return [part.cpu() for part in parts]
 
     def restore(self, checkpoints: Checkpoints) -> None:
-        """Goes back to where the last checkpoint was written, if there is one."""
+        """Restore the last checkpoint, if there is one."""
         last = checkpoints.load(LAST)
         if self.world > 1:
             steps = {int(step) for step in self._gather(torch.tensor(-1 if last is None else last[1]["step"]))}
             if len(steps) > 1:
                 raise ValueError(
-                    f"fit: expected one folder that all processes share, got {checkpoints.folder}, not shared"
+                    f"fit: expected a folder shared by all processes, got {checkpoints.folder}"
                 )
         if last is None:
             return
         tensors, info = last
-        kept = {**asdict(TrainConfig()), **info["config"], "seed": info["seed"]}
+        stored = {**asdict(TrainConfig()), **info["config"], "seed": info["seed"]}
         for name, value in {**asdict(self.config), "seed": self.seed}.items():
-            if name != "steps" and kept[name] != value:
-                found = f"{name}={value!r} where it has {kept[name]!r}"
-                raise ValueError(f"fit: expected the settings of the run in {checkpoints.folder}, got {found}")
+            if name != "steps" and stored[name] != value:
+                got = f"{name}={value!r} instead of {stored[name]!r}"
+                raise ValueError(f"fit: expected the configuration of the run in {checkpoints.folder}, got {got}")
         if info["step"] > self.config.most_steps:
-            found = f"steps={self.config.steps} where it has taken {info['step']}"
-            raise ValueError(
-                f"fit: expected no fewer steps than the run in {checkpoints.folder} has taken, got {found}"
-            )
+            got = f"steps={self.config.steps} after step {info['step']}"
+            raise ValueError(f"fit: expected at least the steps of the run in {checkpoints.folder}, got {got}")
         state = {name: unflatten(tensors, rest) for name, rest in info["rest"].items()}
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
-            found = " ".join(str(error).split())
-            raise ValueError(f"fit: expected the model of the run in {checkpoints.folder}, got {found}") from error
+            got = " ".join(str(error).split())
+            raise ValueError(f"fit: expected the model of the run in {checkpoints.folder}, got {got}") from error
         numbered = {int(index): value for index, value in state["optimizer"]["state"].items()}
         groups = list(state["optimizer"]["param_groups"])
         self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
         self.generator.set_state(state["random"]["batches"])
         self._restore_random(state["random"], info["step"])
-        share = self.config.batch_size // self.world
-        mine = slice(self.rank * share, (self.rank + 1) * share)
-        self.carried = map_state(lambda part: part[:, mine].to(self.device), state["carried"])
+        size = self.config.batch_size // self.world
+        local = slice(self.rank * size, (self.rank + 1) * size)
+        self.carried = map_state(lambda part: part[:, local].to(self.device), state["carried"])
         self.result = FitResult(
             losses=state["curves"]["losses"].tolist(),
             accuracies=state["curves"]["accuracies"].tolist(),
@@ -347,10 +346,10 @@ class _Trainer:
             self.best_weights = state["best"]
             self.result.best_step, *score = info["best"]
             self.best_score = score[0], score[1]
-            self.save_best(checkpoints)  # a kill may have come between the two files
+            self.save_best(checkpoints)  # the process may have been killed between the two files
 
     def _restore_random(self, random: dict[str, Tensor], step: int) -> None:
-        """Dropout's random state; where there are other processes than before, a new one for each."""
+        """Restore the random state of dropout, or a new one per process if the number of processes has changed."""
         states = [random["cpu"]] if random["cpu"].dim() == 1 else list(random["cpu"])
         if len(states) != self.world:
             torch.manual_seed(self.seed + SEEDS_APART * (self.rank + self.world * step))
@@ -370,27 +369,28 @@ def evaluate(
     precision: str = "float32",
     stateful: bool = False,
 ) -> Any:
-    """Scores `model`, which is on `device`, on all `batches`, in evaluation mode and without gradients.
+    """Return the scores of `model`, which is on `device`, over all `batches`, in evaluation mode without gradients.
 
-    Sums run over the whole set, so the answer does not depend on how it is cut into batches. With `stateful` each
-    sequence goes on from that of the batch before in the same place; where there are fewer, the last ones have ended.
+    Metrics are computed from sums over the whole set, so they do not depend on the batch size. With `stateful`,
+    sequence i of a batch continues sequence i of the previous batch; if a batch is smaller, the last sequences have
+    ended.
 
     Returns:
-        What the objective adds up to; of `seqgnn.tasks.objectives.Classification`, the default, a
+        The metrics of the objective; for `seqgnn.tasks.objectives.Classification`, the default, a
         `seqgnn.metrics.classification.Evaluation`.
 
     Raises:
-        ValueError: if there is no batch, if the loss is not finite, or if answers and targets do not fit each other.
+        ValueError: if there is no batch, the loss is not finite, or outputs and targets do not match.
     """
     one_of("evaluate", "precision", precision, PRECISIONS)
     result = _score(model, batches, objective or Classification(), torch.device(device), precision, stateful)
     if not math.isfinite(result.loss):
-        raise ValueError(f"evaluate: expected a finite loss, got {result.loss} over {result.count} answers")
+        raise ValueError(f"evaluate: expected a finite loss, got {result.loss} over {result.count} targets")
     return result
 
 
 def _score(
-    model: nn.Module, batches: Iterable[Any], objective: Objective, device: torch.device, precision: str, carry: bool
+    model: nn.Module, batches: Iterable[Any], objective: Objective, device: torch.device, precision: str, stateful: bool
 ) -> Any:
     sums = objective.sums()
     state: Any = None
@@ -399,22 +399,22 @@ def _score(
     try:
         with torch.no_grad():
             for batch in batches:
-                count = batch.num_graphs if carry else 0
+                count = batch.num_graphs if stateful else 0
                 state = map_state(lambda part: part[:, :count], state)  # noqa: B023 (used at once)
-                answer, batch, state = _answer(model, batch, objective, device, precision, state)
-                objective.add(sums, answer, batch)
-                state = state if carry else None
+                output, batch, state = _forward(model, batch, objective, device, precision, state)
+                objective.add(sums, output, batch)
+                state = state if stateful else None
     finally:
         model.train(was_training)
     return sums.result()
 
 
-def _answer(
-    model: nn.Module, given: Any, objective: Objective, device: torch.device, precision: str, state: Any = None
+def _forward(
+    model: nn.Module, source: Any, objective: Objective, device: torch.device, precision: str, state: Any = None
 ) -> tuple[Tensor, Any, Any]:
-    """Returns the answer in float32 or wider, the batch on `device`, and the state."""
-    batch = given.to(device)
+    """Return the output in float32 or wider, the batch on `device`, and the state."""
+    batch = source.to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        answer, state = model(batch) if state is None else model(batch, state)
-    objective.check(given, answer)
-    return (answer.float() if precision == "bf16" else answer), batch, state
+        output, state = model(batch) if state is None else model(batch, state)
+    objective.check(source, output)
+    return (output.float() if precision == "bf16" else output), batch, state

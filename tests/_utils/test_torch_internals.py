@@ -75,7 +75,7 @@ def test_backward_passes(names, monkeypatch):
     torch.autograd.grad(y, x, torch.ones(2), retain_graph=True)
     torch.autograd.grad(y, x, torch.ones(2))
     assert Told.batched == [True, False, False]
-    assert Told.kept[1:] == [True, names == "missing"]  # the graph is kept where nobody knows
+    assert Told.kept[1:] == [True, names == "missing"]  # conservative: assumed to be retained if unknown
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])

@@ -1,4 +1,4 @@
-"""Backpropagation through time, written out, against central differences of the loss."""
+"""Backpropagation through time compared with central differences of the loss."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def draw(seed, steps=5, batch=3, inputs=2, hidden=4, classes=3):
     )
 
 
-def test_differences_are_the_gradients_of_the_loss():
+def test_oracle_differences_equal_autograd():
     x, target, *rest = draw(0)
     w_hx, w_hh, w_ph, b_h, b_p = (oracles.leaf(torch.from_numpy(value)) for value in rest)
     h = torch.zeros(x.shape[1], w_hh.shape[0], dtype=torch.float64)
@@ -36,13 +36,13 @@ def test_differences_are_the_gradients_of_the_loss():
 
 @pytest.mark.parametrize("seed, sizes", [(1, {}), (2, {"steps": 1}), (3, {"steps": 9, "batch": 1, "hidden": 6})])
 @pytest.mark.parametrize("biased", [True, False])
-def test_written_out_gradients_are_the_differences(seed, sizes, biased):
+def test_bptt_gradients_equal_central_differences(seed, sizes, biased):
     x, target, w_hx, w_hh, w_ph, *biases = draw(seed, **sizes)
     biases = biases if biased else []
     expected = oracles.rnn_loss_gradients(x, target, w_hx, w_hh, w_ph, *biases)
-    found = bptt_gradients(*(torch.from_numpy(value) for value in (x, target, w_hx, w_hh, w_ph, *biases)))
+    gradients = bptt_gradients(*(torch.from_numpy(value) for value in (x, target, w_hx, w_hh, w_ph, *biases)))
     for name, gradient in expected.items():
-        oracles.close(found[name], torch.from_numpy(gradient), rtol=1e-6)
+        oracles.close(gradients[name], torch.from_numpy(gradient), rtol=1e-6)
 
 
 X, Y, W = torch.zeros(4, 2, 3), torch.tensor([0, 2]), torch.eye(3)

@@ -1,4 +1,4 @@
-"""What is wrong with a model on its data is told."""
+"""Mistakes in the combination of a model and its data are reported."""
 
 import networkx
 import pytest
@@ -14,77 +14,74 @@ from seqgnn.models.encoders import GCNEncoder
 from seqgnn.models.sequence_model import NAMES, build
 
 EDGES = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+FARTHER = "receptive field: up to {}, but some connected nodes are farther away"
 
 
-def test_what_is_wrong_is_described():
+def test_describe_reports_graph_problems():
     with pytest.warns(UserWarning, match="K=1 sees no neighbor"):
         layer = sg.GCRN(2, 3, K=1)
     graph = Data(x=torch.zeros(6, 2), edge_index=EDGES, edge_weight=torch.ones(4), num_nodes=6)
     assert describe(layer, graph) == [
-        "no neighbor: Chebyshev(K=1) of GCRN has one term, the node itself",
-        "isolated: 2 of 6 nodes have no neighbor",
-        "unused: the data has edge_weight, which no layer of the model takes",
+        "no neighbors: Chebyshev(K=1) of GCRN sees only the node itself",
+        "isolated: 2 of 6 nodes have no neighbors",
+        "unused: the data has edge_weight, but no layer of the model accepts it",
     ]
-    alone = "no neighbor: ChebConv(2, 3, K=1, normalization=sym) hears the node itself alone"
-    assert describe(pyg.ChebConv(2, 3, 1), graph)[0] == alone
+    pointwise = "no neighbors: ChebConv(2, 3, K=1, normalization=sym) sees only the node itself"
+    assert describe(pyg.ChebConv(2, 3, 1), graph)[0] == pointwise
     layer = sg.GCNGRU(2, 3, input_conv=sg.GCN(), hidden_conv=lambda i, o: pyg.ChebConv(i, o, 1))
-    assert (
-        describe(layer, graph)[0] == "no neighbor: ChebConv(3, 9, K=1, normalization=sym) hears the node itself alone"
-    )
+    assert describe(layer, graph)[0] == pointwise.replace("2, 3", "3, 9")
     assert describe(pyg.SAGEConv(2, 3), graph) == [
-        "reach: a node hears others up to distance 1, and some that it could hear are farther",
-        "isolated: 2 of 6 nodes have no neighbor",
-        "unused: the data has edge_weight, which no layer of the model takes",
+        FARTHER.format("one hop"),
+        "isolated: 2 of 6 nodes have no neighbors",
+        "unused: the data has edge_weight, but no layer of the model accepts it",
     ]
     attributes = Data(x=torch.zeros(4, 2), edge_index=EDGES, edge_attr=torch.ones(4, 3))
     assert describe(sg.GCNLSTM(2, 3, conv=lambda i, o: pyg.GATv2Conv(i, o, edge_dim=3)), attributes) == []
     weighted = Data(x=torch.zeros(4, 2), edge_index=EDGES, edge_weight=torch.ones(4))
-    assert describe(pyg.GPSConv(2, pyg.GCNConv(2, 2)), weighted) == []  # it passes weights on, the next drops them
-    unused = "unused: the data has edge_weight, which no layer of the model takes"
+    assert describe(pyg.GPSConv(2, pyg.GCNConv(2, 2)), weighted) == []  # passed on to its convolution
+    unused = "unused: the data has edge_weight, but no layer of the model accepts it"
     assert unused in describe(pyg.DirGNNConv(pyg.GCNConv(2, 2)), weighted)
 
 
 @pytest.mark.parametrize("nodes, edges", [(9, 12), (30, 40), (150, 300), (300, 330)])
-def test_what_lies_farther_than_a_model_hears(nodes, edges):
+def test_describe_reports_nodes_beyond_the_receptive_field(nodes, edges):
     graph = torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(nodes))
-    ways = networkx.all_pairs_shortest_path_length(networkx.DiGraph(graph.T.tolist()))
-    widest = max(max(lengths.values()) for _, lengths in ways)
+    distances = networkx.all_pairs_shortest_path_length(networkx.DiGraph(graph.T.tolist()))
+    widest = max(max(lengths.values()) for _, lengths in distances)
     for K in range(1, widest + 2):
-        told = [
-            line for line in describe(pyg.SGConv(2, 2, K=K), Data(edge_index=graph, num_nodes=nodes)) if "far" in line
-        ]
-        said = f"reach: a node hears others up to distance {K}, and some that it could hear are farther"
-        assert told == ([said] if widest > K else [])
+        lines = describe(pyg.SGConv(2, 2, K=K), Data(edge_index=graph, num_nodes=nodes))
+        expected = FARTHER.format("one hop" if K == 1 else f"{K} hops")
+        assert [line for line in lines if "far" in line] == ([expected] if widest > K else [])
 
 
-def test_layers_that_hear_against_the_edges_are_no_worse_for_it():
+def test_describe_counts_layers_of_both_directions():
     ring = Data(edge_index=torch.stack([torch.arange(10), torch.arange(1, 11) % 10]), num_nodes=10)
-    farther = ["reach: a node hears others up to distance 4, and some that it could hear are farther"]
+    farther = [FARTHER.format("4 hops")]
     assert describe(sg.DiffusionConv(2, 2, K=5), ring) == describe(pyg.SGConv(2, 2, K=4), ring) == farther
     assert describe(sg.DiffusionConv(2, 2, K=6), ring) == []
     assert describe(pyg.DirGNNConv(pyg.TAGConv(2, 2, K=5)), ring) == []
 
 
-def test_a_graph_without_edges_has_nothing_to_hear():
+def test_describe_graph_without_edges_reports_isolated_nodes():
     empty = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=3)
-    assert describe(pyg.SGConv(2, 2), empty) == ["isolated: 3 of 3 nodes have no neighbor"]
+    assert describe(pyg.SGConv(2, 2), empty) == ["isolated: 3 of 3 nodes have no neighbors"]
 
 
-def test_large_graphs_are_described():
+def test_describe_large_graphs():
     path = torch.stack([torch.arange(99_999), torch.arange(1, 100_000)])
     wide = Data(edge_index=path, num_nodes=100_000)
-    farther = ["reach: a node hears others up to distance 2, and some that it could hear are farther"]
+    farther = [FARTHER.format("2 hops")]
     assert describe(pyg.SGConv(2, 2, K=2), wide) == farther
-    assert describe(pyg.SGConv(2, 2, K=90_000), wide) == []  # too far to go and look
+    assert describe(pyg.SGConv(2, 2, K=90_000), wide) == []  # beyond the search limit
     star = torch.stack([torch.zeros(99_999, dtype=torch.long), torch.arange(1, 100_000)])
     star = Data(edge_index=torch.cat([star, star.flip(0)], dim=1), num_nodes=100_000)
     assert describe(pyg.SGConv(2, 2, K=1), star) != [] == describe(pyg.SGConv(2, 2, K=2), star)
 
 
-def test_what_is_wrong_with_sequences_is_described():
+def test_describe_reports_sequence_problems():
     digits = {"num_classes": 10, "num_tokens": 10}
     assert describe(build("gcn", **digits, num_layers=2), Palindromes(20)) == [
-        "reach: an element hears 2 of the 18 before it"
+        "receptive field: 2 of 18 previous positions"
     ]
     far = Palindromes(20, hops=exponential_hops(20))
     assert describe(build("gcn", **digits, length=20), far) == []
@@ -92,31 +89,31 @@ def test_what_is_wrong_with_sequences_is_described():
     assert describe(build("lstm", **digits), Palindromes(20)) == []
     text, both = CharText(length=10), CharText(length=10, directed=False)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True}
-    backwards = "future visible: edges run backwards, and each element has an answer of its own"
+    backwards = "future visible: some edges point backwards, but there is one target per position"
     assert backwards in describe(build("gcn", **sizes, length=10), both)
     assert describe(nn.LSTM(2, 3, bidirectional=True), text.draw(2, torch.Generator().manual_seed(0))) == [
-        "future visible: LSTM reads in both directions, and each element has an answer of its own"
+        "future visible: LSTM is bidirectional, but there is one target per position"
     ]
 
 
-DROPPED = "state dropped: windows begin afresh; TrainConfig(stateful=True) carries it from one to the next"
+RESET = "state reset: each window starts from a zero state; TrainConfig(stateful=True) carries it over"
 
 
 @pytest.mark.parametrize("options", [{}, {"readout": "mean"}, {"positions": True, "length": 10}])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_state_that_is_dropped_is_told(name, options):
+def test_describe_reports_a_state_that_is_reset(name, options):
     text = CharText(length=10)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True, "hops": (1,)}
     model, batch = build(name, **sizes, **options), text.draw(2, torch.Generator().manual_seed(0))
     if not options:
         model(batch, model(batch)[1])
     for part in (model, nn.ModuleList([model])):
-        assert (DROPPED in describe(part, text)) == (options == {})
-        assert DROPPED not in describe(part, batch) + describe(part, Palindromes(10))
+        assert (RESET in describe(part, text)) == (options == {})
+        assert RESET not in describe(part, batch) + describe(part, Palindromes(10))
 
 
 @pytest.mark.parametrize(
-    "model, carries",
+    "model, stateful",
     [
         (nn.GRU(2, 3), True),
         (nn.LSTMCell(2, 3), True),
@@ -128,16 +125,13 @@ def test_a_state_that_is_dropped_is_told(name, options):
         (nn.Linear(2, 3), False),
     ],
 )
-def test_layers_with_a_state(model, carries):
-    assert (DROPPED in describe(model, CharText(length=10))) == carries
+def test_describe_knows_layers_with_a_state(model, stateful):
+    assert (RESET in describe(model, CharText(length=10))) == stateful
 
 
-def test_a_tree_in_postfix_order_is_no_path():
+def test_describe_tree_in_postfix_order_is_no_path():
     task = ExpressionTrees(7)
     model = build("gcn", num_classes=10, num_tokens=task.num_tokens, num_layers=task.depth)
-    assert not any("element hears" in line for line in describe(model, task))
+    assert not any("previous positions" in line for line in describe(model, task))
     short = build("gcn", num_classes=10, num_tokens=task.num_tokens, num_layers=1)
-    assert (
-        describe(short, task)[0]
-        == "reach: a node hears others up to distance 1, and some that it could hear are farther"
-    )
+    assert describe(short, task)[0] == FARTHER.format("one hop")

@@ -1,4 +1,4 @@
-"""Importance of edges by time step: against polynomials worked out by hand, completeness, and planted causes."""
+"""Importance of edges by time step: polynomials by hand, completeness, and planted causes."""
 
 import copy
 
@@ -35,7 +35,7 @@ IMPORTANCE = torch.tensor([[1.5, 0.0, 0.0], [0.0, 4.0 + 1.5, 0.0]], dtype=torch.
 
 
 @pytest.mark.parametrize("engine", ["auto", "fused", "reference"])
-def test_importances_worked_out_by_hand(engine):
+def test_explain_equals_importances_by_hand(engine):
     found = explain(adding_layer(conv=RAW, engine=engine), X, PATH, target=(-1, 2, 0), steps=1)
     close(found.importance, IMPORTANCE)
     assert (found.output, found.baseline) == (7.0, 0.0) and abs(found.convergence_delta) < 1e-12
@@ -45,7 +45,7 @@ def test_importances_worked_out_by_hand(engine):
     close(found.per_step, torch.tensor([1.5, 5.5], dtype=torch.float64))
 
 
-def test_importances_with_a_convolution_in_the_gates():
+def test_explain_with_a_convolution_in_the_gates():
     class Sum(torch.nn.Module):
         def __init__(self, *_):
             super().__init__()
@@ -60,7 +60,7 @@ def test_importances_with_a_convolution_in_the_gates():
     close(explain(layer, windows, PATH, target=lambda y: y[-1, :, 2, 0]).importance, 1.5 * IMPORTANCE)
 
 
-def test_signs_and_weights_and_a_graph_for_each_step():
+def test_explain_with_signs_weights_and_changing_graphs():
     layer, weights = adding_layer(conv=RAW), torch.tensor([1.0, 0.5, 1.0], dtype=torch.float64)
     found = explain(layer, X, PATH, weights, target=lambda y: 10 - y[-1, 2, 0])
     close(found.importance, -0.5 * IMPORTANCE)
@@ -68,12 +68,12 @@ def test_signs_and_weights_and_a_graph_for_each_step():
     flipped = PATH[:, [1, 0, 2]]
     found = explain(layer, X, [PATH, flipped], target=(-1, 2, 0))
     close(found.importance, torch.tensor([[1.5, 0.0, 0.0], [5.5, 0.0, 0.0]], dtype=torch.float64))
-    assert [place[:3] for place in found.top(2)] == [(1, 1, 2), (0, 0, 1)]
+    assert [edge[:3] for edge in found.top(2)] == [(1, 1, 2), (0, 0, 1)]
     prepared = layer.prepare(PATH, num_nodes=4)
     close(explain(layer, X, prepared, target=(-1, 2, 0)).importance, IMPORTANCE)
     adjacency = torch.sparse_coo_tensor(PATH.flip(0), torch.ones(3).double(), (4, 4), check_invariants=True)
     found = explain(layer, X, adjacency, target=(-1, 2, 0))
-    assert [place[:3] for place in found.top(2)] == [(1, 1, 2), (0, 0, 1)]
+    assert [edge[:3] for edge in found.top(2)] == [(1, 1, 2), (0, 0, 1)]
 
 
 LAYERS = {
@@ -96,7 +96,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("windows", [False, True])
-def test_importances_add_up(name, windows):
+def test_importances_sum_to_the_difference_of_outputs(name, windows):
     torch.manual_seed(0)
     layer = LAYERS[name]().double()
     x = draw(T, B, N, F) if windows else draw(T, N, F)
@@ -112,7 +112,7 @@ def test_importances_add_up(name, windows):
         assert found.baseline == pytest.approx(expected.item())
 
 
-def test_windows_one_by_one_and_their_mean():
+def test_explain_of_windows_is_the_mean_of_single_windows():
     layer, x = GCNLSTM(F, H, dtype=torch.float64), draw(T, B, N, F)
     together = explain(layer, x, EDGES, target=lambda y: y[-1, :, 2].sum(-1))
     each = [explain(layer, x[:, b : b + 1], EDGES, target=lambda y: y[-1, :, 2].sum(-1)) for b in range(B)]
@@ -124,7 +124,7 @@ def test_windows_one_by_one_and_their_mean():
 
 
 class Stepwise(torch.nn.Module):
-    """A cell in a loop of the user's, after a convolution that is no matter of explanations."""
+    """A cell in a custom loop, after a convolution that is not explained."""
 
     def __init__(self, cell):
         super().__init__()
@@ -137,7 +137,7 @@ class Stepwise(torch.nn.Module):
         return self.drop(state[0])
 
 
-def test_a_cell_in_a_loop_is_the_layer():
+def test_explain_of_a_cell_in_a_loop_equals_the_layer():
     torch.manual_seed(0)
     model, layer = Stepwise(GCRNCell(F, H, K=3)).double(), sg.GCRN(F, H, K=3).double()
     layer.load_state_dict(model.cell.state_dict())
@@ -155,11 +155,11 @@ def _evolve(cell):
     return layer
 
 
-def test_edge_attributes_batches_and_lengths():
+def test_explain_with_edge_attributes_batches_and_lengths():
     conv = lambda i, o: pyg.GATv2Conv(i, o, edge_dim=4)  # noqa: E731
     layer, attributes = GCNLSTM(F, H, conv=conv, dtype=torch.float64), draw(E, 4)
-    given = {"edge_attr": attributes, "lengths": torch.tensor([T, 1])}
-    found = explain(layer, draw(T, B, N, F), EDGES, target=(slice(None), 1), **given)
+    options = {"edge_attr": attributes, "lengths": torch.tensor([T, 1])}
+    found = explain(layer, draw(T, B, N, F), EDGES, target=(slice(None), 1), **options)
     assert found.importance[0].count_nonzero() > 0 and found.importance[1:].count_nonzero() == 0
     assert abs(found.convergence_delta) < 1e-6
     layer, batch = sg.GCRN(F, H, K=2).double(), torch.tensor([0] * N + [1] * N)
@@ -168,7 +168,7 @@ def test_edge_attributes_batches_and_lengths():
     assert found.importance[:, E:].count_nonzero() == 0 and found.importance[:, :E].count_nonzero() > 0
 
 
-def test_the_model_is_left_as_it_was():
+def test_explain_does_not_change_the_model():
     torch.manual_seed(0)
     model = Stepwise(GCRNCell(F, H, K=3)).double().train()
     model.conv.eval()
@@ -189,17 +189,17 @@ def test_the_model_is_left_as_it_was():
     close(explain(model, draw(T, N, F), EDGES, target=2).importance, found.importance)
 
 
-def test_errors():
-    layer, x = GCNGRU(F, H, dtype=torch.float64), draw(T, N, F)
+def test_explain_errors():
+    layer, x, changing = GCNGRU(F, H, dtype=torch.float64), draw(T, N, F), [EDGES, EDGES, EDGES[:, 1:]]
     for match, call in {
         "expected a model with a graph-recurrent layer, got GCNConv": lambda: explain(sg.GCNConv(F, H), x, EDGES),
-        r"a target that makes a number of the output, got shape \(3, 7, 3\)": lambda: explain(layer, x, EDGES),
+        r"a target that selects a tensor in the output, got shape \(3, 7, 3\)": lambda: explain(layer, x, EDGES),
         "got float": lambda: explain(layer, x, EDGES, target=lambda y: 1.0),
         "no message or parameter": lambda: explain(layer, x, EDGES, target=lambda y: y.detach().sum()),
         "expected steps to be an integer": lambda: explain(layer, x, EDGES, target=0, steps=0),
-        "as many edges at all steps, got 9 and 10": lambda: explain(layer, x, [EDGES, EDGES, EDGES[:, 1:]], target=0),
+        "the same number of edges at all steps, got 9 and 10": lambda: explain(layer, x, changing, target=0),
         r"an edge mask of shape \[11\], got \[10\]": lambda: explain(LoopAdding(layer), x, EDGES, target=0),
-        "equally many steps, got 2 and 3": lambda: explain(Halved(layer), x, EDGES, target=0),
+        "the same number of steps, got 2 and 3": lambda: explain(Halved(layer), x, EDGES, target=0),
     }.items():
         with pytest.raises(ValueError, match=match):
             call()
@@ -227,7 +227,7 @@ class Halved(LoopAdding):
 
 
 class Planted:
-    """Noise on a random directed graph, and a target at the end of one edge: what its source had at one step."""
+    """Noise on a random directed graph; the target of one node is the value of a neighbor at one step."""
 
     def __init__(self, seed):
         self.generator = torch.Generator().manual_seed(seed)
@@ -241,13 +241,13 @@ class Planted:
         return x, x[self.step, :, self.source]
 
     def rank(self, scores):
-        """Of the planted edge and step, from 1 to 100; ties by their mean."""
-        own = scores[self.step, self.edge]
-        return 1 + int((scores > own).sum()) + (int((scores == own).sum()) - 1) / 2
+        """Return the rank of the planted edge and step, from 1 to 100; ties by their mean."""
+        planted = scores[self.step, self.edge]
+        return 1 + int((scores > planted).sum()) + (int((scores == planted).sum()) - 1) / 2
 
 
 def ranks_of_planted_cause(seed, **options):
-    """By `explain` and by gradient times input of the source, of what makes the error on new windows small."""
+    """Return the ranks by `explain` and by gradient times input, for the error on new windows, and that error."""
     planted = Planted(seed)
     torch.manual_seed(seed)
     layer, head = GCNLSTM(1, 16, **options), torch.nn.Linear(16, 1)
@@ -268,7 +268,7 @@ def ranks_of_planted_cause(seed, **options):
 
 
 @pytest.mark.slow
-def test_a_planted_edge_and_step_come_first():
-    """Messages come with the input alone, so that the edge at its step is the only way; 100 edges and steps."""
-    found = [ranks_of_planted_cause(seed, input_conv=Chebyshev(2), hidden_conv=Identity()) for seed in range(10)]
-    assert sum(own == 1 for own, _, _ in found) >= 9, found
+def test_explain_ranks_the_planted_edge_and_step_first():
+    """Only the input is propagated, so the planted edge at its step is the only path; 100 edges and steps."""
+    ranks = [ranks_of_planted_cause(seed, input_conv=Chebyshev(2), hidden_conv=Identity()) for seed in range(10)]
+    assert sum(rank == 1 for rank, _, _ in ranks) >= 9, ranks

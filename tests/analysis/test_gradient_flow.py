@@ -1,4 +1,4 @@
-"""Gradients over time against equations written out here, perturbed state by state, and against differences."""
+"""Gradients over time compared with the equations, perturbed state by state, and with finite differences."""
 
 import copy
 
@@ -29,7 +29,7 @@ def batch_of(length=8, size=4):
 
 
 def step(kind, gates, h, c, dh, dc):
-    """One step from the pre-activations of input and state, with something added to the new state."""
+    """Return one step from the pre-activations of input and state, with dh and dc added to the new state."""
     g, u = gates
     if kind == "rnn":
         return torch.tanh(g + u) + dh, c
@@ -44,7 +44,7 @@ def step(kind, gates, h, c, dh, dc):
 
 
 def loss_of(model, batch, dh, dc, kind):
-    """The loss with dh and dc ``[layers, T, B, (k,) H]`` added to the states, written out."""
+    """Return the loss with dh and dc ``[layers, T, B, (k,) H]`` added to the states."""
     layer = model.encoder.lstm.layer if hasattr(model.encoder, "lstm") else model.encoder.layer
     x = one_hot(to_padded(batch)[0], 10).double()
     P = torch.eye(1, dtype=torch.float64)
@@ -82,7 +82,7 @@ CASES += [("gcn+lstm", "lstm", 2), ("gcn-in-lstm", "lstm", 2)]
 
 
 @pytest.mark.parametrize("name, kind, layers", CASES)
-def test_norms_are_those_of_the_written_equations(name, kind, layers):
+def test_norms_equal_those_of_the_equations(name, kind, layers):
     model, batch = model_of(name, num_layers=layers), batch_of()
     shape = (layers, 7, 4, 4, 5) if name == "gcn-in-lstm" else (layers, 7, 4, 5)
     loss, (h, c) = expected_gradients(model, batch, kind, shape)
@@ -99,7 +99,7 @@ def test_norms_are_those_of_the_written_equations(name, kind, layers):
 
 
 @pytest.mark.parametrize("name, kind, layers", CASES)
-def test_the_written_equations_are_the_model_and_their_gradients_are_differences(name, kind, layers):
+def test_equations_equal_model_and_gradients_equal_differences(name, kind, layers):
     model, batch = model_of(name, num_layers=layers), batch_of()
     shape = (layers, 7, 4, 4, 5) if name == "gcn-in-lstm" else (layers, 7, 4, 5)
     loss, gradients = expected_gradients(model, batch, kind, shape)
@@ -107,19 +107,19 @@ def test_the_written_equations_are_the_model_and_their_gradients_are_differences
     generator = torch.Generator().manual_seed(1)
     for which in (0, 1) if kind == "lstm" else (0,):
         for _ in range(6):
-            place = tuple(int(torch.randint(size, (1,), generator=generator)) for size in shape)
+            index = tuple(int(torch.randint(size, (1,), generator=generator)) for size in shape)
             sides = []
             for change in (1e-5, -1e-5):
                 moved = [torch.zeros(shape, dtype=torch.float64) for _ in range(2)]
-                moved[which][place] = change
+                moved[which][index] = change
                 with torch.no_grad():
                     sides.append(loss_of(model, batch, *moved, kind))
             difference = (sides[0] - sides[1]) / 2e-5
-            assert float(difference) == pytest.approx(float(gradients[which][place]), rel=1e-5, abs=1e-11)
+            assert float(difference) == pytest.approx(float(gradients[which][index]), rel=1e-5, abs=1e-11)
 
 
-def test_the_gradient_of_h_is_that_of_the_chain_rule():
-    # At one sequence and one step, dL/dW_hx = diag(1 - h²) dL/dh x^T with x one-hot: dL/dh can be read off.
+def test_gradient_of_h_equals_chain_rule():
+    # For one sequence and one step, dL/dW_hx = diag(1 - h²) dL/dh x^T with x one-hot, which gives dL/dh.
     model = model_of("rnn", hidden=6)
     batch = sequence_batch(torch.tensor([[3]]), torch.tensor([1]), path_graph(1))
     layer, x = model.encoder.layer, one_hot(torch.tensor([[3]]), 10).double()
@@ -129,7 +129,7 @@ def test_the_gradient_of_h_is_that_of_the_chain_rule():
     oracles.close(gradient_flow(model, batch).h[0, 0], (written[:, 3] / (1 - h**2)).norm())
 
 
-def test_gradients_of_steps_add_up_to_those_of_the_weights():
+def test_gradients_of_steps_sum_to_weight_gradient():
     # dL/dW_hh of the RNN is the sum of diag(1 - h_t²) dL/dh_t h_(t-1)^T; with H = 1 and B = 1 norms are the gradients.
     model = model_of("rnn", hidden=1)
     model.encoder.layer.weight_hh_l0.data.abs_()  # so that all dL/dh_t have the sign of the last
@@ -145,7 +145,7 @@ def test_gradients_of_steps_add_up_to_those_of_the_weights():
     oracles.close(((1 - h**2) * flow * before).sum().abs(), written["W_hh"].abs().squeeze())
 
 
-def test_gradients_that_point_elsewhere_cancel_in_the_mean_alone():
+def test_opposite_gradients_cancel_in_norm_of_mean_only():
     model = model_of("lstm", forget_bias=1.0)
     batch = sequence_batch(torch.tensor([[1, 2], [1, 2]]), torch.tensor([0, 1]), path_graph(2))
     model.head.weight.data[1] = -model.head.weight.data[0]
@@ -156,7 +156,7 @@ def test_gradients_that_point_elsewhere_cancel_in_the_mean_alone():
 
 
 @pytest.mark.parametrize("name", RECURRENT)
-def test_ragged_sequences_are_what_they_are_alone(name):
+def test_ragged_sequences_equal_single_sequences(name):
     model = model_of(name)
     samples = [SequenceGraph.from_values(range(length), y=1) for length in (7, 3)]
     together = gradient_flow(model, Batch.from_data_list(samples), reduce="mean-of-norms")
@@ -166,13 +166,13 @@ def test_ragged_sequences_are_what_they_are_alone(name):
         oracles.close(getattr(together, part), sum(rows) / 4)
 
 
-def test_a_single_sequence_is_a_batch_of_one():
+def test_single_sequence_equals_batch_of_one():
     model, sample = model_of("lstm"), SequenceGraph.from_values(range(5), y=1)
     oracles.close(gradient_flow(model, sample).h, gradient_flow(model, Batch.from_data_list([sample])).h)
 
 
 @pytest.mark.parametrize("name", RECURRENT)
-def test_the_model_is_left_as_it_was(name):
+def test_gradient_flow_does_not_change_the_model(name):
     plain = {} if name == "gcn-in-lstm" else {"weight_dropout": 0.3}
     model = model_of(name, num_layers=2, dropout=0.5, **plain)
     model.head.eval()
@@ -191,7 +191,7 @@ def test_the_model_is_left_as_it_was(name):
     oracles.close(second.h, first.h)
 
 
-def test_layers_of_any_engine_show_their_states():
+def test_gradient_flow_works_with_any_engine():
     model = model_of("lstm")
     expected = gradient_flow(model, batch_of()).h
     for engine in ("native", "reference"):
@@ -200,7 +200,7 @@ def test_layers_of_any_engine_show_their_states():
         assert model.encoder.layer.engine == engine
 
 
-def test_watches_see_all_walks_and_end_with_their_block():
+def test_recordings_contain_all_scans_and_end_with_their_block():
     layer, x = sg.GRU(2, 3, num_layers=2), torch.zeros(4, 1, 2)
     with record_states() as outer:
         layer(x)
@@ -208,7 +208,7 @@ def test_watches_see_all_walks_and_end_with_their_block():
             layer(x)
             raise RuntimeError
     assert [len(outer), len(inner)] == [4, 2] and not is_recording()
-    assert all(sorted(walk) == [0, 1, 2, 3] for walk in outer) and outer[2] is inner[0]
+    assert all(sorted(scan) == [0, 1, 2, 3] for scan in outer) and outer[2] is inner[0]
     layer(x)
     assert [len(outer), len(inner)] == [4, 2]
 
@@ -220,8 +220,8 @@ def test_float32_norms_do_not_underflow():
     assert bool((norms > 0).all()) and float(norms[0]) < 1e-25
 
 
-def test_norms_go_down_to_what_float64_holds():
-    # One unit that hardly leaves zero: dL/dh_t is 0.25 that of the step after it; squares are zero from 1e-162 on.
+def test_norms_reach_the_range_of_float64():
+    # One unit close to zero: dL/dh_t is 0.25 times that of the next step; squares underflow below 1e-162.
     model = model_of("rnn", hidden=1)
     layer = model.encoder.layer
     for weight in (layer.weight_ih_l0, layer.bias_ih_l0, layer.bias_hh_l0):
@@ -233,13 +233,13 @@ def test_norms_go_down_to_what_float64_holds():
     torch.testing.assert_close(flow.h[0], expected, rtol=1e-12, atol=0)
     second = gradient_flow(model, batch_of(500, 2), reduce="mean-of-norms").h[0]
     torch.testing.assert_close(second, second[-1] * expected / expected[-1], rtol=1e-12, atol=0)
-    heard = influence(model_of("rnn", hidden=1, init="torch"), batch_of(500, 2))
-    assert bool((heard > 0).all())
+    norms = influence(model_of("rnn", hidden=1, init="torch"), batch_of(500, 2))
+    assert bool((norms > 0).all())
     single = gradient_flow(model.float(), batch_of(500, 2)).h[0]  # in the dtype of the model
     assert float(single[0]) == 0 and float(single[-1]) > 0
 
 
-def test_a_head_of_zeros_is_heard_and_says_zero():
+def test_head_of_zeros_has_zero_gradients():
     model = model_of("lstm")
     model.head.weight.data.zero_()
     flow = gradient_flow(model, batch_of())
@@ -247,7 +247,7 @@ def test_a_head_of_zeros_is_heard_and_says_zero():
     assert not bool(influence(model, batch_of()).any())
 
 
-def test_each_element_of_a_text_has_an_answer():
+def test_gradient_flow_with_one_target_per_token():
     text = CharText(length=6)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens}
     model = build("gru", **sizes, per_element=True, hidden=4).double()
@@ -256,8 +256,8 @@ def test_each_element_of_a_text_has_an_answer():
     assert flow.h.shape == (1, 6) and flow.loss == pytest.approx(cross_entropy(model(batch)[0], batch.y).item())
 
 
-class Own(nn.Module):
-    """A model of one's own around a layer."""
+class CustomModel(nn.Module):
+    """A user-defined model around a layer."""
 
     def __init__(self, layer, rows=lambda x: x[:, -1]):
         super().__init__()
@@ -268,8 +268,8 @@ class Own(nn.Module):
         return self.rows(self.layer(x)[0].transpose(0, 1)), None
 
 
-def test_both_directions_keep_the_calendar():
-    flow = gradient_flow(Own(sg.RNN(10, 5, bidirectional=True)), batch_of())
+def test_gradient_flow_of_both_directions_is_in_order_of_time():
+    flow = gradient_flow(CustomModel(sg.RNN(10, 5, bidirectional=True)), batch_of())
     assert flow.h.shape == (2, 7)
     assert bool((flow.h[0] > 0).all()) and flow.h[1].tolist()[:-1] == [0] * 6 and float(flow.h[1, -1]) > 0
 
@@ -278,34 +278,34 @@ def test_both_directions_keep_the_calendar():
     "model, message",
     [
         (model_of("gcn", num_layers=2, init=None), "a recurrent layer of seqgnn.nn over time, .*got one without"),
-        (Own(nn.LSTM(10, 5)), "a recurrent layer of seqgnn.nn over time"),
-        (Own(sg.LSTM(10, 5), lambda x: torch.zeros(4, 10)), "a loss that depends on the states, got one that does not"),
-        (Own(sg.LSTM(10, 5), lambda x: torch.zeros(4, 10, requires_grad=True)), "a loss that depends on the states"),
+        (CustomModel(nn.LSTM(10, 5)), "a recurrent layer of seqgnn.nn over time"),
+        (CustomModel(sg.LSTM(10, 5), lambda x: torch.zeros(4, 10)), "a loss that depends on the states, got one that"),
+        (CustomModel(sg.LSTM(10, 5), lambda x: torch.zeros(4, 10).requires_grad_()), "a loss that depends on the"),
         (
-            Own(sg.LSTM(10, 5, batch_first=True)),
+            CustomModel(sg.LSTM(10, 5, batch_first=True)),
             "a state for each of 4 sequences, got states of \\[7\\] rows over \\[4\\]",
         ),
-        (Own(sg.RNN(10, 5), lambda x: x[:2, -1]), "2 targets, one for each answer, got 4"),
-        (Own(sg.RNN(10, 10), lambda x: x[:, -1] / 0), "finite gradients, got NaN or infinite ones at 7 of 7 steps"),
+        (CustomModel(sg.RNN(10, 5), lambda x: x[:2, -1]), "2 targets, one for each row of logits, got 4"),
+        (CustomModel(sg.RNN(10, 10), lambda x: x[:, -1] / 0), "finite gradients, got NaN or infinite values at 7 of 7"),
     ],
 )
-def test_errors(model, message):
+def test_gradient_flow_errors(model, message):
     with pytest.raises(ValueError, match=f"gradient_flow: expected (a model with )?{message}"):
         gradient_flow(model, batch_of(8))
 
 
-def test_other_errors():
+def test_gradient_flow_errors_of_reduction_and_targets():
     with pytest.raises(ValueError, match=r"expected reduce to be one of .*did you mean 'norm-of-mean'"):
         gradient_flow(model_of("rnn"), batch_of(), reduce="norm-of-means")
     batch = batch_of()
     batch.y = None
-    with pytest.raises(ValueError, match="expected 4 targets, one for each answer, got none"):
+    with pytest.raises(ValueError, match="expected 4 targets, one for each row of logits, got none"):
         gradient_flow(model_of("rnn"), batch)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", RECURRENT)
-def test_on_a_gpu(name):
+def test_gradient_flow_on_a_gpu(name):
     model, batch = model_of(name), batch_of()
     expected = gradient_flow(model, batch)
     found = gradient_flow(model.cuda(), batch.to("cuda"))

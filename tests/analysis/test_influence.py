@@ -1,4 +1,4 @@
-"""Influence against Jacobians of each sequence alone, and against reach."""
+"""Influence compared with Jacobians of single sequences and with receptive fields."""
 
 from math import inf
 
@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd.functional import jacobian
 from torch_geometric.data import Batch
 
-from seqgnn.analysis import edges_to_last, influence, reach
+from seqgnn.analysis import edges_to_last, influence, receptive_field
 from seqgnn.data import CharText, ExpressionTrees, FirstDigitRecall, SequenceGraph
 from seqgnn.models.sequence_model import NAMES, build
 from tests.support import oracles
@@ -23,21 +23,21 @@ def model_of(name, **options):
     return build(name, **{**DIGITS, "hidden": 6, "hops": (1,), **gnn, **options}).double()
 
 
-def alone(model, sample):
-    """The same by the Jacobian of a function of x, for one sequence."""
+def jacobian_norms(model, sample):
+    """Return the influence of one sequence, from the Jacobian of a function of x."""
     batch = Batch.from_data_list([sample])
     with torch.no_grad():
         x = model.inputs(batch)
-    answer = lambda x: model.head(model.readout(model.encoder(x, batch, None)[0], batch))[-1]  # noqa: E731
-    return jacobian(answer, x).square().sum((0, 2)).sqrt().flip(0)
+    logits = lambda x: model.head(model.readout(model.encoder(x, batch, None)[0], batch))[-1]  # noqa: E731
+    return jacobian(logits, x).square().sum((0, 2)).sqrt().flip(0)
 
 
 @pytest.mark.parametrize("options", [{}, {"encoding": "embedding"}, {"readout": "mean"}, {"per_element": True}])
 @pytest.mark.parametrize("name", [*NAMES, "tree-lstm"])
-def test_influence_is_the_jacobian_of_each_sequence(name, options):
+def test_influence_equals_jacobian_of_each_sequence(name, options):
     model = model_of(name, **options)
     samples = [SequenceGraph.from_values([i, 3, 1, 4, 1, 5][: 6 - i]) for i in range(3)]
-    each = [torch.nn.functional.pad(alone(model, sample), (0, 6 - sample.num_nodes)) for sample in samples]
+    each = [torch.nn.functional.pad(jacobian_norms(model, sample), (0, 6 - sample.num_nodes)) for sample in samples]
     count = torch.tensor([3, 3, 3, 3, 2, 1])
     oracles.close(influence(model, Batch.from_data_list(samples)), torch.stack(each).sum(0) / count)
     oracles.close(influence(model, samples[0]), each[0])
@@ -45,23 +45,23 @@ def test_influence_is_the_jacobian_of_each_sequence(name, options):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("hops, layers", [((1,), 3), ((1, 2), 3), ((1, 2, 4, 8), 4)])
-def test_influence_ends_where_reach_does(name, hops, layers):
+def test_influence_is_zero_beyond_the_receptive_field(name, hops, layers):
     options = {"num_layers": layers} if name in ("gcn", "gcn-residual") else {}
     hops = hops if max(hops) < 4 or name != "gcn-in-lstm" else (1, 2)
     batch = FirstDigitRecall(30, hops=hops).draw(64, torch.Generator().manual_seed(0))
     model = model_of(name, hops=hops, **options)
-    heard = influence(model, batch) > 0
-    positions = reach(model).positions
+    visible = influence(model, batch) > 0
+    positions = receptive_field(model).positions
     if positions == inf:
-        assert heard.all()
+        assert visible.all()
     else:
-        assert heard[: int(positions) + 1].all()
-        assert not heard[max(hops) * layers + 1 :].any()
+        assert visible[: int(positions) + 1].all()
+        assert not visible[max(hops) * layers + 1 :].any()
         if hops == (1,):
-            assert heard.sum() == positions + 1
+            assert visible.sum() == positions + 1
 
 
-def test_the_model_is_left_as_it_was():
+def test_influence_does_not_change_the_model():
     model = model_of("lstm", dropout=0.5).train()
     batch = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0))
     first, second = influence(model, batch), influence(model, batch)
@@ -72,15 +72,15 @@ def test_the_model_is_left_as_it_was():
     assert torch.equal(influence(model, batch), first)
 
 
-def test_influence_on_text_is_that_on_the_last_answer():
+def test_influence_on_text_is_that_on_the_last_prediction():
     text = CharText(length=9)
     model = model_of("gru", num_classes=text.num_classes, num_tokens=text.num_tokens, per_element=True)
     batch = text.draw(3, torch.Generator().manual_seed(0))
-    expected = torch.stack([alone(model, batch[i]) for i in range(3)]).mean(0)
+    expected = torch.stack([jacobian_norms(model, batch[i]) for i in range(3)]).mean(0)
     oracles.close(influence(model, batch), expected)
 
 
-class Deaf(nn.Module):
+class InputsOnly(nn.Module):
     def __init__(self, value):
         super().__init__()
         self.inputs, self.value = build("rnn", **DIGITS).inputs, value
@@ -92,47 +92,47 @@ class Deaf(nn.Module):
 @pytest.mark.parametrize(
     "model, message",
     [
-        (nn.Linear(2, 2), "a SequenceModel, with inputs to look at, got Linear"),
-        (Deaf(lambda x: torch.zeros(4, 2)), "an answer that depends on the inputs, got one that does not"),
-        (Deaf(lambda x: torch.zeros(4, 2, requires_grad=True)), "an answer that depends on the inputs"),
-        (Deaf(lambda x: x / 0), "a finite Jacobian, got NaN or infinite entries at 28 of 28 elements"),
+        (nn.Linear(2, 2), "a SequenceModel with a module `inputs`, got Linear"),
+        (InputsOnly(lambda x: torch.zeros(4, 2)), "a prediction that depends on the inputs, got one that does not"),
+        (InputsOnly(lambda x: torch.zeros(4, 2, requires_grad=True)), "a prediction that depends on the inputs"),
+        (InputsOnly(lambda x: x / 0), "a finite Jacobian, got NaN or infinite entries at 28 of 28 positions"),
     ],
 )
-def test_errors(model, message):
+def test_influence_errors(model, message):
     batch = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match=f"influence: expected {message}"):
         influence(model, batch)
-    if isinstance(model, Deaf):
+    if isinstance(model, InputsOnly):
         assert not model.inputs._forward_hooks
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", NAMES)
-def test_on_a_gpu(name):
+def test_influence_on_a_gpu(name):
     batch, model = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0)), model_of(name)
     expected = influence(model, batch)
     oracles.close(influence(model.cuda(), batch.to("cuda")), expected)
 
 
-def test_influence_against_the_edges_of_a_tree():
+def test_influence_by_edges_of_a_tree():
     task = ExpressionTrees(7)
     batch = task.draw(8, torch.Generator().manual_seed(0))
     distance = edges_to_last(batch)
     graphs = [nx.DiGraph(graph.edge_index.T.tolist()).reverse() for graph in batch.to_data_list()]
     expected = [nx.single_source_shortest_path_length(graph, 6) for graph in graphs]
-    assert distance.tolist() == [ways[node] for ways in expected for node in range(7)]
+    assert distance.tolist() == [lengths[node] for lengths in expected for node in range(7)]
     model = model_of("tree-lstm", num_tokens=12)
     each = torch.zeros(len(distance), dtype=torch.float64)
     for number, sample in enumerate(batch.to_data_list()):
-        each[7 * number : 7 * number + 7] = alone(model, sample).flip(0)
+        each[7 * number : 7 * number + 7] = jacobian_norms(model, sample).flip(0)
     means = [each[distance == d].mean() for d in range(int(distance.max()) + 1)]
     oracles.close(influence(model, batch, distance), torch.stack(means))
-    with pytest.raises(ValueError, match=r"expected 56 whole distances of at least 0, got torch.int64 \[55\]"):
+    with pytest.raises(ValueError, match=r"expected 56 integer distances of at least 0, got torch.int64 \[55\]"):
         influence(model, batch, distance[1:])
 
 
-def test_a_node_without_a_way_to_the_last_one_is_named():
-    with pytest.raises(ValueError, match="edges_to_last: expected a way from each element"):
+def test_edges_to_last_rejects_nodes_without_a_path():
+    with pytest.raises(ValueError, match="edges_to_last: expected a directed path from each node"):
         edges_to_last(
             Batch.from_data_list([SequenceGraph(x=torch.zeros(3).long(), edge_index=torch.tensor([[1], [2]]))])
         )

@@ -1,4 +1,4 @@
-"""Dirichlet energy against the dense Laplacian, by hand, and against depth."""
+"""Dirichlet energy compared with the dense Laplacian and with values by hand, and its change with depth."""
 
 import networkx
 import numpy as np
@@ -12,7 +12,7 @@ from seqgnn.models.sequence_model import build
 from tests.support import oracles
 
 
-def test_energy_is_the_trace_with_the_laplacian_of_the_augmented_graph():
+def test_dirichlet_energy_equals_trace_with_dense_laplacian():
     club = karate_club()
     adjacency = networkx.to_numpy_array(networkx.karate_club_graph(), weight=None) + np.eye(34)
     scale = np.diag(adjacency.sum(1) ** -0.5)
@@ -24,7 +24,7 @@ def test_energy_is_the_trace_with_the_laplacian_of_the_augmented_graph():
     oracles.close(dirichlet_energy(torch.from_numpy(x), club.edge_index, relative=True), expected / (x**2).sum())
 
 
-def test_energy_by_hand():
+def test_dirichlet_energy_by_hand():
     edges = torch.tensor([[0, 0, 0], [1, 2, 3]])  # a star: degrees 3, 1, 1, 1
     x = torch.tensor([[4.0], [0.0], [0.0], [2.0]]).double()
     assert dirichlet_energy(x, edges).item() == pytest.approx(2**2 + 2**2 + (2 - 2**0.5) ** 2, rel=1e-12)
@@ -36,7 +36,7 @@ def test_energy_by_hand():
 
 @pytest.mark.parametrize("directed", [True, False])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_energy_falls_with_the_depth_of_a_gcn_and_not_with_residual_connections(seed, directed):
+def test_energy_falls_with_depth_without_residual_connections(seed, directed):
     batch = FirstDigitRecall(20, directed=directed).draw(16, torch.Generator().manual_seed(seed))
     found = {}
     for name in ("gcn", "gcn-residual"):
@@ -44,27 +44,27 @@ def test_energy_falls_with_the_depth_of_a_gcn_and_not_with_residual_connections(
         model = build(name, num_classes=10, num_tokens=10, hidden=32, num_layers=8, directed=directed)
         found[name] = energy_by_depth(model, batch)
         relative = energy_by_depth(model, batch, relative=True)
-        # At their start both lose nearly all that tells neighbors apart, measured by what is there.
+        # Untrained, both lose nearly all differences between neighbors, relative to the features.
         assert bool((relative >= 0).all() and (relative <= 2).all()) and relative[-1] < 0.1 * relative[0]
     plain, residual = found.values()
     assert bool((plain[1:] < plain[:-1]).all())
     assert plain[-1] / plain[0] < 1e-3 < 1 < residual[-1] / residual[0]
 
 
-def test_energies_are_those_of_what_rounds_read_and_say():
+def test_energy_by_depth_equals_energy_of_hidden_features():
     torch.manual_seed(0)
     model = build("gcn-residual", num_classes=10, num_tokens=10, hidden=8, num_layers=2, dropout=0.5)
     batch = FirstDigitRecall(6).draw(3, torch.Generator().manual_seed(0))
     gcn, x = model.encoder, model.inputs.one_hot[batch.x]
-    said = [gcn.first(x)]
+    features = [gcn.first(x)]
     for layer in gcn.layers:
-        said.append(said[-1] + torch.relu(layer(said[-1], batch.edge_index)))
-    expected = torch.stack([dirichlet_energy(h, batch.edge_index) for h in said])
+        features.append(features[-1] + torch.relu(layer(features[-1], batch.edge_index)))
+    expected = torch.stack([dirichlet_energy(h, batch.edge_index) for h in features])
     oracles.close(energy_by_depth(model, batch), expected, rtol=1e-6)
     assert model.training and not gcn._forward_hooks and not gcn.layers[0]._forward_pre_hooks
 
 
-def test_nothing_left_is_told():
+def test_relative_energy_of_zeros_is_nan():
     torch.manual_seed(0)
     model = build("gcn", num_classes=10, num_tokens=10, hidden=4, num_layers=2)
     model.encoder.layers[0].bias.data.fill_(-1e3)
@@ -85,13 +85,13 @@ EDGES = path_graph(3)
         (torch.zeros(2, 2), EDGES, "edges between nodes 0 and 1, got 0 to 2"),
     ],
 )
-def test_errors(x, edges, message):
+def test_dirichlet_energy_errors(x, edges, message):
     with pytest.raises(ValueError, match=f"dirichlet_energy: expected {message}"):
         dirichlet_energy(x, edges)
 
 
-def test_other_errors():
-    with pytest.raises(ValueError, match="x that is not zero with relative=True"):
+def test_energy_errors_of_zeros_and_other_models():
+    with pytest.raises(ValueError, match="nonzero x with relative=True"):
         dirichlet_energy(torch.zeros(3, 2), EDGES, relative=True)
     for model in (nn.Linear(2, 2), build("lstm", num_classes=2, num_tokens=2)):
         with pytest.raises(ValueError, match="energy_by_depth: expected a model with one GCN, such as 'gcn', got 0"):

@@ -1,4 +1,4 @@
-"""How far models hear, against powers of the adjacency and against gradients."""
+"""Receptive fields compared with powers of the adjacency matrix and with gradients."""
 
 from math import inf
 
@@ -8,7 +8,7 @@ from torch import nn
 from torch_geometric import nn as pyg
 
 from seqgnn import nn as sg
-from seqgnn.analysis import ReceptiveField, path_receptive_field, reach
+from seqgnn.analysis import ReceptiveField, path_receptive_field, receptive_field
 from seqgnn.data import exponential_hops, path_graph
 from seqgnn.models.encoders import GCNEncoder
 from seqgnn.models.sequence_model import build
@@ -16,23 +16,23 @@ from seqgnn.models.sequence_model import build
 
 @pytest.mark.parametrize("hops", [(1,), (1, 2, 4), (1, 3), (2,), (1, 8)])
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_reach_against_powers_of_the_adjacency(hops, num_layers):
+def test_path_receptive_field_equals_powers_of_the_adjacency(hops, num_layers):
     adjacency = torch.eye(40)
     source, target = path_graph(40, hops=hops)
     adjacency[target, source] = 1
-    heard = torch.linalg.matrix_power(adjacency, num_layers)[-1].flip(0) > 0
-    first_deaf = heard.tolist().index(False) if not heard.all() else 40
-    assert path_receptive_field(num_layers, hops) == first_deaf - 1
+    visible = torch.linalg.matrix_power(adjacency, num_layers)[-1].flip(0) > 0
+    first_hidden = visible.tolist().index(False) if not visible.all() else 40
+    assert path_receptive_field(num_layers, hops) == first_hidden - 1
 
 
-def test_powers_of_two_reach_the_whole_path():
+def test_exponential_hops_cover_the_whole_path():
     for length in range(2, 70):
         hops = exponential_hops(length)
         assert path_receptive_field(len(hops), hops) >= length - 1
 
 
 @pytest.mark.parametrize("num_layers, hops", [(0, (1,)), (2, ()), (2, (0, 1))])
-def test_reach_errors(num_layers, hops):
+def test_path_receptive_field_errors(num_layers, hops):
     with pytest.raises(ValueError, match="path_receptive_field: expected num_layers >= 1 and hops of at least 1"):
         path_receptive_field(num_layers, hops)
 
@@ -69,8 +69,8 @@ HOPS = [(1,), (1, 3)]
         (lambda: GCNEncoder(2, 3, 2, 0.0, directed=False), 2, 0, 0),
     ],
 )
-def test_reach_of_models(model, hops, positions, hops_per_step):
-    assert reach(model()) == ReceptiveField(hops, positions, hops_per_step)
+def test_receptive_field_of_models(model, hops, positions, hops_per_step):
+    assert receptive_field(model()) == ReceptiveField(hops, positions, hops_per_step)
 
 
 LAYERS = [sg.GCRN(1, 2, K=3, num_layers=2), sg.DCRNN(1, 2, K=2), sg.TGCN(1, 2), sg.GCLSTM(1, 2, K=2)]
@@ -78,14 +78,14 @@ LAYERS += [sg.DCRNN(1, 2, K=3), sg.DCRNN(1, 2, K=2, variant="authors"), sg.DCRNN
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
-def test_reach_is_what_gradients_reach(layer):
+def test_receptive_field_equals_nonzero_gradients(layer):
     nodes, steps = 20, 3
-    for weight in layer.parameters():  # so that no rectifier is shut, whatever was drawn
+    for weight in layer.parameters():  # so that every ReLU is active
         weight.data.abs_()
     path = torch.stack([torch.arange(nodes - 1), torch.arange(1, nodes)])
     path = torch.cat([path, path.flip(0)], dim=1)
     x = torch.rand(steps, nodes, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    heard = torch.autograd.grad(layer(x, path)[0][-1, 0].sum(), x)[0][..., 0] != 0
-    found = reach(layer)
+    visible = torch.autograd.grad(layer(x, path)[0][-1, 0].sum(), x)[0][..., 0] != 0
+    field = receptive_field(layer)
     for back in range(steps - 1):  # before the first step there is no state to reset
-        assert int(heard[steps - 1 - back].nonzero().max()) == found.hops + back * found.hops_per_step
+        assert int(visible[steps - 1 - back].nonzero().max()) == field.hops + back * field.hops_per_step

@@ -77,7 +77,7 @@ def test_a_plan_lists_rows_whose_estimate_is_not_known(tmp_path):
     done = call("--config", file, "--dry-run")
     assert done.exit_code == 0, done.exception
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("recall T=4 wild seed 0: to do, estimate not known (fit: expected a finite loss, got ")
+    assert lines[0].startswith("recall T=4 wild seed 0: to do, estimate not known (fit: loss is ")
     assert re.fullmatch(r"3 runs to train: at most .*, without 1 whose estimate is not known", lines[-1])
 
 

@@ -234,4 +234,4 @@ def test_what_models_cannot_see_is_said_first(capsys):
                   "--jobs", "1", "--describe"])  # fmt: skip
     said = capsys.readouterr().out
     assert end.value.code == 0
-    assert said.startswith("recall T=10 GRU: nothing is wrong\nrecall T=10 GCN, one hop: reach: an element hears 4 of")
+    assert said.startswith("recall T=10 GRU: nothing is wrong\nrecall T=10 GCN, one hop: receptive field: 4 of")

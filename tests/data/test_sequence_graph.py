@@ -98,7 +98,7 @@ class TestRoundsToReach:
         assert layers_to_reach(7, hops=(4, 5), directed=False) == 5  # 0, 5, 1, 6, 2, 7
 
     def test_errors(self):
-        with pytest.raises(ValueError, match=r"expected hops that lead 3 elements on, got \(2,\)"):
+        with pytest.raises(ValueError, match=r"expected hops that can sum to 3, got \(2,\)"):
             layers_to_reach(3, hops=(2,))
         with pytest.raises(ValueError, match="expected distance to be an integer of at least 0, got -1"):
             layers_to_reach(-1)
@@ -119,7 +119,7 @@ class TestFromValues:
     @pytest.mark.parametrize(
         ("x", "match"),
         [
-            ([], r"expected x of shape \[L\] or \[L, F\] with at least one element, got \[0\]"),
+            ([], r"expected x of shape \[L\] or \[L, F\] with at least one position, got \[0\]"),
             (torch.ones(3, 0), r"got \[3, 0\]"),
             (torch.ones(1, 2, 3), r"got \[1, 2, 3\]"),
             (3, r"got \[\]"),
@@ -183,7 +183,7 @@ class TestSequenceBatch:
         x, edges = random_values(3, 4, 2), path_graph(4)
         each = torch.stack([edges, edges.flip(0), edges])
         expected = sequence_batch(x, y, edges), sequence_batch(x, y, each), sequence_batch(x[1:], y[1:], edges)
-        monkeypatch.setattr(sequence_graph, "_KNOWN", False)
+        monkeypatch.setattr(sequence_graph, "_HAS_PYG_ATTRIBUTES", False)
         found = sequence_batch(x, y, edges), sequence_batch(x, y, each)
         for batch, same in zip((*found, part_of_batch(found[0], 1, 3)), expected):
             assert_same(batch, same)
@@ -296,9 +296,9 @@ class TestPadding:
     def test_gradients(self, lengths):
         batch = ragged_batch(lengths)
         values = random_values(sum(lengths), 2).double().requires_grad_()
-        there = torch.autograd.gradcheck(lambda v: to_padded(batch, v)[0].sin(), values)
-        back = torch.autograd.gradcheck(lambda v: from_padded(to_padded(batch, v)[0].sin(), batch), values)
-        assert there and back
+        forward = torch.autograd.gradcheck(lambda v: to_padded(batch, v)[0].sin(), values)
+        inverse = torch.autograd.gradcheck(lambda v: from_padded(to_padded(batch, v)[0].sin(), batch), values)
+        assert forward and inverse
 
     def test_a_single_sample_and_a_batch_by_hand(self):
         sample = SequenceGraph.from_values([5, 6, 7])
@@ -318,9 +318,9 @@ class TestPadding:
         batch = ragged_batch()
         with pytest.raises(ValueError, match=r"to_padded: expected values with 11 rows, .* got shape \[10\]"):
             to_padded(batch, torch.ones(10))
-        with pytest.raises(ValueError, match="expected a batch that knows its lengths"):
+        with pytest.raises(ValueError, match="expected a batch with lengths"):
             to_padded(Batch(x=torch.ones(3)))
-        with pytest.raises(ValueError, match=r"at least one element, got lengths \[2, 0\]"):
+        with pytest.raises(ValueError, match=r"at least one position, got lengths \[2, 0\]"):
             to_padded(Batch.from_data_list([Data(x=torch.ones(2)), Data(x=torch.ones(0))]))
         padded, _ = to_padded(batch)
         with pytest.raises(ValueError, match=r"got \[5, 4, 4\] and \[3\]"):

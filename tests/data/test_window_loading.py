@@ -127,7 +127,7 @@ def test_windows_that_make_no_batch():
     bare = temporal_graph(dynamic=True, weighted=False).windows(4, 3)[0]
     moved = replace(window, edge_index=window.edge_index.flip(0))
     for pair in ([window, temporal_graph(weighted=False).windows(4, 3)[0]], [window, changing], [changing, bare]):
-        with pytest.raises(ValueError, match="WindowBatch: expected windows on the same graph, or each with a graph a"):
+        with pytest.raises(ValueError, match="WindowBatch: expected windows on the same graph, or each with a"):
             default_collate(pair)
     with pytest.raises(ValueError, match="got different edge_index or edge_weight"):
         default_collate([window, moved])

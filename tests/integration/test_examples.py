@@ -11,7 +11,7 @@ import torch
 from tests.support.paths import ROOT
 
 SAYS = {
-    "six_node_graph.py": "C hears of E after 3 layers",
+    "six_node_graph.py": "E is in C's receptive field after 3 layers",
     "karate_club.py": "accuracy on the 32 other members",
     "palindrome.py": "chance is 0.100",
     "your_own_model.py": "GCNConv and GCNLSTM      test MSE",

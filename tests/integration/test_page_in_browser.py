@@ -26,7 +26,7 @@ SMALLEST = """Math.min(...[...document.querySelectorAll('svg[role] text')].map(t
   return parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
 }))"""
 SAID = """[...document.querySelectorAll('svg[role]')].map(
-  svg => svg.getAttribute('aria-labeledby').split(' ').map(id => document.getElementById(id).textContent.trim()))"""
+  svg => svg.getAttribute('aria-labelledby').split(' ').map(id => document.getElementById(id).textContent.trim()))"""
 SCALES = """[...document.querySelectorAll('svg[role]')].slice(-2).map(svg => [...svg.querySelectorAll('path, use')]
   .map(part => getComputedStyle(part).fill).filter(fill => fill != 'none'))"""
 CONTRAST = """(() => {

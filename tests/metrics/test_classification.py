@@ -30,7 +30,7 @@ def test_sums_do_not_depend_on_the_cut():
 
 
 def test_an_empty_set_is_refused():
-    with pytest.raises(ValueError, match="at least one answer"):
+    with pytest.raises(ValueError, match="at least one target"):
         ClassificationSums().result()
 
 

@@ -80,7 +80,7 @@ def test_what_is_no_number_is_refused():
         sign_flip([1.0, np.nan, 2.0])
     with pytest.raises(ValueError, match="expected finite differences"):
         differences({"A": {0: 1.0, 1: np.inf}, "B": {0: 0.0, 1: 0.0}})
-    with pytest.raises(ValueError, match=r"holm: expected values of p in \[0, 1\], got"):
+    with pytest.raises(ValueError, match=r"holm: expected p-values in \[0, 1\], got"):
         holm([0.01, np.nan])
     assert sign_flip([0.3]) == 1.0
 

@@ -10,10 +10,10 @@ from torch import nn
 from seqgnn.data import TemporalGraph
 from seqgnn.metrics import forecast_loss
 from seqgnn.models import EncoderDecoder, Forecaster, GraphEncoder, build_forecaster
-from seqgnn.models.forecasters import ALONE, NAMES, STATIC
+from seqgnn.models.forecasters import NAMES, NODEWISE, STATIC
 from seqgnn.nn import GCNLSTM, LSTM, DCRNNForecaster, scheduled_sampling
 
-EDGES = torch.tensor([[0, 1, 2, 3, 0, 3], [1, 2, 0, 1, 3, 3]])  # directed, with a self-loop; nobody hears node 4
+EDGES = torch.tensor([[0, 1, 2, 3, 0, 3], [1, 2, 0, 1, 3, 3]])  # directed, with a self-loop; node 4 is isolated
 WEIGHTS = torch.tensor([1.0, 0.5, 2.0, 3.0, 0.25, 1.5], dtype=torch.float64)
 LAGS, HORIZON, NODES = 4, 3, 5
 PLAIN: dict = {}
@@ -94,7 +94,7 @@ def test_only_neighbors_are_heard(name):
         x = batch.x.clone()
         x[:, :, 3] += 1.0
         moved = (model(replace(batch, x=x))[0] - model(batch)[0]).abs().amax((0, 1, 3)) > 1e-12
-        deaf = name in ALONE and not options
+        deaf = name in NODEWISE and not options
         assert moved.tolist()[3] and moved.tolist()[1] == (not deaf)  # 3 -> 1
         assert not moved[4]
 
@@ -104,7 +104,7 @@ def test_a_graph_a_step(name, options):
     model = build(name, options)
     every = windows(*changing())
     if name in STATIC:
-        with pytest.raises(ValueError, match="gcn: expected one graph for all steps, got 4, one a step"):
+        with pytest.raises(ValueError, match="gcn: expected one graph for all steps, got 4, one per step"):
             model(every.batch([0]))
         return
     together = model(every.batch([3, 0, 11]))[0]
@@ -112,7 +112,7 @@ def test_a_graph_a_step(name, options):
         torch.testing.assert_close(model(every[index])[0][:, 0], together[:, b], rtol=1e-10, atol=1e-12)
     same = windows([EDGES] * 20, [WEIGHTS] * 20)
     torch.testing.assert_close(model(same.batch([3, 0]))[0], model(windows().batch([3, 0]))[0], rtol=1e-10, atol=1e-12)
-    deaf = name in ALONE and not options
+    deaf = name in NODEWISE and not options
     assert torch.allclose(together, model(windows().batch([3, 0, 11]))[0]) == deaf
 
 
@@ -263,15 +263,15 @@ def test_bad_options_are_named():
             make(**{option: 0})
     with pytest.raises(ValueError, match=r"dropout in \[0, 1\), got 1"):
         make(dropout=1)
-    with pytest.raises(ValueError, match="one layer for 'linear', got num_layers=2"):
+    with pytest.raises(ValueError, match="'linear' has one layer, got num_layers=2"):
         make("linear", num_layers=2)
-    with pytest.raises(ValueError, match="targets' own past with residual=True, got 2 for 3 targets"):
+    with pytest.raises(ValueError, match="residual=True needs the targets among the features, got in_channels=2 for 3"):
         make(out_channels=3, residual=True)
     with pytest.raises(ValueError, match="decay > 0"):
         make("dcrnn-forecaster", sampling_decay=0)
     with pytest.raises(ValueError, match="a layer or skip=True, got neither"):
         Forecaster(None, in_channels=1, lags=2)
-    with pytest.raises(ValueError, match="a layer that reads 4 channels, got one that reads 2"):
+    with pytest.raises(ValueError, match="a layer with 4 input channels, got 2"):
         Forecaster(GCNLSTM(2, 3), in_channels=2, lags=2, neighbors=True)
     for option in ("in_channels", "out_channels", "lags", "horizon"):
         with pytest.raises(ValueError, match=f"Forecaster: expected {option} to be an integer of at least 1, got 0"):
@@ -289,7 +289,7 @@ def test_bad_batches_are_named():
             model(replace(batch, x=x))
     with pytest.raises(ValueError, match=r"expected x of torch.float64, as the weights are, got torch.float32"):
         model(replace(batch, x=batch.x.float()))
-    with pytest.raises(ValueError, match="expected 4 graphs, one a step, got 3 graphs and 4 weights"):
+    with pytest.raises(ValueError, match="expected 4 graphs, one per step, got 3 graphs and 4 weights"):
         model(replace(batch, edge_index=[EDGES] * 3, edge_weight=[WEIGHTS] * 4))
     with pytest.raises(ValueError, match="expected a PreparedGraph that was prepared for"):
         other = build("gcn-lstm").prepare(EDGES, WEIGHTS, NODES)
@@ -308,5 +308,5 @@ def test_any_forecaster_comes_near_a_number_of_parameters(name, skip):
 
 
 def test_what_has_one_size_takes_no_number_of_parameters():
-    with pytest.raises(ValueError, match="build_forecaster: expected no parameters for 'linear', which has one size"):
+    with pytest.raises(ValueError, match="is not supported by 'linear'"):
         build_forecaster("linear", in_channels=1, lags=4, parameters=100)

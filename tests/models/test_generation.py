@@ -1,4 +1,4 @@
-"""Generation against what is known: distributions, texts read anew from their start, all continuations there are."""
+"""Generation against what is known: distributions, texts read again from their start, all continuations there are."""
 
 import itertools
 import math
@@ -342,18 +342,18 @@ def test_a_beam_search_gives_no_more_than_there_are():
         ({"top_k": 0}, "expected top_k to be an integer of at least 1"),
         ({"top_p": 0.0}, r"expected top_p in \(0, 1\], got 0.0"),
         ({"top_p": 1.5}, r"expected top_p in \(0, 1\]"),
-        ({"greedy": True, "temperature": 2.0}, "expected greedy without temperature"),
-        ({"greedy": True, "inverse_temperature": 1.0}, "expected greedy without temperature"),
-        ({"greedy": True, "top_k": 2}, "expected greedy without temperature, top_k or top_p"),
+        ({"greedy": True, "temperature": 2.0}, "greedy cannot be combined with temperature"),
+        ({"greedy": True, "inverse_temperature": 1.0}, "greedy cannot be combined with temperature"),
+        ({"greedy": True, "top_k": 2}, "greedy cannot be combined with temperature, top_k or top_p"),
         ({"beam": 0}, "expected beam to be an integer of at least 1"),
         ({"beam": 2, "samples": 3}, "expected beam to be an integer of at least 3, got 2"),
-        ({"beam": 2, "greedy": True}, "expected beam without greedy"),
-        ({"beam": 2, "temperature": 0.5}, "expected beam without greedy, temperature"),
-        ({"beam": 2, "inverse_temperature": 0.5}, "expected beam without"),
-        ({"beam": 2, "top_p": 0.5}, "expected beam without"),
+        ({"beam": 2, "greedy": True}, "beam cannot be combined with greedy"),
+        ({"beam": 2, "temperature": 0.5}, "beam cannot be combined with greedy, temperature"),
+        ({"beam": 2, "inverse_temperature": 0.5}, "beam cannot be combined with"),
+        ({"beam": 2, "top_p": 0.5}, "beam cannot be combined with"),
         ({"beam": 2, "length": 0}, "expected length to be an integer"),
         ({"beam": 2, "length_penalty": -1.0}, "expected length_penalty to be a number of at least 0, got -1.0"),
-        ({"length_penalty": 0.5}, "expected beam with length_penalty=0.5, got none"),
+        ({"length_penalty": 0.5}, "length_penalty=0.5 requires beam"),
         ({"stop": ""}, "expected at least one known character in stop, got ''"),
         ({"stop": "?"}, "expected at least one known character in stop"),
         ({"on_unknown": "drop"}, "expected on_unknown to be one of 'error', 'skip', got 'drop'"),
@@ -393,16 +393,16 @@ class Odd(nn.Module):
 
 @pytest.mark.parametrize("beam", [None, 2])
 def test_models_that_cannot_stream_are_refused(beam):
-    with pytest.raises(ValueError, match=r"expected a model that carries a state .* got none from Odd"):
+    with pytest.raises(ValueError, match=r"expected a model that returns a state .* got neither from Odd"):
         generate(Odd(None), ABC, "a", beam=beam)
     for state in (torch.zeros(4), (torch.zeros(1, 1, 2), torch.zeros(1, 7)), ["h"]):
         with pytest.raises(ValueError, match="expected a state of tensors, or nested tuples of them, with the batch"):
             generate(Odd(state), ABC, "a", beam=beam)
-    with pytest.raises(ValueError, match=r"expected a model with logits \[2, 3\], one row per element .* got \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"a model with logits \[2, 3\], one row per position .* got \[1, 3\]"):
         generate(make(per_element=False), ABC, "ab", beam=beam)
     with pytest.raises(ValueError, match=r"expected a model with logits \[2, 3\]"):
         generate(make(tokens=4), ABC, "ab", beam=beam)
-    with pytest.raises(ValueError, match="expected no state with positions or a mean or max readout"):
+    with pytest.raises(ValueError, match="state is not supported with positions or readout"):
         generate(make(readout="mean"), ABC, "ab", beam=beam)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from seqgnn.models.parameter_matching import width_for
+from seqgnn.models.parameter_matching import hidden_size_for
 
 
 @pytest.mark.parametrize("parameters", [264, 1300, 5000, 20000])
@@ -11,11 +11,11 @@ def test_no_other_size_is_nearer(parameters):
     def off(hidden):
         return abs(4 * hidden * (3 + hidden + 2) - parameters)  # torch's LSTM of three features, with two biases
 
-    found = width_for("who", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))
+    found = hidden_size_for("who", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))
     assert off(found) == min(map(off, range(1, 200)))
 
 
 @pytest.mark.parametrize("parameters, nearest", [(1, "24 with hidden=1"), (42, "56 with hidden=2")])
 def test_a_number_that_no_size_comes_near_is_refused(parameters, nearest):
     with pytest.raises(ValueError, match=f"who: expected parameters that 'lstm' can have, such as {nearest}, got"):
-        width_for("who", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))
+        hidden_size_for("who", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))

@@ -9,7 +9,7 @@ from torch_geometric import nn as pyg
 from torch_geometric.utils import sort_edge_index
 
 from seqgnn import nn as sg
-from seqgnn.analysis import ReceptiveField, reach
+from seqgnn.analysis import ReceptiveField, receptive_field
 from seqgnn.nn.receptive_field import conv_hops
 
 N, F = 14, 4
@@ -140,8 +140,8 @@ def test_hops_match_gradients(name):
     x = torch.linspace(0.1, 1, N)[:, None].repeat(1, F).requires_grad_()  # the farther of two is the greater
     heard = torch.autograd.grad(call(conv, x)[0].square().sum(), x)[0].abs().sum(1) != 0
     assert int(heard.nonzero().max()) == min(hops, N - 1)
-    assert conv_hops(conv) == hops and reach(conv) == ReceptiveField(hops)
-    assert reach(nn.ModuleList([conv, nn.Linear(F, F), pyg.SAGEConv(F, F)])).hops == hops + 1
+    assert conv_hops(conv) == hops and receptive_field(conv) == ReceptiveField(hops)
+    assert receptive_field(nn.ModuleList([conv, nn.Linear(F, F), pyg.SAGEConv(F, F)])).hops == hops + 1
 
 
 def test_hops_of_what_has_no_gradient_here():
@@ -159,4 +159,4 @@ def test_hops_of_what_has_no_gradient_here():
     ],
 )
 def test_hops_of_convolutions_in_gates(make, hops, per_step):
-    assert reach(sg.GCNGRU(F, F, conv=make)) == ReceptiveField(hops, inf, per_step)
+    assert receptive_field(sg.GCNGRU(F, F, conv=make)) == ReceptiveField(hops, inf, per_step)

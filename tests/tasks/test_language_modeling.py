@@ -334,7 +334,7 @@ def test_a_large_text_is_mapped(write, monkeypatch, tmp_path):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(char_text.mmap, "mmap", full)
-    with pytest.raises(ValueError, match=r"expected room for 8000 bytes in .*space \(TMPDIR\), got: No space left"):
+    with pytest.raises(ValueError, match=r"expected 8000 free bytes in .*space \(TMPDIR\), got: No space left"):
         CharText(path)
 
 
@@ -351,7 +351,7 @@ def test_a_file_that_is_written_meanwhile(write, monkeypatch):
 
         path.write_text("abc" * 400)
         monkeypatch.setattr(char_text, "_survey", survey_and_write)
-        with pytest.raises(ValueError, match="expected files that stay as they are"):
+        with pytest.raises(ValueError, match="expected files that do not change"):
             CharText(path)
 
 
@@ -359,12 +359,12 @@ def test_a_file_that_is_written_meanwhile(write, monkeypatch):
     ("arguments", "match"),
     [
         ({"length": 0}, "expected length to be an integer of at least 1, got 0"),
-        ({"split": (0.9, 0.1)}, r"expected split to be three positive shares that add up to 1, got \(0.9, 0.1\)"),
+        ({"split": (0.9, 0.1)}, r"expected split to be three positive fractions with sum 1, got \(0.9, 0.1\)"),
         ({"split": (0.9, 0.1, 0.0)}, "expected split"),
         ({"split": (0.9, float("nan"), 0.1)}, "expected split"),
         ({"split": (0.5, 0.1, 0.1)}, "expected split"),
         ({"hops": (0,)}, "expected hops"),
-        ({"hops": (2,)}, "expected hops that lead 29 elements on"),
+        ({"hops": (2,)}, "expected hops that can sum to 29"),
     ],
 )
 def test_arguments_are_checked(arguments, match):

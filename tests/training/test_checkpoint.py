@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ValueError, match=r"expected a file that can be written, got: No space left .* untouched"):
+    with pytest.raises(ValueError, match=r"expected a writable file, got: No space left .* unchanged"):
         write_checkpoint(tmp_path / "x", TENSORS, {"step": 2})
     assert read_checkpoint(tmp_path / "x")[1] == {"step": 1} and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -90,7 +90,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     whole = path.read_bytes()
     for part in (0, 1, 7, 40, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:part])
-        with pytest.raises(ValueError, match=r"expected a whole checkpoint in .*x, got a damaged file"):
+        with pytest.raises(ValueError, match=r"expected a complete checkpoint in .*x, got a damaged file"):
             read_checkpoint(path)
     for content in (pickle.dumps({"a": 1}), pickle.dumps([1], protocol=2)):
         path.write_bytes(content)
@@ -109,7 +109,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"expected format 'seqgnn-checkpoint' in .*x, got 'pt'"):
         read_checkpoint(path)
     header(path, info="{")
-    with pytest.raises(ValueError, match=r"expected what was written in .*x, got a file changed since"):
+    with pytest.raises(ValueError, match=r"expected the checksum \(sha256\) of .*x, got a modified file"):
         read_checkpoint(path)
     for text in ("{", "[]"):
         header(path, info=text, sha256=hashlib.sha256(text.encode()).hexdigest())
@@ -132,7 +132,7 @@ def test_the_folder_of_a_run(tmp_path):
     with pytest.raises(ValueError, match="expected every to be an integer of at least 1, got 0"):
         Checkpoints(tmp_path, 0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"expected a folder that can be made, got .*file"):
+    with pytest.raises(ValueError, match=r"cannot create the folder .*file"):
         Checkpoints(tmp_path / "file")
     folder = tmp_path / "run"
     checkpoints = Checkpoints(folder, 5, {"model": {}})

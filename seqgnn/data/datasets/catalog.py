@@ -19,7 +19,7 @@ class Text:
         url: where this very file is, for good: the address names a commit.
         file: where it lies within a folder of data.
         sha256, bytes: of the file.
-        rights: who may use it.
+        rights: terms of use.
         encoding: of the file, as `CharText` takes it.
     """
 
@@ -179,7 +179,7 @@ def _fetch(name: str, file: File, folder: str | os.PathLike[str] | None) -> Path
     if (found := fingerprint(path)) != file.sha256:
         raise ValueError(
             f"catalog: expected {path} to be {name} with SHA-256 {file.sha256}, got {found}; "
-            "move it away to fetch it anew"
+            "move it away to fetch it again"
         )
     return path
 

@@ -10,7 +10,7 @@ import numpy as np
 MISSING = {"", "nan", "na", "n/a", "null", "none"}
 
 
-def read_table(who: str, path: Path) -> list[list[str]]:
+def read_table(caller: str, path: Path) -> list[list[str]]:
     """The rows of a file of values parted by commas, semicolons or tabs, stripped of blanks; line i + 1 is row i.
 
     Raises:
@@ -24,26 +24,28 @@ def read_table(who: str, path: Path) -> list[list[str]]:
             file.seek(0)
             rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=delimiter, strict=True)]
     except OSError as error:
-        raise ValueError(f"{who}: expected a file that can be read, got {path}: {error.strerror}") from error
+        raise ValueError(f"{caller}: expected a file that can be read, got {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{who}: expected {path} to be UTF-8, got byte 0x{error.object[error.start]:02x}") from None
+        raise ValueError(f"{caller}: expected {path} to be UTF-8, got byte 0x{error.object[error.start]:02x}") from None
     except csv.Error as error:
-        raise ValueError(f"{who}: expected a table, got {path}: {error}") from error
+        raise ValueError(f"{caller}: expected a table, got {path}: {error}") from error
     while rows and not rows[-1]:
         rows.pop()
     if not rows:
-        raise ValueError(f"{who}: expected a table, got the empty file {path}")
+        raise ValueError(f"{caller}: expected a table, got the empty file {path}")
     width = len(rows[0])
     for line, row in enumerate(rows, start=1):
         row = rows[line - 1] = row or [""] * (width == 1)  # an empty line of one column is one missing value
         if len(row) != width:
             raise ValueError(
-                f"{who}: expected {width} values, as in the first line, got {len(row)} in line {line} of {path}"
+                f"{caller}: expected {width} values, as in the first line, got {len(row)} in line {line} of {path}"
             )
     return rows
 
 
-def numbers(who: str, rows: Sequence[Sequence[str]], names: Sequence[str], path: Path, first_line: int) -> np.ndarray:
+def numbers(
+    caller: str, rows: Sequence[Sequence[str]], names: Sequence[str], path: Path, first_line: int
+) -> np.ndarray:
     """Cells as doubles `[rows, columns]`, NaN where there is nothing ("", "nan", "NA", "null").
 
     Raises:
@@ -59,7 +61,7 @@ def numbers(who: str, rows: Sequence[Sequence[str]], names: Sequence[str], path:
         if len(wrong):
             column = int(wrong[0])
             where = f"line {first_line + i}, column {names[column]!r} of {path}"
-            raise ValueError(f"{who}: expected a number or nothing, got {row[column]!r} in {where}")
+            raise ValueError(f"{caller}: expected a number or nothing, got {row[column]!r} in {where}")
     return values
 
 
@@ -78,7 +80,7 @@ def moment(cell: str) -> np.datetime64 | None:
         return None
 
 
-def check_distinct(who: str, names: Sequence[str], path: Path, what: str = "sensor") -> None:
+def check_distinct(caller: str, names: Sequence[str], path: Path, what: str = "sensor") -> None:
     """Checks that columns have names, each its own.
 
     Raises:
@@ -87,8 +89,8 @@ def check_distinct(who: str, names: Sequence[str], path: Path, what: str = "sens
     columns: dict[str, int] = {}
     for column, name in enumerate(names, start=1):
         if not name:
-            raise ValueError(f"{who}: expected a name for every {what}, got none for {what} {column} of {path}")
+            raise ValueError(f"{caller}: expected a name for every {what}, got none for {what} {column} of {path}")
         if name in columns:
             found = f"{name!r} as number {columns[name]} and {column} of {path}"
-            raise ValueError(f"{who}: expected distinct {what}s, got {found}")
+            raise ValueError(f"{caller}: expected distinct {what}s, got {found}")
         columns[name] = column

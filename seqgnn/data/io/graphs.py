@@ -12,7 +12,7 @@ from seqgnn._utils.validation import one_of
 from seqgnn.data.io.csv_tables import check_distinct, numbers, read_table
 from seqgnn.data.io.safe_pickle import read_plain_pickle
 
-WHO = "read_graph"
+CALLER = "read_graph"
 KINDS = ("adjacency", "edges", "distances")
 STARTS = {"from", "source", "src", "start", "origin"}  # what the first column of a list may be called
 DISTANCES = {"cost", "distance", "dist", "length", "meters"}
@@ -48,15 +48,15 @@ def read_graph(
             not (with the line), what is no number, and an edge or distance given twice.
     """
     path = Path(path)
-    suffix = one_of(WHO, "the name of a graph's file to end", path.suffix.lower(), (".csv", ".npy", ".npz", ".pkl"))
+    suffix = one_of(CALLER, "the name of a graph's file to end", path.suffix.lower(), (".csv", ".npy", ".npz", ".pkl"))
     if kind is not None:
-        one_of(WHO, "kind", kind, KINDS)
+        one_of(CALLER, "kind", kind, KINDS)
     if threshold < 0:
-        raise ValueError(f"{WHO}: expected threshold of at least 0, got {threshold}")
+        raise ValueError(f"{CALLER}: expected threshold of at least 0, got {threshold}")
     if suffix == ".pkl":
         return _from_matrix(*_pickled(path), nodes, path)
     if suffix == ".csv":
-        rows = read_table(WHO, path)
+        rows = read_table(CALLER, path)
         if kind == "adjacency" or (kind is None and _is_matrix(rows, len(nodes))):
             return _from_matrix(*_written(rows, path), nodes, path)
         return _from_list(rows, nodes, path, kind, threshold)
@@ -74,16 +74,17 @@ def _from_matrix(
     shape = " x ".join(map(str, matrix.shape))
     if matrix.shape != (len(nodes), len(nodes)):
         raise ValueError(
-            f"{WHO}: expected a matrix between the {len(nodes)} nodes of the signal, got {shape} in {path}"
+            f"{CALLER}: expected a matrix between the {len(nodes)} nodes of the signal, got {shape} in {path}"
         )
     if not np.isfinite(matrix).all():
         i, j = np.argwhere(~np.isfinite(matrix))[0].tolist()
-        raise ValueError(f"{WHO}: expected finite weights, got {matrix[i, j]} at row {i + 1}, column {j + 1} of {path}")
+        where = f"row {i + 1}, column {j + 1} of {path}"
+        raise ValueError(f"{CALLER}: expected finite weights, got {matrix[i, j]} at {where}")
     if names is not None:
         place = {name: i for i, name in enumerate(names)}
         lacking = [node for node in nodes if node not in place]
         if lacking:
-            raise ValueError(f"{WHO}: expected the nodes of the signal in {path}, got none called {lacking[0]!r}")
+            raise ValueError(f"{CALLER}: expected the nodes of the signal in {path}, got none called {lacking[0]!r}")
         order = [place[node] for node in nodes]
         matrix = matrix[np.ix_(order, order)]
     edges = np.stack(np.nonzero(matrix))
@@ -98,7 +99,8 @@ def _is_matrix(rows: list[list[str]], num_nodes: int) -> bool:
 def _pickled(path: Path) -> tuple[list[str], np.ndarray]:
     content = read_plain_pickle(path)
     if not (isinstance(content, list | tuple) and len(content) == 3 and isinstance(content[2], np.ndarray)):
-        raise ValueError(f"{WHO}: expected names, their indices and a matrix in {path}, got {type(content).__name__}")
+        got = type(content).__name__
+        raise ValueError(f"{CALLER}: expected names, their indices and a matrix in {path}, got {got}")
     names, _, matrix = content
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names], matrix
 
@@ -107,12 +109,12 @@ def _written(rows: list[list[str]], path: Path) -> tuple[list[str] | None, np.nd
     names = None
     if len(rows) == len(rows[0]) + 1:  # a line of names
         names, rows = rows[0], rows[1:]
-        check_distinct(WHO, names, path, "node")
+        check_distinct(CALLER, names, path, "node")
     elif not rows[0][0]:  # a line and a column of names
         names, rows = rows[0][1:], [row[1:] for row in rows[1:]]
-        check_distinct(WHO, names, path, "node")
+        check_distinct(CALLER, names, path, "node")
     columns = [str(column) for column in range(1, len(rows[0]) + 1)]
-    return names, numbers(WHO, rows, columns, path, 1 if names is None else 2)
+    return names, numbers(CALLER, rows, columns, path, 1 if names is None else 2)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -120,7 +122,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         loaded = np.load(path, allow_pickle=False)
         arrays = {"matrix": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{WHO}: expected arrays, without pickled objects, got {path} ({error})") from error
+        raise ValueError(f"{CALLER}: expected arrays, without pickled objects, got {path} ({error})") from error
     return arrays
 
 
@@ -129,7 +131,7 @@ def _matrix(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
         matrix = np.zeros(arrays["shape"])
         layout = arrays["format"].item()
         layout = layout.decode() if isinstance(layout, bytes) else layout
-        if one_of(WHO, f"the format of {path}", layout, ("csr", "csc", "coo")) == "coo":
+        if one_of(CALLER, f"the format of {path}", layout, ("csr", "csc", "coo")) == "coo":
             at = arrays["row"], arrays["col"]
         else:
             major = np.repeat(np.arange(len(arrays["indptr"]) - 1), np.diff(arrays["indptr"]))
@@ -138,7 +140,7 @@ def _matrix(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
         return matrix
     square = [array for array in arrays.values() if array.ndim == 2 and array.dtype.kind in "biuf"]
     if len(square) != 1:
-        raise ValueError(f"{WHO}: expected one matrix of numbers in {path}, got {', '.join(arrays)}")
+        raise ValueError(f"{CALLER}: expected one matrix of numbers in {path}, got {', '.join(arrays)}")
     return square[0].astype(np.float64)
 
 
@@ -147,40 +149,40 @@ def _from_list(
 ) -> tuple[Tensor, Tensor]:
     if len(rows[0]) not in (2, 3):
         found = f"{len(rows)} lines of {len(rows[0])} values in {path}"
-        raise ValueError(f"{WHO}: expected lines from,to or from,to,weight, or a square matrix, got {found}")
+        raise ValueError(f"{CALLER}: expected lines from,to or from,to,weight, or a square matrix, got {found}")
     places = _places(rows, nodes)
     header = int(_is_header(rows[0], places))
     last = rows[0][2].lower() if header and len(rows[0]) == 3 else ""
     kind = kind or ("distances" if last in DISTANCES else "edges")
     if kind == "distances" and len(rows[0]) != 3:
-        raise ValueError(f"{WHO}: expected distances as from,to,distance, got two values a line in {path}")
+        raise ValueError(f"{CALLER}: expected distances as from,to,distance, got two values a line in {path}")
     ends, lines = [], []
     for line, row in enumerate(rows[header:], start=1 + header):
         unknown = [cell for cell in row[:2] if cell not in places]
         if unknown and kind == "edges":
             raise ValueError(
-                f"{WHO}: expected edges between the {len(nodes)} nodes of the signal, got {unknown[0]!r} in "
+                f"{CALLER}: expected edges between the {len(nodes)} nodes of the signal, got {unknown[0]!r} in "
                 f"line {line} of {path}"
             )
         if not unknown:
             ends.append((places[row[0]], places[row[1]]))
             lines.append(line)
     if not ends:
-        raise ValueError(f"{WHO}: expected edges between the {len(nodes)} nodes of the signal, got none in {path}")
+        raise ValueError(f"{CALLER}: expected edges between the {len(nodes)} nodes of the signal, got none in {path}")
     _check_once(ends, lines, path)
     edges = np.array(ends).T
     if len(rows[0]) == 2:
         return torch.from_numpy(edges), torch.ones(len(ends))
     values = np.concatenate(
-        [numbers(WHO, [rows[line - 1][2:]], [rows[0][2] if header else "3"], path, line) for line in lines]
+        [numbers(CALLER, [rows[line - 1][2:]], [rows[0][2] if header else "3"], path, line) for line in lines]
     )[:, 0]
     if np.isnan(values).any():
         line = lines[int(np.isnan(values).argmax())]
-        raise ValueError(f"{WHO}: expected a number for every edge, got none in line {line} of {path}")
+        raise ValueError(f"{CALLER}: expected a number for every edge, got none in line {line} of {path}")
     if kind == "distances":
         if (values < 0).any():
             found = f"{values[values < 0][0]:g} in line {lines[int((values < 0).argmax())]} of {path}"
-            raise ValueError(f"{WHO}: expected distances of at least 0, got {found}")
+            raise ValueError(f"{CALLER}: expected distances of at least 0, got {found}")
         values, kept = gaussian_kernel(values, threshold)
         values, edges = values[kept], edges[:, kept]
     return torch.from_numpy(edges.copy()), torch.from_numpy(values.astype(np.float32))
@@ -198,9 +200,9 @@ def gaussian_kernel(distances: np.ndarray, threshold: float = 0.1) -> tuple[np.n
         ([1.0, 0.1353, 0.0003, 0.1353], [True, True, False, True])
     """
     if (distances < 0).any():
-        raise ValueError(f"{WHO}: expected distances of at least 0, got {distances.min()}")
+        raise ValueError(f"{CALLER}: expected distances of at least 0, got {distances.min()}")
     if not (sigma := distances.std()) > 0:
-        raise ValueError(f"{WHO}: expected distances that differ, for the width of the kernel, got all {distances[0]}")
+        raise ValueError(f"{CALLER}: expected distances that differ, to scale the kernel, got all {distances[0]}")
     weights = np.exp(-np.square(distances / sigma))
     return weights, weights >= threshold
 
@@ -233,6 +235,6 @@ def _check_once(ends: list[tuple[int, int]], lines: list[int], path: Path) -> No
     for pair, line in zip(ends, lines):
         if pair in seen:
             raise ValueError(
-                f"{WHO}: expected every edge once, got that of line {seen[pair]} again in line {line} of {path}"
+                f"{CALLER}: expected every edge once, got that of line {seen[pair]} again in line {line} of {path}"
             )
         seen[pair] = line

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqgnn.data.io.csv_tables import check_distinct, numbers, read_table
 
-WHO = "read_positions"
+CALLER = "read_positions"
 NAMES = {"sensor_id", "sensor", "node", "id", "name", "station"}
 LONGITUDES, LATITUDES = {"longitude", "lon", "lng", "x"}, {"latitude", "lat", "y"}
 
@@ -29,7 +29,7 @@ def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
         ValueError: for columns or nodes that are missing, nodes that are there twice, and what is no number.
     """
     path = Path(path)
-    rows = read_table(WHO, path)
+    rows = read_table(CALLER, path)
     header = [cell.lower() for cell in rows[0]]
     found = [
         next((i for i, name in enumerate(header) if name in names), None) for names in (NAMES, LONGITUDES, LATITUDES)
@@ -37,15 +37,15 @@ def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
     named = any(place is not None for place in found)
     columns = found if named else [0, 2, 1]
     if None in columns or max(place for place in columns if place is not None) >= len(header):
-        raise ValueError(f"{WHO}: expected columns sensor_id, latitude and longitude in {path}, got {rows[0]}")
+        raise ValueError(f"{CALLER}: expected columns sensor_id, latitude and longitude in {path}, got {rows[0]}")
     sensor, longitude, latitude = (place for place in columns if place is not None)
     lines = rows[1:] if named else rows
     ids = [row[sensor] for row in lines]
-    check_distinct(WHO, ids, path)
+    check_distinct(CALLER, ids, path)
     cells = [[row[longitude], row[latitude]] for row in lines]
-    values = torch.from_numpy(numbers(WHO, cells, ["longitude", "latitude"], path, 1 + named)).float()
+    values = torch.from_numpy(numbers(CALLER, cells, ["longitude", "latitude"], path, 1 + named)).float()
     place = {name: i for i, name in enumerate(ids)}
     lacking = [node for node in nodes if node not in place]
     if lacking:
-        raise ValueError(f"{WHO}: expected a position of every sensor, got none of {lacking[0]!r} in {path}")
+        raise ValueError(f"{CALLER}: expected a position of every sensor, got none of {lacking[0]!r} in {path}")
     return values[[place[node] for node in nodes]]

@@ -8,7 +8,7 @@ from torch import Tensor
 from seqgnn._utils.validation import one_of
 from seqgnn.data.temporal_graph import TemporalGraph
 
-WHO = "from_pyg_temporal_signal"
+CALLER = "from_pyg_temporal_signal"
 
 
 def from_pyg_temporal_signal(
@@ -38,7 +38,7 @@ def from_pyg_temporal_signal(
         ValueError: if it is no such iterator, is empty or heterogeneous, or, for a series, if its graph changes or
             snapshots do not overlap.
     """
-    one_of(WHO, "kind", kind, ("series", "snapshots"))
+    one_of(CALLER, "kind", kind, ("series", "snapshots"))
     snapshots = _snapshots(iterator)
     first = snapshots[0]
     edges: Any = first.edge_index.long()
@@ -48,7 +48,8 @@ def from_pyg_temporal_signal(
     )
     if kind == "series":
         if not stays:
-            raise ValueError(f"{WHO}: expected one graph for a series, got one that changes; kind='snapshots' takes it")
+            hint = "use kind='snapshots' for graphs that change"
+            raise ValueError(f"{CALLER}: expected the same graph in all snapshots, got different ones; {hint}")
         return TemporalGraph(_series(snapshots), edges, weights, name=name, units=units)
     x = torch.stack([one.x.float().flatten(1) for one in snapshots])
     y = torch.stack([one.y.float().reshape(len(one.y), -1) for one in snapshots])
@@ -67,11 +68,11 @@ def _snapshots(iterator: Any) -> list[Any]:
     count = getattr(iterator, "snapshot_count", None)
     if not isinstance(count, int) or count < 1:
         found = f"{type(iterator).__name__} of {count} snapshots"
-        raise ValueError(f"{WHO}: expected an iterator over snapshots, not empty, got {found}")
+        raise ValueError(f"{CALLER}: expected an iterator over snapshots, not empty, got {found}")
     snapshots = [iterator[i] for i in range(count)]
     for i, one in enumerate(snapshots):
         if any(not isinstance(getattr(one, key, None), Tensor) for key in ("x", "y", "edge_index")):
-            raise ValueError(f"{WHO}: expected x, y and edge_index in every snapshot, got {one} as snapshot {i}")
+            raise ValueError(f"{CALLER}: expected x, y and edge_index in every snapshot, got {one} as snapshot {i}")
     return snapshots
 
 
@@ -84,7 +85,7 @@ def _series(snapshots: list[Any]) -> Tensor:
     x = torch.stack([one.x.float() for one in snapshots])  # [S, N, (F,) lags]
     y = torch.stack([one.y.float().reshape(len(one.y), -1) for one in snapshots])  # [S, N, horizon]
     if x.dim() not in (3, 4):
-        raise ValueError(f"{WHO}: expected x [N, lags] or [N, F, lags] for a series, got {list(x.shape[1:])}")
+        raise ValueError(f"{CALLER}: expected x [N, lags] or [N, F, lags] for a series, got {list(x.shape[1:])}")
     x = x.view(*x.shape[:2], -1, x.size(-1))
     series = torch.cat([x[0].movedim(-1, 0), x[1:, ..., -1]])  # [S + lags - 1, N, F]
     if series.size(2) == 1:
@@ -94,7 +95,7 @@ def _series(snapshots: list[Any]) -> Tensor:
         known = series[i + lags : i + lags + future.size(1), :, 0]
         if not torch.equal(past.movedim(-1, 0), series[i : i + lags]) or not torch.equal(future.T[: len(known)], known):
             raise ValueError(
-                f"{WHO}: expected each snapshot to go on from the one before, one step later, got another at snapshot "
-                f"{i}; kind='snapshots' takes them as they are"
+                f"{CALLER}: expected each snapshot to continue the previous one by one step, got a different one at "
+                f"snapshot {i}; kind='snapshots' takes them as they are"
             )
     return series

@@ -15,7 +15,7 @@ from seqgnn.data.io.graphs import read_graph
 from seqgnn.data.io.positions import read_positions
 from seqgnn.data.temporal_graph import TemporalGraph
 
-WHO = "read_signal"
+CALLER = "read_signal"
 FilePath = str | PathLike[str]
 TIMES = {"time", "times", "date", "dates", "datetime", "timestamp", "timestamps"}
 
@@ -68,12 +68,13 @@ def read_signal(
     """
     path = Path(path)
     readers = {".csv": _csv, ".npz": _numpy, ".npy": _numpy, ".parquet": _parquet, ".h5": _h5, ".hdf5": _h5}
-    columns = readers[one_of(WHO, "the name of a signal's file to end", path.suffix.lower(), readers)](path)
+    columns = readers[one_of(CALLER, "the name of a signal's file to end", path.suffix.lower(), readers)](path)
     values = columns.values
     if values.ndim == 2:
         values = values[..., None]
     if values.ndim != 3 or not values.size:
-        raise ValueError(f"{WHO}: expected values [T, N] or [T, N, F], not empty, got {columns.values.shape} in {path}")
+        shape = columns.values.shape
+        raise ValueError(f"{CALLER}: expected values [T, N] or [T, N, F], not empty, got {shape} in {path}")
     nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
     if sensors is not None:
         values, nodes = _chosen(values, nodes, sensors, path)
@@ -100,26 +101,26 @@ def _chosen(values: np.ndarray, nodes: list[str], sensors: Sequence[str], path: 
     lacking = [sensor for sensor in sensors if sensor not in nodes]
     if lacking:
         found = f"none called {', '.join(map(repr, lacking))} among {len(nodes)}"
-        raise ValueError(f"{WHO}: expected the sensors asked for in {path}, got {found}")
+        raise ValueError(f"{CALLER}: expected the sensors asked for in {path}, got {found}")
     return values[:, [nodes.index(sensor) for sensor in sensors]], list(sensors)
 
 
 def _csv(path: Path) -> Columns:
-    header, *rows = read_table(WHO, path)
+    header, *rows = read_table(CALLER, path)
     if not rows:
-        raise ValueError(f"{WHO}: expected a line of names and lines of values, got one line in {path}")
+        raise ValueError(f"{CALLER}: expected a line of names and lines of values, got one line in {path}")
     timestamps = None
     if header[0].lower() in TIMES or (not _is_value(rows[0][0]) and moment(rows[0][0]) is not None):
         if moment(header[0]) is not None:
-            raise ValueError(f"{WHO}: expected a line of names, got values from {header[0]!r} on in line 1 of {path}")
+            raise ValueError(f"{CALLER}: expected column names in line 1 of {path}, got a value, {header[0]!r}")
         timestamps = _moments([row[0] for row in rows], path)
         header, rows = header[1:], [row[1:] for row in rows]
         if not header:
-            raise ValueError(f"{WHO}: expected columns beside the timestamps, got none in {path}")
-    check_distinct(WHO, header, path)
+            raise ValueError(f"{CALLER}: expected columns beside the timestamps, got none in {path}")
+    check_distinct(CALLER, header, path)
     if all(map(_is_value, header)) and not all(map(str.isdecimal, header)):
-        raise ValueError(f"{WHO}: expected a line of names, got values from {header[0]!r} on in line 1 of {path}")
-    return Columns(numbers(WHO, rows, header, path, 2), header, timestamps)
+        raise ValueError(f"{CALLER}: expected column names in line 1 of {path}, got a value, {header[0]!r}")
+    return Columns(numbers(CALLER, rows, header, path, 2), header, timestamps)
 
 
 def _is_value(cell: str) -> bool:
@@ -136,11 +137,11 @@ def _moments(cells: Sequence[str], path: Path) -> np.ndarray:
     for line, cell in enumerate(cells, start=2):
         if (time := moment(cell)) is None:
             raise ValueError(
-                f"{WHO}: expected a timestamp as 2012-03-01 00:05, got {cell!r} in line {line}, column 1 of {path}"
+                f"{CALLER}: expected a timestamp as 2012-03-01 00:05, got {cell!r} in line {line}, column 1 of {path}"
             )
         if times and time <= times[-1]:
-            found = "again" if time == times[-1] else f"after {cells[line - 3]!r}"
-            raise ValueError(f"{WHO}: expected timestamps that increase, got {cell!r} {found} in line {line} of {path}")
+            got = f"{cell!r} {'again' if time == times[-1] else f'after {cells[line - 3]!r}'} in line {line} of {path}"
+            raise ValueError(f"{CALLER}: expected increasing timestamps, got {got}")
         times.append(time)
     return np.array(times)
 
@@ -150,12 +151,13 @@ def _numpy(path: Path) -> Columns:
         loaded = np.load(path, allow_pickle=False)
         arrays = {"data": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{WHO}: expected arrays, without pickled objects, got {path} ({error})") from error
+        raise ValueError(f"{CALLER}: expected arrays, without pickled objects, got {path} ({error})") from error
     names = [key for key in ("data", "signal", "x") if key in arrays] or (list(arrays) if len(arrays) == 1 else [])
     if not names:
-        raise ValueError(f"{WHO}: expected an array of numbers called data, signal or x in {path}, got {list(arrays)}")
+        got = list(arrays)
+        raise ValueError(f"{CALLER}: expected an array of numbers called data, signal or x in {path}, got {got}")
     if (kind := arrays[names[0]].dtype).kind not in "biuf":
-        raise ValueError(f"{WHO}: expected an array of numbers in {path}, got {names[0]} of {kind}")
+        raise ValueError(f"{CALLER}: expected an array of numbers in {path}, got {names[0]} of {kind}")
     nodes = arrays.get("nodes")
     return Columns(arrays[names[0]], None if nodes is None else list(map(str, nodes)), arrays.get("timestamps"))
 
@@ -165,16 +167,16 @@ def _parquet(path: Path) -> Columns:
         import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
-        raise ValueError(f"{WHO}: expected pyarrow, to read {path}, got {error}; pip install pyarrow") from error
+        raise ValueError(f"{CALLER}: expected pyarrow, to read {path}, got {error}; pip install pyarrow") from error
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (OSError, pyarrow.ArrowException) as error:
-        raise ValueError(f"{WHO}: expected a parquet file that can be read, got {path} ({error})") from error
+        raise ValueError(f"{CALLER}: expected a parquet file that can be read, got {path} ({error})") from error
     timestamps, names, values = None, [], []
     for name, column in zip(table.column_names, table.columns):
         if pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type):
             if timestamps is not None:
-                raise ValueError(f"{WHO}: expected one column of timestamps in {path}, got {name!r} too")
+                raise ValueError(f"{CALLER}: expected one column of timestamps in {path}, got {name!r} too")
             if getattr(column.type, "tz", None):
                 column = pyarrow.compute.local_timestamp(column)
             timestamps = column.to_numpy().astype("datetime64[s]")
@@ -182,10 +184,10 @@ def _parquet(path: Path) -> Columns:
             names.append(name)
             values.append(column.to_numpy().astype(np.float64))
         else:
-            raise ValueError(f"{WHO}: expected numbers in every column of {path}, got {column.type} in {name!r}")
-    check_distinct(WHO, names, path)
+            raise ValueError(f"{CALLER}: expected numbers in every column of {path}, got {column.type} in {name!r}")
+    check_distinct(CALLER, names, path)
     if not values or not len(values[0]):
-        raise ValueError(f"{WHO}: expected columns of numbers, not empty, got {table.column_names} in {path}")
+        raise ValueError(f"{CALLER}: expected columns of numbers, not empty, got {table.column_names} in {path}")
     return Columns(np.stack(values, axis=1), names, timestamps)
 
 
@@ -193,23 +195,23 @@ def _h5(path: Path) -> Columns:
     try:
         import h5py
     except ImportError as error:
-        raise ValueError(f"{WHO}: expected h5py, to read {path}, got {error}; pip install h5py") from error
+        raise ValueError(f"{CALLER}: expected h5py, to read {path}, got {error}; pip install h5py") from error
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(f"{WHO}: expected an HDF5 file that can be read, got {path} ({error})") from error
+        raise ValueError(f"{CALLER}: expected an HDF5 file that can be read, got {path} ({error})") from error
     with file:
         tables = [group for group in file.values() if isinstance(group, h5py.Group) and "block0_values" in group]
         if len(tables) != 1 or "block1_values" in tables[0]:
             raise ValueError(
-                f"{WHO}: expected one table of numbers in pandas' fixed format (axis0, axis1, block0_values) in "
+                f"{CALLER}: expected one table of numbers in pandas' fixed format (axis0, axis1, block0_values) in "
                 f"{path}, got {sorted(file)}"
             )
         group = tables[0]
         if group["block0_values"].dtype.kind not in "biuf" or group["axis0"].dtype.kind not in "SUiu":
-            raise ValueError(f"{WHO}: expected numbers under names in {path}, got pickled objects")
+            raise ValueError(f"{CALLER}: expected numbers under names in {path}, got pickled objects")
         names = [item.decode() if isinstance(item, bytes) else str(item) for item in group["block0_items"][:].tolist()]
-        check_distinct(WHO, names, path)
+        check_distinct(CALLER, names, path)
         return Columns(group["block0_values"][:], names, _axis_times(group["axis1"], path))
 
 

@@ -1,1 +1,1 @@
-"""Transforms: scaling, imputation, calendar features and splits, fitted on training data alone."""
+"""Transforms: scaling, imputation, calendar features and splits, fitted on training data only."""

@@ -1,4 +1,4 @@
-"""What the calendar says of a moment, as points on circles."""
+"""Calendar features: periodic encodings of timestamps."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,19 @@ CALENDAR = ("time-of-day", "day-of-week", "day-of-year")
 
 
 def calendar_features(timestamps: np.ndarray, names: Sequence[str] = CALENDAR[:2]) -> Tensor:
-    r"""Sine and cosine of :math:`2 \pi p`, where :math:`p \in [0, 1)` says how far the day, week or year has come.
+    r"""Return sine and cosine of :math:`2 \pi p`, where :math:`p \in [0, 1)` is the elapsed fraction of the day, week
+    or year.
 
     Args:
         timestamps: `[T]`, numpy datetime64, in local time.
-        names: of `CALENDAR`: "time-of-day" (to the second), "day-of-week" (whole days, from Monday), "day-of-year"
+        names: some of `CALENDAR`: "time-of-day" (to the second), "day-of-week" (whole days, from Monday), "day-of-year"
             (whole days).
 
     Shapes:
         ``[T]`` -> ``[T, 2 * len(names)]``, float32: for each name its sine, then its cosine.
 
     Raises:
-        ValueError: for a name that there is not, twice the same, or none.
+        ValueError: if a name is unknown or repeated, or there is none.
 
     Example:
         >>> calendar_features(np.array(["2012-03-01T06:00"], "datetime64[s]"), ["time-of-day"]).round().tolist()
@@ -31,7 +32,7 @@ def calendar_features(timestamps: np.ndarray, names: Sequence[str] = CALENDAR[:2
     """
     names = [names] if isinstance(names, str) else list(names)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"calendar: expected names, each once, got {names}")
+        raise ValueError(f"calendar: expected distinct names, got {names}")
     phases = [_phase(timestamps, one_of("calendar", "name", name, CALENDAR)) for name in names]
     angles = 2 * np.pi * np.stack(phases, axis=1)
     return torch.from_numpy(np.stack([np.sin(angles), np.cos(angles)], axis=2)).flatten(1).float()

@@ -1,16 +1,16 @@
-"""What is read in place of what was not observed."""
+"""Imputation of missing values."""
 
 import torch
 from torch import Tensor
 
 
 def carry_forward(values: Tensor, observed: Tensor, before: Tensor | float) -> Tensor:
-    """Values with the last that was observed of the same node and feature wherever one was not.
+    """Return the values with missing ones replaced by the last observed value of the same node and feature.
 
     Args:
-        values: a signal.
+        values: time series.
         observed: True where a value was observed.
-        before: what to take before the first that was.
+        before: replacement for values before the first observed one.
 
     Shapes:
         values and observed ``[T, N, F]``; before a number, ``[F]`` or ``[N, F]``.

@@ -1,4 +1,4 @@
-"""Scaling that is fitted on the training part, and taken back before anything is scored."""
+"""Scaling, fitted on the training part and inverted before errors are computed."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from seqgnn._utils.validation import one_of
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    r""":math:`z = (x - \text{offset}) / \text{scale}`, each feature on its own.
+    r"""Scaling of each feature: :math:`z = (x - \text{offset}) / \text{scale}`.
 
     Attributes:
-        offset, scale: `[F]`, the same for all nodes, or `[N, F]`; no scale is 0. They are all there is to save.
+        offset, scale: `[F]`, the same for all nodes, or `[N, F]`; no scale is 0.
 
     Raises:
-        ValueError: if they are not of one such shape, or a scale is 0 or not finite.
+        ValueError: if their shapes differ or are others, or a value is not finite or a scale is 0.
 
     Example:
         >>> scaler = Scaler.fit(torch.tensor([[[1.0]], [[3.0]]]))
@@ -36,12 +36,12 @@ class Scaler:
 
     @classmethod
     def fit(cls, x: Tensor, mask: Tensor | None = None, *, per: str = "all", kind: str = "standard") -> "Scaler":
-        """The scaling of what is observed, in double precision; constant features get scale 1.
+        """Return the scaling of the observed values, computed in float64; constant features get scale 1.
 
         Args:
-            x: the training part and nothing else.
-            mask: True where observed; all if None.
-            per: "all", or "node" for a scaling of each node; a node that is never observed gets that of all.
+            x: the training part only.
+            mask: True where observed; None: everywhere.
+            per: "all", or "node" for a scaling per node; a node that is never observed gets the scaling of all.
             kind: "standard" (mean and population standard deviation), "max" (no offset, the largest absolute value),
                 "minmax" (to [0, 1]) or "none".
 
@@ -49,42 +49,42 @@ class Scaler:
             x ``[T, N, F]``; mask ``[T, N]``, ``[T, N, 1]`` or ``[T, N, F]``.
 
         Raises:
-            ValueError: for shapes that do not fit, what is observed but not finite, and if nothing is observed.
+            ValueError: if shapes do not match, observed values are not finite, or a feature is never observed.
         """
         one_of("Scaler", "per", per, ("all", "node"))
         one_of("Scaler", "kind", kind, ("standard", "max", "minmax", "none"))
-        seen = _observed(x, mask)
+        observed = _observed(x, mask)
         values = x.double()
-        if not values[seen].isfinite().all():
+        if not values[observed].isfinite().all():
             raise ValueError("Scaler: expected finite values where observed, got others")
-        if not seen.any(dim=(0, 1)).all():
+        if not observed.any(dim=(0, 1)).all():
             raise ValueError("Scaler: expected every feature to be observed somewhere, got one that never is")
-        offset, scale = _statistics(values, seen, (0, 1), kind)
+        offset, scale = _statistics(values, observed, (0, 1), kind)
         if per == "node":
-            of_all, never = (offset, scale), ~seen.any(dim=0)
-            offset, scale = (torch.where(never, a, b) for a, b in zip(of_all, _statistics(values, seen, (0,), kind)))
+            unobserved, per_node = ~observed.any(dim=0), _statistics(values, observed, (0,), kind)
+            offset, scale = (torch.where(unobserved, a, b) for a, b in zip((offset, scale), per_node))
         return cls(offset.to(x.dtype), scale.to(x.dtype))
 
     def transform(self, x: Tensor) -> Tensor:
-        """Scales ``[..., N, F]``.
+        """Return ``[..., N, F]`` scaled.
 
         Raises:
-            ValueError: if `x` has other features or nodes than what was fitted.
+            ValueError: if the features or nodes of `x` differ from the fitted ones.
         """
         self._check(x)
         return (x - self.offset) / self.scale
 
     def inverse(self, z: Tensor) -> Tensor:
-        """Takes the scaling of ``[..., N, F]`` back.
+        """Return ``[..., N, F]`` in the original units.
 
         Raises:
-            ValueError: as `transform`.
+            ValueError: as for `transform`.
         """
         self._check(z)
         return z * self.scale + self.offset
 
     def to(self, device: str | torch.device) -> "Scaler":
-        """The same on a device."""
+        """Return a copy on a device."""
         return Scaler(self.offset.to(device), self.scale.to(device))
 
     def _check(self, x: Tensor) -> None:
@@ -106,13 +106,13 @@ def _observed(x: Tensor, mask: Tensor | None) -> Tensor:
     return wide.expand_as(x)
 
 
-def _statistics(x: Tensor, seen: Tensor, over: tuple[int, ...], kind: str) -> tuple[Tensor, Tensor]:
-    low = x.masked_fill(~seen, torch.inf).amin(over)
-    high = x.masked_fill(~seen, -torch.inf).amax(over)
+def _statistics(x: Tensor, observed: Tensor, over: tuple[int, ...], kind: str) -> tuple[Tensor, Tensor]:
+    low = x.masked_fill(~observed, torch.inf).amin(over)
+    high = x.masked_fill(~observed, -torch.inf).amax(over)
     if kind == "standard":
-        count = seen.sum(over)
-        offset = x.masked_fill(~seen, 0).sum(over) / count
-        scale = ((x - offset).masked_fill(~seen, 0).square().sum(over) / count).sqrt()
+        count = observed.sum(over)
+        offset = x.masked_fill(~observed, 0).sum(over) / count
+        scale = ((x - offset).masked_fill(~observed, 0).square().sum(over) / count).sqrt()
     elif kind == "minmax":
         offset, scale = low, high - low
     else:

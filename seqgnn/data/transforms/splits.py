@@ -1,22 +1,22 @@
-"""Cuts in time: training first, then validation, then test."""
+"""Splits in order of time: training, validation, test."""
 
-Share = int | float
+PartSize = int | float
 
 
 def split_range(
-    who: str, count: int, train: Share, val: Share, test: Share, gap: int = 0
+    caller: str, count: int, train: PartSize, val: PartSize, test: PartSize, gap: int = 0
 ) -> tuple[range, range, range]:
-    """The parts of `range(count)`, in order, with nothing shared.
+    """Return the parts of `range(count)`, in order and disjoint.
 
     Args:
-        who: of the messages.
-        count: how many there are to share.
-        train, val, test: all fractions (floats; of `count`, rounded down, and a test part that completes the whole gets
-            the rest) or all counts (ints).
-        gap: how many to leave out before validation, and as many before the test part.
+        caller: name used in error messages.
+        count: number of steps or windows to split.
+        train, val, test: all fractions (floats; rounded down, and if their sum is 1 the test part gets the rest) or all
+            counts (ints).
+        gap: number to leave out before validation and again before the test part.
 
     Raises:
-        ValueError: for parts that are empty or more than there is together, and a negative gap.
+        ValueError: if a part is empty, the parts exceed `count`, or the gap is negative.
 
     Example:
         >>> split_range("example", 10, 0.5, 0.2, 0.3, gap=1)
@@ -24,26 +24,26 @@ def split_range(
         >>> split_range("example", 10, 4, 2, 2)
         (range(0, 4), range(4, 6), range(6, 8))
     """
-    shares = {"train": train, "val": val, "test": test}
-    kinds = {type(share) for share in shares.values()}
+    parts = {"train": train, "val": val, "test": test}
+    kinds = {type(part) for part in parts.values()}
     if kinds not in ({int}, {float}):
-        raise ValueError(f"{who}: expected train, val and test as three fractions or three counts, got {shares}")
+        raise ValueError(f"{caller}: expected train, val and test as three fractions or three counts, got {parts}")
     if isinstance(gap, bool) or not isinstance(gap, int) or gap < 0:
-        raise ValueError(f"{who}: expected gap to be an integer of at least 0, for parts must not overlap, got {gap!r}")
+        raise ValueError(f"{caller}: expected gap to be an integer of at least 0, got {gap!r}")
     whole = 1.0 if kinds == {float} else count
-    if not all(share > 0 for share in shares.values()) or not train + val + test <= whole + 1e-9:
-        raise ValueError(f"{who}: expected parts above 0 with a sum of at most {whole:g}, got {shares}")
+    if not all(part > 0 for part in parts.values()) or not train + val + test <= whole + 1e-9:
+        raise ValueError(f"{caller}: expected parts above 0 with a sum of at most {whole:g}, got {parts}")
     if kinds == {float}:
         sizes = [int(train * count), int(val * count)]
         rest = count - sum(sizes) - 2 * gap
         sizes.append(rest if train + val + test > 1 - 1e-9 else int(test * count))
     else:
         sizes = [int(train), int(val), int(test)]
-    for name, size in zip(shares, sizes):
+    for name, size in zip(parts, sizes):
         if size < 1:
-            raise ValueError(f"{who}: expected a {name} part that is not empty, got {shares} of {count}, gap {gap}")
+            raise ValueError(f"{caller}: expected a non-empty {name} part, got {parts} of {count}, gap {gap}")
     starts = [0, sizes[0] + gap, sum(sizes[:2]) + 2 * gap]
-    parts = tuple(range(start, start + size) for start, size in zip(starts, sizes))
-    if parts[2].stop > count:
-        raise ValueError(f"{who}: expected parts and gaps that fit into {count}, got {shares}, gap {gap}")
-    return parts[0], parts[1], parts[2]
+    ranges = tuple(range(start, start + size) for start, size in zip(starts, sizes))
+    if ranges[2].stop > count:
+        raise ValueError(f"{caller}: expected parts and gaps of at most {count} together, got {parts}, gap {gap}")
+    return ranges[0], ranges[1], ranges[2]

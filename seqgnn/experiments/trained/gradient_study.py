@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from seqgnn._utils.validation import check_count, checked_device, one_of
-from seqgnn.analysis import REDUCTIONS, Decay, decay, edges_to_last, gradient_flow, influence, reach
+from seqgnn.analysis import REDUCTIONS, Decay, decay, edges_to_last, gradient_flow, influence, receptive_field
 from seqgnn.data import path_graph, sequence_batch
 from seqgnn.experiments.grid.specs import MODEL_SPECS, ModelSpec, RunTemplate
 from seqgnn.experiments.runs.task_defaults import TASKS
@@ -207,7 +207,7 @@ def measured(
 
 def sees_everything(model: SequenceModel) -> bool:
     """Return True if the receptive field is not limited by layers: that of a model with a state, unlike a GNN."""
-    found = reach(model)
+    found = receptive_field(model)
     return math.isinf(max(found.hops, found.positions))
 
 

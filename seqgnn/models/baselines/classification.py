@@ -1,12 +1,12 @@
-"""Naive answers that stand beside the models, scored on the same test sets by the same sums.
+"""Naive baselines for classification, scored on the same test sets with the same metrics as the models.
 
-- **chance**: every class alike. Its scores are expectations, not a draw.
-- **majority**: class frequencies in training draws, each count plus one; answers with the most frequent class.
-- **linear**: logistic regression on one-hot positions (or on the flattened features), fitted on training draws.
-- **bigram**: for one target per element over the input's own alphabet. The frequency of the next symbol given the
-  present one, interpolated with the plain frequency; the weight of the two is chosen on the validation set.
-- **unigram, ngram-2, ..., ngram-6**: where such a task reads a text, `seqgnn.models.baselines.ngram.NGram` of that
-  order, fitted on all of its training part.
+- **chance**: equal probability for every class. Its scores are expectations, not a random draw.
+- **majority**: the class frequencies in training samples (plus one each); predicts the most frequent class.
+- **linear**: logistic regression on one-hot tokens (or on the flattened features), fitted on training samples.
+- **bigram**: for tasks that predict the next token at every position. The frequency of the next token given the
+  current one, interpolated with its overall frequency; the weight is chosen on the validation set.
+- **unigram, ngram-2, ..., ngram-6**: for such tasks on a text, `seqgnn.models.baselines.ngram.NGram` of that order,
+  fitted on the whole training part.
 """
 
 from abc import ABC, abstractmethod
@@ -25,18 +25,18 @@ from seqgnn.training.loop import evaluate
 NGRAMS = {"unigram": 1} | {f"ngram-{order}": order for order in range(2, 7)}
 NAMES = ("chance", "majority", "linear", "bigram", *NGRAMS)
 BIGRAM_WEIGHTS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
-DRAW = 1024  # samples drawn at a time
+DRAW = 1024  # samples per draw
 
 
 class Baseline(Protocol):
-    """What `fit_baseline` gives: something to score."""
+    """A fitted baseline, the result of `fit_baseline`."""
 
     def evaluate(self, batches: Iterable[Any]) -> Evaluation:
-        """Scores it over all of `batches`."""
+        """Return its scores over all batches."""
 
 
 def suitable(task: Any) -> tuple[str, ...]:
-    """Returns the names of the baselines that make sense for `task`."""
+    """Return the names of the baselines that are applicable to `task`."""
     if not task.per_element:
         return ("chance", "majority", "linear")
     if task.num_tokens != task.num_classes:
@@ -46,17 +46,17 @@ def suitable(task: Any) -> tuple[str, ...]:
 
 
 def fit_baseline(name: str, task: Any, *, samples: int = 8192, seed: int = 0) -> Baseline:
-    """Fits a baseline on draws of the task's training batches, or, the unigram and n-grams, on its whole training text.
+    """Return a baseline fitted on training samples of the task; n-grams are fitted on its whole training text.
 
     Args:
         name: one of `suitable(task)`.
-        task: a data set.
-        samples: training samples drawn, at least 1; rounded up to whole batches of 1024 above 1024. The unigram and
-            n-grams draw none: neither this nor the seed changes them.
-        seed: of the draws.
+        task: the task.
+        samples: number of training samples, at least 1; above 1024 rounded up to a multiple of 1024. N-grams do not
+            depend on it or on the seed.
+        seed: random seed of the samples.
 
     Raises:
-        ValueError: if the name is unknown or does not suit the task.
+        ValueError: if the name is unknown or the baseline is not applicable to the task.
 
     Example:
         >>> from seqgnn.data import FirstDigitRecall
@@ -91,7 +91,7 @@ class _Chance:
 
 
 class _Fitted(nn.Module, ABC):
-    """A baseline called as models are: logits (here log-probabilities up to a constant), no state."""
+    """A baseline with the call of a model: returns logits (log-probabilities up to a constant) and no state."""
 
     def evaluate(self, batches: Iterable[Any]) -> Evaluation:
         return evaluate(self, batches)
@@ -101,7 +101,7 @@ class _Fitted(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, batch: Any) -> Tensor:
-        """Log-probabilities, up to a constant, of the answers of a batch."""
+        """Return log-probabilities, up to a constant, for each prediction of a batch."""
 
 
 class _Majority(_Fitted):
@@ -123,13 +123,13 @@ class _Linear(_Fitted):
         batches = list(draws)
         features = torch.cat([self._features(batch) for batch in batches]).numpy()
         target = torch.cat([batch.y for batch in batches]).numpy()
-        with threadpool_limits(1):  # so that the fit is the same to the bit wherever it runs
+        with threadpool_limits(1):  # for bitwise reproducible fits
             model = LogisticRegression(max_iter=1000).fit(features, target)
         weight, bias = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
-        if len(model.classes_) == 2:  # scikit-learn keeps the second class's logit alone
+        if len(model.classes_) == 2:  # scikit-learn stores only the second class's logit
             weight, bias = torch.cat([-weight / 2, weight / 2]), torch.cat([-bias / 2, bias / 2])
         classes = torch.from_numpy(model.classes_)
-        # A class that no draw held gets the odds of one such sample among all.
+        # A class without training samples gets the odds of a single sample.
         unseen = bias.min() - torch.tensor(float(len(target))).log()
         self.weight = torch.zeros(task.num_classes, weight.shape[1], dtype=weight.dtype).index_copy(0, classes, weight)
         self.bias = unseen.repeat(task.num_classes).index_copy(0, classes, bias)

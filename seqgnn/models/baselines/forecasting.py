@@ -1,14 +1,14 @@
-"""What every forecaster must beat: baselines that are fitted in one pass over the training windows.
+"""Naive baselines for forecasting, fitted in one pass over the training windows.
 
-- **persistence**: the last value that was observed, for all steps ahead.
-- **mean**, **mean-node**: the mean of what was to be forecast in training, of all nodes or of each.
-- **seasonal**: the value one period before.
-- **ar**: autoregression, a linear map of a node's own past with an intercept, the same for all nodes;
-  **ar-node**: one for each node.
-- **ar-graph**: as ar, with the past of the neighbors' weighted mean beside the node's own: one step on the graph.
+- **persistence**: the last observed value, for all steps ahead.
+- **mean**, **mean-node**: the mean of the training targets, over all nodes or per node.
+- **seasonal**: the value one period earlier.
+- **ar**: autoregression, a linear map of a node's lags with an intercept, shared by all nodes; **ar-node**: one per
+  node.
+- **ar-graph**: like ar, with the lags of the neighbors' weighted mean as additional features.
 
-The last three are ridge regressions whose strength is chosen on validation windows. Features and targets are taken as
-they stand in the windows, scaled or not; forecasts come in the same units.
+The last three are ridge regressions whose strength is chosen on validation windows. Forecasts have the units of the
+windows, scaled or not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,22 +22,22 @@ from torch import Tensor
 from seqgnn._utils.validation import check_count, one_of
 from seqgnn.data.transforms.imputation import carry_forward
 from seqgnn.models.forecast_encoders import lags_as_features
-from seqgnn.models.forecaster import heard
+from seqgnn.models.forecaster import neighbor_mean
 
 if TYPE_CHECKING:
     from seqgnn.data.windows import StepsOfGraph, WindowBatch, Windows
 
 NAMES = ("persistence", "mean", "mean-node", "seasonal", "ar", "ar-node", "ar-graph")
 STRENGTHS = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-ROWS = 2**15  # rows of features held at a time
+ROWS = 2**15  # rows of features in memory at a time
 
 
 class Baseline(Protocol):
-    """What `fit_baseline` gives.
+    """A fitted baseline, the result of `fit_baseline`.
 
     Attributes:
-        num_parameters: numbers that were fitted.
-        strength: of the ridge; None where there is none.
+        num_parameters: number of fitted parameters.
+        strength: strength of the ridge penalty; None if there is none.
     """
 
     @property
@@ -47,7 +47,7 @@ class Baseline(Protocol):
     def strength(self) -> float | None: ...
 
     def __call__(self, batch: "WindowBatch") -> Tensor:
-        """The forecast `[horizon, B, N, C]`."""
+        """Return the forecast `[horizon, B, N, C]`."""
 
 
 def fit_baseline(
@@ -59,21 +59,23 @@ def fit_baseline(
     strengths: Sequence[float] = STRENGTHS,
     refit: "Windows | None" = None,
 ) -> Baseline:
-    """Fits a baseline.
+    """Return a fitted baseline.
+
+    ``"seasonal"``, and ``"persistence"`` if values are missing, look up values in ``train.graph``: all windows to
+    forecast must belong to that graph.
 
     Args:
         name: one of `NAMES`.
-        train: the windows to fit on.
-        validation: those to choose the strength of a ridge on, by the squared error over all steps ahead; not needed
-            where there is no choice.
-        period: of ``"seasonal"``, in steps. It looks the values up in ``train.graph``, and ``"persistence"`` what was
-            observed, if that is masked: all windows that they will forecast have to be of it.
-        strengths: of the ridge, to choose from, at least 0: the penalty of a weight is strength * n * variance of its
-            feature over the n training values, so that units do not matter; intercepts are not penalized.
-        refit: windows to fit on anew with the strength that was chosen, such as training and validation together.
+        train: windows to fit on.
+        validation: windows to choose the ridge strength on, by the squared error over all steps ahead; not needed if
+            there is only one strength.
+        period: period of ``"seasonal"``, in steps.
+        strengths: candidate ridge strengths, at least 0. The penalty of a weight is strength * n * variance of its
+            feature over the n training values, so it does not depend on units; intercepts are not penalized.
+        refit: windows to refit on with the chosen strength, such as training and validation windows together.
 
     Raises:
-        ValueError: for unknown names, strengths below 0, a choice without validation, or no period where one is needed.
+        ValueError: if the name is unknown, a strength is below 0, or validation windows or a period are missing.
 
     Example:
         >>> from seqgnn.data import TemporalGraph
@@ -84,39 +86,40 @@ def fit_baseline(
         tensor([0.5000, 0.5000])
     """
     one_of("fit_baseline", "name", name, NAMES)
-    fitted_on = train if refit is None else refit
+    fit_windows = train if refit is None else refit
     if name == "persistence":
-        return Persistence(train.graph, Ridge("none", True, fitted_on).solve(0.0))
+        return Persistence(train.graph, Ridge("none", True, fit_windows).solve(0.0))
     if name == "seasonal":
         if period is None:
             raise ValueError("fit_baseline: expected period, in steps, for 'seasonal', got None")
         check_count("fit_baseline", "period", period, 1)
-        mean = Ridge("none", True, fitted_on).solve(0.0)
+        mean = Ridge("none", True, fit_windows).solve(0.0)
         return Seasonal(train.graph, period, mean)
     if name in ("mean", "mean-node"):
-        return Ridge("none", name == "mean-node", fitted_on).solve(0.0)
+        return Ridge("none", name == "mean-node", fit_windows).solve(0.0)
     strengths = tuple(strengths)
     if not strengths or not all(0 <= strength < float("inf") for strength in strengths):
         raise ValueError(f"fit_baseline: expected strengths of at least 0, got {strengths}")
     if len(strengths) > 1 and validation is None:
-        raise ValueError(f"fit_baseline: expected validation windows to choose one of {len(strengths)} by, got None")
+        raise ValueError(f"fit_baseline: {len(strengths)} strengths need validation windows to choose, got None")
     kind, each = "graph" if name == "ar-graph" else "own", name == "ar-node"
     ridge = Ridge(kind, each, train)
     strength = strengths[0]
     if len(strengths) > 1:
         assert validation is not None
-        held = Ridge(kind, each, validation)
-        strength = min(strengths, key=lambda strength: held.error(ridge.solve(strength)))
+        validation_sums = Ridge(kind, each, validation)
+        strength = min(strengths, key=lambda strength: validation_sums.error(ridge.solve(strength)))
     return (ridge if refit is None else Ridge(kind, each, refit)).solve(strength)
 
 
 @dataclass(frozen=True, eq=False)
 class Persistence:
-    """The last observed value of the first C features, the targets' own past, however long ago; the mean of its node
-    before the first one.
+    """The last observed value of the first C features, which are the targets' own past; before the first observation,
+    the mean of the node.
 
     Raises:
-        ValueError: for windows of another graph than `history`, where that is masked, and of fewer features than C.
+        ValueError: if windows have fewer features than C or, with missing values, belong to another graph than
+            `history`.
     """
 
     history: "StepsOfGraph"
@@ -130,8 +133,8 @@ class Persistence:
     def __call__(self, batch: "WindowBatch") -> Tensor:
         targets = self.history.num_targets
         if batch.x.size(-1) < targets:
-            found = f"{batch.x.size(-1)} for {targets} targets"
-            raise ValueError(f"Persistence: expected features that hold the targets' own past, got {found}")
+            got = f"{batch.x.size(-1)} features for {targets} targets"
+            raise ValueError(f"Persistence: expected the targets among the features, got {got}")
         if self.history.mask is None:
             return batch.x[-1:, ..., :targets].expand(self.mean.horizon, -1, -1, -1)
         _check_history("Persistence", self.history, batch)
@@ -140,17 +143,17 @@ class Persistence:
 
     @cached_property
     def _last(self) -> Tensor:
-        """By step, the last value that was observed, `[T, N, C]`; before the first one no number."""
+        """The last observed value at each step, `[T, N, C]`; NaN before the first one."""
         assert self.history.mask is not None
         return carry_forward(self.history.signal[..., : self.history.num_targets], self.history.mask, torch.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class Seasonal:
-    """The target one period before, the last that is known; the mean of its node where that was not observed.
+    """The last known target a whole number of periods earlier; the mean of the node where it was not observed.
 
     Raises:
-        ValueError: for windows of another graph than `history`, or of its first period.
+        ValueError: if windows belong to another graph than `history`, or to its first period.
     """
 
     history: "StepsOfGraph"
@@ -168,14 +171,14 @@ class Seasonal:
         ahead = torch.arange(self.mean.horizon, device=now.device)[:, None]
         steps = now + ahead % self.period - self.period
         if int(steps.min()) < 0:
-            raise ValueError(f"Seasonal: expected windows that {self.period} steps go before, got one at {int(now[0])}")
+            raise ValueError(f"Seasonal: expected {self.period} steps before each forecast, got one at {int(now[0])}")
         values = self.history.targets[steps]
         return values if self.history.mask is None else torch.where(self.history.mask[steps], values, self.mean(batch))
 
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """A linear map of features, `[P, horizon * C]` for all nodes (G = 1) or one for each (G = N), in float64."""
+    """A linear map of features, `[P, horizon * C]`, shared by all nodes (G = 1) or one per node (G = N), in float64."""
 
     kind: str
     weight: Tensor  # [G, P, horizon * C]
@@ -192,19 +195,19 @@ class LinearMap:
             raise ValueError(f"LinearMap: expected {self.weight.size(1)} features with the intercept, got {x.size(-1)}")
         if len(self.weight) not in (1, x.size(1)):
             raise ValueError(f"LinearMap: expected the {len(self.weight)} nodes it was fitted on, got {x.size(1)}")
-        answers = (x[:, :, None] @ self.weight)[:, :, 0]
-        return answers.unflatten(-1, (self.horizon, -1)).permute(2, 0, 1, 3).to(batch.x.dtype)
+        outputs = (x[:, :, None] @ self.weight)[:, :, 0]
+        return outputs.unflatten(-1, (self.horizon, -1)).permute(2, 0, 1, 3).to(batch.x.dtype)
 
 
 class Ridge:
-    """The sums that a ridge regression needs, in float64, from one pass over windows: no row of features is kept.
+    """The sums of a ridge regression, in float64, from one pass over windows without storing features.
 
-    Targets that were not observed are left out, each output from its own sums.
+    Targets that were not observed are excluded, per output.
 
     Args:
-        kind: of the features, see `features`.
-        each_node: whether every node has a map of its own.
-        windows: what to add up.
+        kind: kind of features, see `features`.
+        each_node: fit one map per node.
+        windows: windows to sum over.
     """
 
     def __init__(self, kind: str, each_node: bool, windows: "Windows") -> None:
@@ -213,27 +216,27 @@ class Ridge:
         self.moment: Tensor | float = 0.0  # [G, K, P]
         self.square: Tensor | float = 0.0  # [G, K]
         for batch in _batches(windows):
-            x, y = features(kind, batch).transpose(0, 1), _answers(batch.y.double())  # [N, B, P], [N, B, K]
-            seen = None if batch.mask is None else _answers(batch.mask.double())
+            x, y = features(kind, batch).transpose(0, 1), _by_node(batch.y.double())  # [N, B, P], [N, B, K]
+            observed = None if batch.mask is None else _by_node(batch.mask.double())
             if not each_node:
                 x, y = x.flatten(0, 1)[None], y.flatten(0, 1)[None]
-                seen = None if seen is None else seen.flatten(0, 1)[None]
-            if seen is None:
+                observed = None if observed is None else observed.flatten(0, 1)[None]
+            if observed is None:
                 gram = (x.mT @ x)[:, None]
             else:
-                y = y * seen
-                gram = torch.stack([x.mT @ (x * w[..., None]) for w in seen.unbind(-1)], dim=1)
+                y = y * observed
+                gram = torch.stack([x.mT @ (x * w[..., None]) for w in observed.unbind(-1)], dim=1)
             self.gram, self.moment = self.gram + gram, self.moment + y.mT @ x
             self.square = self.square + y.square().sum(1)
 
     def solve(self, strength: float) -> LinearMap:
-        """The map with the least penalized squares; of several such the smallest."""
+        """Return the map with the smallest penalized squared error and, among several, the smallest norm."""
         assert isinstance(self.gram, Tensor) and isinstance(self.moment, Tensor)
         diagonal = self.gram.diagonal(dim1=-2, dim2=-1)
         count = diagonal[..., -1:]  # the intercept is the last feature
         spread = diagonal - self.gram[..., -1].square() / count.clamp(min=1)  # n times the variance
         penalized = self.gram + strength * torch.diag_embed(spread.clamp(min=0))
-        # Features of unit length: what is singular then does not depend on units.
+        # Features are scaled to unit length, so that the numerical rank does not depend on units.
         length = penalized.diagonal(dim1=-2, dim2=-1).sqrt()
         length = torch.where(length > 0, length, 1.0)
         scaled = penalized / (length[..., None] * length[..., None, :])
@@ -242,7 +245,7 @@ class Ridge:
         return LinearMap(self.kind, weight, self.horizon, None if self.kind == "none" else strength)
 
     def error(self, fitted: LinearMap) -> float:
-        """The sum of its squared errors on these windows: y'y - 2 w'X'y + w'X'X w."""
+        """Return the sum of squared errors on these windows: y'y - 2 w'X'y + w'X'X w."""
         assert isinstance(self.gram, Tensor) and isinstance(self.moment, Tensor)
         weight = fitted.weight.mT  # [G, K, P]
         fit = (self.gram @ weight[..., None])[..., 0]
@@ -250,25 +253,25 @@ class Ridge:
 
 
 def features(kind: str, batch: "WindowBatch") -> Tensor:
-    """What a linear map reads, `[B, N, P]` in float64: the node's lags (`"own"`), with those of the neighbors'
-    weighted mean (`"graph"`), or nothing (`"none"`); 1 at the end for the intercept."""
+    """Return the features of a linear map, `[B, N, P]` in float64: the node's lags (`"own"`), also those of the
+    neighbors' weighted mean (`"graph"`), or none (`"none"`); the last feature is 1, for the intercept."""
     x = batch.x.double()
     one = torch.ones_like(x[0, ..., :1])
     if kind == "none":
         return one
     if kind == "graph":
-        x = torch.cat([x, heard(x, batch.edge_index, batch.edge_weight)], dim=-1)
+        x = torch.cat([x, neighbor_mean(x, batch.edge_index, batch.edge_weight)], dim=-1)
     return torch.cat([lags_as_features(x), one], dim=-1)
 
 
-def _check_history(who: str, history: "StepsOfGraph", batch: "WindowBatch") -> None:
+def _check_history(caller: str, history: "StepsOfGraph", batch: "WindowBatch") -> None:
     last = batch.start + len(batch.x) - 1
     if int(last.max()) >= len(history) or not torch.equal(history.signal[last], batch.x[-1]):
-        raise ValueError(f"{who}: expected windows of the graph that it was fitted on, got others")
+        raise ValueError(f"{caller}: expected windows of the graph that it was fitted on, got windows of another")
 
 
-def _answers(y: Tensor) -> Tensor:
-    """`[horizon, B, N, C]` to `[N, B, horizon * C]`."""
+def _by_node(y: Tensor) -> Tensor:
+    """Return `[horizon, B, N, C]` as `[N, B, horizon * C]`."""
     return y.permute(2, 1, 0, 3).flatten(2)
 
 

@@ -1,4 +1,4 @@
-"""N-gram models of text, with Witten-Bell smoothing: what a table of counts knows about the next character."""
+"""N-gram language models with Witten-Bell smoothing."""
 
 import torch
 from torch import Tensor, nn
@@ -8,41 +8,40 @@ from seqgnn._utils.validation import check_count, describe
 from seqgnn.data import from_padded, sequence_batch, to_padded
 from seqgnn.metrics.classification import ClassificationSums
 
-NO_ID = -1  # in a state, where a stream has not yet begun
-PIECE = 4096  # characters that `score` reads at a time
+NO_ID = -1  # in a state, before the beginning of the text
+PIECE = 4096  # characters per call in `score`
 
 
 class NGram(nn.Module):
-    r"""An n-gram model, smoothed as Witten and Bell do and interpolated down to the uniform distribution.
+    r"""An n-gram model with Witten-Bell smoothing, interpolated down to the uniform distribution.
 
-    Witten and Bell, `The zero-frequency problem <https://doi.org/10.1109/18.87000>`_ (1991), method C: a context that
-    was followed by t(h) different characters meets a new one with odds t(h) : n(h), and then asks the context h' that
-    is one character shorter.
+    Witten and Bell, `The zero-frequency problem <https://doi.org/10.1109/18.87000>`_ (1991), method C: after a context
+    h that was followed by t(h) different characters, a new one has odds t(h) : n(h), and its distribution is that of
+    the context h', which is one character shorter.
 
     .. math:: p(c \mid h) = \frac{n(h c) + t(h) \, p(c \mid h')}{n(h) + t(h)}
 
-    n(h c) says how often c followed h in the training text, n(h) how often anything did. The empty context falls back
-    on 1 / C. A context that nothing ever followed leaves the answer to h'. Where fewer than order - 1 characters stand
-    before the one that is predicted, they are the context.
+    n(h c) is the number of times c followed h in the training text, n(h) the number of occurrences of h before any
+    character. The distribution below the empty context is uniform, 1 / C. An unseen context has the distribution of h'.
+    At the beginning of a text the context is shorter than order - 1.
 
-    Deviation: the paper, on compression, asks h' for those characters alone that h never met; here the two are always
-    interpolated, as is usual for language models (Chen and Goodman 1999), and so add up to one.
+    Deviation: the paper, on compression, uses h' only for characters that never followed h; here both are always
+    interpolated, as is usual for language models (Chen and Goodman 1999), so that probabilities sum to one.
 
-    Called as models are. The contexts form a tree: the root is the empty one, the child of h under character c is the
-    context c h, one character older. Make one with :meth:`fit`; the constructor takes the tables that ``state_dict``
-    gives, so ``NGram(C, order, **tables)`` restores one.
+    It has the call of a model. The contexts form a tree: the root is the empty context, and the child of h under the
+    character c is the context c h. Create an instance with :meth:`fit`; the constructor takes the tables of
+    ``state_dict``, so ``NGram(C, order, **tables)`` restores one.
 
     Args:
-        num_tokens: C, how many ids there are, at least 1.
-        order: characters that a count spans, at least 1: the predicted one and order - 1 before it.
-        keys: sorted, ``parent * C + oldest character``; the i-th of them is node i + 1. At the end stands one
-            that is larger than all keys.
-        start: ``[nodes + 1]``; the followers of node i are entries ``start[i]`` to ``start[i + 1]`` of the next two.
-        symbols, counts: the followers of all nodes, and how often each followed.
+        num_tokens: C, size of the vocabulary, at least 1.
+        order: length of the n-grams, at least 1: the predicted character and order - 1 before it.
+        keys: sorted, ``parent * C + oldest character``; the i-th is node i + 1. The last is larger than all keys.
+        start: ``[nodes + 1]``; entries ``start[i]`` to ``start[i + 1]`` of the next two belong to node i.
+        symbols, counts: the characters that followed each node, and their counts.
 
     Shapes:
         A batch with ids ``x [sum L]`` gives log-probabilities ``[sum L, C]`` in float64 and a state
-        ``[order - 1, B]``: the last ids, oldest first, -1 where the stream had not yet begun.
+        ``[order - 1, B]``: the last ids, oldest first, -1 before the beginning of the text.
 
     Example:
         >>> from seqgnn.data import path_graph
@@ -53,7 +52,7 @@ class NGram(nn.Module):
         ([[0.875, 0.125], [0.45, 0.55]], [[0]])
     """
 
-    hops = (1,)  # of the edges that a batch made for it may as well have: none is read
+    hops = (1,)  # for batches created for it; edges are not used
     keys: Tensor
     start: Tensor
     symbols: Tensor
@@ -76,15 +75,15 @@ class NGram(nn.Module):
 
     @classmethod
     def fit(cls, ids: Tensor, num_tokens: int, order: int) -> "NGram":
-        """Counts the contexts of up to order - 1 characters in a text, and what follows them.
+        """Return a model with the counts of a text.
 
         Args:
-            ids: ``[L]`` integers of any dtype between 0 and num_tokens - 1, at least one of them.
+            ids: ``[L]`` integers of any dtype between 0 and num_tokens - 1, at least one.
             num_tokens: C, at least 1.
-            order: at least 1; any, since keys never pass (contexts in the text) * C.
+            order: length of the n-grams, at least 1.
 
         Raises:
-            ValueError: if an argument is out of range, or ids are not a text.
+            ValueError: if an argument is out of range or has the wrong shape.
         """
         check_count("NGram", "num_tokens", num_tokens, 1)
         check_count("NGram", "order", order, 1)
@@ -102,7 +101,7 @@ class NGram(nn.Module):
             pairs, count = torch.unique(node * num_tokens + text[k:], return_counts=True)
             followers.append(pairs)
             counts.append(count)
-        # Nodes of longer contexts have larger numbers, so that the keys of all lengths in a row are sorted too.
+        # Nodes of longer contexts have larger numbers, so the concatenated keys of all lengths are sorted too.
         end = torch.tensor([torch.iinfo(torch.long).max], device=text.device)
         pairs = torch.cat(followers)
         number = torch.bincount(pairs // num_tokens, minlength=nodes)
@@ -110,10 +109,10 @@ class NGram(nn.Module):
         return cls(num_tokens, order, torch.cat([*keys, end]), start, pairs % num_tokens, torch.cat(counts))
 
     def forward(self, batch: Batch, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of the next id after each of `batch.x`, and the state that continues the streams.
+        """Return log-probabilities of the next id after each of `batch.x`, and the state for the next call.
 
         Raises:
-            ValueError: if ids are no integers between 0 and C - 1 or on another device, or the state does not fit.
+            ValueError: if ids are not integers between 0 and C - 1 or on another device, or the state is invalid.
         """
         if batch.x.device != self.counts.device:
             raise ValueError(f"NGram: expected ids x on {self.counts.device}, got {batch.x.device}")
@@ -121,27 +120,27 @@ class NGram(nn.Module):
         if ids.dim() != 1:
             raise ValueError(f"NGram: expected ids x of shape [sum L], got {list(ids.shape)}")
         padded, lengths = to_padded(batch, ids)
-        reach, size = self.order - 1, padded.size(1)
+        context, size = self.order - 1, padded.size(1)
         if state is None:
-            state = padded.new_full((reach, size), NO_ID)
-        elif not isinstance(state, Tensor) or state.shape != (reach, size) or state.device != padded.device:
-            raise ValueError(f"NGram: expected a state [{reach}, {size}] on {padded.device}, got {describe(state)}")
+            state = padded.new_full((context, size), NO_ID)
+        elif not isinstance(state, Tensor) or state.shape != (context, size) or state.device != padded.device:
+            raise ValueError(f"NGram: expected a state [{context}, {size}] on {padded.device}, got {describe(state)}")
         else:
             state = _check_ids(state, self.num_tokens, least=NO_ID)
         stream = torch.cat([state, padded])
-        contexts = from_padded(stream.unfold(0, reach, 1)[1:], lengths)
-        tail = lengths + torch.arange(reach)[:, None]
+        contexts = from_padded(stream.unfold(0, context, 1)[1:], lengths)
+        tail = lengths + torch.arange(context)[:, None]
         state = stream[tail.to(stream.device), torch.arange(size, device=stream.device)]
         return self._probabilities(contexts).log(), state
 
     def _probabilities(self, contexts: Tensor) -> Tensor:
-        """``p(c | h) [M, C]`` for contexts ``[M, order - 1]``, oldest first, -1 where there is none."""
+        """Return ``p(c | h) [M, C]`` for contexts ``[M, order - 1]``, oldest first, -1 before the beginning."""
         rows = torch.arange(len(contexts), device=contexts.device)
         node = torch.zeros_like(rows)
         p = torch.full((len(rows), self.num_tokens), 1 / self.num_tokens, dtype=torch.double, device=rows.device)
         self._interpolate(p, rows, node)
         for older in contexts.flip(1).unbind(1):
-            # A context never seen has no longer one that was: its row is finished.
+            # No context that contains an unseen one was seen, so these rows are complete.
             key = node * self.num_tokens + older[rows]
             place = torch.searchsorted(self.keys, key)
             seen = (self.keys[place] == key) & (older[rows] != NO_ID)
@@ -150,7 +149,7 @@ class NGram(nn.Module):
         return p
 
     def _interpolate(self, p: Tensor, rows: Tensor, node: Tensor) -> None:
-        """Turns p(c | h') into p(c | h) in those rows, in place; `node` is that of h."""
+        """Replace p(c | h') by p(c | h) in the given rows, in place; `node` is the node of h."""
         first, t = self.start[node], self.start[node + 1] - self.start[node]
         row = torch.arange(len(rows), device=rows.device).repeat_interleave(t)
         entry = first[row] + torch.arange(len(row), device=rows.device) - (t.cumsum(0) - t)[row]
@@ -160,15 +159,15 @@ class NGram(nn.Module):
         p[rows[row], self.symbols[entry]] += n_hc.double() / (n + t)[row]
 
     def score(self, ids: Tensor) -> tuple[float, float]:
-        """Nats per character and accuracy over a text, read from its beginning to its end with full contexts.
+        """Return nats per character and accuracy over a text, with full contexts throughout.
 
-        The first character is only read: L - 1 are predicted, as in :meth:`seqgnn.data.CharText.test`.
+        L - 1 characters are predicted, all but the first, as in :meth:`seqgnn.data.CharText.test`.
 
         Args:
             ids: ``[L]`` integers of any dtype, at least two, on the model's device.
 
         Raises:
-            ValueError: if there are fewer, or they do not fit the model.
+            ValueError: if there are fewer, or an id is out of range.
         """
         if ids.dim() != 1 or len(ids) < 2:
             raise ValueError(f"NGram: expected ids of shape [L], at least two, got {list(ids.shape)}")

@@ -37,7 +37,7 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
     width = GROWTH * float(box.split()[2])
     head = (
         f'<svg viewBox="{box}" style="max-width: {width:.0f}pt" role="img" '
-        f'aria-labeledby="{name}-title {name}-description">'
+        f'aria-labelledby="{name}-title {name}-description">'
         f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-description">{escape(description)}</desc>'
     )
     return head + text[text.index(">") + 1 :]

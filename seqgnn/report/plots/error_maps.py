@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqgnn.analysis.forecast_errors import WHO, Forecasts
+from seqgnn.analysis.forecast_errors import CALLER, Forecasts
 from seqgnn.report.plots.forecasts import error_label, time_ahead
 from seqgnn.report.plots.style import GREY, plain, short
 
@@ -88,7 +88,7 @@ def difference(forecasts: Forecasts, label: str, other: str, ahead: int | None =
     """The mean absolute error of one less that of another at each node, `[N]`, each the mean over seeds; NaN where
     nothing was observed."""
     if label == other:
-        raise ValueError(f"{WHO}: expected two labels to compare, got {label!r} twice")
+        raise ValueError(f"{CALLER}: expected two labels to compare, got {label!r} twice")
     return node_errors(forecasts, label, ahead) - node_errors(forecasts, other, ahead)
 
 
@@ -168,7 +168,7 @@ def _levels(values: Tensor) -> list[float]:
 
     seen = values[values.isfinite()]
     if not len(seen):
-        raise ValueError(f"{WHO}: expected a node that was observed, got none")
+        raise ValueError(f"{CALLER}: expected a node that was observed, got none")
     low = float(seen.quantile(OUTER, interpolation="lower"))
     high = float(seen.quantile(1 - OUTER, interpolation="higher"))
     return [float(tick) for tick in MaxNLocator(LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]

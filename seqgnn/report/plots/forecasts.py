@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqgnn._utils.text import count
 from seqgnn._utils.validation import check_count
-from seqgnn.analysis.forecast_errors import WHO, Forecasts, calendar_groups
+from seqgnn.analysis.forecast_errors import CALLER, Forecasts, calendar_groups
 from seqgnn.data.quality_report import UNITS
 from seqgnn.report.plots.style import GREY, plain, style, tidy
 
@@ -51,7 +51,7 @@ def truth_figure(
 
     about = quartiles(forecasts, ahead) if nodes is None else dict.fromkeys(nodes, "")
     if not about:
-        raise ValueError(f"{WHO}: expected a node or more to draw, got none")
+        raise ValueError(f"{CALLER}: expected a node or more to draw, got none")
     stretch = liveliest(forecasts, list(about), ahead, target) if stretch is None else stretch
     figure = Figure(figsize=(9.4, 0.9 + 1.9 * len(about)), layout="constrained")
     panels = figure.subplots(len(about), 1, sharex=True, squeeze=False)[:, 0]
@@ -103,7 +103,7 @@ def quartiles(forecasts: Forecasts, ahead: int = 1) -> dict[str, str]:
     error = torch.stack([forecasts.by_node(label, ahead).mean(0) for label in forecasts.models]).mean(0)
     order = [node for node in error.argsort().tolist() if error[node].isfinite()]
     if not order:
-        raise ValueError(f"{WHO}: expected a node that was observed at step {ahead} ahead, got none")
+        raise ValueError(f"{CALLER}: expected a node that was observed at step {ahead} ahead, got none")
     found = {name: order[round(share * (len(order) - 1))] for name, share in QUARTILES.items()}
     return {forecasts.nodes[node]: name for name, node in found.items()}
 
@@ -114,7 +114,7 @@ def liveliest(forecasts: Forecasts, nodes: Sequence[str], ahead: int = 1, target
     truth = _observed(forecasts, forecasts.ahead(ahead), target)[:, [forecasts.node(node) for node in nodes]]
     change = truth.double().diff(dim=0).abs().nan_to_num(0)
     share = (change / change.sum(0).clamp(min=1e-300)).sum(1)
-    length = min(check_count(WHO, "the length of a stretch", most, 2), len(truth))
+    length = min(check_count(CALLER, "the length of a stretch", most, 2), len(truth))
     start = int(share.unfold(0, length - 1, 1).sum(1).argmax()) if length > 1 else 0
     return range(start, start + length)
 
@@ -259,8 +259,8 @@ def spread(places: Sequence[float], apart: float, low: float, high: float) -> li
 def _observed(forecasts: Forecasts, step: int, target: int) -> Tensor:
     """The truth of one target at a step ahead, `[W, N]`, NaN where it was not observed."""
     channels = forecasts.truth.size(-1)
-    if check_count(WHO, "target", target, 0) >= channels:
-        raise ValueError(f"{WHO}: expected a target from 0 to {channels - 1}, got {target}")
+    if check_count(CALLER, "target", target, 0) >= channels:
+        raise ValueError(f"{CALLER}: expected a target from 0 to {channels - 1}, got {target}")
     truth = forecasts.truth[:, step, :, target]
     return truth if forecasts.mask is None else truth.where(forecasts.mask[:, step, :, target], torch.nan)
 
@@ -269,7 +269,7 @@ def _rows(forecasts: Forecasts, stretch: range) -> slice:
     windows = len(forecasts.truth)
     if len(stretch) < 2 or stretch.step != 1 or stretch.start < 0 or stretch.stop > windows:
         expected = f"two windows or more in a row, of the {windows} from 0 on"
-        raise ValueError(f"{WHO}: expected a stretch of {expected}, got {stretch}")
+        raise ValueError(f"{CALLER}: expected a stretch of {expected}, got {stretch}")
     return slice(stretch.start, stretch.stop)
 
 

@@ -70,7 +70,7 @@ def test_snapshots_as_steps(dynamic):
         assert torch.equal(edges[0] if dynamic else edges, snapshot.edge_index)
         assert torch.equal(weights[0] if dynamic else weights, snapshot.edge_attr)
     if dynamic:
-        with pytest.raises(ValueError, match="one graph for a series, got one that changes; kind='snapshots'"):
+        with pytest.raises(ValueError, match="the same graph in all snapshots, got different ones; use kind="):
             from_pyg_temporal_signal(given)
 
 
@@ -106,11 +106,11 @@ def test_errors():
     with pytest.raises(ValueError, match=r"x, y and edge_index in every snapshot, got .* as snapshot 0"):
         from_pyg_temporal_signal(Snapshots([SimpleNamespace(x_dict={}, y=torch.ones(1))]))
     strided = Snapshots(snapshots(4)[::2])
-    with pytest.raises(ValueError, match="got another at snapshot 0; kind='snapshots'"):
+    with pytest.raises(ValueError, match="got a different one at snapshot 0; kind='snapshots'"):
         from_pyg_temporal_signal(strided)
     other = snapshots(4)
     other[9].y = other[9].y + 1
-    with pytest.raises(ValueError, match="got another at snapshot 9"):
+    with pytest.raises(ValueError, match="got a different one at snapshot 9"):
         from_pyg_temporal_signal(other)
     flat = Snapshots([Data(x=torch.ones(3), y=torch.ones(3), edge_index=EDGES)])
     with pytest.raises(ValueError, match=r"x \[N, lags\] or \[N, F, lags\] for a series, got \[3\]"):

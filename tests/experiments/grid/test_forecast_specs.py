@@ -231,7 +231,7 @@ def test_the_command_takes_a_number_of_parameters(files, capsys):
     assert call("compare", "forecast", *named, "--models", "lstm", "--parameters", 5000) == 0
     assert "3 ahead LSTM seed 0: to do" in capsys.readouterr().out
     assert call("compare", "forecast", *named, "--models", "linear", "--parameters", 5000) == 2
-    assert "expected no parameters for 'linear', which has one size, got 5000" in capsys.readouterr().err
+    assert "parameters=5000 is not supported by 'linear'" in capsys.readouterr().err
 
 
 def test_runs_of_before_and_with_a_number_of_parameters_are_told_apart(files, tmp_path):

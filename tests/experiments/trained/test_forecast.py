@@ -217,5 +217,5 @@ def test_a_calendar_needs_timestamps(tmp_path):
     source = write_signal(tmp_path)
     model, run = load_forecaster(keep(run_of(source, protocol=protocol), source, tmp_path / "runs"))
     assert model.in_channels == 3
-    with pytest.raises(ValueError, match="expected timestamps for a calendar"):
+    with pytest.raises(ValueError, match="expected timestamps for calendar features"):
         forecast(model, run, write_signal(tmp_path, times=False).load())

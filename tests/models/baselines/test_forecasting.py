@@ -13,7 +13,7 @@ from seqgnn.models.baselines import forecasting as baselines
 from seqgnn.models.baselines.forecasting import fit_baseline
 from tests.support.paths import DATA
 
-EDGES = torch.tensor([[0, 1, 2, 3, 0, 3], [1, 2, 0, 1, 3, 3]])  # directed, with a self-loop; nobody hears node 4
+EDGES = torch.tensor([[0, 1, 2, 3, 0, 3], [1, 2, 0, 1, 3, 3]])  # directed, with a self-loop; node 4 is isolated
 WEIGHTS = torch.tensor([1.0, 0.5, 2.0, 3.0, 0.25, 1.5], dtype=torch.float64)
 LAGS, HORIZON, NODES = 3, 2, 5
 
@@ -270,11 +270,11 @@ def test_bad_input_is_named():
         fit_baseline("seasonal", windows)
     with pytest.raises(ValueError, match="period to be an integer of at least 1, got 0"):
         fit_baseline("seasonal", windows, period=0)
-    with pytest.raises(ValueError, match="windows that 9 steps go before, got one at 3"):
+    with pytest.raises(ValueError, match="expected 9 steps before each forecast, got one at 3"):
         fit_baseline("seasonal", windows, period=9)(windows.batch([0]))
     with pytest.raises(ValueError, match="windows of the graph that it was fitted on"):
         fit_baseline("seasonal", windows, period=2)(graph(seed=1).windows(LAGS, HORIZON).batch([0]))
-    with pytest.raises(ValueError, match="validation windows to choose one of 8 by, got None"):
+    with pytest.raises(ValueError, match="8 strengths need validation windows to choose, got None"):
         fit_baseline("ar", windows)
     with pytest.raises(ValueError, match=r"strengths of at least 0, got \(-1.0,\)"):
         fit_baseline("ar", windows, strengths=(-1.0,))
@@ -283,7 +283,7 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="expected the 5 nodes it was fitted on, got 3"):
         other = TemporalGraph(series()[:, :3], torch.tensor([[0], [1]])).windows(LAGS)
         fit_baseline("ar-node", windows, strengths=(0.0,))(other.batch([0]))
-    with pytest.raises(ValueError, match="targets' own past, got 2 for 3 targets"):
+    with pytest.raises(ValueError, match="targets among the features, got 2 features for 3 targets"):
         three = TemporalGraph(series(), EDGES, targets=series(features=3)).windows(LAGS)
         fit_baseline("persistence", three)(three.batch([0]))
 

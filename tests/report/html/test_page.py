@@ -74,7 +74,7 @@ def test_a_page_has_everything(folder):
     assert "seqgnn compare recall --models rnn,lstm,gcn,gcn-1hop --lengths 4,6 --seeds 0,1" in reader.text
     svgs = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
     assert len(svgs) == 1 + 2 + 2 + 1 + 1  # scores; curves of two lengths; dL/dh and dL/dc; influence; energy
-    assert all(set(svg["aria-labeledby"].split()) <= set(reader.ids) for svg in svgs)
+    assert all(set(svg["aria-labelledby"].split()) <= set(reader.ids) for svg in svgs)
     assert len(set(reader.ids)) == len(reader.ids)
 
 

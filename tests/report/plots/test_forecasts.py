@@ -403,11 +403,11 @@ class Says(torch.nn.Module):
 def test_what_cannot_be_collected_is_named(example):
     task, models, _ = example
     baseline = fit_baseline("persistence", task.train_windows)
-    with pytest.raises(ValueError, match="expected a model or more, each of a seed or more"):
+    with pytest.raises(ValueError, match="expected at least one model with at least one seed"):
         collect_forecasts(task, {})
-    with pytest.raises(ValueError, match="expected a model or more, each of a seed or more"):
+    with pytest.raises(ValueError, match="expected at least one model with at least one seed"):
         collect_forecasts(task, {"LSTM": []})
-    with pytest.raises(ValueError, match="labels that no baseline has, got 'LSTM' for both"):
+    with pytest.raises(ValueError, match="different labels for models and baselines, got 'LSTM' twice"):
         collect_forecasts(task, models, {"LSTM": baseline})
     with pytest.raises(ValueError, match=r"expected mine to forecast \(3, 34, 5, 1\), got \(3, 34, 1, 1\)"):
         collect_forecasts(task, {"mine": [Says(lambda y: y[:, :, :1])]})

@@ -1,0 +1,80 @@
+"""The words of the field: phrases that are never right in code, tests and documentation."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+ROOMS = ("seqgnn", "tests", "docs", "examples", "benchmarks", "datasets")
+# Not checked yet, with their tests.
+NOT_YET = ("nn", "experiments", "report", "cli", "support", "integration")
+NOT_YET_FILES = ("docs/from-pyg-temporal.md", "docs/tools.md", "docs/export.md", "seqgnn/training/config.py")
+PHRASES = (
+    "way back",
+    "way there",
+    "there and back",
+    "gone again",
+    r"hears?\b",
+    r"hear\b",
+    "heard of",
+    "afresh",
+    r"anew\b",
+    "derivatives by",
+    "of one's own",
+    "goes on from",
+    "go on from",
+    r"nobody\b",
+    r"recurrent nets?\b",
+    "contenders?",
+    r"learnt\b",
+    "level with best",
+)
+SPELLINGS = (
+    "neighbour",
+    r"colours?\b",
+    "catalogue",
+    "normalis",
+    "initialis",
+    "optimis",
+    "vectoris",
+    "regularis",
+    "behaviour",
+    r"grey\b",
+    r"centre\b",
+    "licence",
+    "analyse",
+)
+
+
+def pages() -> list[Path]:
+    found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    for room in ROOMS:
+        files = (ROOT / room).rglob("*")
+        found += [file for file in files if file.suffix in (".py", ".md", ".html", ".js") and not skipped(file)]
+    return found
+
+
+def skipped(file: Path) -> bool:
+    path = file.relative_to(ROOT)
+    room = path.parts[1] if path.parts[0] in ("seqgnn", "tests") and len(path.parts) > 2 else ""
+    generated = path.parts[:2] == ("benchmarks", "results")
+    return room in NOT_YET or str(path) in NOT_YET_FILES or generated or path.name == Path(__file__).name
+
+
+@pytest.mark.parametrize("pattern", [*PHRASES, *SPELLINGS])
+def test_phrase_does_not_occur(pattern):
+    word = re.compile(rf"(?<![\w/#-]){pattern}", re.IGNORECASE)
+    lines = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in pages()
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+        if word.search(line)
+    ]
+    assert lines == []
+
+
+def test_pages_include_every_room():
+    names = {file.relative_to(ROOT).parts[0] for file in pages()}
+    assert names >= {*ROOMS, "README.md"}
