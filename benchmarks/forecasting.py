@@ -38,12 +38,12 @@ RESULTS = Path(__file__).parent / "results" / "forecasting"
 SEEDS = [0, 1, 2, 3, 4]
 LSTM, GCRN, DCRNN = (FORECASTER_SPECS[name] for name in ("lstm", "gcrn", "dcrnn"))
 GCN_LSTM, GCRN_GRU = FORECASTER_SPECS["gcn-lstm"], FORECASTER_SPECS["gcrn-gru"]
-WEEKLY = Protocol(lags=4, horizon=1, by="windows", scale="none", loss="mse", metric="mse")
+WEEKLY = Protocol(lags=4, horizon=1, split_by="windows", scale="none", loss="mse", metric="mse")
 WEEKLY_TRAINING = training_for(
     "forecast", steps=200, batch_size=1000, lr=1e-2, optimizer="adamw", weight_decay=1e-3, schedule="constant",
     max_grad_norm=None, eval_every=1,
 )  # fmt: skip
-METR = Protocol(lags=12, split=(1290, 322, 404), by="t-gcn", loss="huber", metric="rmse")
+METR = Protocol(lags=12, split=(1290, 322, 404), split_by="t-gcn", loss="huber", metric="rmse")
 METR_TRAINING = training_for(
     "forecast", batch_size=32, lr=5e-3, optimizer="adam", schedule="cosine", max_grad_norm=5.0, steps=500, eval_every=50
 )

@@ -11,7 +11,7 @@ from seqgnn.experiments.grid.forecast_specs import TRAIN
 from seqgnn.experiments.runs.config import BaselineConfig, RunConfig
 from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
 from seqgnn.experiments.runs.store import run_key
-from seqgnn.experiments.runs.text import TextRun
+from seqgnn.experiments.runs.text_config import TextRun
 from seqgnn.tasks import Protocol
 from seqgnn.training.config import TrainConfig
 from tests.support.paths import ROOT

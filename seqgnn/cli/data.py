@@ -1,9 +1,13 @@
 """`seqgnn data`: texts to train on and time series to forecast."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from seqgnn._utils.options import Option, options_of
+from seqgnn.cli._options import register
 
 if TYPE_CHECKING:
     from seqgnn.data import TemporalGraph
@@ -52,37 +56,35 @@ def fetch(
         print(path)
 
 
-@app.command()
-def check(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Texts, folders, time series (.csv, .parquet, .npz, .npy, .h5) or data set names; none: all names.",
-            show_default=False,
-        ),
-    ] = None,
-    text_encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8-sig",
-    graph: Annotated[
-        Path | None, typer.Option(help="Graph of a time series: file with a matrix, edges or distances.")
-    ] = None,
-    graph_kind: Annotated[
-        str | None, typer.Option(help="Content of the graph's csv file: adjacency, edges or distances.")
-    ] = None,
-    missing: Annotated[float | None, typer.Option(help="What stands for a missing value of a signal, as 0.")] = None,
-) -> None:
+def check_options() -> Sequence[Option]:
+    """Return the options of `seqgnn data check`."""
+    from seqgnn.data.datasets.data_source import DataSource
+
+    names = "Texts, folders, time series (.csv, .parquet, .npz, .npy, .h5) or names of data sets."
+    return (
+        Option("names", list[str], names, shown="all names", positional=True, multiple=True),
+        Option("text_encoding", str, "Encoding of text files.", default="utf-8-sig"),
+        *options_of(DataSource, only=("graph", "graph_kind", "missing_value")),
+    )
+
+
+def check(given: dict[str, Any]) -> None:
     """Describe what a model would read from a file, and verify the files of a data set."""
     from seqgnn._utils.validation import one_of
-    from seqgnn.data import load_temporal_graph
+    from seqgnn.data import load_temporal_graph, read_signal
     from seqgnn.data.datasets import catalog as catalog
 
+    names = given.pop("names", None)
+    text_encoding = given.pop("text_encoding", "utf-8-sig")
+    graph = {name: value for name, value in given.items() if name != "missing_value"}
     states = catalog.check()
     for item in names or states:
         if item in states:
             print(_state(item, states[item]))
             if names and item in catalog.SIGNALS and states[item] == "whole":
-                print(f"  {_lines(load_temporal_graph(item, graph, graph_kind=graph_kind))}")
+                print(f"  {_lines(load_temporal_graph(item, **graph))}")
         elif Path(item).suffix.lower() in SIGNAL_FILES:
-            print(_signal(Path(item), graph, graph_kind, missing))
+            print(f"{item}: {_lines(read_signal(item, **given))}")
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
             print(_description(Path(item), text_encoding))
         else:
@@ -99,12 +101,6 @@ def _state(name: str, state: str) -> str:
         return f"{name}: not here; `seqgnn data fetch {name}` fetches it"
     wrong = "" if state == "whole" else ", which is not the catalog's: a checksum is wrong"
     return f"{name}: {state}, {find(name)}{wrong}"
-
-
-def _signal(path: Path, graph: Path | None, graph_kind: str | None, missing: float | None) -> str:
-    from seqgnn.data import read_signal
-
-    return f"{path}: {_lines(read_signal(path, graph, graph_kind=graph_kind, missing=missing))}"
 
 
 def _lines(signal: "TemporalGraph") -> str:
@@ -129,3 +125,6 @@ def _description(path: Path, encoding: str) -> str:
             f"  in validation and test, never in training: {text.unseen}",
         ]
     )
+
+
+register(app, check, check_options)

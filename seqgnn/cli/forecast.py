@@ -1,52 +1,57 @@
-"""`seqgnn forecast`: what a trained forecaster says comes next, or said of the test part."""
+"""`seqgnn forecast`: forecasts of a trained model, after the end of the data or on the test part."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from seqgnn._utils.options import Option, options_of
+from seqgnn.cli._options import build
 
 HEAD = 10
 PARTS = ("next", "test")
+SOURCE = ("data", "graph", "graph_kind", "missing_value")
 
 
-def forecast(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(help="A run that `seqgnn compare forecast` kept: .json or .safetensors.", show_default=False),
-    ],
-    data: Annotated[
-        str,
-        typer.Option(help="The run's signal, by name or file, or a file with more steps after it.", show_default=False),
-    ],
-    graph: Annotated[Path | None, typer.Option(help="The run's graph, if it is not the name's own.")] = None,
-    graph_kind: Annotated[str | None, typer.Option(help="Of a csv: adjacency, edges or distances.")] = None,
-    missing: Annotated[float | None, typer.Option(help="What stands for a missing value, as 0.")] = None,
-    part: Annotated[
-        str, typer.Option(help="next: the steps after the end. test: the run's test part, beside the truth.")
-    ] = "next",
-    out: Annotated[Path | None, typer.Option(help="Write here, .csv or .parquet; default: print as csv.")] = None,
-) -> None:
-    """Forecasts with a trained model, in a table of a line a value: of what comes after a signal's end, or of the run's
-    test part beside the truth, with errors."""
+def forecast_options() -> Sequence[Option]:
+    """Return the options of the command."""
+    from seqgnn.data.datasets.data_source import DataSource
+
+    checkpoint = "Run stored by `seqgnn compare forecast`: .json or .safetensors."
+    data = "Data of the run, a name or a file, or a file with more steps after them."
+    part = "Part to forecast: next, the steps after the end, or test, the run's test part with the ground truth."
+    source = {option.name: option for option in options_of(DataSource, only=SOURCE)}
+    return (
+        Option("checkpoint", Path, checkpoint, positional=True, required=True),
+        replace(source.pop("data"), help=data, required=True),
+        *source.values(),
+        Option("part", str, part, default=PARTS[0]),
+        Option("out", Path, "File to write, .csv or .parquet.", shown="csv on stdout"),
+    )
+
+
+def forecast(given: dict[str, Any]) -> None:
+    """Forecast with a trained model: a table with a line per value, of the steps after the end of the data or of the
+    run's test part, there with the ground truth and errors."""
     from seqgnn._utils.validation import one_of
     from seqgnn.data.datasets.data_source import DataSource
     from seqgnn.experiments.trained import forecast as predict
     from seqgnn.report.forecast_table import as_csv, check_suffix, forecast_table, write_table
 
-    one_of("forecast", "part", part, PARTS)
+    part, out = one_of("forecast", "part", given.get("part", PARTS[0]), PARTS), given.get("out")
     if out is not None:
         check_suffix(out)
-    model, run = predict.load_forecaster(checkpoint)
-    signal = DataSource(data, None if graph is None else str(graph), graph_kind, missing).load()
+    model, run = predict.load_forecaster(given["checkpoint"])
+    graph = build(DataSource, given).load()
     errors = None
     if part == "test":
-        values, starts, scores = predict.forecast_test(model, run, signal)
-        units = "" if signal.units is None else f" ({signal.units})"
+        values, starts, scores = predict.forecast_test(model, run, graph)
+        units = "" if graph.units is None else f" ({graph.units})"
         errors = f"MAE {scores.mae:.6g}, RMSE {scores.rmse:.6g}{units} over {scores.count} values"
     else:
-        values, starts = predict.forecast(model, run, signal)[:, None], range(len(signal), len(signal) + 1)
-    table = forecast_table(signal, values, starts)
+        values, starts = predict.forecast(model, run, graph)[:, None], range(len(graph), len(graph) + 1)
+    table = forecast_table(graph, values, starts)
     if out is None:
         print(as_csv(table), end="")
     else:

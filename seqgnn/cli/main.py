@@ -12,14 +12,15 @@ import typer
 
 import seqgnn
 from seqgnn.cli import INTERRUPTED
+from seqgnn.cli._compare_options import compare_options
 from seqgnn.cli._options import register
 from seqgnn.cli.bench import bench
 from seqgnn.cli.compare import compare
 from seqgnn.cli.data import app as data
-from seqgnn.cli.forecast import forecast
+from seqgnn.cli.forecast import forecast, forecast_options
 from seqgnn.cli.generate import generate, generate_options
 from seqgnn.cli.gradients import gradients, gradients_options
-from seqgnn.cli.report import report
+from seqgnn.cli.report import report, report_options
 from seqgnn.cli.train import app as train
 
 USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this version of typer keeps it
@@ -49,11 +50,11 @@ def _app(
 
 
 app.command()(bench)
-app.command()(compare)
-app.command()(forecast)
+register(app, compare, compare_options)
+register(app, forecast, forecast_options)
 register(app, generate, generate_options)
 register(app, gradients, gradients_options)
-app.command()(report)
+register(app, report, report_options)
 app.add_typer(train, name="train")
 app.add_typer(data, name="data")
 

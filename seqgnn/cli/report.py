@@ -1,41 +1,48 @@
 """`seqgnn report`."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from seqgnn._utils.options import Option, options_of
+from seqgnn.cli._options import build
+from seqgnn.cli.compare import default_book
+
+PAGE = Path("report.html")
 
 
-def report(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Folders: the --out of `seqgnn compare`, or its runs/.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Text or signal that models read, to look at them; default: as `seqgnn compare`."),
-    ] = None,
-    graph: Annotated[Path | None, typer.Option(help="Of a signal in a file.")] = None,
-    graph_kind: Annotated[str | None, typer.Option(help="Of a csv: adjacency, edges or distances.")] = None,
-    missing: Annotated[float | None, typer.Option(help="What stands for a missing value of a signal, as 0.")] = None,
-    positions: Annotated[Path | None, typer.Option(help="Of a signal's sensors, to draw maps.")] = None,
-    units: Annotated[str | None, typer.Option(help="Of a signal in a file, in words.")] = None,
-) -> None:
-    """Makes one page of finished runs, wherever they lie: tables, figures, and a look into the trained models.
+def report_options() -> Sequence[Option]:
+    """Return the options of the command."""
+    from seqgnn.data.datasets.data_source import DataSource
 
-    What cannot be read is named on the page and here; all else is shown.
+    runs = "Folders: the --out of `seqgnn compare`, or the runs/ in it."
+    data, *others = options_of(DataSource)
+    return (
+        Option("runs", list[Path], runs, positional=True, required=True, multiple=True),
+        Option("out", Path, "Path of the page.", default=PAGE),
+        replace(data, help="Data that the models read, for inspecting them.", shown="as `seqgnn compare`"),
+        *others,
+    )
+
+
+def report(given: dict[str, Any]) -> None:
+    """Write a page on finished runs: tables, figures and an inspection of the trained models.
+
+    Runs that cannot be read are listed on the page and on stderr.
     """
-    from seqgnn.cli.compare import default_book
     from seqgnn.data.datasets.data_source import DataSource
     from seqgnn.experiments.results.load import load_comparisons
     from seqgnn.report.html import write_page
 
-    texts = [default_book(), None] if data is None or graph is not None or not data.exists() else [data]
-    edges, places = (None if path is None else str(path) for path in (graph, positions))
-    signals = [] if data is None else [DataSource(str(data), edges, graph_kind, missing, places, units)]
-    found = load_comparisons(runs, texts, signals)
-    path = write_page(found.comparisons, out, found.problems)
-    for problem in found.problems:
+    sources, texts = [], [default_book(), None]
+    if "data" in given:
+        sources = [build(DataSource, given)]
+        if "graph" not in given and sources[0].path.exists():
+            texts = [sources[0].path]
+    loaded = load_comparisons(given["runs"], texts, sources)
+    path = write_page(loaded.comparisons, given.get("out", PAGE), loaded.problems)
+    for problem in loaded.problems:
         print(f"seqgnn: left out: {problem}", file=sys.stderr)
     print(f"wrote {path}")

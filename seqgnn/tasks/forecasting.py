@@ -26,17 +26,19 @@ class Protocol:
     """The protocol of a forecast: split, scaling and scores of the time series.
 
     Args:
-        lags: steps that are read.
-        horizon: steps that are forecast.
-        split: shares of training, validation and test, all fractions or all counts, of what `by` says.
-        by: "steps": each part has windows of its own, with no step in common; "windows": windows are counted, so those
-            of a later part read what the one before forecast; "t-gcn": as "steps", without the last window of each
-            part, as T-GCN's code has it.
+        lags: number of time steps in the input.
+        horizon: number of time steps to forecast.
+        split: training, validation and test, all fractions or all counts of what `split_by` counts, in time.
+        split_by: "steps": each part has its own windows, with no time step in common; "windows": windows are counted,
+            so those of a later part read what the one before forecasts; "t-gcn": as "steps", without the last window of
+            each part, as in T-GCN's code.
         gap: steps or windows to leave out between parts.
-        calendar: features of the time to read beside the signal, see `TemporalGraph.with_calendar`.
-        scale, per: of signal and targets, see `Scaler.fit`.
-        loss: to train on, of what is scaled: "mae", "mse" or "huber".
-        metric: to select by on validation, in the signal's units: "mae", "rmse", "mse" or "mape".
+        calendar: calendar features of the input: time-of-day, day-of-week, day-of-year.
+        scale: scaling of inputs and targets, "standard", "minmax" or "none", see `Scaler.fit`.
+        scale_per: what scaling statistics are computed over, "all" values or those of each "node".
+        loss: training loss, on scaled values: "mae", "mse" or "huber".
+        metric: metric that models are selected and compared by, in the units of the data: "mae", "rmse", "mse" or
+            "mape".
 
     Raises:
         ValueError: for what is unknown or out of range.
@@ -45,11 +47,11 @@ class Protocol:
     lags: int = 12
     horizon: int = 3
     split: tuple[PartSize, PartSize, PartSize] = (0.7, 0.1, 0.2)
-    by: str = "steps"
+    split_by: str = "steps"
     gap: int = 0
     calendar: tuple[str, ...] = ()
     scale: str = "standard"
-    per: str = "all"
+    scale_per: str = "all"
     loss: str = "huber"
     metric: str = "mae"
 
@@ -58,7 +60,7 @@ class Protocol:
             check_count("Protocol", name, getattr(self, name), least)
         if not isinstance(self.split, tuple) or len(self.split) != len(PARTS):
             raise ValueError(f"Protocol: expected shares of training, validation and test, got {self.split}")
-        for name, known in (("by", PROTOCOLS), ("loss", LOSSES), ("metric", METRICS)):
+        for name, known in (("split_by", PROTOCOLS), ("loss", LOSSES), ("metric", METRICS)):
             one_of("Protocol", name, getattr(self, name), known)
 
 
@@ -101,11 +103,11 @@ class Forecasting:
         _check_observed(graph, protocol, starts)
         train = Windows(graph, starts[0], protocol.lags, protocol.horizon).steps
         seen = graph.steps(train.start, train.stop)
-        how: dict[str, Any] = {"per": protocol.per, "kind": protocol.scale}
+        how: dict[str, Any] = {"per": protocol.scale_per, "kind": protocol.scale}
         self.scaler = Scaler.fit(seen.targets, seen.mask, **how)
         scaled = TemporalGraph(
             self._of_inputs(seen, Scaler.fit(seen.signal, seen.known, **how)).transform(
-                _inputs(graph, seen, protocol.per)
+                _inputs(graph, seen, protocol.scale_per)
             ),
             graph.edge_index,
             graph.edge_weight,
@@ -279,10 +281,10 @@ def _in_order(windows: Windows, batch_size: int) -> Iterator[WindowBatch]:
 def window_starts(graph: TemporalGraph, protocol: Protocol) -> tuple[range, range, range]:
     """The steps at which the windows of training, validation and test begin."""
     lags, horizon, gap = protocol.lags, protocol.horizon, protocol.gap
-    if protocol.by == "windows":
+    if protocol.split_by == "windows":
         first, second, third = graph.windows(lags, horizon).split(*protocol.split, gap=gap)
         return first.starts, second.starts, third.starts
-    less = lags + horizon - (0 if protocol.by == "t-gcn" else 1)
+    less = lags + horizon - (0 if protocol.split_by == "t-gcn" else 1)
     parts = split_range("Forecasting", len(graph), *protocol.split, gap)
     starts = [range(part.start, part.stop - less) for part in parts]
     for name, part, windows in zip(PARTS, parts, starts):

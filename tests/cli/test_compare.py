@@ -6,7 +6,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from seqgnn.cli.compare import settings
+from seqgnn.cli._compare_options import settings
 from seqgnn.cli.main import app
 from seqgnn.experiments.grid.presets import PRESETS
 from seqgnn.experiments.runs import store
@@ -23,7 +23,7 @@ jobs = 1
 models = ["gcn"]
 out = "found"
 
-[lr]
+[lr_per_size]
 4 = 2e-3
 
 [[row]]
@@ -50,7 +50,7 @@ def test_a_file_says_what_is_compared_and_the_command_line_goes_before_it(tmp_pa
 
 
 def test_presets_are_what_the_rest_goes_before(tmp_path):
-    found = settings({"preset": "long-memory", "steps": 5, "max_grad_norm": 0.0}, None)
+    found = settings({"preset": "long-memory", "steps": 5, "max_grad_norm": None}, None)
     assert found == PRESETS["long-memory"] | {"steps": 5, "max_grad_norm": None}
     assert [row.label for row in found["models"]][:4] == ["RNN, identity", "RNN, latch", "LSTM, chrono", "GRU, chrono"]
 
@@ -86,12 +86,12 @@ def test_what_fails_again_stays_in_table_and_files(tmp_path):
     file.write_text("max_grad_norm = 0" + GRID + WILD)
     assert call("--config", file).exit_code == 1
     kept = [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")]
-    again = call("--config", file, "--only", "failed")
+    again = call("--config", file, "--retry-failed")
     assert again.exit_code == 1 and "(1 failed)" in again.stdout and "left out" not in again.stdout
     assert [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")] == kept
-    more = call("--config", file, "--only", "failed", "--seeds", "0,1,2")
+    more = call("--config", file, "--retry-failed", "--seeds", "0,1,2")
     assert "runs not begun, which are left out: 6" in more.stdout
-    none = call("--config", file, "--only", "failed", "--seeds", "7", "--lengths", "6", "--lr", "0.1")
+    none = call("--config", file, "--retry-failed", "--seeds", "7", "--lengths", "6", "--lr", "0.1")
     assert none.exit_code == 0 and "runs not begun, which are left out: 6" in none.stdout
     assert [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")] == kept
 
@@ -163,11 +163,10 @@ def test_mistakes_are_named(tmp_path, content, message):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--only", "failed"], "expected --out, the folder in which something failed"),
-        (["--only", "lost", "--out", "x"], "only to be one of 'failed', got 'lost'"),
-        (["forecast", "--data", "x.csv", "--lengths", "3"], "expected --horizon for forecast, got --lengths"),
-        (["recall", "--horizon", "3"], "expected --lengths for recall, got --horizon"),
-        (["--horizon", "3"], "expected --lengths for tasks of sequences, got --horizon"),
+        (["--retry-failed"], "expected --out, the folder in which something failed"),
+        (["forecast", "--data", "x.csv", "--lengths", "3"], "expected --horizons for forecast, got --lengths"),
+        (["recall", "--horizons", "3"], "expected --lengths for recall, got --horizons"),
+        (["--horizons", "3"], "expected --lengths for sequence tasks, got --horizons"),
         (["--config", "nowhere.toml"], "expected a TOML file, got nowhere.toml"),
     ],
 )
@@ -180,7 +179,7 @@ def test_mistakes_on_the_command_line(arguments, message):
 def test_a_file_without_a_folder_has_nothing_that_failed(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text("task = 'recall'")
-    result = call("--config", file, "--only", "failed")
+    result = call("--config", file, "--retry-failed")
     with pytest.raises(ValueError, match="expected --out, the folder in which something failed"):
         raise result.exception
 
@@ -193,6 +192,6 @@ def test_a_task_of_which_nothing_is_there_does_not_empty_the_page(tmp_path, monk
     call("recall", *options)
     page = (tmp_path / "report.html").read_text()
     assert ">Expressions</h2>" in page and ">Recall</h2>" in page
-    again = call(*options, "--only", "failed")
+    again = call(*options, "--retry-failed")
     assert again.exit_code == 1 and "runs not begun, which are left out: 4" in again.stdout
     assert (tmp_path / "report.html").read_text() == page

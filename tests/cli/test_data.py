@@ -101,7 +101,7 @@ def test_check_of_signals(run, tmp_path, monkeypatch):
     path, edges = tmp_path / "my.csv", tmp_path / "edges.csv"
     path.write_text("time,a,b\n2012-03-01 00:00,1,0\n2012-03-01 00:05,2,5\n")
     edges.write_text("a,b\n")
-    assert run("check", path, "--graph", edges, "--missing", 0).splitlines() == [
+    assert run("check", path, "--graph", edges, "--missing-value", 0).splitlines() == [
         f"{path}: 2 steps, 2 sensors, 1 feature",
         "  every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:05, no gaps",
         "  values from 1 to 5, missing 25.0%: b 50.0%",

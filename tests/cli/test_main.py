@@ -3,6 +3,7 @@ import runpy
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from functools import wraps
 
 import pytest
 
@@ -102,12 +103,13 @@ def test_the_page_keeps_what_was_compared_before_on_other_tasks(tmp_path):
 def test_options_reach_the_comparison(monkeypatch, capsys):
     seen = []
 
+    @wraps(comparison.plan)  # options are read from its docstring
     def stop(task, **options):
         seen.append((task, options))
         raise ValueError("enough")
 
     monkeypatch.setattr(comparison, "plan", stop)
-    options = "--lr 10:3e-3,20:1e-3 --optimizer sgd --momentum 0.5 --max-grad-norm 0 --target-accuracy 0"
+    options = "--lr-per-size 10:3e-3,20:1e-3 --optimizer sgd --momentum 0.5 --max-grad-norm 0 --target-accuracy 0"
     options += " --min-steps 200 --precision bf16 --window 3 --batch-size 32 --match-parameters --device cuda"
     assert call("compare", "trees", "--lengths", "10,20", "--seeds", "0,1,2", *options.split()) == 2
     task, got = seen[0]
@@ -155,8 +157,8 @@ def test_failed_runs_end_with_code_1(capsys):
         (["compare", "recall", "--steps", "many"], "--steps"),
         (["compare", "recall", "--optimizer", "adan"], "did you mean 'adam'"),
         (["compare", "recall", "--lengths", "ten"], "--lengths: expected whole numbers"),
-        (["compare", "recall", "--lr", "fast"], "--lr: expected a number"),
-        (["compare", "recall", "--lr", "10:fast"], "--lr: expected a number"),
+        (["compare", "recall", "--lr", "fast"], "Invalid value for '--lr'"),
+        (["compare", "recall", "--lr-per-size", "10:fast"], "--lr-per-size: expected size:number pairs"),
         (["compare", "recall", "--data", "x.txt"], "task 'recall' generates its own samples; remove the data"),
         (["compare", "text", "--data", "/nowhere/x.txt"], "a text file that can be read"),
         (["compare", "recall", "--out", "/dev/null/x"], "folder that can be written"),
@@ -185,6 +187,7 @@ def test_a_text_in_the_wrong_encoding_is_one_line_and_code_2(tmp_path, capsys):
 
 
 def test_ctrl_c_is_one_line_and_code_130(monkeypatch, capsys):
+    @wraps(comparison.plan)
     def interrupt(task, **options):
         raise KeyboardInterrupt
 
@@ -231,7 +234,7 @@ def test_version_and_help_without_a_command(capsys):
 def test_what_models_cannot_see_is_said_first(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["compare", "recall", "--lengths", "10", "--models", "gru,gcn-1hop", "--seeds", "0", "--steps", "1",
-                  "--jobs", "1", "--describe"])  # fmt: skip
+                  "--jobs", "1", "--diagnose"])  # fmt: skip
     said = capsys.readouterr().out
     assert end.value.code == 0
     assert said.startswith("recall T=10 GRU: nothing is wrong\nrecall T=10 GCN, one hop: receptive field: 4 of")

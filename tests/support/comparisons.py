@@ -14,8 +14,8 @@ def plan_arguments(task, data=None, **options):
         names = [item.name for item in fields(table) if item.name not in without]
         return {name: options.pop(name) for name in names if name in options}
 
-    source = None if data is None else DataSource(str(data), **{n: v if n == "missing" else str(v) for n, v in take(
-        DataSource, "data").items()})  # fmt: skip
+    source = {name: v if name == "missing_value" else str(v) for name, v in take(DataSource, "data").items()}
+    source = None if data is None else DataSource(str(data), **source)
     protocol = {name: tuple(value) if isinstance(value, list) else value for name, value in take(Protocol).items()}
     if isinstance(options.get("lr"), dict):
         options["lr_per_size"] = options.pop("lr")

@@ -38,7 +38,7 @@ def waves(steps=120, scale=10.0):
     ],
 )
 def test_parts_begin_and_end_where_the_protocol_says(by, split, expected):
-    task = Forecasting(waves(), Protocol(lags=4, horizon=2, split=split, by=by))
+    task = Forecasting(waves(), Protocol(lags=4, horizon=2, split=split, split_by=by))
     parts = task.train_windows, task.validation_windows, task.test_windows
     assert [(part.starts.start, part.starts.stop) for part in parts] == expected
     assert task.refit_windows.starts == range(expected[0][0], expected[1][1])
@@ -95,7 +95,7 @@ def test_what_was_not_observed_scales_neither_inputs_nor_targets():
 @pytest.mark.parametrize("scale", ["standard", "max", "minmax", "none"])
 def test_an_input_that_was_not_observed_is_the_last_one_that_was(scale, per):
     graph = gaps()
-    task = Forecasting(graph, Protocol(**GAPS, scale=scale, per=per))
+    task = Forecasting(graph, Protocol(**GAPS, scale=scale, scale_per=per))
     expected = filled_by_hand(graph, per=per)
     scaled = (expected - task.scaler.offset.numpy()) / task.scaler.scale.numpy()
     np.testing.assert_allclose(task.graph.signal, scaled, rtol=1e-4, atol=1e-5)
@@ -250,12 +250,12 @@ def test_the_calendar_is_read_and_not_scaled():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"by": "step"}, "Protocol: expected by to be .*did you mean 'steps'"),
+        ({"split_by": "step"}, "Protocol: expected split_by to be .*did you mean 'steps'"),
         ({"loss": "l1"}, "Protocol: expected loss to be one of"),
         ({"lags": 0}, "Protocol: expected lags"),
         ({"lags": 30}, "expected more than 32 steps for the validation part, got 12 of 120"),
         ({"lags": 4, "split": (0.6, 0.6, 0.2)}, "sum of at most 1"),
-        ({"lags": 4, "by": "windows", "split": (200, 1, 1)}, "sum of at most"),
+        ({"lags": 4, "split_by": "windows", "split": (200, 1, 1)}, "sum of at most"),
     ],
 )
 def test_bad_protocols_are_named(options, message):
@@ -274,7 +274,7 @@ def test_bad_protocols_are_named(options, message):
     ],
 )
 def test_a_part_of_which_nothing_was_observed_is_named(by, part, hidden, steps):
-    mask, protocol = torch.ones(120, 3, dtype=torch.bool), Protocol(**GAPS, by=by)
+    mask, protocol = torch.ones(120, 3, dtype=torch.bool), Protocol(**GAPS, split_by=by)
     mask[slice(*hidden)] = False
     with pytest.raises(ValueError, match=f"in the {part} part, got nothing in what it forecasts, steps {steps}$"):
         Forecasting(TemporalGraph(waves().signal, EDGES, mask=mask), protocol)

@@ -21,14 +21,16 @@ class DataSource:
     Args:
         data: name of a data set of the catalog, or path of a file; for text, of a file or folder.
         graph: path of a graph's file; None: the graph of the catalog, or no edges.
-        graph_kind, missing, positions: see `seqgnn.data.read_signal`.
-        units: units of the values, in words; not part of a run's identity.
+        graph_kind: content of a graph's csv file, "adjacency", "edges" or "distances"; None: detected.
+        missing_value: value that stands for a missing one, such as 0 in METR-LA and PEMS-BAY; None: only empty and NaN.
+        positions: path of a csv file of sensor_id,latitude,longitude, for maps; None: no maps.
+        units: units of the values, in words, e.g. miles per hour; not part of a run's identity.
     """
 
     data: str
     graph: str | None = None
     graph_kind: str | None = None
-    missing: float | None = None
+    missing_value: float | None = None
     positions: str | None = None
     units: str | None = None
 

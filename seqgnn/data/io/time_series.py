@@ -37,7 +37,7 @@ def read_signal(
     threshold: float = 0.1,
     positions: FilePath | None = None,
     sensors: Sequence[str] | None = None,
-    missing: float | None = None,
+    missing_value: float | None = None,
     name: str | None = None,
     units: str | None = None,
 ) -> TemporalGraph:
@@ -57,8 +57,8 @@ def read_signal(
         graph, graph_kind, threshold: a file for `read_graph`, and what that takes. None: no edges.
         positions: a file for `read_positions`.
         sensors: the ones to take, in this order; all if None.
-        missing: a value that stands for a missing one: 0 in METR-LA and PEMS-BAY. Of several features, of the first,
-            which is the target.
+        missing_value: a value that stands for a missing one: 0 in METR-LA and PEMS-BAY. Of several features, of the
+            first, which is the target.
         name: of the data set; the file's if None.
         units: of the values, in words; None: not known.
 
@@ -78,7 +78,9 @@ def read_signal(
     nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
     if sensors is not None:
         values, nodes = _chosen(values, nodes, sensors, path)
-    mask = np.isfinite(values[..., 0]) if missing is None else np.isfinite(values[..., 0]) & (values[..., 0] != missing)
+    mask = np.isfinite(values[..., 0])
+    if missing_value is not None:
+        mask &= values[..., 0] != missing_value
     values = np.array(values, dtype=np.float32)
     values[..., 0][~mask] = 0
     edges, weights = torch.empty(2, 0, dtype=torch.long), None

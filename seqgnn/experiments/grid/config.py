@@ -19,8 +19,11 @@ class GridConfig:
         protocol: split, scaling and scores; its horizon is the only size unless sizes are given; forecasts only.
         refit: train each model again on training and validation data, for the number of steps chosen on validation;
             forecasts only.
-        residual, skip, neighbors, K: options of the models given by name, see `seqgnn.models.build_forecaster`; None:
-            those of the model's specification; forecasts only.
+        residual: models given by name add their output to the last value; forecasts only; None: no.
+        skip: models given by name add a linear map of each node's own past; forecasts only; None: yes.
+        neighbors: models given by name read the mean of a node's neighbors as well; forecasts only; None: no.
+        K: number of terms of the graph filters of models given by name, see `seqgnn.models.build_forecaster`; forecasts
+            only; None: 2.
     """
 
     lr_per_size: Mapping[int, float] | None = None

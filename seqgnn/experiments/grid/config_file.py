@@ -1,18 +1,19 @@
 """Grids of comparisons in TOML files."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
+from seqgnn._utils.options import Option, options_of
 from seqgnn._utils.validation import one_of
 from seqgnn.data.datasets.sources import SIGNALS
 from seqgnn.experiments.grid.forecast_specs import ForecasterSpec
 from seqgnn.experiments.grid.specs import ModelSpec
-from seqgnn.training.config import TrainConfig
 
-SAID: dict[Any, str] = {
+TYPES: dict[Any, str] = {  # as messages call them
     str: "text",
+    Path: "text",
     int: "a whole number",
     float: "a number",
     bool: "true or false",
@@ -20,108 +21,68 @@ SAID: dict[Any, str] = {
     list[int]: "a list of whole numbers",
     list[float]: "a list of numbers",
     list[dict]: "[[row]] tables",
-    float | dict[int, float]: "a number, or a table [lr] with a number for each length",
+    dict[int, float]: "a table with a number for each size",
 }
-KINDS: dict[str, Any] = {
-    "task": str,
-    "preset": str,
-    "models": list[str],
-    "lengths": list[int],
-    "seeds": list[int],
-    "lr": float | dict[int, float],
-    "hidden": int,
-    "window": int,
-    "match_parameters": bool,
-    "parameters": int,
-    "device": str,
-    "jobs": int,
-    "backend": str,
-    "scheduler": str,
-    "save_every": float,
-    "out": str,
-    "data": str,
-    "row": list[dict],
-    "graph": str,
-    "graph_kind": str,
-    "missing": float,
-    "positions": str,
-    "units": str,
-    "horizon": list[int],
-    "lags": int,
-    "split": list[float],
-    "by": str,
-    "gap": int,
-    "calendar": list[str],
-    "scale": str,
-    "per": str,
-    "loss": str,
-    "metric": str,
-    "refit": bool,
-    "residual": bool,
-    "skip": bool,
-    "neighbors": bool,
-    "K": int,
-}
+PATHS = ("out", "data", "graph", "positions")
 
 
-def read_grid(path: Path) -> dict[str, Any]:
-    """Returns what a file asks for, by the names of `seqgnn compare`; rows of `[[row]]` come after the other models.
+def read_grid(path: Path, options: Sequence[Option]) -> dict[str, Any]:
+    """Return the options in a file; the models of `[[row]]` tables come after those of `models`.
+
+    Args:
+        path: TOML file; paths in it are relative to its folder.
+        options: the options that it may have.
 
     Raises:
-        ValueError: for a file that is no TOML, a key that is unknown, naming the nearest one, and a value that is not
-            of its key's type.
+        ValueError: if the file is not TOML, a key is unknown, or a value is not of its key's type.
     """
-    who = f"compare, {path.name}"
+    caller = f"compare, {path.name}"
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"compare: expected a TOML file, got {path} ({error})") from error
-    _check(who, "", content, _kinds(TrainConfig) | KINDS)
+    _check(caller, "", content, {option.name: option.kind for option in options} | {"row": list[dict]})
     table = ForecasterSpec if content.get("task") == "forecast" else ModelSpec
-    rows = [_row(who, row, table) for row in content.pop("row", [])]
-    if rows:
-        content["models"] = [*content.get("models", []), *rows]
-    if isinstance(content.get("lr"), dict):
-        content["lr"] = {int(length): float(rate) for length, rate in content["lr"].items()}
-    for name in ("out", "data", "graph", "positions"):  # beside the file, wherever the command is called
-        if name in content and content[name] not in SIGNALS:
-            content[name] = path.parent / content[name]
+    specs = [_spec(caller, row, table) for row in content.pop("row", [])]
+    if specs:
+        content["models"] = [*content.get("models", []), *specs]
+    for option in options:
+        if option.name not in content:
+            continue
+        value = content[option.name]
+        if option.zero_is_none and value == 0:
+            content[option.name] = None
+        elif get_origin(option.kind) is dict:
+            content[option.name] = {int(size): float(number) for size, number in value.items()}
+        elif option.name in PATHS and value not in SIGNALS:
+            content[option.name] = path.parent / value
     return content
 
 
-def _row(
-    who: str, content: dict[str, Any], table: type[ModelSpec] | type[ForecasterSpec]
+def _spec(
+    caller: str, content: dict[str, Any], table: type[ModelSpec] | type[ForecasterSpec]
 ) -> ModelSpec | ForecasterSpec:
-    _check(who, " of a row", content, _kinds(table))
+    _check(caller, " of a row", content, {option.name: option.kind for option in options_of(table)})
     for name in ("label", "model"):
         if name not in content:
-            raise ValueError(f"{who}: expected a {name} of each row, got {content}")
+            raise ValueError(f"{caller}: expected a {name} of each row, got {content}")
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
     return table(**values)
 
 
-def _check(who: str, whose: str, content: dict[str, Any], kinds: dict[str, Any]) -> None:
+def _check(caller: str, place: str, content: dict[str, Any], kinds: dict[str, Any]) -> None:
     for name, value in content.items():
-        kind = kinds[one_of(who, f"key{whose}", name, sorted(kinds))]
+        kind = kinds[one_of(caller, f"key{place}", name, sorted(kinds))]
         if not _fits(value, kind):
-            raise ValueError(f"{who}: expected {name}{whose} to be {SAID[kind]}, got {value!r}")
+            raise ValueError(f"{caller}: expected {name}{place} to be {TYPES[kind]}, got {value!r}")
 
 
 def _fits(value: Any, kind: Any) -> bool:
+    """Return True if a TOML value is of the type of an option."""
     origin, parts = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        return any(_fits(value, part) for part in parts)
     if origin is list:
         return isinstance(value, list) and all(_fits(item, parts[0]) for item in value)
     if origin is dict:
         return isinstance(value, dict) and all(key.isdecimal() and _fits(value[key], parts[1]) for key in value)
+    kind = str if kind is Path else kind
     return type(value) is kind or (kind is float and type(value) is int)
-
-
-def _kinds(table: type) -> dict[str, Any]:
-    """Of the fields of a dataclass; tuples are lists in TOML, and there is no None."""
-    found = {}
-    for name, hint in get_type_hints(table).items():
-        kind = next(part for part in get_args(hint) if part is not NoneType) if get_origin(hint) is UnionType else hint
-        found[name] = list[get_args(kind)[0]] if get_origin(kind) is tuple else kind  # type: ignore[misc]
-    return found

@@ -145,7 +145,7 @@ def _cuts(protocol: Protocol, graph: TemporalGraph, count: int) -> Iterator[tupl
     observed = torch.ones_like(graph.targets) if graph.mask is None else graph.mask
     before = pad(observed.sum((1, 2)).long(), (1, 0)).cumsum(0)  # values observed before each step
     for stop in range(len(graph), lags + horizon - 1, -1):
-        total = stop - (lags + horizon - 1) if protocol.by == "windows" else stop
+        total = stop - (lags + horizon - 1) if protocol.split_by == "windows" else stop
         try:
             parts = split_range("forecast", total, *protocol.split, protocol.gap)
             counted = replace(protocol, split=(len(parts[0]), len(parts[1]), len(parts[2])))

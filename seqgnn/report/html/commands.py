@@ -98,7 +98,7 @@ def _of_part(
         if name == "data":
             continue
         words += [_option(name)] if value is True else [_option(name), _typed(value)]
-    words += ["--lr", _rates(lr)]
+    words += ["--lr" if len(set(lr.values())) == 1 else "--lr-per-size", _rates(lr)]
     if "data" in options:
         words += ["--data", options["data"]]
     return [ReproductionCommand(shlex.join([*words, "--out", folder(comparison)]))]
@@ -129,7 +129,7 @@ def _forecast_commands(comparison: Comparison) -> list[ReproductionCommand]:
         train = {name: value for name, value in vars(first.train).items() if value != getattr(TRAIN, name)}
         options: dict[str, Any] = {
             **_data_options(comparison, first),
-            "horizon": sorted({key[1] for key in configs}),
+            "horizons": sorted({key[1] for key in configs}),
             "seeds": sorted({key[2] for key in configs}),
             "refit": first.refit,
             "device": first.device,
@@ -184,7 +184,7 @@ def _toml(task: str, options: dict[str, Any], lr: dict[int, float], specs: list[
         value = 0 if value is None and name in ("max_grad_norm", "target_accuracy") else value
         if value is not None:
             lines.append(f"{name} = {_value(value)}")
-    lines += ["", "[lr]", *(f"{length} = {rate!r}" for length, rate in lr.items())]
+    lines += ["", "[lr_per_size]", *(f"{length} = {rate!r}" for length, rate in lr.items())]
     for spec in specs:
         lines += ["", "[[row]]", *_fields(spec)]
     return "\n".join(lines) + "\n"

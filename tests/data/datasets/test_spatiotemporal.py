@@ -63,7 +63,7 @@ def test_a_graph_of_another_s(put, tmp_path):
     with pytest.raises(
         ValueError, match="temporal: expected no options but graph_kind and threshold for pedalme, got missing, units"
     ):
-        load_temporal_graph("pedalme", missing=0, units="parcels")
+        load_temporal_graph("pedalme", missing_value=0, units="parcels")
 
 
 def test_a_graph_a_day_in_the_order_of_days(put):

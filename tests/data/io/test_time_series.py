@@ -38,11 +38,11 @@ def test_csv_of_other_hands(write, content):
 
 
 def test_what_stands_for_missing(write):
-    graph = read_signal(write(CSV), missing=0, sensors=["c", "a"])
+    graph = read_signal(write(CSV), missing_value=0, sensors=["c", "a"])
     assert graph.nodes == ("c", "a") and graph.mask[..., 0].tolist() == [[False, True]] * 3
     one = read_signal(write("a\n1\n\nNaN\n4\n"))
     assert one.mask.flatten().tolist() == [True, False, False, True]
-    marked = read_signal(write("a,b\n-9999,1\n2,-9999\n"), missing=-9999)
+    marked = read_signal(write("a,b\n-9999,1\n2,-9999\n"), missing_value=-9999)
     assert marked.signal.flatten().tolist() == [0, 1, 2, 0] and marked.mask.flatten().tolist() == [
         False,
         True,
@@ -137,7 +137,7 @@ def test_h5_in_pandas_fixed_format(tmp_path):
             group["block0_values"] = np.array([[60.0, 0.0], [61.0, 50.0], [62.0, 51.0]])
         return tmp_path / name
 
-    metr = read_signal(write("metr-la.h5", np.array([b"773869", b"767541"])), missing=0)
+    metr = read_signal(write("metr-la.h5", np.array([b"773869", b"767541"])), missing_value=0)
     assert metr.nodes == ("773869", "767541") and metr.timestamps[1] == np.datetime64("2012-03-01T00:05")
     assert metr.signal[..., 0].tolist() == [[60, 0], [61, 50], [62, 51]] and metr.mask.flatten().tolist()[:3] == [
         1,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from seqgnn.cli._compare_options import grid_options
 from seqgnn.experiments.grid.config_file import read_grid
 from seqgnn.experiments.grid.specs import ModelSpec
 
@@ -13,12 +14,12 @@ def test_a_grid(tmp_path):
     file.write_text(
         'task = "recall"\nlengths = [4, 6]\nmodels = ["rnn"]\nmatch_parameters = true\n'
         "max_grad_norm = 0\nmax_seconds = 2\n"
-        'out = "found"\n[lr]\n4 = 1\n6 = 2e-3\n[[row]]\nlabel = "mine"\nmodel = "gcn"\nhops = [1, 2]\n'
+        'out = "found"\n[lr_per_size]\n4 = 1\n6 = 2e-3\n[[row]]\nlabel = "mine"\nmodel = "gcn"\nhops = [1, 2]\n'
     )
-    assert read_grid(file) == {
+    assert read_grid(file, grid_options()) == {
         "task": "recall", "lengths": [4, 6], "models": ["rnn", ModelSpec("mine", "gcn", hops=(1, 2))],
-        "max_grad_norm": 0, "match_parameters": True, "max_seconds": 2,
-        "out": tmp_path / "found", "lr": {4: 1.0, 6: 2e-3},
+        "max_grad_norm": None, "match_parameters": True, "max_seconds": 2,
+        "out": tmp_path / "found", "lr_per_size": {4: 1.0, 6: 2e-3},
     }  # fmt: skip
 
 
@@ -39,9 +40,9 @@ def test_a_grid(tmp_path):
         ("match_parameters = 1", "expected match_parameters to be true or false, got 1"),
         ("device = 0", "expected device to be text, got 0"),
         ("out = 3", "expected out to be text, got 3"),
-        ("lr = 'fast'", r"expected lr to be a number, or a table \[lr\] with a number for each length, got 'fast'"),
-        ("[lr]\nten = 1.0", r"table \[lr\] with a number for each length, got {'ten': 1.0}"),
-        ("[lr]\n4 = '1'", r"table \[lr\] with a number for each length, got {'4': '1'}"),
+        ("lr = 'fast'", "expected lr to be a number, got 'fast'"),
+        ("[lr_per_size]\nten = 1.0", r"a table with a number for each size, got {'ten': 1.0}"),
+        ("[lr_per_size]\n4 = '1'", r"a table with a number for each size, got {'4': '1'}"),
         ("row = 'rnn'", r"expected row to be \[\[row\]\] tables, got 'rnn'"),
         ("[row]\nlabel = 'x'", r"expected row to be \[\[row\]\] tables, got {'label': 'x'}"),
         ("[[row]]\nlabel = 'x'\nmodel = 'lstm'\nforget = 1.0", "expected key of a row to be one of .* got 'forget'"),
@@ -55,9 +56,9 @@ def test_mistakes_are_named(tmp_path, content, message):
     file = tmp_path / "grid.toml"
     file.write_text(content)
     with pytest.raises(ValueError, match=f"^compare.*: .*{message}"):
-        read_grid(file)
+        read_grid(file, grid_options())
 
 
 def test_a_file_that_is_not_there():
     with pytest.raises(ValueError, match=r"expected a TOML file, got nowhere/grid.toml \(.*No such file"):
-        read_grid(Path("nowhere/grid.toml"))
+        read_grid(Path("nowhere/grid.toml"), ())

@@ -55,7 +55,7 @@ def test_models_and_baselines_stand_side_by_side(files, tmp_path):
 
 def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     small = ["--lags", 3, "--steps", 8, "--hidden", 4, "--batch-size", 8, "--seeds", "0,1", "--jobs", 1]
-    named = ["--data", files["data"], "--graph", files["graph"], "--models", "lstm,gcn-lstm", "--horizon", "1,2"]
+    named = ["--data", files["data"], "--graph", files["graph"], "--models", "lstm,gcn-lstm", "--horizons", "1,2"]
     more = ["--metric", "rmse", "--loss", "mse", "--split", "50,12,15", "--no-skip", "--residual", "--refit"]
     assert call("compare", "forecast", *named, *small, *more, "--out", tmp_path / "out") == 0
     out, err = capsys.readouterr()
@@ -98,8 +98,9 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
 
 def test_a_grid_in_a_file_has_rows_of_forecasters(files, tmp_path, capsys):
     (tmp_path / "grid.toml").write_text(
-        'task = "forecast"\ndata = "signal.csv"\ngraph = "edges.csv"\nlags = 3\nhorizon = [1]\nseeds = [0]\nsteps = 2\n'
-        'hidden = 4\nsplit = [0.5, 0.2, 0.3]\n[[row]]\nlabel = "wide"\nmodel = "gru"\nhidden = 7\nresidual = true\n'
+        'task = "forecast"\ndata = "signal.csv"\ngraph = "edges.csv"\nlags = 3\nhorizons = [1]\nseeds = [0]\n'
+        'steps = 2\nhidden = 4\nsplit = [0.5, 0.2, 0.3]\n[[row]]\nlabel = "wide"\nmodel = "gru"\nhidden = 7\n'
+        'residual = true\n'
     )
     assert call("compare", "--config", tmp_path / "grid.toml", "--dry-run") == 0
     out = capsys.readouterr().out
@@ -122,18 +123,18 @@ def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
     content = settings({}, grid)
     assert content.pop("task") == "forecast" and content["data"] == tmp_path / "signal.csv"
     assert content["graph"] == tmp_path / "edges.csv"
-    content["sizes"] = content.pop("horizon")
+    content["sizes"] = content.pop("horizons")
     states = plan_grid("forecast", **content | {"out": out}).states()
     assert set(states.values()) == {"there"} and len(states) == 8 + 10
 
 
 def test_a_signal_is_read_as_it_was_said_to_be(tmp_path, capsys, monkeypatch):
-    kept = ["--graph", "edges.csv", "--graph-kind", "edges", "--missing", "0"]
+    kept = ["--graph", "edges.csv", "--graph-kind", "edges", "--missing-value", "0"]
     positions = ["--positions", "places.csv"]
     (tmp_path / "signal.csv").write_text("a,b\n" + "\n".join(f"{step % 7},{step % 5 + 1}" for step in range(40)) + "\n")
     (tmp_path / "edges.csv").write_text("a,b,1\nb,a,1\n")
     (tmp_path / "places.csv").write_text("sensor_id,latitude,longitude\na,47,19\nb,48,20\n")
-    options = ["--models", "linear", "--lags", "2", "--horizon", "1", "--steps", "2", "--seeds", "0", "--jobs", "1"]
+    options = ["--models", "linear", "--lags", "2", "--horizons", "1", "--steps", "2", "--seeds", "0", "--jobs", "1"]
     monkeypatch.chdir(tmp_path)
     said = ["--data", "signal.csv", *kept]
     assert call("compare", "forecast", *said, *positions, *options, "--out", "out") == 0
@@ -144,7 +145,7 @@ def test_a_signal_is_read_as_it_was_said_to_be(tmp_path, capsys, monkeypatch):
     assert call("report", "out", *said, *positions) == 0
     page = Path("report.html").read_text()
     assert "longitude" in page and "spring layout" not in page
-    for line in ('data = "signal.csv"', 'graph = "edges.csv"', 'graph_kind = "edges"', "missing = 0.0",
+    for line in ('data = "signal.csv"', 'graph = "edges.csv"', 'graph_kind = "edges"', "missing_value = 0.0",
                  'positions = "places.csv"'):  # fmt: skip
         assert line.replace('"', "&#34;") in page
     (found,) = load_comparisons(
@@ -219,7 +220,7 @@ def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_
     assert "parameters = 5000" in command.grid and "hidden" not in command.grid
     (tmp_path / "grid.toml").write_text(command.grid)
     content = settings({}, tmp_path / "grid.toml")
-    content |= {"sizes": content.pop("horizon"), "out": tmp_path / "out"}
+    content |= {"sizes": content.pop("horizons"), "out": tmp_path / "out"}
     del content["task"], content["data"]
     assert set(plan_grid("forecast", **files | content).states().values()) == {"there"}
     path = next(path for key, path in kept.weights.items() if key[0] == "GCRN")
@@ -272,7 +273,7 @@ def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
         ({"lags": 70}, "Forecasting: expected more than"),
         ({"match_parameters": True}, "expected no match_parameters for task 'forecast', got True"),
         ({"window": 3}, "expected no window for task 'forecast', got 3"),
-        ({"by": "window"}, "did you mean 'windows'"),
+        ({"split_by": "window"}, "did you mean 'windows'"),
         ({"models": [ForecasterSpec("a\nb", "lstm")]}, "labels of one line that can be read"),
         ({"target_accuracy": 0.9}, "expected target_accuracy=None for forecasts, got 0.9"),
         ({"stateful": True}, "expected stateful=False for forecasts, got True"),

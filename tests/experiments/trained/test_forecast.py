@@ -83,12 +83,12 @@ def test_the_test_part_has_the_scores_of_the_run(source, tmp_path, changes):
     "protocol",
     [
         PROTOCOL,
-        replace(PROTOCOL, by="windows", gap=1),
-        replace(PROTOCOL, by="t-gcn"),
+        replace(PROTOCOL, split_by="windows", gap=1),
+        replace(PROTOCOL, split_by="t-gcn"),
         replace(PROTOCOL, split=(0.5, 0.2, 0.2)),
         replace(PROTOCOL, split=(30, 10, 15), gap=2),
-        replace(PROTOCOL, by="windows", split=(20, 10, 10)),
-        replace(PROTOCOL, calendar=("day-of-week",), per="node", scale="minmax"),
+        replace(PROTOCOL, split_by="windows", split=(20, 10, 10)),
+        replace(PROTOCOL, calendar=("day-of-week",), scale_per="node", scale="minmax"),
     ],
     ids=["steps", "windows", "t-gcn", "a rest", "counts", "counts of windows", "calendar"],
 )

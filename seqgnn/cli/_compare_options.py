@@ -1,0 +1,132 @@
+"""The options of `seqgnn compare`, which are also the keys of its grid files, and what they mean to `plan`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seqgnn._utils.options import Option, options_of
+from seqgnn.cli._options import build
+
+TRAINING, GRID, FORECASTS, EXECUTION = "Training", "Models", "Forecasts", "Execution"
+SIZES = ("lengths", "horizons")  # names of `sizes` for sequence tasks and for forecasts
+
+
+def grid_options() -> tuple[Option, ...]:
+    """Return the options that a grid file can have as well."""
+    from seqgnn.data.datasets.data_source import DataSource
+    from seqgnn.experiments.compare import plan
+    from seqgnn.experiments.grid.config import FORECAST_SETTINGS, GridConfig
+    from seqgnn.experiments.grid.forecast_specs import FORECASTER_SPECS
+    from seqgnn.experiments.grid.specs import MODEL_SPECS
+    from seqgnn.experiments.runs.execution import ExecutionConfig
+    from seqgnn.tasks.forecasting import Protocol
+
+    tasks = "Task: palindromes, recall, text, expressions, trees or forecast."
+    models = f"Models: {', '.join(MODEL_SPECS)}; for forecasts {', '.join(FORECASTER_SPECS)}."
+    presets = "Models and settings of a published comparison, reports or long-memory; other options override them."
+    lengths = "Lengths T of sequences or numbers of nodes of trees, e.g. 10,20."
+    horizons = "Forecast horizons in steps, e.g. 3,12."
+    out = options_of(plan, only=("out",))[0]
+    workers = options_of(plan, only=("jobs",), panel=EXECUTION)[0]
+    return (
+        Option("task", str, tasks, shown="palindromes, then text", positional=True),
+        Option("models", list[str], models, shown="those of the task"),
+        Option("lengths", list[int], lengths, shown="depends on the task"),
+        *options_of(plan, only=("seeds",)),
+        Option("preset", str, presets),
+        *options_of(DataSource, only=("data",)),
+        replace(out, kind=Path),
+        *options_of(plan, only=("hidden",), panel=GRID),
+        *options_of(GridConfig, without=(*FORECAST_SETTINGS, "protocol"), panel=GRID),
+        *_training_options(),
+        Option("horizons", list[int], horizons, default=(Protocol.horizon,), panel=FORECASTS),
+        *options_of(Protocol, without=("horizon",), panel=FORECASTS),
+        *options_of(GridConfig, only=FORECAST_SETTINGS, without=("protocol",), panel=FORECASTS),
+        *options_of(DataSource, without=("data",), panel=FORECASTS),
+        replace(workers, default=-1),
+        *options_of(ExecutionConfig, panel=EXECUTION),
+    )
+
+
+def compare_options() -> tuple[Option, ...]:
+    """Return the options of the command."""
+    file = "TOML file with these options as keys and a table `row` per model; options given here override it."
+    diagnose = "First report what is outside of each model's receptive field, and what each model wastes."
+    return (
+        *grid_options(),
+        Option("config", Path, file),
+        Option("diagnose", bool, diagnose, default=False),
+        Option("dry_run", bool, "List the runs and the time they take at most; run none.", default=False),
+        Option("retry_failed", bool, "Run only what failed before; needs --out.", default=False),
+    )
+
+
+def _training_options() -> tuple[Option, ...]:
+    """Return the fields of `TrainConfig`, with the defaults that all tasks share."""
+    from seqgnn.experiments.compare import TASKS, training_for
+    from seqgnn.training.config import TrainConfig
+
+    defaults = [training_for(task) for task in (*TASKS, "forecast")]
+    options = []
+    for option in options_of(TrainConfig, defaults=defaults[0], panel=TRAINING):
+        values = {getattr(train, option.name) for train in defaults}
+        options.append(option if len(values) == 1 else replace(option, default=None, shown="depends on the task"))
+    return tuple(options)
+
+
+def settings(given: dict[str, Any], config: Path | None) -> dict[str, Any]:
+    """Return the options of a comparison: those given override those of the file, and both override the preset's.
+
+    Raises:
+        ValueError: if the file cannot be read, see `read_grid`, or the preset is unknown.
+    """
+    from seqgnn._utils.validation import one_of
+    from seqgnn.experiments.grid.config_file import read_grid
+    from seqgnn.experiments.grid.presets import PRESETS
+
+    stored = {} if config is None else read_grid(config, grid_options())
+    if "lr" in given:  # which overrides rates per size as well
+        stored.pop("lr_per_size", None)
+    options = stored | given
+    preset = options.pop("preset", None)
+    if preset is None:
+        return options
+    if options.get("task") == "forecast":
+        raise ValueError(f"compare: expected no preset for forecasts, got {preset!r}")
+    base = dict(PRESETS[one_of("compare", "preset", preset, PRESETS)])
+    if "max_seconds" in options and "steps" not in options:  # equal time, which the preset's steps would cut short
+        base.pop("steps", None)
+    return base | options
+
+
+def arguments(task: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `plan` for a task.
+
+    Raises:
+        ValueError: if an option is out of range or has no meaning for the task.
+    """
+    from seqgnn.data.datasets.data_source import DataSource
+    from seqgnn.experiments.compare import training_for
+    from seqgnn.experiments.grid.config import GridConfig
+    from seqgnn.experiments.runs.execution import ExecutionConfig
+    from seqgnn.tasks.forecasting import Protocol
+
+    size, other = SIZES if task != "forecast" else SIZES[::-1]
+    if other in options:
+        raise ValueError(f"compare: expected --{size} for {task}, got --{other}")
+    train = {option.name: options[option.name] for option in _training_options() if option.name in options}
+    source = {option.name: options[option.name] for option in options_of(DataSource) if option.name in options}
+    source = {name: str(value) if isinstance(value, Path) else value for name, value in source.items()}
+    if source and "data" not in source:
+        raise ValueError(f"compare: expected --data with options of a time series, got {next(iter(source))!r} alone")
+    protocol = {option.name for option in options_of(Protocol, without=("horizon",))} & options.keys()
+    return {
+        "data": DataSource(**source) if source else None,
+        "sizes": options.get(size),
+        "train": training_for(task, **train),
+        "grid": build(GridConfig, options, protocol=build(Protocol, options) if protocol else None),
+        "execution": build(ExecutionConfig, options),
+        "jobs": options.get("jobs", -1),
+        "out": options.get("out"),
+        **{name: options[name] for name in ("models", "seeds", "hidden") if name in options},
+    }
