@@ -304,7 +304,7 @@ def test_a_row_without_an_estimate_says_why(tmp_path):
     )
     known, unknown = planned.estimate()
     assert set(known) == {("RNN", 4, 0), ("RNN", 4, 1)} and set(unknown) == {("wild", 4, 0), ("wild", 4, 1)}
-    assert "expected a finite loss" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
+    assert "loss is nan" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
 
 
 def test_costs_stand_beside_scores():

@@ -60,9 +60,8 @@ def test_a_graph_of_another_s(put, tmp_path):
     assert mine.edge_index.shape == (2, 0)  # exp(-1) and exp(-9)
     assert mine.units == load_temporal_graph("pedalme").units == "log ratios"
     assert load_temporal_graph("pedalme", tmp_path / "mine.csv", graph_kind="edges").edge_weight.tolist() == [1, 3]
-    with pytest.raises(
-        ValueError, match="temporal: expected no options but graph_kind and threshold for pedalme, got missing, units"
-    ):
+    wrong = "expected no options but graph_kind and threshold for pedalme, got missing_value, units"
+    with pytest.raises(ValueError, match=wrong):
         load_temporal_graph("pedalme", missing_value=0, units="parcels")
 
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from functools import wraps
 
 import pytest
 from typer.testing import CliRunner
@@ -138,7 +139,13 @@ def test_commands_make_the_same_runs(tmp_path, monkeypatch, task, options):
     (found,) = reproduction_commands(result)
     if found.grid is None:
         seen = []
-        monkeypatch.setattr(compare, "plan", lambda task, **given: seen.append(plan(task, **given)) or seen[-1])
+
+        @wraps(plan)  # its signature is that of the command's options
+        def recorded(*args, **options):
+            seen.append(plan(*args, **options))
+            return seen[-1]
+
+        monkeypatch.setattr(compare, "plan", recorded)
         monkeypatch.chdir(tmp_path)
         done = CliRunner().invoke(app, [*shlex.split(found.command)[1:], "--dry-run"])
         assert done.exit_code == 0, done.exception

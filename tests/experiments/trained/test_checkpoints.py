@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compared")
     (folder / "verse.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
     run_grid("palindromes", models=["lstm", "gcn"], sizes=[8], out=folder, **GRID)
-    run_grid("text", models=["gru"], sizes=[6], path=folder / "verse.txt", out=folder, **GRID)
+    run_grid("text", models=["gru"], sizes=[6], data=folder / "verse.txt", out=folder, **GRID)
     run_grid("expressions", models=["rnn", "tree-lstm"], sizes=[7], out=folder, **GRID)
     run_grid("trees", models=["gcn"], sizes=[5], out=folder, **GRID)
     return folder

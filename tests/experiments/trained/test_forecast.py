@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from tests.support.stored_runs import PROTOCOL, keep, run_of, write_signal
 class Given:
     """A signal that is in no file."""
 
-    data = "given"
+    data, path = "given", Path("given")
     identity = DataSource.identity
 
     def __init__(self, graph):
@@ -139,7 +140,7 @@ def test_what_is_no_run_of_a_forecaster_is_named(source, tmp_path):
         load_forecaster(folder)
     with pytest.raises(ValueError, match=r"expected a file that can be read, got .*none\.json"):
         load_forecaster(folder / "none.json")
-    baseline = ForecastBaseline("forecast", 2, source.identity(), "mean", PROTOCOL, False)
+    baseline = ForecastBaseline("forecast", source.identity(), "mean", PROTOCOL, False)
     with pytest.raises(ValueError, match=r"expected a run of a forecaster in .*, got the baseline 'mean'"):
         load_forecaster(keep(baseline, source, folder))
     text = tmp_path / "best.safetensors"
@@ -188,7 +189,7 @@ def test_weights_that_the_model_has_no_place_for_are_named(source, tmp_path, mon
 def test_another_signal_is_refused(source, tmp_path):
     model, run = load_forecaster(keep(run_of(source), source, tmp_path / "runs"))
     graph = source.load()
-    wrong = r"forecast: expected the signal signal \(\w{16}\) that the run was trained on, .*, got TemporalGraph"
+    wrong = r"forecast: expected the time series signal \(\w{16}\) that the run was trained on, .*, got TemporalGraph"
     changed = graph.signal.clone()
     changed[7, 1] += 1
     for other in (

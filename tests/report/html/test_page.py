@@ -258,7 +258,7 @@ def test_samples_of_text(tmp_path):
     book = tmp_path / "verse & <i>.txt"
     book.write_text("the quick brown fox <b>jumps</b> over the lazy dog. " * 60)
     options = {"sizes": [8], "seeds": [0], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
-    run_grid("text", models=["rnn", "gcn"], path=book, out=tmp_path, **options)
+    run_grid("text", models=["rnn", "gcn"], data=book, out=tmp_path, **options)
     (found,) = load_comparisons([tmp_path], [book]).comparisons
     reader = Reader(render([found]))
     assert re.search(r"goes on from the same \d+ characters of the", reader.text) and "verse & <i>.txt" in reader.text
