@@ -40,11 +40,13 @@ def load_temporal_graph(
     path = Path(name)
     if fspath(name) not in SIGNALS:
         if not path.suffix and not path.exists():
-            one_of("temporal", "a file or a name", name, SIGNALS)
+            one_of("load_temporal_graph", "a file or a name", name, SIGNALS)
         return read_signal(path, graph, **options)
     if unknown := set(options) - {"graph_kind", "threshold"}:
         found = ", ".join(sorted(unknown))
-        raise ValueError(f"temporal: expected no options but graph_kind and threshold for {name}, got {found}")
+        raise ValueError(
+            f"load_temporal_graph: expected no options but graph_kind and threshold for {name}, got {found}"
+        )
     files = fetch_files(fspath(name), folder)
     signal = _READERS[fspath(name)](files, fspath(name))
     if graph is None:
@@ -72,7 +74,7 @@ def _moments(first: str, step: np.timedelta64, count: int) -> np.ndarray:
 def _content(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding="utf-8"))
     if lacking := [key for key in keys if key not in content]:
-        raise ValueError(f"temporal: expected {', '.join(keys)} in {path}, got no {lacking[0]}")
+        raise ValueError(f"load_temporal_graph: expected {', '.join(keys)} in {path}, got no {lacking[0]}")
     return content
 
 

@@ -118,11 +118,11 @@ def test_paths_and_names(put, tmp_path):
     assert load_temporal_graph(path, sensors=["b"]).nodes == ("b",)
     assert load_temporal_graph(path).units is None and load_temporal_graph(path, units="°C").units == "°C"
     with pytest.raises(
-        ValueError, match=r"temporal: expected a file or a name to be one of .*did you mean 'chickenpox'"
+        ValueError, match=r"load_temporal_graph: expected a file or a name to be one of .*did you mean 'chickenpox'"
     ):
         load_temporal_graph("chickenpocks")
     put("chickenpox", {"FX": [], "edges": []})
-    with pytest.raises(ValueError, match=r"temporal: expected FX, edges, node_ids in .*, got no node_ids"):
+    with pytest.raises(ValueError, match=r"load_temporal_graph: expected FX, edges, node_ids in .*, got no node_ids"):
         load_temporal_graph("chickenpox")
 
 
