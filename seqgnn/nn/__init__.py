@@ -1,4 +1,4 @@
-"""Layers: recurrent nets, graph convolutions, and graph convolutions inside recurrent cells."""
+"""Layers: recurrent networks, graph convolutions, and graph convolutions inside recurrent cells."""
 
 from seqgnn.nn import export, init
 from seqgnn.nn.conv.filter_conv import ChebConv, DiffusionConv

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seqgnn._utils.files import write_all
 from seqgnn.profile.cases import COLUMNS, cells
 from seqgnn.profile.suite import Bench
-from seqgnn.report.plots.style import GREY, plain, rendered, tidy
+from seqgnn.report.plots.style import GRAY, plain, rendered, tidy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -125,10 +125,10 @@ def figure(found: Bench) -> Any:
         _axis(panel, panels)
     panels[0].set_yticks(range(len(places)), [plain(name) for name, _ in places], fontsize=9)
     for label, (_, case) in zip(panels[0].get_yticklabels(), places):
-        label.set(color="black" if case is not None else GREY, fontstyle="normal" if case is not None else "italic")
+        label.set(color="black" if case is not None else GRAY, fontstyle="normal" if case is not None else "italic")
     panels[0].set_ylim(len(places) - 0.4, -0.6)
     _legend(sheet, places, f"Layers on {found.config['device']}: time relative to the lower bound (left is faster)")
-    sheet.supxlabel("\n".join(plain(line) for line in about(found)), fontsize=8, color=GREY)
+    sheet.supxlabel("\n".join(plain(line) for line in about(found)), fontsize=8, color=GRAY)
     return sheet
 
 
@@ -184,7 +184,7 @@ def _axis(panel: Any, panels: Any) -> None:
     panel.xaxis.set_ticks([tick for tick in TICKS if low <= tick <= high])
     panel.xaxis.set_major_formatter("{x:g}")
     panel.xaxis.set_minor_locator(NullLocator())
-    panel.axvline(1, color=GREY, linewidth=1.2, zorder=1)
+    panel.axvline(1, color=GRAY, linewidth=1.2, zorder=1)
     tidy(panel, axis="x")
 
 
@@ -197,6 +197,6 @@ def _legend(sheet: Any, places: list[tuple[str, dict[str, Any] | None]], title: 
         for name, (label, mark) in MARKS.items()
         if name in there
     ]
-    handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="lower bound"))
+    handles.append(Line2D([], [], color=GRAY, linewidth=1.2, label="lower bound"))
     look = {"frameon": False, "fontsize": 9, "title_fontsize": 11}
     sheet.legend(handles=handles, loc="outside upper center", ncols=4, title=title, **look)

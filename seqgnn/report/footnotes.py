@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from seqgnn._utils.text import count, listed, span
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.ranking import contenders, differences_at
+from seqgnn.experiments.results.ranking import candidates, differences_at
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.metrics.significance import sampling_error
 from seqgnn.models.baselines.classification import NAMES as BASELINES
@@ -59,7 +59,7 @@ def notes(comparison: Comparison) -> list[Note]:
 
 def apart(comparison: Comparison) -> str | None:
     """Return which models are excluded from the comparison, and why; None where none is."""
-    found = [name for length in comparison.sizes for name in contenders(comparison, length).apart]
+    found = [name for length in comparison.sizes for name in candidates(comparison, length).apart]
     names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(found)]
     if not names:
         return None
@@ -108,7 +108,7 @@ def _costs(comparison: Comparison) -> list[Note]:
 
 
 def _differences(comparison: Comparison, length: int, most: int = 5) -> list[str]:
-    """In words, which contenders differ and which were not shown to, at one length."""
+    """In words, which candidates differ and which were not shown to, at one length."""
     pairs = differences_at(comparison, length)
     if not pairs:
         return []

@@ -68,8 +68,9 @@ def forecasts_of(comparison: Comparison, source: DataSource) -> Forecasts | None
 
 
 def sides(comparison: Comparison, found: Forecasts) -> tuple[str, str] | None:
-    """The two models whose errors are compared node by node: the best of those in which nodes hear their neighbors and
-    the best of those in which they do not, or, where all are of a kind, the best two; None of a single one."""
+    """The two models whose errors are compared node by node: the best of those in which nodes receive messages from
+    their neighbors and the best of those in which they do not, or, where all are of a kind, the best two; None of a
+    single one."""
     kinds = {sees_neighbors(comparison, label): label for label in reversed(list(found.models))}
     if len(kinds) == 2:
         return kinds[True], kinds[False]

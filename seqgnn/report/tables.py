@@ -64,7 +64,7 @@ def show(comparison: Comparison) -> None:
 
 
 def pairs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a dictionary per length and pair of contenders: their difference with its own 95% interval by Student's
+    """Return a dictionary per length and pair of candidates: their difference with its own 95% interval by Student's
     t, p of the sign-flip test, p corrected for the pairs of that length, and the least that this could have been."""
     return [
         {"size": length, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,

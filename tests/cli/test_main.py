@@ -53,7 +53,7 @@ def test_a_closed_pipe_loses_no_run_and_no_file(tmp_path, monkeypatch, capsys, t
 
 @contextmanager
 def closed_pipe():
-    """A stream that nobody reads."""
+    """A stream without a reader."""
     read, write = os.pipe()
     os.close(read)
     with suppress(BrokenPipeError), open(write, "w") as stream:

@@ -1,6 +1,6 @@
 """The options of every command, which are part of the interface.
 
-`python -m tests.cli.test_options` writes the list anew when options are changed on purpose.
+`python -m tests.cli.test_options` writes the list again when options are changed on purpose.
 """
 
 import json

@@ -103,7 +103,7 @@ def test_processes_draw_their_dropout_apart_and_go_on_with_it(tmp_path, alone):
 
 @pytest.mark.slow
 def test_ctrl_c_saves_the_run_of_two_processes(tmp_path):
-    """A terminal sends the signal to all, torchrun passes it on once more, and they hear it at different steps."""
+    """A terminal sends the signal to all, torchrun passes it on once more, and they receive it at different steps."""
     pytest.importorskip("lightning_fabric")
     out = tmp_path / "run"
     options = ["--hidden", "8", "--length", "10", "--batch-size", "4", "--log-every", "5", "--steps", "1000000"]

@@ -173,7 +173,8 @@ def test_their_dcrnn_where_it_is_right(theirs):
 
 
 def test_what_the_page_says_of_their_diffusion(theirs):
-    """Weights of 1 and 9 leave a node; node 1 hears 1/10 along the one, node 2, which should hear 9/10, as much."""
+    """Weights of 1 and 9 leave a node; node 1 receives 1/10 along the one, node 2, which should receive 9/10, as
+    much."""
     conv = sys.modules[theirs.DCRNN.__module__].DConv(1, 1, K=2)
     nn.init.zeros_(conv.weight).data[0, 1] = 1
     ring = torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]])

@@ -49,7 +49,7 @@ def typed(conv, x):
     return conv({"a": x}, {("a", "to", "a"): PATH})["a"]
 
 
-# What to make, how far it hears, and, where it is not conv(x, edge_index), how it is called.
+# What to make, its receptive field, and, where it is not conv(x, edge_index), how it is called.
 CASES = {
     "AGNNConv": (lambda: pyg.AGNNConv(), 1),
     "APPNP": (lambda: pyg.APPNP(3, 0.1), 3),

@@ -78,7 +78,7 @@ def test_edge_index_over_a_written_buffer_is_read_again(layer, size):
 
 
 class Tagged(torch.Tensor):
-    """A tensor of a class that nobody knows."""
+    """A tensor of an unknown class."""
 
 
 @pytest.mark.parametrize("through", ["buffer", "wrapper"])

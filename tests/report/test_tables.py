@@ -25,7 +25,8 @@ def test_table():
         "4", "LSTM", "0.750 ± 0.354", "40", "2.0", "100", "", "", "all"
     ]  # fmt: skip
     gcn = [line for line in lines if "GCN " in line and "│" in line]
-    assert "0.250 (1 failed)" in gcn[0] and "all" in gcn[0]  # two rounds of hops 1 and 2 hear 4 back
+    assert "0.250 (1 failed)" in gcn[0] and "all" in gcn[0]
+    # Two layers of hops 1 and 2 have a receptive field of 4 steps back.
     assert "failed" not in gcn[1] and gcn[1].strip("│ ").endswith("4")
     text = "\n".join(lines)
     assert "Not matched in parameters: the largest model has 2.50 times the smallest's." in text

@@ -100,7 +100,7 @@ def forecast_jobs(
 
 
 def choose_forecasters(chosen: Sequence[Any] | None, **options: Any) -> tuple[ForecasterSpec, ...]:
-    """The rows of a comparison: those chosen, by name, with the options that are not None, or of one's own; else the
+    """The rows of a comparison: those chosen, by name, with the options that are not None, or user-defined; else the
     default ones.
 
     Raises:

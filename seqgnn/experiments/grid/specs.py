@@ -1,4 +1,4 @@
-"""The lines of a table: a model and how it is set up, by name or of one's own, and the runs that follow from it."""
+"""The lines of a table: a model and how it is set up, by name or user-defined, and the runs that follow from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class RunTemplate:
 
 
 def choose_specs(task: str, chosen: Sequence[Any] | None) -> tuple[ModelSpec, ...]:
-    """The rows of a comparison: those chosen, by name or of one's own, or the task's default.
+    """The rows of a comparison: those chosen, by name or user-defined, or the task's default.
 
     Raises:
         ValueError: for an unknown name or model, labels empty, twice or taken, and hops where there are none.

@@ -104,7 +104,7 @@ class Comparison:
         return [_first_at(run, bar) for run in self.of(label, length)]
 
     def in_order(self) -> "Comparison":
-        """Return the same with rows in the order of `ROWS`, those of one's own after the first with their model, and
+        """Return the same with rows in the order of `ROWS`, user-defined ones after the first with their model, and
         runs, baselines and failures in that of the table: the same runs give the same comparison."""
         models = {label: run["config"]["model"] for (label, _, _), run in self.runs.items()}
         labels = tuple(sorted(self.labels, key=lambda label: _place(label, models.get(label))))

@@ -27,14 +27,14 @@ class Candidates:
     apart: tuple[str, ...] = ()
 
 
-def contenders(comparison: Comparison, length: int) -> Candidates:
+def candidates(comparison: Comparison, length: int) -> Candidates:
     """Return the compared models and baselines at a size. Where the first token is the target, models with a mean
     or max readout and the linear baseline are excluded, unless there are no other models.
 
     Example:
         >>> from seqgnn.experiments.compare import compare
         >>> options = {"seeds": [0], "steps": 1, "hidden": 4, "progress": False}
-        >>> contenders(compare("recall", models=["rnn", "gcn-mean"], sizes=[3], **options), 3)
+        >>> candidates(compare("recall", models=["rnn", "gcn-mean"], sizes=[3], **options), 3)
         Candidates(models=('RNN',), baselines=('chance', 'majority'), apart=('GCN, mean readout', 'linear'))
     """
     models = tuple(label for label in comparison.labels if comparison.of(label, length))
@@ -50,13 +50,13 @@ def contenders(comparison: Comparison, length: int) -> Candidates:
 
 
 def differences_at(comparison: Comparison, length: int) -> list[Difference]:
-    """All pairs of contenders, corrected for their number."""
-    return comparison.differences(length, contenders(comparison, length).models)
+    """All pairs of candidates, corrected for their number."""
+    return comparison.differences(length, candidates(comparison, length).models)
 
 
 def ranked(comparison: Comparison, length: int) -> list[tuple[str, float]]:
     """Candidates and their mean scores, the best first."""
-    means = [(label, _mean(comparison.scores(label, length))) for label in contenders(comparison, length).models]
+    means = [(label, _mean(comparison.scores(label, length))) for label in candidates(comparison, length).models]
     return sorted(means, key=lambda pair: pair[1], reverse=comparison.metric == "accuracy")
 
 
@@ -77,7 +77,7 @@ def resolution(comparison: Comparison, first: str, second: str, length: int) -> 
 
 
 def tied_with_best(comparison: Comparison, length: int) -> list[str]:
-    """The best contender, and those as good: within the resolution of the test set, and not shown to differ."""
+    """The best candidate, and those as good: within the resolution of the test set, and not shown to differ."""
     means = ranked(comparison, length)
     best, score = means[0]
     differ = {name for pair in differences_at(comparison, length) if pair.shown for name in (pair.first, pair.second)
@@ -110,7 +110,7 @@ def against_baseline(comparison: Comparison, label: str, length: int) -> Verdict
     It is ahead or behind if the difference is larger than the half width of the 95% interval over seeds, by Student's
     t, and the resolution of the test set together: the root of the sum of their squares.
     """
-    names = contenders(comparison, length).baselines
+    names = candidates(comparison, length).baselines
     if not names:
         return None
     higher = comparison.metric == "accuracy"
@@ -125,7 +125,7 @@ def against_baseline(comparison: Comparison, label: str, length: int) -> Verdict
 
 
 def at_chance(comparison: Comparison, length: int) -> tuple[str, float] | None:
-    """The best baseline that does not look at its input, and its score, if no contender is ahead of it by more than
+    """The best baseline that does not look at its input, and its score, if no candidate is ahead of it by more than
     the test set can set it apart; else None."""
     names = [name for name in BLIND if (name, length) in comparison.baselines]
     if not names:
@@ -143,7 +143,7 @@ def all_solved(comparison: Comparison, length: int) -> bool:
     """Return True if every run of every compared model reached the target accuracy or made no error."""
     if any(of == length for _, of, _ in comparison.failures):
         return False
-    runs = [run for label in contenders(comparison, length).models for run in comparison.of(label, length)]
+    runs = [run for label in candidates(comparison, length).models for run in comparison.of(label, length)]
     return all(run["result"]["stopped"] == "solved" or run["result"]["test"].get("accuracy") == 1 for run in runs)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from seqgnn._utils.text import number
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.ranking import against_baseline, contenders, ranked
+from seqgnn.experiments.results.ranking import against_baseline, candidates, ranked
 from seqgnn.metrics.significance import differences, signed
 from seqgnn.metrics.window_significance import OverWindows, over_windows
 from seqgnn.models.forecasters import uses_neighbors
@@ -35,11 +35,11 @@ class WindowPair:
 
 
 def window_pairs(comparison: Comparison, length: int) -> list[WindowPair]:
-    """Each model against the best baseline, then each that hears neighbors against the best that does not; without
+    """Each model against the best baseline, then each that uses neighbors against the best that does not; without
     rows that kept no errors by window, as those of other tasks and of earlier versions."""
     if comparison.of_classes:
         return []
-    models = contenders(comparison, length).models
+    models = candidates(comparison, length).models
     alone = [label for label, _ in ranked(comparison, length) if not _hears(comparison, label, length)]
     pairs = [(label, best.baseline) for label in models if (best := against_baseline(comparison, label, length))]
     pairs += [(label, alone[0]) for label in models if alone and label not in alone]

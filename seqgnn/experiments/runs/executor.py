@@ -90,7 +90,7 @@ def _outcomes(jobs: list[Job], context: RunContext, say: Say) -> Iterator[tuple[
             try:
                 for number, outcome in outcomes(some):
                     yield left.pop(number), outcome
-            except died:  # nobody knows whose worker it was
+            except died:  # whose worker it was is unknown
                 done: dict[int, Any] = {n: record for n, job in left.items() if (record := kept(job, context.store))}
                 if not together and not done:
                     done = dict.fromkeys(some, "its worker process was killed; is there enough memory?")
@@ -161,7 +161,7 @@ def _perform_apart(
             with Client(address, authkey=key) as line:
                 line.send(event)
         except (OSError, EOFError):
-            pass  # nobody listens any more; the run goes on
+            pass  # no process listens any more; the run continues
 
     return number, _perform(job, context, say)
 

@@ -52,7 +52,7 @@ def study_checkpoint(
 ) -> Study:
     """Measure a model of `seqgnn train text` or `seqgnn compare` as it is, and as it was before its training.
 
-    Samples of the task, of a text from its training part, and the weights before training are drawn anew with each
+    Samples of the task, of a text from its training part, and the weights before training are drawn again with each
     seed. Where every element has a target, as in a text, the loss or the answer is that of the last one.
 
     Args:

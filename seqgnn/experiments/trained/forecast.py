@@ -1,7 +1,7 @@
 """Forecasts of a trained run: of the steps after a signal's end, and of its test part.
 
-A run keeps no scaling. It is fitted anew, on the training part of the signal that the run is about, which therefore has
-to be there: the very signal, or one that goes on from it, whose first steps are that signal by their hash.
+A run stores no scaling. It is fitted again, on the training part of the signal that the run is about, which therefore
+has to be there: the very signal, or one that continues it, whose first steps are that signal by their hash.
 """
 
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def forecast(model: Forecaster, run: dict[str, Any], graph: TemporalGraph, start
 
     Args:
         model, run: of `load_forecaster`.
-        graph: the signal that the run is about, or one that goes on from it: the same nodes and edges, more steps.
+        graph: the signal that the run is about, or one that continues it: the same nodes and edges, more steps.
         start: the first step that is forecast, from the lags that go before it. None: ``len(graph)``, the first step
             after the end.
 

@@ -36,7 +36,8 @@ class Curve:
         label: the model's.
         norms: ``[seeds, D]``, from distance 0 on.
         start: the distance from which on they are fitted.
-        endless: whether the model hears everything by its structure, so that a zero is what float64 cannot hold.
+        endless: whether the receptive field is unlimited by the structure of the model, so that a zero is what float64
+            cannot hold.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""EvolveGCN: a graph convolution whose weights are the state of a recurrent net."""
+"""EvolveGCN: a graph convolution whose weights are the state of a recurrent cell."""
 
 import math
 from collections.abc import Sequence

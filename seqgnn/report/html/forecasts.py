@@ -13,7 +13,7 @@ from seqgnn.report.html.figures import Picture, sheet_of_a_column
 from seqgnn.report.html.svg import inline, swatch
 from seqgnn.report.plots.error_maps import difference, draw_difference, draw_graph, ends, layout, node_errors
 from seqgnn.report.plots.forecasts import draw_steps, draw_times, draw_truth, look, quartiles, time_ahead
-from seqgnn.report.plots.style import GREY
+from seqgnn.report.plots.style import GRAY
 
 MAP = (3.85, 3.4)  # inches: a column, with a bar of colors below
 MOST = 6  # ticks with names that a column holds
@@ -69,7 +69,7 @@ def _errors(found: Forecasts, name: str, title: str, draw: Callable[[Any, Foreca
         every = -(-len(ticks) // MOST)
         panel.set_xticks(ticks[::every], names[::every])
     about = f"Mean absolute error{_in_units(found)}: means over seeds, bands their range; gray are the baselines."
-    legend = [*_legend(found), (swatch(GREY, "none", "-"), "baselines")]
+    legend = [*_legend(found), (swatch(GRAY, "none", "-"), "baselines")]
     errors = {label: found.by_step(label).mean().item() for label in found.models}
     said = "; ".join(f"{label}: {error:.3f}" for label, error in errors.items())
     return Picture(title, inline(sheet, name, title, f"{said}."), about, legend)

@@ -30,7 +30,7 @@ class ModelInspection:
         gradients, influence: curves of the models that have such; None where no model has.
         missing: by measure and label, why it is missing in "gradients", "influence" or "samples".
         samples: of text, by label.
-        prompt: that the samples go on from.
+        prompt: that the samples continue.
         diagnostics: per (label, length), what `seqgnn.analysis.diagnostics` says.
     """
 

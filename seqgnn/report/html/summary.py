@@ -9,7 +9,7 @@ from seqgnn.experiments.results.ranking import (
     against_baseline,
     all_solved,
     at_chance,
-    contenders,
+    candidates,
     differences_at,
     ranked,
     resolution,
@@ -103,7 +103,7 @@ def _against(comparison: Comparison, level: list[str], length: int) -> str:
     stand = how.pop() if len(how) == 1 else "not all told apart from"
     seeds = min(len(comparison.scores(label, length)) for label in level)
     doubt = ", with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
-    others = any(name == "linear" for name in contenders(comparison, length).apart)
+    others = any(name == "linear" for name in candidates(comparison, length).apart)
     best = "the best baseline that is compared" if others else "the best baseline"
     said = f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
     return said if stand == "not told apart from" else said + _over_windows(comparison, level[0], length)

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqgnn._utils.text import count, number
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.ranking import contenders
+from seqgnn.experiments.results.ranking import candidates
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.experiments.runs.task_defaults import TASKS
 from seqgnn.metrics.significance import Difference, signed
@@ -122,8 +122,8 @@ def _range(values: list[float], digits: int) -> Cell:
 
 
 def differences(comparison: Comparison, length: int, best: str) -> Table | None:
-    """The best row against each other contender at one length; None where no two share two seeds."""
-    others = [label for label in contenders(comparison, length).models if label != best]
+    """The best row against each other candidate at one length; None where no two share two seeds."""
+    others = [label for label in candidates(comparison, length).models if label != best]
     pairs = [pair for label in others if (pair := difference_from(comparison, length, best, label)) is not None]
     if not pairs:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.metrics.significance import mean_sd
 from seqgnn.report.footnotes import seeds_of
-from seqgnn.report.plots.style import GREY, plain, short, style, tidy
+from seqgnn.report.plots.style import GRAY, plain, short, style, tidy
 
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 METRICS = {
@@ -176,8 +176,8 @@ def draw_one_length(panel: Any, comparison: Comparison) -> None:
         panel.annotate(f"{mean:.3f}", (mean, place), (10, 5), textcoords="offset points", fontsize=9)
     for place, name in enumerate(names, start=len(labels)):
         score = comparison.baselines[name, length]["result"]["test"][comparison.metric]
-        panel.plot(score, place, "|", color=GREY, markersize=14, markeredgewidth=2)
-        panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=9, color=GREY)
+        panel.plot(score, place, "|", color=GRAY, markersize=14, markeredgewidth=2)
+        panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=9, color=GRAY)
     panel.set_yticks(range(len(labels) + len(names)), [plain(short(name)) for name in labels + names])
     panel.set_ylim(len(labels) + len(names) - 0.5, -0.7)
     panel.margins(x=0.12)
@@ -230,7 +230,7 @@ def _chance(panels: Any, comparison: Comparison) -> None:
     if chance and comparison.metric == "accuracy":
         level = chance[0]["result"]["test"]["accuracy"]
         for panel in panels:
-            panel.axhline(level, color=GREY, linestyle=(0, (4, 3)), linewidth=1)
+            panel.axhline(level, color=GRAY, linestyle=(0, (4, 3)), linewidth=1)
         panels[0].annotate(
             "chance",
             (0, level),
@@ -238,7 +238,7 @@ def _chance(panels: Any, comparison: Comparison) -> None:
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             fontsize=9,
-            color=GREY,
+            color=GRAY,
             verticalalignment="top",
         )
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seqgnn.analysis.forecast_errors import CALLER, Forecasts
 from seqgnn.report.plots.forecasts import error_label, time_ahead
-from seqgnn.report.plots.style import GREY, plain, short
+from seqgnn.report.plots.style import GRAY, plain, short
 
 SEED = 0  # of the layout where nodes have no positions
 NAMED = 30  # nodes that are named at most
@@ -130,10 +130,10 @@ def _draw(
     pairs = forecasts.edges[:, forecasts.edges[0] != forecasts.edges[1]].sort(dim=0).values.unique(dim=1)
     apart = torch.full((pairs.size(1), 2), math.nan)  # one line with gaps: a file with thousands would be large
     lines = torch.stack([places[pairs[0]], places[pairs[1]], apart], dim=1).flatten(0, 1)
-    panel.plot(*lines.T, color=GREY, alpha=0.5, linewidth=0.5, zorder=1)
+    panel.plot(*lines.T, color=GRAY, alpha=0.5, linewidth=0.5, zorder=1)
     size = min(90.0, max(14.0, 6000 / len(values)))
     unseen = values.isnan()
-    panel.scatter(*places[unseen].T, s=size, facecolors="none", edgecolors=GREY, linewidths=0.8, zorder=2)
+    panel.scatter(*places[unseen].T, s=size, facecolors="none", edgecolors=GRAY, linewidths=0.8, zorder=2)
     scale, first, last = tones
     colormap = ListedColormap(colormaps[scale](torch.linspace(first, last, 256).numpy()))
     seen = values[~unseen]
@@ -142,7 +142,7 @@ def _draw(
         beyond = (any(beyond),) * 2  # about zero both sides have the same tones
     extend: Any = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
     norm = BoundaryNorm(levels, colormap.N, extend=extend)
-    points = panel.scatter(*places[~unseen].T, s=size, c=seen, cmap=colormap, norm=norm, edgecolors=GREY,
+    points = panel.scatter(*places[~unseen].T, s=size, c=seen, cmap=colormap, norm=norm, edgecolors=GRAY,
                            linewidths=0.5, zorder=2)  # fmt: skip
     named = list(dict.fromkeys(ends(values))) if narrow else list(range(len(values) if len(values) <= NAMED else 0))
     if narrow:
@@ -178,7 +178,7 @@ def _sheet(forecasts: Forecasts) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.6, 5.6), layout="constrained")
-    figure.supxlabel(layout(forecasts)[1], fontsize=9, color=GREY)
+    figure.supxlabel(layout(forecasts)[1], fontsize=9, color=GRAY)
     return figure, figure.subplots()
 
 

@@ -12,13 +12,13 @@ from seqgnn._utils.text import count
 from seqgnn._utils.validation import check_count
 from seqgnn.analysis.forecast_errors import CALLER, Forecasts, calendar_groups
 from seqgnn.data.quality_report import UNITS
-from seqgnn.report.plots.style import GREY, plain, style, tidy
+from seqgnn.report.plots.style import GRAY, plain, style, tidy
 
 TRUTH = "#000000"
 MOST = 150  # windows of a stretch
 FAR = 1.25  # times the largest error of a model, beyond which panels do not go, but baselines may
 LINE = 12  # points from one name to the next
-LEADER: dict[str, Any] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkB": 0, "relpos": (0, 0.5)}
+LEADER: dict[str, Any] = {"arrowstyle": "-", "color": GRAY, "linewidth": 0.5, "shrinkB": 0, "relpos": (0, 0.5)}
 QUARTILES = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 
 
@@ -186,7 +186,7 @@ def _draw_errors(panel: Any, forecasts: Forecasts, found: Mapping[str, Tensor], 
     ends: dict[str, tuple[float, float]] = {}
     for name in forecasts.baselines:
         errors = found[name][0].expand(len(whole)).tolist()
-        panel.plot(whole, errors, color=GREY, linewidth=1)
+        panel.plot(whole, errors, color=GRAY, linewidth=1)
         if seen := [(place, error) for place, error in zip(whole, errors) if math.isfinite(error)]:
             ends[name] = seen[-1]
     for i, label in enumerate(forecasts.models):
@@ -231,7 +231,7 @@ def _name_ends(panel: Any, ends: Mapping[str, tuple[float, float]]) -> None:
         x, y = ends[name]
         said, leader = (name, LEADER) if y <= high else (f"{name} ↑ {y:.3g}", None)
         panel.annotate(plain(said), (x, y), (1.03, place), textcoords=("axes fraction", "data"), va="center",
-                       fontsize=9, color=GREY, annotation_clip=False, arrowprops=leader)  # fmt: skip
+                       fontsize=9, color=GRAY, annotation_clip=False, arrowprops=leader)  # fmt: skip
 
 
 def spread(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:

@@ -29,13 +29,13 @@ STYLES = {
 }
 VARIANTS = [("<", "--"), (">", ":"), ("h", "-.")]
 OTHERS = ["#000000", "#999999", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733"]
-GREY = "#6b6b6b"
+GRAY = "#6b6b6b"
 
 
 def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
     """Return color, marker and line of one of several rows: always the same color for the models known here.
 
-    A row of one's own named after one of them, such as "LSTM, chrono", has its color and another line; the fourth of
+    A user-defined row named after one of them, such as "LSTM, chrono", has its color and another line; the fourth of
     them a darker color. Any other has a color that no model here has.
 
     Example:

@@ -3,7 +3,7 @@
 import pytest
 
 from seqgnn.experiments.results import ranking as of
-from seqgnn.experiments.results.ranking import against_baseline, at_chance, contenders, ranked, tied_with_best
+from seqgnn.experiments.results.ranking import against_baseline, at_chance, candidates, ranked, tied_with_best
 from tests.support.comparisons import grid
 
 BASELINES = {"chance": 0.1, "majority": 0.12, "linear": 1.0}
@@ -12,14 +12,14 @@ BASELINES = {"chance": 0.1, "majority": 0.12, "linear": 1.0}
 def test_what_sees_everything_stands_apart_where_memory_is_asked_for():
     scores = {"LSTM": [0.5, 0.6], "mean": [1.0, 1.0], "max": [0.9, 0.9]}
     readouts = {"mean": "mean", "max": "max"}
-    found = contenders(grid(scores, BASELINES, readouts=readouts), 5)
+    found = candidates(grid(scores, BASELINES, readouts=readouts), 5)
     assert found.models == ("LSTM",) and found.baselines == ("chance", "majority")
     assert found.apart == ("mean", "max", "linear")
-    everyone = contenders(grid(scores, BASELINES, readouts=readouts | {"LSTM": "mean"}), 5)
+    everyone = candidates(grid(scores, BASELINES, readouts=readouts | {"LSTM": "mean"}), 5)
     assert everyone.models == tuple(scores) and "linear" in everyone.baselines and everyone.apart == ()
-    text = contenders(grid(scores, {"bigram": 2.0}, task="text", metric="loss", readouts=readouts), 5)
+    text = candidates(grid(scores, {"bigram": 2.0}, task="text", metric="loss", readouts=readouts), 5)
     assert text.models == tuple(scores) and text.apart == ()
-    trees = contenders(grid(scores, BASELINES, task="trees", readouts=readouts), 5)
+    trees = candidates(grid(scores, BASELINES, task="trees", readouts=readouts), 5)
     assert trees.models == tuple(scores) and "linear" in trees.baselines
 
 

@@ -1,4 +1,4 @@
-"""What a kept run forecasts, beside the same worked out anew in numpy and beside the run's own scores."""
+"""What a kept run forecasts, compared with the same computed in numpy and beside the run's own scores."""
 
 import csv
 from dataclasses import replace

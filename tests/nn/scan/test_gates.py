@@ -79,8 +79,8 @@ def test_each_step_and_window_is_a_separate_graph(name, per_step):
             conv_x, conv_h = getattr(layer, f"input_conv_l{index}"), getattr(layer, f"hidden_conv_l{index}")
             for x, (edge_index, extra) in zip(below, steps):
                 gates = conv_x(x, edge_index, **extra)
-                hear = lambda h, e=edge_index, extra=extra, conv=conv_h: conv(h, e, **extra)  # noqa: E731
-                h, state = cells.lstm(gates, hear, state)
+                project = lambda h, e=edge_index, extra=extra, conv=conv_h: conv(h, e, **extra)  # noqa: E731
+                h, state = cells.lstm(gates, project, state)
                 outputs.append(h)
             below = torch.stack(outputs)
         close(output[:, b], below)

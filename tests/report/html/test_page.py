@@ -261,7 +261,7 @@ def test_samples_of_text(tmp_path):
     run_grid("text", models=["rnn", "gcn"], data=book, out=tmp_path, **options)
     (found,) = load_comparisons([tmp_path], [book]).comparisons
     reader = Reader(render([found]))
-    assert re.search(r"goes on from the same \d+ characters of the", reader.text) and "verse & <i>.txt" in reader.text
+    assert re.search(r"continues the same \d+ characters of the", reader.text) and "verse & <i>.txt" in reader.text
     assert not {"b", "i"} & {tag for tag, attributes in reader.tags if attributes == {} and tag == "i"}
     assert "--data 'verse & <i>.txt'" in reader.text
     without = Reader(render(load_comparisons([tmp_path]).comparisons)).text

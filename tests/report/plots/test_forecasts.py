@@ -35,7 +35,7 @@ from seqgnn.report.plots.forecasts import (
     times_figure,
     truth_figure,
 )
-from seqgnn.report.plots.style import GREY, STYLES, save
+from seqgnn.report.plots.style import GRAY, STYLES, save
 from seqgnn.tasks import Forecasting, Protocol
 
 NODES = ("north", "east", "south", "west", "middle")
@@ -143,7 +143,7 @@ def test_lines_by_step_are_means_over_seeds_with_their_range(example):
     for step in range(HORIZON):
         here = band[band[:, 0] == step + 1][:, 1]
         assert (here.min(), here.max()) == pytest.approx((of_seeds[:, step].min(), of_seeds[:, step].max()), rel=1e-5)
-    assert line_of(drawn, GREY) == pytest.approx(forecasts.by_step("persistence")[0].numpy())
+    assert line_of(drawn, GRAY) == pytest.approx(forecasts.by_step("persistence")[0].numpy())
     assert drawn.get_ylabel() == "MAE (mph)" and drawn.get_xlabel() == "steps ahead, each of one hour"
     assert [text.get_text() for text in drawn.texts] == ["persistence"]
 
@@ -355,7 +355,7 @@ def test_no_model_is_black_or_grey_as_truth_and_baselines_are(example):
     _, _, forecasts = example
     many = replace(forecasts, models=dict.fromkeys(["GCRN", "DCRNN", "TGCN", "LSTM"], forecasts.of("LSTM")))
     found = [look(label, many)[0] for label in many.models]
-    assert len(set(found)) == 4 and not {"#000000", "#999999", GREY} & set(found)
+    assert len(set(found)) == 4 and not {"#000000", "#999999", GRAY} & set(found)
 
 
 def test_names_move_apart_and_stay_inside():

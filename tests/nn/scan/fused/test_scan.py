@@ -168,7 +168,7 @@ def test_auto_trains_rnns_and_grus(monkeypatch, fused_calls):
     [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 334, 3, 1), 1, 1)],
 )
 def test_auto_is_fused_where_worthwhile(shape, training, inference, fused_calls):
-    """From 1,000 elements on, and on a way back too from 8 steps on."""
+    """From 1,000 elements on, and with a backward pass from 8 steps on."""
     layer = sg.GCNLSTM(1, 2)
     for recording, expected in ((True, training), (False, inference)):
         with torch.set_grad_enabled(recording):
