@@ -294,7 +294,7 @@ def test_checkpoints_on_a_full_disk_are_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("seqgnn.training.checkpoint.write_atomically", full)
     found = run_grid("palindromes", **{**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path})
-    assert "expected a file that can be written, got: No space left on device at" in found.failures["RNN", 4, 0]
+    assert "expected a writable file, got: No space left on device at" in found.failures["RNN", 4, 0]
     assert len(found.baselines) == 3
 
 
