@@ -25,10 +25,10 @@ class Comparison:
         metric: what the headline is: "accuracy", "loss" (nats), or of forecasts an error, such as "mae".
         labels: labels of the rows, in order.
         sizes, seeds: of the grid; sizes are lengths of sequences, numbers of nodes of trees, or horizons.
-        elements: how many elements a sample has, by length.
-        runs: per (label, length, seed), `{"config", "spec", "result", "measured"}`.
-        baselines: the same per (name, length).
-        failures: per (label or name, length, seed), what went wrong.
+        elements: how many elements a sample has, by size.
+        runs: per (label, size, seed), `{"config", "spec", "result", "measured"}`.
+        baselines: the same per (name, size).
+        failures: per (label or name, size, seed), what went wrong.
         failed: per (label, size, seed), the configuration and specification of a run that failed.
         data_id: name and hash of the data that the task reads; None for tasks that generate their samples.
         units: of forecasts, those of the signal; None: not known.
@@ -71,9 +71,9 @@ class Comparison:
         """True if the samples are sequences."""
         return self.task in TASKS and TASKS[self.task].on_path
 
-    def at(self, length: int) -> str:
+    def at(self, size: int) -> str:
         """Return a size in words: "T = 20", or "horizon 3" for forecasts."""
-        return f"T = {length}" if self.of_classes else f"horizon {length}"
+        return f"T = {size}" if self.of_classes else f"horizon {size}"
 
     def units_of(self, metric: str) -> str | None:
         """Return the units of a metric, such as "cases" or "cases, squared"; None where they are not known, and for
@@ -82,26 +82,26 @@ class Comparison:
             return None
         return f"{self.units}, squared" if metric == "mse" else self.units
 
-    def of(self, label: str, length: int) -> list[dict[str, Any]]:
+    def of(self, label: str, size: int) -> list[dict[str, Any]]:
         """Return the runs of one cell of the table, by seed; failed ones are not among them."""
-        keys = ((label, length, seed) for seed in self.seeds)
+        keys = ((label, size, seed) for seed in self.seeds)
         return [self.runs[key] for key in keys if key in self.runs]
 
-    def scores(self, label: str, length: int, metric: str | None = None) -> list[float]:
+    def scores(self, label: str, size: int, metric: str | None = None) -> list[float]:
         """Return the test scores of one cell, by seed."""
-        return [run["result"]["test"][metric or self.metric] for run in self.of(label, length)]
+        return [run["result"]["test"][metric or self.metric] for run in self.of(label, size)]
 
-    def differences(self, length: int, labels: Sequence[str] | None = None) -> list[Difference]:
+    def differences(self, size: int, labels: Sequence[str] | None = None) -> list[Difference]:
         """Return all pairs of rows, or of some rows, seed by seed, with intervals and p corrected for their number."""
         scores = {
-            label: {run["config"]["seed"]: run["result"]["test"][self.metric] for run in self.of(label, length)}
+            label: {run["config"]["seed"]: run["result"]["test"][self.metric] for run in self.of(label, size)}
             for label in (self.labels if labels is None else labels)
         }
         return differences(scores)
 
-    def solved_at(self, label: str, length: int, bar: float) -> list[tuple[int, float] | None]:
+    def solved_at(self, label: str, size: int, bar: float) -> list[tuple[int, float] | None]:
         """Returns, by seed, the step and the second at which the validation accuracy first was at the bar, or None."""
-        return [_first_at(run, bar) for run in self.of(label, length)]
+        return [_first_at(run, bar) for run in self.of(label, size)]
 
     def in_order(self) -> "Comparison":
         """Return the same with rows in the order of `ROWS`, user-defined ones after the first with their model, and
@@ -124,32 +124,32 @@ class Comparison:
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a dictionary per length and row, baselines after the models; None where there is no figure."""
+        """Return a dictionary per size and row, baselines after the models; None where there is no figure."""
         rows = []
-        for length in self.sizes:
+        for size in self.sizes:
             for label in self.labels:
-                if any(key[:2] == (label, length) for key in (*self.runs, *self.failures)):
-                    rows.append(self._row(label, length))
+                if any(key[:2] == (label, size) for key in (*self.runs, *self.failures)):
+                    rows.append(self._row(label, size))
             for (name, of), record in self.baselines.items():
-                if of == length:
+                if of == size:
                     test, seconds = record["result"]["test"], record["measured"]["seconds"]
                     rows.append(
-                        _empty_row(name, "baseline", length, self.metrics)
+                        _empty_row(name, "baseline", size, self.metrics)
                         | {metric: test[metric] for metric in self.metrics}
                         | {"seconds": seconds, "seeds": 1, "parameters": record["result"].get("parameters")}
                         | _tested(test)
                     )
         return rows
 
-    def _row(self, label: str, length: int) -> dict[str, Any]:
-        row = _empty_row(label, "model", length, self.metrics)
-        row["failed"] = sum((label, length, seed) in self.failures for seed in self.seeds)
-        runs = self.of(label, length)
+    def _row(self, label: str, size: int) -> dict[str, Any]:
+        row = _empty_row(label, "model", size, self.metrics)
+        row["failed"] = sum((label, size, seed) in self.failures for seed in self.seeds)
+        runs = self.of(label, size)
         if not runs:
             return row
         config, result = runs[0]["config"], runs[0]["result"]
         for metric in self.metrics:
-            scores = self.scores(label, length, metric)
+            scores = self.scores(label, size, metric)
             if None in scores:
                 continue
             found = summary(scores)
@@ -158,7 +158,7 @@ class Comparison:
                 row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"] = interval or (None, None)
         row |= _tested(result["test"] | {"accuracy": row.get("accuracy")})
         bar = config["train"]["target_accuracy"]
-        reached = [] if bar is None else [at for at in self.solved_at(label, length, bar) if at is not None]
+        reached = [] if bar is None else [at for at in self.solved_at(label, size, bar) if at is not None]
         memory = [run["measured"]["peak_memory"] for run in runs if run["measured"].get("peak_memory")]
         return row | {
             "solved_steps": mean_sd([steps for steps, _ in reached])[0] if reached else None,
@@ -211,11 +211,11 @@ TESTED = ("answers", "accuracy_se")
 COSTS = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory")
 
 
-def _empty_row(label: str, kind: str, length: int, metrics: Sequence[str]) -> dict[str, Any]:
+def _empty_row(label: str, kind: str, size: int, metrics: Sequence[str]) -> dict[str, Any]:
     metrics = [name for family in (CLASSES, ERRORS) for name in family if name in metrics]
     scores = [name for metric in metrics for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
     return (
-        {"model": label, "kind": kind, "size": length}
+        {"model": label, "kind": kind, "size": size}
         | dict.fromkeys(("readout", *scores, *TESTED, *COSTS, "receptive_field"))
         | {"solved": 0, "seeds": 0, "failed": 0}
     )
