@@ -20,7 +20,7 @@ from seqgnn.training.checkpoint import Checkpoints
 from seqgnn.data import CharText
 from seqgnn.training.loop import TrainConfig, fit
 
-name, carry, dropout, steps, folder, out = sys.argv[1:]
+name, stateful, dropout, steps, folder, out = sys.argv[1:]
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 fabric = None
@@ -118,7 +118,7 @@ def test_ctrl_c_saves_the_run_of_two_processes(tmp_path):
         os.killpg(processes.pid, signal.SIGINT)
         said, _ = processes.communicate(timeout=120)
     step = read_checkpoint(out / LAST)[1]["training"]["step"]
-    assert f"saved after step {step}; go on with: seqgnn train text --resume {out}" in said
+    assert f"saved after step {step}; resume with: seqgnn train text --resume {out}" in said
 
 
 def test_part_of_a_batch_is_the_batch_of_its_part():
