@@ -79,11 +79,11 @@ def test_bars_on_a_terminal(monkeypatch):
 
 
 def test_events_of_workers_arrive_in_order_and_nobody_listening_is_no_error():
-    heard = []
-    with parallel.listening(heard.append) as (address, key):
+    events = []
+    with parallel.listening(events.append) as (address, key):
         number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], RunContext(), address, key)
         assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
-    assert [event[0] for event in heard] == ["done"]
+    assert [event[0] for event in events] == ["done"]
     assert parallel._perform_apart(7, jobs(Sum("a"))[0], RunContext(), address, key) == (7, outcome)
 
 
@@ -97,10 +97,10 @@ def test_what_cannot_be_told_is_an_error_at_the_end():
 
 
 def test_steps_are_told_at_most_every_so_often(monkeypatch):
-    heard = []
+    events = []
     monkeypatch.setattr(parallel, "EVERY", 0.0)
-    parallel._perform(jobs(Sum("a"))[0], RunContext(), heard.append)
-    assert [event[2:] for event in heard if event[0] == "step"] == [(1, 1.0, 1 / 3), (2, 0.5, 2 / 3), (3, 1 / 3, 1.0)]
+    parallel._perform(jobs(Sum("a"))[0], RunContext(), events.append)
+    assert [event[2:] for event in events if event[0] == "step"] == [(1, 1.0, 1 / 3), (2, 0.5, 2 / 3), (3, 1 / 3, 1.0)]
 
 
 @pytest.mark.slow
