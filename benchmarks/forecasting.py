@@ -31,6 +31,7 @@ from seqgnn.experiments import (
     training_for,
 )
 from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.tasks import Protocol
 from seqgnn.training.config import TrainConfig
 
@@ -139,9 +140,9 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
         return False
     tables = {}
     for title, one in found.items():
-        rows = [{key: None if value != value else value for key, value in row.items()} for row in one.rows()]
+        rows = [{key: None if value != value else value for key, value in row.as_dict().items()} for row in one.rows()]
         for row in rows:
-            seconds = [epoch_seconds(run) for run in one.runs.values() if run["spec"]["label"] == row["model"]]
+            seconds = [epoch_seconds(run) for run in one.runs.values() if run.spec.label == row["model"]]
             row["epoch_cpu_seconds"] = statistics.mean(seconds) if row["kind"] == "model" else None
         differences = [asdict(pair) for length in one.sizes for pair in one.differences(length)]
         over_windows = [asdict(pair) for length in one.sizes for pair in window_pairs(one, length)]
@@ -160,28 +161,29 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
 
 def by_window(one: Comparison, length: int) -> dict[str, list[float | None]]:
     """The mean error (of RMSE: square) of each row in each test window, over its seeds; of runs that kept them."""
-    rows = {label: one.of(label, length) for label in one.labels}
-    rows |= {name: [record] for (name, of), record in one.baselines.items() if of == length}
-    found = {}
-    for label, runs in rows.items():
-        kept = [run["result"]["test"]["windows"] for run in runs if "windows" in run["result"]["test"]]
-        sums = zip(*(windows["errors"] for windows in kept))
-        found[label] = [float(f"{sum(errors) / len(errors) / count:.6g}") if count else None
-                        for errors, count in zip(sums, kept[0]["counts"] if kept else ())]  # fmt: skip
-    return found
+    tests = {label: [run.result.test for run in one.of(label, length)] for label in one.labels}
+    tests |= {name: [record.result.test] for (name, of), record in one.baselines.items() if of == length}
+    means = {}
+    for label, scores in tests.items():
+        stored = [test.windows for test in scores if test.windows is not None]
+        sums = zip(*(windows.errors for windows in stored))
+        means[label] = [float(f"{sum(errors) / len(errors) / count:.6g}") if count else None
+                        for errors, count in zip(sums, stored[0].counts if stored else ())]  # fmt: skip
+    return means
 
 
-def epoch_seconds(run: dict[str, Any]) -> float:
+def epoch_seconds(run: RunRecord) -> float:
     """Seconds of the processor that a pass over the training part takes, looks at the validation part included."""
-    train, windows = run["config"]["train"], run["config"]["protocol"]["split"][0]
-    steps = run["result"]["steps"] + (run["result"]["best_step"] if run["config"]["refit"] else 0)
-    return run["measured"]["cpu_seconds"] / steps * math.ceil(windows / train["batch_size"])
+    config: Any = run.config
+    steps = run.result.steps + (run.result.best_step if config.refit else 0)
+    return run.measured.cpu_seconds / steps * math.ceil(config.protocol.split[0] / config.train.batch_size)
 
 
-def slim(run: dict[str, Any]) -> dict[str, Any]:
-    result = {name: value for name, value in run["result"].items() if name not in ("losses", "validation")}
+def slim(run: RunRecord) -> dict[str, Any]:
+    content = run.as_dict()
+    result = {name: value for name, value in content["result"].items() if name not in ("losses", "validation")}
     result["test"] = {name: value for name, value in result["test"].items() if name != "windows"}
-    return {**run, "result": result}
+    return content | {"result": result}
 
 
 if __name__ == "__main__":

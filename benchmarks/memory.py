@@ -22,6 +22,7 @@ from seqgnn._utils.files import write_atomically
 from seqgnn._utils.validation import one_of
 from seqgnn.experiments import Comparison, ModelSpec, Plan, plan, training_for
 from seqgnn.experiments.grid.presets import PRESETS
+from seqgnn.experiments.runs.record import RunRecord
 
 RESULTS = Path(__file__).parent / "results" / "memory"
 TASKS = ("palindromes", "recall")
@@ -113,7 +114,7 @@ def write(part: str, task: str, found: list[Comparison], plans: list[Plan], out:
     missing = [job.title for one, there in zip(plans, states) for job in one.jobs if there[job.key] != "there"]
     if not any(one.runs for one in found):
         return not missing
-    rows = [{name: None if value != value else value for name, value in row.items()} for one in found
+    rows = [{name: None if value != value else value for name, value in row.as_dict().items()} for one in found
             for row in one.rows()]  # fmt: skip
     for row in rows:
         spread = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.3f} over {row['seeds']} seeds"
@@ -125,9 +126,10 @@ def write(part: str, task: str, found: list[Comparison], plans: list[Plan], out:
     return not missing
 
 
-def slim(run: dict[str, Any]) -> dict[str, Any]:
-    result = {name: value for name, value in run["result"].items() if name not in ("losses", "accuracies")}
-    return {**run, "result": result}
+def slim(run: RunRecord) -> dict[str, Any]:
+    content = run.as_dict()
+    result = {name: value for name, value in content["result"].items() if name not in ("losses", "accuracies")}
+    return content | {"result": result}
 
 
 if __name__ == "__main__":

@@ -111,10 +111,11 @@ def main() -> int:
 def summary(result: Comparison) -> dict[str, Any]:
     """Every run with its configuration, scores and what was measured, without its curves."""
     curves = ("losses", "accuracies", "validation")
-    runs = [
-        {"label": label, **run, "result": {name: value for name, value in run["result"].items() if name not in curves}}
-        for (label, *_), run in [*result.runs.items(), *result.baselines.items()]
-    ]
+    runs = []
+    for (label, *_), run in [*result.runs.items(), *result.baselines.items()]:
+        content = run.as_dict()
+        content["result"] = {name: value for name, value in content["result"].items() if name not in curves}
+        runs.append({"label": label, **content})
     return {"task": result.task, "metric": result.metric, "text": result.data_id, "runs": runs}
 
 

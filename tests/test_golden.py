@@ -7,9 +7,9 @@ import json
 from dataclasses import asdict
 from importlib import import_module
 
-from seqgnn.experiments.grid.forecast_specs import TRAIN
 from seqgnn.experiments.runs.config import BaselineConfig, RunConfig
 from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
+from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.runs.store import run_key
 from seqgnn.experiments.runs.text_config import TextRun
 from seqgnn.tasks import Protocol
@@ -27,7 +27,8 @@ RUNS = {
     "sequence baseline": BaselineConfig("text", 30, "book.txt (0123)", "bigram", 65536),
     "forecast run": ForecastRun(
         task="forecast", data_id="chickenpox (0123)", model="gcrn", hidden=32, num_layers=1, K=2, residual=False,
-        skip=True, neighbors=False, dropout=0.0, protocol=Protocol(), refit=True, seed=0, device="cpu", train=TRAIN,
+        skip=True, neighbors=False, dropout=0.0, protocol=Protocol(), refit=True, seed=0, device="cpu",
+        train=PROBLEMS["forecast"].train,
     ),
     "forecast baseline": ForecastBaseline("forecast", "chickenpox (0123)", "seasonal", Protocol(), False, 52),
     "text run": TextRun(files=("book.txt",)),

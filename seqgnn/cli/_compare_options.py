@@ -8,7 +8,6 @@ from seqgnn._utils.options import Option, options_of
 from seqgnn.cli._options import build
 
 TRAINING, GRID, FORECASTS, EXECUTION = "Training", "Models", "Forecasts", "Execution"
-SIZES = ("lengths", "horizons")  # names of `sizes` for sequence tasks and for forecasts
 
 
 def grid_options() -> tuple[Option, ...]:
@@ -63,10 +62,10 @@ def compare_options() -> tuple[Option, ...]:
 
 def _training_options() -> tuple[Option, ...]:
     """Return the fields of `TrainConfig`, with the defaults that all tasks share."""
-    from seqgnn.experiments.compare import TASKS, training_for
+    from seqgnn.experiments.runs.problem import PROBLEMS
     from seqgnn.training.config import TrainConfig
 
-    defaults = [training_for(task) for task in (*TASKS, "forecast")]
+    defaults = [problem.train for problem in PROBLEMS.values()]
     options = []
     for option in options_of(TrainConfig, defaults=defaults[0], panel=TRAINING):
         values = {getattr(train, option.name) for train in defaults}
@@ -83,6 +82,8 @@ def settings(given: dict[str, Any], config: Path | None) -> dict[str, Any]:
     from seqgnn._utils.validation import one_of
     from seqgnn.experiments.grid.config_file import read_grid
     from seqgnn.experiments.grid.presets import PRESETS
+    from seqgnn.experiments.runs.problem import PROBLEMS
+    from seqgnn.experiments.runs.specs import ModelSpec
 
     stored = {} if config is None else read_grid(config, grid_options())
     if "lr" in given:  # which overrides rates per size as well
@@ -91,8 +92,8 @@ def settings(given: dict[str, Any], config: Path | None) -> dict[str, Any]:
     preset = options.pop("preset", None)
     if preset is None:
         return options
-    if options.get("task") == "forecast":
-        raise ValueError(f"compare: expected no preset for forecasts, got {preset!r}")
+    if (problem := PROBLEMS.get(options.get("task", ""))) is not None and problem.spec is not ModelSpec:
+        raise ValueError(f"compare: expected no preset for task {problem.task!r}, got {preset!r}")
     base = dict(PRESETS[one_of("compare", "preset", preset, PRESETS)])
     if "max_seconds" in options and "steps" not in options:  # equal time, which the preset's steps would cut short
         base.pop("steps", None)
@@ -109,10 +110,11 @@ def arguments(task: str, options: dict[str, Any]) -> dict[str, Any]:
     from seqgnn.experiments.compare import training_for
     from seqgnn.experiments.grid.config import GridConfig
     from seqgnn.experiments.runs.execution import ExecutionConfig
+    from seqgnn.experiments.runs.problem import PROBLEMS
     from seqgnn.tasks.forecasting import Protocol
 
-    size, other = SIZES if task != "forecast" else SIZES[::-1]
-    if other in options:
+    size = PROBLEMS[task].size.option
+    for other in ({problem.size.option for problem in PROBLEMS.values()} - {size}) & options.keys():
         raise ValueError(f"compare: expected --{size} for {task}, got --{other}")
     train = {option.name: options[option.name] for option in _training_options() if option.name in options}
     source = {option.name: options[option.name] for option in options_of(DataSource) if option.name in options}

@@ -47,16 +47,13 @@ def _plan(task: str, options: dict[str, Any], one_of_several: bool) -> Any:
     """Return the plan of a task's runs; none is executed, so that all errors are reported before any run."""
     from seqgnn._utils.validation import one_of
     from seqgnn.experiments import compare as comparison
+    from seqgnn.experiments.runs.problem import PROBLEMS
 
-    one_of("compare", "task", task, (*comparison.TASKS, "forecast"))
-    if one_of_several and "horizons" in options:
-        raise ValueError("compare: expected --lengths for sequence tasks, got --horizons")
+    problem = PROBLEMS[one_of("compare", "task", task, PROBLEMS)]
     options = dict(options)
-    if task == "forecast" and "data" not in options:
-        raise ValueError("compare: expected --data, a name of `seqgnn data list` or a file, got none")
-    if task == "text" and "data" not in options and (book := default_book()) is not None:
+    if problem.data_kind == "text" and "data" not in options and (book := default_book()) is not None:
         options["data"] = str(book)
-    if one_of_several and not comparison.TASKS[task].takes_data:
+    if one_of_several and problem.data_kind is None:
         options.pop("data", None)
     return comparison.plan(task, **arguments(task, options))
 
@@ -103,10 +100,7 @@ def _write(result: Any, source: Any, out: Path) -> tuple[list[Path], list[str]]:
 
     written: list[Path] = []
     lost: list[str] = []
-    writers = [partial(report.write, result, out)]
-    if not result.of_classes:
-        writers.append(partial(write_pictures, result, source, out))
-    for write in writers:
+    for write in (partial(report.write, result, out), partial(write_pictures, result, source, out)):
         try:
             written += write()
         except NotWritten as error:
@@ -122,7 +116,8 @@ def _before(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:
     from seqgnn.experiments.results.load import load_comparisons
 
     try:
-        found = load_comparisons([out], [data or default_book(), None]).comparisons
+        data = data or default_book()
+        found = load_comparisons([out], [] if data is None else [data]).comparisons
     except ValueError:  # no run is stored there
         return []
     return [comparison for comparison in found if comparison.task not in tasks]

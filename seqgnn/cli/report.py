@@ -36,12 +36,8 @@ def report(given: dict[str, Any]) -> None:
     from seqgnn.experiments.results.load import load_comparisons
     from seqgnn.report.html import write_page
 
-    sources, texts = [], [default_book(), None]
-    if "data" in given:
-        sources = [build(DataSource, given)]
-        if "graph" not in given and sources[0].path.exists():
-            texts = [sources[0].path]
-    loaded = load_comparisons(given["runs"], texts, sources)
+    data = [build(DataSource, given)] if "data" in given else [book] if (book := default_book()) else []
+    loaded = load_comparisons(given["runs"], data)
     path = write_page(loaded.comparisons, given.get("out", PAGE), loaded.problems)
     for problem in loaded.problems:
         print(f"seqgnn: left out: {problem}", file=sys.stderr)

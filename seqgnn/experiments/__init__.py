@@ -10,14 +10,17 @@ from seqgnn.experiments.grid.forecast_specs import FORECASTER_SPECS
 from seqgnn.experiments.grid.specs import MODEL_SPECS
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.load import LoadedRuns, load_comparisons
+from seqgnn.experiments.results.row import ComparisonRow
 from seqgnn.experiments.run_plan import Plan
 from seqgnn.experiments.runs.execution import ExecutionConfig
+from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.experiments.runs.specs import ForecasterSpec, ModelSpec
 
 __all__ = [
     "FORECASTER_SPECS",
     "MODEL_SPECS",
     "Comparison",
+    "ComparisonRow",
     "DataSource",
     "ExecutionConfig",
     "ForecasterSpec",
@@ -25,6 +28,7 @@ __all__ = [
     "LoadedRuns",
     "ModelSpec",
     "Plan",
+    "RunRecord",
     "load_comparisons",
     "plan",
     "training_for",

@@ -16,7 +16,6 @@ import torch
 from seqgnn._utils.validation import check_count, checked_device, one_of
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.grid.config import FORECAST_SETTINGS, SEQUENCE_SETTINGS, GridConfig, check_unused
-from seqgnn.experiments.grid.forecast_specs import TRAIN as FORECAST_TRAIN
 from seqgnn.experiments.grid.forecast_specs import choose_forecasters, fitting, forecast_jobs
 from seqgnn.experiments.grid.specs import MODEL_SPECS, RunTemplate, choose_specs
 from seqgnn.experiments.results.comparison import Comparison
@@ -26,9 +25,9 @@ from seqgnn.experiments.runs.execution import ExecutionConfig
 from seqgnn.experiments.runs.executor import BACKENDS
 from seqgnn.experiments.runs.forecast_config import forecasting_task
 from seqgnn.experiments.runs.job import Job, RunContext
+from seqgnn.experiments.runs.problem import PROBLEMS, ForecastProblem, SequenceProblem
 from seqgnn.experiments.runs.specs import Spec
 from seqgnn.experiments.runs.store import RunStore
-from seqgnn.experiments.runs.task_defaults import TASKS, TaskEntry
 from seqgnn.models.baselines import classification as baselines
 from seqgnn.tasks.forecasting import Protocol
 from seqgnn.training.config import TrainConfig
@@ -119,15 +118,16 @@ def plan(
         >>> [job.title for job in planned.jobs][0], len(planned.jobs)
         ('recall T=3 RNN seed 0', 4)
     """
-    one_of("compare", "task", task, (*TASKS, "forecast"))
+    problem = PROBLEMS[one_of("compare", "task", task, PROBLEMS)]
     train = training_for(task) if train is None else train
     train = train if steps is None else replace(train, steps=steps)
     grid = GridConfig() if grid is None else grid
     source = DataSource.of(data)
     context = _context(source, out, jobs, ExecutionConfig() if execution is None else execution)
     seeds = _whole_numbers("seeds", seeds, least=0)
-    make = _plan_forecasts if task == "forecast" else _plan_sequences
-    return make(task, models, sizes, seeds, hidden, train, grid, context)
+    if isinstance(problem, ForecastProblem):
+        return _plan_forecasts(problem, models, sizes, seeds, hidden, train, grid, context)
+    return _plan_sequences(problem, models, sizes, seeds, hidden, train, grid, context)
 
 
 def training_for(task: str, **changes: Any) -> TrainConfig:
@@ -142,8 +142,7 @@ def training_for(task: str, **changes: Any) -> TrainConfig:
         >>> training_for("recall", max_seconds=60.0).steps is None, training_for("recall").steps
         (True, 800)
     """
-    one_of("compare", "task", task, (*TASKS, "forecast"))
-    base = FORECAST_TRAIN if task == "forecast" else TASKS[task].train
+    base = PROBLEMS[one_of("compare", "task", task, PROBLEMS)].train
     for name in changes:
         one_of("compare", "training option", name, [item.name for item in fields(TrainConfig)])
     if changes.get("steps") is None:
@@ -168,7 +167,7 @@ def _context(data: DataSource | None, out: Any, jobs: int, execution: ExecutionC
 
 
 def _plan_sequences(
-    task: str,
+    problem: SequenceProblem,
     models: Models | None,
     sizes: Sequence[int] | None,
     seeds: tuple[int, ...],
@@ -177,22 +176,22 @@ def _plan_sequences(
     grid: GridConfig,
     context: RunContext,
 ) -> Plan:
-    entry, data = TASKS[task], context.data
+    task, data = problem.task, context.data
     check_unused(grid, FORECAST_SETTINGS, task)
     specs = choose_specs(task, models)
-    sizes = _whole_numbers("sizes", entry.sizes if sizes is None else sizes, least=2)
+    sizes = _whole_numbers("sizes", problem.sizes if sizes is None else sizes, least=2)
     hidden = check_count("compare", "hidden", 64 if hidden is None else hidden, 1)
     check_count("compare", "window", grid.window, 1)
     rates = _rates(grid.lr_per_size, sizes)
-    if data is not None and not entry.takes_data:
+    if data is not None and problem.data_kind is None:
         raise ValueError(f"compare: task {task!r} generates its own samples; remove the data (got {data.data})")
-    text = identify_text(None if data is None else data.path) if entry.takes_data else None
+    data_id = identify_text(None if data is None else data.path) if problem.data_kind else None
     planned: list[Job] = []
     elements: dict[int, int] = {}
     for size in sorted(sizes, reverse=True):  # long runs first, so that no core waits long for the last one
-        sample = _sample(entry, size, data)
+        sample = _sample(problem, size, data)
         elements[size] = sample.draw(1, torch.Generator().manual_seed(0)).num_nodes
-        setting = RunTemplate(sample, entry.on_path, text, hidden, grid.window, str(context.execution.device))
+        setting = RunTemplate(sample, problem.sequential, data_id, hidden, grid.window, str(context.execution.device))
         if grid.match_parameters:
             lstm = setting.run_config(MODEL_SPECS["lstm"], 0, train).build(sample)
             setting = replace(setting, parameters=sum(p.numel() for p in lstm.parameters()))
@@ -202,7 +201,7 @@ def _plan_sequences(
                 config = setting.run_config(spec, seed, replace(train, lr=rate))
                 planned.append(Job((spec.label, size, seed), f"{task} T={size} {spec.label} seed {seed}", config, spec))
         for name in (name for name in baselines.suitable(sample) if name in BASELINE_SAMPLES):
-            baseline = BaselineConfig(task, size, text, name, BASELINE_SAMPLES[name])
+            baseline = BaselineConfig(task, size, data_id, name, BASELINE_SAMPLES[name])
             planned.append(Job((name, size, 0), f"{task} T={size} {name}", baseline))
 
     _check_different(planned)
@@ -212,16 +211,16 @@ def _plan_sequences(
         sizes=sizes,
         seeds=seeds,
         elements=elements,
-        data_id=text,
+        data_id=data_id,
         matched=grid.match_parameters,
         jobs=tuple(planned),
         context=context,
-        metric=entry.metric,
+        metric=problem.metric,
     )
 
 
 def _plan_forecasts(
-    task: str,
+    problem: ForecastProblem,
     models: Models | None,
     sizes: Sequence[int] | None,
     seeds: tuple[int, ...],
@@ -232,7 +231,7 @@ def _plan_forecasts(
 ) -> Plan:
     if context.data is None:
         raise ValueError("compare: expected data for 'forecast', a file or a name of `seqgnn data list`, got none")
-    check_unused(grid, SEQUENCE_SETTINGS, task)
+    check_unused(grid, SEQUENCE_SETTINGS, problem.task)
     options = {"residual": grid.residual, "skip": grid.skip, "neighbors": grid.neighbors, "K": grid.K}
     specs = choose_forecasters(models, **options)
     protocol = Protocol() if grid.protocol is None else grid.protocol
@@ -254,7 +253,7 @@ def _plan_forecasts(
                             parameters=grid.parameters)  # fmt: skip
     _check_different(planned)
     return Plan(
-        task=task,
+        task=problem.task,
         labels=tuple(spec.label for spec in fitted),
         sizes=sizes,
         seeds=seeds,
@@ -269,9 +268,9 @@ def _plan_forecasts(
     )
 
 
-def _sample(entry: TaskEntry, size: int, data: DataSource | None) -> Any:
+def _sample(problem: SequenceProblem, size: int, data: DataSource | None) -> Any:
     try:
-        return entry.make(size, (1,), data)
+        return problem.make(size, data=data)
     except (RuntimeError, MemoryError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"compare: expected a size that fits into memory, got {size} ({reason})") from error

@@ -8,6 +8,7 @@ from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.executor import run_all
 from seqgnn.experiments.runs.job import Job, Key, RunContext
+from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, RunRecord
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Plan:
                     print(f"runs {said}, which are left out: {left}", flush=True)
         records, failures = run_all(jobs, self.context, progress)
         trained = {job.key: job for job in jobs if isinstance(job.config, TrainingRun)}
-        runs = {key: records[key] for key in trained if key in records}
+        runs = {key: RunRecord.from_dict(records[key], job.config) for key, job in trained.items() if key in records}
         store = self.context.store
         return Comparison(
             task=self.task,
@@ -101,10 +102,12 @@ class Plan:
             units=self.units,
             matched=self.matched,
             runs=runs,
-            baselines={job.key[:2]: records[job.key] for job in jobs if job.key in records and job.key not in trained},
+            baselines={job.key[:2]: BaselineRecord.from_dict(records[job.key], job.config)
+                       for job in jobs if job.key in records and job.key not in trained},
             failures=failures,
-            failed={key: trained[key].record() for key in failures if key in trained},
+            failed={key: FailedRun(job.config, job.spec) for key, job in trained.items()
+                    if key in failures and isinstance(job.config, TrainingRun) and job.spec is not None},
             data=self.context.data,
             weights={} if store is None else {key: store.weights(trained[key].content) for key in runs},
             out=None if store is None else store.folder.parent,
-        )
+        )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from seqgnn._utils.text import count, listed, span
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import candidates, differences_at
+from seqgnn.experiments.results.row import MODEL
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.metrics.significance import sampling_error
 from seqgnn.models.baselines.classification import NAMES as BASELINES
@@ -31,29 +32,29 @@ def notes(comparison: Comparison) -> list[Note]:
     """Return what a reader of the table has to know."""
     found = []
     if comparison.data_id is not None:
-        found.append(Note("text", f"{'Text' if comparison.of_classes else 'Signal'}: {comparison.data_id}."))
+        found.append(Note("text", f"{str(comparison.problem.data_kind).capitalize()}: {comparison.data_id}."))
     if comparison.runs:
         found.append(Note("test set", _sampled(comparison)))
     if (left_out := apart(comparison)) is not None:
         found.append(Note("apart", left_out))
     found += _costs(comparison)
     rows = comparison.rows()
-    if any(row["receptive_field"] is not None for row in rows):
+    if any(row.receptive_field is not None for row in rows):
         text = "Receptive field: number of previous positions, or of edges to other nodes, that a prediction uses."
         found.append(Note("receptive field", text))
     names = {name for name, _ in comparison.baselines}
     found += [Note("baseline", f"{name}: {said}") for name, said in ABOUT_BASELINES.items() if name in names]
-    versions = {str(run["measured"].get("versions")) for run in comparison.runs.values()}
+    versions = {str(run.measured.versions) for run in comparison.runs.values()}
     if len(versions) > 1:
         different = "Versions: the runs were made with different versions of Python, torch, PyG or seqgnn."
         found.append(Note("versions", different))
     for length in comparison.sizes:
-        where = f"T={length}" if comparison.of_classes else f"{length} ahead"
+        where = comparison.at(length)
         found += [Note("difference", f"{where}: {said}") for said in _differences(comparison, length)]
         if (said := windows_said(comparison, length)) is not None:
             found.append(Note("windows", f"{where}: {said}"))
     for (label, length, seed), message in comparison.failures.items():
-        found.append(Note("failure", f"FAILED: {label}, T={length}, seed {seed}: {message}"))
+        found.append(Note("failure", f"FAILED: {label}, {comparison.at(length)}, seed {seed}: {message}"))
     return found
 
 
@@ -76,8 +77,8 @@ def seeds_of(comparison: Comparison) -> str:
 
 def _sampled(comparison: Comparison) -> str:
     """Return the size of the test set and the standard error that it gives an accuracy, in words."""
-    answers = [run["result"]["test"]["count"] for run in comparison.runs.values()]
-    if not comparison.of_classes:
+    answers = [run.result.test.count for run in comparison.runs.values()]
+    if "accuracy" not in comparison.metrics:
         return (
             f"Test set: {span(answers)} observed values, the same for all models of a horizon; intervals are of seeds."
         )
@@ -89,19 +90,19 @@ def _sampled(comparison: Comparison) -> str:
 
 def _costs(comparison: Comparison) -> list[Note]:
     found = []
-    rows = [row for row in comparison.rows() if row["parameters"] and row["kind"] == "model"]
-    counts = [row["parameters"] for row in rows]
+    rows = [row for row in comparison.rows() if row.parameters and row.kind == MODEL]
+    counts = [row.parameters for row in rows if row.parameters]
     if len(counts) > 1:
         how = "Matched" if comparison.matched else "Not matched"
         times = f"the largest model has {max(counts) / min(counts):.2f} times the smallest's."
         found.append(Note("cost", f"{how} in parameters: {times}"))
-    if any(row["flops"] for row in rows):
+    if any(row.flops for row in rows):
         flops = (
             "kFLOP: thousands of operations of matrix products and of sums along edges in one forward pass, a sample. "
             "MB: most memory in use, beyond what there was before the run."
         )
         found.append(Note("cost", flops))
-    if any(run["config"]["train"].get("max_seconds") for run in comparison.runs.values()):
+    if any(run.config.train.max_seconds for run in comparison.runs.values()):
         equal = "Equal time: how many steps fit into it depends on the machine, so these runs are not repeatable."
         found.append(Note("cost", equal))
     return found

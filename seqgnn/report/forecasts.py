@@ -1,5 +1,6 @@
 """The pictures of a comparison of forecasters, from the weights that it kept."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from seqgnn.tasks.forecasting import Forecasting
 MOST = 4  # models
 
 
-def write_pictures(comparison: Comparison, source: DataSource, folder: str | os.PathLike[str]) -> list[Path]:
+def write_pictures(comparison: Comparison, source: DataSource | None, folder: str | os.PathLike[str]) -> list[Path]:
     """Write figures of the greatest horizon as PNG and SVG: `forecast-truth`, what the best model and the next say
     beside what came; `forecast-steps`, all errors by step ahead; `forecast-times`, by hour, day or month, where the
     signal has timestamps; `forecast-graph`, where the best model errs; and `forecast-difference`, where the first of
@@ -45,24 +46,26 @@ def write_pictures(comparison: Comparison, source: DataSource, folder: str | os.
     )
 
 
-def forecasts_of(comparison: Comparison, source: DataSource) -> Forecasts | None:
+def forecasts_of(comparison: Comparison, source: DataSource | None) -> Forecasts | None:
     """Return the test forecasts of the best models at the largest horizon, the best first, both of `sides` included;
     None where no weights are stored."""
-    horizon = max((length for _, length, _ in comparison.runs), default=0)
-    kept = {key: path for key, path in comparison.weights.items() if key[1] == horizon and path.exists()}
-    if not kept:
+    runs = {key: run.config for key, run in comparison.runs.items() if isinstance(run.config, ForecastRun)}
+    horizon = max((run.size for run in runs.values()), default=0)
+    kept = {key: path for key, path in comparison.weights.items()
+            if key in runs and key[1] == horizon and path.exists()}  # fmt: skip
+    if not kept or source is None:
         return None
     labels = [label for label in comparison.labels if any(key[0] == label for key in kept)]
-    means = {row["model"]: row[comparison.metric] for row in comparison.rows() if row["size"] == horizon}
-    ranked = sorted(labels, key=means.__getitem__)
+    means = {row.model: row.mean(comparison.metric) for row in comparison.rows() if row.size == horizon}
+    ranked = sorted(labels, key=lambda label: means[label] or math.inf)
     kind = sees_neighbors(comparison, ranked[0])
     other = next((label for label in ranked if sees_neighbors(comparison, label) != kind), ranked[0])
     ranked = ranked[:MOST] if other in ranked[:MOST] else [*ranked[: MOST - 1], other]
-    run = ForecastRun.from_dict(comparison.runs[next(key for key in kept if key[0] == ranked[0])]["config"])
+    run = next(runs[key] for key in kept if key[0] == ranked[0])
     task = Forecasting(source.load(), run.protocol)
     models = {label: [load_forecaster(path)[0] for key, path in kept.items() if key[0] == label] for label in ranked}
-    baselines = {name: ForecastBaseline.from_dict(record["config"]).fit(task)
-                 for (name, length), record in comparison.baselines.items() if length == horizon}  # fmt: skip
+    baselines = {name: record.config.fit(task) for (name, size), record in comparison.baselines.items()
+                 if size == horizon and isinstance(record.config, ForecastBaseline)}  # fmt: skip
     with torch.no_grad():
         return collect_forecasts(task, models, baselines)
 
@@ -80,5 +83,5 @@ def sides(comparison: Comparison, found: Forecasts) -> tuple[str, str] | None:
 
 def sees_neighbors(comparison: Comparison, label: str) -> bool:
     """Return True if a model exchanges messages between neighbors."""
-    config = next(run["config"] for key, run in comparison.runs.items() if key[0] == label)
-    return uses_neighbors(config["model"], neighbors=config["neighbors"], K=config["K"])
+    config = next(run.config for key, run in comparison.runs.items() if key[0] == label)
+    return isinstance(config, ForecastRun) and uses_neighbors(config.model, neighbors=config.neighbors, K=config.K)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqgnn._utils.files import write_all
 from seqgnn.analysis import Decay
-from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.trained.gradient_study import Curve, Study
 from seqgnn.report.plots.style import plain, rendered, style, tidy
 
@@ -217,7 +217,7 @@ def figure(study: Study) -> Any:
 
 def distance_label(study: Study) -> str:
     """Return the label of distances: steps of a sequence, or edges of a tree."""
-    in_steps = study.measure == "gradients" or TASKS[study.settings["task"]].on_path
+    in_steps = study.measure == "gradients" or PROBLEMS[study.settings["task"]].sequential
     return "steps back from the last element" if in_steps else "edges to the last element, the root"
 
 

@@ -14,9 +14,11 @@ from seqgnn._utils.files import write_all
 from seqgnn._utils.text import listed
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import differences_at
+from seqgnn.experiments.results.row import BASELINE
 from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.experiments.runs.problem import METRICS, SequenceProblem
 from seqgnn.report.footnotes import notes, seeds_of
-from seqgnn.report.plots.comparison import METRICS, curves_figure, metric_label, scores_figure
+from seqgnn.report.plots.comparison import curves_figure, metric_label, scores_figure
 from seqgnn.report.plots.style import rendered
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _files(comparison: Comparison, folder: Path) -> Iterator[tuple[Path, str | bytes]]:
-    for name, rows in (("", comparison.rows()), ("-pairs", pairs(comparison)), ("-ahead", by_step(comparison))):
+    lines = [row.as_dict() for row in comparison.rows()]
+    for name, rows in (("", lines), ("-pairs", pairs(comparison)), ("-ahead", by_step(comparison))):
         if rows:
             yield folder / f"{comparison.task}{name}.csv", to_csv(comparison.task, rows)
     if comparison.runs:
@@ -78,7 +81,7 @@ def pairs(comparison: Comparison) -> list[dict[str, Any]]:
 def by_step(comparison: Comparison) -> list[dict[str, Any]]:
     """Return a dictionary per horizon, forecaster or baseline, and step ahead: how many values were observed there,
     and the errors, means over seeds, None where nothing was; none of tasks without forecasts."""
-    if comparison.of_classes:
+    if not any(run.result.test.by_step for run in comparison.runs.values()):
         return []
 
     def mean(errors: list[float | None]) -> float | None:
@@ -86,13 +89,13 @@ def by_step(comparison: Comparison) -> list[dict[str, Any]]:
         return math.fsum(known) / len(known) if len(known) == len(errors) else None
 
     cells = itertools.product(comparison.labels, comparison.sizes)
-    rows = [(label, length, comparison.of(label, length)) for label, length in cells]
-    rows += [(name, length, [record]) for (name, length), record in comparison.baselines.items()]
+    rows = [(label, length, [run.result.test for run in comparison.of(label, length)]) for label, length in cells]
+    rows += [(name, length, [record.result.test]) for (name, length), record in comparison.baselines.items()]
     return [
-        {"model": label, "size": length, "ahead": ahead, "seeds": len(runs), "values": steps[0]["count"]}
+        {"model": label, "size": length, "ahead": ahead, "seeds": len(tests), "values": steps[0]["count"]}
         | {metric: mean([step[metric] for step in steps]) for metric in comparison.metrics}
-        for label, length, runs in sorted(rows, key=lambda row: comparison.sizes.index(row[1]))
-        for ahead, steps in enumerate(zip(*(run["result"]["test"]["by_step"] for run in runs)), start=1)
+        for label, length, tests in sorted(rows, key=lambda row: comparison.sizes.index(row[1]))
+        for ahead, steps in enumerate(zip(*(test.by_step for test in tests)), start=1)
     ]
 
 
@@ -112,35 +115,37 @@ def table(comparison: Comparison) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    metrics = comparison.metrics[:3] if comparison.metric != "accuracy" else comparison.metrics[:1]
-    receptive_field = ["receptive field"] if comparison.of_classes else []
-    heading = f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}"
+    metrics = comparison.metrics[:1] if comparison.metric == "accuracy" else comparison.metrics[:3]
+    receptive_field = ["receptive field"] if isinstance(comparison.problem, SequenceProblem) else []
+    heading = f"{comparison.task}: test {METRICS[comparison.metric].label}, {seeds_of(comparison)}"
     view = Table(title=heading + escape(_units_said(comparison, metrics)))
-    view.add_column("T" if comparison.of_classes else "ahead", justify="right")
+    view.add_column(comparison.problem.size.column, justify="right")
     view.add_column("model")
-    for name in (*metrics, "steps", "seconds", "parameters", "kFLOP", "MB", *receptive_field):
-        view.add_column(name if comparison.of_classes or name not in metrics else name.upper(), justify="right")
+    scores = [METRICS[name].short for name in metrics]
+    for name in (*scores, "steps", "seconds", "parameters", "kFLOP", "MB", *receptive_field):
+        view.add_column(name, justify="right")
     length = None
     for row in comparison.rows():
-        if length not in (None, row["size"]):
+        if length not in (None, row.size):
             view.add_section()
-        length = row["size"]
-        if row["kind"] == "baseline":
-            scores = [_number(row[name], 3) for name in metrics]
-            view.add_row(str(length), escape(row["model"]), *scores, "", _number(row["seconds"], 1), style="dim")
+        length = row.size
+        if row.kind == BASELINE:
+            cells = [_number(row.mean(name), 3) for name in metrics]
+            view.add_row(str(length), escape(row.model), *cells, "", _number(row.seconds, 1), style="dim")
             continue
-        cells = [_spread(row[name], row[f"{name}_sd"]) for name in metrics]
-        if row["failed"]:
-            cells[0] = f"{cells[0]} ({row['failed']} failed)".strip()
-        positions = _number(row["receptive_field"], 0)
-        field = row["receptive_field"]
-        if row["seeds"] and (field is None or field >= comparison.elements.get(length, length) - 1):
+        cells = [_spread(row.mean(name), row.sd(name)) for name in metrics]
+        if row.failed:
+            cells[0] = f"{cells[0]} ({row.failed} failed)".strip()
+        field = row.receptive_field
+        positions = _number(field, 0)
+        if row.seeds and (field is None or field >= comparison.elements.get(length, length) - 1):
             positions = "all"
-        parameters = "" if row["parameters"] is None else f"{row['parameters']:,}"
-        flops, memory = (None if row[n] is None else row[n] / u for n, u in (("flops", 1e3), ("peak_memory", 1e6)))
-        others = (_number(row["steps"], 0), _number(row["seconds"], 1), parameters, _number(flops, 0),
+        parameters = "" if row.parameters is None else f"{row.parameters:,}"
+        flops = None if row.flops is None else row.flops / 1e3
+        memory = None if row.peak_memory is None else row.peak_memory / 1e6
+        others = (_number(row.steps, 0), _number(row.seconds, 1), parameters, _number(flops, 0),
                   _number(memory, 0), *(positions for _ in receptive_field))  # fmt: skip
-        view.add_row(str(length), escape(row["model"]), *cells, *others)
+        view.add_row(str(length), escape(row.model), *cells, *others)
     return view
 
 
@@ -168,7 +173,7 @@ def _units_said(comparison: Comparison, metrics: Sequence[str]) -> str:
     found: dict[str, list[str]] = {}
     for name in metrics:
         if (units := comparison.units_of(name)) is not None:
-            found.setdefault(units, []).append(name.upper())
+            found.setdefault(units, []).append(METRICS[name].short)
     return "".join(f"; {listed(names)} in {units}" for units, names in found.items())
 
 

@@ -1,4 +1,3 @@
-import json
 import math
 from dataclasses import asdict
 
@@ -8,12 +7,13 @@ import torch
 from seqgnn.experiments import MODEL_SPECS, Comparison, ModelSpec, training_for
 from seqgnn.experiments.runs import config as runs
 from seqgnn.experiments.runs.config import RunConfig
-from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.metrics.significance import mean_sd
 from seqgnn.models import sequence_model as models
 from seqgnn.report import tables as report
 from seqgnn.training.loop import TrainConfig
-from tests.support.comparisons import plan_grid, run_grid
+from tests.support.comparisons import changed, plan_grid, run_grid
+from tests.support.comparisons import run as record_of
 
 TINY = {"sizes": [4], "seeds": [0], "steps": 6, "hidden": 8, "eval_every": 3, "progress": False}
 
@@ -24,25 +24,25 @@ def tiny(**changes):
 
 def results(comparison):
     records = comparison.runs | {(*key, None): record for key, record in comparison.baselines.items()}
-    return {key: record["result"] for key, record in records.items()}
+    return {key: record.result for key, record in records.items()}
 
 
 def test_rows_hold_what_was_measured():
     comparison = tiny(seeds=[0, 1], sizes=[4, 5])
     rows = comparison.rows()
-    assert [(row["size"], row["model"]) for row in rows] == [
+    assert [(row.size, row.model) for row in rows] == [
         (length, name) for length in (4, 5) for name in ("RNN", "GCN", "chance", "majority", "linear")
     ]
-    scores = [comparison.runs["RNN", 4, seed]["result"]["test"]["accuracy"] for seed in (0, 1)]
+    scores = [comparison.runs["RNN", 4, seed].result.test.values["accuracy"] for seed in (0, 1)]
     assert (rows[0]["accuracy"], rows[0]["accuracy_sd"]) == mean_sd(scores) and scores[0] != scores[1]
     assert rows[0]["steps"] == 6 and rows[0]["seeds"] == 2 and rows[0]["solved"] == 0
     assert rows[0]["parameters"] == 8 * 10 + 8 * 8 + 2 * 8 + 8 * 10 + 10
     assert rows[0]["receptive_field"] is None and rows[1]["receptive_field"] == 4  # two rounds of hops 1 and 2
     assert rows[2]["accuracy"] == 0.1 and rows[4]["accuracy"] == 1.0
     run = comparison.runs["RNN", 4, 0]
-    assert len(run["result"]["losses"]) == 6 and [p["step"] for p in run["result"]["validation"]] == [3, 6]
-    assert run["result"]["test"]["count"] == 8192
-    assert run["measured"]["threads"] == 1 and run["measured"]["versions"]["torch"] == torch.__version__
+    assert len(run.result.losses) == 6 and [point.step for point in run.result.validation] == [3, 6]
+    assert run.result.test.count == 8192
+    assert run.measured.threads == 1 and run.measured.versions["torch"] == torch.__version__
 
 
 def test_the_same_bits_twice_and_in_two_processes():
@@ -96,7 +96,7 @@ def test_a_failed_run_does_not_lose_the_others(tmp_path, monkeypatch):
     comparison = tiny(out=tmp_path)
     assert comparison.failures == {("GCN", 4, 0): "RuntimeError: no luck"}
     row = comparison.rows()[1]
-    assert (row["model"], row["failed"], row["accuracy"]) == ("GCN", 1, None)
+    assert (row.model, row.failed, row.mean("accuracy")) == ("GCN", 1, None)
     assert comparison.scores("RNN", 4) and comparison.scores("GCN", 4) == []
     monkeypatch.undo()
     assert tiny(out=tmp_path).failures == {}
@@ -115,10 +115,10 @@ def test_a_damaged_run_is_named_before_anything_is_trained(tmp_path, monkeypatch
 def test_the_key_holds_what_a_run_depends_on_and_no_more():
     first = tiny(models=["lstm", "gcn-in-lstm"])
     wider = tiny(models=["lstm", "gcn-in-lstm"], window=2)
-    assert first.runs["LSTM", 4, 0]["config"] == wider.runs["LSTM", 4, 0]["config"]
-    assert first.runs["GCN in LSTM", 4, 0]["config"]["window"] == 4
-    assert wider.runs["GCN in LSTM", 4, 0]["config"]["window"] == 2
-    assert json.loads(json.dumps(first.runs["LSTM", 4, 0]["config"]))["train"]["steps"] == 6
+    assert first.runs["LSTM", 4, 0].config == wider.runs["LSTM", 4, 0].config
+    assert first.runs["GCN in LSTM", 4, 0].config.window == 4
+    assert wider.runs["GCN in LSTM", 4, 0].config.window == 2
+    assert first.runs["LSTM", 4, 0].as_dict()["config"]["train"]["steps"] == 6
 
 
 def configs(task, **changes):
@@ -147,7 +147,7 @@ def test_default_rows_on_palindromes(monkeypatch):
     assert {key[0] for key in planned} == {*models.NAMES, "baseline"} - {"gcn-residual"}
     assert all(readout == "last" for name, readout, hops in planned if name not in ("gcn", "baseline"))
     trees = configs("trees", sizes=[16])
-    depth = TASKS["trees"].make(16, (1,), None).depth
+    depth = SEQUENCE_TASKS["trees"](16, (1,), None).depth
     assert trees["gcn", "mean", (1,)].num_layers == depth > 1
     assert trees["lstm", "mean", (1,)].num_layers == 1
 
@@ -155,13 +155,13 @@ def test_default_rows_on_palindromes(monkeypatch):
 def test_rates_by_length_and_by_row():
     rows = ["rnn", ModelSpec("slow RNN", "rnn", init=("identity",), lr=1e-4)]
     comparison = tiny(models=rows, sizes=[4, 5], lr={4: 0.01, 5: 0.02}, steps=1)
-    rates = {key[:2]: record["config"]["train"]["lr"] for key, record in comparison.runs.items()}
+    rates = {key[:2]: record.config.train.lr for key, record in comparison.runs.items()}
     assert rates == {("RNN", 4): 0.01, ("RNN", 5): 0.02, ("slow RNN", 4): 1e-4, ("slow RNN", 5): 1e-4}
     short = tiny(models=["rnn", ModelSpec("short LSTM", "lstm", longest=4)], sizes=[4, 5], steps=1)
-    assert [(row["model"], row["size"]) for row in short.rows() if row["kind"] == "model"] == [
+    assert [(row.model, row.size) for row in short.rows() if row.kind == "model"] == [
         ("RNN", 4), ("short LSTM", 4), ("RNN", 5)
     ]  # fmt: skip
-    assert tiny(lr=0.5, steps=1).runs["RNN", 4, 0]["config"]["train"]["lr"] == 0.5
+    assert tiny(lr=0.5, steps=1).runs["RNN", 4, 0].config.train.lr == 0.5
 
 
 def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
@@ -205,7 +205,7 @@ def test_what_no_plan_can_mean(options, message):
 
 
 def test_recipes_reach_the_model():
-    task = TASKS["recall"].make(6, (1,), None)
+    task = SEQUENCE_TASKS["recall"](6, (1,), None)
 
     def built(**changes):
         base = RunConfig(
@@ -228,7 +228,7 @@ def test_recipes_reach_the_model():
 
 def test_matched_parameters():
     comparison = tiny(models=["rnn", "lstm", "gru", "gcn"], hidden=24, match_parameters=True, steps=1)
-    counts = [row["parameters"] for row in comparison.rows() if row["kind"] == "model"]
+    counts = [row.parameters for row in comparison.rows() if row.kind == "model"]
     assert max(counts) / min(counts) < 1.1 and comparison.matched
     assert len(set(counts)) > 1
 
@@ -247,7 +247,7 @@ def test_text_is_known_by_its_content(tmp_path):
     (tmp_path / "there" / "verse.txt").write_text("another text altogether, and a longer one. " * 40)
     other = run_grid("text", data=tmp_path / "there" / "verse.txt", out=out, **options)
     assert other.data_id != first.data_id and results(other) != results(first)
-    assert [row["model"] for row in first.rows()] == ["RNN", "chance", "majority", "bigram", "ngram-5"]
+    assert [row.model for row in first.rows()] == ["RNN", "chance", "majority", "bigram", "ngram-5"]
     assert first.metric == "loss" and first.scores("RNN", 5)[0] == first.rows()[0]["loss"]
     assert "pydoc topics of Python" in runs.identify_text(None)
 
@@ -274,8 +274,8 @@ def test_the_test_set_is_closed_until_selection_is_done(monkeypatch, look):
 def test_equal_time_ends_runs_and_is_marked():
     found = tiny(models=["rnn", "gcn"], steps=10**6, max_seconds=0.3, eval_every=10**6, target_accuracy=None)
     for run in found.runs.values():
-        assert run["result"]["stopped"] == "time" and 0.3 <= run["measured"]["seconds"] < 5
-        assert len(run["measured"]["validation_seconds"]) == 1 and run["result"]["steps"] > 3
+        assert run.result.stopped == "time" and 0.3 <= run.measured.seconds < 5
+        assert len(run.measured.validation_seconds) == 1 and run.result.steps > 3
     assert any(note.text.startswith("Equal time: how many steps") for note in report.notes(found))
 
 
@@ -291,8 +291,8 @@ def test_without_steps_seconds_alone_end_a_run():
         "sizes": [3],
     }
     (run,) = tiny(steps=None, max_seconds=0.3, **options).runs.values()
-    assert run["result"]["stopped"] == "time" and run["config"]["train"]["steps"] is None
-    assert run["result"]["steps"] == len(run["result"]["losses"]) and run["measured"]["seconds"] >= 0.3
+    assert run.result.stopped == "time" and run.config.train.steps is None
+    assert run.result.steps == len(run.result.losses) and run.measured.seconds >= 0.3
     both = plan_grid("recall", models=["rnn"], seeds=[0], steps=5, max_seconds=1e6).jobs[0].config
     assert both.train.steps == 5 and both.estimate(None) < 1e3
 
@@ -310,9 +310,9 @@ def test_a_row_without_an_estimate_says_why(tmp_path):
 def test_costs_stand_beside_scores():
     row = tiny(models=["lstm"]).rows()[0]
     digits, n = 3, TINY["hidden"]
-    assert row["flops"] == 2 * (digits * 4 * n * (10 + n) + 10 * n)
-    assert row["peak_memory"] is None or row["peak_memory"] >= 0
-    assert row["accuracy_t_low"] is None and row["solved_steps"] is None
+    assert row.flops == 2 * (digits * 4 * n * (10 + n) + 10 * n)
+    assert row.peak_memory is None or row.peak_memory >= 0
+    assert row.as_dict()["accuracy_t_low"] is None and row.solved_steps is None
 
 
 def test_differences_are_paired():
@@ -320,16 +320,12 @@ def test_differences_are_paired():
     scores = {"A": [0.9, 0.8, 1.0], "B": [0.5, 0.6, 0.7]}
     for label, values in scores.items():
         for seed, value in enumerate(values):
-            validation = [{"step": 10, "accuracy": 0.5, "loss": 1.0}, {"step": 20, "accuracy": value, "loss": 1.0}]
-            comparison.runs[label, 4, seed] = {
-                "config": {"seed": seed},
-                "result": {"test": {"accuracy": value}, "validation": validation},
-                "measured": {"validation_seconds": [1.5, 2.5]},
-            }
+            record = record_of(value, seed=seed, validation=[(10, 0.5), (20, value)])
+            comparison.runs[label, 4, seed] = changed(record, validation_seconds=(1.5, 2.5), target_accuracy=0.6)
     (pair,) = comparison.differences(4)
     assert (pair.mean, pair.interval[0], pair.p) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2), 0.25)
     assert str(pair).startswith("A and B: no difference shown (+0.300, its own 95% interval +0.05")
-    assert comparison.solved_at("B", 4, 0.6) == [None, (20, 2.5), (20, 2.5)]
+    assert comparison.solved_at("B", 4) == [None, (20, 2.5), (20, 2.5)]
     del comparison.runs["B", 4, 1]  # then seed 1 counts for neither
     assert comparison.differences(4)[0].mean == pytest.approx(0.35)
     del comparison.runs["B", 4, 2]  # one pair is none

@@ -96,7 +96,7 @@ def test_two_processes_divide_a_grid(tmp_path):
 def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, capsys):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
     expected = run_grid("palindromes", **{**options, "out": None})
-    config = expected.runs["RNN", 4, 0]["config"]
+    config = expected.runs["RNN", 4, 0].as_dict()["config"]
     folder = RunStore(tmp_path / "runs").path(config).with_suffix(".partial")
     folder.mkdir(parents=True)
     lock = FileLock(folder / ".lock", thread_local=False)
@@ -110,14 +110,14 @@ def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, cap
 
     monkeypatch.setattr("seqgnn.experiments.runs.executor.time.sleep", wait)
     found = run_grid("palindromes", **{**options, "progress": True})
-    assert len(slept) == 3 and found.runs["RNN", 4, 0]["result"] == expected.runs["RNN", 4, 0]["result"]
+    assert len(slept) == 3 and found.runs["RNN", 4, 0].result == expected.runs["RNN", 4, 0].result
     assert "waiting for 1 of the runs, which other processes make" in capsys.readouterr().out
     assert not folder.exists()
 
 
 def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
-    config = run_grid("palindromes", **{**options, "out": None}).runs["RNN", 4, 0]["config"]
+    config = run_grid("palindromes", **{**options, "out": None}).runs["RNN", 4, 0].as_dict()["config"]
     folder = tmp_path / "runs" / f"{run_key(config)}.partial"
     folder.mkdir(parents=True)
     victim = folder / "last.safetensors"
@@ -136,11 +136,13 @@ def test_a_run_does_not_go_on_from_anothers_checkpoint(tmp_path):
     """Of a model of the same size, trained the same way, on samples of another length."""
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 4, "target_accuracy": None, "out": tmp_path}
     four, six = (
-        run_grid("palindromes", **{**options, "sizes": [length], "out": tmp_path / str(length)}).runs["RNN", length, 0]
+        run_grid("palindromes", **{**options, "sizes": [length], "out": tmp_path / str(length)})
+        .runs["RNN", length, 0]
+        .as_dict()["config"]
         for length in (4, 6)
     )
-    partial = tmp_path / "4" / "runs" / f"{run_key(six['config'])}.partial"
-    checkpoints = Checkpoints(partial, about={"config": four["config"]}, seconds=0.0)
+    partial = tmp_path / "4" / "runs" / f"{run_key(six)}.partial"
+    checkpoints = Checkpoints(partial, about={"config": four}, seconds=0.0)
     checkpoints.save(LAST, {}, {"step": 2})
     found = run_grid("palindromes", **{**options, "sizes": [6], "out": tmp_path / "4"})
     assert "expected a checkpoint of the run in" in found.failures["RNN", 6, 0]
@@ -301,7 +303,7 @@ def test_checkpoints_on_a_full_disk_are_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("change", [{"version": 99}, {"format": "another"}])
 def test_foreign_and_newer_files_are_named_and_left_alone(tmp_path, change):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
-    config = run_grid("palindromes", **options).runs["RNN", 4, 0]["config"]
+    config = run_grid("palindromes", **options).runs["RNN", 4, 0].as_dict()["config"]
     path = RunStore(tmp_path / "runs").path(config)
     content = json.dumps(json.loads(path.read_text()) | change)
     path.write_text(content)

@@ -2,9 +2,28 @@
 
 from dataclasses import fields, replace
 
-from seqgnn.experiments import Comparison, DataSource, ExecutionConfig, GridConfig, Plan, plan, training_for
+from seqgnn.experiments import (
+    Comparison,
+    DataSource,
+    ExecutionConfig,
+    GridConfig,
+    ModelSpec,
+    Plan,
+    plan,
+    training_for,
+)
+from seqgnn.experiments.runs.config import BaselineConfig, RunConfig
+from seqgnn.experiments.runs.record import (
+    BaselineRecord,
+    BaselineResult,
+    Measured,
+    RunRecord,
+    TestScores,
+    TrainingResult,
+)
 from seqgnn.tasks import Protocol
 from seqgnn.training.config import TrainConfig
+from seqgnn.training.loop import ValidationPoint
 
 
 def plan_arguments(task, data=None, **options):
@@ -35,31 +54,49 @@ def run_grid(task, *, progress=False, **options) -> Comparison:
     return plan_grid(task, **options).run(progress)
 
 
+TRAIN = TrainConfig(target_accuracy=0.995)
+
+
 def run(
     accuracy, loss=1.0, model="lstm", steps=30, parameters=100, stopped="steps", seed=0, readout="last", count=10,
     validation=(),
 ):  # fmt: skip
-    return {
-        "config": {
-            "model": model,
-            "readout": readout,
-            "num_layers": 2,
-            "hops": [1, 2],
-            "seed": seed,
-            "train": {"target_accuracy": 0.995},
-        },
-        "result": {
-            "test": {"accuracy": accuracy, "loss": loss, "count": count},
-            "steps": steps,
-            "best_step": steps - 10,
-            "stopped": stopped,
-            "parameters": parameters,
-            "losses": [2.0 - 0.01 * step for step in range(steps)],
-            "accuracies": [step / steps for step in range(steps)],
-            "validation": list(validation),
-        },
-        "measured": {"seconds": 2.0},
-    }
+    """Return the record of a run on "recall", all figures known."""
+    config = RunConfig(
+        task="recall", size=10, data_id=None, model=model, readout=readout, hops=(1, 2), num_layers=2, hidden=8,
+        encoding="one-hot", window=None, init=(), forget_bias=None, positions=False, parameters=None, seed=seed,
+        device="cpu", train=TRAIN,
+    )  # fmt: skip
+    result = TrainingResult(
+        test=TestScores({"accuracy": accuracy, "loss": loss}, count),
+        steps=steps,
+        best_step=steps - 10,
+        stopped=stopped,
+        parameters=parameters,
+        losses=tuple(2.0 - 0.01 * step for step in range(steps)),
+        accuracies=tuple(step / steps for step in range(steps)),
+        validation=tuple(ValidationPoint(step, 1.0, accuracy) for step, accuracy in validation),
+    )
+    return RunRecord(config, ModelSpec(model, model), result, Measured(2.0))
+
+
+def baseline(accuracy, loss=1.0, name="chance", count=10):
+    """Return the record of a baseline on "recall", all figures known."""
+    result = BaselineResult(TestScores({"accuracy": accuracy, "loss": loss}, count))
+    return BaselineRecord(BaselineConfig("recall", 10, None, name, 1), result, Measured(2.0))
+
+
+def changed(record, **values):
+    """Return a record with fields changed, at whatever depth they are.
+
+    Example:
+        >>> changed(run(0.5), target_accuracy=None).config.train.target_accuracy is None
+        True
+    """
+    for name in ("config", "train", "result", "test", "measured"):
+        if (part := getattr(record, name, None)) is not None:
+            record = replace(record, **{name: changed(part, **values)})
+    return replace(record, **{name: value for name, value in values.items() if hasattr(record, name)})
 
 
 def example(sizes=(4, 20), metric="accuracy"):
@@ -71,7 +108,7 @@ def example(sizes=(4, 20), metric="accuracy"):
             ("LSTM", length, 1): run(1.0, steps=50, stopped="solved", seed=1),
             ("GCN", length, 0): run(0.25, model="gcn", parameters=250),
         }
-        comparison.baselines |= {("chance", length): run(0.1), ("bigram", length): run(0.2)}
+        comparison.baselines |= {("chance", length): baseline(0.1), ("bigram", length): baseline(0.2, name="bigram")}
     comparison.failures["GCN", sizes[0], 1] = "ValueError: no luck"
     return comparison
 
@@ -86,5 +123,5 @@ def grid(scores, baselines=(), task="recall", length=5, metric="accuracy", count
                 score, score, seed=seed, count=count, stopped=stopped, readout=readouts.get(label, "last")
             )
     for name, score in baselines.items():
-        found.baselines[name, length] = run(score, score, count=count)
+        found.baselines[name, length] = baseline(score, score, name, count)
     return found

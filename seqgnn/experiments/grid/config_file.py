@@ -8,8 +8,8 @@ from typing import Any, get_args, get_origin
 from seqgnn._utils.options import Option, options_of
 from seqgnn._utils.validation import one_of
 from seqgnn.data.datasets.sources import SIGNALS
-from seqgnn.experiments.grid.forecast_specs import ForecasterSpec
-from seqgnn.experiments.grid.specs import ModelSpec
+from seqgnn.experiments.runs.problem import PROBLEMS
+from seqgnn.experiments.runs.specs import ModelSpec, Spec
 
 TYPES: dict[Any, str] = {  # as messages call them
     str: "text",
@@ -42,8 +42,9 @@ def read_grid(path: Path, options: Sequence[Option]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"compare: expected a TOML file, got {path} ({error})") from error
     _check(caller, "", content, {option.name: option.kind for option in options} | {"row": list[dict]})
-    table = ForecasterSpec if content.get("task") == "forecast" else ModelSpec
-    specs = [_spec(caller, row, table) for row in content.pop("row", [])]
+    problem = PROBLEMS.get(content.get("task", ""))
+    spec = ModelSpec if problem is None else problem.spec
+    specs = [_spec(caller, row, spec) for row in content.pop("row", [])]
     if specs:
         content["models"] = [*content.get("models", []), *specs]
     for option in options:
@@ -59,9 +60,7 @@ def read_grid(path: Path, options: Sequence[Option]) -> dict[str, Any]:
     return content
 
 
-def _spec(
-    caller: str, content: dict[str, Any], table: type[ModelSpec] | type[ForecasterSpec]
-) -> ModelSpec | ForecasterSpec:
+def _spec(caller: str, content: dict[str, Any], table: type[Spec]) -> Spec:
     _check(caller, " of a row", content, {option.name: option.kind for option in options_of(table)})
     for name in ("label", "model"):
         if name not in content:

@@ -17,10 +17,6 @@ from seqgnn.models.forecasters import NAMES, STATIC
 from seqgnn.tasks.forecasting import Protocol
 from seqgnn.training.loop import TrainConfig
 
-TRAIN = TrainConfig(
-    steps=1000, batch_size=64, optimizer="adam", lr=5e-3, schedule="cosine", max_grad_norm=5.0, eval_every=50,
-    monitor="loss",
-)
 BASELINES = ("persistence", "mean", "seasonal", "ar", "ar-node", "ar-graph")
 DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
 

@@ -7,8 +7,8 @@ from typing import Any
 from seqgnn._utils.validation import one_of
 from seqgnn.data import exponential_hops
 from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.runs.specs import ModelSpec
-from seqgnn.experiments.runs.task_defaults import TASKS
 from seqgnn.models.baselines import classification as baselines
 from seqgnn.models.sequence_model import GNNS, NAMES, TREES
 from seqgnn.training.config import TrainConfig
@@ -91,7 +91,7 @@ def choose_specs(task: str, chosen: Sequence[Any] | None) -> tuple[ModelSpec, ..
     check_labels([row.label for row in rows], baselines.NAMES)
     for row in rows:
         one_of("compare", f"the model of row {row.label!r}", row.model, (*NAMES, *TREES))
-        if row.hops is not None and not (row.model in GNNS and TASKS[task].on_path):
+        if row.hops is not None and not (row.model in GNNS and PROBLEMS[task].sequential):
             raise ValueError(f"compare: expected hops for a GCN on a path alone, got row {row.label!r} on {task}")
     return rows
 

@@ -1,4 +1,4 @@
-"""What came out of a comparison: the records of its runs, and the figures drawn from them."""
+"""The result of a comparison: the records of its runs, and the table computed from them."""
 
 import math
 from collections.abc import Sequence
@@ -9,32 +9,34 @@ from typing import Any
 from seqgnn.analysis import path_receptive_field
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.grid.specs import MODEL_SPECS
-from seqgnn.experiments.runs.task_defaults import TASKS
-from seqgnn.metrics.significance import Difference, differences, mean_sd, sampling_error, summary
-from seqgnn.models.baselines.classification import NAMES as BASELINES
-from seqgnn.models.baselines.forecasting import NAMES as FORECAST_BASELINES
+from seqgnn.experiments.results.row import BASELINE, MODEL, ComparisonRow
+from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.job import Key
+from seqgnn.experiments.runs.problem import METRICS, PROBLEMS, Problem
+from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, RunRecord, TestScores
+from seqgnn.metrics.significance import Difference, Summary, differences, mean_sd, sampling_error, summary
 from seqgnn.models.sequence_model import GNNS
 
 
 @dataclass
 class Comparison:
-    """The outcome: records of runs, and the figures drawn from them.
+    """The result of a comparison: records of runs, and the table computed from them.
 
     Attributes:
         task: name of the task.
-        metric: what the headline is: "accuracy", "loss" (nats), or of forecasts an error, such as "mae".
-        labels: labels of the rows, in order.
+        metric: the headline metric, one of `metrics`.
+        labels: labels of the models, in order.
         sizes, seeds: of the grid; sizes are lengths of sequences, numbers of nodes of trees, or horizons.
-        elements: how many elements a sample has, by size.
-        runs: per (label, size, seed), `{"config", "spec", "result", "measured"}`.
-        baselines: the same per (name, size).
-        failures: per (label or name, size, seed), what went wrong.
-        failed: per (label, size, seed), the configuration and specification of a run that failed.
+        elements: number of tokens or nodes of a sample, by size; empty for forecasts.
         data_id: name and hash of the data that the task reads; None for tasks that generate their samples.
-        units: of forecasts, those of the signal; None: not known.
+        units: units of the targets of forecasts; None: not known.
         matched: whether the models were matched in parameters.
-        data: the source of that data, where it is known.
-        weights: per run, where its weights are, if they are kept.
+        runs: record of each finished run.
+        baselines: record of each baseline, by name and size.
+        failures: error message of each run or baseline that failed.
+        failed: configuration and specification of each run that failed.
+        data: the source of the data, where it is known.
+        weights: file with the weights of each run, if they are stored.
         out: the folder with the `runs/` of the comparison, if there is one.
     """
 
@@ -47,71 +49,72 @@ class Comparison:
     data_id: str | None = None
     units: str | None = None
     matched: bool = False
-    runs: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
-    baselines: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
-    failures: dict[tuple[str, int, int], str] = field(default_factory=dict)
-    failed: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
+    runs: dict[Key, RunRecord] = field(default_factory=dict)
+    baselines: dict[tuple[str, int], BaselineRecord] = field(default_factory=dict)
+    failures: dict[Key, str] = field(default_factory=dict)
+    failed: dict[Key, FailedRun] = field(default_factory=dict)
     data: DataSource | None = None
-    weights: dict[tuple[str, int, int], Path] = field(default_factory=dict)
+    weights: dict[Key, Path] = field(default_factory=dict)
     out: Path | None = None
 
     @property
+    def problem(self) -> Problem:
+        """The task as a comparison sees it."""
+        return PROBLEMS[self.task]
+
+    @property
     def metrics(self) -> tuple[str, ...]:
-        """All metrics that its runs have, the headline first."""
-        family = CLASSES if self.metric in CLASSES else ERRORS
-        return self.metric, *(name for name in family if name != self.metric)
+        """All metrics of its runs, the headline first."""
+        return self.metric, *(name for name in self.problem.metrics if name != self.metric)
 
     @property
-    def of_classes(self) -> bool:
-        """True if the targets are classes, False for forecasts."""
-        return self.metric in CLASSES
-
-    @property
-    def on_path(self) -> bool:
-        """True if the samples are sequences."""
-        return self.task in TASKS and TASKS[self.task].on_path
+    def higher_is_better(self) -> bool:
+        """True if a higher value of the headline metric is better."""
+        return METRICS[self.metric].higher_is_better
 
     def at(self, size: int) -> str:
         """Return a size in words: "T = 20", or "horizon 3" for forecasts."""
-        return f"T = {size}" if self.of_classes else f"horizon {size}"
+        return self.problem.size.at(size)
 
     def units_of(self, metric: str) -> str | None:
         """Return the units of a metric, such as "cases" or "cases, squared"; None where they are not known, and for
         fractions."""
-        if self.units is None or metric not in ("mae", "rmse", "mse"):
-            return None
-        return f"{self.units}, squared" if metric == "mse" else self.units
+        unit = METRICS[metric].unit
+        return None if self.units is None or unit is None else unit.format(self.units)
 
-    def of(self, label: str, size: int) -> list[dict[str, Any]]:
-        """Return the runs of one cell of the table, by seed; failed ones are not among them."""
+    def of(self, label: str, size: int) -> list[RunRecord]:
+        """Return the finished runs of one cell of the table, by seed."""
         keys = ((label, size, seed) for seed in self.seeds)
         return [self.runs[key] for key in keys if key in self.runs]
 
     def scores(self, label: str, size: int, metric: str | None = None) -> list[float]:
-        """Return the test scores of one cell, by seed."""
-        return [run["result"]["test"][metric or self.metric] for run in self.of(label, size)]
+        """Return the test scores of one cell, by seed; those that are not finite are left out."""
+        values = (run.result.test.values[metric or self.metric] for run in self.of(label, size))
+        return [value for value in values if value is not None]
 
     def differences(self, size: int, labels: Sequence[str] | None = None) -> list[Difference]:
-        """Return all pairs of rows, or of some rows, seed by seed, with intervals and p corrected for their number."""
-        scores = {
-            label: {run["config"]["seed"]: run["result"]["test"][self.metric] for run in self.of(label, size)}
+        """Return all pairs of models, or of some models, seed by seed, with intervals and p corrected for their
+        number."""
+        scores: dict[str, dict[int, Any]] = {
+            label: {run.config.seed: run.result.test.values[self.metric] for run in self.of(label, size)}
             for label in (self.labels if labels is None else labels)
         }
         return differences(scores)
 
-    def solved_at(self, label: str, size: int, bar: float) -> list[tuple[int, float] | None]:
-        """Returns, by seed, the step and the second at which the validation accuracy first was at the bar, or None."""
-        return [_first_at(run, bar) for run in self.of(label, size)]
+    def solved_at(self, label: str, size: int) -> list[tuple[int, float] | None]:
+        """Return, by seed, the step and the second at which the validation accuracy first reached the target accuracy;
+        None where it did not, or where there is no target accuracy."""
+        return [_first_solved(run) for run in self.of(label, size)]
 
     def in_order(self) -> "Comparison":
-        """Return the same with rows in the order of `ROWS`, user-defined ones after the first with their model, and
-        runs, baselines and failures in that of the table: the same runs give the same comparison."""
-        models = {label: run["config"]["model"] for (label, _, _), run in self.runs.items()}
+        """Return the same with models in the order of `MODEL_SPECS`, user-defined ones after the first with their
+        model, and runs, baselines and failures in that of the table: the same runs give the same comparison."""
+        models = {label: run.spec.model for (label, _, _), run in self.runs.items()}
         labels = tuple(sorted(self.labels, key=lambda label: _place(label, models.get(label))))
-        order = {name: place for place, name in enumerate((*labels, *BASELINES, *FORECAST_BASELINES))}
+        order = {name: place for place, name in enumerate((*labels, *self.problem.baselines))}
 
-        def sort(found: dict[Any, Any]) -> dict[Any, Any]:
-            return {key: found[key] for key in sorted(found, key=lambda key: (key[1], order[key[0]], *key[2:]))}
+        def sort(records: dict[Any, Any]) -> dict[Any, Any]:
+            return {key: records[key] for key in sorted(records, key=lambda key: (key[1], order[key[0]], *key[2:]))}
 
         return replace(
             self,
@@ -123,99 +126,95 @@ class Comparison:
             failures=sort(self.failures),
         )
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a dictionary per size and row, baselines after the models; None where there is no figure."""
+    def rows(self) -> list[ComparisonRow]:
+        """Return the table: a row for each size and model, and after these for each baseline."""
         rows = []
         for size in self.sizes:
             for label in self.labels:
                 if any(key[:2] == (label, size) for key in (*self.runs, *self.failures)):
                     rows.append(self._row(label, size))
-            for (name, of), record in self.baselines.items():
-                if of == size:
-                    test, seconds = record["result"]["test"], record["measured"]["seconds"]
-                    rows.append(
-                        _empty_row(name, "baseline", size, self.metrics)
-                        | {metric: test[metric] for metric in self.metrics}
-                        | {"seconds": seconds, "seeds": 1, "parameters": record["result"].get("parameters")}
-                        | _tested(test)
-                    )
+            rows += [self._baseline_row(name, size) for name, of in self.baselines if of == size]
         return rows
 
-    def _row(self, label: str, size: int) -> dict[str, Any]:
-        row = _empty_row(label, "model", size, self.metrics)
-        row["failed"] = sum((label, size, seed) in self.failures for seed in self.seeds)
+    def _baseline_row(self, name: str, size: int) -> ComparisonRow:
+        record = self.baselines[name, size]
+        test = record.result.test
+        return ComparisonRow(
+            model=name,
+            kind=BASELINE,
+            size=size,
+            scores={m: Summary(value, math.nan, None, None, 1) for m in self.problem.metrics
+                    if (value := test.values[m]) is not None},
+            targets=test.count,
+            accuracy_se=_accuracy_error(test, test.values.get("accuracy")),
+            seconds=record.measured.seconds,
+            parameters=record.result.parameters,
+            seeds=1,
+        )  # fmt: skip
+
+    def _row(self, label: str, size: int) -> ComparisonRow:
         runs = self.of(label, size)
+        failed = sum((label, size, seed) in self.failures for seed in self.seeds)
         if not runs:
-            return row
-        config, result = runs[0]["config"], runs[0]["result"]
-        for metric in self.metrics:
-            scores = self.scores(label, size, metric)
-            if None in scores:
-                continue
-            found = summary(scores)
-            row[metric], row[f"{metric}_sd"] = found.mean, found.sd
-            for kind, interval in (("t", found.t), ("bootstrap", found.bootstrap)):
-                row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"] = interval or (None, None)
-        row |= _tested(result["test"] | {"accuracy": row.get("accuracy")})
-        bar = config["train"]["target_accuracy"]
-        reached = [] if bar is None else [at for at in self.solved_at(label, size, bar) if at is not None]
-        memory = [run["measured"]["peak_memory"] for run in runs if run["measured"].get("peak_memory")]
-        return row | {
-            "solved_steps": mean_sd([steps for steps, _ in reached])[0] if reached else None,
-            "solved_seconds": mean_sd([seconds for _, seconds in reached])[0] if reached else None,
-            "flops": result.get("flops"),
-            "peak_memory": max(memory, default=None),
-            "readout": config.get("readout"),
-            "steps": mean_sd([run["result"]["steps"] for run in runs])[0],
-            "seconds": mean_sd([run["measured"]["seconds"] for run in runs])[0],
-            "parameters": result["parameters"],
-            "receptive_field": _receptive_field(config),
-            "solved": sum(run["result"]["stopped"] == "solved" for run in runs),
-            "seeds": len(runs),
+            return ComparisonRow(label, MODEL, size, dict.fromkeys(self.problem.metrics), failed=failed)
+        results = [run.result for run in runs]
+        scores = {
+            metric: summary(values) if len(values := self.scores(label, size, metric)) == len(runs) else None
+            for metric in self.problem.metrics
         }
+        accuracy = scores.get("accuracy")
+        solved = [at for at in self.solved_at(label, size) if at is not None]
+        return ComparisonRow(
+            model=label,
+            kind=MODEL,
+            size=size,
+            scores=scores,
+            readout=getattr(runs[0].config, "readout", None),
+            targets=results[0].test.count,
+            accuracy_se=_accuracy_error(results[0].test, None if accuracy is None else accuracy.mean),
+            steps=_mean([result.steps for result in results]),
+            seconds=_mean([run.measured.seconds for run in runs]),
+            solved_steps=_mean([step for step, _ in solved]),
+            solved_seconds=_mean([second for _, second in solved]),
+            parameters=results[0].parameters,
+            flops=results[0].flops,
+            peak_memory=max((run.measured.peak_memory for run in runs if run.measured.peak_memory), default=None),
+            receptive_field=_receptive_field(runs[0]),
+            solved=sum(result.stopped == "solved" for result in results),
+            seeds=len(runs),
+            failed=failed,
+        )
 
 
 def _place(label: str, model: str | None) -> tuple[int, bool, str]:
     """Return the sort key of a label: the known specification it is named after, or else the first with its model."""
-    names = [row.label for row in MODEL_SPECS.values()]
+    names = [spec.label for spec in MODEL_SPECS.values()]
     family = max((name for name in names if f"{label},".startswith(f"{name},")), key=len, default=None)
     if family is None:
-        family = next((row.label for row in MODEL_SPECS.values() if row.model == model), None)
+        family = next((spec.label for spec in MODEL_SPECS.values() if spec.model == model), None)
     return len(names) if family is None else names.index(family), label != family, label
 
 
-def _first_at(run: dict[str, Any], bar: float) -> tuple[int, float] | None:
-    clock = run["measured"].get("validation_seconds", [])
-    for place, point in enumerate(run["result"]["validation"]):
-        if point["accuracy"] >= bar:
-            return point["step"], clock[place] if place < len(clock) else math.nan
+def _first_solved(run: RunRecord) -> tuple[int, float] | None:
+    target, seconds = run.config.train.target_accuracy, run.measured.validation_seconds
+    for place, point in enumerate(run.result.validation):
+        if target is not None and point.accuracy is not None and point.accuracy >= target:
+            return point.step, seconds[place] if place < len(seconds) else math.nan
     return None
 
 
-def _receptive_field(config: dict[str, Any]) -> int | None:
+def _receptive_field(run: RunRecord) -> int | None:
     """Return the number of previous positions in the receptive field; None where it is not limited by layers."""
-    if config["model"] not in GNNS or "hops" not in config:
+    config = run.config
+    if not isinstance(config, RunConfig) or config.model not in GNNS:
         return None
-    return path_receptive_field(config["num_layers"], tuple(config["hops"]))
+    return path_receptive_field(config.num_layers, config.hops)
 
 
-def _tested(test: dict[str, Any]) -> dict[str, Any]:
-    accuracy, answers = test.get("accuracy"), test["count"]
-    return {"answers": answers, "accuracy_se": None if accuracy is None else sampling_error(accuracy, answers)}
+def _accuracy_error(test: TestScores, accuracy: float | None) -> float | None:
+    """Return the standard error that the test set alone gives an accuracy."""
+    return None if accuracy is None else sampling_error(accuracy, test.count)
 
 
-CLASSES = ("accuracy", "loss")
-ERRORS = ("mae", "rmse", "mape", "mse")
-EDGES = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
-TESTED = ("answers", "accuracy_se")
-COSTS = ("steps", "seconds", "solved_steps", "solved_seconds", "parameters", "flops", "peak_memory")
-
-
-def _empty_row(label: str, kind: str, size: int, metrics: Sequence[str]) -> dict[str, Any]:
-    metrics = [name for family in (CLASSES, ERRORS) for name in family if name in metrics]
-    scores = [name for metric in metrics for name in (metric, *(f"{metric}_{e}" for e in ("sd", *EDGES)))]
-    return (
-        {"model": label, "kind": kind, "size": size}
-        | dict.fromkeys(("readout", *scores, *TESTED, *COSTS, "receptive_field"))
-        | {"solved": 0, "seeds": 0, "failed": 0}
-    )
+def _mean(values: Sequence[float]) -> float | None:
+    return mean_sd(values)[0] if values else None

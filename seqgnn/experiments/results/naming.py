@@ -3,12 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import cache
 from typing import Any, cast
 
 from seqgnn.experiments.runs.base import Run
-from seqgnn.experiments.runs.task_defaults import TASKS
-from seqgnn.tasks import CharText
 
 # The settings that are worded; any other is its name and its value.
 WORDED: dict[str, Callable[[Any], str]] = {
@@ -21,13 +18,6 @@ WORDED: dict[str, Callable[[Any], str]] = {
     "device": lambda value: f"on {value}",
 }
 SHARED = ("task", "size", "data_id", "seed", "protocol", "train")  # alike in all runs of a cell, or not shown as such
-
-
-@cache
-def default_readout(task: str) -> str:
-    """Return the readout of a task's headline result."""
-    entry = TASKS[task]
-    return CharText.readout if entry.takes_data else str(entry.make(entry.sizes[0], (1,), None).readout)
 
 
 def distinct_labels(labels: Sequence[str], runs: Sequence[Run]) -> list[str]:

@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.naming import default_readout
-from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.metrics.significance import Difference, sampling_error, summary
 
 BLIND = ("chance", "majority", "mean")  # baselines that never look at what they are asked
@@ -39,14 +38,18 @@ def candidates(comparison: Comparison, length: int) -> Candidates:
     """
     models = tuple(label for label in comparison.labels if comparison.of(label, length))
     baselines = tuple(name for name, of in comparison.baselines if of == length)
-    if not comparison.on_path or TASKS[comparison.task].takes_data:
+    problem = comparison.problem
+    if not isinstance(problem, SequenceProblem) or not problem.sequential or problem.data_kind:
         return Candidates(models, baselines)
-    usual = default_readout(comparison.task)
-    alike = tuple(label for label in models if comparison.of(label, length)[0]["config"]["readout"] == usual)
+    alike = tuple(label for label in models if _readout(comparison, label, length) == problem.readout)
     if not alike:
         return Candidates(models, baselines)
     apart = (*(label for label in models if label not in alike), *(name for name in baselines if name == "linear"))
     return Candidates(alike, tuple(name for name in baselines if name != "linear"), apart)
+
+
+def _readout(comparison: Comparison, label: str, length: int) -> str | None:
+    return getattr(comparison.of(label, length)[0].config, "readout", None)
 
 
 def differences_at(comparison: Comparison, length: int) -> list[Difference]:
@@ -57,7 +60,7 @@ def differences_at(comparison: Comparison, length: int) -> list[Difference]:
 def ranked(comparison: Comparison, length: int) -> list[tuple[str, float]]:
     """Candidates and their mean scores, the best first."""
     means = [(label, _mean(comparison.scores(label, length))) for label in candidates(comparison, length).models]
-    return sorted(means, key=lambda pair: pair[1], reverse=comparison.metric == "accuracy")
+    return sorted(means, key=lambda pair: pair[1], reverse=comparison.higher_is_better)
 
 
 def standard_error(comparison: Comparison, name: str, length: int) -> float:
@@ -66,8 +69,9 @@ def standard_error(comparison: Comparison, name: str, length: int) -> float:
     if comparison.metric != "accuracy":
         return 0.0
     baseline = comparison.baselines.get((name, length))
-    tests = [run["result"]["test"] for run in ([baseline] if baseline else comparison.of(name, length))]
-    return sampling_error(_mean([test["accuracy"] for test in tests]), tests[0]["count"])
+    runs = [baseline] if baseline else comparison.of(name, length)
+    scores = [baseline_score(comparison, name, length)] if baseline else comparison.scores(name, length)
+    return sampling_error(_mean(scores), runs[0].result.test.count)
 
 
 def resolution(comparison: Comparison, first: str, second: str, length: int) -> float:
@@ -113,8 +117,8 @@ def against_baseline(comparison: Comparison, label: str, length: int) -> Verdict
     names = candidates(comparison, length).baselines
     if not names:
         return None
-    higher = comparison.metric == "accuracy"
-    scores = {name: _score(comparison, name, length) for name in names}
+    higher = comparison.higher_is_better
+    scores = {name: baseline_score(comparison, name, length) for name in names}
     name = (max if higher else min)(scores, key=scores.__getitem__)
     found = summary(comparison.scores(label, length))
     gain = (found.mean - scores[name]) * (1 if higher else -1)
@@ -130,8 +134,8 @@ def at_chance(comparison: Comparison, length: int) -> tuple[str, float] | None:
     names = [name for name in BLIND if (name, length) in comparison.baselines]
     if not names:
         return None
-    higher = comparison.metric == "accuracy"
-    score, name = (max if higher else min)((_score(comparison, name, length), name) for name in names)
+    higher = comparison.higher_is_better
+    score, name = (max if higher else min)((baseline_score(comparison, name, length), name) for name in names)
     behind = all(
         (mean - score if higher else score - mean) <= resolution(comparison, label, name, length)
         for label, mean in ranked(comparison, length)
@@ -144,11 +148,13 @@ def all_solved(comparison: Comparison, length: int) -> bool:
     if any(of == length for _, of, _ in comparison.failures):
         return False
     runs = [run for label in candidates(comparison, length).models for run in comparison.of(label, length)]
-    return all(run["result"]["stopped"] == "solved" or run["result"]["test"].get("accuracy") == 1 for run in runs)
+    return all(run.result.stopped == "solved" or run.result.test.values.get("accuracy") == 1 for run in runs)
 
 
-def _score(comparison: Comparison, name: str, length: int) -> float:
-    return float(comparison.baselines[name, length]["result"]["test"][comparison.metric])
+def baseline_score(comparison: Comparison, name: str, length: int) -> float:
+    """Return the headline score of a baseline."""
+    score = comparison.baselines[name, length].result.test.values[comparison.metric]
+    return math.nan if score is None else score
 
 
 def _mean(scores: list[float]) -> float:

@@ -1,10 +1,12 @@
 """What the test windows of a comparison of forecasters tell: models beside the best baseline, and the graph's worth."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 from seqgnn._utils.text import number
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import against_baseline, candidates, ranked
+from seqgnn.experiments.runs.forecast_config import ForecastRun
 from seqgnn.metrics.significance import differences, signed
 from seqgnn.metrics.window_significance import OverWindows, over_windows
 from seqgnn.models.forecasters import uses_neighbors
@@ -37,7 +39,7 @@ class WindowPair:
 def window_pairs(comparison: Comparison, length: int) -> list[WindowPair]:
     """Each model against the best baseline, then each that uses neighbors against the best that does not; without
     rows that kept no errors by window, as those of other tasks and of earlier versions."""
-    if comparison.of_classes:
+    if not any(run.result.test.windows for run in comparison.runs.values()):
         return []
     models = candidates(comparison, length).models
     alone = [label for label, _ in ranked(comparison, length) if not _hears(comparison, label, length)]
@@ -47,22 +49,26 @@ def window_pairs(comparison: Comparison, length: int) -> list[WindowPair]:
 
 
 def _hears(comparison: Comparison, label: str, length: int) -> bool:
-    config = comparison.of(label, length)[0]["config"]
-    return uses_neighbors(config["model"], K=config["K"], neighbors=config["neighbors"])
+    config = comparison.of(label, length)[0].config
+    return isinstance(config, ForecastRun) and uses_neighbors(config.model, K=config.K, neighbors=config.neighbors)
 
 
 def _pair(comparison: Comparison, length: int, first: str, second: str) -> WindowPair | None:
-    ours, theirs = ({run["config"]["seed"]: run for run in comparison.of(label, length)} for label in (first, second))
+    configs = {run.config.seed: run.config for run in comparison.of(first, length)}
+    tests, other_tests = (
+        {run.config.seed: run.result.test for run in comparison.of(label, length)} for label in (first, second)
+    )
     if (baseline := comparison.baselines.get((second, length))) is not None:
-        theirs = dict.fromkeys(ours, baseline)
-    seeds = [seed for seed in ours if seed in theirs]
-    tests = [[runs[seed]["result"]["test"] for seed in seeds] for runs in (ours, theirs)]
-    if not seeds or not all("windows" in test for row in tests for test in row):
+        other_tests = dict.fromkeys(tests, baseline.result.test)
+    seeds = [seed for seed in tests if seed in other_tests]
+    pairs = [[scores[seed] for seed in seeds] for scores in (tests, other_tests)]
+    windows = [[test.windows for test in row if test.windows is not None] for row in pairs]
+    if not seeds or any(len(sums) < len(seeds) for sums in windows):
         return None
-    protocol = ours[seeds[0]]["config"]["protocol"]
-    own, other = ([test["windows"]["errors"] for test in row] for row in tests)
-    counts = tests[0][0]["windows"]["counts"]
-    over = over_windows(own, other, counts, lags=protocol["lags"], horizon=length, root=comparison.metric == "rmse")
-    scores = ({seed: test[comparison.metric] for seed, test in zip(seeds, row)} for row in tests)
+    protocol = cast(ForecastRun, configs[seeds[0]]).protocol
+    errors, other_errors = ([sums.errors for sums in row] for row in windows)
+    over = over_windows(errors, other_errors, windows[0][0].counts, lags=protocol.lags, horizon=length,
+                        root=comparison.metric == "rmse")  # fmt: skip
+    scores: Any = ({seed: test.values[comparison.metric] for seed, test in zip(seeds, row)} for row in pairs)
     found = differences(dict(zip((first, second), scores)))
     return WindowPair(first, second, found[0].interval if found else None, over)

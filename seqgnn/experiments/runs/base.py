@@ -24,6 +24,11 @@ class Run(ABC):
     seed: int
     size: Any  # a field, or the horizon
 
+    @property
+    def setting(self) -> str:
+        """What runs of one comparison have in common besides task and data, as text."""
+        return ""
+
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> Self:
         """Return the run of a configuration given by `dataclasses.asdict`, also after a round trip through JSON.
@@ -62,9 +67,17 @@ class Run(ABC):
         """
 
 
+class BaselineRun(Run):
+    """A run that fits a baseline."""
+
+    baseline: str
+
+
 class TrainingRun(Run):
     """A run that trains a model."""
 
+    model: str
+    parameters: int | None
     train: TrainConfig
     device: str
 

@@ -12,9 +12,9 @@ import torch
 from seqgnn._utils.validation import check_count, one_of
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.io.text import fingerprint
-from seqgnn.experiments.runs.base import Run, TrainingRun
+from seqgnn.experiments.runs.base import BaselineRun, TrainingRun
 from seqgnn.experiments.runs.result import OnStep, RunResult, checkpoints_in, measure_training, training_result
-from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.models import sequence_model as models
 from seqgnn.models.baselines import classification as baselines
 from seqgnn.nn import init
@@ -53,13 +53,13 @@ class RunConfig(TrainingRun):
     train: TrainConfig
 
     def check(self) -> None:
-        one_of("RunConfig", "task", self.task, TASKS)
+        one_of("RunConfig", "task", self.task, SEQUENCE_TASKS)
         one_of("RunConfig", "model", self.model, (*models.NAMES, *models.TREES))
         for name, least in (("size", 1), ("hidden", 1), ("num_layers", 1), ("seed", 0)):
             check_count("RunConfig", name, getattr(self, name), least)
 
     def make_task(self, data: DataSource | None) -> Any:
-        return TASKS[self.task].make(self.size, self.hops, data)
+        return SEQUENCE_TASKS[self.task](self.size, self.hops, data)
 
     def build(self, task: Any) -> torch.nn.Module:
         recipes = [init.chrono(self.size) if name == "chrono" else name for name in self.init]
@@ -104,7 +104,7 @@ class RunConfig(TrainingRun):
 
 
 @dataclass(frozen=True)
-class BaselineConfig(Run):
+class BaselineConfig(BaselineRun):
     """The configuration of one baseline on a sequence task."""
 
     task: str
@@ -115,7 +115,7 @@ class BaselineConfig(Run):
     seed: int = 0
 
     def check(self) -> None:
-        one_of("BaselineConfig", "task", self.task, TASKS)
+        one_of("BaselineConfig", "task", self.task, SEQUENCE_TASKS)
         one_of("BaselineConfig", "baseline", self.baseline, baselines.NAMES)
         check_count("BaselineConfig", "size", self.size, 1)
 
@@ -124,7 +124,7 @@ class BaselineConfig(Run):
     ) -> RunResult:
         """Fit the baseline and score it on the test set."""
         _check_text(self.data_id, data)
-        task = TASKS[self.task].make(self.size, (1,), data)
+        task = SEQUENCE_TASKS[self.task](self.size, (1,), data)
         start = time.perf_counter(), time.process_time()
         fitted = baselines.fit_baseline(self.baseline, task, samples=self.samples, seed=self.seed)
         measured = measurement(start)

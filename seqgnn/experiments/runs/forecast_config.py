@@ -1,5 +1,6 @@
 """The configurations of runs on forecasts: a trained forecaster, or a baseline."""
 
+import json
 import math
 import time
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ import torch
 
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.temporal_graph import TemporalGraph
-from seqgnn.experiments.runs.base import Run, TrainingRun
+from seqgnn.experiments.runs.base import BaselineRun, TrainingRun
 from seqgnn.experiments.runs.result import OnStep, RunResult, checkpoints_in, measure_training, training_result
 from seqgnn.models.baselines.forecasting import Baseline, fit_baseline
 from seqgnn.models.forecaster import Forecaster
@@ -57,6 +58,10 @@ class ForecastRun(TrainingRun):
     def size(self) -> int:
         """The horizon."""
         return self.protocol.horizon
+
+    @property
+    def setting(self) -> str:
+        return _setting(self.protocol, self.refit)
 
     @property
     def fits(self) -> int:
@@ -126,7 +131,7 @@ class ForecastRun(TrainingRun):
 
 
 @dataclass(frozen=True)
-class ForecastBaseline(Run):
+class ForecastBaseline(BaselineRun):
     """The configuration of one baseline of a forecast; ridge regressions choose their strength on validation.
 
     Attributes:
@@ -147,6 +152,10 @@ class ForecastBaseline(Run):
     def size(self) -> int:
         """The horizon."""
         return self.protocol.horizon
+
+    @property
+    def setting(self) -> str:
+        return _setting(self.protocol, self.refit)
 
     def fit(self, task: Forecasting) -> Baseline:
         """Return the baseline fitted to the training windows or, once its strength is chosen, to those of the refit."""
@@ -171,6 +180,11 @@ class ForecastBaseline(Run):
             task.objective.add(sums, fitted(batch), batch)
         result = {"test": scores_of(sums.result()), "parameters": fitted.num_parameters, "strength": fitted.strength}
         return RunResult(result, measured)
+
+
+def _setting(protocol: Protocol, refit: bool) -> str:
+    """Return split, scaling, scores and refit, which compared forecasts of all horizons have in common."""
+    return json.dumps([asdict(replace(protocol, horizon=1)), refit], sort_keys=True)
 
 
 def scores_of(found: ForecastEvaluation) -> dict[str, Any]:

@@ -78,14 +78,14 @@ def training_result(
     return RunResult(result, measured, weights)
 
 
-def read_weights(path: Path, run: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the weights in a file, if they are those of the run, a record `{"config", "result", "measured"}`.
+def read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
+    """Return the weights in a file, if they have this hash.
 
     Raises:
         ValueError: naming the file, if it is no whole checkpoint or holds other weights.
     """
     weights, _ = read_checkpoint(path)
-    if weights_hash(weights) != run["result"].get("weights_sha256"):
+    if weights_hash(weights) != sha256:
         raise ValueError(f"the weights in {path.name} are not those of the run")
     return weights
 

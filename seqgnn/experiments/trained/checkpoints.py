@@ -11,7 +11,10 @@ from torch import Tensor
 
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.grid.specs import MODEL_SPECS
+from seqgnn.experiments.runs.base import BaselineRun
 from seqgnn.experiments.runs.config import RunConfig, identify_text
+from seqgnn.experiments.runs.problem import read_config
+from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.experiments.runs.result import read_weights
 from seqgnn.experiments.runs.store import read_run
 from seqgnn.experiments.runs.text import load_model
@@ -108,11 +111,10 @@ def load_trained(path: str | os.PathLike[str], texts: Sequence[str | os.PathLike
 
 def _finished(file: Path, texts: Sequence[str | os.PathLike[str] | None]) -> Trained:
     """A run of a comparison by its JSON."""
-    run = read_run(file)
-    _check_model(file, run["config"])
-    weights = read_weights(file.with_suffix(".safetensors"), run)
-    label, steps = run["spec"]["label"], run["result"]["best_step"]
-    return _of_comparison(file, run["config"], weights, steps, label, texts)
+    content = read_run(file)
+    run = RunRecord.from_dict(content, _read_model(file, content["config"]))
+    weights = read_weights(file.with_suffix(".safetensors"), run.result.weights_sha256)
+    return _of_comparison(file, content["config"], weights, run.result.best_step, run.spec.label, texts)
 
 
 def _of_comparison(
@@ -123,8 +125,7 @@ def _of_comparison(
     label: str | None,
     texts: Sequence[str | os.PathLike[str] | None],
 ) -> Trained:
-    _check_model(file, config)
-    run = RunConfig.from_dict(config)
+    run = _read_model(file, config)
     text = None if run.data_id is None else _text(file, run.data_id, texts)
     task = run.make_task(text)
 
@@ -141,11 +142,13 @@ def _of_comparison(
     return Trained(label or _label(run.model), model.eval(), fresh, task, steps)
 
 
-def _check_model(file: Path, config: dict[str, Any]) -> None:
-    if config.get("task") == "forecast":
-        raise ValueError(f"gradients: expected a run of a task with classes in {file}, got one of forecasts")
-    if "baseline" in config:
-        raise ValueError(f"gradients: expected the run of a model in {file}, got a baseline, {config['baseline']!r}")
+def _read_model(file: Path, config: dict[str, Any]) -> RunConfig:
+    run = read_config(config)
+    if isinstance(run, BaselineRun):
+        raise ValueError(f"gradients: expected the run of a model in {file}, got a baseline, {run.baseline!r}")
+    if not isinstance(run, RunConfig):
+        raise ValueError(f"gradients: expected a run of a sequence task in {file}, got one of {run.task!r}")
+    return run
 
 
 def _text(file: Path, text: str, texts: Sequence[str | os.PathLike[str] | None]) -> DataSource | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ from seqgnn.data.datasets.data_source import content_hash
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.transforms.splits import split_range
 from seqgnn.data.windows import WindowBatch
-from seqgnn.experiments.runs.forecast_config import ForecastRun
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
+from seqgnn.experiments.runs.problem import read_config
+from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.experiments.runs.result import read_weights
 from seqgnn.experiments.runs.store import read_run
 from seqgnn.metrics.forecasting import ForecastScores
@@ -29,8 +31,8 @@ from seqgnn.tasks.forecasting import Forecasting, Protocol, window_starts
 from seqgnn.training.checkpoint import read_checkpoint
 
 
-def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
-    """A trained forecaster, ready to be asked, and its run's record, `{"config", "result", "measured"}`.
+def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, RunRecord]:
+    """Return a trained forecaster in evaluation mode and the record of its run.
 
     Args:
         path: `<key>.json` or `<key>.safetensors`, which lie beside each other.
@@ -47,13 +49,15 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, dict[str, An
         _, info = read_checkpoint(saved)
         found = "a sequence model" if "vocabulary" in info else f"no {record.name} beside it"
         raise ValueError(f"load_forecaster: expected the weights of a run of forecasting in {saved}, got {found}")
-    run = read_run(record)
-    task = run["config"].get("task")
-    if task != "forecast" or "baseline" in run["config"]:
-        found = f"a run of {task!r}" if task != "forecast" else f"the baseline {run['config']['baseline']!r}"
+    content = read_run(record)
+    config = read_config(content["config"])
+    if not isinstance(config, ForecastRun):
+        found = f"a run of {config.task!r}"
+        if isinstance(config, ForecastBaseline):
+            found = f"the baseline {config.baseline!r}"
         raise ValueError(f"load_forecaster: expected a run of a forecaster in {record}, got {found}")
-    config = ForecastRun.from_dict(run["config"])
-    weights = read_weights(saved, run)
+    run = RunRecord.from_dict(content, config)
+    weights = read_weights(saved, run.result.weights_sha256)
     try:
         model = _build(config, _in_channels(config, weights))
         model.load_state_dict(weights)
@@ -63,7 +67,7 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, dict[str, An
     return model.eval(), run
 
 
-def forecast(model: Forecaster, run: dict[str, Any], graph: TemporalGraph, start: int | None = None) -> Tensor:
+def forecast(model: Forecaster, run: RunRecord, graph: TemporalGraph, start: int | None = None) -> Tensor:
     """The forecast of `horizon` steps, in the signal's units.
 
     Args:
@@ -91,7 +95,7 @@ def forecast(model: Forecaster, run: dict[str, Any], graph: TemporalGraph, start
 
 
 def forecast_test(
-    model: Forecaster, run: dict[str, Any], graph: TemporalGraph, batch_size: int = 64
+    model: Forecaster, run: RunRecord, graph: TemporalGraph, batch_size: int = 64
 ) -> tuple[Tensor, range, ForecastScores]:
     """The forecasts of every window of the run's test part, in the signal's units, the first step that each is about,
     and the scores, which are those of the run.
@@ -116,20 +120,20 @@ def forecast_test(
     return _unscaled(task, torch.cat(answers, dim=1)), starts, sums.result().scores
 
 
-def trained_task(model: Forecaster, run: dict[str, Any], graph: TemporalGraph) -> Forecasting:
+def trained_task(model: Forecaster, run: RunRecord, graph: TemporalGraph) -> Forecasting:
     """The signal, with whatever has been added to it since, cut and scaled as when the run was made.
 
     Raises:
         ValueError: if it is not the run's, see `forecast`.
     """
-    config = ForecastRun.from_dict(run["config"])
+    config = cast(ForecastRun, run.config)
     features = model.in_channels - 2 * len(config.protocol.calendar)
     if graph.num_features != features:
         found = f"{tuple(graph.signal.shape)}"
         raise ValueError(f"forecast: expected a signal [T, N, {features}], as the run read, got {found}")
     if len(graph) < model.lags:
         raise ValueError(f"forecast: expected at least {model.lags} steps to read, got {len(graph)}")
-    for stop, protocol in _cuts(config.protocol, graph, run["result"]["test"]["count"]):
+    for stop, protocol in _cuts(config.protocol, graph, run.result.test.count):
         if config.data_id.endswith(f"({content_hash(_first(graph, stop))})"):
             return Forecasting(graph, protocol)
     raise ValueError(

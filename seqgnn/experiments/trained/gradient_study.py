@@ -15,7 +15,8 @@ from seqgnn._utils.validation import check_count, checked_device, one_of
 from seqgnn.analysis import REDUCTIONS, Decay, decay, edges_to_last, gradient_flow, influence, receptive_field
 from seqgnn.data import path_graph, sequence_batch
 from seqgnn.experiments.grid.specs import MODEL_SPECS, ModelSpec, RunTemplate
-from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.problem import PROBLEMS
+from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.models.encoders import GCNInLSTM, Readout, RecurrentEncoder
 from seqgnn.models.sequence_model import GNNS, TREES, SequenceModel
 from seqgnn.nn.init import RECIPES
@@ -108,12 +109,12 @@ def study(
     one_of("gradients", "task", task, ("palindromes", "recall"))
     one_of("gradients", "init", init, RECIPES)
     rows = _rows(models, init, forget_bias, measure)
-    sample = TASKS[task].make(length, (1,), None)
+    sample = SEQUENCE_TASKS[task](length, (1,), None)
     setting = RunTemplate(sample, True, None, check_count("gradients", "hidden", hidden, 1), 4, device)
 
     def make(row: ModelSpec, seed: int) -> tuple[SequenceModel, Batch, Tensor | None]:
         config = setting.run_config(row, seed, TrainConfig())
-        own = TASKS[task].make(length, config.hops, None)
+        own = SEQUENCE_TASKS[task](length, config.hops, None)
         model: Any = config.build(own)
         return gradient_problem(model, own, batch_size, seed, measure)
 
@@ -134,7 +135,7 @@ def gradient_problem(
     """
     if measure == "gradients" and not any(isinstance(part, RECURRENT) for part in model.modules()):
         raise ValueError("no recurrence over time")
-    on_path = TASKS[task.name].on_path
+    on_path = PROBLEMS[task.name].sequential
     if measure == "influence" and not on_path and task.readout != "last":
         raise ValueError("every node answers alike, so no element has a distance from the answer")
     batch = task.draw(batch_size, torch.Generator().manual_seed(seed))

@@ -6,17 +6,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from seqgnn.experiments.grid.forecast_specs import TRAIN
 from seqgnn.experiments.grid.specs import MODEL_SPECS
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.forecast_config import ForecastRun
-from seqgnn.experiments.runs.specs import ForecasterSpec, Spec, spec_from_dict
-from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.job import Key
+from seqgnn.experiments.runs.problem import SequenceProblem
+from seqgnn.experiments.runs.record import FailedRun, RunRecord
+from seqgnn.experiments.runs.specs import ForecasterSpec, Spec
 
-Key: TypeAlias = tuple[str, int, int]
 # Options of training that the command line has; any other needs a file.
 TYPED = ("steps", "batch_size", "optimizer", "momentum", "max_grad_norm", "target_accuracy", "min_steps",
          "precision", "max_seconds")  # fmt: skip
@@ -41,11 +41,10 @@ def reproduction_commands(comparison: Comparison) -> list[ReproductionCommand]:
         >>> [found.command for found in reproduction_commands(result)]
         ['seqgnn compare recall --models rnn --lengths 3 --seeds 0 --hidden 4 --steps 2 --lr 0.003 --out results']
     """
-    if not comparison.of_classes:
+    if not isinstance(comparison.problem, SequenceProblem):
         return _forecast_commands(comparison)
     parts: dict[str, dict[Key, RunConfig]] = defaultdict(dict)
-    records = comparison.runs | comparison.failed
-    configs = {key: RunConfig.from_dict(record["config"]) for key, record in records.items()}
+    configs = {key: run.config for key, run in _records(comparison).items() if isinstance(run.config, RunConfig)}
     windows = sorted({config.window for config in configs.values() if config.window is not None})
     for key, config in configs.items():
         window = config.window or (windows[0] if windows else None)
@@ -67,7 +66,7 @@ def _of_part(
     train: dict[str, Any],
     file: str,
 ) -> list[ReproductionCommand]:
-    task, entry = comparison.task, TASKS[comparison.task]
+    task, problem = comparison.task, comparison.problem
     lengths = [length for length in comparison.sizes if any(key[1] == length for key in configs)]
     specs = _specs(comparison, configs)
     shared_rate = {key: config.train.lr for key, config in sorted(configs.items()) if specs[key[0]].lr is None}
@@ -77,7 +76,7 @@ def _of_part(
         rates = rates or [config.train.lr for key, config in sorted(configs.items()) if key[1] == length]
         lr[length] = Counter(rates).most_common(1)[0][0]
     rows = list(specs.values())
-    usual = vars(entry.train) | ({} if train["max_seconds"] is None else {"steps": None})
+    usual = vars(problem.train) | ({} if train["max_seconds"] is None else {"steps": None})
     changed = {name: value for name, value in train.items() if value != usual[name]}
     options = {name: value for name, value in shared.items() if value != DEFAULTS[name]} | changed
     if train["batch_size"] == DEFAULTS["batch_size"]:
@@ -104,29 +103,34 @@ def _of_part(
     return [ReproductionCommand(shlex.join([*words, "--out", folder(comparison)]))]
 
 
+def _records(comparison: Comparison) -> dict[Key, RunRecord | FailedRun]:
+    """Return finished and failed runs."""
+    return {**comparison.runs, **comparison.failed}
+
+
 def _specs(comparison: Comparison, keys: Iterable[Key]) -> dict[str, Spec]:
     """Return the specification of each model that has one of the keys, with its label in the comparison."""
-    records = comparison.runs | comparison.failed
-    specs = {key[0]: spec_from_dict(records[key]["spec"]) for key in keys}
+    records = _records(comparison)
+    specs = {key[0]: records[key].spec for key in keys}
     return {label: replace(specs[label], label=label) for label in comparison.labels if label in specs}
 
 
 def _forecast_commands(comparison: Comparison) -> list[ReproductionCommand]:
     """Return a command for each way of training, on the files of the time series where they are known, else on its
     name."""
-    records = comparison.runs | comparison.failed
     parts: dict[str, dict[Key, ForecastRun]] = defaultdict(dict)
-    for key, record in records.items():
-        config = record["config"]
-        train = {name: value for name, value in config["train"].items() if name != "lr"}
-        shared = [train, config["device"], config["refit"], config.get("parameters")]
-        parts[json.dumps(shared, sort_keys=True)][key] = ForecastRun.from_dict(config)
+    configs = {key: run.config for key, run in _records(comparison).items() if isinstance(run.config, ForecastRun)}
+    for key, config in configs.items():
+        train = {name: value for name, value in vars(config.train).items() if name != "lr"}
+        shared = [train, config.device, config.refit, config.parameters]
+        parts[json.dumps(shared, sort_keys=True)][key] = config
     commands = []
     for number, name in enumerate(sorted(parts), start=1):
         configs = parts[name]
         first = next(iter(configs.values()))
         cut = {name: value for name, value in vars(first.protocol).items() if name != "horizon"}
-        train = {name: value for name, value in vars(first.train).items() if value != getattr(TRAIN, name)}
+        usual = comparison.problem.train
+        train = {name: value for name, value in vars(first.train).items() if value != getattr(usual, name)}
         options: dict[str, Any] = {
             **_data_options(comparison, first),
             "horizons": sorted({key[1] for key in configs}),
@@ -138,7 +142,7 @@ def _forecast_commands(comparison: Comparison) -> list[ReproductionCommand]:
             **{name: value for name, value in train.items() if name != "lr"},
             "out": folder(comparison),
         }
-        lines = [f"task = {_value('forecast')}"]
+        lines = [f"task = {_value(comparison.task)}"]
         lines += [f"{name} = {_value(0 if value is None else value)}" for name, value in options.items()]
         for label, spec in _specs(comparison, configs).items():
             config = next(config for key, config in configs.items() if key[0] == label)

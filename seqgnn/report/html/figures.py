@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.runs.problem import METRICS
 from seqgnn.experiments.trained.gradient_study import Study
 from seqgnn.report.footnotes import seeds_of
 from seqgnn.report.gradients import distance_label, draw, verdicts
@@ -14,7 +15,6 @@ from seqgnn.report.html.summary import curves_described, scores_described, solve
 from seqgnn.report.html.svg import inline, swatch
 from seqgnn.report.plots.comparison import (
     CURVES,
-    METRICS,
     draw_against_length,
     draw_curves,
     draw_one_length,
@@ -44,11 +44,11 @@ def scores_picture(comparison: Comparison, name: str) -> Picture | None:
     """The headline score against length, or of one length side by side; None without a finished run."""
     if not comparison.runs:
         return None
-    metric = METRICS[comparison.metric]
+    axis, metric = comparison.problem.size, f"test {METRICS[comparison.metric].label}"
     if len(comparison.sizes) > 1:
         sheet, panel = sheet_of_a_column()
         draw_against_length(panel, comparison)
-        title = f"{_first_capital(metric)} against {'length' if comparison.of_classes else 'horizon'}"
+        title = f"{_first_capital(metric)} against {axis.name}"
         points = "Marks are means, bars one standard deviation, dashes the seeds."
         legend = _legend(comparison)
     else:
@@ -56,9 +56,8 @@ def scores_picture(comparison: Comparison, name: str) -> Picture | None:
         sheet, panel = sheet_of_a_column((SIZE[0], 0.9 + 0.32 * count))
         draw_one_length(panel, comparison)
         title = f"{_first_capital(metric)} at {comparison.at(comparison.sizes[0])}"
-        what = "length" if comparison.of_classes else "horizon"
-        points = f"There is one {what}, so nothing to draw against it: marks are means, bars one standard deviation, "
-        points += "gray lines the baselines."
+        points = f"There is one {axis.name}, so nothing to draw against it: marks are means, bars one standard "
+        points += "deviation, gray lines the baselines."
         legend = []
     seeds = "One seed, so no spread." if len(comparison.seeds) == 1 else f"{seeds_of(comparison).capitalize()}."
     return Picture(title, inline(sheet, name, title, scores_described(comparison)), f"{points} {seeds}", legend)

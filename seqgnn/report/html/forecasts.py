@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from seqgnn.analysis.forecast_errors import Forecasts, calendar_groups
-from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.runs.problem import ForecastProblem
 from seqgnn.report.forecasts import forecasts_of, sees_neighbors, sides
 from seqgnn.report.html.figures import Picture, sheet_of_a_column
 from seqgnn.report.html.svg import inline, swatch
@@ -22,9 +22,9 @@ MOST = 6  # ticks with names that a column holds
 def forecasts_pictures(comparison: Comparison, name: str) -> tuple[list[Picture], str]:
     """Forecasts beside the truth at three nodes, and errors by step ahead, by time and at each node; or why there are
     none."""
-    if comparison.of_classes:
+    if not isinstance(comparison.problem, ForecastProblem):
         return [], ""
-    if not isinstance(comparison.data, DataSource):
+    if comparison.data is None:
         return [], "the signal is not at hand (--data, --graph)"
     try:
         found = forecasts_of(comparison, comparison.data)

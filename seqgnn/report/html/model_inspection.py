@@ -9,7 +9,8 @@ import torch
 
 from seqgnn.analysis import describe
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.runs.config import RunConfig, identify_text
+from seqgnn.experiments.runs.config import identify_text
+from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.experiments.runs.result import read_weights
 from seqgnn.experiments.trained.gradient_study import Curve, Study, gradient_problem, norms_of, sees_everything
 from seqgnn.models.generation import generate
@@ -50,6 +51,8 @@ def inspect_models(comparison: Comparison) -> ModelInspection:
     What cannot be measured is listed in `ModelInspection.missing`, never raised: weights that are not stored or are
     damaged, a model without recurrence, a text that is not available.
     """
+    if not isinstance(comparison.problem, SequenceProblem):
+        return ModelInspection()
     with one_thread():
         return _inspect(comparison)
 
@@ -102,9 +105,9 @@ def trained_model(comparison: Comparison, label: str, length: int, seed: int) ->
     if path is None or not path.exists():
         raise ValueError("the weights were not kept")
     run = comparison.runs[label, length, seed]
-    config, weights = RunConfig.from_dict(run["config"]), read_weights(path, run)
-    task = config.make_task(comparison.data)
-    model: Any = config.build(task)
+    weights = read_weights(path, run.result.weights_sha256)
+    task = run.config.make_task(comparison.data)
+    model: Any = run.config.build(task)
     model.load_state_dict(weights)
     return model.eval(), task
 
@@ -126,7 +129,7 @@ def _diagnostics(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
         for label in comparison.labels:
             runs = comparison.of(label, length)
             if runs:
-                config = RunConfig.from_dict(runs[0]["config"])
+                config = runs[0].config
                 try:
                     task = config.make_task(comparison.data)
                     found[label, length] = describe(config.build(task), task)

@@ -8,6 +8,7 @@ import torch
 from seqgnn._utils.text import count
 from seqgnn.analysis import energy_by_depth
 from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.models.sequence_model import GNNS
 from seqgnn.report.html.model_inspection import BATCH, ModelInspection, one_thread, trained_model
 
@@ -36,7 +37,8 @@ def smoothing(comparison: Comparison, inspection: ModelInspection) -> Smoothing:
         return found
     for label in comparison.labels:
         run = comparison.runs.get((label, inspection.length, inspection.seed))
-        if run is None or run["config"]["model"] not in GNNS or run["config"]["num_layers"] < 2:
+        config = None if run is None else run.config
+        if not isinstance(config, RunConfig) or config.model not in GNNS or config.num_layers < 2:
             continue
         try:
             model, task = trained_model(comparison, label, inspection.length, inspection.seed)

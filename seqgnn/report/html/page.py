@@ -11,6 +11,7 @@ from seqgnn._utils.files import write_atomically
 from seqgnn._utils.text import listed
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import ranked
+from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.experiments.trained.gradient_study import Study
 from seqgnn.report.footnotes import apart, notes
 from seqgnn.report.gradients import answer_said, verdicts
@@ -98,7 +99,7 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
 
 def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     """Return the variables of the template for one comparison; empty figures and sections are None."""
-    found = inspect_models(comparison) if comparison.of_classes else ModelInspection()
+    found = inspect_models(comparison)
     longest = max((length for _, length, _ in comparison.runs), default=None)
     best = None if longest is None else ranked(comparison, longest)[0][0]
     smooth = smoothing.smoothing(comparison, found)
@@ -106,7 +107,8 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     return {
         "id": name,
         "task": comparison.task,
-        "of_classes": comparison.of_classes,
+        "size_name": comparison.problem.size.name,
+        "inspected": isinstance(comparison.problem, SequenceProblem),
         "at": None if longest is None else comparison.at(longest),
         "forecasts": forecasts_pictures(comparison, f"{name}-forecast"),
         "question": question(comparison),
@@ -135,12 +137,12 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "samples": found.samples,
         "no_samples": _missing(found, "samples"),
         "temperature": TEMPERATURE,
-        "receptive_fields": receptive_fields(comparison, found) if comparison.of_classes else None,
+        "receptive_fields": receptive_fields(comparison, found),
         "configuration": configuration(comparison) if comparison.runs else None,
         "machines": machines(comparison),
         "reproduction": reproduction_commands(comparison),
         "folder": shlex.quote(folder(comparison)),
-        "timed": any(run["config"]["train"].get("max_seconds") for run in comparison.runs.values()),
+        "timed": any(run.config.train.max_seconds for run in comparison.runs.values()),
     }
 
 

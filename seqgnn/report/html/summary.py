@@ -16,37 +16,27 @@ from seqgnn.experiments.results.ranking import (
     tied_with_best,
 )
 from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.experiments.runs.problem import METRICS
 from seqgnn.metrics.significance import Difference, mean_sd, summary
 from seqgnn.report.footnotes import apart
-from seqgnn.report.plots.comparison import METRICS, metric_label, running_mean, solved_steps
-
-QUESTIONS = {
-    "palindromes": "Given all digits of a palindrome but the last, which is the last? It is the first, so a model has "
-    "to remember it over T − 1 digits.",
-    "recall": "Given T − 1 random digits, which was the first? A model has to remember it over all the others.",
-    "text": "Given the characters of a text so far, which comes next? Every character has to be answered for.",
-    "expressions": "Given an arithmetic expression of T digits and operators, as a tree or in postfix order, what is "
-    "its value, modulo ten?",
-    "forecast": "Given the last steps of a signal at the nodes of a graph, which values come next, at every node?",
-    "trees": "Given a tree of T nodes, two of them marked, do these lie near each other: at most as far apart as half "
-    "of all such pairs?",
-}
+from seqgnn.report.plots.comparison import metric_label, running_mean, solved_steps, training_curve
 
 
 def question(comparison: Comparison) -> list[str]:
     """Return the task, the models and the score in words."""
     cells = Counter(key[:2] for key in (*comparison.runs, *comparison.failures) if key[0] in comparison.labels)
     seeds = list(cells.values()) or [len(comparison.seeds)]
-    lengths = listed([str(length) for length in comparison.sizes])
-    some = "" if len(cells) in (0, len(comparison.labels) * len(comparison.sizes)) else ", not all at all lengths"
+    axis = comparison.problem.size
+    complete = len(cells) in (0, len(comparison.labels) * len(comparison.sizes))
+    some = "" if complete else f", not all at all {axis.name}s"
     who = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
-    each = "each with " if max(seeds) == min(seeds) and len(cells) > 1 else "with "
-    at = f"at T = {lengths}" if comparison.of_classes else f"for horizons of {lengths} steps"
-    grid = f"{who} {at}{some}, {each}{'one seed' if max(seeds) == 1 else f'{span(seeds)} seeds'}"
-    score = metric_label(comparison) + (", lower is better" if comparison.metric != "accuracy" else "")
-    said = [QUESTIONS[comparison.task], f"{grid}; the score is {score}."]
+    each = "each with" if max(seeds) == min(seeds) and len(cells) > 1 else "with"
+    number = "one seed" if max(seeds) == 1 else f"{span(seeds)} seeds"
+    grid = f"{who} at {axis.all(comparison.sizes)}{some}, {each} {number}"
+    score = metric_label(comparison) + ("" if comparison.higher_is_better else ", lower is better")
+    said = [comparison.problem.question, f"{grid}; the score is {score}."]
     if comparison.data_id is not None:
-        said.append(f"The {'text' if comparison.of_classes else 'signal'} is {comparison.data_id}.")
+        said.append(f"The {comparison.problem.data_kind} is {comparison.data_id}.")
     left_out = apart(comparison)
     return said if left_out is None else [*said, left_out]
 
@@ -65,7 +55,7 @@ def answer(comparison: Comparison) -> list[str]:
 def _first(comparison: Comparison, length: int, level: list[str]) -> str:
     """Return the sentence on the best models, their uncertainty, and their comparison with the best baseline."""
     means = dict(ranked(comparison, length))
-    name = METRICS[comparison.metric]
+    name = f"test {METRICS[comparison.metric].label}"
     which = ", the longest" if len(comparison.sizes) > 1 else ""
     low, high = (f"{score:.3f}" for score in sorted((means[level[0]], means[level[-1]])))
     if len(means) == 1:
@@ -78,8 +68,7 @@ def _first(comparison: Comparison, length: int, level: list[str]) -> str:
         error = max(resolution(comparison, level[0], label, length) for label in level)
         who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, as near each other as the test set can "
         who += f"tell (± {error:.3f} at 95%)"
-    at = f"At T = {length}{which}" if comparison.of_classes else f"With a horizon of {count(length, 'step')}{which}"
-    return f"{at}, {who}{_against(comparison, level, length)}."
+    return f"At {comparison.at(length)}{which}, {who}{_against(comparison, level, length)}."
 
 
 def _spread(comparison: Comparison, label: str, length: int) -> str:
@@ -162,14 +151,14 @@ def difference_from(comparison: Comparison, length: int, first: str, second: str
 
 def _third(comparison: Comparison) -> str:
     runs = list(comparison.runs.values())
-    bars = {run["config"]["train"].get("target_accuracy") for run in runs}
+    bars = {run.config.train.target_accuracy for run in runs}
     failed = f"; {count(len(comparison.failures), 'run')} failed" if comparison.failures else ""
     if bars == {None}:
-        slow = max(runs, key=lambda run: run["measured"]["seconds"])["measured"]["seconds"]
-        if not comparison.of_classes:
+        slow = max(run.measured.seconds for run in runs)
+        if "accuracy" not in comparison.metrics:
             return f"The longest run took {slow:.0f} s{failed}."
         return f"No bar was set at which the task counts as solved, and the longest run took {slow:.0f} s{failed}."
-    solved = sum(run["result"]["stopped"] == "solved" for run in runs)
+    solved = sum(run.result.stopped == "solved" for run in runs)
     bar = " or ".join(f"{bar:g}" for bar in sorted(bar for bar in bars if bar is not None))
     what = f"a validation accuracy of {bar}, which counts as solved"
     if not solved:
@@ -200,9 +189,8 @@ def curves_described(comparison: Comparison, length: int) -> str:
     for label in comparison.labels:
         runs = comparison.of(label, length)
         if runs:
-            name = "accuracies" if comparison.metric == "accuracy" else "losses"
-            ends = mean_sd([running_mean(run["result"][name])[-1] for run in runs])[0]
-            steps = mean_sd([run["result"]["steps"] for run in runs])[0]
+            ends = mean_sd([running_mean(training_curve(comparison, run))[-1] for run in runs])[0]
+            steps = mean_sd([run.result.steps for run in runs])[0]
             parts.append(f"{label} ends at {ends:.3f} after {steps:.0f} steps")
     return "; ".join(parts) + "."
 
@@ -234,7 +222,6 @@ def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
     at: dict[str, list[str]] = defaultdict(list)
     for label, lengths in where.items():
         all_lengths = len(lengths) == len({length for name, length, _ in comparison.runs if name == label})
-        which = "T =" if comparison.of_classes else "horizon"
-        named = "" if all_lengths else f" at {which} " + listed([str(length) for length in sorted(lengths)])
+        named = "" if all_lengths else f" at {comparison.problem.size.all(sorted(lengths))}"
         at[named].append(label)
     return " – also ".join(listed(labels) + named for named, labels in at.items())

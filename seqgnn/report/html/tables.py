@@ -7,8 +7,12 @@ from typing import Any
 from seqgnn._utils.text import count, number
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import candidates
+from seqgnn.experiments.results.row import BASELINE, ComparisonRow
 from seqgnn.experiments.results.window_differences import window_pairs
-from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.base import TrainingRun
+from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.problem import PROBLEMS
+from seqgnn.experiments.runs.record import BaselineRecord, RunRecord
 from seqgnn.metrics.significance import Difference, signed
 from seqgnn.models.sequence_model import GNNS
 from seqgnn.report.html.model_inspection import ModelInspection
@@ -45,40 +49,42 @@ class Table:
 
 def scores(comparison: Comparison) -> Table:
     """All rows with both scores, intervals, costs and baselines."""
-    first, *others = comparison.metrics[: 2 if comparison.of_classes else 3]
-    names = [f"test {n}" if comparison.of_classes else metric_label(comparison, n) for n in (first, *others)]
+    first, *others = comparison.metrics[:3]
+    names = [metric_label(comparison, name) for name in (first, *others)]
     columns = [
-        ("model", False), ("T" if comparison.of_classes else "ahead", True), (names[0], True), ("± sd", True),
+        ("model", False), (comparison.problem.size.column, True), (names[0], True), ("± sd", True),
         ("95% by t", True), ("95% by bootstrap", True), *((name, True) for name in names[1:]), ("seeds", True),
         ("steps", True), ("seconds", True), ("parameters", True), ("kFLOP", True), ("peak MB", True),
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     quiet = set()
     for row in comparison.rows():
-        if row["kind"] == "baseline":
+        if row.kind == BASELINE:
             quiet.add(len(rows))
-        seeds = f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
+        seeds = f"{row.seeds}" + (f" ({row.failed} failed)" if row.failed else "")
         rows.append([
-            Cell(row["model"]),
-            _figure(row["size"]),
-            _figure(row[first], 3),
-            _figure(row[f"{first}_sd"], 3),
+            Cell(row.model),
+            _figure(row.size),
+            _figure(row.mean(first), 3),
+            _figure(row.sd(first), 3),
             *(_interval(row, first, kind) for kind in ("t", "bootstrap")),
-            *(_figure(row[name], 3) for name in others),
-            Cell("–" if row["kind"] == "baseline" else seeds, row["seeds"]),
-            _figure(row["steps"]),
-            _figure(row["seconds"], 1),
-            _figure(row["parameters"]),
-            _figure(_scaled(row["flops"], 1e3), 1),
-            _figure(_scaled(row["peak_memory"], 1e6)),
+            *(_figure(row.mean(name), 3) for name in others),
+            Cell("–" if row.kind == BASELINE else seeds, row.seeds),
+            _figure(row.steps),
+            _figure(row.seconds, 1),
+            _figure(row.parameters),
+            _figure(_scaled(row.flops, 1e3), 1),
+            _figure(_scaled(row.peak_memory, 1e6)),
         ])  # fmt: skip
     return Table("scores", columns, rows, frozenset(quiet))
 
 
-def _interval(row: dict[str, Any], metric: str, kind: str) -> Cell:
-    low, high = row[f"{metric}_{kind}_low"], row[f"{metric}_{kind}_high"]
-    if low is None:
+def _interval(row: ComparisonRow, metric: str, kind: str) -> Cell:
+    score = row.scores.get(metric)
+    edges = None if score is None else getattr(score, kind)
+    if edges is None:
         return Cell("–")
+    low, high = edges
     return Cell("all seeds alike" if low == high else interval(low, high, metric), low)
 
 
@@ -88,10 +94,10 @@ def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
     for length in comparison.sizes:
         for label in comparison.labels:
             runs = comparison.of(label, length)
-            bar = runs[0]["config"]["train"].get("target_accuracy") if runs else None
+            bar = runs[0].config.train.target_accuracy if runs else None
             if bar is None:
                 continue
-            reached = [at for at in comparison.solved_at(label, length, bar) if at is not None]
+            reached = [at for at in comparison.solved_at(label, length) if at is not None]
             if not reached:
                 never.append((label, length))
                 continue
@@ -175,16 +181,17 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
     everything and have none in sentences."""
     rows, fine = [], []
     for row in comparison.rows():
-        label, size = row["model"], row["size"]
+        label, size = row.model, row.size
         runs = comparison.of(label, size)
-        if not runs:
+        config = runs[0].config if runs else None
+        if not isinstance(config, RunConfig):
             continue
         before = comparison.elements.get(size, size) - 1
-        field = row["receptive_field"]
+        field = row.receptive_field
         if field is None:  # a state, which depends on all previous inputs
             seen = "everything"
-        elif not TASKS[comparison.task].on_path:
-            seen = f"nodes up to {count(runs[0]['config']['num_layers'], 'edge')} away"
+        elif not comparison.problem.sequential:
+            seen = f"nodes up to {count(config.num_layers, 'edge')} away"
         else:
             seen = "everything" if field >= before else f"{field} of {before} previous positions"
         diagnostics = inspection.diagnostics.get((label, size))
@@ -192,8 +199,7 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
             fine.append((label, size))
             continue
         cell = "; ".join(diagnostics) if diagnostics else "not checked" if diagnostics is None else "none"
-        readout = Cell(runs[0]["config"]["readout"])
-        rows.append([Cell(label), _figure(size), Cell(seen), readout, Cell(cell)])
+        rows.append([Cell(label), _figure(size), Cell(seen), Cell(config.readout), Cell(cell)])
     columns = [("model", False), ("T", True), ("receptive field", False), ("readout", False),
                ("diagnostics", False)]  # fmt: skip
     table = Table("receptive fields", columns, rows) if rows else None
@@ -218,16 +224,16 @@ def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-def _unread(config: dict[str, Any]) -> set[str]:
+def _unread(config: TrainingRun) -> set[str]:
     """The settings that a run has but that its model, optimizer and schedule do not read."""
-    train = config["train"]
+    train = config.train
     read = {
-        "hops": config["model"] in (*GNNS, "gcn+lstm") and "hops" in config and TASKS[config["task"]].on_path,
-        "momentum": train["optimizer"] == "sgd",
-        "weight_decay": train["optimizer"] == "adamw",
-        "decay": train["schedule"] == "step",
-        "decay_every": train["schedule"] == "step",
-        "tolerance": train.get("min_steps") is not None,
+        "hops": config.model in (*GNNS, "gcn+lstm") and PROBLEMS[config.task].sequential,
+        "momentum": train.optimizer == "sgd",
+        "weight_decay": train.optimizer == "adamw",
+        "decay": train.schedule == "step",
+        "decay_every": train.schedule == "step",
+        "tolerance": train.min_steps is not None,
     }
     return {name for name, is_read in read.items() if not is_read}
 
@@ -242,10 +248,10 @@ def configuration(comparison: Comparison) -> Table:
     for name in (*names, *protocol, *training):
         values: dict[str, dict[str, set[int]]] = {}
         for (label, length, _), run in comparison.runs.items():
-            config = run["config"]
+            config = run.config
             if name not in _unread(config):
-                of = config if name in names else config.get("protocol", {}) if name in protocol else config["train"]
-                value = of.get(name)
+                parts = (config,) if name in names else (getattr(config, "protocol", None), config.train)
+                value = next((getattr(part, name) for part in parts if hasattr(part, name)), None)
                 values.setdefault(_said(value), {}).setdefault(label, set()).add(length)
         values.pop("–", None)
         if values:
@@ -279,21 +285,20 @@ def _said(value: Any) -> str:
 def machines(comparison: Comparison) -> Table:
     """With what, where and when the runs were made."""
     found: dict[str, set[str]] = {}
-    for run in (*comparison.runs.values(), *comparison.baselines.values()):
-        measured = run["measured"]
-        memory = measured.get("memory")
+    records: list[RunRecord | BaselineRecord] = [*comparison.runs.values(), *comparison.baselines.values()]
+    for run in records:
+        measured = run.measured
         facts = {
-            "system": measured.get("machine"),
-            "processor": measured.get("processor"),
-            "cores": measured.get("cores"),
-            "memory": f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else None,
-            "threads of a run": measured.get("threads"),
+            "system": measured.machine,
+            "processor": measured.processor,
+            "cores": measured.cores,
+            "memory": None if measured.memory is None else f"{measured.memory / 2**30:.0f} GiB",
+            "threads of a run": measured.threads,
         }
-        versions = measured.get("versions")
-        for name, value in (facts | (versions if isinstance(versions, dict) else {})).items():
+        for name, value in (facts | dict(measured.versions)).items():
             if value is not None:
                 found.setdefault(name, set()).add(str(value))
-    dates = sorted(str(run["measured"]["date"]) for run in comparison.runs.values() if "date" in run["measured"])
+    dates = sorted(run.measured.date for run in comparison.runs.values() if run.measured.date is not None)
     if dates:
         found["runs made"] = {dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"}
     rows = [[Cell(name), Cell(", ".join(sorted(values)))] for name, values in found.items()]

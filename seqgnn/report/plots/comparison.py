@@ -5,19 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.ranking import baseline_score
+from seqgnn.experiments.runs.problem import METRICS
+from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.metrics.significance import mean_sd
 from seqgnn.report.footnotes import seeds_of
 from seqgnn.report.plots.style import GRAY, plain, short, style, tidy
 
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
-METRICS = {
-    "accuracy": "test accuracy",
-    "loss": "test loss (nats)",
-    "mae": "test MAE",
-    "rmse": "test RMSE",
-    "mape": "test MAPE",
-    "mse": "test MSE",
-}
 CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"} | dict.fromkeys(
     ("mae", "rmse", "mape", "mse"), "training loss (scaled)"
 )
@@ -27,7 +22,7 @@ def metric_label(comparison: Comparison, metric: str | None = None) -> str:
     """Return the name of a metric, by default the headline, with its units where they are known: "test MAE (cases)"."""
     metric = metric or comparison.metric
     units = comparison.units_of(metric)
-    return METRICS[metric] + ("" if units is None else f" ({units})")
+    return f"test {METRICS[metric].label}" + ("" if units is None else f" ({units})")
 
 
 def scores_figure(comparison: Comparison) -> Any:
@@ -58,10 +53,10 @@ def draw_curves(panel: Any, comparison: Comparison, length: int, most: int | Non
     for label in comparison.labels:
         color, _, line = style_of(label, comparison)
         for run in comparison.of(label, length):
-            curve = running_mean(run["result"]["accuracies" if comparison.metric == "accuracy" else "losses"])
+            curve = running_mean(training_curve(comparison, run))
             steps = _steps(len(curve), most)
             panel.plot(steps, [curve[step - 1] for step in steps], line, color=color, linewidth=1.3, alpha=0.9)
-            kept = run["result"]["best_step"]
+            kept = run.result.best_step
             panel.plot(kept, curve[kept - 1], "o", color=color, markersize=4)
     low, high = first_step(comparison, length), 1.2 * longest_curve(comparison, length)
     panel.set_xscale("log")
@@ -73,9 +68,14 @@ def draw_curves(panel: Any, comparison: Comparison, length: int, most: int | Non
     tidy(panel)
 
 
+def training_curve(comparison: Comparison, run: RunRecord) -> Sequence[float]:
+    """Return the training accuracy of every step where accuracy is the headline, else the training loss."""
+    return run.result.accuracies or () if comparison.metric == "accuracy" else run.result.losses
+
+
 def longest_curve(comparison: Comparison, length: int) -> int:
     """The most steps that a run of one length took."""
-    return max((run["result"]["steps"] for (_, of, _), run in comparison.runs.items() if of == length), default=1)
+    return max((run.result.steps for (_, of, _), run in comparison.runs.items() if of == length), default=1)
 
 
 def first_step(comparison: Comparison, length: int) -> int:
@@ -110,7 +110,7 @@ def _against_length(comparison: Comparison) -> Any:
     figure = Figure(figsize=(7.6, 4.4), layout="constrained")
     draw_against_length(figure.subplots(), comparison)
     _legend(figure, comparison, markers=True)
-    figure.suptitle(f"{comparison.task}: {METRICS[comparison.metric]}, {seeds_of(comparison)}", fontsize=11)
+    figure.suptitle(f"{comparison.task}: test {METRICS[comparison.metric].label}, {seeds_of(comparison)}", fontsize=11)
     return figure
 
 
@@ -128,7 +128,7 @@ def draw_against_length(panel: Any, comparison: Comparison) -> None:
         panel.errorbar(x, means, spreads, fmt=marker + line, color=color, markersize=6, linewidth=1.5, capsize=3)
         for place_of, scores in shown:
             panel.plot([place_of] * len(scores), scores, "_", color=color, markersize=9, alpha=0.6)
-    _length_ticks(panel, lengths, "length T" if comparison.of_classes else "steps ahead")
+    _length_ticks(panel, lengths, comparison.problem.size.axis)
     panel.set_ylabel(plain(metric_label(comparison)))
     if comparison.metric == "accuracy":
         panel.set_ylim(-0.02, 1.04)
@@ -156,7 +156,7 @@ def _one_length(comparison: Comparison) -> Any:
     labels = [label for label in comparison.labels if comparison.scores(label, length)]
     figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
     draw_one_length(figure.subplots(), comparison)
-    what = f"{METRICS[comparison.metric]}, {seeds_of(comparison)}"
+    what = f"test {METRICS[comparison.metric].label}, {seeds_of(comparison)}"
     figure.suptitle(f"{comparison.task}, {comparison.at(length)}: {what}", fontsize=11)
     return figure
 
@@ -175,7 +175,7 @@ def draw_one_length(panel: Any, comparison: Comparison) -> None:
         )
         panel.annotate(f"{mean:.3f}", (mean, place), (10, 5), textcoords="offset points", fontsize=9)
     for place, name in enumerate(names, start=len(labels)):
-        score = comparison.baselines[name, length]["result"]["test"][comparison.metric]
+        score = baseline_score(comparison, name, length)
         panel.plot(score, place, "|", color=GRAY, markersize=14, markeredgewidth=2)
         panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=9, color=GRAY)
     panel.set_yticks(range(len(labels) + len(names)), [plain(short(name)) for name in labels + names])
@@ -212,10 +212,7 @@ def draw_solved(panel: Any, comparison: Comparison) -> None:
 
 def solved_steps(comparison: Comparison, label: str, length: int) -> list[float]:
     """The steps after which the seeds of a row came to the bar, of those that did."""
-    runs = comparison.of(label, length)
-    bar = runs[0]["config"]["train"]["target_accuracy"] if runs else None
-    reached = [] if bar is None else comparison.solved_at(label, length, bar)
-    return [float(at[0]) for at in reached if at is not None]
+    return [float(at[0]) for at in comparison.solved_at(label, length) if at is not None]
 
 
 def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float]:
@@ -228,7 +225,7 @@ def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float
 def _chance(panels: Any, comparison: Comparison) -> None:
     chance = [run for (name, _), run in comparison.baselines.items() if name == "chance"]
     if chance and comparison.metric == "accuracy":
-        level = chance[0]["result"]["test"]["accuracy"]
+        level = chance[0].result.test.values["accuracy"]
         for panel in panels:
             panel.axhline(level, color=GRAY, linestyle=(0, (4, 3)), linewidth=1)
         panels[0].annotate(

@@ -42,9 +42,9 @@ def test_models_and_baselines_stand_side_by_side(files, tmp_path):
     options = {"models": ["lstm", "gcrn"], "sizes": [1, 3], "out": tmp_path / "out"}
     found = plan_grid("forecast", **files, **options, **SMALL).run(progress=False)
     assert not found.failures and len(found.runs) == 8
-    rows = {(row["model"], row["size"]): row for row in found.rows()}
+    rows = {(row.model, row.size): row for row in found.rows()}
     assert {name for name, _ in rows} == {"LSTM", "GCRN", "persistence", "mean", "ar", "ar-node", "ar-graph"}
-    cell = [run["result"]["test"]["mae"] for run in found.of("GCRN", 3)]
+    cell = [run.result.test.values["mae"] for run in found.of("GCRN", 3)]
     assert rows["GCRN", 3]["mae"] == pytest.approx(sum(cell) / 2) and rows["GCRN", 3]["seeds"] == 2
     assert rows["persistence", 1]["mae"] < rows["persistence", 3]["mae"]
     assert [pair.seeds for pair in found.differences(1)] == [2]
@@ -113,7 +113,7 @@ def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
     options = {"models": rows, "sizes": [1, 2], "refit": True, "metric": "rmse", "out": out, "split": (50, 12, 15)}
     result = plan_grid("forecast", **files, **options, **SMALL).run(progress=False)
     signal = DataSource(str(files["data"]), str(files["graph"]))
-    (found,) = load_comparisons([out], sources=[signal]).comparisons
+    (found,) = load_comparisons([out], data=[signal]).comparisons
     assert found.rows() == result.in_order().rows() and found.labels == result.in_order().labels
     assert found.data == signal and found.metric == "rmse"
     assert load_comparisons([out]).comparisons[0].data is None
@@ -149,7 +149,7 @@ def test_a_signal_is_read_as_it_was_said_to_be(tmp_path, capsys, monkeypatch):
                  'positions = "places.csv"'):  # fmt: skip
         assert line.replace('"', "&#34;") in page
     (found,) = load_comparisons(
-        ["out"], sources=[DataSource("signal.csv", "edges.csv", "edges", 0.0, "places.csv")]
+        ["out"], data=[DataSource("signal.csv", "edges.csv", "edges", 0.0, "places.csv")]
     ).comparisons
     Path("grid.toml").write_text(reproduction_commands(found)[0].grid)
     capsys.readouterr()
@@ -209,9 +209,9 @@ def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_
     rows = [ForecasterSpec("narrow", "lstm", hidden=2), "gcrn", "dcrnn-forecaster"]
     options = {"models": rows, "sizes": [1, 3], "parameters": 5000, **SMALL, "seeds": [0], "steps": 2}
     result = plan_grid("forecast", **files, **options, out=tmp_path / "out").run(progress=False)
-    counts = [run["result"]["parameters"] for run in result.runs.values()]
+    counts = [run.result.parameters for run in result.runs.values()]
     assert len(counts) == 6 and all(abs(count - 5000) <= 235 for count in counts) and result.matched
-    widths = {key[:2]: run["config"]["hidden"] for key, run in result.runs.items()}
+    widths = {key[:2]: run.config.hidden for key, run in result.runs.items()}
     assert (widths["narrow", 1], widths["narrow", 3], widths["GCRN", 1]) == (34, 33, 24)
     assert "Matched in parameters: the largest model has 1.0" in " ".join(note.text for note in notes(result))
     (kept,) = load_comparisons([tmp_path / "out"]).comparisons

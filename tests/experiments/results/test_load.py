@@ -189,7 +189,7 @@ def test_rows_keep_the_labels_they_were_made_under(tmp_path):
     result = run_grid("recall", models=rows, out=tmp_path, progress=False, **TINY)
     (found,) = load_comparisons([tmp_path]).comparisons
     assert set(found.labels) == {"mine", "<b>yours</b>"}
-    assert {key: run["result"] for key, run in found.runs.items()} == {k: r["result"] for k, r in result.runs.items()}
+    assert {key: run.result for key, run in found.runs.items()} == {k: r.result for k, r in result.runs.items()}
     clash = tmp_path / "other"
     run_grid("recall", models=[ModelSpec("mine", "rnn")], out=clash, progress=False, **TINY)
     (found,) = load_comparisons([tmp_path / "runs", clash]).comparisons

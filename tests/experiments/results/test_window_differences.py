@@ -5,16 +5,28 @@ import json
 import pytest
 
 from seqgnn.cli import main as cli
-from seqgnn.experiments import Comparison
+from seqgnn.experiments import Comparison, ForecasterSpec
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
+from seqgnn.experiments.runs.record import (
+    BaselineRecord,
+    BaselineResult,
+    Measured,
+    RunRecord,
+    TestScores,
+    TrainingResult,
+)
 from seqgnn.experiments.runs.store import RunStore
+from seqgnn.metrics.forecasting import WindowSums
 from seqgnn.models.forecasters import NAMES, uses_neighbors
 from seqgnn.report import tables as report
 from seqgnn.report.footnotes import notes, windows_said
 from seqgnn.report.html import render
 from seqgnn.report.html.summary import answer
-from tests.support.comparisons import plan_grid
+from seqgnn.tasks import Protocol
+from seqgnn.training.config import TrainConfig
+from tests.support.comparisons import changed, plan_grid
 
 ROWS = {"LSTM": "lstm", "GRU": "gru", "GCRN": "gcrn"}
 
@@ -22,18 +34,14 @@ ROWS = {"LSTM": "lstm", "GRU": "gru", "GCRN": "gcrn"}
 def record(errors, model="lstm", seed=0, lags=4, metric="mse"):
     mean = sum(errors) / (2 * len(errors))
     score = mean**0.5 if metric == "rmse" else mean
-    return {
-        "config": {
-            "model": model, "K": 2, "neighbors": False, "seed": seed, "num_layers": 1, "protocol": {"lags": lags},
-            "train": {"target_accuracy": None},
-        },
-        "result": {
-            "test": dict.fromkeys(("mae", "rmse", "mse", "mape", "loss"), score)
-            | {"count": 2 * len(errors), "windows": {"errors": errors, "counts": [2] * len(errors)}},
-            "steps": 1, "stopped": "steps", "parameters": 10, "validation": [],
-        },
-        "measured": {"seconds": 1.0},
-    }  # fmt: skip
+    config = ForecastRun(
+        "forecast", "signal (0123)", model, 4, 1, 2, False, True, False, 0.0, Protocol(lags=lags), False, seed, "cpu",
+        TrainConfig(),
+    )  # fmt: skip
+    windows = WindowSums(tuple(errors), (2,) * len(errors))
+    scores = dict.fromkeys(("mae", "rmse", "mse", "mape", "loss"), score)
+    result = TrainingResult(TestScores(scores, 2 * len(errors), windows=windows), 1, 1, "steps", 10, (1.0,), ())
+    return RunRecord(config, ForecasterSpec(model, model), result, Measured(1.0))
 
 
 def comparison(errors, baselines, metric="mse"):
@@ -42,7 +50,10 @@ def comparison(errors, baselines, metric="mse"):
     for label, seeds in errors.items():
         for seed, sums in enumerate(seeds):
             found.runs[label, 1, seed] = record(sums, ROWS[label], seed, metric=metric)
-    found.baselines = {(name, 1): record(sums, metric=metric) for name, sums in baselines.items()}
+    for name, sums in baselines.items():
+        scores = record(sums, metric=metric).result.test
+        config = ForecastBaseline("forecast", "signal (0123)", name, Protocol(), False)
+        found.baselines[name, 1] = BaselineRecord(config, BaselineResult(scores), Measured(1.0))
     return found
 
 
@@ -71,7 +82,7 @@ def test_models_stand_beside_the_best_baseline_and_the_graph_beside_the_best_wit
 def test_the_difference_of_rmse_is_that_of_the_table():
     found = comparison(WEEKS, MEANS, metric="rmse")
     pair = window_pairs(found, 1)[3]
-    means = {row["model"]: row["rmse"] for row in found.rows()}
+    means = {row.model: row.mean("rmse") for row in found.rows()}
     assert pair.over_windows.mean == pytest.approx(means["GCRN"] - means["LSTM"])
     assert pair.over_windows.mean == pytest.approx(sum(pair.over_seeds) / 2)
 
@@ -82,7 +93,7 @@ def test_without_a_baseline_or_a_model_without_the_graph_there_is_less_to_say():
     one = comparison({"GCRN": WEEKS["GCRN"][:1]}, MEANS)
     (pair,) = window_pairs(one, 1)
     assert pair.over_seeds is None and pair.figures[1] == "–"
-    del one.runs["GCRN", 1, 0]["result"]["test"]["windows"]
+    one.runs["GCRN", 1, 0] = changed(one.runs["GCRN", 1, 0], windows=None)
     assert window_pairs(one, 1) == [] and report.windows_table(one) is None
 
 

@@ -9,7 +9,7 @@ import torch
 from seqgnn.analysis import edges_to_last, gradient_flow, influence
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.runs.config import RunConfig
-from seqgnn.experiments.runs.task_defaults import TASKS
+from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.experiments.trained.checkpoints import load_trained, study_checkpoint
 from seqgnn.models.sequence_model import build
 from seqgnn.report.gradients import figure, notes
@@ -54,7 +54,7 @@ def test_a_kept_run_is_measured_trained_and_before(folder):
     settings["per_element"] = False
     assert found.settings == settings | {"reduce": "norm-of-mean"}
     config = RunConfig.from_dict(json.loads(file.with_suffix(".json").read_text())["config"])
-    task = TASKS["palindromes"].make(8, config.hops, None)
+    task = SEQUENCE_TASKS["palindromes"](8, config.hops, None)
     batch = task.draw(6, torch.Generator().manual_seed(1))
     model = config.build(task)
     model.load_state_dict(read_checkpoint(file)[0])

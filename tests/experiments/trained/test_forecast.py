@@ -40,7 +40,7 @@ def test_either_file_gives_model_and_run(source, tmp_path):
     path = keep(run_of(source), source, tmp_path / "runs")
     model, run = load_forecaster(path)
     again, _ = load_forecaster(str(path.with_suffix(".safetensors")))
-    assert run["config"]["data_id"] == source.identity() and not model.training
+    assert run.config.data_id == source.identity() and not model.training
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
 
 
@@ -71,7 +71,7 @@ def test_the_test_part_has_the_scores_of_the_run(source, tmp_path, changes):
     values, starts, scores = forecast_test(model, run, graph, batch_size=4)
     assert model.training
     assert values.shape == (2, 8, 3, 1) and starts == range(51, 59)  # steps 48 to 59, of which 3 are read before
-    test = run["result"]["test"]
+    test = run.result.test
     assert scores.count == test["count"] == 48
     assert (scores.mae, scores.rmse) == pytest.approx((test["mae"], test["rmse"]), rel=1e-6)
     truth = torch.stack([graph.targets[start : start + 2] for start in starts], dim=1)
@@ -101,7 +101,7 @@ def test_a_signal_that_goes_on_is_scaled_as_the_one_before(tmp_path, protocol, m
     values, starts, scores = forecast_test(model, run, before.load())
     again, same_starts, same_scores = forecast_test(model, run, longer.load())
     assert torch.equal(values, again) and starts == same_starts and scores == same_scores
-    assert scores.mae == pytest.approx(run["result"]["test"]["mae"], rel=1e-6)
+    assert scores.mae == pytest.approx(run.result.test.values["mae"], rel=1e-6)
     assert torch.equal(forecast(model, run, before.load()), forecast(model, run, longer.load(), 60))
     assert not torch.equal(forecast(model, run, before.load()), forecast(model, run, longer.load()))
 
@@ -125,7 +125,7 @@ def test_several_features_and_a_graph_a_step(tmp_path):
     model, run = load_forecaster(keep(run_of(source, K=3), source, tmp_path / "runs"))
     assert model.in_channels == 2
     _, _, scores = forecast_test(model, run, whole)
-    assert scores.mae == pytest.approx(run["result"]["test"]["mae"], rel=1e-6)
+    assert scores.mae == pytest.approx(run.result.test.values["mae"], rel=1e-6)
     assert torch.equal(forecast(model, run, whole, 60), forecast(model, run, source.load()))
     other = TemporalGraph(signal, [edges[0], *edges[2:], edges[0]])
     with pytest.raises(ValueError, match="with the same nodes and edges"):

@@ -26,7 +26,7 @@ def kept(tmp_path_factory):
     source = write_signal(folder, missing=[(step, 1) for step in range(50, 60)])
     options = {"lags": 3, "sizes": [2], "steps": 4, "eval_every": 2, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
     plan_grid("forecast", data=source.data, graph=source.graph, models=ROWS, out=folder, **options).run(progress=False)
-    (found,) = load_comparisons([folder], sources=[source]).comparisons
+    (found,) = load_comparisons([folder], data=[source]).comparisons
     return found, source
 
 
@@ -85,7 +85,7 @@ def test_maps_say_their_numbers_in_words(kept):
 
 def test_units_stand_at_every_error_and_change_no_run(kept):
     before, source = kept
-    (found,) = load_comparisons([before.out], sources=[replace(source, units="cases")]).comparisons
+    (found,) = load_comparisons([before.out], data=[replace(source, units="cases")]).comparisons
     assert found.runs == before.runs and before.units is None and found.units == "cases"
     pictures, _ = forecasts_pictures(found, "a")
     said = [picture.caption for picture in pictures if "ean absolute error" in picture.caption]

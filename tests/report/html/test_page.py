@@ -17,7 +17,8 @@ from seqgnn.report.html.figures import solved_picture, study_pictures
 from seqgnn.report.html.model_inspection import ModelInspection, inspect_models, trained_model
 from seqgnn.report.html.oversmoothing import smoothing, verdict
 from seqgnn.report.html.tables import scores
-from tests.support.comparisons import run_grid
+from seqgnn.training.loop import ValidationPoint
+from tests.support.comparisons import changed, run_grid
 
 EVIL = "<script>alert(1)</script> \"'&amp; $x$ {{ 7 * 7 }}"
 TINY = {"sizes": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
@@ -89,8 +90,8 @@ def test_fixed_sentences_hold_of_any_model(folder):
 
 def test_memory_that_was_not_measured_is_a_dash(folder):
     (found,) = load_comparisons([folder]).comparisons
-    for run in found.runs.values():
-        run["measured"]["peak_memory"] = None
+    for key, run in found.runs.items():
+        found.runs[key] = changed(run, peak_memory=None)
     assert {row[-1].text for row in scores(found).rows} == {"–"}
 
 
@@ -133,7 +134,8 @@ def test_steps_until_solved_are_drawn_where_a_row_solved_two_lengths(folder):
     comparison = load_comparisons([folder]).comparisons[0]
     assert solved_picture(comparison, "a") is None
     for length, step in ((4, 2), (6, 4)):
-        comparison.runs["LSTM", length, 0]["result"]["validation"] = [{"step": step, "accuracy": 1.0}]
+        points = (ValidationPoint(step, 1.0, 1.0),)
+        comparison.runs["LSTM", length, 0] = changed(comparison.runs["LSTM", length, 0], validation=points)
     drawn = solved_picture(comparison, "a")
     assert [label for _, label in drawn.legend] == ["LSTM"]
     assert "LSTM: 2 steps at T = 4, 4 steps at T = 6." in drawn.svg
@@ -154,7 +156,7 @@ def test_energies_are_those_of_the_trained_models(folder):
     scaled = {i: x[i] / (1 + len(near)) ** 0.5 for i, near in neighbors.items()}
     energy = sum(float((scaled[i] - scaled[j]).square().sum()) for i in neighbors for j in neighbors[i]) / 2
     assert found.energies["GCN"][0] == pytest.approx(energy / float(x.square().sum()), rel=1e-5)
-    assert len(found.energies["GCN"]) == 1 + comparison.runs["GCN", 6, 0]["config"]["num_layers"]
+    assert len(found.energies["GCN"]) == 1 + comparison.runs["GCN", 6, 0].config.num_layers
     comparison.weights.clear()
     without = smoothing(comparison, seen)
     assert not without.energies and set(without.missing.values()) == {"the weights were not kept"}
@@ -185,8 +187,8 @@ def test_what_comes_from_elsewhere_is_text(folder):
         weights={(names.get(key[0], key[0]), *key[1:]): path for key, path in found.weights.items()},
         failures={(EVIL, 4, 9): f"ValueError: {EVIL}"},
     )
-    for run in evil.runs.values():
-        run["measured"]["machine"] = EVIL
+    for key, run in evil.runs.items():
+        evil.runs[key] = changed(run, machine=EVIL)
     long = {key: run for key, run in evil.runs.items() if key[1] == 6}
     for comparison in (evil, replace(evil, sizes=(6,), baselines={}, runs=long)):
         page = render([comparison], [f"/tmp/{EVIL}.json: no run"])
@@ -247,8 +249,8 @@ def test_weights_of_another_run_are_not_looked_at(folder, tmp_path):
 def test_runs_of_equal_time_are_not_promised_to_the_bit(folder):
     whole = load_comparisons([folder]).comparisons[0]
     assert "come out the same to the bit" in " ".join(Reader(render([whole])).text.split())
-    for run in whole.runs.values():
-        run["config"]["train"]["max_seconds"] = 1.0
+    for key, run in whole.runs.items():
+        whole.runs[key] = changed(run, max_seconds=1.0)
     text = " ".join(Reader(render([whole])).text.split())
     assert "so scores, curves and weights do not come out the same." in text and "to the bit" not in text
     assert f"Then seqgnn report {folder.name} makes this page." in text

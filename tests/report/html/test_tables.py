@@ -1,13 +1,14 @@
 """The tables of a page: rows for those with something to say, the others in a sentence."""
 
-import json
+
+from dataclasses import replace
 
 import pytest
 
 from seqgnn.experiments import Comparison
 from seqgnn.report.html.model_inspection import ModelInspection
 from seqgnn.report.html.tables import configuration, differences, files, machines, receptive_fields, solved
-from tests.support.comparisons import example, grid, plan_grid, run
+from tests.support.comparisons import changed, example, grid, plan_grid, run
 
 RECALL = {"sizes": [6], "seeds": [0], "hidden": 4}
 
@@ -22,19 +23,19 @@ def configured(**options):
     found = Comparison("recall", "accuracy", prepared.labels, prepared.sizes, prepared.seeds)
     for job in prepared.jobs:
         if hasattr(job.config, "model"):
-            found.runs[job.key] = run(0.5) | json.loads(json.dumps(job.record()))
+            found.runs[job.key] = replace(run(0.5), config=job.config, spec=job.spec)
     return found.in_order()
 
 
 def test_solved_has_rows_of_those_that_did():
     assert solved(example()) == (None, ["No run came to the bar."])
     comparison = example()
-    comparison.runs["LSTM", 4, 0] = run(1.0, validation=[{"step": 50, "accuracy": 1.0}])
+    comparison.runs["LSTM", 4, 0] = run(1.0, validation=[(50, 1.0)])
     table, rest = solved(comparison)
     assert texts(table) == [["LSTM", "4", "0.995", "1 of 2", "50", "–"]]
     assert rest == ["With no seed: GCN – also LSTM at T = 20."]
-    for record in comparison.runs.values():
-        record["config"]["train"]["target_accuracy"] = None
+    for key, record in comparison.runs.items():
+        comparison.runs[key] = changed(record, target_accuracy=None)
     assert solved(comparison) == (None, [])
 
 
@@ -89,9 +90,9 @@ def test_files_are_named_in_the_order_of_the_rows(tmp_path):
 
 def test_the_machine_is_told_as_far_as_it_is_known():
     comparison = grid({"A": [0.5, 0.5]})
-    comparison.runs["A", 5, 0]["measured"] |= {"machine": "Linux", "threads": 1}
+    comparison.runs["A", 5, 0] = changed(comparison.runs["A", 5, 0], machine="Linux", threads=1)
     assert texts(machines(comparison)) == [["system", "Linux"], ["threads of a run", "1"]]
     known = {"machine": "Linux", "processor": "Fast <1>", "cores": 8, "memory": 16 * 2**30}
-    comparison.runs["A", 5, 1]["measured"] |= known
+    comparison.runs["A", 5, 1] = changed(comparison.runs["A", 5, 1], **known)
     told = dict(texts(machines(comparison)))
     assert (told["processor"], told["cores"], told["memory"]) == ("Fast <1>", "8", "16 GiB")

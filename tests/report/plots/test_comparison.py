@@ -75,7 +75,7 @@ def test_steps_until_solved_are_means_of_those_that_did_hollow_where_others_did_
     comparison = example((4, 8, 16))
 
     def looks(*accuracies):
-        return [{"step": 50 * place, "accuracy": accuracy} for place, accuracy in enumerate(accuracies, start=1)]
+        return [(50 * place, accuracy) for place, accuracy in enumerate(accuracies, start=1)]
 
     comparison.runs["LSTM", 4, 0] = run(1.0, validation=looks(0.9, 1.0))
     comparison.runs["LSTM", 4, 1] = run(1.0, seed=1, validation=looks(0.5, 0.9, 0.9, 0.995))
