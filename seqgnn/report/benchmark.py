@@ -16,7 +16,7 @@ from seqgnn.report.plots.style import GRAY, plain, rendered, tidy
 if TYPE_CHECKING:
     from rich.table import Table
 
-# Okabe and Ito's colors; a ring, so that what "auto" chose is seen inside it.
+# Okabe and Ito's colors. "auto" is a ring, so that the engine it chose is visible inside.
 MARKS: dict[str, tuple[str, dict[str, Any]]] = {
     "edge_index": ("reference layer, edge_index", {"marker": "^", "color": "#D55E00"}),
     "csr": ("reference layer, CSR matrix", {"marker": "v", "color": "#E69F00"}),
@@ -74,7 +74,7 @@ def notes(found: Bench) -> list[str]:
             faster = [case[step]["speedup"]["auto"] for case in cases]
             if faster:
                 mean = statistics.geometric_mean(faster)
-                parts.append(f"{what} {mean:.2f} times as fast in the geometric mean, {min(faster):.2f} at least")
+                parts.append(f"{what} {mean:.2f} times as fast (geometric mean; minimum {min(faster):.2f})")
         if parts:
             lines.append(f"auto compared with {name}: {'; '.join(parts)}.")
     different = [_name(case) for case in found.cases if not case["same"]]
@@ -83,7 +83,7 @@ def notes(found: Bench) -> list[str]:
     if "torch_geometric_temporal" not in found.versions:
         lines.append(f"PyTorch Geometric Temporal is not installed, so its layers are missing ({INSTALL}).")
     for size, rows in groupby(found.left_out, key=lambda row: row.size):
-        lines.append(f"No time for {_size(size)}: {'; '.join(row.layer for row in rows)}.")
+        lines.append(f"Skipped for lack of time, {_size(size)}: {'; '.join(row.layer for row in rows)}.")
     return [*lines, *about(found)]
 
 
@@ -92,7 +92,7 @@ def about(found: Bench) -> list[str]:
     where = {name: value for name, value in found.machine.items() if name != "system"}
     return [
         "T steps, N nodes with eight neighbors, B windows or sequences, F to H channels; one layer.",
-        "Median over interleaved rounds, float32. Lower bound: time of the dense and sparse products alone.",
+        "Median over interleaved repetitions, float32. Lower bound: time of dense and sparse matrix products alone.",
         ", ".join(f"{name} {value}" for name, value in where.items()) + f", {found.machine.get('system', '')}",
         ", ".join(f"{name} {value}" for name, value in found.versions.items()),
     ]
@@ -112,7 +112,7 @@ def figure(found: Bench) -> Any:
         timed = [case for case in cases if case["timed"]]
         places += [(size, None), *((_name(case), case) for case in timed)] if timed else []
     if not places:
-        raise ValueError("bench: expected rows that were timed, got none; more --seconds may do")
+        raise ValueError("bench: no layer was timed; increase --seconds")
     sheet = Figure(figsize=(11, 2.3 + 0.24 * len(places)), layout="constrained")
     panels = sheet.subplots(1, 2, sharex=True, sharey=True)
     for panel, (step, what) in zip(panels, STEPS.items()):

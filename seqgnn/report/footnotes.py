@@ -12,16 +12,15 @@ from seqgnn.metrics.significance import sampling_error
 from seqgnn.models.baselines.classification import NAMES as BASELINES
 
 ABOUT_BASELINES = {
-    "bigram": "interpolated with single frequencies, the weight chosen on validation.",
-    "ngram-5": "Witten-Bell, counted on the whole training part; it sees a window alone, as models do.",
-    "linear": "logistic regression on all elements, each in its place.",
+    "bigram": "interpolated with unigram frequencies; the weight is chosen on the validation set.",
+    "ngram-5": "Witten-Bell smoothing, counted on the whole training set; like the models, it sees only one window.",
+    "linear": "logistic regression on all tokens, with separate weights for each position.",
 }
 
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence, and what it is about: "text", "test set", "apart", "cost", "receptive field",
-    "baseline", "versions",
+    """A sentence and its topic: "text", "test set", "apart", "cost", "receptive field", "baseline", "versions",
     "difference", "windows" or "failure"."""
 
     about: str
@@ -29,7 +28,7 @@ class Note:
 
 
 def notes(comparison: Comparison) -> list[Note]:
-    """Return what a reader of the table has to know."""
+    """Return the footnotes of the table."""
     found = []
     if comparison.data_id is not None:
         found.append(Note("text", f"{str(comparison.problem.data_kind).capitalize()}: {comparison.data_id}."))
@@ -40,13 +39,13 @@ def notes(comparison: Comparison) -> list[Note]:
     found += _costs(comparison)
     rows = comparison.rows()
     if any(row.receptive_field is not None for row in rows):
-        text = "Receptive field: number of previous positions, or of edges to other nodes, that a prediction uses."
+        text = "Receptive field: how many previous positions, or up to how many edges away, a prediction depends on."
         found.append(Note("receptive field", text))
     names = {name for name, _ in comparison.baselines}
     found += [Note("baseline", f"{name}: {said}") for name, said in ABOUT_BASELINES.items() if name in names]
     versions = {str(run.measured.versions) for run in comparison.runs.values()}
     if len(versions) > 1:
-        different = "Versions: the runs were made with different versions of Python, torch, PyG or seqgnn."
+        different = "Versions: the runs used different versions of Python, torch, PyG or seqgnn."
         found.append(Note("versions", different))
     for length in comparison.sizes:
         where = comparison.at(length)
@@ -64,8 +63,8 @@ def apart(comparison: Comparison) -> str | None:
     names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(found)]
     if not names:
         return None
-    sees = "it sees all elements at once and needs" if len(names) == 1 else "they see all elements at once and need"
-    return f"Shown, but not compared with the others, since {sees} no memory: {listed(names)}."
+    sees = "it sees all tokens at once and needs" if len(names) == 1 else "they see all tokens at once and need"
+    return f"Listed, but not compared with the others, since {sees} no memory: {listed(names)}."
 
 
 def seeds_of(comparison: Comparison) -> str:
@@ -77,14 +76,14 @@ def seeds_of(comparison: Comparison) -> str:
 
 def _sampled(comparison: Comparison) -> str:
     """Return the size of the test set and the standard error that it gives an accuracy, in words."""
-    answers = [run.result.test.count for run in comparison.runs.values()]
+    counts = [run.result.test.count for run in comparison.runs.values()]
     if "accuracy" not in comparison.metrics:
         return (
-            f"Test set: {span(answers)} observed values, the same for all models of a horizon; intervals are of seeds."
+            f"Test set: {span(counts)} observed values, the same for all models at a horizon; intervals are over seeds."
         )
     return (
-        f"Test set: {span(answers)} answers, the same for all; a sample themselves, they give an accuracy a standard "
-        f"error of up to {sampling_error(0.5, min(answers)):.2g}, which intervals over seeds do not hold."
+        f"Test set: {span(counts)} targets, the same for all models. Its size gives an accuracy a standard error of up "
+        f"to {sampling_error(0.5, min(counts)):.2g}, which intervals over seeds do not include."
     )
 
 
@@ -93,56 +92,55 @@ def _costs(comparison: Comparison) -> list[Note]:
     rows = [row for row in comparison.rows() if row.parameters and row.kind == MODEL]
     counts = [row.parameters for row in rows if row.parameters]
     if len(counts) > 1:
-        how = "Matched" if comparison.matched else "Not matched"
-        times = f"the largest model has {max(counts) / min(counts):.2f} times the smallest's."
-        found.append(Note("cost", f"{how} in parameters: {times}"))
+        how = "matched" if comparison.matched else "not matched"
+        times = f"the largest model has {max(counts) / min(counts):.2f} times as many as the smallest."
+        found.append(Note("cost", f"Parameter counts are {how}: {times}"))
     if any(row.flops for row in rows):
         flops = (
-            "kFLOP: thousands of operations of matrix products and of sums along edges in one forward pass, a sample. "
-            "MB: most memory in use, beyond what there was before the run."
+            "kFLOP: thousands of operations in matrix products and sums over edges, per sample and forward pass. "
+            "MB: peak memory, without what was in use before the run."
         )
         found.append(Note("cost", flops))
     if any(run.config.train.max_seconds for run in comparison.runs.values()):
-        equal = "Equal time: how many steps fit into it depends on the machine, so these runs are not repeatable."
+        equal = "Equal time: the number of steps depends on the machine, so these runs are not reproducible."
         found.append(Note("cost", equal))
     return found
 
 
 def _differences(comparison: Comparison, length: int, most: int = 5) -> list[str]:
-    """In words, which candidates differ and which were not shown to, at one length."""
+    """Return which candidates differ significantly at one length, and how many do not, in words."""
     pairs = differences_at(comparison, length)
     if not pairs:
         return []
     shown = sorted((pair for pair in pairs if pair.shown), key=lambda pair: -abs(pair.mean))
     found = [str(pair) for pair in shown[:most]]
     if len(shown) > most:
-        found.append(f"{len(shown) - most} further pairs differ.")
+        found.append(f"{len(shown) - most} more pairs differ.")
     rest = [pair for pair in pairs if not pair.shown]
     if rest:
         few = sum(not pair.testable for pair in rest)
-        hint = "; with so few seeds a sign-flip test cannot show one" if few else ""
+        hint = "; with so few seeds a sign-flip test cannot detect one" if few else ""
         if few not in (0, len(rest)):
-            hint = f"; {few} of these have too few seeds for a sign-flip test to show one"
-        names = f"{len(rest)} of {len(pairs)} pairs of rows" if len(pairs) > 1 else "the two rows"
-        found.append(f"no difference shown between {names}{hint}.")
+            hint = f"; {few} of these have too few seeds for a sign-flip test to detect one"
+        names = f"in {len(rest)} of {len(pairs)} pairs of models" if len(pairs) > 1 else "between the two models"
+        found.append(f"no significant difference {names}{hint}.")
     return found
 
 
-
 def windows_said(comparison: Comparison, length: int) -> str | None:
-    """In words, how much the test windows can tell, and which models they show to be ahead of the best baseline."""
+    """Return which models are significantly better than the best baseline over test windows, in words."""
     pairs = window_pairs(comparison, length)
     if not pairs:
         return None
     over, best = pairs[0].over_windows, pairs[0].second
     windows = count(over.windows, "test window")
     if over.interval is not None:
-        how = f"over {windows}, resampled in blocks of {over.block}, each pair by itself,"
+        how = f"over {windows} (bootstrap in blocks of {over.block}, each pair uncorrected),"
     elif over.p is not None:
-        how = f"{windows} are too few for an interval, and by flipping their signs no p can be below {over.least:.3g}:"
+        how = f"{windows} are too few for an interval, and their sign-flip test cannot give p below {over.least:.3g}:"
     else:
-        how = f"{windows}, which share steps, are too few for an interval or a test:"
+        how = f"{windows}, which overlap, are too few for an interval or a test:"
     ahead = [pair.first for pair in pairs
              if pair.second == best and pair.over_windows.shown and pair.over_windows.mean < 0]  # fmt: skip
     who = f"{listed(ahead)} {'is' if len(ahead) == 1 else 'are'}" if ahead else "no model is"
-    return f"{how} {who} shown to be ahead of {best}."
+    return f"{how} {who} significantly better than {best}."

@@ -1,4 +1,4 @@
-"""Forecasts as a long table, a line a value, and as a file."""
+"""Forecasts as a table in long format, one row per value, and as a file."""
 
 import csv
 import io
@@ -18,20 +18,20 @@ Table = dict[str, np.ndarray]
 
 
 def forecast_table(graph: TemporalGraph, forecast: Tensor, starts: Sequence[int]) -> Table:
-    """A table of forecasts: window by window, step by step, node by node.
+    """Return a table of forecasts, ordered by window, step ahead and node.
 
     Args:
-        graph: the signal.
-        forecast: of W windows.
-        starts: the first step that each forecasts, at most ``len(graph)``.
+        graph: the time series.
+        forecast: forecasts of W windows.
+        starts: the first forecast step of each window, at most ``len(graph)``.
 
     Shapes:
         forecast ``[horizon, W, N, C]``.
 
     Returns:
-        The columns time, or step where the signal has no timestamps, that the forecast is about (after the signal's end
-        timestamps go on by its period); ahead, how many steps after the last one that was read; node; target, its
-        index; forecast; and, where some of it is known, truth: NaN where it is not, or was not observed.
+        The columns time, or step without timestamps: what the forecast is for (past the end of the time series, its
+        timestamps are extrapolated); ahead: the number of steps after the last input step; node; target: its index;
+        forecast; and, if any of it is known, truth: NaN where unknown or not observed.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -72,7 +72,7 @@ def forecast_table(graph: TemporalGraph, forecast: Tensor, starts: Sequence[int]
 
 
 def as_csv(table: Mapping[str, np.ndarray]) -> str:
-    """The table as comma-separated lines under a line of names; NaN is an empty cell."""
+    """Return the table as CSV with a header; NaN is an empty cell."""
     lines = io.StringIO(newline="")
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(table)
@@ -81,10 +81,10 @@ def as_csv(table: Mapping[str, np.ndarray]) -> str:
 
 
 def write_table(table: Mapping[str, np.ndarray], path: str | PathLike[str]) -> None:
-    """Write the table, `.csv` or `.parquet`, in one piece; if that fails, what was there before is still there.
+    """Write the table as `.csv` or `.parquet`, atomically: an existing file stays intact if writing fails.
 
     Raises:
-        ValueError: for another suffix, and without pyarrow for parquet.
+        ValueError: for another suffix, or for parquet without pyarrow.
         OSError: if the file cannot be written, naming it.
     """
     suffix = check_suffix(path)
@@ -97,11 +97,11 @@ def check_suffix(path: str | PathLike[str]) -> str:
 
 
 def _times(graph: TemporalGraph, horizon: int) -> np.ndarray:
-    """When each step is, those after the end included."""
+    """Return the time of each step, including `horizon` steps past the end."""
     if graph.timestamps is None:
         return np.arange(len(graph) + horizon)
     if graph.period is None:
-        raise ValueError("forecast_table: expected two timestamps, to go on by, got one")
+        raise ValueError("forecast_table: expected at least two timestamps to extrapolate, got one")
     return np.concatenate([graph.timestamps, graph.timestamps[-1] + graph.period * np.arange(1, horizon + 1)])
 
 
@@ -111,7 +111,7 @@ def _truth(graph: TemporalGraph, horizon: int) -> np.ndarray:
 
 
 def _cells(values: np.ndarray) -> Iterator[str]:
-    """As text, floats as short as they come back the same."""
+    """Yield values as text, floats in their shortest exact form."""
     return ("" if value != value else str(value) for value in values)
 
 
@@ -120,7 +120,7 @@ def _parquet(table: Mapping[str, np.ndarray], path: str | PathLike[str]) -> byte
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ValueError(f"write_table: expected pyarrow, to write {path}, got {error}; pip install pyarrow") from error
+        raise ValueError(f"write_table: pyarrow is required to write {path} ({error}); pip install pyarrow") from error
     columns = {name: pyarrow.array(values, from_pandas=True) for name, values in table.items()}
     content = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns), content)

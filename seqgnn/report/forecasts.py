@@ -1,4 +1,4 @@
-"""The pictures of a comparison of forecasters, from the weights that it kept."""
+"""Figures of a comparison of forecasters, from its saved weights."""
 
 import math
 import os
@@ -23,14 +23,14 @@ MOST = 4  # models
 
 
 def write_pictures(comparison: Comparison, source: DataSource | None, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write figures of the greatest horizon as PNG and SVG: `forecast-truth`, what the best model and the next say
-    beside what came; `forecast-steps`, all errors by step ahead; `forecast-times`, by hour, day or month, where the
-    signal has timestamps; `forecast-graph`, where the best model errs; and `forecast-difference`, where the first of
-    `sides` errs less than the other. Without kept weights there are none.
+    """Write figures for the largest horizon as PNG and SVG. `forecast-truth`: forecasts of the best models and the
+    ground truth; `forecast-steps`: errors by step ahead; `forecast-times`: errors by hour, day or month, if the time
+    series has timestamps; `forecast-graph`: errors of the best model at each node; `forecast-difference`: the
+    difference in error between the two models of `sides`. Without saved weights there are no figures.
 
     Raises:
-        ValueError: if weights or the signal are not those of the runs.
-        NotWritten: naming the files that could not be written; the others are.
+        ValueError: if the weights or the time series are not those of the runs.
+        NotWritten: names the files that could not be written; all others are written.
     """
     found = forecasts_of(comparison, source)
     if found is None:
@@ -71,9 +71,8 @@ def forecasts_of(comparison: Comparison, source: DataSource | None) -> Forecasts
 
 
 def sides(comparison: Comparison, found: Forecasts) -> tuple[str, str] | None:
-    """The two models whose errors are compared node by node: the best of those in which nodes receive messages from
-    their neighbors and the best of those in which they do not, or, where all are of a kind, the best two; None of a
-    single one."""
+    """Return the two models whose errors are compared node by node: the best one that uses neighbors and the best one
+    that does not or, if there are only models of one kind, the best two; None for a single model."""
     kinds = {sees_neighbors(comparison, label): label for label in reversed(list(found.models))}
     if len(kinds) == 2:
         return kinds[True], kinds[False]

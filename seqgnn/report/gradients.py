@@ -1,4 +1,4 @@
-"""A study of gradients or influence as a table, in words, as figures and as JSON."""
+"""A study of gradients or influence as a table, sentences, figures and JSON."""
 
 import json
 import math
@@ -20,9 +20,9 @@ from seqgnn.report.plots.style import plain, rendered, style, tidy
 if TYPE_CHECKING:
     from rich.table import Table
 
-RISE = 2.0  # from what factor on it is called a change, a fall or a rise
-STRAIGHT, STEADY = 0.95, 0.5  # R²: from where on a fall may be called exponential, or a change steady at all
-STEPS, FALL = 10, 10.0  # norms and factor that it takes to tell an exponential fall from others
+RISE = 2.0  # smallest factor of a change, a fall or a rise
+STRAIGHT, STEADY = 0.95, 0.5  # smallest R² of an exponential fall, and of any steady change
+STEPS, FALL = 10, 10.0  # number of norms and factor needed to distinguish an exponential fall from others
 EXPONENTIAL, STEADILY, UNEVEN, DIP, RISES, LEVEL, NEITHER, FEW, ZERO = KINDS = (
     "falls exponentially",
     "falls steadily, less than tenfold",
@@ -42,7 +42,7 @@ SYMBOLS = {
 
 
 def show(study: Study) -> None:
-    """Print the table, and what it says in words."""
+    """Print the table, its verdicts and its notes."""
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -52,13 +52,13 @@ def show(study: Study) -> None:
 
 
 def table(study: Study) -> "Table":
-    """Return the numbers of each curve, medians over seeds: norms at both ends, and the fit of their logarithm."""
+    """Return the numbers of each curve, medians over seeds: norms at both ends, and the fit of the log norms."""
     from rich.table import Table
 
     view = Table(title=_title(study, "median of "))
     view.add_column("norm of")
     view.add_column("model")
-    for name in ("last element", "first", "× a step back", "R²", "smallest at", "rise"):
+    for name in ("last position", "first", "× per step back", "R²", "smallest at", "rise"):
         view.add_column(name, justify="right")
     for place, (panel, curves) in enumerate(study.panels.items()):
         if place:
@@ -78,21 +78,20 @@ def _fitted(curve: Curve) -> list[str]:
 
 
 def verdicts(study: Study) -> list[str]:
-    """Return a line for each curve: what the norms of most seeds do with distance, and what those of the others do."""
+    """Return a line for each curve: how its norms change with distance, in most seeds and in the others."""
     return [f"{name}, {curve.label}: {_verdict(curve)}" for name, curves in study.panels.items() for curve in curves]
 
 
 def kinds(curve: Curve) -> list[str]:
-    """Return what the norms of each seed do with distance, one of `KINDS`.
+    """Return how the norms of each seed change with distance, as one of `KINDS`.
 
-    A fall is exponential where three things hold: at least `STEPS` norms that are no zero, nor too small for their
-    dtype; a line through their logarithms that explains at least `STRAIGHT` of the variance, as no line does through
-    those of a straight or a hyperbolic fall; and at least a `FALL`-fold fall, below which these look alike. Of fewer
-    norms nothing is said but how many they are and how the farthest compares with the nearest, unless all are within
-    `RISE` times the smallest.
+    A fall is exponential under three conditions: at least `STEPS` norms are neither zero nor subnormal; a line through
+    their logarithms explains at least `STRAIGHT` of the variance, which rules out linear and hyperbolic falls; and the
+    fall is at least `FALL`-fold, below which these look alike. With fewer norms the kind is `FEW`, unless all are
+    within `RISE` times the smallest.
 
-    They rise where, from the smallest on, a steady line goes up to `RISE` times as much; before that they fall where
-    the first is as many times the smallest.
+    Norms rise if a steady line leads from the smallest norm up to at least `RISE` times as much at the farthest. They
+    fall before that if the first norm is at least `RISE` times the smallest.
     """
     return [_kind(norms, found) for norms, found in zip(curve.norms, curve.decays)]
 
@@ -125,7 +124,7 @@ def _verdict(curve: Curve) -> str:
 
 
 def _ends(rows: list[Tensor], start: int) -> str:
-    """Of norms that are too few: how many they are, and how the farthest compares with the nearest."""
+    """Return the number of norms, where there are too few, and the ratio of the farthest to the nearest, in words."""
     seen = [[norm for norm in row[start:].tolist() if norm >= torch.finfo(row.dtype).tiny] for row in rows]
     count = median_low(map(len, seen))
     if count < 2:
@@ -141,66 +140,66 @@ def _numbers(kind: str, fits: list[Decay]) -> str:
     if kind == DIP:
         lowest, rise = median_low(fit.lowest for fit in fits), median(fit.rise for fit in fits)
         times = f"{rise:,.0f}" if rise >= 100 else f"{rise:.3g}"
-        return f", from {lowest} step{'s' * (lowest != 1)} back on, {times}-fold to the farthest"
+        return f", from {lowest} step{'s' * (lowest != 1)} back on, {times}-fold up to the farthest"
     r2 = f"R² {median(fit.r2 for fit in fits):.3f}"
     if kind == NEITHER:
         return f", {r2}"
     rates = [fit.rate for fit in fits]
     spread = f" ({min(rates):.3f} to {max(rates):.3f})" if len(rates) > 1 else ""
-    return f", times {median(rates):.3f}{spread} a step back, {r2}"
+    return f", times {median(rates):.3f}{spread} per step back, {r2}"
 
 
 def _end(curve: Curve) -> str:
-    """Beyond what distance nothing is left."""
+    """Return the distance beyond which all norms vanish, in words."""
     ends = [fit.farthest for fit in curve.decays if fit is not None and fit.farthest < curve.norms.size(1) - 1]
     if not ends:
         return ""
     why = "below what float64 can hold" if curve.endless else "zero"
     seeds = f" in {len(ends)} of {len(curve.norms)} seeds" if len(ends) < len(curve.norms) else ""
-    return f"; {why} beyond {median_low(ends)} back{seeds}"
+    return f"; {why} beyond distance {median_low(ends)}{seeds}"
 
 
 def answer_said(study: Study) -> str:
-    """Of which element the answer is, where each has one; else nothing."""
+    """Return which position is measured, for tasks with a target at every position; else an empty string."""
     if not study.settings.get("per_element"):
         return ""
     if study.measure == "influence":
-        return "Every element has an answer here; what is measured is how far the one at the last element moves."
-    return "Every element has a target here; the loss is that of the answer at the last element alone."
+        return "Every position has a prediction here; the influence on the one at the last position is measured."
+    return "Every position has a target here; the loss is that of the last position alone."
 
 
 def notes(study: Study) -> list[str]:
-    """Return what a reader of the table has to know."""
+    """Return the notes below the table."""
     curves = [curve for curves in study.panels.values() for curve in curves]
     found = [said] if (said := answer_said(study)) else []
     if any(fit is not None for curve in curves for fit in curve.decays):
         found.append(
-            "× a step back, R²: least squares of the logarithm against distance. A fall is called exponential from "
-            f"{STEPS} norms, R² {STRAIGHT:g} and a {FALL:g}-fold fall on, uneven from R² {STEADY:g}; fewer norms "
-            "are too few to say. rise: from the smallest norm to the farthest by such a line between the two, called "
-            f"one from {RISE:g}-fold on. Distances are {distance_label(study)}; fits begin at "
-            f"{curves[0].start}."
+            "× per step back, R²: least-squares fit of the log norm against distance. A fall is called exponential "
+            f"with at least {STEPS} norms, R² {STRAIGHT:g} and a {FALL:g}-fold fall, and uneven with R² from "
+            f"{STEADY:g}; fewer norms are too few to say. rise: factor from the smallest norm to the farthest, by a "
+            f"line fitted between the two; at least {RISE:g} counts as a rise. Distances are {distance_label(study)}; "
+            f"fits start at {curves[0].start}."
         )
     if len(study.seeds) == 1:
         found.append("One seed: no spread, and no band in the figure.")
     else:
-        found.append("All numbers are medians over seeds; those of a sentence over the seeds that it names first, with "
-                     "the least and the most in brackets.")  # fmt: skip
+        found.append("All numbers are medians over seeds; in a sentence, over the seeds that it names first, with "
+                     "their range in brackets.")  # fmt: skip
     return found
 
 
 def figure(study: Study) -> Any:
     """Return a matplotlib figure: norms against steps back, on a logarithmic and a linear axis side by side.
 
-    Lines are medians over seeds, bands their range. What is zero is not there on the logarithmic axis.
+    Lines are medians over seeds, bands their range. The logarithmic axis omits zeros.
 
     Raises:
-        ValueError: if all norms are zero, and there is nothing to draw.
+        ValueError: if all norms are zero.
     """
     from matplotlib.figure import Figure
 
     if not any(bool(curve.norms.any()) for curves in study.panels.values() for curve in curves):
-        raise ValueError("gradients: expected norms to draw, got zeros alone")
+        raise ValueError("gradients: all norms are zero, so there is nothing to plot")
     labels = list(dict.fromkeys(curve.label for curves in study.panels.values() for curve in curves))
     sheet = Figure(figsize=(11.4, 0.9 + 3.3 * len(study.panels)), layout="constrained")
     grid = sheet.subplots(len(study.panels), 2, squeeze=False, sharex=True)
@@ -218,7 +217,7 @@ def figure(study: Study) -> Any:
 def distance_label(study: Study) -> str:
     """Return the label of distances: steps of a sequence, or edges of a tree."""
     in_steps = study.measure == "gradients" or PROBLEMS[study.settings["task"]].sequential
-    return "steps back from the last element" if in_steps else "edges to the last element, the root"
+    return "steps back from the last position" if in_steps else "edges to the last node, the root"
 
 
 def draw(panel: Any, curves: list[Curve], labels: list[str], scale: str) -> None:
@@ -259,9 +258,9 @@ def _legend(sheet: Any, labels: list[str]) -> None:
 def _title(study: Study, what_of: str) -> str:
     settings = study.settings
     over = {"norm-of-mean": "norm of the mean gradient", "mean-of-norms": "mean norm of gradients"}
-    what = "influence on the answer" if study.measure == "influence" else over[settings["reduce"]]
+    what = "influence on the prediction" if study.measure == "influence" else over[settings["reduce"]]
     if settings.get("per_element"):
-        what += " at the last element" if study.measure == "influence" else ", last element's loss"
+        what += " at the last position" if study.measure == "influence" else ", loss at the last position"
     seeds = "one seed" if len(study.seeds) == 1 else f"{what_of}{len(study.seeds)} seeds"
     start = f", {settings['init']} weights" if "init" in settings else f", after {settings['steps']} steps"
     return f"{settings['task']}, T = {settings['length']}{start}: {what}, {seeds}"
@@ -279,13 +278,13 @@ def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"gradients: expected a folder that can be written, got {folder} ({error})") from error
+        raise ValueError(f"gradients: expected a writable folder, got {folder} ({error})") from error
     numbers = folder / f"{study.measure}.json", to_json(study)
     return write_all([numbers, *rendered(drawn, folder / study.measure)])
 
 
 def to_json(study: Study) -> str:
-    """Return settings, seeds, and of each curve the verdict and, by seed, kind, fit and norms from distance 0 on."""
+    """Return settings, seeds and curves; each curve has a verdict and, by seed, kind, fit and norms from distance 0."""
     curves = [
         {
             "of": name,

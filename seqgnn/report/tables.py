@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write `<task>.csv`, `<task>-pairs.csv`, of forecasts `<task>-ahead.csv`, and `<task>-scores` and `<task>-curves`
-    as PNG and SVG; returns their paths.
+    """Write `<task>.csv`, `<task>-pairs.csv`, for forecasts `<task>-ahead.csv`, and the figures `<task>-scores` and
+    `<task>-curves` as PNG and SVG; return their paths.
 
-    A comparison without a single finished run has no figures, one without two seeds of two models no pairs.
+    Without a finished run there are no figures; without two models with two seeds in common there are no pairs.
 
     Raises:
-        ValueError: if the folder cannot be made.
-        NotWritten: a ValueError that names each file that could not be written; the others are.
+        ValueError: if the folder cannot be created.
+        NotWritten: a ValueError that names each file that could not be written; all others are written.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"report: expected a folder that can be written, got {folder} ({error.strerror})") from error
+        raise ValueError(f"report: expected a writable folder, got {folder} ({error.strerror})") from error
     return write_all(_files(comparison, folder))
 
 
@@ -57,7 +57,7 @@ def show(comparison: Comparison) -> None:
     """Print the table and its notes."""
     from rich.console import Console
 
-    # A width of its own where there is no terminal, so that no column is cut.
+    # A fixed width without a terminal, so that no column is cut off.
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table(comparison))
     if (over_windows := windows_table(comparison)) is not None:
@@ -67,8 +67,8 @@ def show(comparison: Comparison) -> None:
 
 
 def pairs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a dictionary per length and pair of candidates: their difference with its own 95% interval by Student's
-    t, p of the sign-flip test, p corrected for the pairs of that length, and the least that this could have been."""
+    """Return a dictionary per length and pair of candidates: their difference with its uncorrected 95% interval by
+    Student's t, p of the sign-flip test, p corrected for the pairs of that length, and its smallest possible value."""
     return [
         {"size": length, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
          "low": pair.interval[0], "high": pair.interval[1], "p": pair.p, "p_corrected": pair.corrected,
@@ -79,8 +79,8 @@ def pairs(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def by_step(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a dictionary per horizon, forecaster or baseline, and step ahead: how many values were observed there,
-    and the errors, means over seeds, None where nothing was; none of tasks without forecasts."""
+    """Return a dictionary per horizon, forecaster or baseline, and step ahead: the number of observed values and the
+    mean errors over seeds, None where nothing was observed. Empty for tasks without forecasts."""
     if not any(run.result.test.by_step for run in comparison.runs.values()):
         return []
 
@@ -100,7 +100,7 @@ def by_step(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def to_csv(task: str, rows: list[dict[str, Any]]) -> str:
-    """Return rows as CSV, the task before them; what has no figure is empty."""
+    """Return rows as CSV with the task as first column; missing values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["task", *rows[0]], lineterminator="\n")
     writer.writeheader()
@@ -111,7 +111,7 @@ def to_csv(task: str, rows: list[dict[str, Any]]) -> str:
 
 
 def table(comparison: Comparison) -> "Table":
-    """Return the comparison as a table for the terminal; `notes` belong below it."""
+    """Return the comparison as a table for the terminal, without its `notes`."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -150,14 +150,14 @@ def table(comparison: Comparison) -> "Table":
 
 
 def windows_table(comparison: Comparison) -> "Table | None":
-    """Return the differences over test windows as a table for the terminal; None where no run keeps them."""
+    """Return the differences over test windows as a table for the terminal; None if no run has errors by window."""
     from rich.markup import escape
     from rich.table import Table
 
     pairs = [(length, pair) for length in comparison.sizes for pair in window_pairs(comparison, length)]
     if not pairs:
         return None
-    view = Table(title=f"{escape(metric_label(comparison))}: first less second, over seeds and over test windows")
+    view = Table(title=f"{escape(metric_label(comparison))}: first minus second, over seeds and over test windows")
     view.add_column("ahead", justify="right")
     for name in ("first", "second"):
         view.add_column(name)
@@ -169,7 +169,7 @@ def windows_table(comparison: Comparison) -> "Table | None":
 
 
 def _units_said(comparison: Comparison, metrics: Sequence[str]) -> str:
-    """Which metrics are counted in what, as far as that is known: "; MAE and RMSE in cases"."""
+    """Return the units of metrics where they are known: "; MAE and RMSE in cases"."""
     found: dict[str, list[str]] = {}
     for name in metrics:
         if (units := comparison.units_of(name)) is not None:

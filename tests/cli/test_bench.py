@@ -30,7 +30,7 @@ def test_table_words_and_files(tmp_path, capsys, monkeypatch):
 def test_what_did_not_fit_is_named(capsys, monkeypatch):
     monkeypatch.setattr(run, "WORTH", [(3, 2, 2, 3)])
     assert call("--seconds", "1e-9") == 0
-    assert "No time for T, B, F, H = 3, 2, 2, 3: LSTM; GRU; RNN." in capsys.readouterr().out
+    assert "Skipped for lack of time, T, B, F, H = 3, 2, 2, 3: LSTM; GRU; RNN." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_what_did_not_fit_is_named(capsys, monkeypatch):
         (["--seconds", "long"], "Invalid value for '--seconds'"),
         (["--device", "gpu"], "expected device to be one of 'cpu', 'cuda', got 'gpu'"),
         (["--out", "/dev/null/x"], "expected a writable folder"),
-        (["--seconds", "1e-9", "--out", "OUT"], "expected rows that were timed, got none"),
+        (["--seconds", "1e-9", "--out", "OUT"], "no layer was timed; increase --seconds"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(arguments, message, tmp_path, capsys):

@@ -276,7 +276,7 @@ def test_equal_time_ends_runs_and_is_marked():
     for run in found.runs.values():
         assert run.result.stopped == "time" and 0.3 <= run.measured.seconds < 5
         assert len(run.measured.validation_seconds) == 1 and run.result.steps > 3
-    assert any(note.text.startswith("Equal time: how many steps") for note in report.notes(found))
+    assert any(note.text.startswith("Equal time: the number of steps") for note in report.notes(found))
 
 
 def test_without_steps_seconds_alone_end_a_run():

@@ -32,12 +32,12 @@ def test_notes_have_speedups_over_each_kind_of_reference_layer():
     )
     lines = report.notes(found)
     assert lines[0] == (
-        "auto compared with PyTorch Geometric Temporal's layers: training step 4.00 times as fast in the geometric "
-        "mean, 2.00 at least; inference 4.00 times as fast in the geometric mean, 2.00 at least."
+        "auto compared with PyTorch Geometric Temporal's layers: training step 4.00 times as fast (geometric mean; "
+        "minimum 2.00); inference 4.00 times as fast (geometric mean; minimum 2.00)."
     )
     assert lines[1].startswith("auto compared with two GCNConv of PyG: training step 3.00 times as fast")
     assert lines[2].startswith("auto compared with torch.nn's layers: training step 1.00 times as fast")
-    assert lines[3] == "No time for T, B, F, H = 30, 64, 64, 128: GRU; RNN."
+    assert lines[3] == "Skipped for lack of time, T, B, F, H = 30, 64, 64, 128: GRU; RNN."
     assert lines[-2:] == ["cpu a processor, cores 2, threads 1, Linux", "torch 2.0, torch_geometric_temporal 0.56"]
 
 
@@ -80,5 +80,5 @@ def test_marks_differ_between_candidates():
 
 
 def test_without_a_row_there_is_nothing_to_draw():
-    with pytest.raises(ValueError, match="bench: expected rows that were timed, got none; more --seconds may do"):
+    with pytest.raises(ValueError, match="bench: no layer was timed; increase --seconds"):
         report.figure(made())

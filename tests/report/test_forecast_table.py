@@ -68,7 +68,7 @@ def test_a_table_that_cannot_be_written_leaves_what_was_there(graph, tmp_path, m
         write_table(table, tmp_path / "none" / "table.csv")
     (tmp_path / "table.parquet").write_text("before")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ValueError, match=r"write_table: expected pyarrow, to write .*table\.parquet"):
+    with pytest.raises(ValueError, match=r"write_table: pyarrow is required to write .*table\.parquet"):
         write_table(table, tmp_path / "table.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["table.parquet"]
     assert (tmp_path / "table.parquet").read_text() == "before"
@@ -80,5 +80,5 @@ def test_what_does_not_fit_is_named(graph):
             forecast_table(graph, wrong, [4])
     with pytest.raises(ValueError, match=r"expected starts from 0 to 4, got \[5\]"):
         forecast_table(graph, torch.zeros(1, 1, 2, 1), [5])
-    with pytest.raises(ValueError, match="expected two timestamps, to go on by, got one"):
+    with pytest.raises(ValueError, match="expected at least two timestamps to extrapolate, got one"):
         forecast_table(graph.steps(0, 1), torch.zeros(1, 1, 2, 1), [1])

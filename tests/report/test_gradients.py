@@ -34,8 +34,8 @@ def test_table_and_words():
     assert cells[0] == ["dL/dh", "RNN", "1.00e+00", "1.91e-06", "0.500", "1.000", "19", "1"]
     assert cells[1][-2:] == ["5", "1.64e+04"]
     assert report.verdicts(found) == [
-        "dL/dh, RNN: falls exponentially in 2 of 2 seeds, times 0.500 (0.500 to 0.500) a step back, R² 1.000",
-        "dL/dh, LSTM: falls, then rises again in 2 of 2 seeds, from 5 steps back on, 16,384-fold to the farthest",
+        "dL/dh, RNN: falls exponentially in 2 of 2 seeds, times 0.500 (0.500 to 0.500) per step back, R² 1.000",
+        "dL/dh, LSTM: falls, then rises again in 2 of 2 seeds, from 5 steps back on, 16,384-fold up to the farthest",
     ]
     assert "One seed" not in text and "All numbers are medians over seeds" in text
 
@@ -43,29 +43,29 @@ def test_table_and_words():
 @pytest.mark.parametrize(
     "norms, verdict",
     [
-        (FALL, "falls exponentially, times 0.500 a step back, R² 1.000"),
-        (RISE, "falls, then rises again, from 5 steps back on, 16,384-fold to the farthest"),
+        (FALL, "falls exponentially, times 0.500 per step back, R² 1.000"),
+        (RISE, "falls, then rises again, from 5 steps back on, 16,384-fold up to the farthest"),
         (
             [2.0**9] + [2.0**d for d in range(10)],
-            "falls, then rises again, from 1 step back on, 512-fold to the farthest",
+            "falls, then rises again, from 1 step back on, 512-fold up to the farthest",
         ),
-        (FALL[::-1], "rises with distance, times 2.000 a step back, R² 1.000"),
-        ([1.9] + [2.0**d for d in range(10)], "rises with distance, times 1.882 a step back, R² 0.973"),
-        ([1.0, 0.1] + [0.05 * 0.8**d for d in range(8)], "falls unevenly, times 0.682 a step back, R² 0.764"),
+        (FALL[::-1], "rises with distance, times 2.000 per step back, R² 1.000"),
+        ([1.9] + [2.0**d for d in range(10)], "rises with distance, times 1.882 per step back, R² 0.973"),
+        ([1.0, 0.1] + [0.05 * 0.8**d for d in range(8)], "falls unevenly, times 0.682 per step back, R² 0.764"),
         ([1.0] + [0.01 * 0.999**d for d in range(20)], "neither falls nor rises steadily, R² 0.1"),
         ([1.0, 0.1] * 8, "neither falls nor rises steadily, R² 0.0"),  # a zigzag ends above its least
         ([1.0, 0.1] * 8 + [1.0], "neither falls nor rises steadily, R² 0.0"),
         (FALL[:9] + [FALL[8]] * 9 + [1.0], "neither falls nor rises steadily, R² 0.298"),  # one entry is no rise
-        ([0.99**d for d in range(30)], "changes less than twofold, times 0.990 a step back, R² 1.000"),
-        ([3.0] * 9, "changes less than twofold, times 1.000 a step back, R² 1.000"),
+        ([0.99**d for d in range(30)], "changes less than twofold, times 0.990 per step back, R² 1.000"),
+        ([3.0] * 9, "changes less than twofold, times 1.000 per step back, R² 1.000"),
         (FALL[:9], "too few steps to say: 9 norms, the farthest 0.00391 times the nearest"),
-        (FALL[:10], "falls exponentially, times 0.500 a step back, R² 1.000"),
+        (FALL[:10], "falls exponentially, times 0.500 per step back, R² 1.000"),
         ([8.0, 1.0, 2.0, 4.0, 8.0], "too few steps to say: 5 norms, the farthest 1 times the nearest"),
-        ([3.0] * 4, "changes less than twofold, times 1.000 a step back, R² 1.000"),
+        ([3.0] * 4, "changes less than twofold, times 1.000 per step back, R² 1.000"),
         ([1.0, 0.5], "too few steps to say: 2 norms, the farthest 0.5 times the nearest"),
         ([1.0], "too few steps to say: 1 norm from distance 0 on"),
-        ([0.97**d for d in range(76)], "falls steadily, less than tenfold, times 0.970 a step back, R² 1.000"),
-        ([0.97**d for d in range(77)], "falls exponentially, times 0.970 a step back, R² 1.000"),
+        ([0.97**d for d in range(76)], "falls steadily, less than tenfold, times 0.970 per step back, R² 1.000"),
+        ([0.97**d for d in range(77)], "falls exponentially, times 0.970 per step back, R² 1.000"),
         ([0.0] * 9, "zero everywhere"),
     ],
 )
@@ -88,7 +88,7 @@ def test_straight_and_hyperbolic_falls_are_not_called_exponential(steps, fall):
 
 def test_the_rule_is_said():
     text = text_of(study_of(("RNN", [FALL])))
-    assert "exponential from 10 norms, R² 0.95 and a 10-fold fall on" in " ".join(text.split())
+    assert "exponential with at least 10 norms, R² 0.95 and a 10-fold fall" in " ".join(text.split())
 
 
 def test_norms_that_are_no_more_are_not_counted():
@@ -96,7 +96,7 @@ def test_norms_that_are_no_more_are_not_counted():
     (line,) = report.verdicts(Study("influence", SETTINGS, (0, 1), {"influence": [reach]}))
     assert line == (
         "influence, GCN: too few steps to say in 2 of 2 seeds: 4 norms, the farthest 0.125 times the nearest; "
-        "zero beyond 3 back"
+        "zero beyond distance 3"
     )
 
 
@@ -108,7 +108,7 @@ def test_most_seeds_speak_and_the_others_are_counted():
     norms = [power(0.5), RISE, power(0.6), FALL[::-1], power(0.8), [0.0] * 20, RISE]
     found = study_of(("RNN", norms), seeds=range(7))
     assert report.verdicts(found) == [
-        "dL/dh, RNN: falls exponentially in 3 of 7 seeds, times 0.600 (0.500 to 0.800) a step back, R² 1.000; "
+        "dL/dh, RNN: falls exponentially in 3 of 7 seeds, times 0.600 (0.500 to 0.800) per step back, R² 1.000; "
         "falls, then rises again in 2; rises with distance in 1; zero everywhere in 1"
     ]
     curve = found.panels["dL/dh"][0]
@@ -131,10 +131,10 @@ def test_one_seed_more_does_not_turn_the_verdict_round():
 @pytest.mark.parametrize(
     "endless, norms, end",
     [
-        (True, [FALL[:12] + [0.0] * 8], "; below what float64 can hold beyond 11 back"),
-        (True, [FALL[:12] + [1e-310] + [0.0] * 7], "; below what float64 can hold beyond 11 back"),
-        (False, [FALL[:12] + [0.0] * 8], "; zero beyond 11 back"),
-        (False, [FALL[:11] + [0.0] * 9, FALL], "; zero beyond 10 back in 1 of 2 seeds"),
+        (True, [FALL[:12] + [0.0] * 8], "; below what float64 can hold beyond distance 11"),
+        (True, [FALL[:12] + [1e-310] + [0.0] * 7], "; below what float64 can hold beyond distance 11"),
+        (False, [FALL[:12] + [0.0] * 8], "; zero beyond distance 11"),
+        (False, [FALL[:11] + [0.0] * 9, FALL], "; zero beyond distance 10 in 1 of 2 seeds"),
         (False, [FALL], "R² 1.000"),
     ],
 )
@@ -171,7 +171,7 @@ def test_zeros_are_on_the_linear_axis_alone():
 
 def test_nothing_to_draw_is_an_error_and_writes_nothing(tmp_path):
     found = study_of(("RNN", [[0.0] * 5]), seeds=(0,))
-    with pytest.raises(ValueError, match="gradients: expected norms to draw, got zeros alone"):
+    with pytest.raises(ValueError, match="gradients: all norms are zero, so there is nothing to plot"):
         report.write(found, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

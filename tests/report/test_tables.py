@@ -29,9 +29,9 @@ def test_table():
     # Two layers of hops 1 and 2 have a receptive field of 4 steps back.
     assert "failed" not in gcn[1] and gcn[1].strip("│ ").endswith("4")
     text = "\n".join(lines)
-    assert "Not matched in parameters: the largest model has 2.50 times the smallest's." in text
+    assert "Parameter counts are not matched: the largest model has 2.50 times as many as the smallest." in text
     assert "FAILED: GCN, T=4, seed 1: ValueError: no luck" in text
-    assert "weight chosen on validation" in text
+    assert "the weight is chosen on the validation set" in text
     assert "mean ± sd over 1 to 2 seeds" in text
 
 
@@ -39,7 +39,7 @@ def test_table_of_losses_names_the_text_and_says_when_models_are_matched():
     comparison = replace(example((30,), "loss"), data_id="verse.txt (0123)", matched=True)
     text = text_of(comparison)
     assert "recall: test loss (nats)" in text and "Text: verse.txt (0123)." in text
-    assert "Matched in parameters" in text
+    assert "Parameter counts are matched" in text
     lstm = next(line for line in text.splitlines() if "LSTM" in line)
     assert "1.000 ± 0.000" in lstm and "0.750 ± 0.354" in lstm
 

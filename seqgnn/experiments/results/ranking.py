@@ -100,7 +100,7 @@ class Verdict:
     Attributes:
         baseline: its name.
         score: its score.
-        how: "ahead of", "behind" or "not told apart from".
+        how: "ahead of", "behind" or "not distinguishable from".
     """
 
     baseline: str
@@ -124,7 +124,7 @@ def against_baseline(comparison: Comparison, label: str, length: int) -> Verdict
     gain = (found.mean - scores[name]) * (1 if higher else -1)
     low, high = found.t or (found.mean, found.mean)
     margin = math.hypot((high - low) / 2, resolution(comparison, label, name, length))
-    how = "not told apart from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
+    how = "not distinguishable from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
     return Verdict(name, scores[name], how)
 
 

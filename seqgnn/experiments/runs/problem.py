@@ -215,7 +215,7 @@ PROBLEMS: dict[str, SequenceProblem | ForecastProblem] = {
     for problem in (
         SequenceProblem(
             "palindromes",
-            "Given all digits of a palindrome but the last, which is the last? It is the first, so a model has to "
+            "Given all digits of a palindrome but the last, which is the last? It equals the first, so a model has to "
             "remember it over T − 1 digits.",
             _RECALL,
         ),
@@ -242,8 +242,7 @@ PROBLEMS: dict[str, SequenceProblem | ForecastProblem] = {
         ),
         SequenceProblem(
             "trees",
-            "Given a tree of T nodes, two of them marked, are these close to each other: at most as far apart as half "
-            "of all such pairs?",
+            "Given a tree of T nodes, two of them marked, is their distance at most the median distance of such pairs?",
             _RECALL,
             sequential=False,
             sizes=(16, 32),

@@ -173,7 +173,8 @@ def _data_options(comparison: Comparison, run: ForecastRun) -> dict[str, Any]:
 
 
 def folder(comparison: Comparison) -> str:
-    """The `--out` of a comparison: as it was given, of an absolute path its name alone, or "results" if not known."""
+    """Return the `--out` of a comparison: a relative path unchanged, the name of an absolute path, or "results" if it
+    is unknown."""
     return "results" if comparison.out is None else _shown(comparison.out) or "results"
 
 
@@ -182,7 +183,7 @@ def _shown(path: Path) -> str:
 
 
 def _toml(task: str, options: dict[str, Any], lr: dict[int, float], specs: list[Spec]) -> str:
-    """A grid file; what is None there is 0 or left out, since TOML has no such value."""
+    """Return a grid file; None becomes 0 or is omitted, since TOML has no null."""
     lines = [f"task = {_value(task)}"]
     for name, value in options.items():
         value = 0 if value is None and name in ("max_grad_norm", "target_accuracy") else value

@@ -1,4 +1,4 @@
-"""The figures of a page, each small enough for a telephone, with its legend apart."""
+"""The figures of a page, each narrow enough for a phone, with a separate legend."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ from seqgnn.report.plots.comparison import (
 )
 from seqgnn.report.plots.style import style, tidy
 
-SIZE = (3.85, 3.0)  # inches: the width of a column, so that text is about as large on a telephone as on a desk
+SIZE = (3.85, 3.0)  # inches: the width of a column, so that text has about the same size on a phone and on a desktop
 MOST = 240  # points of a curve
 AXES = {"dL/dh": "dL/dh", "dL/dc": "dL/dc", "influence": "dp/dx"}
-NAMES = {"dL/dh": "Gradient at the state h", "dL/dc": "Gradient at the memory c", "influence": "Influence"}
+NAMES = {"dL/dh": "Gradient at the hidden state h", "dL/dc": "Gradient at the cell state c", "influence": "Influence"}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its title, the SVG, what stands below it, and its legend of swatches and labels."""
+    """A figure: its title, SVG, caption, and legend of swatches and labels."""
 
     title: str
     svg: str
@@ -41,7 +41,7 @@ class Picture:
 
 
 def scores_picture(comparison: Comparison, name: str) -> Picture | None:
-    """The headline score against length, or of one length side by side; None without a finished run."""
+    """Return the headline score against length or, for a single length, by model; None without a finished run."""
     if not comparison.runs:
         return None
     axis, metric = comparison.problem.size, f"test {METRICS[comparison.metric].label}"
@@ -56,15 +56,15 @@ def scores_picture(comparison: Comparison, name: str) -> Picture | None:
         sheet, panel = sheet_of_a_column((SIZE[0], 0.9 + 0.32 * count))
         draw_one_length(panel, comparison)
         title = f"{_first_capital(metric)} at {comparison.at(comparison.sizes[0])}"
-        points = f"There is one {axis.name}, so nothing to draw against it: marks are means, bars one standard "
-        points += "deviation, gray lines the baselines."
+        points = f"There is only one {axis.name}. Marks are means, bars one standard deviation, gray lines the "
+        points += "baselines."
         legend = []
     seeds = "One seed, so no spread." if len(comparison.seeds) == 1 else f"{seeds_of(comparison).capitalize()}."
     return Picture(title, inline(sheet, name, title, scores_described(comparison)), f"{points} {seeds}", legend)
 
 
 def curves_pictures(comparison: Comparison, name: str) -> list[Picture]:
-    """Training curves, a figure for each length that has runs."""
+    """Return training curves, a figure for each length with runs."""
     found = []
     for length in sorted({length for _, length, _ in comparison.runs}):
         sheet, panel = sheet_of_a_column()
@@ -73,15 +73,15 @@ def curves_pictures(comparison: Comparison, name: str) -> list[Picture]:
         title = f"{CURVES[comparison.metric].capitalize()} at {comparison.at(length)}"
         svg = inline(sheet, f"{name}-{length}", title, curves_described(comparison, length))
         caption = (
-            f"Running mean of 21 steps, from step {first_step(comparison, length)} on, one line a seed; a dot at the "
-            "step whose weights were kept and tested. Steps on a logarithmic axis."
+            f"Running mean over 21 steps, from step {first_step(comparison, length)} on, one line per seed; a dot "
+            "marks the step whose weights were saved and tested. Logarithmic step axis."
         )
         found.append(Picture(title, svg, caption, []))
     return found
 
 
 def solved_picture(comparison: Comparison, name: str) -> Picture | None:
-    """Steps until solved against length; None unless a row solved the task at two lengths."""
+    """Return steps until solved against length; None unless a model solved the task at two lengths."""
     times = Counter(
         label for label in comparison.labels for n in comparison.sizes if solved_steps(comparison, label, n)
     )
@@ -90,14 +90,14 @@ def solved_picture(comparison: Comparison, name: str) -> Picture | None:
     sheet, panel = sheet_of_a_column()
     draw_solved(panel, comparison)
     title = "Steps until solved against length"
-    caption = "Means over the seeds that came to the bar, hollow where others did not, with a dash for each seed; a "
-    caption += "logarithmic axis. A row that is not there at a length did not solve it."
+    caption = "Means over the seeds that reached the target accuracy, hollow where some seeds did not, with a dash for "
+    caption += "each seed; logarithmic axis. A model without a mark at a length did not solve it."
     legend = [(swatch(*style(label, comparison.labels)), label) for label in times]
     return Picture(title, inline(sheet, name, title, solved_described(comparison)), caption, legend)
 
 
 def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Picture]:
-    """Norms against the distance from the answer, on a logarithmic axis."""
+    """Return norms against the distance from the prediction, on a logarithmic axis."""
     found = []
     labels = list(comparison.labels)
     labels += [curve.label for curves in study.panels.values() for curve in curves if curve.label not in labels]
@@ -114,8 +114,8 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
         size = study.settings["batch_size"]
         caption = f"Seed {study.seeds[0]}; the norm of each of {size} sequences, then their mean"
         if what != "influence":
-            caption += ", since the gradients of sequences may cancel where norms do not, near an optimum above all"
-        caption += ". Logarithmic axis, on which what is zero is not there."
+            caption += ", since gradients of sequences may cancel out and norms do not, especially near an optimum"
+        caption += ". Logarithmic axis, which omits zeros."
         legend = [(_drawn(line), curve.label) for line, curve in zip(panel.lines, curves)]
         found.append(Picture(title, inline(sheet, f"{name}-{number}", title, about), caption, legend))
     return found
@@ -124,7 +124,7 @@ def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Pict
 def smoothing_picture(
     found: Smoothing, name: str, comparison: Comparison, inspection: ModelInspection
 ) -> Picture | None:
-    """Dirichlet energy against depth; None without a GCN of two rounds or more."""
+    """Return Dirichlet energy against depth; None without a GCN of two or more layers."""
     from matplotlib.ticker import MaxNLocator
 
     if not found.energies:
@@ -135,11 +135,11 @@ def smoothing_picture(
         panel.plot(range(len(energies)), energies, line, marker=marker, color=color, markersize=5, linewidth=1.5)
     panel.set_ylim(bottom=0)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.set_xlabel("rounds of message passing")
+    panel.set_xlabel("message-passing layers")
     panel.set_ylabel("relative Dirichlet energy")
     tidy(panel)
     title = f"Dirichlet energy against depth, T = {inspection.length}"
-    caption = "Between 0, where neighbors hold the same, and 2; before any round, and after each. "
+    caption = "Between 0, where neighbors have equal features, and 2; before the first layer and after each layer. "
     caption += f"Seed {inspection.seed}, {BATCH} sequences."
     legend = [(_drawn(line), label) for line, label in zip(panel.lines, found.energies)]
     about = " ".join(f"{label} {verdict(energies)}." for label, energies in found.energies.items())
@@ -166,7 +166,7 @@ def curves_legend(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _drawn(line: Any) -> str:
-    """The swatch of a line as it was drawn, with markers or without."""
+    """Return the swatch of a plotted line, with or without markers."""
     return swatch(line.get_color(), line.get_marker(), line.get_linestyle())
 
 

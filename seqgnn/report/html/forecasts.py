@@ -20,18 +20,18 @@ MOST = 6  # ticks with names that a column holds
 
 
 def forecasts_pictures(comparison: Comparison, name: str) -> tuple[list[Picture], str]:
-    """Forecasts beside the truth at three nodes, and errors by step ahead, by time and at each node; or why there are
-    none."""
+    """Return figures of forecasts with the ground truth at three nodes, and of errors by step ahead, by time and by
+    node; or the reason why there are none."""
     if not isinstance(comparison.problem, ForecastProblem):
         return [], ""
     if comparison.data is None:
-        return [], "the signal is not at hand (--data, --graph)"
+        return [], "the time series is not available (--data, --graph)"
     try:
         found = forecasts_of(comparison, comparison.data)
     except (ValueError, RuntimeError) as error:
         return [], " ".join(str(error).split())
     if found is None:
-        return [], "no weights were kept"
+        return [], "no weights were saved"
     pictures = [_truth(found, node, which, f"{name}-{place}") for place, (node, which) in
                 enumerate(quartiles(found).items())]  # fmt: skip
     pictures.append(_errors(found, f"{name}-steps", "Error by step ahead", draw_steps))
@@ -55,7 +55,7 @@ def _truth(found: Forecasts, node: str, which: str, name: str) -> Picture:
         panel.xaxis.set_major_locator(locator)
         panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     title = f"Node {node}, {time_ahead(found, 1)}"
-    about = f"The {which} of errors over nodes. " if which else ""
+    about = f"The node with the {which} of the errors over nodes. " if which else ""
     about += "Lines are means over seeds, bands their range."
     legend = [(swatch("#000000", "none", "-"), "truth"), *_legend(found)]
     return Picture(title, inline(sheet, name, title, about), about, legend)
@@ -68,7 +68,7 @@ def _errors(found: Forecasts, name: str, title: str, draw: Callable[[Any, Foreca
     if draw is draw_times and len(ticks) > MOST:
         every = -(-len(ticks) // MOST)
         panel.set_xticks(ticks[::every], names[::every])
-    about = f"Mean absolute error{_in_units(found)}: means over seeds, bands their range; gray are the baselines."
+    about = f"Mean absolute error{_in_units(found)}: means over seeds, bands their range; baselines in gray."
     legend = [*_legend(found), (swatch(GRAY, "none", "-"), "baselines")]
     errors = {label: found.by_step(label).mean().item() for label in found.models}
     said = "; ".join(f"{label}: {error:.3f}" for label, error in errors.items())
@@ -80,19 +80,20 @@ def _map(found: Forecasts, name: str) -> Picture:
     errors = node_errors(found, label)
     least, largest = ends(errors)
     about = f"Mean absolute error{_in_units(found)}, the mean over seeds: largest at node {found.nodes[largest]}, "
-    about += f"{errors[largest]:.3f}; least at node {found.nodes[least]}, {errors[least]:.3f}. {_places(found, errors)}"
+    about += f"{errors[largest]:.3f}; smallest at node {found.nodes[least]}, {errors[least]:.3f}. "
+    about += _places(found, errors)
     return _drawn(f"Error of {label} at each node", about, name, draw_graph, found, label)
 
 
 def _difference(found: Forecasts, label: str, other: str, helps: bool, name: str) -> Picture:
     less = difference(found, label, other)
     low, high = ends(less)
-    at = f"at {int((less < 0).sum())} of {int(less.isfinite().sum())} nodes, those below zero"
-    title, about = f"{label} against {other} at each node", f"{label} errs less than {other} {at}."
+    at = f"at {int((less < 0).sum())} of {int(less.isfinite().sum())} nodes (below zero)"
+    title, about = f"{label} against {other} at each node", f"{label} has a smaller error than {other} {at}."
     if helps:
         title = f"Where the graph helps: {label} against {other}"
-        about = f"The graph helps {at}: {label} sees it, {other} does not."
-    about += f" The difference in mean absolute error{_in_units(found)} goes from {_signed(less[low])} at node "
+        about = f"The graph helps {at}: {label} uses it, {other} does not."
+    about += f" The difference in mean absolute error{_in_units(found)} ranges from {_signed(less[low])} at node "
     about += f"{found.nodes[low]} to {_signed(less[high])} at node {found.nodes[high]}. {_places(found, less)}"
     return _drawn(title, about, name, draw_difference, found, label, other)
 
@@ -108,7 +109,7 @@ def _in_units(found: Forecasts) -> str:
 
 
 def _places(found: Forecasts, values: Tensor) -> str:
-    return layout(found)[1] + (" Hollow ones were not observed." if values.isnan().any() else "")
+    return layout(found)[1] + (" Hollow nodes were not observed." if values.isnan().any() else "")
 
 
 def _signed(value: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""The trained models of a comparison, from their kept weights: gradients, influence, samples, and what they can see."""
+"""The trained models of a comparison, from their saved weights: gradients, influence, samples and diagnostics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,12 +27,12 @@ class ModelInspection:
     """The inspection of the trained models of a comparison.
 
     Attributes:
-        length, seed: of the models inspected; None where there is none.
-        gradients, influence: curves of the models that have such; None where no model has.
-        missing: by measure and label, why it is missing in "gradients", "influence" or "samples".
-        samples: of text, by label.
-        prompt: that the samples continue.
-        diagnostics: per (label, length), what `seqgnn.analysis.diagnostics` says.
+        length, seed: length and seed of the models inspected; None without models.
+        gradients, influence: curves of the models that have them; None if no model does.
+        missing: by measure ("gradients", "influence" or "samples") and label, why it is missing.
+        samples: generated text, by label.
+        prompt: text that the samples continue.
+        diagnostics: by (label, length), the lines of `seqgnn.analysis.diagnostics`.
     """
 
     length: int | None = None
@@ -99,11 +99,11 @@ def trained_model(comparison: Comparison, label: str, length: int, seed: int) ->
     """Return a model of the comparison with the weights that were chosen on validation, and its task.
 
     Raises:
-        ValueError: if the weights were not kept, are damaged or are not those of the run.
+        ValueError: if the weights were not saved, are damaged or are not those of the run.
     """
     path = comparison.weights.get((label, length, seed))
     if path is None or not path.exists():
-        raise ValueError("the weights were not kept")
+        raise ValueError("the weights were not saved")
     run = comparison.runs[label, length, seed]
     weights = read_weights(path, run.result.weights_sha256)
     task = run.config.make_task(comparison.data)
@@ -113,14 +113,14 @@ def trained_model(comparison: Comparison, label: str, length: int, seed: int) ->
 
 
 def _no_text(comparison: Comparison) -> str | None:
-    """Why the text that the models read is not at hand, or None."""
+    """Return why the text of the comparison is not available, or None if it is."""
     if comparison.data_id is None:
         return None
     try:
         found = identify_text(None if comparison.data is None else comparison.data.path)
     except ValueError:
         found = None
-    return None if found == comparison.data_id else f"the text it read, {comparison.data_id}, is not at hand (--data)"
+    return None if found == comparison.data_id else f"the text {comparison.data_id} is not available (--data)"
 
 
 def _diagnostics(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
@@ -134,7 +134,7 @@ def _diagnostics(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
                     task = config.make_task(comparison.data)
                     found[label, length] = describe(config.build(task), task)
                 except (ValueError, RuntimeError) as error:
-                    found[label, length] = [f"not known: {_reason(error)}"]
+                    found[label, length] = [f"unknown: {_reason(error)}"]
     return found
 
 
@@ -144,7 +144,7 @@ def _measure(
     """Add the curves of a model, measured in float64.
 
     Raises:
-        ValueError: if it has none, saying why.
+        ValueError: if it has none, with the reason.
     """
     model, batch, distance = gradient_problem(model, task, BATCH, seed, measure)
     start = int(measure == "gradients")  # the last state is what the head reads itself
@@ -167,7 +167,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """As runs are made, so that figures are the same whatever the machine has."""
+    """Use one thread, as runs do, so that figures do not depend on the machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""How alike the rounds of trained GCNs make neighbors: Dirichlet energy against depth."""
+"""Over-smoothing of trained GCNs: Dirichlet energy by depth."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.models.sequence_model import GNNS
 from seqgnn.report.html.model_inspection import BATCH, ModelInspection, one_thread, trained_model
 
-FACTOR = 2.0  # from this change of the energy on, either way, a fall or rise is called one
+FACTOR = 2.0  # smallest change of the energy, up or down, that counts as a rise or fall
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Energies of the models inspected, relative to the squared norm of what the nodes hold.
+    """Energies of the models inspected, relative to the squared norm of the node features.
 
     Attributes:
-        energies: by label, before any round and after each.
+        energies: by label, before the first layer and after each layer.
         missing: by label, why it is missing.
     """
 
@@ -56,19 +56,19 @@ def verdict(energies: list[float]) -> str:
 
     Example:
         >>> verdict([0.8, 0.4, 0.1])
-        'falls from 0.800 to 0.100 over 2 rounds: neighbors become more alike'
+        'falls from 0.800 to 0.100 over 2 layers: neighbors become more alike'
         >>> verdict([0.8, float("nan")])
-        'rectifiers left nothing after round 1, so all nodes are alike'
+        'the ReLU outputs are all zero after layer 1, so all nodes are alike'
     """
     gone = next((depth for depth, energy in enumerate(energies) if math.isnan(energy)), None)
     if gone is not None:
-        return f"rectifiers left nothing after round {gone}, so all nodes are alike"
+        return f"the ReLU outputs are all zero after layer {gone}, so all nodes are alike"
     if not any(energies):
         return "is zero throughout: no two neighbors differ, or there are none"
     first, last = energies[0], energies[-1]
-    ends = f"from {first:.3f} to {last:.3f} over {count(len(energies) - 1, 'round')}"
+    ends = f"from {first:.3f} to {last:.3f} over {count(len(energies) - 1, 'layer')}"
     if last * FACTOR <= first:
         return f"falls {ends}: neighbors become more alike"
     if last >= FACTOR * first:
-        return f"rises {ends}: neighbors are set apart"
-    return f"goes {ends}: neighbors stay about as far apart as they were"
+        return f"rises {ends}: neighbors become less alike"
+    return f"changes {ends}: neighbors stay about as alike as before"

@@ -1,4 +1,4 @@
-"""One self-contained HTML page over comparisons: tables, figures, the models themselves, and how to make it again."""
+"""One self-contained HTML page over comparisons: tables, figures, inspected models, and how to reproduce it."""
 
 import os
 import shlex
@@ -40,16 +40,16 @@ from seqgnn.report.html.tables import (
     windows,
 )
 
-SAID_ELSEWHERE = ("text", "apart", "receptive field")  # what notes are about that stands elsewhere on the page
+SAID_ELSEWHERE = ("text", "apart", "receptive field")  # topics of notes that are shown elsewhere on the page
 
 
 def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], problems: Sequence[str] = ()) -> Path:
-    """Write the page in one piece; its folder is made if it is not there.
+    """Write the page atomically; its folder is created if it does not exist.
 
     Args:
         comparisons: from `seqgnn.experiments.compare.compare` or `seqgnn.experiments.results.load.load_comparisons`.
-        path: of the file.
-        problems: what was left out, and why, as `load_comparisons` says it.
+        path: path of the file.
+        problems: what was left out, and why, as returned by `load_comparisons`.
 
     Raises:
         ValueError: if the file cannot be written.
@@ -64,7 +64,7 @@ def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], 
 
 
 def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
-    """Return the page: nothing in it is loaded from elsewhere, and the same runs give the same page.
+    """Return the page. It loads no external resources, and the same runs give the same page.
 
     Example:
         >>> from seqgnn.experiments.compare import compare
@@ -153,16 +153,16 @@ def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, 
     elements = max(curve.norms.size(1) for curves in study.panels.values() for curve in curves)
     why = ""
     if not pictures and elements < 2:
-        why = "A sequence has one element here, so there is no distance to look at."
+        why = "A sequence has only one position here, so there are no distances to plot."
     elif not pictures:
-        why = "All norms are zero, so there is nothing to draw."
+        why = "All norms are zero, so there is nothing to plot."
     said = [] if elements < 2 else verdicts(study)
     return {"pictures": pictures, "said": said, "why": why, "about": answer_said(study)}
 
 
 def _missing(found: ModelInspection, what: str) -> list[str]:
     if found.length is None:
-        return ["No run is finished, so there is no trained model to look at."]
+        return ["No run is finished, so there is no trained model to inspect."]
     return missing_lines(found.missing[what])
 
 
@@ -171,7 +171,7 @@ def _asset(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    """Of the only script that the page allows to run."""
+    """Return the hash of the only script that the page allows to run."""
     import base64
     import hashlib
 

@@ -1,4 +1,4 @@
-"""What a page says in sentences: what was asked, the answer, and what figures show."""
+"""The sentences of a page: the task, the summary, and descriptions of the figures."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ def answer(comparison: Comparison) -> list[str]:
     lengths = [length for _, length, _ in comparison.runs]
     if not lengths:
         failed = f", and {len(comparison.failures)} failed" if comparison.failures else ""
-        return [f"No run of a model is finished{failed}, so there is no answer yet."]
+        return [f"No run of a model is finished{failed}, so there is no result yet."]
     length = max(lengths)
     level = tied_with_best(comparison, length)
     return [_first(comparison, length, level), _second(comparison, length, level), _third(comparison)]
@@ -66,8 +66,8 @@ def _first(comparison: Comparison, length: int, level: list[str]) -> str:
         who = f"{listed(level, 4)} share the best mean {name}: {low}"
     else:
         error = max(resolution(comparison, level[0], label, length) for label in level)
-        who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, as near each other as the test set can "
-        who += f"tell (± {error:.3f} at 95%)"
+        who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, too close for the test set "
+        who += f"to distinguish (± {error:.3f} at 95%)"
     return f"At {comparison.at(length)}{which}, {who}{_against(comparison, level, length)}."
 
 
@@ -89,19 +89,21 @@ def _against(comparison: Comparison, level: list[str], length: int) -> str:
     if found[0] is None:
         return ""
     how = {verdict.how for verdict in found if verdict is not None}
-    stand = how.pop() if len(how) == 1 else "not all told apart from"
+    stand = how.pop() if len(how) == 1 else "not all distinguishable from"
     seeds = min(len(comparison.scores(label, length)) for label in level)
     doubt = ", with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
     others = any(name == "linear" for name in candidates(comparison, length).apart)
     best = "the best baseline that is compared" if others else "the best baseline"
     said = f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
-    return said if stand == "not told apart from" else said + _over_windows(comparison, level[0], length)
+    return said if stand == "not distinguishable from" else said + _over_windows(comparison, level[0], length)
 
 
 def _over_windows(comparison: Comparison, label: str, length: int) -> str:
-    """Return whether the test windows confirm the comparison with the best baseline, in words; "" without windows."""
+    """Return whether the difference from the best baseline is significant over test windows; "" without windows."""
     found = [pair.over_windows for pair in window_pairs(comparison, length) if pair.first == label][:1]
-    return "".join(f", {'' if over.shown else 'not '}shown by {count(over.windows, 'test window')}" for over in found)
+    return "".join(
+        f", {'' if over.shown else 'not '}significant over {count(over.windows, 'test window')}" for over in found
+    )
 
 
 def _second(comparison: Comparison, length: int, level: list[str]) -> str:
@@ -111,36 +113,33 @@ def _second(comparison: Comparison, length: int, level: list[str]) -> str:
     floor = at_chance(comparison, length)
     if floor is not None:
         name, score = floor
-        where = (
-            f"the baseline {name}, which does not look at what it is asked ({score:.3f}): "
-            "nothing was learned that shows"
-        )
+        where = f"the baseline {name}, which ignores its input ({score:.3f}): no learning is measurable"
         if len(means) == 1:
             return f"It is the only model, and not ahead of {where}."
         at_it = all(abs(mean - score) <= resolution(comparison, label, name, length) for label, mean in means.items())
-        return f"{everyone} stand at {where}." if at_it else f"No model is ahead of {where}."
+        return f"{everyone} are level with {where}." if at_it else f"No model is ahead of {where}."
     if len(means) == 1:
         only = "It is the only model" + " that is compared" * (len(comparison.labels) > 1)
-        return f"{only}, so there is none but the baselines to compare it with."
+        return f"{only}, so it can only be compared with the baselines."
     if all_solved(comparison, length):
-        return f"{everyone} solved it with every seed, so their scores do not tell them apart."
+        return f"{everyone} solved the task with every seed, so their scores do not distinguish them."
     rest = [label for label in means if label not in level]
     if not rest:
-        return "So no model is behind the others: their scores do not tell them apart."
+        return "So no model is behind the others: their scores do not distinguish them."
     next_best = f"{rest[0]} is next with {means[rest[0]]:.3f}"
     pair = difference_from(comparison, length, level[0], rest[0])
     if pair is None:
-        return f"{next_best}; with one seed in common there is no test, and another seed could turn the order round."
+        return f"{next_best}; with one seed in common no test is possible, and another seed could reverse the order."
     if pair.shown:
-        return f"{next_best}, and the difference is shown: {pair.figures}."
+        return f"{next_best}, and the difference is significant: {pair.figures}."
     pairs = len(differences_at(comparison, length))
     among = f" among {pairs} pairs" if pairs > 1 else ""
-    hint = "" if pair.testable else f", which are too few to show one{among}"
-    return f"{next_best}, and no difference between it and {level[0]} is shown: {pair.figures}{hint}."
+    hint = "" if pair.testable else f", which are too few for significance{among}"
+    return f"{next_best}, and its difference from {level[0]} is not significant: {pair.figures}{hint}."
 
 
 def difference_from(comparison: Comparison, length: int, first: str, second: str) -> Difference | None:
-    """The difference `first - second`, its p corrected for all pairs; None without two seeds in common."""
+    """Return the difference `first - second` with p corrected for all pairs; None without two seeds in common."""
     for pair in differences_at(comparison, length):
         if (pair.first, pair.second) == (first, second):
             return pair
@@ -157,24 +156,24 @@ def _third(comparison: Comparison) -> str:
         slow = max(run.measured.seconds for run in runs)
         if "accuracy" not in comparison.metrics:
             return f"The longest run took {slow:.0f} s{failed}."
-        return f"No bar was set at which the task counts as solved, and the longest run took {slow:.0f} s{failed}."
+        return f"No target accuracy was set, and the longest run took {slow:.0f} s{failed}."
     solved = sum(run.result.stopped == "solved" for run in runs)
     bar = " or ".join(f"{bar:g}" for bar in sorted(bar for bar in bars if bar is not None))
     what = f"a validation accuracy of {bar}, which counts as solved"
     if not solved:
-        return f"No run came to {what}{failed}."
-    return f"{solved} of {count(len(runs), 'run')} came to {what}{failed}."
+        return f"No run reached {what}{failed}."
+    return f"{solved} of {count(len(runs), 'run')} reached {what}{failed}."
 
 
 def interval(low: float, high: float, metric: str) -> str:
-    """An interval in words; of an accuracy, cut at 0 and 1."""
+    """Return an interval in words, clipped to [0, 1] for an accuracy."""
     if metric == "accuracy":
         low, high = max(low, 0.0), min(high, 1.0)
     return f"{low:.3f} to {high:.3f}"
 
 
 def scores_described(comparison: Comparison) -> str:
-    """The figure of scores in words."""
+    """Return a description of the figure of scores."""
     parts = []
     for label in comparison.labels:
         means = [(n, mean_sd(scores)[0]) for n in comparison.sizes if (scores := comparison.scores(label, n))]
@@ -184,7 +183,7 @@ def scores_described(comparison: Comparison) -> str:
 
 
 def curves_described(comparison: Comparison, length: int) -> str:
-    """Training curves in words: where they end."""
+    """Return a description of the training curves: where they end."""
     parts = []
     for label in comparison.labels:
         runs = comparison.of(label, length)
@@ -196,7 +195,7 @@ def curves_described(comparison: Comparison, length: int) -> str:
 
 
 def solved_described(comparison: Comparison) -> str:
-    """The figure of steps until solved in words."""
+    """Return a description of the figure of steps until solved."""
     parts = []
     for label in comparison.labels:
         found = [(n, steps) for n in comparison.sizes if (steps := solved_steps(comparison, label, n))]
@@ -215,7 +214,7 @@ def missing_lines(reasons: dict[str, str]) -> list[str]:
 
 
 def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
-    """Rows at lengths: labels, and where it is not all of a row's lengths, which."""
+    """Return labels in words, with their lengths where these are not all lengths of the model."""
     where: dict[str, list[int]] = defaultdict(list)
     for label, length in chosen:
         where[label].append(length)

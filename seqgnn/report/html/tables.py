@@ -1,4 +1,4 @@
-"""The tables of a page, as what a template puts into rows and cells."""
+"""The tables of a page, as rows and cells for the template."""
 
 import math
 from dataclasses import dataclass, fields
@@ -24,7 +24,7 @@ from seqgnn.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text and, where the text does not sort as it should, the number that does."""
+    """A cell: its text and, where the text would sort wrongly, the number to sort by."""
 
     text: str
     sort: float | None = None
@@ -35,10 +35,10 @@ class Table:
     """A table.
 
     Attributes:
-        name: of what it shows, for those who do not see it.
-        columns: names, and whether they hold figures.
-        rows: of cells; the first is the row's head.
-        quiet: numbers of rows that are shown gray.
+        name: description for screen readers.
+        columns: names, and whether the column is numeric.
+        rows: lists of cells; the first is the row's header.
+        quiet: indices of the rows shown in gray.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Table:
 
 
 def scores(comparison: Comparison) -> Table:
-    """All rows with both scores, intervals, costs and baselines."""
+    """Return all models and baselines with their scores, intervals and costs."""
     first, *others = comparison.metrics[:3]
     names = [metric_label(comparison, name) for name in (first, *others)]
     columns = [
@@ -85,11 +85,11 @@ def _interval(row: ComparisonRow, metric: str, kind: str) -> Cell:
     if edges is None:
         return Cell("–")
     low, high = edges
-    return Cell("all seeds alike" if low == high else interval(low, high, metric), low)
+    return Cell("equal for all seeds" if low == high else interval(low, high, metric), low)
 
 
 def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
-    """When the validation accuracy first was at the bar, of rows of which a seed came there; the others in words."""
+    """Return when the validation accuracy first reached the target, for models that did; the others in words."""
     rows, never = [], []
     for length in comparison.sizes:
         for label in comparison.labels:
@@ -111,15 +111,16 @@ def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
                 _range(steps, 0),
                 _range(known, 1),
             ])  # fmt: skip
-    names = ["T", "bar", "seeds that solved it", "steps until then", "seconds until then"]
-    table = Table("solved at", [("model", False), *((name, True) for name in names)], rows) if rows else None
+    names = ["T", "target accuracy", "solved by seeds", "steps", "seconds"]
+    columns = [("model", False), *((name, True) for name in names)]
+    table = Table("time to target accuracy", columns, rows) if rows else None
     if not never:
         return table, []
-    return table, [f"With no seed: {cells(comparison, never)}." if rows else "No run came to the bar."]
+    return table, [f"With no seed: {cells(comparison, never)}." if rows else "No run reached the target accuracy."]
 
 
 def _range(values: list[float], digits: int) -> Cell:
-    """The mean, and between which values it lies."""
+    """Return the mean and the range of values."""
     if not values:
         return Cell("–")
     mean, low, high = math.fsum(values) / len(values), min(values), max(values)
@@ -128,13 +129,14 @@ def _range(values: list[float], digits: int) -> Cell:
 
 
 def differences(comparison: Comparison, length: int, best: str) -> Table | None:
-    """The best row against each other candidate at one length; None where no two share two seeds."""
+    """Return the differences between the best model and all other candidates at one length; None without two seeds in
+    common."""
     others = [label for label in candidates(comparison, length).models if label != best]
     pairs = [pair for label in others if (pair := difference_from(comparison, length, best, label)) is not None]
     if not pairs:
         return None
-    columns = [("model", False), (_difference_in(comparison), True), ("its own 95% by t", True), ("p, corrected", True),
-               ("shown", False)]  # fmt: skip
+    columns = [("model", False), (_difference_in(comparison), True), ("95% by t, uncorrected", True),
+               ("p, corrected", True), ("significant", False)]  # fmt: skip
     return Table(f"differences at {comparison.at(length)}", columns, [_difference(pair) for pair in pairs])
 
 
@@ -145,7 +147,7 @@ def _difference_in(comparison: Comparison) -> str:
 
 def _difference(pair: Difference) -> list[Cell]:
     low, high = pair.interval
-    verdict = "yes" if pair.shown else "no difference shown"
+    verdict = "yes" if pair.shown else "no"
     return [
         Cell(pair.second),
         Cell(signed(pair.mean), pair.mean),
@@ -156,7 +158,7 @@ def _difference(pair: Difference) -> list[Cell]:
 
 
 def windows(comparison: Comparison) -> Table | None:
-    """Differences of forecasters over seeds and over test windows; None where no run keeps the latter."""
+    """Return differences between forecasters over seeds and over test windows; None if no run has errors by window."""
     rows = []
     for length in comparison.sizes:
         for pair in window_pairs(comparison, length):
@@ -170,9 +172,9 @@ def windows(comparison: Comparison) -> Table | None:
         "95% over seeds",
         "95% over windows",
         "better in windows",
-        "p by signs",
+        "p, sign flip",
     ]
-    columns = [("model", False), ("against", False), *((name, True) for name in names)]
+    columns = [("model", False), ("minus", False), *((name, True) for name in names)]
     return Table("differences over test windows", columns, rows) if rows else None
 
 
@@ -215,7 +217,7 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
 
 
 def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """The files that each row's runs are kept in, by name, where that is known."""
+    """Return the names of the files that hold the runs of each model, where they are known."""
     found: dict[str, list[str]] = {}
     for label, length, seed in comparison.runs:
         path = comparison.weights.get((label, length, seed))
@@ -225,7 +227,7 @@ def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 
 def _unread(config: TrainingRun) -> set[str]:
-    """The settings that a run has but that its model, optimizer and schedule do not read."""
+    """Return the settings of a run that its model, optimizer and schedule do not use."""
     train = config.train
     read = {
         "hops": config.model in (*GNNS, "gcn+lstm") and PROBLEMS[config.task].sequential,
@@ -239,7 +241,7 @@ def _unread(config: TrainingRun) -> set[str]:
 
 
 def configuration(comparison: Comparison) -> Table:
-    """The settings that all runs share, and by row and length those that they do not; without those not read."""
+    """Return the settings that all runs share and, by model and length, those that differ; without unused settings."""
     names = ["hidden", "num_layers", "hops", "encoding", "window", "init", "forget_bias", "positions", "parameters",
              "K", "residual", "skip", "neighbors", "dropout", "refit", "device"]  # fmt: skip
     protocol = [item.name for item in fields(Protocol) if item.name != "horizon"]
@@ -260,7 +262,7 @@ def configuration(comparison: Comparison) -> Table:
 
 
 def _by_row(values: dict[str, dict[str, set[int]]], comparison: Comparison) -> str:
-    """The value that all rows share at all lengths, or of each who has it, and where."""
+    """Return the value that all models share at all lengths, or each value with its models and lengths."""
     all_of_it: dict[str, set[int]] = {}
     for label, length, _ in comparison.runs:
         all_of_it.setdefault(label, set()).add(length)
@@ -283,7 +285,7 @@ def _said(value: Any) -> str:
 
 
 def machines(comparison: Comparison) -> Table:
-    """With what, where and when the runs were made."""
+    """Return versions, machines and dates of the runs."""
     found: dict[str, set[str]] = {}
     records: list[RunRecord | BaselineRecord] = [*comparison.runs.values(), *comparison.baselines.values()]
     for run in records:
@@ -293,16 +295,16 @@ def machines(comparison: Comparison) -> Table:
             "processor": measured.processor,
             "cores": measured.cores,
             "memory": None if measured.memory is None else f"{measured.memory / 2**30:.0f} GiB",
-            "threads of a run": measured.threads,
+            "threads per run": measured.threads,
         }
         for name, value in (facts | dict(measured.versions)).items():
             if value is not None:
                 found.setdefault(name, set()).add(str(value))
     dates = sorted(run.measured.date for run in comparison.runs.values() if run.measured.date is not None)
     if dates:
-        found["runs made"] = {dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"}
+        found["dates of runs"] = {dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"}
     rows = [[Cell(name), Cell(", ".join(sorted(values)))] for name, values in found.items()]
-    return Table("versions and machine", [("what", False), ("found", False)], rows)
+    return Table("versions and machine", [("item", False), ("value", False)], rows)
 
 
 def _figure(value: float | None, digits: int = 0) -> Cell:

@@ -31,7 +31,7 @@ def scores_figure(comparison: Comparison) -> Any:
 
 
 def curves_figure(comparison: Comparison) -> Any:
-    """Return a matplotlib figure: training curves as running means over 21 steps, a line a seed, a panel a length."""
+    """Return a matplotlib figure: training curves as running means over 21 steps, one line per seed, by length."""
     from matplotlib.figure import Figure
 
     lengths = sorted(comparison.sizes)
@@ -43,7 +43,7 @@ def curves_figure(comparison: Comparison) -> Any:
     panels[0].set_ylabel(CURVES[comparison.metric])
     _chance(panels, comparison)
     _legend(figure, comparison, markers=False)
-    figure.suptitle(f"{comparison.task}: training curves, running mean of 21 steps, one line a seed", fontsize=11)
+    figure.suptitle(f"{comparison.task}: training curves, running mean of 21 steps, one line per seed", fontsize=11)
     return figure
 
 
@@ -211,7 +211,7 @@ def draw_solved(panel: Any, comparison: Comparison) -> None:
 
 
 def solved_steps(comparison: Comparison, label: str, length: int) -> list[float]:
-    """The steps after which the seeds of a row came to the bar, of those that did."""
+    """Return the steps until the seeds of a model reached the target accuracy, for those that did."""
     return [float(at[0]) for at in comparison.solved_at(label, length) if at is not None]
 
 
@@ -249,7 +249,6 @@ def _legend(figure: Any, comparison: Comparison, markers: bool) -> None:
         shape = marker if markers else "none"
         handles.append(Line2D([], [], color=color, marker=shape, linestyle=line, linewidth=1.5, label=plain(label)))
     figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
-
 
 
 def running_mean(values: Sequence[float], width: int = 21) -> list[float]:

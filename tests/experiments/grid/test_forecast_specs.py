@@ -60,7 +60,8 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     assert call("compare", "forecast", *named, *small, *more, "--out", tmp_path / "out") == 0
     out, err = capsys.readouterr()
     assert err == "" and "forecast: test RMSE, mean ± sd over 2 seeds" in out and "│ ar-graph" in out
-    assert "1 ahead: no difference shown between the two rows; with so few seeds" in out and "Signal: signal" in out
+    assert "1 ahead: no significant difference between the two models; with so few seeds" in out
+    assert "Time series: signal" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     pictures = ("scores", "curves", "truth", "steps", "graph", "difference")  # no times, without timestamps
     drawn = {f"forecast-{what}.{kind}" for what in pictures for kind in ("png", "svg")}
@@ -93,7 +94,7 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
         assert said in page.read_text()
     assert "Gradient flow" not in page.read_text() and "Error by hour" not in page.read_text()
     assert call("report", tmp_path / "out", "--out", page) == 0  # the signal is not known
-    assert "Not drawn: the signal is not at hand (--data, --graph)" in page.read_text()
+    assert "Not plotted: the time series is not available (--data, --graph)" in page.read_text()
 
 
 def test_a_grid_in_a_file_has_rows_of_forecasters(files, tmp_path, capsys):
@@ -168,7 +169,7 @@ def test_units_are_said_and_are_no_part_of_a_run(files, tmp_path, capsys):
     assert render(table(found).title).plain == f"{table(plain).title}; MAE and RMSE in veh [5 min]"
     squared = replace(found, metric="mse")
     assert render(table(squared).title).plain.endswith("; MSE in veh [5 min], squared; MAE and RMSE in veh [5 min]")
-    assert render(windows_table(squared).title).plain.startswith("test MSE (veh [5 min], squared): first less second")
+    assert render(windows_table(squared).title).plain.startswith("test MSE (veh [5 min], squared): first minus second")
     assert metric_label(found) == "test MAE (veh [5 min])" and metric_label(found, "mape") == "test MAPE"
     assert replace(plain, metric="mse").units_of("mse") is None
     assert scores_figure(found).axes[0].get_xlabel() == "test MAE (veh [5 min])"
@@ -213,7 +214,7 @@ def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_
     assert len(counts) == 6 and all(abs(count - 5000) <= 235 for count in counts) and result.matched
     widths = {key[:2]: run.config.hidden for key, run in result.runs.items()}
     assert (widths["narrow", 1], widths["narrow", 3], widths["GCRN", 1]) == (34, 33, 24)
-    assert "Matched in parameters: the largest model has 1.0" in " ".join(note.text for note in notes(result))
+    assert "Parameter counts are matched: the largest model has 1.0" in " ".join(note.text for note in notes(result))
     (kept,) = load_comparisons([tmp_path / "out"]).comparisons
     assert kept.matched and kept.rows() == result.in_order().rows()
     (command,) = reproduction_commands(kept)

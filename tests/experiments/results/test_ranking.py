@@ -54,9 +54,9 @@ def test_level_is_what_the_test_set_cannot_tell_apart_unless_the_seeds_do():
     "scores, majority, how",
     [
         ([0.50, 0.52], 0.30, "ahead of"),  # by t the seeds give 0.51 ± 0.127
-        ([0.50, 0.52], 0.40, "not told apart from"),
+        ([0.50, 0.52], 0.40, "not distinguishable from"),
         ([0.50, 0.52], 0.80, "behind"),
-        ([0.50], 0.512, "not told apart from"),  # the test set gives ± 0.0139
+        ([0.50], 0.512, "not distinguishable from"),  # the test set gives ± 0.0139
         ([0.50], 0.515, "behind"),
         ([0.515], 0.50, "ahead of"),
     ],

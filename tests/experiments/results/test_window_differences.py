@@ -100,12 +100,12 @@ def test_without_a_baseline_or_a_model_without_the_graph_there_is_less_to_say():
 @pytest.mark.parametrize(
     "weeks, said",
     [
-        (1, "4 test windows are too few for an interval, and by flipping their signs no p can be below 0.125: no model "
-            "is shown to be ahead of ar."),
-        (2, "8 test windows are too few for an interval, and by flipping their signs no p can be below 0.00781: GCRN "
-            "is shown to be ahead of ar."),
-        (10, "over 40 test windows, resampled in blocks of 5, each pair by itself, LSTM and GCRN are shown to be ahead "
-             "of ar."),
+        (1, "4 test windows are too few for an interval, and their sign-flip test cannot give p below 0.125: no model "
+            "is significantly better than ar."),
+        (2, "8 test windows are too few for an interval, and their sign-flip test cannot give p below 0.00781: GCRN "
+            "is significantly better than ar."),
+        (10, "over 40 test windows (bootstrap in blocks of 5, each pair uncorrected), LSTM and GCRN are significantly "
+             "better than ar."),
     ],
 )  # fmt: skip
 def test_it_is_said_what_so_many_windows_show(weeks, said):
@@ -120,12 +120,12 @@ def test_windows_that_share_what_they_forecast_are_said_to():
     found.sizes = (2,)
     found.runs = {(label, 2, seed): run for (label, _, seed), run in found.runs.items()}
     found.baselines = {(name, 2): run for (name, _), run in found.baselines.items()}
-    expected = "4 test windows, which share steps, are too few for an interval or a test: no model is shown to be ahead"
-    assert windows_said(found, 2) == f"{expected} of ar."
+    expected = "4 test windows, which overlap, are too few for an interval or a test: no model is significantly better"
+    assert windows_said(found, 2) == f"{expected} than ar."
 
 
 def test_the_answer_says_whether_the_windows_show_it_too():
-    for weeks, clause in ((1, "not shown by 4 test windows"), (10, "shown by 40 test windows")):
+    for weeks, clause in ((1, "not significant over 4 test windows"), (10, "significant over 40 test windows")):
         ahead = {"GCRN": [[3.0, 3.0, 3.0, 5.0] * weeks, [3.0, 3.0, 3.0, 5.2] * weeks]}
         found = comparison(ahead, {"ar": [4.0, 4.0, 4.0, 8.0] * weeks})
         assert f"ahead of the best baseline, ar with 2.500, {clause}." in answer(found)[0]
@@ -147,7 +147,7 @@ def test_runs_of_an_earlier_version_say_nothing_of_windows(signal_files, tmp_pat
     )
     report.show(found)
     out = capsys.readouterr().out
-    assert "first less second, over seeds and over test windows" in out and "│ 2" in out
+    assert "first minus second, over seeds and over test windows" in out and "│ 2" in out
     page = render([found])
     assert "differences over test windows" in page and "95% over windows" in page
     store = RunStore(tmp_path / "out" / "runs")

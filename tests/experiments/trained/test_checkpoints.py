@@ -101,11 +101,11 @@ def test_of_a_text_it_is_said_that_the_last_answer_is_measured(folder):
     batch = trained.task.draw(3, torch.Generator().manual_seed(0))
     # The model as it is, with an answer at every element, of which `influence` takes the last.
     torch.testing.assert_close(found.panels["influence"][0].norms[0], influence(trained.model.double(), batch))
-    said = "Every element has an answer here; what is measured is how far the one at the last element moves."
+    said = "Every position has a prediction here; the influence on the one at the last position is measured."
     assert notes(found)[0] == said and found.settings["per_element"] is True
-    assert "influence on the answer at the last element, one seed" in figure(found)._suptitle.get_text()
+    assert "influence on the prediction at the last position, one seed" in figure(found)._suptitle.get_text()
     flow = study_checkpoint(file, **options)
-    of_loss = "Every element has a target here; the loss is that of the answer at the last element alone."
+    of_loss = "Every position has a target here; the loss is that of the last position alone."
     assert notes(flow)[0] == of_loss
     page = render(load_comparisons([folder], [folder / "verse.txt"]).comparisons)
     assert page.count(said) == page.count(of_loss) == 1
@@ -122,10 +122,10 @@ def test_the_influence_in_a_tree_is_against_its_edges(folder):
     batch = trained.task.draw(4, torch.Generator().manual_seed(0))
     expected = influence(trained.model.double(), batch, edges_to_last(batch))
     assert torch.equal(found.panels["influence"][0].norms[0], expected)
-    assert figure(found).axes[0].get_xlabel() == "edges to the last element, the root"
-    assert "Distances are edges to the last element, the root; fits begin at 0." in notes(found)[0]
+    assert figure(found).axes[0].get_xlabel() == "edges to the last node, the root"
+    assert "Distances are edges to the last node, the root; fits start at 0." in notes(found)[0]
     of_steps = study_checkpoint(file_of(folder, "expressions", "rnn"), seeds=[0], batch_size=4)
-    assert figure(of_steps).axes[-1].get_xlabel() == "steps back from the last element"
+    assert figure(of_steps).axes[-1].get_xlabel() == "steps back from the last position"
 
 
 def test_where_every_node_answers_alike_there_is_no_distance(folder):

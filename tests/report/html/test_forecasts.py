@@ -68,16 +68,14 @@ def test_maps_say_their_numbers_in_words(kept):
     best = re.fullmatch("Error of (.*) at each node", errs.title)[1]
     found = errors(comparison, source, best)
     low, high = "abc"[np.nanargmin(found)], "abc"[np.nanargmax(found)]
-    said = f"largest at node {high}, {np.nanmax(found):.3f}; least at node {low}, {np.nanmin(found):.3f}."
-    assert said in errs.caption and errs.caption.endswith("Hollow ones were not observed.")
+    said = f"largest at node {high}, {np.nanmax(found):.3f}; smallest at node {low}, {np.nanmin(found):.3f}."
+    assert said in errs.caption and errs.caption.endswith("Hollow nodes were not observed.")
     label, other = re.fullmatch("Where the graph helps: (.*) against (.*)", helps.title).groups()
     less = errors(comparison, source, label) - errors(comparison, source, other)
-    assert (
-        f"helps at {(less < 0).sum()} of 2 nodes, those below zero: {label} sees it, {other} does not." in helps.caption
-    )
+    assert f"helps at {(less < 0).sum()} of 2 nodes (below zero): {label} uses it, {other} does not." in helps.caption
     ends = [f"{value:+.3f} at node {'abc'[node]}".replace("-", "−") for node, value in
             ((np.nanargmin(less), np.nanmin(less)), (np.nanargmax(less), np.nanmax(less)))]  # fmt: skip
-    assert f"goes from {ends[0]} to {ends[1]}." in helps.caption
+    assert f"ranges from {ends[0]} to {ends[1]}." in helps.caption
     for drawn in (errs, helps):
         assert drawn.caption in drawn.svg and "spring layout" in drawn.caption
         assert re.search("fill: #[0-9a-f]{6}", drawn.svg) and "var(--c-" not in drawn.svg

@@ -65,7 +65,7 @@ def test_a_page_has_everything(folder):
     page = render(load_comparisons([folder]).comparisons)
     reader = Reader(page)
     for heading in (
-        "Task", "Summary", "Scores", "Differences", "Training", "Solved at", "Gradient flow", "Influence",
+        "Task", "Summary", "Scores", "Differences", "Training", "Time to target accuracy", "Gradient flow", "Influence",
         "Over-smoothing", "Receptive fields", "Configuration", "Versions and machine", "Reproduce",
     ):  # fmt: skip
         assert heading in reader.text
@@ -81,10 +81,10 @@ def test_a_page_has_everything(folder):
 
 def test_fixed_sentences_hold_of_any_model(folder):
     text = " ".join(Reader(render(load_comparisons([folder]).comparisons)).text.split())
-    assert "Compare the steps of a model, not models with each other" in text
-    assert "outside the receptive field of a GNN the influence is exactly zero" in text
+    assert "Compare the steps of one model, not models with each other" in text
+    assert "Outside the receptive field of a GNN the influence is exactly zero" in text
     assert "can no longer learn" not in text and "forgets by degrees" not in text
-    assert text.count("the norm of each of 16 sequences, then their mean, since the gradients of sequences may") == 2
+    assert text.count("the norm of each of 16 sequences, then their mean, since gradients of sequences may") == 2
     assert text.count("the norm of each of 16 sequences, then their mean. Logarithmic axis") == 1
 
 
@@ -159,18 +159,18 @@ def test_energies_are_those_of_the_trained_models(folder):
     assert len(found.energies["GCN"]) == 1 + comparison.runs["GCN", 6, 0].config.num_layers
     comparison.weights.clear()
     without = smoothing(comparison, seen)
-    assert not without.energies and set(without.missing.values()) == {"the weights were not kept"}
+    assert not without.energies and set(without.missing.values()) == {"the weights were not saved"}
     assert smoothing(comparison, ModelInspection()).energies == {}
 
 
 @pytest.mark.parametrize(
     "energies, says",
     [
-        ([0.5, 0.3, 0.25], "falls from 0.500 to 0.250 over 2 rounds"),
-        ([0.5, 0.3], "goes from 0.500 to 0.300 over one round"),
+        ([0.5, 0.3, 0.25], "falls from 0.500 to 0.250 over 2 layers"),
+        ([0.5, 0.3], "changes from 0.500 to 0.300 over one layer"),
         ([0.0, 0.0], "is zero throughout"),
-        ([0.2, 0.4], "rises from 0.200 to 0.400 over one round"),
-        ([0.2, 0.1, math.nan, math.nan], "rectifiers left nothing after round 2"),
+        ([0.2, 0.4], "rises from 0.200 to 0.400 over one layer"),
+        ([0.2, 0.1, math.nan, math.nan], "the ReLU outputs are all zero after layer 2"),
     ],
 )
 def test_energies_in_words(energies, says):
@@ -204,24 +204,24 @@ def test_one_seed_one_model_and_a_length_of_one(tmp_path):
     )
     reader = Reader(render([result]))
     assert "It is the only model" in reader.text and "One seed, so no spread." in reader.text
-    assert "Nothing to test: it takes two models" in reader.text
-    assert "one element here, so there is no distance to look at" in reader.text
+    assert "Nothing to test: a test needs two models" in reader.text
+    assert "only one position here, so there are no distances to plot" in reader.text
     assert "Not measured: GCN: no recurrence over time." in reader.text
-    assert "There is one length, so nothing to draw against it" in reader.text
-    assert "No bar was set" in reader.text
+    assert "There is only one length." in reader.text
+    assert "No target accuracy was set" in reader.text
 
 
 def test_nothing_finished_is_said():
     empty = Comparison("recall", "accuracy", ("LSTM",), (4,), (0,), failures={("LSTM", 4, 0): "ValueError: x"})
     text = Reader(render([empty])).text
-    assert "No run of a model is finished, and 1 failed, so there is no answer yet." in text
-    assert "FAILED: LSTM, T=4, seed 0: ValueError: x" in text and "There is no finished run to draw." in text
-    assert "no finished run whose command could be given" in text
+    assert "No run of a model is finished, and 1 failed, so there is no result yet." in text
+    assert "FAILED: LSTM, T=4, seed 0: ValueError: x" in text and "There are no finished runs to plot." in text
+    assert "no finished runs to reproduce" in text
 
 
 def test_without_weights_the_models_are_not_looked_at():
     text = Reader(render([run_grid("recall", models=["lstm", ModelSpec("mine", "gru", lr=0.1)], **TINY)])).text
-    assert "Not measured: LSTM and mine: the weights were not kept." in text
+    assert "Not measured: LSTM and mine: the weights were not saved." in text
     assert 'label = "mine"' in text and "seqgnn compare --config grid.toml" in text
 
 
@@ -248,12 +248,12 @@ def test_weights_of_another_run_are_not_looked_at(folder, tmp_path):
 
 def test_runs_of_equal_time_are_not_promised_to_the_bit(folder):
     whole = load_comparisons([folder]).comparisons[0]
-    assert "come out the same to the bit" in " ".join(Reader(render([whole])).text.split())
+    assert "are identical bit for bit" in " ".join(Reader(render([whole])).text.split())
     for key, run in whole.runs.items():
         whole.runs[key] = changed(run, max_seconds=1.0)
     text = " ".join(Reader(render([whole])).text.split())
-    assert "so scores, curves and weights do not come out the same." in text and "to the bit" not in text
-    assert f"Then seqgnn report {folder.name} makes this page." in text
+    assert "so scores, curves and weights are not reproducible." in text and "bit for bit" not in text
+    assert f"Afterwards, seqgnn report {folder.name} creates this page." in text
 
 
 def test_samples_of_text(tmp_path):
@@ -267,4 +267,4 @@ def test_samples_of_text(tmp_path):
     assert not {"b", "i"} & {tag for tag, attributes in reader.tags if attributes == {} and tag == "i"}
     assert "--data 'verse & <i>.txt'" in reader.text
     without = Reader(render(load_comparisons([tmp_path]).comparisons)).text
-    assert "No sample: RNN and GCN: the text it read" in without and "is not at hand (--data)" in without
+    assert "No sample: RNN and GCN: the text " in without and "is not available (--data)" in without

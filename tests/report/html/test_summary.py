@@ -17,10 +17,9 @@ def said(scores, **options):
 
 def test_all_at_the_baseline_have_learned_nothing():
     first, second, _ = said({"RNN": [0.12, 0.12], "LSTM": [0.12, 0.12], "GRU": [0.12, 0.12]})
-    assert first.startswith("At T = 5, RNN, LSTM and GRU share the best mean test accuracy: 0.120; not told apart from")
+    assert first.startswith("At T = 5, RNN, LSTM and GRU share the best mean test accuracy: 0.120; not distinguishable")
     assert second == (
-        "All stand at the baseline majority, which does not look at what it is asked (0.120): "
-        "nothing was learned that shows."
+        "All are level with the baseline majority, which ignores its input (0.120): no learning is measurable."
     )
     assert said({"RNN": [0.12], "LSTM": [0.05]})[1].startswith("No model is ahead of the baseline majority")
     assert said({"RNN": [0.11]})[1].startswith("It is the only model, and not ahead of the baseline majority")
@@ -28,16 +27,16 @@ def test_all_at_the_baseline_have_learned_nothing():
 
 def test_all_at_the_ceiling_have_solved_it():
     scores = {"RNN": [1.0, 1.0], "LSTM": [1.0, 0.999]}
-    second = "Both solved it with every seed, so their scores do not tell them apart."
+    second = "Both solved the task with every seed, so their scores do not distinguish them."
     assert said(scores, stopped="solved")[1] == second
     assert said({"RNN": [1.0], "LSTM": [1.0]})[1] == second
 
 
 def test_level_in_between_is_neither():
     first, second, _ = said({"RNN": [0.5, 0.5], "LSTM": [0.49, 0.49]})
-    assert "RNN and LSTM share the best mean test accuracy, 0.490 to 0.500, as near each other as the test set" in first
-    assert "can tell (± 0.014 at 95%)" in first
-    assert second == "So no model is behind the others: their scores do not tell them apart."
+    assert "RNN and LSTM share the best mean test accuracy, 0.490 to 0.500, too close for the test set" in first
+    assert "to distinguish (± 0.014 at 95%)" in first
+    assert second == "So no model is behind the others: their scores do not distinguish them."
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_level_in_between_is_neither():
     [
         ([0.5, 0.52], "recall", "; ahead of the best baseline that is compared, majority with 0.120."),
         ([0.5, 0.52], "trees", "; behind the best baseline, linear with 1.000."),
-        ([0.1, 0.3], "recall", "; not told apart from the best baseline that is compared, majority with 0.120."),
+        ([0.1, 0.3], "recall", "; not distinguishable from the best baseline that is compared, majority with 0.120."),
         ([0.5], "recall", "; ahead of the best baseline that is compared, majority with 0.120, with this one seed."),
     ],
 )
@@ -56,27 +55,27 @@ def test_the_best_stands_to_the_best_baseline(scores, task, says):
 def test_level_rows_that_stand_differently_to_the_baseline_are_said_to():
     scores = {"A": [0.5, 0.5], "B": [0.45, 0.55]}
     assert (
-        "; not all told apart from the best baseline, majority with 0.300."
+        "; not all distinguishable from the best baseline, majority with 0.300."
         in said(scores, baselines={"majority": 0.3})[0]
     )
 
 
 def test_pairs_are_counted():
     few = said({"RNN": [0.8, 0.8], "LSTM": [0.5, 0.5]})[1]
-    assert few.endswith("2 seeds, which are too few to show one.")
+    assert few.endswith("2 seeds, which are too few for significance.")
     three = said({"RNN": [0.8, 0.8], "LSTM": [0.5, 0.5], "GRU": [0.4, 0.4]})[1]
-    assert three.endswith("2 seeds, which are too few to show one among 3 pairs.")
+    assert three.endswith("2 seeds, which are too few for significance among 3 pairs.")
 
 
 def test_who_stands_apart_is_said_and_neither_best_nor_next():
     comparison = grid({"RNN": [0.5], "mean": [1.0]}, BASELINES, readouts={"mean": "mean"})
-    told = "since they see all elements at once and need no memory: mean and the baseline linear."
+    told = "since they see all tokens at once and need no memory: mean and the baseline linear."
     assert question(comparison)[-1].endswith(told) and apart(comparison).endswith(told)
     assert [note.about for note in notes(comparison)].count("apart") == 1
     assert answer(comparison)[0].startswith("At T = 5, RNN has a mean test accuracy of 0.500;")
     assert answer(comparison)[1].startswith("It is the only model that is compared")
     alone = grid({"RNN": [0.5]}, BASELINES)
-    assert apart(alone).endswith("since it sees all elements at once and needs no memory: the baseline linear.")
+    assert apart(alone).endswith("since it sees all tokens at once and needs no memory: the baseline linear.")
     assert apart(grid({"RNN": [0.5]}, {"chance": 0.1})) is None
 
 
@@ -93,11 +92,11 @@ def test_what_was_asked_of_rows_that_differ():
 
 def test_the_test_set_errs_too():
     (note,) = [note.text for note in notes(grid({"RNN": [0.5]})) if note.about == "test set"]
-    assert note.startswith("Test set: 10,000 answers, the same for all;") and "standard error of up to 0.005," in note
+    assert note.startswith("Test set: 10,000 targets, the same for all models.") and "error of up to 0.005," in note
     two = replace(grid({"RNN": [0.5]}), sizes=(5, 6))
     two.runs["RNN", 6, 0] = run(0.5, count=2500)
     (note,) = [note.text for note in notes(two) if note.about == "test set"]
-    assert "2,500 to 10,000 answers" in note and "up to 0.01," in note
+    assert "2,500 to 10,000 targets" in note and "up to 0.01," in note
 
 
 def test_rows_at_lengths_in_words():

@@ -28,7 +28,7 @@ def configured(**options):
 
 
 def test_solved_has_rows_of_those_that_did():
-    assert solved(example()) == (None, ["No run came to the bar."])
+    assert solved(example()) == (None, ["No run reached the target accuracy."])
     comparison = example()
     comparison.runs["LSTM", 4, 0] = run(1.0, validation=[(50, 1.0)])
     table, rest = solved(comparison)
@@ -91,7 +91,7 @@ def test_files_are_named_in_the_order_of_the_rows(tmp_path):
 def test_the_machine_is_told_as_far_as_it_is_known():
     comparison = grid({"A": [0.5, 0.5]})
     comparison.runs["A", 5, 0] = changed(comparison.runs["A", 5, 0], machine="Linux", threads=1)
-    assert texts(machines(comparison)) == [["system", "Linux"], ["threads of a run", "1"]]
+    assert texts(machines(comparison)) == [["system", "Linux"], ["threads per run", "1"]]
     known = {"machine": "Linux", "processor": "Fast <1>", "cores": 8, "memory": 16 * 2**30}
     comparison.runs["A", 5, 1] = changed(comparison.runs["A", 5, 1], **known)
     told = dict(texts(machines(comparison)))

@@ -1,6 +1,6 @@
 "use strict";
-// Each head of a sortable table becomes a button: first the usual order, then the other way round. Not an HTML button,
-// which browsers do not print again where a table goes on on the next page.
+// Each column header of a sortable table becomes a button: the first click sorts ascending, the next one descending.
+// Not an HTML button: browsers do not repeat those where a printed table continues on the next page.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
