@@ -34,11 +34,11 @@ def test_rows_hold_what_was_measured():
         (length, name) for length in (4, 5) for name in ("RNN", "GCN", "chance", "majority", "linear")
     ]
     scores = [comparison.runs["RNN", 4, seed].result.test.values["accuracy"] for seed in (0, 1)]
-    assert (rows[0]["accuracy"], rows[0]["accuracy_sd"]) == mean_sd(scores) and scores[0] != scores[1]
-    assert rows[0]["steps"] == 6 and rows[0]["seeds"] == 2 and rows[0]["solved"] == 0
-    assert rows[0]["parameters"] == 8 * 10 + 8 * 8 + 2 * 8 + 8 * 10 + 10
-    assert rows[0]["receptive_field"] is None and rows[1]["receptive_field"] == 4  # two rounds of hops 1 and 2
-    assert rows[2]["accuracy"] == 0.1 and rows[4]["accuracy"] == 1.0
+    assert (rows[0].mean("accuracy"), rows[0].sd("accuracy")) == mean_sd(scores) and scores[0] != scores[1]
+    assert rows[0].steps == 6 and rows[0].seeds == 2 and rows[0].solved == 0
+    assert rows[0].parameters == 8 * 10 + 8 * 8 + 2 * 8 + 8 * 10 + 10
+    assert rows[0].receptive_field is None and rows[1].receptive_field == 4  # two rounds of hops 1 and 2
+    assert rows[2].mean("accuracy") == 0.1 and rows[4].mean("accuracy") == 1.0
     run = comparison.runs["RNN", 4, 0]
     assert len(run.result.losses) == 6 and [point.step for point in run.result.validation] == [3, 6]
     assert run.result.test.count == 8192
@@ -248,7 +248,7 @@ def test_text_is_known_by_its_content(tmp_path):
     other = run_grid("text", data=tmp_path / "there" / "verse.txt", out=out, **options)
     assert other.data_id != first.data_id and results(other) != results(first)
     assert [row.model for row in first.rows()] == ["RNN", "chance", "majority", "bigram", "ngram-5"]
-    assert first.metric == "loss" and first.scores("RNN", 5)[0] == first.rows()[0]["loss"]
+    assert first.metric == "loss" and first.scores("RNN", 5)[0] == first.rows()[0].mean("loss")
     assert "pydoc topics of Python" in runs.identify_text(None)
 
 

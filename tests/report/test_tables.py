@@ -30,15 +30,15 @@ def test_table():
     assert "failed" not in gcn[1] and gcn[1].strip("│ ").endswith("4")
     text = "\n".join(lines)
     assert "Parameter counts are not matched: the largest model has 2.50 times as many as the smallest." in text
-    assert "FAILED: GCN, T=4, seed 1: ValueError: no luck" in text
+    assert "FAILED: GCN, T = 4, seed 1: ValueError: no luck" in text
     assert "the weight is chosen on the validation set" in text
     assert "mean ± sd over 1 to 2 seeds" in text
 
 
 def test_table_of_losses_names_the_text_and_says_when_models_are_matched():
-    comparison = replace(example((30,), "loss"), data_id="verse.txt (0123)", matched=True)
+    comparison = replace(example((30,), "loss"), task="text", data_id="verse.txt (0123)", matched=True)
     text = text_of(comparison)
-    assert "recall: test loss (nats)" in text and "Text: verse.txt (0123)." in text
+    assert "text: test loss (nats)" in text and "Text: verse.txt (0123)." in text
     assert "Parameter counts are matched" in text
     lstm = next(line for line in text.splitlines() if "LSTM" in line)
     assert "1.000 ± 0.000" in lstm and "0.750 ± 0.354" in lstm
@@ -52,7 +52,7 @@ def test_a_comparison_in_which_everything_failed_still_has_a_table(tmp_path):
 
 def test_csv_holds_the_rows():
     comparison = example()
-    rows = list(csv.DictReader(io.StringIO(report.to_csv("recall", comparison.rows()))))
+    rows = list(csv.DictReader(io.StringIO(report.to_csv("recall", [row.as_dict() for row in comparison.rows()]))))
     assert [(row["size"], row["model"], row["kind"]) for row in rows][:4] == [
         ("4", "LSTM", "model"), ("4", "GCN", "model"), ("4", "chance", "baseline"), ("4", "bigram", "baseline")
     ]  # fmt: skip

@@ -16,9 +16,9 @@ from seqgnn.experiments.runs.config import BaselineConfig, RunConfig
 from seqgnn.experiments.runs.record import (
     BaselineRecord,
     BaselineResult,
+    HeldOutScores,
     Measured,
     RunRecord,
-    TestScores,
     TrainingResult,
 )
 from seqgnn.tasks import Protocol
@@ -68,7 +68,7 @@ def run(
         device="cpu", train=TRAIN,
     )  # fmt: skip
     result = TrainingResult(
-        test=TestScores({"accuracy": accuracy, "loss": loss}, count),
+        test=HeldOutScores({"accuracy": accuracy, "loss": loss}, count),
         steps=steps,
         best_step=steps - 10,
         stopped=stopped,
@@ -82,7 +82,7 @@ def run(
 
 def baseline(accuracy, loss=1.0, name="chance", count=10):
     """Return the record of a baseline on "recall", all figures known."""
-    result = BaselineResult(TestScores({"accuracy": accuracy, "loss": loss}, count))
+    result = BaselineResult(HeldOutScores({"accuracy": accuracy, "loss": loss}, count))
     return BaselineRecord(BaselineConfig("recall", 10, None, name, 1), result, Measured(2.0))
 
 

@@ -13,7 +13,7 @@ from seqgnn.experiments.results.row import BASELINE, MODEL, ComparisonRow
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.job import Key
 from seqgnn.experiments.runs.problem import METRICS, PROBLEMS, Problem
-from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, RunRecord, TestScores
+from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, HeldOutScores, RunRecord
 from seqgnn.metrics.significance import Difference, Summary, differences, mean_sd, sampling_error, summary
 from seqgnn.models.sequence_model import GNNS
 
@@ -211,7 +211,7 @@ def _receptive_field(run: RunRecord) -> int | None:
     return path_receptive_field(config.num_layers, config.hops)
 
 
-def _accuracy_error(test: TestScores, accuracy: float | None) -> float | None:
+def _accuracy_error(test: HeldOutScores, accuracy: float | None) -> float | None:
     """Return the standard error that the test set alone gives an accuracy."""
     return None if accuracy is None else sampling_error(accuracy, test.count)
 

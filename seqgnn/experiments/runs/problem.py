@@ -215,8 +215,8 @@ PROBLEMS: dict[str, SequenceProblem | ForecastProblem] = {
     for problem in (
         SequenceProblem(
             "palindromes",
-            "Given all digits of a palindrome but the last, which is the last? It equals the first, so a model has to "
-            "remember it over T − 1 digits.",
+            "Given all digits of a palindrome but the last, which is the last? It equals the first, so a model "
+            "has to remember it over T − 1 digits.",
             _RECALL,
         ),
         SequenceProblem(
@@ -226,7 +226,7 @@ PROBLEMS: dict[str, SequenceProblem | ForecastProblem] = {
         ),
         SequenceProblem(
             "text",
-            "Given the characters of a text so far, which comes next? There is a target at every character.",
+            "Given the characters of a text so far, which comes next? Every character is a target.",
             TrainConfig(steps=300, lr=3e-3, eval_every=100, monitor="loss"),
             metric="loss",
             data_kind="text",
@@ -242,14 +242,15 @@ PROBLEMS: dict[str, SequenceProblem | ForecastProblem] = {
         ),
         SequenceProblem(
             "trees",
-            "Given a tree of T nodes, two of them marked, is their distance at most the median distance of such pairs?",
+            "Given a tree of T nodes, two of them marked, is their distance at most the median distance of such "
+            "pairs?",
             _RECALL,
             sequential=False,
             sizes=(16, 32),
         ),
         ForecastProblem(
             "forecast",
-            "Given the last steps of a time series at the nodes of a graph, which values come next, at every node?",
+            "Given the last steps of a time series at each node of a graph, which values come next at each node?",
             TrainConfig(steps=1000, batch_size=64, optimizer="adam", lr=5e-3, schedule="cosine", max_grad_norm=5.0,
                         eval_every=50, monitor="loss"),
         ),

@@ -11,7 +11,7 @@ from seqgnn.training.loop import ValidationPoint
 
 
 @dataclass(frozen=True)
-class TestScores:
+class HeldOutScores:
     """The scores of a run on the test set.
 
     Attributes:
@@ -61,7 +61,7 @@ class TrainingResult:
         weights_sha256: hash of the weights.
     """
 
-    test: TestScores
+    test: HeldOutScores
     steps: int
     best_step: int
     stopped: str
@@ -78,7 +78,7 @@ class TrainingResult:
         values = {name: content[name] for name in _names(cls) if name in content}
         values |= {name: tuple(values[name]) for name in ("losses", "accuracies") if name in values}
         points = tuple(ValidationPoint(**point) for point in values["validation"])
-        return cls(**values | {"test": TestScores.from_dict(values["test"]), "validation": points})
+        return cls(**values | {"test": HeldOutScores.from_dict(values["test"]), "validation": points})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as a file holds it."""
@@ -98,14 +98,14 @@ class BaselineResult:
         strength: its strength of regularization, chosen on validation.
     """
 
-    test: TestScores
+    test: HeldOutScores
     parameters: int | None = None
     strength: float | None = None
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Return the result of a file."""
-        return cls(TestScores.from_dict(content["test"]), content.get("parameters"), content.get("strength"))
+        return cls(HeldOutScores.from_dict(content["test"]), content.get("parameters"), content.get("strength"))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as a file holds it."""
@@ -231,7 +231,7 @@ class FailedRun:
     spec: Spec
 
 
-def _check_numbers(test: TestScores, measured: Measured, *others: Any) -> None:
+def _check_numbers(test: HeldOutScores, measured: Measured, *others: Any) -> None:
     """Raise a TypeError if a value is no number; the checksum of a file written elsewhere may be right."""
     numbers = (test.count, test.values["loss"], measured.seconds, *others)
     if not all(isinstance(number, int | float) for number in numbers):

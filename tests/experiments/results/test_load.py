@@ -14,6 +14,7 @@ from seqgnn.experiments import Comparison, ModelSpec, compare, plan
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.results.naming import distinct_labels
 from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.record import FailedRun
 from seqgnn.report.html.commands import reproduction_commands
 from tests.support.comparisons import plan_grid, run_grid
 
@@ -135,7 +136,7 @@ def test_commands_make_the_same_runs(tmp_path, monkeypatch, task, options):
     result = Comparison(task, "accuracy", before.labels, before.sizes, before.seeds)
     for job in before.jobs:
         if hasattr(job.config, "model"):
-            result.runs[job.key] = json.loads(json.dumps(job.record()))
+            result.failed[job.key] = FailedRun(job.config, job.spec)
     (found,) = reproduction_commands(result)
     if found.grid is None:
         seen = []

@@ -12,9 +12,9 @@ from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRu
 from seqgnn.experiments.runs.record import (
     BaselineRecord,
     BaselineResult,
+    HeldOutScores,
     Measured,
     RunRecord,
-    TestScores,
     TrainingResult,
 )
 from seqgnn.experiments.runs.store import RunStore
@@ -40,7 +40,7 @@ def record(errors, model="lstm", seed=0, lags=4, metric="mse"):
     )  # fmt: skip
     windows = WindowSums(tuple(errors), (2,) * len(errors))
     scores = dict.fromkeys(("mae", "rmse", "mse", "mape", "loss"), score)
-    result = TrainingResult(TestScores(scores, 2 * len(errors), windows=windows), 1, 1, "steps", 10, (1.0,), ())
+    result = TrainingResult(HeldOutScores(scores, 2 * len(errors), windows=windows), 1, 1, "steps", 10, (1.0,), ())
     return RunRecord(config, ForecasterSpec(model, model), result, Measured(1.0))
 
 
@@ -112,7 +112,7 @@ def test_it_is_said_what_so_many_windows_show(weeks, said):
     longer = {label: [sums * weeks for sums in seeds] for label, seeds in WEEKS.items()}
     found = comparison(longer, {name: sums * weeks for name, sums in MEANS.items()})
     assert windows_said(found, 1) == said
-    assert [note.text for note in notes(found) if note.about == "windows"] == [f"1 ahead: {said}"]
+    assert [note.text for note in notes(found) if note.about == "windows"] == [f"horizon 1: {said}"]
 
 
 def test_windows_that_share_what_they_forecast_are_said_to():

@@ -215,7 +215,7 @@ def test_nothing_finished_is_said():
     empty = Comparison("recall", "accuracy", ("LSTM",), (4,), (0,), failures={("LSTM", 4, 0): "ValueError: x"})
     text = Reader(render([empty])).text
     assert "No run of a model is finished, and 1 failed, so there is no result yet." in text
-    assert "FAILED: LSTM, T=4, seed 0: ValueError: x" in text and "There are no finished runs to plot." in text
+    assert "FAILED: LSTM, T = 4, seed 0: ValueError: x" in text and "There are no finished runs to plot." in text
     assert "no finished runs to reproduce" in text
 
 
