@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqgnn._utils.torch_internals import EDGE_MASK
+
 
 def one_of(caller: str, what: str, value: object, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`.
@@ -147,7 +149,7 @@ def check_like(caller: str, what: str, x: Tensor, weight: Tensor) -> None:
 
 def first_parameter(layer: nn.Module, default: Tensor) -> Tensor:
     """Return a parameter of a layer to compare inputs with, other than an edge mask of PyG's explainers."""
-    return next((p for name, p in layer.named_parameters() if not name.endswith("_edge_mask")), default)
+    return next((p for name, p in layer.named_parameters() if not name.endswith(EDGE_MASK)), default)
 
 
 def describe(value: Any) -> str:

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data._utils.collate import default_collate_fn_map
 from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import Batch, Data
+
+from seqgnn._utils import torch_internals
 
 # Tensors that `sequence_batch` shares between batches, each with its copies on other devices.
 _copies: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -148,14 +149,11 @@ def _collate(samples: list[SequenceGraph], *, collate_fn_map: Any = None) -> Bat
     return Batch.from_data_list(samples)
 
 
-default_collate_fn_map[SequenceGraph] = _collate
+torch_internals.register_collate(SequenceGraph, _collate)
 
 # The class of batches. PyG builds it at every call, which takes as long as all of `sequence_batch`.
 with torch.device("cpu"):  # under any default device
-    _example = Batch.from_data_list([SequenceGraph(x=torch.zeros(1), edge_index=torch.empty(2, 0).long())])
-_SequenceGraphBatch = type(_example)
-# Private attributes with which PyG separates a batch into samples; without them, PyG builds all batches.
-_HAS_PYG_ATTRIBUTES = all(hasattr(_example, name) for name in ("_num_graphs", "_slice_dict", "_inc_dict"))
+    _batch_class = torch_internals.batch_class(SequenceGraph(x=torch.zeros(1), edge_index=torch.empty(2, 0).long()))
 
 
 def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
@@ -185,7 +183,7 @@ def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
         )
     if edge_index.dtype != torch.long:
         raise ValueError(f"sequence_batch: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
-    if not _HAS_PYG_ATTRIBUTES:
+    if _batch_class is None:
         _check_edges(edge_index, length)
         each = edge_index.expand(size, 2, -1).to(x.device)
         rows = zip(x, each, y if y.dim() == 2 else y[:, None])
@@ -196,18 +194,21 @@ def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
     else:
         _check_edges(edge_index, length)
         edges = (edge_index.to(x.device) + nodes.ptr[:-1, None, None]).transpose(0, 1).flatten(1)
-    batch = type.__call__(
-        _SequenceGraphBatch, x=x.flatten(0, 1), edge_index=edges, y=y.flatten(), batch=nodes.batch, ptr=nodes.ptr
+    return torch_internals.new_batch(
+        _batch_class,
+        size,
+        slices={
+            "x": nodes.slices,
+            "edge_index": nodes.steps * edge_index.shape[-1],
+            "y": nodes.slices if y.dim() == 2 else nodes.steps,
+        },
+        increments={"x": nodes.zeros, "edge_index": nodes.slices[:-1], "y": nodes.zeros},
+        x=x.flatten(0, 1),
+        edge_index=edges,
+        y=y.flatten(),
+        batch=nodes.batch,
+        ptr=nodes.ptr,
     )
-    per_graph = nodes.steps * edge_index.shape[-1]
-    batch._num_graphs = size
-    batch._slice_dict = {
-        "x": nodes.slices,
-        "edge_index": per_graph,
-        "y": nodes.slices if y.dim() == 2 else nodes.steps,
-    }
-    batch._inc_dict = {"x": nodes.zeros, "edge_index": nodes.slices[:-1], "y": nodes.zeros}
-    return batch
 
 
 def part_of_batch(batch: Batch, start: int, stop: int) -> Batch:
@@ -218,22 +219,23 @@ def part_of_batch(batch: Batch, start: int, stop: int) -> Batch:
         >>> part_of_batch(batch, 1, 3).x.tolist(), part_of_batch(batch, 1, 3).edge_index.tolist()
         ([3, 4, 5, 6], [[0, 2], [1, 3]])
     """
-    if not _HAS_PYG_ATTRIBUTES:
+    if _batch_class is None:
         return Batch.from_data_list(batch[start:stop])
-    cut = {name: slice(int(at[start]), int(at[stop])) for name, at in batch._slice_dict.items()}
+    slices = torch_internals.batch_slices(batch)
+    cut = {name: slice(int(at[start]), int(at[stop])) for name, at in slices.items()}
     first = cut["x"].start
-    part = type.__call__(
-        _SequenceGraphBatch,
+    slices = {name: at[start : stop + 1] - at[start] for name, at in slices.items()}
+    return torch_internals.new_batch(
+        _batch_class,
+        stop - start,
+        slices,
+        increments={name: slices["x"][:-1] * (name == "edge_index") for name in cut},
         x=batch.x[cut["x"]],
         edge_index=batch.edge_index[:, cut["edge_index"]] - first,
         y=batch.y[cut["y"]],
         batch=batch.batch[cut["x"]] - start,
         ptr=batch.ptr[start : stop + 1] - first,
     )
-    part._num_graphs = stop - start
-    part._slice_dict = {name: at[start : stop + 1] - at[start] for name, at in batch._slice_dict.items()}
-    part._inc_dict = {name: part._slice_dict["x"][:-1] * (name == "edge_index") for name in cut}
-    return part
 
 
 def to_padded(batch: Data, values: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -307,8 +309,8 @@ def sequence_lengths(batch: Data) -> Tensor:
     """
     if not isinstance(batch, Batch):
         lengths = torch.tensor([batch.num_nodes or 0])
-    elif "x" in getattr(batch, "_slice_dict", ()):
-        lengths = batch._slice_dict["x"].diff()
+    elif "x" in (slices := torch_internals.batch_slices(batch)):
+        lengths = slices["x"].diff()
     elif "ptr" in batch:
         lengths = batch.ptr.diff().cpu()
     else:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
-from torch.utils.data._utils.collate import default_collate_fn_map
 
+from seqgnn._utils.torch_internals import register_collate
 from seqgnn._utils.validation import check_count
 from seqgnn.data.transforms.splits import PartSize, split_range
 
@@ -250,7 +250,7 @@ def _collate(windows: _Selection | Sequence[WindowBatch], *, collate_fn_map: Any
     return windows.windows.batch(windows.indices) if isinstance(windows, _Selection) else _concatenate(windows)
 
 
-default_collate_fn_map[WindowBatch] = _collate
+register_collate(WindowBatch, _collate)
 
 
 def _concatenate(parts: Sequence[WindowBatch]) -> WindowBatch:

@@ -79,12 +79,11 @@ def to_torch(module: nn.Module) -> Any:
         return _rebuilt(kinds[type(module)], module)
     copied = copy.deepcopy(module)
     rebuilt = {part: _rebuilt(kinds[type(part)], part) for part in copied.modules() if isinstance(part, EngineMixin)}
-    for parent in copied.modules():
-        for name, child in parent._modules.items():
-            if child in rebuilt:
-                parent._modules[name] = rebuilt[child]
+    for path, part in list(copied.named_modules(remove_duplicate=False)):
+        if part in rebuilt:
+            copied.set_submodule(path, rebuilt[part])
     for part, made in rebuilt.items():
-        for name, parameter in part._parameters.items():
+        for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
             setattr(made, name, parameter)  # which other parts of the model may hold, too
         if isinstance(made, nn.RNNBase):
             made.flatten_parameters()

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils._pytree import tree_leaves
 
 from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import tree_leaves
 from seqgnn.nn.export_axes import DYNAMIC, default_axes, loops_over_time
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
 from seqgnn.nn.recurrent._engine_mixin import EngineMixin

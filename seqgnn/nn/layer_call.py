@@ -13,6 +13,8 @@ from torch import nn
 from torch.fx import Proxy
 from torch.nn.utils import parametrize
 
+from seqgnn._utils.torch_internals import is_parametrized
+
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 
@@ -53,7 +55,7 @@ def layer_call(forward: Forward) -> Forward:
         missing = [name for name in required[len(args) :] if name not in kwargs]
         if missing:
             raise TypeError(f"{type(self).__name__}: expected {' and '.join(required)}, got no {missing[0]}")
-        if _is_parametrized(self):
+        if is_parametrized(self):
             with _weights_computed_once():
                 return forward(self, *args, **kwargs)
         return forward(self, *args, **kwargs)
@@ -83,12 +85,6 @@ def _one_thread_at_a_time() -> Iterator[None]:
 
 def _weights_computed_once() -> contextlib.AbstractContextManager[None]:
     return parametrize.cached() if torch.compiler.is_compiling() else _one_thread_at_a_time()
-
-
-def _is_parametrized(module: nn.Module) -> bool:
-    """True if a weight of a module or inside it is parametrized; `Module.modules()` would take longer than a cell."""
-    parts = module._modules
-    return "parametrizations" in parts or any(_is_parametrized(part) for part in parts.values() if part is not None)
 
 
 def refuse_script(self: Any) -> NoReturn:

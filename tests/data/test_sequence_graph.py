@@ -179,11 +179,11 @@ class TestSequenceBatch:
         assert [sample.edge_index.tolist() for sample in batch.to_data_list()] == edges.tolist()
 
     @pytest.mark.parametrize("y", [random_ids(3), random_ids(3, 4)])
-    def test_where_pyg_keeps_its_slices_elsewhere(self, monkeypatch, y):
+    def test_batch_without_pygs_slices_is_the_same(self, monkeypatch, y):
         x, edges = random_values(3, 4, 2), path_graph(4)
         each = torch.stack([edges, edges.flip(0), edges])
         expected = sequence_batch(x, y, edges), sequence_batch(x, y, each), sequence_batch(x[1:], y[1:], edges)
-        monkeypatch.setattr(sequence_graph, "_HAS_PYG_ATTRIBUTES", False)
+        monkeypatch.setattr(sequence_graph, "_batch_class", None)
         found = sequence_batch(x, y, edges), sequence_batch(x, y, each)
         for batch, same in zip((*found, part_of_batch(found[0], 1, 3)), expected):
             assert_same(batch, same)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn import Linear
 from torch_geometric.typing import Adj
 
 from seqgnn._utils.validation import check_channels, check_like, check_sizes, describe

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn import Linear
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 
 from seqgnn._utils.validation import check_channels, check_sizes, one_of

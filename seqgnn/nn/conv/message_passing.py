@@ -1,13 +1,10 @@
 """Products with sparse operators, which PyG's tools see as messages along edges."""
 
-import copy
 from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.aggr import SumAggregation
-from torch_geometric.nn.conv import MessagePassing
-from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn import Linear, MessagePassing, SumAggregation
 from torch_geometric.typing import OptTensor
 
 from seqgnn._utils import torch_internals
@@ -15,11 +12,6 @@ from seqgnn.nn.graph.edge_masks import check_edge_mask, with_loops
 from seqgnn.nn.graph.filters import apply_operator
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.layer_call import Layer
-
-# Where PyG stores hooks on messages; without these attributes, messages are passed as if there were hooks.
-MESSAGE_HOOKS = [
-    f"_{what}_forward{pre}_hooks" for what in ("propagate", "message", "aggregate") for pre in ("_pre", "")
-]
 
 
 class OperatorMessagePassing(MessagePassing):
@@ -34,9 +26,7 @@ class OperatorMessagePassing(MessagePassing):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"aggr": "add", **kwargs})
-        kind: Any = type(self)
-        if getattr(kind, "_orig_propagate", kind.propagate).__module__.endswith("_propagate"):
-            kind._orig_propagate = MessagePassing.propagate  # not a parent's compiled one, which knows no masks
+        torch_internals.drop_compiled_propagate(type(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """A mask of edges is no parameter of the layer, even where an explainer learns it as one.
@@ -44,7 +34,7 @@ class OperatorMessagePassing(MessagePassing):
         PyG 2.8 replaces masks by copies on a layer where one has been a parameter, and explainers that come after
         GNNExplainer get no gradient.
         """
-        if name == "_edge_mask":
+        if name == torch_internals.EDGE_MASK:
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
@@ -63,19 +53,21 @@ class OperatorMessagePassing(MessagePassing):
             kind.message is not OperatorMessagePassing.message
             or kind.aggregate is not MessagePassing.aggregate
             or kind.update is not MessagePassing.update
-            or not kind.propagate.__module__.endswith(("_propagate", "message_passing"))  # where PyG's own are
+            or torch_internals.has_own_propagate(kind)
             or any(method in own for method in ("message", "aggregate", "update"))
         )
-        hooked = any(getattr(self, name, True) for name in MESSAGE_HOOKS)
+        hooked = torch_internals.has_hooks(self, torch_internals.PROPAGATE_HOOKS)
         other_sum = type(self.aggr_module) is not SumAggregation or self.node_dim != -2
-        return bool(overridden or hooked or self.explain or self.decomposed_layers > 1 or other_sum)
+        return overridden or hooked or torch_internals.in_explain_mode(self) or self.decomposed_layers > 1 or other_sum
 
     def _pass_messages(self, operator: Operator, x: Tensor, dtype: torch.dtype) -> Tensor:
         values = operator.values_as(dtype) if operator.exact else operator.values
         pattern = operator.pattern
-        if self._edge_mask is not None:
-            check_edge_mask(type(self).__name__, self._edge_mask, pattern.num_edges)
-        row, col, values = (pattern.row, pattern.col, values) if self.explain else pattern.edges(values)
+        mask = torch_internals.edge_mask(self)
+        if mask is not None:
+            check_edge_mask(type(self).__name__, mask, pattern.num_edges)
+        explained = torch_internals.in_explain_mode(self)
+        row, col, values = (pattern.row, pattern.col, values) if explained else pattern.edges(values)
         edge_index = torch.stack([col, row] if self.flow == "source_to_target" else [row, col]).long()
         # propagate_type: (x: Tensor, edge_weight: OptTensor)
         return self.propagate(edge_index, x=x, edge_weight=self._message_weights(operator, values))
@@ -94,10 +86,10 @@ class OperatorMessagePassing(MessagePassing):
         In explain mode the entries of an operator are all edges in their order, then the loops, so that the mask fits
         whichever self-loops the graph has (PyG's own layers confuse the two where every node has one).
         """
-        mask = self._edge_mask
+        mask, _, apply_sigmoid, _ = torch_internals.mask_state(self)
         if mask is None:
             raise ValueError(f"{type(self).__name__}: expected an edge mask in explain mode, got none")
-        mask = (mask.sigmoid() if self._apply_sigmoid else mask).to(inputs.dtype)
+        mask = (mask.sigmoid() if apply_sigmoid else mask).to(inputs.dtype)
         mask = with_loops(mask, inputs.shape[self.node_dim])
         return inputs * mask.view(-1, *[1] * (inputs.dim() - 1 - self.node_dim % inputs.dim()))
 
@@ -115,9 +107,7 @@ class Propagation(OperatorMessagePassing):
 
 def repr_without(layer: nn.Module, part: nn.Module) -> str:
     """The repr of a layer without one of its children."""
-    shown = copy.copy(layer)
-    shown._modules = {name: child for name, child in layer._modules.items() if child is not part}
-    return nn.Module.__repr__(shown)
+    return nn.Module.__repr__(torch_internals.without_child(layer, part))
 
 
 def is_plain_linear(lin: Any) -> bool:

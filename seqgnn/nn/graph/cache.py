@@ -52,11 +52,11 @@ class TensorCache:
     def get(self, tensors: tuple[Tensor | None, ...], extra: tuple, build: Callable[[], Value]) -> Value:
         """Return the value cached under these tensors and `extra`, or else the result of `build`."""
         present = [tensor for tensor in tensors if tensor is not None]
-        plain = is_eager() and not torch_internals.forward_ad_active()
+        plain = is_eager() and not torch_internals.forward_ad_active() and torch_internals.HAS_VERSIONS
         if not plain or not all(map(_counts_versions, present)):
             return build()
         key = (*map(id, tensors), *extra)
-        versions = [(t._version, t.data_ptr(), t.dtype, t.shape, t.stride()) for t in present]
+        versions = [(torch_internals.version(t), t.data_ptr(), t.dtype, t.shape, t.stride()) for t in present]
         with self._lock:
             # An entry goes when one of its tensors does, so the same id is the same tensor.
             entry = self._entries.get(key)

@@ -5,7 +5,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.nn import MessagePassing
+
+from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import MaskState, mask_state, set_mask_state
 
 
 def check_edge_mask(caller: str, edge_mask: Tensor, num_edges: int) -> None:
@@ -22,8 +25,7 @@ def with_loops(edge_mask: Tensor, num_entries: int) -> Tensor:
 
 def messages_hooked(conv: nn.Module) -> bool:
     """True if a caller hooks the messages of a convolution, as PyG's AttentionExplainer does."""
-    hooks = ("_message_forward_pre_hooks", "_message_forward_hooks")
-    return any(len(getattr(part, name)) > 0 for part in _message_passing(conv) for name in hooks)
+    return any(torch_internals.has_hooks(part, torch_internals.MESSAGE_HOOKS) for part in _message_passing(conv))
 
 
 def edge_masks_of_copies(
@@ -41,9 +43,9 @@ def edge_masks_of_copies(
     Raises:
         ValueError: if a mask is not one of E edges.
     """
-    parts = [part for part in _message_passing(conv) if part.explain is not False]
-    masks = {part: part._edge_mask if edge_mask is None else edge_mask for part in parts}
-    masks = {part: mask for part, mask in masks.items() if mask is not None}
+    parts = [part for part in _message_passing(conv) if not torch_internals.explain_disabled(part)]
+    on_parts = {part: torch_internals.edge_mask(part) if edge_mask is None else edge_mask for part in parts}
+    masks = {part: mask for part, mask in on_parts.items() if mask is not None}
     for mask in masks.values():
         check_edge_mask(caller, mask, edge_index.size(1))
     if not masks or (copies == 1 and edge_mask is None):
@@ -55,17 +57,16 @@ def edge_masks_of_copies(
 def _replaced(
     masks: dict[MessagePassing, Tensor], edge_index: Tensor, copies: int, sigmoid: bool | None
 ) -> Iterator[None]:
-    before = {part: (part._edge_mask, part._loop_mask, part._apply_sigmoid, part.explain) for part in masks}
+    before = {part: mask_state(part) for part in masks}
     loops = (edge_index[0] != edge_index[1]).repeat(copies)
     try:
         for part, mask in masks.items():
-            part._parameters.pop("_edge_mask", None)  # a tensor cannot take the place of a parameter
-            part._edge_mask, part._loop_mask, part.explain = mask.repeat(copies), loops, True
-            part._apply_sigmoid = part._apply_sigmoid if sigmoid is None else sigmoid
+            apply_sigmoid = before[part].apply_sigmoid if sigmoid is None else sigmoid
+            set_mask_state(part, MaskState(mask.repeat(copies), loops, apply_sigmoid, explain=True))
         yield
     finally:
-        for part, values in before.items():
-            part._edge_mask, part._loop_mask, part._apply_sigmoid, part.explain = values
+        for part, state in before.items():
+            set_mask_state(part, state)
 
 
 def _message_passing(conv: nn.Module) -> list[MessagePassing]:

@@ -8,6 +8,7 @@ from typing import Any, Never
 import torch
 from torch import Tensor, nn
 
+from seqgnn._utils.torch_internals import in_explain_mode
 from seqgnn._utils.validation import check_input, check_sizes, check_state, check_steps, first_parameter, one_of
 from seqgnn.nn.conv.message_passing import Propagation, repr_without
 from seqgnn.nn.graph.filters import Filter
@@ -229,7 +230,7 @@ class GraphRecurrent(Layer, GraphPreparer):
             caller=caller,
             dropout=self.dropout if self.training else 0.0,
             # Masks of an explainer may be gone in the backward pass.
-            checkpoint_every=None if self.propagation.explain else self.checkpoint_every,
+            checkpoint_every=None if in_explain_mode(self.propagation) else self.checkpoint_every,
             draws=len(self.convs) > 0,  # such as dropout of attention
         )
         self.propagation(output[-1])

@@ -241,6 +241,4 @@ def _torch_supports(layer: Any, x: Tensor) -> bool:
     (those without AVX-512)."""
     if layer.kind != "lstm" or layer.proj_size or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return True
-    ops = torch.ops.mkldnn
-    half = torch.get_autocast_dtype("cpu") is torch.float16
-    return ops._is_mkldnn_fp16_supported() if half else ops._is_mkldnn_bf16_supported()
+    return torch_internals.supports_half_on_cpu(torch.get_autocast_dtype("cpu"))

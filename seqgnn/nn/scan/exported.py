@@ -6,12 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._guards import detect_fake_mode
-from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import tree_flatten, tree_map, tree_unflatten, untraced
 from seqgnn.nn.scan.functional import Cell, State
 
 Step = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Tensor]]
@@ -65,7 +63,7 @@ def scan_operator(step: Step, state: Any, inputs: tuple[Tensor, ...], reverse: b
             after, output = step(tree_unflatten(state, structure), now)
         return [part.clone(memory_format=torch.contiguous_format) for part in (*tree_flatten(after)[0], output)]
 
-    results = torch.ops.higher_order.scan(flat, start, list(inputs), tuple(part.clone() for part in outer))
+    results = torch_internals.scan_operator(flat, start, list(inputs), tuple(part.clone() for part in outer))
     output = results[-1].flip(0) if reverse else results[-1]
     return tree_unflatten(list(results[:-1]), structure), output
 
@@ -105,9 +103,6 @@ class _Record(TorchFunctionMode):
 def _outer_tensors(step: Step, state: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     """Return the tensors that a step uses without receiving them as arguments."""
     record = _Record([*tree_flatten(state)[0], *inputs])
-    mode = detect_fake_mode(inputs)
-    assert mode is not None and mode.shape_env is not None
-    # Sizes that depend on values, as where self-loops are removed, are determined again when the step is traced.
-    with disable_proxy_modes_tracing(), mode.shape_env.ignore_fresh_unbacked_symbols(), record:
+    with untraced(inputs), record:
         step(state, inputs)
     return record.outer

@@ -13,6 +13,7 @@ from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.nn import GCNConv as PyG
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csc_tensor, to_torch_csr_tensor
 
+from seqgnn._utils import torch_internals
 from seqgnn.nn.conv import gcn_conv, message_passing
 from seqgnn.nn.conv.gcn_conv import GCNConv
 from seqgnn.nn.graph import adjacency
@@ -355,10 +356,10 @@ def test_hooks_and_decomposed_layers_see_the_messages_of_pyg():
         handle.remove()
 
 
-def test_where_pyg_keeps_its_hooks_elsewhere_messages_are_passed(monkeypatch):
+def test_gcn_conv_without_pygs_hooks_passes_messages(monkeypatch):
     conv, x = GCNConv(4, 6), torch.randn(4, 4)
     assert not conv.passes_messages
-    monkeypatch.setattr(message_passing, "MESSAGE_HOOKS", ["_hooks_of_another_release"])
+    monkeypatch.setattr(torch_internals, "PROPAGATE_HOOKS", ["_hooks_of_another_release"])
     assert conv.passes_messages
     close(conv(x, PLAIN), PyGLike(conv)(x, PLAIN), 1e-6)
 
