@@ -6,21 +6,15 @@ Tasks are in :mod:`seqgnn.tasks` and can be imported from here as well; layers a
 from importlib import import_module
 from typing import Any
 
+from seqgnn.data.batching import sequence_batch
 from seqgnn.data.datasets.spatiotemporal import load_temporal_graph
 from seqgnn.data.datasets.toy_graphs import grid, karate_club, path, six_node_graph, tree
 from seqgnn.data.io.graphs import read_graph
 from seqgnn.data.io.pyg_temporal import from_pyg_temporal_signal
 from seqgnn.data.io.time_series import read_signal
-from seqgnn.data.sequence_graph import (
-    SequenceGraph,
-    exponential_hops,
-    from_padded,
-    layers_to_reach,
-    path_graph,
-    sequence_batch,
-    sequence_lengths,
-    to_padded,
-)
+from seqgnn.data.padding import from_padded, sequence_lengths, to_padded
+from seqgnn.data.paths import exponential_hops, layers_to_reach, path_graph
+from seqgnn.data.sequence_graph import SequenceGraph
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.transforms.scaler import Scaler
 from seqgnn.data.vocabulary import Vocabulary

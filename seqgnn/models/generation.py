@@ -15,7 +15,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from seqgnn._utils.validation import check_count, checked_device, describe, one_of
-from seqgnn.data.sequence_graph import path_graph, sequence_batch
+from seqgnn.data.batching import sequence_batch
+from seqgnn.data.paths import path_graph
 
 if TYPE_CHECKING:
     from seqgnn.data.vocabulary import Vocabulary

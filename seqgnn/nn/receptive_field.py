@@ -1,8 +1,9 @@
-"""The receptive field of a convolution."""
+"""The receptive fields of convolutions and graph-recurrent layers, by their structure."""
 
 import math
 from typing import Any
 
+from torch import nn
 from torch_geometric.nn import (
     AntiSymmetricConv,
     ARMAConv,
@@ -21,6 +22,44 @@ from seqgnn.nn.conv.filter_conv import FilterConv
 from seqgnn.nn.graph.filters import Filter
 
 CONVS = (MessagePassing, FilterConv, AntiSymmetricConv, DirGNNConv, GPSConv, HeteroConv)
+
+
+class RecurrentReceptiveField:
+    """The receptive field of a graph-recurrent layer, in hops."""
+
+    num_layers: int
+    reset: str
+    input_filter: Filter | None
+    hidden_filter: Filter | None
+
+    @property
+    def hops(self) -> float:
+        """The receptive field of all layers within one step."""
+        each = self._projection_hops("input", self.input_filter)
+        if self.reset == "before":  # the neighbors' reset gates have their own receptive field
+            each += self._hidden_hops
+        return self._feature_hops + self.num_layers * each
+
+    @property
+    def hops_per_step(self) -> float:
+        """The hops that each earlier step adds to the receptive field, through the neighbors' states."""
+        return self._hidden_hops * (2 if self.reset == "before" else 1)
+
+    @property
+    def _hidden_hops(self) -> float:
+        return self._projection_hops("hidden", self.hidden_filter)
+
+    @property
+    def _feature_hops(self) -> int:
+        """The hops of a convolution before the first layer."""
+        return 0
+
+    def _projection_hops(self, side: str, filter: Filter | None) -> float:
+        return max(map(conv_hops, self.convs_of(side))) if filter is None else filter.hops
+
+    def convs_of(self, side: str) -> list[nn.Module]:
+        """Return the convolutions of the ``"input"`` or the ``"hidden"`` projections, of all layers and directions."""
+        raise NotImplementedError
 
 
 def conv_hops(conv: Any) -> float:

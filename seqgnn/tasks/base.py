@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch_geometric.data import Batch
 
 from seqgnn._utils.validation import check_count
-from seqgnn.data.sequence_graph import sequence_batch
+from seqgnn.data.batching import sequence_batch
 
 
 class Task(ABC):

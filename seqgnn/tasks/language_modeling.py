@@ -12,8 +12,9 @@ from torch import Generator, Tensor
 from torch_geometric.data import Batch
 
 from seqgnn._utils.validation import check_count, one_of
+from seqgnn.data.batching import sequence_batch
 from seqgnn.data.io.text import TextPath, find_files, read_text, total_bytes
-from seqgnn.data.sequence_graph import layers_to_reach, path_graph, sequence_batch
+from seqgnn.data.paths import layers_to_reach, path_graph
 from seqgnn.data.vocabulary import Vocabulary, code_points
 from seqgnn.tasks.base import Task
 

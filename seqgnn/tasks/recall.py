@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from seqgnn._utils.validation import check_count
-from seqgnn.data.sequence_graph import layers_to_reach, path_graph
+from seqgnn.data.paths import layers_to_reach, path_graph
 from seqgnn.tasks.base import DrawnTask
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgnn._utils.validation import checked_device, one_of
-from seqgnn.data.sequence_graph import part_of_batch
+from seqgnn.data.batching import part_of_batch
 from seqgnn.tasks.objectives import Classification, Objective
 from seqgnn.training.checkpoint import BEST, LAST, Checkpoints, flatten, map_state, unflatten
 from seqgnn.training.config import PRECISIONS, TrainConfig, has_converged, learning_rate, make_optimizer

@@ -10,7 +10,8 @@ import time
 import pytest
 import torch
 
-from seqgnn.data.sequence_graph import SequenceGraph, part_of_batch, path_graph, sequence_batch
+from seqgnn.data import SequenceGraph, path_graph, sequence_batch
+from seqgnn.data.batching import part_of_batch
 from seqgnn.training.checkpoint import LAST, read_checkpoint
 
 SCRIPT = """

@@ -9,7 +9,7 @@ from torch_geometric.data import Batch
 from torch_geometric.utils import segment
 
 from seqgnn.data import ExpressionTrees, Palindromes, SequenceGraph, sequence_batch, to_padded
-from seqgnn.data.sequence_graph import path_graph
+from seqgnn.data.paths import path_graph
 from seqgnn.models import sequence_model as models
 from seqgnn.nn import GCNLSTM
 

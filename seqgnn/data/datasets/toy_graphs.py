@@ -5,7 +5,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from seqgnn._utils.validation import check_count
-from seqgnn.data.sequence_graph import path_graph
+from seqgnn.data.paths import path_graph
 
 
 def six_node_graph() -> Data:

@@ -219,5 +219,3 @@ class _Product(torch.autograd.Function):
                 row, col = col, row
             grad_values = (grad.index_select(0, row) * x.index_select(0, col)).sum(-1)
         return grad_x, grad_values, None, None
-
-

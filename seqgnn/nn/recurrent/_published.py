@@ -39,7 +39,6 @@ class Published(GraphRecurrent):
         super().__init__(in_channels, hidden_channels, num_layers, **options, **fixed)
 
 
-
 def glorot_blocks(weight: Tensor, channels: int) -> None:
     """Initializes each block `[H, channels]` by Glorot's uniform rule."""
     for block in weight.split(channels, dim=1):

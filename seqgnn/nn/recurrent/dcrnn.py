@@ -64,7 +64,6 @@ class DCRNN(Published):
         return [f"conv={self.input_filter}"]
 
 
-
 class DCRNNForecaster(Layer, GraphPreparer):
     r"""A forecaster of every node, each step from the one before it.
 

@@ -15,6 +15,7 @@ from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
 from seqgnn.nn.layer_call import Layer, layer_call
+from seqgnn.nn.receptive_field import RecurrentReceptiveField
 from seqgnn.nn.scan import RecurrentUnit, scan
 from seqgnn.nn.scan import functional as cells
 from seqgnn.nn.scan.functional import Cell
@@ -26,7 +27,6 @@ from seqgnn.nn.scan.gates import (
     build_conv,
     check_edge_arguments,
     filter_or_factory,
-    max_hops,
     reset_weights,
 )
 from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, StepInputs, active_steps, step_graphs
@@ -34,7 +34,7 @@ from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, StepInputs, active_ste
 ENGINES = ("auto", "fused", "triton", "reference")
 
 
-class GraphRecurrent(Layer, GraphPreparer):
+class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
     r"""A recurrent cell on every node of a graph, with a graph filter or a convolution in its gates.
 
     .. math::
@@ -165,8 +165,7 @@ class GraphRecurrent(Layer, GraphPreparer):
         apply_recipes(self.recipes, self, self.kind)
 
     def reset_parameters(self) -> None:
-        """Redraws the weights: by torch's default, then by ``init=`` and ``forget_bias=``; convolutions by their own
-        `reset_parameters`."""
+        """Redraws the weights: torch's default, then ``init=`` and ``forget_bias=``; convolutions redraw theirs."""
         apply_recipes(self.recipes, self, self.kind)
         for conv in self.convs:
             reset_weights(conv)
@@ -289,31 +288,10 @@ class GraphRecurrent(Layer, GraphPreparer):
     @property
     def convs(self) -> list[nn.Module]:
         """The convolutions in the gates, of all layers and directions."""
-        return [*self._convs_of("input_conv_l"), *self._convs_of("hidden_conv_l")]
+        return [*self.convs_of("input"), *self.convs_of("hidden")]
 
-    @property
-    def hops(self) -> float:
-        """The receptive field of the layers within one step, in hops."""
-        each = max_hops(self.input_filter, self._convs_of("input_conv_l"))
-        if self.reset == "before":  # the neighbors' reset gates have their own receptive field
-            each += self._hidden_hops
-        return self._feature_hops + self.num_layers * each
-
-    @property
-    def hops_per_step(self) -> float:
-        """The hops that each earlier step adds to the receptive field, through the neighbors' states."""
-        return self._hidden_hops * (2 if self.reset == "before" else 1)
-
-    @property
-    def _hidden_hops(self) -> float:
-        return max_hops(self.hidden_filter, self._convs_of("hidden_conv_l"))
-
-    @property
-    def _feature_hops(self) -> int:
-        return 0
-
-    def _convs_of(self, prefix: str) -> list[nn.Module]:
-        children = [child for name, child in self.named_children() if name.startswith(prefix)]
+    def convs_of(self, side: str) -> list[nn.Module]:
+        children = [child for name, child in self.named_children() if name.startswith(f"{side}_conv_l")]
         return [conv for child in children for conv in (child if type(child) is nn.ModuleList else [child])]
 
     def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,6 @@ from seqgnn._utils.validation import describe
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.edge_masks import edge_masks_of_copies, messages_hooked
 from seqgnn.nn.graph.filters import GCN, Filter, Identity, Multiply
-from seqgnn.nn.receptive_field import conv_hops
 from seqgnn.nn.scan.graph_inputs import StepGraph
 
 ConvFactory = Callable[[int, int], nn.Module]
@@ -189,11 +188,6 @@ def build_conv(caller: str, factory: ConvFactory, in_channels: int, out_channels
     if isinstance(actual, int) and actual not in (in_channels, -1):
         raise ValueError(f"{caller}: expected a convolution of {in_channels} channels in, got {conv}")
     return conv
-
-
-def max_hops(filter: Filter | None, convs: list[nn.Module]) -> float:
-    """Return the receptive field of a projection, in hops."""
-    return max(map(conv_hops, convs)) if filter is None else filter.hops
 
 
 def filter_or_factory(
