@@ -37,6 +37,7 @@ from seqgnn.metrics.significance import mean_sd
 from seqgnn.models import sequence_model as models
 from seqgnn.models.baselines.ngram import NGram
 from seqgnn.models.generation import generate, stream
+from seqgnn.models.sampling import SamplingConfig
 from seqgnn.profile.resources import measurement
 from seqgnn.training.loop import TrainConfig, fit
 
@@ -106,8 +107,9 @@ def perform(run: TextRun, given: argparse.Namespace, book: str) -> dict[str, Any
     record = json.loads((folder / "result.json").read_text())
     losses, accuracies = (statistics.fmean(curve[-LAST:]) for curve in (fitted.fit.losses, fitted.fit.accuracies))
     model, vocabulary, _ = load_model(folder)
+    sampling = SamplingConfig(temperature=0.7, seed=run.seed)
     start = time.perf_counter()
-    (text,) = generate(model, vocabulary, "The ", length=300, temperature=0.7, seed=run.seed)
+    (text,) = generate(model, vocabulary, "The ", sampling, length=300)
     speed = len(text) / (time.perf_counter() - start)
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return {

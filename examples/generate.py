@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from seqgnn.data import CharText
-from seqgnn.models.generation import generate, next_probabilities
+from seqgnn.models.generation import generate
+from seqgnn.models.sampling import SamplingConfig, next_probabilities
 from seqgnn.models.sequence_model import build
 from seqgnn.training.loop import TrainConfig, evaluate, fit
 
@@ -67,7 +68,8 @@ print(f"held-out loss: {score.loss:.3f} nats per character, accuracy {score.accu
 
 prompt = "If the expression is "
 for temperature in (0, 0.3, 0.7, 1.2):
-    (continuation,) = generate(model, text.vocabulary, prompt, length=200, temperature=temperature)
+    sampling = SamplingConfig(temperature=temperature)
+    (continuation,) = generate(model, text.vocabulary, prompt, sampling, length=200)
     print(f"--- {f'temperature {temperature}' if temperature else 'greedy'} ---\n{prompt}{continuation}")
 
 with torch.no_grad():

@@ -7,7 +7,8 @@ from seqgnn.models.baselines.ngram import NGram
 from seqgnn.models.forecast_encoders import Encoder, GraphEncoder, LagGCN, NodewiseEncoder
 from seqgnn.models.forecaster import EncoderDecoder, Forecaster
 from seqgnn.models.forecasters import build_forecaster
-from seqgnn.models.generation import generate, next_probabilities, stream
+from seqgnn.models.generation import generate, stream
+from seqgnn.models.sampling import SamplingConfig, next_probabilities
 from seqgnn.models.sequence_model import SequenceModel, build
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LagGCN",
     "NGram",
     "NodewiseEncoder",
+    "SamplingConfig",
     "SequenceModel",
     "build",
     "build_forecaster",

@@ -8,6 +8,7 @@ from seqgnn.cli.generate import generate, generate_options
 from seqgnn.data.vocabulary import Vocabulary
 from seqgnn.models import generation
 from seqgnn.models import sequence_model as models
+from seqgnn.models.sampling import SamplingConfig
 
 ABC = Vocabulary("abc", [3, 5, 1])
 
@@ -53,11 +54,11 @@ def test_one_sample_follows_its_prompt(call, model):
 
 def test_options_reach_the_generation(call, model):
     for arguments, options in (
-        (["--greedy"], {"greedy": True}),
-        (["--temperature", "0.5", "--seed", 3], {"temperature": 0.5, "seed": 3}),
-        (["--temperature", "inf"], {"temperature": float("inf")}),
-        (["--inverse-temperature", "2"], {"inverse_temperature": 2.0}),
-        (["--top-k", 2, "--top-p", "0.7"], {"top_k": 2, "top_p": 0.7}),
+        (["--greedy"], {"sampling": SamplingConfig(greedy=True)}),
+        (["--temperature", "0.5", "--seed", 3], {"sampling": SamplingConfig(temperature=0.5, seed=3)}),
+        (["--temperature", "inf"], {"sampling": SamplingConfig(temperature=float("inf"))}),
+        (["--inverse-temperature", "2"], {"sampling": SamplingConfig(inverse_temperature=2.0)}),
+        (["--top-k", 2, "--top-p", "0.7"], {"sampling": SamplingConfig(top_k=2, top_p=0.7)}),
         (["--stop", "c"], {"stop": "c"}),
         (["--beam", 3, "--length-penalty", "0.5", "--stop", "c"], {"beam": 3, "length_penalty": 0.5, "stop": "c"}),
         (["--device", "cpu"], {"device": "cpu"}),

@@ -22,6 +22,7 @@ from seqgnn.experiments.runs.text_config import LoggingConfig, TextRun
 from seqgnn.experiments.runs.text_directory import RESULT, SAMPLE_LENGTHS, RunFolder, read_run
 from seqgnn.models import sequence_model as models
 from seqgnn.models.generation import generate
+from seqgnn.models.sampling import SamplingConfig
 from seqgnn.profile.resources import measurement
 from seqgnn.tasks import CharText
 from seqgnn.training.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
@@ -273,10 +274,12 @@ def _samples(
 ) -> Iterator[dict[str, Any]]:
     """Yield greedy samples and samples at three temperatures, of four lengths each."""
     longest, seed = max(SAMPLE_LENGTHS), (seed + step) % 2**63
-    decodings: list[tuple[str, dict[str, Any]]] = [("greedy", {"greedy": True})]
-    decodings += [(f"temperature {t:g}", {"temperature": t, "samples": len(SAMPLE_LENGTHS)}) for t in TEMPERATURES]
-    for name, options in decodings:
-        texts = generate(model, task.vocabulary, prompt, length=longest, seed=seed, device=device, **options)
+    decodings = [("greedy", SamplingConfig(greedy=True, seed=seed), 1)]
+    decodings += [
+        (f"temperature {t:g}", SamplingConfig(temperature=t, seed=seed), len(SAMPLE_LENGTHS)) for t in TEMPERATURES
+    ]
+    for name, sampling, samples in decodings:
+        texts = generate(model, task.vocabulary, prompt, sampling, length=longest, samples=samples, device=device)
         texts = texts * len(SAMPLE_LENGTHS) if len(texts) == 1 else texts
         for text, length in zip(texts, SAMPLE_LENGTHS):
             yield {"step": step, "how": name, "length": length, "prompt": prompt, "text": text[:length]}

@@ -14,6 +14,7 @@ from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.experiments.runs.result import read_weights
 from seqgnn.experiments.trained.gradient_study import Curve, Study, gradient_problem, norms_of, sees_everything
 from seqgnn.models.generation import generate
+from seqgnn.models.sampling import SamplingConfig
 from seqgnn.models.sequence_model import SequenceModel
 
 BATCH = 16  # sequences that gradients and influence are averaged over
@@ -157,7 +158,8 @@ def _prompt(task: Any) -> str:
 
 
 def _sample(model: SequenceModel, task: Any) -> str:
-    (text,) = generate(model, task.vocabulary, _prompt(task), length=SAMPLE, temperature=TEMPERATURE, seed=0)
+    sampling = SamplingConfig(temperature=TEMPERATURE)
+    (text,) = generate(model, task.vocabulary, _prompt(task), sampling, length=SAMPLE)
     return text
 
 
