@@ -1,0 +1,82 @@
+"""Runs that are interrupted and resumed, against the same runs in one piece."""
+
+import pytest
+import torch
+from torch import nn
+
+from seqgnn.training.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
+from seqgnn.training.loop import fit
+from tests.support.training_tasks import FirstOfTwo, Linear, ParityModel, RunningSums, config
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adamw", "sgd"])
+def test_a_run_in_pieces_is_the_run_in_one(tmp_path, optimizer):
+    settings = config(steps=25, eval_every=4, optimizer=optimizer, schedule="cosine")
+    whole, model = Linear(dropout=0.5), Linear(dropout=0.5)
+    expected = fit(whole, FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path / "whole", 6))
+    calls = iter(range(1000))
+    for number in range(20):
+        model = Linear(dropout=0.5)
+        if number > 0:
+            torch.nn.init.ones_(model.map.weight)  # whatever it starts from
+        before = torch.get_rng_state()
+        checkpoints = Checkpoints(tmp_path / "pieces", 6)
+        piece = fit(model, FirstOfTwo(), settings, seed=5, checkpoints=checkpoints, stop=lambda: next(calls) % 3 == 2)
+        assert torch.equal(torch.get_rng_state(), before)
+        if piece.stopped != "interrupted":
+            break
+    assert piece == expected
+    for got, want in zip(model.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(got, want)
+    for name in (LAST, BEST):
+        (got, about), (want, expected_about) = (read_checkpoint(tmp_path / p / name) for p in ("pieces", "whole"))
+        for info in (about, expected_about):
+            info["training"].pop("measured", None)  # seconds
+        assert about == expected_about and got.keys() == want.keys()
+        assert all(torch.equal(got[key], want[key]) for key in want)
+    assert fit(model, FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path / "pieces", 6)) == expected
+
+
+def test_a_carried_state_is_saved(tmp_path):
+    settings = config(steps=12, batch_size=4, eval_batch_size=4, eval_every=5, stateful=True, max_grad_norm=None)
+    expected = fit(ParityModel(), RunningSums(), settings, seed=0)
+    first = iter([False, False, False, True])
+    folder = Checkpoints(tmp_path)
+    stopped = fit(ParityModel(), RunningSums(), settings, seed=0, checkpoints=folder, stop=lambda: next(first))
+    assert stopped.stopped == "interrupted" and stopped.steps == 4
+    model = ParityModel()
+    assert fit(model, RunningSums(), settings, seed=0, checkpoints=Checkpoints(tmp_path)) == expected
+    assert model.states[0] is not None
+
+
+def test_more_steps_can_be_asked_for_and_nothing_else(tmp_path):
+    settings = config(steps=10)
+    fit(Linear(), FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path))
+    more = fit(Linear(), FirstOfTwo(), config(steps=30), seed=5, checkpoints=Checkpoints(tmp_path))
+    assert more == fit(Linear(), FirstOfTwo(), config(steps=30), seed=5)
+    with pytest.raises(ValueError, match=r"expected the configuration of the run in .*, got lr=0.5 instead of 0.02"):
+        fit(Linear(), FirstOfTwo(), config(steps=30, lr=0.5), seed=5, checkpoints=Checkpoints(tmp_path))
+    with pytest.raises(ValueError, match="got seed=6 instead of 5"):
+        fit(Linear(), FirstOfTwo(), config(steps=30), seed=6, checkpoints=Checkpoints(tmp_path))
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_state(tmp_path):
+
+    class Huge(Linear):
+        def forward(self, batch, state=None):
+            return self.map(batch.x) * (float("inf") if len(task.drawn) == 8 else 1.0), None
+
+    task = FirstOfTwo()
+    with pytest.raises(
+        ValueError, match=r"loss is nan at step 8; try a lower lr or a"
+    ):
+        fit(Huge(), task, config(), seed=5, checkpoints=Checkpoints(tmp_path, 3))
+    assert read_checkpoint(tmp_path / LAST)[1]["training"]["step"] == 6
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    fit(Linear(), FirstOfTwo(), config(steps=2), seed=5, checkpoints=Checkpoints(tmp_path))
+    other = Linear()
+    other.map = nn.Linear(2, 3)
+    with pytest.raises(ValueError, match=r"expected the model of the run in .*, got .*size mismatch"):
+        fit(other, FirstOfTwo(), config(steps=2), seed=5, checkpoints=Checkpoints(tmp_path))
