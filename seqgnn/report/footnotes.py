@@ -47,19 +47,19 @@ def notes(comparison: Comparison) -> list[Note]:
     if len(versions) > 1:
         different = "Versions: the runs used different versions of Python, torch, PyG or seqgnn."
         found.append(Note("versions", different))
-    for length in comparison.sizes:
-        where = comparison.at(length)
-        found += [Note("difference", f"{where}: {said}") for said in _differences(comparison, length)]
-        if (said := windows_said(comparison, length)) is not None:
+    for size in comparison.sizes:
+        where = comparison.at(size)
+        found += [Note("difference", f"{where}: {said}") for said in _differences(comparison, size)]
+        if (said := windows_said(comparison, size)) is not None:
             found.append(Note("windows", f"{where}: {said}"))
-    for (label, length, seed), message in comparison.failures.items():
-        found.append(Note("failure", f"FAILED: {label}, {comparison.at(length)}, seed {seed}: {message}"))
+    for (label, size, seed), message in comparison.failures.items():
+        found.append(Note("failure", f"FAILED: {label}, {comparison.at(size)}, seed {seed}: {message}"))
     return found
 
 
 def apart(comparison: Comparison) -> str | None:
     """Return which models are excluded from the comparison, and why; None where none is."""
-    found = [name for length in comparison.sizes for name in candidates(comparison, length).apart]
+    found = [name for size in comparison.sizes for name in candidates(comparison, size).apart]
     names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(found)]
     if not names:
         return None
@@ -107,9 +107,9 @@ def _costs(comparison: Comparison) -> list[Note]:
     return found
 
 
-def _differences(comparison: Comparison, length: int, most: int = 5) -> list[str]:
-    """Return which candidates differ significantly at one length, and how many do not, in words."""
-    pairs = differences_at(comparison, length)
+def _differences(comparison: Comparison, size: int, most: int = 5) -> list[str]:
+    """Return which candidates differ significantly at one size, and how many do not, in words."""
+    pairs = differences_at(comparison, size)
     if not pairs:
         return []
     shown = sorted((pair for pair in pairs if pair.shown), key=lambda pair: -abs(pair.mean))
@@ -127,9 +127,9 @@ def _differences(comparison: Comparison, length: int, most: int = 5) -> list[str
     return found
 
 
-def windows_said(comparison: Comparison, length: int) -> str | None:
+def windows_said(comparison: Comparison, size: int) -> str | None:
     """Return which models are significantly better than the best baseline over test windows, in words."""
-    pairs = window_pairs(comparison, length)
+    pairs = window_pairs(comparison, size)
     if not pairs:
         return None
     over, best = pairs[0].over_windows, pairs[0].second

@@ -67,14 +67,14 @@ def show(comparison: Comparison) -> None:
 
 
 def pairs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a dictionary per length and pair of candidates: their difference with its uncorrected 95% interval by
-    Student's t, p of the sign-flip test, p corrected for the pairs of that length, and its smallest possible value."""
+    """Return a dictionary per size and pair of candidates: their difference with its uncorrected 95% interval by
+    Student's t, p of the sign-flip test, p corrected for the pairs of that size, and its smallest possible value."""
     return [
-        {"size": length, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
+        {"size": size, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
          "low": pair.interval[0], "high": pair.interval[1], "p": pair.p, "p_corrected": pair.corrected,
          "p_least": pair.least, "shown": pair.shown, "seeds": pair.seeds}
-        for length in comparison.sizes
-        for pair in differences_at(comparison, length)
+        for size in comparison.sizes
+        for pair in differences_at(comparison, size)
     ]  # fmt: skip
 
 
@@ -89,12 +89,12 @@ def by_step(comparison: Comparison) -> list[dict[str, Any]]:
         return math.fsum(known) / len(known) if len(known) == len(errors) else None
 
     cells = itertools.product(comparison.labels, comparison.sizes)
-    rows = [(label, length, [run.result.test for run in comparison.of(label, length)]) for label, length in cells]
-    rows += [(name, length, [record.result.test]) for (name, length), record in comparison.baselines.items()]
+    rows = [(label, size, [run.result.test for run in comparison.of(label, size)]) for label, size in cells]
+    rows += [(name, size, [record.result.test]) for (name, size), record in comparison.baselines.items()]
     return [
-        {"model": label, "size": length, "ahead": ahead, "seeds": len(tests), "values": steps[0]["count"]}
+        {"model": label, "size": size, "ahead": ahead, "seeds": len(tests), "values": steps[0]["count"]}
         | {metric: mean([step[metric] for step in steps]) for metric in comparison.metrics}
-        for label, length, tests in sorted(rows, key=lambda row: comparison.sizes.index(row[1]))
+        for label, size, tests in sorted(rows, key=lambda row: comparison.sizes.index(row[1]))
         for ahead, steps in enumerate(zip(*(test.by_step for test in tests)), start=1)
     ]
 
@@ -124,28 +124,28 @@ def table(comparison: Comparison) -> "Table":
     scores = [METRICS[name].short for name in metrics]
     for name in (*scores, "steps", "seconds", "parameters", "kFLOP", "MB", *receptive_field):
         view.add_column(name, justify="right")
-    length = None
+    size = None
     for row in comparison.rows():
-        if length not in (None, row.size):
+        if size not in (None, row.size):
             view.add_section()
-        length = row.size
+        size = row.size
         if row.kind == BASELINE:
             cells = [_number(row.mean(name), 3) for name in metrics]
-            view.add_row(str(length), escape(row.model), *cells, "", _number(row.seconds, 1), style="dim")
+            view.add_row(str(size), escape(row.model), *cells, "", _number(row.seconds, 1), style="dim")
             continue
         cells = [_spread(row.mean(name), row.sd(name)) for name in metrics]
         if row.failed:
             cells[0] = f"{cells[0]} ({row.failed} failed)".strip()
         field = row.receptive_field
         positions = _number(field, 0)
-        if row.seeds and (field is None or field >= comparison.elements.get(length, length) - 1):
+        if row.seeds and (field is None or field >= comparison.elements.get(size, size) - 1):
             positions = "all"
         parameters = "" if row.parameters is None else f"{row.parameters:,}"
         flops = None if row.flops is None else row.flops / 1e3
         memory = None if row.peak_memory is None else row.peak_memory / 1e6
         others = (_number(row.steps, 0), _number(row.seconds, 1), parameters, _number(flops, 0),
                   _number(memory, 0), *(positions for _ in receptive_field))  # fmt: skip
-        view.add_row(str(length), escape(row.model), *cells, *others)
+        view.add_row(str(size), escape(row.model), *cells, *others)
     return view
 
 
@@ -154,7 +154,7 @@ def windows_table(comparison: Comparison) -> "Table | None":
     from rich.markup import escape
     from rich.table import Table
 
-    pairs = [(length, pair) for length in comparison.sizes for pair in window_pairs(comparison, length)]
+    pairs = [(size, pair) for size in comparison.sizes for pair in window_pairs(comparison, size)]
     if not pairs:
         return None
     view = Table(title=f"{escape(metric_label(comparison))}: first minus second, over seeds and over test windows")
@@ -163,8 +163,8 @@ def windows_table(comparison: Comparison) -> "Table | None":
         view.add_column(name)
     for name in ("difference", "95%, seeds", "95%, windows", "better in", "p"):
         view.add_column(name, justify="right")
-    for length, pair in pairs:
-        view.add_row(str(length), escape(pair.first), escape(pair.second), *pair.figures)
+    for size, pair in pairs:
+        view.add_row(str(size), escape(pair.first), escape(pair.second), *pair.figures)
     return view
 
 

@@ -26,7 +26,7 @@ class Candidates:
     apart: tuple[str, ...] = ()
 
 
-def candidates(comparison: Comparison, length: int) -> Candidates:
+def candidates(comparison: Comparison, size: int) -> Candidates:
     """Return the compared models and baselines at a size. Where the first token is the target, models with a mean
     or max readout and the linear baseline are excluded, unless there are no other models.
 
@@ -36,60 +36,60 @@ def candidates(comparison: Comparison, length: int) -> Candidates:
         >>> candidates(compare("recall", models=["rnn", "gcn-mean"], sizes=[3], **options), 3)
         Candidates(models=('RNN',), baselines=('chance', 'majority'), apart=('GCN, mean readout', 'linear'))
     """
-    models = tuple(label for label in comparison.labels if comparison.of(label, length))
-    baselines = tuple(name for name, of in comparison.baselines if of == length)
+    models = tuple(label for label in comparison.labels if comparison.of(label, size))
+    baselines = tuple(name for name, of in comparison.baselines if of == size)
     problem = comparison.problem
     if not isinstance(problem, SequenceProblem) or not problem.sequential or problem.data_kind:
         return Candidates(models, baselines)
-    alike = tuple(label for label in models if _readout(comparison, label, length) == problem.readout)
+    alike = tuple(label for label in models if _readout(comparison, label, size) == problem.readout)
     if not alike:
         return Candidates(models, baselines)
     apart = (*(label for label in models if label not in alike), *(name for name in baselines if name == "linear"))
     return Candidates(alike, tuple(name for name in baselines if name != "linear"), apart)
 
 
-def _readout(comparison: Comparison, label: str, length: int) -> str | None:
-    return getattr(comparison.of(label, length)[0].config, "readout", None)
+def _readout(comparison: Comparison, label: str, size: int) -> str | None:
+    return getattr(comparison.of(label, size)[0].config, "readout", None)
 
 
-def differences_at(comparison: Comparison, length: int) -> list[Difference]:
+def differences_at(comparison: Comparison, size: int) -> list[Difference]:
     """All pairs of candidates, corrected for their number."""
-    return comparison.differences(length, candidates(comparison, length).models)
+    return comparison.differences(size, candidates(comparison, size).models)
 
 
-def ranked(comparison: Comparison, length: int) -> list[tuple[str, float]]:
+def ranked(comparison: Comparison, size: int) -> list[tuple[str, float]]:
     """Candidates and their mean scores, the best first."""
-    means = [(label, _mean(comparison.scores(label, length))) for label in candidates(comparison, length).models]
+    means = [(label, _mean(comparison.scores(label, size))) for label in candidates(comparison, size).models]
     return sorted(means, key=lambda pair: pair[1], reverse=comparison.higher_is_better)
 
 
-def standard_error(comparison: Comparison, name: str, length: int) -> float:
+def standard_error(comparison: Comparison, name: str, size: int) -> float:
     """The standard error that the test set alone gives the mean accuracy of a row or baseline; of a loss it is not
     known, and 0."""
     if comparison.metric != "accuracy":
         return 0.0
-    baseline = comparison.baselines.get((name, length))
-    runs = [baseline] if baseline else comparison.of(name, length)
-    scores = [baseline_score(comparison, name, length)] if baseline else comparison.scores(name, length)
+    baseline = comparison.baselines.get((name, size))
+    runs = [baseline] if baseline else comparison.of(name, size)
+    scores = [baseline_score(comparison, name, size)] if baseline else comparison.scores(name, size)
     return sampling_error(_mean(scores), runs[0].result.test.count)
 
 
-def resolution(comparison: Comparison, first: str, second: str, length: int) -> float:
+def resolution(comparison: Comparison, first: str, second: str, size: int) -> float:
     """Return the resolution of the test set: the half width of a 95% interval of the difference of two mean accuracies,
     as if each had its own test set, which is rather too wide."""
-    return NORMAL * math.hypot(standard_error(comparison, first, length), standard_error(comparison, second, length))
+    return NORMAL * math.hypot(standard_error(comparison, first, size), standard_error(comparison, second, size))
 
 
-def tied_with_best(comparison: Comparison, length: int) -> list[str]:
+def tied_with_best(comparison: Comparison, size: int) -> list[str]:
     """The best candidate, and those as good: within the resolution of the test set, and not shown to differ."""
-    means = ranked(comparison, length)
+    means = ranked(comparison, size)
     best, score = means[0]
-    differ = {name for pair in differences_at(comparison, length) if pair.shown for name in (pair.first, pair.second)
+    differ = {name for pair in differences_at(comparison, size) if pair.shown for name in (pair.first, pair.second)
               if best in (pair.first, pair.second)} - {best}  # fmt: skip
     return [
         label
         for label, mean in means
-        if label not in differ and (mean == score or abs(mean - score) <= resolution(comparison, best, label, length))
+        if label not in differ and (mean == score or abs(mean - score) <= resolution(comparison, best, label, size))
     ]
 
 
@@ -108,52 +108,52 @@ class Verdict:
     how: str
 
 
-def against_baseline(comparison: Comparison, label: str, length: int) -> Verdict | None:
+def against_baseline(comparison: Comparison, label: str, size: int) -> Verdict | None:
     """Return the comparison of a model with the best compared baseline; None without one.
 
     It is ahead or behind if the difference is larger than the half width of the 95% interval over seeds, by Student's
     t, and the resolution of the test set together: the root of the sum of their squares.
     """
-    names = candidates(comparison, length).baselines
+    names = candidates(comparison, size).baselines
     if not names:
         return None
     higher = comparison.higher_is_better
-    scores = {name: baseline_score(comparison, name, length) for name in names}
+    scores = {name: baseline_score(comparison, name, size) for name in names}
     name = (max if higher else min)(scores, key=scores.__getitem__)
-    found = summary(comparison.scores(label, length))
+    found = summary(comparison.scores(label, size))
     gain = (found.mean - scores[name]) * (1 if higher else -1)
     low, high = found.t or (found.mean, found.mean)
-    margin = math.hypot((high - low) / 2, resolution(comparison, label, name, length))
+    margin = math.hypot((high - low) / 2, resolution(comparison, label, name, size))
     how = "not distinguishable from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
     return Verdict(name, scores[name], how)
 
 
-def at_chance(comparison: Comparison, length: int) -> tuple[str, float] | None:
+def at_chance(comparison: Comparison, size: int) -> tuple[str, float] | None:
     """The best baseline that does not look at its input, and its score, if no candidate is ahead of it by more than
     the test set can set it apart; else None."""
-    names = [name for name in BLIND if (name, length) in comparison.baselines]
+    names = [name for name in BLIND if (name, size) in comparison.baselines]
     if not names:
         return None
     higher = comparison.higher_is_better
-    score, name = (max if higher else min)((baseline_score(comparison, name, length), name) for name in names)
+    score, name = (max if higher else min)((baseline_score(comparison, name, size), name) for name in names)
     behind = all(
-        (mean - score if higher else score - mean) <= resolution(comparison, label, name, length)
-        for label, mean in ranked(comparison, length)
+        (mean - score if higher else score - mean) <= resolution(comparison, label, name, size)
+        for label, mean in ranked(comparison, size)
     )
     return (name, score) if behind else None
 
 
-def all_solved(comparison: Comparison, length: int) -> bool:
+def all_solved(comparison: Comparison, size: int) -> bool:
     """Return True if every run of every compared model reached the target accuracy or made no error."""
-    if any(of == length for _, of, _ in comparison.failures):
+    if any(of == size for _, of, _ in comparison.failures):
         return False
-    runs = [run for label in candidates(comparison, length).models for run in comparison.of(label, length)]
+    runs = [run for label in candidates(comparison, size).models for run in comparison.of(label, size)]
     return all(run.result.stopped == "solved" or run.result.test.values.get("accuracy") == 1 for run in runs)
 
 
-def baseline_score(comparison: Comparison, name: str, length: int) -> float:
+def baseline_score(comparison: Comparison, name: str, size: int) -> float:
     """Return the headline score of a baseline."""
-    score = comparison.baselines[name, length].result.test.values[comparison.metric]
+    score = comparison.baselines[name, size].result.test.values[comparison.metric]
     return math.nan if score is None else score
 
 

@@ -18,7 +18,7 @@ class WindowPair:
 
     Attributes:
         first, second: labels; the second may be a baseline.
-        over_seeds: the 95% interval of `first - second` by Student's t, of this pair alone; None for a single seed.
+        over_seeds: the 95% interval of `first - second` by Student's t, not corrected for other pairs; None for a single seed.
         over_windows: the same difference, and how far other windows could have given another.
     """
 
@@ -36,29 +36,29 @@ class WindowPair:
         return [signed(over.mean), *intervals, f"{over.better} of {over.windows}", number(over.p, 3)]
 
 
-def window_pairs(comparison: Comparison, length: int) -> list[WindowPair]:
+def window_pairs(comparison: Comparison, size: int) -> list[WindowPair]:
     """Each model against the best baseline, then each that uses neighbors against the best that does not; without
     rows that kept no errors by window, as those of other tasks and of earlier versions."""
     if not any(run.result.test.windows for run in comparison.runs.values()):
         return []
-    models = candidates(comparison, length).models
-    alone = [label for label, _ in ranked(comparison, length) if not _hears(comparison, label, length)]
-    pairs = [(label, best.baseline) for label in models if (best := against_baseline(comparison, label, length))]
-    pairs += [(label, alone[0]) for label in models if alone and label not in alone]
-    return [found for pair in pairs if (found := _pair(comparison, length, *pair)) is not None]
+    models = candidates(comparison, size).models
+    without_graph = [label for label, _ in ranked(comparison, size) if not _has_neighbors(comparison, label, size)]
+    pairs = [(label, best.baseline) for label in models if (best := against_baseline(comparison, label, size))]
+    pairs += [(label, without_graph[0]) for label in models if without_graph and label not in without_graph]
+    return [found for pair in pairs if (found := _pair(comparison, size, *pair)) is not None]
 
 
-def _hears(comparison: Comparison, label: str, length: int) -> bool:
-    config = comparison.of(label, length)[0].config
+def _has_neighbors(comparison: Comparison, label: str, size: int) -> bool:
+    config = comparison.of(label, size)[0].config
     return isinstance(config, ForecastRun) and uses_neighbors(config.model, K=config.K, neighbors=config.neighbors)
 
 
-def _pair(comparison: Comparison, length: int, first: str, second: str) -> WindowPair | None:
-    configs = {run.config.seed: run.config for run in comparison.of(first, length)}
+def _pair(comparison: Comparison, size: int, first: str, second: str) -> WindowPair | None:
+    configs = {run.config.seed: run.config for run in comparison.of(first, size)}
     tests, other_tests = (
-        {run.config.seed: run.result.test for run in comparison.of(label, length)} for label in (first, second)
+        {run.config.seed: run.result.test for run in comparison.of(label, size)} for label in (first, second)
     )
-    if (baseline := comparison.baselines.get((second, length))) is not None:
+    if (baseline := comparison.baselines.get((second, size))) is not None:
         other_tests = dict.fromkeys(tests, baseline.result.test)
     seeds = [seed for seed in tests if seed in other_tests]
     pairs = [[scores[seed] for seed in seeds] for scores in (tests, other_tests)]
@@ -67,7 +67,7 @@ def _pair(comparison: Comparison, length: int, first: str, second: str) -> Windo
         return None
     protocol = cast(ForecastRun, configs[seeds[0]]).protocol
     errors, other_errors = ([sums.errors for sums in row] for row in windows)
-    over = over_windows(errors, other_errors, windows[0][0].counts, lags=protocol.lags, horizon=length,
+    over = over_windows(errors, other_errors, windows[0][0].counts, lags=protocol.lags, horizon=size,
                         root=comparison.metric == "rmse")  # fmt: skip
     scores: Any = ({seed: test.values[comparison.metric] for seed, test in zip(seeds, row)} for row in pairs)
     found = differences(dict(zip((first, second), scores)))

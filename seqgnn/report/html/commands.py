@@ -17,9 +17,6 @@ from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.experiments.runs.record import FailedRun, RunRecord
 from seqgnn.experiments.runs.specs import ForecasterSpec, Spec
 
-# Options of training that the command line has; any other needs a file.
-TYPED = ("steps", "batch_size", "optimizer", "momentum", "max_grad_norm", "target_accuracy", "min_steps",
-         "precision", "max_seconds")  # fmt: skip
 DEFAULTS: dict[str, Any] = {"hidden": 64, "batch_size": 64, "window": 4, "device": "cpu", "match_parameters": False}
 
 
@@ -67,28 +64,25 @@ def _of_part(
     file: str,
 ) -> list[ReproductionCommand]:
     task, problem = comparison.task, comparison.problem
-    lengths = [length for length in comparison.sizes if any(key[1] == length for key in configs)]
+    sizes = [size for size in comparison.sizes if any(key[1] == size for key in configs)]
     specs = _specs(comparison, configs)
     shared_rate = {key: config.train.lr for key, config in sorted(configs.items()) if specs[key[0]].lr is None}
     lr = {}
-    for length in lengths:
-        rates = [rate for key, rate in shared_rate.items() if key[1] == length]
-        rates = rates or [config.train.lr for key, config in sorted(configs.items()) if key[1] == length]
-        lr[length] = Counter(rates).most_common(1)[0][0]
+    for size in sizes:
+        rates = [rate for key, rate in shared_rate.items() if key[1] == size]
+        rates = rates or [config.train.lr for key, config in sorted(configs.items()) if key[1] == size]
+        lr[size] = Counter(rates).most_common(1)[0][0]
     rows = list(specs.values())
     usual = vars(problem.train) | ({} if train["max_seconds"] is None else {"steps": None})
     changed = {name: value for name, value in train.items() if value != usual[name]}
     options = {name: value for name, value in shared.items() if value != DEFAULTS[name]} | changed
     if train["batch_size"] == DEFAULTS["batch_size"]:
         options.pop("batch_size", None)
-    head: dict[str, Any] = {"lengths": lengths, "seeds": sorted({seed for _, _, seed in configs})}
+    head: dict[str, Any] = {"lengths": sizes, "seeds": sorted({seed for _, _, seed in configs})}
     if comparison.data_id is not None and not comparison.data_id.startswith("pydoc topics"):
         options["data"] = comparison.data_id.rsplit(" (", 1)[0]
     names: dict[Spec, str] = {spec: name for name, spec in MODEL_SPECS.items()}
-    plain = all(row in names for row in rows) and all(
-        name in (*TYPED, *DEFAULTS, "data") for name in options
-    )  # fmt: skip
-    if not plain:
+    if not all(row in names for row in rows):  # which the command line has no names for
         options["out"] = folder(comparison)
         return [ReproductionCommand(f"seqgnn compare --config {file}", _toml(task, head | options, lr, rows))]
     models = ",".join(names[row] for row in rows)
@@ -189,7 +183,7 @@ def _toml(task: str, options: dict[str, Any], lr: dict[int, float], specs: list[
         value = 0 if value is None and name in ("max_grad_norm", "target_accuracy") else value
         if value is not None:
             lines.append(f"{name} = {_value(value)}")
-    lines += ["", "[lr_per_size]", *(f"{length} = {rate!r}" for length, rate in lr.items())]
+    lines += ["", "[lr_per_size]", *(f"{size} = {rate!r}" for size, rate in lr.items())]
     for spec in specs:
         lines += ["", "[[row]]", *_fields(spec)]
     return "\n".join(lines) + "\n"
@@ -212,4 +206,4 @@ def _typed(value: Any) -> str:
 def _rates(lr: dict[int, float]) -> str:
     if len(set(lr.values())) == 1:
         return str(next(iter(lr.values())))
-    return ",".join(f"{length}:{rate}" for length, rate in lr.items())
+    return ",".join(f"{size}:{rate}" for size, rate in lr.items())

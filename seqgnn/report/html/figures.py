@@ -15,9 +15,9 @@ from seqgnn.report.html.summary import curves_described, scores_described, solve
 from seqgnn.report.html.svg import inline, swatch
 from seqgnn.report.plots.comparison import (
     CURVES,
-    draw_against_length,
+    draw_against_size,
     draw_curves,
-    draw_one_length,
+    draw_one_size,
     draw_solved,
     first_step,
     solved_steps,
@@ -41,20 +41,20 @@ class Picture:
 
 
 def scores_picture(comparison: Comparison, name: str) -> Picture | None:
-    """Return the headline score against length or, for a single length, by model; None without a finished run."""
+    """Return the headline score against size or, for a single size, by model; None without a finished run."""
     if not comparison.runs:
         return None
     axis, metric = comparison.problem.size, f"test {METRICS[comparison.metric].label}"
     if len(comparison.sizes) > 1:
         sheet, panel = sheet_of_a_column()
-        draw_against_length(panel, comparison)
+        draw_against_size(panel, comparison)
         title = f"{_first_capital(metric)} against {axis.name}"
         points = "Marks are means, bars one standard deviation, dashes the seeds."
         legend = _legend(comparison)
     else:
         count = len(comparison.labels) + len(comparison.baselines)
         sheet, panel = sheet_of_a_column((SIZE[0], 0.9 + 0.32 * count))
-        draw_one_length(panel, comparison)
+        draw_one_size(panel, comparison)
         title = f"{_first_capital(metric)} at {comparison.at(comparison.sizes[0])}"
         points = f"There is only one {axis.name}. Marks are means, bars one standard deviation, gray lines the "
         points += "baselines."
@@ -64,16 +64,16 @@ def scores_picture(comparison: Comparison, name: str) -> Picture | None:
 
 
 def curves_pictures(comparison: Comparison, name: str) -> list[Picture]:
-    """Return training curves, a figure for each length with runs."""
+    """Return training curves, a figure for each size with runs."""
     found = []
-    for length in sorted({length for _, length, _ in comparison.runs}):
+    for size in sorted({size for _, size, _ in comparison.runs}):
         sheet, panel = sheet_of_a_column()
-        draw_curves(panel, comparison, length, MOST)
+        draw_curves(panel, comparison, size, MOST)
         panel.set_ylabel(CURVES[comparison.metric])
-        title = f"{CURVES[comparison.metric].capitalize()} at {comparison.at(length)}"
-        svg = inline(sheet, f"{name}-{length}", title, curves_described(comparison, length))
+        title = f"{CURVES[comparison.metric].capitalize()} at {comparison.at(size)}"
+        svg = inline(sheet, f"{name}-{size}", title, curves_described(comparison, size))
         caption = (
-            f"Running mean over 21 steps, from step {first_step(comparison, length)} on, one line per seed; a dot "
+            f"Running mean over 21 steps, from step {first_step(comparison, size)} on, one line per seed; a dot "
             "marks the step whose weights were saved and tested. Logarithmic step axis."
         )
         found.append(Picture(title, svg, caption, []))
@@ -138,7 +138,7 @@ def smoothing_picture(
     panel.set_xlabel("message-passing layers")
     panel.set_ylabel("relative Dirichlet energy")
     tidy(panel)
-    title = f"Dirichlet energy against depth, T = {inspection.length}"
+    title = f"Dirichlet energy against depth, T = {inspection.size}"
     caption = "Between 0, where neighbors have equal features, and 2; before the first layer and after each layer. "
     caption += f"Seed {inspection.seed}, {BATCH} sequences."
     legend = [(_drawn(line), label) for line, label in zip(panel.lines, found.energies)]

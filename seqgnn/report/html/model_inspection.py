@@ -28,15 +28,15 @@ class ModelInspection:
     """The inspection of the trained models of a comparison.
 
     Attributes:
-        length, seed: length and seed of the models inspected; None without models.
+        size, seed: size and seed of the models inspected; None without models.
         gradients, influence: curves of the models that have them; None if no model does.
         missing: by measure ("gradients", "influence" or "samples") and label, why it is missing.
         samples: generated text, by label.
         prompt: text that the samples continue.
-        diagnostics: by (label, length), the lines of `seqgnn.analysis.diagnostics`.
+        diagnostics: by label and size, the lines of `seqgnn.analysis.diagnostics`.
     """
 
-    length: int | None = None
+    size: int | None = None
     seed: int | None = None
     gradients: Study | None = None
     influence: Study | None = None
@@ -61,20 +61,20 @@ def inspect_models(comparison: Comparison) -> ModelInspection:
 def _inspect(comparison: Comparison) -> ModelInspection:
     no_text = _no_text(comparison)
     diagnostics = {} if no_text else _diagnostics(comparison)
-    lengths = [length for _, length, _ in comparison.runs]
-    if not lengths:
+    sizes = [size for _, size, _ in comparison.runs]
+    if not sizes:
         return ModelInspection(diagnostics=diagnostics)
-    length = max(lengths)
-    seed = min(seed for _, of, seed in comparison.runs if of == length)
-    found = ModelInspection(length, seed, diagnostics=diagnostics)
+    size = max(sizes)
+    seed = min(seed for _, of, seed in comparison.runs if of == size)
+    found = ModelInspection(size, seed, diagnostics=diagnostics)
     panels: dict[str, dict[str, list[Curve]]] = {"gradients": {}, "influence": {}}
     for label in comparison.labels:
-        if (label, length, seed) not in comparison.runs:
+        if (label, size, seed) not in comparison.runs:
             continue
         try:
             if no_text:
                 raise ValueError(no_text)
-            model, task = trained_model(comparison, label, length, seed)
+            model, task = trained_model(comparison, label, size, seed)
         except (ValueError, RuntimeError) as error:
             for name in MEASURES:
                 found.missing[name][label] = _reason(error)
@@ -89,23 +89,23 @@ def _inspect(comparison: Comparison) -> ModelInspection:
                 found.samples[label] = _sample(model, task)
             except (ValueError, RuntimeError) as error:
                 found.missing["samples"][label] = _reason(error)
-    settings = {"task": comparison.task, "length": length, "batch_size": BATCH, "reduce": REDUCE}
+    settings = {"task": comparison.task, "length": size, "batch_size": BATCH, "reduce": REDUCE}
     settings["per_element"] = any(panels.values()) and task.per_element
     studies = {name: Study(name, settings, (seed,), curves) if curves else None for name, curves in panels.items()}
-    return ModelInspection(length, seed, studies["gradients"], studies["influence"], found.missing, found.samples,
+    return ModelInspection(size, seed, studies["gradients"], studies["influence"], found.missing, found.samples,
                 _prompt(task) if found.samples else "", diagnostics)  # fmt: skip
 
 
-def trained_model(comparison: Comparison, label: str, length: int, seed: int) -> tuple[SequenceModel, Any]:
+def trained_model(comparison: Comparison, label: str, size: int, seed: int) -> tuple[SequenceModel, Any]:
     """Return a model of the comparison with the weights that were chosen on validation, and its task.
 
     Raises:
         ValueError: if the weights were not saved, are damaged or are not those of the run.
     """
-    path = comparison.weights.get((label, length, seed))
+    path = comparison.weights.get((label, size, seed))
     if path is None or not path.exists():
         raise ValueError("the weights were not saved")
-    run = comparison.runs[label, length, seed]
+    run = comparison.runs[label, size, seed]
     weights = read_weights(path, run.result.weights_sha256)
     task = run.config.make_task(comparison.data)
     model: Any = run.config.build(task)
@@ -126,16 +126,16 @@ def _no_text(comparison: Comparison) -> str | None:
 
 def _diagnostics(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
     found = {}
-    for length in comparison.sizes:
+    for size in comparison.sizes:
         for label in comparison.labels:
-            runs = comparison.of(label, length)
+            runs = comparison.of(label, size)
             if runs:
                 config = runs[0].config
                 try:
                     task = config.make_task(comparison.data)
-                    found[label, length] = describe(config.build(task), task)
+                    found[label, size] = describe(config.build(task), task)
                 except (ValueError, RuntimeError) as error:
-                    found[label, length] = [f"unknown: {_reason(error)}"]
+                    found[label, size] = [f"unknown: {_reason(error)}"]
     return found
 
 

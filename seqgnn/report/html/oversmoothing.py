@@ -31,17 +31,17 @@ class Smoothing:
 def smoothing(comparison: Comparison, inspection: ModelInspection) -> Smoothing:
     """Measure the trained models with one GCN of at least two layers, at the size and with the seed of `inspection`."""
     found = Smoothing()
-    if inspection.length is None or inspection.seed is None:
+    if inspection.size is None or inspection.seed is None:
         return found
     if comparison.data_id is not None and not inspection.samples:
         return found
     for label in comparison.labels:
-        run = comparison.runs.get((label, inspection.length, inspection.seed))
+        run = comparison.runs.get((label, inspection.size, inspection.seed))
         config = None if run is None else run.config
         if not isinstance(config, RunConfig) or config.model not in GNNS or config.num_layers < 2:
             continue
         try:
-            model, task = trained_model(comparison, label, inspection.length, inspection.seed)
+            model, task = trained_model(comparison, label, inspection.size, inspection.seed)
         except (ValueError, RuntimeError) as error:
             found.missing[label] = " ".join(str(error).split())
             continue

@@ -100,7 +100,7 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
 def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     """Return the variables of the template for one comparison; empty figures and sections are None."""
     found = inspect_models(comparison)
-    longest = max((length for _, length, _ in comparison.runs), default=None)
+    longest = max((size for _, size, _ in comparison.runs), default=None)
     best = None if longest is None else ranked(comparison, longest)[0][0]
     smooth = smoothing.smoothing(comparison, found)
     against = None if best is None or longest is None else differences(comparison, longest, best)
@@ -161,7 +161,7 @@ def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, 
 
 
 def _missing(found: ModelInspection, what: str) -> list[str]:
-    if found.length is None:
+    if found.size is None:
         return ["No run is finished, so there is no trained model to inspect."]
     return missing_lines(found.missing[what])
 

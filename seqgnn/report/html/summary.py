@@ -43,38 +43,38 @@ def question(comparison: Comparison) -> list[str]:
 
 def answer(comparison: Comparison) -> list[str]:
     """Return the summary in three sentences, or why there is none."""
-    lengths = [length for _, length, _ in comparison.runs]
-    if not lengths:
+    sizes = [size for _, size, _ in comparison.runs]
+    if not sizes:
         failed = f", and {len(comparison.failures)} failed" if comparison.failures else ""
         return [f"No run of a model is finished{failed}, so there is no result yet."]
-    length = max(lengths)
-    level = tied_with_best(comparison, length)
-    return [_first(comparison, length, level), _second(comparison, length, level), _third(comparison)]
+    size = max(sizes)
+    level = tied_with_best(comparison, size)
+    return [_first(comparison, size, level), _second(comparison, size, level), _third(comparison)]
 
 
-def _first(comparison: Comparison, length: int, level: list[str]) -> str:
+def _first(comparison: Comparison, size: int, level: list[str]) -> str:
     """Return the sentence on the best models, their uncertainty, and their comparison with the best baseline."""
-    means = dict(ranked(comparison, length))
+    means = dict(ranked(comparison, size))
     name = f"test {METRICS[comparison.metric].label}"
     which = ", the longest" if len(comparison.sizes) > 1 else ""
     low, high = (f"{score:.3f}" for score in sorted((means[level[0]], means[level[-1]])))
     if len(means) == 1:
-        who = f"{level[0]} has a mean {name} of {low}{_spread(comparison, level[0], length)}"
+        who = f"{level[0]} has a mean {name} of {low}{_spread(comparison, level[0], size)}"
     elif len(level) == 1:
-        who = f"{level[0]} has the best mean {name}: {low}{_spread(comparison, level[0], length)}"
+        who = f"{level[0]} has the best mean {name}: {low}{_spread(comparison, level[0], size)}"
     elif low == high:
         who = f"{listed(level, 4)} share the best mean {name}: {low}"
     else:
-        error = max(resolution(comparison, level[0], label, length) for label in level)
+        error = max(resolution(comparison, level[0], label, size) for label in level)
         who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, too close for the test set "
         who += f"to distinguish (± {error:.3f} at 95%)"
-    return f"At {comparison.at(length)}{which}, {who}{_against(comparison, level, length)}."
+    return f"At {comparison.at(size)}{which}, {who}{_against(comparison, level, size)}."
 
 
-def _spread(comparison: Comparison, label: str, length: int) -> str:
-    scores = comparison.scores(label, length)
+def _spread(comparison: Comparison, label: str, size: int) -> str:
+    scores = comparison.scores(label, size)
     found = summary(scores)
-    failed = sum((label, length, seed) in comparison.failures for seed in comparison.seeds)
+    failed = sum((label, size, seed) in comparison.failures for seed in comparison.seeds)
     said = f" ({failed} of its runs failed)" if failed else ""
     if found.t is None:
         return said
@@ -83,64 +83,64 @@ def _spread(comparison: Comparison, label: str, length: int) -> str:
     return f", 95% interval {interval(*found.t, comparison.metric)} over {len(scores)} seeds{said}"
 
 
-def _against(comparison: Comparison, level: list[str], length: int) -> str:
+def _against(comparison: Comparison, level: list[str], size: int) -> str:
     """Return the comparison of the best models with the best baseline; with one seed by the test set's size only."""
-    found = [against_baseline(comparison, label, length) for label in level]
+    found = [against_baseline(comparison, label, size) for label in level]
     if found[0] is None:
         return ""
     how = {verdict.how for verdict in found if verdict is not None}
     stand = how.pop() if len(how) == 1 else "not all distinguishable from"
-    seeds = min(len(comparison.scores(label, length)) for label in level)
+    seeds = min(len(comparison.scores(label, size)) for label in level)
     doubt = ", with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
-    others = any(name == "linear" for name in candidates(comparison, length).apart)
+    others = any(name == "linear" for name in candidates(comparison, size).apart)
     best = "the best baseline that is compared" if others else "the best baseline"
     said = f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
-    return said if stand == "not distinguishable from" else said + _over_windows(comparison, level[0], length)
+    return said if stand == "not distinguishable from" else said + _over_windows(comparison, level[0], size)
 
 
-def _over_windows(comparison: Comparison, label: str, length: int) -> str:
+def _over_windows(comparison: Comparison, label: str, size: int) -> str:
     """Return whether the difference from the best baseline is significant over test windows; "" without windows."""
-    found = [pair.over_windows for pair in window_pairs(comparison, length) if pair.first == label][:1]
+    found = [pair.over_windows for pair in window_pairs(comparison, size) if pair.first == label][:1]
     return "".join(
         f", {'' if over.shown else 'not '}significant over {count(over.windows, 'test window')}" for over in found
     )
 
 
-def _second(comparison: Comparison, length: int, level: list[str]) -> str:
+def _second(comparison: Comparison, size: int, level: list[str]) -> str:
     """Return the sentence on the next best model and its difference, or on why there is none."""
-    means = dict(ranked(comparison, length))
+    means = dict(ranked(comparison, size))
     everyone = "All" if len(means) > 2 else "Both"
-    floor = at_chance(comparison, length)
+    floor = at_chance(comparison, size)
     if floor is not None:
         name, score = floor
         where = f"the baseline {name}, which ignores its input ({score:.3f}): no learning is measurable"
         if len(means) == 1:
             return f"It is the only model, and not ahead of {where}."
-        at_it = all(abs(mean - score) <= resolution(comparison, label, name, length) for label, mean in means.items())
+        at_it = all(abs(mean - score) <= resolution(comparison, label, name, size) for label, mean in means.items())
         return f"{everyone} are level with {where}." if at_it else f"No model is ahead of {where}."
     if len(means) == 1:
         only = "It is the only model" + " that is compared" * (len(comparison.labels) > 1)
         return f"{only}, so it can only be compared with the baselines."
-    if all_solved(comparison, length):
+    if all_solved(comparison, size):
         return f"{everyone} solved the task with every seed, so their scores do not distinguish them."
     rest = [label for label in means if label not in level]
     if not rest:
         return "So no model is behind the others: their scores do not distinguish them."
     next_best = f"{rest[0]} is next with {means[rest[0]]:.3f}"
-    pair = difference_from(comparison, length, level[0], rest[0])
+    pair = difference_from(comparison, size, level[0], rest[0])
     if pair is None:
         return f"{next_best}; with one seed in common no test is possible, and another seed could reverse the order."
     if pair.shown:
         return f"{next_best}, and the difference is significant: {pair.figures}."
-    pairs = len(differences_at(comparison, length))
+    pairs = len(differences_at(comparison, size))
     among = f" among {pairs} pairs" if pairs > 1 else ""
     hint = "" if pair.testable else f", which are too few for significance{among}"
     return f"{next_best}, and its difference from {level[0]} is not significant: {pair.figures}{hint}."
 
 
-def difference_from(comparison: Comparison, length: int, first: str, second: str) -> Difference | None:
+def difference_from(comparison: Comparison, size: int, first: str, second: str) -> Difference | None:
     """Return the difference `first - second` with p corrected for all pairs; None without two seeds in common."""
-    for pair in differences_at(comparison, length):
+    for pair in differences_at(comparison, size):
         if (pair.first, pair.second) == (first, second):
             return pair
         if (pair.first, pair.second) == (second, first):
@@ -178,15 +178,15 @@ def scores_described(comparison: Comparison) -> str:
     for label in comparison.labels:
         means = [(n, mean_sd(scores)[0]) for n in comparison.sizes if (scores := comparison.scores(label, n))]
         if means:
-            parts.append(f"{label}: " + ", ".join(f"{mean:.3f} at {comparison.at(length)}" for length, mean in means))
+            parts.append(f"{label}: " + ", ".join(f"{mean:.3f} at {comparison.at(size)}" for size, mean in means))
     return "; ".join(parts) + "."
 
 
-def curves_described(comparison: Comparison, length: int) -> str:
+def curves_described(comparison: Comparison, size: int) -> str:
     """Return a description of the training curves: where they end."""
     parts = []
     for label in comparison.labels:
-        runs = comparison.of(label, length)
+        runs = comparison.of(label, size)
         if runs:
             ends = mean_sd([running_mean(training_curve(comparison, run))[-1] for run in runs])[0]
             steps = mean_sd([run.result.steps for run in runs])[0]
@@ -200,7 +200,7 @@ def solved_described(comparison: Comparison) -> str:
     for label in comparison.labels:
         found = [(n, steps) for n in comparison.sizes if (steps := solved_steps(comparison, label, n))]
         if found:
-            said = (f"{mean_sd(steps)[0]:,.0f} steps at T = {length}" for length, steps in found)
+            said = (f"{mean_sd(steps)[0]:,.0f} steps at T = {size}" for size, steps in found)
             parts.append(f"{label}: " + ", ".join(said))
     return "; ".join(parts) + "."
 
@@ -214,13 +214,13 @@ def missing_lines(reasons: dict[str, str]) -> list[str]:
 
 
 def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
-    """Return labels in words, with their lengths where these are not all lengths of the model."""
+    """Return labels in words, with their sizes where these are not all sizes of the model."""
     where: dict[str, list[int]] = defaultdict(list)
-    for label, length in chosen:
-        where[label].append(length)
+    for label, size in chosen:
+        where[label].append(size)
     at: dict[str, list[str]] = defaultdict(list)
-    for label, lengths in where.items():
-        all_lengths = len(lengths) == len({length for name, length, _ in comparison.runs if name == label})
-        named = "" if all_lengths else f" at {comparison.problem.size.all(sorted(lengths))}"
+    for label, sizes in where.items():
+        all_sizes = len(sizes) == len({size for name, size, _ in comparison.runs if name == label})
+        named = "" if all_sizes else f" at {comparison.problem.size.all(sorted(sizes))}"
         at[named].append(label)
     return " – also ".join(listed(labels) + named for named, labels in at.items())

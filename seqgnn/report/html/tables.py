@@ -91,21 +91,21 @@ def _interval(row: ComparisonRow, metric: str, kind: str) -> Cell:
 def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
     """Return when the validation accuracy first reached the target, for models that did; the others in words."""
     rows, never = [], []
-    for length in comparison.sizes:
+    for size in comparison.sizes:
         for label in comparison.labels:
-            runs = comparison.of(label, length)
+            runs = comparison.of(label, size)
             bar = runs[0].config.train.target_accuracy if runs else None
             if bar is None:
                 continue
-            reached = [at for at in comparison.solved_at(label, length) if at is not None]
+            reached = [at for at in comparison.solved_at(label, size) if at is not None]
             if not reached:
-                never.append((label, length))
+                never.append((label, size))
                 continue
             steps, seconds = ([float(at[place]) for at in reached] for place in (0, 1))
             known = [second for second in seconds if math.isfinite(second)]
             rows.append([
                 Cell(label),
-                _figure(length),
+                _figure(size),
                 _figure(bar, 3),
                 Cell(f"{len(reached)} of {len(runs)}", len(reached)),
                 _range(steps, 0),
@@ -128,16 +128,16 @@ def _range(values: list[float], digits: int) -> Cell:
     return Cell(text if low == high else f"{text} ({number(low, digits)} to {number(high, digits)})", mean)
 
 
-def differences(comparison: Comparison, length: int, best: str) -> Table | None:
-    """Return the differences between the best model and all other candidates at one length; None without two seeds in
+def differences(comparison: Comparison, size: int, best: str) -> Table | None:
+    """Return the differences between the best model and all other candidates at one size; None without two seeds in
     common."""
-    others = [label for label in candidates(comparison, length).models if label != best]
-    pairs = [pair for label in others if (pair := difference_from(comparison, length, best, label)) is not None]
+    others = [label for label in candidates(comparison, size).models if label != best]
+    pairs = [pair for label in others if (pair := difference_from(comparison, size, best, label)) is not None]
     if not pairs:
         return None
     columns = [("model", False), (_difference_in(comparison), True), ("95% by t, uncorrected", True),
                ("p, corrected", True), ("significant", False)]  # fmt: skip
-    return Table(f"differences at {comparison.at(length)}", columns, [_difference(pair) for pair in pairs])
+    return Table(f"differences at {comparison.at(size)}", columns, [_difference(pair) for pair in pairs])
 
 
 def _difference_in(comparison: Comparison) -> str:
@@ -160,12 +160,12 @@ def _difference(pair: Difference) -> list[Cell]:
 def windows(comparison: Comparison) -> Table | None:
     """Return differences between forecasters over seeds and over test windows; None if no run has errors by window."""
     rows = []
-    for length in comparison.sizes:
-        for pair in window_pairs(comparison, length):
+    for size in comparison.sizes:
+        for pair in window_pairs(comparison, size):
             over = pair.over_windows
             sorts = over.mean, *(found and found[0] for found in (pair.over_seeds, over.interval)), over.better, over.p
             cells = map(Cell, pair.figures, sorts)
-            rows.append([Cell(pair.first), Cell(pair.second), _figure(length), *cells])
+            rows.append([Cell(pair.first), Cell(pair.second), _figure(size), *cells])
     names = [
         "ahead",
         _difference_in(comparison),
@@ -219,10 +219,10 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
 def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
     """Return the names of the files that hold the runs of each model, where they are known."""
     found: dict[str, list[str]] = {}
-    for label, length, seed in comparison.runs:
-        path = comparison.weights.get((label, length, seed))
+    for label, size, seed in comparison.runs:
+        path = comparison.weights.get((label, size, seed))
         if path is not None:
-            found.setdefault(f"{label}, {comparison.at(length)}", []).append(path.with_suffix(".json").name)
+            found.setdefault(f"{label}, {comparison.at(size)}", []).append(path.with_suffix(".json").name)
     return list(found.items())
 
 
@@ -241,7 +241,7 @@ def _unread(config: TrainingRun) -> set[str]:
 
 
 def configuration(comparison: Comparison) -> Table:
-    """Return the settings that all runs share and, by model and length, those that differ; without unused settings."""
+    """Return the settings that all runs share and, by model and size, those that differ; without unused settings."""
     names = ["hidden", "num_layers", "hops", "encoding", "window", "init", "forget_bias", "positions", "parameters",
              "K", "residual", "skip", "neighbors", "dropout", "refit", "device"]  # fmt: skip
     protocol = [item.name for item in fields(Protocol) if item.name != "horizon"]
@@ -249,12 +249,12 @@ def configuration(comparison: Comparison) -> Table:
     rows = []
     for name in (*names, *protocol, *training):
         values: dict[str, dict[str, set[int]]] = {}
-        for (label, length, _), run in comparison.runs.items():
+        for (label, size, _), run in comparison.runs.items():
             config = run.config
             if name not in _unread(config):
                 parts = (config,) if name in names else (getattr(config, "protocol", None), config.train)
                 value = next((getattr(part, name) for part in parts if hasattr(part, name)), None)
-                values.setdefault(_said(value), {}).setdefault(label, set()).add(length)
+                values.setdefault(_said(value), {}).setdefault(label, set()).add(size)
         values.pop("–", None)
         if values:
             rows.append([Cell(name.replace("_", " ")), Cell(_by_row(values, comparison))])
@@ -262,14 +262,14 @@ def configuration(comparison: Comparison) -> Table:
 
 
 def _by_row(values: dict[str, dict[str, set[int]]], comparison: Comparison) -> str:
-    """Return the value that all models share at all lengths, or each value with its models and lengths."""
+    """Return the value that all models share at all sizes, or each value with its models and sizes."""
     all_of_it: dict[str, set[int]] = {}
-    for label, length, _ in comparison.runs:
-        all_of_it.setdefault(label, set()).add(length)
+    for label, size, _ in comparison.runs:
+        all_of_it.setdefault(label, set()).add(size)
     if len(values) == 1 and next(iter(values.values())) == all_of_it:
         return next(iter(values))
     return " / ".join(
-        f"{value}: {cells(comparison, [(label, length) for label in where for length in sorted(where[label])])}"
+        f"{value}: {cells(comparison, [(label, size) for label in where for size in sorted(where[label])])}"
         for value, where in values.items()
     )
 

@@ -26,20 +26,20 @@ def metric_label(comparison: Comparison, metric: str | None = None) -> str:
 
 
 def scores_figure(comparison: Comparison) -> Any:
-    """Return a matplotlib figure: the headline score against length, or, for one length, a line for each model."""
-    return _against_length(comparison) if len(comparison.sizes) > 1 else _one_length(comparison)
+    """Return a matplotlib figure: the headline score against size or, for a single size, a line for each model."""
+    return _against_size(comparison) if len(comparison.sizes) > 1 else _one_size(comparison)
 
 
 def curves_figure(comparison: Comparison) -> Any:
-    """Return a matplotlib figure: training curves as running means over 21 steps, one line per seed, by length."""
+    """Return a matplotlib figure: training curves as running means over 21 steps, one line per seed, one panel per size."""
     from matplotlib.figure import Figure
 
-    lengths = sorted(comparison.sizes)
-    figure = Figure(figsize=(min(4.2 * len(lengths), 12.6) + 1.9, 3.9), layout="constrained")
-    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
-    for panel, length in zip(panels, lengths):
-        draw_curves(panel, comparison, length)
-        panel.set_title(comparison.at(length), fontsize=10)
+    sizes = sorted(comparison.sizes)
+    figure = Figure(figsize=(min(4.2 * len(sizes), 12.6) + 1.9, 3.9), layout="constrained")
+    panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+    for panel, size in zip(panels, sizes):
+        draw_curves(panel, comparison, size)
+        panel.set_title(comparison.at(size), fontsize=10)
     panels[0].set_ylabel(CURVES[comparison.metric])
     _chance(panels, comparison)
     _legend(figure, comparison, markers=False)
@@ -47,18 +47,18 @@ def curves_figure(comparison: Comparison) -> Any:
     return figure
 
 
-def draw_curves(panel: Any, comparison: Comparison, length: int, most: int | None = None) -> None:
-    """Draw the training curves of one length, each of `most` points at most, which are closest at the beginning, and
+def draw_curves(panel: Any, comparison: Comparison, size: int, most: int | None = None) -> None:
+    """Draw the training curves of one size, each of `most` points at most, which are closest at the beginning, and
     a dot at the step whose weights were kept."""
     for label in comparison.labels:
         color, _, line = style_of(label, comparison)
-        for run in comparison.of(label, length):
+        for run in comparison.of(label, size):
             curve = running_mean(training_curve(comparison, run))
             steps = _steps(len(curve), most)
             panel.plot(steps, [curve[step - 1] for step in steps], line, color=color, linewidth=1.3, alpha=0.9)
             kept = run.result.best_step
             panel.plot(kept, curve[kept - 1], "o", color=color, markersize=4)
-    low, high = first_step(comparison, length), 1.2 * longest_curve(comparison, length)
+    low, high = first_step(comparison, size), 1.2 * longest_curve(comparison, size)
     panel.set_xscale("log")
     panel.set_xlim(low, high)
     _step_ticks(panel.xaxis, low, high)
@@ -73,14 +73,14 @@ def training_curve(comparison: Comparison, run: RunRecord) -> Sequence[float]:
     return run.result.accuracies or () if comparison.metric == "accuracy" else run.result.losses
 
 
-def longest_curve(comparison: Comparison, length: int) -> int:
-    """The most steps that a run of one length took."""
-    return max((run.result.steps for (_, of, _), run in comparison.runs.items() if of == length), default=1)
+def longest_curve(comparison: Comparison, size: int) -> int:
+    """Return the largest number of steps among the runs of one size."""
+    return max((run.result.steps for (_, of, _), run in comparison.runs.items() if of == size), default=1)
 
 
-def first_step(comparison: Comparison, length: int) -> int:
+def first_step(comparison: Comparison, size: int) -> int:
     """Return the first step of training curves: up to step 10 running means are of almost the same steps."""
-    return min(10, max(1, longest_curve(comparison, length) // 2))
+    return min(10, max(1, longest_curve(comparison, size) // 2))
 
 
 def _step_ticks(axis: Any, low: float, high: float) -> None:
@@ -104,23 +104,23 @@ def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
     return style(label, comparison.labels)
 
 
-def _against_length(comparison: Comparison) -> Any:
+def _against_size(comparison: Comparison) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.6, 4.4), layout="constrained")
-    draw_against_length(figure.subplots(), comparison)
+    draw_against_size(figure.subplots(), comparison)
     _legend(figure, comparison, markers=True)
     figure.suptitle(f"{comparison.task}: test {METRICS[comparison.metric].label}, {seeds_of(comparison)}", fontsize=11)
     return figure
 
 
-def draw_against_length(panel: Any, comparison: Comparison) -> None:
-    """Draw the headline score against length, with what chance gives."""
-    lengths = sorted(comparison.sizes)
+def draw_against_size(panel: Any, comparison: Comparison) -> None:
+    """Draw the headline score against size, with the chance level."""
+    sizes = sorted(comparison.sizes)
     for label in comparison.labels:
         color, marker, line = style_of(label, comparison)
         shift = _shift(label, comparison)
-        shown = [(i + shift, scores) for i, n in enumerate(lengths) if (scores := comparison.scores(label, n))]
+        shown = [(i + shift, scores) for i, n in enumerate(sizes) if (scores := comparison.scores(label, n))]
         if not shown:
             continue
         x, means = [x for x, _ in shown], [mean_sd(scores)[0] for _, scores in shown]
@@ -128,7 +128,7 @@ def draw_against_length(panel: Any, comparison: Comparison) -> None:
         panel.errorbar(x, means, spreads, fmt=marker + line, color=color, markersize=6, linewidth=1.5, capsize=3)
         for place_of, scores in shown:
             panel.plot([place_of] * len(scores), scores, "_", color=color, markersize=9, alpha=0.6)
-    _length_ticks(panel, lengths, comparison.problem.size.axis)
+    _size_ticks(panel, sizes, comparison.problem.size.axis)
     panel.set_ylabel(plain(metric_label(comparison)))
     if comparison.metric == "accuracy":
         panel.set_ylim(-0.02, 1.04)
@@ -142,40 +142,40 @@ def _shift(label: str, comparison: Comparison) -> float:
     return min(0.05, 0.3 / count) * (comparison.labels.index(label) - (count - 1) / 2)
 
 
-def _length_ticks(panel: Any, lengths: Sequence[int], name: str = "length T") -> None:
-    panel.set_xticks(range(len(lengths)), [str(length) for length in lengths])
-    panel.set_xlim(-0.4, len(lengths) - 0.6)
+def _size_ticks(panel: Any, sizes: Sequence[int], name: str = "length T") -> None:
+    panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    panel.set_xlim(-0.4, len(sizes) - 0.6)
     panel.set_xlabel(name)
 
 
-def _one_length(comparison: Comparison) -> Any:
+def _one_size(comparison: Comparison) -> Any:
     from matplotlib.figure import Figure
 
-    length = comparison.sizes[0]
+    size = comparison.sizes[0]
     names = [name for name, _ in comparison.baselines]
-    labels = [label for label in comparison.labels if comparison.scores(label, length)]
+    labels = [label for label in comparison.labels if comparison.scores(label, size)]
     figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
-    draw_one_length(figure.subplots(), comparison)
+    draw_one_size(figure.subplots(), comparison)
     what = f"test {METRICS[comparison.metric].label}, {seeds_of(comparison)}"
-    figure.suptitle(f"{comparison.task}, {comparison.at(length)}: {what}", fontsize=11)
+    figure.suptitle(f"{comparison.task}, {comparison.at(size)}: {what}", fontsize=11)
     return figure
 
 
-def draw_one_length(panel: Any, comparison: Comparison) -> None:
-    """Draw the headline scores at the only length, models and then baselines, a line for each."""
-    length = comparison.sizes[0]
-    labels = [label for label in comparison.labels if comparison.scores(label, length)]
+def draw_one_size(panel: Any, comparison: Comparison) -> None:
+    """Draw the headline scores at the only size, one line for each model and baseline."""
+    size = comparison.sizes[0]
+    labels = [label for label in comparison.labels if comparison.scores(label, size)]
     names = [name for name, _ in comparison.baselines]
     for place, label in enumerate(labels):
         color, marker, _ = style_of(label, comparison)
-        scores = comparison.scores(label, length)
+        scores = comparison.scores(label, size)
         mean, sd = mean_sd(scores)
         panel.errorbar(
             mean, place, xerr=None if math.isnan(sd) else sd, fmt=marker, color=color, markersize=7, capsize=3
         )
         panel.annotate(f"{mean:.3f}", (mean, place), (10, 5), textcoords="offset points", fontsize=9)
     for place, name in enumerate(names, start=len(labels)):
-        score = baseline_score(comparison, name, length)
+        score = baseline_score(comparison, name, size)
         panel.plot(score, place, "|", color=GRAY, markersize=14, markeredgewidth=2)
         panel.annotate(f"{score:.3f}", (score, place), (10, 5), textcoords="offset points", fontsize=9, color=GRAY)
     panel.set_yticks(range(len(labels) + len(names)), [plain(short(name)) for name in labels + names])
@@ -186,17 +186,17 @@ def draw_one_length(panel: Any, comparison: Comparison) -> None:
 
 
 def draw_solved(panel: Any, comparison: Comparison) -> None:
-    """Draw the steps until each row solved the task against length: the mean over the seeds that did, hollow where
+    """Draw the steps until each model solved the task against size: the mean over the seeds that did, hollow where
     others did not, and a dash for each."""
-    lengths = sorted(comparison.sizes)
+    sizes = sorted(comparison.sizes)
     every: list[float] = []
     for label in comparison.labels:
         color, marker, line = style_of(label, comparison)
         shift = _shift(label, comparison)
-        found = [(i + shift, n, steps) for i, n in enumerate(lengths) if (steps := solved_steps(comparison, label, n))]
+        found = [(i + shift, n, steps) for i, n in enumerate(sizes) if (steps := solved_steps(comparison, label, n))]
         panel.plot([x for x, _, _ in found], [mean_sd(steps)[0] for *_, steps in found], line, color=color)
-        for x, length, steps in found:
-            whole = len(steps) == len(comparison.of(label, length))
+        for x, size, steps in found:
+            whole = len(steps) == len(comparison.of(label, size))
             inside = color if whole else "white"
             panel.plot([x] * len(steps), steps, "_", color=color, markersize=9, alpha=0.6)
             panel.plot(x, mean_sd(steps)[0], marker, color=color, markerfacecolor=inside, markersize=6)
@@ -205,14 +205,14 @@ def draw_solved(panel: Any, comparison: Comparison) -> None:
     panel.set_yscale("log")
     panel.set_ylim(low, high)
     _step_ticks(panel.yaxis, low, high)
-    _length_ticks(panel, lengths)
+    _size_ticks(panel, sizes)
     panel.set_ylabel("steps until solved")
     tidy(panel)
 
 
-def solved_steps(comparison: Comparison, label: str, length: int) -> list[float]:
+def solved_steps(comparison: Comparison, label: str, size: int) -> list[float]:
     """Return the steps until the seeds of a model reached the target accuracy, for those that did."""
-    return [float(at[0]) for at in comparison.solved_at(label, length) if at is not None]
+    return [float(at[0]) for at in comparison.solved_at(label, size) if at is not None]
 
 
 def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float]:
