@@ -38,7 +38,7 @@ class NotWritten(ValueError):
     """
 
     def __init__(self, written: list[Path], lost: list[str]) -> None:
-        super().__init__(f"write: expected files that can be written, got {', '.join(lost)}")
+        super().__init__(f"write: expected writable files, got {', '.join(lost)}")
         self.written, self.lost = written, lost
 
 

@@ -105,7 +105,7 @@ def _write(result: Any, source: Any, out: Path) -> tuple[list[Path], list[str]]:
             written += write()
         except NotWritten as error:
             written += error.written
-            lost += [f"compare: expected a file that can be written, got {file}" for file in error.lost]
+            lost += [f"compare: expected a writable file, got {file}" for file in error.lost]
         except ValueError as error:
             lost.append(str(error))
     return written, lost

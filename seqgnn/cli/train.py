@@ -103,7 +103,7 @@ def text(given: dict[str, Any]) -> None:
     if result.fit.stopped == "interrupted":
         if display.lost is not None:
             reason = f"{display.lost.strerror}; saved after step {result.fit.steps} in {out}"
-            raise ValueError(f"train: expected an output that can be written to, got: {reason}")
+            raise ValueError(f"train: expected a writable output, got: {reason}")
         print(f"saved after step {result.fit.steps}; resume with: {command}")
         raise SystemExit(INTERRUPTED)
     assert result.test is not None

@@ -1,4 +1,4 @@
-"""Comparisons: which runs there are, how they are executed and stored, and what their results say.
+"""Comparisons: their runs, how these are executed and stored, and the analysis of their results.
 
 How results are shown is in :mod:`seqgnn.report`; what is measured on a single model in :mod:`seqgnn.analysis`.
 """

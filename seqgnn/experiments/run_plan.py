@@ -1,4 +1,4 @@
-"""The plan of a comparison: its runs, how far each is, how long they take, and their execution."""
+"""The plan of a comparison: its runs, their states, the time they take, and their execution."""
 
 from dataclasses import dataclass
 
@@ -30,17 +30,17 @@ class Plan:
 
     def describe(self) -> dict[tuple[str, int], list[str]]:
         """Return the diagnostics of each model at each size, see `seqgnn.analysis.diagnostics`."""
-        found = {}
+        diagnostics = {}
         for job in self.jobs:
             label, size, seed = job.key
             if isinstance(job.config, RunConfig) and seed == self.seeds[0]:
                 task = job.config.make_task(self.context.data)
-                found[label, size] = describe(job.config.build(task), task)
-        return {(label, size): found[label, size] for size in self.sizes for label in self.labels
-                if (label, size) in found}  # fmt: skip
+                diagnostics[label, size] = describe(job.config.build(task), task)
+        return {(label, size): diagnostics[label, size] for size in self.sizes for label in self.labels
+                if (label, size) in diagnostics}  # fmt: skip
 
     def remarks(self) -> list[str]:
-        """Return remarks to read before anything runs."""
+        """Return remarks on the plan, such as models that it leaves out."""
         return [f"{label}: left out, since the graph changes and it takes one for all steps" for label in self.left_out]
 
     def states(self) -> dict[Key, str]:
@@ -68,15 +68,17 @@ class Plan:
                     rows[row] = job.config.estimate(self.context.data)
                 except (ValueError, RuntimeError, MemoryError) as error:
                     rows[row] = " ".join(str(error).split()) or type(error).__name__
-            if isinstance(found := rows[row], str):
-                unknown[job.key] = found
+            if isinstance(estimate := rows[row], str):
+                unknown[job.key] = estimate
             else:
-                known[job.key] = found
+                known[job.key] = estimate
         return known, unknown
 
     def run(self, progress: bool = True, only_failed: bool = False) -> Comparison:
-        """Create the runs that are not there yet, or of these only such as failed before; those that fail are listed in
-        the outcome, and those left out are no part of it."""
+        """Execute the runs that are not stored yet, or only those that failed before, and return the comparison.
+
+        Runs that fail are listed in its `failures`; runs that are left out are not part of it.
+        """
         jobs = self.jobs
         if progress:
             for line in self.remarks():
@@ -84,9 +86,9 @@ class Plan:
         if only_failed:
             states = self.states()
             jobs = tuple(job for job in jobs if states[job.key] in ("there", "failed"))
-            for state, said in (("to do", "not begun"), ("interrupted", "interrupted")):
-                if progress and (left := sum(found == state for found in states.values())):
-                    print(f"runs {said}, which are left out: {left}", flush=True)
+            for state, words in (("to do", "not started"), ("interrupted", "interrupted")):
+                if progress and (skipped := sum(of == state for of in states.values())):
+                    print(f"skipping {skipped} runs that were {words}", flush=True)
         records, failures = run_all(jobs, self.context, progress)
         trained = {job.key: job for job in jobs if isinstance(job.config, TrainingRun)}
         runs = {key: RunRecord.from_dict(records[key], job.config) for key, job in trained.items() if key in records}

@@ -59,7 +59,7 @@ def notes(comparison: Comparison) -> list[Note]:
 
 def apart(comparison: Comparison) -> str | None:
     """Return which models are excluded from the comparison, and why; None where none is."""
-    found = [name for size in comparison.sizes for name in candidates(comparison, size).apart]
+    found = [name for size in comparison.sizes for name in candidates(comparison, size).excluded]
     names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(found)]
     if not names:
         return None

@@ -69,7 +69,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         with open(path, "rb") as file:
             start = file.read(2)
     except OSError as error:
-        raise ValueError(f"checkpoint: expected a file that can be read, got {path} ({error.strerror})") from error
+        raise ValueError(f"checkpoint: expected a readable file, got {path} ({error.strerror})") from error
     if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise ValueError(f"checkpoint: expected safetensors in {path}, got a pickle, which could execute code")
     try:

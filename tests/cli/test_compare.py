@@ -90,9 +90,9 @@ def test_what_fails_again_stays_in_table_and_files(tmp_path):
     assert again.exit_code == 1 and "(1 failed)" in again.stdout and "left out" not in again.stdout
     assert [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")] == kept
     more = call("--config", file, "--retry-failed", "--seeds", "0,1,2")
-    assert "runs not begun, which are left out: 6" in more.stdout
+    assert "skipping 6 runs that were not started" in more.stdout
     none = call("--config", file, "--retry-failed", "--seeds", "7", "--lengths", "6", "--lr", "0.1")
-    assert none.exit_code == 0 and "runs not begun, which are left out: 6" in none.stdout
+    assert none.exit_code == 0 and "skipping 6 runs that were not started" in none.stdout
     assert [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")] == kept
 
 
@@ -117,7 +117,7 @@ def test_files_that_cannot_be_written_are_named_below_the_table(tmp_path, monkey
         assert done.exit_code == 1 and "│ LSTM, chrono │" in done.stdout
         names = ["recall.csv", *(f"recall-{name}.{kind}" for name in ("scores", "curves") for kind in ("png", "svg"))]
         for name in (*names, "report.html"):
-            assert f"expected a file that can be written, got {tmp_path}/found/{name} (No space left" in done.stderr
+            assert f"expected a writable file, got {tmp_path}/found/{name} (No space left" in done.stderr
         assert old.read_text() == "before" and [path.name for path in old.parent.glob("*.*")] == [old.name]
         monkeypatch.setattr("seqgnn.experiments.runs.store.RunStore.prepare", None)
 
@@ -129,7 +129,7 @@ def test_one_file_that_cannot_be_written_keeps_no_other_from_it(tmp_path):
     blocked.mkdir(parents=True)
     done = call("--config", file)
     assert done.exit_code == 1
-    assert done.stderr == f"seqgnn: compare: expected a file that can be written, got {blocked} (Is a directory)\n"
+    assert done.stderr == f"seqgnn: compare: expected a writable file, got {blocked} (Is a directory)\n"
     names = {"recall.csv", "recall-scores.svg", "recall-curves.png", "recall-curves.svg", "report.html"}
     for name in names:
         assert (tmp_path / "found" / name).stat().st_size > 0 and f"wrote {tmp_path}/found/{name}" in done.stdout
@@ -193,5 +193,5 @@ def test_a_task_of_which_nothing_is_there_does_not_empty_the_page(tmp_path, monk
     page = (tmp_path / "report.html").read_text()
     assert ">Expressions</h2>" in page and ">Recall</h2>" in page
     again = call(*options, "--retry-failed")
-    assert again.exit_code == 1 and "runs not begun, which are left out: 4" in again.stdout
+    assert again.exit_code == 1 and "skipping 4 runs that were not started" in again.stdout
     assert (tmp_path / "report.html").read_text() == page

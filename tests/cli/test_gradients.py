@@ -70,9 +70,9 @@ def test_options_reach_the_study(monkeypatch):
         (["--length", "1"], "expected length to be an integer of at least 2"),
         (["--data", "book.txt"], "expected --data with --checkpoint, got it alone"),
         (["--reduce", "norm-of-means"], "did you mean 'norm-of-mean'"),
-        (["--checkpoint", "/nowhere"], "expected a file that can be read, got /nowhere"),
+        (["--checkpoint", "/nowhere"], "expected a readable file, got /nowhere"),
         (["--checkpoint", "/nowhere", "--length", "9", "--forget-bias", "1"], "got --length, --forget-bias"),
-        ([*TINY, "--out", "/dev/null/x"], "expected a folder that can be written"),
+        ([*TINY, "--out", "/dev/null/x"], "expected a writable folder"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(arguments, message, capsys):

@@ -33,7 +33,7 @@ def test_compare_writes_table_and_files(tmp_path, capsys):
         f"recall-{x}.{y}" for x in ("scores", "curves") for y in ("png", "svg")
     }
     assert call("compare", "recall", *TINY, "--models", "rnn,gcn", "--out", tmp_path) == 0
-    assert "5 of 5 runs are there already" in capsys.readouterr().out
+    assert "5 of 5 runs are already stored" in capsys.readouterr().out
 
 
 NAMES = {"recall.csv", "report.html"} | {f"recall-{x}.{y}" for x in ("scores", "curves") for y in ("png", "svg")}
@@ -160,8 +160,8 @@ def test_failed_runs_end_with_code_1(capsys):
         (["compare", "recall", "--lr", "fast"], "Invalid value for '--lr'"),
         (["compare", "recall", "--lr-per-size", "10:fast"], "--lr-per-size: expected size:number pairs"),
         (["compare", "recall", "--data", "x.txt"], "task 'recall' generates its own samples; remove the data"),
-        (["compare", "text", "--data", "/nowhere/x.txt"], "a text file that can be read"),
-        (["compare", "recall", "--out", "/dev/null/x"], "folder that can be written"),
+        (["compare", "text", "--data", "/nowhere/x.txt"], "a readable text file"),
+        (["compare", "recall", "--out", "/dev/null/x"], "writable folder"),
         (["compares"], "compare"),
     ],
 )

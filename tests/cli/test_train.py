@@ -101,7 +101,7 @@ def test_an_output_that_fails_ends_the_run_and_loses_nothing(book, tmp_path, cap
     monkeypatch.undo()
     step = read_checkpoint(out / LAST)[1]["training"]["step"]
     assert 10 <= step <= 12
-    expected = f"expected an output that can be written to, got: No space left on device; saved after step {step} in"
+    expected = f"expected a writable output, got: No space left on device; saved after step {step} in"
     assert expected in capsys.readouterr().err
 
 
@@ -127,7 +127,7 @@ def damaged(kind, book, out):
         ("truncated", "got a damaged file"),
         ("pickle", "got a pickle, which could execute code"),
         ("newer", "expected version 1 or 2"),
-        ("another", "expected the weights of its own model"),
+        ("another", "do not fit its model"),
     ],
 )
 def test_bad_checkpoints_are_one_line(kind, message, book, tmp_path, capsys):

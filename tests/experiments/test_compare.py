@@ -186,10 +186,10 @@ def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
         ({"seeds": [2**70]}, "expected seeds to be different whole numbers"),
         ({"device": "meta"}, "expected a device that this torch can use, got 'meta'"),
         ({"models": ["LSTM"]}, "did you mean 'lstm'"),
-        ({"models": [ModelSpec("", "rnn")]}, "expected labels of one line that can be read, got ''"),
+        ({"models": [ModelSpec("", "rnn")]}, "expected printable labels of one line, got ''"),
         (
             {"models": [ModelSpec("two\nlines", "rnn")]},
-            "expected labels of one line that can be read, got 'two.nlines'",
+            "expected printable labels of one line, got 'two.nlines'",
         ),
         ({"hidden": 8.5}, "expected hidden to be an integer of at least 1, got 8.5"),
         ({"steps": None, "max_seconds": 1.0, "schedule": "cosine"}, "expected steps with schedule 'cosine'"),
@@ -356,7 +356,7 @@ def test_differences_are_paired():
         ("recall", {"device": "cuda:99"}, "a device that this torch can use, got 'cuda:99'"),
         ("recall", {"device": "gpu"}, "got 'gpu'"),
         ("recall", {"data": "x.txt"}, "task 'recall' generates its own samples; remove the data .got x.txt"),
-        ("text", {"data": "/nowhere/x.txt"}, "a text file that can be read"),
+        ("text", {"data": "/nowhere/x.txt"}, "a readable text file"),
     ],
 )
 def test_arguments_are_checked(task, changes, message):
@@ -366,7 +366,7 @@ def test_arguments_are_checked(task, changes, message):
 
 def test_an_output_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="folder that can be written"):
+    with pytest.raises(ValueError, match="writable folder"):
         tiny(out=tmp_path / "file")
 
 

@@ -111,7 +111,7 @@ def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, cap
     monkeypatch.setattr("seqgnn.experiments.runs.executor.time.sleep", wait)
     found = run_grid("palindromes", **{**options, "progress": True})
     assert len(slept) == 3 and found.runs["RNN", 4, 0].result == expected.runs["RNN", 4, 0].result
-    assert "waiting for 1 of the runs, which other processes make" in capsys.readouterr().out
+    assert "waiting for 1 of the runs, which other processes execute" in capsys.readouterr().out
     assert not folder.exists()
 
 
@@ -163,7 +163,7 @@ def test_only_what_failed_is_tried_again(tmp_path, monkeypatch, capsys):
     again = plan_grid("palindromes", **{**options, "seeds": [0, 1]}).run(only_failed=True)
     assert set(again.runs) == {("RNN", 4, 0), ("GCN", 4, 0)} and not again.failures and again.seeds == (0,)
     assert not list((tmp_path / "runs").glob("*.failed"))
-    assert capsys.readouterr().out.startswith("runs not begun, which are left out: 2\n4 of 5 runs are there already\n")
+    assert capsys.readouterr().out.startswith("skipping 2 runs that were not started\n4 of 5 runs are already stored\n")
 
 
 def test_what_fails_again_is_listed_again(tmp_path):
@@ -323,5 +323,5 @@ def test_engines_that_are_not_there_are_named(tmp_path, monkeypatch):
         raise OSError(f"Timed out trying to connect to {address}")
 
     monkeypatch.setattr(distributed, "Client", client)
-    with pytest.raises(ValueError, match=r"expected a dask cluster that answers, got tcp://127.0.0.1:9 \(Timed out"):
+    with pytest.raises(ValueError, match=r"the dask cluster at tcp://127.0.0.1:9 does not respond \(Timed out"):
         run_grid("palindromes", backend="dask", scheduler="tcp://127.0.0.1:9", **options)

@@ -189,5 +189,5 @@ def test_files(tmp_path):
     again = report.write(found, tmp_path / "again")
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
     assert paths[1].read_bytes()[:4] == b"\x89PNG"
-    with pytest.raises(ValueError, match="expected a folder that can be written"):
+    with pytest.raises(ValueError, match="expected a writable folder"):
         report.write(found, paths[0])

@@ -104,5 +104,5 @@ def test_what_cannot_be_written_is_named_and_the_rest_is_written(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"report: expected a folder that can be written, got .*file"):
+    with pytest.raises(ValueError, match=r"report: expected a writable folder, got .*file"):
         report.write(example(), tmp_path / "file")

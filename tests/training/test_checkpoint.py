@@ -84,7 +84,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_what_is_no_checkpoint_is_named(tmp_path):
     path = tmp_path / "x"
-    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*x"):
+    with pytest.raises(ValueError, match=r"expected a readable file, got .*x"):
         read_checkpoint(path)
     write_checkpoint(path, TENSORS, INFO)
     whole = path.read_bytes()

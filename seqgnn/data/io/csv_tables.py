@@ -24,7 +24,7 @@ def read_table(caller: str, path: Path) -> list[list[str]]:
             file.seek(0)
             rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=delimiter, strict=True)]
     except OSError as error:
-        raise ValueError(f"{caller}: expected a file that can be read, got {path}: {error.strerror}") from error
+        raise ValueError(f"{caller}: expected a readable file, got {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{caller}: expected {path} to be UTF-8, got byte 0x{error.object[error.start]:02x}") from None
     except csv.Error as error:

@@ -25,7 +25,7 @@ def read_plain_pickle(path: str | PathLike[str]) -> Any:
         ) from None
     except OSError as error:
         raise ValueError(
-            f"read_plain_pickle: expected a file that can be read, got {path}: {error.strerror}"
+            f"read_plain_pickle: expected a readable file, got {path}: {error.strerror}"
         ) from error
     except Exception as error:  # what broken pickles raise is not bounded
         found = f"{type(error).__name__}: {error}"

@@ -82,7 +82,7 @@ def _pieces(file: Path) -> Iterator[bytes]:
             while content := stream.read(PIECE):
                 yield content
     except OSError as error:
-        raise ValueError(f"CharText: expected a text file that can be read, got {file}: {error.strerror}") from error
+        raise ValueError(f"CharText: expected a readable text file, got {file}: {error.strerror}") from error
 
 
 def _read_file(file: Path, encoding: str) -> Iterator[str]:

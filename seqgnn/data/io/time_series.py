@@ -173,7 +173,7 @@ def _parquet(path: Path) -> Columns:
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (OSError, pyarrow.ArrowException) as error:
-        raise ValueError(f"{CALLER}: expected a parquet file that can be read, got {path} ({error})") from error
+        raise ValueError(f"{CALLER}: expected a readable parquet file, got {path} ({error})") from error
     timestamps, names, values = None, [], []
     for name, column in zip(table.column_names, table.columns):
         if pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type):
@@ -201,7 +201,7 @@ def _h5(path: Path) -> Columns:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(f"{CALLER}: expected an HDF5 file that can be read, got {path} ({error})") from error
+        raise ValueError(f"{CALLER}: expected a readable HDF5 file, got {path} ({error})") from error
     with file:
         tables = [group for group in file.values() if isinstance(group, h5py.Group) and "block0_values" in group]
         if len(tables) != 1 or "block1_values" in tables[0]:

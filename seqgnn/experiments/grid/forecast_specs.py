@@ -1,4 +1,4 @@
-"""The runs of a comparison of forecasters: models x horizons x seeds on one signal, beside the baselines."""
+"""The runs of a comparison of forecasters: models x horizons x seeds on one time series, and the baselines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -52,8 +52,8 @@ def forecast_jobs(
     rates: Mapping[int, float],
     parameters: int | None = None,
 ) -> list[Job]:
-    """The runs, those of the longest horizon first, and the baselines that the signal allows; with `parameters` hidden
-    sizes are chosen for so many."""
+    """Return the runs, those of the longest horizon first, and the baselines that the time series allows; with
+    `parameters`, hidden sizes are chosen for that number of parameters."""
     graph, data_id = source.load(), source.identity()
     period = season(graph)
     jobs = []
@@ -96,16 +96,16 @@ def forecast_jobs(
 
 
 def choose_forecasters(chosen: Sequence[Any] | None, **options: Any) -> tuple[ForecasterSpec, ...]:
-    """The rows of a comparison: those chosen, by name, with the options that are not None, or user-defined; else the
-    default ones.
+    """Return the models of a comparison: those chosen, by name or user-defined, or the default ones; options that are
+    not None apply to models given by name.
 
     Raises:
-        ValueError: for an unknown name or model, and labels empty, twice or taken.
+        ValueError: for an unknown name or model, and for labels that are empty, repeated or names of baselines.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    changes = {name: value for name, value in options.items() if value is not None}
     rows = tuple(
         item if isinstance(item, ForecasterSpec)
-        else replace(FORECASTER_SPECS[one_of("compare", "model", item, FORECASTER_SPECS)], **given)
+        else replace(FORECASTER_SPECS[one_of("compare", "model", item, FORECASTER_SPECS)], **changes)
         for item in (DEFAULT_SPECS if chosen is None else chosen)
     )  # fmt: skip
     check_labels([row.label for row in rows], BASELINES)
@@ -115,23 +115,23 @@ def choose_forecasters(chosen: Sequence[Any] | None, **options: Any) -> tuple[Fo
 
 
 def fitting(rows: tuple[ForecasterSpec, ...], graph: TemporalGraph, chosen: bool) -> tuple[ForecasterSpec, ...]:
-    """The rows whose models take the signal's graph, which may change: one a step.
+    """Return the models that support the graph of the time series, which may change from step to step.
 
     Raises:
-        ValueError: if one that was `chosen` takes one graph for all steps alone.
+        ValueError: if a model that was `chosen` needs one graph for all steps.
     """
     if not isinstance(graph.edge_index, tuple):
         return rows
     static = [row for row in rows if row.model in STATIC]
     if static and chosen:
-        found = f"{static[0].model!r} in row {static[0].label!r}, which takes one graph for all steps"
-        raise ValueError(f"compare: expected models for a graph that changes, got {found}")
+        model = f"{static[0].model!r} ({static[0].label!r})"
+        raise ValueError(f"compare: expected models for a graph that changes, got {model}, which needs a fixed graph")
     return tuple(row for row in rows if row not in static)
 
 
 def season(graph: TemporalGraph) -> int | None:
-    """Steps after which it is the same time again: a day, of days and their like a week, of weeks a year; None where
-    the signal has no timestamps or is shorter than that."""
+    """Return the number of steps in a season: a day, for daily steps a week, for weekly steps a year; None where the
+    time series has no timestamps or is shorter than that."""
     step = graph.period
     if step is None:
         return None

@@ -1,4 +1,4 @@
-"""Comparisons by name: rows and settings that belong together. Whatever is said beside a preset goes before it."""
+"""Presets: models and settings of published comparisons, by name. Other options override those of a preset."""
 
 from typing import Any
 

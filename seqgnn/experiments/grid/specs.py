@@ -1,4 +1,4 @@
-"""The lines of a table: a model and how it is set up, by name or user-defined, and the runs that follow from it."""
+"""The models of a comparison, by name or user-defined, and the runs that follow from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class RunTemplate:
     parameters: int | None = None
 
     def run_config(self, row: ModelSpec, seed: int, train: TrainConfig) -> RunConfig:
-        """Return the run of a row. What a model does not use is left out of its key."""
+        """Return the run of a model. Settings that the model does not use are not part of its key."""
         task = self.sample
         hops: tuple[int, ...] = (1,)
         num_layers = 1
@@ -79,10 +79,11 @@ class RunTemplate:
 
 
 def choose_specs(task: str, chosen: Sequence[Any] | None) -> tuple[ModelSpec, ...]:
-    """The rows of a comparison: those chosen, by name or user-defined, or the task's default.
+    """Return the models of a comparison: those chosen, by name or user-defined, or the default ones of the task.
 
     Raises:
-        ValueError: for an unknown name or model, labels empty, twice or taken, and hops where there are none.
+        ValueError: for an unknown name or model, for labels that are empty, repeated or names of baselines, and for
+            hops of a model without hops.
     """
     rows = tuple(
         item if isinstance(item, ModelSpec) else MODEL_SPECS[one_of("compare", "model", item, MODEL_SPECS)]
@@ -100,12 +101,12 @@ def check_labels(labels: Sequence[str], taken: Sequence[str]) -> None:
     """Check that models have distinct labels.
 
     Raises:
-        ValueError: without a row, and for labels that are empty, of several lines, twice there, or a baseline's.
+        ValueError: without a label, and for labels that are empty, of several lines, repeated or names of baselines.
     """
     if not labels or len(set(labels)) < len(labels):
         raise ValueError(f"compare: expected one or more models, each once, got {list(labels)}")
     for label in labels:
         if not (isinstance(label, str) and label.strip() and label.isprintable()):
-            raise ValueError(f"compare: expected labels of one line that can be read, got {label!r}")
+            raise ValueError(f"compare: expected printable labels of one line, got {label!r}")
         if label in taken:
             raise ValueError(f"compare: expected labels other than those of baselines, got {label!r}")

@@ -1,4 +1,4 @@
-"""Comparisons from the files of their runs, wherever these come from."""
+"""Comparisons loaded from the files of their runs."""
 
 import os
 from collections import defaultdict
@@ -23,7 +23,7 @@ class LoadedRuns:
     """The comparisons loaded from folders.
 
     Attributes:
-        comparisons: one for each task, and for each text that one reads.
+        comparisons: one for each task and each of its data sets.
         problems: files and folders that were left out, and why.
     """
 
@@ -45,9 +45,9 @@ def load_comparisons(
     paths: Sequence[str | os.PathLike[str]],
     data: Sequence[str | os.PathLike[str] | DataSource] = (),
 ) -> LoadedRuns:
-    """Put runs together again as comparisons; rows have the labels that their runs were made under.
+    """Return the comparisons of stored runs; models keep the labels of their specifications.
 
-    Nothing is written. The same run found twice counts once.
+    Nothing is written. A run in two folders counts once.
 
     Args:
         paths: folders: the `--out` of a comparison, its `runs/`, or one above several such; or single files of runs.
@@ -55,7 +55,7 @@ def load_comparisons(
             of these the one that a run names is used.
 
     Raises:
-        ValueError: if there is no path, or no run, baseline or note of a failure in any.
+        ValueError: if there is no path, or no run, baseline or failure in any of them.
 
     Example:
         >>> import tempfile
@@ -70,9 +70,9 @@ def load_comparisons(
     entries: dict[str, _Entry] = {}
     problems: list[str] = []
     for path in map(Path, paths):
-        found, wrong = _read(path)
-        problems += wrong
-        for entry in found:
+        loaded, unreadable = _read(path)
+        problems += unreadable
+        for entry in loaded:
             entries.setdefault(entry.file.name, entry)
     groups: dict[tuple[str, str, str], list[_Entry]] = defaultdict(list)
     for entry in entries.values():
@@ -88,14 +88,14 @@ def load_comparisons(
 def _read(path: Path) -> tuple[list[_Entry], list[str]]:
     if not path.exists():
         return [], [f"{path}: there is no such file or folder"]
-    found, problems = [], []
+    entries, problems = [], []
     try:
         files = _files(path)
     except OSError as error:
         return [], [f"{path}: cannot be read ({error.strerror})"]
     for file in files:
         try:
-            found.append(_failure(file) if file.suffix == ".failed" else _run(file))
+            entries.append(_failure(file) if file.suffix == ".failed" else _run(file))
         except ValueError as error:
             message = " ".join(str(error).split())
             problems.append(message if str(file) in message else f"{file}: {message}")
@@ -104,14 +104,14 @@ def _read(path: Path) -> tuple[list[_Entry], list[str]]:
              for part in folder.glob("*.partial") if part.stem not in names]  # fmt: skip
     if begun:
         runs = f"{len(begun)} run{'s are' if len(begun) > 1 else ' is'}"
-        problems.append(f"{path}: {runs} under way or interrupted; seqgnn compare goes on with such")
+        problems.append(f"{path}: {runs} unfinished; seqgnn compare resumes them")
     elif not files:
         problems.append(f"{path}: there are no runs in it")
-    return found, problems
+    return entries, problems
 
 
 def _files(path: Path) -> list[Path]:
-    """Runs, and notes of failures beside which there is no run."""
+    """Return the files of runs, and of failures of which there is no finished run."""
     if not path.is_dir():
         return [path]
     if (path / "runs").is_dir():

@@ -1,4 +1,7 @@
-"""Who is compared with whom, and who stands where: what sees all elements at once needs no memory and stands apart."""
+"""The ranking of models and baselines at one size.
+
+Where the first token is the target, models that see all tokens at once need no memory and are not ranked.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.metrics.significance import Difference, sampling_error, summary
 
-BLIND = ("chance", "majority", "mean")  # baselines that never look at what they are asked
+BLIND = ("chance", "majority", "mean")  # baselines that ignore their input
 NORMAL = 1.96  # standard errors on each side that hold 95%
 
 
@@ -16,14 +19,14 @@ class Candidates:
     """The models and baselines that are compared at one size.
 
     Attributes:
-        models: labels of rows that have runs.
+        models: labels of the models that have runs.
         baselines: names.
-        apart: labels of rows, and names of baselines, that see all elements at once where the others have to remember.
+        excluded: labels of models, and names of baselines, that see all tokens at once where the others need memory.
     """
 
     models: tuple[str, ...]
     baselines: tuple[str, ...]
-    apart: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 def candidates(comparison: Comparison, size: int) -> Candidates:
@@ -34,7 +37,7 @@ def candidates(comparison: Comparison, size: int) -> Candidates:
         >>> from seqgnn.experiments.compare import compare
         >>> options = {"seeds": [0], "steps": 1, "hidden": 4, "progress": False}
         >>> candidates(compare("recall", models=["rnn", "gcn-mean"], sizes=[3], **options), 3)
-        Candidates(models=('RNN',), baselines=('chance', 'majority'), apart=('GCN, mean readout', 'linear'))
+        Candidates(models=('RNN',), baselines=('chance', 'majority'), excluded=('GCN, mean readout', 'linear'))
     """
     models = tuple(label for label in comparison.labels if comparison.of(label, size))
     baselines = tuple(name for name, of in comparison.baselines if of == size)
@@ -44,8 +47,8 @@ def candidates(comparison: Comparison, size: int) -> Candidates:
     alike = tuple(label for label in models if _readout(comparison, label, size) == problem.readout)
     if not alike:
         return Candidates(models, baselines)
-    apart = (*(label for label in models if label not in alike), *(name for name in baselines if name == "linear"))
-    return Candidates(alike, tuple(name for name in baselines if name != "linear"), apart)
+    others = (*(label for label in models if label not in alike), *(name for name in baselines if name == "linear"))
+    return Candidates(alike, tuple(name for name in baselines if name != "linear"), others)
 
 
 def _readout(comparison: Comparison, label: str, size: int) -> str | None:
@@ -53,19 +56,19 @@ def _readout(comparison: Comparison, label: str, size: int) -> str | None:
 
 
 def differences_at(comparison: Comparison, size: int) -> list[Difference]:
-    """All pairs of candidates, corrected for their number."""
+    """Return the differences of all pairs of candidates, with p corrected for their number."""
     return comparison.differences(size, candidates(comparison, size).models)
 
 
 def ranked(comparison: Comparison, size: int) -> list[tuple[str, float]]:
-    """Candidates and their mean scores, the best first."""
+    """Return the candidates and their mean scores, the best first."""
     means = [(label, _mean(comparison.scores(label, size))) for label in candidates(comparison, size).models]
     return sorted(means, key=lambda pair: pair[1], reverse=comparison.higher_is_better)
 
 
 def standard_error(comparison: Comparison, name: str, size: int) -> float:
-    """The standard error that the test set alone gives the mean accuracy of a row or baseline; of a loss it is not
-    known, and 0."""
+    """Return the standard error that the size of the test set gives the mean accuracy of a model or baseline; 0 for a
+    loss, where it is unknown."""
     if comparison.metric != "accuracy":
         return 0.0
     baseline = comparison.baselines.get((name, size))
@@ -75,13 +78,14 @@ def standard_error(comparison: Comparison, name: str, size: int) -> float:
 
 
 def resolution(comparison: Comparison, first: str, second: str, size: int) -> float:
-    """Return the resolution of the test set: the half width of a 95% interval of the difference of two mean accuracies,
-    as if each had its own test set, which is rather too wide."""
+    """Return the resolution of the test set: the half width of a 95% interval of the difference of two mean accuracies
+    on independent test sets. It is conservative, since the models share one test set."""
     return NORMAL * math.hypot(standard_error(comparison, first, size), standard_error(comparison, second, size))
 
 
 def tied_with_best(comparison: Comparison, size: int) -> list[str]:
-    """The best candidate, and those as good: within the resolution of the test set, and not shown to differ."""
+    """Return the best candidate and all that are tied with it: within the resolution of the test set and without a
+    significant difference."""
     means = ranked(comparison, size)
     best, score = means[0]
     differ = {name for pair in differences_at(comparison, size) if pair.shown for name in (pair.first, pair.second)
@@ -120,17 +124,17 @@ def against_baseline(comparison: Comparison, label: str, size: int) -> Verdict |
     higher = comparison.higher_is_better
     scores = {name: baseline_score(comparison, name, size) for name in names}
     name = (max if higher else min)(scores, key=scores.__getitem__)
-    found = summary(comparison.scores(label, size))
-    gain = (found.mean - scores[name]) * (1 if higher else -1)
-    low, high = found.t or (found.mean, found.mean)
+    score = summary(comparison.scores(label, size))
+    gain = (score.mean - scores[name]) * (1 if higher else -1)
+    low, high = score.t or (score.mean, score.mean)
     margin = math.hypot((high - low) / 2, resolution(comparison, label, name, size))
     how = "not distinguishable from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
     return Verdict(name, scores[name], how)
 
 
 def at_chance(comparison: Comparison, size: int) -> tuple[str, float] | None:
-    """The best baseline that does not look at its input, and its score, if no candidate is ahead of it by more than
-    the test set can set it apart; else None."""
+    """Return the best baseline that ignores its input, and its score, if no candidate is ahead of it by more than the
+    resolution of the test set; else None."""
     names = [name for name in BLIND if (name, size) in comparison.baselines]
     if not names:
         return None

@@ -1,4 +1,4 @@
-"""What the test windows of a comparison of forecasters tell: models beside the best baseline, and the graph's worth."""
+"""Differences of forecasters over test windows: models and the best baseline, with and without the graph."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,12 +14,13 @@ from seqgnn.models.forecasters import uses_neighbors
 
 @dataclass(frozen=True)
 class WindowPair:
-    """Two rows at one horizon, their difference over seeds and over test windows.
+    """The difference of two models at one horizon, over seeds and over test windows.
 
     Attributes:
         first, second: labels; the second may be a baseline.
-        over_seeds: the 95% interval of `first - second` by Student's t, not corrected for other pairs; None for a single seed.
-        over_windows: the same difference, and how far other windows could have given another.
+        over_seeds: the 95% interval of `first - second` by Student's t, not corrected for other pairs; None for a
+            single seed.
+        over_windows: the same difference, with its interval over test windows.
     """
 
     first: str
@@ -31,21 +32,23 @@ class WindowPair:
     def figures(self) -> list[str]:
         """The difference, its intervals over seeds and over windows, in how many windows the first is better, and p."""
         over = self.over_windows
-        intervals = ("–" if found is None else f"{signed(found[0])} to {signed(found[1])}"
-                     for found in (self.over_seeds, over.interval))  # fmt: skip
+        intervals = ("–" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+                     for interval in (self.over_seeds, over.interval))  # fmt: skip
         return [signed(over.mean), *intervals, f"{over.better} of {over.windows}", number(over.p, 3)]
 
 
 def window_pairs(comparison: Comparison, size: int) -> list[WindowPair]:
-    """Each model against the best baseline, then each that uses neighbors against the best that does not; without
-    rows that kept no errors by window, as those of other tasks and of earlier versions."""
+    """Return each model against the best baseline, then each that uses neighbors against the best that does not.
+
+    Models whose runs store no errors by window, as on other tasks and in earlier versions, are left out.
+    """
     if not any(run.result.test.windows for run in comparison.runs.values()):
         return []
     models = candidates(comparison, size).models
     without_graph = [label for label, _ in ranked(comparison, size) if not _has_neighbors(comparison, label, size)]
     pairs = [(label, best.baseline) for label in models if (best := against_baseline(comparison, label, size))]
     pairs += [(label, without_graph[0]) for label in models if without_graph and label not in without_graph]
-    return [found for pair in pairs if (found := _pair(comparison, size, *pair)) is not None]
+    return [difference for pair in pairs if (difference := _pair(comparison, size, *pair)) is not None]
 
 
 def _has_neighbors(comparison: Comparison, label: str, size: int) -> bool:
@@ -70,5 +73,5 @@ def _pair(comparison: Comparison, size: int, first: str, second: str) -> WindowP
     over = over_windows(errors, other_errors, windows[0][0].counts, lags=protocol.lags, horizon=size,
                         root=comparison.metric == "rmse")  # fmt: skip
     scores: Any = ({seed: test.values[comparison.metric] for seed, test in zip(seeds, row)} for row in pairs)
-    found = differences(dict(zip((first, second), scores)))
-    return WindowPair(first, second, found[0].interval if found else None, over)
+    over_seeds = differences(dict(zip((first, second), scores)))
+    return WindowPair(first, second, over_seeds[0].interval if over_seeds else None, over)

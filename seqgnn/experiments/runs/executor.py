@@ -1,4 +1,4 @@
-"""Makes many runs, in this process or in several, keeps each as soon as it is done, and shows how far they are."""
+"""Execution of many runs, in this process or in several: each is stored as soon as it is finished."""
 
 import json
 import time
@@ -6,47 +6,47 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.job import Job, Key, RunContext
-from seqgnn.experiments.runs.progress import Event, Say, listening, show_progress, summary_line
+from seqgnn.experiments.runs.progress import Event, Report, listening, show_progress, summary_line
 from seqgnn.experiments.runs.store import RunStore
 from seqgnn.training.checkpoint import write_checkpoint
 
-EVERY = 0.2  # seconds between two signs of life of a run
+EVERY = 0.2  # seconds between two reports of a run's progress
+Outcome: TypeAlias = dict[str, Any] | str | None  # record, error message, or None for a run of another process
 BACKENDS = ("dask", "ray")
-PATIENCE = 2.0  # seconds until runs that other processes have are looked at again
+PATIENCE = 2.0  # seconds between two checks on runs of other processes
 
 
 def run_all(
     jobs: Sequence[Job], context: RunContext, progress: bool = True
 ) -> tuple[dict[Key, dict[str, Any]], dict[Key, str]]:
-    """Makes all runs that the store does not hold yet, in the order given. Those that another process has are waited
-    for.
+    """Execute all runs that are not stored yet, in the given order, and wait for those that other processes execute.
 
     Returns:
-        Records by key, and what went wrong by key.
+        Records by key, and error messages by key.
 
     Raises:
-        ValueError: if the store holds a damaged file where a run should be, or cannot be written and has to be.
+        ValueError: if the file of a run is damaged, or the store cannot be written.
     """
     records: dict[Key, dict[str, Any]] = {}
     failures: dict[Key, str] = {}
     for job in jobs:
-        found = kept(job, context.store)
-        if found is not None:
-            records[job.key] = found
+        record = stored_record(job, context.store)
+        if record is not None:
+            records[job.key] = record
     todo = [job for job in jobs if job.key not in records]
     if todo and context.store is not None:
         context.store.prepare()
-    with show_progress(len(jobs), len(records), progress) as say:
+    with show_progress(len(jobs), len(records), progress) as report:
         waiting = 0
         while todo:
             elsewhere = []
-            for job, outcome in _outcomes(todo, context, say):
+            for job, outcome in _outcomes(todo, context, report):
                 if outcome is None:
                     elsewhere.append(job)
                 elif isinstance(outcome, str):
@@ -55,30 +55,30 @@ def run_all(
                     records[job.key] = outcome
             todo = elsewhere
             if todo and len(todo) != waiting:
-                say(("waiting", f"waiting for {len(todo)} of the runs, which other processes make"))
+                report(("waiting", f"waiting for {len(todo)} of the runs, which other processes execute"))
             waiting = len(todo)
             if todo:
                 time.sleep(PATIENCE)
     return records, failures
 
 
-def _outcomes(jobs: list[Job], context: RunContext, say: Say) -> Iterator[tuple[Job, dict[str, Any] | str | None]]:
-    """Yield each job with its record, with what went wrong, or with None if another process has it."""
+def _outcomes(jobs: list[Job], context: RunContext, report: Report) -> Iterator[tuple[Job, Outcome]]:
+    """Yield each job with its record, with its error message, or with None if another process executes it."""
     workers = min(context.workers, len(jobs))
     if workers <= 1 and context.execution.backend is None:
         for job in jobs:
-            yield job, _perform(job, context, say)
+            yield job, _perform(job, context, report)
         return
     from joblib import Parallel, delayed, parallel_config
 
     left = dict(enumerate(jobs))
     with (
-        listening(say) as (address, key),
+        listening(report) as (address, key),
         _engine(context) as (name, options, died),
         parallel_config(name, **options),
     ):
-        count = workers if context.execution.backend is None else -1  # an engine knows how many workers it has
-        order = "list" if context.execution.backend == "ray" else "generator_unordered"  # Ray's has no other
+        count = workers if context.execution.backend is None else -1  # a cluster knows its number of workers
+        order = "list" if context.execution.backend == "ray" else "generator_unordered"  # Ray's only one
 
         def outcomes(some: dict[int, Job]) -> Iterator[tuple[int, Any]]:
             calls = (delayed(_perform_apart)(number, job, context, address, key) for number, job in some.items())
@@ -90,13 +90,14 @@ def _outcomes(jobs: list[Job], context: RunContext, say: Say) -> Iterator[tuple[
             try:
                 for number, outcome in outcomes(some):
                     yield left.pop(number), outcome
-            except died:  # whose worker it was is unknown
-                done: dict[int, Any] = {n: record for n, job in left.items() if (record := kept(job, context.store))}
+            except died:  # it is unknown which run the worker had
+                stored = {number: stored_record(job, context.store) for number, job in left.items()}
+                done: dict[int, Any] = {number: record for number, record in stored.items() if record is not None}
                 if not together and not done:
                     done = dict.fromkeys(some, "its worker process was killed; is there enough memory?")
                 for number, outcome in done.items():
                     yield left.pop(number), outcome
-                # What is left of a cluster goes on as long as it gets on; a pool may die of a single run.
+                # The rest of a cluster continues as long as runs finish; a single run may have killed a pool.
                 together = together and context.execution.backend is not None and bool(done)
 
 
@@ -115,8 +116,8 @@ def _engine(context: RunContext) -> Iterator[tuple[str, dict[str, Any], type[Exc
         hint = f"pip install 'seqgnn[{backend}]'"
         raise ValueError(f"compare: expected {backend} to be installed ({hint}), got {error}") from error
     except (OSError, RuntimeError) as error:
-        found = f"{scheduler} ({' '.join(str(error).split())})"
-        raise ValueError(f"compare: expected a {backend} cluster that answers, got {found}") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"compare: the {backend} cluster at {scheduler} does not respond ({reason})") from error
     try:
         yield backend, options, died
     finally:
@@ -132,9 +133,9 @@ def _dask(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
     threads = client.nthreads()
     if any(number != 1 for number in threads.values()):
         client.close()
-        found = ", ".join(f"{number} in {worker}" for worker, number in threads.items())
-        raise ValueError(f"compare: expected workers of one thread each (--nthreads 1), got {found}")
-    return {"client": client}, KilledWorker  # of a run that several workers died of
+        counts = ", ".join(f"{number} in {worker}" for worker, number in threads.items())
+        raise ValueError(f"compare: expected workers with one thread each (--nthreads 1), got {counts}")
+    return {"client": client}, KilledWorker  # raised when several workers died of one run
 
 
 def _ray(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
@@ -147,81 +148,82 @@ def _ray(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
     return {}, RayActorError
 
 
-def kept(job: Job, store: RunStore | None) -> dict[str, Any] | None:
-    """The record of a run, if it is there."""
+def stored_record(job: Job, store: RunStore | None) -> dict[str, Any] | None:
+    """Return the record of a run, if it is stored."""
     record = None if store is None else store.get(job.content)
     return None if record is None else {name: record[name] for name in ("config", "spec", "result", "measured")}
 
 
 def _perform_apart(
     number: int, job: Job, context: RunContext, address: Any, key: bytes
-) -> tuple[int, dict[str, Any] | str | None]:
-    def say(event: Event) -> None:
+) -> tuple[int, Outcome]:
+    def report(event: Event) -> None:
         try:
             with Client(address, authkey=key) as line:
                 line.send(event)
         except (OSError, EOFError):
             pass  # no process listens any more; the run continues
 
-    return number, _perform(job, context, say)
+    return number, _perform(job, context, report)
 
 
-def _perform(job: Job, context: RunContext, say: Say) -> dict[str, Any] | str | None:
-    """Makes one run, or ends one that was interrupted, and keeps it.
+def _perform(job: Job, context: RunContext, report: Report) -> Outcome:
+    """Execute a run, or the rest of an interrupted one, and store it.
 
-    Whatever goes wrong in it is returned as a line of text; None if another process has it.
+    Returns:
+        Its record; its error message in one line if it failed; None if another process executes it.
     """
     if context.store is None:
-        return _make(job, context, None, say)
+        return _execute(job, context, None, report)
     config = job.content
     try:
         with context.store.claim(config) as folder:
             if folder is None:
                 return None
-            outcome = kept(job, context.store)  # made by another process, since this one looked
+            outcome = stored_record(job, context.store)  # stored by another process in the meantime
             if outcome is None:
-                made = _make(job, context, folder, say)
-                if isinstance(made, str):
-                    return made
-                outcome = made
+                result = _execute(job, context, folder, report)
+                if isinstance(result, str):
+                    return result
+                outcome = result
             else:
-                say(("done", job.title, summary_line(outcome)))
+                report(("done", job.title, summary_line(outcome)))
             context.store.discard(config)
             return outcome
     except ValueError as error:
-        say(("failed", job.title, str(error)))
+        report(("failed", job.title, str(error)))
         return str(error)
 
 
-def _make(job: Job, context: RunContext, folder: Path | None, say: Say) -> dict[str, Any] | str:
+def _execute(job: Job, context: RunContext, folder: Path | None, report: Report) -> dict[str, Any] | str:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    said = time.monotonic()
+    reported = time.monotonic()
 
     def on_step(step: int, loss: float, accuracy: float) -> None:
-        nonlocal said
-        if time.monotonic() - said >= EVERY:
-            said = time.monotonic()
-            say(("step", job.title, step, loss, accuracy))
+        nonlocal reported
+        if time.monotonic() - reported >= EVERY:
+            reported = time.monotonic()
+            report(("step", job.title, step, loss, accuracy))
 
     try:
         if isinstance(job.config, TrainingRun):
-            say(("start", job.title, job.config.train.steps))
-        done = job.config.perform(context.data, on_step, folder, context.execution.save_every)
-        content = job.record() | {"result": done.result, "measured": done.measured}
-        record = json.loads(json.dumps(content))  # as it is read again: tuples are lists
+            report(("start", job.title, job.config.train.steps))
+        outcome = job.config.perform(context.data, on_step, folder, context.execution.save_every)
+        content = job.record() | {"result": outcome.result, "measured": outcome.measured}
+        record = json.loads(json.dumps(content))  # as read from its file: tuples are lists
         if context.store is not None:
-            if done.weights:
-                write_checkpoint(context.store.weights(record["config"]), done.weights, {"config": record["config"]})
-            context.store.put(record["config"], done.result, done.measured, record["spec"])
+            if outcome.weights:
+                write_checkpoint(context.store.weights(record["config"]), outcome.weights, {"config": record["config"]})
+            context.store.put(record["config"], outcome.result, outcome.measured, record["spec"])
     except Exception as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())
         if context.store is not None:
             with suppress(OSError):
                 context.store.fail(job.content, message, job.record()["spec"])
-        say(("failed", job.title, message))
+        report(("failed", job.title, message))
         return message
     finally:
         torch.set_num_threads(threads)
-    say(("done", job.title, summary_line(record)))
+    report(("done", job.title, summary_line(record)))
     return record

@@ -187,7 +187,7 @@ def _setting(protocol: Protocol, refit: bool) -> str:
     return json.dumps([asdict(replace(protocol, horizon=1)), refit], sort_keys=True)
 
 
-def scores_of(found: ForecastEvaluation) -> dict[str, Any]:
+def scores_of(evaluation: ForecastEvaluation) -> dict[str, Any]:
     """Return scores as JSON stores them: infinite values and NaN are None.
 
     Sums of windows have seven digits, as many as the float32 that they come from: about 100 kB a run for the 6,850
@@ -202,10 +202,10 @@ def scores_of(found: ForecastEvaluation) -> dict[str, Any]:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     windows = {
-        "errors": [float(f"{error:.7g}") for error in found.windows.errors],
-        "counts": list(found.windows.counts),
+        "errors": [float(f"{error:.7g}") for error in evaluation.windows.errors],
+        "counts": list(evaluation.windows.counts),
     }
-    return {"loss": found.loss, **plain(asdict(found.scores)), "windows": windows}
+    return {"loss": evaluation.loss, **plain(asdict(evaluation.scores)), "windows": windows}
 
 
 def forecasting_task(data_id: str, data: DataSource | None, protocol: Protocol, device: str = "cpu") -> Forecasting:

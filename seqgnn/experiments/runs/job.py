@@ -1,4 +1,4 @@
-"""A run to be made, and how runs are executed."""
+"""A planned run, and the settings of its execution."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias, cast
@@ -14,7 +14,7 @@ Key: TypeAlias = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be executed.
+    """A planned run.
 
     Attributes:
         key: label or name of the baseline, size and seed.

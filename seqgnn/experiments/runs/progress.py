@@ -9,10 +9,11 @@ from threading import Thread
 from typing import Any, TypeAlias
 
 Event: TypeAlias = tuple[Any, ...]
-Say: TypeAlias = Callable[[Event], None]
+Report: TypeAlias = Callable[[Event], None]
 
 
 def summary_line(record: dict[str, Any]) -> str:
+    """Return scores, steps and seconds of a finished run in one line."""
     result = record["result"]
     shown = [name for name in ("accuracy", "mae", "rmse", "loss") if name in result["test"]]
     named = {"mae": "MAE", "rmse": "RMSE"}
@@ -23,10 +24,10 @@ def summary_line(record: dict[str, Any]) -> str:
 
 
 @contextmanager
-def listening(say: Say) -> Iterator[tuple[Any, bytes]]:
-    """Passes on what worker processes say; gives the address they call and the key they show.
+def listening(report: Report) -> Iterator[tuple[Any, bytes]]:
+    """Forward the events of worker processes; yield the address to which they connect and their authentication key.
 
-    If something cannot be passed on (a pipe is closed, a disk full), the workers go on, and the error comes at the end.
+    If an event cannot be shown (a closed pipe, a full disk), workers continue, and the error is raised at the end.
     """
     key = secrets.token_bytes(16)
     errors: list[Exception] = []
@@ -38,13 +39,13 @@ def listening(say: Say) -> Iterator[tuple[Any, bytes]]:
                     with listener.accept() as line:
                         event = line.recv()
                 except Exception:
-                    continue  # a worker died while it called, or it was none
+                    continue  # a worker died while it was connected, or it was no worker
                 if event is None:
                     return
                 if errors:
                     continue
                 try:
-                    say(event)
+                    report(event)
                 except Exception as error:
                     errors.append(error)
 
@@ -61,16 +62,16 @@ def listening(say: Say) -> Iterator[tuple[Any, bytes]]:
 
 
 @contextmanager
-def show_progress(total: int, found: int, progress: bool) -> Iterator[Say]:
+def show_progress(total: int, finished: int, progress: bool) -> Iterator[Report]:
     """Yield a function that shows events: bars on a terminal, a line per finished run elsewhere, or nothing."""
     if not progress:
         yield lambda event: None
         return
-    if found:
-        print(f"{found} of {total} runs are there already", flush=True)
+    if finished:
+        print(f"{finished} of {total} runs are already stored", flush=True)
     if sys.stdout.isatty():
-        with progress_bars(total, found) as say:
-            yield say
+        with progress_bars(total, finished) as report:
+            yield report
     else:
         yield _print_line
 
@@ -86,8 +87,8 @@ def _print_line(event: Event) -> None:
 
 
 @contextmanager
-def progress_bars(total: int, found: int) -> Iterator[Say]:
-    """One bar for the grid and one for each run under way, with loss, accuracy and time left."""
+def progress_bars(total: int, finished: int) -> Iterator[Report]:
+    """Show a bar for the grid and one for each run in progress, with loss, accuracy and remaining time."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -98,12 +99,12 @@ def progress_bars(total: int, found: int) -> Iterator[Say]:
         TextColumn("{task.fields[scores]}"),
         TimeRemainingColumn(),
     )
-    # A console of its own: rich's global one remembers whether stdout was a terminal when it was first asked for.
+    # A new console: rich's global one remembers whether stdout was a terminal at its first use.
     with Progress(*columns, console=Console(), transient=True) as display:
-        grid = display.add_task("runs", total=total, completed=found, scores="")
+        grid = display.add_task("runs", total=total, completed=finished, scores="")
         running: dict[str, TaskID] = {}
 
-        def say(event: Event) -> None:
+        def report(event: Event) -> None:
             kind, title, *rest = event
             if kind == "waiting":
                 display.update(grid, scores=title)
@@ -119,4 +120,4 @@ def progress_bars(total: int, found: int) -> Iterator[Say]:
                 if kind == "failed":
                     display.console.print(f"{title}: FAILED, {rest[0]}", markup=False, highlight=False)
 
-        yield say
+        yield report

@@ -49,8 +49,8 @@ def measure_training(curves: FitResult, memory: PeakMemory, refitted: FitResult 
     """Return the measured costs of a training run, resumed parts and a refit included."""
     fits = [curves] if refitted is None else [curves, refitted]
     return measurement() | {
-        "seconds": round(sum(found.seconds for found in fits), 3),
-        "cpu_seconds": round(sum(found.cpu_seconds for found in fits), 3),
+        "seconds": round(sum(part.seconds for part in fits), 3),
+        "cpu_seconds": round(sum(part.cpu_seconds for part in fits), 3),
         "validation_seconds": [round(seconds, 3) for seconds in curves.validation_seconds],
         "peak_memory": memory.read(),
     }

@@ -25,7 +25,7 @@ def run_key(config: dict[str, Any]) -> str:
         >>> run_key({"a": 1, "b": (2, 3)}) == run_key({"b": [2, 3], "a": 1, "c": None})
         True
     """
-    content = {"version": VERSION, "config": _said(config)}
+    content = {"version": VERSION, "config": _without_none(config)}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -39,7 +39,7 @@ class RunStore:
     checkpoints in `<key>.partial/`, with the lock of the process that executes it.
 
     Args:
-        folder: made by `prepare`; until then, and where nothing is missing, it may be read-only.
+        folder: created by `prepare`; it may be read-only if no run has to be executed.
 
     Example:
         >>> import tempfile
@@ -57,7 +57,7 @@ class RunStore:
         """Create the folder if it is not there.
 
         Raises:
-            ValueError: if it cannot be made or written to.
+            ValueError: if it cannot be created or written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class RunStore:
                 pass
         except OSError as error:
             raise ValueError(
-                f"RunStore: expected a folder that can be written, got {self.folder} ({error.strerror})"
+                f"RunStore: expected a writable folder, got {self.folder} ({error.strerror})"
             ) from error
 
     def path(self, config: dict[str, Any]) -> Path:
@@ -91,10 +91,10 @@ class RunStore:
 
     @contextmanager
     def claim(self, config: dict[str, Any]) -> Iterator[Path | None]:
-        """Take a run for this process alone while the block lasts, among all processes that share the folder.
+        """Reserve a run for this process among all that share the folder, while the block lasts.
 
-        Gives a folder for what the run saves on its way, which `discard` removes; None if another process has the run.
-        A process that is killed gives up what it had.
+        Yields a folder for its checkpoints, which `discard` removes; None if another process has reserved the run. The
+        reservation ends when the process is killed.
         """
         from filelock import FileLock, Timeout
 
@@ -103,19 +103,18 @@ class RunStore:
         try:
             folder.mkdir(exist_ok=True)
             lock.acquire(timeout=0)
-        except (Timeout, FileNotFoundError):  # it is taken, or was removed in this very moment, its run being done
+        except (Timeout, FileNotFoundError):  # reserved, or just removed because its run is finished
             yield None
             return
         except OSError as error:
-            found = f"{folder} ({error.strerror})"
-            raise ValueError(f"RunStore: expected a folder that can be written, got {found}") from error
+            raise ValueError(f"RunStore: expected a writable folder, got {folder} ({error.strerror})") from error
         try:
             yield folder
         finally:
             lock.release()
 
     def discard(self, config: dict[str, Any]) -> None:
-        """Remove what a run saved on its way; by those who have claimed it."""
+        """Remove the checkpoints of a run that this process has reserved."""
         shutil.rmtree(self.path(config).with_suffix(".partial"), ignore_errors=True)
 
     def fail(self, config: dict[str, Any], message: str, spec: dict[str, Any] | None = None) -> None:
@@ -124,13 +123,13 @@ class RunStore:
         write_atomically(self.path(config).with_suffix(".failed"), json.dumps(note) + "\n")
 
     def failure(self, config: dict[str, Any]) -> str | None:
-        """Return what went wrong with a run when it was last tried, or None."""
+        """Return the error message of a run's last execution, or None."""
         try:
             return str(json.loads(self.path(config).with_suffix(".failed").read_text(encoding="utf-8"))["message"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, OSError):
-            return "its note could not be read"
+            return "its error message could not be read"
 
     def put(
         self,
@@ -139,10 +138,10 @@ class RunStore:
         measured: dict[str, Any],
         spec: dict[str, Any] | None = None,
     ) -> Path:
-        """Write a run; a crash on the way leaves what was there before.
+        """Write a run atomically: a crash leaves the previous content.
 
         Raises:
-            ValueError: if something is no JSON, NaN and infinities included, or the file cannot be written, naming it.
+            ValueError: if a value is not valid JSON, such as NaN, or the file cannot be written.
         """
         content = {"config": config, "spec": spec, "result": result, "measured": measured}
         record = {"format": FORMAT, "version": VERSION, "sha256": _checksum(content), **content}
@@ -151,7 +150,7 @@ class RunStore:
         try:
             write_atomically(path, text)
         except OSError as error:
-            raise ValueError(f"RunStore: expected a file that can be written, got {path} ({error.strerror})") from error
+            raise ValueError(f"RunStore: expected a writable file, got {path} ({error.strerror})") from error
         path.with_suffix(".failed").unlink(missing_ok=True)
         return path
 
@@ -176,16 +175,16 @@ def read_run(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"RunStore: expected JSON in {path}, got bytes that are no UTF-8 ({error})") from error
+        raise ValueError(f"RunStore: expected JSON in {path}, got bytes that are not UTF-8 ({error})") from error
     except OSError as error:
-        raise ValueError(f"RunStore: expected a file that can be read, got {path} ({error.strerror})") from error
+        raise ValueError(f"RunStore: expected a readable file, got {path} ({error.strerror})") from error
     try:
         record = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"RunStore: expected JSON in {path}, got a damaged file ({error})") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        found = record.get("format") if isinstance(record, dict) else type(record).__name__
-        raise ValueError(f"RunStore: expected format {FORMAT!r} in {path}, got {found!r}")
+        actual = record.get("format") if isinstance(record, dict) else type(record).__name__
+        raise ValueError(f"RunStore: expected format {FORMAT!r} in {path}, got {actual!r}")
     if record.get("version") != VERSION:
         raise ValueError(
             f"RunStore: expected version {VERSION} in {path}, got {record.get('version')!r}; "
@@ -194,18 +193,17 @@ def read_run(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]
     missing = [name for name in ("config", "result", "measured") if not isinstance(record.get(name), dict)]
     if missing:
         raise ValueError(f"RunStore: expected an object under {missing[0]!r} in {path}, got none")
-    if config is not None and _said(record["config"]) != _said(json.loads(json.dumps(config))):
+    if config is not None and _without_none(record["config"]) != _without_none(json.loads(json.dumps(config))):
         raise ValueError(f"RunStore: expected the run of {config} in {path}, got that of {record['config']}")
     if record.get("sha256") != _checksum({name: record.get(name) for name in ("config", "spec", "result", "measured")}):
-        raise ValueError(f"RunStore: expected what was written in {path}, got a file changed since (sha256)")
+        raise ValueError(f"RunStore: {path} was changed after it was written (sha256)")
     return record
 
 
-def _said(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what is None."""
-    return {
-        name: _said(value) if isinstance(value, dict) else value for name, value in config.items() if value is not None
-    }
+def _without_none(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the values that are None."""
+    known = {name: value for name, value in config.items() if value is not None}
+    return {name: _without_none(value) if isinstance(value, dict) else value for name, value in known.items()}
 
 
 def _checksum(content: dict[str, Any]) -> str:

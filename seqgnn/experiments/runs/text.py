@@ -177,7 +177,7 @@ def load_model(
     """Return the character model of a checkpoint of `train_text`, in evaluation mode.
 
     Args:
-        path: path of a checkpoint, or of the run's folder, which stands for its best checkpoint.
+        path: path of a checkpoint, or of the run's folder, for its best checkpoint.
         device: device of the model.
 
     Returns:
@@ -203,7 +203,7 @@ def load_model(
     except (TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"checkpoint: expected the weights of its own model in {path}, got another's ({reason})"
+            f"checkpoint: the weights in {path} do not fit its model ({reason})"
         ) from error
     return model.to(place).eval(), vocabulary, info
 

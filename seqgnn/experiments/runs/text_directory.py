@@ -83,7 +83,7 @@ class RunFolder:
         except Timeout:
             raise ValueError(f"train: expected a folder that no other process trains in, got {folder}") from None
         except OSError as error:
-            raise ValueError(f"train: expected a folder that can be written, got {folder} ({error})") from error
+            raise ValueError(f"train: expected a writable folder, got {folder} ({error})") from error
         try:
             self._check(json.loads(json.dumps(about)))
             self._open()
@@ -201,7 +201,7 @@ class RunFolder:
             self.files[name].flush()
         except OSError as error:
             reason = f"{error.strerror} at {self.folder / name}"
-            raise ValueError(f"train: expected a file that can be written, got: {reason}") from error
+            raise ValueError(f"train: expected a writable file, got: {reason}") from error
         if self.on_line is not None:
             self.on_line(line)
 

@@ -1,4 +1,4 @@
-"""Gradients over time and the influence of elements in a trained model, beside the same before its training."""
+"""Gradients over time and the influence of inputs in a trained model, compared with the untrained model."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def study_checkpoint(
     """Measure a model of `seqgnn train text` or `seqgnn compare` as it is, and as it was before its training.
 
     Samples of the task, of a text from its training part, and the weights before training are drawn again with each
-    seed. Where every element has a target, as in a text, the loss or the answer is that of the last one.
+    seed. Where every position has a target, as in a text, the loss or the prediction is that of the last one.
 
     Args:
         path: of a checkpoint of `seqgnn train text` or of the run's folder; or of `seqgnn compare --out`, a finished
@@ -69,31 +69,31 @@ def study_checkpoint(
         ValueError: if there is no whole run of a task with classes, its text is gone, the measure has no meaning for
             the model, such as gradients over time of one without recurrence, or an argument is unknown or out of range.
     """
-    found = load_trained(path, texts)
+    trained = load_trained(path, texts)
     try:
-        gradient_problem(found.model, found.task, 1, 0, measure)
+        gradient_problem(trained.model, trained.task, 1, 0, measure)
     except ValueError as error:
         hint = "; its influence can be measured (--influence)" if measure == "gradients" else ""
         expected = f"expected a model of which {measure} can be measured"
-        raise ValueError(f"gradients: {expected}, got {found.label} in {path}: {error}{hint}") from error
+        raise ValueError(f"gradients: {expected}, got {trained.label} in {path}: {error}{hint}") from error
 
     def make(model: Callable[[int], SequenceModel]) -> Maker:
-        return lambda seed: gradient_problem(model(seed), found.task, batch_size, seed, measure)
+        return lambda seed: gradient_problem(model(seed), trained.task, batch_size, seed, measure)
 
-    makers = {found.label: make(lambda seed: found.model), "untrained": make(found.fresh)}
+    makers = {trained.label: make(lambda seed: trained.model), "untrained": make(trained.fresh)}
     settings = {
-        "task": found.task.name,
-        "length": found.task.length,
+        "task": trained.task.name,
+        "length": trained.task.length,
         "checkpoint": str(path),
-        "steps": found.steps,
+        "steps": trained.steps,
         "batch_size": batch_size,
-        "per_element": found.task.per_element,
+        "per_element": trained.task.per_element,
     }
     return measured(makers, settings, seeds, measure, reduce, device)
 
 
 def load_trained(path: str | os.PathLike[str], texts: Sequence[str | os.PathLike[str] | None] = (None,)) -> Trained:
-    """Read what `study_checkpoint` measures; arguments and errors are its own."""
+    """Return the trained model of a checkpoint; arguments and errors as of `study_checkpoint`."""
     path = Path(path)
     if path.suffix == ".json":
         return _finished(path, texts)
@@ -137,8 +137,8 @@ def _of_comparison(
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        found = " ".join(str(error).split())
-        raise ValueError(f"gradients: expected the weights of its own model in {file}, got others ({found})") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"gradients: the weights in {file} do not fit its model ({reason})") from error
     return Trained(label or _label(run.model), model.eval(), fresh, task, steps)
 
 

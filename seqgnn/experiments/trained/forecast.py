@@ -1,7 +1,7 @@
-"""Forecasts of a trained run: of the steps after a signal's end, and of its test part.
+"""Forecasts of a trained run: of the steps after the end of its time series, and of its test set.
 
-A run stores no scaling. It is fitted again, on the training part of the signal that the run is about, which therefore
-has to be there: the very signal, or one that continues it, whose first steps are that signal by their hash.
+A run does not store its scaling, which is fitted again on the training part. This needs the time series of the run, or
+one that continues it: a hash of its first steps identifies it.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, RunRecord]:
     """Return a trained forecaster in evaluation mode and the record of its run.
 
     Args:
-        path: `<key>.json` or `<key>.safetensors`, which lie beside each other.
+        path: `<key>.json` or `<key>.safetensors`, two files in one folder.
 
     Raises:
         ValueError: naming the file, if one of the two is missing, damaged or changed since, if the weights are those of
@@ -47,8 +47,8 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, RunRecord]:
     record, saved = path.with_suffix(".json"), path.with_suffix(".safetensors")
     if saved.exists() and not record.exists():
         _, info = read_checkpoint(saved)
-        found = "a sequence model" if "vocabulary" in info else f"no {record.name} beside it"
-        raise ValueError(f"load_forecaster: expected the weights of a run of forecasting in {saved}, got {found}")
+        found = "a sequence model" if "vocabulary" in info else f"no {record.name} in its folder"
+        raise ValueError(f"load_forecaster: expected the weights of a forecaster in {saved}, got {found}")
     content = read_run(record)
     config = read_config(content["config"])
     if not isinstance(config, ForecastRun):
@@ -68,20 +68,20 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, RunRecord]:
 
 
 def forecast(model: Forecaster, run: RunRecord, graph: TemporalGraph, start: int | None = None) -> Tensor:
-    """The forecast of `horizon` steps, in the signal's units.
+    """Return the forecast of `horizon` steps, in the units of the time series.
 
     Args:
         model, run: of `load_forecaster`.
-        graph: the signal that the run is about, or one that continues it: the same nodes and edges, more steps.
-        start: the first step that is forecast, from the lags that go before it. None: ``len(graph)``, the first step
+        graph: the time series of the run, or one that continues it: the same nodes and edges, more steps.
+        start: the first step of the forecast, which reads the lags before it; None: ``len(graph)``, the first step
             after the end.
 
     Shapes:
         ``[horizon, N, C]``.
 
     Raises:
-        ValueError: if the graph is another, has other features or fewer steps than lags, and for a start that the lags
-            do not go before.
+        ValueError: if the time series is another, has other features or fewer steps than lags, or `start` has fewer
+            steps before it than lags.
     """
     task, lags = trained_task(model, run, graph), model.lags
     start = len(graph) if start is None else check_count("forecast", "start", start, lags)
@@ -91,18 +91,18 @@ def forecast(model: Forecaster, run: RunRecord, graph: TemporalGraph, start: int
     edges, weights = (list(part) if isinstance(part, tuple) else part for part in (past.edge_index, past.edge_weight))
     y = past.targets.new_zeros(model.horizon, 1, *past.targets.shape[1:])  # not known, not read
     batch = WindowBatch(past.signal[:, None], y, None, edges, weights, torch.tensor([start - lags]))  # type: ignore[arg-type]
-    return _unscaled(task, _answer(model, batch))[:, 0]
+    return _unscaled(task, _predict(model, batch))[:, 0]
 
 
 def forecast_test(
     model: Forecaster, run: RunRecord, graph: TemporalGraph, batch_size: int = 64
 ) -> tuple[Tensor, range, ForecastScores]:
-    """The forecasts of every window of the run's test part, in the signal's units, the first step that each is about,
-    and the scores, which are those of the run.
+    """Return the forecasts of all windows of the run's test set, in the units of the time series, the first step of
+    each, and the scores, which equal those of the run.
 
     Args:
         model, run, graph: as in `forecast`.
-        batch_size: windows at a time.
+        batch_size: windows per batch.
 
     Shapes:
         ``[horizon, W, N, C]`` and W steps.
@@ -111,26 +111,26 @@ def forecast_test(
         ValueError: as `forecast`.
     """
     task = trained_task(model, run, graph)
-    answers, sums = [], task.objective.sums()
+    forecasts, sums = [], task.objective.sums()
     for batch in task.test(batch_size):
-        answers.append(_answer(model, batch))
-        task.objective.add(sums, answers[-1], batch)
+        forecasts.append(_predict(model, batch))
+        task.objective.add(sums, forecasts[-1], batch)
     read = task.test_windows.starts
     starts = range(read.start + model.lags, read.stop + model.lags)
-    return _unscaled(task, torch.cat(answers, dim=1)), starts, sums.result().scores
+    return _unscaled(task, torch.cat(forecasts, dim=1)), starts, sums.result().scores
 
 
 def trained_task(model: Forecaster, run: RunRecord, graph: TemporalGraph) -> Forecasting:
-    """The signal, with whatever has been added to it since, cut and scaled as when the run was made.
+    """Return the forecasting task of a run on its time series, or on one that continues it: split and scaled as then.
 
     Raises:
-        ValueError: if it is not the run's, see `forecast`.
+        ValueError: if it is another time series, see `forecast`.
     """
     config = cast(ForecastRun, run.config)
     features = model.in_channels - 2 * len(config.protocol.calendar)
     if graph.num_features != features:
-        found = f"{tuple(graph.signal.shape)}"
-        raise ValueError(f"forecast: expected a signal [T, N, {features}], as the run read, got {found}")
+        shape = tuple(graph.signal.shape)
+        raise ValueError(f"forecast: expected a time series [T, N, {features}], as in training, got {shape}")
     if len(graph) < model.lags:
         raise ValueError(f"forecast: expected at least {model.lags} steps to read, got {len(graph)}")
     for stop, protocol in _cuts(config.protocol, graph, run.result.test.count):
@@ -143,8 +143,8 @@ def trained_task(model: Forecaster, run: RunRecord, graph: TemporalGraph) -> For
 
 
 def _cuts(protocol: Protocol, graph: TemporalGraph, count: int) -> Iterator[tuple[int, Protocol]]:
-    """Numbers of first steps, the greatest first, whose test part has so many observed values; with each the protocol
-    in counts, which cuts a longer signal at the same places."""
+    """Yield the numbers of first steps, the largest first, whose test set has `count` observed values; with each, the
+    protocol in counts, which splits a longer time series at the same steps."""
     lags, horizon = protocol.lags, protocol.horizon
     observed = torch.ones_like(graph.targets) if graph.mask is None else graph.mask
     before = pad(observed.sum((1, 2)).long(), (1, 0)).cumsum(0)  # values observed before each step
@@ -162,14 +162,14 @@ def _cuts(protocol: Protocol, graph: TemporalGraph, count: int) -> Iterator[tupl
 
 
 def _first(graph: TemporalGraph, stop: int) -> TemporalGraph:
-    """The first steps as their own file would give them: without a mask if nothing is missing."""
+    """Return the first steps as read from a file of their own: without a mask if nothing is missing."""
     part = graph.steps(0, stop)
     if part.mask is None or not part.mask.all():
         return part
     return TemporalGraph(part.signal, part.edge_index, part.edge_weight, targets=part.targets)
 
 
-def _answer(model: Forecaster, batch: WindowBatch) -> Tensor:
+def _predict(model: Forecaster, batch: WindowBatch) -> Tensor:
     training = model.training
     model.eval()
     try:
@@ -179,8 +179,8 @@ def _answer(model: Forecaster, batch: WindowBatch) -> Tensor:
         model.train(training)
 
 
-def _unscaled(task: Forecasting, answer: Tensor) -> Tensor:
-    return task.objective.scaler.inverse(answer.double()).to(answer.dtype)
+def _unscaled(task: Forecasting, forecast: Tensor) -> Tensor:
+    return task.objective.scaler.inverse(forecast.double()).to(forecast.dtype)
 
 
 def _build(config: ForecastRun, in_channels: int) -> Any:
@@ -188,10 +188,10 @@ def _build(config: ForecastRun, in_channels: int) -> Any:
 
 
 def _in_channels(config: ForecastRun, weights: dict[str, Tensor]) -> int:
-    """F of a model with these weights: their sizes are linear in it."""
+    """Return the F of a model with these weights, whose sizes are linear in F."""
     one, two = (_build(config, size).state_dict() for size in (1, 2))
     for name in one:
-        for size, next_size, found in zip(one[name].shape, two[name].shape, weights[name].shape):
+        for size, next_size, actual in zip(one[name].shape, two[name].shape, weights[name].shape):
             if next_size > size:
-                return 1 + (found - size) // (next_size - size)
-    raise AssertionError("a model whose weights do not depend on what it reads")
+                return 1 + (actual - size) // (next_size - size)
+    raise AssertionError("a model whose weights do not depend on F")

@@ -102,8 +102,8 @@ def study(
         ValueError: if an argument is unknown or out of range.
 
     Example:
-        >>> found = study(["lstm"], length=12, forget_bias=[1.0], seeds=[0], hidden=8, batch_size=4)
-        >>> [(name, curve.label, curve.norms.shape) for name, curves in found.panels.items() for curve in curves][0]
+        >>> result = study(["lstm"], length=12, forget_bias=[1.0], seeds=[0], hidden=8, batch_size=4)
+        >>> [(name, curve.label, curve.norms.shape) for name, curves in result.panels.items() for curve in curves][0]
         ('dL/dh', 'LSTM, forget bias 1', torch.Size([1, 11]))
     """
     one_of("gradients", "task", task, ("palindromes", "recall"))
@@ -114,9 +114,9 @@ def study(
 
     def make(row: ModelSpec, seed: int) -> tuple[SequenceModel, Batch, Tensor | None]:
         config = setting.run_config(row, seed, TrainConfig())
-        own = SEQUENCE_TASKS[task](length, config.hops, None)
-        model: Any = config.build(own)
-        return gradient_problem(model, own, batch_size, seed, measure)
+        row_task = SEQUENCE_TASKS[task](length, config.hops, None)
+        model: Any = config.build(row_task)
+        return gradient_problem(model, row_task, batch_size, seed, measure)
 
     settings = {"task": task, "length": length, "hidden": hidden, "batch_size": batch_size, "init": init}
     makers = {row.label: partial(make, row) for row in rows}
@@ -131,13 +131,13 @@ def gradient_problem(
     Where every position of a sequence has a target, as in a text, only the prediction at the last one is studied.
 
     Raises:
-        ValueError: if the model has no states over time, or no element a distance from the answer.
+        ValueError: if the model has no states over time, or positions have no distance from the prediction.
     """
     if measure == "gradients" and not any(isinstance(part, RECURRENT) for part in model.modules()):
         raise ValueError("no recurrence over time")
     on_path = PROBLEMS[task.name].sequential
     if measure == "influence" and not on_path and task.readout != "last":
-        raise ValueError("every node answers alike, so no element has a distance from the answer")
+        raise ValueError("the readout treats all nodes alike, so none has a distance from the prediction")
     batch = task.draw(batch_size, torch.Generator().manual_seed(seed))
     if task.per_element:
         model = SequenceModel(model.inputs, model.encoder, Readout(model.readout.kind, False), model.head, model.hops)
@@ -195,22 +195,22 @@ def measured(
     panels: dict[str, list[Curve]] = {}
     start = int(measure == "gradients")  # the last state is what the head reads itself, unlike those before it
     for label, make in makers.items():
-        found: dict[tuple[str, str], list[Tensor]] = {}
+        by_row: dict[tuple[str, str], list[Tensor]] = {}
         for seed in seeds:
             model, batch, distance = make(seed)
             model, batch = model.to(place), batch.to(place)
             for key, norms in norms_of(label, model, batch, measure, reduce, distance).items():
-                found.setdefault(key, []).append(norms.cpu())
-        for (name, row), curves in found.items():
+                by_row.setdefault(key, []).append(norms.cpu())
+        for (name, row), curves in by_row.items():
             panels.setdefault(name, []).append(Curve(row, torch.stack(curves), start, sees_everything(model)))
-    own = {"reduce": reduce} if measure == "gradients" else {}
-    return Study(measure, settings | own, seeds, panels)
+    reduction = {"reduce": reduce} if measure == "gradients" else {}
+    return Study(measure, settings | reduction, seeds, panels)
 
 
 def sees_everything(model: SequenceModel) -> bool:
     """Return True if the receptive field is not limited by layers: that of a model with a state, unlike a GNN."""
-    found = receptive_field(model)
-    return math.isinf(max(found.hops, found.positions))
+    field = receptive_field(model)
+    return math.isinf(max(field.hops, field.positions))
 
 
 def norms_of(

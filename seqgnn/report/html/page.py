@@ -59,7 +59,7 @@ def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], 
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
     except OSError as error:
-        raise ValueError(f"report: expected a file that can be written, got {path} ({error.strerror})") from error
+        raise ValueError(f"report: expected a writable file, got {path} ({error.strerror})") from error
     return path
 
 

@@ -92,7 +92,7 @@ def _against(comparison: Comparison, level: list[str], size: int) -> str:
     stand = how.pop() if len(how) == 1 else "not all distinguishable from"
     seeds = min(len(comparison.scores(label, size)) for label in level)
     doubt = ", with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
-    others = any(name == "linear" for name in candidates(comparison, size).apart)
+    others = any(name == "linear" for name in candidates(comparison, size).excluded)
     best = "the best baseline that is compared" if others else "the best baseline"
     said = f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
     return said if stand == "not distinguishable from" else said + _over_windows(comparison, level[0], size)

@@ -31,7 +31,7 @@ def scores_figure(comparison: Comparison) -> Any:
 
 
 def curves_figure(comparison: Comparison) -> Any:
-    """Return a matplotlib figure: training curves as running means over 21 steps, one line per seed, one panel per size."""
+    """Return a matplotlib figure: training curves, running means over 21 steps; a panel per size, a line per seed."""
     from matplotlib.figure import Figure
 
     sizes = sorted(comparison.sizes)

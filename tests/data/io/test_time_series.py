@@ -152,7 +152,7 @@ def test_h5_in_pandas_fixed_format(tmp_path):
     with pytest.raises(ValueError, match=r"one table of numbers in pandas' fixed format .*got \['df'\]"):
         read_signal(tmp_path / "metr-la.h5")
     (tmp_path / "text.h5").write_text("no")
-    with pytest.raises(ValueError, match="expected an HDF5 file that can be read, got"):
+    with pytest.raises(ValueError, match="expected a readable HDF5 file, got"):
         read_signal(tmp_path / "text.h5")
     with h5py.File(tmp_path / "pems-bay.h5", "a") as file:
         del file["speed/axis0"]
@@ -186,7 +186,7 @@ def test_parquet(tmp_path):
         with pytest.raises(ValueError, match=match):
             read_signal(write(**columns))
     path.write_text("no")
-    with pytest.raises(ValueError, match="a parquet file that can be read, got"):
+    with pytest.raises(ValueError, match="a readable parquet file, got"):
         read_signal(path)
 
 

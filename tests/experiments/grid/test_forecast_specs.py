@@ -81,7 +81,7 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
         (tmp_path / "out" / name).unlink()
     blocked.mkdir()
     assert call("compare", "forecast", *named, *small, *more, "--out", tmp_path / "out") == 1
-    assert f"expected a file that can be written, got {blocked} (Is a directory)" in capsys.readouterr().err
+    assert f"expected a writable file, got {blocked} (Is a directory)" in capsys.readouterr().err
     assert all((tmp_path / "out" / name).stat().st_size > 0 for name in drawn - {blocked.name})
     run = next(path for path in (tmp_path / "out" / "runs").glob("*.json") if path.with_suffix(".safetensors").exists())
     config = json.loads(run.read_text())["config"]
@@ -275,7 +275,7 @@ def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
         ({"match_parameters": True}, "expected no match_parameters for task 'forecast', got True"),
         ({"window": 3}, "expected no window for task 'forecast', got 3"),
         ({"split_by": "window"}, "did you mean 'windows'"),
-        ({"models": [ForecasterSpec("a\nb", "lstm")]}, "labels of one line that can be read"),
+        ({"models": [ForecasterSpec("a\nb", "lstm")]}, "printable labels of one line"),
         ({"target_accuracy": 0.9}, "expected target_accuracy=None for forecasts, got 0.9"),
         ({"stateful": True}, "expected stateful=False for forecasts, got True"),
         ({"monitor": "accuracy"}, "expected monitor='loss' for forecasts, got 'accuracy'"),

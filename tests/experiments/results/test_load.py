@@ -99,13 +99,13 @@ def test_failures_come_back(tmp_path, monkeypatch):
 def test_runs_under_way_are_counted(tmp_path):
     run_grid("recall", models=["rnn"], out=tmp_path, progress=False, **TINY)
     (tmp_path / "runs" / "0123.partial").mkdir()
-    assert "1 run is under way or interrupted" in load_comparisons([tmp_path]).problems[0]
+    assert "1 run is unfinished" in load_comparisons([tmp_path]).problems[0]
 
 
 def test_a_page_that_cannot_be_written_is_named(tmp_path):
     run_grid("recall", models=["rnn"], out=tmp_path, progress=False, **TINY)
     done = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "runs")])
-    with pytest.raises(ValueError, match=r"expected a file that can be written, got .*runs"):
+    with pytest.raises(ValueError, match=r"expected a writable file, got .*runs"):
         raise done.exception
     assert not list(tmp_path.glob("*.tmp"))
 

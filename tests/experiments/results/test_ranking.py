@@ -14,11 +14,11 @@ def test_what_sees_everything_stands_apart_where_memory_is_asked_for():
     readouts = {"mean": "mean", "max": "max"}
     found = candidates(grid(scores, BASELINES, readouts=readouts), 5)
     assert found.models == ("LSTM",) and found.baselines == ("chance", "majority")
-    assert found.apart == ("mean", "max", "linear")
+    assert found.excluded == ("mean", "max", "linear")
     everyone = candidates(grid(scores, BASELINES, readouts=readouts | {"LSTM": "mean"}), 5)
-    assert everyone.models == tuple(scores) and "linear" in everyone.baselines and everyone.apart == ()
+    assert everyone.models == tuple(scores) and "linear" in everyone.baselines and everyone.excluded == ()
     text = candidates(grid(scores, {"bigram": 2.0}, task="text", metric="loss", readouts=readouts), 5)
-    assert text.models == tuple(scores) and text.apart == ()
+    assert text.models == tuple(scores) and text.excluded == ()
     trees = candidates(grid(scores, BASELINES, task="trees", readouts=readouts), 5)
     assert trees.models == tuple(scores) and "linear" in trees.baselines
 

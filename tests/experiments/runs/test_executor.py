@@ -52,7 +52,7 @@ def test_lines_where_there_is_no_terminal(tmp_path, capsys):
         "sum of b: FAILED, ArithmeticError: it does not add up",
     ]
     run_all(planned, RunContext(store=store), progress=True)
-    assert capsys.readouterr().out.splitlines()[0] == "1 of 2 runs are there already"
+    assert capsys.readouterr().out.splitlines()[0] == "1 of 2 runs are already stored"
     run_all(planned, RunContext(store=store), progress=False)
     assert capsys.readouterr().out == ""
 
@@ -74,7 +74,7 @@ def test_bars_on_a_terminal(monkeypatch):
         say(("done", "a baseline", "test accuracy 0.1"))
         say(("failed", "a [b] T=3", "ValueError: [no] luck"))
     text = screen.getvalue()
-    assert "1 of 3 runs are there already" in text
+    assert "1 of 3 runs are already stored" in text
     assert "3/3" in text and "ValueError: [no] luck" in text
 
 

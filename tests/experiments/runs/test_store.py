@@ -78,9 +78,9 @@ def test_a_file_that_is_not_the_run_is_named_and_left_alone(tmp_path, content, m
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(ValueError, match=r"folder that can be written, got .*file/runs \(Not a directory\)"):
+    with pytest.raises(ValueError, match=r"writable folder, got .*file/runs \(Not a directory\)"):
         RunStore(file / "runs").prepare()
-    with pytest.raises(ValueError, match=r"folder that can be written, got .*file \(File exists\)"):
+    with pytest.raises(ValueError, match=r"writable folder, got .*file \(File exists\)"):
         RunStore(file).prepare()
 
 
@@ -132,7 +132,7 @@ def test_a_changed_result_is_noticed(tmp_path, change):
 def test_a_folder_where_a_run_should_be_and_endless_brackets(tmp_path):
     store = RunStore(tmp_path)
     store.path({"seed": 1}).mkdir()
-    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*Is a directory"):
+    with pytest.raises(ValueError, match=r"expected a readable file, got .*Is a directory"):
         store.get({"seed": 1})
     store.path({"seed": 2}).write_text("[" * 200_000)
     with pytest.raises(ValueError, match="got a damaged file"):

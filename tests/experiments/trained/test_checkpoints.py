@@ -129,7 +129,7 @@ def test_the_influence_in_a_tree_is_against_its_edges(folder):
 
 
 def test_where_every_node_answers_alike_there_is_no_distance(folder):
-    with pytest.raises(ValueError, match=r"influence can be measured, got GCN.* in .*: every node answers alike"):
+    with pytest.raises(ValueError, match=r"got GCN.* in .*: the readout treats all nodes alike"):
         study_checkpoint(file_of(folder, "trees", "gcn"), measure="influence")
 
 
@@ -145,11 +145,11 @@ def test_what_is_no_run_of_a_model_with_classes(folder, tmp_path):
             study_checkpoint(record.with_suffix(kind))
     lone = tmp_path / "lone.safetensors"
     shutil.copy(file_of(folder, "palindromes", "lstm"), lone)
-    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*lone\.json"):
+    with pytest.raises(ValueError, match=r"expected a readable file, got .*lone\.json"):
         study_checkpoint(lone)
     shutil.copy(file_of(folder, "palindromes", "gcn").with_suffix(".json"), tmp_path / "lone.json")
     with pytest.raises(ValueError, match=r"the weights in lone\.safetensors are not those of the run"):
         study_checkpoint(lone)
     shutil.copy(file_of(folder, "palindromes", "gcn").with_suffix(".json"), tmp_path / "bare.json")
-    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*bare\.safetensors"):
+    with pytest.raises(ValueError, match=r"expected a readable file, got .*bare\.safetensors"):
         study_checkpoint(tmp_path / "bare.json")

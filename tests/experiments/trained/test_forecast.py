@@ -138,7 +138,7 @@ def test_what_is_no_run_of_a_forecaster_is_named(source, tmp_path):
     weights = path.with_suffix(".safetensors")
     with pytest.raises(ValueError, match=r"expected a run's \.json or \.safetensors, got .*runs"):
         load_forecaster(folder)
-    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*none\.json"):
+    with pytest.raises(ValueError, match=r"expected a readable file, got .*none\.json"):
         load_forecaster(folder / "none.json")
     baseline = ForecastBaseline("forecast", source.identity(), "mean", PROTOCOL, False)
     with pytest.raises(ValueError, match=r"expected a run of a forecaster in .*, got the baseline 'mean'"):
@@ -159,7 +159,7 @@ def test_what_is_no_run_of_a_forecaster_is_named(source, tmp_path):
     with pytest.raises(ValueError, match="got a damaged file"):
         load_forecaster(path)
     weights.unlink()
-    with pytest.raises(ValueError, match=r"expected a file that can be read, got .*\.safetensors"):
+    with pytest.raises(ValueError, match=r"expected a readable file, got .*\.safetensors"):
         load_forecaster(path)
     path.write_text(path.read_text().replace('"hidden":4', '"hidden":5'))
     with pytest.raises(ValueError, match="got a file changed since"):

@@ -128,7 +128,7 @@ def test_the_influence_in_a_checkpoint(run):
 
 
 def test_a_checkpoint_that_cannot_be_measured(run, tmp_path):
-    with pytest.raises(ValueError, match="expected a file that can be read"):
+    with pytest.raises(ValueError, match="expected a readable file"):
         study_checkpoint(tmp_path / "none.safetensors")
     text = run.parent / "text.txt"
     kept = text.read_text()
