@@ -59,8 +59,7 @@ parser.add_argument("--out", type=Path, default=Path("results/generate.png"))
 out = parser.parse_args().out
 torch.manual_seed(0)
 text = CharText()
-sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens}
-model = build("lstm", **sizes, per_element=True, hidden=128, encoding="embedding", forget_bias=1.0)
+model = build("lstm", text, hidden=128, encoding="embedding", forget_bias=1.0)
 config = TrainConfig(steps=1000, optimizer="adam", lr=5e-3, schedule="cosine", eval_every=500, stateful=True)
 fit(model, text, config, seed=0)
 score = evaluate(model, text.test(512))

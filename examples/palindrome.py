@@ -25,7 +25,7 @@ for name, hops in (("lstm", (1,)), ("gcn", (1,)), ("gcn", shortcuts), ("gcn-in-l
     torch.manual_seed(0)
     depth = 2 if hops == (1,) else len(hops)
     layers = depth if name == "gcn" else 1
-    model = models.build(name, num_classes=10, num_tokens=10, hidden=64, num_layers=layers, hops=hops)
+    model = models.build(name, task, hidden=64, num_layers=layers)
     run = fit(model, task, config, seed=0)
     score = evaluate(model, task.test(512))
     steps_back = min(path_receptive_field(layers, hops), LENGTH - 2)

@@ -39,7 +39,8 @@ def describe(model: nn.Module, data: Data | Task) -> list[str]:
     Example:
         >>> from seqgnn.data import Palindromes
         >>> from seqgnn.models.sequence_model import build
-        >>> describe(build("gcn", num_classes=10, num_tokens=10, num_layers=2), Palindromes(20))
+        >>> task = Palindromes(20)
+        >>> describe(build("gcn", task, num_layers=2), task)
         ['receptive field: 2 of 18 previous positions']
     """
     task = data if isinstance(data, Task) else None

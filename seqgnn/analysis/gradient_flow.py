@@ -66,8 +66,9 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
     Example:
         >>> from seqgnn.data import Palindromes
         >>> from seqgnn.models.sequence_model import build
-        >>> batch = Palindromes(20).draw(32, torch.Generator().manual_seed(0))
-        >>> flow = gradient_flow(build("lstm", num_classes=10, num_tokens=10, num_layers=2), batch)
+        >>> task = Palindromes(20)
+        >>> batch = task.draw(32, torch.Generator().manual_seed(0))
+        >>> flow = gradient_flow(build("lstm", task, num_layers=2), batch)
         >>> flow.h.shape, flow.c.shape, bool(flow.h[1, -1] > flow.h[1, 0])
         (torch.Size([2, 19]), torch.Size([2, 19]), True)
     """

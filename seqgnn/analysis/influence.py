@@ -43,8 +43,9 @@ def influence(model: nn.Module, batch: Batch, distance: Tensor | None = None) ->
     Example:
         >>> from seqgnn.data import Palindromes
         >>> from seqgnn.models.sequence_model import build
-        >>> batch = Palindromes(8).draw(32, torch.Generator().manual_seed(0))
-        >>> (influence(build("gcn", num_classes=10, num_tokens=10, num_layers=3), batch) > 0).tolist()
+        >>> task = Palindromes(8)
+        >>> batch = task.draw(32, torch.Generator().manual_seed(0))
+        >>> (influence(build("gcn", task, num_layers=3), batch) > 0).tolist()
         [True, True, True, True, False, False, False]
     """
     inputs = getattr(model, "inputs", None)

@@ -79,8 +79,9 @@ def energy_by_depth(model: nn.Module, batch: Any, *, relative: bool = False) -> 
     Example:
         >>> from seqgnn.data import Palindromes
         >>> from seqgnn.models.sequence_model import build
-        >>> batch = Palindromes(20).draw(32, torch.Generator().manual_seed(0))
-        >>> energy_by_depth(build("gcn", num_classes=10, num_tokens=10, num_layers=4), batch).shape
+        >>> task = Palindromes(20)
+        >>> batch = task.draw(32, torch.Generator().manual_seed(0))
+        >>> energy_by_depth(build("gcn", task, num_layers=4), batch).shape
         torch.Size([5])
     """
     encoders = [module for module in model.modules() if isinstance(module, GCNEncoder)]

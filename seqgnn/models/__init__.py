@@ -8,6 +8,7 @@ from seqgnn.models.forecast_encoders import Encoder, GraphEncoder, LagGCN, Nodew
 from seqgnn.models.forecaster import EncoderDecoder, Forecaster
 from seqgnn.models.forecasters import build_forecaster
 from seqgnn.models.generation import generate, stream
+from seqgnn.models.options import ForecasterOptions, ModelOptions
 from seqgnn.models.sampling import SamplingConfig, next_probabilities
 from seqgnn.models.sequence_model import SequenceModel, build
 
@@ -15,8 +16,10 @@ __all__ = [
     "Encoder",
     "EncoderDecoder",
     "Forecaster",
+    "ForecasterOptions",
     "GraphEncoder",
     "LagGCN",
+    "ModelOptions",
     "NGram",
     "NodewiseEncoder",
     "SamplingConfig",

@@ -1,11 +1,13 @@
 """Forecasters by name."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from seqgnn._utils.validation import check_count, one_of
+from seqgnn._utils.validation import one_of
 from seqgnn.models.forecast_encoders import LagGCN
 from seqgnn.models.forecaster import EncoderDecoder, Forecaster
+from seqgnn.models.options import ForecasterOptions, read_options
 from seqgnn.models.parameter_matching import hidden_size_for
 from seqgnn.nn import A3TGCN, DCRNN, GCNGRU, GCNLSTM, GCRN, GRU, LSTM, TGCN, DCRNNForecaster, EvolveGCN
 
@@ -26,6 +28,7 @@ LAYERS: dict[str, tuple[Any, tuple[str, ...]]] = {
 }
 NAMES = ("linear", *LAYERS)
 NODEWISE = ("linear", "lstm", "gru")  # they use no neighbors, except with neighbors=True
+OF_TASK = ("in_channels", "out_channels", "lags", "horizon")
 STATIC = ("gcn",)  # they need the same graph at all steps
 
 
@@ -39,23 +42,7 @@ def uses_neighbors(name: str, *, K: int = 2, neighbors: bool = False) -> bool:
     return neighbors or (name not in NODEWISE and ("K" not in LAYERS[name][1] or K > 1))
 
 
-def build_forecaster(
-    name: str,
-    *,
-    in_channels: int,
-    out_channels: int = 1,
-    hidden: int = 32,
-    lags: int,
-    horizon: int = 1,
-    num_layers: int = 1,
-    K: int = 2,
-    residual: bool = False,
-    skip: bool = False,
-    neighbors: bool = False,
-    dropout: float = 0.0,
-    sampling_decay: float | None = 2000.0,
-    parameters: int | None = None,
-) -> Forecaster:
+def build_forecaster(name: str, task: Any = None, **options: Any) -> Forecaster:
     """Return a forecaster by name.
 
     Args:
@@ -63,18 +50,14 @@ def build_forecaster(
             ``"tgcn"``, ``"a3tgcn"``, ``"evolve-gcn"``: recurrent layers on the graph; ``"lstm"``, ``"gru"``: recurrent
             layers on each node independently; ``"gcn"``: GCN layers with the lags as features; ``"linear"``: the skip
             connection only; ``"dcrnn-forecaster"``: an encoder and a decoder, see :class:`EncoderDecoder`.
-        in_channels, out_channels, lags, horizon, residual, skip, neighbors: see :class:`Forecaster`.
-        hidden: H.
-        num_layers: number of recurrent layers, or of GCN layers for ``"gcn"``.
-        K: number of terms of the filters of ``"gcrn"``, ``"gcrn-gru"``, ``"dcrnn"`` and ``"dcrnn-forecaster"``; from 2
-            on, a node's own features and those of its neighbors have separate weights.
-        dropout: dropout between layers, where supported, and on the head's input.
-        sampling_decay: decay of scheduled sampling for ``"dcrnn-forecaster"``, see :class:`EncoderDecoder`.
-        parameters: number of parameters to match as closely as possible by the choice of `hidden`, which is then
-            ignored; not for ``"linear"``, which has no hidden size.
+        task: a :class:`seqgnn.tasks.Forecasting`, which determines the options `in_channels`, `out_channels`, `lags`
+            and `horizon`; None: these are given.
+        options: fields of :class:`seqgnn.models.ForecasterOptions`, such as `hidden`, `num_layers`, `K`,
+            `residual`, `skip`, `dropout` or `parameters`; they take precedence over those of the task.
 
     Raises:
-        ValueError: if a name is unknown, an option is out of range, or no hidden size matches `parameters`.
+        ValueError: if a name or an option is unknown, an option is out of range or not supported by the model, or no
+            hidden size matches `parameters`.
 
     Example:
         >>> model = build_forecaster("dcrnn", in_channels=2, hidden=16, lags=12, horizon=12, residual=True, skip=True)
@@ -82,30 +65,40 @@ def build_forecaster(
         3192
     """
     one_of("build_forecaster", "model", name, NAMES)
-    sizes = {"in_channels": in_channels, "hidden": hidden, "lags": lags, "horizon": horizon, "num_layers": num_layers}
-    for option, size in (sizes | {"out_channels": out_channels, "K": K}).items():
-        check_count("build_forecaster", option, size, 1)
-    if not 0 <= dropout < 1:
-        raise ValueError(f"build_forecaster: expected dropout in [0, 1), got {dropout!r}")
-    if name == "linear" and num_layers != 1:
-        raise ValueError(f"build_forecaster: 'linear' has one layer, got num_layers={num_layers}")
-    channels = in_channels * (2 if neighbors else 1)
-    options: dict[str, Any] = {"in_channels": in_channels, "out_channels": out_channels, "lags": lags}
-    options |= {"horizon": horizon, "residual": residual, "skip": skip, "neighbors": neighbors}
+    chosen = read_options("build_forecaster", ForecasterOptions, {} if task is None else _options_of(task), options)
+    if name == "linear" and chosen.num_layers != 1:
+        raise ValueError(f"build_forecaster: 'linear' has one layer, got num_layers={chosen.num_layers}")
+    if name == "linear" and chosen.parameters is not None:
+        got = f"parameters={chosen.parameters}"
+        raise ValueError(f"build_forecaster: {got} is not supported by 'linear' (no hidden size)")
+    if chosen.parameters is not None:
+        sized = partial(replace, chosen)
+        size = hidden_size_for(
+            "build_forecaster", name, chosen.parameters, lambda hidden: _forecaster(name, sized(hidden=hidden))
+        )
+        chosen = sized(hidden=size)
+    return _forecaster(name, chosen)
+
+
+def _forecaster(name: str, options: ForecasterOptions) -> Forecaster:
+    common = {option: getattr(options, option) for option in (*OF_TASK, "residual", "skip", "neighbors")}
     if name == "linear":
-        if parameters is not None:
-            raise ValueError(f"build_forecaster: parameters={parameters} is not supported by 'linear' (no hidden size)")
-        return Forecaster(None, **options | {"skip": True})
-    options_of_layer = {"num_layers": num_layers, "dropout": dropout if num_layers > 1 else 0.0, "K": K} | options
+        return Forecaster(None, **common | {"skip": True})
     layer, accepted = LAYERS[name]
+    of_layer = {option: getattr(options, option) for option in accepted}
+    if "dropout" in of_layer and options.num_layers == 1:
+        of_layer["dropout"] = 0.0
+    encoder = layer(options.in_channels * (2 if options.neighbors else 1), options.hidden, **of_layer)
+    if name == "dcrnn-forecaster":
+        return EncoderDecoder(encoder, decay=options.sampling_decay, **common)
+    return Forecaster(encoder, dropout=options.dropout, **common)
 
-    def make(hidden: int) -> Forecaster:
-        encoder = layer(channels, hidden, **{option: options_of_layer[option] for option in accepted})
-        if name == "dcrnn-forecaster":
-            return EncoderDecoder(encoder, decay=sampling_decay, **options)
-        return Forecaster(encoder, dropout=dropout, **options)
 
-    if parameters is not None:
-        check_count("build_forecaster", "parameters", parameters, 1)
-        hidden = hidden_size_for("build_forecaster", name, parameters, make)
-    return make(hidden)
+def _options_of(task: Any) -> dict[str, Any]:
+    """Return the options that a task determines."""
+    try:
+        sizes = {"in_channels": task.in_channels, "out_channels": task.out_channels}
+        return sizes | {"lags": task.protocol.lags, "horizon": task.protocol.horizon}
+    except AttributeError as error:
+        got = f"{type(task).__name__} ({error})"
+        raise ValueError(f"build_forecaster: expected a task such as seqgnn.tasks.Forecasting, got {got}") from error

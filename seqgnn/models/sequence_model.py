@@ -4,24 +4,24 @@ All of them are called as ``model(batch, state=None) -> logits, state`` on batch
 :class:`seqgnn.data.SequenceGraph`, so that RNNs, GNNs and hybrids process the same samples and share readouts and head.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 from torch_geometric.data import Batch
 
-from seqgnn._utils.validation import check_count, one_of
-from seqgnn.data import exponential_hops, path_graph, sequence_lengths
+from seqgnn._utils.validation import one_of
+from seqgnn.data import exponential_hops, sequence_lengths
 from seqgnn.models.encoders import GCNEncoder, GCNInLSTM, GCNThenLSTM, Inputs, Readout, RecurrentEncoder, TreeEncoder
+from seqgnn.models.options import ModelOptions, read_options
 from seqgnn.models.parameter_matching import hidden_size_for
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, TreeLSTM
-from seqgnn.nn.init import Init
 
-NAMES = ("rnn", "lstm", "gru", "gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
-TREES = ("tree-lstm",)  # they traverse the batch's edges in topological order
 GNNS = ("gcn", "gcn-residual")  # their depth limits the receptive field; that of all others is the whole sequence
-READOUTS = ("last", "mean", "max")
-LAYERS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+OF_TASK = ("num_classes", "num_tokens", "num_features", "per_element", "directed", "length")
 
 
 class SequenceModel(nn.Module):
@@ -74,29 +74,66 @@ class SequenceModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def build(
-    name: str,
-    *,
-    num_classes: int,
-    num_tokens: int | None = None,
-    num_features: int | None = None,
-    per_element: bool = False,
-    directed: bool = True,
-    hidden: int = 64,
-    num_layers: int | None = None,
-    readout: str = "last",
-    encoding: str = "one-hot",
-    positions: bool = False,
-    length: int | None = None,
-    window: int = 4,
-    hops: tuple[int, ...] | None = None,
-    dropout: float = 0.0,
-    weight_dropout: float = 0.0,
-    tie_weights: bool = False,
-    init: Init = None,
-    forget_bias: float | None = None,
-    parameters: int | None = None,
-) -> SequenceModel:
+def _recurrent(layer: Any, options: ModelOptions, channels: int) -> RecurrentEncoder:
+    return RecurrentEncoder(layer(channels, options.hidden, **_recurrent_options(options)), options.weight_dropout)
+
+
+def _gcn(options: ModelOptions, channels: int, *, residual: bool = False) -> GCNEncoder:
+    depth, directed = options.num_layers or 1, options.per_element
+    return GCNEncoder(channels, options.hidden, depth, options.dropout, directed, residual, options.hops)
+
+
+def _gcn_then_lstm(options: ModelOptions, channels: int) -> GCNThenLSTM:
+    gcn = _gcn(replace(options, num_layers=1), channels)
+    return GCNThenLSTM(gcn, _recurrent(LSTM, options, options.hidden))
+
+
+def _gcn_in_lstm(options: ModelOptions, channels: int) -> GCNInLSTM:
+    layer = GCNLSTM(channels, options.hidden, **_recurrent_options(options))
+    return GCNInLSTM(layer, options.window, options.hops or (1,))
+
+
+def _tree_lstm(options: ModelOptions, channels: int) -> TreeEncoder:
+    return TreeEncoder(TreeLSTM(channels, options.hidden))
+
+
+def _recurrent_options(options: ModelOptions) -> dict[str, Any]:
+    depth = options.num_layers or 1
+    between = options.dropout if depth > 1 else 0.0
+    return {"num_layers": depth, "dropout": between, "init": options.init, "forget_bias": options.forget_bias}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models.
+
+    Attributes:
+        encoder: returns the encoder for given options and a number of input channels.
+        supports: options that not all families support.
+        uses_batch_edges: True for layers that use the edges of the batch as a path with `hops`.
+    """
+
+    encoder: Callable[[ModelOptions, int], nn.Module]
+    supports: tuple[str, ...] = ()
+    uses_batch_edges: bool = False
+
+
+RECURRENT = ("init", "forget_bias")
+FAMILIES = {
+    "rnn": Family(partial(_recurrent, RNN), (*RECURRENT, "weight_dropout")),
+    "lstm": Family(partial(_recurrent, LSTM), (*RECURRENT, "weight_dropout")),
+    "gru": Family(partial(_recurrent, GRU), (*RECURRENT, "weight_dropout")),
+    "gcn": Family(_gcn, uses_batch_edges=True),
+    "gcn-residual": Family(partial(_gcn, residual=True), uses_batch_edges=True),
+    "gcn+lstm": Family(_gcn_then_lstm, (*RECURRENT, "weight_dropout"), uses_batch_edges=True),
+    "gcn-in-lstm": Family(_gcn_in_lstm, RECURRENT),
+    "tree-lstm": Family(_tree_lstm),
+}
+TREES = ("tree-lstm",)  # they traverse the batch's edges in topological order
+NAMES = tuple(name for name in FAMILIES if name not in TREES)
+
+
+def build(name: str, task: Any = None, **options: Any) -> SequenceModel:
     """Return a model by name.
 
     Args:
@@ -104,106 +141,85 @@ def build(
             same with residual connections; ``"gcn+lstm"``, a GCN layer followed by an LSTM over the nodes in order;
             ``"gcn-in-lstm"``, an LSTM with a GCN in its gates over a sliding window; ``"tree-lstm"``, an LSTM along the
             batch's edges, which must not have cycles.
-        num_classes: C.
-        num_tokens, num_features: size of the vocabulary, or number of features per position; exactly one of them.
-        per_element: one target per position instead of one per sequence. Undirected graphs are then rejected, and
-            readouts run over the prefix.
-        directed: True if the batches' edges point forwards only; checked for a GCN with one target per position.
-        hidden: H, the hidden size and the size of embeddings.
-        num_layers: number of recurrent layers (None: 1) or of GCN layers (None: one per hop).
-        readout: ``"last"``, ``"mean"`` or ``"max"``.
-        encoding: encoding of token ids, ``"one-hot"`` or ``"embedding"``.
-        positions: append the one-hot position to each token.
-        length: maximum sequence length; needed for `positions`, for a GCN without `num_layers` or `hops`, and for text
-            generation with readouts other than "last".
-        window: k of ``"gcn-in-lstm"``.
-        hops: hops of the batches' edges, which the data set creates (GCNs; None: the powers of two below `length`, with
-            which the receptive field is the whole sequence), or of the window's (``"gcn-in-lstm"``; None: 1).
-        dropout: dropout on non-recurrent connections: embeddings, outputs between layers, and the head's input
-            (Zaremba et al. 2014).
-        weight_dropout: dropout on hidden-to-hidden weights, for models with a plain recurrent layer.
-        tie_weights: share the embedding's weight with the head (Press and Wolf 2017); needs `encoding` "embedding" and
-            as many classes as tokens.
-        init, forget_bias: as in :mod:`seqgnn.nn`, for models with a recurrent layer.
-        parameters: number of parameters to match as closely as possible by the choice of `hidden`, which is then
-            ignored; see `hidden_size_for`.
+        task: a task of :mod:`seqgnn.tasks`, which determines the options `num_classes`, `num_tokens`, `num_features`,
+            `per_element`, `directed`, `length` and, for GCNs over the batch's edges, `hops`; None: these are given.
+        options: fields of :class:`seqgnn.models.ModelOptions`, such as `hidden`, `num_layers`, `readout`,
+            `encoding`, `dropout` or `parameters`; they take precedence over those of the task.
 
     Raises:
-        ValueError: if a name is unknown, options contradict each other, or no hidden size matches `parameters`.
+        ValueError: if a name or an option is unknown or not supported by the model, options contradict each other, or
+            no hidden size matches `parameters`.
 
     Example:
         >>> import torch
         >>> from seqgnn.data import Palindromes
-        >>> batch = Palindromes(10).draw(32, torch.Generator().manual_seed(0))
-        >>> model = build("lstm", num_classes=10, num_tokens=10, parameters=20000)
-        >>> model(batch)[0].shape, model.num_parameters
+        >>> task = Palindromes(10)
+        >>> model = build("lstm", task, parameters=20000)
+        >>> model(task.draw(32, torch.Generator().manual_seed(0)))[0].shape, model.num_parameters
         (torch.Size([32, 10]), 20106)
+        >>> build("gru", num_classes=2, num_features=3, hidden=8).num_parameters
+        330
     """
-    one_of("build", "model", name, (*NAMES, *TREES))
-    one_of("build", "readout", readout, READOUTS)
-    one_of("build", "encoding", encoding, ("one-hot", "embedding"))
-    if (num_tokens is None) == (num_features is None):
-        raise ValueError(f"build: expected num_tokens or num_features, got {num_tokens} and {num_features}")
-    numbers = {"num_classes": num_classes, "hidden": hidden, "window": window, "num_tokens": num_tokens}
-    numbers |= {"num_features": num_features, "num_layers": num_layers, "length": length, "parameters": parameters}
-    for option, value in numbers.items():
-        if value is not None:
-            check_count("build", option, value, 1)
-    for option, probability in (("dropout", dropout), ("weight_dropout", weight_dropout)):
-        if not 0 <= probability < 1:
-            raise ValueError(f"build: expected {option} in [0, 1), got {probability!r}")
-    if per_element and not directed:
-        raise ValueError("build: expected a directed graph with one target per position, got directed=False")
-    if positions and length is None:
-        raise ValueError("build: expected length with positions=True, got None")
-    if num_features is not None and encoding != "one-hot":
-        raise ValueError(f"build: encoding={encoding!r} is not supported for features")
-    if tie_weights and (encoding != "embedding" or num_tokens != num_classes):
-        got = f"encoding={encoding!r}, num_tokens={num_tokens} and num_classes={num_classes}"
-        raise ValueError(f"build: tie_weights needs encoding='embedding' and num_tokens == num_classes, got {got}")
-    path_graph(1, hops=(1,) if hops is None else hops)  # validates hops
-    hops = None if hops is None else tuple(hops)
-    if name in GNNS and num_layers is None:
-        if hops is None:
-            if length is None:
-                raise ValueError(f"build: expected num_layers, hops or length for {name!r}, got none of them")
-            hops = exponential_hops(length)
-        num_layers = len(hops)
-    if name == "gcn-in-lstm" and window > 1 and min(hops or (1,)) >= window:
-        raise ValueError(f"build: expected a hop below the window of {window}, got hops={hops}")
-    if weight_dropout and name not in (*LAYERS, "gcn+lstm"):
-        supported = ", ".join((*LAYERS, "gcn+lstm"))
-        raise ValueError(f"build: weight_dropout is not supported by {name!r} (only {supported})")
-    if name in TREES and (num_layers or 1) != 1:
-        raise ValueError(f"build: {name!r} has one layer, got num_layers={num_layers}")
-    if name in (*GNNS, *TREES) and not (init is None and forget_bias is None):
-        raise ValueError(f"build: init and forget_bias are not supported by {name!r} (only recurrent models)")
+    one_of("build", "model", name, FAMILIES)
+    chosen = read_options("build", ModelOptions, {} if task is None else _options_of(task, name), options)
+    chosen = _with_depth(name, chosen)
+    _check_supported(name, chosen)
+    if chosen.parameters is not None:
+        untrained = replace(chosen, init=None)
+        size = hidden_size_for(
+            "build", name, chosen.parameters, lambda hidden: _model(name, replace(untrained, hidden=hidden))
+        )
+        chosen = replace(chosen, hidden=size)
+    return _model(name, chosen)
 
-    def make(hidden: int, init: Init = init) -> SequenceModel:
-        inputs = Inputs(num_tokens, num_features, encoding, hidden, length if positions else None, dropout)
-        recurrent: dict[str, Any] = {"init": init, "forget_bias": forget_bias}
-        recurrent |= {"num_layers": num_layers or 1, "dropout": dropout if (num_layers or 1) > 1 else 0.0}
-        encoder: nn.Module
-        if name in GNNS:
-            residual = name == "gcn-residual"
-            encoder = GCNEncoder(inputs.channels, hidden, num_layers or 1, dropout, per_element, residual, hops)
-        elif name in TREES:
-            encoder = TreeEncoder(TreeLSTM(inputs.channels, hidden))
-        elif name == "gcn+lstm":
-            gcn = GCNEncoder(inputs.channels, hidden, 1, dropout, directed=per_element, hops=hops)
-            encoder = GCNThenLSTM(gcn, RecurrentEncoder(LSTM(hidden, hidden, **recurrent), weight_dropout))
-        elif name == "gcn-in-lstm":
-            encoder = GCNInLSTM(GCNLSTM(inputs.channels, hidden, **recurrent), window, hops or (1,))
-        else:
-            encoder = RecurrentEncoder(LAYERS[name](inputs.channels, hidden, **recurrent), weight_dropout)
-        head = nn.Linear(hidden, num_classes)
-        if tie_weights:
-            inputs.tie(head)
-        # Only GCNs use the batch's edges.
-        batch_hops = hops or (1,) if name in (*GNNS, "gcn+lstm") else (1,)
-        context_length = length if positions or readout != "last" else None
-        return SequenceModel(inputs, encoder, Readout(readout, per_element), head, batch_hops, dropout, context_length)
 
-    if parameters is not None:
-        hidden = hidden_size_for("build", name, parameters, lambda size: make(size, None))
-    return make(hidden)
+def _model(name: str, options: ModelOptions) -> SequenceModel:
+    family, positions = FAMILIES[name], options.length if options.positions else None
+    inputs = Inputs(
+        options.num_tokens, options.num_features, options.encoding, options.hidden, positions, options.dropout
+    )
+    encoder = family.encoder(options, inputs.channels)
+    head = nn.Linear(options.hidden, options.num_classes)
+    if options.tie_weights:
+        inputs.tie(head)
+    return SequenceModel(
+        inputs,
+        encoder,
+        Readout(options.readout, options.per_element),
+        head,
+        hops=(options.hops or (1,)) if family.uses_batch_edges else (1,),
+        dropout=options.dropout,
+        context_length=options.length if options.positions or options.readout != "last" else None,
+    )
+
+
+def _options_of(task: Any, name: str) -> dict[str, Any]:
+    """Return the options that a task determines."""
+    names = (*OF_TASK, "hops") if FAMILIES[name].uses_batch_edges else OF_TASK
+    try:
+        return {option: getattr(task, option) for option in names}
+    except AttributeError as error:
+        expected = "a task with classes, such as those of seqgnn.tasks (for forecasts: build_forecaster)"
+        raise ValueError(f"build: expected {expected}, got {type(task).__name__} ({error})") from error
+
+
+def _with_depth(name: str, options: ModelOptions) -> ModelOptions:
+    """Return the options with the default number of layers and hops of a GCN."""
+    if name not in GNNS or options.num_layers is not None:
+        return options
+    if options.hops is None and options.length is None:
+        raise ValueError(f"build: expected num_layers, hops or length for {name!r}, got none of them")
+    hops = exponential_hops(options.length or 1) if options.hops is None else options.hops
+    return replace(options, hops=hops, num_layers=len(hops))
+
+
+def _check_supported(name: str, options: ModelOptions) -> None:
+    """Raise a ValueError if an option is not supported by the model."""
+    if name == "gcn-in-lstm" and options.window > 1 and min(options.hops or (1,)) >= options.window:
+        raise ValueError(f"build: expected a hop below the window of {options.window}, got hops={options.hops}")
+    if name in TREES and (options.num_layers or 1) != 1:
+        raise ValueError(f"build: {name!r} has one layer, got num_layers={options.num_layers}")
+    for option in ("weight_dropout", "init", "forget_bias"):
+        if getattr(options, option) != getattr(ModelOptions, option) and option not in FAMILIES[name].supports:
+            supported = ", ".join(other for other, family in FAMILIES.items() if option in family.supports)
+            raise ValueError(f"build: {option} is not supported by {name!r} (only {supported})")

@@ -120,7 +120,7 @@ def flops_per_sample(model: nn.Module, batch: Any) -> float:
         >>> from seqgnn.models.sequence_model import build
         >>> task = Palindromes(5)
         >>> batch = task.draw(8, torch.Generator().manual_seed(0))
-        >>> flops_per_sample(build("rnn", num_classes=10, num_tokens=10, hidden=4), batch) / 2
+        >>> flops_per_sample(build("rnn", task, hidden=4), batch) / 2
         264.0
     """
     from torch.utils.flop_counter import FlopCounterMode

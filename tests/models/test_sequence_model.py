@@ -11,6 +11,7 @@ from torch_geometric.utils import segment
 from seqgnn.data import ExpressionTrees, Palindromes, SequenceGraph, sequence_batch, to_padded
 from seqgnn.data.paths import path_graph
 from seqgnn.models import sequence_model as models
+from seqgnn.models.options import READOUTS
 from seqgnn.nn import GCNLSTM
 
 HOPS = (1, 2, 4)
@@ -31,7 +32,7 @@ def ragged(lengths=(4, 7, 1, 5), seed=0):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-@pytest.mark.parametrize("readout", models.READOUTS)
+@pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("per_element", [False, True])
 @pytest.mark.parametrize("positions", [False, True])
 def test_batch_mates_and_padding_change_nothing(name, readout, per_element, positions):
@@ -44,7 +45,7 @@ def test_batch_mates_and_padding_change_nothing(name, readout, per_element, posi
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-@pytest.mark.parametrize("readout", models.READOUTS)
+@pytest.mark.parametrize("readout", READOUTS)
 def test_no_element_sees_its_future(name, readout):
     model = make(name, readout=readout, per_element=True, num_layers=3)
     x = torch.randint(5, (1, 7), generator=torch.Generator().manual_seed(1))
@@ -238,7 +239,7 @@ def test_a_window_of_one_is_the_lstm():
     torch.testing.assert_close(hybrid(batch)[0], plain(batch)[0], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("readout", models.READOUTS)
+@pytest.mark.parametrize("readout", READOUTS)
 def test_readouts_against_a_loop(readout):
     batch = Batch.from_data_list(ragged())
     h = torch.randn(17, 6, generator=torch.Generator().manual_seed(4))
@@ -343,7 +344,8 @@ def test_a_task_of_the_library_fits_every_model():
         ("gcn-in-lstm", {"weight_dropout": 0.1}, "weight_dropout is not supported by"),
         ("gcn", {"per_element": True, "directed": False}, "expected a directed graph with one target per position"),
         ("gcn", {"positions": True, "length": None}, "expected length with positions=True"),
-        ("gcn", {"init": "orthogonal"}, "init and forget_bias are not supported by"),
+        ("gcn", {"init": "orthogonal"}, r"init is not supported by 'gcn' \(only rnn, lstm, gru, gcn\+lstm, gcn-in"),
+        ("tree-lstm", {"forget_bias": 1.0, "num_layers": 1}, "forget_bias is not supported by 'tree-lstm'"),
         ("gru", {"forget_bias": 1.0}, "GRU: expected init forget_bias"),
         ("lstm", {"parameters": 10}, "expected parameters that 'lstm' can have, such as .* with hidden=1, got 10"),
         ("gcn", {"hops": ()}, "path_graph: expected hops"),
@@ -410,7 +412,7 @@ def test_wrong_inputs():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", models.NAMES)
-@pytest.mark.parametrize("readout", models.READOUTS)
+@pytest.mark.parametrize("readout", READOUTS)
 def test_cuda_agrees_with_cpu(name, readout):
     model = make(name, readout=readout)
     expected = model(Batch.from_data_list(ragged()))[0]

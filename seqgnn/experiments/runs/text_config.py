@@ -1,16 +1,16 @@
 """The configuration of a training run on a text: its data, model and training, and what is logged."""
 
-import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from seqgnn._utils.validation import check_count, one_of
 from seqgnn.models import sequence_model as models
+from seqgnn.models.options import ModelOptions
 from seqgnn.tasks import CharText
 from seqgnn.training.config import TrainConfig
 
-OPTIONS = frozenset(inspect.signature(models.build).parameters) - {"name", "num_classes", "num_tokens", "num_features"}
+OPTIONS = frozenset(item.name for item in fields(ModelOptions)) - {"num_classes", "num_tokens", "num_features"}
 TEXT_TRAINING = TrainConfig(
     steps=15_000,
     batch_size=64,
