@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from seqgnn._utils.text import listed
 from seqgnn._utils.validation import check_count, one_of
-from seqgnn.data.sequence_graph import path_graph
+from seqgnn.data.paths import path_graph
 from seqgnn.nn.init import Init
 
 READOUTS = ("last", "mean", "max")
