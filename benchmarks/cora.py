@@ -1,13 +1,13 @@
-"""Cora, public split: the two-layer GCN of its paper, beside a perceptron and label propagation.
+"""Cora, public split: the two-layer GCN of Kipf and Welling, compared with a perceptron and label propagation.
 
     python benchmarks/cora.py [--data-dir DIR] [--seeds 100] [--json benchmarks/results/cora.json]
 
 `Semi-supervised classification with graph convolutional networks <https://arxiv.org/abs/1609.02907>`_ (Kipf and
 Welling 2017), section 5: 16 hidden units, dropout 0.5, L2 of 5e-4 on the first layer, Adam at 0.01, at most 200 epochs,
-row-normalized features, 140 labels. The epoch whose weights are tested is chosen by accuracy on the 500 validation
-nodes (then by their loss), and so are the hyperparameters of label propagation; the 1000 test nodes choose nothing.
+row-normalized features, 140 labels. The tested epoch is selected by accuracy on the 500 validation nodes (then by their
+loss), and so are the hyperparameters of label propagation; the 1000 test nodes are not used for selection.
 
-The files are read from `DIR/cora_planetoid` (DIR is `$SEQGNN_DATA` if not given), else PyG downloads them.
+The files are read from `DIR/cora_planetoid` (DIR is `$SEQGNN_DATA` by default); otherwise PyG downloads them.
 """
 
 import argparse
@@ -43,7 +43,7 @@ console = Console()
 
 
 class PlainMatrix:
-    """What a pickled sparse matrix is made into: its arrays, no code."""
+    """The arrays of a pickled sparse matrix, without code."""
 
     data: np.ndarray
     indices: np.ndarray
@@ -51,7 +51,7 @@ class PlainMatrix:
 
 
 class PlainArrays(pickle.Unpickler):
-    """Reads Python 2 pickles of arrays, sparse matrices and adjacency lists, and can make nothing else of them."""
+    """Unpickler for Python 2 pickles that allows only arrays, sparse matrices and adjacency lists."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {
@@ -80,7 +80,7 @@ def dense(matrix: PlainMatrix) -> Tensor:
 
 
 def from_files(folder: Path) -> Data:
-    """The public split: the first 140 nodes have labels, the next 500 validate, 1000 listed ones test."""
+    """Return the public split: the first 140 nodes train, the next 500 validate, and 1000 listed nodes test."""
     order = torch.tensor([int(line) for line in (folder / "ind.cora.test.index").read_text().split()])
     x = torch.cat([dense(read(folder, "allx")), torch.empty(len(order), FEATURES)])
     y = torch.cat([torch.from_numpy(read(folder, "ally")), torch.zeros(len(order), CLASSES, dtype=torch.int32)])
@@ -94,7 +94,7 @@ def from_files(folder: Path) -> Data:
 
 
 def load(data_dir: str | None) -> Data:
-    """Cora with row-normalized features."""
+    """Return Cora with row-normalized features."""
     if data_dir is None:
         from torch_geometric.datasets import Planetoid
 
@@ -109,7 +109,7 @@ def load(data_dir: str | None) -> Data:
 
 
 class GCN(nn.Module):
-    """Two graph convolutions; one round of neighbors each."""
+    """Two graph convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,13 +138,13 @@ class Perceptron(nn.Module):
 
 
 def drop_entries(x: Tensor, training: bool) -> Tensor:
-    """Dropout of a sparse matrix: what is zero stays zero, so only the entries are drawn."""
+    """Return a sparse matrix with dropout on its stored entries; zeros stay zero."""
     values = dropout(x.values(), CONFIG["dropout"], training)
     return torch.sparse_coo_tensor(x.indices(), values, x.shape, is_coalesced=True, check_invariants=False)
 
 
 def train(kind: type[nn.Module], seed: int, data: Data, graph: PreparedGraph) -> float:
-    """Test accuracy, in percent, at the epoch that validates best."""
+    """Return the test accuracy, in percent, at the epoch with the best validation score."""
     torch.manual_seed(seed)
     model, x = kind(), data.x.to_sparse_coo()
     groups = [
@@ -174,7 +174,7 @@ def accuracy(scores: Tensor, data: Data, part: str) -> float:
 
 
 def propagate_labels(data: Data) -> tuple[float, dict[str, float]]:
-    """Test accuracy of PyG's label propagation at the hyperparameters that validate best, and these."""
+    """Return the test accuracy of PyG's label propagation with the best hyperparameters on validation, and these."""
     from torch_geometric.nn import LabelPropagation
 
     best, test, chosen = -1.0, 0.0, {}
@@ -189,7 +189,7 @@ def propagate_labels(data: Data) -> tuple[float, dict[str, float]]:
 
 
 def summary(scores: list[float]) -> dict[str, object]:
-    """Mean, standard deviation over seeds, and the 95% interval of the mean."""
+    """Return mean, standard deviation over seeds, and the 95% interval of the mean."""
     mean, sd = statistics.mean(scores), statistics.stdev(scores) if len(scores) > 1 else 0.0
     half = 1.96 * sd / len(scores) ** 0.5
     return {"mean": mean, "sd": sd, "interval": [mean - half, mean + half], "min": min(scores), "max": max(scores)}
@@ -225,7 +225,7 @@ def main() -> None:
         table.add_column(column)
     for name, result in results.items():
         low, high = result["interval"]
-        spread = (f"{result['sd']:.2f}", f"{low:.2f} to {high:.2f}") if result["sd"] > 0 else ("", "no seed in it")
+        spread = (f"{result['sd']:.2f}", f"{low:.2f} to {high:.2f}") if result["sd"] > 0 else ("", "deterministic")
         table.add_row(name, f"{result['mean']:.2f}", *spread, str(result.get("published", "")))
     console.print(table)
 

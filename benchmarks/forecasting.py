@@ -1,12 +1,13 @@
-"""Forecasts on graphs beside the baselines: does a net beat them, and does the graph help?
+"""Forecasts on graphs compared with baselines: does a network beat them, and does the graph help?
 
-    python benchmarks/forecasting.py chickenpox --data-dir DATA       # of chickenpox, pedalme, metr-la; default: all
-    python benchmarks/forecasting.py metr-la --plan                   # what is there, and what the rest takes at most
+    python benchmarks/forecasting.py chickenpox --data-dir DATA       # chickenpox, pedalme or metr-la; default: all
+    python benchmarks/forecasting.py metr-la --plan                   # list finished runs and the time for the rest
 
-Five seeds. The number of steps is chosen on the last fifth of the training part, then each model is retrained on all
-of it, and so are the baselines, whose ridge is chosen there too. DATA holds pyg_temporal/ and metr_la/; without it, the
-variable SEQGNN_DATA, else the files are fetched. Every run is kept in benchmarks/results/forecasting/runs and not
-repeated, so this can be stopped and called again. A part's JSON is written when all its runs are there.
+Five seeds. The number of steps is chosen on the last fifth of the training part, then each model is retrained on all of
+it; so are the baselines, whose ridge strength is chosen in the same way. DATA contains pyg_temporal/ and metr_la/ and
+defaults to the variable SEQGNN_DATA; without either, the files are downloaded. Finished runs are stored in
+benchmarks/results/forecasting/runs and not repeated, so the script can be stopped and restarted. The JSON file of a
+part is written when all its runs are finished.
 """
 
 import argparse
@@ -97,10 +98,10 @@ PARTS: dict[str, dict[str, Part]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--jobs", type=int, default=-1)
-    parser.add_argument("--plan", action="store_true", help="make no run")
+    parser.add_argument("--plan", action="store_true", help="list the runs without running them")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     if given.data_dir is not None:
@@ -127,12 +128,12 @@ def planned(part: Part, given: argparse.Namespace) -> Plan:
 def show(name: str, plans: dict[str, Plan]) -> None:
     for title, one in plans.items():
         states, seconds = list(one.states().values()), sum(one.estimate()[0].values())
-        there = f"{states.count('there')} of {len(states)} runs are there"
-        print(f"{name}, {title}: {there}, the rest takes at most {seconds / 3600:.1f} hours of one core")
+        finished = f"{states.count('there')} of {len(states)} runs are finished"
+        print(f"{name}, {title}: {finished}; the rest takes at most {seconds / 3600:.1f} hours on one core")
 
 
 def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
-    """The tables of a part and its runs without curves and errors by window, if all of them came to their end."""
+    """Write the tables of a part and its runs, without curves and errors by window, if all runs are finished."""
     failures = {f"{title}, {key}": said for title, one in found.items() for key, said in one.failures.items()}
     for key, message in failures.items():
         print(f"FAILED: {key}: {message}")
@@ -160,7 +161,7 @@ def write(name: str, found: dict[str, Comparison], out: Path) -> bool:
 
 
 def by_window(one: Comparison, length: int) -> dict[str, list[float | None]]:
-    """The mean error (of RMSE: square) of each row in each test window, over its seeds; of runs that kept them."""
+    """Return the mean error (for RMSE, squared) over seeds of each model in each test window, if it is stored."""
     tests = {label: [run.result.test for run in one.of(label, length)] for label in one.labels}
     tests |= {name: [record.result.test] for (name, of), record in one.baselines.items() if of == length}
     means = {}
@@ -173,7 +174,7 @@ def by_window(one: Comparison, length: int) -> dict[str, list[float | None]]:
 
 
 def epoch_seconds(run: RunRecord) -> float:
-    """Seconds of the processor that a pass over the training part takes, looks at the validation part included."""
+    """Return the CPU seconds of one pass over the training part, including validation."""
     config: Any = run.config
     steps = run.result.steps + (run.result.best_step if config.refit else 0)
     return run.measured.cpu_seconds / steps * math.ceil(config.protocol.split[0] / config.train.batch_size)

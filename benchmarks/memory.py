@@ -1,14 +1,14 @@
-"""How long models remember a palindrome's first digit: the course reports' settings beside recipes that do better.
+"""How long models remember the first digit of a palindrome: settings of the course reports, and better recipes.
 
     python benchmarks/memory.py                      # everything, a day on two cores
-    python benchmarks/memory.py recipes --jobs 2     # of reports, recipes, graphs
-    python benchmarks/memory.py --plan               # what is there, and what the rest takes at most
-    python benchmarks/memory.py --there              # no run is made; tables of what is there
+    python benchmarks/memory.py recipes --jobs 2     # reports, recipes or graphs
+    python benchmarks/memory.py --plan               # list finished runs and the time for the rest
+    python benchmarks/memory.py --there              # run nothing; write tables of finished runs
 
-128 hidden units, batches of 128, RMSprop, at most 10,000 steps (GCNs: 2,000), stopped once solved on validation
-(0.995); 8,192 test samples. Palindromes and, as a control, the first digit of independent ones. Every run is kept in
-benchmarks/results/memory/runs and not repeated, so this can be stopped and called again at any time. A part's JSON
-holds what is there and says what is missing.
+128 hidden units, batch size 128, RMSprop, at most 10,000 steps (GCNs: 2,000), stopped once solved on the validation set
+(accuracy 0.995); 8,192 test samples. The tasks are palindromes and, as a control, the first of independent digits.
+Finished runs are stored in benchmarks/results/memory/runs and not repeated, so the script can be stopped and restarted
+at any time. The JSON file of a part has its finished runs and states what is missing.
 """
 
 import argparse
@@ -65,12 +65,12 @@ PARTS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--jobs", type=int, default=-1)
-    parser.add_argument("--steps", type=int, help="fewer, to try it")
-    parser.add_argument("--plan", action="store_true", help="make no run, and estimate what is missing")
-    parser.add_argument("--there", action="store_true", help="make no run, and write what is there")
+    parser.add_argument("--steps", type=int, help="maximum number of steps, to try the script")
+    parser.add_argument("--plan", action="store_true", help="list the runs and estimate the time of missing ones")
+    parser.add_argument("--there", action="store_true", help="run nothing; write the finished runs")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     complete = True
@@ -101,12 +101,12 @@ def show(part: str, task: str, plans: list[Plan]) -> None:
         states = list(one.states().values())
         seconds = sum(one.estimate()[0].values())
         lengths = ", ".join(map(str, one.sizes))
-        left = f"the rest takes at most {seconds / 3600:.1f} hours of one core"
-        print(f"{part}, {task}, T = {lengths}: {states.count('there')} of {len(states)} runs are there, {left}")
+        left = f"the rest takes at most {seconds / 3600:.1f} hours on one core"
+        print(f"{part}, {task}, T = {lengths}: {states.count('there')} of {len(states)} runs are finished; {left}")
 
 
 def write(part: str, task: str, found: list[Comparison], plans: list[Plan], out: Path) -> bool:
-    """The table of a part, its runs without their curves, and what is missing; whether nothing is."""
+    """Write the table of a part, its runs without curves, and what is missing; return True if nothing is."""
     failures = {str(key): message for one in found for key, message in one.failures.items()}
     for key, message in failures.items():
         print(f"FAILED: {key}: {message}")

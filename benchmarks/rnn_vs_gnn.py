@@ -1,12 +1,12 @@
-"""The full-size comparison: RNNs, GNNs and hybrids with 128 hidden units, with the recipes that make them remember.
+"""The full-size comparison: RNNs, GNNs and hybrids with 128 hidden units, including recipes for long-term memory.
 
     python benchmarks/rnn_vs_gnn.py                       # everything, hours
     python benchmarks/rnn_vs_gnn.py palindromes --lengths 10,20 --seeds 0,1 --jobs 2
     python benchmarks/rnn_vs_gnn.py text --data book.txt
 
-Every run is one JSON in benchmarks/results/rnn_vs_gnn/runs; a run that is there is not repeated, so it can be stopped
-and started again at any time. Tables (CSV), figures and, per part, one JSON of all its runs without their curves are
-written beside them; those are what is committed.
+Every run is a JSON file in benchmarks/results/rnn_vs_gnn/runs. Finished runs are not repeated, so the script can be
+stopped and restarted at any time. Tables (CSV), figures and, per part, a JSON file of all runs without their curves are
+written to benchmarks/results/rnn_vs_gnn; only these are committed.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from seqgnn.report import tables as report
 
 RESULTS = Path(__file__).parent / "results" / "rnn_vs_gnn"
 
-# The reports' forget bias for every LSTM, a hybrid's too. At 50 digits a run of the second would take an hour.
+# The forget bias of the reports for every LSTM, also in hybrids. At 50 digits a run of the second takes an hour.
 HYBRIDS = [
     ModelSpec("GCN, then LSTM, forget bias 1", "gcn+lstm", forget_bias=1.0, longest=20),
     ModelSpec("GCN in LSTM, forget bias 1", "gcn-in-lstm", forget_bias=1.0, longest=20),
@@ -46,7 +46,7 @@ TEXT_MODELS, EXPRESSION_MODELS = (
 
 @dataclass(frozen=True)
 class Part:
-    """The models of a task, their sizes and the changed fields of their training."""
+    """The models of a task, their sizes, and the fields of the training configuration that differ."""
 
     models: list[ModelSpec]
     sizes: list[int]
@@ -63,9 +63,9 @@ PARTS = {
 
 
 def main() -> int:
-    """Runs the parts named on the command line; 1 if a run failed."""
+    """Run the parts named on the command line; return 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--models", help="labels of rows, separated by ';', e.g. 'RNN;GRU, chrono'")
     parser.add_argument("--lengths", type=_integers)
     parser.add_argument("--seeds", type=_integers, default=[0, 1, 2])
@@ -109,7 +109,7 @@ def main() -> int:
 
 
 def summary(result: Comparison) -> dict[str, Any]:
-    """Every run with its configuration, scores and what was measured, without its curves."""
+    """Return every run with its configuration, scores and measurements, without its curves."""
     curves = ("losses", "accuracies", "validation")
     runs = []
     for (label, *_), run in [*result.runs.items(), *result.baselines.items()]:

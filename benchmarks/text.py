@@ -1,16 +1,16 @@
-"""Character models on two books: what each learns, at what cost, beside n-grams.
+"""Character models on two books: loss and cost, compared with n-grams.
 
-    python benchmarks/text.py report --data-dir DATA           # the course report's LSTM, 2 x 128, in 15,000 steps
+    python benchmarks/text.py report --data-dir DATA           # the LSTM of a course report, 2 x 128, in 15,000 steps
     python benchmarks/text.py equal --data-dir DATA --jobs 2   # every model at equal size and steps, three seeds
-    python benchmarks/text.py best --data-dir DATA             # the least held-out loss with 1.5 million parameters
-    python benchmarks/text.py speed --data-dir DATA            # beside the same model in torch; writing
+    python benchmarks/text.py best --data-dir DATA             # the lowest test loss with 1.5 million parameters
+    python benchmarks/text.py speed --data-dir DATA            # speed relative to the same model in torch; generation
 
 The books are `democracy_in_america/book_EN_democracy_in_the_US.txt` and `tinyshakespeare/input.txt` in `--data-dir` or
-SEQGNN_DATA. The last tenth of each is the test part and is looked at once, at the end. What stands before it is all
-trained on, but for the thousandth that CharText needs for validation and that nothing depends on: the number of steps
-is set beforehand, and the weights are those after the last one. What was tried to find settings was tried without the
-test part, on the first 85%, and judged on the 5% behind. Every run is a folder in benchmarks/results/text/runs, can be
-stopped and goes on when called again; only runs that came to their end stand in the results, one JSON a part.
+SEQGNN_DATA. The last tenth of each is the test part, which is used once, at the end. Models are trained on everything
+before it, except for a thousandth that CharText needs for validation and that affects nothing: the number of steps is
+fixed in advance, and the weights are those after the last step. Settings were chosen without the test part, by training
+on the first 85% and evaluating on the next 5%. Every run is a folder in benchmarks/results/text/runs. Runs can be
+stopped, and resume when the script is called again. The results have only finished runs, in one JSON file per part.
 """
 
 import argparse
@@ -47,8 +47,8 @@ BOOKS = {
     "shakespeare": Path("tinyshakespeare") / "input.txt",
 }
 SPLIT = (0.899, 0.001, 0.1)
-LAST = 1000  # steps that the training loss is the mean of
-WRITTEN = 100_000  # characters
+LAST = 1000  # last steps over which the training loss is averaged
+WRITTEN = 100_000  # generated characters
 ORDERS = (1, 2, 3, 4, 5, 6)
 TRAIN = replace(TEXT_TRAINING, monitor="last")
 REPORT = TextRun(split=SPLIT, length=30, options={"hidden": 128, "num_layers": 2}, train=replace(TRAIN, lr=4e-3))
@@ -67,12 +67,12 @@ PARTS = ("report", "equal", "best", "speed", "ngrams")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--data-dir", type=Path, default=os.environ.get("SEQGNN_DATA"))
     parser.add_argument("--books", default=",".join(BOOKS))
-    parser.add_argument("--models", default=",".join(EQUAL), help="of part equal")
-    parser.add_argument("--seeds", default="0,1,2", help="of part equal")
-    parser.add_argument("--steps", type=int, help="fewer or more than each part's own")
+    parser.add_argument("--models", default=",".join(EQUAL), help="models of part equal")
+    parser.add_argument("--seeds", default="0,1,2", help="seeds of part equal")
+    parser.add_argument("--steps", type=int, help="number of steps, instead of the default of each part")
     parser.add_argument("--jobs", type=int, default=1, help="processes of part equal, one thread each")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def perform(run: TextRun, given: argparse.Namespace, book: str) -> dict[str, Any]:
-    """Makes or finishes a run; its result, with the training loss of the last steps and the speed of writing."""
+    """Run or resume training; return its result, the training loss of the last steps and the speed of generation."""
     train = run.train if given.steps is None else replace(run.train, steps=given.steps)
     run = replace(run, files=(str((Path(given.data_dir) / BOOKS[book]).resolve()),), train=train)
     key = run_key({"model": run.model, "options": run.options, "seed": run.seed, "book": book, "length": run.length,
@@ -141,7 +141,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def report(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
-    """Report 2's model on Democracy in America: 1.058 and 0.68 on the training text after a million steps."""
+    """Train the model of report 2 on Democracy in America. Report: 1.058 and 0.68 in training after a million steps."""
     rows = [perform(REPORT, given, "democracy")]
     show(rows)
     return {"runs": rows}
@@ -154,7 +154,7 @@ def best(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
 
 
 def equal(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
-    """Models within 10% of each other in parameters, as many steps on the same streams, paired seeds."""
+    """Train models with parameter counts within 10% of each other on the same streams and steps, with paired seeds."""
     from joblib import Parallel, delayed
 
     names = [one_of("text", "model", name, EQUAL) for name in given.models.split(",")]
@@ -178,7 +178,7 @@ def equal(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
 
 
 def ngrams(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
-    """Witten-Bell n-grams of the same training part."""
+    """Fit Witten-Bell n-grams on the same training part."""
     rows = []
     for book in books:
         text = CharText(Path(given.data_dir) / BOOKS[book], split=SPLIT)
@@ -192,7 +192,7 @@ def ngrams(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
 
 
 class Plain(nn.Module):
-    """Report 2's model as one writes it in torch."""
+    """The model of report 2 in plain torch."""
 
     def __init__(self, num_tokens: int, hidden: int, num_layers: int) -> None:
         super().__init__()
@@ -206,10 +206,8 @@ class Plain(nn.Module):
 
 
 def speed(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
-    """Training steps of `fit` beside a plain loop around torch.nn.LSTM, on the same streams, in alternating turns.
-
-    And the time for a character while one text of `WRITTEN` characters is written, by tenths of it.
-    """
+    """Return the training speed of `fit` relative to a plain loop around torch.nn.LSTM, on the same streams, by
+    interleaved timing, and the time per character in each tenth of a generated text of `WRITTEN` characters."""
     start = time.perf_counter(), time.process_time()
     run = replace(REPORT, files=(str(Path(given.data_dir) / BOOKS["democracy"]),))
     text = run.make_task()
@@ -235,12 +233,12 @@ def speed(given: argparse.Namespace, books: list[str]) -> dict[str, Any]:
     for name, options in {"lstm": REPORT.options, "gcn": {"hidden": 128}}.items():
         tenths = microseconds_per_character(replace(run, model=name, options=options), text)
         result[f"{name}_microseconds_per_character"] = tenths
-        print(f"writing with {name}: {tenths[0]:.0f} us a character at first, {tenths[-1]:.0f} us at the end")
+        print(f"generation with {name}: {tenths[0]:.0f} us per character at first, {tenths[-1]:.0f} us at the end")
     return {**result, "measured": measurement(start)}
 
 
 def microseconds_per_character(run: TextRun, text: CharText) -> list[float]:
-    """Of each tenth of a long text, by a model that has learned nothing."""
+    """Return microseconds per character in each tenth of a long text, generated by an untrained model."""
     model = models.build(**run.build_options(text))
     marks = [time.perf_counter()]
     for step, _ in enumerate(stream(model, text.vocabulary, length=WRITTEN), start=1):
@@ -250,7 +248,7 @@ def microseconds_per_character(run: TextRun, text: CharText) -> list[float]:
 
 
 def seconds_of_fit(run: TextRun, text: CharText, config: TrainConfig) -> float:
-    """`fit` on its way from the first step to the last; what comes before and after is not counted."""
+    """Return the seconds of `fit` from the first step to the last, without setup and final evaluation."""
     marks: list[float] = []
     fit(
         models.build(**run.build_options(text)),
@@ -263,7 +261,7 @@ def seconds_of_fit(run: TextRun, text: CharText, config: TrainConfig) -> float:
 
 
 class _Unseen:
-    """A text whose validation part is one short window, so that `fit`'s last look at it costs nothing."""
+    """A text whose validation part is one short window, so that the final evaluation of `fit` costs nothing."""
 
     def __init__(self, text: CharText) -> None:
         self.text = text
