@@ -1,11 +1,11 @@
-"""Backpropagation through time of a vanilla RNN by hand: each factor of the chain rule beside autograd's.
+"""Backpropagation through time of a vanilla RNN by hand: each factor of the chain rule compared with autograd.
 
     h_t = tanh(W_hx x_t + W_hh h_(t-1) + b_h),   p = W_ph h_T + b_p,   L = -log softmax(p)_y
 
-The derivation goes backwards from the loss, in the order in which one writes it down, for one sequence. Then: why the
-product over steps vanishes or explodes. Sources: Werbos 1990, "Backpropagation through time"; Pascanu, Mikolov and
-Bengio 2013, https://arxiv.org/abs/1211.5063, equations 3 to 5. A student report of 2019 (report 1 of
-datasets/palindromes.md) leaves diag(1 - h_t²) out of the product: here the wrong product stands beside the right one.
+The derivation starts from the loss and goes backwards, for one sequence. A second part shows why the product over steps
+vanishes or explodes. Sources: Werbos 1990, "Backpropagation through time"; Pascanu, Mikolov and Bengio 2013,
+https://arxiv.org/abs/1211.5063, equations 3 to 5. A student report of 2019 (report 1 of datasets/palindromes.md) omits
+diag(1 - h_t²) from the product; this script compares the wrong product with the right one.
 
 Run: python examples/bptt_by_hand.py [--out results]
 """
@@ -28,7 +28,7 @@ differences = []
 def compare(formula: str, by_hand: torch.Tensor, autograd: torch.Tensor) -> None:
     differences.append((by_hand - autograd).abs().max().item())
     rows = [" ".join(f"{value:+.6f}" for value in value.flatten()[:4].tolist()) for value in (by_hand, autograd)]
-    more = f"  ... {autograd.numel()} in all" if autograd.numel() > 4 else ""
+    more = f"  ... {autograd.numel()} in total" if autograd.numel() > 4 else ""
     print(f"\n{formula}\n  by hand   {rows[0]}{more}\n  autograd  {rows[1]}{more}")
     print(f"  largest difference {differences[-1]:.1e}")
 
@@ -38,7 +38,7 @@ def error(found: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def product_norms(scale: float, size: int = 64) -> list[float]:
-    """Spectral norms of dh_t/dh_0 for t = 1, 2, ..., where W_hh is `scale` times an orthogonal matrix."""
+    """Return spectral norms of dh_t/dh_0 for t = 1, 2, ..., where W_hh is `scale` times an orthogonal matrix."""
     torch.manual_seed(0)
     W_hh = scale * torch.linalg.qr(torch.randn(size, size))[0]
     h, product, norms = torch.zeros(size), torch.eye(size), []
@@ -63,7 +63,7 @@ def draw(norms: dict[float, list[float]], path: Path) -> None:
         panel.grid(color="#e4e4e4", linewidth=0.8)
         panel.spines[["top", "right"]].set_visible(False)
     right.set_ylabel("spectral norm")
-    figure.suptitle("How far a change of h_0 is carried: W_hh is a multiple of an orthogonal matrix Q")
+    figure.suptitle("How far a change of h_0 propagates: W_hh is a multiple of an orthogonal matrix Q")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
@@ -80,7 +80,7 @@ b_h, b_p = torch.randn(HIDDEN) / 2, torch.randn(CLASSES) / 2
 
 
 def states(h: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
-    """h, and the state after each row of x."""
+    """Return h and the state after each row of x."""
     found = [h]
     for x_t in x:
         found.append(torch.tanh(W_hx @ x_t + W_hh @ found[-1] + b_h))
@@ -125,7 +125,7 @@ with torch.no_grad():
         print(f"  {t}    {error(product[t], auto_product[t - 1]):.1e}   {error(wrong[t], auto_product[t - 1]):.1e}")
     wrong_W_hh = sum(torch.outer((1 - h[t] ** 2) * (wrong[t].T @ dL_dhT), h[t - 1]) for t in steps)
     right_error, wrong_error = error(dL_dW_hh, auto["W_hh"]), error(wrong_W_hh, auto["W_hh"])
-    print(f"and of dL/dW_hh, all else alike: {right_error:.1e} with the right product, {wrong_error:.1e} with that")
+    print(f"and of dL/dW_hh: {right_error:.1e} with the right product, {wrong_error:.1e} with the wrong one")
 
 rnn = RNN(INPUTS, HIDDEN)
 x, y = torch.randn(T, 8, INPUTS), torch.randint(CLASSES, (8,))
@@ -133,18 +133,18 @@ cross_entropy(rnn(x)[0][-1] @ W_ph.T + b_p, y).backward()
 auto = {"W_hx": rnn.weight_ih_l0.grad, "W_hh": rnn.weight_hh_l0.grad, "W_ph": W_ph.grad}
 written = bptt_gradients(x, y, rnn.weight_ih_l0, rnn.weight_hh_l0, W_ph, rnn.bias_ih_l0 + rnn.bias_hh_l0, b_p)
 together = [torch.cat([found[name].flatten() for name in shapes]) for found in (written, auto)]
-compare("All three, mean of 8 sequences: seqgnn.analysis.bptt_gradients beside seqgnn.nn.RNN", *together)
+compare("All three, mean over 8 sequences: seqgnn.analysis.bptt_gradients and seqgnn.nn.RNN", *together)
 
 norms = {scale: product_norms(scale) for scale in SCALES}
 print("\nSpectral norm of dh_t/dh_0 for W_hh = scale * Q, Q orthogonal, 64 units, inputs of size 0.1")
 print("  scale   t = 1     t = 10    t = 100   without diag(1 - h²), t = 100")
 for scale, norm in norms.items():
     print(f"  {scale:<5g}   {norm[0]:.1e}   {norm[9]:.1e}   {norm[99]:.1e}   {scale**100:.1e}")
-print("It is at most scale^t, as 1 - h² <= 1. At scale 1 W_hh alone would keep it at 1; the right product vanishes.")
+print("It is at most scale^t, as 1 - h² <= 1. At scale 1 it would stay 1 with W_hh alone; the right product vanishes.")
 draw(norms, out / "bptt_by_hand.png")
 print(f"figure: {out / 'bptt_by_hand.png'}")
 
 assert max(differences) <= 1e-12 and right_error <= 1e-12 < 0.1 < wrong_error
 assert max(norms[scale][-1] for scale in (0.5, 0.8, 1.0)) < 0.01 < 100 < min(norms[1.5][-1], norms[3.0][-1])
-print(f"\nverdict: by hand and autograd agree in all {len(differences)} places, to {max(differences):.1e};")
-print(f"without diag(1 - h²) in the product, as in report 1, dL/dW_hh is wrong by {wrong_error:.0%} of its norm.")
+print(f"\nverdict: all {len(differences)} results by hand agree with autograd to {max(differences):.1e};")
+print(f"without diag(1 - h²) in the product, as in report 1, the error of dL/dW_hh is {wrong_error:.0%} of its norm.")

@@ -1,8 +1,8 @@
-"""Weekly chickenpox cases in Hungary's counties, four weeks in, the next one out: does the graph help? Hardly.
+"""Forecasts of weekly chickenpox cases in Hungary's counties from the last four weeks: does the graph help? Hardly.
 
-Data: PyTorch Geometric Temporal's chickenpox.json (Rozemberczki et al. 2021), standardized there over all weeks, as an
-argument or in $SEQGNN_DATA/pyg_temporal. The first 20% of weeks train the linear model and the nets alike: a net first
-learns without the last fifth of these, which determine the epochs, then on all. The other weeks are the test.
+Data: chickenpox.json of PyTorch Geometric Temporal (Rozemberczki et al. 2021), standardized there over all weeks, as an
+argument or in $SEQGNN_DATA/pyg_temporal. The first 20% of weeks train the linear model and the networks. A network is
+first trained without the last fifth of these, which determines the epochs, then on all. The other weeks are the test.
 """
 
 import json
@@ -20,29 +20,29 @@ LAGS, HIDDEN, EPOCHS = 4, 16, 200
 
 
 class Forecaster(nn.Module):
-    """``x [T, B, N, 1]`` to the next value of every node ``[B, N]``; a layer on the graph, or on each node alone."""
+    """Next value of every node ``[B, N]`` from ``x [T, B, N, 1]``: a layer on the graph, or on each node separately."""
 
     def __init__(self, layer: Callable[..., nn.Module], graph: Tensor | None, skip: bool, seed: int) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.layer, self.graph, self.head = layer(1, HIDDEN), graph, nn.Linear(HIDDEN, 1)
-        self.skip = nn.Linear(LAGS, 1) if skip else None  # from the node's own past, which a GCN averages away
+        self.skip = nn.Linear(LAGS, 1) if skip else None  # of the node's own past, which a GCN averages away
 
     def forward(self, x: Tensor) -> Tensor:
-        alone = self.graph is None
-        h = self.layer(x.flatten(1, 2))[0].unflatten(1, x.shape[1:3]) if alone else self.layer(x, self.graph)[0]
+        nodewise = self.graph is None
+        h = self.layer(x.flatten(1, 2))[0].unflatten(1, x.shape[1:3]) if nodewise else self.layer(x, self.graph)[0]
         y = self.head(torch.relu(h[-1]))
         return (y if self.skip is None else y + self.skip(x[..., 0].permute(1, 2, 0)))[..., 0]
 
 
 def mse(forecast: Tensor, truth: Tensor) -> Tensor:
     if forecast.shape != truth.shape:  # [B, N] and [B, N, 1] would broadcast to all pairs
-        raise ValueError(f"mse: expected shapes alike, got {tuple(forecast.shape)} and {tuple(truth.shape)}")
+        raise ValueError(f"mse: expected equal shapes, got {tuple(forecast.shape)} and {tuple(truth.shape)}")
     return (forecast - truth).square().mean()
 
 
 def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int) -> Iterator[nn.Module]:
-    """The model after each epoch."""
+    """Yield the model after each epoch."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(epochs):
         optimizer.zero_grad()
@@ -62,18 +62,18 @@ past = torch.cat([windows[..., :LAGS], torch.ones_like(y)[..., None]], dim=-1)
 weights = torch.linalg.lstsq(past[whole].flatten(0, 1), y[whole].flatten()[:, None]).solution
 print(f"{f'test MSE, {len(y) - cut} weeks':36} mean over 3 seeds")
 print(f"{'mean of the training weeks':36} {mse(y[whole].mean().expand_as(y[test]), y[test]):.4f}")
-print(f"{'linear, all nodes alike':36} {mse((past[test] @ weights)[..., 0], y[test]):.4f}")
+print(f"{'linear, shared by all nodes':36} {mse((past[test] @ weights)[..., 0], y[test]):.4f}")
 for name, layer, edges in (
-    ("LSTM on each node", LSTM, None),
+    ("LSTM on each node separately", LSTM, None),
     ("GCNLSTM", GCNLSTM, graph),
     ("GCRN, K = 2", lambda *sizes: GCRN(*sizes, K=2), graph),
     ("DCRNN, K = 2", lambda *sizes: DCRNN(*sizes, K=2), graph),
 ):
     for skip in (False, True):
-        found = []
+        errors = []
         for seed in range(3):
             first, final = (Forecaster(layer, edges, skip, seed) for _ in range(2))
-            held = [mse(model(x[:, choose]), y[choose]).item() for model in train(first, x[:, fit], y[fit], EPOCHS)]
-            *_, model = train(final, x[:, whole], y[whole], 1 + held.index(min(held)))
-            found.append(mse(model(x[:, test]), y[test]).item())
-        print(f"{name + ' and a linear skip' * skip:36} {sum(found) / 3:.4f}  ({min(found):.4f} to {max(found):.4f})")
+            losses = [mse(model(x[:, choose]), y[choose]).item() for model in train(first, x[:, fit], y[fit], EPOCHS)]
+            *_, model = train(final, x[:, whole], y[whole], 1 + losses.index(min(losses)))
+            errors.append(mse(model(x[:, test]), y[test]).item())
+        print(f"{name + ', linear skip' * skip:36} {sum(errors) / 3:.4f}  ({min(errors):.4f} to {max(errors):.4f})")

@@ -1,4 +1,4 @@
-"""A character LSTM, trained for half a minute on Python's help topics, writes; and what temperature does to a softmax.
+"""Text generation with a character LSTM, trained for half a minute on Python's help topics, at several temperatures.
 
 Run: python examples/generate.py [--out results/generate.png]
 """
@@ -74,4 +74,4 @@ for temperature in (0, 0.3, 0.7, 1.2):
 with torch.no_grad():
     logits = model.eval()(next(text.test(64)))[0]
 draw(logits, out)
-print(f"picture of softmax under temperatures: {out}")
+print(f"figure of the softmax at several temperatures: {out}")

@@ -1,4 +1,4 @@
-"""Zachary's karate club with one known member on each side: a GCN fills in the other 32, and a picture of it.
+"""Zachary's karate club with one labeled member per faction: a GCN predicts the other 32, and a figure shows them.
 
 Run: python examples/karate_club.py [--out results/karate_club.png]
 """
@@ -57,7 +57,7 @@ def draw(club, officer, path: Path) -> None:
         dark = abs(officer[node] - 0.5) > 0.25
         axes.text(x, y, node, color="white" if dark else "black", fontsize=8, ha="center", va="center")
     figure.colorbar(dots, ax=axes, shrink=0.7, label="probability of the officers' side")
-    axes.set_title("Black rings: the two known members. Red rings: members put on the wrong side.", fontsize=10)
+    axes.set_title("Black rings: the two labeled members. Red rings: wrong predictions.", fontsize=10)
     axes.axis("off")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
@@ -68,8 +68,8 @@ parser.add_argument("--out", type=Path, default=Path("results/karate_club.png"))
 out = parser.parse_args().out
 club = karate_club()
 unknown = ~club.train_mask
-answers = [train(club, seed) for seed in range(10)]
-scores = torch.tensor([((a > 0.5).long() == club.y)[unknown].float().mean() for a in answers])
+predictions = [train(club, seed) for seed in range(10)]
+scores = torch.tensor([((p > 0.5).long() == club.y)[unknown].float().mean() for p in predictions])
 print(f"accuracy on the 32 other members, 10 seeds: {scores.mean():.3f} ± {scores.std():.3f} (guessing: 0.5)")
-draw(club, answers[0], out)
-print(f"picture of seed 0: {out}")
+draw(club, predictions[0], out)
+print(f"figure of seed 0: {out}")

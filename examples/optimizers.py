@@ -1,10 +1,10 @@
-"""SGD with momentum, RMSprop and Adam from their equations: step for step those of torch.optim, on two surfaces.
+"""SGD with momentum, RMSprop and Adam from their equations, compared with torch.optim at every step on two surfaces.
 
 The ravine is a quadratic valley, 50 times as steep across as along, at 30 degrees to the axes. The plateau is a well,
-1 - exp(-|x|²/2), seen from where its gradient is 2e-7. Sources: Sutskever et al. 2013 for momentum (as torch writes
-it), Hinton's lecture 6e of 2012 for RMSprop, Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, algorithm 1, for
-Adam. A student report of 2019 (report 1 of datasets/palindromes.md) puts Adam's epsilon inside the root; here it stands
-outside, as in the paper, and the other form has a row of its own.
+1 - exp(-|x|²/2), started where its gradient is 2e-7. Sources: Sutskever et al. 2013 for momentum (in torch's form),
+Hinton's lecture 6e of 2012 for RMSprop, Kingma and Ba 2015, https://arxiv.org/abs/1412.6980, algorithm 1, for Adam. A
+student report of 2019 (report 1 of datasets/palindromes.md) puts Adam's epsilon inside the root. Here it is outside, as
+in the paper; the other form is listed in a separate row.
 
 Run: python examples/optimizers.py [--out results]
 """
@@ -46,7 +46,7 @@ def plateau(x: Tensor) -> Tensor:
 
 
 def walk(surface, step, lr: Tensor, steps: int) -> Tensor:
-    """Where each of the learning rates ``lr [R, 1]`` goes: ``[steps + 1, R, 2]``."""
+    """Return the path of each learning rate ``lr [R, 1]``: ``[steps + 1, R, 2]``."""
     path, memory = [STARTS[surface].expand(len(lr), 2)], {}
     for t in range(1, steps + 1):
         x = path[-1].clone().requires_grad_()
@@ -111,7 +111,7 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the figure")
 out = parser.parse_args().out
 print(f"Steps until the height stays below {TOLERANCE:g}, at the best rate of 1 and 3 times 0.001, 0.01, ..., 1000;")
-print("and, at that rate (1 where none gets there), the largest distance from torch.optim's path in 200 steps")
+print("and, at that rate (1 if none succeeds), the largest distance from the path of torch.optim in 200 steps")
 paths, distances = {}, []
 for surface in STARTS:
     for name, (step, make) in OPTIMIZERS.items():
@@ -123,7 +123,7 @@ for surface in STARTS:
         said = f"{needed.min():.0f} steps" if reached else f"not in {LIMIT}"
         paths[surface, name] = f"{name}, rate {lr:g}: {said}", path
         print(f"  {surface.__name__:8} {name:14} rate {lr:<6g} {said:12} from torch {distances[-1]:.1e}")
-    # Adam came last: at its rate, with epsilon where it belongs and inside the root.
+    # Adam is the last optimizer of the loop: at its rate, with epsilon outside and inside the root.
     outside, inside = (walk(surface, partial(adam, inside=x), torch.tensor([[lr]]), LIMIT)[:, 0] for x in (False, True))
     apart = (outside - inside)[:201].norm(dim=-1).max().item()
     said = f"{steps_needed(surface(inside)[:, None]).item():.0f} steps"
@@ -138,6 +138,6 @@ for power in range(0, -9, -2):
     print(f"  gradient {g:.0e}   outside {right:.4f}   inside {other:.4f}")
 
 assert max(distances) <= 1e-12 < apart
-print(f"\nverdict: SGD, momentum, RMSprop and Adam are torch.optim's to {max(distances):.1e};")
-print("epsilon inside the root, as in report 1, is another optimizer wherever gradients are below 1e-4, its root:")
-print(f"on the plateau its path leaves Adam's by up to {apart:.1f}, and it needs {said}.")
+print(f"\nverdict: SGD, momentum, RMSprop and Adam agree with torch.optim to {max(distances):.1e};")
+print("epsilon inside the root, as in report 1, is a different optimizer where gradients are below 1e-4, its root:")
+print(f"on the plateau its path differs from Adam's by up to {apart:.1f}, and it needs {said}.")

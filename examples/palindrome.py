@@ -1,7 +1,7 @@
-"""One palindrome, three readers: an LSTM in order, a GCN over the path, and an LSTM whose gates are GCNs.
+"""Three models on palindromes: an LSTM, a GCN on the path graph, and an LSTM with GCNs in its gates.
 
-All three read the same batch (a path graph per palindrome), answer through the same head, and must say the last digit,
-which is the first one. Run: python examples/palindrome.py
+All three read the same batches (one path graph per palindrome), have the same head, and predict the last digit, which
+equals the first. Run: python examples/palindrome.py
 """
 
 import torch
@@ -16,8 +16,8 @@ LENGTH = 10
 config = TrainConfig(steps=500, batch_size=64, lr=3e-3, target_accuracy=0.995)
 
 sample = Palindromes(LENGTH).draw(1, torch.Generator().manual_seed(7))
-print("elements:", sample.x.tolist(), "  answer:", sample.y.item())
-print("edges:   ", ", ".join(f"{i}->{j}" for i, j in sample.edge_index.t().tolist()), "\n")
+print("tokens:", sample.x.tolist(), "  target:", sample.y.item())
+print("edges: ", ", ".join(f"{i}->{j}" for i, j in sample.edge_index.t().tolist()), "\n")
 
 shortcuts = exponential_hops(LENGTH - 1)
 for name, hops in (("lstm", (1,)), ("gcn", (1,)), ("gcn", shortcuts), ("gcn-in-lstm", (1,))):

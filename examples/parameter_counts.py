@@ -1,10 +1,11 @@
-"""How many parameters a layer has: closed formulas, and beside each what the module itself counts.
+"""Numbers of parameters of the layers: closed formulas compared with the modules.
 
-Each gate of a recurrent cell maps d inputs and n hidden units to n numbers and adds a bias, or two, as torch does: an
-RNN has one gate, a GRU three, an LSTM four. A graph adds nothing, as edges are no parameters; a filter of m terms makes
-inputs and states m times as wide: m = 1 for GCN, K for Chebyshev polynomials, 2K - 1 for walks both ways. Sources: the
-equations in the docstrings of seqgnn.nn, and the papers named there; the character model is a student report's of 2019
-(datasets/char_text.md): d characters embedded in n numbers, two layers, a linear head.
+Each gate of a recurrent cell maps d inputs and n hidden units to n numbers and adds one bias, or two, as in torch: an
+RNN has one gate, a GRU three, an LSTM four. A graph adds nothing, since edges are not parameters. A filter with m terms
+makes inputs and states m times as wide: m = 1 for GCN, K for Chebyshev polynomials, 2K - 1 for random walks in both
+directions. Sources: the equations in the docstrings of seqgnn.nn and the papers cited there. The character model is
+that of a student report of 2019 (datasets/char_text.md): d characters embedded in n dimensions, two layers, a linear
+head.
 
 Run: python examples/parameter_counts.py
 """
@@ -12,7 +13,7 @@ Run: python examples/parameter_counts.py
 from seqgnn.models.sequence_model import build
 from seqgnn.nn import DCRNN, GCNLSTM, GCRN, GRU, LSTM, RNN, GCNConv
 
-SIZES = ((10, 128, 3), (1, 1, 2), (3, 5, 2), (83, 128, 4))  # d, n, K; the first is shown
+SIZES = ((10, 128, 3), (1, 1, 2), (3, 5, 2), (83, 128, 4))  # d, n, K; the first is printed
 CHARACTERS = (83, 128, 0)  # Democracy in America has 83 of them
 LAYERS = {
     "RNN, one bias": ("d*n + n*n + n", lambda d, n, K: RNN(d, n, recurrent_bias=False)),
@@ -56,9 +57,9 @@ print(check("character LSTM", CHARACTER_LSTM, character_lstm, CHARACTERS))
 
 try:
     GRU(d, n, recurrent_bias=False)
-except ValueError as refused:
-    print("\nA GRU that resets before the hidden map needs one bias, 3 * (d*n + n*n + n); torch's form needs both:")
-    print(f"  {refused}")
+except ValueError as error:
+    print("\nA GRU that resets before the hidden projection has one bias, 3 * (d*n + n*n + n); torch's form needs two:")
+    print(f"  {error}")
 else:
     raise AssertionError("a GRU of torch's form needs both biases")
-print(f"\nverdict: {len(LAYERS) + 1} formulas and the modules agree, the layers' at {len(SIZES)} sizes each.")
+print(f"\nverdict: {len(LAYERS) + 1} formulas agree with the modules, those of layers at {len(SIZES)} sizes each.")

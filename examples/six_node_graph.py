@@ -1,7 +1,7 @@
 """Six nodes: the adjacency matrix, its normalized form, and the number of layers until E is in C's receptive field.
 
-A round of message passing brings a node the news of its neighbors, so news travels one edge per layer. The gradient
-of C's output with respect to E's input says whether it has arrived: it is exactly zero until then.
+Each message-passing layer gives a node information about its neighbors, so information travels one edge per layer. The
+gradient of C's output with respect to E's input shows whether it has arrived: until then it is exactly zero.
 
 Run: python examples/six_node_graph.py
 """

@@ -1,6 +1,6 @@
-"""LSTM, GCNConv and GCNLSTM inside a model of your own: forecast a signal on a graph from its last steps.
+"""LSTM, GCNConv and GCNLSTM in a custom model that forecasts a time series on a graph.
 
-The signal: each node of a grid follows what its neighbors did two steps ago. Run: python examples/your_own_model.py
+In the time series, each node of a grid follows its neighbors with a lag of two. Run: python examples/your_own_model.py
 """
 
 import torch
@@ -11,7 +11,7 @@ from seqgnn.nn import GCNLSTM, LSTM, GCNConv, PreparedGraph
 
 
 class Forecaster(nn.Module):
-    """Next value of every node from ``x [T, B, N, 1]``: a hybrid over the graph, beside an LSTM on each node alone."""
+    """Next value of every node from ``x [T, B, N, 1]``: a hybrid on the graph, or an LSTM on each node separately."""
 
     def __init__(self, hidden: int, on_graph: bool) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Forecaster(nn.Module):
 
 
 def make_signal(graph: PreparedGraph, steps: int) -> torch.Tensor:
-    """``[steps, N]``: x_t = 0.3 x_(t-1) + 0.65 P x_(t-2) + noise, with P the mean over a node and its neighbors."""
+    """Return ``[steps, N]``: x_t = 0.3 x_(t-1) + 0.65 P x_(t-2) + noise; P averages a node and its neighbors."""
     conv = GCNConv(1, 1, bias=False, normalization="rw")
     nn.init.ones_(conv.lin.weight)
     mean = conv.prepare(graph.edge_index, num_nodes=graph.num_nodes)
@@ -49,7 +49,7 @@ windows = series.unfold(0, 9, 1).permute(2, 0, 1).unsqueeze(-1)  # [9, windows, 
 train, test = windows[:, :450], windows[:, 470:]
 print(f"{'persistence':24} test MSE {(test[8] - test[7]).square().mean():.3f}")
 
-for on_graph, name in ((False, "LSTM on each node alone"), (True, "GCNConv and GCNLSTM")):
+for on_graph, name in ((False, "LSTM on each node"), (True, "GCNConv and GCNLSTM")):
     torch.manual_seed(0)
     model = Forecaster(16, on_graph)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)

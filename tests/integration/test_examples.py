@@ -16,10 +16,10 @@ SAYS = {
     "palindrome.py": "chance is 0.100",
     "your_own_model.py": "GCNConv and GCNLSTM      test MSE",
     "generate.py": "held-out loss",
-    "chickenpox.py": "GCRN, K = 2 and a linear skip",
-    "bptt_by_hand.py": "verdict: by hand and autograd agree in all 9 places",
-    "optimizers.py": "verdict: SGD, momentum, RMSprop and Adam are torch.optim's",
-    "parameter_counts.py": "verdict: 13 formulas and the modules agree",
+    "chickenpox.py": "GCRN, K = 2, linear skip",
+    "bptt_by_hand.py": "verdict: all 9 results by hand agree with autograd",
+    "optimizers.py": "verdict: SGD, momentum, RMSprop and Adam agree with torch.optim",
+    "parameter_counts.py": "verdict: 13 formulas agree with the modules",
 }
 DERIVATIONS = {"bptt_by_hand.py", "optimizers.py", "parameter_counts.py"}
 FIGURES = {"karate_club.py", "generate.py", "bptt_by_hand.py", "optimizers.py"}
