@@ -153,14 +153,14 @@ def test_utf16_without_a_mark(write):
 def test_pieces_change_nothing(write, monkeypatch, piece, encoding):
     content = "één\r\ntwo\rthree\n\r\n" if encoding != "shift_jis" else "日本\r\nab\rc語\n\r\n"
     path = write((content * 9).encode(encoding))
-    monkeypatch.setattr(text_files, "PIECE", piece)
+    monkeypatch.setattr(text_files, "CHUNK", piece)
     text = CharText(path, length=2, encoding=encoding)
     assert whole(text) == (content * 9).replace("\r\n", "\n").replace("\r", "\n")
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 16, 1000])
 def test_offsets_of_wrong_bytes_over_pieces(write, monkeypatch, piece):
-    monkeypatch.setattr(text_files, "PIECE", piece)
+    monkeypatch.setattr(text_files, "CHUNK", piece)
     good = "日本né\r\n".encode()
     for content, encoding, offset in (
         (good * 3 + b"a\xff", "utf-8-sig", 3 * len(good) + 1),
@@ -319,7 +319,7 @@ def test_a_large_text_is_mapped(write, monkeypatch, tmp_path):
     path = write("".join(chr(0x100 + i % 300) for i in range(4000)))
     small = CharText(path)
     monkeypatch.setattr(char_text, "MAP_ABOVE", 1000)
-    monkeypatch.setattr(text_files, "PIECE", 101)
+    monkeypatch.setattr(text_files, "CHUNK", 101)
     (tmp_path / "space").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path / "space"))
     large = CharText(path)

@@ -1,1 +1,1 @@
-"""Data sets by name: where they come from, their checksums, and toy graphs made on the spot."""
+"""Data sets of the catalog with their sources and checksums, and toy graphs."""

@@ -1,4 +1,4 @@
-"""Texts and signals that can be fetched by name, each file with its checksum."""
+"""Catalog of texts and time series that can be downloaded by name, with checksums."""
 
 import os
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class Text:
     """A text of the catalog.
 
     Attributes:
-        title, author, language: as the text says.
-        gutenberg: its number at Project Gutenberg, if it is from there.
-        url: where this very file is, for good: the address names a commit.
-        file: where it lies within a folder of data.
-        sha256, bytes: of the file.
+        title, author, language: description of the text.
+        gutenberg: number at Project Gutenberg; None if it is not from there.
+        url: permanent URL of the file, pinned to a commit.
+        file: path within a data folder.
+        sha256, bytes: checksum and size of the file.
         rights: terms of use.
-        encoding: of the file, as `CharText` takes it.
+        encoding: encoding of the file, for `CharText`.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Text:
 
     @property
     def files(self) -> tuple[File, ...]:
-        """The one file it is."""
+        """The file, as a tuple of one."""
         return (File(self.url, self.file, self.sha256, self.bytes),)
 
 
@@ -111,44 +111,46 @@ TEXTS = {
 
 
 def find(name: str, folder: str | os.PathLike[str] | None = None) -> Path | None:
-    """Where the (first) file of a text or signal lies, None if it is not here, or another one of it is not.
+    """Return the path of the (first) file of a text or time series; None unless all of its files are present.
 
     Args:
         name: one of `TEXTS` or `SIGNALS`.
-        folder: where to look; without one, in the folder that the variable SEQGNN_DATA names, then in the cache that
-            the system gives to programs (`pooch.os_cache("seqgnn")`).
+        folder: where to search; None: the folder of the variable SEQGNN_DATA, then the user's cache
+            (`pooch.os_cache("seqgnn")`).
 
     Raises:
-        ValueError: if there is no such name.
+        ValueError: if the name is unknown.
     """
     paths = [_find(file, folder) for file in _entry(name).files]
     return None if None in paths else paths[0]
 
 
 def fetch(name: str, folder: str | os.PathLike[str] | None = None) -> Path:
-    """The (first) file of a text or signal; see `fetch_files`."""
+    """Return the path of the (first) file of a text or time series; see `fetch_files`."""
     return fetch_files(name, folder)[0]
 
 
 def fetch_files(name: str, folder: str | os.PathLike[str] | None = None) -> list[Path]:
-    """The files of a text or signal, downloaded if they are not here yet; checksums are verified either way.
+    """Return the paths of the files of a text or time series. Missing files are downloaded; checksums are always
+    verified.
 
     Args:
         name: one of `TEXTS` or `SIGNALS`.
-        folder: where they are or go; without one, where `find` finds them, else the system's cache.
+        folder: data folder; None: where `find` finds the files, or the user's cache.
 
     Raises:
-        ValueError: if there is no such name, a download fails, or a file is not the one it should be. A file that was
-            there stays as it is; of a failed download nothing stays.
+        ValueError: if the name is unknown, a download fails, or a checksum differs. Existing files are not changed, and
+            a failed download leaves no file.
     """
     return [_fetch(name, file, folder) for file in _entry(name).files]
 
 
 def check(folder: str | os.PathLike[str] | None = None) -> dict[str, str]:
-    """Of each text and signal whether it is "whole", "changed" (another checksum) or "missing" (in part).
+    """Return the state of each text and time series: "whole", "changed" (a different checksum) or "missing" (some of
+    its files).
 
     Args:
-        folder: where to look, as for `find`.
+        folder: where to search, as for `find`.
     """
     states = {}
     for name, entry in (TEXTS | SIGNALS).items():
@@ -179,7 +181,7 @@ def _fetch(name: str, file: File, folder: str | os.PathLike[str] | None) -> Path
     if (found := fingerprint(path)) != file.sha256:
         raise ValueError(
             f"catalog: expected {path} to be {name} with SHA-256 {file.sha256}, got {found}; "
-            "move it away to fetch it again"
+            "move it away to download it again"
         )
     return path
 
@@ -195,10 +197,10 @@ def _download(name: str, file: File, path: Path) -> Path:
 
     logger = pooch.get_logger()
     level = logger.level
-    logger.setLevel("WARNING")  # an error is to be one line
+    logger.setLevel("WARNING")  # so that an error is a single line
     try:
         pooch.retrieve(file.url, known_hash=f"sha256:{file.sha256}", fname=path.name, path=path.parent)
-    except (OSError, ValueError) as error:  # what requests raises are OSErrors
+    except (OSError, ValueError) as error:  # exceptions of requests are OSErrors
         found = f"{type(error).__name__} ({_first_reason(error)})"
         raise ValueError(f"catalog: expected to download {name} from {file.url}, got {found}") from error
     finally:
@@ -207,5 +209,5 @@ def _download(name: str, file: File, path: Path) -> Path:
 
 
 def _first_reason(error: BaseException) -> str:
-    """What the first error of a chain says: of the layers that a connection has, the lowest says it shortest."""
+    """Return the message of the first error of a chain; the lowest layer of a connection has the shortest message."""
     return str(error) if error.__context__ is None else _first_reason(error.__context__)

@@ -20,9 +20,9 @@ class DataSource:
 
     Args:
         data: name of a data set of the catalog, or path of a file; for text, of a file or folder.
-        graph: path of a graph's file; None: the graph of the catalog, or no edges.
+        graph: path of the file of a graph; None: the graph of the catalog, or no edges.
         graph_kind: content of a graph's csv file, "adjacency", "edges" or "distances"; None: detected.
-        missing_value: value that stands for a missing one, such as 0 in METR-LA and PEMS-BAY; None: only empty and NaN.
+        missing_value: value that means missing, such as 0 in METR-LA and PEMS-BAY; None: only empty cells and NaN.
         positions: path of a csv file of sensor_id,latitude,longitude, for maps; None: no maps.
         units: units of the values, in words, e.g. miles per hour; not part of a run's identity.
     """
@@ -75,7 +75,7 @@ def _load_cached(source: DataSource, files: tuple[tuple[str, int], ...]) -> Temp
 
 
 def content_hash(graph: TemporalGraph) -> str:
-    """Return a hash of the content of a time series, whatever its name."""
+    """Return a hash of the content of a time series, which does not depend on its name."""
     digest = hashlib.sha256()
     known = None if graph.known is None or graph.known.all() else graph.known
     for part in (graph.signal, graph.targets, graph.mask, graph.edge_index, graph.edge_weight, known):

@@ -1,4 +1,4 @@
-"""Signals on graphs that can be fetched by name."""
+"""Time series on graphs in the catalog."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ class File:
     """A file of the catalog.
 
     Attributes:
-        url: where this very file is, for good: the address names a commit.
-        file: where it lies within a folder of data.
-        sha256, bytes: of it.
+        url: permanent URL of the file, pinned to a commit.
+        file: path within a data folder.
+        sha256, bytes: checksum and size of the file.
     """
 
     url: str
@@ -21,14 +21,14 @@ class File:
 
 @dataclass(frozen=True)
 class SignalSource:
-    """A signal of the catalog.
+    """A time series of the catalog.
 
     Attributes:
-        title: what is measured, where and when.
-        files: the first has the signal.
-        steps, nodes: how many.
-        units: of the values as the file has them.
-        rights: the license under which its makers' repository gives it.
+        title: what was measured, where and when.
+        files: the first one has the time series.
+        steps, nodes: numbers of time steps and nodes.
+        units: units of the values in the file.
+        rights: license of the source repository.
     """
 
     title: str
@@ -40,7 +40,7 @@ class SignalSource:
 
     @property
     def bytes(self) -> int:
-        """Of all files."""
+        """Total size of all files."""
         return sum(file.bytes for file in self.files)
 
 

@@ -1,4 +1,4 @@
-"""Signals by name, from the files of the catalog."""
+"""Loaders for the time series of the catalog."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -25,36 +25,36 @@ def load_temporal_graph(
     folder: str | PathLike[str] | None = None,
     **options: Any,
 ) -> TemporalGraph:
-    """A signal on a graph: one of the catalog, which is fetched if it is not here, or anyone's file.
+    """Return a time series on a graph: one of the catalog, downloaded if necessary, or a custom file.
 
     Args:
         name: one of `SIGNALS`, or the path of a file for `read_signal`.
-        graph: a graph's file, in the place of the catalog's graph; for "metr-la-week" also "adj_mx.pkl", DCRNN's
-            graph, in the place of T-GCN's.
-        folder: where the catalog's files are or go; see `catalog.fetch`.
-        options: of `read_signal`; for a signal of the catalog only `graph_kind` and `threshold`.
+        graph: file of a graph, instead of the graph of the catalog; for "metr-la-week" also "adj_mx.pkl", the graph of
+            DCRNN instead of that of T-GCN.
+        folder: data folder of the catalog; see `catalog.fetch_files`.
+        options: options of `read_signal`; for a time series of the catalog only `graph_kind` and `threshold`.
 
     Raises:
-        ValueError: for names that there are not, and files that are not what they should be.
+        ValueError: if the name is unknown or a file is invalid.
     """
     path = Path(name)
     if fspath(name) not in SIGNALS:
         if not path.suffix and not path.exists():
-            one_of("load_temporal_graph", "a file or a name", name, SIGNALS)
+            one_of("load_temporal_graph", "name (or the path of a file)", name, SIGNALS)
         return read_signal(path, graph, **options)
     if unknown := set(options) - {"graph_kind", "threshold"}:
         found = ", ".join(sorted(unknown))
         raise ValueError(
-            f"load_temporal_graph: expected no options but graph_kind and threshold for {name}, got {found}"
+            f"load_temporal_graph: expected only the options graph_kind and threshold for {name}, got {found}"
         )
     files = fetch_files(fspath(name), folder)
     signal = _READERS[fspath(name)](files, fspath(name))
     if graph is None:
         return signal
-    own = next((file for file in files[1:] if file.name == fspath(graph)), Path(graph))
+    graph_file = next((file for file in files[1:] if file.name == fspath(graph)), Path(graph))
     kind, threshold = options.get("graph_kind"), options.get("threshold", 0.1)
     nodes = signal.nodes or tuple(map(str, range(signal.num_nodes)))
-    edges, weights = read_graph(own, nodes, kind=kind, threshold=threshold)
+    edges, weights = read_graph(graph_file, nodes, kind=kind, threshold=threshold)
     return TemporalGraph(
         signal.signal,
         edges,
@@ -73,8 +73,8 @@ def _moments(first: str, step: np.timedelta64, count: int) -> np.ndarray:
 
 def _content(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding="utf-8"))
-    if lacking := [key for key in keys if key not in content]:
-        raise ValueError(f"load_temporal_graph: expected {', '.join(keys)} in {path}, got no {lacking[0]}")
+    if missing := [key for key in keys if key not in content]:
+        raise ValueError(f"load_temporal_graph: expected {', '.join(keys)} in {path}, got no {missing[0]}")
     return content
 
 
@@ -109,14 +109,14 @@ def _pedalme(files: Sequence[Path], name: str) -> TemporalGraph:
 
 def _metr_la_week(files: Sequence[Path], name: str) -> TemporalGraph:
     speeds, adjacency, _, positions = files
-    found = read_signal(speeds, adjacency, name=name)
+    series = read_signal(speeds, adjacency, name=name)
     return TemporalGraph(
-        found.signal,
-        found.edge_index,
-        found.edge_weight,
-        timestamps=_moments("2012-03-01", np.timedelta64(5, "m"), len(found)),
-        nodes=found.nodes,
-        positions=read_positions(positions, found.nodes or ()),
+        series.signal,
+        series.edge_index,
+        series.edge_weight,
+        timestamps=_moments("2012-03-01", np.timedelta64(5, "m"), len(series)),
+        nodes=series.nodes,
+        positions=read_positions(positions, series.nodes or ()),
         name=name,
         units=SIGNALS[name].units,
     )
@@ -126,7 +126,7 @@ def _england_covid(files: Sequence[Path], name: str) -> TemporalGraph:
     content = _content(files[0], ("y", "edge_mapping", "time_periods"))
     signal = _floats(content["y"])[..., None]
     graphs = content["edge_mapping"]
-    days = [str(day) for day in range(len(signal))]  # in the file they are in no order
+    days = [str(day) for day in range(len(signal))]  # the file has them in no order
     return TemporalGraph(
         signal,
         [_edges(graphs["edge_index"][day]) for day in days],

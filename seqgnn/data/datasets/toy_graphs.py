@@ -1,4 +1,4 @@
-"""Small graphs whose answers can be worked out by hand. All are undirected: every edge stands there both ways."""
+"""Small graphs for examples and tests. All are undirected, with every edge in both directions."""
 
 import torch
 from torch import Tensor
@@ -9,10 +9,10 @@ from seqgnn.data.paths import path_graph
 
 
 def six_node_graph() -> Data:
-    """Six nodes A to F with the edges A-B, A-E, A-F, B-C, B-D, C-D, D-F, E-F.
+    """Return a graph of six nodes A to F with the edges A-B, A-E, A-F, B-C, B-D, C-D, D-F, E-F.
 
     Returns:
-        `x [6, 6]` (the identity: each node is known by itself), `edge_index [2, 16]`, and `names`, "A" to "F".
+        `x [6, 6]` (the identity, so each node has its own feature), `edge_index [2, 16]`, and `names`, "A" to "F".
 
     Example:
         >>> graph = six_node_graph()
@@ -26,13 +26,13 @@ def six_node_graph() -> Data:
 
 
 def karate_club() -> Data:
-    """Zachary's karate club: 34 members, 78 ties, and the side that each took when the club split.
+    """Return Zachary's karate club: 34 members, 78 ties, and the faction that each joined when the club split.
 
     W. Zachary, An information flow model for conflict and fission in small groups, 1977; from networkx, unweighted.
 
     Returns:
-        `x [34, 34]` (the identity), `edge_index [2, 156]`, `y [34]` (0: the instructor's side, 1: the officers'), and
-        `train_mask [34]`, which holds one member of either side: the instructor (node 0) and the president (node 33).
+        `x [34, 34]` (the identity), `edge_index [2, 156]`, `y [34]` (0: faction of the instructor, 1: of the officers),
+        and `train_mask [34]` with one member of each faction: the instructor (node 0) and the president (node 33).
 
     Example:
         >>> club = karate_club()
@@ -54,7 +54,7 @@ def karate_club() -> Data:
 
 
 def path(length: int) -> Data:
-    """A path of `length` nodes.
+    """Return a path of `length` nodes.
 
     Example:
         >>> path(3).edge_index.tolist()
@@ -64,7 +64,7 @@ def path(length: int) -> Data:
 
 
 def tree(branching: int, height: int) -> Data:
-    """A tree in which each node above the last level has `branching` children; nodes in breadth-first order, root 0.
+    """Return a tree in which each node above the last level has `branching` children, in breadth-first order, root 0.
 
     Example:
         >>> tree(2, 1).edge_index.tolist()
@@ -78,7 +78,7 @@ def tree(branching: int, height: int) -> Data:
 
 
 def grid(rows: int, columns: int) -> Data:
-    """A grid, its nodes numbered row by row; `pos [N, 2]` holds (column, row) for pictures.
+    """Return a grid with nodes numbered row by row; `pos [N, 2]` is (column, row), for figures.
 
     Example:
         >>> grid(2, 2).edge_index.tolist()
@@ -94,6 +94,6 @@ def grid(rows: int, columns: int) -> Data:
 
 
 def _both_ways(edges: Tensor, size: int) -> Tensor:
-    """Each edge and its reverse, sorted by source, then by target."""
+    """Return each edge and its reverse, sorted by source, then by target."""
     edges = torch.cat([edges, edges.flip(0)], dim=1)
     return edges[:, (edges[0] * size + edges[1]).argsort()]

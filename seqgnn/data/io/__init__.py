@@ -1,1 +1,1 @@
-"""Readers of files: time series, graphs, positions, tables and text. Reading executes no code."""
+"""Readers for files of time series, graphs, positions, tables and text. Reading never executes code."""

@@ -1,4 +1,4 @@
-"""Tables in text files, read cell by cell, so that what is wrong can be named by line and column."""
+"""Reader for tables in text files, whose errors name the line and column."""
 
 import csv
 from collections.abc import Sequence
@@ -11,11 +11,12 @@ MISSING = {"", "nan", "na", "n/a", "null", "none"}
 
 
 def read_table(caller: str, path: Path) -> list[list[str]]:
-    """The rows of a file of values parted by commas, semicolons or tabs, stripped of blanks; line i + 1 is row i.
+    """Return the rows of a file with values separated by commas, semicolons or tabs, without surrounding blanks. Row i
+    is line i + 1.
 
     Raises:
-        ValueError: naming the file, if it cannot be read or is empty, and the line that is empty or has another number
-            of values than the first one.
+        ValueError: if the file cannot be read or is empty, or a line is empty or has a different number of values than
+            the first line; the message names the file and line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -46,10 +47,10 @@ def read_table(caller: str, path: Path) -> list[list[str]]:
 def numbers(
     caller: str, rows: Sequence[Sequence[str]], names: Sequence[str], path: Path, first_line: int
 ) -> np.ndarray:
-    """Cells as doubles `[rows, columns]`, NaN where there is nothing ("", "nan", "NA", "null").
+    """Return cells as doubles `[rows, columns]`, NaN for missing values ("", "nan", "NA", "null").
 
     Raises:
-        ValueError: naming the line and column of a cell that is no finite number.
+        ValueError: if a cell is not a finite number; the message names its line and column.
     """
     values = np.empty((len(rows), len(names)))
     for i, row in enumerate(rows):
@@ -57,11 +58,11 @@ def numbers(
             values[i] = [float(cell) for cell in row]
         except ValueError:
             values[i] = [np.nan if cell.lower() in MISSING else _number(cell) for cell in row]
-        wrong = np.flatnonzero(np.isinf(values[i]))
-        if len(wrong):
-            column = int(wrong[0])
+        invalid = np.flatnonzero(np.isinf(values[i]))
+        if len(invalid):
+            column = int(invalid[0])
             where = f"line {first_line + i}, column {names[column]!r} of {path}"
-            raise ValueError(f"{caller}: expected a number or nothing, got {row[column]!r} in {where}")
+            raise ValueError(f"{caller}: expected a number or an empty cell, got {row[column]!r} in {where}")
     return values
 
 
@@ -73,7 +74,7 @@ def _number(cell: str) -> float:
 
 
 def moment(cell: str) -> np.datetime64 | None:
-    """A date, or a date and time, in ISO 8601, to the second, as the clock shows it there; None for anything else."""
+    """Return an ISO 8601 date, or date and time, to the second, in local time; None for other text."""
     try:
         return np.datetime64(datetime.fromisoformat(cell).replace(tzinfo=None), "s")
     except ValueError:
@@ -81,10 +82,10 @@ def moment(cell: str) -> np.datetime64 | None:
 
 
 def check_distinct(caller: str, names: Sequence[str], path: Path, what: str = "sensor") -> None:
-    """Checks that columns have names, each its own.
+    """Check that columns have distinct, non-empty names.
 
     Raises:
-        ValueError: naming the column without one, or the name that is there twice, and its columns.
+        ValueError: if a name is missing or repeated; the message names it and its columns.
     """
     columns: dict[str, int] = {}
     for column, name in enumerate(names, start=1):

@@ -1,4 +1,4 @@
-"""Graphs from files: matrices, lists of edges, distances."""
+"""Reader for graphs in files: matrices, lists of edges, distances."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -14,41 +14,42 @@ from seqgnn.data.io.safe_pickle import read_plain_pickle
 
 CALLER = "read_graph"
 KINDS = ("adjacency", "edges", "distances")
-STARTS = {"from", "source", "src", "start", "origin"}  # what the first column of a list may be called
+STARTS = {"from", "source", "src", "start", "origin"}  # names of the first column of a list
 DISTANCES = {"cost", "distance", "dist", "length", "meters"}
 
 
 def read_graph(
     path: str | PathLike[str], nodes: Sequence[str], *, kind: str | None = None, threshold: float = 0.1
 ) -> tuple[Tensor, Tensor]:
-    r"""The edges of a graph between given nodes, with their weights.
+    r"""Return edges and edge weights of a graph between the given nodes, from a file.
 
-    - A matrix, csv (with or without a line of names), npy, or npz (also scipy's sparse ones): entry (i, j) other than 0
-      is the weight of an edge i -> j.
-    - A list of edges, csv: from, to and, if there is a third column, weight, with or without a line of these names;
-      nodes by name, else by index.
-    - A list of distances, csv: from, to, distance. The weights are
+    - A matrix as csv (with or without a header), npy or npz (also of scipy.sparse): a nonzero entry (i, j) is the
+      weight of an edge i -> j.
+    - A list of edges as csv: from, to and optionally weight, with or without a header of these names. Nodes are given
+      by name, or else by index.
+    - A list of distances as csv: from, to, distance. The weights are
       :math:`w_{ij} = \exp(-d_{ij}^2 / \sigma^2)`, with :math:`\sigma` the standard deviation of the distances between
-      the nodes, and those below `threshold` are no edges (`Diffusion convolutional recurrent neural network
-      <https://arxiv.org/abs/1707.01926>`_, Li et al. 2018, appendix E.1). Lines about other nodes are passed over.
-    - A pickle of names, their indices and a matrix, as DCRNN's `adj_mx.pkl`; no code in it is run.
+      the nodes; weights below `threshold` are not edges (`Diffusion convolutional recurrent neural network
+      <https://arxiv.org/abs/1707.01926>`_, Li et al. 2018, appendix E.1). Lines with other nodes are ignored.
+    - A pickle of names, their indices and a matrix, such as DCRNN's `adj_mx.pkl`; no code in it is executed.
 
     Args:
         path: a file `.csv`, `.npy`, `.npz` or `.pkl`.
-        nodes: names of the signal's nodes. Names that come with a matrix put it in their order.
-        kind: of a csv, one of `KINDS`. None: a matrix if it has more than three columns, or as many as there are nodes,
-            and so many lines; else distances if the third column is called so (cost, distance, length); else edges.
-        threshold: at least 0, of distances.
+        nodes: names of the nodes of the time series. A matrix with names is reordered to match them.
+        kind: content of a csv file, one of `KINDS`. None: detected. It is a matrix if it has more than three columns,
+            or as many columns and rows as there are nodes; distances, if the third column has such a name (cost,
+            distance, length); otherwise edges.
+        threshold: smallest weight of an edge, for distances; at least 0.
 
     Shapes:
         edge_index ``[2, E]``, edge_weight ``[E]``.
 
     Raises:
-        ValueError: for files that cannot be read, a matrix that is not square or of other nodes, nodes that there are
-            not (with the line), what is no number, and an edge or distance given twice.
+        ValueError: if the file cannot be read, a matrix does not match the nodes, a node is unknown, a value is not a
+            number, or an edge or distance occurs twice.
     """
     path = Path(path)
-    suffix = one_of(CALLER, "the name of a graph's file to end", path.suffix.lower(), (".csv", ".npy", ".npz", ".pkl"))
+    suffix = one_of(CALLER, "the suffix of a graph file", path.suffix.lower(), (".csv", ".npy", ".npz", ".pkl"))
     if kind is not None:
         one_of(CALLER, "kind", kind, KINDS)
     if threshold < 0:
@@ -82,9 +83,9 @@ def _from_matrix(
         raise ValueError(f"{CALLER}: expected finite weights, got {matrix[i, j]} at {where}")
     if names is not None:
         place = {name: i for i, name in enumerate(names)}
-        lacking = [node for node in nodes if node not in place]
-        if lacking:
-            raise ValueError(f"{CALLER}: expected the nodes of the signal in {path}, got none called {lacking[0]!r}")
+        missing = [node for node in nodes if node not in place]
+        if missing:
+            raise ValueError(f"{CALLER}: expected the nodes of the signal in {path}, got none called {missing[0]!r}")
         order = [place[node] for node in nodes]
         matrix = matrix[np.ix_(order, order)]
     edges = np.stack(np.nonzero(matrix))
@@ -107,10 +108,10 @@ def _pickled(path: Path) -> tuple[list[str], np.ndarray]:
 
 def _written(rows: list[list[str]], path: Path) -> tuple[list[str] | None, np.ndarray]:
     names = None
-    if len(rows) == len(rows[0]) + 1:  # a line of names
+    if len(rows) == len(rows[0]) + 1:  # a header
         names, rows = rows[0], rows[1:]
         check_distinct(CALLER, names, path, "node")
-    elif not rows[0][0]:  # a line and a column of names
+    elif not rows[0][0]:  # a header and a column of names
         names, rows = rows[0][1:], [row[1:] for row in rows[1:]]
         check_distinct(CALLER, names, path, "node")
     columns = [str(column) for column in range(1, len(rows[0]) + 1)]
@@ -155,7 +156,7 @@ def _from_list(
     last = rows[0][2].lower() if header and len(rows[0]) == 3 else ""
     kind = kind or ("distances" if last in DISTANCES else "edges")
     if kind == "distances" and len(rows[0]) != 3:
-        raise ValueError(f"{CALLER}: expected distances as from,to,distance, got two values a line in {path}")
+        raise ValueError(f"{CALLER}: expected distances as from,to,distance, got two values per line in {path}")
     ends, lines = [], []
     for line, row in enumerate(rows[header:], start=1 + header):
         unknown = [cell for cell in row[:2] if cell not in places]
@@ -183,32 +184,35 @@ def _from_list(
         if (values < 0).any():
             found = f"{values[values < 0][0]:g} in line {lines[int((values < 0).argmax())]} of {path}"
             raise ValueError(f"{CALLER}: expected distances of at least 0, got {found}")
-        values, kept = gaussian_kernel(values, threshold)
-        values, edges = values[kept], edges[:, kept]
+        values, is_edge = gaussian_kernel(values, threshold)
+        values, edges = values[is_edge], edges[:, is_edge]
     return torch.from_numpy(edges.copy()), torch.from_numpy(values.astype(np.float32))
 
 
 def gaussian_kernel(distances: np.ndarray, threshold: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    r""":math:`\exp(-d^2 / \sigma^2)`, with the standard deviation of the distances, and which are at least `threshold`.
+    r"""Return the weights :math:`\exp(-d^2 / \sigma^2)`, with the standard deviation of the distances, and True for
+    each weight of at least `threshold`.
 
     Raises:
-        ValueError: for negative distances, and if all are the same, so that there is no scale.
+        ValueError: if a distance is negative or all distances are equal, so that there is no scale.
 
     Example:
-        >>> weights, kept = gaussian_kernel(np.array([0.0, 1.0, 2.0, 1.0]))
-        >>> weights.round(4).tolist(), kept.tolist()
+        >>> weights, is_edge = gaussian_kernel(np.array([0.0, 1.0, 2.0, 1.0]))
+        >>> weights.round(4).tolist(), is_edge.tolist()
         ([1.0, 0.1353, 0.0003, 0.1353], [True, True, False, True])
     """
     if (distances < 0).any():
         raise ValueError(f"{CALLER}: expected distances of at least 0, got {distances.min()}")
     if not (sigma := distances.std()) > 0:
-        raise ValueError(f"{CALLER}: expected distances that differ, to scale the kernel, got all {distances[0]}")
+        raise ValueError(
+            f"{CALLER}: expected at least two different distances, to scale the kernel, got {distances[0]}"
+        )
     weights = np.exp(-np.square(distances / sigma))
     return weights, weights >= threshold
 
 
 def _places(rows: list[list[str]], nodes: Sequence[str]) -> dict[str, int]:
-    """From what nodes are called in a list to their index: names if any line has one, else indices."""
+    """Return the index of each node by its name in a list: names if any line has one, else indices."""
     names = {name: i for i, name in enumerate(nodes)}
     if any(cell in names for row in rows for cell in row[:2]):
         return names
@@ -216,7 +220,7 @@ def _places(rows: list[list[str]], nodes: Sequence[str]) -> dict[str, int]:
 
 
 def _is_header(row: list[str], places: dict[str, int]) -> bool:
-    """Whether a list's first line is one of names of columns, not an edge, though it may be one of unknown nodes."""
+    """Return True if the first line of a list is a header, not an edge, which might be between unknown nodes."""
     if any(cell in places for cell in row[:2]):
         return False
     return row[0].lower() in STARTS or (len(row) == 3 and not _is_number(row[2]))

@@ -1,4 +1,4 @@
-"""Where sensors are, from a file."""
+"""Reader for positions of sensors."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -15,18 +15,18 @@ LONGITUDES, LATITUDES = {"longitude", "lon", "lng", "x"}, {"latitude", "lat", "y
 
 
 def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
-    """Longitude and latitude of nodes, from a csv with a line a node.
+    """Return longitude and latitude of nodes, from a csv file with one line per node.
 
     Args:
-        path: with the columns sensor_id (or sensor, node, id, name), latitude (lat, y) and longitude (lon, lng, x)
-            under a line of these names; or without names, in this order.
-        nodes: whose positions to return, in this order; others in the file are passed over.
+        path: file with the columns sensor_id (or sensor, node, id, name), latitude (lat, y) and longitude (lon, lng, x)
+            and a header of these names; or without a header, in this order.
+        nodes: names of the nodes whose positions to return, in this order; other nodes in the file are ignored.
 
     Shapes:
         ``[N, 2]``.
 
     Raises:
-        ValueError: for columns or nodes that are missing, nodes that are there twice, and what is no number.
+        ValueError: if a column or node is missing, a node is repeated, or a value is not a number.
     """
     path = Path(path)
     rows = read_table(CALLER, path)
@@ -45,7 +45,7 @@ def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
     cells = [[row[longitude], row[latitude]] for row in lines]
     values = torch.from_numpy(numbers(CALLER, cells, ["longitude", "latitude"], path, 1 + named)).float()
     place = {name: i for i, name in enumerate(ids)}
-    lacking = [node for node in nodes if node not in place]
-    if lacking:
-        raise ValueError(f"{CALLER}: expected a position of every sensor, got none of {lacking[0]!r} in {path}")
+    missing = [node for node in nodes if node not in place]
+    if missing:
+        raise ValueError(f"{CALLER}: expected a position of every sensor, got none of {missing[0]!r} in {path}")
     return values[[place[node] for node in nodes]]

@@ -1,4 +1,4 @@
-"""PyTorch Geometric Temporal's signal iterators as temporal graphs."""
+"""Conversion of signal iterators of PyTorch Geometric Temporal to temporal graphs."""
 
 from typing import Any
 
@@ -14,28 +14,28 @@ CALLER = "from_pyg_temporal_signal"
 def from_pyg_temporal_signal(
     iterator: Any, *, kind: str = "series", name: str | None = None, units: str | None = None
 ) -> TemporalGraph:
-    """A temporal graph of what PyTorch Geometric Temporal iterates over.
+    """Return the temporal graph of a signal iterator of PyTorch Geometric Temporal.
 
-    Its snapshots are windows already: x holds the past of each node, y what comes next.
+    Its snapshots are windows: x has past values of each node, and y future ones.
 
-    - "series" puts the one series together again that windows on a graph that stays were cut from, x `[N, lags]` or
-      `[N, F, lags]` and y `[N]` or `[N, horizon]`; every value that two snapshots share is compared. `windows(lags,
-      horizon)` of it are the snapshots. Of several features, the steps after the last x are lost, since y has only one.
-    - "snapshots" takes each snapshot as one step, with its own graph: x `[N, ...]`, flattened, is the signal, and y the
-      target of the step after it, so that `windows(1)` are the snapshots. It suits signals that are not lagged and
-      graphs that change. The first step has no target (its mask is False); one more step, of zeros, which no window
-      reads, carries the last target.
+    - "series" reconstructs the time series from which windows on a fixed graph were cut, with x `[N, lags]` or
+      `[N, F, lags]` and y `[N]` or `[N, horizon]`; values in several snapshots must agree. Its `windows(lags, horizon)`
+      are the snapshots. With several features, steps after the last x are lost, since y has only one feature.
+    - "snapshots" makes each snapshot one time step with its own graph: x `[N, ...]`, flattened, is the signal, and y
+      the target of the next step, so that `windows(1)` are the snapshots. Use it for signals without lags and for
+      graphs that change. The first step has no target (its mask is False). The last target belongs to an additional
+      step of zeros, which is no window's input.
 
-    Scaling that was fitted over all time by the iterator's maker stays in it.
+    Scaling that was fitted over all steps by the authors of the data is not undone.
 
     Args:
-        iterator: with `snapshot_count`, and PyG's `Data` with x, y, edge_index and edge_attr by index.
+        iterator: has `snapshot_count`, and PyG's `Data` with x, y, edge_index and edge_attr by index.
         kind: "series" or "snapshots".
-        name: of the data set.
-        units: of what y holds, in words; None: not known.
+        name: name of the data set.
+        units: units of y, in words; None: unknown.
 
     Raises:
-        ValueError: if it is no such iterator, is empty or heterogeneous, or, for a series, if its graph changes or
+        ValueError: if it is not such an iterator, is empty or heterogeneous, or, for a series, if its graph changes or
             snapshots do not overlap.
     """
     one_of(CALLER, "kind", kind, ("series", "snapshots"))
@@ -43,11 +43,11 @@ def from_pyg_temporal_signal(
     first = snapshots[0]
     edges: Any = first.edge_index.long()
     weights: Any = None if first.edge_attr is None else first.edge_attr.float()
-    stays = all(
+    is_static = all(
         torch.equal(one.edge_index, first.edge_index) and _same(one.edge_attr, first.edge_attr) for one in snapshots
     )
     if kind == "series":
-        if not stays:
+        if not is_static:
             hint = "use kind='snapshots' for graphs that change"
             raise ValueError(f"{CALLER}: expected the same graph in all snapshots, got different ones; {hint}")
         return TemporalGraph(_series(snapshots), edges, weights, name=name, units=units)
@@ -55,7 +55,7 @@ def from_pyg_temporal_signal(
     y = torch.stack([one.y.float().reshape(len(one.y), -1) for one in snapshots])
     mask = torch.ones(len(x) + 1, x.size(1), dtype=torch.bool)
     mask[0] = False
-    if not stays:
+    if not is_static:
         last = snapshots[-1]
         edges = [one.edge_index.long() for one in (*snapshots, last)]
         weights = None if weights is None else [one.edge_attr.float() for one in (*snapshots, last)]
@@ -81,7 +81,7 @@ def _same(one: Tensor | None, other: Tensor | None) -> bool:
 
 
 def _series(snapshots: list[Any]) -> Tensor:
-    """The series `[T, N, F]` that windows were cut from."""
+    """Return the time series `[T, N, F]` from which the windows were cut."""
     x = torch.stack([one.x.float() for one in snapshots])  # [S, N, (F,) lags]
     y = torch.stack([one.y.float().reshape(len(one.y), -1) for one in snapshots])  # [S, N, horizon]
     if x.dim() not in (3, 4):
@@ -96,6 +96,6 @@ def _series(snapshots: list[Any]) -> Tensor:
         if not torch.equal(past.movedim(-1, 0), series[i : i + lags]) or not torch.equal(future.T[: len(known)], known):
             raise ValueError(
                 f"{CALLER}: expected each snapshot to continue the previous one by one step, got a different one at "
-                f"snapshot {i}; kind='snapshots' takes them as they are"
+                f"snapshot {i}; use kind='snapshots' for independent snapshots"
             )
     return series

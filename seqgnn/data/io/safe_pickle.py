@@ -1,4 +1,4 @@
-"""Pickles of arrays, lists and names, read without executing what else they may hold."""
+"""Reader for pickles of arrays, lists and names that executes no code."""
 
 import pickle
 from os import PathLike
@@ -9,42 +9,44 @@ import numpy as np
 
 
 def read_plain_pickle(path: str | PathLike[str]) -> Any:
-    """What is in a pickle of numpy arrays, numbers, strings, lists, tuples and dictionaries, Python 2's too.
+    """Return the content of a pickle of numpy arrays, numbers, strings, lists, tuples and dictionaries, also from
+    Python 2.
 
     Raises:
-        ValueError: if the file cannot be read, is no pickle, or asks for anything else, which is named and not run.
+        ValueError: if the file cannot be read, is not a pickle, or contains anything else, which is named and not
+            executed.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
             return _Plain(file, encoding="latin1").load()
-    except _Refused as refused:
+    except _ForbiddenGlobal as forbidden:
         raise ValueError(
-            f"read_plain_pickle: expected {path} to hold arrays, lists and names only, got a pickle that asks for "
-            f"{refused}, which was not run"
+            f"read_plain_pickle: expected {path} to contain only arrays, lists and names, got a pickle that requests "
+            f"{forbidden}, which was not executed"
         ) from None
     except OSError as error:
         raise ValueError(
             f"read_plain_pickle: expected a readable file, got {path}: {error.strerror}"
         ) from error
-    except Exception as error:  # what broken pickles raise is not bounded
+    except Exception as error:  # damaged pickles may raise anything
         found = f"{type(error).__name__}: {error}"
         raise ValueError(f"read_plain_pickle: expected a pickle, got {path} ({found})") from error
 
 
-class _Refused(Exception):
+class _ForbiddenGlobal(Exception):
     pass
 
 
 def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    """What Python 3 pickles bytes as in protocols up to 2."""
+    """Return bytes as Python 3 pickles them in protocols up to 2."""
     if encoding != "latin1":
-        raise _Refused(f"_codecs.encode with {encoding!r}")
+        raise _ForbiddenGlobal(f"_codecs.encode with {encoding!r}")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """And what these pickle empty bytes as."""
+    """Return empty bytes as these protocols pickle them."""
     return b""
 
 
@@ -80,5 +82,5 @@ _ALLOWED = {
 class _Plain(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise _Refused(f"{module}.{name}")
+            raise _ForbiddenGlobal(f"{module}.{name}")
         return _ALLOWED[module, name]

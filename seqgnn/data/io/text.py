@@ -1,4 +1,4 @@
-"""Text files, read in pieces: what is in them never stands in memory as a whole."""
+"""Reader for text files in chunks, which never loads a whole file into memory."""
 
 import codecs
 import hashlib
@@ -9,15 +9,15 @@ from pathlib import Path
 
 TextPath = str | PathLike[str] | Sequence[str | PathLike[str]]
 
-PIECE = 2**20  # bytes read at a time
+CHUNK = 2**20  # bytes read at a time
 
 
 def find_files(path: TextPath) -> list[Path]:
-    """The text files that a path stands for.
+    """Return the text files of a path.
 
     Args:
-        path: a file, taken whatever its name; a folder, for all `*.txt` in it and in its folders, in the order of
-            their paths; or a list of both, in its order.
+        path: a file with any name; a folder, for all `*.txt` in it and its subfolders, ordered by path; or a list of
+            both, in its order.
 
     Raises:
         ValueError: if the list is empty or a folder has no text file.
@@ -36,11 +36,11 @@ def find_files(path: TextPath) -> list[Path]:
 
 
 def read_text(files: Sequence[Path], encoding: str) -> Iterator[str]:
-    """The text of files in pieces; line ends become newlines, and one stands between two files at least.
+    """Yield the text of files in chunks. Line ends become newlines, and files are separated by at least one newline.
 
     Raises:
-        ValueError: naming the file that cannot be read, is empty, a binary, or not in this encoding (then with the
-            offset of the byte that is wrong, and encodings that would do).
+        ValueError: if a file cannot be read, is empty, is binary, or has another encoding (the message then has the
+            offset of the invalid byte and encodings that can read the file).
     """
     _check_encoding(encoding)
     for number, file in enumerate(files):
@@ -53,12 +53,12 @@ def read_text(files: Sequence[Path], encoding: str) -> Iterator[str]:
 
 
 def total_bytes(files: Sequence[Path]) -> int:
-    """The bytes of files together; of those that are not there, none."""
+    """Return the total size of files in bytes; files that do not exist count as empty."""
     return sum(file.stat().st_size for file in files if file.exists())
 
 
 def fingerprint(path: TextPath) -> str:
-    """The SHA-256 of what a path stands for: of a file its own, of several that of their SHA-256s, in order.
+    """Return the SHA-256 of a file or, for several files, that of their SHA-256s, in order.
 
     Raises:
         ValueError: if a file cannot be read or there is none.
@@ -71,15 +71,15 @@ def fingerprint(path: TextPath) -> str:
 
 def _sha256(file: Path) -> "hashlib._Hash":
     digest = hashlib.sha256()
-    for content in _pieces(file):
+    for content in _chunks(file):
         digest.update(content)
     return digest
 
 
-def _pieces(file: Path) -> Iterator[bytes]:
+def _chunks(file: Path) -> Iterator[bytes]:
     try:
         with file.open("rb") as stream:
-            while content := stream.read(PIECE):
+            while content := stream.read(CHUNK):
                 yield content
     except OSError as error:
         raise ValueError(f"CharText: expected a readable text file, got {file}: {error.strerror}") from error
@@ -96,18 +96,18 @@ def _read_file(file: Path, encoding: str) -> Iterator[str]:
                 )
             characters += len(text)
             yield text
-    except _WrongByte as wrong:
-        able = _encodings_of(file)
-        hint = f"encodings that can read it: {', '.join(able)}" if able else "it is a binary file"
+    except _InvalidByte as found:
+        encodings = _encodings_of(file)
+        hint = f"encodings that can read it: {', '.join(encodings)}" if encodings else "it is a binary file"
         raise ValueError(
-            f"CharText: expected {file} to be {encoding}, got byte 0x{wrong.byte:02x} at offset {wrong.offset}; {hint}"
+            f"CharText: expected {file} to be {encoding}, got byte 0x{found.byte:02x} at offset {found.offset}; {hint}"
         ) from None
     if not characters:
         raise ValueError(f"CharText: expected a text, got the empty file {file}")
 
 
-class _WrongByte(Exception):
-    """A byte that does not belong into an encoding, and where it stands in its file."""
+class _InvalidByte(Exception):
+    """A byte that is invalid in an encoding, and its offset in the file."""
 
     def __init__(self, offset: int, byte: int) -> None:
         super().__init__(offset, byte)
@@ -115,35 +115,36 @@ class _WrongByte(Exception):
 
 
 def _decoded(file: Path, encoding: str) -> Iterator[str]:
-    """The pieces of a file's text, none of them empty."""
+    """Yield the text of a file in non-empty chunks."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     size, content = 0, b""
     try:
-        for content in _pieces(file):
+        for content in _chunks(file):
             size += len(content)
             if text := decoder.decode(content):
                 yield text
         if text := decoder.decode(b"", final=True):
             yield text
     except UnicodeDecodeError as error:
-        # A decoder complains of the bytes that it still has: these are the last ones that were read.
-        raise _WrongByte(size - len(error.object) + error.start, error.object[error.start]) from None
-    except UnicodeError:  # UTF-16 and UTF-32 without a mark, up to Python 3.12
-        raise _WrongByte(0, content[0]) from None
+        # The decoder reports an offset in its remaining bytes, which are the last ones that were read.
+        raise _InvalidByte(size - len(error.object) + error.start, error.object[error.start]) from None
+    except UnicodeError:  # UTF-16 and UTF-32 without a byte-order mark, up to Python 3.12
+        raise _InvalidByte(0, content[0]) from None
 
 
 def _check_encoding(encoding: str) -> None:
     try:
-        b"a".decode(encoding)  # what is no encoding of text, as "hex", is a LookupError here and only here
+        b"a".decode(encoding)  # codecs that are not text encodings, such as "hex", raise a LookupError only here
         codecs.getincrementaldecoder(encoding)
     except UnicodeDecodeError:
-        return  # one byte is too little for UTF-16
+        return  # one byte is too short for UTF-16
     except (LookupError, TypeError, ValueError):
         raise ValueError(f"CharText: expected the name of an encoding, got {encoding!r}") from None
 
 
 def _encodings_of(file: Path) -> list[str]:
-    """Encodings that read a file as a text; UTF-16 only with its mark, since it takes nearly all of even length."""
+    """Return encodings that can read a file as text; UTF-16 only with a byte-order mark, since it decodes nearly any
+    file of even length."""
     candidates = ["utf-8-sig", "cp1252", "latin-1"]
     with file.open("rb") as stream:
         if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
@@ -154,5 +155,5 @@ def _encodings_of(file: Path) -> list[str]:
 def _is_text(file: Path, encoding: str) -> bool:
     try:
         return all("\0" not in text for text in _decoded(file, encoding))
-    except _WrongByte:
+    except _InvalidByte:
         return False

@@ -1,4 +1,4 @@
-"""Anyone's signals: csv, npz, npy, parquet, and the h5 files of METR-LA and PEMS-BAY."""
+"""Reader for time series: csv, npz, npy, parquet, and the h5 files of METR-LA and PEMS-BAY."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ TIMES = {"time", "times", "date", "dates", "datetime", "timestamp", "timestamps"
 
 @dataclass
 class Columns:
-    """What is in a file: values `[T, N]` or `[T, N, F]`, NaN where missing; names and timestamps if it has them."""
+    """Content of a file: values `[T, N]` or `[T, N, F]`, NaN where missing, and optionally names and timestamps."""
 
     values: np.ndarray
     nodes: Sequence[str] | None = None
@@ -41,34 +41,34 @@ def read_signal(
     name: str | None = None,
     units: str | None = None,
 ) -> TemporalGraph:
-    """A signal from a file, with its graph from another.
+    """Return a time series from a file, with its graph from another file.
 
-    - `.csv`: one column a sensor under a line of names, one line a step; the first column may be timestamps (ISO 8601,
-      as clocks show them). Values are parted by commas, semicolons or tabs. Empty cells and "nan" are missing.
-    - `.parquet`: the same, with at most one column of timestamps, wherever it is.
-    - `.npz`, `.npy`: `[T, N]` or `[T, N, F]`, in an npz called `data`, `signal` or `x` or alone; there may be
-      `timestamps [T]` and `nodes [N]` beside.
-    - `.h5`, `.hdf5`: a table of one type in pandas' fixed format, as METR-LA's and PEMS-BAY's are.
+    - `.csv`: one column per sensor with a header of names, one line per step. The first column may have timestamps
+      (ISO 8601, local time). Values are separated by commas, semicolons or tabs. Empty cells and "nan" are missing.
+    - `.parquet`: the same, with at most one column of timestamps at any position.
+    - `.npz`, `.npy`: `[T, N]` or `[T, N, F]`; in an npz it is named `data`, `signal` or `x`, or is the only array, and
+      there may also be `timestamps [T]` and `nodes [N]`.
+    - `.h5`, `.hdf5`: a table of one type in pandas' fixed format, such as METR-LA and PEMS-BAY.
 
-    What is missing is 0 in the signal and False in the mask.
+    Missing values are 0 in the signal and False in the mask.
 
     Args:
-        path: the signal.
-        graph, graph_kind, threshold: a file for `read_graph`, and what that takes. None: no edges.
-        positions: a file for `read_positions`.
-        sensors: the ones to take, in this order; all if None.
-        missing_value: a value that stands for a missing one: 0 in METR-LA and PEMS-BAY. Of several features, of the
-            first, which is the target.
-        name: of the data set; the file's if None.
-        units: of the values, in words; None: not known.
+        path: file of the time series.
+        graph, graph_kind, threshold: file for `read_graph`, and its options. None: no edges.
+        positions: file for `read_positions`.
+        sensors: names of the sensors to read, in this order; None: all.
+        missing_value: value that means missing, such as 0 in METR-LA and PEMS-BAY. With several features, only in the
+            first one, which is the target.
+        name: name of the data set; None: that of the file.
+        units: units of the values, in words; None: unknown.
 
     Raises:
-        ValueError: naming the file, and the line, column or sensor: ragged lines, text where a number should be,
-            timestamps that do not increase, sensors that are there twice or not at all, a graph of another size.
+        ValueError: if lines have different lengths, a value is not a number, timestamps do not increase, a sensor is
+            missing or repeated, or a graph has another size; the message names the file and line, column or sensor.
     """
     path = Path(path)
     readers = {".csv": _csv, ".npz": _numpy, ".npy": _numpy, ".parquet": _parquet, ".h5": _h5, ".hdf5": _h5}
-    columns = readers[one_of(CALLER, "the name of a signal's file to end", path.suffix.lower(), readers)](path)
+    columns = readers[one_of(CALLER, "the suffix of the file", path.suffix.lower(), readers)](path)
     values = columns.values
     if values.ndim == 2:
         values = values[..., None]
@@ -77,7 +77,7 @@ def read_signal(
         raise ValueError(f"{CALLER}: expected values [T, N] or [T, N, F], not empty, got {shape} in {path}")
     nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
     if sensors is not None:
-        values, nodes = _chosen(values, nodes, sensors, path)
+        values, nodes = _select(values, nodes, sensors, path)
     mask = np.isfinite(values[..., 0])
     if missing_value is not None:
         mask &= values[..., 0] != missing_value
@@ -99,18 +99,18 @@ def read_signal(
     )
 
 
-def _chosen(values: np.ndarray, nodes: list[str], sensors: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
-    lacking = [sensor for sensor in sensors if sensor not in nodes]
-    if lacking:
-        found = f"none called {', '.join(map(repr, lacking))} among {len(nodes)}"
-        raise ValueError(f"{CALLER}: expected the sensors asked for in {path}, got {found}")
+def _select(values: np.ndarray, nodes: list[str], sensors: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
+    missing = [sensor for sensor in sensors if sensor not in nodes]
+    if missing:
+        found = f"none called {', '.join(map(repr, missing))} among {len(nodes)}"
+        raise ValueError(f"{CALLER}: expected the requested sensors in {path}, got {found}")
     return values[:, [nodes.index(sensor) for sensor in sensors]], list(sensors)
 
 
 def _csv(path: Path) -> Columns:
     header, *rows = read_table(CALLER, path)
     if not rows:
-        raise ValueError(f"{CALLER}: expected a line of names and lines of values, got one line in {path}")
+        raise ValueError(f"{CALLER}: expected a header and lines of values, got one line in {path}")
     timestamps = None
     if header[0].lower() in TIMES or (not _is_value(rows[0][0]) and moment(rows[0][0]) is not None):
         if moment(header[0]) is not None:
@@ -118,7 +118,7 @@ def _csv(path: Path) -> Columns:
         timestamps = _moments([row[0] for row in rows], path)
         header, rows = header[1:], [row[1:] for row in rows]
         if not header:
-            raise ValueError(f"{CALLER}: expected columns beside the timestamps, got none in {path}")
+            raise ValueError(f"{CALLER}: expected columns besides the timestamps, got none in {path}")
     check_distinct(CALLER, header, path)
     if all(map(_is_value, header)) and not all(map(str.isdecimal, header)):
         raise ValueError(f"{CALLER}: expected column names in line 1 of {path}, got a value, {header[0]!r}")
@@ -134,7 +134,7 @@ def _is_value(cell: str) -> bool:
 
 
 def _moments(cells: Sequence[str], path: Path) -> np.ndarray:
-    """The timestamps of lines 2 and on."""
+    """Return the timestamps of lines 2 and following."""
     times: list[np.datetime64] = []
     for line, cell in enumerate(cells, start=2):
         if (time := moment(cell)) is None:
@@ -169,7 +169,7 @@ def _parquet(path: Path) -> Columns:
         import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
-        raise ValueError(f"{CALLER}: expected pyarrow, to read {path}, got {error}; pip install pyarrow") from error
+        raise ValueError(f"{CALLER}: pyarrow is required to read {path} ({error}); pip install pyarrow") from error
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (OSError, pyarrow.ArrowException) as error:
@@ -178,7 +178,7 @@ def _parquet(path: Path) -> Columns:
     for name, column in zip(table.column_names, table.columns):
         if pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type):
             if timestamps is not None:
-                raise ValueError(f"{CALLER}: expected one column of timestamps in {path}, got {name!r} too")
+                raise ValueError(f"{CALLER}: expected one column of timestamps in {path}, got also {name!r}")
             if getattr(column.type, "tz", None):
                 column = pyarrow.compute.local_timestamp(column)
             timestamps = column.to_numpy().astype("datetime64[s]")
@@ -197,7 +197,7 @@ def _h5(path: Path) -> Columns:
     try:
         import h5py
     except ImportError as error:
-        raise ValueError(f"{CALLER}: expected h5py, to read {path}, got {error}; pip install h5py") from error
+        raise ValueError(f"{CALLER}: h5py is required to read {path} ({error}); pip install h5py") from error
     try:
         file = h5py.File(path, "r")
     except OSError as error:

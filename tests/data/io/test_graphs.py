@@ -114,7 +114,7 @@ def test_kernel_is_that_of_dcrnn():
         ("from,to\na,b\n", {"kind": "distances"}, "distances as from,to,distance"),
         ("from,to,cost\nx,y,1\n", {}, "between the 4 nodes of the signal, got none in"),
         ("from,to,cost\na,b,1\nb,a,-1\n", {}, "distances of at least 0, got -1 in line 3 of"),
-        ("from,to,cost\na,b,1\nb,a,1\n", {}, "distances that differ"),
+        ("from,to,cost\na,b,1\nb,a,1\n", {}, "two different distances"),
         ("from,to\na,b\n", {"kind": "edge"}, "expected kind to be one of 'adjacency', .*did you mean 'edges'"),
         ("from,to\na,b\n", {"threshold": -1}, "threshold of at least 0"),
     ],
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_named(write, content, options, match):
 
 
 def test_files_that_are_no_graphs(tmp_path):
-    with pytest.raises(ValueError, match=r"a graph's file to end to be one of '\.csv', .*got '\.gml'"):
+    with pytest.raises(ValueError, match=r"the suffix of a graph file to be one of '\.csv', .*got '\.gml'"):
         read_graph(tmp_path / "g.gml", NODES)
     np.savez(tmp_path / "two.npz", one=MATRIX, other=MATRIX)
     with pytest.raises(ValueError, match=r"one matrix of numbers in .*, got one, other"):
@@ -169,7 +169,7 @@ def test_a_pickle_that_wants_to_run_code_is_named_and_refused(tmp_path):
         (Runs(Path, "x"), r"pathlib.*Path"),
     ):
         path.write_bytes(pickle.dumps([["a"], {}, bad]))
-        with pytest.raises(ValueError, match=f"names only, got a pickle that asks for {asked}, which was not run"):
+        with pytest.raises(ValueError, match=f"names, got a pickle that requests {asked}, which was not executed"):
             read_graph(path, ["a"])
         assert not made.exists()
     for content in (b"", b"no pickle", pickle.dumps([1, 2])[:-3]):

@@ -106,7 +106,7 @@ def test_errors():
     with pytest.raises(ValueError, match=r"x, y and edge_index in every snapshot, got .* as snapshot 0"):
         from_pyg_temporal_signal(Snapshots([SimpleNamespace(x_dict={}, y=torch.ones(1))]))
     strided = Snapshots(snapshots(4)[::2])
-    with pytest.raises(ValueError, match="got a different one at snapshot 0; kind='snapshots'"):
+    with pytest.raises(ValueError, match="got a different one at snapshot 0; use kind='snapshots'"):
         from_pyg_temporal_signal(strided)
     other = snapshots(4)
     other[9].y = other[9].y + 1

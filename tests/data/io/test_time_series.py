@@ -57,7 +57,7 @@ def test_what_stands_for_missing(write):
         ("a,b\n1,2\n3\n", r"expected 2 values, as in the first line, got 1 in line 3 of .*my\.csv"),
         ("a,b\n1,2\n3,4,5\n", "got 3 in line 3"),
         ("a,b\n1,2\n\n3,4\n", "got 0 in line 3"),
-        ("a,b\n1,2\n3,soon\n", r"expected a number or nothing, got 'soon' in line 3, column 'b' of"),
+        ("a,b\n1,2\n3,soon\n", r"expected a number or an empty cell, got 'soon' in line 3, column 'b' of"),
         ("a,b\n1,inf\n", "got 'inf' in line 2, column 'b'"),
         ("a,b,a\n1,2,3\n", r"expected distinct sensors, got 'a' as number 1 and 3 of"),
         ("a,,c\n1,2,3\n", "expected a name for every sensor, got none for sensor 2"),
@@ -70,7 +70,7 @@ def test_what_stands_for_missing(write):
             "a timestamp as 2012-03-01 00:05, got '03/02/2012' in line 3, column 1",
         ),
         ("time,a\n1330560000,1\n", "got '1330560000' in line 2, column 1"),
-        ("time\n2012-03-01\n", "columns beside the timestamps"),
+        ("time\n2012-03-01\n", "columns besides the timestamps"),
         ("2012-03-01,1,2\n2012-03-02,3,4\n", "column names in line 1 of .*, got a value, '2012-03-01'"),
         ("64.5,1\n61,2\n", "column names in line 1 of .*, got a value, '64.5'"),
         ('a,b\n1,"2\n', "expected a table, got"),
@@ -84,12 +84,12 @@ def test_csv_that_cannot_be(write, content, match):
 def test_files_that_cannot_be(write, tmp_path):
     with pytest.raises(ValueError, match=r"no\.csv: No such file"):
         read_signal(tmp_path / "no.csv")
-    with pytest.raises(ValueError, match=r"signal's file to end to be one of '\.csv', .*got '\.xls'"):
+    with pytest.raises(ValueError, match=r"expected the suffix of the file to be one of '\.csv', .*got '\.xls'"):
         read_signal(tmp_path / "my.xls")
     (tmp_path / "my.csv").write_bytes("a,b\n1,é\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"my\.csv to be UTF-8, got byte 0xe9"):
         read_signal(tmp_path / "my.csv")
-    with pytest.raises(ValueError, match=r"the sensors asked for in .*, got none called 'd', 'e' among 3"):
+    with pytest.raises(ValueError, match=r"the requested sensors in .*, got none called 'd', 'e' among 3"):
         read_signal(write(CSV), sensors=["a", "d", "e"])
 
 
@@ -179,7 +179,7 @@ def test_parquet(tmp_path):
     assert zoned.timestamps[0] == np.datetime64("2012-02-29T16:00")
     for columns, match in (
         ({"a": ["x", "y"]}, "numbers in every column of .*, got string in 'a'"),
-        ({"a": [1.0, 2.0], "s": times, "t": times}, "one column of timestamps in .*, got 't' too"),
+        ({"a": [1.0, 2.0], "s": times, "t": times}, "one column of timestamps in .*, got also 't'"),
         ({"t": times}, "columns of numbers, not empty"),
         ({"a": [1.0, 2.0], "t": times[::-1]}, "increasing timestamps"),
     ):
@@ -193,7 +193,7 @@ def test_parquet(tmp_path):
 @pytest.mark.parametrize(("suffix", "module"), [("h5", "h5py"), ("parquet", "pyarrow")])
 def test_what_is_not_installed_is_named(tmp_path, monkeypatch, suffix, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ValueError, match=f"expected {module}, to read .*pip install {module}"):
+    with pytest.raises(ValueError, match=f"{module} is required to read .*pip install {module}"):
         read_signal(tmp_path / f"my.{suffix}")
 
 
