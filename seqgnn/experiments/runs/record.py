@@ -82,7 +82,7 @@ class TrainingResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as a file holds it."""
-        return _without_none(self) | {
+        return _known(self) | {
             "test": self.test.as_dict(),
             "validation": [asdict(point) for point in self.validation],
         }
@@ -109,7 +109,7 @@ class BaselineResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as a file holds it."""
-        return _without_none(self) | {"test": self.test.as_dict()}
+        return _known(self) | {"test": self.test.as_dict()}
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class RunRecord:
             "config": asdict(cast(Any, self.config)),
             "spec": asdict(self.spec),
             "result": self.result.as_dict(),
-            "measured": _without_none(self.measured),
+            "measured": _known(self.measured),
         }
 
 
@@ -219,7 +219,7 @@ class BaselineRecord:
             "config": asdict(cast(Any, self.config)),
             "spec": None,
             "result": self.result.as_dict(),
-            "measured": _without_none(self.measured),
+            "measured": _known(self.measured),
         }
 
 
@@ -242,5 +242,6 @@ def _names(kind: Any) -> list[str]:
     return [item.name for item in fields(kind)]
 
 
-def _without_none(record: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if value is not None}
+def _known(record: Any) -> dict[str, Any]:
+    """Return the fields that are neither None nor empty."""
+    return {name: value for name, value in vars(record).items() if value is not None and value != ()}

@@ -1,0 +1,89 @@
+"""The table of a comparison, by hand."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from seqgnn.metrics.significance import sampling_error, summary
+from tests.support.comparisons import baseline, changed, example, run
+
+
+def test_comparison_rows_list_models_then_baselines_of_each_size():
+    rows = example().rows()
+    assert [(row.size, row.model, row.kind) for row in rows] == [
+        (size, *row) for size in (4, 20)
+        for row in (("LSTM", "model"), ("GCN", "model"), ("chance", "baseline"), ("bigram", "baseline"))
+    ]  # fmt: skip
+    lstm, gcn, chance, _ = rows[:4]
+    assert lstm.scores["accuracy"] == summary([0.5, 1.0]) and lstm.mean("accuracy") == 0.75
+    assert lstm.sd("accuracy") == math.sqrt(0.125) and lstm.accuracy_se == sampling_error(0.75, 10)
+    assert (lstm.seeds, lstm.solved, lstm.failed, lstm.steps, lstm.seconds) == (2, 1, 0, 40, 2.0)
+    assert (gcn.seeds, gcn.failed, gcn.parameters, gcn.receptive_field) == (1, 1, 250, 4)
+    assert math.isnan(gcn.sd("accuracy")) and gcn.scores["accuracy"].t is None
+    assert (chance.mean("accuracy"), chance.sd("accuracy"), chance.seeds, chance.steps) == (0.1, None, 1, None)
+
+
+def test_comparison_row_of_failed_runs_has_no_scores():
+    comparison = example(sizes=(4,))
+    del comparison.runs["GCN", 4, 0]
+    row = comparison.rows()[1]
+    assert (row.model, row.seeds, row.failed, row.mean("accuracy"), row.targets) == ("GCN", 0, 1, None, None)
+
+
+def test_comparison_row_as_dict_has_the_same_columns_for_all_kinds():
+    rows = [row.as_dict() for row in example().rows()]
+    assert len({tuple(row) for row in rows}) == 1
+    assert list(rows[0])[:6] == ["model", "kind", "size", "readout", "accuracy", "accuracy_sd"]
+    low, high = summary([0.5, 1.0]).t
+    assert (rows[0]["accuracy_t_low"], rows[0]["accuracy_t_high"]) == (low, high)
+    assert rows[2]["accuracy"] == 0.1 and rows[2]["accuracy_sd"] is None and rows[2]["accuracy_t_low"] is None
+
+
+def test_comparison_metric_without_a_finite_value_is_none():
+    comparison = example(sizes=(4,))
+    record = comparison.runs["LSTM", 4, 1]
+    scores = replace(record.result.test, values={"accuracy": 1.0, "loss": None})
+    comparison.runs["LSTM", 4, 1] = changed(record, test=scores)
+    row = comparison.rows()[0]
+    assert row.mean("accuracy") == 0.75 and row.mean("loss") is None
+    assert row.as_dict()["loss"] is None and row.as_dict()["loss_bootstrap_high"] is None
+
+
+def test_comparison_solved_at_is_the_first_evaluation_at_the_target():
+    comparison = example(sizes=(4,))
+    points = [(10, 0.9), (20, 0.995), (30, 1.0)]
+    comparison.runs["LSTM", 4, 0] = changed(run(1.0, validation=points), validation_seconds=(1.0, 2.5, 3.0))
+    comparison.runs["LSTM", 4, 1] = run(1.0, seed=1, validation=points[:1])
+    assert comparison.solved_at("LSTM", 4) == [(20, 2.5), None]
+    row = comparison.rows()[0]
+    assert (row.solved_steps, row.solved_seconds) == (20, 2.5)
+    comparison.runs["LSTM", 4, 0] = changed(comparison.runs["LSTM", 4, 0], target_accuracy=None)
+    assert comparison.solved_at("LSTM", 4) == [None, None]
+
+
+def test_comparison_in_order_sorts_known_models_first():
+    comparison = example(sizes=(20, 4))
+    shuffled = replace(
+        comparison,
+        labels=("mine", "GCN", "LSTM"),
+        runs=dict(reversed(comparison.runs.items())) | {("mine", 4, 0): run(0.5)},
+        baselines={("linear", 4): baseline(0.3, name="linear"), **comparison.baselines},
+    )
+    ordered = shuffled.in_order()
+    assert ordered.labels == ("LSTM", "mine", "GCN") and ordered.sizes == (4, 20)
+    assert [key[:2] for key in ordered.runs] == [
+        ("LSTM", 4), ("LSTM", 4), ("mine", 4), ("GCN", 4), ("LSTM", 20), ("LSTM", 20), ("GCN", 20)
+    ]  # fmt: skip
+    assert [name for name, _ in ordered.baselines][:3] == ["chance", "linear", "bigram"]
+
+
+@pytest.mark.parametrize("task, words", [("recall", "T = 4"), ("forecast", "horizon 4")])
+def test_comparison_at_names_a_size_as_its_task_does(task, words):
+    assert replace(example(), task=task).at(4) == words
+
+
+def test_comparison_units_of_a_metric():
+    forecast = replace(example(), task="forecast", metric="mae", units="cases")
+    assert [forecast.units_of(name) for name in forecast.metrics] == ["cases", "cases", None, "cases, squared"]
+    assert replace(forecast, units=None).units_of("mae") is None and example().units_of("accuracy") is None
