@@ -2,7 +2,7 @@
 
 from seqgnn.analysis.bptt import bptt_gradients
 from seqgnn.analysis.decay import Decay, decay
-from seqgnn.analysis.diagnostics import describe
+from seqgnn.analysis.diagnostics import diagnose
 from seqgnn.analysis.explain import EdgeExplanation, EdgeImportance, explain
 from seqgnn.analysis.gradient_flow import REDUCTIONS, GradientFlow, gradient_flow
 from seqgnn.analysis.influence import edges_to_last, influence
@@ -18,7 +18,7 @@ __all__ = [
     "ReceptiveField",
     "bptt_gradients",
     "decay",
-    "describe",
+    "diagnose",
     "dirichlet_energy",
     "edges_to_last",
     "energy_by_depth",

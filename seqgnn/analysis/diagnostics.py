@@ -24,7 +24,7 @@ from seqgnn.nn.scan.gates import edge_arguments
 from seqgnn.tasks import Task
 
 
-def describe(model: nn.Module, data: Data | Task) -> list[str]:
+def diagnose(model: nn.Module, data: Data | Task) -> list[str]:
     """Return likely mistakes in the combination of a model and its data, one line each: filters with a single term, a
     receptive field shorter than the sequences, a state that is not carried over, a visible future, isolated nodes and
     unused edge weights.
@@ -40,7 +40,7 @@ def describe(model: nn.Module, data: Data | Task) -> list[str]:
         >>> from seqgnn.data import Palindromes
         >>> from seqgnn.models.sequence_model import build
         >>> task = Palindromes(20)
-        >>> describe(build("gcn", task, num_layers=2), task)
+        >>> diagnose(build("gcn", task, num_layers=2), task)
         ['receptive field: 2 of 18 previous positions']
     """
     task = data if isinstance(data, Task) else None

@@ -31,7 +31,7 @@ def compare(given: dict[str, Any]) -> None:
     plans = [_plan(name, options, task is None) for name in (DEFAULT_TASKS if task is None else (task,))]
     if command["diagnose"]:
         for planned in plans:
-            for (label, size), lines in planned.describe().items():
+            for (label, size), lines in planned.diagnose().items():
                 print(f"{planned.task} T={size} {label}: {'; '.join(lines) or 'nothing is wrong'}")
     if command["dry_run"]:
         for planned in plans:

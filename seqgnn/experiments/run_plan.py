@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seqgnn.analysis import describe
+from seqgnn.analysis import diagnose
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.config import RunConfig
@@ -28,14 +28,14 @@ class Plan:
     units: str | None = None
     left_out: tuple[str, ...] = ()
 
-    def describe(self) -> dict[tuple[str, int], list[str]]:
+    def diagnose(self) -> dict[tuple[str, int], list[str]]:
         """Return the diagnostics of each model at each size, see `seqgnn.analysis.diagnostics`."""
         diagnostics = {}
         for job in self.jobs:
             label, size, seed = job.key
             if isinstance(job.config, RunConfig) and seed == self.seeds[0]:
                 task = job.config.make_task(self.context.data)
-                diagnostics[label, size] = describe(job.config.build(task), task)
+                diagnostics[label, size] = diagnose(job.config.build(task), task)
         return {(label, size): diagnostics[label, size] for size in self.sizes for label in self.labels
                 if (label, size) in diagnostics}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the tasks have in common: fixed validation and test sets, fresh training batches."""
+"""Base classes of tasks: training batches drawn at random, and fixed validation and test sets."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,20 +14,22 @@ from seqgnn.data.batching import sequence_batch
 
 
 class Task(ABC):
-    """A task: what the samples look like, batches to train on, and sets to validate and to test on.
+    """Base class of tasks: the sizes of samples, training batches, and validation and test sets.
 
-    It makes its own batches and is not a `Dataset`; a DataLoader takes the samples of one, `batch.to_data_list()`.
+    A task creates whole batches and is not a `Dataset`; a DataLoader can be given the samples of one batch,
+    `batch.to_data_list()`.
 
     Attributes:
-        name: what the command line calls it.
+        name: name on the command line.
         length: T, as in tables and figures.
-        num_tokens: how many ids there are, if `x` is ids; else None.
-        num_features: how many numbers stand at each element, if `x` is features; else None.
-        num_classes: how many answers there are.
-        per_element: whether every element has a target, or the sequence has one.
-        directed, hops: the edges, as in `path_graph`, where they are a path.
-        readout: the readout of the headline result, "last" or "mean".
-        depth: rounds of message passing after which the answer can depend on all that it should.
+        num_tokens: size of the vocabulary if `x` are token ids, else None.
+        num_features: number of features per position if `x` are features, else None.
+        num_classes: number of classes.
+        per_element: True for one target per position, False for one per sequence.
+        directed, hops: edges of the path graph, see `path_graph`; unused for trees.
+        readout: readout of the main result, "last" or "mean".
+        depth: number of message-passing layers with which the prediction can depend on every input that the target
+            depends on.
     """
 
     name: str
@@ -43,19 +45,19 @@ class Task(ABC):
 
     @abstractmethod
     def draw(self, batch_size: int, generator: Generator) -> Batch:
-        """A fresh batch to train on."""
+        """Return a new training batch."""
 
     @abstractmethod
     def validation(self, batch_size: int) -> Iterator[Batch]:
-        """The validation set, in its order; the last batch may be smaller."""
+        """Iterate over the validation set in a fixed order; the last batch may be smaller."""
 
     @abstractmethod
     def test(self, batch_size: int) -> Iterator[Batch]:
-        """The test set, in its order; the last batch may be smaller."""
+        """Iterate over the test set in a fixed order; the last batch may be smaller."""
 
 
 class HeldOutTask:
-    """A task whose test set is closed until somebody opens it: a run is given this, and opens it after selection.
+    """A task whose test set cannot be used before `open` is called, after model selection.
 
     Example:
         >>> from seqgnn.data import Palindromes
@@ -64,18 +66,18 @@ class HeldOutTask:
         5
         >>> task.test(64)
         Traceback (most recent call last):
-        ValueError: HeldOutTask: expected no look at the test set before selection is done, got Palindromes.test
+        ValueError: HeldOutTask: expected no use of the test set before open(), got Palindromes.test
     """
 
     def __init__(self, task: Any) -> None:
         self._task = task
 
     def open(self) -> Any:
-        """The task itself."""
+        """Return the task, with its test set."""
         return self._task
 
     def streams(self, part: str, batch_size: int) -> Iterator[Batch]:
-        """As those of a task that has such, but for those of the test set."""
+        """Return the streams of another part than the test set, see `seqgnn.tasks.CharText.streams`."""
         if part == "test":
             self._refuse("streams('test')")
         return self._task.streams(part, batch_size)
@@ -86,15 +88,22 @@ class HeldOutTask:
         return getattr(self._task, name)
 
     def _refuse(self, name: str) -> NoReturn:
-        found = f"{type(self._task).__name__}.{name}"
-        raise ValueError(f"HeldOutTask: expected no look at the test set before selection is done, got {found}")
+        got = f"{type(self._task).__name__}.{name}"
+        raise ValueError(f"HeldOutTask: expected no use of the test set before open(), got {got}")
 
 
 class DrawnTask(Task):
-    """A task whose samples are drawn at random: subclasses write `sample`.
+    """Base class of tasks with random samples; subclasses implement `sample`.
 
-    The validation and the test set are drawn once, each from a generator of its own, whose seed is a hash of `seed` and
-    the set's name: no training seed, small and round as people choose them, repeats their samples.
+    The validation and the test set are drawn once, each with its own generator. Its seed is a hash of `seed` and the
+    name of the set, so that no small training seed repeats their samples.
+
+    Args:
+        validation_size, test_size: number of samples in the validation and test sets.
+        seed: random seed of these sets.
+
+    Raises:
+        ValueError: if a number is out of range.
     """
 
     def __init__(self, validation_size: int, test_size: int, seed: int) -> None:
@@ -107,7 +116,7 @@ class DrawnTask(Task):
 
     @abstractmethod
     def sample(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """`count` samples: x, y and edge_index as `sequence_batch` takes them."""
+        """Return `count` samples: x, y and edge_index, as arguments of `sequence_batch`."""
 
     def draw(self, batch_size: int, generator: Generator) -> Batch:
         return sequence_batch(*self.sample(check_count(type(self).__name__, "batch_size", batch_size, 1), generator))
@@ -119,14 +128,14 @@ class DrawnTask(Task):
         return self._batches("test", batch_size)
 
     def fixed_generator(self, part: str) -> Generator:
-        """A generator for what is drawn once and for all."""
+        """Return the generator of a set that is drawn once."""
         digest = sha256(f"{type(self).__name__} {part} {self._seed}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
     def _batches(self, part: str, batch_size: int) -> Iterator[Batch]:
         check_count(type(self).__name__, "batch_size", batch_size, 1)
         if part not in self._fixed:
-            with torch.inference_mode(False):  # what is kept serves gradients too, whoever asks first
+            with torch.inference_mode(False):  # cached tensors must also work in training
                 self._fixed[part] = self.sample(self._sizes[part], self.fixed_generator(part))
         x, y, edges = self._fixed[part]
         return (

@@ -8,7 +8,7 @@ from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 
 from seqgnn import nn as sg
-from seqgnn.analysis import describe
+from seqgnn.analysis import diagnose
 from seqgnn.data import CharText, ExpressionTrees, Palindromes, exponential_hops
 from seqgnn.models.encoders import GCNEncoder
 from seqgnn.models.sequence_model import NAMES, build
@@ -21,26 +21,26 @@ def test_describe_reports_graph_problems():
     with pytest.warns(UserWarning, match="K=1 sees no neighbor"):
         layer = sg.GCRN(2, 3, K=1)
     graph = Data(x=torch.zeros(6, 2), edge_index=EDGES, edge_weight=torch.ones(4), num_nodes=6)
-    assert describe(layer, graph) == [
+    assert diagnose(layer, graph) == [
         "no neighbors: Chebyshev(K=1) of GCRN sees only the node itself",
         "isolated: 2 of 6 nodes have no neighbors",
         "unused: the data has edge_weight, but no layer of the model accepts it",
     ]
     pointwise = "no neighbors: ChebConv(2, 3, K=1, normalization=sym) sees only the node itself"
-    assert describe(pyg.ChebConv(2, 3, 1), graph)[0] == pointwise
+    assert diagnose(pyg.ChebConv(2, 3, 1), graph)[0] == pointwise
     layer = sg.GCNGRU(2, 3, input_conv=sg.GCN(), hidden_conv=lambda i, o: pyg.ChebConv(i, o, 1))
-    assert describe(layer, graph)[0] == pointwise.replace("2, 3", "3, 9")
-    assert describe(pyg.SAGEConv(2, 3), graph) == [
+    assert diagnose(layer, graph)[0] == pointwise.replace("2, 3", "3, 9")
+    assert diagnose(pyg.SAGEConv(2, 3), graph) == [
         FARTHER.format("one hop"),
         "isolated: 2 of 6 nodes have no neighbors",
         "unused: the data has edge_weight, but no layer of the model accepts it",
     ]
     attributes = Data(x=torch.zeros(4, 2), edge_index=EDGES, edge_attr=torch.ones(4, 3))
-    assert describe(sg.GCNLSTM(2, 3, conv=lambda i, o: pyg.GATv2Conv(i, o, edge_dim=3)), attributes) == []
+    assert diagnose(sg.GCNLSTM(2, 3, conv=lambda i, o: pyg.GATv2Conv(i, o, edge_dim=3)), attributes) == []
     weighted = Data(x=torch.zeros(4, 2), edge_index=EDGES, edge_weight=torch.ones(4))
-    assert describe(pyg.GPSConv(2, pyg.GCNConv(2, 2)), weighted) == []  # passed on to its convolution
+    assert diagnose(pyg.GPSConv(2, pyg.GCNConv(2, 2)), weighted) == []  # passed on to its convolution
     unused = "unused: the data has edge_weight, but no layer of the model accepts it"
-    assert unused in describe(pyg.DirGNNConv(pyg.GCNConv(2, 2)), weighted)
+    assert unused in diagnose(pyg.DirGNNConv(pyg.GCNConv(2, 2)), weighted)
 
 
 @pytest.mark.parametrize("nodes, edges", [(9, 12), (30, 40), (150, 300), (300, 330)])
@@ -49,7 +49,7 @@ def test_describe_reports_nodes_beyond_the_receptive_field(nodes, edges):
     distances = networkx.all_pairs_shortest_path_length(networkx.DiGraph(graph.T.tolist()))
     widest = max(max(lengths.values()) for _, lengths in distances)
     for K in range(1, widest + 2):
-        lines = describe(pyg.SGConv(2, 2, K=K), Data(edge_index=graph, num_nodes=nodes))
+        lines = diagnose(pyg.SGConv(2, 2, K=K), Data(edge_index=graph, num_nodes=nodes))
         expected = FARTHER.format("one hop" if K == 1 else f"{K} hops")
         assert [line for line in lines if "far" in line] == ([expected] if widest > K else [])
 
@@ -57,41 +57,41 @@ def test_describe_reports_nodes_beyond_the_receptive_field(nodes, edges):
 def test_describe_counts_layers_of_both_directions():
     ring = Data(edge_index=torch.stack([torch.arange(10), torch.arange(1, 11) % 10]), num_nodes=10)
     farther = [FARTHER.format("4 hops")]
-    assert describe(sg.DiffusionConv(2, 2, K=5), ring) == describe(pyg.SGConv(2, 2, K=4), ring) == farther
-    assert describe(sg.DiffusionConv(2, 2, K=6), ring) == []
-    assert describe(pyg.DirGNNConv(pyg.TAGConv(2, 2, K=5)), ring) == []
+    assert diagnose(sg.DiffusionConv(2, 2, K=5), ring) == diagnose(pyg.SGConv(2, 2, K=4), ring) == farther
+    assert diagnose(sg.DiffusionConv(2, 2, K=6), ring) == []
+    assert diagnose(pyg.DirGNNConv(pyg.TAGConv(2, 2, K=5)), ring) == []
 
 
 def test_describe_graph_without_edges_reports_isolated_nodes():
     empty = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=3)
-    assert describe(pyg.SGConv(2, 2), empty) == ["isolated: 3 of 3 nodes have no neighbors"]
+    assert diagnose(pyg.SGConv(2, 2), empty) == ["isolated: 3 of 3 nodes have no neighbors"]
 
 
 def test_describe_large_graphs():
     path = torch.stack([torch.arange(99_999), torch.arange(1, 100_000)])
     wide = Data(edge_index=path, num_nodes=100_000)
     farther = [FARTHER.format("2 hops")]
-    assert describe(pyg.SGConv(2, 2, K=2), wide) == farther
-    assert describe(pyg.SGConv(2, 2, K=90_000), wide) == []  # beyond the search limit
+    assert diagnose(pyg.SGConv(2, 2, K=2), wide) == farther
+    assert diagnose(pyg.SGConv(2, 2, K=90_000), wide) == []  # beyond the search limit
     star = torch.stack([torch.zeros(99_999, dtype=torch.long), torch.arange(1, 100_000)])
     star = Data(edge_index=torch.cat([star, star.flip(0)], dim=1), num_nodes=100_000)
-    assert describe(pyg.SGConv(2, 2, K=1), star) != [] == describe(pyg.SGConv(2, 2, K=2), star)
+    assert diagnose(pyg.SGConv(2, 2, K=1), star) != [] == diagnose(pyg.SGConv(2, 2, K=2), star)
 
 
 def test_describe_reports_sequence_problems():
     digits = {"num_classes": 10, "num_tokens": 10}
-    assert describe(build("gcn", **digits, num_layers=2), Palindromes(20)) == [
+    assert diagnose(build("gcn", **digits, num_layers=2), Palindromes(20)) == [
         "receptive field: 2 of 18 previous positions"
     ]
     far = Palindromes(20, hops=exponential_hops(20))
-    assert describe(build("gcn", **digits, length=20), far) == []
-    assert describe(nn.Sequential(build("gcn", **digits, length=20)), far) == []
-    assert describe(build("lstm", **digits), Palindromes(20)) == []
+    assert diagnose(build("gcn", **digits, length=20), far) == []
+    assert diagnose(nn.Sequential(build("gcn", **digits, length=20)), far) == []
+    assert diagnose(build("lstm", **digits), Palindromes(20)) == []
     text, both = CharText(length=10), CharText(length=10, directed=False)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True}
     backwards = "future visible: some edges point backwards, but there is one target per position"
-    assert backwards in describe(build("gcn", **sizes, length=10), both)
-    assert describe(nn.LSTM(2, 3, bidirectional=True), text.draw(2, torch.Generator().manual_seed(0))) == [
+    assert backwards in diagnose(build("gcn", **sizes, length=10), both)
+    assert diagnose(nn.LSTM(2, 3, bidirectional=True), text.draw(2, torch.Generator().manual_seed(0))) == [
         "future visible: LSTM is bidirectional, but there is one target per position"
     ]
 
@@ -108,8 +108,8 @@ def test_describe_reports_a_state_that_is_reset(name, options):
     if not options:
         model(batch, model(batch)[1])
     for part in (model, nn.ModuleList([model])):
-        assert (RESET in describe(part, text)) == (options == {})
-        assert RESET not in describe(part, batch) + describe(part, Palindromes(10))
+        assert (RESET in diagnose(part, text)) == (options == {})
+        assert RESET not in diagnose(part, batch) + diagnose(part, Palindromes(10))
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_describe_reports_a_state_that_is_reset(name, options):
     ],
 )
 def test_describe_knows_layers_with_a_state(model, stateful):
-    assert (RESET in describe(model, CharText(length=10))) == stateful
+    assert (RESET in diagnose(model, CharText(length=10))) == stateful
 
 
 def test_describe_tree_in_postfix_order_is_no_path():
     task = ExpressionTrees(7)
     model = build("gcn", num_classes=10, num_tokens=task.num_tokens, num_layers=task.depth)
-    assert not any("previous positions" in line for line in describe(model, task))
+    assert not any("previous positions" in line for line in diagnose(model, task))
     short = build("gcn", num_classes=10, num_tokens=task.num_tokens, num_layers=1)
-    assert describe(short, task)[0] == FARTHER.format("one hop")
+    assert diagnose(short, task)[0] == FARTHER.format("one hop")

@@ -266,7 +266,7 @@ def test_the_test_set_is_closed_until_selection_is_done(monkeypatch, look):
     monkeypatch.setattr(runs, "fit", curious)
     found = tiny(models=["rnn"])
     assert (
-        "expected no look at the test set before selection is done, got FirstDigitRecall."
+        "expected no use of the test set before open(), got FirstDigitRecall."
         in found.failures["RNN", 4, 0]
     )
 

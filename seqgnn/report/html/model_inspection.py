@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from seqgnn.analysis import describe
+from seqgnn.analysis import diagnose
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.runs.config import identify_text
 from seqgnn.experiments.runs.problem import SequenceProblem
@@ -133,7 +133,7 @@ def _diagnostics(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
                 config = runs[0].config
                 try:
                     task = config.make_task(comparison.data)
-                    found[label, size] = describe(config.build(task), task)
+                    found[label, size] = diagnose(config.build(task), task)
                 except (ValueError, RuntimeError) as error:
                     found[label, size] = [f"unknown: {_reason(error)}"]
     return found

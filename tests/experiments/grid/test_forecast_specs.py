@@ -270,7 +270,7 @@ def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
         ({"parameters": 0}, "compare: expected parameters"),
         ({"parameters": 20}, "expected parameters that 'lstm' can have, such as .* with hidden=1, got 20"),
         ({"sizes": [0]}, "expected sizes to be different whole numbers of at least 1"),
-        ({"split": (0.5, 0.5)}, "shares of training, validation and test"),
+        ({"split": (0.5, 0.5)}, "fractions or counts of training, validation and test"),
         ({"lags": 70}, "Forecasting: expected more than"),
         ({"match_parameters": True}, "expected no match_parameters for task 'forecast', got True"),
         ({"window": 3}, "expected no window for task 'forecast', got 3"),
@@ -306,7 +306,7 @@ def test_a_graph_that_changes_leaves_out_models_of_one_graph(monkeypatch, capsys
 def test_a_test_part_of_which_nothing_was_observed_is_refused_before_anything_runs(tmp_path):
     lines = [f"{step % 7},{step % 5}" if step < 60 else "," for step in range(80)]
     (tmp_path / "signal.csv").write_text("\n".join(["a,b", *lines]) + "\n")
-    with pytest.raises(ValueError, match="something observed in the test part, got nothing"):
+    with pytest.raises(ValueError, match="observed targets in the test part, got none"):
         plan_grid("forecast", data=tmp_path / "signal.csv", **SMALL)
 
 
