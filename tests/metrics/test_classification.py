@@ -4,8 +4,6 @@ import pytest
 import torch
 
 from seqgnn.metrics.classification import ClassificationSums
-from seqgnn.metrics.significance import mean_sd, paired_difference
-from seqgnn.report.plots.comparison import running_mean
 
 
 def test_sums_are_worked_out_by_hand():
@@ -32,34 +30,3 @@ def test_sums_do_not_depend_on_the_cut():
 def test_an_empty_set_is_refused():
     with pytest.raises(ValueError, match="at least one target"):
         ClassificationSums().result()
-
-
-def test_mean_and_sample_standard_deviation():
-    assert mean_sd([2.0, 4.0]) == (3.0, pytest.approx(math.sqrt(2)))
-    mean, sd = mean_sd([0.25])
-    assert mean == 0.25 and math.isnan(sd)
-    with pytest.raises(ValueError, match="at least one value"):
-        mean_sd([])
-
-
-def test_the_interval_of_a_paired_difference_is_students():
-    # differences 1, 2, 3: mean 2, sd 1; t(0.975, 2 degrees of freedom) = 4.302653
-    mean, half = paired_difference([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
-    assert mean == 2.0
-    assert half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
-    with pytest.raises(ValueError, match="got 2 and 1"):
-        paired_difference([1.0, 2.0], [1.0])
-    with pytest.raises(ValueError, match="at least 2 scores"):
-        paired_difference([1.0], [1.0])
-
-
-def test_running_mean_is_centered_and_shrinks_at_the_ends():
-    values = [float(i % 7) for i in range(60)]
-    smooth = running_mean(values)
-    assert len(smooth) == 60
-    assert smooth[30] == pytest.approx(sum(values[20:41]) / 21)
-    assert smooth[0] == pytest.approx(sum(values[:11]) / 11)
-    assert smooth[-1] == pytest.approx(sum(values[-11:]) / 11)
-    assert running_mean([], 21) == []
-    with pytest.raises(ValueError, match="odd width"):
-        running_mean(values, 20)

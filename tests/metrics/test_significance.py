@@ -1,13 +1,22 @@
 """Intervals and tests over seeds, beside scipy's other functions and formulas from the papers."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from seqgnn.metrics import significance as statistics
-from seqgnn.metrics.significance import block_bootstrap, differences, holm, sign_flip, summary
+from seqgnn.metrics.significance import (
+    block_bootstrap,
+    differences,
+    holm,
+    mean_sd,
+    paired_difference,
+    sign_flip,
+    summary,
+)
 
 
 def test_the_t_interval_is_scipys():
@@ -127,3 +136,22 @@ def test_blocks_hold_the_mean_of_an_autoregression_more_often(monkeypatch, block
 def test_blocks_that_do_not_fit_are_refused(series, block):
     with pytest.raises(ValueError, match=r"block_bootstrap: expected finite series \[K, n\] and a block from 1 to n"):
         block_bootstrap(series, block, mean_of)
+
+
+def test_mean_and_sample_standard_deviation():
+    assert mean_sd([2.0, 4.0]) == (3.0, pytest.approx(math.sqrt(2)))
+    mean, sd = mean_sd([0.25])
+    assert mean == 0.25 and math.isnan(sd)
+    with pytest.raises(ValueError, match="at least one value"):
+        mean_sd([])
+
+
+def test_the_interval_of_a_paired_difference_is_students():
+    # differences 1, 2, 3: mean 2, sd 1; t(0.975, 2 degrees of freedom) = 4.302653
+    mean, half = paired_difference([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    assert mean == 2.0
+    assert half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    with pytest.raises(ValueError, match="got 2 and 1"):
+        paired_difference([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="at least 2 scores"):
+        paired_difference([1.0], [1.0])

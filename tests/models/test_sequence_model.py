@@ -4,38 +4,20 @@ import copy
 
 import pytest
 import torch
-import torch_geometric.typing
 from torch_geometric.data import Batch
-from torch_geometric.utils import segment
 
 from seqgnn.data import ExpressionTrees, Palindromes, SequenceGraph, sequence_batch, to_padded
 from seqgnn.data.paths import path_graph
 from seqgnn.models import sequence_model as models
 from seqgnn.models.options import READOUTS
-from seqgnn.nn import GCNLSTM
-
-HOPS = (1, 2, 4)
-
-
-def make(name, **options):
-    torch.manual_seed(0)
-    settings = {"num_classes": 3, "num_tokens": 5, "hidden": 6, "hops": HOPS, "length": 7} | options
-    return models.build(name, **settings).double()
-
-
-def ragged(lengths=(4, 7, 1, 5), seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return [
-        SequenceGraph.from_values(torch.randint(5, (n,), generator=generator), y=torch.zeros(1).long(), hops=HOPS)
-        for n in lengths
-    ]
+from tests.support.sequence_models import HOPS, make, ragged
 
 
 @pytest.mark.parametrize("name", models.NAMES)
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("per_element", [False, True])
 @pytest.mark.parametrize("positions", [False, True])
-def test_batch_mates_and_padding_change_nothing(name, readout, per_element, positions):
+def test_batched_sequences_equal_single_ones(name, readout, per_element, positions):
     model = make(name, readout=readout, per_element=per_element, positions=positions, encoding="embedding")
     samples = ragged()
     together = model(Batch.from_data_list(samples))[0]
@@ -45,23 +27,7 @@ def test_batch_mates_and_padding_change_nothing(name, readout, per_element, posi
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-@pytest.mark.parametrize("readout", READOUTS)
-def test_no_element_sees_its_future(name, readout):
-    model = make(name, readout=readout, per_element=True, num_layers=3)
-    x = torch.randint(5, (1, 7), generator=torch.Generator().manual_seed(1))
-    y = torch.zeros(1, 7).long()
-    before = model(sequence_batch(x, y, path_graph(7, hops=HOPS)))[0]
-    for t in range(7):
-        changed = x.clone()
-        changed[0, t] = (changed[0, t] + 1) % 5
-        after = model(sequence_batch(changed, y, path_graph(7, hops=HOPS)))[0]
-        assert torch.equal(before[:t], after[:t])
-        if readout != "max":  # a running maximum may stay
-            assert not torch.equal(before[t], after[t])
-
-
-@pytest.mark.parametrize("name", models.NAMES)
-def test_the_last_element_hears_the_first(name):
+def test_last_position_depends_on_the_first(name):
     x = torch.randint(5, (1, 7), generator=torch.Generator().manual_seed(2))
     batch = lambda x: sequence_batch(x, torch.zeros(1).long(), path_graph(7, hops=HOPS))  # noqa: E731
     changed = x.clone()
@@ -70,64 +36,7 @@ def test_the_last_element_hears_the_first(name):
     assert not torch.equal(model(batch(x))[0], model(batch(changed))[0])
 
 
-def test_a_gcn_hears_no_further_than_its_reach():
-    model = make("gcn", hops=(1,), num_layers=2)
-    x = torch.zeros(1, 7).long()
-    batch = lambda x: sequence_batch(x, torch.zeros(1).long(), path_graph(7))  # noqa: E731
-    heard = []
-    for t in range(7):
-        changed = x.clone()
-        changed[0, t] = 1
-        heard.append(not torch.equal(model(batch(x))[0], model(batch(changed))[0]))
-    assert heard == [False] * 4 + [True] * 3
-
-
-@pytest.mark.parametrize("name", models.NAMES)
-@pytest.mark.parametrize("lengths", [(6, 6, 6), (6, 4, 5), (29, 40, 33)])
-def test_the_state_carries_a_stream_over_the_cut(name, lengths):
-    model = make(name, per_element=True)
-    generator = torch.Generator().manual_seed(3)
-    streams = [torch.randint(5, (n,), generator=generator) for n in lengths]
-    batch = lambda parts: Batch.from_data_list([SequenceGraph.from_values(p, hops=HOPS) for p in parts])  # noqa: E731
-    whole, end = model(batch(streams))
-    first, state = model(batch([s[: n - 3] for s, n in zip(streams, lengths)]))
-    second, state = model(batch([s[n - 3 :] for s, n in zip(streams, lengths)]), state)
-    whole = whole.split(lengths)
-    first, second = first.split([n - 3 for n in lengths]), second.split([3] * len(lengths))
-    for all_, a, b in zip(whole, first, second, strict=True):
-        torch.testing.assert_close(torch.cat([a, b]), all_, rtol=1e-10, atol=1e-12)
-    for a, b in zip(flat(state), flat(end), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", models.NAMES)
-def test_a_stream_read_element_by_element_is_the_whole(name):
-    model = make(name, per_element=True, encoding="embedding")
-    generator = torch.Generator().manual_seed(3)
-    ids = torch.randint(5, (2, 40), generator=generator)  # longer than what any of them keeps
-    whole = model(sequence_batch(ids, ids, path_graph(40, hops=model.hops)))[0].view(2, 40, -1)
-    state, one = None, path_graph(1)
-    for t in range(40):
-        logits, state = model(sequence_batch(ids[:, t : t + 1], ids[:, t : t + 1], one), state)
-        torch.testing.assert_close(logits, whole[:, t], rtol=1e-10, atol=1e-12)
-    assert all(part.shape[1] == 2 for part in flat(state))
-
-
-def flat(state):
-    return [t for part in state for t in flat(part)] if isinstance(state, tuple) else [state]
-
-
-@pytest.mark.parametrize("name", ["gcn", "gcn-residual", "gcn+lstm"])
-def test_a_model_without_state_takes_none(name):
-    model = make(name)
-    assert model(Batch.from_data_list(ragged()))[1] is None
-    with pytest.raises(ValueError, match="expected no state"):
-        model(Batch.from_data_list(ragged()), torch.zeros(1))
-    with pytest.raises(ValueError, match=r"expected a state \(older, count\) with \d older of shape \[m, 4, F"):
-        make(name, per_element=True)(Batch.from_data_list(ragged()), torch.zeros(1))
-
-
-def test_dropout_is_on_all_that_is_not_recurrent():
+def test_dropout_is_on_all_non_recurrent_connections():
     batch = Batch.from_data_list(ragged())
     model = make("lstm", encoding="embedding", num_layers=2, dropout=0.5)
     seen = {}
@@ -140,41 +49,7 @@ def test_dropout_is_on_all_that_is_not_recurrent():
     assert not any(bool((x == 0).any()) for x in seen.values())
 
 
-def test_dropout_is_between_gcn_and_lstm():
-    batch, seen = Batch.from_data_list(ragged()), []
-    model = make("gcn+lstm", dropout=0.5)
-    model.encoder.lstm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    model(batch)
-    model(batch)
-    assert not torch.equal(*seen)
-
-
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "gcn+lstm"])
-def test_weight_dropout_leaves_out_the_same_weights_at_every_step(name):
-    batch = Batch.from_data_list(ragged())
-    model, plain = make(name, num_layers=2, weight_dropout=0.4), make(name, num_layers=2)
-    lstm = model.encoder.lstm if name == "gcn+lstm" else model.encoder
-    before = {key: value.clone() for key, value in lstm.layer.state_dict().items()}
-    assert torch.equal(model.eval()(batch)[0], plain(batch)[0])
-
-    torch.manual_seed(5)
-    dropped = model.train()(batch)[0]
-    assert all(torch.equal(value, before[key]) for key, value in lstm.layer.state_dict().items())
-    torch.manual_seed(5)
-    layer = plain.encoder.lstm.layer if name == "gcn+lstm" else plain.encoder.layer
-    with torch.no_grad():
-        for key, weight in layer.named_parameters():
-            if "weight_hh" in key:
-                weight.copy_(torch.nn.functional.dropout(weight, 0.4))
-    assert torch.equal(dropped, plain(batch)[0])
-    assert not torch.equal(dropped, model(batch)[0])
-
-    dropped.sum().backward()
-    gradient, weight = lstm.layer.weight_hh_l1.grad, layer.weight_hh_l1
-    assert bool((gradient[weight == 0] == 0).all()) and 0.2 < float((weight == 0).double().mean()) < 0.6
-
-
-def test_a_tree_lstm_reads_the_tree():
+def test_tree_lstm_depends_on_the_tree():
     task = ExpressionTrees(7)
     model = models.build("tree-lstm", num_classes=10, num_tokens=12, hidden=16)
     samples = task.draw(16, torch.Generator().manual_seed(0))
@@ -200,7 +75,7 @@ def six_before(sample):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_tied_weights_begin_near_even_odds(name):
+def test_tied_weights_start_near_uniform_predictions(name):
     torch.manual_seed(0)
     sizes = {"num_classes": 50, "num_tokens": 50, "hidden": 64, "hops": HOPS, "per_element": True}
     model = models.build(name, **sizes, encoding="embedding", tie_weights=True)
@@ -217,55 +92,6 @@ def test_tied_weights_are_one_matrix():
     assert untied.num_parameters == tied.num_parameters + 30
     with pytest.raises(ValueError, match="tie_weights needs encoding='embedding'"):
         models.build("gru", num_classes=5, num_tokens=5, tie_weights=True)
-
-
-def test_the_window_slides_and_is_zero_before_the_start():
-    model = make("gcn-in-lstm", window=3, hops=(1,), per_element=True)
-    x = torch.tensor([[1, 4, 2, 3]])
-    logits, _ = model(sequence_batch(x, torch.zeros(1, 4).long(), path_graph(4)))
-    one_hot = torch.eye(5, dtype=torch.float64)[x[0]]
-    zero = torch.zeros(5, dtype=torch.float64)
-    signal = torch.stack([torch.stack([one_hot[i] if i >= 0 else zero for i in (t - 2, t - 1, t)]) for t in range(4)])
-    layer = GCNLSTM(5, 6, dtype=torch.float64)
-    layer.load_state_dict(model.encoder.layer.state_dict())
-    output, _ = layer(signal, torch.tensor([[0, 1], [1, 2]]))
-    torch.testing.assert_close(logits, model.head(output[:, 2]), rtol=1e-10, atol=1e-12)
-
-
-def test_a_window_of_one_is_the_lstm():
-    hybrid, plain = make("gcn-in-lstm", window=1), make("lstm")
-    plain.load_state_dict(hybrid.state_dict())
-    batch = Batch.from_data_list(ragged())
-    torch.testing.assert_close(hybrid(batch)[0], plain(batch)[0], rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("readout", READOUTS)
-def test_readouts_against_a_loop(readout):
-    batch = Batch.from_data_list(ragged())
-    h = torch.randn(17, 6, generator=torch.Generator().manual_seed(4))
-    reduce = {"last": lambda rows: rows[-1], "mean": lambda rows: rows.mean(0), "max": lambda rows: rows.amax(0)}
-    pieces = h.split([4, 7, 1, 5])
-    expected = torch.stack([reduce[readout](piece) for piece in pieces])
-    torch.testing.assert_close(models.Readout(readout, False)(h, batch), expected)
-    prefixes = torch.stack([reduce[readout](piece[: t + 1]) for piece in pieces for t in range(len(piece))])
-    torch.testing.assert_close(models.Readout(readout, True)(h, batch), prefixes)
-
-
-@pytest.mark.parametrize("reduce", ["mean", "max"])
-def test_torch_scatter_gives_the_same_readouts(reduce, monkeypatch):
-    pytest.importorskip("torch_scatter")
-    assert torch_geometric.typing.WITH_TORCH_SCATTER
-    h = torch.randn(17, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    ptr = torch.tensor([0, 4, 11, 12, 17])
-    answers = []
-    for available in (True, False):
-        monkeypatch.setattr(torch_geometric.typing, "WITH_TORCH_SCATTER", available)
-        leaf = h.clone().requires_grad_()
-        result = segment(leaf, ptr, reduce)
-        (result * torch.arange(24.0).view(4, 6)).sum().backward()
-        answers.append((result, leaf.grad))
-    for a, b in zip(*answers, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", models.NAMES)
@@ -287,22 +113,6 @@ def test_features_bf16_copies_and_gradients(name):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(model(batch)[0].float(), logits, rtol=0, atol=5e-2)
-
-
-def test_a_residual_gcn_adds_what_it_hears():
-    model = make("gcn-residual", num_layers=2).double()
-    batch = Batch.from_data_list(ragged())
-    first, (one, two) = model.encoder.first, model.encoder.layers
-    h = first(torch.eye(5, dtype=torch.float64)[batch.x])
-    for layer in (one, two):
-        operator = torch.zeros(len(h), len(h), dtype=torch.float64)
-        source, target = batch.edge_index
-        operator[target, source] = 1
-        operator += torch.eye(len(h))
-        degree = operator.sum(1)
-        operator = operator / (degree[:, None] * degree).sqrt()
-        h = h + torch.relu(operator @ h @ layer.lin.weight.T + layer.bias)
-    torch.testing.assert_close(model.encoder(model.inputs(batch), batch)[0], h)
 
 
 def test_options_reach_the_layers():
@@ -359,7 +169,7 @@ def test_errors(name, options, message):
         make(name, **options)
 
 
-def test_a_state_with_what_would_start_anew_is_refused():
+def test_state_with_positions_or_other_readouts_is_rejected():
     batch = Batch.from_data_list(ragged())
     for options in ({"readout": "mean"}, {"readout": "max"}, {"positions": True}):
         model = make("lstm", per_element=True, **options)
@@ -368,15 +178,7 @@ def test_a_state_with_what_would_start_anew_is_refused():
             model(batch, state)
 
 
-@pytest.mark.parametrize("name", ["gcn", "gcn-residual", "gcn+lstm"])
-def test_edges_that_run_backwards_are_refused_where_each_element_answers(name):
-    both_ways = sequence_batch(torch.zeros(2, 4).long(), torch.zeros(2, 4).long(), path_graph(4, directed=False))
-    with pytest.raises(ValueError, match=r"expected forward edges .* got 6 others"):
-        make(name, per_element=True)(both_ways)
-    make(name)(both_ways)
-
-
-def test_the_default_hops_reach_the_first_element():
+def test_default_hops_cover_the_whole_sequence():
     assert len(models.build("gcn", num_classes=3, num_tokens=5, length=20).encoder.layers) == 5
     assert make("gcn-in-lstm", hops=None).encoder.edge_index.tolist() == [[0, 1, 2], [1, 2, 3]]
 
@@ -387,7 +189,7 @@ def test_one_sample_is_a_batch_of_one():
         assert torch.equal(model(sample)[0], model(Batch.from_data_list([sample]))[0])
 
 
-def test_wrong_inputs():
+def test_wrong_inputs_are_rejected():
     with pytest.raises(ValueError, match="Inputs: expected ids x between 0 and 4, got 7 to 9"):
         make("rnn")(SequenceGraph.from_values([7, 9]))
     with pytest.raises(ValueError, match="Inputs: expected at most 7 positions, as in `length`, got 8"):

@@ -5,10 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from seqgnn.nn import GCRN, LSTM
-from seqgnn.profile import plain_layers as plain
+from seqgnn.nn import GCRN
 from seqgnn.profile import reference_layers as references
-from tests.support.benchmark_rows import PLAIN_SIZE, SIZE, two_convs
+from tests.support.benchmark_rows import SIZE, two_convs
 
 # torch warns once per process that PyG's sparse matrices are in beta and not checked.
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
@@ -55,16 +54,6 @@ def test_graph_inputs_have_eight_neighbors_no_loops_no_duplicates():
     assert torch.equal(both[:, 240:], inputs.edge_index + 30) and weight.shape == (480,)
     matrix, none = inputs.disjoint("csr")
     assert none is None and torch.equal(matrix.to_dense()[both[1], both[0]], weight)
-
-
-@pytest.mark.parametrize("kind", plain.KINDS)
-def test_plain_layers_agree_with_torch(kind):
-    assert plain.plain_disagreement(kind, PLAIN_SIZE, "cpu", ["auto", "fused", "reference"]) < 1e-12
-
-
-def test_plain_disagreement_detects_different_weights(monkeypatch):
-    monkeypatch.setattr(LSTM, "load_state_dict", lambda self, state: None)
-    assert plain.plain_disagreement("LSTM", PLAIN_SIZE, "cpu", ["reference"]) > 1e-3
 
 
 def test_train_does_not_accumulate_gradients():

@@ -81,3 +81,17 @@ class ParityModel(nn.Module):
         total = batch.x.cumsum(0) + start
         odd = (total % 2).flatten()
         return self.scale * torch.stack([-odd, odd - 1], 1), total[-1:] + 0 * self.scale
+
+
+class Broken(FirstOfTwo):
+    """The same task with a change of its third training batch."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def draw(self, batch_size, generator):
+        batch = super().draw(batch_size, generator)
+        if len(self.drawn) == 3:
+            self.change(batch)
+        return batch

@@ -6,7 +6,7 @@ from torch import nn
 from torch_geometric.data import Batch
 
 from seqgnn.training.loop import evaluate, fit
-from tests.support.training_tasks import FirstOfTwo, Linear, ParityModel, RunningSums, config
+from tests.support.training_tasks import Broken, FirstOfTwo, Linear, ParityModel, RunningSums, config
 
 
 def test_a_linear_map_is_learned_and_curves_have_one_point_a_step():
@@ -114,35 +114,6 @@ def test_bf16_trains_and_keeps_float32_weights():
     assert model.map.weight.dtype == torch.float32
     assert result.validation[-1].accuracy > 0.9
     assert result.losses != fit(Linear(), FirstOfTwo(), config(), seed=0).losses
-
-
-class Broken(FirstOfTwo):
-    def __init__(self, change):
-        super().__init__()
-        self.change = change
-
-    def draw(self, batch_size, generator):
-        batch = super().draw(batch_size, generator)
-        if len(self.drawn) == 3:
-            self.change(batch)
-        return batch
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda batch: batch.x.fill_(math.nan), "expected finite x, got 64 NaN or infinite values"),
-        (lambda batch: batch.update({"y": batch.y.float()}), r"expected targets of torch.int64, .* got torch.float32"),
-        (lambda batch: batch.update({"y": None}), r"expected targets of torch.int64, .* got NoneType"),
-        (lambda batch: batch.update({"y": batch.y[:0]}), r"expected targets of torch.int64, at least one, got"),
-        (lambda batch: batch.y.fill_(2), r"expected targets in 0\.\.1, got 2\.\.2"),
-        (lambda batch: batch.y.fill_(-1), r"got -1\.\.-1"),
-        (lambda batch: batch.update({"y": batch.y[:5]}), r"got \(32, 2\) and \(5,\)"),
-    ],
-)
-def test_bad_batches_are_named(change, message):
-    with pytest.raises(ValueError, match=message):
-        fit(Linear(), Broken(change), config(), seed=0)
 
 
 def test_a_loss_that_explodes_names_its_step():

@@ -94,3 +94,15 @@ def test_a_long_label_leaves_room_for_the_scores():
     comparison.runs["a" * 80, 4, 0] = run(0.5)
     (drawn,) = scores_figure(comparison).axes
     assert [tick.get_text() for tick in drawn.get_yticklabels()][:2] == ["LSTM", "a" * 25 + "…"]
+
+
+def test_running_mean_is_centered_and_shrinks_at_the_ends():
+    values = [float(i % 7) for i in range(60)]
+    smooth = running_mean(values)
+    assert len(smooth) == 60
+    assert smooth[30] == pytest.approx(sum(values[20:41]) / 21)
+    assert smooth[0] == pytest.approx(sum(values[:11]) / 11)
+    assert smooth[-1] == pytest.approx(sum(values[-11:]) / 11)
+    assert running_mean([], 21) == []
+    with pytest.raises(ValueError, match="odd width"):
+        running_mean(values, 20)
