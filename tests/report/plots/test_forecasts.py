@@ -11,10 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 
-from seqgnn.analysis.forecast_errors import calendar_groups, collect_forecasts
-from seqgnn.data import TemporalGraph
-from seqgnn.models import build_forecaster
-from seqgnn.models.baselines.forecasting import fit_baseline
+from seqgnn.analysis.forecast_errors import calendar_groups
 from seqgnn.report.plots.error_maps import (
     difference,
     difference_figure,
@@ -36,54 +33,19 @@ from seqgnn.report.plots.forecasts import (
     truth_figure,
 )
 from seqgnn.report.plots.style import GRAY, STYLES, save
-from seqgnn.tasks import Forecasting, Protocol
-
-NODES = ("north", "east", "south", "west", "middle")
-EDGES = torch.tensor([[0, 1, 2, 3, 4, 4, 1, 2], [1, 2, 3, 0, 0, 4, 0, 1]])  # the last two are first ones turned round
-LAGS, HORIZON = 4, 3
-HOUR = np.timedelta64(1, "h")
-
-
-def signal(steps=200, every=HOUR, mask=True, **options):
-    rng = np.random.default_rng(0)
-    t = np.arange(steps)[:, None]
-    values = 20 + 5 * np.sin(t / 7 + np.arange(5)) + rng.normal(size=(steps, 5)) * (1 + np.arange(5))
-    given = {"nodes": NODES, "positions": torch.tensor([[0.0, 51], [1, 50], [0, 49], [-1, 50], [0, 50]])}
-    given["timestamps"] = np.datetime64("2024-01-01T00", "s") + np.arange(steps) * every
-    seen = torch.from_numpy(rng.random((steps, 5)) < 0.8) if mask else None
-    given |= {"name": "town", "units": "mph"}
-    return TemporalGraph(torch.from_numpy(values)[..., None].float(), EDGES, mask=seen, **given | options)
-
-
-def collected(seeds=2, **options):
-    task = Forecasting(signal(**options), Protocol(lags=LAGS, horizon=HORIZON))
-    models = {}
-    for label, name in {"LSTM": "lstm", "GCRN": "gcrn"}.items():
-        models[label] = []
-        for seed in range(seeds):
-            torch.manual_seed(seed)
-            models[label].append(build_forecaster(name, in_channels=1, hidden=4, lags=LAGS, horizon=HORIZON, skip=True))
-    baselines = {"persistence": fit_baseline("persistence", task.train_windows)}
-    return task, models, collect_forecasts(task, models, baselines, batch_size=7)
+from tests.support.forecasts import (
+    HORIZON,
+    LAGS,
+    NODES,
+    collected,
+    errors_by_loop,
+    town_graph,
+)
 
 
 @pytest.fixture(scope="module")
 def example():
     return collected()
-
-
-def errors(task, model):
-    """`[W, horizon, N]` in the signal's units, NaN where not observed, a window at a time from the raw signal."""
-    graph = signal()
-    raw, seen = graph.signal[..., 0].double().numpy(), graph.mask[..., 0].numpy()
-    offset, scale = task.scaler.offset.item(), task.scaler.scale.item()
-    found = []
-    for window, start in enumerate(task.test_windows.starts):
-        with torch.no_grad():
-            forecast = model(task.test_windows[window])[0][:, 0, :, 0].double().numpy() * scale + offset
-        future = slice(start + LAGS, start + LAGS + HORIZON)
-        found.append(np.where(seen[future], np.abs(forecast - raw[future]), np.nan))
-    return np.stack(found)
 
 
 def panel():
@@ -99,45 +61,11 @@ def line_of(drawn, color):
     return np.asarray(found.get_ydata(), dtype=float)
 
 
-def test_what_is_collected_is_in_the_signals_units_and_the_truth_is_no_copy(example):
-    task, models, forecasts = example
-    graph = signal()
-    windows = len(task.test_windows)
-    assert forecasts.of("GCRN")[1].shape == forecasts.truth.shape == (windows, HORIZON, 5, 1)
-    for window, start in enumerate(task.test_windows.starts):
-        future = slice(start + LAGS, start + LAGS + HORIZON)
-        seen = graph.mask[future]
-        assert torch.equal(forecasts.mask[window], seen)
-        assert torch.allclose(forecasts.truth[window][seen], graph.signal[future][seen], atol=1e-5)
-        assert (forecasts.times[window] == graph.timestamps[future]).all()
-    assert forecasts.truth.untyped_storage().nbytes() <= 4 * 5 * len(graph)
-    assert all(model.training for seeds in models.values() for model in seeds)
-    assert not forecasts.of("LSTM")[0].requires_grad
-
-
-def test_errors_by_step_node_and_hour_are_those_of_numpy(example):
-    task, models, forecasts = example
-    _, hours, group = calendar_groups(forecasts)
-    for label, seeds in models.items():
-        for seed, model in enumerate(seeds):
-            error = errors(task, model)
-            assert forecasts.by_step(label)[seed].numpy() == pytest.approx(np.nanmean(error, (0, 2)), rel=1e-5)
-            assert forecasts.by_node(label)[seed].numpy() == pytest.approx(np.nanmean(error, (0, 1)), rel=1e-5)
-            assert forecasts.by_node(label, 2)[seed].numpy() == pytest.approx(np.nanmean(error[:, 1], 0), rel=1e-5)
-            by_hour = [[] for _ in range(24)]
-            for window, start in enumerate(task.test_windows.starts):
-                for step in range(HORIZON):
-                    by_hour[(start + LAGS + step) % 24] += list(error[window, step])
-            expected = [np.nanmean(values) if values else np.nan for values in by_hour]
-            found = forecasts.by_group(label, group, len(hours))[seed].numpy()
-            assert found == pytest.approx(expected, rel=1e-5, nan_ok=True)
-
-
 def test_lines_by_step_are_means_over_seeds_with_their_range(example):
     task, models, forecasts = example
     drawn = panel()
     draw_steps(drawn, forecasts)
-    of_seeds = np.stack([np.nanmean(errors(task, model), (0, 2)) for model in models["LSTM"]])
+    of_seeds = np.stack([np.nanmean(errors_by_loop(task, model), (0, 2)) for model in models["LSTM"]])
     assert line_of(drawn, STYLES["LSTM"][0]) == pytest.approx(of_seeds.mean(0), rel=1e-5)
     band = drawn.collections[0].get_paths()[0].vertices
     for step in range(HORIZON):
@@ -179,7 +107,7 @@ def test_forecasts_stand_beside_the_truth_at_the_time_that_they_are_about(exampl
     drawn = panel()
     draw_truth(drawn, forecasts, "south", ahead=2, stretch=range(3, 13))
     first = task.test_windows.starts[3] + LAGS + 1
-    graph = signal()
+    graph = town_graph()
     truth = np.where(graph.mask[first : first + 10, 2, 0], graph.signal[first : first + 10, 2, 0], np.nan)
     assert line_of(drawn, "#000000") == pytest.approx(truth, rel=1e-5, nan_ok=True)
     said = [seed[3:13, 1, 2, 0].numpy() for seed in forecasts.of("GCRN")]
@@ -196,7 +124,7 @@ def test_forecasts_stand_beside_the_truth_at_the_time_that_they_are_about(exampl
 
 def test_nodes_at_the_quartiles_of_errors_are_chosen_and_named(example):
     task, models, forecasts = example
-    of_all = [np.nanmean(errors(task, model)[:, 0], 0) for seeds in models.values() for model in seeds]
+    of_all = [np.nanmean(errors_by_loop(task, model)[:, 0], 0) for seeds in models.values() for model in seeds]
     order = np.argsort(np.mean(of_all, 0))
     expected = {NODES[order[1]]: "lower quartile", NODES[order[2]]: "median", NODES[order[3]]: "upper quartile"}
     assert quartiles(forecasts) == expected
@@ -221,12 +149,12 @@ def test_nodes_have_the_colors_of_their_errors_at_their_positions(example):
     drawn = panel()
     draw_graph(drawn, forecasts, "GCRN")
     points = drawn.collections[1]
-    expected = np.mean([np.nanmean(errors(task, model), (0, 1)) for model in models["GCRN"]], 0)
+    expected = np.mean([np.nanmean(errors_by_loop(task, model), (0, 1)) for model in models["GCRN"]], 0)
     assert np.asarray(points.get_array()) == pytest.approx(expected, rel=1e-5)
-    assert points.get_offsets().tolist() == signal().positions.tolist()
+    assert points.get_offsets().tolist() == town_graph().positions.tolist()
     ends = drawn.lines[0].get_xydata().reshape(-1, 3, 2)
     pairs = [frozenset((tuple(a), tuple(b))) for a, b in ends[:, :2].tolist()]
-    place = [tuple(row) for row in signal().positions.tolist()]
+    place = [tuple(row) for row in town_graph().positions.tolist()]
     assert set(pairs) == {frozenset((place[i], place[j])) for i, j in ((0, 1), (1, 2), (2, 3), (3, 0), (4, 0))}
     assert len(pairs) == 5 and np.isnan(ends[:, 2]).all()
     assert drawn.get_aspect() == pytest.approx(1 / math.cos(math.radians(50)))
@@ -236,7 +164,7 @@ def test_nodes_have_the_colors_of_their_errors_at_their_positions(example):
 def test_a_difference_is_drawn_about_zero_and_says_where_one_errs_less(example):
     task, models, forecasts = example
     ours, theirs = (
-        np.mean([np.nanmean(errors(task, model), (0, 1)) for model in models[label]], 0) for label in models
+        np.mean([np.nanmean(errors_by_loop(task, model), (0, 1)) for model in models[label]], 0) for label in models
     )
     found = difference(forecasts, "GCRN", "LSTM")
     assert found.numpy() == pytest.approx(theirs - ours, rel=1e-4, abs=1e-6)
@@ -275,7 +203,7 @@ def test_in_a_column_the_bar_is_below_and_the_nodes_at_its_ends_are_ringed_and_n
     draw_graph(drawn, long, "LSTM", narrow=True)
     assert [text.get_text() for text in drawn.texts] == [f"{NODES[node]} {'x' * 99}"[:25] + "…" for node in ends]
     ring = drawn.collections[2]
-    assert ring.get_offsets().tolist() == [signal().positions[node].tolist() for node in ends]
+    assert ring.get_offsets().tolist() == [town_graph().positions[node].tolist() for node in ends]
     bar = drawn.collections[1].colorbar
     assert bar.orientation == "horizontal" and bar.ax.get_xlabel() == "MAE (mph)" and 2 <= len(bar.get_ticks()) <= 6
     drawn = panel()
@@ -301,40 +229,6 @@ def test_without_positions_a_spring_layout_is_taken_and_said(example):
     assert places.shape == (5, 2) and torch.equal(places, layout(lost)[0]) and "spring layout" in said
     assert graph_figure(lost, "persistence").get_supxlabel() == said
     assert graph_figure(lost, "persistence").axes[0].get_aspect() == 1
-
-
-@pytest.mark.parametrize(
-    "every, what, groups",
-    [
-        (np.timedelta64(6, "h"), "hour of the day", {0, 6, 12, 18}),
-        (np.timedelta64(1, "D"), "day of the week", set(range(7))),
-        (np.timedelta64(7, "D"), "month of the year", set(range(12))),
-    ],
-)
-def test_errors_are_told_apart_by_what_the_period_allows(every, what, groups):
-    _, _, forecasts = collected(seeds=1, steps=400, every=every, mask=False)
-    found, names, group = calendar_groups(forecasts)
-    assert found == what and set(group.flatten().tolist()) == groups
-    moment = forecasts.times[5, 1].astype(object)
-    number = {
-        "hour of the day": moment.hour,
-        "day of the week": moment.weekday(),
-        "month of the year": moment.month - 1,
-    }
-    assert group[5, 1] == number[what]
-    weekday = {"day of the week": moment.strftime("%a"), "month of the year": moment.strftime("%b")}
-    assert names[group[5, 1]] == weekday.get(what, str(moment.hour))
-
-
-def test_a_graph_a_step_is_drawn_with_all_edges_that_were_read():
-    graphs = [EDGES[:, step % 2 : step % 2 + 2] for step in range(200)]
-    task = Forecasting(replace_graph(signal(), graphs), Protocol(lags=LAGS, horizon=HORIZON))
-    model = build_forecaster("lstm", in_channels=1, hidden=2, lags=LAGS, horizon=HORIZON)
-    assert collect_forecasts(task, {"LSTM": [model]}).edges.tolist() == EDGES[:, :3].tolist()
-
-
-def replace_graph(graph, edges):
-    return TemporalGraph(graph.signal, edges, mask=graph.mask)
 
 
 def test_files_are_the_same_twice(example, tmp_path: Path):
@@ -389,27 +283,3 @@ def test_names_move_apart_and_stay_inside():
 def test_what_cannot_be_drawn_is_named(example, draw, message):
     with pytest.raises(ValueError, match=f"forecasts: .*{message}".replace("?", r"\?")):
         draw(example[2])
-
-
-class Says(torch.nn.Module):
-    def __init__(self, answer):
-        super().__init__()
-        self.weight, self.answer = torch.nn.Parameter(torch.zeros(1)), answer
-
-    def forward(self, batch):
-        return self.answer(batch.y), None
-
-
-def test_what_cannot_be_collected_is_named(example):
-    task, models, _ = example
-    baseline = fit_baseline("persistence", task.train_windows)
-    with pytest.raises(ValueError, match="expected at least one model with at least one seed"):
-        collect_forecasts(task, {})
-    with pytest.raises(ValueError, match="expected at least one model with at least one seed"):
-        collect_forecasts(task, {"LSTM": []})
-    with pytest.raises(ValueError, match="different labels for models and baselines, got 'LSTM' twice"):
-        collect_forecasts(task, models, {"LSTM": baseline})
-    with pytest.raises(ValueError, match=r"expected mine to forecast \(3, 34, 5, 1\), got \(3, 34, 1, 1\)"):
-        collect_forecasts(task, {"mine": [Says(lambda y: y[:, :, :1])]})
-    with pytest.raises(ValueError, match="expected finite forecasts of mine"):
-        collect_forecasts(task, {"mine": [Says(lambda y: y / 0)]})
