@@ -50,7 +50,7 @@ def grid_options() -> tuple[Option, ...]:
 def compare_options() -> tuple[Option, ...]:
     """Return the options of the command."""
     file = "TOML file with these options as keys and a table `row` per model; options given here override it."
-    diagnose = "First report what is outside of each model's receptive field, and what each model wastes."
+    diagnose = "First report likely mistakes of each model, such as a receptive field that is too short."
     return (
         *grid_options(),
         Option("config", Path, file),

@@ -18,8 +18,8 @@ def bench(
     """Measure the speed of the layers on this machine, by engine, relative to torch.nn, PyG and, if installed, PyTorch
     Geometric Temporal, and to a lower bound, the time of the matrix products alone.
 
-    Layers are first checked to compute the same. Timing is interleaved, and a ratio is the median over the repetitions.
-    The number of threads is torch's; OMP_NUM_THREADS sets it.
+    Layers are first checked to compute the same. Timing is interleaved, and a ratio is the median over repetitions. The
+    number of threads is that of torch, see OMP_NUM_THREADS.
     """
     from rich.console import Console
 

@@ -20,7 +20,7 @@ SIGNAL_FILES = {".csv", ".parquet", ".npz", ".npy", ".h5", ".hdf5"}
 
 @app.command("list")
 def list_data() -> None:
-    """List the texts and time series that can be fetched by name."""
+    """List the texts and time series that can be downloaded by name."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -46,10 +46,10 @@ def list_data() -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="Name of a data set, see `seqgnn data list`.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder; default: $SEQGNN_DATA if it exists, else the system's cache.")
+        Path | None, typer.Option(help="Folder; default: $SEQGNN_DATA if it has the files, else the user's cache.")
     ] = None,
 ) -> None:
-    """Fetch the files of a data set unless they exist, verify their checksums and print their paths."""
+    """Download the files of a data set unless they exist, verify their checksums and print their paths."""
     from seqgnn.data.datasets import catalog as catalog
 
     for path in catalog.fetch_files(name, out):

@@ -19,7 +19,7 @@ def forecast_options() -> Sequence[Option]:
     from seqgnn.data.datasets.data_source import DataSource
 
     checkpoint = "Run stored by `seqgnn compare forecast`: .json or .safetensors."
-    data = "Data of the run, a name or a file, or a file with more steps after them."
+    data = "Data of the run, a name or a file; the file may have additional steps at the end."
     part = "Part to forecast: next, the steps after the end, or test, the run's test part with the ground truth."
     source = {option.name: option for option in options_of(DataSource, only=SOURCE)}
     return (
@@ -32,8 +32,8 @@ def forecast_options() -> Sequence[Option]:
 
 
 def forecast(given: dict[str, Any]) -> None:
-    """Forecast with a trained model: a table with a line per value, of the steps after the end of the data or of the
-    run's test part, there with the ground truth and errors."""
+    """Forecast with a trained model: a table with one line per value, for the steps after the end of the data or for
+    the test part of the run, with ground truth and errors."""
     from seqgnn._utils.validation import one_of
     from seqgnn.data.datasets.data_source import DataSource
     from seqgnn.experiments.trained import forecast as predict

@@ -27,7 +27,7 @@ def generate_options() -> Sequence[Option]:
 
 
 def generate(given: dict[str, Any]) -> None:
-    """Continue a prompt with a trained model and print the text as it is generated; of several samples, the first."""
+    """Continue a prompt with a trained model and print the text, or the first of several, as it is generated."""
     from seqgnn.experiments.runs.text import load_model
     from seqgnn.models import generation
     from seqgnn.models.sampling import SamplingConfig

@@ -16,10 +16,10 @@ def gradients_options() -> Sequence[Option]:
     """Return the options of the command."""
     from seqgnn.experiments.trained.gradient_study import study
 
-    checkpoint = "Trained model to measure, and the same model before training: of `seqgnn train text` or a stored run "
+    checkpoint = "Trained model to compare with its untrained state: of `seqgnn train text` or a stored run "
     checkpoint += "of `seqgnn compare`."
     data = "Text that the run of a comparison read; needs --checkpoint."
-    influence = "Measure the influence of input tokens on the output instead, also of GNNs; of a text, on the last one."
+    influence = "Measure the influence of input tokens on the output (for text, the last one) instead, also for GNNs."
     studied = {option.name: option for option in options_of(study, only=(*STUDY, *COMMON))}
     biases = replace(studied.pop("forget_bias"), kind=str)  # "none", or numbers
     return (
@@ -34,7 +34,7 @@ def gradients_options() -> Sequence[Option]:
 
 
 def gradients(given: dict[str, Any]) -> None:
-    """Show how much of the loss's gradient reaches the state of each step, or the influence of input tokens.
+    """Show the norm of the gradient with respect to the state at each step, or the influence of input tokens.
 
     The decay is called exponential if there are at least ten norms, a line through their logarithms explains 95% of the
     variance, and they fall by a factor of ten or more; fewer norms are reported as too few.

@@ -104,7 +104,7 @@ def plan(
         seeds: seeds of initial weights, training batches and dropout; each at least 0.
         steps: maximum number of training steps; None: the one of `train`.
         hidden: hidden units of every model, at least 1; None: 64, or 32 for "forecast".
-        out: folder for one JSON per run, under `runs/`; runs that are stored there are not repeated.
+        out: folder for one JSON file per run, under `runs/`; runs that are already stored there are skipped.
         jobs: number of processes; -1 for one per core.
         train: training of all models; None: `training_for(task)`.
         grid: other settings that all models share; None: `GridConfig()`.

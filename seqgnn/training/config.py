@@ -35,7 +35,7 @@ class TrainConfig:
         eval_every: steps between evaluations on the validation set; the last step is always evaluated.
         target_accuracy: validation accuracy that ends training, in (0, 1]; None disables it.
         min_steps: first step of the convergence rule, which ends training when the loss is within `tolerance` of the
-            mean of the last 100 losses, its own included; not before step 100; None: off.
+            mean of the last 100 losses, including the current one; not before step 100; None: off.
         tolerance: tolerance of the convergence rule, above 0.
         monitor: validation score that selects the weights: "accuracy" (the loss breaks ties) or "loss"; or "last", the
             weights after the last step, whatever their score.
@@ -45,8 +45,8 @@ class TrainConfig:
             (truncated BPTT), in evaluation as well.
         patience: number of evaluations without improvement after which training ends (early stopping), at least 1;
             None: off.
-        max_seconds: training time, evaluations included, after which training ends. The number of steps depends on
-            the machine then, so such a run is not reproducible; None: no limit.
+        max_seconds: maximum training time in seconds, including evaluations. The number of steps then depends on the
+            machine, so the run is not reproducible; None: no limit.
 
     Raises:
         ValueError: if a value is out of range.

@@ -32,7 +32,7 @@ def test_influence_is_another_figure(tmp_path, capsys):
     options = ["--models", "gru,gcn", "--seeds", "0", "--task", "recall", "--influence", "--out", tmp_path]
     assert call(*TINY, *options) == 0
     out = capsys.readouterr().out
-    assert "recall, T = 8, xavier weights: influence on the answer, one seed" in out and "One seed" in out
+    assert "recall, T = 8, xavier weights: influence on the prediction, one seed" in out and "One seed" in out
     assert {path.name for path in tmp_path.iterdir()} == {"influence.json", "influence.png", "influence.svg"}
 
 

@@ -79,7 +79,7 @@ class LoggingConfig:
         sample_every: steps between samples; 0 writes none.
         save_every: steps between checkpoints.
         prompt: text that the samples continue.
-        tensorboard: log for TensorBoard as well, which must be installed.
+        tensorboard: also log for TensorBoard, which must be installed.
 
     Raises:
         ValueError: if a number of steps is out of range.

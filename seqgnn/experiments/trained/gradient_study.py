@@ -86,16 +86,16 @@ def study(
     """Measure models before any training, in float64.
 
     Args:
-        models: names among `STUDIED`; those without recurrence have an influence alone.
+        models: names of `STUDIED`; models without recurrence have only an influence.
         task: "palindromes" or "recall".
-        length: T; a sequence has T - 1 elements.
-        forget_bias: of models with an LSTM, a row for each; None leaves the biases to `init`.
-        seeds: of initial weights and of the batch, which all models share.
-        hidden, batch_size: H and B.
-        init: recipe for the recurrent layers, of `seqgnn.nn.init`; chrono, for LSTMs and GRUs, in place of
-            `forget_bias`.
+        length: length T; a sequence has T - 1 input tokens.
+        forget_bias: forget biases of models with an LSTM, one curve for each; None leaves the biases to `init`.
+        seeds: seeds of initial weights and of the batch, which all models share.
+        hidden: hidden units.
+        batch_size: number of sequences.
+        init: recipe of `seqgnn.nn.init` for the recurrent layers; chrono, for LSTMs and GRUs, replaces `forget_bias`.
         measure: "gradients", see `seqgnn.analysis.gradient_flow`, or "influence", see `seqgnn.analysis.influence`.
-        reduce: of gradients, "norm-of-mean" or "mean-of-norms".
+        reduce: reduction of gradients over the batch, "norm-of-mean" or "mean-of-norms".
         device: "cpu", "cuda", ...
 
     Raises:
