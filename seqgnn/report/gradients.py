@@ -278,7 +278,7 @@ def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"gradients: expected a folder that can be written, got {folder} ({error})") from error
+        raise ValueError(f"gradients: expected a writable folder, got {folder} ({error})") from error
     numbers = folder / f"{study.measure}.json", to_json(study)
     return write_all([numbers, *rendered(drawn, folder / study.measure)])
 

@@ -39,7 +39,7 @@ def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"report: expected a folder that can be written, got {folder} ({error.strerror})") from error
+        raise ValueError(f"report: expected a writable folder, got {folder} ({error.strerror})") from error
     return write_all(_files(comparison, folder))
 
 
