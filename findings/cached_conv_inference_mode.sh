@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Guess: a model evaluated once before training (a baseline, a sanity check of the shapes) trains as
 #   before; torch.inference_mode() is no_grad() made faster, and leaves nothing behind.
-# What happens: with GCNConv(cached=True) training fails from then on, with an error far from its cause:
+# What happens: with GCNConv(cached=True) training fails from then on, with a misleading error:
 #   "Inference tensors cannot be saved for backward". The layer keeps the normalized weights of its
-#   first call for good; made in inference mode they are inference tensors, which autograd may not
-#   save. After no_grad() all is well, and so it is when a training step comes first: the same two
-#   calls work in one order only. reset_parameters() clears the cache (and the weights); so does
+#   first call permanently; created in inference mode they are inference tensors, which autograd may
+#   not save. After no_grad() or after a first training step it works: the same two calls work in
+#   one order only. reset_parameters() clears the cache (and the weights); so does
 #   setting _cached_edge_index to None.
 # Versions: torch-geometric 2.8.1, torch 2.13.0, Python 3.11.
 # Output seen:

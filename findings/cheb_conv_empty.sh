@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Guess: PyG's graph convolutions answer a graph without nodes with an empty tensor [0, out_channels].
+# Guess: PyG's graph convolutions return for a graph without nodes an empty tensor [0, out_channels].
 # What happens: ChebConv raises, at every K, even at K=1, which uses no edge. Without lambda_max it
-#   takes twice the largest entry of the Laplacian, and the largest of none does not exist. A graph with
-#   nodes but no edges works, as the Laplacian has a diagonal then; so does an empty one with lambda_max.
+#   takes twice the largest entry of the Laplacian, which fails without entries. A graph with nodes but
+#   no edges works, since the Laplacian then has a diagonal; so does an empty graph with lambda_max.
 # Versions: torch-geometric 2.8.1, torch 2.13.0, Python 3.11.
 # Output seen:
 #   no nodes: GCNConv (0, 8), SAGEConv (0, 8), GATConv (0, 8), TAGConv (0, 8)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Guess: activation checkpointing changes memory and time, never gradients: without dropout,
 #   checkpoint(module, x) trains as module(x) does.
-# What happens: around a module with spectral_norm in training mode the gradients are those of other
-#   weights than the ones that made the output, in silence. Each training call takes a power
+# What happens: around a module with spectral_norm in training mode the gradients silently belong to
+#   other weights than those that computed the output. Each training call runs a power
 #   iteration in place, so the recomputation in backward() divides by a later estimate of the norm.
 #   The gradients are exactly those of a second call, and u and v advance twice a step, so the next
 #   outputs differ too. checkpoint() restores random state, not buffers, and its default check

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Guess: a dataset with __getitems__ (one read for a whole batch) keeps it through the wrappers of
 #   torch.utils.data; Subset and StackDataset pass it on, so ConcatDataset does, too.
-# What happens: ConcatDataset has only __getitem__, so DataLoader reads one item at a time, in
-#   silence. That also holds for dataset + dataset, which makes one, and for a Subset of one: its
+# What happens: ConcatDataset has only __getitem__, so DataLoader silently reads one item at a
+#   time. That also holds for dataset + dataset, which creates one, and for a Subset of one: its
 #   __getitems__ falls back to single reads.
 # Versions: torch 2.13.0, Python 3.11.
 # Output seen (8 items in batches of 4):

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Guess: an EdgeIndex registered as a buffer is restored by load_state_dict() as any buffer is: after
 #   it, products use the graph that was loaded.
-# What happens: they use a mixture of two graphs, in silence. load_state_dict() copies into the buffer in
-#   place, and an EdgeIndex keeps what it had derived from its former edges (row pointers and the like,
+# What happens: they silently use a mixture of two graphs. load_state_dict() copies into the buffer in
+#   place, and an EdgeIndex keeps what it had derived from its previous edges (row pointers and the like,
 #   once a product or fill_cache_() made them). The next product takes its columns from the new graph
-#   and its rows from the old. Comparing the buffers tells nothing: the edges are equal. A state_dict
+#   and its rows from the old. Comparing the buffers does not reveal it: the edges are equal. A state_dict
 #   holds plain tensors, so the sort order is not restored either; here both graphs are sorted by row.
 #   EdgeIndex.copy_() alone does the same.
 # Versions: torch-geometric 2.8.1, torch 2.13.0, Python 3.11.

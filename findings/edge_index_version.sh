@@ -5,8 +5,8 @@
 #   leaves the counter of the wrapper at 0, a write through the wrapper leaves that of the buffer, and
 #   data_ptr() of every wrapper is 0: it has no storage of its own (Tensor._make_wrapper_subclass), and
 #   its operations run on the inner tensor below the layer that counts. A cache by this key serves old
-#   results, and cannot tell two EdgeIndex apart. as_tensor() gives the inner tensor; written both
-#   ways, one has to watch both counters.
+#   results, and cannot tell two EdgeIndex apart. as_tensor() gives the inner tensor; if it is
+#   written in both ways, both counters have to be checked.
 # Versions: torch-geometric 2.8.1, torch 2.13.0, Python 3.11.
 # Output seen (_version of wrapper and of buffer):
 #   EdgeIndex: same memory True, data_ptr() 0

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Guess: after `pip install -e ./gadget` a script next to that folder imports the package of the same
 #   name within it (gadget/gadget): an installed package comes before a folder without __init__.py.
-# What happens: the script gets the project folder as an empty namespace package, in silence. For a flat
-#   layout setuptools installs no path but an import hook, which stands last on sys.meta_path; Python's
+# What happens: the script silently imports the project folder as an empty namespace package. For a flat
+#   layout setuptools installs no path but an import hook, which is last on sys.meta_path; Python's
 #   finder of paths comes first, sees the folder in the script's own directory (sys.path[0]), and
 #   answers with a namespace. Writing out package-dir = {"" = "."}, which means the same layout, makes
-#   setuptools install a path instead. Then both lie on sys.path, and a package with __init__.py beats
+#   setuptools install a path instead. Then both are on sys.path, and a package with __init__.py beats
 #   a namespace, wherever on the path it is.
 # Versions: setuptools 77.0.3 and 84.2.1, Python 3.11.
 # Output seen:

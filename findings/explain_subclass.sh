@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Guess: GNNExplainer explains an instance of "class Sub(GCNConv): pass" as it explains a GCNConv; and
-#   creating some other layer has no say in it.
+#   creating some other layer makes no difference.
 # What happens: it works, unless a GCNConv was created in the process before the first instance of the
 #   subclass; then it raises. A convolution compiles its propagate() when a class is first
 #   instantiated, puts the result on the class, and keeps what was there as the original, in which

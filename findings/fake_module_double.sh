@@ -5,8 +5,8 @@
 #   with the same lines each time. Module._apply swaps a fake parameter with its converted one, and
 #   torch.utils.swap_tensors refuses tensors that have weak references. The fake mode's converter
 #   remembers each fake tensor by one; but an operator found in the dispatch cache, which lives as
-#   long as the process, builds its result without the converter. So a conversion succeeds only once
-#   its operators have been met before: whoever ran earlier decides.
+#   long as the process, builds its result without the converter. So a conversion succeeds only if
+#   its operators were called before in the same process.
 # Versions: torch 2.13.0, Python 3.11.
 # Output seen:
 #   1: _apply(): Couldn't swap Linear.weight: Cannot swap t1 because it has weakref associated with it

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Guess: the CPU runs nn.LSTM as it runs nn.GRU, whatever the float type: FlopCounterMode counts its
 #   products and forward-mode AD passes through it.
-# What happens: for float32, FlopCounterMode counts 0 for nn.LSTM, in silence, forward and backward,
+# What happens: for float32, FlopCounterMode silently counts 0 for nn.LSTM, forward and backward,
 #   and torch.func.jvp raises; in float64 both work, as they do for nn.RNN and nn.GRU in either. Only
 #   the LSTM has a oneDNN kernel, only for float32 here: one operator, aten::mkldnn_rnn_layer, for
 #   which the counter has no formula and autograd no forward derivative. A test in float64 (gradcheck)

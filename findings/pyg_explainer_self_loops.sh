@@ -1,5 +1,5 @@
 #!/bin/sh
-# PyTorch Geometric's explainers blame the wrong edges where every node has exactly one self-loop.
+# PyTorch Geometric's explainers mask the wrong edges if every node has exactly one self-loop.
 #
 # Versions: torch 2.13.0, torch-geometric 2.8.1 (CPU).
 # Guess: on a ring 0 -> 1 -> 2 -> 0 with a self-loop at each node, GNNExplainer of one GCNConv finds for node 1 the edge

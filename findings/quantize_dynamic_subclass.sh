@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Guess: quantize_dynamic(model, {nn.LSTM}) quantizes each LSTM of the model, instances of subclasses
 #   too (as isinstance says); and if it does not, naming the subclass in the set does.
-# What happens: an instance of a subclass stays in float, without a word, whichever set is given: with
+# What happens: an instance of a subclass silently stays in float, whichever set is given: with
 #   nn.LSTM, with the subclass, with the name of the submodule, or with none. Modules are matched by
 #   their exact type twice: in the set, and in the table of quantized counterparts, which has no entry
 #   for a subclass. Adding an entry (mapping=) does not help: the quantized LSTM takes nothing but

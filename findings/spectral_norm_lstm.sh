@@ -2,10 +2,10 @@
 # Guess: with n_power_iterations=1, spectral_norm takes one power iteration per training step,
 #   on nn.LSTM as on nn.Linear.
 # What happens: nn.LSTM, nn.GRU and nn.RNN take four in one forward call. A parametrized weight is
-#   computed anew each time its attribute is read. The base class of the three reads each weight to
-#   see whether it is still the object it saw last (hasattr, then getattr); a computed weight never
-#   is, so the list of weights is built again by the same two reads. Each of the four takes an
-#   iteration and writes u and v. Only inside torch.nn.utils.parametrize.cached() is it one.
+#   recomputed each time its attribute is read. The base class of the three reads each weight to
+#   check whether it is still the same object (hasattr, then getattr); a computed weight never
+#   is, so the list of weights is rebuilt with the same two reads. Each of the four reads runs an
+#   iteration and writes u and v. Inside torch.nn.utils.parametrize.cached() there is only one.
 # Versions: torch 2.13.0, Python 3.11.
 # Output seen:
 #   power iterations in one forward call: Linear 1, LSTMCell 1, RNN 4, LSTM 4, GRU 4, LSTM in cached() 1
