@@ -92,6 +92,11 @@ def exports_scans() -> bool:
     return _exporting is not None and _has_scan
 
 
+def is_dynamic(x: Tensor, dim: int = 0) -> bool:
+    """Return True while torch.export traces a program in which an axis, by default that of time, is dynamic."""
+    return is_exporting() and exports_scans() and isinstance(x.size(dim), torch.SymInt)
+
+
 @contextmanager
 def untraced(inputs: tuple[Tensor, ...]) -> Iterator[None]:
     """Runs a block without adding to the program that torch.export traces.
@@ -201,7 +206,10 @@ def to_list(tensor: Tensor) -> Any:
 def has_hooks(module: nn.Module, names: tuple[str, ...] = MODULE_HOOKS) -> bool:
     """Return True if a module has hooks on its call or, with `MESSAGE_HOOKS` or `PROPAGATE_HOOKS`, on what PyG calls
     inside it; the fallback is True."""
-    return any(getattr(module, name, True) for name in names)
+    for name in names:  # noqa: SIM110 (each call of a layer is here, and `any` would take twice as long)
+        if getattr(module, name, True):
+            return True
+    return False
 
 
 def is_parametrized(module: nn.Module) -> bool:
@@ -248,7 +256,10 @@ def is_readable(tensor: Tensor) -> bool:
 
 def is_batched(*tensors: Tensor | None) -> bool:
     """Return True if a tensor is batched, as gradients are with `is_grads_batched=True`."""
-    return any(tensor is not None and is_legacy_batched(tensor) for tensor in tensors)
+    for tensor in tensors:  # noqa: SIM110 (each product is here, and `any` would take twice as long)
+        if tensor is not None and is_legacy_batched(tensor):
+            return True
+    return False
 
 
 # PyTorch Geometric

@@ -48,13 +48,13 @@ class OperatorMessagePassing(MessagePassing):
     @property
     def passes_messages(self) -> bool:
         """True if the caller sees or changes the messages one by one."""
-        kind, own = type(self), self.__dict__
+        kind, attributes = type(self), self.__dict__
         overridden = (
             kind.message is not OperatorMessagePassing.message
             or kind.aggregate is not MessagePassing.aggregate
             or kind.update is not MessagePassing.update
             or torch_internals.has_own_propagate(kind)
-            or any(method in own for method in ("message", "aggregate", "update"))
+            or ("message" in attributes or "aggregate" in attributes or "update" in attributes)
         )
         hooked = torch_internals.has_hooks(self, torch_internals.PROPAGATE_HOOKS)
         other_sum = type(self.aggr_module) is not SumAggregation or self.node_dim != -2

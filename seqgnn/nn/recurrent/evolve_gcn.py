@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch_geometric.utils import scatter
 
-from seqgnn._utils.torch_internals import is_eager, to_list
+from seqgnn._utils.torch_internals import is_dynamic, is_eager, to_list
 from seqgnn._utils.validation import check_input, check_sizes, check_state, check_steps, describe, one_of
 from seqgnn.nn.conv.message_passing import Propagation, repr_without
 from seqgnn.nn.graph.cache import tensor_cache
@@ -18,7 +18,7 @@ from seqgnn.nn.graph.filters import GCN, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
 from seqgnn.nn.layer_call import Layer, layer_call
 from seqgnn.nn.scan import functional as cells
-from seqgnn.nn.scan.exported import is_dynamic, scan_operator
+from seqgnn.nn.scan.exported import scan_operator
 from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, active_steps, step_graphs
 
 

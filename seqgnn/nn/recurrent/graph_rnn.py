@@ -212,8 +212,9 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         else:
             check_state(caller, state, shapes, like)
             state = tuple(state) if self.kind == "lstm" else (state,)
-        graphs = step_graphs(caller, self.filters, x, edge_index, edge_weight, edge_attr, batch)
-        check_edge_arguments(caller, self.convs, any(filter.hops for filter in self.filters), graphs[0])
+        filters, convs = self.filters, self.convs
+        graphs = step_graphs(caller, filters, x, edge_index, edge_weight, edge_attr, batch)
+        check_edge_arguments(caller, convs, any(filter.hops for filter in filters), graphs[0])
         active = None
         if lengths is not None:
             active = active_steps(caller, lengths, x)
@@ -230,7 +231,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
             dropout=self.dropout if self.training else 0.0,
             # Masks of an explainer may be gone in the backward pass.
             checkpoint_every=None if in_explain_mode(self.propagation) else self.checkpoint_every,
-            draws=len(self.convs) > 0,  # such as dropout of attention
+            draws=len(convs) > 0,  # such as dropout of attention
         )
         self.propagation(output[-1])
         return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]

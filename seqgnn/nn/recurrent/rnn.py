@@ -14,8 +14,7 @@ from seqgnn.nn.scan import functional as cells
 from seqgnn.nn.scan.dispatch import choose_plain_engine
 from seqgnn.nn.scan.functional import State
 from seqgnn.nn.scan.gates import LinearProjection
-from seqgnn.nn.scan.graph_inputs import StepInputs
-from seqgnn.nn.scan.reference import active_steps, at_each_step
+from seqgnn.nn.scan.graph_inputs import StepInputs, at_each_step, length_mask
 
 
 class _Layer(EngineMixin):
@@ -70,7 +69,7 @@ class _Layer(EngineMixin):
         self, x: Tensor, state: State, zero_state: bool, engine: str, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """The equations, over ``x [T, B, F]``."""
-        active = None if lengths is None else active_steps(lengths, len(x), 3, x.device)
+        active = None if lengths is None else length_mask(lengths, x)
         directions = ("", "_reverse") if self.bidirectional else ("",)
         return scan(
             x,
@@ -85,11 +84,10 @@ class _Layer(EngineMixin):
 
     def _unit(self, suffix: str) -> RecurrentUnit:
         cell = cells.projected(self._cell, getattr(self, "weight_hr" + suffix)) if self.proj_size else self._cell
-        of_x, of_h = (
-            LinearProjection(getattr(self, f"weight_{side}{suffix}"), getattr(self, f"bias_{side}{suffix}", None))
-            for side in ("ih", "hh")
-        )
-        return RecurrentUnit(cell, of_x, (of_h,))
+        return RecurrentUnit(cell, self._projection("ih" + suffix), (self._projection("hh" + suffix),))
+
+    def _projection(self, name: str) -> LinearProjection:
+        return LinearProjection(getattr(self, "weight_" + name), getattr(self, "bias_" + name, None))
 
     def _state_shapes(self, batch: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         rows = self.num_layers * (2 if self.bidirectional else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations  # torch.compile cannot evaluate those of nes
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from seqgnn._utils import torch_internals
-from seqgnn._utils.torch_internals import is_eager
+from seqgnn._utils.torch_internals import is_dynamic, is_eager
 from seqgnn.nn.scan import reference
-from seqgnn.nn.scan.exported import exported_scan, is_dynamic
-from seqgnn.nn.scan.functional import Cell, HiddenProjection, State
+from seqgnn.nn.scan.exported import exported_scan
+from seqgnn.nn.scan.functional import State
 from seqgnn.nn.scan.fused import scan as fused
-from seqgnn.nn.scan.gates import Projection, at_every_step
-from seqgnn.nn.scan.graph_inputs import StepGraph, StepInputs
+from seqgnn.nn.scan.gates import RecurrentUnit
+from seqgnn.nn.scan.graph_inputs import StepInputs
 
 # From this many elements (T * B * N), or steps where gradients are recorded, the fused engine is faster than the
 # reference on the CPU.
@@ -27,14 +27,6 @@ ELEMENTS, STEPS = 1000, 8
 # From this many channels, steps, and elements (T * B), the fused engine trains torch.nn's layers faster than torch's
 # kernels do on the CPU; the kernel of the LSTM has a hand-written backward pass as well.
 FUSED = {"rnn": [(512, 20, 100)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
-
-
-class RecurrentUnit(NamedTuple):
-    """One layer in one direction: its cell and the projections to the pre-activations of its gates."""
-
-    cell: Cell
-    input_projection: Projection
-    hidden_projections: Sequence[Projection]
 
 
 def scan(
@@ -111,28 +103,12 @@ def _scan_steps(
     unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool, engine: str, caller: str
 ) -> tuple[Tensor, State]:
     """One unit over some steps, by one engine."""
-    cell, input_projection, hidden_projections = unit
     engine = choose_engine(engine, unit, x, caller)
     if engine in ("fused", "triton"):
-        return fused.fused_scan(cell, input_projection, hidden_projections, inputs, x, state, reverse, engine)
-    gx, graphs = at_every_step(input_projection, x, inputs.graphs), inputs.graphs
+        return fused.fused_scan(unit, inputs, x, state, reverse, engine)
     if engine == "exported":
-        return exported_scan(cell, gx, _on_graph(hidden_projections, graphs[0]), state, inputs.active, reverse)
-    if graphs[0] is None or all(graph is graphs[0] for graph in graphs):
-        bound = [_on_graph(hidden_projections, graphs[0])] * len(graphs)
-    else:
-        bound = [_on_graph(hidden_projections, graph) for graph in graphs]
-    return reference.reference_scan(cell, gx, bound, state, inputs.active, reverse)
-
-
-def _on_graph(projections: Sequence[Projection], graph: StepGraph) -> HiddenProjection | tuple[HiddenProjection, ...]:
-    """The hidden projections of a step as its cell takes them: functions of the hidden state alone."""
-    bound = tuple(_bind(projection, graph) for projection in projections)
-    return bound[0] if len(bound) == 1 else bound
-
-
-def _bind(projection: Projection, graph: StepGraph) -> HiddenProjection:
-    return lambda h: projection(h, graph)
+        return exported_scan(unit, inputs, x, state, reverse)
+    return reference.reference_scan(unit, inputs, x, state, reverse)
 
 
 def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> str:
@@ -148,7 +124,7 @@ def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> s
     if engine != "reference" and is_supported_input(x):
         # Sizes come after that: comparing one while torch.export traces would bind the program to the result.
         worthwhile = engine != "auto" or is_worthwhile(x)
-        if worthwhile and fused.is_supported(unit.cell, unit.hidden_projections):
+        if worthwhile and fused.is_supported(unit):
             if engine == "triton":
                 check_triton(caller, x)
                 return "triton"

@@ -10,21 +10,20 @@ from torch.overrides import TorchFunctionMode
 
 from seqgnn._utils import torch_internals
 from seqgnn._utils.torch_internals import tree_flatten, tree_map, tree_unflatten, untraced
-from seqgnn.nn.scan.functional import Cell, State
+from seqgnn.nn.scan.functional import State
+from seqgnn.nn.scan.gates import RecurrentUnit, at_every_step, on_graph
+from seqgnn.nn.scan.graph_inputs import StepInputs
 
 Step = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Tensor]]
 
 
-def is_dynamic(x: Tensor, dim: int = 0) -> bool:
-    """True while torch.export traces a program in which this axis, that of time, is dynamic."""
-    exports = torch_internals.exports_scans() and torch_internals.is_exporting()
-    return exports and isinstance(x.size(dim), torch.SymInt)
-
-
 def exported_scan(
-    cell: Cell, gx: Tensor, hidden_projection: Any, state: State, active: Tensor | None = None, reverse: bool = False
+    unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool = False
 ) -> tuple[Tensor, State]:
-    """Return what :func:`seqgnn.nn.scan.reference.reference_scan` does, with one hidden projection for all steps."""
+    """Return the results of :func:`seqgnn.nn.scan.reference.reference_scan`, for a graph that does not change."""
+    cell, active = unit.cell, inputs.active
+    gx = at_every_step(unit.input_projection, x, inputs.graphs)
+    hidden_projection = on_graph(unit.hidden_projections, inputs.graphs[0])
 
     def step(state: State, inputs: tuple[Tensor, ...]) -> tuple[State, Tensor]:
         output, new = cell(inputs[0], hidden_projection, state)

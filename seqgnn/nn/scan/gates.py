@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from seqgnn._utils.validation import describe
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.edge_masks import edge_masks_of_copies, messages_hooked
 from seqgnn.nn.graph.filters import GCN, Filter, Identity, Multiply
+from seqgnn.nn.scan.functional import Cell, HiddenProjection
 from seqgnn.nn.scan.graph_inputs import StepGraph
 
 ConvFactory = Callable[[int, int], nn.Module]
@@ -110,6 +111,25 @@ class ConvProjection:
 
 
 Projection = Callable[[Tensor, StepGraph], Tensor]
+
+
+class RecurrentUnit(NamedTuple):
+    """One layer in one direction: its cell and the projections to the pre-activations of its gates."""
+
+    cell: Cell
+    input_projection: Projection
+    hidden_projections: Sequence[Projection]
+
+
+def on_graph(projections: Sequence[Projection], graph: Any) -> HiddenProjection | tuple[HiddenProjection, ...]:
+    """Return the hidden projections of a step as its cell takes them: functions of the hidden state alone."""
+    if len(projections) == 1:
+        return _bind(projections[0], graph)
+    return tuple(_bind(projection, graph) for projection in projections)
+
+
+def _bind(projection: Any, graph: Any) -> HiddenProjection:
+    return projection if graph is None else lambda h: projection(h, graph)
 
 
 def at_every_step(projection: Projection, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:

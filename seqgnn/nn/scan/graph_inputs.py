@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch_geometric.typing import SparseTensor
 
-from seqgnn._utils.torch_internals import is_eager
+from seqgnn._utils.torch_internals import is_dynamic, is_eager
 from seqgnn._utils.validation import describe
 from seqgnn.nn.graph.adjacency import unwrap
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.prepare import as_graph, check_place, is_state
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
-from seqgnn.nn.scan import reference
 
+Value = TypeVar("Value")
 Edges = Tensor | PreparedGraph | Sequence[Tensor] | Sequence[PreparedGraph]
 
 
@@ -86,7 +86,7 @@ def step_graphs(
             if isinstance(value, (list, tuple)):
                 hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(value) else ""
                 raise ValueError(f"{caller}: expected one {name} with one edge_index, got {len(value)}{hint}")
-        return reference.at_each_step(step(edge_index, edge_weight, edge_attr), x)
+        return at_each_step(step(edge_index, edge_weight, edge_attr), x)
     if not all(isinstance(edges, (PreparedGraph, Tensor, SparseTensor)) for edges in edge_index):
         kinds = f"a list of {type(edge_index[0]).__name__}; torch.tensor(edge_index) makes a tensor of numbers"
         raise ValueError(f"{caller}: expected edge_index as a tensor, or a list of {num_steps} of them, got {kinds}")
@@ -116,4 +116,16 @@ def active_steps(caller: str, lengths: Tensor, x: Tensor) -> Tensor:
         raise ValueError(f"{caller}: expected lengths on the CPU or on {x.device}, got {lengths.device}")
     if is_eager() and lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
         raise ValueError(f"{caller}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
-    return reference.active_steps(lengths, x.size(0), x.dim(), x.device)
+    return length_mask(lengths, x)
+
+
+def length_mask(lengths: Tensor, x: Tensor) -> Tensor:
+    """Return a mask `[T, lengths, 1, ...]` with as many dimensions as x `[T, ...]`, true before each sequence's end."""
+    steps = torch.arange(x.size(0), device=x.device)  # torch.export would make a constant of `len(x)`
+    mask = steps[:, None] < lengths.to(x.device)
+    return mask.reshape(mask.shape + (1,) * (x.dim() - 2))
+
+
+def at_each_step(value: Value, x: Tensor) -> list[Value]:
+    """Return the same value for each step of x `[T, ...]`; once where their number is dynamic."""
+    return [value] if is_dynamic(x) else [value] * x.size(0)

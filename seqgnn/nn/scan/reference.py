@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqgnn.nn.scan.exported import is_dynamic
 from seqgnn.nn.scan.functional import Cell, State
+from seqgnn.nn.scan.gates import RecurrentUnit, at_every_step, on_graph
+from seqgnn.nn.scan.graph_inputs import StepInputs
 
-Value = TypeVar("Value")
 Record = list[dict[int, State]]
 _records: list[Record] = []  # a plain list, since torch.compile cannot look into a ContextVar
 
@@ -37,6 +37,19 @@ def is_recording() -> bool:
 
 
 def reference_scan(
+    unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool = False
+) -> tuple[Tensor, State]:
+    """Return the outputs ``[T, ..., H]`` of a unit over x ``[T, ..., F]`` and the state after the last step."""
+    graphs = inputs.graphs
+    gx = at_every_step(unit.input_projection, x, graphs)
+    if graphs[0] is None or all(graph is graphs[0] for graph in graphs):
+        hidden_projections = [on_graph(unit.hidden_projections, graphs[0])] * len(graphs)
+    else:
+        hidden_projections = [on_graph(unit.hidden_projections, graph) for graph in graphs]
+    return unroll(unit.cell, gx, hidden_projections, state, inputs.active, reverse)
+
+
+def unroll(
     cell: Cell,
     gx: Tensor,
     hidden_projections: Sequence[Any],
@@ -71,15 +84,3 @@ def reference_scan(
             new = tuple(torch.where(active[t], after, before) for after, before in zip(new, state))
         outputs[t], state = output, new
     return torch.stack([outputs[t] for t in steps]), state
-
-
-def at_each_step(value: Value, x: Tensor) -> list[Value]:
-    """Return the same value for each step of x `[T, ...]`; once where their number is dynamic."""
-    return [value] if is_dynamic(x) else [value] * x.size(0)
-
-
-def active_steps(lengths: Tensor, num_steps: int, dims: int, device: torch.device) -> Tensor:
-    """Return a mask ``[T, lengths, 1, ...]`` of `dims` dimensions, true before each sequence's end."""
-    steps = torch.arange(num_steps, device=device)
-    mask = steps[:, None] < lengths.to(device)
-    return mask.reshape(mask.shape + (1,) * (dims - 2))

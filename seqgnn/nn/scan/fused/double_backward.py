@@ -10,7 +10,7 @@ from torch import Tensor
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan.functional import HiddenProjection, PeepholeLSTM, State
 from seqgnn.nn.scan.fused.passes import ScanSpec, ScanTensors, windows
-from seqgnn.nn.scan.reference import reference_scan
+from seqgnn.nn.scan.reference import unroll
 
 
 def differentiable_backward(
@@ -62,5 +62,5 @@ def _equations(spec: ScanSpec, tensors: ScanTensors) -> tuple[Tensor, State]:
         first, *others = [hidden_projection(number, step) for number in range(1, len(spec.filters))]
         maps.append((first, *others) if others else first)
     cell = PeepholeLSTM(*tensors.own) if tensors.own else spec.cell
-    output, last = reference_scan(cell, gx, maps, tuple(tensors.state), spec.active, spec.reverse)
+    output, last = unroll(cell, gx, maps, tuple(tensors.state), spec.active, spec.reverse)
     return windows(output, spec.shape), tuple(windows(part, spec.shape) for part in last)

@@ -25,7 +25,7 @@ from seqgnn.nn.scan.fused import cells as fused_cells
 from seqgnn.nn.scan.fused.cells import FusedCell
 from seqgnn.nn.scan.fused.double_backward import differentiable_backward
 from seqgnn.nn.scan.fused.passes import ScanBackward, ScanSpec, ScanTensors, rows, scan_forward
-from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, Projection, at_every_step
+from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, Projection, RecurrentUnit, at_every_step
 from seqgnn.nn.scan.graph_inputs import StepGraph, StepInputs
 
 CELLS: dict[Any, type[FusedCell]] = {
@@ -40,31 +40,31 @@ CELLS: dict[Any, type[FusedCell]] = {
 DENSE = 32  # up to this many nodes a dense matrix multiplies faster than a sparse one, on the CPU
 
 
-def is_supported(cell: Cell, hidden_projections: Sequence[Projection]) -> bool:
-    """True for cells of :mod:`seqgnn.nn.scan.functional` with projections by a filter's recursion."""
-    return _key(cell) in CELLS and all(_recursive(map) for map in hidden_projections)
+def is_supported(unit: RecurrentUnit) -> bool:
+    """Return True for cells of :mod:`seqgnn.nn.scan.functional` with hidden projections by a filter's recursion."""
+    return _key(unit.cell) in CELLS and all(_recursive(projection) for projection in unit.hidden_projections)
 
 
 def fused_scan(
-    cell: Cell,
-    input_projection: Projection,
-    hidden_projections: Sequence[Any],
+    unit: RecurrentUnit,
     inputs: StepInputs,
     x: Tensor,
     state: State,
     reverse: bool = False,
     engine: str = "fused",
 ) -> tuple[Tensor, State]:
-    """Return the outputs `[T, (B,) N, H]` of a cell over x `[T, (B,) N, F]` and the state after the last step.
+    """Return the outputs `[T, (B,) N, H]` of a unit over x `[T, (B,) N, F]` and the state after the last step.
 
     Args:
-        cell, hidden_projections: supported ones, see :func:`is_supported`.
-        input_projection: one by a filter's recursion is part of the scan; any other is called, and left to autograd.
+        unit: its cell and hidden projections must be supported, see :func:`is_supported`. An input projection by a
+            filter's recursion is part of the scan; any other is called, and left to autograd.
         inputs: the graph of each step, and which sequences are active.
         state: before the first step, each tensor `[(B,) N, H]`.
         reverse: from the last step to the first; outputs keep the order of `x`.
         engine: ``"fused"`` or ``"triton"``, whose kernels then compute a step.
     """
+    cell, input_projection = unit.cell, unit.input_projection
+    hidden_projections: Sequence[Any] = unit.hidden_projections
     kind, batched = CELLS[_key(cell)], x.dim() == 4
     if engine == "triton":
         from seqgnn.nn.scan.triton import cells as triton_cells
