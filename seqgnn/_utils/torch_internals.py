@@ -262,15 +262,6 @@ def is_batched(*tensors: Tensor | None) -> bool:
     return False
 
 
-# PyTorch Geometric
-
-
-def _missing(kind: str, names: tuple[str, ...], value: Any) -> NotImplementedError:
-    missing = next(name for name in names if not hasattr(value, name))
-    found = f"PyTorch Geometric {torch_geometric.__version__}"
-    return NotImplementedError(f"{kind}: expected a release of PyTorch Geometric with {missing}, got {found}")
-
-
 def in_explain_mode(conv: nn.Module) -> bool:
     """Return True if an explainer of PyG masks the messages of a convolution; the fallback is True."""
     return bool(getattr(conv, "explain", True))
@@ -301,10 +292,11 @@ def mask_state(conv: nn.Module) -> MaskState:
     Raises:
         NotImplementedError: if PyTorch Geometric stores masks in another way.
     """
-    try:
-        return MaskState(*(getattr(conv, name) for name in MASK_ATTRIBUTES))
-    except AttributeError:
-        raise _missing(type(conv).__name__, MASK_ATTRIBUTES, conv) from None
+    missing = [name for name in MASK_ATTRIBUTES if not hasattr(conv, name)]
+    if missing:
+        expected = f"a release of PyTorch Geometric with {missing[0]} of MessagePassing"
+        raise NotImplementedError(f"{type(conv).__name__}: expected {expected}, got {torch_geometric.__version__}")
+    return MaskState(*(getattr(conv, name) for name in MASK_ATTRIBUTES))
 
 
 def set_mask_state(conv: nn.Module, state: MaskState) -> None:

@@ -30,7 +30,7 @@ LAYER_OPTIONS = ("num_layers", "bias", "batch_first", "dropout", "bidirectional"
 
 
 def from_torch(module: nn.Module) -> Any:
-    """The layer of seqgnn that a recurrent layer or cell of torch.nn is, with a copy of its weights.
+    """Return the seqgnn equivalent of a recurrent layer or cell of torch.nn, with a copy of its weights.
 
     Raises:
         ValueError: for any other module.
@@ -48,11 +48,11 @@ def from_torch(module: nn.Module) -> Any:
 
 
 def to_torch(module: nn.Module) -> Any:
-    """The layer of torch.nn that a plain recurrent layer or cell of seqgnn is, or a copy of a module that holds some.
+    """Return the torch.nn equivalent of a plain recurrent layer or cell, or a copy of a module with all such converted.
 
-    For tools that know torch's own classes alone, such as ``torch.ao.quantization``, which leaves every subclass of
-    them in float: ``quantize_dynamic(to_torch(model), {nn.LSTM})``. Weights are copied, and those that parts of a model
-    share are shared in the copy; hooks on a converted layer are not.
+    For tools that support torch's classes but no subclasses, such as ``torch.ao.quantization``:
+    ``quantize_dynamic(to_torch(model), {nn.LSTM})``. Weights are copied, and shared in the copy where they are shared
+    in the model; hooks on a converted layer are not copied.
 
     Raises:
         ValueError: for a module without such layers, and for a layer of another class, as subclasses and parametrized
@@ -72,9 +72,9 @@ def to_torch(module: nn.Module) -> Any:
         if computed:
             found = f"{computed[0]} computed from others; remove the parametrization, norm or pruning first"
             raise ValueError(f"to_torch: expected {type(part).__name__} with weights of its own, got {found}")
-    others = [part for part in (plain or [module]) if type(part) not in kinds]
-    if others:
-        raise ValueError(f"to_torch: expected one of seqgnn.nn's {names}, got {type(others[0]).__name__}")
+    unsupported = [part for part in (plain or [module]) if type(part) not in kinds]
+    if unsupported:
+        raise ValueError(f"to_torch: expected one of seqgnn.nn's {names}, got {type(unsupported[0]).__name__}")
     if module in plain:
         return _rebuilt(kinds[type(module)], module)
     copied = copy.deepcopy(module)
@@ -82,11 +82,11 @@ def to_torch(module: nn.Module) -> Any:
     for path, part in list(copied.named_modules(remove_duplicate=False)):
         if part in rebuilt:
             copied.set_submodule(path, rebuilt[part])
-    for part, made in rebuilt.items():
+    for part, converted in rebuilt.items():
         for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
-            setattr(made, name, parameter)  # which other parts of the model may hold, too
-        if isinstance(made, nn.RNNBase):
-            made.flatten_parameters()
+            setattr(converted, name, parameter)  # which other parts of the model may share
+        if isinstance(converted, nn.RNNBase):
+            converted.flatten_parameters()
     return copied
 
 
@@ -105,31 +105,31 @@ def _rebuilt(kind: type, module: Any) -> Any:
     if not options.get("proj_size", 1):
         options.pop("proj_size")
     like = module.weight_ih_l0 if hasattr(module, "weight_ih_l0") else module.weight_ih
-    made = kind(module.input_size, module.hidden_size, **options, device=like.device, dtype=like.dtype)
-    made.load_state_dict(module.state_dict())
-    for name, parameter in made.named_parameters():
+    converted = kind(module.input_size, module.hidden_size, **options, device=like.device, dtype=like.dtype)
+    converted.load_state_dict(module.state_dict())
+    for name, parameter in converted.named_parameters():
         parameter.requires_grad_(getattr(module, name).requires_grad)
-    return made.train(module.training)
+    return converted.train(module.training)
 
 
 def from_pyg_temporal(layer: nn.Module, *, lambda_max: float | tuple[float, ...] | None = None) -> GraphRecurrent:
-    """The layer of seqgnn that computes what one of PyTorch Geometric Temporal's does, with its weights.
+    """Return the seqgnn equivalent of a layer of PyTorch Geometric Temporal, with a copy of its weights.
 
     GConvLSTM becomes a :class:`GCRN`, GConvGRU a GCRN with ``cell="gru"``, GCLSTM and TGCN those of
-    ``variant="pyg-temporal"``, and DCRNN a :class:`DCRNN` of ``variant="authors"``: the walks that it takes, without
-    its mistakes, of which a warning says what they change. One call of theirs is one step; ours take the whole
-    sequence, x ``[T, N, F]`` (or their cells one step), and return output and state.
+    ``variant="pyg-temporal"``, and DCRNN a :class:`DCRNN` of ``variant="authors"``, which takes the same random walks
+    without its errors; a warning lists the differences. One call of theirs is one step; ours take the whole sequence,
+    x ``[T, N, F]`` (or their cells one step), and return output and state.
 
     Args:
         layer: a GConvLSTM, GConvGRU, GCLSTM, TGCN, TGCN2 or DCRNN.
-        lambda_max: what you pass to a GConvLSTM, GConvGRU or GCLSTM in every call, and what no layer of theirs
-            remembers; see :class:`seqgnn.nn.Chebyshev`. None is right where you pass none.
+        lambda_max: the value that you pass to a GConvLSTM, GConvGRU or GCLSTM in every call, since these layers do not
+            store it; see :class:`seqgnn.nn.Chebyshev`. None if you pass none.
 
     Raises:
         ValueError: for any other module, for options that seqgnn does not have, and for lambda_max with a layer that
             does not take one.
     """
-    makers = {
+    converters = {
         "GConvLSTM": _gconv_lstm,
         "GConvGRU": _gconv_gru,
         "GCLSTM": _gclstm,
@@ -137,20 +137,20 @@ def from_pyg_temporal(layer: nn.Module, *, lambda_max: float | tuple[float, ...]
         "TGCN2": _tgcn,
         "DCRNN": _dcrnn,
     }
-    name = one_of("from_pyg_temporal", "the layer", type(layer).__name__, makers)
+    name = one_of("from_pyg_temporal", "the layer", type(layer).__name__, converters)
     if "torch_geometric_temporal" not in type(layer).__module__:
         found = f"{name} of {type(layer).__module__}"
         raise ValueError(f"from_pyg_temporal: expected a layer of torch_geometric_temporal, got {found}")
     if lambda_max is not None and name not in CHEBYSHEV:
         raise ValueError(f"from_pyg_temporal: expected lambda_max with one of {', '.join(CHEBYSHEV)}, got {name}")
-    made, state = makers[name](layer, {} if lambda_max is None else {"lambda_max": lambda_max})
+    converted, state = converters[name](layer, {} if lambda_max is None else {"lambda_max": lambda_max})
     like = next(layer.parameters())
-    made.to(like.device, like.dtype).load_state_dict(state)
-    return made.train(layer.training)
+    converted.to(like.device, like.dtype).load_state_dict(state)
+    return converted.train(layer.training)
 
 
 def _chebyshev(convs: list[Any]) -> Tensor:
-    """ChebConvs, one a gate, as one weight: gates below each other, terms side by side."""
+    """Return the weights of ChebConvs, one per gate, as one matrix: gates below each other, terms side by side."""
     return torch.cat([torch.cat([lin.weight for lin in conv.lins], dim=1) for conv in convs])
 
 
@@ -161,12 +161,12 @@ def _bias(convs: list[Any]) -> Tensor:
 def _gconv_lstm(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[str, Tensor]]:
     from_x = [getattr(layer, f"conv_x_{gate}") for gate in "ifco"]
     from_h = [getattr(layer, f"conv_h_{gate}") for gate in "ifco"]
-    own = torch.cat([getattr(layer, f"b_{gate}")[0] for gate in "ifco"])
+    bias = torch.cat([getattr(layer, f"b_{gate}")[0] for gate in "ifco"])
     state = {
         "weight_ih_l0": _chebyshev(from_x),
         "weight_hh_l0": _chebyshev(from_h),
-        "bias_ih_l0": own + _bias(from_x) if layer.bias else own,
-        "bias_hh_l0": _bias(from_h) if layer.bias else torch.zeros_like(own),
+        "bias_ih_l0": bias + _bias(from_x) if layer.bias else bias,
+        "bias_hh_l0": _bias(from_h) if layer.bias else torch.zeros_like(bias),
     }
     state |= {f"weight_c{gate}_l0": getattr(layer, f"w_c_{gate}")[0] for gate in "ifo"}
     options = options | {"K": layer.K, "normalization": layer.normalization}
@@ -185,12 +185,12 @@ def _gconv_gru(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dic
 
 def _gclstm(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[str, Tensor]]:
     convs = [getattr(layer, f"conv_{gate}") for gate in "ifco"]
-    own = torch.cat([getattr(layer, f"b_{gate}")[0] for gate in "ifco"])
+    bias = torch.cat([getattr(layer, f"b_{gate}")[0] for gate in "ifco"])
     state = {
         "weight_ih_l0": torch.cat([getattr(layer, f"W_{gate}").T for gate in "ifco"]),
         "weight_hh_l0": _chebyshev(convs),
-        "bias_ih_l0": own,
-        "bias_hh_l0": _bias(convs) if layer.bias else torch.zeros_like(own),
+        "bias_ih_l0": bias,
+        "bias_hh_l0": _bias(convs) if layer.bias else torch.zeros_like(bias),
     }
     options = options | {"K": layer.K, "normalization": layer.normalization, "variant": "pyg-temporal"}
     return GCLSTM(layer.in_channels, layer.out_channels, **options), state
@@ -201,13 +201,13 @@ def _tgcn(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[str
         raise ValueError("from_pyg_temporal: expected a TGCN with add_self_loops=True, got False")
     size = layer.out_channels
     convs = [getattr(layer, f"conv_{gate}") for gate in "rzh"]
-    maps = [getattr(layer, f"linear_{gate}") for gate in "rzh"]
+    linears = [getattr(layer, f"linear_{gate}") for gate in "rzh"]
     state = {
         "weight_conv_l0": torch.cat([conv.lin.weight for conv in convs]),
         "bias_conv_l0": _bias(convs),
-        "weight_ih_l0": torch.cat([part.weight[:, :size] for part in maps]),
-        "weight_hh_l0": torch.cat([part.weight[:, size:] for part in maps]),
-        "bias_ih_l0": _bias(maps),
+        "weight_ih_l0": torch.cat([part.weight[:, :size] for part in linears]),
+        "weight_hh_l0": torch.cat([part.weight[:, size:] for part in linears]),
+        "bias_ih_l0": _bias(linears),
         "bias_hh_l0": torch.zeros(3 * size),
     }
     options = options | {"variant": "pyg-temporal", "improved": layer.improved}
@@ -218,7 +218,7 @@ def _dcrnn(layer: Any, options: dict[str, Any]) -> tuple[GraphRecurrent, dict[st
     warnings.warn(
         "from_pyg_temporal: PyTorch Geometric Temporal's DCRNN ignores edge weights but for the degrees, mixes up the "
         "degrees of the backward walk, and repeats its recursion wrongly from K = 3 on; the converted layer does not, "
-        "and so answers otherwise on weighted or irregular graphs",
+        "so its outputs differ on weighted or irregular graphs",
         stacklevel=3,
     )
     convs, size = [getattr(layer, f"conv_x_{gate}") for gate in "rzh"], layer.in_channels

@@ -78,14 +78,14 @@ def to_onnx(
 ) -> Path:
     """Exports a module to an ONNX file, in evaluation mode; the model is unchanged.
 
-    The file is written once onnxruntime computes from it what the model does on the example inputs, and then in the
-    place of `path` in one step. Where T is dynamic, a layer's loop over time is ONNX's Scan; where it is not,
+    The file replaces `path` in one step, after onnxruntime has computed the model's outputs from it on the example
+    inputs. Where T is dynamic, a layer's loop over time is ONNX's Scan; where it is not,
     recurrent layers in float32 without `proj_size` are ONNX's own, others are unrolled.
 
     Args:
         model, args, kwargs, axes, dynamic: as those of :func:`to_exported_program`.
         path: of the file; inputs and axes have the names of the arguments and the letters of `axes`.
-        external_data: whether weights are written to a file of their own, the path with ``.data`` at its end; models of
+        external_data: whether weights are written to a separate file, the path with ``.data`` at its end; models of
             more than 2 GB always have one.
 
     Returns:
@@ -106,8 +106,8 @@ def to_onnx(
         if isinstance(module, nn.RNNBase) and (module.proj_size or module.weight_ih_l0.dtype != torch.float32):
             if not isinstance(module, EngineMixin):
                 kind = type(module).__name__
-                found = "torch.nn's with proj_size or not in float32"
-                raise ValueError(f"{caller}: expected seqgnn.nn.{kind}, got {found}")
+                actual = "torch.nn's with proj_size or not in float32"
+                raise ValueError(f"{caller}: expected seqgnn.nn.{kind}, got {actual}")
             module.engine = "reference"
     program, named, shapes = _traced(caller, copied, args, kwargs, axes, dynamic)
     with _quiet(), _one_line(caller, "a model that ONNX can express"):
@@ -181,13 +181,13 @@ def _letters(caller: str, model: nn.Module, named: dict[str, Any], axes: Axes | 
             raise ValueError(f"{caller}: expected {name} as tensors, got {type(value).__name__}")
         if not tensors:
             continue
-        found = axes.get(name) or default_axes(model, name, tensors[0].dim(), letters)
-        if found is None:
+        names = axes.get(name) or default_axes(model, name, tensors[0].dim(), letters)
+        if names is None:
             raise ValueError(f"{caller}: expected the axes of {name}, such as axes={{{name!r}: 'TBNF'}}, got none")
         for tensor in tensors:
-            if len(found) != tensor.dim():
-                raise ValueError(f"{caller}: expected {name} with axes {found}, got shape {tuple(tensor.shape)}")
-        letters[name] = found
+            if len(names) != tensor.dim():
+                raise ValueError(f"{caller}: expected {name} with axes {names}, got shape {tuple(tensor.shape)}")
+        letters[name] = names
     return letters
 
 
@@ -242,7 +242,7 @@ def _shapes(named: dict[str, Any], letters: dict[str, str], chosen: str, of: Any
 
 @contextmanager
 def _one_line(caller: str, expected: str) -> Iterator[None]:
-    """Errors of torch's exporters run over pages."""
+    """Shortens the errors of torch's exporters, which are pages long, to one line."""
     try:
         yield
     except ValueError as error:
@@ -294,10 +294,10 @@ def _check(path: Path, inputs: list[Tensor], expected: list[Tensor]) -> None:
     """
     with _one_line("to_onnx", "a file that onnxruntime runs"):
         session = _require("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        names = [given.name for given in session.get_inputs()]
-        found = session.run(None, {name: value.detach().cpu().numpy() for name, value in zip(names, inputs)})
-    for output, values, right in zip(session.get_outputs(), found, expected):
-        values, right = torch.from_numpy(values), right.detach().cpu()
-        tolerance = TOLERANCE.get(right.dtype, 1e-2)
-        if values.shape != right.shape or not torch.allclose(values, right, tolerance, tolerance, equal_nan=True):
+        names = [node.name for node in session.get_inputs()]
+        results = session.run(None, {name: value.detach().cpu().numpy() for name, value in zip(names, inputs)})
+    for output, values, target in zip(session.get_outputs(), results, expected):
+        values, target = torch.from_numpy(values), target.detach().cpu()
+        tolerance = TOLERANCE.get(target.dtype, 1e-2)
+        if values.shape != target.shape or not torch.allclose(values, target, tolerance, tolerance, equal_nan=True):
             raise ValueError(f"to_onnx: expected the model's values from onnxruntime, got others in {output.name}")

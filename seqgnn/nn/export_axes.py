@@ -22,12 +22,12 @@ OF_GRAPHS = {
 
 
 def default_axes(model: nn.Module, name: str, rank: int, known: dict[str, str]) -> str | None:
-    """The axes of an input, a letter each; None where they cannot be told.
+    """Return the axes of an input, one letter each; None if they are unknown.
 
     Args:
-        model: whose input it is.
-        name: of the argument.
-        rank: of the tensor.
+        model: the module that receives the input.
+        name: the name of the argument.
+        rank: the number of axes of the tensor.
         known: the axes of the inputs before it.
     """
     if name in OF_GRAPHS:
@@ -45,7 +45,7 @@ def default_axes(model: nn.Module, name: str, rank: int, known: dict[str, str]) 
 
 
 def loops_over_time(model: nn.Module) -> bool:
-    """True if a layer of this model has a loop over T."""
+    """Return True if a layer of this model has a loop over T."""
     layers = (part for part in model.modules() if not isinstance(part, GraphRNNCellMixin | EvolveGCNCell))
     return any(isinstance(part, nn.RNNBase | GraphRecurrent | EvolveGCN) for part in layers)
 
@@ -66,7 +66,7 @@ def _of_signal(model: nn.Module, rank: int) -> str | None:
 
 
 def _of_state(model: nn.Module, signal: str) -> str | None:
-    """The axes of a state, by those of the signal; L is that of layers and directions."""
+    """Return the axes of a state by those of the signal; L is the axis of layers and directions."""
     windows = "B" if "B" in signal else ""
     if isinstance(model, EvolveGCN):
         return "FH" if model.variant == "O" else windows + "FH"

@@ -97,18 +97,17 @@ class identity:
 
 @dataclass(frozen=True)
 class latch:
-    r"""Hidden block = gain times I, input weights N(0, 0.1²), zero biases: each unit of a tanh RNN falls to the side
-    that the first inputs push it to, and stays there, however long the sequence (Bengio, Simard and Frasconi 1994, on
-    one such unit).
+    r"""Hidden block = gain times I, input weights N(0, 0.1²), zero biases: the first inputs decide the sign of each
+    unit of a tanh RNN, which it keeps for a sequence of any length (Bengio, Simard and Frasconi 1994, on one unit).
 
     .. math::
         h_t = \tanh(w h_{t-1} + u_t), \quad w > 1 \text{ holds its sign while } |u_t| < \sqrt{w (w - 1)} -
         \operatorname{arcosh} \sqrt{w}
 
-    So it remembers what comes first, at once and for ever, and little else: a prior for such tasks alone.
+    The layer stores the first inputs and little else, so this is a prior for tasks that ask for those.
 
     Args:
-        gain: w, above 1; the greater, the more the very first input weighs.
+        gain: w, above 1; with a larger gain the very first input has more influence.
     """
 
     gain: float = 2.0
@@ -148,10 +147,10 @@ class chrono:
             raise ValueError(f"init.chrono: expected t_max to be an integer >= 2, got {self.t_max!r}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
-        keep = torch.empty_like(gates.bias_ih[0]).uniform_(1, self.t_max - 1).log_()
-        gates.set_bias(1, keep)
+        bias = torch.empty_like(gates.bias_ih[0]).uniform_(1, self.t_max - 1).log_()
+        gates.set_bias(1, bias)
         if kind == "lstm":
-            gates.set_bias(0, -keep)
+            gates.set_bias(0, -bias)
 
 
 @dataclass(frozen=True)
@@ -181,18 +180,18 @@ Init: TypeAlias = "str | Recipe | Sequence[str | Recipe] | None"
 
 
 def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bias: bool) -> tuple[Recipe, ...]:
-    """The recipes that ``init=`` and ``forget_bias=`` ask of a layer, in order.
+    """Return the recipes of a layer by its options ``init=`` and ``forget_bias=``, in order.
 
     Args:
         caller: the layer's name, for messages.
         kind: ``"rnn"``, ``"lstm"`` or ``"gru"``.
 
     Raises:
-        ValueError: for an unknown name, and for what makes no sense together.
+        ValueError: for an unknown name, and for recipes that contradict each other.
     """
-    given = [] if init is None else list(init) if isinstance(init, (list, tuple)) else [init]
+    entries = [] if init is None else list(init) if isinstance(init, (list, tuple)) else [init]
     recipes: list[Recipe] = []
-    for recipe in given:
+    for recipe in entries:
         if not isinstance(recipe, str):
             if isinstance(recipe, type) or not callable(recipe):
                 raise ValueError(f"{caller}: expected init to be recipes, such as init.orthogonal(), got {recipe!r}")
@@ -221,7 +220,7 @@ def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bi
 
 
 def gates_of(module: nn.Module, kind: str) -> Iterator[Gates]:
-    """The weights of every layer and direction of a module that names them as torch does; buffers are left out."""
+    """Yields the weights of every layer and direction of a module with torch's names; buffers are left out."""
     parameters = dict(module.named_parameters(recurse=False))
     blocks = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     cell_state = ("weight_ci", "weight_cf", "weight_co", "weight_cc", "bias_cc")

@@ -35,9 +35,9 @@ class Layer(nn.Module):
 def _first_proxy(values: Iterable[Any]) -> Proxy | None:
     """Return the first proxy of a traced program among the values, also inside states and lists of graphs."""
     for value in values:
-        found = _first_proxy(value) if isinstance(value, (tuple, list)) else value
-        if isinstance(found, Proxy):
-            return found
+        proxy = _first_proxy(value) if isinstance(value, (tuple, list)) else value
+        if isinstance(proxy, Proxy):
+            return proxy
     return None
 
 

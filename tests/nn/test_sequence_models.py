@@ -123,7 +123,7 @@ def test_nodes_that_have_ended_are_not_chosen():
     spoilt = torch.where((torch.arange(T)[:, None] < lengths)[..., None], x, torch.nan)
     output, (weight,) = layer(spoilt, *STATIC, lengths=lengths)
     assert output.isfinite().all() and weight.isfinite().all() and not output[2:, 1].any()
-    with pytest.raises(ValueError, match="expected graphs of at least 4 nodes, one a column, got 3"):
+    with pytest.raises(ValueError, match="expected graphs of at least 4 nodes, one per column, got 3"):
         layer(x, *STATIC, lengths=torch.tensor([4, 1, 1, 4, 1, 4, 1]))
 
 

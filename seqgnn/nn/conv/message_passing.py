@@ -29,10 +29,10 @@ class OperatorMessagePassing(MessagePassing):
         torch_internals.drop_compiled_propagate(type(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """A mask of edges is no parameter of the layer, even where an explainer learns it as one.
+        """Sets an attribute; an edge mask never becomes a parameter of the layer, even if an explainer learns it.
 
-        PyG 2.8 replaces masks by copies on a layer where one has been a parameter, and explainers that come after
-        GNNExplainer get no gradient.
+        On a layer where a mask has been a parameter, PyG 2.8 replaces later masks by copies, so that explainers used
+        after GNNExplainer get no gradient.
         """
         if name == torch_internals.EDGE_MASK:
             self.__dict__[name] = value
@@ -40,7 +40,7 @@ class OperatorMessagePassing(MessagePassing):
             super().__setattr__(name, value)
 
     def multiply(self, operator: Operator, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """P x for x `[..., N, F]`, computed in `dtype`, by default that of x."""
+        """Return P x for x `[..., N, F]`, computed in `dtype`, by default that of x."""
         if self.passes_messages:
             return self._pass_messages(operator, x, dtype or x.dtype)
         return apply_operator(operator, x, dtype)
@@ -81,7 +81,7 @@ class OperatorMessagePassing(MessagePassing):
         return x_j if edge_weight is None else edge_weight.view(-1, 1) * x_j
 
     def explain_message(self, inputs: Tensor, dim_size: Optional[int]) -> Tensor:  # noqa: UP045 (PyG reads no X | Y)
-        """The messages of the edges times their mask; those of the self-loops that the operator adds are not masked.
+        """Return the messages of the edges times their mask; added self-loops are not masked.
 
         In explain mode the entries of an operator are all edges in their order, then the loops, so that the mask fits
         whichever self-loops the graph has (PyG's own layers confuse the two where every node has one).
@@ -106,10 +106,10 @@ class Propagation(OperatorMessagePassing):
 
 
 def repr_without(layer: nn.Module, part: nn.Module) -> str:
-    """The repr of a layer without one of its children."""
+    """Return the repr of a layer without one of its children."""
     return nn.Module.__repr__(torch_internals.without_child(layer, part))
 
 
 def is_plain_linear(lin: Any) -> bool:
-    """True if a linear map is its weight and nothing else, so that it need not be called: no hooks, no other class."""
+    """Return True if a linear map is no more than its weight: PyG's class without hooks, which need not be called."""
     return type(lin) is Linear and not torch_internals.has_hooks(lin)

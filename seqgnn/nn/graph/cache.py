@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 def persistent_tensors() -> contextlib.AbstractContextManager[Any]:
-    """Leaves `torch.inference_mode`, whose tensors training could not use later, so that tensors may be cached."""
+    """A context outside `torch.inference_mode`, whose tensors could not be cached for training later."""
     if not is_eager() or not torch.is_inference_mode_enabled():
         return contextlib.nullcontext()
     contexts = contextlib.ExitStack()

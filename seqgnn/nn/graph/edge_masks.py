@@ -12,36 +12,36 @@ from seqgnn._utils.torch_internals import MaskState, mask_state, set_mask_state
 
 
 def check_edge_mask(caller: str, edge_mask: Tensor, num_edges: int) -> None:
-    """Raises a ValueError if a mask is not one of so many edges."""
+    """Check that a mask has one value per edge, else raise a ValueError."""
     if edge_mask.shape != (num_edges,):
         hint = "; one mask does not fit graphs of different sizes" if edge_mask.dim() == 1 else ""
         raise ValueError(f"{caller}: expected an edge mask of shape [{num_edges}], got {list(edge_mask.shape)}{hint}")
 
 
 def with_loops(edge_mask: Tensor, num_entries: int) -> Tensor:
-    """A mask of edges for all entries of an operator: one for the self-loops that come after the edges."""
+    """Return a mask of edges extended to all entries of an operator, with ones for the self-loops after the edges."""
     return torch.cat([edge_mask, edge_mask.new_ones(num_entries - edge_mask.numel())])
 
 
 def messages_hooked(conv: nn.Module) -> bool:
-    """True if a caller hooks the messages of a convolution, as PyG's AttentionExplainer does."""
+    """Return True if a caller hooks the messages of a convolution, as PyG's AttentionExplainer does."""
     return any(torch_internals.has_hooks(part, torch_internals.MESSAGE_HOOKS) for part in _message_passing(conv))
 
 
 def edge_masks_of_copies(
     caller: str, conv: nn.Module, edge_index: Tensor, copies: int, edge_mask: Tensor | None = None
 ) -> AbstractContextManager[None]:
-    """Inside the block, masks on a convolution are those of so many disjoint copies of a graph.
+    """A context in which the edge masks on a convolution are repeated for disjoint copies of a graph.
 
     Args:
         caller: the class to name in errors.
         conv: a convolution, or a module with convolutions inside.
         edge_index: `[2, E]`, of the graph.
-        copies: how many of them the convolution is called with.
-        edge_mask: `[E]`, what its messages are multiplied by; None: the masks that an explainer of PyG has put on it.
+        copies: the number of copies that the convolution is called with.
+        edge_mask: `[E]`, the factors of its messages; None: the masks that an explainer of PyG has put on it.
 
     Raises:
-        ValueError: if a mask is not one of E edges.
+        ValueError: if a mask does not have one value per edge.
     """
     parts = [part for part in _message_passing(conv) if not torch_internals.explain_disabled(part)]
     on_parts = {part: torch_internals.edge_mask(part) if edge_mask is None else edge_mask for part in parts}

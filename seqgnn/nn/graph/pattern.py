@@ -12,10 +12,10 @@ from seqgnn.nn.graph.cache import persistent_tensors
 
 
 def _stable_sort(key: Tensor, bound: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Keys below `bound` in order, of this dtype, and where they were.
+    """Return keys below `bound` in order, in this dtype, and the positions where they were.
 
-    On the CPU key and position are packed into one number, as narrow as can be, for numpy's vectorized sort of plain
-    numbers: as fast as torch's, which has to carry the positions, at a million keys, 14 times as fast at ten thousand.
+    On the CPU, key and position are packed into one integer, as narrow as possible, for numpy's vectorized sort of
+    integers. That is as fast as torch's stable sort at a million keys, and 14 times as fast at ten thousand.
     """
     bits = key.numel().bit_length()
     if key.device.type != "cpu" or bits > 31:
@@ -31,9 +31,9 @@ def _stable_sort(key: Tensor, bound: int, dtype: torch.dtype) -> tuple[Tensor, T
 class Pattern:
     """The positions of the entries of an `N x N` operator: entry `e` carries `x[col[e]]` to `y[row[e]]`.
 
-    Entries come in the order of the edges, then, with `self_loops`, one loop per node. A self-loop among the edges
-    then keeps its place as an entry of value zero and gives its weight to the node's own loop (the last one does, if
-    there are several: `add_remaining_self_loops` of PyG). So no shape depends on the values of `edge_index`.
+    Entries come in the order of the edges, then, with `self_loops`, one loop per node. A self-loop among the edges is
+    then an entry of value zero, and its weight that of the node's added loop (the weight of the last one, if there are
+    several, as in PyG's `add_remaining_self_loops`). So no shape depends on the values of `edge_index`.
 
     Args:
         edge_index: `[2, E]`, checked.
@@ -59,7 +59,7 @@ class Pattern:
         self._sorted: dict[bool, tuple[Tensor, Tensor, Tensor]] = {}
 
     def entry_weights(self, weight: Tensor | None, fill: float) -> Tensor:
-        """Weights `[E]` of the edges, or None for ones -> of the entries; a missing self-loop weighs `fill`."""
+        """Return the weights of the entries by those of the edges `[E]`, None for ones; missing loops weigh `fill`."""
         if weight is None:
             weight = torch.ones(self.row.numel(), dtype=torch.float64, device=self.row.device)
             if fill == 1 and self.loops is not None:
@@ -74,23 +74,23 @@ class Pattern:
         if self._origin is None:
             with persistent_tensors():
                 self._origin = self._find_origin(self.loops)
-        others = weight.new_zeros(1), weight.new_full((1,), fill)
-        return torch.cat([weight, *others]).index_select(0, self._origin)
+        zero_and_fill = weight.new_zeros(1), weight.new_full((1,), fill)
+        return torch.cat([weight, *zero_and_fill]).index_select(0, self._origin)
 
     def _find_origin(self, loops: Tensor) -> Tensor:
-        """The source of each entry's weight: an edge, the zero after the edges, or the fill value after that."""
+        """Return the index of each entry's weight: an edge, the zero after the edges, or the fill value after that."""
         num_nodes, num_edges = self.num_nodes, self.num_edges
         edges = torch.arange(num_edges, device=loops.device)
         node = torch.where(loops, self.row[:num_edges].long(), num_nodes)
-        own = torch.full((num_nodes + 1,), num_edges + 1, device=loops.device)
-        own = own.scatter_reduce(0, node, edges, "amax", include_self=False)[:num_nodes]
-        return torch.cat([torch.where(loops, num_edges, edges), own])
+        of_loops = torch.full((num_nodes + 1,), num_edges + 1, device=loops.device)
+        of_loops = of_loops.scatter_reduce(0, node, edges, "amax", include_self=False)[:num_nodes]
+        return torch.cat([torch.where(loops, num_edges, edges), of_loops])
 
     def compressed(self, transposed: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Row pointers, column indices and the order of the entries, of P or of its transpose; cached."""
+        """Return row pointers, column indices and the order of the entries, of P or of its transpose; cached."""
         if transposed not in self._sorted:
             row, col = (self.col, self.row) if transposed else (self.row, self.col)
-            # 32 bit is what MKL and cuSPARSE multiply with, without a copy at each product.
+            # MKL and cuSPARSE multiply with 32-bit indices; others would be copied at each product.
             index = torch.int32 if max(self.num_nodes, row.numel()) < 2**31 else torch.int64
             with persistent_tensors():
                 key, order = _stable_sort(row, self.num_nodes, index)
@@ -99,11 +99,11 @@ class Pattern:
         return self._sorted[transposed]
 
     def edges(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows, columns and values of the entries as PyG has them: without what the loops have taken over."""
+        """Return rows, columns and values of the entries as in PyG: without the edges that added self-loops replace."""
         if self.loops is None or not is_eager():
             return self.row, self.col, values
-        keep = torch.cat([~self.loops, self.loops.new_ones(self.num_nodes)]).nonzero().squeeze(1)
-        return self.row[keep], self.col[keep], values[keep]
+        indices = torch.cat([~self.loops, self.loops.new_ones(self.num_nodes)]).nonzero().squeeze(1)
+        return self.row[indices], self.col[indices], values[indices]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_sorted": {}}

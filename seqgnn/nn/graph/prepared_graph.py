@@ -15,8 +15,8 @@ from seqgnn.nn.graph.operator import Operator
 class PreparedGraph:
     """A graph with the operators of some filters, built once and never changed; accepted wherever an `edge_index` is.
 
-    Built by `prepare` of a filter or a layer. It holds the caller's own tensors: changing them in place afterwards does
-    not change the operators, except that edge weights which needed gradients are read at each use.
+    Built by `prepare` of a filter or a layer. It holds the tensors of the caller: changing them in place afterwards
+    does not change the operators, except that edge weights which needed gradients are read at each use.
 
     Args:
         edge_index: `[2, E]`.
@@ -56,13 +56,13 @@ class PreparedGraph:
         return self.learnable or self.edge_weight.requires_grad
 
     def masked(self, edge_mask: Tensor) -> "PreparedGraph":
-        """This graph for one call: each edge's message times its `edge_mask` `[E]`, operators' own self-loops not."""
+        """Return this graph for one call, with messages multiplied by `edge_mask` `[E]`; added self-loops are not."""
         check_edge_mask("PreparedGraph", edge_mask, self.num_edges)
         operators = {key: tuple(op.masked(edge_mask) for op in ops) for key, ops in self.operators.items()}
         return replace(self, operators=operators, current=True, edge_mask=edge_mask)
 
     def to(self, *args: Any, **kwargs: Any) -> "PreparedGraph":
-        """A copy on another device or in another floating dtype; itself where nothing changes.
+        """Return a copy on another device or in another floating dtype; the graph itself if nothing changes.
 
         Args:
             args, kwargs: as those of `torch.nn.Module.to`.
@@ -79,7 +79,8 @@ class PreparedGraph:
         if device in (None, self.edge_index.device) and (weight is None or dtype in (None, weight.dtype)):
             return self
         if self.stale:
-            raise ValueError("PreparedGraph: expected fixed edge weights to move, got learnable ones; prepare it there")
+            hint = "call prepare() on the target device instead"
+            raise ValueError(f"PreparedGraph.to: expected fixed edge weights, got ones that require grad; {hint}")
 
         def move(tensor: Tensor | None, dtype: torch.dtype | None = None) -> Any:
             return None if tensor is None else tensor.to(device=device, dtype=dtype, non_blocking=non_blocking)

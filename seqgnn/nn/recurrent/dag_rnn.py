@@ -23,8 +23,8 @@ class Level:
 
     Attributes:
         nodes: `[n]`.
-        groups: for each earlier level with edges into this one, its number, the places of their sources among its nodes
-            and those of their targets among the nodes here.
+        groups: for each earlier level with edges into this one, its number, the indices of their sources among its
+            nodes, and of their targets among the nodes of this level.
     """
 
     nodes: Tensor
@@ -71,8 +71,8 @@ def _find_levels(caller: str, edge_index: Tensor, num_nodes: int) -> list[Level]
         level[ready], place[ready] = len(rows), np.arange(ready.size)
         rows.append(ready)
         count = starts[ready + 1] - starts[ready]
-        leaving = np.repeat(starts[ready] - np.cumsum(count) + count, count) + np.arange(count.sum())
-        reached = target[order[leaving]]
+        outgoing = np.repeat(starts[ready] - np.cumsum(count) + count, count) + np.arange(count.sum())
+        reached = target[order[outgoing]]
         np.subtract.at(waiting, reached, 1)
         ready = np.unique(reached[waiting[reached] == 0])
     if (level < 0).any():
@@ -92,11 +92,11 @@ def _find_levels(caller: str, edge_index: Tensor, num_nodes: int) -> list[Level]
 
 
 def _cycle(source: np.ndarray, target: np.ndarray, left: np.ndarray) -> str:
-    """Return a cycle among the nodes that are left, each of which has a predecessor there."""
-    before = {int(t): int(s) for s, t in zip(source, target) if left[s] and left[t]}
-    path = [next(iter(before))]
+    """Return a cycle among the nodes that are left, each of which has a predecessor among them."""
+    predecessor = {int(t): int(s) for s, t in zip(source, target) if left[s] and left[t]}
+    path = [next(iter(predecessor))]
     while path.count(path[-1]) < 2:
-        path.append(before[path[-1]])
+        path.append(predecessor[path[-1]])
     start = path.index(path[-1])
     return " -> ".join(map(str, reversed(path[start:])))
 
@@ -142,8 +142,9 @@ class DAGRecurrent(Layer):
     @layer_call
     def forward(self, x: Tensor, edge_index: Tensor | PreparedGraph) -> tuple[Tensor, Any]:
         levels = levels_of("DAGRecurrent", edge_index, x)
+        # Not a scan over time: levels have different numbers of nodes, with states from several earlier levels.
         states: list[tuple[Tensor, ...]] = []
-        alone = True
+        is_tuple = False
         for level in levels:
             state: Any = None
             if level.groups:
@@ -152,10 +153,10 @@ class DAGRecurrent(Layer):
                 for earlier, sources, targets in level.groups:
                     messages = [states[earlier][k][sources].to(sums[k].dtype) for k in parts]
                     sums = [total.index_add(0, targets, part) for total, part in zip(sums, messages)]
-                state = sums[0] if alone else tuple(sums)
+                state = tuple(sums) if is_tuple else sums[0]
             after = self.cell(x[level.nodes], state)
-            alone = isinstance(after, Tensor)
+            is_tuple = not isinstance(after, Tensor)
             states.append((after,) if isinstance(after, Tensor) else tuple(after))
         order = torch.cat([level.nodes for level in levels]).argsort()
-        whole = tuple(torch.cat(parts)[order] for parts in zip(*states))
-        return whole[0], whole[0] if alone else whole
+        last = tuple(torch.cat(parts)[order] for parts in zip(*states))
+        return last[0], last if is_tuple else last[0]

@@ -60,16 +60,16 @@ class DCRNN(Published):
             reset="before",
         )
 
-    def _maps_repr(self) -> list[str]:
+    def _conv_repr(self) -> list[str]:
         return [f"conv={self.input_filter}"]
 
 
 class DCRNNForecaster(Layer, GraphPreparer):
-    r"""A forecaster of every node, each step from the one before it.
+    r"""A forecaster of every node, in which each step follows from the prediction before it.
 
     `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
-    2.3: a :class:`DCRNN` reads the past; another begins with its states and a zero (GO), and is fed its last
-    prediction, or, in training, with some probability the target (scheduled sampling, Bengio et al. 2015).
+    2.3: a :class:`DCRNN` reads the past; a second one starts from its states and a zero input (GO), and receives its
+    last prediction or, in training, with some probability the target (scheduled sampling, Bengio et al. 2015).
 
     Args:
         in_channels, hidden_channels: F and H.
@@ -150,7 +150,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
             edge_index, edge_weight, lengths, batch: of the past, as of :class:`DCRNN`.
             future, future_weight: edge_index and edge_weight of the steps to come, or lists of `horizon` of them; those
                 of the past if None, where these do not change.
-            targets: the truth, in the shape of the forecasts, for scheduled sampling.
+            targets: the targets, in the shape of the forecasts, for scheduled sampling.
             truth: in training, the probability, at each step for the whole batch, that the decoder is fed
                 the target instead of its last prediction; see `scheduled_sampling`. Not in evaluation.
             generator: of these draws.

@@ -34,7 +34,7 @@ class EvolveGCN(Layer, GraphPreparer):
         \text{H:}\quad W_t &= \mathrm{GRU}(Z_t^\top, W_{t-1}), \quad
         Z_t = (X_t \, \tanh y)_{\text{top } k \text{ by } y}, \quad y = X_t p / |p|, \quad k = H
 
-    The weights are the state: they are passed and returned, and never stored on the module, which holds their start.
+    The weights are the state: they are passed and returned, and the module stores only their initial value.
     The cells' matrices are shared by the columns of W, the GRU has ``reset="before"``, and its z keeps the state. The
     LSTM's cell state starts at zero. O's weights are the same for all windows and evolve to the last step; each window
     or graph has its own weights with H, and they stay after its end. Deviation from the paper: biases ``[F]``, not one
@@ -42,7 +42,7 @@ class EvolveGCN(Layer, GraphPreparer):
 
     Args:
         in_channels, hidden_channels: F and H.
-        num_layers: layers, each with weights of its own.
+        num_layers: number of layers, each with separate weights.
         bias: whether the cells have biases.
         batch_first: ``[B, T, N, F]`` in, ``[B, T, N, H]`` out.
         variant: ``"O"`` or ``"H"``.
@@ -148,7 +148,11 @@ class EvolveGCN(Layer, GraphPreparer):
     def _run_layer(
         self, layer: int, x: Tensor, state: Any, graphs: Sequence[StepGraph], active: Tensor | None
     ) -> tuple[Tensor, Any]:
-        """One layer over all steps: its outputs and its last state."""
+        """Return the outputs of one layer over all steps, and its last state.
+
+        A loop of its own, since :func:`seqgnn.nn.scan.scan` computes the input's pre-activations before the first step:
+        with O the input of the LSTM is its last hidden state, and each step convolves x by the weights of that step.
+        """
 
         def step(state: Any, inputs: tuple[Tensor, ...], graph: StepGraph = graphs[0]) -> tuple[Any, Tensor]:
             state = self._evolve(layer, inputs[0], state, graph, *inputs[1:])
@@ -167,7 +171,7 @@ class EvolveGCN(Layer, GraphPreparer):
         return torch.stack(outputs), state
 
     def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph, active: Tensor | None = None) -> Any:
-        """The weights after the next step of their cell, which has their columns as its batch."""
+        """Return the weights after the next step of their cell, whose batch are their columns."""
         start, weight_ih, weight_hh = (getattr(self, f"{n}_l{layer}") for n in ("weight", "weight_ih", "weight_hh"))
         bias_ih, bias_hh = (getattr(self, f"{name}_l{layer}", None) for name in ("bias_ih", "bias_hh"))
         if self.variant == "O":
@@ -181,34 +185,35 @@ class EvolveGCN(Layer, GraphPreparer):
         columns = start.mT.expand_as(z) if state is None else state.mT
         rows = 2 * len(start)
         gates_bias, candidate_bias = (None, None) if bias_hh is None else (bias_hh[:rows], bias_hh[rows:])
-        maps = (
+        projections = (
             lambda h: linear(h, weight_hh[:rows], gates_bias),
             lambda h: linear(h, weight_hh[rows:], candidate_bias),
         )
-        h, _ = cells.gru_reset_before(linear(z, weight_ih, bias_ih), maps, (columns,))
+        h, _ = cells.gru_reset_before(linear(z, weight_ih, bias_ih), projections, (columns,))
         return (h if alive is None else torch.where(alive, h, columns)).mT
 
     def _summary(
         self, x: Tensor, score: Tensor, batch: Tensor | None, active: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """The k best nodes of x `[..., N, F]`, each by tanh of its score, the best first: Z `[..., k, F]`, or, of the
-        graphs of a batch, `[graphs, k, F]`; and which windows or graphs have not ended, None if none can have.
+        """Return the features Z `[..., k, F]` of the k nodes of x `[..., N, F]` with the highest scores, in descending
+        order and multiplied by tanh of the score; `[graphs, k, F]` for the graphs of a batch. And a mask of the windows
+        or graphs that have not ended; None without `active`.
 
-        Nodes that have ended are not among them; their x is zero.
+        Nodes that have ended are excluded; their x is zero.
         """
         k, y = self.hidden_channels, x @ score / score.norm()
         sizes = [x.size(-2)] if batch is None else _sizes(batch)
         alive = None
         if active is not None:
-            there = active[..., 0].expand(y.shape)
-            y = y.masked_fill(~there, -torch.inf)
-            count = there.sum(-1) if batch is None else scatter(there.long(), batch, dim_size=len(sizes))
+            active_nodes = active[..., 0].expand(y.shape)
+            y = y.masked_fill(~active_nodes, -torch.inf)
+            count = active_nodes.sum(-1) if batch is None else scatter(active_nodes.long(), batch, dim_size=len(sizes))
             alive = (count > 0)[..., None, None]
-            if is_eager() and x.device.type == "cpu":  # where looking waits for no device
+            if is_eager() and x.device.type == "cpu":  # elsewhere this would synchronize with the device
                 sizes = [*sizes, *(n for n in count.flatten().tolist() if n)]
         if min(sizes, default=k) < k:
-            found = f"expected graphs of at least {k} nodes, one a column, got {min(sizes)}"
-            raise ValueError(f"{type(self).__name__}: {found}")
+            caller = type(self).__name__
+            raise ValueError(f"{caller}: expected graphs of at least {k} nodes, one per column, got {min(sizes)}")
         best = y.argsort(dim=-1, descending=True, stable=True)
         if batch is not None:  # by graph, and within it by score
             best = best[batch[best].argsort(stable=True)]
@@ -228,7 +233,7 @@ class EvolveGCN(Layer, GraphPreparer):
         return torch.relu(self.propagation.multiply(graph.prepared.operators[self.filter][0], mapped)).to(x.dtype)
 
     def _checked(self, state: Any, groups: list[int]) -> list[Any]:
-        """The state, layer by layer, if it is one of this layer's for so many windows or graphs."""
+        """Return the state as a list of layers, after a check of its shapes for `groups` windows or graphs."""
         caller, like = type(self).__name__, next(self.parameters())
         what = "(W, cell state)" if self.variant == "O" else "W"
         if not isinstance(state, (tuple, list)) or len(state) != self.num_layers:
@@ -249,12 +254,12 @@ class EvolveGCN(Layer, GraphPreparer):
 
 
 def _sizes(batch: Tensor) -> list[int]:
-    """The number of nodes of each graph, counted once."""
+    """Return the number of nodes of each graph; cached."""
     return tensor_cache.get((batch,), ("sizes",), lambda: to_list(batch.bincount()))
 
 
 def _first(batch: Tensor) -> Tensor:
-    """The place of the first node of each graph, graphs in order."""
+    """Return the index of the first node of each graph; cached."""
     sizes = _sizes(batch)
     before = [0, *sizes][: len(sizes)]
     first = partial(torch.tensor, before, dtype=torch.long, device=batch.device)

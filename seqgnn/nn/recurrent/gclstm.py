@@ -81,5 +81,5 @@ class GCLSTM(Published):
     def _cell(self, suffix: str) -> Cell:
         return cells.conv_cell_state_lstm if self.variant == "paper" else super()._cell(suffix)
 
-    def _maps_repr(self) -> list[str]:
+    def _conv_repr(self) -> list[str]:
         return [f"conv={self.hidden_filter}", f"variant={self.variant!r}"]

@@ -18,7 +18,7 @@ class GCRN(Published):
 
     `Structured sequence modeling with graph convolutional recurrent networks <https://arxiv.org/abs/1612.07659>`_ (Seo,
     Defferrard, Vandergheynst and Bresson 2016, version 1). ``model=2`` has a convolution :math:`*_G` of input and
-    hidden state in every gate; ``model=1`` one of the input, with weights of its own, before the plain cell.
+    hidden state in every gate; ``model=1`` one of the input, with separate weights, before the plain cell.
 
     .. math::
         i &= \sigma(W_{xi} *_G x_t + W_{hi} *_G h_{t-1} + w_{ci} c_{t-1} + b_i) \\
@@ -76,9 +76,9 @@ class GCRN(Published):
             reset="before" if cell == "gru" else "after",
         )
         if model == 1:
-            placed = {"device": options.get("device"), "dtype": options.get("dtype")}
-            self.weight_conv = nn.Parameter(torch.empty(hidden_channels, K * in_channels, **placed))
-            self.bias_conv = nn.Parameter(torch.empty(hidden_channels, **placed)) if self.bias else None
+            factory_kwargs = {"device": options.get("device"), "dtype": options.get("dtype")}
+            self.weight_conv = nn.Parameter(torch.empty(hidden_channels, K * in_channels, **factory_kwargs))
+            self.bias_conv = nn.Parameter(torch.empty(hidden_channels, **factory_kwargs)) if self.bias else None
             self._reset_conv()
 
     def reset_parameters(self) -> None:
@@ -109,7 +109,7 @@ class GCRN(Published):
             return x
         return at_every_step(self._filter_projection(self.chebyshev, self.weight_conv, self.bias_conv), x, graphs)
 
-    def _maps_repr(self) -> list[str]:
+    def _conv_repr(self) -> list[str]:
         shown = {
             "cell": (self.kind, "lstm"),
             "model": (self.model, 2),

@@ -65,8 +65,8 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
             filters of the hidden state in float32 and float64, and falls back to the reference under autocast,
             torch.compile, functorch and forward-mode AD, for double backward and for filters that override `basis`;
             ``"triton"`` is ``"fused"`` with Triton's kernels, one for the gates of a step or, where
-            :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps, which have run in its interpreter alone, on no
-            device; ``"auto"`` is ``"fused"`` on the CPU from 1,000 elements (T * B * N) on and, where gradients are
+            :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps, which have only been run in its interpreter, not
+            on a GPU; ``"auto"`` is ``"fused"`` on the CPU from 1,000 elements (T * B * N) on and, where gradients are
             recorded, from 8 steps on, else ``"reference"``, never ``"triton"``.
         checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
             recomputes; None saves everything.
@@ -118,9 +118,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         check_sizes(caller, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
         if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise ValueError(f"{caller}: expected dropout in [0, 1], got {dropout!r}")
-        self.in_channels = in_channels
-        self.hidden_channels = hidden_channels
-        self.num_layers = num_layers
+        self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
         self.bias = bias
         self.batch_first = batch_first
         self.dropout = dropout
@@ -274,7 +272,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
 
     @property
     def _rows(self) -> int:
-        """The pre-activations of all gates."""
+        """The number of pre-activations of all gates."""
         return NUM_GATES[self.kind] * self.hidden_channels
 
     @property
@@ -298,11 +296,11 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
     def _shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the parameters of one layer and direction."""
         shapes: dict[str, tuple[int, ...]] = {}
-        maps = (("ih", self.input_filter, channels), ("hh", self.hidden_filter, self.hidden_channels))
-        for name, filter, size in maps:
+        projections = (("ih", self.input_filter, channels), ("hh", self.hidden_filter, self.hidden_channels))
+        for name, filter, size in projections:
             if filter is not None:
                 shapes[f"weight_{name}"] = (self._rows, filter.num_terms * size)
-        for name, filter, _ in maps:
+        for name, filter, _ in projections:
             if filter is not None and self.bias:
                 shapes[f"bias_{name}"] = (self._rows,)
         if self.peephole:
@@ -338,13 +336,13 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         }  # fmt: skip
         values = {name: getattr(self, name) for name in defaults if name not in self._fixed_options}
         parts += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
-        parts += self._maps_repr()
+        parts += self._conv_repr()
         recipes = self.recipes[1 + len(self._default_recipes) :]
         if recipes:
             parts.append(f"init={list(recipes)}")
         return ", ".join(parts)
 
-    def _maps_repr(self) -> list[str]:
+    def _conv_repr(self) -> list[str]:
         if self.input_filter is not None and self.input_filter == self.hidden_filter:
             return [f"conv={self.input_filter}"]
         filters = {"input_conv": self.input_filter, "hidden_conv": self.hidden_filter}

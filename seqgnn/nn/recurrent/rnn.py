@@ -119,7 +119,7 @@ class RNN(_Layer, nn.RNN):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equation of
             :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
-            ``"triton"`` the same with Triton's kernels, which have run in its interpreter alone, on no device;
+            ``"triton"`` the same with Triton's kernels, which have only been run in its interpreter, not on a GPU;
             ``"auto"`` is ``"fused"`` on the CPU where gradients are recorded and the input is not packed (padding would
             cost more than it saves), from 512 channels, 20 steps and 100 elements of all sequences on, else
             ``"native"`` wherever that supports the call.
@@ -198,7 +198,7 @@ class LSTM(_Layer, nn.LSTM):
         forget_bias: the sum of both biases of the forget gate.
         engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equations of
             :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
-            ``"triton"`` the same with Triton's kernels, which have run in its interpreter alone, on no device;
+            ``"triton"`` the same with Triton's kernels, which have only been run in its interpreter, not on a GPU;
             ``"auto"`` is ``"native"`` wherever that supports the call (which autocast on CPUs without AVX-512 is not).
         recurrent_bias: with False b_hh is a buffer of zeros, which leaves the 4(dn + n² + n) parameters of the usual
             equations; a non-zero b_hh that is loaded is added to b_ih.
@@ -266,7 +266,7 @@ class GRU(_Layer, nn.GRU):
         init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
         engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equations of
             :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
-            ``"triton"`` the same with Triton's kernels, which have run in its interpreter alone, on no device;
+            ``"triton"`` the same with Triton's kernels, which have only been run in its interpreter, not on a GPU;
             ``"auto"`` is ``"fused"`` on the CPU where gradients are recorded and the input is not packed (padding would
             cost more than it saves), from 64 channels, 40 steps and 800 elements of all sequences on, and from 320
             channels and 20 steps on, else ``"native"`` wherever that supports the call.

@@ -71,9 +71,9 @@ class TGCN(Published):
             reset="before",
         )
         if variant == "paper":
-            placed = {"device": options.get("device"), "dtype": options.get("dtype")}
-            self.weight_0 = nn.Parameter(torch.empty(hidden_channels, in_channels, **placed))
-            self.weight_1 = nn.Parameter(torch.empty(hidden_channels, hidden_channels, **placed))
+            factory_kwargs = {"device": options.get("device"), "dtype": options.get("dtype")}
+            self.weight_0 = nn.Parameter(torch.empty(hidden_channels, in_channels, **factory_kwargs))
+            self.weight_1 = nn.Parameter(torch.empty(hidden_channels, hidden_channels, **factory_kwargs))
         self._reset_convs()
 
     def reset_parameters(self) -> None:
@@ -132,7 +132,7 @@ class TGCN(Published):
         bias_conv = torch.bmm(weight, getattr(self, "bias_conv" + suffix).view(3, -1, 1)).flatten()
         return self._filter_projection(self.gcn, combined, bias_conv + getattr(self, "bias_ih" + suffix))
 
-    def _maps_repr(self) -> list[str]:
+    def _conv_repr(self) -> list[str]:
         return [f"conv={self.gcn}", f"variant={self.variant!r}"]
 
 
@@ -184,9 +184,11 @@ class A3TGCN(TGCN):
         rows = hidden_channels if attention_channels is None else attention_channels
         check_sizes(caller, in_channels=in_channels, hidden_channels=hidden_channels, attention_channels=rows)
         super().__init__(in_channels, hidden_channels, **options)
-        placed: dict[str, Any] = {name: options.get(name) for name in ("device", "dtype")}
-        placed["bias"] = self.bias
-        self.attention = nn.Sequential(nn.Linear(hidden_channels, rows, **placed), nn.Linear(rows, 1, **placed))
+        factory_kwargs: dict[str, Any] = {name: options.get(name) for name in ("device", "dtype")}
+        factory_kwargs["bias"] = self.bias
+        self.attention = nn.Sequential(
+            nn.Linear(hidden_channels, rows, **factory_kwargs), nn.Linear(rows, 1, **factory_kwargs)
+        )
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
@@ -202,10 +204,10 @@ class A3TGCN(TGCN):
         state: Any = None,
         *,
         lengths: Tensor | None = None,
-        **others: Any,
+        **arguments: Any,
     ) -> tuple[Tensor, Tensor]:
         """Summarizes each sequence up to its end; arguments as those of :class:`TGCN`."""
-        h, state = super().forward(x, edge_index, edge_weight, state, lengths=lengths, **others)
+        h, state = super().forward(x, edge_index, edge_weight, state, lengths=lengths, **arguments)
         h = h.transpose(0, 1) if self.batch_first and x.dim() == 4 else h
         scores = self.attention(h)
         if lengths is not None:

@@ -117,9 +117,9 @@ class TreeLSTM(TreeLSTMCell):
         f_{jk} &= \sigma(W_f x_j + U_f h_k + b_f), \qquad
         c_j = \sigma(i_j) \tanh(g_j) + \sum_{k \to j} f_{jk} c_k, \qquad h_j = \sigma(o_j) \tanh(c_j)
 
-    Edges run from child to parent, the order of children does not matter, and inner nodes have inputs too. Any directed
-    acyclic graph will do: a node's state goes to each of its parents. Weights are those of :class:`torch.nn.LSTMCell`,
-    gates in the order i, f, g, o.
+    Edges run from child to parent, the order of children does not matter, and inner nodes have inputs too. The graph
+    may be any directed acyclic graph; a node's state is passed to each of its parents. Weights are those of
+    :class:`torch.nn.LSTMCell`, gates in the order i, f, g, o.
 
     Args:
         in_channels, hidden_channels: F and H.
@@ -146,7 +146,7 @@ class TreeLSTM(TreeLSTMCell):
         check_input(caller, x, (2,), self.in_channels, self.weight_ih)
         levels = levels_of(caller, edge_index, x)
         gx = F.linear(x, self.weight_ih, self.bias_ih)
-        states: list[tuple[Tensor, Tensor]] = []
+        states: list[tuple[Tensor, Tensor]] = []  # of each level; not of one step before, so no scan over time
         for level in levels:
             children, parents = None, None
             if level.groups:

@@ -520,7 +520,7 @@ def test_a_graph_with_learnable_weights_does_not_move():
     edges, weight = ring()
     graph = GCNConv(4, 4).prepare(edges, nn.Parameter(weight.double()), 200)
     assert graph.to(torch.float64) is graph
-    with pytest.raises(ValueError, match="PreparedGraph: expected fixed edge weights to move, got learnable ones"):
+    with pytest.raises(ValueError, match=r"PreparedGraph\.to: expected fixed edge weights, got ones that require grad"):
         graph.to(torch.float32)
 
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-Maps = Sequence[Callable[[Tensor, Tensor], None]]
-MapsBack = Sequence[Callable[[Tensor, Tensor], Tensor]]
+Projections = Sequence[Callable[[Tensor, Tensor], None]]
+VJPs = Sequence[Callable[[Tensor, Tensor], Tensor]]
 State = Sequence[Tensor]
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # dy s (1 - s), of s = sigmoid(x)
@@ -29,10 +29,10 @@ class FusedCell(ABC):
 
     Attributes:
         gates: rows of `a`.
-        inputs: those that the input contributes to, and `order`, which of the input's gates they are.
-        hidden: those that each hidden projection contributes to.
-        needs_gates: whether the backward pass needs the gates, or the states alone.
-        weights: of the cell itself, such as peepholes, with their gradients.
+        inputs: the rows to which the input contributes, and `order`, the indices of the input's gates in them.
+        hidden: the rows to which each hidden projection contributes.
+        needs_gates: whether the backward pass needs the gates; False if the states are sufficient.
+        weights: those of the cell itself, such as peepholes, with their gradients.
         scratch: two tensors of the shape of a gate, for the backward pass.
     """
 
@@ -48,11 +48,11 @@ class FusedCell(ABC):
         self.dweights = [torch.zeros_like(weight) for weight in weights]
 
     @abstractmethod
-    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
+    def forward(self, a: Tensor, projections: Projections, before: State, after: State) -> None:
         """One step."""
 
     @abstractmethod
-    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
+    def backward(self, a: Tensor, projections: VJPs, before: State, after: State, d: State) -> list[Tensor]:
         """The backward pass of one step."""
 
     def accumulate(self, da: Tensor, before: State, after: State) -> None:
@@ -71,30 +71,30 @@ class RNN(FusedCell):
     gates, inputs, order, hidden = 1, slice(0, 1), (0,), (slice(0, 1),)
     needs_gates = False
 
-    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
-        (u,), (h,), (h_new,) = maps, before, after
+    def forward(self, a: Tensor, projections: Projections, before: State, after: State) -> None:
+        (u,), (h,), (h_new,) = projections, before, after
         u(h, a)
-        self._bend(a[0], h_new)
+        self._activate(a[0], h_new)
 
-    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
-        (du,), (h,), (h_new,), (dh,) = maps, before, after, d
-        self._bend_back(dh, h_new, a[0])
+    def backward(self, a: Tensor, projections: VJPs, before: State, after: State, d: State) -> list[Tensor]:
+        (du,), (h,), (h_new,), (dh,) = projections, before, after, d
+        self._activation_backward(dh, h_new, a[0])
         return [du(a, h)]
 
-    def _bend(self, a: Tensor, h: Tensor) -> None:
+    def _activate(self, a: Tensor, h: Tensor) -> None:
         torch.tanh(a, out=h)
 
-    def _bend_back(self, dh: Tensor, h: Tensor, da: Tensor) -> None:
+    def _activation_backward(self, dh: Tensor, h: Tensor, da: Tensor) -> None:
         tanh_backward(dh, h, grad_input=da)
 
 
 class ReLURNN(RNN):
     r""":math:`h_t = \max(0, g + u(h_{t-1}))`."""
 
-    def _bend(self, a: Tensor, h: Tensor) -> None:
+    def _activate(self, a: Tensor, h: Tensor) -> None:
         torch.clamp(a, min=0, out=h)
 
-    def _bend_back(self, dh: Tensor, h: Tensor, da: Tensor) -> None:
+    def _activation_backward(self, dh: Tensor, h: Tensor, da: Tensor) -> None:
         relu_backward(dh, h, 0, grad_input=da)
 
 
@@ -116,8 +116,8 @@ class LSTM(OutputGated):
 
     gates, inputs, order, hidden = 4, slice(0, 4), (0, 1, 2, 3), (slice(0, 4),)
 
-    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
-        (u,), (h, c), (h_new, c_new) = maps, before, after
+    def forward(self, a: Tensor, projections: Projections, before: State, after: State) -> None:
+        (u,), (h, c), (h_new, c_new) = projections, before, after
         u(h, a)
         i, f, g, o = a.unbind()
         if self.weights:
@@ -132,8 +132,8 @@ class LSTM(OutputGated):
         o.sigmoid_()
         self.recompute_output(a, c_new, h_new)
 
-    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
-        (du,), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
+    def backward(self, a: Tensor, projections: VJPs, before: State, after: State, d: State) -> list[Tensor]:
+        (du,), (h, c), (_, c_new), (dh, dc) = projections, before, after, d
         i, f, g, o = di, df, dg, do = a.unbind()
         dc = _through_output(o, c_new, dh, dc, do, *self.scratch)
         if self.weights:
@@ -163,8 +163,8 @@ class ConvCellStateLSTM(OutputGated):
 
     gates, inputs, order, hidden = 5, slice(0, 4), (0, 1, 2, 3), (slice(0, 4), slice(4, 5))
 
-    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
-        (u, m), (h, c), (h_new, c_new) = maps, before, after
+    def forward(self, a: Tensor, projections: Projections, before: State, after: State) -> None:
+        (u, m), (h, c), (h_new, c_new) = projections, before, after
         u(h, a[:4])
         m(c, a[4:])
         i, f, g, o, projected = a.unbind()
@@ -174,8 +174,8 @@ class ConvCellStateLSTM(OutputGated):
         torch.mul(f, projected, out=c_new).addcmul_(i, g)
         self.recompute_output(a, c_new, h_new)
 
-    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
-        (du, dm), (h, c), (_, c_new), (dh, dc) = maps, before, after, d
+    def backward(self, a: Tensor, projections: VJPs, before: State, after: State, d: State) -> list[Tensor]:
+        (du, dm), (h, c), (_, c_new), (dh, dc) = projections, before, after, d
         i, f, g, o, projected = di, df, dg, do, dprojected = a.unbind()
         dc = _through_output(o, c_new, dh, dc, do, *self.scratch)
         _through_input(i, g, dc, di, dg, *self.scratch)
@@ -215,16 +215,16 @@ class GRU(FusedCell):
 
     gates, inputs, order, hidden = 4, slice(0, 3), (2, 0, 1), (slice(1, 4),)
 
-    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
-        (u,), (h,), (h_new,) = maps, before, after
+    def forward(self, a: Tensor, projections: Projections, before: State, after: State) -> None:
+        (u,), (h,), (h_new,) = projections, before, after
         u(h, a[1:])
         n, r, z, u_n = a.unbind()
         a[1:3].sigmoid_()
         n.addcmul_(r, u_n).tanh_()
         torch.lerp(n, h, z, out=h_new)
 
-    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
-        (du,), (h,), (dh,) = maps, before, d
+    def backward(self, a: Tensor, projections: VJPs, before: State, after: State, d: State) -> list[Tensor]:
+        (du,), (h,), (dh,) = projections, before, d
         n, r, z, u_n = dn, dr, dz, du_n = a.unbind()
         _through_mixture(n, z, h, dh, dn, dz, *self.scratch)
         through_r = torch.mul(dn, u_n, out=self.scratch[0])
@@ -238,8 +238,8 @@ class GRUResetBefore(FusedCell):
 
     gates, inputs, order, hidden = 3, slice(0, 3), (0, 1, 2), (slice(0, 2), slice(2, 3))
 
-    def forward(self, a: Tensor, maps: Maps, before: State, after: State) -> None:
-        (u, u_n), (h,), (h_new,) = maps, before, after
+    def forward(self, a: Tensor, projections: Projections, before: State, after: State) -> None:
+        (u, u_n), (h,), (h_new,) = projections, before, after
         r, z, n = a.unbind()
         u(h, a[:2])
         a[:2].sigmoid_()
@@ -247,8 +247,8 @@ class GRUResetBefore(FusedCell):
         n.tanh_()
         torch.lerp(n, h, z, out=h_new)
 
-    def backward(self, a: Tensor, maps: MapsBack, before: State, after: State, d: State) -> list[Tensor]:
-        (du, du_n), (h,), (dh,) = maps, before, d
+    def backward(self, a: Tensor, projections: VJPs, before: State, after: State, d: State) -> list[Tensor]:
+        (du, du_n), (h,), (dh,) = projections, before, d
         r, z, n = dr, dz, dn = a.unbind()
         _through_mixture(n, z, h, dh, dn, dz, *self.scratch)
         drh = du_n(a[2:], r * h)

@@ -48,7 +48,7 @@ def _equations(spec: ScanSpec, tensors: ScanTensors) -> tuple[Tensor, State]:
         return F.linear(basis, tensors.weights[number], bias.flatten())
 
     def hidden_projection(number: int, step: int) -> HiddenProjection:
-        return lambda h: linear(number, step, h, own[kind.hidden[number - 1]])
+        return lambda h: linear(number, step, h, hidden_bias[kind.hidden[number - 1]])
 
     if spec.filters[0] is None:
         gx = tensors.signal.movedim(0, -2) + tensors.bias[kind.inputs]
@@ -56,11 +56,11 @@ def _equations(spec: ScanSpec, tensors: ScanTensors) -> tuple[Tensor, State]:
         inputs = [linear(0, t, z, tensors.bias[kind.inputs]) for t, z in enumerate(tensors.signal)]
         gx = torch.stack(inputs).unflatten(-1, (-1, tensors.hidden))
     gx = torch.stack([gx[..., kind.order.index(gate), :] for gate in range(len(kind.order))], dim=-2).flatten(-2)
-    own = torch.cat([torch.zeros_like(tensors.bias[kind.inputs]), tensors.bias[kind.inputs.stop :]])
-    maps: list[Any] = []
+    hidden_bias = torch.cat([torch.zeros_like(tensors.bias[kind.inputs]), tensors.bias[kind.inputs.stop :]])
+    hidden_projections: list[Any] = []
     for step in range(tensors.steps):
-        first, *others = [hidden_projection(number, step) for number in range(1, len(spec.filters))]
-        maps.append((first, *others) if others else first)
-    cell = PeepholeLSTM(*tensors.own) if tensors.own else spec.cell
-    output, last = unroll(cell, gx, maps, tuple(tensors.state), spec.active, spec.reverse)
+        first, *rest = [hidden_projection(number, step) for number in range(1, len(spec.filters))]
+        hidden_projections.append((first, *rest) if rest else first)
+    cell = PeepholeLSTM(*tensors.peepholes) if tensors.peepholes else spec.cell
+    output, last = unroll(cell, gx, hidden_projections, tuple(tensors.state), spec.active, spec.reverse)
     return windows(output, spec.shape), tuple(windows(part, spec.shape) for part in last)

@@ -45,7 +45,7 @@ class StepOperator:
         torch.addmm(y, self.matrices[transposed], x.view(y.shape), beta=beta, alpha=scale, out=y)
 
 
-class LinearMap:
+class FusedProjection:
     r""":math:`u(z) = \sum_k z_k W_k^\top` for all gates, where the signals :math:`z_k` are those of a filter.
 
     Args:
@@ -85,7 +85,7 @@ class LinearMap:
             add_products(a, signal.expand(a.size(0), -1, -1), weight)
 
     def forward_zero(self, slot: int, z: Tensor, a: Tensor) -> None:
-        """The same for z = 0, which adds nothing."""
+        """The same for z = 0, where u(z) = 0 and all signals are zero."""
         self.signals[:, slot] = 0
 
     def backward_zero(self, slot: int, da: Tensor, z: Tensor) -> Tensor:
@@ -133,20 +133,20 @@ class LinearMap:
     def propagate(self, step: int, slot: int, z: Tensor) -> list[Tensor]:
         """Return the basis of z `[rows, F]`."""
         signals = [z, *self.at[slot]]
-        for y, hop in zip(signals[1:], self.recursion):
-            self.operators[step][hop.operator].forward(signals[hop.source], y, hop.scale)
-            if hop.minus is not None:
-                y.sub_(signals[hop.minus])
+        for y, recursion in zip(signals[1:], self.recursion):
+            self.operators[step][recursion.operator].forward(signals[recursion.source], y, recursion.scale)
+            if recursion.minus is not None:
+                y.sub_(signals[recursion.minus])
         return signals[self.first :]
 
     def propagate_back(self, step: int, slot: int, z: Tensor, dsignals: Sequence[Tensor]) -> Tensor:
         """Return the gradient with respect to z from those of all signals, in which it accumulates."""
         signals = [z, *self.at[slot]]
-        for dy, hop in reversed(list(zip(dsignals[1:], self.recursion))):
-            operator = self.operators[step][hop.operator]
-            operator.backward(dy, signals[hop.source], dsignals[hop.source], hop.scale)
-            if hop.minus is not None:
-                dsignals[hop.minus].sub_(dy)
+        for dy, recursion in reversed(list(zip(dsignals[1:], self.recursion))):
+            operator = self.operators[step][recursion.operator]
+            operator.backward(dy, signals[recursion.source], dsignals[recursion.source], recursion.scale)
+            if recursion.minus is not None:
+                dsignals[recursion.minus].sub_(dy)
         return dsignals[0]
 
     def gather(self, da: Tensor, dsignals: Sequence[Tensor]) -> None:
@@ -157,7 +157,7 @@ class LinearMap:
             torch.addbmm(dsignal, da, weight, beta=0, out=dsignal)
 
 
-class InputMap(LinearMap):
+class FusedInputProjection(FusedProjection):
     r""":math:`\sum_k z_k W_k^\top + b`, of many steps at once."""
 
     def __init__(self, bias: Tensor, *args: Any) -> None:
@@ -194,8 +194,8 @@ class InputMap(LinearMap):
             self.propagate_back(first + slot, slot, part, [dsignal[slot] for dsignal in dsignals])
 
 
-class NarrowInputMap(InputMap):
-    """An input projection of few channels: all signals, and ones for the bias, are a single factor."""
+class NarrowInputProjection(FusedInputProjection):
+    """An input projection of few channels: one product with all signals, and ones for the bias, side by side."""
 
     @cached_property
     def with_bias(self) -> Tensor:

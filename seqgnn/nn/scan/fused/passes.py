@@ -12,7 +12,7 @@ from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan.functional import Cell, PeepholeLSTM
 from seqgnn.nn.scan.fused.cells import FusedCell, OutputGated
-from seqgnn.nn.scan.fused.linear import InputMap, LinearMap, NarrowInputMap, StepOperator
+from seqgnn.nn.scan.fused.linear import FusedInputProjection, FusedProjection, NarrowInputProjection, StepOperator
 
 ROWS = 4096  # a product of more rows is no faster
 
@@ -76,10 +76,10 @@ class ScanTensors:
     """The tensors of a scan, by name."""
 
     def __init__(self, spec: ScanSpec, tensors: Sequence[Any]) -> None:
-        maps, own = len(spec.filters), 3 if isinstance(spec.cell, PeepholeLSTM) else 0
+        num_weights, num_peepholes = len(spec.filters), 3 if isinstance(spec.cell, PeepholeLSTM) else 0
         self.signal, self.bias = tensors[:2]
-        self.weights, rest = tensors[2 : 2 + maps], tensors[2 + maps :]
-        self.own, rest = rest[:own], rest[own:]
+        self.weights, rest = tensors[2 : 2 + num_weights], tensors[2 + num_weights :]
+        self.peepholes, rest = rest[:num_peepholes], rest[num_peepholes:]
         states = len(rest) - len(spec.distinct)
         self.state, self.values = rest[:states], rest[states:]
         self.steps, self.rows, _ = self.signal.shape[-3:]
@@ -115,21 +115,21 @@ def scan_forward(spec: ScanSpec, tensors: ScanTensors, save: bool) -> tuple[Tens
         if kernel is not None:
             kernel.forward(a, states, signals[1:])
             h = states[0][:-1] if spec.reverse else states[0][1:]
-            output.copy_(_apart(h if spec.active is None else torch.where(spec.active, h, 0), spec.shape))
+            output.copy_(_view_as_windows(h if spec.active is None else torch.where(spec.active, h, 0), spec.shape))
             break
         for t in spec.order(chunk):
             slot, (before, after) = t - chunk.start, spec.at(times, t)
             if spec.begins(t, tensors.steps):
-                maps = [partial(map.forward_zero, slot) for map in hidden_projections]
+                projections = [partial(projection.forward_zero, slot) for projection in hidden_projections]
             else:
-                maps = [partial(map.forward, t, slot) for map in hidden_projections]
-            cell.forward(gates[first + slot], maps, before, after)
+                projections = [partial(projection.forward, t, slot) for projection in hidden_projections]
+            cell.forward(gates[first + slot], projections, before, after)
             h = after[0]
             if spec.active is not None:
                 h = torch.where(spec.active[t], h, 0)
                 for new, old in zip(after, before):
                     torch.where(spec.active[t], new, old, out=new)
-            output[t] = _apart(h, spec.shape)
+            output[t] = _view_as_windows(h, spec.shape)
     last = [windows(part[0 if spec.reverse else tensors.steps], spec.shape) for part in times]
     saved_states = [part for part, is_saved in zip(states, saved) if is_saved]
     return output, last, [*([a] if save_gates else []), *saved_states, *(signals if size == tensors.steps else ())]
@@ -197,7 +197,8 @@ class ScanBackward:
             self._accumulate(steps, da, None if kernel is None else self.a)
         if self.input_projection is not None:
             self.dbias[self.spec.kind.inputs] = self.input_projection.dbias
-        dweights = [None if map is None else map.dweight for map in (self.input_projection, *self.hidden_projections)]
+        projections = (self.input_projection, *self.hidden_projections)
+        dweights = [None if projection is None else projection.dweight for projection in projections]
         dvalues = [operator.dvalues for operator in self.operators]
         return [self.dsignal, self.dbias, *dweights, *self.cell.dweights, *self.d, *dvalues]
 
@@ -217,14 +218,14 @@ class ScanBackward:
             h = self._recomputed_output(t, self.outputs[slot], gates, before)
             before, after = [h, *before], [h, *after]
         if self.spec.begins(t, self.tensors.steps):
-            maps = [partial(map.backward_zero, slot) for map in self.hidden_projections]
+            projections = [partial(projection.backward_zero, slot) for projection in self.hidden_projections]
         else:
-            maps = [partial(map.backward, t, slot) for map in self.hidden_projections]
+            projections = [partial(projection.backward, t, slot) for projection in self.hidden_projections]
         passed: list[Any] = []
         if self.spec.active is not None:
             passed = [torch.where(self.spec.active[t], 0, part) for part in self.d]
             self.d = [torch.where(self.spec.active[t], part, 0) for part in self.d]
-        self.d = self.cell.backward(a, maps, before, after, self.d)
+        self.d = self.cell.backward(a, projections, before, after, self.d)
         for part, unchanged in zip(self.d, passed):
             part.add_(unchanged)
 
@@ -255,8 +256,8 @@ class ScanBackward:
             h = self.outputs[: da.size(1)]
             before, after = [h, *before], [h, *after]
         self.cell.accumulate(da, before, after)
-        for map, gates, z in zip(self.hidden_projections, kind.hidden, self.cell.sources(before, a)):
-            map.accumulate(da[gates].flatten(1, 2), z)
+        for projection, gates, z in zip(self.hidden_projections, kind.hidden, self.cell.sources(before, a)):
+            projection.accumulate(da[gates].flatten(1, 2), z)
         if kind.inputs.stop < self.tensors.gates:
             self.dbias[kind.inputs.stop :] += da[kind.inputs.stop :].sum((1, 2))
         dinputs = da[kind.inputs]
@@ -281,19 +282,19 @@ def _bind(
     values_need_grad = values_need_grad or [False] * len(tensors.values)
     operators = [StepOperator(*parts, spec.dense) for parts in zip(spec.distinct, tensors.values, values_need_grad)]
     by_id = {id(operator): bound for operator, bound in zip(spec.distinct, operators)}
-    maps: list[Any] = []
+    projections: list[Any] = []
     for filter, weight, buffer in zip(spec.filters, tensors.weights, signals):
         if filter is None:
-            maps.append(None)
+            projections.append(None)
             continue
         steps = [[by_id[id(op)] for op in step] for step in spec.operators[filter]]
         args = filter, steps, weight, tensors.hidden, buffer, spec.chunk(tensors) < tensors.steps
-        if maps:
-            maps.append(LinearMap(*args))
+        if projections:
+            projections.append(FusedProjection(*args))
         else:
-            kind = NarrowInputMap if weight.size(1) < tensors.hidden else InputMap
-            maps.append(kind(tensors.bias[spec.kind.inputs], *args))
-    return spec.kind(*tensors.own), maps, operators
+            kind = NarrowInputProjection if weight.size(1) < tensors.hidden else FusedInputProjection
+            projections.append(kind(tensors.bias[spec.kind.inputs], *args))
+    return spec.kind(*tensors.peepholes), projections, operators
 
 
 def _signal_buffers(spec: ScanSpec, tensors: ScanTensors) -> list[Any]:
@@ -315,8 +316,8 @@ def rows(x: Tensor, batched: bool) -> Tensor:
 
 def windows(signal: Tensor, shape: Sequence[int]) -> Tensor:
     """Return a copy of rows `[..., N * B, F]` as `[..., (B,) N, F]`."""
-    return _apart(signal, shape).clone(memory_format=torch.contiguous_format)
+    return _view_as_windows(signal, shape).clone(memory_format=torch.contiguous_format)
 
 
-def _apart(signal: Tensor, shape: Sequence[int]) -> Tensor:
+def _view_as_windows(signal: Tensor, shape: Sequence[int]) -> Tensor:
     return signal if len(shape) == 1 else signal.unflatten(-2, (shape[1], shape[0])).transpose(-3, -2)

@@ -80,19 +80,21 @@ def fused_scan(
     else:
         gx = rows(at_every_step(input_projection, x, inputs.graphs), batched).movedim(-1, 0)
         signal, weight, bias = _in_order(gx, hidden, kind).unflatten(0, (-1, hidden)).movedim(1, -1), None, None
-    maps: list[Any] = [inside, *hidden_projections]
-    operators = {map.filter: _operators(map.filter, x, inputs.graphs) for map in maps if map is not None}
+    projections: list[Any] = [inside, *hidden_projections]
+    filters = [None if projection is None else projection.filter for projection in projections]
+    operators = {filter: _operators(filter, x, inputs.graphs) for filter in filters if filter is not None}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
     active = None if inputs.active is None else rows(inputs.active.expand(*x.shape[:-1], 1), batched)
     kernel = None
     if engine == "triton":
-        filters = [map.filter for map in hidden_projections]
-        small = triton_scan.fits(kind, filters, operators, state[0])
-        kernel = triton_scan.ScanKernel if small and (not filters[0].recursion or _finite(signal, *state)) else None
+        hidden_filters = [projection.filter for projection in hidden_projections]
+        small = triton_scan.fits(kind, hidden_filters, operators, state[0])
+        exact = not hidden_filters[0].recursion or _finite(signal, *state)
+        kernel = triton_scan.ScanKernel if small and exact else None
     spec = ScanSpec(
         cell,
         kind,
-        [None if map is None else map.filter for map in maps],
+        filters,
         operators,
         distinct,
         _dense(distinct, signal, *(() if inputs.zero_state else state)),
@@ -104,9 +106,9 @@ def fused_scan(
     )
     tensors = (
         signal,
-        _bias(kind, bias, [map.bias for map in hidden_projections], state[0]),
+        _bias(kind, bias, [projection.bias for projection in hidden_projections], state[0]),
         weight,
-        *(map.weight for map in hidden_projections),
+        *(projection.weight for projection in hidden_projections),
         *((cell.weight_ci, cell.weight_cf, cell.weight_co) if isinstance(cell, PeepholeLSTM) else ()),
         *(rows(part, batched) for part in state),
         *(operator.values_as(x.dtype) for operator in distinct),
@@ -142,11 +144,12 @@ class _Fused(torch.autograd.Function):
         return None, *(grad if needed else None for grad, needed in zip(backward.run(), needs_grad))
 
 
-def _recursive(map: Projection) -> TypeGuard[FilterProjection | LinearProjection]:
-    """True if a projection is a filter's, and the filter its recursion."""
-    if not isinstance(map, FilterProjection | LinearProjection) or type(map.filter).basis is not Filter.basis:
+def _recursive(projection: Projection) -> TypeGuard[FilterProjection | LinearProjection]:
+    """Return True if a projection is by a filter whose basis is its recursion."""
+    if not isinstance(projection, FilterProjection | LinearProjection):
         return False
-    return len(map.filter.recursion) + map.filter.keeps_input == map.filter.num_terms
+    filter = projection.filter
+    return type(filter).basis is Filter.basis and len(filter.recursion) + filter.keeps_input == filter.num_terms
 
 
 def _key(cell: Cell) -> Any:
@@ -165,13 +168,13 @@ def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[t
 
 
 def _dense(operators: Sequence[Operator], *signals: Tensor) -> bool:
-    """True if dense operators are faster and exact: few nodes, and no inf or nan, which zeros would spread to all."""
+    """Return True if dense operators are faster and exact: few nodes, and no inf or nan, which zero entries spread."""
     small = len(operators) > 0 and operators[0].pattern.num_nodes <= DENSE and signals[0].device.type == "cpu"
     return small and _finite(*signals)
 
 
 def _finite(*signals: Tensor) -> bool:
-    """True if there is no inf or nan; assumed on a device, where checking would synchronize."""
+    """Return True if there is no inf or nan; assumed on a device, where checking would synchronize."""
     return signals[0].device.type != "cpu" or all(math.isfinite(signal.detach().sum()) for signal in signals)
 
 
@@ -188,7 +191,7 @@ def _bias(kind: type[FusedCell], input_bias: Tensor | None, biases: Sequence[Ten
     hidden, terms = state.size(-1), []
     for places, bias in zip((kind.inputs, *kind.hidden), (input_bias, *biases)):
         if bias is not None:
-            others = hidden * places.start, hidden * (kind.gates - places.stop)
-            terms.append(F.pad(bias, others) if any(others) else bias)
+            padding = hidden * places.start, hidden * (kind.gates - places.stop)
+            terms.append(F.pad(bias, padding) if any(padding) else bias)
     total = reduce(torch.add, terms) if terms else state.new_zeros(kind.gates * hidden)
     return total.view(kind.gates, hidden)

@@ -2,7 +2,7 @@ r"""The cells of :mod:`seqgnn.nn.scan.fused.cells` as Triton's kernels: the equa
 pass, and one launch for all rows of a step.
 
 Kernels read gates before their nonlinearity and write them after it; the backward pass overwrites them by the gradients
-of their pre-activations. The kernels have run in Triton's interpreter alone, on no device.
+of their pre-activations. The kernels have only been run in Triton's interpreter, not on a GPU.
 """
 
 import triton

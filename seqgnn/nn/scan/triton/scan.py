@@ -4,7 +4,7 @@ A program scans one window of a static graph, or, with a filter without neighbor
 state in registers from step to step. Operators are dense, and a filter's recursion is applied once per call: with
 :math:`M_k = P_k` of the unit matrix its signals are :math:`z_k = M_k h`. Operators and weights are read in every step,
 from the caches. The buffers are those of :mod:`seqgnn.nn.scan.fused.passes`, which also computes the gradients of the
-weights. The kernels have run in Triton's interpreter alone, on no device.
+weights. The kernels have only been run in Triton's interpreter, not on a GPU.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,13 +48,13 @@ def fits(
     rounded up to a power of two of at least 16, are at most 64 * 64; on a device in single precision. There no check
     for inf and nan synchronizes: the zeros of dense operators spread those of one node to all nodes of the window.
     """
-    filter, *others = filters
+    filter, *rest = filters
     first = operators[filter][0]
     nodes = first[0].pattern.num_nodes if filter.recursion else ROWS
     hidden = state.size(-1)
     small = max(nodes, hidden) <= SIDE and _side(nodes) * _side(hidden) <= STATE and state.numel() < 2**31
     single = state.dtype == torch.float32 or state.device.type == "cpu"
-    same = all(other == filter for other in others) and all(step == first for step in operators[filter])
+    same = all(other == filter for other in rest) and all(step == first for step in operators[filter])
     return kind in KINDS and small and single and same
 
 
@@ -75,8 +75,8 @@ class ScanKernel:
             between = self.programs
         active = weight if spec.active is None else spec.active.to(torch.int8).contiguous()
         weights = _filled([part.contiguous() for part in tensors.weights[1:]], 2)
-        own = [] if resets else _filled([part.contiguous() for part in tensors.own] or [weight], 3)
-        self.constant = self.matrices, *weights, *own, active
+        peepholes = [] if resets else _filled([part.contiguous() for part in tensors.peepholes] or [weight], 3)
+        self.constant = self.matrices, *weights, *peepholes, active
         self.forward_kernel = scan_reset_forward if resets else scan_forward
         self.backward_kernel = scan_reset_backward if resets else scan_backward
         self.states = 1 if resets else 2  # a kernel takes, h and c
@@ -98,8 +98,8 @@ class ScanKernel:
             "num_stages": 1,  # more would prefetch the weights of later steps, beyond a chip's shared memory
         }
         if not resets:
-            maps = len(tensors.weights) - 1
-            self.options |= {"KIND": KINDS[spec.kind], "PEEPHOLES": len(tensors.own) > 0, "PROJECT_C": maps == 2}
+            project_c = len(tensors.weights) == 3  # of the input, h and c
+            self.options |= {"KIND": KINDS[spec.kind], "PEEPHOLES": len(tensors.peepholes) > 0, "PROJECT_C": project_c}
 
     def forward(self, a: Tensor, states: Sequence[Tensor], signals: Sequence[Tensor]) -> None:
         """Runs all steps. a `[gates, T, rows, H]` holds the input's pre-activations and receives the gates; signals
