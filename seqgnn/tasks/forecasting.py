@@ -1,4 +1,4 @@
-"""A signal on a graph as a task: scaled by its training part, cut into windows, scored in its own units."""
+"""Forecasting as a task: time series on a graph, scaled by their training part, in windows, scored in their units."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Protocol:
             "mape".
 
     Raises:
-        ValueError: for what is unknown or out of range.
+        ValueError: if a name is unknown or a value out of range.
     """
 
     lags: int = 12
@@ -60,34 +60,35 @@ class Protocol:
         for name, least in (("lags", 1), ("horizon", 1), ("gap", 0)):
             check_count("Protocol", name, getattr(self, name), least)
         if not isinstance(self.split, tuple) or len(self.split) != len(PARTS):
-            raise ValueError(f"Protocol: expected shares of training, validation and test, got {self.split}")
+            expected = "fractions or counts of training, validation and test"
+            raise ValueError(f"Protocol: expected {expected}, got {self.split}")
         for name, known in (("split_by", PROTOCOLS), ("loss", LOSSES), ("metric", METRICS)):
             one_of("Protocol", name, getattr(self, name), known)
 
 
 class Forecasting:
-    """Windows of a signal to train on, to validate and to test on, as `seqgnn.training.loop.fit` takes a task.
+    """Training, validation and test windows of time series on a graph, a task for `seqgnn.training.loop.fit`.
 
-    Scaling is fitted on the steps that training windows touch and nothing else. Batches are scaled, scores are in the
-    signal's units. Of a signal with a mask, inputs that were not observed are the last observed value of their node and
-    feature, however long ago, and before the first one the mean of what was observed in training, of all nodes or of
-    each as the scaling is. The mask tells what was observed of features that are the targets' own past; of others
-    what was a finite number is.
+    Scaling is fitted on the time steps of training windows only. Batches are scaled; scores have the units of the time
+    series. With missing values (a mask), inputs that were not observed are replaced by the last observed value of their
+    node and feature, however old, and before the first one by the mean over the training part, of all nodes or of each
+    node, as in `scale_per`. For features that are the targets' own past, the mask shows which values were observed;
+    other features were observed where they are finite.
 
     Args:
-        graph: the signal.
-        protocol: how it is cut, scaled and judged.
+        graph: the time series.
+        protocol: split, scaling and scores.
 
     Attributes:
-        objective: the loss to train on, and the scores.
-        train_windows, validation_windows, test_windows: scaled, all of one graph.
-        refit_windows: training and validation, with what lies between them.
-        in_channels, out_channels: F, with the calendar, and C.
-        units: of the signal, as scores have them; None: not known.
+        objective: training loss, and scores.
+        train_windows, validation_windows, test_windows: scaled windows, all of the same graph.
+        refit_windows: windows from the first of training to the last of validation.
+        in_channels, out_channels: F, including calendar features, and C.
+        units: units of the time series and of scores; None: unknown.
 
     Raises:
-        ValueError: if the signal is too short for the protocol, a part would be empty, or nothing that a part is to
-            forecast was observed.
+        ValueError: if the time series are too short for the protocol, a part would be empty, or a part has no observed
+            target.
 
     Example:
         >>> graph = TemporalGraph(torch.randn(100, 4, 1), torch.tensor([[0, 1, 2], [1, 2, 3]]))
@@ -102,14 +103,13 @@ class Forecasting:
         self.protocol, self.length, self.units = protocol, protocol.horizon, graph.units
         starts = window_starts(graph, protocol)
         _check_observed(graph, protocol, starts)
-        train = Windows(graph, starts[0], protocol.lags, protocol.horizon).steps
-        seen = graph.steps(train.start, train.stop)
-        how: dict[str, Any] = {"per": protocol.scale_per, "kind": protocol.scale}
-        self.scaler = Scaler.fit(seen.targets, seen.mask, **how)
+        steps = Windows(graph, starts[0], protocol.lags, protocol.horizon).steps
+        training = graph.steps(steps.start, steps.stop)
+        scaling: dict[str, Any] = {"per": protocol.scale_per, "kind": protocol.scale}
+        self.scaler = Scaler.fit(training.targets, training.mask, **scaling)
+        input_scaler = self._input_scaler(training, Scaler.fit(training.signal, training.known, **scaling))
         scaled = TemporalGraph(
-            self._of_inputs(seen, Scaler.fit(seen.signal, seen.known, **how)).transform(
-                _inputs(graph, seen, protocol.scale_per)
-            ),
+            input_scaler.transform(_inputs(graph, training, protocol.scale_per)),
             graph.edge_index,
             graph.edge_weight,
             mask=graph.mask,
@@ -125,11 +125,11 @@ class Forecasting:
         self.train_windows, self.validation_windows, self.test_windows = map(self._windows, starts)
         self.refit_windows = self._windows(range(starts[0].start, starts[1].stop))
 
-    def _of_inputs(self, seen: TemporalGraph, scaler: Scaler) -> Scaler:
-        """Features that are the targets' own past are scaled as these are, which may have been observed in part."""
-        if not _read_targets(seen):
+    def _input_scaler(self, training: TemporalGraph, scaler: Scaler) -> Scaler:
+        """Return the scaler of the inputs; features that are the targets' own past are scaled like the targets."""
+        if not _read_targets(training):
             return scaler
-        count, offset, scale = seen.num_targets, scaler.offset.clone(), scaler.scale.clone()
+        count, offset, scale = training.num_targets, scaler.offset.clone(), scaler.scale.clone()
         offset[..., :count], scale[..., :count] = self.scaler.offset, self.scaler.scale
         return Scaler(offset, scale)
 
@@ -137,19 +137,19 @@ class Forecasting:
         return Windows(self.graph, starts, self.protocol.lags, self.protocol.horizon)
 
     def draw(self, batch_size: int, generator: Generator) -> WindowBatch:
-        """Different training windows, or all of them, in their order, if there are no more."""
-        return drawn(self.train_windows, batch_size, generator)
+        """Return a batch of distinct random training windows; all of them, in order, if there are not more."""
+        return sample_windows(self.train_windows, batch_size, generator)
 
     def validation(self, batch_size: int) -> Iterator[WindowBatch]:
-        """The validation windows in time."""
+        """Iterate over the validation windows in order of time."""
         return _in_order(self.validation_windows, batch_size)
 
     def test(self, batch_size: int) -> Iterator[WindowBatch]:
-        """The test windows in time."""
+        """Iterate over the test windows in order of time."""
         return _in_order(self.test_windows, batch_size)
 
     def refitting(self) -> "RefitTask":
-        """The task of training on the validation windows too, when all choices are made."""
+        """Return the task of training on training and validation windows, for after model selection."""
         return RefitTask(self)
 
     def __repr__(self) -> str:
@@ -158,14 +158,16 @@ class Forecasting:
 
 
 class RefitTask:
-    """A task of forecasting whose training windows are those of training and validation; there is nothing to select by,
-    so validation tells how well it fits."""
+    """A forecasting task whose training windows are those of training and validation together.
+
+    It has no held-out validation windows: its validation scores are training scores.
+    """
 
     def __init__(self, task: Forecasting) -> None:
         self.objective, self._task = task.objective, task
 
     def draw(self, batch_size: int, generator: Generator) -> WindowBatch:
-        return drawn(self._task.refit_windows, batch_size, generator)
+        return sample_windows(self._task.refit_windows, batch_size, generator)
 
     def validation(self, batch_size: int) -> Iterator[WindowBatch]:
         return self._task.validation(batch_size)
@@ -173,13 +175,13 @@ class RefitTask:
 
 @dataclass(frozen=True)
 class ForecastEvaluation:
-    """A forecaster on a whole set.
+    """The scores of a forecaster on a whole set.
 
     Attributes:
-        loss: the metric that is selected by, in the signal's units.
-        scores: all of them.
-        count: observed values.
-        windows: what the metric is the mean of, window by window.
+        loss: the metric for model selection, in the units of the time series.
+        scores: all metrics.
+        count: number of observed values.
+        windows: sums of the metric for each window.
         accuracy: None.
     """
 
@@ -191,33 +193,33 @@ class ForecastEvaluation:
 
 
 class ForecastObjective(Objective):
-    """A loss of what is scaled, and errors in the signal's units.
+    """A training loss on scaled values, and errors in the units of the time series.
 
     Args:
-        kind: see `forecast_loss`.
-        metric: the attribute of `ForecastScores` that sets are judged by.
-        scaler: of the targets.
+        kind: kind of loss, see `forecast_loss`.
+        metric: metric for model selection, an attribute of `ForecastScores`.
+        scaler: scaler of the targets.
     """
 
     def __init__(self, kind: str, metric: str, scaler: Scaler) -> None:
         self.kind, self.metric = kind, metric
         self.scaler = Scaler(scaler.offset.double(), scaler.scale.double())
 
-    def check(self, given: WindowBatch, answer: Tensor) -> None:
-        check_finite_x(given.x)
+    def check(self, source: WindowBatch, output: Tensor) -> None:
+        check_finite_x(source.x)
 
-    def loss(self, answer: Tensor, batch: WindowBatch) -> Tensor:
-        return forecast_loss(answer, batch.y, batch.mask, self.kind)
+    def loss(self, output: Tensor, batch: WindowBatch) -> Tensor:
+        return forecast_loss(output, batch.y, batch.mask, self.kind)
 
-    def accuracy(self, answer: Tensor, batch: WindowBatch) -> None:
+    def accuracy(self, output: Tensor, batch: WindowBatch) -> None:
         return None
 
     def sums(self) -> "_Sums":
         return _Sums(self.metric)
 
-    def add(self, sums: "_Sums", answer: Tensor, batch: WindowBatch) -> None:
-        inverse = self.scaler.to(answer.device).inverse
-        sums.add(inverse(answer.double()), inverse(batch.y.double()), batch.mask)
+    def add(self, sums: "_Sums", output: Tensor, batch: WindowBatch) -> None:
+        inverse = self.scaler.to(output.device).inverse
+        sums.add(inverse(output.double()), inverse(batch.y.double()), batch.mask)
 
 
 class _Sums:
@@ -233,25 +235,25 @@ class _Sums:
         return ForecastEvaluation(getattr(scores, self.metric), scores, scores.count, windows)
 
 
-def _read_targets(seen: TemporalGraph) -> bool:
+def _read_targets(training: TemporalGraph) -> bool:
     """Return True if the first features are the past of the targets."""
-    count = seen.num_targets
-    return count <= seen.num_features and torch.equal(seen.signal[..., :count], seen.targets)
+    count = training.num_targets
+    return count <= training.num_features and torch.equal(training.signal[..., :count], training.targets)
 
 
-def _inputs(graph: TemporalGraph, seen: TemporalGraph, per: str) -> Tensor:
-    """The signal, carried forward where it was not observed; `seen` is the training part."""
+def _inputs(graph: TemporalGraph, training: TemporalGraph, per: str) -> Tensor:
+    """Return the inputs, with the last observed value where they were not observed; `training` is the training part."""
     if graph.mask is None:
         return graph.signal
-    own = _read_targets(seen)
+    reads_targets = _read_targets(training)
 
     def observed(part: TemporalGraph) -> Tensor:
         known = torch.ones_like(part.signal, dtype=torch.bool) if part.known is None else part.known.clone()
-        if own and part.mask is not None:
+        if reads_targets and part.mask is not None:
             known[..., : part.num_targets] = part.mask
         return known
 
-    mean = Scaler.fit(seen.signal, observed(seen), per=per).offset
+    mean = Scaler.fit(training.signal, observed(training), per=per).offset
     return carry_forward(graph.signal, observed(graph), mean)
 
 
@@ -262,12 +264,12 @@ def _check_observed(graph: TemporalGraph, protocol: Protocol, starts: tuple[rang
     for name, part in zip(PARTS, starts):
         first, end = part.start + protocol.lags, part.stop + protocol.lags + protocol.horizon - 1
         if not graph.mask[first:end].any():
-            found = f"nothing in what it forecasts, steps {first} to {end - 1}"
-            raise ValueError(f"Forecasting: expected something observed in the {name} part, got {found}")
+            got = f"none in steps {first} to {end - 1}"
+            raise ValueError(f"Forecasting: expected observed targets in the {name} part, got {got}")
 
 
-def drawn(windows: Windows, batch_size: int, generator: Generator) -> WindowBatch:
-    """Different windows, or all of them, in their order, if there are no more."""
+def sample_windows(windows: Windows, batch_size: int, generator: Generator) -> WindowBatch:
+    """Return a batch of distinct random windows; all of them, in order, if there are not more than `batch_size`."""
     if batch_size >= len(windows):
         return windows.batch(range(len(windows)))
     return windows.batch(torch.randperm(len(windows), generator=generator)[:batch_size])
@@ -280,7 +282,7 @@ def _in_order(windows: Windows, batch_size: int) -> Iterator[WindowBatch]:
 
 
 def window_starts(graph: TemporalGraph, protocol: Protocol) -> tuple[range, range, range]:
-    """The steps at which the windows of training, validation and test begin."""
+    """Return the first steps of the training, validation and test windows."""
     lags, horizon, gap = protocol.lags, protocol.horizon, protocol.gap
     if protocol.split_by == "windows":
         first, second, third = graph.windows(lags, horizon).split(*protocol.split, gap=gap)
@@ -290,6 +292,6 @@ def window_starts(graph: TemporalGraph, protocol: Protocol) -> tuple[range, rang
     starts = [range(part.start, part.stop - less) for part in parts]
     for name, part, windows in zip(PARTS, parts, starts):
         if not windows:
-            found = f"{len(part)} of {len(graph)}"
-            raise ValueError(f"Forecasting: expected more than {less} steps for the {name} part, got {found}")
+            got = f"{len(part)} of {len(graph)}"
+            raise ValueError(f"Forecasting: expected more than {less} steps for the {name} part, got {got}")
     return starts[0], starts[1], starts[2]

@@ -336,7 +336,7 @@ def test_differences_are_paired():
     ("task", "changes", "message"),
     [
         ("palindrome", {}, "did you mean 'palindromes'"),
-        ("forecast", {}, "expected data for 'forecast', a file or a name"),
+        ("forecast", {}, r"expected data for 'forecast' \(--data\), a file or a name"),
         ("recall", {"models": ["lstn"]}, "did you mean 'lstm'"),
         ("recall", {"models": []}, "one or more models"),
         ("recall", {"models": ["rnn", "rnn"]}, "each once"),

@@ -90,7 +90,7 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     page = tmp_path / "again.html"
     assert call("report", tmp_path / "out", "--data", files["data"], "--graph", files["graph"], "--out", page) == 0
     assert page.read_text() == (tmp_path / "out" / "report.html").read_text()
-    for said in ("2 models for horizons of 1 and 2 steps", "test RMSE", "Node ", "Error by step ahead", "lags"):
+    for said in ("2 models at horizons 1 and 2", "test RMSE", "Node ", "Error by step ahead", "lags"):
         assert said in page.read_text()
     assert "Gradient flow" not in page.read_text() and "Error by hour" not in page.read_text()
     assert call("report", tmp_path / "out", "--out", page) == 0  # the signal is not known
@@ -299,7 +299,7 @@ def test_a_graph_that_changes_leaves_out_models_of_one_graph(monkeypatch, capsys
     assert call("compare", "forecast", "--data", "changing", "--lags", 3, "--steps", 2, "--dry-run") == 0
     assert capsys.readouterr().out.splitlines()[0] == said
     for models in (["lstm", "gcn"], [ForecasterSpec("GCN", "gcn")]):
-        with pytest.raises(ValueError, match="for a graph that changes, got 'gcn' in row 'GCN', which takes one"):
+        with pytest.raises(ValueError, match=r"a graph that changes, got 'gcn' \('GCN'\), which needs a fixed graph"):
             plan_grid("forecast", data="changing", models=models, **SMALL)
 
 
@@ -317,12 +317,12 @@ def test_models_of_one_graph_stay_where_it_does(files):
 
 def test_presets_are_of_other_tasks(files, capsys):
     assert call("compare", "forecast", "--data", files["data"], "--preset", "reports") == 2
-    assert "compare: expected no preset for forecasts, got 'reports'" in capsys.readouterr().err
+    assert "compare: expected no preset for task 'forecast', got 'reports'" in capsys.readouterr().err
 
 
 def test_a_signal_has_to_be_named(capsys):
     assert call("compare", "forecast") == 2
-    assert "expected --data, a name of `seqgnn data list` or a file, got none" in capsys.readouterr().err
+    assert "expected data for 'forecast' (--data), a file or a name of `seqgnn data list`, got none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

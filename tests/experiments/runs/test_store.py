@@ -56,7 +56,7 @@ def test_what_is_no_json_is_refused_before_anything_is_written(tmp_path):
     [
         (b'{"format": "seqgnn-run", "ver', "damaged file"),
         (b"", "damaged file"),
-        (b"\xff\xfe\x00", "no UTF-8"),
+        (b"\xff\xfe\x00", "not UTF-8"),
         (b"[1, 2]", "got 'list'"),
         (b'{"loss": 1}', "expected format 'seqgnn-run' .* got None"),
         (b'{"format": "other", "version": 1}', "got 'other'"),
@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left on device: '.*/x.csv'"):
         write_atomically(tmp_path / "x.csv", "a")
-    with pytest.raises(ValueError, match=r"can be written, got .*[0-9a-f]{20}.json \(No space left on device\)"):
+    with pytest.raises(ValueError, match=r"writable file, got .*[0-9a-f]{20}.json \(No space left on device\)"):
         RunStore(tmp_path).put(CONFIG, RESULT, {})
     assert list(tmp_path.iterdir()) == []
 
@@ -123,7 +123,7 @@ def test_a_changed_result_is_noticed(tmp_path, change):
     path = store.put({"seed": 0}, {"accuracy": 0.5}, {})
     text = path.read_text()
     path.write_text(text.replace(*change))
-    with pytest.raises(ValueError, match="got a file changed since"):
+    with pytest.raises(ValueError, match=r"was changed after it was written \(sha256\)"):
         store.get({"seed": 0})
     path.write_text(text)
     assert store.get({"seed": 0})["result"] == {"accuracy": 0.5}

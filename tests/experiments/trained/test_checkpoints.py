@@ -141,7 +141,7 @@ def test_what_is_no_run_of_a_model_with_classes(folder, tmp_path):
     source = write_signal(tmp_path)
     record = keep(run_of(source), source, tmp_path / "forecasts")
     for kind in (".json", ".safetensors"):
-        with pytest.raises(ValueError, match=r"expected a run of a task with classes in .*, got one of forecasts"):
+        with pytest.raises(ValueError, match=r"expected a run of a sequence task in .*, got one of 'forecast'"):
             study_checkpoint(record.with_suffix(kind))
     lone = tmp_path / "lone.safetensors"
     shutil.copy(file_of(folder, "palindromes", "lstm"), lone)

@@ -72,10 +72,10 @@ def test_the_test_part_has_the_scores_of_the_run(source, tmp_path, changes):
     assert model.training
     assert values.shape == (2, 8, 3, 1) and starts == range(51, 59)  # steps 48 to 59, of which 3 are read before
     test = run.result.test
-    assert scores.count == test["count"] == 48
-    assert (scores.mae, scores.rmse) == pytest.approx((test["mae"], test["rmse"]), rel=1e-6)
+    assert scores.count == test.count == 48
+    assert (scores.mae, scores.rmse) == pytest.approx((test.values["mae"], test.values["rmse"]), rel=1e-6)
     truth = torch.stack([graph.targets[start : start + 2] for start in starts], dim=1)
-    assert (values - truth).abs().mean().item() == pytest.approx(test["mae"], rel=1e-5)
+    assert (values - truth).abs().mean().item() == pytest.approx(test.values["mae"], rel=1e-5)
     for start in (starts[0], starts[-1]):
         assert torch.allclose(forecast(model, run, graph, start), values[:, start - 51], atol=1e-6)
 
@@ -145,10 +145,10 @@ def test_what_is_no_run_of_a_forecaster_is_named(source, tmp_path):
         load_forecaster(keep(baseline, source, folder))
     text = tmp_path / "best.safetensors"
     write_checkpoint(text, {"w": torch.ones(1)}, {"model": {}, "vocabulary": {}})
-    with pytest.raises(ValueError, match=r"weights of a run of forecasting in .*best\.safetensors, got a sequence mod"):
+    with pytest.raises(ValueError, match=r"weights of a forecaster in .*best\.safetensors, got a sequence mod"):
         load_forecaster(text)
     write_checkpoint(tmp_path / "alone.safetensors", {"w": torch.ones(1)}, {"config": {}})
-    with pytest.raises(ValueError, match=r"got no alone\.json beside it"):
+    with pytest.raises(ValueError, match=r"got no alone\.json in its folder"):
         load_forecaster(tmp_path / "alone.safetensors")
     other = keep(run_of(source, seed=1), source, folder)
     whole = weights.read_bytes()
@@ -162,7 +162,7 @@ def test_what_is_no_run_of_a_forecaster_is_named(source, tmp_path):
     with pytest.raises(ValueError, match=r"expected a readable file, got .*\.safetensors"):
         load_forecaster(path)
     path.write_text(path.read_text().replace('"hidden":4', '"hidden":5'))
-    with pytest.raises(ValueError, match="got a file changed since"):
+    with pytest.raises(ValueError, match=r"was changed after it was written \(sha256\)"):
         load_forecaster(path)
 
 
@@ -203,7 +203,7 @@ def test_another_signal_is_refused(source, tmp_path):
         for ask in (forecast, forecast_test):
             with pytest.raises(ValueError, match=wrong):
                 ask(model, run, other)
-    with pytest.raises(ValueError, match=r"expected a signal \[T, N, 1\], as the run read, got \(60, 3, 2\)"):
+    with pytest.raises(ValueError, match=r"expected a time series \[T, N, 1\], as in training, got \(60, 3, 2\)"):
         forecast(model, run, TemporalGraph(graph.signal.expand(-1, -1, 2), graph.edge_index, graph.edge_weight))
     with pytest.raises(ValueError, match="expected at least 3 steps to read, got 2"):
         forecast(model, run, graph.steps(0, 2))
