@@ -230,7 +230,8 @@ def _plan_forecasts(
     context: RunContext,
 ) -> Plan:
     if context.data is None:
-        raise ValueError("compare: expected data for 'forecast' (--data), a file or a name of `seqgnn data list`, got none")
+        expected = "data for 'forecast' (--data), a file or a name of `seqgnn data list`"
+        raise ValueError(f"compare: expected {expected}, got none")
     check_unused(grid, SEQUENCE_SETTINGS, problem.task)
     options = {"residual": grid.residual, "skip": grid.skip, "neighbors": grid.neighbors, "K": grid.K}
     specs = choose_forecasters(models, **options)

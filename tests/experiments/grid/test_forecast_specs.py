@@ -322,7 +322,7 @@ def test_presets_are_of_other_tasks(files, capsys):
 
 def test_a_signal_has_to_be_named(capsys):
     assert call("compare", "forecast") == 2
-    assert "expected data for 'forecast' (--data), a file or a name of `seqgnn data list`, got none" in capsys.readouterr().err
+    assert "expected data for 'forecast' (--data), a file or a name of `seqgnn data list`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
