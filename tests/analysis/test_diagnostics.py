@@ -17,7 +17,7 @@ EDGES = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
 FARTHER = "receptive field: up to {}, but some connected nodes are farther away"
 
 
-def test_describe_reports_graph_problems():
+def test_diagnose_reports_graph_problems():
     with pytest.warns(UserWarning, match="K=1 sees no neighbor"):
         layer = sg.GCRN(2, 3, K=1)
     graph = Data(x=torch.zeros(6, 2), edge_index=EDGES, edge_weight=torch.ones(4), num_nodes=6)
@@ -44,7 +44,7 @@ def test_describe_reports_graph_problems():
 
 
 @pytest.mark.parametrize("nodes, edges", [(9, 12), (30, 40), (150, 300), (300, 330)])
-def test_describe_reports_nodes_beyond_the_receptive_field(nodes, edges):
+def test_diagnose_reports_nodes_beyond_the_receptive_field(nodes, edges):
     graph = torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(nodes))
     distances = networkx.all_pairs_shortest_path_length(networkx.DiGraph(graph.T.tolist()))
     widest = max(max(lengths.values()) for _, lengths in distances)
@@ -54,7 +54,7 @@ def test_describe_reports_nodes_beyond_the_receptive_field(nodes, edges):
         assert [line for line in lines if "far" in line] == ([expected] if widest > K else [])
 
 
-def test_describe_counts_layers_of_both_directions():
+def test_diagnose_counts_layers_of_both_directions():
     ring = Data(edge_index=torch.stack([torch.arange(10), torch.arange(1, 11) % 10]), num_nodes=10)
     farther = [FARTHER.format("4 hops")]
     assert diagnose(sg.DiffusionConv(2, 2, K=5), ring) == diagnose(pyg.SGConv(2, 2, K=4), ring) == farther
@@ -62,12 +62,12 @@ def test_describe_counts_layers_of_both_directions():
     assert diagnose(pyg.DirGNNConv(pyg.TAGConv(2, 2, K=5)), ring) == []
 
 
-def test_describe_graph_without_edges_reports_isolated_nodes():
+def test_diagnose_graph_without_edges_reports_isolated_nodes():
     empty = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=3)
     assert diagnose(pyg.SGConv(2, 2), empty) == ["isolated: 3 of 3 nodes have no neighbors"]
 
 
-def test_describe_large_graphs():
+def test_diagnose_large_graphs():
     path = torch.stack([torch.arange(99_999), torch.arange(1, 100_000)])
     wide = Data(edge_index=path, num_nodes=100_000)
     farther = [FARTHER.format("2 hops")]
@@ -78,7 +78,7 @@ def test_describe_large_graphs():
     assert diagnose(pyg.SGConv(2, 2, K=1), star) != [] == diagnose(pyg.SGConv(2, 2, K=2), star)
 
 
-def test_describe_reports_sequence_problems():
+def test_diagnose_reports_sequence_problems():
     digits = {"num_classes": 10, "num_tokens": 10}
     assert diagnose(build("gcn", **digits, num_layers=2), Palindromes(20)) == [
         "receptive field: 2 of 18 previous positions"
@@ -101,7 +101,7 @@ RESET = "state reset: each window starts from a zero state; TrainConfig(stateful
 
 @pytest.mark.parametrize("options", [{}, {"readout": "mean"}, {"positions": True, "length": 10}])
 @pytest.mark.parametrize("name", NAMES)
-def test_describe_reports_a_state_that_is_reset(name, options):
+def test_diagnose_reports_a_state_that_is_reset(name, options):
     text = CharText(length=10)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True, "hops": (1,)}
     model, batch = build(name, **sizes, **options), text.draw(2, torch.Generator().manual_seed(0))
@@ -125,11 +125,11 @@ def test_describe_reports_a_state_that_is_reset(name, options):
         (nn.Linear(2, 3), False),
     ],
 )
-def test_describe_knows_layers_with_a_state(model, stateful):
+def test_diagnose_knows_layers_with_a_state(model, stateful):
     assert (RESET in diagnose(model, CharText(length=10))) == stateful
 
 
-def test_describe_tree_in_postfix_order_is_no_path():
+def test_diagnose_tree_in_postfix_order_is_no_path():
     task = ExpressionTrees(7)
     model = build("gcn", num_classes=10, num_tokens=task.num_tokens, num_layers=task.depth)
     assert not any("previous positions" in line for line in diagnose(model, task))

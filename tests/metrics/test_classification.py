@@ -6,7 +6,7 @@ import torch
 from seqgnn.metrics.classification import ClassificationSums
 
 
-def test_sums_are_worked_out_by_hand():
+def test_sums_by_hand():
     sums = ClassificationSums()
     sums.add(torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([0]))  # p = 3/4, right
     sums.add(torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]]), torch.tensor([1, 0]))  # p = 1/4, wrong; 1/2, right
@@ -16,7 +16,7 @@ def test_sums_are_worked_out_by_hand():
     assert result.loss == pytest.approx(-(math.log(3 / 4) + math.log(1 / 4) + math.log(1 / 2)) / 3, rel=1e-7)
 
 
-def test_sums_do_not_depend_on_the_cut():
+def test_sums_do_not_depend_on_batch_sizes():
     generator = torch.Generator().manual_seed(0)
     logits, target = torch.randn(50, 4, generator=generator), torch.randint(4, (50,), generator=generator)
     whole, cut = ClassificationSums(), ClassificationSums()
@@ -27,6 +27,6 @@ def test_sums_do_not_depend_on_the_cut():
     assert whole.result().loss == pytest.approx(cut.result().loss, rel=1e-12)
 
 
-def test_an_empty_set_is_refused():
+def test_empty_set_is_rejected():
     with pytest.raises(ValueError, match="at least one target"):
         ClassificationSums().result()

@@ -12,7 +12,7 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_scores_are_worked_out_by_hand():
+def test_scores_by_hand():
     y = torch.tensor([[[[2.0], [4.0]]], [[[0.0], [-8.0]]]])  # 2 steps, 1 window, 2 nodes, 1 target
     forecast = torch.tensor([[[[3.0], [4.0]]], [[[2.0], [-4.0]]]])
     sums = ForecastSums()
@@ -27,7 +27,7 @@ def test_scores_are_worked_out_by_hand():
     assert [node.mae for node in sums.by_node()] == [1.5, 2.0]
 
 
-def test_sums_are_those_of_numpy_over_what_was_observed():
+def test_sums_over_observed_values_equal_numpy():
     forecast, y, mask = random(3, 7, 5, 2), random(3, 7, 5, 2, seed=1), random(3, 7, 5, 2, seed=2) > 0
     sums = ForecastSums(mape_threshold=0.5)
     for windows in (slice(0, 1), slice(1, 7)):
@@ -49,7 +49,7 @@ def test_sums_are_those_of_numpy_over_what_was_observed():
 
 
 @pytest.mark.parametrize("metric", ["mae", "mse", "rmse", "mape"])
-def test_each_window_keeps_its_sum_and_count(metric):
+def test_sums_by_window_equal_a_loop(metric):
     forecast, y, mask = random(3, 7, 5, 2), random(3, 7, 5, 2, seed=1), random(3, 7, 5, 2, seed=2) > 0
     mask[:, 4] = False
     sums = ForecastSums(mape_threshold=0.5)
@@ -69,7 +69,7 @@ def test_each_window_keeps_its_sum_and_count(metric):
     assert score == pytest.approx(math.sqrt(whole) if metric == "rmse" else whole, rel=1e-12)
 
 
-def test_windows_of_an_unknown_metric_or_of_nothing_are_refused():
+def test_by_window_rejects_unknown_metrics_and_empty_sets():
     with pytest.raises(ValueError, match="ForecastSums: expected metric to be one of"):
         ForecastSums().by_window("mase")
     with pytest.raises(ValueError, match="expected at least one observed value, got an empty set"):
@@ -83,7 +83,7 @@ def test_batches_of_unequal_size_are_not_averaged():
     assert sums.result().mae == 2.0
 
 
-def test_what_was_not_observed_does_not_matter_whatever_it_is():
+def test_unobserved_values_do_not_matter():
     y, mask = torch.zeros(1, 2, 1, 1), torch.tensor([True, False]).view(1, 2, 1, 1)
     forecast = torch.tensor([2.0, math.nan]).view(1, 2, 1, 1)
     sums = ForecastSums()
@@ -101,7 +101,7 @@ def test_a_step_or_node_without_observations_has_no_score():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("which", ["forecast", "truth"])
-def test_what_is_not_finite_is_named_by_step_and_node(value, which):
+def test_values_not_finite_are_named_by_step_and_node(value, which):
     given = {"forecast": torch.zeros(3, 2, 4, 1), "truth": torch.zeros(3, 2, 4, 1)}
     given[which][2, 1, 3] = value
     sums = ForecastSums()
@@ -110,7 +110,7 @@ def test_what_is_not_finite_is_named_by_step_and_node(value, which):
         sums.result()
 
 
-def test_nothing_observed_is_an_error():
+def test_set_without_observations_is_rejected():
     with pytest.raises(ValueError, match="at least one observed value, got an empty set"):
         ForecastSums().result()
     sums = ForecastSums()
@@ -142,7 +142,7 @@ def test_other_steps_or_nodes_than_before_are_errors():
         ForecastSums(0)
 
 
-def test_losses_are_worked_out_by_hand():
+def test_losses_by_hand():
     y = torch.zeros(1, 3, 1, 1)
     forecast = torch.tensor([0.5, -3.0, 100.0]).view(1, 3, 1, 1)
     mask = torch.tensor([True, True, False]).view(1, 3, 1, 1)
@@ -156,7 +156,7 @@ def test_losses_are_worked_out_by_hand():
 
 
 @pytest.mark.parametrize("kind", ["mae", "mse", "huber"])
-def test_what_was_not_observed_has_no_gradient(kind):
+def test_unobserved_values_have_zero_gradient(kind):
     forecast = torch.tensor([1.0, math.nan]).view(1, 2, 1, 1).requires_grad_()
     mask = torch.tensor([True, False]).view(1, 2, 1, 1)
     forecast_loss(forecast, torch.zeros(1, 2, 1, 1), mask, kind).backward()

@@ -172,7 +172,7 @@ def test_residual_gcn_adds_the_convolution():
 
 
 @pytest.mark.parametrize("name", ["gcn", "gcn-residual", "gcn+lstm"])
-def test_backward_edges_are_rejected_with_one_target_per_position(name):
+def test_backward_edges_with_a_target_per_position_are_rejected(name):
     both_ways = sequence_batch(torch.zeros(2, 4).long(), torch.zeros(2, 4).long(), path_graph(4, directed=False))
     with pytest.raises(ValueError, match=r"expected forward edges .* got 6 others"):
         make(name, per_element=True)(both_ways)

@@ -13,7 +13,7 @@ from tests.support.text_models import ABC, LETTERS, LOGITS, Always, logits_witho
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_greedy_is_what_reading_everything_anew_would_give(name):
+def test_greedy_text_equals_processing_the_whole_text(name):
     model, text = make_model(name), "abacb"
     for _ in range(12):
         text += ABC.decode(logits_without_state(model, [text]).argmax(-1))
@@ -22,7 +22,7 @@ def test_greedy_is_what_reading_everything_anew_would_give(name):
 
 @pytest.mark.parametrize("name", models.NAMES)
 @pytest.mark.parametrize("options", [{"positions": True}, {"readout": "mean"}, {"readout": "max"}], ids=str)
-def test_models_without_a_state_read_their_window_anew(name, options):
+def test_models_without_state_process_their_window_again(name, options):
     model, greedy, texts = make_model(name, length=6, **options), "abac", ["abac"] * 3
     generator = torch.Generator().manual_seed(7)
     for _ in range(9):
@@ -40,7 +40,7 @@ def test_models_without_a_state_read_their_window_anew(name, options):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_samples_keep_their_own_states(name):
+def test_samples_have_separate_states(name):
     model, texts, generator = make_model(name), ["cab"] * 4, torch.Generator().manual_seed(7)
     for _ in range(12):
         cumulative = (logits_without_state(model, texts) / 1.5).softmax(-1).cumsum(-1)
@@ -51,7 +51,7 @@ def test_samples_keep_their_own_states(name):
     assert len(set(texts)) > 1
 
 
-def test_stop_ends_each_sample_by_itself():
+def test_stop_ends_each_sample_independently():
     model = Always(LOGITS)
     free = generate(model, LETTERS, "a", length=60, samples=5)
     stopped = generate(model, LETTERS, "a", length=60, samples=5, stop="ce?")
@@ -63,7 +63,7 @@ def test_stop_ends_each_sample_by_itself():
     assert len(steps) == max(len(text) for text in stopped) and steps[-1].count("") == 4
 
 
-def test_an_empty_prompt_continues_a_newline_or_the_most_frequent_character():
+def test_empty_prompt_is_a_newline_or_the_commonest_character():
     model = make_model()
     assert generate(model, ABC, length=20) == generate(model, ABC, "b", length=20)
     lines = Vocabulary("\nab", [1, 5, 9])
@@ -78,7 +78,7 @@ def test_unknown_characters_of_the_prompt():
     assert skipped == generate(make_model(), ABC, "ab", length=20)
 
 
-def test_the_seed_decides_and_nothing_else():
+def test_text_depends_on_the_seed_only():
     torch.manual_seed(3)
     before = torch.get_rng_state()
     first = generate(make_model(), ABC, "a", SamplingConfig(seed=1), length=40)
@@ -91,7 +91,7 @@ def test_the_seed_decides_and_nothing_else():
     assert torch.equal(torch.get_rng_state(), untouched)
 
 
-def test_evaluation_mode_lasts_as_long_as_the_stream():
+def test_evaluation_mode_ends_with_the_stream():
     model = make_model(dropout=0.5)
     expected = generate(model.eval(), ABC, "a", length=20)
     model.train()
@@ -109,7 +109,7 @@ def test_evaluation_mode_lasts_as_long_as_the_stream():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_a_model_that_fails_is_left_as_it_was():
+def test_modes_are_restored_after_an_error():
     model = Always([0.0, math.nan, 1.0]).train()
     with pytest.raises(ValueError, match="expected logits whose largest is finite, got NaN"):
         generate(model, ABC)
@@ -145,19 +145,19 @@ def test_options_are_checked(options, message):
         generate(make_model(), ABC, "a", **options)
 
 
-def test_a_stream_complains_at_the_call():
+def test_stream_checks_options_at_the_call():
     with pytest.raises(ValueError, match="expected length"):
         stream(make_model(), ABC, "a", length=0)
 
 
-def test_the_device_may_be_named():
+def test_device_by_name_or_object():
     assert generate(make_model(), ABC, "a", device="cpu", length=9) == generate(make_model(), ABC, "a", length=9)
     assert len(generate(Always(LOGITS), LETTERS, device=torch.device("cpu"), length=9)[0]) == 9
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", models.NAMES)
-def test_a_gpu_writes_what_the_cpu_writes(name):
+def test_gpu_generates_the_same_text_as_the_cpu(name):
     for options in ({"samples": 3}, {"beam": 3, "samples": 2}, {"sampling": SamplingConfig(greedy=True)}):
         here = generate(make_model(name), ABC, "abc", length=30, **options)
         assert generate(make_model(name), ABC, "abc", length=30, device="cuda", **options) == here

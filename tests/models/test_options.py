@@ -31,7 +31,7 @@ def forecasting():
 @pytest.mark.parametrize(
     "make_task", [lambda: Palindromes(9, hops=(1, 2)), lambda: CharText(length=8), lambda: TreeDistance(6)]
 )
-def test_a_task_gives_the_sizes(name, make_task):
+def test_task_determines_the_sizes(name, make_task):
     task = make_task()
     sizes = {option: getattr(task, option) for option in SIZES}
     hops = {} if name in ("lstm", "gcn-in-lstm") else {"hops": task.hops}
@@ -40,7 +40,7 @@ def test_a_task_gives_the_sizes(name, make_task):
     assert_equal(weights(build, name, HeldOutTask(task)), weights(build, name, task))
 
 
-def test_a_task_of_trees_gives_the_sizes():
+def test_task_of_trees_determines_the_sizes():
     task = ExpressionTrees(9)
     model = build("tree-lstm", task, hidden=6)
     batch = task.draw(4, torch.Generator().manual_seed(0))
@@ -54,7 +54,7 @@ def test_options_take_precedence_over_the_task():
     assert model.hops == (1, 2, 4) and len(model.encoder.layers) == 3 and model.head.out_features == 3
 
 
-def test_a_forecasting_task_gives_the_sizes():
+def test_forecasting_task_determines_the_sizes():
     task = forecasting()
     sizes = {"in_channels": 2, "out_channels": task.out_channels, "lags": 5, "horizon": 2}
     expected = weights(build_forecaster, "gcrn", **sizes, hidden=6, skip=True)
@@ -78,7 +78,7 @@ def test_missing_sizes_are_named():
         build("lstm", num_classes=3)
 
 
-def test_a_task_of_another_kind_is_named():
+def test_task_of_another_kind_is_rejected():
     with pytest.raises(ValueError, match=r"build: expected a task with classes, .* got Forecasting"):
         build("lstm", forecasting())
     with pytest.raises(ValueError, match=r"build_forecaster: expected a task such as .*, got Palindromes"):

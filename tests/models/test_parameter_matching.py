@@ -7,7 +7,7 @@ from seqgnn.models.parameter_matching import hidden_size_for
 
 
 @pytest.mark.parametrize("parameters", [264, 1300, 5000, 20000])
-def test_no_other_size_is_nearer(parameters):
+def test_no_other_hidden_size_is_closer(parameters):
     def off(hidden):
         return abs(4 * hidden * (3 + hidden + 2) - parameters)  # torch's LSTM of three features, with two biases
 
@@ -16,6 +16,6 @@ def test_no_other_size_is_nearer(parameters):
 
 
 @pytest.mark.parametrize("parameters, nearest", [(1, "24 with hidden=1"), (42, "56 with hidden=2")])
-def test_a_number_that_no_size_comes_near_is_refused(parameters, nearest):
+def test_numbers_far_from_every_size_are_rejected(parameters, nearest):
     with pytest.raises(ValueError, match=f"who: expected parameters that 'lstm' can have, such as {nearest}, got"):
         hidden_size_for("who", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))

@@ -54,7 +54,7 @@ def test_top_p_of_equal_probabilities_is_not_off_by_one():
         torch.testing.assert_close(p[0], torch.tensor([0.0] * (10 - share) + [1 / share] * share).double())
 
 
-def test_top_k_takes_the_first_of_equals_row_by_row():
+def test_top_k_keeps_the_first_of_ties_in_each_row():
     z = torch.tensor([[1.0, 1.0, 1.0], [0.0, 2.0, 2.0]])
     assert next_probabilities(z, top_k=1).tolist() == [[1, 0, 0], [0, 1, 0]]
     torch.testing.assert_close(next_probabilities(z, top_k=2)[1], torch.tensor([0, 0.5, 0.5]).double())
@@ -87,7 +87,7 @@ def test_samples_pass_a_chi_squared_test(options):
     assert stats.chisquare(*zip(*possible)).pvalue > 0.01
 
 
-def test_draws_do_not_depend_on_each_other():
+def test_samples_are_independent():
     (text,) = generate(Always(LOGITS), LETTERS, "a", SamplingConfig(seed=1), length=5_000)
     pairs = [[0] * 6 for _ in range(6)]
     for first, second in itertools.pairwise(text):
@@ -95,7 +95,7 @@ def test_draws_do_not_depend_on_each_other():
     assert stats.chi2_contingency(pairs).pvalue > 0.01
 
 
-def test_inverse_temperature_is_softmax_of_tau_times_logits():
+def test_inverse_temperature_multiplies_the_logits():
     sizes = {"length": 50, "samples": 3}
     by_tau = generate(make_model(), ABC, "ab", SamplingConfig(inverse_temperature=4.0, seed=5), **sizes)
     assert by_tau == generate(make_model(), ABC, "ab", SamplingConfig(temperature=0.25, seed=5), **sizes)
@@ -130,7 +130,7 @@ def test_options_are_checked(options, message):
         SamplingConfig(**options)
 
 
-def test_the_distribution_is_checked():
+def test_next_probabilities_rejects_wrong_input():
     with pytest.raises(
         ValueError, match=r"next_probabilities: expected floating logits of shape \[B, V\], got .*\[3\]"
     ):

@@ -129,7 +129,7 @@ def test_options_reach_the_layers():
     assert not torch.allclose(rows[3], rows[5])
 
 
-def test_a_task_of_the_library_fits_every_model():
+def test_every_model_accepts_a_task_of_the_library():
     task = Palindromes(8, hops=HOPS)
     batch = task.draw(16, torch.Generator().manual_seed(0))
     padded, lengths = to_padded(batch)

@@ -46,7 +46,7 @@ def test_reference_layers_are_complete_where_installed(monkeypatch):
     assert [layer.name for layer in references.reference_layers()] == names
 
 
-def test_graph_inputs_have_eight_neighbors_no_loops_no_duplicates():
+def test_graph_inputs_have_eight_distinct_neighbors():
     inputs = references.GraphInputs((2, 30, 2, 1, 1), "cpu")
     edges = {tuple(edge) for edge in inputs.edge_index.T.tolist()}
     assert len(edges) == inputs.edge_index.size(1) == 8 * 30 and all(a != b for a, b in edges)

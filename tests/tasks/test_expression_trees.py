@@ -56,7 +56,7 @@ def test_all_shapes_symbols_and_digits_are_equally_likely():
     assert bool((share[:10] - 0.4).abs().max() < 0.02) and bool((share[10:] - 1.5).abs().max() < 0.02)
 
 
-def test_long_expressions_are_as_likely_as_each_other():
+def test_long_expressions_are_equally_likely():
     length, count = 1201, 2000
     task = ExpressionTrees(length)
     batch = task.draw(count, generator())

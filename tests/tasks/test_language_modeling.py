@@ -79,7 +79,7 @@ def test_validation_and_test_predict_every_character_once(alphabet, batch_size):
         assert got[-1].edge_index.tolist() == path_graph((len(ids) - 1) % 6).tolist()
 
 
-def test_a_part_of_whole_windows_has_no_rest(write):
+def test_part_of_whole_windows_has_no_remainder(write):
     text = CharText(write("ab" * 50), length=3, split=(0.8, 0.1, 0.1))
     assert [sample.num_nodes for sample in next(text.test(8)).to_data_list()] == [3, 3, 3]
     assert len(list(text.test(8))) == 1
@@ -150,7 +150,7 @@ def test_utf16_without_a_mark(write):
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 1000])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "shift_jis", "cp1252"])
-def test_pieces_change_nothing(write, monkeypatch, piece, encoding):
+def test_result_does_not_depend_on_piece_size(write, monkeypatch, piece, encoding):
     content = "één\r\ntwo\rthree\n\r\n" if encoding != "shift_jis" else "日本\r\nab\rc語\n\r\n"
     path = write((content * 9).encode(encoding))
     monkeypatch.setattr(text_files, "CHUNK", piece)
@@ -338,7 +338,7 @@ def test_a_large_text_is_mapped(write, monkeypatch, tmp_path):
         CharText(path)
 
 
-def test_a_file_that_is_written_meanwhile(write, monkeypatch):
+def test_file_modified_while_read_is_rejected(write, monkeypatch):
     path = write("abc" * 400)
     survey = char_text._survey
 

@@ -26,7 +26,7 @@ def test_palindromes_are_palindromes(length):
     assert counts.shape[1] == 7 and counts.min() > 30 and counts.max() < 120
 
 
-def test_even_palindromes_tell_their_answer_by_counts():
+def test_even_palindromes_are_solved_by_counts():
     task = Palindromes(12, test_size=300)
     for batch in task.test(300):
         counts = torch.nn.functional.one_hot(digits(batch), 10).sum(1)
@@ -60,7 +60,7 @@ class TestBoth:
         assert batch[1].edge_index.tolist() == path_graph(5, False, (1, 3)).tolist()
         assert not kind(6, directed=False).directed
 
-    def test_draws_come_from_the_generator_alone(self, kind):
+    def test_draws_depend_on_the_generator_only(self, kind):
         task = kind(9)
         one, other = generator(1), generator(1)
         first = task.draw(5, one)

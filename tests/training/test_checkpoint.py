@@ -31,7 +31,7 @@ def header(path, entries=1, **changes):
     path.write_bytes(struct.pack("<Q", len(text)) + text)
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_written_checkpoint_is_read_back(tmp_path):
     write_checkpoint(tmp_path / "x", TENSORS, INFO)
     tensors, info = read_checkpoint(tmp_path / "x")
     assert info == INFO and list(tmp_path.iterdir()) == [tmp_path / "x"]
@@ -52,14 +52,14 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
     assert len({file.read_bytes() for file in files}) == 1
 
 
-def test_tensors_that_share_memory_and_strides_are_kept_apart(tmp_path):
+def test_tensors_that_share_memory_are_stored_separately(tmp_path):
     x = torch.arange(12.0).view(3, 4)
     write_checkpoint(tmp_path / "x", {"x": x, "again": x, "column": x[:, 1]}, {})
     tensors, _ = read_checkpoint(tmp_path / "x")
     assert torch.equal(tensors["x"], tensors["again"]) and torch.equal(tensors["column"], x[:, 1])
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+def test_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
     write_checkpoint(tmp_path / "x", {}, {"step": 1})
 
     def full(file):
@@ -82,7 +82,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert read_checkpoint(tmp_path / "x")[1] == {"step": 1} and len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_is_no_checkpoint_is_named(tmp_path):
+def test_other_files_are_rejected(tmp_path):
     path = tmp_path / "x"
     with pytest.raises(ValueError, match=r"expected a readable file, got .*x"):
         read_checkpoint(path)
@@ -117,7 +117,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
             read_checkpoint(path)
 
 
-def test_a_flipped_bit_is_noticed(tmp_path):
+def test_flipped_bit_is_detected(tmp_path):
     path = tmp_path / "x"
     tensors = TENSORS | {"half": torch.ones(3, dtype=torch.bfloat16), "one": torch.tensor(True)}
     write_checkpoint(path, tensors, INFO)
@@ -128,7 +128,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
             read_checkpoint(path)
 
 
-def test_the_folder_of_a_run(tmp_path):
+def test_checkpoints_of_a_run_in_its_folder(tmp_path):
     with pytest.raises(ValueError, match="expected every to be an integer of at least 1, got 0"):
         Checkpoints(tmp_path, 0)
     (tmp_path / "file").write_text("")
@@ -146,7 +146,7 @@ def test_the_folder_of_a_run(tmp_path):
         checkpoints.load(LAST)
 
 
-def test_nested_tensors_go_into_json_and_back():
+def test_flatten_and_unflatten_are_inverse():
     state = {"0": {"m": torch.ones(2), "n": [None, 3, (torch.zeros(1), "x")]}, "e": ()}
     tensors, rest = flatten("s", state)
     assert sorted(tensors) == ["s.0.m", "s.0.n.2.0"]
@@ -156,7 +156,7 @@ def test_nested_tensors_go_into_json_and_back():
         unflatten({}, rest)
 
 
-def test_states_are_changed_tensor_by_tensor():
+def test_map_state_applies_to_every_tensor():
     state = (torch.zeros(1, 3), (torch.ones(2, 3), None))
     cut = map_state(lambda part: part[:, :2], state)
     assert cut[0].shape == (1, 2) and cut[1][0].shape == (2, 2) and cut[1][1] is None

@@ -41,13 +41,13 @@ def test_convergence_rule():
         ({"target_accuracy": 1.5}, r"target_accuracy in \(0, 1\]"),
     ],
 )
-def test_configurations_out_of_range(changes, message):
+def test_values_out_of_range_are_rejected(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**changes)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-def test_learning_rates_are_those_of_torchs_schedulers(schedule):
+def test_learning_rates_equal_torchs_schedulers(schedule):
     settings = config(schedule=schedule, decay=0.5, decay_every=7)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], settings.lr)
     scheduler = {
@@ -72,6 +72,6 @@ def test_learning_rates_are_those_of_torchs_schedulers(schedule):
         ({"patience": 0}, "expected patience to be an integer of at least 1, got 0"),
     ],
 )
-def test_new_settings_are_checked(change, message):
+def test_schedules_and_optimizers_are_checked(change, message):
     with pytest.raises(ValueError, match=message):
         config(**change)

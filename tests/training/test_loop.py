@@ -9,7 +9,7 @@ from seqgnn.training.loop import evaluate, fit
 from tests.support.training_tasks import Broken, FirstOfTwo, Linear, ParityModel, RunningSums, config
 
 
-def test_a_linear_map_is_learned_and_curves_have_one_point_a_step():
+def test_linear_map_is_learned_with_one_loss_per_step():
     seen = []
     result = fit(Linear(), FirstOfTwo(), config(), seed=0, on_step=lambda *point: seen.append(point))
     assert result.steps == 40 and result.stopped == "steps"
@@ -21,7 +21,7 @@ def test_a_linear_map_is_learned_and_curves_have_one_point_a_step():
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adamw", "sgd"])
-def test_the_first_update_is_the_optimizers(optimizer):
+def test_first_update_equals_torchs_optimizer(optimizer):
     """One step from zero weights against torch's optimizer on the same batch, clipped by hand."""
     task, model = FirstOfTwo(), Linear()
     decay = 0.3 if optimizer == "adamw" else 0.0
@@ -45,7 +45,7 @@ def test_the_first_update_is_the_optimizers(optimizer):
         torch.testing.assert_close(got, want)
 
 
-def test_same_seed_same_bits_and_the_callers_random_state_is_untouched():
+def test_same_seed_gives_the_same_bits():
     def run(seed):
         model = Linear(dropout=0.5)
         before = torch.random.get_rng_state()
@@ -60,14 +60,14 @@ def test_same_seed_same_bits_and_the_callers_random_state_is_untouched():
     assert first.losses != other.losses
 
 
-def test_models_with_one_seed_see_the_same_batches():
+def test_models_with_the_same_seed_see_the_same_batches():
     tasks = FirstOfTwo(), FirstOfTwo()
     fit(Linear(), tasks[0], config(), seed=2)
     fit(Linear(dropout=0.3), tasks[1], config(eval_every=7), seed=2)
     assert all(torch.equal(a, b) for a, b in zip(tasks[0].drawn, tasks[1].drawn, strict=True))
 
 
-def test_the_best_weights_on_validation_are_kept():
+def test_best_weights_on_validation_are_restored():
     """With flipped validation targets every update makes validation worse, so the first look is the best one."""
     model, short = Linear(), Linear()
     result = fit(model, FirstOfTwo(flip_validation=True), config(monitor="loss"), seed=0)
@@ -82,7 +82,7 @@ def test_accuracy_selects_by_default_and_loss_breaks_ties():
     assert result.best_step == best.step
 
 
-def test_a_solved_run_ends_at_the_look_that_saw_it():
+def test_run_ends_at_the_evaluation_with_target_accuracy():
     result = fit(Linear(), FirstOfTwo(), config(steps=400, target_accuracy=0.95), seed=0)
     assert result.stopped == "solved" and result.steps < 400 and result.steps % 10 == 0
     assert result.validation[-1].accuracy >= 0.95
@@ -90,13 +90,13 @@ def test_a_solved_run_ends_at_the_look_that_saw_it():
     assert result.best_step == result.steps
 
 
-def test_a_converged_run_ends_with_a_last_look():
+def test_converged_run_ends_with_an_evaluation():
     result = fit(Linear(), FirstOfTwo(), config(steps=1000, min_steps=101, tolerance=10.0, eval_every=70), seed=0)
     assert (result.stopped, result.steps) == ("converged", 101)
     assert [point.step for point in result.validation] == [70, 101]
 
 
-def test_evaluation_counts_answers_not_batches():
+def test_evaluation_averages_over_targets_not_batches():
     task, model = FirstOfTwo(), Linear(dropout=0.5)
     nn.init.constant_(model.map.weight[0], -1.0)
     model.train()
@@ -116,13 +116,13 @@ def test_bf16_trains_and_keeps_float32_weights():
     assert result.losses != fit(Linear(), FirstOfTwo(), config(), seed=0).losses
 
 
-def test_a_loss_that_explodes_names_its_step():
+def test_loss_not_finite_names_its_step():
     with pytest.raises(ValueError, match=r"loss is (inf|nan) at step \d+; try a lower lr"):
         large = Broken(lambda batch: batch.update({"x": 1e5 * batch.x}))
         fit(Linear(), large, config(optimizer="sgd", lr=1e37, max_grad_norm=None), seed=0)
 
 
-def test_evaluation_of_nothing_or_of_nan():
+def test_evaluation_rejects_empty_sets_and_nan():
     with pytest.raises(ValueError, match="at least one target"):
         evaluate(Linear(), [])
     model = Linear()
@@ -139,7 +139,7 @@ def test_cpu_and_gpu_agree():
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 
 
-def test_the_learning_rate_of_the_schedule_is_used():
+def test_scheduled_learning_rate_is_used():
     """Under sgd without momentum a step is the learning rate times the gradient."""
     task, model = FirstOfTwo(), Linear()
     weights = []
@@ -157,12 +157,12 @@ def test_the_learning_rate_of_the_schedule_is_used():
         torch.testing.assert_close(weights[number], expected.map.weight.detach())
 
 
-def test_the_last_weights_can_be_kept_whatever_their_score():
+def test_monitor_last_keeps_the_last_weights():
     result = fit(Linear(), FirstOfTwo(flip_validation=True), config(monitor="last"), seed=0)
     assert result.best_step == 40 and result.validation[-1].loss > result.validation[0].loss
 
 
-def test_patience_ends_a_run_that_gets_no_better():
+def test_patience_ends_a_run_without_improvement():
     class Backwards(FirstOfTwo):
         def validation(self, batch_size):
             for batch in super().validation(batch_size):
@@ -185,7 +185,7 @@ def test_streams_carry_their_state_without_gradient():
     assert alone.accuracy < 1.0
 
 
-def test_where_streams_end_their_states_go():
+def test_state_of_a_stream_is_dropped_at_its_end():
     class Shrinking(RunningSums):
         def streams(self, part, batch_size):
             for window, count in enumerate((4, 4, 2)):
@@ -195,7 +195,7 @@ def test_where_streams_end_their_states_go():
     assert evaluate(ParityModel(), Shrinking().streams("validation", 4), stateful=True).accuracy == 1.0
 
 
-def test_a_validation_loss_that_is_not_finite_names_the_step_and_leaves_the_best_weights():
+def test_validation_loss_not_finite_restores_the_best_weights():
     class Lost(Linear):
         looks = 0
 

@@ -41,7 +41,7 @@ class Marks:
         return batch
 
 
-def test_which_baselines_suit_which_task():
+def test_suitable_baselines_of_each_task():
     assert suitable(Palindromes(6)) == ("chance", "majority", "linear")
     assert suitable(Letters()) == ("chance", "majority", "bigram")
     other = Letters()
@@ -57,7 +57,7 @@ def text(tmp_path):
     return CharText(path, length=10)
 
 
-def test_n_grams_suit_texts_alone(text):
+def test_ngrams_are_suitable_for_texts_only(text):
     assert tuple(NGRAMS) == ("unigram", "ngram-2", "ngram-3", "ngram-4", "ngram-5", "ngram-6")
     assert suitable(text) == ("chance", "majority", "bigram", *NGRAMS)
     assert set(NAMES) == {*suitable(text), "linear"}
@@ -67,7 +67,7 @@ def test_n_grams_suit_texts_alone(text):
     assert suitable(other) == ("chance", "majority")
 
 
-def test_n_grams_count_the_whole_training_text(text):
+def test_ngrams_count_the_whole_training_text(text):
     for order, name in enumerate(NGRAMS, start=1):
         model = fit_baseline(name, text)
         expected = evaluate(NGram.fit(text.train_ids, 5, order), text.test(64))
@@ -114,14 +114,14 @@ def test_bigram_by_hand():
     assert fitted.evaluate(Letters().test(1)).accuracy == pytest.approx(2 / 3)
 
 
-def test_linear_reads_off_the_first_digit_and_is_the_same_twice():
+def test_linear_learns_the_first_digit_and_is_reproducible():
     task = FirstDigitRecall(8, test_size=500)
     first, again = (fit_baseline("linear", task, samples=2048, seed=1).evaluate(task.test(200)) for _ in range(2))
     assert first == again
     assert first.accuracy == 1.0 and first.count == 500
 
 
-def test_linear_on_two_classes_is_scikit_learns():
+def test_linear_on_two_classes_equals_scikit_learn():
     from sklearn.linear_model import LogisticRegression
 
     task = Marks()
@@ -133,7 +133,7 @@ def test_linear_on_two_classes_is_scikit_learns():
     torch.testing.assert_close(model(fresh)[0].log_softmax(-1), expected, rtol=1e-6, atol=1e-8)
 
 
-def test_linear_with_a_class_that_no_draw_held_stays_finite():
+def test_linear_with_an_unseen_class_is_finite():
     model = fit_baseline("linear", Marks(num_classes=3), samples=200)
     batch = Marks().draw(50, torch.Generator().manual_seed(1))
     batch.y[0] = 2

@@ -72,7 +72,7 @@ def flat(forecast):
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("strength", [0.0, 0.1])
 @pytest.mark.parametrize(("name", "kind"), [("ar", "own"), ("ar-node", "own"), ("ar-graph", "graph")])
-def test_autoregression_is_that_of_scikit_learn(name, kind, strength, missing, monkeypatch):
+def test_autoregression_equals_scikit_learn(name, kind, strength, missing, monkeypatch):
     monkeypatch.setattr(baselines, "ROWS", 4 * NODES)  # several chunks
     mask = torch.rand(40, NODES, 1, generator=torch.Generator().manual_seed(1)) > 0.2 if missing else None
     train, test = graph(mask=mask).windows(LAGS, HORIZON), graph(seed=3).windows(LAGS, HORIZON)
@@ -110,7 +110,7 @@ def test_units_do_not_matter():
     torch.testing.assert_close(1000 * first, second, rtol=1e-8, atol=1e-5)
 
 
-def test_the_strength_is_chosen_on_validation_and_then_fitted_anew():
+def test_strength_is_chosen_on_validation_then_refitted():
     whole = graph(steps=24)
     train, validation = Windows(whole, range(8), LAGS), Windows(whole, range(10, 18), LAGS)
     strengths = (0.0, 0.01, 0.1, 1.0)
@@ -129,7 +129,7 @@ def test_the_strength_is_chosen_on_validation_and_then_fitted_anew():
     assert not torch.allclose(again.weight, fitted.weight)
 
 
-def test_no_more_rows_are_held_than_said(monkeypatch):
+def test_rows_in_memory_are_limited(monkeypatch):
     held = []
     features = baselines.features
 
@@ -144,7 +144,7 @@ def test_no_more_rows_are_held_than_said(monkeypatch):
     assert max(held) == 7 * NODES and sum(held) == len(windows) * NODES
 
 
-def test_constant_and_unseen_nodes_do_no_harm():
+def test_constant_and_unseen_nodes_give_finite_forecasts():
     signal = series()
     signal[:, 1] = 7.0
     mask = torch.ones(40, NODES, dtype=torch.bool)
@@ -157,7 +157,7 @@ def test_constant_and_unseen_nodes_do_no_harm():
             torch.testing.assert_close(forecast[:, :, 1], torch.full_like(forecast[:, :, 1], 7.0))
 
 
-def test_persistence_and_means_are_worked_out_by_hand():
+def test_persistence_and_means_by_hand():
     signal = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [6.0, 60.0]])[..., None]
     windows = TemporalGraph(signal, torch.tensor([[0], [1]])).windows(2)
     batch = windows.batch([0, 1])
@@ -169,7 +169,7 @@ def test_persistence_and_means_are_worked_out_by_hand():
     assert fit_baseline("mean-node", windows)(batch).flatten().tolist() == pytest.approx([6.0, 45.0, 6.0, 45.0])
 
 
-def test_persistence_goes_back_to_what_was_observed():
+def test_persistence_uses_the_last_observed_value():
     nan = torch.nan
     values = [[1.0, 5.0, nan], [2.0, nan, nan], [nan, nan, nan], [4.0, 6.0, 3.0], [nan, nan, nan], [6.0, nan, 1.0],
               [7.0, 8.0, 2.0]]  # fmt: skip
@@ -184,7 +184,7 @@ def test_persistence_goes_back_to_what_was_observed():
 
 
 @pytest.mark.parametrize("period", [1, 2, 4, 7])
-def test_seasonal_is_the_value_a_period_before(period):
+def test_seasonal_is_the_value_one_period_earlier(period):
     whole = graph()
     fitted = fit_baseline("seasonal", Windows(whole, range(20), LAGS, 3), period=period)
     batch = Windows(whole, range(20, 30), LAGS, 3).batch([0, 4])
@@ -197,7 +197,7 @@ def test_seasonal_is_the_value_a_period_before(period):
             assert torch.equal(forecast[k, b], whole.targets[step])
 
 
-def test_seasonal_takes_the_mean_of_the_node_where_nothing_was_observed():
+def test_seasonal_without_observations_is_the_node_mean():
     mask = torch.ones(40, NODES, 1, dtype=torch.bool)
     mask[20, 3] = False
     whole = graph(mask=mask)
@@ -223,7 +223,7 @@ def test_the_future_does_not_leak(name):
 
 
 @pytest.mark.parametrize("name", baselines.NAMES)
-def test_a_batch_is_its_windows_and_nodes_can_be_permuted(name):
+def test_batches_equal_windows_and_nodes_can_be_permuted(name):
     whole, order = graph(), torch.tensor([3, 0, 4, 1, 2])
     place = order.argsort()
     turned = TemporalGraph(series()[:, order], place[EDGES], WEIGHTS)
@@ -236,7 +236,7 @@ def test_a_batch_is_its_windows_and_nodes_can_be_permuted(name):
     torch.testing.assert_close(again(other.batch([2, 9, 5])), together[:, :, order], rtol=1e-8, atol=1e-8)
 
 
-def test_a_graph_that_changes_is_heard_step_by_step():
+def test_graph_per_step_is_used_at_its_step():
     static = graph().windows(LAGS)
     steps = [EDGES[:, : n % 6 + 1] for n in range(40)]
     weights = [WEIGHTS[: n % 6 + 1] for n in range(40)]
@@ -250,7 +250,7 @@ def test_a_graph_that_changes_is_heard_step_by_step():
 
 
 @pytest.mark.parametrize(("name", "neighbors"), [("ar", False), ("ar-graph", True)])
-def test_the_linear_forecaster_can_be_the_baseline(name, neighbors):
+def test_linear_forecaster_can_equal_the_baseline(name, neighbors):
     windows = graph().windows(LAGS, HORIZON)
     fitted = fit_baseline(name, windows, strengths=(0.0,))
     model = build_forecaster("linear", in_channels=2, lags=LAGS, horizon=HORIZON, neighbors=neighbors).double()
@@ -262,7 +262,7 @@ def test_the_linear_forecaster_can_be_the_baseline(name, neighbors):
     torch.testing.assert_close(model(batch)[0], fitted(batch), rtol=1e-10, atol=1e-10)
 
 
-def test_bad_input_is_named():
+def test_bad_input_is_rejected():
     windows = graph().windows(LAGS, HORIZON)
     with pytest.raises(ValueError, match=r"name to be one of 'persistence', .* did you mean 'seasonal'"):
         fit_baseline("seasonaly", windows)
