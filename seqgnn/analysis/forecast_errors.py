@@ -154,7 +154,7 @@ def collect_forecasts(
         >>> from seqgnn.tasks import Protocol
         >>> graph = TemporalGraph(torch.randn(60, 3, 1), torch.tensor([[0, 1], [1, 2]]))
         >>> task = Forecasting(graph, Protocol(lags=4, horizon=2))
-        >>> model = build_forecaster("lstm", in_channels=1, lags=4, horizon=2)
+        >>> model = build_forecaster("lstm", task)
         >>> forecasts = collect_forecasts(task, {"LSTM": [model]})
         >>> forecasts.of("LSTM")[0].shape, forecasts.by_step("LSTM").shape
         (torch.Size([7, 2, 3, 1]), torch.Size([1, 2]))

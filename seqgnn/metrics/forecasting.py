@@ -134,8 +134,8 @@ class ForecastSums:
         wrong = (~sums[SQUARED].isfinite()).nonzero()
         if len(wrong):
             step, node = wrong[0].tolist()
-            found = f"one that is not at step {step} ahead, node {node}"
-            raise ValueError(f"ForecastSums: expected finite forecasts and truths where observed, got {found}")
+            got = f"one that is not at step {step} ahead, node {node}"
+            raise ValueError(f"ForecastSums: expected finite forecasts and truths where observed, got {got}")
         return sums
 
     def _scores(self, sums: Tensor, by_step: tuple[ForecastScores, ...] = ()) -> ForecastScores:

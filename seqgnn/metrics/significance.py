@@ -114,11 +114,11 @@ def _bootstrap(scores: Sequence[float]) -> tuple[float, float]:
 
     if len(set(scores)) == 1:
         return scores[0], scores[0]
-    found = bootstrap(
+    interval = bootstrap(
         (np.asarray(scores),), np.mean, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile",
         random_state=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
 def block_bootstrap(
@@ -178,11 +178,11 @@ def sign_flip(differences: Sequence[float]) -> float:
         raise ValueError(f"sign_flip: expected finite differences, got {list(differences)}")
     if len(differences) < 2 or not any(differences):
         return 1.0
-    found = permutation_test(
+    test = permutation_test(
         (np.asarray(differences),), np.mean, permutation_type="samples", n_resamples=RESAMPLES,
         random_state=np.random.default_rng(0),
     )  # fmt: skip
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def holm(values: Sequence[float]) -> list[float]:

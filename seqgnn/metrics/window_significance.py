@@ -79,8 +79,8 @@ def over_windows(
     """
     lengths = [len(row) for row in (*first, *second, counts)]
     if not first or not second or len(set(lengths)) > 1 or not any(counts):
-        found = f"{len(first)} and {len(second)} seeds, windows {lengths}, {sum(counts)} values"
-        raise ValueError(f"over_windows: expected sums of each seed over the same windows, some observed, got {found}")
+        got = f"{len(first)} and {len(second)} seeds, windows {lengths}, {sum(counts)} values"
+        raise ValueError(f"over_windows: expected sums of each seed over the same windows, some observed, got {got}")
     sums = np.array([*first, *second, counts], dtype=np.float64)
     sums = sums[:, sums[-1] > 0]
 

@@ -73,8 +73,8 @@ class Inputs(nn.Module):
             if x.dim() != 1 or x.is_floating_point():
                 raise ValueError(f"Inputs: expected integer ids x of shape [sum L], got {x.dtype} {tuple(x.shape)}")
             if x.device.type == "cpu" and not 0 <= int(x.min()) <= int(x.max()) < self.num_tokens:
-                found = f"{int(x.min())} to {int(x.max())}"
-                raise ValueError(f"Inputs: expected ids x between 0 and {self.num_tokens - 1}, got {found}")
+                got = f"{int(x.min())} to {int(x.max())}"
+                raise ValueError(f"Inputs: expected ids x between 0 and {self.num_tokens - 1}, got {got}")
             if hasattr(self, "table"):
                 x = self.table(x) if self.scale == 1 else self.scale * self.table(x)
                 x = F.dropout(x, self.dropout, self.training)

@@ -33,10 +33,10 @@ def plain_candidates(kind: str, inputs: SequenceInputs, engines: Sequence[str]) 
     for layer in layers.values():
         layer.load_state_dict(layers["torch"].state_dict())
         layer.to(inputs.x)
-    return {name: _contender(layer) for name, layer in layers.items()}
+    return {name: _candidate(layer) for name, layer in layers.items()}
 
 
-def _contender(layer: nn.Module) -> Candidate:
+def _candidate(layer: nn.Module) -> Candidate:
     return Candidate(layer, lambda x: layer(x)[0])
 
 

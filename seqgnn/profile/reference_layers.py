@@ -149,16 +149,16 @@ class GraphInputs:
         num_steps, num_nodes, batch, in_channels, hidden = size
         generator = torch.Generator().manual_seed(0)
 
-        def drawn(*shape: int) -> Tensor:
+        def randn(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
 
         nodes = torch.randperm(num_nodes, generator=generator)
         offsets = 1 + torch.randperm(num_nodes - 1, generator=generator)[:NEIGHBORS]
         neighbors = (torch.arange(num_nodes) + offsets.unsqueeze(1)) % num_nodes
         self.edge_index = coalesce(torch.stack([nodes.repeat(len(offsets)), nodes[neighbors.flatten()]])).to(device)
-        self.edge_weight = 0.5 + drawn(self.edge_index.size(1)).sigmoid()
-        self.x = drawn(num_steps, batch, num_nodes, in_channels).requires_grad_()
-        self.grad_output = drawn(num_steps, batch, num_nodes, hidden)
+        self.edge_weight = 0.5 + randn(self.edge_index.size(1)).sigmoid()
+        self.x = randn(num_steps, batch, num_nodes, in_channels).requires_grad_()
+        self.grad_output = randn(num_steps, batch, num_nodes, hidden)
 
     def disjoint(self, graph_format: str) -> tuple[Tensor, Tensor | None]:
         """Return one disjoint graph for all windows, as edges with weights or as a CSR matrix."""

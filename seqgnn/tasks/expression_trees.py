@@ -91,7 +91,7 @@ class ExpressionTrees(DrawnTask):
             operates = chance[:, step] * height * (2 * leaves + height - 1) < (height - 1) * (leaves + height)
             digit = (DIGITS * symbol[:, step]).astype(np.int64)
             token = np.where(operates, PLUS + (symbol[:, step] >= 0.5), digit)
-            (right, j, below), (left, i, beside) = stack[:, row, height - 1], stack[:, row, height - 2]
+            (right, j, right_depth), (left, i, left_depth) = stack[:, row, height - 1], stack[:, row, height - 2]
             value = np.where(token == PLUS, left + right, left * right) % DIGITS
             here = row[operates]
             edges[here, :, done[operates]] = np.stack([i, np.full(count, step)], axis=1)[operates]
@@ -101,7 +101,7 @@ class ExpressionTrees(DrawnTask):
             leaves -= ~operates
             stack[0, row, height - 1] = np.where(operates, value, digit)
             stack[1, row, height - 1] = step
-            stack[2, row, height - 1] = np.where(operates, 1 + np.maximum(below, beside), 0)
+            stack[2, row, height - 1] = np.where(operates, 1 + np.maximum(right_depth, left_depth), 0)
             tokens[:, step] = token
         return tokens, stack[0, :, 0], edges, stack[2, :, 0]
 

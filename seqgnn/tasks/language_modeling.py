@@ -105,10 +105,10 @@ class CharText(Task):
             texts = read_text(self.files, encoding) if self.files else iter([_help_topics()])
             return map(code_points, texts)
 
-        total, found = _survey(pieces())
-        if len(found) < 2:
+        total, points = _survey(pieces())
+        if len(points) < 2:
             raise ValueError(
-                f"CharText: expected a text of at least two distinct characters, got {chr(found[0])!r} alone, "
+                f"CharText: expected a text of at least two distinct characters, got {chr(points[0])!r} alone, "
                 f"{total} times, from {self._source}"
             )
         sizes = round(split[0] * total), round((split[0] + split[1]) * total)
@@ -117,9 +117,9 @@ class CharText(Task):
                 f"CharText: expected a text whose parts {tuple(split)} have more than length={length} characters each, "
                 f"got {total} characters in all from {self._source}"
             )
-        characters = "".join(map(chr, found.tolist()))
+        characters = "".join(map(chr, points.tolist()))
         known = Vocabulary(characters, [0] * len(characters)) if vocabulary is None else vocabulary
-        unknown = found[known.ids_of(found) < 0]
+        unknown = points[known.ids_of(points) < 0]
         if len(unknown):
             raise ValueError(f"{known.complaint('CharText', unknown)} in {self._source}")
         mapped = total_bytes(self.files) > MAP_ABOVE

@@ -195,7 +195,7 @@ def flatten(name: str, value: Any) -> tuple[dict[str, Tensor], Any]:
         return {name: value}, {"tensor": name}
     if isinstance(value, dict):
         parts = {str(key): flatten(f"{name}.{key}", part) for key, part in value.items()}
-        tensors = {key: tensor for found, _ in parts.values() for key, tensor in found.items()}
+        tensors = {key: tensor for flat, _ in parts.values() for key, tensor in flat.items()}
         return tensors, {key: rest for key, (_, rest) in parts.items()}
     if isinstance(value, (tuple, list)):
         items = [flatten(f"{name}.{index}", part) for index, part in enumerate(value)]

@@ -84,7 +84,7 @@ class TrainConfig:
                 continue
             check_count("TrainConfig", name, value, 1)
         if self.steps is None and self.max_seconds is None:
-            raise ValueError("TrainConfig: expected steps or seconds that end a run, got neither")
+            raise ValueError("TrainConfig: expected steps or max_seconds, got neither")
         if self.steps is None and self.schedule == "cosine":
             raise ValueError("TrainConfig: expected steps with schedule 'cosine', which falls to the last, got None")
         one_of("TrainConfig", "optimizer", self.optimizer, OPTIMIZERS)

@@ -184,8 +184,8 @@ class TrainingState:
         self.generator.set_state(state["random"]["batches"])
         self._restore_random(state["random"], info["step"])
         size = self.config.batch_size // self.world
-        own = slice(self.rank * size, (self.rank + 1) * size)
-        self.carried = map_state(lambda part: part[:, own].to(self.device), state["carried"])
+        local_rows = slice(self.rank * size, (self.rank + 1) * size)
+        self.carried = map_state(lambda part: part[:, local_rows].to(self.device), state["carried"])
         self.result = FitResult(
             losses=state["curves"]["losses"].tolist(),
             accuracies=state["curves"]["accuracies"].tolist(),

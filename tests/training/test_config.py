@@ -22,7 +22,7 @@ def test_convergence_rule():
     [
         ({"steps": 0}, "steps to be an integer of at least 1, got 0"),
         ({"steps": 2.5}, "got 2.5"),
-        ({"steps": None}, "expected steps or seconds that end a run, got neither"),
+        ({"steps": None}, "expected steps or max_seconds, got neither"),
         ({"steps": None, "max_seconds": 1.0, "schedule": "cosine"}, "expected steps with schedule 'cosine'"),
         ({"batch_size": True}, "batch_size .* got True"),
         ({"eval_every": -1}, "eval_every"),

@@ -190,6 +190,6 @@ def _check_ids(ids: Tensor, num_tokens: int, least: int = 0) -> Tensor:
         raise ValueError(f"NGram: expected integer ids, got {ids.dtype}")
     ids = ids.long()
     if ids.numel() and not least <= int(ids.min()) <= int(ids.max()) < num_tokens:
-        found = f"{int(ids.min())} to {int(ids.max())}"
-        raise ValueError(f"NGram: expected ids between {least} and {num_tokens - 1}, got {found}")
+        got = f"{int(ids.min())} to {int(ids.max())}"
+        raise ValueError(f"NGram: expected ids between {least} and {num_tokens - 1}, got {got}")
     return ids
