@@ -20,7 +20,7 @@ def test_scores_by_hand():
     scores = sums.result()
     assert (scores.mae, scores.mse, scores.count) == (7 / 4, 21 / 4, 4)  # errors 1, 0, 2, 4
     assert scores.rmse == pytest.approx(math.sqrt(21 / 4))
-    assert (scores.mape, scores.mape_count) == (pytest.approx((1 / 2 + 0 + 4 / 8) / 3), 3)  # without the truth 0
+    assert (scores.mape, scores.mape_count) == (pytest.approx((1 / 2 + 0 + 4 / 8) / 3), 3)  # excluding the target 0
     first, second = scores.by_step
     assert (first.mae, second.mae, first.count, second.mse) == (0.5, 3.0, 2, 10.0)
     assert first.by_step == ()

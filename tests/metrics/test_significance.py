@@ -1,4 +1,4 @@
-"""Intervals and tests over seeds, beside scipy's other functions and formulas from the papers."""
+"""Intervals and tests over seeds, against scipy's other functions and formulas from the papers."""
 
 import itertools
 import math

@@ -40,7 +40,7 @@ def test_wide_beam_search_is_exhaustive(name, stop):
 
 
 def test_beam_of_width_1_is_greedy_and_a_wider_one_better():
-    # a is likelier at first, but b leads on to a certain c.
+    # a is more probable at first, but c follows b with near certainty.
     model = Next(torch.tensor([[0.0, 0.0, 0.0], [-9.0, -9.0, 9.0], [1.0, 0.9, -9.0]]))
     assert generate(model, ABC, "c", SamplingConfig(greedy=True), length=2) == ["aa"]
     assert generate(model, ABC, "c", length=2, beam=1) == ["aa"]

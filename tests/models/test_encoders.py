@@ -53,7 +53,7 @@ def test_state_continues_a_stream_after_a_cut(name, lengths):
 def test_stream_read_token_by_token_equals_the_whole(name):
     model = make(name, per_element=True, encoding="embedding")
     generator = torch.Generator().manual_seed(3)
-    ids = torch.randint(5, (2, 40), generator=generator)  # longer than what any of them keeps
+    ids = torch.randint(5, (2, 40), generator=generator)  # longer than every state
     whole = model(sequence_batch(ids, ids, path_graph(40, hops=model.hops)))[0].view(2, 40, -1)
     state, one = None, path_graph(1)
     for t in range(40):

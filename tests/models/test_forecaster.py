@@ -18,7 +18,7 @@ FULL = {"residual": True, "skip": True, "neighbors": True, "dropout": 0.2}
 
 @pytest.mark.parametrize("targets", [1, 2])
 def test_forecast_is_the_sum_of_its_parts(targets):
-    """LSTM per node + last value + skip over own past and neighbors, once more in numpy."""
+    """LSTM per node + last value + skip over the lags of a node and its neighbors, against numpy."""
     torch.manual_seed(0)
     options = {"residual": True, "skip": True, "neighbors": True, "out_channels": targets}
     model = Forecaster(LSTM(4, 6), in_channels=2, lags=LAGS, horizon=HORIZON, **options).double()
@@ -77,7 +77,7 @@ def test_decoder_reads_targets_as_often_as_scheduled():
 
 def test_decoder_reads_targets_minus_the_residual():
     mask = torch.rand(20, NODES, generator=torch.Generator().manual_seed(0)) > 0.3
-    model = build("dcrnn-forecaster", residual=True, sampling_decay=1e9).train()  # the truth, as good as always
+    model = build("dcrnn-forecaster", residual=True, sampling_decay=1e9).train()  # targets at practically every step
     batch = windows(mask=mask).batch(range(6))
     correction = torch.where(batch.mask, batch.y - batch.x[-1:, ..., :1], 0)
     added = model.encoder(batch.x, EDGES, WEIGHTS, targets=correction, truth=1.0)

@@ -61,8 +61,8 @@ def test_forecast_depends_on_neighbors_only(name):
         x = batch.x.clone()
         x[:, :, 3] += 1.0
         moved = (model(replace(batch, x=x))[0] - model(batch)[0]).abs().amax((0, 1, 3)) > 1e-12
-        deaf = name in NODEWISE and not options
-        assert moved.tolist()[3] and moved.tolist()[1] == (not deaf)  # 3 -> 1
+        ignores_neighbors = name in NODEWISE and not options
+        assert moved.tolist()[3] and moved.tolist()[1] == (not ignores_neighbors)  # 3 -> 1
         assert not moved[4]
 
 
@@ -79,8 +79,8 @@ def test_graph_per_step(name, options):
         torch.testing.assert_close(model(every[index])[0][:, 0], together[:, b], rtol=1e-10, atol=1e-12)
     same = windows([EDGES] * 20, [WEIGHTS] * 20)
     torch.testing.assert_close(model(same.batch([3, 0]))[0], model(windows().batch([3, 0]))[0], rtol=1e-10, atol=1e-12)
-    deaf = name in NODEWISE and not options
-    assert torch.allclose(together, model(windows().batch([3, 0, 11]))[0]) == deaf
+    ignores_neighbors = name in NODEWISE and not options
+    assert torch.allclose(together, model(windows().batch([3, 0, 11]))[0]) == ignores_neighbors
 
 
 @each_model

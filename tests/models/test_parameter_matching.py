@@ -1,4 +1,4 @@
-"""Hidden sizes for a number of parameters: beside a search through all of them."""
+"""Hidden sizes for a number of parameters, against a search through all sizes."""
 
 import pytest
 from torch import nn
@@ -11,11 +11,11 @@ def test_no_other_hidden_size_is_closer(parameters):
     def off(hidden):
         return abs(4 * hidden * (3 + hidden + 2) - parameters)  # torch's LSTM of three features, with two biases
 
-    found = hidden_size_for("who", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))
-    assert off(found) == min(map(off, range(1, 200)))
+    size = hidden_size_for("caller", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))
+    assert off(size) == min(map(off, range(1, 200)))
 
 
 @pytest.mark.parametrize("parameters, nearest", [(1, "24 with hidden=1"), (42, "56 with hidden=2")])
 def test_numbers_far_from_every_size_are_rejected(parameters, nearest):
-    with pytest.raises(ValueError, match=f"who: expected parameters that 'lstm' can have, such as {nearest}, got"):
-        hidden_size_for("who", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))
+    with pytest.raises(ValueError, match=f"caller: expected parameters that 'lstm' can have, such as {nearest}, got"):
+        hidden_size_for("caller", "lstm", parameters, lambda hidden: nn.LSTM(3, hidden))

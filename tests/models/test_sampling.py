@@ -41,7 +41,7 @@ def test_top_k_and_top_p_by_hand():
     near([0, 1, 0, 0], top_p=1e-9)
     near([0, 4 / 7, 0, 3 / 7], top_p=0.5)
     near([0, 4 / 9, 2 / 9, 3 / 9], top_p=0.75)
-    near([0, 4 / 7, 0, 3 / 7], top_k=3, top_p=0.7)  # 4/9 + 3/9 is enough: of what top-k left
+    near([0, 4 / 7, 0, 3 / 7], top_k=3, top_p=0.7)  # 4/9 + 3/9 is enough after top-k
     near([0, 16 / 25, 0, 9 / 25], temperature=0.5, top_p=0.8)  # (16 + 9) / 30 is enough: at that temperature
     near([0, 1 / 3, 1 / 3, 1 / 3], temperature=math.inf, top_k=3)
     near([0, 1 / 2, 0, 1 / 2], temperature=math.inf, top_p=0.5)

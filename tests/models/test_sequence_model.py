@@ -1,4 +1,4 @@
-"""One battery over all models: what they see, what they never see, and that batch mates change nothing."""
+"""One battery over all models: dependence on positions, independence of batch mates, options and errors."""
 
 import copy
 
@@ -120,7 +120,7 @@ def test_options_reach_the_layers():
     assert model.encoder.layer.num_layers == 2 and model.encoder.layer.dropout == 0.5
     assert len(make("gcn").encoder.layers) == 3 and len(make("gcn", num_layers=5).encoder.layers) == 5
     assert repr(model.readout) == "Readout('last', per_element=False)"
-    # Positions make equal elements different; without them a path of one digit looks alike but for its ends.
+    # Positions distinguish equal tokens; without them the inner nodes of a path of one digit are all alike.
     x = torch.zeros(1, 7).long()
     batch = sequence_batch(x, x, path_graph(7, hops=(1,)))
     rows = make("gcn", hops=(1,), per_element=True)(batch)[0]

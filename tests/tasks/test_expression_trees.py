@@ -12,7 +12,7 @@ def generator(seed=0):
 
 
 def value(text):
-    """What an expression in postfix order is, modulo 10, read as a person would."""
+    """Return the value of an expression in postfix order, modulo 10, with a stack."""
     waiting = []
     for symbol in text:
         if symbol.isdigit():
@@ -43,7 +43,7 @@ def test_values_and_trees(length):
         for operator in (i for i, symbol in enumerate(text) if not symbol.isdigit()):
             left, right = sorted(tree.predecessors(operator))
             below = sorted(networkx.ancestors(tree, right) | {right})
-            assert right == operator - 1 and below == list(range(left + 1, operator))  # operands stand side by side
+            assert right == operator - 1 and below == list(range(left + 1, operator))  # operands are adjacent
 
 
 def test_all_shapes_symbols_and_digits_are_equally_likely():

@@ -1,4 +1,4 @@
-"""Forecasting as a task: what is cut where, scaled by what, and scored in which units."""
+"""Forecasting as a task: splits, scaling, missing inputs, and units of scores."""
 
 import math
 
@@ -71,7 +71,7 @@ def gaps(graph=None, per_feature=False):
 
 
 def filled_by_hand(graph, train=60, per="all"):
-    """The targets' own past, `[T, N, C]`, a step at a time."""
+    """Return the inputs that are the targets' own past, `[T, N, C]`, step by step."""
     values = np.where(graph.mask, graph.targets.double(), np.nan)
     last = np.broadcast_to(np.nanmean(values[:train], axis=0 if per == "node" else (0, 1)), values.shape[1:])
     found = []

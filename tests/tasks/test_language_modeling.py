@@ -269,7 +269,7 @@ def test_training_streams(alphabet, length, batch_size):
         batch, first = text.stream(batch_size, index)
         y = targets_of(text, batch)
         assert y.shape == (batch_size, length)
-        assert torch.equal(y[1:], y[:-1] + each)  # the streams lie side by side
+        assert torch.equal(y[1:], y[:-1] + each)  # streams are contiguous
         if first:
             passes.append([])
         else:

@@ -140,7 +140,7 @@ def test_cpu_and_gpu_agree():
 
 
 def test_scheduled_learning_rate_is_used():
-    """Under sgd without momentum a step is the learning rate times the gradient."""
+    """With sgd without momentum, an update is the learning rate times the gradient."""
     task, model = FirstOfTwo(), Linear()
     weights = []
     settings = config(

@@ -18,7 +18,7 @@ def test_interrupted_run_equals_an_uninterrupted_one(tmp_path, optimizer):
     for number in range(20):
         model = Linear(dropout=0.5)
         if number > 0:
-            torch.nn.init.ones_(model.map.weight)  # whatever it starts from
+            torch.nn.init.ones_(model.map.weight)  # initial weights do not matter
         before = torch.get_rng_state()
         checkpoints = Checkpoints(tmp_path / "pieces", 6)
         piece = fit(model, FirstOfTwo(), settings, seed=5, checkpoints=checkpoints, stop=lambda: next(calls) % 3 == 2)

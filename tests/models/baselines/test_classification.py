@@ -87,7 +87,7 @@ def test_chance_is_exact():
 
 def test_majority_by_hand():
     result = fit_baseline("majority", Letters(), samples=1).evaluate(Letters().test(1))
-    # training targets: 3 ones, 3 zeros; plus one each: (4, 4, 1) / 9; the answer is 0, right once in three
+    # training targets: 3 ones, 3 zeros; plus one each: (4, 4, 1) / 9; the prediction is 0, correct once in three
     assert result.accuracy == pytest.approx(1 / 3)
     assert result.loss == pytest.approx(-(2 * math.log(4 / 9) + math.log(1 / 9)) / 3, rel=1e-6)
 

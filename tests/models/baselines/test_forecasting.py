@@ -175,7 +175,7 @@ def test_persistence_uses_the_last_observed_value():
               [7.0, 8.0, 2.0]]  # fmt: skip
     signal = torch.tensor(values)[..., None]
     whole = TemporalGraph(signal, torch.tensor([[0], [1]]), mask=signal[..., 0].isfinite())
-    fitted = fit_baseline("persistence", Windows(whole, range(2), 2, 2))  # of c, 3 alone is in the future of these
+    fitted = fit_baseline("persistence", Windows(whole, range(2), 2, 2))  # of c, only 3 is in their future
     found = fitted(Windows(whole, range(4), 2, 2).batch(range(4)))
     assert found[0, ..., 0].tolist() == [[2.0, 5.0, 3.0], [2.0, 5.0, 3.0], [4.0, 6.0, 3.0], [4.0, 6.0, 3.0]]
     assert found.shape == (2, 4, 3, 1) and torch.equal(found[0], found[1]) and fitted.num_parameters == 6

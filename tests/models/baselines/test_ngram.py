@@ -19,7 +19,7 @@ DEMOCRACY = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 
 
 def oracle(text, size, order):
-    """p(c | what stands before), from the formula, with dictionaries."""
+    """Return p(c | context) from the formula, with dictionaries."""
     follows = defaultdict(Counter)
     for t, c in enumerate(text):
         for k in range(min(order, t + 1)):
@@ -78,11 +78,11 @@ def test_order_one_is_the_unigram_for_every_context():
 
 def test_unseen_context_backs_off_to_the_shorter_one():
     model = NGram.fit(torch.tensor([0, 1, 0, 1, 2]), 4, 3)
-    # 3 never occurred, 2 only at the end, where nothing follows: both answer as the empty context
+    # 3 never occurred, 2 only at the end, where nothing follows: both have the distribution of the empty context
     answer = model(window(torch.tensor([[3], [2]])))[0].exp()
     unigram = (torch.tensor([2, 2, 1, 0]).double() + 3 / 4) / 8
     torch.testing.assert_close(answer, unigram.expand(2, -1))
-    # 3 1 was never seen: as 1 alone
+    # 3 1 was never seen: the distribution is that of 1
     torch.testing.assert_close(model(window(torch.tensor([[3, 1]])))[0][1], model(window(torch.tensor([[1]])))[0][0])
 
 
