@@ -1,6 +1,6 @@
 """Commands whose options are derived from dataclasses.
 
-Dataclasses lie beside code that needs torch. So a command reads them when it is called, not when it is registered, and
+The modules of these dataclasses import torch. So a command reads them when it is called, not when it is registered, and
 `seqgnn --help` imports none of them.
 """
 

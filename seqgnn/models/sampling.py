@@ -54,7 +54,7 @@ class SamplingConfig:
 
     @property
     def changes_distribution(self) -> bool:
-        """True if characters are not sampled from the model's own distribution, apart from `greedy`."""
+        """True if characters are sampled from a different distribution than the model's, ignoring `greedy`."""
         return self.temperature != 1 or (self.inverse_temperature, self.top_k, self.top_p) != (None, None, None)
 
     @property

@@ -1,4 +1,4 @@
-"""`seqgnn compare` with files, presets and plans: what is asked for is what is run, and mistakes are named."""
+"""`seqgnn compare` with files, presets and plans: it runs what is requested, and errors are named."""
 
 import json
 import re

@@ -59,7 +59,7 @@ def test_errors_are_in_units_where_these_are_known(call, kept, monkeypatch):
     assert call(*command, "--part", "test").err.endswith(" (cases) over 48 values\n")
 
 
-def test_the_test_part_is_written_beside_the_truth(call, kept, tmp_path):
+def test_the_test_part_is_written_with_the_truth(call, kept, tmp_path):
     path, source, command = kept
     values, _, scores = forecast_test(*load_forecaster(path), source.load())
     shown = call(*command, "--part", "test", "--out", tmp_path / "test.csv").out.splitlines()

@@ -1,4 +1,4 @@
-"""Windows in DataLoaders, as people type them: batches equal those of `Windows.batch` to the bit."""
+"""Windows in torch's DataLoader: batches equal those of `Windows.batch` exactly."""
 
 from dataclasses import replace
 

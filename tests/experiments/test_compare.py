@@ -37,7 +37,7 @@ def test_rows_hold_what_was_measured():
     assert (rows[0].mean("accuracy"), rows[0].sd("accuracy")) == mean_sd(scores) and scores[0] != scores[1]
     assert rows[0].steps == 6 and rows[0].seeds == 2 and rows[0].solved == 0
     assert rows[0].parameters == 8 * 10 + 8 * 8 + 2 * 8 + 8 * 10 + 10
-    assert rows[0].receptive_field is None and rows[1].receptive_field == 4  # two rounds of hops 1 and 2
+    assert rows[0].receptive_field is None and rows[1].receptive_field == 4  # two layers with hops 1 and 2
     assert rows[2].mean("accuracy") == 0.1 and rows[4].mean("accuracy") == 1.0
     run = comparison.runs["RNN", 4, 0]
     assert len(run.result.losses) == 6 and [point.step for point in run.result.validation] == [3, 6]
@@ -307,7 +307,7 @@ def test_a_row_without_an_estimate_says_why(tmp_path):
     assert "loss is nan" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
 
 
-def test_costs_stand_beside_scores():
+def test_rows_have_costs_and_scores():
     row = tiny(models=["lstm"]).rows()[0]
     digits, n = 3, TINY["hidden"]
     assert row.flops == 2 * (digits * 4 * n * (10 + n) + 10 * n)

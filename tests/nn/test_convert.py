@@ -141,7 +141,7 @@ def test_the_lambda_max_that_their_calls_take(theirs, name, normalization):
     expected, _ = walk(layer, X.double(), EDGES, WEIGHTS, lambda_max=torch.tensor(3.5))
     ours = from_pyg_temporal(layer, lambda_max=3.5)
     torch.testing.assert_close(ours(X.double(), EDGES, WEIGHTS)[0], expected, rtol=1e-6, atol=1e-10)
-    assert (from_pyg_temporal(layer)(X.double(), EDGES, WEIGHTS)[0] - expected).abs().max() > 1e-3  # it is heard
+    assert (from_pyg_temporal(layer)(X.double(), EDGES, WEIGHTS)[0] - expected).abs().max() > 1e-3  # it has an effect
 
 
 @pytest.mark.parametrize("name, options", [("TGCN", {}), ("DCRNN", {"K": 2})])

@@ -1,6 +1,6 @@
 """Layers in a CUDA graph: what a capture forbids, looked for without a device, and, marked gpu, captured on one.
 
-A meta tensor stands for one of a device: it has no values, so whoever asks for one is found out.
+Meta tensors replace tensors on a device: they have no values, so any code that reads one fails.
 """
 
 import copy

@@ -379,7 +379,7 @@ def test_onnx_of_a_custom_module(tmp_path):
 
 
 class Mean(torch.nn.Module):
-    """Overwrites in the place of a mean, as torch's exporter has it."""
+    """Overwrites instead of averaging, like torch's exporter."""
 
     def forward(self, x, edge_index):
         source = x[edge_index[0]]

@@ -26,7 +26,7 @@ def linear(i, o=F):
 
 
 class Nested(pyg.MessagePassing):
-    """A round of its own over what two convolutions heard."""
+    """A message-passing layer on top of two convolutions."""
 
     def __init__(self):
         super().__init__()
@@ -138,8 +138,8 @@ def test_hops_match_gradients(name):
     for weight in conv.parameters():  # so that no rectifier is shut
         weight.data.abs_()
     x = torch.linspace(0.1, 1, N)[:, None].repeat(1, F).requires_grad_()  # the farther of two is the greater
-    heard = torch.autograd.grad(call(conv, x)[0].square().sum(), x)[0].abs().sum(1) != 0
-    assert int(heard.nonzero().max()) == min(hops, N - 1)
+    influences = torch.autograd.grad(call(conv, x)[0].square().sum(), x)[0].abs().sum(1) != 0
+    assert int(influences.nonzero().max()) == min(hops, N - 1)
     assert conv_hops(conv) == hops and receptive_field(conv) == ReceptiveField(hops)
     assert receptive_field(nn.ModuleList([conv, nn.Linear(F, F), pyg.SAGEConv(F, F)])).hops == hops + 1
 

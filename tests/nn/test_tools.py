@@ -309,10 +309,10 @@ def test_an_empty_batch_has_empty_outputs_and_zero_gradients(layer, size):
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
         assert found[0].numel() or not parameter.grad.any() or "EvolveGCN" in layer.name  # whose weights are the state
-    if layer.peer is not None and not (layer.name == "ChebConv" and size.nodes == 0):  # where PyG's raises
-        peer = layer.peer(3, 5).double()
-        peer.load_state_dict(module.state_dict())
-        for a, b in zip(found, tensors(peer(x, *edges)), strict=True):
+    if layer.reference is not None and not (layer.name == "ChebConv" and size.nodes == 0):  # where PyG's raises
+        reference = layer.reference(3, 5).double()
+        reference.load_state_dict(module.state_dict())
+        for a, b in zip(found, tensors(reference(x, *edges)), strict=True):
             close(a, b)
 
 

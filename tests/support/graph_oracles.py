@@ -574,7 +574,7 @@ def a3tgcn(p, x, graph, variant="paper", normalization="sym", state=None):
     return torch.stack(context), torch.stack(attention, dim=1), states
 
 
-# Graphs in the place of time
+# Graphs instead of time
 
 
 def predecessors(edge_index, num_nodes):

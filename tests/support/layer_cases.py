@@ -1,7 +1,7 @@
 """The graph-recurrent layers of the battery, each with its oracle: a layer is tested by being listed.
 
 An oracle takes the layer's parameters by name, x `[T, (B,) N, F]`, and a graph `(edge_index, edge_weight)` or a list of
-one a step, and returns outputs and a tuple of states as the layer does.
+one per step, and returns outputs and a tuple of states as the layer does.
 """
 
 from collections.abc import Callable

@@ -116,7 +116,7 @@ def test_chebyshev_asymmetric_rw_and_duplicates():
     close(og.scaled_laplacian(*graph, 3, "rw"), tensor([[0, 0, 0], [-0.75, 0, 0], [-0.25, -1, 0]]))
     # sym: row 1: -3 / sqrt(4 * 3); row 2: nothing, since d_2 = 0
     close(og.scaled_laplacian(*graph, 3), tensor([[0, 0, 0], [-3 / math.sqrt(12), 0, 0], [0, 0, 0]]))
-    # None, doubled edge of weight -1 each beside one of weight 3 from 1 to 0: d = [-2, 3], entries 1, 1, -3, -2, 3.
+    # None, doubled edge of weight -1 each and one of weight 3 from 1 to 0: d = [-2, 3], entries 1, 1, -3, -2, 3.
     # The maximum is over single entries, so lambda = 6: L = [[-2, -3], [2, 3]], L~ = L / 3 - I.
     graph = graph_of([(0, 1, -1.0), (0, 1, -1.0), (1, 0, 3.0)])
     close(og.scaled_laplacian(*graph, 2, None), tensor([[-5 / 3, -1], [2 / 3, 0]]))

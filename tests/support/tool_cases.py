@@ -37,13 +37,13 @@ class Layer:
     """A layer and how it is called.
 
     `kind`: what it reads: "sequence" [T, B, F], "step" [B, F], "graph" [N, F], "signal" [T, B, N, F], "snapshot"
-    [B, N, F], "tree" [N, F] with acyclic edges. `peer`: the layer of torch or PyG whose weights it has.
+    [B, N, F], "tree" [N, F] with acyclic edges. `reference`: the layer of torch or PyG with the same weights.
     """
 
     name: str
     make: Callable[..., nn.Module]
     kind: str
-    peer: Callable[..., nn.Module] | None = None
+    reference: Callable[..., nn.Module] | None = None
 
     def build(self, **options: Any) -> nn.Module:
         torch.manual_seed(0)

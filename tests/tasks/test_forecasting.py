@@ -33,7 +33,7 @@ def waves(steps=120, scale=10.0):
     [
         ("steps", (0.5, 0.25, 0.25), [(0, 55), (60, 85), (90, 115)]),
         ("t-gcn", (0.5, 0.25, 0.25), [(0, 54), (60, 84), (90, 114)]),
-        ("windows", (57, 28, 30), [(0, 56), (57, 84), (85, 115)]),  # one less each: their future is another's
+        ("windows", (57, 28, 30), [(0, 56), (57, 84), (85, 115)]),  # one less each, since targets must not overlap
         ("steps", (60, 20, 30), [(0, 55), (60, 75), (80, 105)]),
     ],
 )
@@ -129,18 +129,18 @@ def test_features_are_filled_by_their_own_masks():
 
 def test_other_features_are_filled_where_not_finite(tmp_path):
     graph = gaps()
-    beside = torch.arange(1.0, 361.0).view(120, 3, 1)
+    feature = torch.arange(1.0, 361.0).view(120, 3, 1)
     gone = ~graph.mask & (torch.arange(120)[:, None, None] % 2 == 0)  # elsewhere it is known, though the target is not
-    values = torch.cat([graph.signal.masked_fill(~graph.mask, np.nan), beside.masked_fill(gone, np.nan)], dim=-1)
+    values = torch.cat([graph.signal.masked_fill(~graph.mask, np.nan), feature.masked_fill(gone, np.nan)], dim=-1)
     np.save(tmp_path / "both.npy", values)
     given, read = TemporalGraph(values, EDGES, mask=graph.mask), read_signal(tmp_path / "both.npy")
-    expected = filled_by_hand(TemporalGraph(beside, EDGES, mask=~gone))
+    expected = filled_by_hand(TemporalGraph(feature, EDGES, mask=~gone))
     for whole in (given, read):
         task = Forecasting(whole, Protocol(**GAPS, scale="none"))
         np.testing.assert_allclose(task.graph.signal[..., :1], filled_by_hand(graph), rtol=1e-5)
         np.testing.assert_allclose(task.graph.signal[..., 1:], expected, rtol=1e-5)
     scaled = Forecasting(given, Protocol(**GAPS)).graph.signal[..., 1:]
-    train = beside[:60][~gone[:60]]
+    train = feature[:60][~gone[:60]]
     np.testing.assert_allclose(scaled, (expected - train.mean().item()) / train.std(correction=0).item(), atol=1e-4)
     assert content_hash(read) == content_hash(read_signal(tmp_path / "both.npy"))
     zeros = TemporalGraph(values.nan_to_num(0), EDGES, mask=graph.mask)

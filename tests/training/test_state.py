@@ -1,4 +1,4 @@
-"""Runs that are interrupted and resumed, against the same runs in one piece."""
+"""Runs that are interrupted and resumed, compared with uninterrupted runs."""
 
 import pytest
 import torch

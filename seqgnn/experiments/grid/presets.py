@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         ],
         "lengths": [5, 10, 15, 20, 25, 30],
     },
-    # Le et al. 2015 for the RNN, with tanh in the place of ReLU, and a latch; Tallec and Ollivier 2018 for the gates.
+    # Le et al. 2015 for the RNN, with tanh instead of ReLU, and a latch; Tallec and Ollivier 2018 for the gates.
     "long-memory": _REPORTS
     | {
         "models": [

@@ -115,5 +115,5 @@ class TrainingRun(Run):
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values with tuples in the place of JSON's lists."""
+    """Return the values with JSON lists as tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

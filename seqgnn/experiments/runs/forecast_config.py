@@ -190,8 +190,8 @@ def _setting(protocol: Protocol, refit: bool) -> str:
 def scores_of(evaluation: ForecastEvaluation) -> dict[str, Any]:
     """Return scores as JSON stores them: infinite values and NaN are None.
 
-    Sums of windows have seven digits, as many as the float32 that they come from: about 100 kB a run for the 6,850
-    windows of the whole of METR-LA.
+    Sums of windows have seven digits, as many as the float32 that they come from: about 100 kB per run for the
+    6,850 windows of the full METR-LA.
     """
 
     def plain(value: Any) -> Any:

@@ -1,4 +1,5 @@
-"""Results on disk: one JSON a run, keyed by its configuration, written in one piece; reading executes nothing."""
+"""Results on disk: one JSON file per run, keyed by its configuration, written atomically and read without executing
+code."""
 
 import hashlib
 import json

@@ -89,9 +89,9 @@ def _difference(found: Forecasts, label: str, other: str, helps: bool, name: str
     less = difference(found, label, other)
     low, high = ends(less)
     at = f"at {int((less < 0).sum())} of {int(less.isfinite().sum())} nodes (below zero)"
-    title, about = f"{label} against {other} at each node", f"{label} has a smaller error than {other} {at}."
+    title, about = f"{label} compared with {other} at each node", f"{label} has a smaller error than {other} {at}."
     if helps:
-        title = f"Where the graph helps: {label} against {other}"
+        title = f"Where the graph helps: {label} compared with {other}"
         about = f"The graph helps {at}: {label} uses it, {other} does not."
     about += f" The difference in mean absolute error{_in_units(found)} ranges from {_signed(less[low])} at node "
     about += f"{found.nodes[low]} to {_signed(less[high])} at node {found.nodes[high]}. {_places(found, less)}"

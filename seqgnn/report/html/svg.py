@@ -1,18 +1,18 @@
-"""Figures as SVG inside a page: they take its colors and fonts, and names in them do not meet those of others."""
+"""Figures as inline SVG with the colors and fonts of the page, and with unique ids."""
 
 import io
 import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-LIGHT, DARK = "#ffffff", "#15181c"  # the page's backgrounds
-CONTRAST = {LIGHT: 3.0, DARK: 4.5}  # that lines have at least
-GROWTH = 1.25  # how much larger than drawn a figure may become, to fill its column
+LIGHT, DARK = "#ffffff", "#15181c"  # backgrounds of the page
+CONTRAST = {LIGHT: 3.0, DARK: 4.5}  # minimum contrast of lines
+GROWTH = 1.25  # maximum factor by which a figure is enlarged to fill its column
 INK = {"#000000": "currentColor", "#6b6b6b": "var(--muted)", "#e4e4e4": "var(--grid)", "#ffffff": "var(--paper)"}
 
 
 def inline(figure: Any, name: str, title: str, description: str) -> str:
-    """Return a matplotlib figure as an `<svg>` element, the same twice.
+    """Return a matplotlib figure as an `<svg>` element, deterministically.
 
     Text stays text, the background transparent; black, gray and grid lines become the page's, and other colors
     variables such as `--c-0072b2`, to which `colors` gives a shade that fits the background. Areas in the colors of a
@@ -44,7 +44,7 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
 
 
 def _scale(figure: Any) -> set[str]:
-    """The fills that stand for numbers in a figure: colors of the color maps of what is colored by values."""
+    """Return the fills that represent values in a figure, the colors of its color maps."""
     from matplotlib.collections import Collection
     from matplotlib.colors import to_hex
 
@@ -53,7 +53,7 @@ def _scale(figure: Any) -> set[str]:
 
 
 def _at_home(tag: str, name: str, scale: set[str]) -> str:
-    """A tag with the page's colors and font, and with ids of its own; areas that a scale fills stay as they are."""
+    """Return a tag with the colors and font of the page and with unique ids; colors that represent values stay."""
     kept = set() if tag.startswith("<text") else scale
     tag = re.sub(r'( id="| (?:xlink:)?href="#|url\(#)', rf"\1{name}-", tag).replace(" xlink:href", " href")
     tag = re.sub(r"((?:fill: )?)(#[0-9a-f]{6})(?=[;\"])",
@@ -98,8 +98,8 @@ def _mark(marker: str, ink: str) -> str:
 
 
 def colors(content: str, background: str) -> str:
-    """Return CSS declarations for the colors of figures in `content`: as they are, or, where they stand out too
-    little from a background, a lighter or darker shade that does.
+    """Return CSS declarations for the colors of figures in `content`: unchanged or, where the contrast with a
+    background is too low, a lighter or darker shade.
 
     Example:
         >>> colors("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)", DARK)
@@ -112,7 +112,7 @@ def colors(content: str, background: str) -> str:
 
 
 def _shade(color: str, background: str) -> str:
-    """The color, or the first one on the way to white or black that stands out enough."""
+    """Return the color or, if its contrast is too low, the closest mix with white or black that has enough."""
     paper = _luminance(_channels(background)) + 0.05
     end = 0 if paper > 0.5 else 255
     for part in range(101):

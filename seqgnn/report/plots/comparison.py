@@ -48,8 +48,8 @@ def curves_figure(comparison: Comparison) -> Any:
 
 
 def draw_curves(panel: Any, comparison: Comparison, size: int, most: int | None = None) -> None:
-    """Draw the training curves of one size, each of `most` points at most, which are closest at the beginning, and
-    a dot at the step whose weights were kept."""
+    """Draw the training curves of one size, each with at most `most` points, which are densest at the beginning, and
+    a dot at the step whose weights were saved."""
     for label in comparison.labels:
         color, _, line = style_of(label, comparison)
         for run in comparison.of(label, size):
@@ -69,7 +69,7 @@ def draw_curves(panel: Any, comparison: Comparison, size: int, most: int | None 
 
 
 def training_curve(comparison: Comparison, run: RunRecord) -> Sequence[float]:
-    """Return the training accuracy of every step where accuracy is the headline, else the training loss."""
+    """Return the training accuracy of every step if accuracy is the headline metric, else the training loss."""
     return run.result.accuracies or () if comparison.metric == "accuracy" else run.result.losses
 
 
@@ -79,12 +79,12 @@ def longest_curve(comparison: Comparison, size: int) -> int:
 
 
 def first_step(comparison: Comparison, size: int) -> int:
-    """Return the first step of training curves: up to step 10 running means are of almost the same steps."""
+    """Return the first step of training curves; up to step 10, running means are over almost the same steps."""
     return min(10, max(1, longest_curve(comparison, size) // 2))
 
 
 def _step_ticks(axis: Any, low: float, high: float) -> None:
-    """Steps as plain numbers on a logarithmic axis."""
+    """Label steps with plain numbers on a logarithmic axis."""
     from matplotlib.ticker import NullLocator
 
     axis.set_ticks([step for step in STEP_TICKS if low <= step <= high])
@@ -93,14 +93,14 @@ def _step_ticks(axis: Any, low: float, high: float) -> None:
 
 
 def _steps(count: int, most: int | None) -> list[int]:
-    """The steps from 1 to `count`, or `most` of them, evenly spread on a logarithmic axis."""
+    """Return the steps from 1 to `count`, or `most` of them, evenly spaced on a logarithmic axis."""
     if most is None or count <= most:
         return list(range(1, count + 1))
     return sorted({round(count ** (place / (most - 1))) for place in range(most)})
 
 
 def style_of(label: str, comparison: Comparison) -> tuple[str, str, str]:
-    """Return color, marker and line of a row, see `seqgnn.report.plots.style.style`."""
+    """Return color, marker and line of a model, see `seqgnn.report.plots.style.style`."""
     return style(label, comparison.labels)
 
 
@@ -137,7 +137,7 @@ def draw_against_size(panel: Any, comparison: Comparison) -> None:
 
 
 def _shift(label: str, comparison: Comparison) -> float:
-    """A little apart, so that equal scores do not hide each other."""
+    """Return positions slightly apart, so that equal scores do not hide each other."""
     count = len(comparison.labels)
     return min(0.05, 0.3 / count) * (comparison.labels.index(label) - (count - 1) / 2)
 
@@ -186,8 +186,8 @@ def draw_one_size(panel: Any, comparison: Comparison) -> None:
 
 
 def draw_solved(panel: Any, comparison: Comparison) -> None:
-    """Draw the steps until each model solved the task against size: the mean over the seeds that did, hollow where
-    others did not, and a dash for each."""
+    """Draw the steps until each model solved the task against size: the mean over the seeds that did, hollow if some
+    seeds did not, and a dash for each seed."""
     sizes = sorted(comparison.sizes)
     every: list[float] = []
     for label in comparison.labels:
@@ -216,7 +216,7 @@ def solved_steps(comparison: Comparison, label: str, size: int) -> list[float]:
 
 
 def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float]:
-    """Return the standard deviation down and up; a bar never leaves the range that the score can have."""
+    """Return the lengths of an error bar, down and up: the standard deviation, clipped to the range of the score."""
     mean, sd = mean_sd(scores)
     sd = 0.0 if math.isnan(sd) else sd
     return min(sd, mean), min(sd, 1 - mean) if metric == "accuracy" else sd
@@ -252,7 +252,7 @@ def _legend(figure: Any, comparison: Comparison, markers: bool) -> None:
 
 
 def running_mean(values: Sequence[float], width: int = 21) -> list[float]:
-    """Return the centered mean over `width` values; at the ends, over those of them that are there.
+    """Return the centered mean over `width` values; at the ends, over the available values.
 
     Example:
         >>> running_mean([0.0, 3.0, 6.0, 3.0], width=3)

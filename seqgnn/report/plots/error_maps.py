@@ -1,4 +1,4 @@
-"""The errors of forecasts on the graph: how large they are at each node, and where one model errs less than another."""
+"""Maps of forecast errors: their size at each node, and where one model has a smaller error than another."""
 
 import math
 from typing import Any
@@ -10,23 +10,23 @@ from seqgnn.analysis.forecast_errors import CALLER, Forecasts
 from seqgnn.report.plots.forecasts import error_label, time_ahead
 from seqgnn.report.plots.style import GRAY, plain, short
 
-SEED = 0  # of the layout where nodes have no positions
-NAMED = 30  # nodes that are named at most
-LEVELS = 8  # colors at most
-TICKS = 6  # levels that a bar below a map names at most
-ERRORS, DIFFERENCES = ("viridis_r", 0.0, 0.8), ("PuOr_r", 0.1, 0.9)  # parts of scales that are seen on black too
-OUTER = 0.02  # the share of nodes, at each end, that colors need not tell apart
+SEED = 0  # random seed of the layout of nodes without positions
+NAMED = 30  # maximum number of nodes with names
+LEVELS = 8  # maximum number of colors
+TICKS = 6  # maximum number of ticks of a color bar below a map
+ERRORS, DIFFERENCES = ("viridis_r", 0.0, 0.8), ("PuOr_r", 0.1, 0.9)  # parts of color maps that are visible on black
+OUTER = 0.02  # fraction of nodes, at each end, whose values share a color
 
 
 def graph_figure(forecasts: Forecasts, label: str, ahead: int | None = None) -> Any:
     """Return a matplotlib figure: the graph, each node in the color of its mean absolute error, the mean over seeds.
 
     Args:
-        label: of a model or baseline.
-        ahead: a step ahead, from 1 on; None: over all of them.
+        label: label of a model or baseline.
+        ahead: a step ahead, from 1; None: all of them.
 
     Raises:
-        ValueError: for labels and steps that there are not.
+        ValueError: if the label or step does not exist.
     """
     figure, panel = _sheet(forecasts)
     draw_graph(panel, forecasts, label, ahead)
@@ -38,40 +38,42 @@ def draw_graph(panel: Any, forecasts: Forecasts, label: str, ahead: int | None =
     """Draw the graph with the errors of a model or baseline, and a bar of colors.
 
     Args:
-        label, ahead: as of `graph_figure`.
-        narrow: for a column of a page: the bar stands below, and only the nodes at its ends are named.
+        label, ahead: see `graph_figure`.
+        narrow: for a column of a page, with the color bar below and names only for the two extreme nodes.
     """
     found = node_errors(forecasts, label, ahead)
     _draw(panel, forecasts, found, _levels(found), ERRORS, error_label(forecasts), narrow)
 
 
 def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Any:
-    """Return a matplotlib figure: the graph, each node in the color of the error of one less that of another.
+    """Return a matplotlib figure: the graph, each node in the color of the error of one model minus that of another.
 
     Args:
-        label, other: of models or baselines.
-        ahead: a step ahead, from 1 on; None: over all of them.
+        label, other: labels of models or baselines.
+        ahead: a step ahead, from 1; None: all of them.
 
     Raises:
-        ValueError: for labels and steps that there are not, and if both are the same.
+        ValueError: if a label or step does not exist, or both labels are the same.
     """
     figure, panel = _sheet(forecasts)
     draw_difference(panel, forecasts, label, other, ahead)
     found = difference(forecasts, label, other, ahead)
     seen = found[found.isfinite()]
-    better = f"{label} errs less at {int((seen < 0).sum())} of {len(seen)} nodes"
-    figure.suptitle(plain(f"{forecasts.name}: {label} against {other}{_at(forecasts, ahead)}\n{better}"), fontsize=11)
+    better = f"{label} has a smaller error at {int((seen < 0).sum())} of {len(seen)} nodes"
+    figure.suptitle(
+        plain(f"{forecasts.name}: {label} compared with {other}{_at(forecasts, ahead)}\n{better}"), fontsize=11
+    )
     return figure
 
 
 def draw_difference(
     panel: Any, forecasts: Forecasts, label: str, other: str, ahead: int | None = None, *, narrow: bool = False
 ) -> None:
-    """Draw the graph with the difference of two errors, and a bar of colors about zero.
+    """Draw the graph with the difference of two errors, and a color bar centered at zero.
 
     Args:
-        label, other, ahead: as of `difference_figure`.
-        narrow: as of `draw_graph`; the bar does not name the models, for which a column may have no room.
+        label, other, ahead: see `difference_figure`.
+        narrow: see `draw_graph`; the color bar then does not name the models, since a column may be too narrow.
     """
     found = difference(forecasts, label, other, ahead)
     levels = _levels(torch.cat([found, -found]))
@@ -80,20 +82,20 @@ def draw_difference(
 
 
 def node_errors(forecasts: Forecasts, label: str, ahead: int | None = None) -> Tensor:
-    """The mean absolute error at each node, `[N]`, the mean over seeds; NaN where nothing was observed."""
+    """Return the mean absolute error at each node, `[N]`, averaged over seeds; NaN where nothing was observed."""
     return forecasts.by_node(label, ahead).mean(0)
 
 
 def difference(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Tensor:
-    """The mean absolute error of one less that of another at each node, `[N]`, each the mean over seeds; NaN where
-    nothing was observed."""
+    """Return the mean absolute error of one model minus that of another at each node, `[N]`, averaged over seeds; NaN
+    where nothing was observed."""
     if label == other:
         raise ValueError(f"{CALLER}: expected two labels to compare, got {label!r} twice")
     return node_errors(forecasts, label, ahead) - node_errors(forecasts, other, ahead)
 
 
 def ends(values: Tensor) -> tuple[int, int]:
-    """The nodes with the least and with the largest value, of those that have one.
+    """Return the nodes with the smallest and the largest value, without NaN.
 
     Example:
         >>> ends(torch.tensor([3.0, math.nan, 1.0, 2.0]))
@@ -103,8 +105,7 @@ def ends(values: Tensor) -> tuple[int, int]:
 
 
 def layout(forecasts: Forecasts) -> tuple[Tensor, str]:
-    """Where nodes are drawn, `[N, 2]`, and how that is said: at their positions, or, where they have none, as springs
-    between neighbors would hold them."""
+    """Return the places of the nodes, `[N, 2]`, and a description: their positions or, without any, a spring layout."""
     if forecasts.positions is not None:
         return forecasts.positions, "Nodes at their longitude and latitude."
     import networkx
@@ -128,7 +129,7 @@ def _draw(
 
     places, _ = layout(forecasts)
     pairs = forecasts.edges[:, forecasts.edges[0] != forecasts.edges[1]].sort(dim=0).values.unique(dim=1)
-    apart = torch.full((pairs.size(1), 2), math.nan)  # one line with gaps: a file with thousands would be large
+    apart = torch.full((pairs.size(1), 2), math.nan)  # one line with gaps, since thousands of lines make a large file
     lines = torch.stack([places[pairs[0]], places[pairs[1]], apart], dim=1).flatten(0, 1)
     panel.plot(*lines.T, color=GRAY, alpha=0.5, linewidth=0.5, zorder=1)
     size = min(90.0, max(14.0, 6000 / len(values)))
@@ -139,7 +140,7 @@ def _draw(
     seen = values[~unseen]
     beyond = bool((seen < levels[0]).any()), bool((seen > levels[-1]).any())
     if levels[0] == -levels[-1]:
-        beyond = (any(beyond),) * 2  # about zero both sides have the same tones
+        beyond = (any(beyond),) * 2  # colors are symmetric around zero
     extend: Any = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
     norm = BoundaryNorm(levels, colormap.N, extend=extend)
     points = panel.scatter(*places[~unseen].T, s=size, c=seen, cmap=colormap, norm=norm, edgecolors=GRAY,
@@ -152,7 +153,7 @@ def _draw(
         panel.annotate(plain(short(forecasts.nodes[node])), places[node].tolist(), (0, 10 if narrow else 7),
                        textcoords="offset points", fontsize=9 if narrow else 7, ha="center")  # fmt: skip
     degrees = forecasts.positions is not None and float(places[:, 1].abs().max()) < 85
-    narrower = math.cos(math.radians(float(places[:, 1].mean()))) if degrees else 1  # a degree of longitude
+    narrower = math.cos(math.radians(float(places[:, 1].mean()))) if degrees else 1  # width of a degree of longitude
     panel.set_aspect(1 / narrower, adjustable="datalim")
     panel.margins(0.05)
     panel.set_axis_off()
@@ -163,7 +164,7 @@ def _draw(
 
 
 def _levels(values: Tensor) -> list[float]:
-    """Round numbers between which the values lie, but for the outermost."""
+    """Return round numbers that cover the values, except for the outermost."""
     from matplotlib.ticker import MaxNLocator
 
     seen = values[values.isfinite()]

@@ -1,4 +1,4 @@
-"""The figures of forecasts: beside what came, and their error by step ahead, by time and on the graph."""
+"""Figures of forecasts: with the ground truth, and errors by step ahead and by time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from seqgnn.data.quality_report import UNITS
 from seqgnn.report.plots.style import GRAY, plain, style, tidy
 
 TRUTH = "#000000"
-MOST = 150  # windows of a stretch
-FAR = 1.25  # times the largest error of a model, beyond which panels do not go, but baselines may
+MOST = 150  # maximum number of windows shown
+FAR = 1.25  # largest error shown, as a multiple of the largest error of a model; baselines may exceed it
 LINE = 12  # points from one name to the next
 LEADER: dict[str, Any] = {"arrowstyle": "-", "color": GRAY, "linewidth": 0.5, "shrinkB": 0, "relpos": (0, 0.5)}
 QUARTILES = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 
 
 def look(label: str, forecasts: Forecasts) -> tuple[str, str, str]:
-    """Return color, marker and line of a model, see `seqgnn.report.plots.style.style`; black is the truth's and gray
-    the baselines'."""
+    """Return color, marker and line of a model, see `seqgnn.report.plots.style.style`; the ground truth is black and
+    baselines are gray."""
     return style(label, ["truth", "baselines", *forecasts.models])
 
 
@@ -36,22 +36,22 @@ def truth_figure(
     stretch: range | None = None,
     target: int = 0,
 ) -> Any:
-    """Return a matplotlib figure: forecasts beside the truth, a panel a node.
+    """Return a matplotlib figure: forecasts and ground truth, one panel per node.
 
     Args:
-        nodes: their names; None: those whose errors are the quartiles of all, see `quartiles`.
-        ahead: the step ahead that is drawn, from 1 on.
+        nodes: names of nodes; None: the nodes at the quartiles of the errors, see `quartiles`.
+        ahead: the step ahead to plot, from 1.
         stretch: windows of the test part; None: see `liveliest`.
-        target: which of the C.
+        target: index of the target channel.
 
     Raises:
-        ValueError: for nodes, steps, windows and targets that there are not.
+        ValueError: if a node, step, window or target does not exist.
     """
     from matplotlib.figure import Figure
 
     about = quartiles(forecasts, ahead) if nodes is None else dict.fromkeys(nodes, "")
     if not about:
-        raise ValueError(f"{CALLER}: expected a node or more to draw, got none")
+        raise ValueError(f"{CALLER}: expected at least one node, got none")
     stretch = liveliest(forecasts, list(about), ahead, target) if stretch is None else stretch
     figure = Figure(figsize=(9.4, 0.9 + 1.9 * len(about)), layout="constrained")
     panels = figure.subplots(len(about), 1, sharex=True, squeeze=False)[:, 0]
@@ -69,8 +69,8 @@ def truth_figure(
 def draw_truth(
     panel: Any, forecasts: Forecasts, node: str, *, ahead: int = 1, stretch: range | None = None, target: int = 0
 ) -> None:
-    """Draw the truth at a node, in black, and what each model forecast some steps before: the mean over its seeds, and
-    their range as a band; arguments as of `truth_figure`."""
+    """Draw the ground truth at a node, in black, and the forecasts of each model: their mean over seeds, and their
+    range as a band. See `truth_figure` for the arguments."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.ticker import MaxNLocator
 
@@ -83,7 +83,7 @@ def draw_truth(
         panel.plot(x, values.mean(0), line, color=color, linewidth=1.3)
         _band(panel, x, values, color)
     panel.plot(x, _observed(forecasts, step, target)[rows, place], color=TRUTH, linewidth=1.1)
-    panel.set_ylabel(plain(forecasts.units or "signal"))
+    panel.set_ylabel(plain(forecasts.units or "value"))
     panel.set_xlim(x[0], x[-1])
     if forecasts.times is None:
         panel.set_xlabel("step")
@@ -96,26 +96,26 @@ def draw_truth(
 
 
 def quartiles(forecasts: Forecasts, ahead: int = 1) -> dict[str, str]:
-    """The nodes whose mean absolute error, over all models and seeds, is nearest the quartiles of all nodes' errors,
-    and which quartile it is; all nodes if there are three at most."""
+    """Return the nodes at the quartiles of the mean absolute errors over all models and seeds, with the name of the
+    quartile; all nodes if there are at most three."""
     if len(forecasts.nodes) <= len(QUARTILES):
         return dict.fromkeys(forecasts.nodes, "")
     error = torch.stack([forecasts.by_node(label, ahead).mean(0) for label in forecasts.models]).mean(0)
     order = [node for node in error.argsort().tolist() if error[node].isfinite()]
     if not order:
         raise ValueError(f"{CALLER}: expected a node that was observed at step {ahead} ahead, got none")
-    found = {name: order[round(share * (len(order) - 1))] for name, share in QUARTILES.items()}
+    found = {name: order[round(fraction * (len(order) - 1))] for name, fraction in QUARTILES.items()}
     return {forecasts.nodes[node]: name for name, node in found.items()}
 
 
 def liveliest(forecasts: Forecasts, nodes: Sequence[str], ahead: int = 1, target: int = 0, most: int = MOST) -> range:
-    """The windows, so many in a row, over which the truth at these nodes moves most from step to step: the sum of
-    absolute changes, those of each node as shares of all that it makes."""
+    """Return the `most` consecutive windows in which the ground truth of these nodes changes most: the sum of absolute
+    changes between steps, each node's divided by its total."""
     truth = _observed(forecasts, forecasts.ahead(ahead), target)[:, [forecasts.node(node) for node in nodes]]
     change = truth.double().diff(dim=0).abs().nan_to_num(0)
-    share = (change / change.sum(0).clamp(min=1e-300)).sum(1)
+    fraction = (change / change.sum(0).clamp(min=1e-300)).sum(1)
     length = min(check_count(CALLER, "the length of a stretch", most, 2), len(truth))
-    start = int(share.unfold(0, length - 1, 1).sum(1).argmax()) if length > 1 else 0
+    start = int(fraction.unfold(0, length - 1, 1).sum(1).argmax()) if length > 1 else 0
     return range(start, start + length)
 
 
@@ -125,8 +125,8 @@ def steps_figure(forecasts: Forecasts) -> Any:
 
 
 def draw_steps(panel: Any, forecasts: Forecasts) -> None:
-    """Draw mean absolute error against the step ahead: of models the mean over seeds and their range, of baselines a
-    gray line with the name at its end, and with the error there if that lies beyond the panel."""
+    """Draw mean absolute error against the step ahead: for models the mean over seeds and their range, for baselines a
+    gray line with the name at its end, and the error there if it is outside the panel."""
     from matplotlib.ticker import MaxNLocator
 
     _draw_errors(panel, forecasts, {label: forecasts.by_step(label) for label in _labels(forecasts)}, first=1)
@@ -139,14 +139,14 @@ def times_figure(forecasts: Forecasts) -> Any:
     """Return a matplotlib figure: mean absolute error by hour, day or month, see `calendar_groups`.
 
     Raises:
-        ValueError: as `calendar_groups`.
+        ValueError: see `calendar_groups`.
     """
     return _errors_figure(forecasts, draw_times, f"error by {calendar_groups(forecasts)[0]}")
 
 
 def draw_times(panel: Any, forecasts: Forecasts) -> None:
-    """Draw mean absolute error, over all steps ahead, against the hour, day or month of what is forecast; as
-    `draw_steps`."""
+    """Draw mean absolute error, over all steps ahead, against the hour, day or month of the forecast step, in the
+    style of `draw_steps`."""
     what, names, group = calendar_groups(forecasts)
     found = {label: forecasts.by_group(label, group, len(names)) for label in _labels(forecasts)}
     _draw_errors(panel, forecasts, found, first=0)
@@ -157,13 +157,13 @@ def draw_times(panel: Any, forecasts: Forecasts) -> None:
 
 
 def time_ahead(forecasts: Forecasts, ahead: int) -> str:
-    """A step ahead in words: "30 minutes ahead", or, without timestamps, "6 steps ahead"."""
+    """Return a step ahead in words: "30 minutes ahead", or, without timestamps, "6 steps ahead"."""
     return f"{count(ahead, 'step')} ahead" if forecasts.period is None else f"{_duration(forecasts, ahead)} ahead"
 
 
 def error_label(forecasts: Forecasts) -> str:
     """Return the label of an axis of errors."""
-    return plain(f"MAE ({forecasts.units or 'in units of the signal'})")
+    return plain(f"MAE ({forecasts.units or 'in units of the data'})")
 
 
 def _errors_figure(forecasts: Forecasts, draw: Any, what: str) -> Any:
@@ -179,7 +179,7 @@ def _errors_figure(forecasts: Forecasts, draw: Any, what: str) -> Any:
 
 
 def _draw_errors(panel: Any, forecasts: Forecasts, found: Mapping[str, Tensor], first: int) -> None:
-    """Draw `[S, n]` errors of each label against n numbers from `first` on; those of one number side by side."""
+    """Draw `[S, n]` errors of each label against n numbers from `first` on; for n = 1, models are side by side."""
     panel.set_ylim(*_limits(forecasts, found))
     x = [float(first + i) for i in range(next(iter(found.values())).size(1))]
     whole = x if len(x) > 1 else [first - 0.5, first + 0.5]
@@ -200,8 +200,8 @@ def _draw_errors(panel: Any, forecasts: Forecasts, found: Mapping[str, Tensor], 
 
 
 def _limits(forecasts: Forecasts, found: Mapping[str, Tensor]) -> tuple[float, float]:
-    """From the least error to the largest that is not far above those of models: a baseline must not make them one
-    line."""
+    """Return the range from the smallest error to the largest that is not far above those of models, so that a poor
+    baseline does not compress their lines."""
     errors = torch.cat([values[values.isfinite()] for values in found.values()])
     worst = max(float(found[label].nan_to_num(0).max()) for label in forecasts.models)
     low, high = float(errors.min()), float(errors[errors <= FAR * worst].max())
@@ -221,22 +221,22 @@ def _band(panel: Any, x: Any, values: Tensor, color: str) -> None:
 
 
 def _name_ends(panel: Any, ends: Mapping[str, tuple[float, float]]) -> None:
-    """Write names right of the panel, each joined to the end of its line, and where that is beyond the panel, how
-    large it is."""
+    """Write names to the right of the panel, each connected to the end of its line, with the value if that is outside
+    the panel."""
     low, high = panel.get_ylim()
     names = sorted(ends, key=lambda name: ends[name][1])
     apart = LINE / (72 * 0.75 * panel.figure.get_figheight()) * (high - low)
     places = spread([min(ends[name][1], high) for name in names], apart, low, high)
     for name, place in zip(names, places):
         x, y = ends[name]
-        said, leader = (name, LEADER) if y <= high else (f"{name} ↑ {y:.3g}", None)
-        panel.annotate(plain(said), (x, y), (1.03, place), textcoords=("axes fraction", "data"), va="center",
+        text, leader = (name, LEADER) if y <= high else (f"{name} ↑ {y:.3g}", None)
+        panel.annotate(plain(text), (x, y), (1.03, place), textcoords=("axes fraction", "data"), va="center",
                        fontsize=9, color=GRAY, annotation_clip=False, arrowprops=leader)  # fmt: skip
 
 
 def spread(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:
-    """Increasing places between `low` and `high`, moved as little as needed to be so far apart: those that are closer
-    stand evenly about their mean.
+    """Return increasing places between `low` and `high`, moved as little as necessary to be at least `apart` from each
+    other: closer ones are spaced evenly around their mean.
 
     Example:
         >>> spread([0.0, 3.0, 4.0, 9.5], 2.0, 0.0, 10.0)
@@ -257,7 +257,7 @@ def spread(places: Sequence[float], apart: float, low: float, high: float) -> li
 
 
 def _observed(forecasts: Forecasts, step: int, target: int) -> Tensor:
-    """The truth of one target at a step ahead, `[W, N]`, NaN where it was not observed."""
+    """Return the ground truth of one target at a step ahead, `[W, N]`, NaN where it was not observed."""
     channels = forecasts.truth.size(-1)
     if check_count(CALLER, "target", target, 0) >= channels:
         raise ValueError(f"{CALLER}: expected a target from 0 to {channels - 1}, got {target}")
@@ -268,7 +268,7 @@ def _observed(forecasts: Forecasts, step: int, target: int) -> Tensor:
 def _rows(forecasts: Forecasts, stretch: range) -> slice:
     windows = len(forecasts.truth)
     if len(stretch) < 2 or stretch.step != 1 or stretch.start < 0 or stretch.stop > windows:
-        expected = f"two windows or more in a row, of the {windows} from 0 on"
+        expected = f"at least two consecutive windows of {windows}"
         raise ValueError(f"{CALLER}: expected a stretch of {expected}, got {stretch}")
     return slice(stretch.start, stretch.stop)
 

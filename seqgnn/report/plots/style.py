@@ -1,4 +1,4 @@
-"""What all figures share: a palette, tidy axes, and files written in one piece."""
+"""Style of all figures: a palette, clean axes, and files written atomically."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from seqgnn._utils.files import write_all
 
-# Okabe and Ito's palette, told apart by the color-blind too; variants of a model share its color and differ in line.
+# Okabe and Ito's palette, which is safe for color blindness. Variants of a model share its color and differ in line.
 STYLES = {
     "RNN": ("#0072B2", "o", "-"),
     "LSTM": ("#D55E00", "s", "-"),
@@ -33,10 +33,10 @@ GRAY = "#6b6b6b"
 
 
 def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
-    """Return color, marker and line of one of several rows: always the same color for the models known here.
+    """Return color, marker and line of one of several models; each known model always has the same color.
 
-    A user-defined row named after one of them, such as "LSTM, chrono", has its color and another line; the fourth of
-    them a darker color. Any other has a color that no model here has.
+    A custom model named after a known one, such as "LSTM, chrono", has its color and another line; from the fourth on,
+    a darker color. Other models have colors that no known model has.
 
     Example:
         >>> style("LSTM", ["LSTM"]), style("LSTM, chrono", ["LSTM", "LSTM, chrono"])
@@ -59,12 +59,12 @@ def _darker(color: str, times: int) -> str:
 
 
 def _family(label: str) -> str | None:
-    """The longest known name that a label begins with: "GCN, then LSTM" of "GCN, then LSTM, chrono"."""
+    """Return the longest known name that a label begins with: "GCN, then LSTM" for "GCN, then LSTM, chrono"."""
     return max((name for name in STYLES if f"{label},".startswith(f"{name},")), key=len, default=None)
 
 
 def plain(text: str) -> str:
-    """Text that a figure shows as it is: a dollar sign begins no formula.
+    """Return text for a figure, with escaped dollar signs, which would begin a formula.
 
     Example:
         >>> plain("$5")
@@ -74,7 +74,7 @@ def plain(text: str) -> str:
 
 
 def short(text: str, most: int = 26) -> str:
-    """Text that a figure has room for.
+    """Return text shortened to at most `most` characters.
 
     Example:
         >>> short("LSTM", 5), short("LSTM, chrono", 5)
@@ -84,23 +84,23 @@ def short(text: str, most: int = 26) -> str:
 
 
 def tidy(panel: Any, axis: str = "y") -> None:
-    """Take away what is no data: two of the four spines, and all of the grid but pale lines along an axis."""
+    """Remove two of the four spines, and all of the grid except for pale lines along one axis."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(axis=axis, color="#e4e4e4", linewidth=0.8)
     panel.set_axisbelow(True)
 
 
 def save(figure: Any, stem: Path) -> list[Path]:
-    """Write a matplotlib figure as `<stem>.png` and `<stem>.svg`, the same files twice; returns their paths.
+    """Write a matplotlib figure as `<stem>.png` and `<stem>.svg`, deterministically; return their paths.
 
     Raises:
-        NotWritten: naming the file that could not be written; the other one is.
+        NotWritten: names the file that could not be written; the other one is written.
     """
     return write_all(rendered(figure, stem))
 
 
 def rendered(figure: Any, stem: Path) -> Iterator[tuple[Path, bytes]]:
-    """Yield what `save` writes: paths and contents."""
+    """Yield the paths and contents of the files that `save` writes."""
     from matplotlib import rc_context
 
     for kind in ("png", "svg"):

@@ -1,4 +1,4 @@
-"""Grids in files: what is asked for is read, and each mistake is one clear line."""
+"""Grids in files: they are read correctly, and each error is one clear line."""
 
 from pathlib import Path
 

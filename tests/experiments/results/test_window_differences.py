@@ -1,4 +1,4 @@
-"""Who is put beside whom over test windows, and how it is said in the terminal and on the page."""
+"""Comparisons over test windows, and their sentences in the terminal and on the page."""
 
 import json
 
@@ -65,13 +65,13 @@ WEEKS = {
 MEANS = {"mean": [9.0, 9.0, 9.0, 9.0], "ar": [4.0, 4.0, 4.0, 8.0]}
 
 
-def test_models_stand_beside_the_best_baseline_and_the_graph_beside_the_best_without_it():
+def test_pairs_have_the_best_baseline_and_the_best_without_graph():
     pairs = window_pairs(comparison(WEEKS, MEANS), 1)
     named = [(pair.first, pair.second) for pair in pairs]
     assert named == [("LSTM", "ar"), ("GRU", "ar"), ("GCRN", "ar"), ("GCRN", "LSTM")]
     assert pairs[0].over_windows.mean == pytest.approx((16 + 18) / 2 / 8 - 20 / 8)
     assert pairs[2].over_windows.better == 4 and pairs[2].over_windows.p == 1 / 8
-    assert pairs[3].over_windows.better == 3  # 3, 3, 3, 6 beside 4, 4, 4, 5
+    assert pairs[3].over_windows.better == 3  # 3, 3, 3, 6 against 4, 4, 4, 5
     low, high = pairs[2].over_seeds
     assert (low + high) / 2 == pytest.approx(pairs[2].over_windows.mean)
     assert pairs[1].over_seeds == (0.0, 0.0) and pairs[1].figures[0] == "+0.000"

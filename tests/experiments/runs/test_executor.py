@@ -63,7 +63,7 @@ def test_bars_on_a_terminal(monkeypatch):
             return True
 
     monkeypatch.setenv("TERM", "xterm")
-    rich.get_console()  # rich's global console, made here while stdout is no terminal, is not what draws
+    rich.get_console()  # rich's global console is created while stdout is not a terminal, and is not used for drawing
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     with parallel.show_progress(3, 1, True) as say:

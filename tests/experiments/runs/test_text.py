@@ -41,7 +41,7 @@ def tiny(book, steps=24, **changes):
 
 
 def contents(folder):
-    """Everything of a run that should not depend on what came between."""
+    """Everything of a run that should not depend on interruptions."""
     files = {name: (folder / name).read_text() for name in ("samples.jsonl", "samples.md")}
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     timed = ("characters_per_second", "seconds")
@@ -208,7 +208,7 @@ def test_fewer_steps_and_a_lost_state_are_refused(book, tmp_path):
 
 
 def test_strange_line_ends_and_another_place(book, tmp_path):
-    """The text has characters that some take for line ends, and is read from elsewhere when the run goes on."""
+    """The text has unusual line separators, and is read from another path when the run resumes."""
     book.write_text(book.read_text().replace("dog", "d\u2028\u0085g"))
     elsewhere = tmp_path / "elsewhere.txt"
     elsewhere.write_text(book.read_text())

@@ -1,4 +1,4 @@
-"""What a kept run forecasts, compared with the same computed in numpy and beside the run's own scores."""
+"""Forecasts of a stored run, compared with numpy and with the scores of the run."""
 
 import csv
 from dataclasses import replace

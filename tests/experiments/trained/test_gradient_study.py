@@ -45,8 +45,8 @@ def test_influence_is_that_of_gnns_too():
     model = build("gcn", num_classes=10, num_tokens=10, hidden=6, hops=hops).double()
     batch = Palindromes(9, hops=hops).draw(4, torch.Generator().manual_seed(3))
     assert torch.equal(found.panels["influence"][1].norms[1], influence(model, batch))
-    heard = found.panels["influence"][2].norms[0] > 0
-    assert heard.tolist() == [True] * (len(hops) + 1) + [False] * (7 - len(hops))
+    nonzero = found.panels["influence"][2].norms[0] > 0
+    assert nonzero.tolist() == [True] * (len(hops) + 1) + [False] * (7 - len(hops))
     assert [curve.endless for curve in found.panels["influence"]] == [True, False, False]
 
 

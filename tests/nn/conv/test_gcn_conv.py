@@ -409,7 +409,7 @@ def test_compiled_in_one_piece(backend, channels):
     conv = GCNConv(*channels).double()
     x = torch.randn(7, channels[0], dtype=torch.float64)
     kept = len(tensor_cache._entries)
-    # torch 2.6 cannot trace a frozen dataclass as a key, and runs the preparation by itself.
+    # torch 2.6 cannot trace a frozen dataclass as a key, and runs the preparation outside the graph.
     compiled = torch.compile(conv, backend=backend, fullgraph=not torch.__version__.startswith("2.6."))
     expected, found = results(conv, x, EDGES, WEIGHTS), results(compiled, x, EDGES, WEIGHTS)
     for a, b in zip(found, expected):

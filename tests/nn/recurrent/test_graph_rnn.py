@@ -111,10 +111,10 @@ def test_receptive_field_of_one_step_is_the_neighbors():
     x = signal(2, 4, 1).requires_grad_()
     path = torch.tensor([[0, 1, 2], [1, 2, 3]])
     output, _ = layer(x, path)
-    heard = lambda t, node: torch.autograd.grad(output[t, node].sum(), x, retain_graph=True)[0].abs().sum(-1)  # noqa: E731
-    assert heard(0, 3)[0].nonzero().flatten().tolist() == [2, 3]
-    assert heard(1, 3)[0].nonzero().flatten().tolist() == [1, 2, 3]
-    assert heard(1, 0).nonzero().tolist() == [[0, 0], [1, 0]]
+    influence = lambda t, node: torch.autograd.grad(output[t, node].sum(), x, retain_graph=True)[0].abs().sum(-1)  # noqa: E731
+    assert influence(0, 3)[0].nonzero().flatten().tolist() == [2, 3]
+    assert influence(1, 3)[0].nonzero().flatten().tolist() == [1, 2, 3]
+    assert influence(1, 0).nonzero().tolist() == [[0, 0], [1, 0]]
 
 
 @pytest.mark.parametrize("make", [GCNRNN, GCNLSTM, GCNGRU, lambda *a, **k: GCNGRU(*a, reset="before", **k)])

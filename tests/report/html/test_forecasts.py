@@ -70,7 +70,7 @@ def test_maps_say_their_numbers_in_words(kept):
     low, high = "abc"[np.nanargmin(found)], "abc"[np.nanargmax(found)]
     said = f"largest at node {high}, {np.nanmax(found):.3f}; smallest at node {low}, {np.nanmin(found):.3f}."
     assert said in errs.caption and errs.caption.endswith("Hollow nodes were not observed.")
-    label, other = re.fullmatch("Where the graph helps: (.*) against (.*)", helps.title).groups()
+    label, other = re.fullmatch("Where the graph helps: (.*) compared with (.*)", helps.title).groups()
     less = errors(comparison, source, label) - errors(comparison, source, other)
     assert f"helps at {(less < 0).sum()} of 2 nodes (below zero): {label} uses it, {other} does not." in helps.caption
     ends = [f"{value:+.3f} at node {'abc'[node]}".replace("-", "−") for node, value in
@@ -95,7 +95,7 @@ def test_units_stand_at_every_error_and_change_no_run(kept):
     of_pairs = differences(found, 2, found.labels[0]), windows(found)
     assert all("difference (cases)" in dict(table.columns) for table in of_pairs)
     page = render([found])
-    assert page.count("MAE (cases)") > 5 and "units of the signal" not in page
+    assert page.count("MAE (cases)") > 5 and "units of the data" not in page
     bare, _ = forecasts_pictures(before, "a")
-    assert sum("MAE (in units of the signal)" in picture.svg for picture in bare) == 4
+    assert sum("MAE (in units of the data)" in picture.svg for picture in bare) == 4
     assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE", "test MAPE"]

@@ -1,4 +1,4 @@
-"""The sentences of a page: true of what they are said of."""
+"""The sentences of a page describe their comparison correctly."""
 
 from dataclasses import replace
 

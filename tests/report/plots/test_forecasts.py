@@ -119,7 +119,7 @@ def test_forecasts_stand_beside_the_truth_at_the_time_that_they_are_about(exampl
     drawn = panel()
     draw_truth(drawn, bare, "south", ahead=2, stretch=range(3, 13))
     assert list(drawn.lines[0].get_xdata()) == list(range(first, first + 10))
-    assert (drawn.get_xlabel(), drawn.get_ylabel()) == ("step", "signal")
+    assert (drawn.get_xlabel(), drawn.get_ylabel()) == ("step", "value")
 
 
 def test_nodes_at_the_quartiles_of_errors_are_chosen_and_named(example):
@@ -173,7 +173,7 @@ def test_a_difference_is_drawn_about_zero_and_says_where_one_errs_less(example):
     bounds = points.norm.boundaries
     assert bounds == pytest.approx(-bounds[::-1]) and 0 in bounds
     better = int((difference(forecasts, "GCRN", "LSTM", 2) < 0).sum())
-    assert figure.get_suptitle() == f"town: GCRN against LSTM, 2 hours ahead\nGCRN errs less at {better} of 5 nodes"
+    assert figure.get_suptitle() == f"town: GCRN compared with LSTM, 2 hours ahead\nGCRN has a smaller error at {better} of 5 nodes"
 
 
 def test_tones_are_the_same_on_both_sides_of_zero_where_one_side_goes_further(example):
@@ -264,13 +264,13 @@ def test_names_move_apart_and_stay_inside():
     [
         (lambda f: truth_figure(f, ["nort"]), "expected the name of one of 5 nodes, got 'nort'; did you mean 'north'?"),
         (lambda f: truth_figure(f, ["?"]), "got '.'; the first is 'north'"),
-        (lambda f: truth_figure(f, []), "expected a node or more"),
+        (lambda f: truth_figure(f, []), "expected at least one node"),
         (lambda f: truth_figure(f, ahead=4), "expected a step ahead from 1 to 3, got 4"),
         (lambda f: truth_figure(f, ahead=0), "the step ahead to be an integer of at least 1, got 0"),
         (lambda f: truth_figure(f, target=1), "expected a target from 0 to 0, got 1"),
-        (lambda f: truth_figure(f, stretch=range(30, 90)), "of the 34 from 0 on, got range"),
-        (lambda f: truth_figure(f, stretch=range(0, 30, 2)), "two windows or more in a row"),
-        (lambda f: truth_figure(f, stretch=range(3, 4)), "two windows or more in a row"),
+        (lambda f: truth_figure(f, stretch=range(30, 90)), "consecutive windows of 34, got range"),
+        (lambda f: truth_figure(f, stretch=range(0, 30, 2)), "at least two consecutive windows"),
+        (lambda f: truth_figure(f, stretch=range(3, 4)), "at least two consecutive windows"),
         (lambda f: truth_figure(replace(f, mask=f.mask & False)), "observed at step 1 ahead, got none"),
         (lambda f: times_figure(replace(f, times=None)), "expected timestamps for errors by hour, day or month"),
         (lambda f: times_figure(replace(f, period=np.timedelta64(365, "D"))), "expected steps below half a year"),

@@ -68,7 +68,7 @@ class ConvCellStateLSTM(fused_cells.ConvCellStateLSTM):
     def backward(self, a: Tensor, projections: VJPs, before: State, after: State, d: State) -> list[Tensor]:
         (du, dm), (h, c), (_, c_new), (dh, dc) = projections, before, after, d
         _launch(kernels.lstm_backward, dh, dc, *a.unbind(), c_new, c, c, c, HIDDEN=c.size(-1), PEEPHOLES=False)
-        a[4].copy_(dc)  # the gradient of the projected cell state, in its place
+        a[4].copy_(dc)  # overwritten by the gradient of the projected cell state
         return [du(a[:4], h), dm(a[4:], c)]
 
 
