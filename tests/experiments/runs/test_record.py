@@ -1,4 +1,4 @@
-"""Records of runs: nothing that a file holds is lost on the way there and back."""
+"""Records of runs: reading and writing them loses nothing."""
 
 import json
 

@@ -173,7 +173,8 @@ def test_a_difference_is_drawn_about_zero_and_says_where_one_errs_less(example):
     bounds = points.norm.boundaries
     assert bounds == pytest.approx(-bounds[::-1]) and 0 in bounds
     better = int((difference(forecasts, "GCRN", "LSTM", 2) < 0).sum())
-    assert figure.get_suptitle() == f"town: GCRN compared with LSTM, 2 hours ahead\nGCRN has a smaller error at {better} of 5 nodes"
+    title = f"town: GCRN compared with LSTM, 2 hours ahead\nGCRN has a smaller error at {better} of 5 nodes"
+    assert figure.get_suptitle() == title
 
 
 def test_tones_are_the_same_on_both_sides_of_zero_where_one_side_goes_further(example):
