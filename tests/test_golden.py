@@ -41,7 +41,7 @@ def promises():
     return {"names": {"seqgnn": sorted(import_module("seqgnn").__all__)} | names, "run_keys": keys}
 
 
-def test_public_names_and_run_keys_are_those_of_the_golden_file():
+def test_public_names_and_run_keys_equal_the_golden_file():
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     found = promises()
     for part, content in found.items():

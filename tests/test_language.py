@@ -112,6 +112,6 @@ def test_phrase_does_not_occur(pattern):
     assert lines == []
 
 
-def test_pages_include_every_room():
+def test_pages_include_every_folder():
     names = {file.relative_to(ROOT).parts[0] for file in pages()}
     assert names >= {*ROOMS, "README.md"}

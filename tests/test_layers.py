@@ -50,7 +50,7 @@ def imports(trees: dict[str, ast.Module]) -> Iterator[tuple[str, str]]:
                     yield module, submodule if submodule in trees else node.module
 
 
-def test_layers_nothing_is_imported_from_above():
+def test_layers_import_nothing_from_above():
     height = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
     wrong = []
     for importer, imported in sorted(set(imports(modules()))):
@@ -65,7 +65,7 @@ def test_layers_nothing_is_imported_from_above():
     assert not wrong, "\n".join(f"{importer} imports {imported}" for importer, imported in wrong)
 
 
-def test_layers_no_modules_import_each_other_in_a_circle():
+def test_layers_have_no_circular_imports():
     trees = modules()
     needs: dict[str, set[str]] = {module: set() for module in trees}
     for importer, imported in imports(trees):
@@ -76,12 +76,12 @@ def test_layers_no_modules_import_each_other_in_a_circle():
     assert not needs, f"in or above a circle: {sorted(needs)}"
 
 
-def test_top_level_holds_rooms_alone():
+def test_seqgnn_top_level_contains_only_packages():
     names = {path.name for path in (ROOT / "seqgnn").iterdir() if path.is_file() or any(path.glob("*.py"))}
     assert names == set().union(*LAYERS) | AT_THE_TOP
 
 
-def test_rooms_say_what_lives_there_and_name_what_is_public():
+def test_packages_have_a_docstring_and_public_names():
     trees = modules()
     for room in sorted(set().union(*LAYERS)):
         tree = trees[f"seqgnn.{room}"]

@@ -172,7 +172,7 @@ def test_half_precision_without_onednns_answer_is_unsupported(monkeypatch):
 
 
 @pytest.mark.parametrize("transform", [torch.func.grad, torch.func.vmap, torch.func.jacfwd, torch.func.hessian])
-def test_transforms(transform, names):
+def test_transforms_active_in_func_transforms_is_true(transform, names):
     active = []
 
     def square(x):
@@ -183,13 +183,13 @@ def test_transforms(transform, names):
     assert active == [True] and not torch_internals.transforms_active()
 
 
-def test_dispatch_modes(names):
+def test_dispatch_mode_active_in_fake_tensor_mode_is_true(names):
     with FakeTensorMode():
         assert torch_internals.dispatch_mode_active()
     assert not torch_internals.dispatch_mode_active()
 
 
-def test_forward_mode(names):
+def test_forward_ad_active_in_dual_level_is_true(names):
     with forward_ad.dual_level():
         assert torch_internals.forward_ad_active()
     assert not torch_internals.forward_ad_active()
@@ -212,7 +212,7 @@ class Doubled(torch.autograd.Function):
         return dy * 2
 
 
-def test_backward_passes(names, monkeypatch):
+def test_backward_internals_detect_batched_and_retained_graphs(names, monkeypatch):
     monkeypatch.setattr(Doubled, "batched", [])
     monkeypatch.setattr(Doubled, "retained", [])
     x = torch.ones(2, requires_grad=True)
@@ -225,7 +225,7 @@ def test_backward_passes(names, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-def test_row_pointers(dtype, names):
+def test_row_pointers_with_empty_rows_equal_csr_pointers(dtype, names):
     pointers = torch_internals.row_pointers(torch.tensor([0, 0, 2, 3, 3, 3], dtype=dtype), 6, dtype)
     assert pointers.tolist() == [0, 2, 2, 3, 6, 6, 6] and pointers.dtype == dtype
     empty = torch_internals.row_pointers(torch.empty(0, dtype=dtype), 2, dtype)
@@ -246,11 +246,11 @@ def test_row_pointers(dtype, names):
         ((), {"memory_format": torch.channels_last}, (None, None, False)),
     ],
 )
-def test_parse_to(args, kwargs, expected, names):
+def test_parse_to_returns_device_dtype_and_non_blocking(args, kwargs, expected, names):
     assert torch_internals.parse_to(*args, **kwargs) == expected
 
 
-def test_hooks():
+def test_has_hooks_with_a_registered_hook_is_true():
     assert torch_internals.has_hooks(nn.Linear(1, 1), ("_no_such_name",))
     for register in ("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"):
         layer = nn.Linear(1, 1)
@@ -323,14 +323,14 @@ with forward_ad.dual_level():
 
 
 @pytest.mark.slow
-def test_layers_without_private_names():
+def test_layers_without_private_names_equal_torch_and_pyg():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", WITHOUT_PRIVATE_NAMES], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_exporting_without_its_name_is_seen_where_dynamo_does_not_trace(monkeypatch):
+def test_is_exporting_without_torch_flag_is_true_in_export_only(monkeypatch):
     assert not torch_internals.is_exporting()
     monkeypatch.setattr(torch_internals, "_exporting", lambda: True)
     assert torch_internals.is_exporting() and torch_internals.exports_scans()

@@ -22,7 +22,7 @@ def draw(seed, steps=5, batch=3, inputs=2, hidden=4, classes=3):
     )
 
 
-def test_oracle_differences_equal_autograd():
+def test_rnn_loss_gradients_equal_autograd():
     x, target, *rest = draw(0)
     w_hx, w_hh, w_ph, b_h, b_p = (oracles.leaf(torch.from_numpy(value)) for value in rest)
     h = torch.zeros(x.shape[1], w_hh.shape[0], dtype=torch.float64)
@@ -62,6 +62,6 @@ X, Y, W = torch.zeros(4, 2, 3), torch.tensor([0, 2]), torch.eye(3)
         ((X, Y + 1, W, W, W), "expected targets between 0 and 2, got \\[1, 3\\]"),
     ],
 )
-def test_bptt_errors(arguments, message):
+def test_bptt_gradients_invalid_arguments_raise_value_error(arguments, message):
     with pytest.raises(ValueError, match=f"bptt_gradients: .*{message}"):
         bptt_gradients(*arguments)

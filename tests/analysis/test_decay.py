@@ -22,19 +22,19 @@ def test_decay_excludes_zeros():
     assert (found.lowest, found.rise, found.farthest) == (3, 1.0, 3) and found.count == 3
 
 
-def test_decay_with_start_keeps_distances():
+def test_decay_with_start_returns_original_distances():
     found = decay(torch.tensor([100.0, 0.0, 4.0, 2.0, 1.0, 2.0, 4.0]), start=2)
     assert (found.rate, found.lowest, found.farthest) == (pytest.approx(1.0), 4, 6)
     assert decay(torch.tensor([100.0, 0.0, 4.0, 2.0]), start=1) is None
 
 
-def test_decay_of_fall_and_rise():
+def test_decay_of_v_shaped_norms_returns_fall_and_rise():
     found = decay(torch.tensor([4.0, 1.0, 2.0, 4.0, 8.0]))
     assert (found.lowest, found.fall, found.spread, found.farthest) == (1, pytest.approx(4), pytest.approx(8), 4)
     assert (found.rise, found.rise_r2) == (pytest.approx(8.0), pytest.approx(1.0))
 
 
-def test_rise_is_the_fit_from_the_smallest_norm_on():
+def test_decay_rise_equals_numpy_fit_from_smallest_norm_on():
     norms = np.exp(np.abs(np.arange(30) - 12) * 0.2 + 0.05 * np.random.default_rng(0).normal(size=30))
     low = norms.argmin()
     d, log = np.arange(low, 30), np.log(norms[low:])
@@ -74,7 +74,7 @@ def test_decay_of_fewer_than_three_norms_is_none(norms):
     assert decay(torch.tensor(norms)) is None
 
 
-def test_decay_of_constant_and_tiny_norms():
+def test_decay_of_constant_and_tiny_norms_equals_exact_rate():
     assert decay(torch.ones(4)).r2 == 1.0 and decay(torch.ones(4)).rate == 1.0
     tiny = decay(torch.tensor([1e-300, 1e-302, 1e-304], dtype=torch.float64))
     assert tiny.rate == pytest.approx(0.01) and tiny.rise == 1.0

@@ -54,7 +54,7 @@ def test_diagnose_reports_nodes_beyond_the_receptive_field(nodes, edges):
         assert [line for line in lines if "far" in line] == ([expected] if widest > K else [])
 
 
-def test_diagnose_counts_layers_of_both_directions():
+def test_describe_bidirectional_conv_follows_edges_both_ways():
     ring = Data(edge_index=torch.stack([torch.arange(10), torch.arange(1, 11) % 10]), num_nodes=10)
     farther = [FARTHER.format("4 hops")]
     assert diagnose(sg.DiffusionConv(2, 2, K=5), ring) == diagnose(pyg.SGConv(2, 2, K=4), ring) == farther
@@ -67,7 +67,7 @@ def test_diagnose_graph_without_edges_reports_isolated_nodes():
     assert diagnose(pyg.SGConv(2, 2), empty) == ["isolated: 3 of 3 nodes have no neighbors"]
 
 
-def test_diagnose_large_graphs():
+def test_describe_large_graph_reports_distances_up_to_a_limit():
     path = torch.stack([torch.arange(99_999), torch.arange(1, 100_000)])
     wide = Data(edge_index=path, num_nodes=100_000)
     farther = [FARTHER.format("2 hops")]
@@ -101,7 +101,7 @@ RESET = "state reset: each window starts from a zero state; TrainConfig(stateful
 
 @pytest.mark.parametrize("options", [{}, {"readout": "mean"}, {"positions": True, "length": 10}])
 @pytest.mark.parametrize("name", NAMES)
-def test_diagnose_reports_a_state_that_is_reset(name, options):
+def test_describe_default_model_on_text_reports_state_reset(name, options):
     text = CharText(length=10)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True, "hops": (1,)}
     model, batch = build(name, **sizes, **options), text.draw(2, torch.Generator().manual_seed(0))
@@ -125,11 +125,11 @@ def test_diagnose_reports_a_state_that_is_reset(name, options):
         (nn.Linear(2, 3), False),
     ],
 )
-def test_diagnose_knows_layers_with_a_state(model, stateful):
+def test_describe_layer_with_a_state_reports_state_reset(model, stateful):
     assert (RESET in diagnose(model, CharText(length=10))) == stateful
 
 
-def test_diagnose_tree_in_postfix_order_is_no_path():
+def test_describe_expression_trees_reports_hops_not_positions():
     task = ExpressionTrees(7)
     model = build("gcn", num_classes=10, num_tokens=task.num_tokens, num_layers=task.depth)
     assert not any("previous positions" in line for line in diagnose(model, task))

@@ -45,7 +45,7 @@ def test_explain_equals_importances_by_hand(engine):
     close(found.per_step, torch.tensor([1.5, 5.5], dtype=torch.float64))
 
 
-def test_explain_with_a_convolution_in_the_gates():
+def test_explain_with_pyg_conv_equals_importances_by_hand():
     class Sum(torch.nn.Module):
         def __init__(self, *_):
             super().__init__()
@@ -60,7 +60,7 @@ def test_explain_with_a_convolution_in_the_gates():
     close(explain(layer, windows, PATH, target=lambda y: y[-1, :, 2, 0]).importance, 1.5 * IMPORTANCE)
 
 
-def test_explain_with_signs_weights_and_changing_graphs():
+def test_explain_weights_and_changing_graphs_equal_hand_values():
     layer, weights = adding_layer(conv=RAW), torch.tensor([1.0, 0.5, 1.0], dtype=torch.float64)
     found = explain(layer, X, PATH, weights, target=lambda y: 10 - y[-1, 2, 0])
     close(found.importance, -0.5 * IMPORTANCE)
@@ -96,7 +96,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("windows", [False, True])
-def test_importances_sum_to_the_difference_of_outputs(name, windows):
+def test_explain_importances_sum_to_the_difference_of_outputs(name, windows):
     torch.manual_seed(0)
     layer = LAYERS[name]().double()
     x = draw(T, B, N, F) if windows else draw(T, N, F)
@@ -155,7 +155,7 @@ def _evolve(cell):
     return layer
 
 
-def test_explain_with_edge_attributes_batches_and_lengths():
+def test_explain_with_lengths_and_batch_is_zero_elsewhere():
     conv = lambda i, o: pyg.GATv2Conv(i, o, edge_dim=4)  # noqa: E731
     layer, attributes = GCNLSTM(F, H, conv=conv, dtype=torch.float64), draw(E, 4)
     options = {"edge_attr": attributes, "lengths": torch.tensor([T, 1])}
@@ -189,7 +189,7 @@ def test_explain_does_not_change_the_model():
     close(explain(model, draw(T, N, F), EDGES, target=2).importance, found.importance)
 
 
-def test_explain_errors():
+def test_explain_invalid_arguments_raise_value_error():
     layer, x, changing = GCNGRU(F, H, dtype=torch.float64), draw(T, N, F), [EDGES, EDGES, EDGES[:, 1:]]
     for match, call in {
         "expected a model with a graph-recurrent layer, got GCNConv": lambda: explain(sg.GCNConv(F, H), x, EDGES),

@@ -82,7 +82,7 @@ CASES += [("gcn+lstm", "lstm", 2), ("gcn-in-lstm", "lstm", 2)]
 
 
 @pytest.mark.parametrize("name, kind, layers", CASES)
-def test_norms_equal_those_of_the_equations(name, kind, layers):
+def test_gradient_flow_norms_equal_those_of_the_equations(name, kind, layers):
     model, batch = model_of(name, num_layers=layers), batch_of()
     shape = (layers, 7, 4, 4, 5) if name == "gcn-in-lstm" else (layers, 7, 4, 5)
     loss, (h, c) = expected_gradients(model, batch, kind, shape)
@@ -99,7 +99,7 @@ def test_norms_equal_those_of_the_equations(name, kind, layers):
 
 
 @pytest.mark.parametrize("name, kind, layers", CASES)
-def test_equations_equal_model_and_gradients_equal_differences(name, kind, layers):
+def test_expected_gradients_equal_central_differences(name, kind, layers):
     model, batch = model_of(name, num_layers=layers), batch_of()
     shape = (layers, 7, 4, 4, 5) if name == "gcn-in-lstm" else (layers, 7, 4, 5)
     loss, gradients = expected_gradients(model, batch, kind, shape)
@@ -118,7 +118,7 @@ def test_equations_equal_model_and_gradients_equal_differences(name, kind, layer
             assert float(difference) == pytest.approx(float(gradients[which][index]), rel=1e-5, abs=1e-11)
 
 
-def test_gradient_of_h_equals_chain_rule():
+def test_gradient_flow_of_h_equals_chain_rule():
     # For one sequence and one step, dL/dW_hx = diag(1 - h²) dL/dh x^T with x one-hot, which gives dL/dh.
     model = model_of("rnn", hidden=6)
     batch = sequence_batch(torch.tensor([[3]]), torch.tensor([1]), path_graph(1))
@@ -129,7 +129,7 @@ def test_gradient_of_h_equals_chain_rule():
     oracles.close(gradient_flow(model, batch).h[0, 0], (written[:, 3] / (1 - h**2)).norm())
 
 
-def test_gradients_of_steps_sum_to_weight_gradient():
+def test_gradient_flow_of_steps_sums_to_weight_gradient():
     # dL/dW_hh of the RNN is the sum of diag(1 - h_t²) dL/dh_t h_(t-1)^T; with H = 1 and B = 1 norms are the gradients.
     model = model_of("rnn", hidden=1)
     model.encoder.layer.weight_hh_l0.data.abs_()  # so that all dL/dh_t have the sign of the last
@@ -145,7 +145,7 @@ def test_gradients_of_steps_sum_to_weight_gradient():
     oracles.close(((1 - h**2) * flow * before).sum().abs(), written["W_hh"].abs().squeeze())
 
 
-def test_opposite_gradients_cancel_in_norm_of_mean_only():
+def test_gradient_flow_opposite_gradients_cancel_in_norm_of_mean():
     model = model_of("lstm", forget_bias=1.0)
     batch = sequence_batch(torch.tensor([[1, 2], [1, 2]]), torch.tensor([0, 1]), path_graph(2))
     model.head.weight.data[1] = -model.head.weight.data[0]
@@ -156,7 +156,7 @@ def test_opposite_gradients_cancel_in_norm_of_mean_only():
 
 
 @pytest.mark.parametrize("name", RECURRENT)
-def test_ragged_sequences_equal_single_sequences(name):
+def test_gradient_flow_of_ragged_batch_equals_single_sequences(name):
     model = model_of(name)
     samples = [SequenceGraph.from_values(range(length), y=1) for length in (7, 3)]
     together = gradient_flow(model, Batch.from_data_list(samples), reduce="mean-of-norms")
@@ -166,7 +166,7 @@ def test_ragged_sequences_equal_single_sequences(name):
         oracles.close(getattr(together, part), sum(rows) / 4)
 
 
-def test_single_sequence_equals_batch_of_one():
+def test_gradient_flow_of_single_sequence_equals_batch_of_one():
     model, sample = model_of("lstm"), SequenceGraph.from_values(range(5), y=1)
     oracles.close(gradient_flow(model, sample).h, gradient_flow(model, Batch.from_data_list([sample])).h)
 
@@ -191,7 +191,7 @@ def test_gradient_flow_does_not_change_the_model(name):
     oracles.close(second.h, first.h)
 
 
-def test_gradient_flow_works_with_any_engine():
+def test_gradient_flow_of_every_engine_is_equal():
     model = model_of("lstm")
     expected = gradient_flow(model, batch_of()).h
     for engine in ("native", "reference"):
@@ -200,7 +200,7 @@ def test_gradient_flow_works_with_any_engine():
         assert model.encoder.layer.engine == engine
 
 
-def test_recordings_contain_all_scans_and_end_with_their_block():
+def test_record_states_nested_records_scans_until_block_ends():
     layer, x = sg.GRU(2, 3, num_layers=2), torch.zeros(4, 1, 2)
     with record_states() as outer:
         layer(x)
@@ -213,14 +213,14 @@ def test_recordings_contain_all_scans_and_end_with_their_block():
     assert [len(outer), len(inner)] == [4, 2]
 
 
-def test_float32_norms_do_not_underflow():
+def test_gradient_flow_float32_norms_do_not_underflow():
     model = model_of("rnn", hidden=16).float()
     model.encoder.layer.weight_hh_l0.data *= 0.3
     norms = gradient_flow(model, batch_of(60)).h[0]
     assert bool((norms > 0).all()) and float(norms[0]) < 1e-25
 
 
-def test_norms_reach_the_range_of_float64():
+def test_gradient_flow_float64_squares_do_not_underflow():
     # One unit close to zero: dL/dh_t is 0.25 times that of the next step; squares underflow below 1e-162.
     model = model_of("rnn", hidden=1)
     layer = model.encoder.layer
@@ -239,7 +239,7 @@ def test_norms_reach_the_range_of_float64():
     assert float(single[0]) == 0 and float(single[-1]) > 0
 
 
-def test_head_of_zeros_has_zero_gradients():
+def test_gradient_flow_with_head_of_zeros_is_zero():
     model = model_of("lstm")
     model.head.weight.data.zero_()
     flow = gradient_flow(model, batch_of())
@@ -247,7 +247,7 @@ def test_head_of_zeros_has_zero_gradients():
     assert not bool(influence(model, batch_of()).any())
 
 
-def test_gradient_flow_with_one_target_per_token():
+def test_gradient_flow_with_target_per_token_has_norm_per_token():
     text = CharText(length=6)
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens}
     model = build("gru", **sizes, per_element=True, hidden=4).double()
@@ -268,7 +268,7 @@ class CustomModel(nn.Module):
         return self.rows(self.layer(x)[0].transpose(0, 1)), None
 
 
-def test_gradient_flow_of_both_directions_is_in_order_of_time():
+def test_gradient_flow_bidirectional_is_in_order_of_time():
     flow = gradient_flow(CustomModel(sg.RNN(10, 5, bidirectional=True)), batch_of())
     assert flow.h.shape == (2, 7)
     assert bool((flow.h[0] > 0).all()) and flow.h[1].tolist()[:-1] == [0] * 6 and float(flow.h[1, -1]) > 0
@@ -289,12 +289,12 @@ def test_gradient_flow_of_both_directions_is_in_order_of_time():
         (CustomModel(sg.RNN(10, 10), lambda x: x[:, -1] / 0), "finite gradients, got NaN or infinite values at 7 of 7"),
     ],
 )
-def test_gradient_flow_errors(model, message):
+def test_gradient_flow_invalid_model_raises_value_error(model, message):
     with pytest.raises(ValueError, match=f"gradient_flow: expected (a model with )?{message}"):
         gradient_flow(model, batch_of(8))
 
 
-def test_gradient_flow_errors_of_reduction_and_targets():
+def test_gradient_flow_invalid_reduce_or_targets_raise():
     with pytest.raises(ValueError, match=r"expected reduce to be one of .*did you mean 'norm-of-mean'"):
         gradient_flow(model_of("rnn"), batch_of(), reduce="norm-of-means")
     batch = batch_of()
@@ -305,7 +305,7 @@ def test_gradient_flow_errors_of_reduction_and_targets():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", RECURRENT)
-def test_gradient_flow_on_a_gpu(name):
+def test_gradient_flow_on_gpu_equals_cpu(name):
     model, batch = model_of(name), batch_of()
     expected = gradient_flow(model, batch)
     found = gradient_flow(model.cuda(), batch.to("cuda"))

@@ -98,7 +98,7 @@ class InputsOnly(nn.Module):
         (InputsOnly(lambda x: x / 0), "a finite Jacobian, got NaN or infinite entries at 28 of 28 positions"),
     ],
 )
-def test_influence_errors(model, message):
+def test_influence_invalid_models_raise_value_error(model, message):
     batch = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match=f"influence: expected {message}"):
         influence(model, batch)
@@ -108,13 +108,13 @@ def test_influence_errors(model, message):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", NAMES)
-def test_influence_on_a_gpu(name):
+def test_influence_on_gpu_equals_cpu(name):
     batch, model = FirstDigitRecall(8).draw(4, torch.Generator().manual_seed(0)), model_of(name)
     expected = influence(model, batch)
     oracles.close(influence(model.cuda(), batch.to("cuda")), expected)
 
 
-def test_influence_by_edges_of_a_tree():
+def test_influence_by_tree_distance_equals_mean_jacobian_norms():
     task = ExpressionTrees(7)
     batch = task.draw(8, torch.Generator().manual_seed(0))
     distance = edges_to_last(batch)

@@ -24,7 +24,7 @@ def test_dirichlet_energy_equals_trace_with_dense_laplacian():
     oracles.close(dirichlet_energy(torch.from_numpy(x), club.edge_index, relative=True), expected / (x**2).sum())
 
 
-def test_dirichlet_energy_by_hand():
+def test_dirichlet_energy_of_star_and_ring_equals_hand_values():
     edges = torch.tensor([[0, 0, 0], [1, 2, 3]])  # a star: degrees 3, 1, 1, 1
     x = torch.tensor([[4.0], [0.0], [0.0], [2.0]]).double()
     assert dirichlet_energy(x, edges).item() == pytest.approx(2**2 + 2**2 + (2 - 2**0.5) ** 2, rel=1e-12)
@@ -36,7 +36,7 @@ def test_dirichlet_energy_by_hand():
 
 @pytest.mark.parametrize("directed", [True, False])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_energy_falls_with_depth_without_residual_connections(seed, directed):
+def test_energy_by_depth_without_residual_connections_falls(seed, directed):
     batch = FirstDigitRecall(20, directed=directed).draw(16, torch.Generator().manual_seed(seed))
     found = {}
     for name in ("gcn", "gcn-residual"):
@@ -64,7 +64,7 @@ def test_energy_by_depth_equals_energy_of_hidden_features():
     assert model.training and not gcn._forward_hooks and not gcn.layers[0]._forward_pre_hooks
 
 
-def test_relative_energy_of_zeros_is_nan():
+def test_energy_by_depth_relative_of_zeros_is_nan():
     torch.manual_seed(0)
     model = build("gcn", num_classes=10, num_tokens=10, hidden=4, num_layers=2)
     model.encoder.layers[0].bias.data.fill_(-1e3)
@@ -85,12 +85,12 @@ EDGES = path_graph(3)
         (torch.zeros(2, 2), EDGES, "edges between nodes 0 and 1, got 0 to 2"),
     ],
 )
-def test_dirichlet_energy_errors(x, edges, message):
+def test_dirichlet_energy_invalid_arguments_raise_value_error(x, edges, message):
     with pytest.raises(ValueError, match=f"dirichlet_energy: expected {message}"):
         dirichlet_energy(x, edges)
 
 
-def test_energy_errors_of_zeros_and_other_models():
+def test_energy_of_zeros_and_other_models_raises_value_error():
     with pytest.raises(ValueError, match="nonzero x with relative=True"):
         dirichlet_energy(torch.zeros(3, 2), EDGES, relative=True)
     for model in (nn.Linear(2, 2), build("lstm", num_classes=2, num_tokens=2)):

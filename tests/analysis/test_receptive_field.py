@@ -32,7 +32,7 @@ def test_exponential_hops_cover_the_whole_path():
 
 
 @pytest.mark.parametrize("num_layers, hops", [(0, (1,)), (2, ()), (2, (0, 1))])
-def test_path_receptive_field_errors(num_layers, hops):
+def test_path_receptive_field_invalid_values_raise_value_error(num_layers, hops):
     with pytest.raises(ValueError, match="path_receptive_field: expected num_layers >= 1 and hops of at least 1"):
         path_receptive_field(num_layers, hops)
 
@@ -69,7 +69,7 @@ HOPS = [(1,), (1, 3)]
         (lambda: GCNEncoder(2, 3, 2, 0.0, directed=False), 2, 0, 0),
     ],
 )
-def test_receptive_field_of_models(model, hops, positions, hops_per_step):
+def test_receptive_field_of_models_equals_hand_values(model, hops, positions, hops_per_step):
     assert receptive_field(model()) == ReceptiveField(hops, positions, hops_per_step)
 
 

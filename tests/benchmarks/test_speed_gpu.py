@@ -22,7 +22,7 @@ assert set(cases[0]["errors"]) == {{"reference", "fused", "triton"}} | captured
 
 
 @pytest.mark.slow
-def test_nothing_on_the_cpu(tmp_path):
+def test_speed_gpu_on_cpu_is_skipped_and_writes_nothing(tmp_path):
     command = [sys.executable, "speed.py", "gpu", "--json", str(tmp_path / "speed.json")]
     done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -33,7 +33,7 @@ def test_nothing_on_the_cpu(tmp_path):
 @pytest.mark.parametrize(
     "device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)]
 )
-def test_precisions(device, monkeypatch):
+def test_speed_gpu_errors_are_within_bounds_of_each_precision(device, monkeypatch):
     pytest.importorskip("triton")
     monkeypatch.setenv("TRITON_INTERPRET", str(int(device == "cpu")))
     done = subprocess.run([sys.executable, "-c", CODE, device], cwd=BENCHMARKS, capture_output=True, text=True)

@@ -14,7 +14,7 @@ def call(*arguments):
     return end.value.code
 
 
-def test_table_words_and_files(tmp_path, capsys, monkeypatch):
+def test_cli_bench_prints_table_and_writes_files(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(run, "WORTH", [(3, 2, 2, 3)])
     monkeypatch.setattr(run, "ROUNDS", 1)
     assert call("--seconds", "20", "--out", tmp_path) == 0
@@ -27,7 +27,7 @@ def test_table_words_and_files(tmp_path, capsys, monkeypatch):
     assert content["config"] == {"seconds": 20.0, "device": "cpu", "rounds": 1, "dtype": "float32"}
 
 
-def test_what_did_not_fit_is_named(capsys, monkeypatch):
+def test_cli_bench_without_time_names_layers_not_timed(capsys, monkeypatch):
     monkeypatch.setattr(run, "WORTH", [(3, 2, 2, 3)])
     assert call("--seconds", "1e-9") == 0
     assert "Skipped for lack of time, T, B, F, H = 3, 2, 2, 3: LSTM; GRU; RNN." in capsys.readouterr().out
@@ -44,7 +44,7 @@ def test_what_did_not_fit_is_named(capsys, monkeypatch):
         (["--seconds", "1e-9", "--out", "OUT"], "no layer was timed; increase --seconds"),
     ],
 )
-def test_bad_input_is_one_line_and_code_2(arguments, message, tmp_path, capsys):
+def test_cli_bench_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, capsys):
     arguments = [tmp_path if argument == "OUT" else argument for argument in arguments]
     assert call(*arguments) == 2
     out, err = capsys.readouterr()

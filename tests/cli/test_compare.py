@@ -37,7 +37,7 @@ def call(*arguments):
     return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
-def test_a_file_says_what_is_compared_and_the_command_line_goes_before_it(tmp_path):
+def test_cli_compare_config_file_is_overridden_by_options(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text(GRID)
     assert call("--config", file, "--seeds", "0,1").exit_code == 0
@@ -49,13 +49,13 @@ def test_a_file_says_what_is_compared_and_the_command_line_goes_before_it(tmp_pa
     assert chrono["init"] == ["orthogonal", "chrono"]
 
 
-def test_presets_are_what_the_rest_goes_before(tmp_path):
+def test_settings_with_preset_are_overridden_by_options(tmp_path):
     found = settings({"preset": "long-memory", "steps": 5, "max_grad_norm": None}, None)
     assert found == PRESETS["long-memory"] | {"steps": 5, "max_grad_norm": None}
     assert [row.label for row in found["models"]][:4] == ["RNN, identity", "RNN, latch", "LSTM, chrono", "GRU, chrono"]
 
 
-def test_a_plan_makes_no_run(tmp_path):
+def test_cli_compare_dry_run_lists_runs_and_trains_none(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text(GRID)
     lines = call("--config", file, "--dry-run").stdout.splitlines()
@@ -71,7 +71,7 @@ def test_a_plan_makes_no_run(tmp_path):
 WILD = "\n[[row]]\nlabel = 'wild'\nmodel = 'rnn'\nlr = 1e37\n"
 
 
-def test_a_plan_lists_rows_whose_estimate_is_not_known(tmp_path):
+def test_cli_compare_dry_run_lists_runs_without_estimate(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text("max_grad_norm = 0" + GRID + WILD)
     done = call("--config", file, "--dry-run")
@@ -81,7 +81,7 @@ def test_a_plan_lists_rows_whose_estimate_is_not_known(tmp_path):
     assert re.fullmatch(r"3 runs to train: at most .*, without 1 whose estimate is not known", lines[-1])
 
 
-def test_what_fails_again_stays_in_table_and_files(tmp_path):
+def test_cli_compare_retry_failing_again_leaves_table_and_files(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text("max_grad_norm = 0" + GRID + WILD)
     assert call("--config", file).exit_code == 1
@@ -96,7 +96,7 @@ def test_what_fails_again_stays_in_table_and_files(tmp_path):
     assert [(tmp_path / "found" / name).read_text() for name in ("recall.csv", "report.html")] == kept
 
 
-def test_files_that_cannot_be_written_are_named_below_the_table(tmp_path, monkeypatch):
+def test_cli_compare_unwritable_files_are_named_below_table(tmp_path, monkeypatch):
     file = tmp_path / "grid.toml"
     file.write_text(GRID)
 
@@ -122,7 +122,7 @@ def test_files_that_cannot_be_written_are_named_below_the_table(tmp_path, monkey
         monkeypatch.setattr("seqgnn.experiments.runs.store.RunStore.prepare", None)
 
 
-def test_one_file_that_cannot_be_written_keeps_no_other_from_it(tmp_path):
+def test_cli_compare_one_unwritable_file_leaves_others_written(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text(GRID)
     blocked = tmp_path / "found" / "recall-scores.png"
@@ -136,7 +136,7 @@ def test_one_file_that_cannot_be_written_keeps_no_other_from_it(tmp_path):
     assert {path.name for path in (tmp_path / "found").iterdir()} == names | {"runs", blocked.name}
 
 
-def test_equal_time_goes_before_the_steps_of_a_preset():
+def test_settings_with_max_seconds_drop_steps_of_preset():
     assert "steps" not in settings({"preset": "reports", "max_seconds": 5.0}, None)
     assert settings({"preset": "reports", "max_seconds": 5.0, "steps": 7}, None)["steps"] == 7
 
@@ -151,7 +151,7 @@ def test_equal_time_goes_before_the_steps_of_a_preset():
         ("max_seconds = 0\ntask = 'recall'", "expected max_seconds to be a number above 0"),
     ],
 )
-def test_mistakes_are_named(tmp_path, content, message):
+def test_cli_compare_invalid_config_values_raise_value_error(tmp_path, content, message):
     file = tmp_path / "grid.toml"
     file.write_text(content)
     result = call("--config", file)
@@ -170,13 +170,13 @@ def test_mistakes_are_named(tmp_path, content, message):
         (["--config", "nowhere.toml"], "expected a TOML file, got nowhere.toml"),
     ],
 )
-def test_mistakes_on_the_command_line(arguments, message):
+def test_cli_compare_invalid_options_raise_value_error(arguments, message):
     result = call(*arguments)
     with pytest.raises(ValueError, match=message):
         raise result.exception
 
 
-def test_a_file_without_a_folder_has_nothing_that_failed(tmp_path):
+def test_cli_compare_retry_failed_without_out_raises_value_error(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text("task = 'recall'")
     result = call("--config", file, "--retry-failed")
@@ -184,7 +184,7 @@ def test_a_file_without_a_folder_has_nothing_that_failed(tmp_path):
         raise result.exception
 
 
-def test_a_task_of_which_nothing_is_there_does_not_empty_the_page(tmp_path, monkeypatch):
+def test_cli_compare_task_without_runs_leaves_report_unchanged(tmp_path, monkeypatch):
     monkeypatch.setattr("seqgnn.cli.compare.DEFAULT_TASKS", ("palindromes", "recall"))
     options = ["--models", "rnn", "--seeds", "0", "--hidden", "4", "--jobs", "1", "--out", tmp_path, "--steps", "4"]
     call("expressions", "--lengths", "5", *options)

@@ -41,7 +41,7 @@ def book(tmp_path):
     return path
 
 
-def test_list(run, book):
+def test_cli_data_list_shows_every_dataset(run, book):
     shown = run("list").splitlines()
     line = next(line for line in shown if "grimm" in line)
     assert "Gutenberg 2591" in line and "English" in line and "0.55" in line
@@ -49,7 +49,7 @@ def test_list(run, book):
     assert all(any(name in line for line in shown) for name in catalog.TEXTS | catalog.SIGNALS)
 
 
-def test_fetch(run, book, tmp_path):
+def test_cli_data_fetch_prints_path_of_the_file(run, book, tmp_path):
     assert run("fetch", "grimm") == f"{book}\n"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / book.name).write_text(CONTENT)
@@ -67,7 +67,7 @@ def _offline(run, name):
         catalog.TEXTS[name] = text
 
 
-def test_check_of_names(run, book):
+def test_cli_data_check_of_names_reports_whole_changed_missing(run, book):
     assert run("check", "grimm") == f"grimm: whole, {book}\n"
     everything = run("check").splitlines()
     assert len(everything) == len(catalog.TEXTS | catalog.SIGNALS) and f"grimm: whole, {book}" in everything
@@ -79,7 +79,7 @@ def test_check_of_names(run, book):
     assert "did you mean 'grimm'?" in run("check", "grim", code=2)
 
 
-def test_check_of_files(run, tmp_path):
+def test_cli_data_check_of_text_files_reports_size_and_encoding(run, tmp_path):
     path = tmp_path / "text"
     path.write_text("abc" * 300 + "d" + "abé" * 33, encoding="utf-8")
     assert run("check", path).splitlines() == [
@@ -97,7 +97,7 @@ def test_check_of_files(run, tmp_path):
     assert f"{tmp_path}: {2 * len(CONTENT)} characters in 2 files, " in run("check", tmp_path)
 
 
-def test_check_of_signals(run, tmp_path, monkeypatch):
+def test_cli_data_check_of_time_series_reports_steps_and_graph(run, tmp_path, monkeypatch):
     path, edges = tmp_path / "my.csv", tmp_path / "edges.csv"
     path.write_text("time,a,b\n2012-03-01 00:00,1,0\n2012-03-01 00:05,2,5\n")
     edges.write_text("a,b\n")

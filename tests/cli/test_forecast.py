@@ -41,7 +41,7 @@ def rows_of(text):
     return list(csv.DictReader(text.splitlines()))
 
 
-def test_what_comes_next_is_printed(call, kept):
+def test_cli_forecast_prints_values_of_the_next_steps(call, kept):
     path, source, command = kept
     shown = call(*command)
     rows = rows_of(shown.out)
@@ -52,14 +52,14 @@ def test_what_comes_next_is_printed(call, kept):
     assert [float(row["forecast"]) for row in rows] == pytest.approx(expected)
 
 
-def test_errors_are_in_units_where_these_are_known(call, kept, monkeypatch):
+def test_cli_forecast_test_part_errors_are_in_known_units(call, kept, monkeypatch):
     _, source, command = kept
     graph = load_temporal_graph(source.data, source.graph, units="cases")
     monkeypatch.setattr(DataSource, "load", lambda self: graph)
     assert call(*command, "--part", "test").err.endswith(" (cases) over 48 values\n")
 
 
-def test_the_test_part_is_written_with_the_truth(call, kept, tmp_path):
+def test_cli_forecast_test_part_is_written_with_the_truth(call, kept, tmp_path):
     path, source, command = kept
     values, _, scores = forecast_test(*load_forecaster(path), source.load())
     shown = call(*command, "--part", "test", "--out", tmp_path / "test.csv").out.splitlines()
@@ -78,7 +78,7 @@ def test_the_test_part_is_written_with_the_truth(call, kept, tmp_path):
     assert rows_of(printed.out) == rows and printed.err.splitlines() == [shown[-1]]
 
 
-def test_a_longer_file_is_forecast_from_its_own_end(call, kept, tmp_path):
+def test_cli_forecast_of_longer_file_starts_at_its_end(call, kept, tmp_path):
     path, _, command = kept
     longer = write_signal(tmp_path, 75, "longer.csv")
     rows = rows_of(call(*command[:3], longer.data, *command[4:]).out)
@@ -87,7 +87,7 @@ def test_a_longer_file_is_forecast_from_its_own_end(call, kept, tmp_path):
     assert [float(row["forecast"]) for row in rows] == pytest.approx(expected)
 
 
-def test_mistakes_are_one_line_and_write_nothing(call, kept, tmp_path):
+def test_cli_forecast_bad_input_is_one_line_and_writes_nothing(call, kept, tmp_path):
     path, source, command = kept
     (tmp_path / "short.csv").write_text("a,b,c\n1,2,3\n")
     (tmp_path / "two.csv").write_text(re.sub(",[^,]*$", "", Path(source.data).read_text(), flags=re.MULTILINE))
@@ -113,7 +113,7 @@ def test_mistakes_are_one_line_and_write_nothing(call, kept, tmp_path):
         assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_guide_runs_as_it_stands(call, tmp_path, monkeypatch, capsys):
+def test_docs_forecasting_code_and_commands_run(call, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(pages.setup(DOCS), {})
     source = DataSource("signal.csv", "edges.csv")

@@ -46,13 +46,13 @@ def call(model, monkeypatch):
     return call
 
 
-def test_one_sample_follows_its_prompt(call, model):
+def test_cli_generate_one_sample_follows_its_prompt(call, model):
     (text,) = generation.generate(model, ABC, "ab")
     assert call("--prompt", "ab") == f"ab{text}\n"
     assert len(call("--length", 7)) == 8
 
 
-def test_options_reach_the_generation(call, model):
+def test_cli_generate_options_are_passed_to_generate(call, model):
     for arguments, options in (
         (["--greedy"], {"sampling": SamplingConfig(greedy=True)}),
         (["--temperature", "0.5", "--seed", 3], {"sampling": SamplingConfig(temperature=0.5, seed=3)}),
@@ -70,13 +70,13 @@ def test_options_reach_the_generation(call, model):
 
 
 @pytest.mark.parametrize("beam", [[], ["--beam", 4]])
-def test_several_samples_come_one_after_the_other(call, model, beam):
+def test_cli_generate_several_samples_are_numbered_in_order(call, model, beam):
     texts = generation.generate(model, ABC, "b", length=9, samples=3, beam=4 if beam else None)
     expected = "".join(f"--- {i} of 3 ---\nb{text}\n" for i, text in enumerate(texts, start=1))
     assert call("--prompt", "b", "--length", 9, "--samples", 3, *beam) == expected
 
 
-def test_characters_come_as_they_are_made(call, monkeypatch):
+def test_cli_generate_prints_each_character_at_once(call, monkeypatch):
     printed = []
     monkeypatch.setattr("builtins.print", lambda *values, **options: printed.append((values, options)))
     call("--prompt", "ab", "--length", 3)
@@ -85,7 +85,7 @@ def test_characters_come_as_they_are_made(call, monkeypatch):
     assert all(options["flush"] and values[0] in "abc" for values, options in printed[1:-1])
 
 
-def test_mistakes_are_value_errors_before_anything_is_printed(call):
+def test_cli_generate_bad_input_raises_before_any_output(call):
     for arguments, message in (
         (["--prompt", "aäb"], "'ä'"),
         (["--on-unknown", "drop"], "expected on_unknown to be one of 'error', 'skip', got 'drop'"),

@@ -18,7 +18,7 @@ def call(*arguments):
     return end.value.code
 
 
-def test_table_words_and_files(tmp_path, capsys):
+def test_cli_gradients_prints_table_and_writes_files(tmp_path, capsys):
     assert call(*TINY, "--models", "rnn,lstm", "--seeds", "0,1", "--out", tmp_path) == 0
     out, err = capsys.readouterr()
     assert err == "" and "LSTM, forget bias 1" in out and "LSTM, forget bias 2" in out and "dL/dc" in out
@@ -28,7 +28,7 @@ def test_table_words_and_files(tmp_path, capsys):
     assert (content["curves"][0]["of"], content["curves"][0]["model"]) == ("dL/dh", "RNN")
 
 
-def test_influence_is_another_figure(tmp_path, capsys):
+def test_cli_gradients_influence_writes_influence_figure(tmp_path, capsys):
     options = ["--models", "gru,gcn", "--seeds", "0", "--task", "recall", "--influence", "--out", tmp_path]
     assert call(*TINY, *options) == 0
     out = capsys.readouterr().out
@@ -36,7 +36,7 @@ def test_influence_is_another_figure(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"influence.json", "influence.png", "influence.svg"}
 
 
-def test_options_reach_the_study(monkeypatch):
+def test_cli_gradients_options_are_passed_to_study(monkeypatch):
     seen = []
 
     @wraps(gradients.study)  # the options are read from its signature
@@ -75,7 +75,7 @@ def test_options_reach_the_study(monkeypatch):
         ([*TINY, "--out", "/dev/null/x"], "expected a writable folder"),
     ],
 )
-def test_bad_input_is_one_line_and_code_2(arguments, message, capsys):
+def test_cli_gradients_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     assert call(*arguments) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("seqgnn: ") and message in err and err.count("\n") == 1

@@ -23,7 +23,7 @@ def call(*arguments):
     return end.value.code
 
 
-def test_compare_writes_table_and_files(tmp_path, capsys):
+def test_cli_compare_writes_table_and_files(tmp_path, capsys):
     assert call("compare", "recall", *TINY, "--models", "rnn,gcn", "--out", tmp_path) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -40,7 +40,7 @@ NAMES = {"recall.csv", "report.html"} | {f"recall-{x}.{y}" for x in ("scores", "
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_closed_pipe_loses_no_run_and_no_file(tmp_path, monkeypatch, capsys, terminal):
+def test_cli_compare_closed_pipe_writes_all_runs_and_files(tmp_path, monkeypatch, capsys, terminal):
     with closed_pipe() as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         if terminal:
@@ -68,7 +68,7 @@ def bars_on_any_stream(total, found, progress):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
-def test_output_that_finds_no_room_is_said_once_files_are_written(tmp_path, monkeypatch, capsys):
+def test_cli_compare_full_device_exits_2_after_writing_files(tmp_path, monkeypatch, capsys):
     with open("/dev/full", "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path) == 2
@@ -77,7 +77,7 @@ def test_output_that_finds_no_room_is_said_once_files_are_written(tmp_path, monk
 
 
 @pytest.mark.slow
-def test_head_reads_a_line_and_all_is_written(tmp_path):
+def test_cli_compare_piped_to_head_writes_all_files(tmp_path):
     command = [sys.executable, "-m", "seqgnn", "compare", "recall", *TINY, "--models", "rnn", "--out", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
@@ -86,21 +86,21 @@ def test_head_reads_a_line_and_all_is_written(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == NAMES | {"runs"}
 
 
-def test_without_a_folder_a_closed_pipe_ends_the_comparison(monkeypatch, capsys):
+def test_cli_compare_closed_pipe_without_out_exits_with_code_1(monkeypatch, capsys):
     with closed_pipe() as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         code = call("compare", "recall", *TINY, "--models", "rnn")
     assert code == 1 and capsys.readouterr().err == ""
 
 
-def test_the_page_keeps_what_was_compared_before_on_other_tasks(tmp_path):
+def test_cli_compare_report_contains_tasks_compared_before(tmp_path):
     call("compare", "recall", *TINY, "--models", "rnn", "--out", tmp_path)
     call("compare", "expressions", "--lengths", "5", *TINY[2:], "--models", "rnn", "--out", tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert page.index(">Expressions</h2>") < page.index(">Recall</h2>")
 
 
-def test_options_reach_the_comparison(monkeypatch, capsys):
+def test_cli_compare_options_are_passed_to_plan(monkeypatch, capsys):
     seen = []
 
     @wraps(comparison.plan)  # options are read from its docstring
@@ -123,7 +123,7 @@ def test_options_reach_the_comparison(monkeypatch, capsys):
     assert seen[1][1]["train"] == training_for("recall", lr=0.01)
 
 
-def test_without_a_task_palindromes_and_text_are_compared(tmp_path, capsys, monkeypatch):
+def test_cli_compare_without_task_runs_palindromes_and_text(tmp_path, capsys, monkeypatch):
     book = tmp_path / BOOK
     book.parent.mkdir()
     book.write_text("the quick brown fox jumps over the lazy dog. " * 40)
@@ -140,7 +140,7 @@ def test_without_a_task_palindromes_and_text_are_compared(tmp_path, capsys, monk
     assert default_book() is None
 
 
-def test_failed_runs_end_with_code_1(capsys):
+def test_cli_compare_failed_runs_exit_with_code_1(capsys):
     # The loss is not finite after one step of that size.
     arguments = ["--models", "rnn", "--optimizer", "sgd", "--lr", "1e37", "--max-grad-norm", "0"]
     assert call("compare", "recall", *TINY, *arguments) == 1
@@ -165,20 +165,20 @@ def test_failed_runs_end_with_code_1(capsys):
         (["compares"], "compare"),
     ],
 )
-def test_bad_input_is_one_line_and_code_2(arguments, message, capsys):
+def test_cli_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     assert call(*arguments) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("seqgnn: ") and message in err
     assert err.count("\n") == 1
 
 
-def test_what_is_wrong_with_the_second_task_is_said_before_the_first_is_run(tmp_path, capsys):
+def test_cli_compare_invalid_second_task_stops_before_first_run(tmp_path, capsys):
     assert call("compare", *TINY, "--models", "rnn", "--data", tmp_path / "nowhere.txt") == 2
     captured = capsys.readouterr()
     assert captured.out == "" and "nowhere.txt" in captured.err
 
 
-def test_a_text_in_the_wrong_encoding_is_one_line_and_code_2(tmp_path, capsys):
+def test_cli_compare_wrong_text_encoding_is_one_line_and_code_2(tmp_path, capsys):
     path = tmp_path / "latin.txt"
     path.write_bytes("voilà ".encode("latin-1") * 200)
     assert call("compare", "text", *TINY, "--data", path) == 2
@@ -186,7 +186,7 @@ def test_a_text_in_the_wrong_encoding_is_one_line_and_code_2(tmp_path, capsys):
     assert "latin.txt" in err and err.count("\n") == 1
 
 
-def test_ctrl_c_is_one_line_and_code_130(monkeypatch, capsys):
+def test_cli_compare_ctrl_c_is_one_line_and_exit_code_130(monkeypatch, capsys):
     @wraps(comparison.plan)
     def interrupt(task, **options):
         raise KeyboardInterrupt
@@ -196,7 +196,7 @@ def test_ctrl_c_is_one_line_and_code_130(monkeypatch, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_help_names_the_options(capsys):
+def test_cli_compare_help_lists_the_options(capsys):
     assert call("compare", "--help") == 0
     out = capsys.readouterr().out
     assert "--match-parameters" in out and "--jobs" in out
@@ -204,7 +204,7 @@ def test_help_names_the_options(capsys):
     assert "compare" in "".join(capsys.readouterr())
 
 
-def test_the_module_is_the_command(monkeypatch, capsys):
+def test_seqgnn_module_with_bad_task_exits_with_code_2(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["seqgnn", "compare", "recal"])
     with pytest.raises(SystemExit) as end:
         runpy.run_module("seqgnn", run_name="__main__")
@@ -212,7 +212,7 @@ def test_the_module_is_the_command(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_the_module_runs():
+def test_seqgnn_module_compare_exits_0_and_bad_task_exits_2():
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     command = [sys.executable, "-m", "seqgnn", "compare"]
     options = {"capture_output": True, "text": True, "env": environment}
@@ -222,7 +222,7 @@ def test_the_module_runs():
     assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.count("\n") == 1
 
 
-def test_version_and_help_without_a_command(capsys):
+def test_cli_version_prints_it_and_no_command_exits_2(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["--version"])
     assert end.value.code == 0 and capsys.readouterr().out == f"seqgnn {seqgnn.__version__}\n"
@@ -231,7 +231,7 @@ def test_version_and_help_without_a_command(capsys):
     assert end.value.code == 2 and capsys.readouterr().err == ""
 
 
-def test_what_models_cannot_see_is_said_first(capsys):
+def test_cli_compare_diagnose_prints_problems_first(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["compare", "recall", "--lengths", "10", "--models", "gru,gcn-1hop", "--seeds", "0", "--steps", "1",
                   "--jobs", "1", "--diagnose"])  # fmt: skip

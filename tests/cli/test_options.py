@@ -42,11 +42,11 @@ def commands(command=None, name="seqgnn"):
         yield name, [" ".join([*option.opts, *option.secondary_opts]) for option in command.params]
 
 
-def test_options_are_the_ones_promised():
+def test_cli_options_equal_the_golden_file():
     assert dict(commands()) == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-def test_every_option_has_a_help():
+def test_cli_options_all_have_help():
     app_command = typer.main.get_command(app)
     for group in (app_command, *app_command.commands.values()):
         for name, command in getattr(group, "commands", {}).items():
@@ -64,7 +64,7 @@ def derived():
 
 
 @pytest.mark.parametrize(("table", "name"), list(derived()), ids=lambda value: getattr(value, "__name__", value))
-def test_every_field_is_an_option_and_a_key(table, name, tmp_path):
+def test_grid_options_have_an_option_and_toml_key_per_field(table, name, tmp_path):
     options = {option.name: option for option in grid_options()}
     flags = dict(commands())["seqgnn compare"]
     assert any(options[name].flag == flag.split()[0] for flag in flags) and options[name].help
@@ -83,7 +83,7 @@ def test_every_field_is_an_option_and_a_key(table, name, tmp_path):
     "option", [option for option in grid_options() if option.kind not in (str, Path, bool, list[str])],
     ids=lambda option: option.name,
 )  # fmt: skip
-def test_bad_values_are_one_line_and_code_2(option, capsys):
+def test_cli_compare_bad_values_are_one_line_and_exit_code_2(option, capsys):
     with pytest.raises(SystemExit) as end:
         main(["compare", "recall", option.flag, "wrong"])
     error = capsys.readouterr().err

@@ -28,7 +28,7 @@ def book(tmp_path):
     return path
 
 
-def test_train_then_generate(book, tmp_path, capsys):
+def test_cli_train_text_run_can_be_generated_from_and_resumed(book, tmp_path, capsys):
     out = tmp_path / "run"
     assert call("train", "text", "--data", book, "--out", out, *QUICK, "--steps", 20, "--sample-every", 10) == 0
     said = capsys.readouterr().out
@@ -49,7 +49,7 @@ def test_train_then_generate(book, tmp_path, capsys):
     assert read_checkpoint(out / LAST)[1]["settings"]["sample_every"] == 10
 
 
-def test_options_reach_the_run(book, tmp_path):
+def test_cli_train_text_options_are_stored_in_the_run(book, tmp_path):
     out = tmp_path / "run"
     given = {
         "--model": "gru", "--num-layers": 3, "--dropout": 0.25, "--optimizer": "adamw", "--weight-decay": 0.1,
@@ -70,7 +70,7 @@ def test_options_reach_the_run(book, tmp_path):
     assert (run["seed"], run["split"], run["text_encoding"], run["length"]) == (3, [0.8, 0.1, 0.1], "latin-1", 10)
 
 
-def test_options_of_graphs_reach_the_run(book, tmp_path):
+def test_cli_train_text_graph_options_are_stored_in_the_model(book, tmp_path):
     for model, name, value, kept in (("gcn", "--hops", "1,3", [1, 3]), ("gcn-in-lstm", "--window", 3, 3)):
         out = tmp_path / model
         given = ["--model", model, name, value, "--steps", 2, "--sample-every", 0]
@@ -78,7 +78,7 @@ def test_options_of_graphs_reach_the_run(book, tmp_path):
         assert read_checkpoint(out / LAST)[1]["model"][name[2:]] == kept
 
 
-def test_a_model_with_positions_trains_and_writes(book, tmp_path, capsys):
+def test_cli_train_text_with_positions_trains_and_generates(book, tmp_path, capsys):
     out = tmp_path / "run"
     given = ["--model", "gcn", "--positions", "--no-stateful", "--steps", 4, "--sample-every", 2]
     assert call("train", "text", "--data", book, "--out", out, *QUICK, *given) == 0
@@ -86,7 +86,7 @@ def test_a_model_with_positions_trains_and_writes(book, tmp_path, capsys):
     assert "--- 2 of 2 ---\nthe quick brown" in capsys.readouterr().out
 
 
-def test_an_output_that_fails_ends_the_run_and_loses_nothing(book, tmp_path, capsys, monkeypatch):
+def test_cli_train_text_failing_output_saves_and_exits_with_2(book, tmp_path, capsys, monkeypatch):
     out, real = tmp_path / "run", sys.stdout.write
     lines = []
 
@@ -130,7 +130,7 @@ def damaged(kind, book, out):
         ("another", "do not fit its model"),
     ],
 )
-def test_bad_checkpoints_are_one_line(kind, message, book, tmp_path, capsys):
+def test_cli_generate_bad_checkpoint_is_one_line_and_code_2(kind, message, book, tmp_path, capsys):
     out = damaged(kind, book, tmp_path / "run")
     capsys.readouterr()
     assert call("generate", out, "--prompt", "the") == 2
@@ -174,7 +174,7 @@ def test_bad_checkpoints_are_one_line(kind, message, book, tmp_path, capsys):
         (b"abc " * 100, ["--lr", "1e38"], "expected lr to be a number above 0 and at most 1e37"),
     ],
 )
-def test_bad_input_is_one_line(content, options, message, tmp_path, capsys):
+def test_cli_train_text_bad_input_is_one_line_and_exit_code_2(content, options, message, tmp_path, capsys):
     path = tmp_path / "book.txt"
     path.write_bytes(content)
     arguments = ["train", "text", "--data", path, "--out", tmp_path / "run", *QUICK, "--steps", 30, *options]
@@ -184,7 +184,7 @@ def test_bad_input_is_one_line(content, options, message, tmp_path, capsys):
     assert re.search(message, err), err
 
 
-def test_folders_and_resume_are_checked(book, tmp_path, capsys):
+def test_cli_train_text_bad_folder_or_resume_option_exits_2(book, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert call("train", "text", "--data", tmp_path / "empty", "--out", tmp_path / "run") == 2
     assert "empty" in capsys.readouterr().err
@@ -196,7 +196,7 @@ def test_folders_and_resume_are_checked(book, tmp_path, capsys):
     assert call("train") in (0, 2)
 
 
-def test_what_cannot_be_gone_on_with_is_named(book, tmp_path, capsys):
+def test_cli_train_text_resume_of_changed_files_names_mistakes(book, tmp_path, capsys):
     out = tmp_path / "run"
     assert call("train", "text", "--data", book, "--out", out, *QUICK, "--steps", 4, "--sample-every", 2) == 0
     kept = json.loads((out / "run.json").read_text())
@@ -223,7 +223,7 @@ def test_what_cannot_be_gone_on_with_is_named(book, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
-def test_closed_streams(closed, tmp_path):
+def test_cli_closed_streams_exit_without_traceback(closed, tmp_path):
     code = f"import sys; sys.{closed} = None; from seqgnn.cli.main import main; main(sys.argv[1:])"
     for arguments, expected in ((["--version"], 0), (["generate", str(tmp_path / "none")], 2)):
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
@@ -231,7 +231,7 @@ def test_closed_streams(closed, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_says_how_to_go_on(book, tmp_path):
+def test_cli_train_text_ctrl_c_saves_and_prints_resume_command(book, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "seqgnn", "train", "text", "--data", str(book), "--out", str(out), *QUICK]
     with subprocess.Popen(

@@ -38,7 +38,7 @@ class TestSequenceBatch:
     @pytest.mark.parametrize("x", [random_ids(5, 6), random_values(5, 6, 3)])
     @pytest.mark.parametrize("y", [random_ids(5), random_ids(5, 6)])
     @pytest.mark.parametrize("edges", [path_graph(6), path_graph(6, False, (1, 4)), torch.empty(2, 0).long()])
-    def test_equals_from_data_list(self, x, y, edges):
+    def test_sequence_batch_equals_from_data_list(self, x, y, edges):
         samples = [SequenceGraph(x=x[i], edge_index=edges, y=y[i : i + 1].flatten()) for i in range(5)]
         batch, expected = sequence_batch(x, y, edges), Batch.from_data_list(samples)
         assert_same(batch, expected)
@@ -53,7 +53,7 @@ class TestSequenceBatch:
             assert {k: v.tolist() for k, v in one.items()} == {k: v.tolist() for k, v in two.items()}
         batch.validate()
 
-    def test_edges_of_each_sample(self):
+    def test_sequence_batch_with_edges_per_sample_equals_data_list(self):
         edges = torch.tensor([[[0, 0], [1, 2]], [[0, 1], [1, 2]]])
         batch = sequence_batch(random_ids(2, 3), random_ids(2), edges)
         assert batch.edge_index.tolist() == [[0, 0, 3, 4], [1, 2, 4, 5]]
@@ -75,14 +75,14 @@ class TestSequenceBatch:
         with pytest.raises(ValueError, match="expected edges between nodes 0 and 3, got 0 to 4"):
             sequence_batch(x, y, path_graph(5))
 
-    def test_structure_is_the_very_same_tensor(self):
+    def test_sequence_batch_of_same_structure_reuses_tensors(self):
         one = sequence_batch(random_ids(4, 7), random_ids(4), path_graph(7))
         two = sequence_batch(random_values(4, 7, 2), random_ids(4, 7), path_graph(7))
         other = sequence_batch(random_ids(4, 7), random_ids(4), path_graph(7, directed=False))
         assert one.edge_index is two.edge_index and one.batch is two.batch and one.ptr is two.ptr
         assert one.edge_index is not other.edge_index and one.batch is other.batch
 
-    def test_structure_made_in_inference_mode_serves_training(self):
+    def test_sequence_batch_cached_in_inference_mode_allows_backward(self):
         x, y, edges = random_values(3, 11, 2), random_ids(3), path_graph(11, hops=(1, 5))
         with torch.inference_mode():
             first = sequence_batch(x, y, edges)
@@ -92,7 +92,7 @@ class TestSequenceBatch:
             assert not second[name].is_inference()
         torch.zeros(3, 2).index_add(0, second.batch, second.x.sin()).sum().backward()
 
-    def test_moving_keeps_the_structure_shared(self):
+    def test_sequence_batch_to_device_reuses_structure(self):
         batches = [sequence_batch(random_ids(4, 7), random_ids(4), path_graph(7)) for _ in range(2)]
         for batch in batches:
             assert batch.to("meta") is batch
@@ -104,18 +104,18 @@ class TestSequenceBatch:
         again.to("meta", "x")
         assert (again.x.device.type, again.edge_index.device.type) == ("meta", "cpu")
 
-    def test_moving_other_batches(self):
+    def test_ragged_batch_to_device_moves_every_tensor(self):
         batch = ragged_batch().to("meta")
         assert {batch[key].device.type for key in batch.keys()} == {"meta"}  # noqa: SIM118
         sample = SequenceGraph.from_values([1, 2], 0).to("cpu")
         assert_same(sample, SequenceGraph.from_values([1, 2], 0))
 
-    def test_loader_of_ragged_samples(self):
+    def test_data_loader_of_ragged_samples_equals_batch(self):
         samples = ragged_batch().to_data_list()
         for batch in torch.utils.data.DataLoader(samples, batch_size=len(samples)):
             assert_same(batch, ragged_batch())
 
-    def test_pickle_copy_and_loader(self):
+    def test_sequence_batch_pickled_copied_and_loaded_is_equal(self):
         batch = sequence_batch(random_ids(4, 7), random_ids(4), path_graph(7))
         for other in (pickle.loads(pickle.dumps(batch)), copy.deepcopy(batch), copy.copy(batch)):
             assert_same(other, batch)
@@ -138,6 +138,6 @@ class TestSequenceBatch:
             (random_ids(1, 3), random_ids(1), path_graph(4)[None], "expected edges between nodes 0 and 2, got 0 to 3"),
         ],
     )
-    def test_errors(self, x, y, edges, match):
+    def test_sequence_batch_invalid_arguments_raise_value_error(self, x, y, edges, match):
         with pytest.raises(ValueError, match=match):
             sequence_batch(x, y, edges)

@@ -11,7 +11,7 @@ def random_values(*shape):
 
 
 class TestFromValues:
-    def test_ids_and_features(self):
+    def test_from_values_of_ids_and_features_sets_dtypes_and_edges(self):
         sample = SequenceGraph.from_values([2, 0, 1], y=[1, 1, 0], hops=(1, 2))
         assert sample.x.dtype == sample.y.dtype == torch.long
         assert sample.y.tolist() == [1, 1, 0]
@@ -38,7 +38,7 @@ class TestFromValues:
             ([[1, 2], [3]], "expected x to be a tensor, an array or numbers"),
         ],
     )
-    def test_x_is_checked(self, x, match):
+    def test_from_values_invalid_x_raises_value_error(self, x, match):
         with pytest.raises(ValueError, match=match):
             SequenceGraph.from_values(x)
 
@@ -51,6 +51,6 @@ class TestFromValues:
             (-1, "expected y of at least 0, got -1"),
         ],
     )
-    def test_y_is_checked(self, y, match):
+    def test_from_values_invalid_y_raises_value_error(self, y, match):
         with pytest.raises(ValueError, match=match):
             SequenceGraph.from_values([1, 2, 3], y)

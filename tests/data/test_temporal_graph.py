@@ -20,7 +20,7 @@ def minutes(steps, every=5):
     return np.datetime64("2012-03-01T00:00") + every * np.arange(steps) * np.timedelta64(1, "m")
 
 
-def test_what_it_holds():
+def test_temporal_graph_has_sizes_names_and_targets():
     graph = TemporalGraph(signal(), EDGES, torch.ones(3), timestamps=minutes(10), nodes=["a", "b", "c"], name="toy")
     assert (len(graph), graph.num_nodes, graph.num_features, graph.num_targets) == (10, 3, 2, 1)
     assert graph.timestamps.dtype == "datetime64[s]" and graph.period == np.timedelta64(5, "m")
@@ -30,7 +30,7 @@ def test_what_it_holds():
     assert TemporalGraph(signal(), EDGES).period is None
 
 
-def test_nothing_of_it_changes():
+def test_temporal_graph_is_immutable_and_copies_are_equal():
     graph = TemporalGraph(signal(), EDGES)
     with pytest.raises(AttributeError, match="TemporalGraph is immutable, got an assignment to 'signal'"):
         graph.signal = signal()
@@ -38,7 +38,7 @@ def test_nothing_of_it_changes():
         assert torch.equal(other.signal, graph.signal) and torch.equal(other.edge_index, EDGES)
 
 
-def test_steps_are_views():
+def test_temporal_graph_steps_are_views():
     graph = TemporalGraph(signal(), EDGES, mask=torch.ones(10, 3, dtype=torch.bool), timestamps=minutes(10))
     part = graph.steps(2, 6)
     assert torch.equal(part.signal, signal()[2:6]) and part.mask.shape == (4, 3, 1)
@@ -51,7 +51,7 @@ def test_steps_are_views():
             graph.steps(start, stop)
 
 
-def test_units_stay_with_every_part_and_copy():
+def test_temporal_graph_units_are_preserved_in_parts_and_copies():
     given = {"timestamps": minutes(10), "units": "miles per hour"}
     graph = TemporalGraph(signal(), EDGES, **given)
     others = [*graph.split(0.5, 0.2, 0.3), graph.steps(0, 2), graph.to("cpu"), graph.with_calendar(), graph.fill_gaps()]
@@ -61,13 +61,13 @@ def test_units_stay_with_every_part_and_copy():
 
 
 @pytest.mark.parametrize("units", ["", "  ", "a\nb", 3, b"mph", ["mph"]])
-def test_units_that_are_no_text_are_named(units):
+def test_temporal_graph_invalid_units_raise_value_error(units):
     with pytest.raises(ValueError, match="TemporalGraph: expected units as a line of text, not empty, got ") as error:
         TemporalGraph(signal(), EDGES, units=units)
     assert str(error.value).endswith(repr(units))
 
 
-def test_a_graph_a_step():
+def test_temporal_graph_with_graph_per_step_slices_edges():
     edges = [EDGES + 0, EDGES.flip(0), *[EDGES[:, : i % 3] for i in range(8)]]
     weights = [torch.full((e.size(1),), float(i)) for i, e in enumerate(edges)]
     graph = TemporalGraph(signal(), edges, weights)
@@ -84,7 +84,7 @@ def test_a_graph_a_step():
         TemporalGraph(signal(), [edges[0], edges[1] + 1, *edges[2:]])
 
 
-def test_what_was_not_observed():
+def test_temporal_graph_nan_values_must_be_masked():
     x = signal(features=1)
     x[3, 1] = NAN
     mask = torch.ones(10, 3, dtype=torch.bool)
@@ -108,7 +108,7 @@ def test_what_was_not_observed():
     assert TemporalGraph(signal(), EDGES, targets=targets, mask=each).targets[3, 1].tolist() == [0, 0]
 
 
-def test_split():
+def test_temporal_graph_split_by_fractions_or_counts_is_in_order():
     graph = TemporalGraph(signal(20), EDGES)
     firsts = [(part.signal[0, 0, 0].item() / 6, len(part)) for part in graph.split(0.7, 0.1, 0.2, gap=1)]
     assert firsts == [(0, 14), (15, 2), (18, 2)]
@@ -120,7 +120,7 @@ def test_split():
 @pytest.mark.parametrize("count", [31, 517, 2016])
 @pytest.mark.parametrize("shares", [(0.7, 0.1, 0.2), (0.16, 0.04, 0.8), (0.5, 0.1, 0.1)])
 @pytest.mark.parametrize("gap", [0, 1])
-def test_parts_share_nothing(count, shares, gap):
+def test_split_range_parts_do_not_overlap(count, shares, gap):
     train, val, test = split_range("it", count, *shares, gap)
     assert train.start == 0 and len(train) == int(shares[0] * count) and len(val) == int(shares[1] * count)
     assert val.start == train.stop + gap and test.start == val.stop + gap
@@ -144,12 +144,12 @@ def test_parts_share_nothing(count, shares, gap):
         ((0.5, 0.2, 0.3, 0.5), "got 0.5"),
     ],
 )
-def test_splits_that_cannot_be(arguments, match):
+def test_temporal_graph_invalid_split_raises_value_error(arguments, match):
     with pytest.raises(ValueError, match=f"TemporalGraph: expected .*{match}|{match}"):
         TemporalGraph(signal(), EDGES).split(*arguments)
 
 
-def test_calendar():
+def test_with_calendar_adds_sine_and_cosine_of_time():
     times = np.array(["2012-03-01T06:00", "2012-03-05T00:00", "2012-12-31T12:00"], "datetime64[s]")
     graph = TemporalGraph(signal(3), EDGES, timestamps=times)
     fuller = graph.with_calendar(["time-of-day", "day-of-week", "day-of-year"])
@@ -171,7 +171,7 @@ def test_calendar():
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_gaps_are_filled(dynamic):
+def test_fill_gaps_inserts_masked_zeros(dynamic):
     kept = [0, 1, 4, 5, 7]
     edges = [EDGES[:, : i % 3] for i in range(5)] if dynamic else EDGES
     weights = [torch.full((i % 3,), float(i)) for i in range(5)] if dynamic else None
@@ -196,7 +196,7 @@ def test_gaps_are_filled(dynamic):
         TemporalGraph(signal(4), EDGES, timestamps=odd).fill_gaps()
 
 
-def test_targets_of_its_own_stay():
+def test_temporal_graph_targets_are_preserved_by_calendar_and_to():
     targets = torch.randn(10, 3, 2, generator=torch.Generator().manual_seed(0))
     graph = TemporalGraph(signal(), EDGES, targets=targets, timestamps=minutes(10))
     assert graph.num_targets == 2 and torch.equal(graph.with_calendar().targets, targets)
@@ -218,7 +218,7 @@ def test_targets_of_its_own_stay():
         ([*minutes(9), np.datetime64("NaT", "s")], "a timestamp at every step, got none at step 9"),
     ],
 )
-def test_timestamps_are_checked(times, match):
+def test_temporal_graph_invalid_timestamps_raise_value_error(times, match):
     with pytest.raises(ValueError, match=match):
         TemporalGraph(signal(), EDGES, timestamps=times)
 
@@ -246,6 +246,6 @@ def test_timestamps_are_checked(times, match):
         ((signal(), EDGES), {"positions": torch.full((3, 2), NAN)}, "finite positions"),
     ],
 )
-def test_what_does_not_fit_is_named(arguments, options, match):
+def test_temporal_graph_invalid_arguments_raise_value_error(arguments, options, match):
     with pytest.raises(ValueError, match=f"TemporalGraph: expected .*{match}"):
         TemporalGraph(*arguments, **options)

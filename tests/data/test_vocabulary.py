@@ -14,7 +14,7 @@ def vocabulary():
     return Vocabulary("ab\né😀", [3, 0, 1, 2, 7])
 
 
-def test_encode_and_decode_are_inverse(vocabulary):
+def test_vocabulary_decode_inverts_encode(vocabulary):
     ids = vocabulary.encode("é😀\nbaab")
     assert ids.tolist() == [3, 4, 2, 1, 0, 0, 1] and ids.dtype == torch.long
     assert vocabulary.decode(ids) == vocabulary.decode(ids.tolist()) == "é😀\nbaab"
@@ -27,7 +27,7 @@ def test_encode_and_decode_are_inverse(vocabulary):
     assert vocabulary.encode("").shape == (0,) and vocabulary.encode("").dtype == torch.long
 
 
-def test_unknown_characters(vocabulary):
+def test_vocabulary_encode_unknown_characters_raises_or_skips(vocabulary):
     with pytest.raises(ValueError, match=r"expected characters out of the 5 .*, got unknown ' ', 'x', '😁'$"):
         vocabulary.encode("ax 😁bxé")
     with pytest.raises(ValueError, match=r"got unknown '\\U0010ffff'$"):
@@ -49,12 +49,12 @@ def test_unknown_characters(vocabulary):
         ([True], "bool"),
     ],
 )
-def test_wrong_ids(vocabulary, ids, got):
+def test_vocabulary_decode_invalid_ids_raises_value_error(vocabulary, ids, got):
     with pytest.raises(ValueError, match=f"Vocabulary: expected ids, integers between 0 and 4, got {got}"):
         vocabulary.decode(ids)
 
 
-def test_it_is_a_value(vocabulary):
+def test_vocabulary_is_immutable_hashable_and_comparable(vocabulary):
     assert len(vocabulary) == 5 and vocabulary.counts == (3, 0, 1, 2, 7) and vocabulary.characters == "ab\né😀"
     assert repr(vocabulary) == "Vocabulary(5 characters, 13 counted)"
     assert vocabulary == Vocabulary("ab\né😀", (3, 0, 1, 2, 7)) != Vocabulary("ab\né😀", (3, 0, 1, 2, 8))
@@ -64,7 +64,7 @@ def test_it_is_a_value(vocabulary):
         vocabulary.characters = "abc"
 
 
-def test_it_survives_json(vocabulary):
+def test_vocabulary_from_dict_inverts_to_dict_through_json(vocabulary):
     for one in (vocabulary, Vocabulary("\ud800\0", [1, 1])):  # what cannot be UTF-8 survives too
         back = Vocabulary.from_dict(json.loads(json.dumps(one.to_dict())))
         assert back == one and back.encode(one.characters).tolist() == list(range(len(one)))
@@ -87,6 +87,6 @@ def test_it_survives_json(vocabulary):
         ({"characters": "ab", "counts": [1, True]}, "counts to be integers of at least 0, got True"),
     ],
 )
-def test_wrong_descriptions(values, match):
+def test_vocabulary_from_dict_invalid_values_raise_value_error(values, match):
     with pytest.raises(ValueError, match=f"Vocabulary: expected {match}"):
         Vocabulary.from_dict(values)

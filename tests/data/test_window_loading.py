@@ -45,7 +45,7 @@ GRAPHS = [
 
 
 @pytest.mark.parametrize("options", GRAPHS)
-def test_a_loader_of_windows_gives_their_batches(options):
+def test_data_loader_of_windows_equals_windows_batch(options):
     windows = temporal_graph(**options).windows(lags=4, horizon=3)
     batches = list(DataLoader(windows, batch_size=8))
     assert [batch.num_graphs for batch in batches] == [8, 8, 8]
@@ -63,7 +63,7 @@ def test_a_loader_of_windows_gives_their_batches(options):
 
 @pytest.mark.filterwarnings(FORKED)
 @pytest.mark.parametrize("options", [GRAPHS[0], GRAPHS[2]])
-def test_workers_make_the_same_batches(options):
+def test_data_loader_with_workers_equals_windows_batch(options):
     windows = temporal_graph(**options).windows(lags=4, horizon=3)
     both = ConcatDataset([windows, windows])
     for dataset in (windows, both):
@@ -74,7 +74,7 @@ def test_workers_make_the_same_batches(options):
 
 
 @pytest.mark.parametrize("options", GRAPHS)
-def test_parts_of_windows_and_several_together(options):
+def test_data_loader_of_subsets_and_concats_equals_windows_batch(options):
     windows = temporal_graph(**options).windows(lags=4, horizon=3)
     assert_same(next(iter(DataLoader(Subset(windows, [9, 3, 3]), batch_size=3))), windows.batch([9, 3, 3]))
     for part in random_split(windows, [14, 10], generator=torch.Generator().manual_seed(0)):
@@ -94,7 +94,7 @@ def test_parts_of_windows_and_several_together(options):
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_windows_of_two_graphs_over_time(dynamic):
+def test_data_loader_of_two_temporal_graphs_concatenates_windows(dynamic):
     one = temporal_graph(0, dynamic=dynamic, masked=False).windows(4, 3)
     other = temporal_graph(1, dynamic=dynamic).windows(4, 3)
     batch = next(iter(DataLoader(ConcatDataset([Subset(one, [5, 8]), Subset(other, [2])]), batch_size=3)))
@@ -112,13 +112,13 @@ def test_windows_of_two_graphs_over_time(dynamic):
         assert torch.equal(batch.edge_weight[lag], torch.cat([weights for _, weights in graphs]))
 
 
-def test_a_collate_function_of_ones_own_gets_the_windows():
+def test_data_loader_custom_collate_fn_receives_windows():
     windows = temporal_graph().windows(4, 3)
     loaded = next(iter(DataLoader(windows, batch_size=5, collate_fn=list)))
     assert len(loaded) == 5 and torch.equal(torch.cat([window.x for window in loaded], 1), windows.batch(range(5)).x)
 
 
-def test_windows_that_make_no_batch():
+def test_default_collate_of_unequal_windows_raises_value_error():
     window = temporal_graph().windows(4, 3)[0]
     for lags, horizon in ((4, 2), (3, 3)):
         with pytest.raises(ValueError, match=r"WindowBatch: expected windows of one shape, .*\(4, 3, 2\), \(3, 3, 1"):
@@ -133,13 +133,13 @@ def test_windows_that_make_no_batch():
         default_collate([window, moved])
 
 
-def test_pyg_loaders_name_what_they_do_not_take():
+def test_pyg_data_loader_of_windows_raises_type_error():
     loader = torch_geometric.loader.DataLoader(temporal_graph().windows(4, 3), batch_size=4)
     with pytest.raises(TypeError, match=r"DataLoader found invalid type: .*WindowBatch"):
         next(iter(loader))
 
 
-def test_pinning_a_batch_pins_each_tensor_of_it(monkeypatch):
+def test_pin_memory_of_window_batch_copies_each_tensor(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())  # which needs an accelerator
     for options in ({"dynamic": True}, {"weighted": False, "masked": False}):
         batch = temporal_graph(**options).windows(4, 3).batch([3, 0])
@@ -153,7 +153,7 @@ def test_pinning_a_batch_pins_each_tensor_of_it(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.parametrize("options", GRAPHS)
 @pytest.mark.parametrize("workers", [0, 2])
-def test_pinned_batches(options, workers):
+def test_data_loader_pin_memory_on_gpu_pins_window_batches(options, workers):
     windows = temporal_graph(**options).windows(4, 3)
     for i, batch in enumerate(DataLoader(windows, batch_size=8, pin_memory=True, num_workers=workers)):
         assert_same(batch, windows.batch(range(8 * i, 8 * i + 8)))

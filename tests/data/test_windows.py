@@ -26,7 +26,7 @@ def storage(x):
     return x.untyped_storage().data_ptr()
 
 
-def test_windows_are_all_that_lie_in_the_graph():
+def test_windows_are_all_that_fit_in_the_graph():
     windows = toy().steps(5, 20).windows(4, 3, stride=2)
     assert len(windows) == 5 and windows.starts == range(0, 9, 2) and windows.steps == range(15)
     assert [windows[i].start.item() for i in (0, 4, -1)] == [0, 8, 8]
@@ -41,7 +41,7 @@ def test_windows_are_all_that_lie_in_the_graph():
         windows[5]
 
 
-def test_a_batch_is_its_windows():
+def test_windows_batch_equals_its_single_windows():
     windows = toy().windows(4, 3)
     batch = windows.batch([7, 0, 33])
     assert batch.x.shape == (4, 3, 3, 2) and batch.y.shape == batch.mask.shape == (3, 3, 3, 1)
@@ -58,7 +58,7 @@ def test_a_batch_is_its_windows():
     assert {moved.x.device.type, moved.edge_weight.device.type, moved.start.device.type} == {"meta"}
 
 
-def test_graphs_of_every_step():
+def test_windows_batch_of_graph_per_step_is_their_union():
     graph = toy(dynamic=True)
     windows = graph.windows(3, 2)
     batch = windows.batch([6, 2])
@@ -74,7 +74,7 @@ def test_graphs_of_every_step():
     assert batch.to("meta").edge_index[2].device.type == "meta"
 
 
-def test_one_window_is_a_view():
+def test_windows_item_is_a_view():
     graph = toy()
     window = graph.windows(12, 12)[9]
     assert storage(window.x) == storage(window.y) == storage(graph.signal)
@@ -82,7 +82,7 @@ def test_one_window_is_a_view():
     assert torch.equal(window.x[:, 0], graph.signal[9:21]) and torch.equal(window.y[:, 0], graph.targets[21:33])
 
 
-def test_memory_does_not_grow_with_the_number_of_windows():
+def test_windows_memory_is_constant_in_number_of_windows():
     graph = TemporalGraph(torch.zeros(1, 3, 1).expand(200_000, 3, 1), EDGES)
 
     def bytes_of(steps):
@@ -104,7 +104,7 @@ def test_memory_does_not_grow_with_the_number_of_windows():
 @pytest.mark.parametrize("horizon", [1, 4])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("gap", [0, 2])
-def test_parts_of_windows_share_no_target(horizon, stride, gap):
+def test_windows_split_parts_have_no_target_in_common(horizon, stride, gap):
     windows = toy(100).windows(5, horizon, stride)
     parts = windows.split(0.5, 0.2, 0.3, gap)
     futures = [{s + 5 + h for s in part.starts for h in range(horizon)} for part in parts]
@@ -118,7 +118,7 @@ def test_parts_of_windows_share_no_target(horizon, stride, gap):
         assert len(parts[0]) == int(0.5 * len(windows))
 
 
-def test_windows_that_published_protocols_count():
+def test_windows_counts_equal_those_of_published_protocols():
     chickenpox, pedalme = (toy(steps).windows(4) for steps in (521, 35))
     assert (len(chickenpox), len(pedalme)) == (517, 31)
     assert [len(part) for part in chickenpox.split(0.16, 0.04, 0.8)] == [82, 20, 415]
@@ -129,7 +129,7 @@ def test_windows_that_published_protocols_count():
         toy().windows(4, 5).split(20, 2, 10)
 
 
-def test_changing_the_future_changes_no_earlier_part():
+def test_windows_split_changed_future_leaves_earlier_parts_equal():
     graph = toy(60)
     train, val, _ = graph.windows(4, 3).split(0.5, 0.2, 0.3)
     first = torch.cat([graph.signal[: val.steps.stop], torch.full((60 - val.steps.stop, 3, 2), -1.0)])
@@ -144,7 +144,7 @@ def seen(windows, **options):
     return [batch.start.tolist() for batch in windows.loader(4, **options)]
 
 
-def test_loader_in_order():
+def test_windows_loader_without_shuffle_is_in_order():
     windows = toy().windows(4, 3)
     assert seen(windows) == [list(range(i, min(i + 4, 34))) for i in range(0, 34, 4)]
     batch = next(iter(windows.loader(4)))
@@ -153,7 +153,7 @@ def test_loader_in_order():
 
 @pytest.mark.filterwarnings(FORKED)
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_the_order_is_the_generator_s_whatever_the_workers(dynamic):
+def test_windows_loader_shuffled_is_equal_with_any_num_workers(dynamic):
     windows = toy(dynamic=dynamic).windows(4, 3)
     found = []
     for workers in (0, 2):
@@ -173,7 +173,7 @@ def test_the_order_is_the_generator_s_whatever_the_workers(dynamic):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_batches_are_made_where_the_graph_is(dynamic):
+def test_windows_batch_on_gpu_equals_cpu(dynamic):
     graph = toy(dynamic=dynamic)
     here, there = graph.windows(4, 3).batch([7, 0]), graph.to("cuda").windows(4, 3).batch([7, 0])
     for name in ("x", "y", "mask", "start"):
@@ -189,7 +189,7 @@ def test_batches_are_made_where_the_graph_is(dynamic):
         graph.to("cuda").windows(4).loader(4, num_workers=2)
 
 
-def test_errors():
+def test_windows_invalid_arguments_raise_value_error():
     windows = toy().windows(4, 3)
     for indices in ([], [0.5], [[1]], [True]):
         with pytest.raises(ValueError, match="Windows: expected a list of integers, not empty"):

@@ -27,7 +27,7 @@ def results(comparison):
     return {key: record.result for key, record in records.items()}
 
 
-def test_rows_hold_what_was_measured():
+def test_compare_rows_equal_scores_and_sizes_of_runs():
     comparison = tiny(seeds=[0, 1], sizes=[4, 5])
     rows = comparison.rows()
     assert [(row.size, row.model) for row in rows] == [
@@ -45,7 +45,7 @@ def test_rows_hold_what_was_measured():
     assert run.measured.threads == 1 and run.measured.versions["torch"] == torch.__version__
 
 
-def test_the_same_bits_twice_and_in_two_processes():
+def test_compare_repeated_or_in_two_processes_is_equal():
     threads = torch.get_num_threads()
     one, again = tiny(seeds=[0, 1]), tiny(seeds=[0, 1])
     apart = tiny(seeds=[0, 1], jobs=2)
@@ -53,7 +53,7 @@ def test_the_same_bits_twice_and_in_two_processes():
     assert torch.get_num_threads() == threads
 
 
-def test_a_run_that_is_there_is_not_repeated(tmp_path, monkeypatch):
+def test_compare_again_does_not_repeat_stored_runs(tmp_path, monkeypatch):
     first = tiny(out=tmp_path)
     files = {path: path.read_bytes() for path in (tmp_path / "runs").iterdir()}
     assert sorted(path.suffix for path in files) == 5 * [".json"] + 2 * [".safetensors"]
@@ -68,7 +68,7 @@ def test_a_run_that_is_there_is_not_repeated(tmp_path, monkeypatch):
     assert more.runs["RNN", 4, 0] == again.runs["RNN", 4, 0] == first.runs["RNN", 4, 0]
 
 
-def test_runs_finished_before_an_interruption_are_kept(tmp_path, monkeypatch):
+def test_compare_interrupted_preserves_finished_runs(tmp_path, monkeypatch):
     perform = RunConfig.perform
 
     def interrupted(config, *rest):
@@ -84,7 +84,7 @@ def test_runs_finished_before_an_interruption_are_kept(tmp_path, monkeypatch):
     assert results(tiny(out=tmp_path)) == results(tiny())
 
 
-def test_a_failed_run_does_not_lose_the_others(tmp_path, monkeypatch):
+def test_compare_failed_run_does_not_lose_other_runs(tmp_path, monkeypatch):
     build = models.build
 
     def broken(name, **options):
@@ -102,7 +102,7 @@ def test_a_failed_run_does_not_lose_the_others(tmp_path, monkeypatch):
     assert tiny(out=tmp_path).failures == {}
 
 
-def test_a_damaged_run_is_named_before_anything_is_trained(tmp_path, monkeypatch):
+def test_compare_damaged_run_raises_before_training(tmp_path, monkeypatch):
     tiny(out=tmp_path)
     victim = next((tmp_path / "runs").glob("*.json"))
     victim.write_text("{")
@@ -112,7 +112,7 @@ def test_a_damaged_run_is_named_before_anything_is_trained(tmp_path, monkeypatch
     assert victim.read_text() == "{"
 
 
-def test_the_key_holds_what_a_run_depends_on_and_no_more():
+def test_run_config_contains_only_what_a_run_depends_on():
     first = tiny(models=["lstm", "gcn-in-lstm"])
     wider = tiny(models=["lstm", "gcn-in-lstm"], window=2)
     assert first.runs["LSTM", 4, 0].config == wider.runs["LSTM", 4, 0].config
@@ -136,7 +136,7 @@ def configs(task, **changes):
     return planned
 
 
-def test_default_rows_on_palindromes(monkeypatch):
+def test_compare_default_models_have_expected_layers(monkeypatch):
     monkeypatch.setattr(runs.BaselineConfig, "model", "baseline", raising=False)
     monkeypatch.setattr(runs.BaselineConfig, "readout", None, raising=False)
     monkeypatch.setattr(runs.BaselineConfig, "hops", None, raising=False)
@@ -152,7 +152,7 @@ def test_default_rows_on_palindromes(monkeypatch):
     assert trees["lstm", "mean", (1,)].num_layers == 1
 
 
-def test_rates_by_length_and_by_row():
+def test_compare_lr_is_set_by_size_or_by_row():
     rows = ["rnn", ModelSpec("slow RNN", "rnn", init=("identity",), lr=1e-4)]
     comparison = tiny(models=rows, sizes=[4, 5], lr={4: 0.01, 5: 0.02}, steps=1)
     rates = {key[:2]: record.config.train.lr for key, record in comparison.runs.items()}
@@ -164,7 +164,7 @@ def test_rates_by_length_and_by_row():
     assert tiny(lr=0.5, steps=1).runs["RNN", 4, 0].config.train.lr == 0.5
 
 
-def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
+def test_plan_run_of_changed_text_fails_every_run(tmp_path):
     book = tmp_path / "book.txt"
     book.write_text("the quick brown fox jumps over the lazy dog. " * 40)
     planned = plan_grid("text", models=["rnn"], sizes=[4], seeds=[0], steps=2, hidden=4, data=book)
@@ -199,12 +199,12 @@ def test_a_text_that_changes_after_the_plan_is_noticed(tmp_path):
         ),
     ],
 )
-def test_what_no_plan_can_mean(options, message):
+def test_plan_invalid_options_raise_value_error(options, message):
     with pytest.raises(ValueError, match=message):
         plan_grid("recall", **options)
 
 
-def test_recipes_reach_the_model():
+def test_run_config_build_applies_init_and_forget_bias():
     task = SEQUENCE_TASKS["recall"](6, (1,), None)
 
     def built(**changes):
@@ -226,14 +226,14 @@ def test_recipes_reach_the_model():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_matched_parameters():
+def test_compare_match_parameters_gives_similar_counts():
     comparison = tiny(models=["rnn", "lstm", "gru", "gcn"], hidden=24, match_parameters=True, steps=1)
     counts = [row.parameters for row in comparison.rows() if row.kind == "model"]
     assert max(counts) / min(counts) < 1.1 and comparison.matched
     assert len(set(counts)) > 1
 
 
-def test_text_is_known_by_its_content(tmp_path):
+def test_compare_text_is_identified_by_its_content(tmp_path):
     options = {**TINY, "models": ["rnn"], "sizes": [5], "steps": 2}
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
@@ -255,7 +255,7 @@ def test_text_is_known_by_its_content(tmp_path):
 @pytest.mark.parametrize(
     "look", [lambda task: task.test(4), lambda task: task.test_ids, lambda task: task.streams("test", 1)]
 )
-def test_the_test_set_is_closed_until_selection_is_done(monkeypatch, look):
+def test_compare_test_set_used_before_selection_fails_the_run(monkeypatch, look):
     fit = runs.fit
 
     def curious(model, task, config, **options):
@@ -271,7 +271,7 @@ def test_the_test_set_is_closed_until_selection_is_done(monkeypatch, look):
     )
 
 
-def test_equal_time_ends_runs_and_is_marked():
+def test_compare_max_seconds_ends_runs_and_adds_a_note():
     found = tiny(models=["rnn", "gcn"], steps=10**6, max_seconds=0.3, eval_every=10**6, target_accuracy=None)
     for run in found.runs.values():
         assert run.result.stopped == "time" and 0.3 <= run.measured.seconds < 5
@@ -279,7 +279,7 @@ def test_equal_time_ends_runs_and_is_marked():
     assert any(note.text.startswith("Equal time: the number of steps") for note in report.notes(found))
 
 
-def test_without_steps_seconds_alone_end_a_run():
+def test_compare_max_seconds_without_steps_ends_the_run_by_time():
     (config, *_) = [job.config for job in plan_grid("recall", models=["rnn"], seeds=[0], max_seconds=2.0).jobs]
     assert config.train.steps is None and config.estimate(None) == 2.0
     options = {
@@ -297,7 +297,7 @@ def test_without_steps_seconds_alone_end_a_run():
     assert both.train.steps == 5 and both.estimate(None) < 1e3
 
 
-def test_a_row_without_an_estimate_says_why(tmp_path):
+def test_plan_estimate_of_diverging_row_gives_the_reason(tmp_path):
     rows = ["rnn", ModelSpec("wild", "rnn", lr=1e37)]
     planned = plan_grid(
         "recall", models=rows, sizes=[4], seeds=[0, 1], steps=50, max_grad_norm=None, out=tmp_path / "new"
@@ -307,7 +307,7 @@ def test_a_row_without_an_estimate_says_why(tmp_path):
     assert "loss is nan" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
 
 
-def test_rows_have_costs_and_scores():
+def test_compare_rows_contain_flops_and_peak_memory():
     row = tiny(models=["lstm"]).rows()[0]
     digits, n = 3, TINY["hidden"]
     assert row.flops == 2 * (digits * 4 * n * (10 + n) + 10 * n)
@@ -315,7 +315,7 @@ def test_rows_have_costs_and_scores():
     assert row.as_dict()["accuracy_t_low"] is None and row.solved_steps is None
 
 
-def test_differences_are_paired():
+def test_comparison_differences_are_paired_by_seed():
     comparison = Comparison("recall", "accuracy", ("A", "B"), (4,), (0, 1, 2))
     scores = {"A": [0.9, 0.8, 1.0], "B": [0.5, 0.6, 0.7]}
     for label, values in scores.items():
@@ -359,34 +359,34 @@ def test_differences_are_paired():
         ("text", {"data": "/nowhere/x.txt"}, "a readable text file"),
     ],
 )
-def test_arguments_are_checked(task, changes, message):
+def test_compare_invalid_arguments_raise_value_error(task, changes, message):
     with pytest.raises(ValueError, match=message):
         run_grid(task, **changes)
 
 
-def test_an_output_folder_that_cannot_be_written(tmp_path):
+def test_compare_unwritable_out_folder_raises_value_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="writable folder"):
         tiny(out=tmp_path / "file")
 
 
-def test_every_row_is_documented_by_its_fields():
+def test_model_specs_cover_every_model():
     assert {asdict(row)["model"] for row in MODEL_SPECS.values()} == {*models.NAMES, *models.TREES}
 
 
 @pytest.mark.gpu
-def test_cpu_and_gpu_agree():
+def test_compare_on_gpu_has_scores_close_to_cpu():
     scores = [tiny(models=["lstm", "gcn-in-lstm"], steps=60, device=device) for device in ("cpu", "cuda")]
     for label in scores[0].labels:
         assert scores[0].scores(label, 4) == pytest.approx(scores[1].scores(label, 4), abs=0.02)
 
 
-def test_training_for_unknown_field_is_named():
+def test_training_for_unknown_field_suggests_closest_name():
     with pytest.raises(ValueError, match="did you mean 'momentum'"):
         training_for("recall", momentun=0.5)
 
 
 @pytest.mark.slow
-def test_recurrent_nets_recall_ten_digits():
+def test_compare_rnns_solve_palindromes_of_ten_digits():
     comparison = run_grid("palindromes", models=["rnn", "lstm", "gru"], sizes=[10], progress=False, jobs=-1)
     assert all(score >= 0.99 for label in comparison.labels for score in comparison.scores(label, 10))

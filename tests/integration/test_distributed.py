@@ -77,25 +77,25 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_processes_follow_one(tmp_path, alone):
+def test_fit_on_two_processes_equals_one(tmp_path, alone):
     check_same(run(tmp_path, 2), alone)
 
 
 @pytest.mark.slow
-def test_two_processes_with_a_graph_and_windows_follow_one(tmp_path):
+def test_fit_of_gcn_on_two_processes_equals_one(tmp_path):
     pytest.importorskip("lightning_fabric")
     check_same(run(tmp_path, 2, "gcn", "crops"), run(tmp_path, 1, "gcn", "crops"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
-def test_a_checkpoint_goes_on_under_another_number_of_processes(tmp_path, alone, first, second):
+def test_fit_resumed_with_other_number_of_processes_is_equal(tmp_path, alone, first, second):
     run(tmp_path, first, steps=7, folder=tmp_path / "run")
     check_same(run(tmp_path, second, folder=tmp_path / "run"), alone)
 
 
 @pytest.mark.slow
-def test_processes_draw_their_dropout_apart_and_go_on_with_it(tmp_path, alone):
+def test_fit_with_dropout_on_two_processes_resumes_equal(tmp_path, alone):
     whole = run(tmp_path, 2, dropout=0.5)
     assert whole["losses"] != pytest.approx(alone["losses"], rel=1e-3)
     run(tmp_path, 2, dropout=0.5, steps=7, folder=tmp_path / "run")
@@ -103,7 +103,7 @@ def test_processes_draw_their_dropout_apart_and_go_on_with_it(tmp_path, alone):
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_the_run_of_two_processes(tmp_path):
+def test_cli_train_text_ctrl_c_saves_run_of_two_processes(tmp_path):
     """A terminal sends the signal to all, torchrun passes it on once more, and they receive it at different steps."""
     pytest.importorskip("lightning_fabric")
     out = tmp_path / "run"
@@ -122,7 +122,7 @@ def test_ctrl_c_saves_the_run_of_two_processes(tmp_path):
     assert f"saved after step {step}; resume with: seqgnn train text --resume {out}" in said
 
 
-def test_part_of_a_batch_is_the_batch_of_its_part():
+def test_part_of_batch_equals_batch_of_the_part():
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randint(5, (6, 4), generator=generator), torch.randint(5, (6, 4), generator=generator)
     edges = path_graph(4, hops=(1, 2))

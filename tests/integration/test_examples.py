@@ -25,7 +25,7 @@ DERIVATIONS = {"bptt_by_hand.py", "optimizers.py", "parameter_counts.py"}
 FIGURES = {"karate_club.py", "generate.py", "bptt_by_hand.py", "optimizers.py"}
 
 
-def test_every_example_is_tested():
+def test_examples_are_all_tested():
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(SAYS)
 
 
@@ -39,7 +39,7 @@ def made_weeks(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAYS)
-def test_example(name, tmp_path):
+def test_example_script_runs_and_prints_its_result(name, tmp_path):
     script = ROOT / "examples" / name
     assert len(script.read_text().splitlines()) <= (150 if name in DERIVATIONS else 79)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

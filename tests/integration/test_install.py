@@ -58,7 +58,7 @@ def requirements(metadata: Message) -> set[str]:
     return {re.match(r"[\w.-]+", line).group().lower() for line in metadata.get_all("Requires-Dist")}
 
 
-def test_a_script_next_to_a_checkout_imports_the_package(checkout, tmp_path):
+def test_editable_install_next_to_checkout_imports_package(checkout, tmp_path):
     venv.create(tmp_path / "env", with_pip=False, symlinks=os.name != "nt")
     python = next((tmp_path / "env").glob("[bS]*/python*"))
     (packages,) = (tmp_path / "env").rglob("site-packages")
@@ -72,7 +72,7 @@ def test_a_script_next_to_a_checkout_imports_the_package(checkout, tmp_path):
         assert Path(done.stdout.strip()) == checkout / "seqgnn" / "__init__.py"
 
 
-def test_a_wheel_holds_the_package_alone(checkout, wheel, metadata):
+def test_wheel_contains_only_the_package(checkout, wheel, metadata):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     files = {path.relative_to(checkout).as_posix() for path in (checkout / "seqgnn").rglob("*") if path.is_file()}
@@ -83,7 +83,7 @@ def test_a_wheel_holds_the_package_alone(checkout, wheel, metadata):
     assert not {"Author-email", "Home-page", "Project-URL"} & set(metadata)
 
 
-def test_a_source_distribution_holds_what_its_tests_read(checkout, tmp_path):
+def test_sdist_contains_what_its_tests_read(checkout, tmp_path):
     with tarfile.open(build("sdist", checkout, tmp_path / "built")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     folders = ["seqgnn", "tests", "examples", "benchmarks", "datasets", "docs"]
@@ -101,14 +101,14 @@ def third_party(*places: str) -> set[str]:
     return {match[1] or match[2] for match in found} - sys.stdlib_module_names - {file.stem for file in files}
 
 
-def test_what_is_imported_is_declared(metadata):
+def test_requirements_declare_every_imported_package(metadata):
     imported = third_party("seqgnn", "benchmarks", "examples", "tests") - {"seqgnn", "tests"}
     named = {DISTRIBUTIONS.get(module, module.replace("_", "-")) for module in imported}
     assert {"torch", "torch-geometric", "scikit-learn", "filelock"} <= named
     assert named - requirements(metadata) == set()
 
 
-def test_what_is_declared_has_a_floor_and_a_pin(metadata):
+def test_requirements_have_a_minimum_version_and_a_pin(metadata):
     for line in metadata.get_all("Requires-Dist"):
         assert re.match(r"[\w.-]+>=[\d.]+(;|$)", line), line
     pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE))

@@ -10,7 +10,7 @@ from tests.support.paths import ROOT
 OPTIONAL = ["joblib", "matplotlib", "networkx", "pooch", "rich", "scipy", "sklearn", "torch_scatter", "typer"]
 
 
-def test_import_needs_torch_and_pyg_alone():
+def test_import_seqgnn_needs_only_torch_and_pyg():
     code = f"""
 import sys, warnings
 warnings.simplefilter("ignore")
@@ -26,7 +26,7 @@ print(seqgnn.__file__)
     assert Path(done.stdout.strip()) == ROOT / "seqgnn" / "__init__.py"
 
 
-def test_public_names_are_there():
+def test_public_names_are_all_defined():
     for module in (seqgnn.nn, seqgnn.data):
         for name in module.__all__:
             assert getattr(module, name) is not None

@@ -95,12 +95,12 @@ def check_screen(browser, page, width, scheme, title):
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_fits_and_is_quiet(browser, page, width, scheme):
+def test_page_in_browser_fits_without_errors_or_requests(browser, page, width, scheme):
     check_screen(browser, page, width, scheme, "recall, text and trees")
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_page_of_forecasts_fits_and_is_quiet_and_its_maps_have_the_same_scale_in_the_dark(browser, forecasts, width):
+def test_forecast_page_in_browser_fits_and_has_equal_map_colors(browser, forecasts, width):
     fills = {}
     for scheme in ("light", "dark"):
         check_screen(browser, forecasts, width, scheme, "forecast")
@@ -113,7 +113,7 @@ def test_page_of_forecasts_fits_and_is_quiet_and_its_maps_have_the_same_scale_in
     assert browser.evaluate("document.scripts.length") == 1 and browser.evaluate("document.querySelector('b')") is None
 
 
-def test_tables_sort_by_figures_and_names(browser, page):
+def test_page_in_browser_tables_sort_by_figures_and_names(browser, page):
     browser.open(page, 1280)
     column = "[...document.querySelectorAll('table.sortable')[0].tBodies[0].rows].map(row => row.cells[%d].textContent)"
     button = (
@@ -135,7 +135,7 @@ def test_tables_sort_by_figures_and_names(browser, page):
     assert browser.complaints() == []
 
 
-def test_a_script_that_is_not_the_page_s_own_does_not_run(browser, page, tmp_path):
+def test_page_in_browser_foreign_script_does_not_run(browser, page, tmp_path):
     copy = tmp_path / "copy.html"
     copy.write_text(page.read_text().replace("</main>", "</main><script>document.title = 'broken'</script>"))
     browser.open(copy, 1280)

@@ -21,24 +21,24 @@ DOCS_BLOCKS = [
 ]
 
 
-def test_readme_has_code_for_the_three_uses_and_for_text():
+def test_readme_and_docs_have_enough_code_blocks():
     assert len(BLOCKS) == 4 and len(DOCS_BLOCKS) > 9
 
 
-def test_links_lead_somewhere():
+def test_readme_and_docs_links_exist():
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert link.startswith("https://") or (page.parent / link).exists(), (page.name, link)
 
 
-def test_places_that_contributors_are_told_of_are_there():
+def test_contributing_places_exist():
     places = re.findall(r"`((?:seqgnn|tests|benchmarks|datasets)/[\w/.]*)`", (ROOT / "CONTRIBUTING.md").read_text())
     assert len(places) > 20 and [place for place in places if not (ROOT / place).exists()] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS)
-def test_block(block, tmp_path):
+def test_readme_block_runs_and_prints_what_it_promises(block, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", block]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
@@ -48,7 +48,7 @@ def test_block(block, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*quantiz")  # torch deprecates its quantization
 @pytest.mark.parametrize("block", DOCS_BLOCKS)
-def test_docs_block(block, tmp_path, monkeypatch, capsys):
+def test_docs_block_runs_and_prints_what_it_promises(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     dtype = torch.get_default_dtype()  # a page may set another
     try:

@@ -57,7 +57,7 @@ def start(out, **options):
 
 
 @pytest.mark.slow
-def test_a_grid_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path):
+def test_compare_killed_at_any_moment_resumes_to_equal_files(tmp_path):
     """Twenty times killed, some steps on and a moment later; much of the time goes into saving."""
     whole, _ = start(tmp_path / "whole")
     whole.join()
@@ -81,7 +81,7 @@ def test_a_grid_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_divide_a_grid(tmp_path):
+def test_compare_in_two_processes_divides_the_runs(tmp_path):
     both = [start(tmp_path / "shared") for _ in range(2)]
     for process, _ in both:
         process.join()
@@ -93,7 +93,7 @@ def test_two_processes_divide_a_grid(tmp_path):
     assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
 
 
-def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, capsys):
+def test_compare_waits_for_a_run_of_another_process(tmp_path, monkeypatch, capsys):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
     expected = run_grid("palindromes", **{**options, "out": None})
     config = expected.runs["RNN", 4, 0].as_dict()["config"]
@@ -115,7 +115,7 @@ def test_a_run_that_another_process_has_is_waited_for(tmp_path, monkeypatch, cap
     assert not folder.exists()
 
 
-def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path):
+def test_compare_damaged_checkpoint_is_named_and_unchanged(tmp_path):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
     config = run_grid("palindromes", **{**options, "out": None}).runs["RNN", 4, 0].as_dict()["config"]
     folder = tmp_path / "runs" / f"{run_key(config)}.partial"
@@ -132,7 +132,7 @@ def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path):
     assert not run_grid("palindromes", **options).failures and not folder.exists()
 
 
-def test_a_run_does_not_go_on_from_anothers_checkpoint(tmp_path):
+def test_compare_checkpoint_of_another_run_is_rejected(tmp_path):
     """Of a model of the same size, trained the same way, on samples of another length."""
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 4, "target_accuracy": None, "out": tmp_path}
     four, six = (
@@ -149,7 +149,7 @@ def test_a_run_does_not_go_on_from_anothers_checkpoint(tmp_path):
     assert "move it away, and the run starts again" in found.failures["RNN", 6, 0]
 
 
-def test_only_what_failed_is_tried_again(tmp_path, monkeypatch, capsys):
+def test_plan_run_only_failed_retries_failed_runs(tmp_path, monkeypatch, capsys):
     options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
     from seqgnn.models import sequence_model as models
 
@@ -166,7 +166,7 @@ def test_only_what_failed_is_tried_again(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("skipping 2 runs that were not started\n4 of 5 runs are already stored\n")
 
 
-def test_what_fails_again_is_listed_again(tmp_path):
+def test_plan_run_only_failed_lists_repeated_failures(tmp_path):
     """The runs diverge after a checkpoint was written, which does not make them interrupted ones."""
     options = {**GRID, "models": ["rnn", "lstm"], "seeds": [0], "lr": 1e37, "max_grad_norm": None, "out": tmp_path}
     first = run_grid("palindromes", **options)
@@ -180,7 +180,7 @@ def test_what_fails_again_is_listed_again(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_dask_cluster_makes_the_grid_though_a_worker_is_killed(tmp_path):
+def test_compare_on_dask_with_killed_worker_equals_local_run(tmp_path):
     pytest.importorskip("distributed")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s"}
     address = tmp_path / "scheduler.json"
@@ -212,7 +212,7 @@ def test_a_dask_cluster_makes_the_grid_though_a_worker_is_killed(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_ray_cluster_makes_the_grid_though_a_node_is_killed(tmp_path):
+def test_compare_on_ray_with_killed_node_equals_local_run(tmp_path):
     pytest.importorskip("ray")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     grid = [sys.executable, "-c", _RAY_GRID, str(tmp_path / "cluster")]
@@ -270,7 +270,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, monkeypatch):
+def test_compare_on_full_disk_names_it_and_loses_no_run(tmp_path, monkeypatch):
     options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
     write = store.write_atomically
 
@@ -290,7 +290,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, monkeypatch):
     assert all(path.read_bytes() == content for path, content in kept.items())
 
 
-def test_checkpoints_on_a_full_disk_are_named(tmp_path, monkeypatch):
+def test_compare_checkpoint_on_full_disk_fails_the_run(tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
@@ -301,7 +301,7 @@ def test_checkpoints_on_a_full_disk_are_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("change", [{"version": 99}, {"format": "another"}])
-def test_foreign_and_newer_files_are_named_and_left_alone(tmp_path, change):
+def test_compare_foreign_or_newer_run_raises_and_leaves_it(tmp_path, change):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path}
     config = run_grid("palindromes", **options).runs["RNN", 4, 0].as_dict()["config"]
     path = RunStore(tmp_path / "runs").path(config)
@@ -312,7 +312,7 @@ def test_foreign_and_newer_files_are_named_and_left_alone(tmp_path, change):
     assert path.read_text() == content
 
 
-def test_engines_that_are_not_there_are_named(tmp_path, monkeypatch):
+def test_compare_with_missing_backend_raises_value_error(tmp_path, monkeypatch):
     options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5}
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"expected ray to be installed \(pip install 'seqgnn\[ray\]'\)"):

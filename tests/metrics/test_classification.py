@@ -6,7 +6,7 @@ import torch
 from seqgnn.metrics.classification import ClassificationSums
 
 
-def test_sums_by_hand():
+def test_classification_sums_result_equals_hand_values():
     sums = ClassificationSums()
     sums.add(torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([0]))  # p = 3/4, right
     sums.add(torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]]), torch.tensor([1, 0]))  # p = 1/4, wrong; 1/2, right
@@ -16,7 +16,7 @@ def test_sums_by_hand():
     assert result.loss == pytest.approx(-(math.log(3 / 4) + math.log(1 / 4) + math.log(1 / 2)) / 3, rel=1e-7)
 
 
-def test_sums_do_not_depend_on_batch_sizes():
+def test_classification_sums_in_parts_equal_those_of_the_whole():
     generator = torch.Generator().manual_seed(0)
     logits, target = torch.randn(50, 4, generator=generator), torch.randint(4, (50,), generator=generator)
     whole, cut = ClassificationSums(), ClassificationSums()
@@ -27,6 +27,6 @@ def test_sums_do_not_depend_on_batch_sizes():
     assert whole.result().loss == pytest.approx(cut.result().loss, rel=1e-12)
 
 
-def test_empty_set_is_rejected():
+def test_classification_sums_empty_result_raises_value_error():
     with pytest.raises(ValueError, match="at least one target"):
         ClassificationSums().result()

@@ -12,7 +12,7 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_scores_by_hand():
+def test_forecast_sums_scores_equal_hand_values():
     y = torch.tensor([[[[2.0], [4.0]]], [[[0.0], [-8.0]]]])  # 2 steps, 1 window, 2 nodes, 1 target
     forecast = torch.tensor([[[[3.0], [4.0]]], [[[2.0], [-4.0]]]])
     sums = ForecastSums()
@@ -27,7 +27,7 @@ def test_scores_by_hand():
     assert [node.mae for node in sums.by_node()] == [1.5, 2.0]
 
 
-def test_sums_over_observed_values_equal_numpy():
+def test_forecast_sums_with_mask_equal_numpy():
     forecast, y, mask = random(3, 7, 5, 2), random(3, 7, 5, 2, seed=1), random(3, 7, 5, 2, seed=2) > 0
     sums = ForecastSums(mape_threshold=0.5)
     for windows in (slice(0, 1), slice(1, 7)):
@@ -49,7 +49,7 @@ def test_sums_over_observed_values_equal_numpy():
 
 
 @pytest.mark.parametrize("metric", ["mae", "mse", "rmse", "mape"])
-def test_sums_by_window_equal_a_loop(metric):
+def test_forecast_sums_by_window_equals_sums_of_each_window(metric):
     forecast, y, mask = random(3, 7, 5, 2), random(3, 7, 5, 2, seed=1), random(3, 7, 5, 2, seed=2) > 0
     mask[:, 4] = False
     sums = ForecastSums(mape_threshold=0.5)
@@ -69,21 +69,21 @@ def test_sums_by_window_equal_a_loop(metric):
     assert score == pytest.approx(math.sqrt(whole) if metric == "rmse" else whole, rel=1e-12)
 
 
-def test_by_window_rejects_unknown_metrics_and_empty_sets():
+def test_forecast_sums_by_window_unknown_metric_or_empty_raises():
     with pytest.raises(ValueError, match="ForecastSums: expected metric to be one of"):
         ForecastSums().by_window("mase")
     with pytest.raises(ValueError, match="expected at least one observed value, got an empty set"):
         ForecastSums().by_window("mae")
 
 
-def test_batches_of_unequal_size_are_not_averaged():
+def test_forecast_sums_of_unequal_batches_are_not_averaged():
     sums = ForecastSums()
     sums.add(torch.full((1, 9, 1, 1), 1.0), torch.zeros(1, 9, 1, 1))
     sums.add(torch.full((1, 1, 1, 1), 11.0), torch.zeros(1, 1, 1, 1))
     assert sums.result().mae == 2.0
 
 
-def test_unobserved_values_do_not_matter():
+def test_forecast_sums_ignore_nan_where_masked():
     y, mask = torch.zeros(1, 2, 1, 1), torch.tensor([True, False]).view(1, 2, 1, 1)
     forecast = torch.tensor([2.0, math.nan]).view(1, 2, 1, 1)
     sums = ForecastSums()
@@ -91,7 +91,7 @@ def test_unobserved_values_do_not_matter():
     assert sums.result().mae == 2.0 and math.isnan(sums.result().mape)
 
 
-def test_a_step_or_node_without_observations_has_no_score():
+def test_forecast_sums_unobserved_step_has_nan_scores():
     mask = torch.tensor([True, False]).view(2, 1, 1, 1).expand(2, 1, 3, 1)
     sums = ForecastSums()
     sums.add(torch.ones(2, 1, 3, 1), torch.zeros(2, 1, 3, 1), mask)
@@ -101,7 +101,7 @@ def test_a_step_or_node_without_observations_has_no_score():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("which", ["forecast", "truth"])
-def test_values_not_finite_are_named_by_step_and_node(value, which):
+def test_forecast_sums_nonfinite_value_raises_with_step_and_node(value, which):
     given = {"forecast": torch.zeros(3, 2, 4, 1), "truth": torch.zeros(3, 2, 4, 1)}
     given[which][2, 1, 3] = value
     sums = ForecastSums()
@@ -110,7 +110,7 @@ def test_values_not_finite_are_named_by_step_and_node(value, which):
         sums.result()
 
 
-def test_set_without_observations_is_rejected():
+def test_forecast_sums_empty_raise_value_error():
     with pytest.raises(ValueError, match="at least one observed value, got an empty set"):
         ForecastSums().result()
     sums = ForecastSums()
@@ -120,7 +120,7 @@ def test_set_without_observations_is_rejected():
 
 
 @pytest.mark.parametrize("scored", [lambda *given: ForecastSums().add(*given), forecast_loss])
-def test_shapes_that_would_broadcast_are_errors(scored):
+def test_forecast_sums_and_loss_wrong_shapes_raise_value_error(scored):
     y = torch.zeros(1, 2, 3, 1)
     for wrong in (torch.zeros(1, 2, 3), torch.zeros(1, 2, 1, 3), torch.zeros(1, 1, 3, 1), torch.zeros(())):
         with pytest.raises(ValueError, match=r"expected forecast of shape \(1, 2, 3, 1\), as y is, got shape"):
@@ -133,7 +133,7 @@ def test_shapes_that_would_broadcast_are_errors(scored):
         scored(torch.zeros(2, 3), torch.zeros(2, 3))
 
 
-def test_other_steps_or_nodes_than_before_are_errors():
+def test_forecast_sums_changed_steps_or_nodes_raise_value_error():
     sums = ForecastSums()
     sums.add(torch.zeros(1, 2, 3, 1), torch.zeros(1, 2, 3, 1))
     with pytest.raises(ValueError, match=r"expected \(1, 3\) steps and nodes as before, got \(1, 4\)"):
@@ -142,7 +142,7 @@ def test_other_steps_or_nodes_than_before_are_errors():
         ForecastSums(0)
 
 
-def test_losses_by_hand():
+def test_forecast_loss_kinds_equal_hand_values():
     y = torch.zeros(1, 3, 1, 1)
     forecast = torch.tensor([0.5, -3.0, 100.0]).view(1, 3, 1, 1)
     mask = torch.tensor([True, True, False]).view(1, 3, 1, 1)
@@ -156,7 +156,7 @@ def test_losses_by_hand():
 
 
 @pytest.mark.parametrize("kind", ["mae", "mse", "huber"])
-def test_unobserved_values_have_zero_gradient(kind):
+def test_forecast_loss_has_no_gradient_where_masked(kind):
     forecast = torch.tensor([1.0, math.nan]).view(1, 2, 1, 1).requires_grad_()
     mask = torch.tensor([True, False]).view(1, 2, 1, 1)
     forecast_loss(forecast, torch.zeros(1, 2, 1, 1), mask, kind).backward()

@@ -19,7 +19,7 @@ from seqgnn.metrics.significance import (
 )
 
 
-def test_t_interval_equals_scipy():
+def test_summary_t_interval_equals_scipy():
     scores = [0.91, 0.83, 0.97, 0.88]
     found = summary(scores)
     expected = stats.t.interval(0.95, 3, np.mean(scores), stats.sem(scores))
@@ -29,7 +29,7 @@ def test_t_interval_equals_scipy():
     assert high - low < found.t[1] - found.t[0]
 
 
-def test_single_score_has_no_interval_and_equal_ones_a_point():
+def test_summary_of_one_score_has_no_interval():
     assert summary([0.5]).t is None and summary([0.5]).bootstrap is None
     assert summary([0.5, 0.5]).bootstrap == (0.5, 0.5) and summary([0.5, 0.5]).t == (0.5, 0.5)
     with pytest.raises(ValueError, match="at least one"):
@@ -37,7 +37,7 @@ def test_single_score_has_no_interval_and_equal_ones_a_point():
 
 
 @pytest.mark.parametrize("values", [[0.3, 0.1, -0.2, 0.4, 0.05], [1.0] * 6, [-0.5, 0.5]])
-def test_sign_flip_enumerates_all_signs(values):
+def test_sign_flip_equals_enumeration_of_all_signs(values):
     means = [np.dot(signs, values) for signs in itertools.product([-1, 1], repeat=len(values))]
     expected = np.mean(np.abs(means) >= abs(sum(values)) - 1e-12)
     assert sign_flip(values) == pytest.approx(expected)
@@ -47,12 +47,12 @@ def test_sign_flip_of_zeros_is_one():
     assert sign_flip([0.0, 0.0, 0.0]) == 1.0
 
 
-def test_holm_preserves_order_and_is_monotone():
+def test_holm_equals_hand_values_in_given_order():
     assert holm([0.04, 0.001, 0.5]) == pytest.approx([0.08, 0.003, 0.5])
     assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
-def test_differences_are_corrected_for_the_number_of_pairs():
+def test_differences_are_holm_corrected_and_printed():
     seeds = range(8)
     scores = {
         "A": {seed: 0.9 + 0.001 * seed for seed in seeds},
@@ -68,7 +68,7 @@ def test_differences_are_corrected_for_the_number_of_pairs():
     assert str(pairs["A", "C"]).startswith("A and C: no difference shown (")
 
 
-def test_few_seeds_make_pairs_untestable():
+def test_differences_of_few_seeds_are_not_testable():
     few = {seed: 0.5 + 0.01 * seed for seed in range(3)}
     many = {seed: 0.9 + 0.01 * seed**2 for seed in range(8)}
     pairs = {(p.first, p.second): p for p in differences({"A": many, "B": few, "C": {n: 1 - n / 100 for n in many}})}
@@ -78,13 +78,13 @@ def test_few_seeds_make_pairs_untestable():
     assert tied.least == tied.p == 2 / 2**5 and not tied.testable  # zeros have no sign
 
 
-def test_turned_differences_and_small_numbers():
+def test_pair_turned_negates_interval_and_prints_small_values():
     pair = differences({"A": {0: 1e-4, 1: 2e-4}, "B": {0: 0.0, 1: 0.0}})[0]
     assert "+0.00015, its own 95% interval -0.00049 to +0.001" in str(pair)
     assert pair.turned().interval == (-pair.interval[1], -pair.interval[0]) and pair.turned().turned() == pair
 
 
-def test_scores_not_finite_are_rejected():
+def test_sign_flip_holm_and_differences_reject_nan():
     with pytest.raises(ValueError, match="sign_flip: expected finite differences, got"):
         sign_flip([1.0, np.nan, 2.0])
     with pytest.raises(ValueError, match="expected finite differences"):
@@ -98,7 +98,7 @@ def mean_of(sums):
     return sums[0] / sums[1]
 
 
-def test_blocks_of_one_equal_scipys_bootstrap():
+def test_block_bootstrap_of_block_one_equals_scipy_bootstrap():
     values = np.random.default_rng(0).standard_normal(40)
     found = block_bootstrap([values, np.ones(40)], 1, mean_of)
     of_scipy = stats.bootstrap((values,), np.mean, method="percentile", random_state=np.random.default_rng(1))
@@ -106,7 +106,7 @@ def test_blocks_of_one_equal_scipys_bootstrap():
     assert found == block_bootstrap([values, np.ones(40)], 1, mean_of)  # seeded
 
 
-def test_blocks_are_contiguous_and_circular():
+def test_block_bootstrap_resamples_circular_blocks():
     seen = []
 
     def keep(sums):
@@ -119,7 +119,7 @@ def test_blocks_are_contiguous_and_circular():
 
 
 @pytest.mark.parametrize("block, least, most", [(1, 0.6, 0.8), (12, 0.86, 0.97)])
-def test_blocks_improve_coverage_for_an_autoregression(monkeypatch, block, least, most):
+def test_block_bootstrap_longer_blocks_cover_mean_more_often(monkeypatch, block, least, most):
     monkeypatch.setattr(statistics, "RESAMPLES", 299)
     random, held = np.random.default_rng(0), 0
     for _ in range(300):
@@ -133,12 +133,12 @@ def test_blocks_improve_coverage_for_an_autoregression(monkeypatch, block, least
 
 
 @pytest.mark.parametrize("series, block", [([[1.0, 2.0]], 3), ([[1.0, 2.0]], 0), ([1.0, 2.0], 1), ([[1.0, np.nan]], 1)])
-def test_wrong_block_lengths_are_rejected(series, block):
+def test_block_bootstrap_invalid_arguments_raise_value_error(series, block):
     with pytest.raises(ValueError, match=r"block_bootstrap: expected finite series \[K, n\] and a block from 1 to n"):
         block_bootstrap(series, block, mean_of)
 
 
-def test_mean_and_sample_standard_deviation():
+def test_mean_sd_equals_mean_and_sample_standard_deviation():
     assert mean_sd([2.0, 4.0]) == (3.0, pytest.approx(math.sqrt(2)))
     mean, sd = mean_sd([0.25])
     assert mean == 0.25 and math.isnan(sd)
@@ -146,7 +146,7 @@ def test_mean_and_sample_standard_deviation():
         mean_sd([])
 
 
-def test_interval_of_a_paired_difference_is_students_t():
+def test_paired_difference_interval_equals_student_t():
     # differences 1, 2, 3: mean 2, sd 1; t(0.975, 2 degrees of freedom) = 4.302653
     mean, half = paired_difference([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
     assert mean == 2.0

@@ -10,7 +10,7 @@ from seqgnn.metrics.window_significance import over_windows
 FOUR = {"lags": 4, "horizon": 1}
 
 
-def test_four_weeks_by_hand():
+def test_over_windows_of_four_windows_equals_hand_values():
     first = [[1.0, 2.0, 3.0, 4.0], [3.0, 2.0, 3.0, 4.0]]  # two seeds; the mean is 2, 2, 3, 4
     found = over_windows(first, [[4.0, 4.0, 4.0, 1.0]], [2, 2, 2, 4], **FOUR)
     assert found.mean == pytest.approx((11 - 13) / 10)
@@ -21,12 +21,12 @@ def test_four_weeks_by_hand():
 
 
 @pytest.mark.parametrize("windows, least, shown", [(4, 1 / 8, False), (5, 1 / 16, False), (7, 1 / 64, True)])
-def test_number_of_windows_limits_the_smallest_p(windows, least, shown):
+def test_over_windows_smallest_p_depends_on_number_of_windows(windows, least, shown):
     ahead = over_windows([[1.0] * windows], [[2.0] * windows], [3] * windows, **FOUR)
     assert ahead.p == ahead.least == least and ahead.shown == shown and ahead.better == windows
 
 
-def test_overlapping_windows_have_no_sign_test():
+def test_over_windows_of_overlapping_windows_has_no_sign_test():
     found = over_windows([[1.0] * 7], [[2.0] * 7], [3] * 7, lags=4, horizon=2)
     assert found.p is None and found.interval is None and not found.shown and found.better == 7
 
@@ -43,14 +43,14 @@ def test_overlapping_windows_have_no_sign_test():
         (1, 4, 1, 1, False),
     ],
 )
-def test_block_length_is_the_overlap_of_windows(windows, lags, horizon, block, interval):
+def test_over_windows_block_length_follows_lags_and_horizon(windows, lags, horizon, block, interval):
     sums = np.random.default_rng(0).random((2, windows))
     found = over_windows(sums[:1].tolist(), sums[1:].tolist(), [1] * windows, lags=lags, horizon=horizon)
     assert found.block == block and (found.interval is not None) == interval
 
 
 @pytest.mark.parametrize("root", [False, True])
-def test_interval_equals_a_bootstrap_by_hand(root):
+def test_over_windows_interval_equals_bootstrap_by_hand(root):
     random = np.random.default_rng(0)
     counts = random.integers(1, 5, 60)
     first, second = random.gamma(2.0, 1.0, (3, 60)) * counts, random.gamma(2.0, 1.2, (1, 60)) * counts
@@ -72,7 +72,7 @@ def test_interval_equals_a_bootstrap_by_hand(root):
     assert found.shown == (found.interval[1] < 0) and found.p is None
 
 
-def test_windows_without_observations_are_left_out():
+def test_over_windows_ignores_windows_without_observations():
     some = over_windows([[1.0, 0.0, 3.0]], [[2.0, 0.0, 1.0]], [1, 0, 1], **FOUR)
     assert some == over_windows([[1.0, 3.0]], [[2.0, 1.0]], [1, 1], **FOUR) and some.windows == 2
 
@@ -82,6 +82,6 @@ def test_windows_without_observations_are_left_out():
     [([], [[1.0]], [1]), ([[1.0]], [], [1]), ([[1.0, 2.0]], [[1.0]], [1]), ([[1.0]], [[1.0]], [0]),
      ([[1.0]], [[1.0]], [1, 1])],
 )  # fmt: skip
-def test_sums_of_different_windows_are_rejected(first, second, counts):
+def test_over_windows_mismatched_sums_raise_value_error(first, second, counts):
     with pytest.raises(ValueError, match="over_windows: expected sums of each seed over the same windows"):
         over_windows(first, second, counts, **FOUR)

@@ -30,7 +30,7 @@ def exhaustive(model, prompt, length, penalty, stop):
 
 @pytest.mark.parametrize("name", models.NAMES)
 @pytest.mark.parametrize("stop", [None, "c", "ab"])
-def test_wide_beam_search_is_exhaustive(name, stop):
+def test_generate_wide_beam_equals_exhaustive_search(name, stop):
     model = make_model(name)
     for penalty in (0.0, 0.7, 1.0, 2.0):
         best = exhaustive(model, "ba", 4, penalty, stop or "")
@@ -39,7 +39,7 @@ def test_wide_beam_search_is_exhaustive(name, stop):
         assert generate(model, ABC, "ba", **options) == best[:1]
 
 
-def test_beam_of_width_1_is_greedy_and_a_wider_one_better():
+def test_generate_beam_of_one_is_greedy_and_of_two_finds_more():
     # a is more probable at first, but c follows b with near certainty.
     model = Next(torch.tensor([[0.0, 0.0, 0.0], [-9.0, -9.0, 9.0], [1.0, 0.9, -9.0]]))
     assert generate(model, ABC, "c", SamplingConfig(greedy=True), length=2) == ["aa"]
@@ -47,7 +47,7 @@ def test_beam_of_width_1_is_greedy_and_a_wider_one_better():
     assert generate(model, ABC, "c", length=2, beam=2) == ["bc"]
 
 
-def test_narrow_beam_selects_the_states_of_its_paths():
+def test_generate_narrow_beam_follows_paths_through_the_state():
     model = make_model("gcn-in-lstm")
     for text in generate(model, ABC, "ab", length=9, beam=3, samples=3):
         path, score, beams = "ab", {"": 0.0}, None
@@ -58,13 +58,13 @@ def test_narrow_beam_selects_the_states_of_its_paths():
         assert text in score
 
 
-def test_beam_search_stops_when_no_better_text_is_possible():
+def test_generate_beam_ends_early_if_no_better_score_can_come():
     model = Next(torch.tensor([[-9.0, -9.0, 9.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
     assert generate(model, ABC, "a", length=1000, beam=3, stop="c", length_penalty=0.0) == ["c"]
     assert len(model.calls) == 1
 
 
-def test_beam_search_returns_possible_texts_only():
+def test_generate_beam_returns_only_possible_texts():
     possible = Always([0.0, 1.0, -math.inf])
     assert generate(possible, ABC, "a", length=1, beam=3, samples=3) == ["b", "a"]
     assert generate(possible, ABC, "a", length=3, beam=9, samples=9, stop="ab", length_penalty=0.0) == ["b", "a"]

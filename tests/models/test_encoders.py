@@ -139,7 +139,7 @@ def test_readouts_equal_a_loop(readout):
 
 
 @pytest.mark.parametrize("reduce", ["mean", "max"])
-def test_torch_scatter_gives_the_same_readouts(reduce, monkeypatch):
+def test_segment_with_torch_scatter_equals_without(reduce, monkeypatch):
     pytest.importorskip("torch_scatter")
     assert torch_geometric.typing.WITH_TORCH_SCATTER
     h = torch.randn(17, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)

@@ -28,7 +28,7 @@ def test_batched_windows_equal_single_ones(name, options):
 
 
 @each_model
-def test_nodes_can_be_permuted(name, options):
+def test_forecaster_is_node_permutation_equivariant(name, options):
     order = torch.tensor([3, 0, 4, 1, 2])
     turned = windows(order.argsort()[EDGES], signal=series()[:, order])
     model = build(name, options)
@@ -37,7 +37,7 @@ def test_nodes_can_be_permuted(name, options):
 
 
 @each_model
-def test_the_future_does_not_leak(name, options):
+def test_forecaster_ignores_future_values(name, options):
     changed = series()
     changed[9 + LAGS :] += 10.0
     model = build(name, options)

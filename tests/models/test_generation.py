@@ -13,7 +13,7 @@ from tests.support.text_models import ABC, LETTERS, LOGITS, Always, logits_witho
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_greedy_text_equals_processing_the_whole_text(name):
+def test_generate_greedy_equals_reading_the_whole_text(name):
     model, text = make_model(name), "abacb"
     for _ in range(12):
         text += ABC.decode(logits_without_state(model, [text]).argmax(-1))
@@ -22,7 +22,7 @@ def test_greedy_text_equals_processing_the_whole_text(name):
 
 @pytest.mark.parametrize("name", models.NAMES)
 @pytest.mark.parametrize("options", [{"positions": True}, {"readout": "mean"}, {"readout": "max"}], ids=str)
-def test_models_without_state_process_their_window_again(name, options):
+def test_generate_stateless_models_reread_their_window(name, options):
     model, greedy, texts = make_model(name, length=6, **options), "abac", ["abac"] * 3
     generator = torch.Generator().manual_seed(7)
     for _ in range(9):
@@ -40,7 +40,7 @@ def test_models_without_state_process_their_window_again(name, options):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_samples_have_separate_states(name):
+def test_generate_samples_have_separate_states(name):
     model, texts, generator = make_model(name), ["cab"] * 4, torch.Generator().manual_seed(7)
     for _ in range(12):
         cumulative = (logits_without_state(model, texts) / 1.5).softmax(-1).cumsum(-1)
@@ -51,7 +51,7 @@ def test_samples_have_separate_states(name):
     assert len(set(texts)) > 1
 
 
-def test_stop_ends_each_sample_independently():
+def test_generate_stop_ends_each_sample_separately():
     model = Always(LOGITS)
     free = generate(model, LETTERS, "a", length=60, samples=5)
     stopped = generate(model, LETTERS, "a", length=60, samples=5, stop="ce?")
@@ -63,7 +63,7 @@ def test_stop_ends_each_sample_independently():
     assert len(steps) == max(len(text) for text in stopped) and steps[-1].count("") == 4
 
 
-def test_empty_prompt_is_a_newline_or_the_commonest_character():
+def test_generate_empty_prompt_equals_newline_or_most_frequent():
     model = make_model()
     assert generate(model, ABC, length=20) == generate(model, ABC, "b", length=20)
     lines = Vocabulary("\nab", [1, 5, 9])
@@ -71,14 +71,14 @@ def test_empty_prompt_is_a_newline_or_the_commonest_character():
     assert generate(model, lines, "xyz", on_unknown="skip", length=20) == generate(model, lines, length=20)
 
 
-def test_unknown_characters_of_the_prompt():
+def test_generate_unknown_prompt_characters_raise_or_are_skipped():
     with pytest.raises(ValueError, match="'x', 'ä'"):
         generate(make_model(), ABC, "aäbxä")
     skipped = generate(make_model(), ABC, "aäbx", on_unknown="skip", length=20)
     assert skipped == generate(make_model(), ABC, "ab", length=20)
 
 
-def test_text_depends_on_the_seed_only():
+def test_generate_depends_on_the_seed_only():
     torch.manual_seed(3)
     before = torch.get_rng_state()
     first = generate(make_model(), ABC, "a", SamplingConfig(seed=1), length=40)
@@ -91,7 +91,7 @@ def test_text_depends_on_the_seed_only():
     assert torch.equal(torch.get_rng_state(), untouched)
 
 
-def test_evaluation_mode_ends_with_the_stream():
+def test_stream_evaluation_mode_ends_with_the_stream():
     model = make_model(dropout=0.5)
     expected = generate(model.eval(), ABC, "a", length=20)
     model.train()
@@ -109,7 +109,7 @@ def test_evaluation_mode_ends_with_the_stream():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_modes_are_restored_after_an_error():
+def test_generate_failing_model_restores_training_mode():
     model = Always([0.0, math.nan, 1.0]).train()
     with pytest.raises(ValueError, match="expected logits whose largest is finite, got NaN"):
         generate(model, ABC)
@@ -140,24 +140,24 @@ def test_modes_are_restored_after_an_error():
     ],
     ids=str,
 )
-def test_options_are_checked(options, message):
+def test_generate_invalid_options_raise_value_error(options, message):
     with pytest.raises(ValueError, match=f"generate: {message}"):
         generate(make_model(), ABC, "a", **options)
 
 
-def test_stream_checks_options_at_the_call():
+def test_stream_invalid_length_raises_at_the_call():
     with pytest.raises(ValueError, match="expected length"):
         stream(make_model(), ABC, "a", length=0)
 
 
-def test_device_by_name_or_object():
+def test_generate_device_by_name_or_object_is_accepted():
     assert generate(make_model(), ABC, "a", device="cpu", length=9) == generate(make_model(), ABC, "a", length=9)
     assert len(generate(Always(LOGITS), LETTERS, device=torch.device("cpu"), length=9)[0]) == 9
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", models.NAMES)
-def test_gpu_generates_the_same_text_as_the_cpu(name):
+def test_generate_on_gpu_equals_cpu(name):
     for options in ({"samples": 3}, {"beam": 3, "samples": 2}, {"sampling": SamplingConfig(greedy=True)}):
         here = generate(make_model(name), ABC, "abc", length=30, **options)
         assert generate(make_model(name), ABC, "abc", length=30, device="cuda", **options) == here

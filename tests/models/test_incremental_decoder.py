@@ -9,14 +9,14 @@ from seqgnn.models.sampling import SamplingConfig
 from tests.support.text_models import ABC, Next, make_model
 
 
-def test_prompt_is_one_call_and_each_character_one_more():
+def test_stream_reads_prompt_at_once_and_then_each_character():
     model = Next(torch.tensor([[0.0, 5.0, 1.0], [0.0, 1.0, 5.0], [5.0, 0.0, 1.0]]))
     assert list(stream(model, ABC, "bca", SamplingConfig(greedy=True), length=4, samples=2)) == [[c, c] for c in "bcab"]
     assert model.calls == [([[1, 2, 0]], False), ([[1], [1]], True), ([[2], [2]], True), ([[0], [0]], True)]
 
 
 @pytest.mark.parametrize("name", ["lstm", "gcn"])
-def test_stream_reads_equally_much_for_each_character(name):
+def test_stream_reads_bounded_number_of_tokens_per_character(name):
     model, read = make_model(name), []
     model.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].num_nodes))
     for _ in stream(model, ABC, "a", length=300):
@@ -36,7 +36,7 @@ class Odd(nn.Module):
 
 
 @pytest.mark.parametrize("beam", [None, 2])
-def test_models_without_a_usable_state_are_rejected(beam):
+def test_generate_model_without_stream_state_raises_value_error(beam):
     with pytest.raises(ValueError, match=r"expected a model that returns a state .* got neither from Odd"):
         generate(Odd(None), ABC, "a", beam=beam)
     for state in (torch.zeros(4), (torch.zeros(1, 1, 2), torch.zeros(1, 7)), ["h"]):

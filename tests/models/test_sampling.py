@@ -12,7 +12,7 @@ from seqgnn.models.sampling import SamplingConfig, next_probabilities
 from tests.support.text_models import ABC, LETTERS, LOGITS, Always, make_model
 
 
-def test_temperature_divides_the_logits():
+def test_next_probabilities_temperature_divides_the_logits():
     z = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
     for temperature in (0.1, 0.5, 1, 3.0):
         expected = (z.double() / temperature).exp()
@@ -20,7 +20,7 @@ def test_temperature_divides_the_logits():
         torch.testing.assert_close(next_probabilities(z, temperature), expected, rtol=1e-12, atol=0)
 
 
-def test_temperature_is_exact_at_the_ends():
+def test_next_probabilities_extreme_temperatures_are_exact():
     z = torch.tensor([[1.0, 3.0, 3.0, -math.inf]])
     assert next_probabilities(z, 0).tolist() == [[0, 1, 0, 0]]
     assert next_probabilities(z, math.inf).tolist() == [[1 / 3, 1 / 3, 1 / 3, 0]]
@@ -29,7 +29,7 @@ def test_temperature_is_exact_at_the_ends():
     assert next_probabilities(torch.tensor([[0.0, 1.0, 2.0]]), 1e-9).tolist() == [[0, 0, 1]]
 
 
-def test_top_k_and_top_p_by_hand():
+def test_next_probabilities_top_k_and_top_p_equal_hand_values():
     z = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
 
     def near(expected, **options):
@@ -48,13 +48,13 @@ def test_top_k_and_top_p_by_hand():
     near([0, 1, 0, 0], temperature=0, top_k=3, top_p=0.9)
 
 
-def test_top_p_of_equal_probabilities_is_not_off_by_one():
+def test_next_probabilities_top_p_of_equal_logits_is_exact():
     for share in range(1, 11):
         p = next_probabilities(torch.arange(10.0)[None], math.inf, top_p=share / 10)
         torch.testing.assert_close(p[0], torch.tensor([0.0] * (10 - share) + [1 / share] * share).double())
 
 
-def test_top_k_keeps_the_first_of_ties_in_each_row():
+def test_next_probabilities_top_k_of_ties_takes_the_first():
     z = torch.tensor([[1.0, 1.0, 1.0], [0.0, 2.0, 2.0]])
     assert next_probabilities(z, top_k=1).tolist() == [[1, 0, 0], [0, 1, 0]]
     torch.testing.assert_close(next_probabilities(z, top_k=2)[1], torch.tensor([0, 0.5, 0.5]).double())
@@ -87,7 +87,7 @@ def test_samples_pass_a_chi_squared_test(options):
     assert stats.chisquare(*zip(*possible)).pvalue > 0.01
 
 
-def test_samples_are_independent():
+def test_generate_successive_samples_are_independent():
     (text,) = generate(Always(LOGITS), LETTERS, "a", SamplingConfig(seed=1), length=5_000)
     pairs = [[0] * 6 for _ in range(6)]
     for first, second in itertools.pairwise(text):
@@ -95,7 +95,7 @@ def test_samples_are_independent():
     assert stats.chi2_contingency(pairs).pvalue > 0.01
 
 
-def test_inverse_temperature_multiplies_the_logits():
+def test_generate_inverse_temperature_equals_its_reciprocal():
     sizes = {"length": 50, "samples": 3}
     by_tau = generate(make_model(), ABC, "ab", SamplingConfig(inverse_temperature=4.0, seed=5), **sizes)
     assert by_tau == generate(make_model(), ABC, "ab", SamplingConfig(temperature=0.25, seed=5), **sizes)
@@ -130,7 +130,7 @@ def test_options_are_checked(options, message):
         SamplingConfig(**options)
 
 
-def test_next_probabilities_rejects_wrong_input():
+def test_next_probabilities_invalid_arguments_raise_value_error():
     with pytest.raises(
         ValueError, match=r"next_probabilities: expected floating logits of shape \[B, V\], got .*\[3\]"
     ):

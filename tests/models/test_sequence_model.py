@@ -85,7 +85,7 @@ def test_tied_weights_start_near_uniform_predictions(name):
     assert loss.item() < 1.5 * torch.tensor(50.0).log().item()
 
 
-def test_tied_weights_are_one_matrix():
+def test_sequence_model_tied_weights_are_one_matrix():
     tied = models.build("gru", num_classes=5, num_tokens=5, hidden=6, encoding="embedding", tie_weights=True)
     assert tied.head.weight is tied.inputs.table.weight
     untied = models.build("gru", num_classes=5, num_tokens=5, hidden=6, encoding="embedding")
@@ -96,14 +96,14 @@ def test_tied_weights_are_one_matrix():
 
 @pytest.mark.parametrize("name", models.NAMES)
 @pytest.mark.parametrize("target", [3000, 20000, 70001])
-def test_parameters_are_matched(name, target):
+def test_build_with_parameters_is_within_five_percent(name, target):
     model = models.build(name, num_classes=10, num_tokens=10, parameters=target, hops=(1, 2, 4, 8))
     assert abs(model.num_parameters - target) <= 0.047 * target
     assert model.num_parameters == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_features_bf16_copies_and_gradients(name):
+def test_sequence_model_on_features_is_copied_and_near_in_bf16(name):
     model = models.build(name, num_classes=2, num_features=2, hidden=8, length=5, directed=False, readout="mean")
     x = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(5))
     batch = sequence_batch(x, torch.tensor([0, 1, 1]), path_graph(5, directed=False))
@@ -115,7 +115,7 @@ def test_features_bf16_copies_and_gradients(name):
         torch.testing.assert_close(model(batch)[0].float(), logits, rtol=0, atol=5e-2)
 
 
-def test_options_reach_the_layers():
+def test_build_passes_options_to_the_layers():
     model = make("lstm", num_layers=2, dropout=0.5, init="orthogonal", forget_bias=1.0)
     assert model.encoder.layer.num_layers == 2 and model.encoder.layer.dropout == 0.5
     assert len(make("gcn").encoder.layers) == 3 and len(make("gcn", num_layers=5).encoder.layers) == 5
@@ -129,7 +129,7 @@ def test_options_reach_the_layers():
     assert not torch.allclose(rows[3], rows[5])
 
 
-def test_every_model_accepts_a_task_of_the_library():
+def test_build_of_every_name_fits_palindromes():
     task = Palindromes(8, hops=HOPS)
     batch = task.draw(16, torch.Generator().manual_seed(0))
     padded, lengths = to_padded(batch)
@@ -164,7 +164,7 @@ def test_every_model_accepts_a_task_of_the_library():
         ("rnn", {"num_tokens": None, "num_features": 2, "encoding": "embedding"}, "is not supported for features"),
     ],
 )
-def test_errors(name, options, message):
+def test_build_invalid_options_raise_value_error(name, options, message):
     with pytest.raises(ValueError, match=message):
         make(name, **options)
 
@@ -183,7 +183,7 @@ def test_default_hops_cover_the_whole_sequence():
     assert make("gcn-in-lstm", hops=None).encoder.edge_index.tolist() == [[0, 1, 2], [1, 2, 3]]
 
 
-def test_one_sample_is_a_batch_of_one():
+def test_sequence_model_of_one_sample_equals_batch_of_one():
     for name in models.NAMES:
         model, sample = make(name), ragged()[1]
         assert torch.equal(model(sample)[0], model(Batch.from_data_list([sample]))[0])
@@ -215,7 +215,7 @@ def test_wrong_inputs_are_rejected():
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", models.NAMES)
 @pytest.mark.parametrize("readout", READOUTS)
-def test_cuda_agrees_with_cpu(name, readout):
+def test_sequence_model_on_gpu_equals_cpu(name, readout):
     model = make(name, readout=readout)
     expected = model(Batch.from_data_list(ragged()))[0]
     actual = model.cuda()(Batch.from_data_list(ragged()).to("cuda"))[0]

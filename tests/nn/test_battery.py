@@ -77,21 +77,21 @@ def compare(case, layer, x, graph, state, **options):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("per_step", [False, True])
-def test_the_oracle_agrees(case, per_step):
+def test_graph_layer_equals_oracle(case, per_step):
     layer = case.make()
     graph = tricky_graphs(T)[0] if per_step else (EDGES, WEIGHTS)
     compare(case, layer, signal(T, B, N, F), graph, states_of(layer, B))
 
 
 @pytest.mark.parametrize("case", [case for case in PUBLISHED if case.deep], ids=str)
-def test_the_oracle_agrees_on_layers_directions_and_lengths(case):
+def test_graph_layer_deep_bidirectional_ragged_equals_oracle(case):
     layer = case.make(num_layers=2, bidirectional=True)
     options = {"num_layers": 2, "bidirectional": True, "lengths": torch.tensor([4, 2])}
     compare(case, layer, signal(T, B, N, F), (EDGES, WEIGHTS), states_of(layer, B), **options)
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_a_permutation_of_the_nodes_permutes_the_answer(case):
+def test_graph_layer_is_node_permutation_equivariant(case):
     layer, x = case.make_both(), signal(T, N, F)
     order = torch.randperm(N, generator=torch.Generator().manual_seed(2))
     expected = case.parts(layer(x, EDGES, WEIGHTS))
@@ -101,7 +101,7 @@ def test_a_permutation_of_the_nodes_permutes_the_answer(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_windows_are_separate_calls_and_a_disjoint_batch(case):
+def test_graph_layer_windows_equal_single_calls_and_joint_batch(case):
     layer, x = case.make(num_layers=2), signal(T, B, N, F)
     together = case.parts(layer(x, EDGES, WEIGHTS))
     apart = [case.parts(layer(x[:, b], EDGES, WEIGHTS)) for b in range(B)]
@@ -113,7 +113,7 @@ def test_windows_are_separate_calls_and_a_disjoint_batch(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_batch_mates_change_nothing(case):
+def test_graph_layer_batch_equals_single_graphs(case):
     layer = case.make()
     (first, other), _ = tricky_graphs(2)
     edges, weights = torch.cat([first[0], other[0] + N], dim=1), torch.cat([first[1], 3 * other[1]])
@@ -125,7 +125,7 @@ def test_batch_mates_change_nothing(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_ragged_is_separate(case):
+def test_graph_layer_ragged_windows_equal_single_windows(case):
     layer, lengths = case.make_both(num_layers=2), (2, 4)
     x = signal(T, B, N, F)
     spoilt = x.clone()
@@ -144,7 +144,7 @@ def test_ragged_is_separate(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_other_ways_to_pass_the_same_graph(case):
+def test_graph_layer_lists_and_prepared_graphs_equal_edge_index(case):
     layer, x = case.make(), signal(T, N, F)
     expected = case.parts(layer(x, EDGES, WEIGHTS))
     prepared = layer.prepare(EDGES, WEIGHTS, N)
@@ -164,7 +164,7 @@ def test_other_ways_to_pass_the_same_graph(case):
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.steps], ids=str)
-def test_two_halves_with_the_state_between_are_the_whole(case):
+def test_graph_layer_in_two_parts_with_state_equals_whole(case):
     layer, x = case.make(num_layers=2), signal(2 * T, B, N, F)
     expected = case.parts(layer(x, EDGES, WEIGHTS))
     first, state = layer(x[:3], EDGES, WEIGHTS)
@@ -175,7 +175,7 @@ def test_two_halves_with_the_state_between_are_the_whole(case):
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.both], ids=str)
-def test_the_backward_direction_is_the_forward_one_on_the_reversed_signal(case):
+def test_graph_layer_backward_direction_equals_reversed_input(case):
     both, one, x = case.make(bidirectional=True), case.make(), signal(T, N, F)
     weights = both.state_dict()
     one.load_state_dict({key: weights[key.replace("_l0", "_l0_reverse")] for key in one.state_dict()})
@@ -187,7 +187,7 @@ def test_the_backward_direction_is_the_forward_one_on_the_reversed_signal(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_several_forwards_before_one_backward(case):
+def test_graph_layer_joint_backward_equals_separate_ones(case):
     layer, x = case.make(), signal(T, N, F)
     losses = [layer(scale * x, EDGES, WEIGHTS)[0].sum() for scale in (1, 2)]
     sum(losses).backward(retain_graph=True)
@@ -200,7 +200,7 @@ def test_several_forwards_before_one_backward(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_gradcheck(case):
+def test_graph_layer_gradients_pass_gradcheck(case):
     layer = case.make(1, 2)
     x, weight = leaf(signal(2, N, 1)), leaf(WEIGHTS)
     names, values = zip(*((name, leaf(p)) for name, p in layer.named_parameters()))
@@ -213,7 +213,7 @@ def test_gradcheck(case):
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop .*scatter_add_")  # PyG's sums, under torch 2.6
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_functorch(case):
+def test_graph_layer_jacrev_and_vmap_equal_loop(case):
     layer, x = case.make(), signal(2, N, F)
     call = lambda x: layer(x, EDGES, WEIGHTS)[0]  # noqa: E731
     close(torch.func.jacrev(call)(x), torch.autograd.functional.jacobian(call, x))
@@ -222,7 +222,7 @@ def test_functorch(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_copies(case):
+def test_graph_layer_copies_are_equal_until_reset(case):
     layer, x = case.make(num_layers=2), signal(T, N, F)
     expected = layer(x, EDGES, WEIGHTS)[0]
     other = case.make(num_layers=2)
@@ -237,7 +237,7 @@ def test_copies(case):
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_lower_precision(case):
+def test_graph_layer_autocast_and_bfloat16_are_close(case):
     layer, x = case.make().float(), signal(T, N, F).float()
     expected = layer(x, EDGES, WEIGHTS.float())[0]
     with torch.autocast("cpu", torch.bfloat16):
@@ -251,7 +251,7 @@ QUICK = ("GCNLSTM peephole", "GCRN gru", "DCRNN", "TGCN authors", "GCLSTM paper"
 
 
 @pytest.mark.parametrize("case", thorough_but(ALL, *QUICK))
-def test_compile(case):
+def test_graph_layer_compiled_equals_eager(case):
     layer, x = case.make(), signal(2, B, N, F)
     torch._dynamo.reset()
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=IN_ONE_PIECE)
@@ -262,7 +262,7 @@ def test_compile(case):
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.steps and case.state], ids=str)
-def test_a_cell_is_the_layer_step_by_step(case):
+def test_graph_cell_step_by_step_equals_layer(case):
     layer, x = case.make(), signal(T, B, N, F)
     cell = getattr(sg, type(layer).__name__ + "Cell")(F, H, **case.options, dtype=torch.float64)
     cell.load_state_dict(layer.state_dict())
@@ -319,7 +319,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 @pytest.mark.parametrize("wrong", BAD)
-def test_bad_input(case, wrong):
+def test_graph_layer_invalid_input_raises_value_error(case, wrong):
     layer, (arguments, options, message) = case.make(), BAD[wrong]
     if case.ahead and wrong == "graphs":
         options = {"future": EDGES}
@@ -328,7 +328,7 @@ def test_bad_input(case, wrong):
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.state], ids=str)
-def test_bad_states(case):
+def test_graph_layer_invalid_state_raises_value_error(case):
     layer, x = case.make(), signal(T, N, F)
     right = states_of(layer)
     wrong = [part[:, 1:] for part in right], [part.float() for part in right], [part.to("meta") for part in right]
@@ -338,7 +338,7 @@ def test_bad_states(case):
 
 
 @pytest.mark.parametrize("variant", ["O", "H"])
-def test_an_evolving_cell_is_the_layer_step_by_step(variant):
+def test_evolve_gcn_cell_step_by_step_equals_layer(variant):
     torch.manual_seed(0)
     layer, x = sg.EvolveGCN(F, H, variant=variant, dtype=torch.float64), signal(T, B, N, F)
     cell = sg.EvolveGCNCell(F, H, variant=variant, dtype=torch.float64)
@@ -358,7 +358,7 @@ def test_an_evolving_cell_is_the_layer_step_by_step(variant):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_cuda(case):
+def test_graph_layer_on_gpu_equals_cpu(case):
     layer, x = case.make(num_layers=2, bidirectional=True), signal(T, B, N, F)
     expected = case.parts(layer(x, EDGES, WEIGHTS))
     layer.cuda()
@@ -375,7 +375,7 @@ GRAPHS = st.integers(1, 6).flatmap(
 @pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(case=st.sampled_from(CASES), graph=GRAPHS, steps=st.integers(1, 3), sizes=st.tuples(*[st.integers(1, 3)] * 2))
-def test_any_graph_and_size(case, graph, steps, sizes):
+def test_graph_layer_of_any_graph_and_size_equals_oracle(case, graph, steps, sizes):
     """The oracle agrees; edges are where hypothesis wants them."""
     nodes, edges = graph
     channels, hidden = sizes

@@ -31,7 +31,7 @@ X = torch.randn(T, N, F, generator=torch.Generator().manual_seed(0))
         lambda: nn.GRUCell(F, H),
     ],
 )
-def test_to_torch_and_back(make):
+def test_from_torch_and_to_torch_are_inverse(make):
     plain = make()
     ours = from_torch(plain)
     again = to_torch(ours)
@@ -48,7 +48,7 @@ def test_to_torch_and_back(make):
     assert next(plain.parameters()).abs().sum() > 0  # a copy
 
 
-def test_a_single_bias_is_torchs_two():
+def test_to_torch_of_single_bias_equals_layer():
     ours = LSTM(F, H, recurrent_bias=False)
     torch.testing.assert_close(to_torch(ours)(X)[0], ours(X)[0])
     assert {type(to_torch(kind(F, H))) for kind in (RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)} == {
@@ -68,12 +68,12 @@ def test_a_single_bias_is_torchs_two():
         (lambda: from_pyg_temporal(type("TGCN", (nn.Module,), {})()), "expected a layer of torch_geometric_temporal"),
     ],
 )
-def test_errors(call, message):
+def test_converters_invalid_layers_raise_value_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_to_torch_keeps_weights_shared():
+def test_to_torch_preserves_shared_weights():
     model = nn.Sequential(GRU(4, 4, num_layers=2), GRU(4, 4), nn.Linear(4, 12))
     model[0].weight_hh_l1 = model[0].weight_hh_l0
     model[1].weight_hh_l0 = model[0].weight_hh_l0
@@ -119,7 +119,7 @@ def walk(layer, x, edges, weights, **options):
     ("GCLSTM", {"K": 3}), ("GCLSTM", {"K": 2, "bias": False}),
     ("TGCN", {}), ("TGCN", {"improved": True}), ("TGCN2", {"batch_size": 1}),
 ])  # fmt: skip
-def test_their_layers_converted(theirs, name, options):
+def test_from_pyg_temporal_layer_equals_original(theirs, name, options):
     torch.manual_seed(0)
     layer = getattr(theirs, name)(F, H, **options).double()
     for parameter in layer.parameters():
@@ -135,7 +135,7 @@ def test_their_layers_converted(theirs, name, options):
 
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
 @pytest.mark.parametrize("name", ["GConvLSTM", "GConvGRU", "GCLSTM"])
-def test_the_lambda_max_that_their_calls_take(theirs, name, normalization):
+def test_from_pyg_temporal_lambda_max_equals_original(theirs, name, normalization):
     torch.manual_seed(0)
     layer = getattr(theirs, name)(F, H, K=3, normalization=normalization).double()
     expected, _ = walk(layer, X.double(), EDGES, WEIGHTS, lambda_max=torch.tensor(3.5))
@@ -145,14 +145,14 @@ def test_the_lambda_max_that_their_calls_take(theirs, name, normalization):
 
 
 @pytest.mark.parametrize("name, options", [("TGCN", {}), ("DCRNN", {"K": 2})])
-def test_layers_of_theirs_without_lambda_max(theirs, name, options):
+def test_from_pyg_temporal_lambda_max_on_other_layers_raises(theirs, name, options):
     message = f"expected lambda_max with one of GConvLSTM, GConvGRU, GCLSTM, got {name}"
     with pytest.raises(ValueError, match=message):
         from_pyg_temporal(getattr(theirs, name)(F, H, **options), lambda_max=2.0)
 
 
 @pytest.mark.usefixtures("double_by_default")
-def test_their_dcrnn_where_it_is_right(theirs):
+def test_from_pyg_temporal_dcrnn_without_weights_equals_original(theirs):
     """Without weights and with all degrees alike, and K = 2, nothing of what it gets wrong shows."""
     ring = torch.stack([torch.arange(N), (torch.arange(N) + 1) % N])
     both, x = torch.cat([ring, ring.flip(0)], dim=1), X.double()
@@ -172,7 +172,7 @@ def test_their_dcrnn_where_it_is_right(theirs):
     assert not torch.allclose(walk(layer, x, both, weights)[0], ours(x, both, weights)[0], atol=1e-3)
 
 
-def test_what_the_page_says_of_their_diffusion(theirs):
+def test_pyg_temporal_dconv_differs_from_diffusion_as_documented(theirs):
     """Weights of 1 and 9 leave a node; node 1 receives 1/10 along the one, node 2, which should receive 9/10, as
     much."""
     conv = sys.modules[theirs.DCRNN.__module__].DConv(1, 1, K=2)
@@ -184,7 +184,7 @@ def test_what_the_page_says_of_their_diffusion(theirs):
     torch.testing.assert_close(along[1:], torch.tensor([[0.1], [0.9]]))
 
 
-def test_what_they_have_and_seqgnn_has_not(theirs):
+def test_from_pyg_temporal_tgcn_without_self_loops_raises(theirs):
     with pytest.raises(ValueError, match="expected a TGCN with add_self_loops=True"):
         from_pyg_temporal(theirs.TGCN(F, H, add_self_loops=False))
 
@@ -196,13 +196,13 @@ SECTIONS = [section for section in PAGE.split("\n## ") if pages.blocks(section, 
 @pytest.mark.usefixtures("double_by_default")
 @pytest.mark.filterwarnings("ignore:from_pyg_temporal")
 @pytest.mark.parametrize("section", SECTIONS, ids=[section.partition("\n")[0] for section in SECTIONS])
-def test_before_and_after_agree(theirs, section, capsys):
+def test_docs_from_pyg_temporal_sections_run_and_agree(theirs, section, capsys):
     """A section of the page, read from top to bottom: their loop, our call, and what is said of both."""
     code = pages.setup(PAGE) + "".join(pages.blocks(section, "before", "", "check"))
     exec(code, {"__name__": "__main__"})
     pages.check_promises(code, capsys.readouterr().out)
 
 
-def test_the_page_has_all_their_recurrent_layers(theirs):
+def test_docs_from_pyg_temporal_lists_all_recurrent_layers(theirs):
     names = {name for name, found in vars(theirs).items() if isinstance(found, type) and issubclass(found, nn.Module)}
     assert names and not [name for name in names if f"`{name}" not in PAGE]

@@ -91,18 +91,18 @@ def all_calls(layer):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_no_synchronization(case, no_synchronization, fused_calls):  # noqa: F811
+def test_fused_scan_does_not_synchronize(case, no_synchronization, fused_calls):  # noqa: F811
     no_synchronization(*all_calls(case.make(engine="fused", bidirectional=True)))
     assert len(fused_calls) == 8
 
 
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
-def test_reference_does_not_synchronize(case, no_synchronization):
+def test_reference_engine_does_not_synchronize(case, no_synchronization):
     no_synchronization(*all_calls(case.make(engine="reference")))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_segments_do_not_synchronize(engine, no_synchronization):
+def test_checkpoint_every_does_not_synchronize(engine, no_synchronization):
     no_synchronization(*all_calls(sg.GCRN(F, H, K=2, checkpoint_every=1, engine=engine)))
 
 
@@ -111,7 +111,7 @@ def test_sequence_models_do_not_synchronize(case, no_synchronization):
     no_synchronization(*all_calls(case.make()))
 
 
-def test_top_k_per_graph_does_not_synchronize(no_synchronization, monkeypatch):
+def test_evolve_gcn_top_k_per_graph_does_not_synchronize(no_synchronization, monkeypatch):
     batch = torch.tensor([0, 0, 0, 0, 1, 1, 1])
     monkeypatch.setattr(evolve_gcn, "_sizes", lambda _: [4, 3])  # which are counted once
     layer = sg.EvolveGCN(F, H, variant="H")
@@ -121,7 +121,7 @@ def test_top_k_per_graph_does_not_synchronize(no_synchronization, monkeypatch):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", PLAIN)
-def test_plain_layers_do_not_synchronize(kind, engine, no_synchronization):
+def test_rnn_layers_do_not_synchronize(kind, engine, no_synchronization):
     layer = PLAIN[kind](F, H, num_layers=2, bidirectional=True, engine=engine, device="meta")
     x = torch.empty(T, B, F, device="meta")
     no_synchronization(partial(train, layer, x), partial(infer, layer, x))
@@ -139,14 +139,14 @@ def learned(layer, monkeypatch):
 
 
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
-def test_learned_edge_weights_do_not_synchronize(case, no_synchronization, monkeypatch):
+def test_graph_layer_learnable_weights_do_not_synchronize(case, no_synchronization, monkeypatch):
     layer = case.make(engine="fused")
     graph = learned(layer, monkeypatch)
     layer.to("meta", torch.float32)
     no_synchronization(partial(train, layer, torch.empty(T, B, N, F, device="meta"), graph))
 
 
-def test_synchronization_is_detected(no_synchronization):
+def test_no_synchronization_detects_item_and_copies(no_synchronization):
     x = torch.empty(3, device="meta")
     with pytest.raises(RuntimeError, match="meta"):
         no_synchronization(lambda: x.sum().item())
@@ -189,7 +189,7 @@ def agree_in_a_graph(layer, graph, x):
 @pytest.mark.gpu
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_captured(case, engine):
+def test_graph_layer_in_cuda_graph_equals_eager(case, engine):
     layer = case.make(num_layers=2, bidirectional=True, engine=engine).float().cuda()
     graph = layer.prepare(EDGES.cuda(), WEIGHTS.float().cuda(), N)
     agree_in_a_graph(layer, [graph], torch.randn(T, B, N, F, device="cuda"))
@@ -198,6 +198,6 @@ def test_captured(case, engine):
 @pytest.mark.gpu
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", PLAIN)
-def test_plain_layers_captured(kind, engine):
+def test_rnn_layer_in_cuda_graph_equals_eager(kind, engine):
     layer = PLAIN[kind](F, H, num_layers=2, bidirectional=True, engine=engine, device="cuda")
     agree_in_a_graph(layer, [], torch.randn(T, B, F, device="cuda"))

@@ -120,7 +120,7 @@ def weights_of(conv):
 @pytest.mark.parametrize(("graph", "dtype"), [("tricky", torch.float64), ("tricky", torch.float32),
                                                ("large", torch.float64)])  # fmt: skip
 @pytest.mark.parametrize("name", CONVS)
-def test_masked_convolution_is_the_dense_oracle(name, graph, dtype, oracle_masks):
+def test_conv_with_edge_mask_equals_dense_oracle(name, graph, dtype, oracle_masks):
     edges, weights, nodes = (EDGES, WEIGHTS, N) if graph == "tricky" else (LARGE, None, 100)
     make, blocks = CONVS[name]
     torch.manual_seed(0)
@@ -146,7 +146,7 @@ def make_unmasked(conv, x, edges, weights):
 
 
 @pytest.mark.parametrize("flow", ["source_to_target", "target_to_source"])
-def test_masked_convolution_in_both_flows(flow, oracle_masks):
+def test_gcn_conv_with_edge_mask_in_both_flows_equals_oracle(flow, oracle_masks):
     conv, x, mask = sg.GCNConv(F, H, flow=flow).double(), draw(N, F), mask_of(E)
     with masked(conv, mask, EDGES):
         found = conv(x, EDGES, WEIGHTS)
@@ -155,7 +155,7 @@ def test_masked_convolution_in_both_flows(flow, oracle_masks):
     close(found, og.gcn_operator(edges, WEIGHTS, N) @ x @ conv.lin.weight.T)
 
 
-def test_masked_signals_with_more_dimensions():
+def test_conv_with_edge_mask_on_leading_dimensions_is_equal():
     for make, _ in CONVS.values():
         conv, x, mask = make().double(), draw(T, B, N, F), mask_of(E)
         with masked(conv, mask, EDGES):
@@ -164,7 +164,7 @@ def test_masked_signals_with_more_dimensions():
 
 @pytest.mark.parametrize(("ours", "theirs"), [(sg.GCNConv(F, H), pyg.GCNConv(F, H)),
                                               (sg.ChebConv(F, H, 3), pyg.ChebConv(F, H, 3))])  # fmt: skip
-def test_masked_convolution_is_pygs(ours, theirs):
+def test_conv_with_edge_mask_equals_pyg(ours, theirs):
     theirs.load_state_dict(ours.state_dict())
     x, mask = draw(N, F, dtype=torch.float32), mask_of(E, torch.float32)
     found = []
@@ -176,7 +176,7 @@ def test_masked_convolution_is_pygs(ours, theirs):
         close(a, b, 1e-5)
 
 
-def test_every_node_has_one_self_loop(oracle_masks):
+def test_conv_with_edge_mask_and_self_loops_equals_oracle(oracle_masks):
     """Where PyG 2.8 takes the mask of one edge for another."""
     edges = torch.tensor([[0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 2, 0]])
     mask, x = mask_of(6), draw(3, F)
@@ -188,7 +188,7 @@ def test_every_node_has_one_self_loop(oracle_masks):
         close(found, sum(p @ x @ w.T for p, w in zip(blocks(edges, None, 3), weights_of(conv), strict=True)))
 
 
-def test_gradcheck_of_masks():
+def test_conv_edge_mask_passes_gradcheck():
     for make, _ in CONVS.values():
         conv, x = make().double(), draw(6, F)
 
@@ -207,7 +207,7 @@ def run(case, layer, x, edges, weights):
 
 
 @pytest.mark.parametrize(("case", "windows"), [*((c, False) for c in CASES), *((c, True) for c in CASES[::4])], ids=str)
-def test_masked_layer_is_the_dense_oracle(case, windows, oracle_masks):
+def test_graph_rnn_with_edge_mask_equals_dense_oracle(case, windows, oracle_masks):
     layer, mask = case.make(F, H), mask_of(E)
     x = draw(T, B, N, F) if windows else draw(T, N, F)
     with masked(layer, mask, EDGES):
@@ -224,7 +224,7 @@ def test_masked_layer_is_the_dense_oracle(case, windows, oracle_masks):
 
 @pytest.mark.parametrize("engine", ["auto", "fused", "reference"])
 @pytest.mark.parametrize("case", CASES[1::4], ids=str)
-def test_masked_steps_are_the_dense_oracle_in_every_engine(case, engine, oracle_masks):
+def test_graph_rnn_mask_per_step_equals_oracle_in_every_engine(case, engine, oracle_masks):
     """`PreparedGraph.masked`: a mask for each step."""
     layer = case.make(F, H, engine=engine)
     x, masks = draw(T, N, F), [mask_of(E) * (t + 1) / T for t in range(T)]
@@ -243,7 +243,7 @@ def test_masked_steps_are_the_dense_oracle_in_every_engine(case, engine, oracle_
     ("filter", "dtype"),
     [(GCN(), torch.float64), (GCN(), torch.float32), (Chebyshev(3), torch.float64), (Diffusion(3), torch.float64)],
 )
-def test_large_graphs(filter, dtype, oracle_masks):
+def test_gcn_lstm_edge_mask_on_large_graph_equals_oracle(filter, dtype, oracle_masks):
     x, mask = draw(8, 3, 100, F, dtype=dtype), mask_of(600, dtype)
     oracle_masks[id(LARGE)] = mask
     operators = layer_cases.OPERATORS[filter](LARGE, None, 100)
@@ -276,7 +276,7 @@ def dense_lstm(p, x, operators):
 
 
 @pytest.mark.parametrize("variant", ["O", "H"])
-def test_masked_evolve_gcn_is_the_dense_oracle(variant, oracle_masks):
+def test_evolve_gcn_with_edge_mask_equals_dense_oracle(variant, oracle_masks):
     layer, mask, x = sg.EvolveGCN(F, H, variant=variant, dtype=torch.float64), mask_of(E), draw(T, N, F)
     with masked(layer, mask, EDGES):
         found, _ = layer(x, EDGES, WEIGHTS)
@@ -290,7 +290,7 @@ def test_masked_evolve_gcn_is_the_dense_oracle(variant, oracle_masks):
     close(by_graph, expected)
 
 
-def test_masked_a3tgcn_and_forecaster_are_the_dense_oracles(oracle_masks):
+def test_a3tgcn_and_dcrnn_forecaster_with_edge_mask_equal_oracle(oracle_masks):
     mask, x = mask_of(E), draw(T, N, F)
     oracle_masks[id(EDGES)] = mask
     layer = sg.A3TGCN(F, H, dtype=torch.float64)
@@ -312,7 +312,7 @@ def test_masked_a3tgcn_and_forecaster_are_the_dense_oracles(oracle_masks):
                                   lambda i, o: sg.ChebConv(i, o, 3)])  # fmt: skip
 @pytest.mark.parametrize("layer", [GCNLSTM, GCNGRU])
 @pytest.mark.parametrize("windows", [False, True])
-def test_masked_convolutions_in_gates_are_the_filter(conv, layer, windows):
+def test_graph_rnn_edge_mask_on_conv_equals_filter(conv, layer, windows):
     torch.manual_seed(0)
     filter = GCN() if hasattr(conv(1, 1), "lin") else Chebyshev(3)
     ours, plain = layer(F, H, conv=conv, dtype=torch.float64), layer(F, H, conv=filter, dtype=torch.float64)
@@ -335,7 +335,7 @@ def test_masked_convolutions_in_gates_are_the_filter(conv, layer, windows):
 
 
 @pytest.mark.parametrize("make", [pyg.GATConv, pyg.SAGEConv, pyg.GraphConv, pyg.TransformerConv])
-def test_masks_on_any_convolution_reach_every_window_and_are_put_back(make):
+def test_gcn_lstm_edge_mask_on_convs_is_restored_after_calls(make):
     layer = GCNLSTM(F, H, conv=make, dtype=torch.float64)
     mask = torch.nn.Parameter(mask_of(E).detach())
     x = draw(T, B, N, F)
@@ -367,7 +367,7 @@ def failing(conv):
         handle.remove()
 
 
-def test_a_convolution_that_is_set_not_to_explain_keeps_its_messages():
+def test_gcn_lstm_conv_with_explain_false_ignores_edge_mask():
     layer, x = GCNLSTM(F, H, conv=pyg.GraphConv, dtype=torch.float64), draw(T, N, F)
     for conv in layer.convs:
         conv.explain = False
@@ -377,7 +377,7 @@ def test_a_convolution_that_is_set_not_to_explain_keeps_its_messages():
 
 
 @pytest.mark.parametrize("options", [{}, {"conv": pyg.GraphConv}, {"conv": Chebyshev(2)}])
-def test_one_mask_does_not_fit_graphs_of_different_sizes(options):
+def test_gcn_lstm_one_edge_mask_on_changing_graphs_raises(options):
     graphs, _ = tricky_graphs(T)
     layer, x = GCNLSTM(F, H, **options, dtype=torch.float64), draw(T, N, F)
     with masked(layer, mask_of(E), EDGES):
@@ -389,7 +389,7 @@ def test_one_mask_does_not_fit_graphs_of_different_sizes(options):
         layer.prepare(EDGES).masked(torch.ones(3))
 
 
-def test_checkpoints_do_not_forget_masks():
+def test_gcn_lstm_checkpoint_every_preserves_edge_mask():
     """Captum's masks are cleared before the backward pass, which computes a segment again."""
     for options in ({}, {"conv": pyg.GraphConv}):
         grads = []
@@ -439,7 +439,7 @@ def explainer(model, algorithm, kind="model"):
 
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True to a scalar")  # PGExplainer's loss
 @pytest.mark.parametrize("case", EXPLAINED, ids=str)
-def test_explainers_run_one_after_the_other(case):
+def test_explainers_in_sequence_leave_the_model_unchanged(case):
     model, x = model_of(case), draw(6, T, seed=1, dtype=torch.float32)
     edges = RING
     before, state = model(x, edges), {key: value.clone() for key, value in model.state_dict().items()}
@@ -455,7 +455,7 @@ def test_explainers_run_one_after_the_other(case):
 
 
 @pytest.mark.parametrize("case", EXPLAINED, ids=str)
-def test_captum_finds_the_edges_that_lead_to_a_node(case):
+def test_captum_explainer_finds_edges_that_lead_to_a_node(case):
     pytest.importorskip("captum")
     model, x = model_of(case), draw(6, T, seed=1, dtype=torch.float32)
     path = RING[:, :5]
@@ -468,7 +468,7 @@ def test_captum_finds_the_edges_that_lead_to_a_node(case):
         close(again, mask, 1e-5)
 
 
-def test_attention_is_read_at_every_step():
+def test_attention_explainer_reads_attention_at_every_step():
     model, x = model_of(EXPLAINED[-2]), draw(6, T, dtype=torch.float32)
     layer, seen = model.layer, []
     found = explainer(model, AttentionExplainer(reduce="mean"))(x, RING).edge_mask

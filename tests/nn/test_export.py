@@ -109,18 +109,18 @@ def compare_onnx(layer, inputs, path, tolerance=1e-9, **options):
         same(run_onnx(path, given), layer(*given), tolerance)
 
 
-def test_a_recurrent_layer_at_any_size():
+def test_to_exported_program_of_gcn_gru_equals_eager_at_any_size():
     case = Case("GCNGRU", sg.GCNGRU)
     compare_program(case.make().eval(), [inputs_of(case, size) for size in GRAPHS])
 
 
 @pytest.mark.parametrize("case", thorough_but(LISTED, "DCRNN", "GCLSTM paper", "GCNRNN GCN()", "gates GATConv"))
-def test_torch_export_of_every_layer(case):
+def test_to_exported_program_of_every_layer_equals_eager(case):
     compare_program(case.make().eval(), [inputs_of(case, size) for size in GRAPHS])
 
 
 @pytest.mark.parametrize("case", thorough_but([case for case in SOME if case.state], "GCNLSTM GCN()"))
-def test_torch_export_with_layers_directions_and_a_fixed_time(case):
+def test_to_exported_program_of_deep_layer_equals_eager(case):
     layer = case.make_both(num_layers=2).eval()
     inputs = [inputs_of(case, size) for size in GRAPHS]
     compare_program(layer, [(given[0][:1].expand(2, -1, -1, -1), *given[1:]) for given in inputs], dynamic="BNE")
@@ -128,7 +128,7 @@ def test_torch_export_with_layers_directions_and_a_fixed_time(case):
 
 
 @pytest.mark.parametrize("case", thorough_but(SOME, "TGCN paper"))
-def test_torch_export_of_lengths_and_without_weights(case):
+def test_to_exported_program_with_lengths_equals_eager(case):
     layer = case.make().eval()
 
     class Named(torch.nn.Module):
@@ -144,7 +144,7 @@ def test_torch_export_of_lengths_and_without_weights(case):
 
 
 @pytest.mark.parametrize("name", some_slow(CONVS, "GCNConv"))
-def test_torch_export_of_convolutions(name):
+def test_to_exported_program_of_conv_equals_eager(name):
     conv = copy.deepcopy(CONVS[name]).double().eval()
     inputs = [(signal(nodes, F), *graph(nodes, edges, loops)) for nodes, edges, _, loops in GRAPHS]
     compare_program(conv, inputs)
@@ -152,20 +152,20 @@ def test_torch_export_of_convolutions(name):
 
 
 @pytest.mark.parametrize("name", some_slow(PLAIN, "LSTM proj"))
-def test_torch_export_of_plain_layers(name):
+def test_to_exported_program_of_rnn_layer_equals_eager(name):
     kind, options = PLAIN[name]
     layer = kind(F, H, **options, dtype=torch.float64).eval()
     compare_program(layer, [(signal(3, 4, F),), (signal(7, 2, F),), (signal(1, 1, F),)])
 
 
 @pytest.mark.parametrize("kind", [sg.RNNCell, sg.LSTMCell, sg.GRUCell])
-def test_torch_export_of_plain_cells(kind):
+def test_to_exported_program_of_rnn_cell_equals_eager(kind):
     cell = kind(F, H, dtype=torch.float64).eval()
     compare_program(cell, [(signal(4, F),), (signal(7, F),)])
 
 
 @pytest.mark.parametrize("case", thorough_but([case for case in SOME if case.steps and case.state], "GCRN"))
-def test_torch_export_of_cells(case):
+def test_to_exported_program_of_graph_cell_equals_eager(case):
     layer = case.make()
     cell = getattr(sg, type(layer).__name__ + "Cell")(F, H, **case.options, dtype=torch.float64).eval()
     inputs = []
@@ -176,7 +176,7 @@ def test_torch_export_of_cells(case):
 
 
 @pytest.mark.parametrize("variant", thorough_but(["O", "H"], "H"))
-def test_torch_export_of_an_evolving_layer_with_its_state(variant):
+def test_to_exported_program_of_evolve_gcn_state_equals_eager(variant):
     layer = sg.EvolveGCN(F, H, 2, variant=variant, dtype=torch.float64).eval()
     inputs = []
     for x, edges, weight in (inputs_of(Case("", sg.EvolveGCN), size) for size in GRAPHS):
@@ -185,7 +185,7 @@ def test_torch_export_of_an_evolving_layer_with_its_state(variant):
     compare_program(layer, inputs)
 
 
-def test_a_tree_cell_and_no_tree():
+def test_to_exported_program_of_tree_cell_only_equals_eager():
     cell = sg.TreeLSTMCell(F, H, dtype=torch.float64).eval()
     inputs = []
     for nodes, children in ((3, 5), (4, 2), (1, 6)):
@@ -202,7 +202,7 @@ OWN_CALLS = [(name, how) for name in ("GCNConv", "GCNLSTM", "GCRN", "LSTM") for 
 @pytest.mark.parametrize(
     ("name", "how"), thorough_but(OWN_CALLS, "GCNConv-lenient", "GCNLSTM-strict", "LSTM-lenient", "LSTM-strict")
 )
-def test_torchs_own_call(name, how):
+def test_torch_export_called_directly_equals_eager(name, how):
     """`torch.export.export` itself, with all axes dynamic but that of time under dynamo."""
     options = {"K": 2} if name == "GCRN" else {}
     layer, free = getattr(sg, name)(F, H, **options).double().eval(), torch.export.Dim.DYNAMIC
@@ -249,7 +249,7 @@ def unchanged(model, before):
         assert (name, learns) == (other, learned) and torch.equal(value, old)
 
 
-def test_custom_module_is_unchanged():
+def test_to_exported_program_leaves_custom_module_unchanged():
     model = Forecaster()
     before = state_of(model)
     inputs = [(signal(w + 2, w, n, F).float(), graph(n, e, loops)[0]) for n, e, w, loops in GRAPHS]
@@ -292,7 +292,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_bad_input(wrong, tmp_path):
+def test_to_exported_program_invalid_input_raises_value_error(wrong, tmp_path):
     args, options, message = WRONG[wrong]
     with pytest.raises(ValueError, match=message):
         to_exported_program(*args, **options)
@@ -300,7 +300,7 @@ def test_bad_input(wrong, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.traced
-def test_a_graph_that_changes_keeps_its_number_of_steps():
+def test_to_exported_program_with_graph_per_step_equals_eager():
     def given(nodes, edges, windows, loops):
         steps = [graph(nodes, edges + t, loops) for t in range(2)]
         return signal(2, windows, nodes, F), [edges for edges, _ in steps], [weight for _, weight in steps]
@@ -309,7 +309,7 @@ def test_a_graph_that_changes_keeps_its_number_of_steps():
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_package_is_named(package, monkeypatch, tmp_path):
+def test_to_onnx_without_package_names_it(package, monkeypatch, tmp_path):
     for name in ("onnx", "onnxscript", "onnxruntime"):
         monkeypatch.setitem(sys.modules, name, torch)
     monkeypatch.setitem(sys.modules, package, None)
@@ -317,14 +317,14 @@ def test_a_missing_package_is_named(package, monkeypatch, tmp_path):
         to_onnx(LAYER, (X, EDGES), tmp_path / "layer.onnx")
 
 
-def test_no_directory(tmp_path):
+def test_to_onnx_into_missing_directory_raises_value_error(tmp_path):
     pytest.importorskip("onnxruntime")
     with pytest.raises(ValueError, match="to_onnx: expected a path in an existing directory, got"):
         to_onnx(LAYER, (X, EDGES), tmp_path / "none" / "layer.onnx")
 
 
 @pytest.mark.parametrize("case", thorough_but([*SOME, IN_GATES[0]], "GCNLSTM GCN()", "EvolveGCN H"))
-def test_onnx_of_a_layer_at_any_size(case, tmp_path):
+def test_to_onnx_of_layer_equals_eager_at_any_size(case, tmp_path):
     dtype = torch.float32 if case in IN_GATES else torch.float64  # onnxruntime has no LeakyRelu in float64
     inputs = [inputs_of(case, size, dtype) for size in GRAPHS]
     tolerance = 1e-5 if case in IN_GATES else 1e-9
@@ -332,7 +332,7 @@ def test_onnx_of_a_layer_at_any_size(case, tmp_path):
 
 
 @pytest.mark.parametrize("name", thorough_but(CONVS, "GCNConv", "DiffusionConv authors"))
-def test_onnx_of_convolutions(name, tmp_path):
+def test_to_onnx_of_conv_equals_eager(name, tmp_path):
     conv = copy.deepcopy(CONVS[name]).eval()
     inputs = [(signal(n, F).float(), *graph(n, e, loops, torch.float32)) for n, e, _, loops in GRAPHS]
     compare_onnx(conv, inputs, tmp_path / "conv.onnx", 1e-5)
@@ -342,7 +342,7 @@ def test_onnx_of_convolutions(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "bits"), thorough_but([(name, bits) for name in PLAIN for bits in (32, 64)], "LSTM-32", "GRU-64")
 )
-def test_onnx_of_plain_layers(name, bits, tmp_path):
+def test_to_onnx_of_rnn_layer_equals_eager(name, bits, tmp_path):
     kind, options = PLAIN[name]
     dtype = torch.float32 if bits == 32 else torch.float64
     layer = kind(F, H, **options, dtype=dtype).eval()
@@ -357,7 +357,7 @@ def test_onnx_of_plain_layers(name, bits, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.traced
-def test_onnx_of_a_custom_module(tmp_path):
+def test_to_onnx_of_custom_module_equals_eager(tmp_path):
     model = Forecaster()
     before = state_of(model)
     inputs = [(signal(w + 2, w, n, F).float(), graph(n, e, loops)[0]) for n, e, w, loops in GRAPHS]
@@ -389,7 +389,7 @@ class Mean(torch.nn.Module):
 
 @pytest.mark.slow
 @pytest.mark.traced
-def test_what_onnx_gets_wrong_is_refused_and_leaves_the_old_file(tmp_path):
+def test_to_onnx_wrong_program_raises_and_leaves_old_file(tmp_path):
     pytest.importorskip("onnxruntime")
     path = tmp_path / "mean.onnx"
     path.write_text("old")

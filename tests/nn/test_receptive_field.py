@@ -130,7 +130,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_hops_match_gradients(name):
+def test_conv_hops_equal_nonzero_gradients(name):
     make, hops, *calls = CASES[name]
     call = calls[0] if calls else lambda conv, x: conv(x, PATH)
     torch.manual_seed(0)
@@ -144,7 +144,7 @@ def test_hops_match_gradients(name):
     assert receptive_field(nn.ModuleList([conv, nn.Linear(F, F), pyg.SAGEConv(F, F)])).hops == hops + 1
 
 
-def test_hops_of_what_has_no_gradient_here():
+def test_conv_hops_without_gradients_equal_known_values():
     assert conv_hops(pyg.PANConv(F, F, filter_size=3)) == 3
     assert conv_hops(pyg.LabelPropagation(5, 0.9)) == 5
     assert conv_hops(pyg.HeteroConv({})) == 0
@@ -158,5 +158,5 @@ def test_hops_of_what_has_no_gradient_here():
         (lambda i, o: Dense(), 1, 1),
     ],
 )
-def test_hops_of_convolutions_in_gates(make, hops, per_step):
+def test_receptive_field_of_convs_in_gates_equals_their_hops(make, hops, per_step):
     assert receptive_field(sg.GCNGRU(F, F, conv=make)) == ReceptiveField(hops, inf, per_step)

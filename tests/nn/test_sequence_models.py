@@ -47,7 +47,7 @@ def same_gradients(layer, inputs, ours, parameters, others, theirs):
 
 @pytest.mark.parametrize("variant", ["O", "H"])
 @pytest.mark.parametrize("changing", [False, True])
-def test_evolve_gcn_is_the_oracles(variant, changing):
+def test_evolve_gcn_equals_oracle(variant, changing):
     layer, edges = evolve(variant), CHANGING[0] if changing else [EDGES]
     inputs = leaves([signal(T, N, F), *(CHANGING[1] if changing else [WEIGHTS])])
     p, others = {name: leaf(value) for name, value in layer.named_parameters()}, leaves(inputs)
@@ -66,7 +66,7 @@ def test_evolve_gcn_is_the_oracles(variant, changing):
 
 
 @pytest.mark.parametrize("variant", ["O", "H"])
-def test_evolve_gcn_in_windows_batches_and_pieces(variant):
+def test_evolve_gcn_windows_batches_and_parts_are_equal(variant):
     layer, x = evolve(variant, num_layers=2), signal(T, 2, N, F)
     together, state = layer(x, EDGES, WEIGHTS)
     apart = [layer(x[:, b], EDGES, WEIGHTS) for b in range(2)]
@@ -90,7 +90,7 @@ def test_evolve_gcn_in_windows_batches_and_pieces(variant):
     close(first(x.transpose(0, 1), EDGES, WEIGHTS)[0].transpose(0, 1), together)
 
 
-def test_graphs_that_have_ended_keep_their_weights():
+def test_evolve_gcn_ended_graphs_preserve_their_weights():
     layer, x = evolve("H"), signal(T, 2, N, F)
     batch = Batch.from_data_list([Data(edge_index=EDGES, edge_weight=WEIGHTS, num_nodes=N)] * 2)
     graph = {"edge_index": batch.edge_index, "edge_weight": batch.edge_weight, "batch": batch.batch}
@@ -104,7 +104,7 @@ def test_graphs_that_have_ended_keep_their_weights():
     close(last, expected[0])
 
 
-def test_a_prepared_batch_carries_its_state():
+def test_evolve_gcn_prepared_batch_with_state_equals_whole():
     layer, x = evolve("H"), signal(T, 2, N, F).flatten(1, 2)
     batch = Batch.from_data_list([Data(edge_index=EDGES, edge_weight=WEIGHTS, num_nodes=N)] * 2)
     prepared = layer.prepare(batch.edge_index, batch.edge_weight, batch=batch.batch)
@@ -117,7 +117,7 @@ def test_a_prepared_batch_carries_its_state():
         layer(x[:, None], prepared)
 
 
-def test_nodes_that_have_ended_are_not_chosen():
+def test_evolve_gcn_ended_nodes_are_not_selected():
     layer, x = evolve("H"), signal(T, N, F)
     lengths = torch.tensor([4, 1, 4, 4, 2, 4, 4])
     spoilt = torch.where((torch.arange(T)[:, None] < lengths)[..., None], x, torch.nan)
@@ -128,7 +128,7 @@ def test_nodes_that_have_ended_are_not_chosen():
 
 
 @pytest.mark.parametrize("variant", ["O", "H"])
-def test_evolve_gcn_keeps_nothing(variant):
+def test_evolve_gcn_repeated_and_permuted_calls_are_equal(variant):
     layer, x = evolve(variant), signal(T, N, F)
     before = copy.deepcopy(layer.state_dict())
     first = layer(x, *STATIC)[0]
@@ -140,7 +140,7 @@ def test_evolve_gcn_keeps_nothing(variant):
 
 
 @pytest.mark.parametrize("variant", ["paper", "authors", "pyg-temporal"])
-def test_a3tgcn_is_the_oracles(variant):
+def test_a3tgcn_equals_oracle(variant):
     torch.manual_seed(0)
     layer = A3TGCN(F, H, attention_channels=5, variant=variant, dtype=torch.float64)
     inputs = leaves([signal(T, N, F), WEIGHTS, signal(1, N, H, seed=3)])
@@ -158,7 +158,7 @@ def test_a3tgcn_is_the_oracles(variant):
     same_gradients(layer, inputs, summary, p, others, wanted)
 
 
-def test_a3tgcn_in_windows_and_ragged():
+def test_a3tgcn_windows_and_ragged_batches_equal_single_calls():
     layer, x = A3TGCN(F, H, dtype=torch.float64), signal(T, 2, N, F)
     together = layer(x, *STATIC)[0]
     close(together, torch.stack([layer(x[:, b], *STATIC)[0] for b in range(2)]))
@@ -172,7 +172,7 @@ def test_a3tgcn_in_windows_and_ragged():
 
 
 @pytest.mark.parametrize("variant", ["paper", "authors"])
-def test_the_forecaster_is_the_oracles(variant):
+def test_dcrnn_forecaster_equals_oracle(variant):
     torch.manual_seed(0)
     model = DCRNNForecaster(F, H, 2, 5, num_layers=2, K=3, variant=variant, dtype=torch.float64)
     inputs, targets = leaves([signal(T, N, F), WEIGHTS]), signal(5, N, 2)
@@ -190,7 +190,7 @@ def test_the_forecaster_is_the_oracles(variant):
     close(model.eval()(x, *STATIC, targets=targets, truth=1.0), forecast)
 
 
-def test_the_forecaster_in_windows_and_on_changing_graphs():
+def test_dcrnn_forecaster_windows_and_changing_graphs_agree():
     torch.manual_seed(0)
     model = DCRNNForecaster(F, H, 1, T, K=2, dtype=torch.float64)
     x = signal(T, 2, N, F)
@@ -279,6 +279,6 @@ X = torch.zeros(T, N, F)
         (lambda: scheduled_sampling(0, 0), "scheduled_sampling: expected step >= 0 and decay > 0"),
     ],
 )
-def test_errors(call, message):
+def test_sequence_models_and_convs_invalid_input_raises(call, message):
     with pytest.raises(ValueError, match=message):
         call()

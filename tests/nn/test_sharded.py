@@ -65,7 +65,7 @@ def alone(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["fsdp", "replicate"])
-def test_two_processes_train_as_one(tmp_path, alone, how):
+def test_fsdp_and_replicate_on_two_processes_equal_one(tmp_path, alone, how):
     together = train(tmp_path, how, 2)
     for layer, expected in alone.items():
         assert list(expected) == list(together[layer]), layer

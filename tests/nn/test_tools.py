@@ -34,7 +34,7 @@ every_engine = pytest.mark.parametrize(("layer", "engine"), ENGINES, ids=str)
 
 @every_size
 @every_layer
-def test_batched_gradients_equal_those_one_by_one(layer, size):
+def test_layer_batched_gradients_equal_single_gradients(layer, size):
     module, (x, *edges) = layer.build(), layer.inputs(size)
     x.requires_grad_()
     outputs = tensors(module(x, *edges))[0].flatten()[:3]
@@ -52,7 +52,7 @@ def test_batched_gradients_equal_those_one_by_one(layer, size):
 
 @every_size
 @pytest.mark.parametrize("layer", CONVS, ids=str)
-def test_a_vectorized_jacobian_reaches_edge_weights(layer, size):
+def test_conv_vectorized_jacobian_of_edge_weights_equals_loop(layer, size):
     module, (x, edges) = layer.build(), layer.inputs(size)
     weight = torch.rand(size.edges, dtype=torch.float64)
     run = lambda w: module(x, edges, w).flatten()[:4]  # noqa: E731
@@ -65,7 +65,7 @@ def test_a_vectorized_jacobian_reaches_edge_weights(layer, size):
 
 @every_size
 @pytest.mark.parametrize("layer", ON_GRAPHS, ids=str)
-def test_edge_index_over_a_written_buffer_is_read_again(layer, size):
+def test_edge_index_over_changed_buffer_is_read_again(layer, size):
     module, (x, buffer) = layer.build(), layer.inputs(size)
     edges, twin = (EdgeIndex(buffer, sparse_size=(size.nodes, size.nodes)) for _ in range(2))
     module(x, edges), module(x, twin)
@@ -83,7 +83,7 @@ class Tagged(torch.Tensor):
 
 @pytest.mark.parametrize("through", ["buffer", "wrapper"])
 @pytest.mark.parametrize("wrap", [Index, lambda batch: batch.as_subclass(Tagged)])
-def test_batch_over_a_written_buffer_is_read_again(wrap, through):
+def test_batch_over_changed_buffer_is_read_again(wrap, through):
     layer, x, weight = sg.GCRN(3, 5, K=3, normalization=None), torch.randn(4, 6, 3), torch.rand(6)
     edges, buffer = torch.tensor([[0, 1, 1, 3, 4, 4], [1, 0, 1, 4, 3, 5]]), torch.tensor([0, 0, 0, 1, 1, 1])
     batch = wrap(buffer)
@@ -94,7 +94,7 @@ def test_batch_over_a_written_buffer_is_read_again(wrap, through):
     assert not torch.equal(found, before)
 
 
-def test_a_wrapped_batch_serves_graphs_that_change():
+def test_evolve_gcn_wrapped_batch_equals_tensor_batch():
     layer, x, batch = sg.EvolveGCN(3, 2, variant="H"), torch.randn(4, 6, 3), torch.tensor([0, 0, 0, 1, 1, 1])
     graphs = [torch.tensor([[0, 1, 3], [1, 2, 4]])] * 4
     assert torch.equal(layer(x, graphs, batch=Index(batch))[0], layer(x, graphs, batch=batch)[0])
@@ -117,7 +117,7 @@ class Counting(nn.Module):
 
 @every_size
 @every_layer
-def test_a_parametrized_weight_is_computed_once_a_call(layer, size):
+def test_layer_parametrized_weight_is_computed_once_per_call(layer, size):
     module, inputs = layer.build(), layer.inputs(size)
     expected = tensors(module(*inputs))
     counters = []
@@ -136,7 +136,7 @@ def test_a_parametrized_weight_is_computed_once_a_call(layer, size):
         close(a, b)
 
 
-def test_parametrized_weights_have_gradients_per_thread():
+def test_gcn_lstm_weight_norm_in_threads_has_no_gradient_errors():
     module, x, edges = sg.GCNLSTM(2, 3), torch.randn(3, 6, 2), torch.randint(6, (2, 9))
     weight_norm(module, "weight_hh_l0")
     failed, done = [], threading.Event()
@@ -166,7 +166,7 @@ def test_parametrized_weights_have_gradients_per_thread():
 
 
 @every_engine
-def test_spectral_norm_with_checkpoints_has_the_gradients_without(layer, engine):
+def test_layer_spectral_norm_with_checkpoint_every_is_equal(layer, engine):
     if engine == "native":
         pytest.skip("torch's kernels keep everything")
     results = []
@@ -203,7 +203,7 @@ class Alone(Model):
 
 
 @every_layer
-def test_torch_fx_takes_a_layer_as_one_node(layer):
+def test_torch_fx_traces_a_layer_as_one_node(layer):
     model, inputs = (OnGraph if layer.on_graph else Alone)(layer.build()), layer.inputs(SMALL)
     traced = torch.fx.symbolic_trace(model)
     assert [node.op for node in traced.graph.nodes if node.op.startswith("call")] == ["call_module"]
@@ -212,7 +212,7 @@ def test_torch_fx_takes_a_layer_as_one_node(layer):
 
 
 @every_layer
-def test_torch_fx_leaves_hooks_and_subclasses_to_the_traced_program(layer):
+def test_torch_fx_leaves_hooks_and_subclasses_to_the_program(layer):
     class Doubled(type(layer.build())):
         def forward(self, *args):
             return tensors(super().forward(*args))[0] * 2
@@ -246,7 +246,7 @@ class OnKeptGraph(Model):
 
 
 @pytest.mark.parametrize("layer", ON_GRAPHS, ids=str)
-def test_torch_fx_traces_a_layer_whose_first_argument_is_a_buffer(layer):
+def test_torch_fx_with_buffer_as_first_argument_equals_layer(layer):
     module, (x, edges) = layer.build(), layer.inputs(SMALL)
     for traced, given in ((OnBuffer(module, x), edges), (OnKeptGraph(module, edges), x)):
         found = torch.fx.symbolic_trace(traced)(given)
@@ -254,7 +254,7 @@ def test_torch_fx_traces_a_layer_whose_first_argument_is_a_buffer(layer):
             assert torch.equal(a, b)
 
 
-def test_torch_fx_traces_a_layer_of_which_the_state_alone_is_given():
+def test_torch_fx_with_only_the_state_as_input_equals_layer():
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
@@ -268,7 +268,7 @@ def test_torch_fx_traces_a_layer_of_which_the_state_alone_is_given():
 
 
 @every_layer
-def test_fake_tensors_give_shapes(layer):
+def test_layer_with_fake_tensors_has_shapes_of_real_ones(layer):
     expected = tensors(layer.build()(*layer.inputs(SMALL)))
     with FakeTensorMode():
         module = layer.make(3, 5)
@@ -281,7 +281,7 @@ def test_fake_tensors_give_shapes(layer):
 
 
 @every_layer
-def test_a_script_is_refused_by_name(layer):
+def test_layer_torch_jit_script_raises_not_implemented_error(layer):
     module = layer.build()
     name = type(module).__name__
     with warnings.catch_warnings(), pytest.raises(NotImplementedError, match=f"{name}: .* torch.export"):
@@ -296,7 +296,7 @@ def test_a_script_is_refused_by_name(layer):
     "size", [Size(3, 0, 6, 9), Size(3, 2, 0, 0), Size(3, 2, 6, 0)], ids=["no windows", "no nodes", "no edges"]
 )
 @every_layer
-def test_an_empty_batch_has_empty_outputs_and_zero_gradients(layer, size):
+def test_layer_empty_batch_has_empty_output_and_zero_gradients(layer, size):
     if layer.name == "EvolveGCN H" and size.nodes == 0:
         pytest.skip("needs as many nodes as W has columns")
     module = layer.build()
@@ -317,7 +317,7 @@ def test_an_empty_batch_has_empty_outputs_and_zero_gradients(layer, size):
 
 
 @pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer.over_time], ids=str)
-def test_no_time_steps_are_an_error(layer):
+def test_layer_without_time_steps_raises_value_error(layer):
     x, *edges = layer.inputs(SMALL)
     with pytest.raises(ValueError, match="expected at least one time step"):
         layer.build()(x[:0], *edges)
@@ -334,7 +334,7 @@ def adjacency(edges, weight, nodes):
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 @every_size
 @pytest.mark.parametrize("layer", FILTERED + CONVS[1:], ids=str)
-def test_a_sparse_adjacency_is_its_edges(layer, size):
+def test_layer_sparse_adjacency_equals_its_edges(layer, size):
     module, (x, edges) = layer.build(), layer.inputs(size)
     adj_t = adjacency(edges, torch.rand(size.edges).double(), size.nodes)
     expected = tensors(module(x, adj_t.indices().flip(0), adj_t.values()))
@@ -348,7 +348,7 @@ def test_a_sparse_adjacency_is_its_edges(layer, size):
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 @pytest.mark.parametrize("layer", IN_GATES[:2], ids=str)
-def test_a_sparse_adjacency_of_ones_has_no_weights(layer):
+def test_layer_sparse_adjacency_of_ones_equals_edge_index(layer):
     module, (x, edges) = layer.build(), layer.inputs(SMALL)
     edges = edges.unique(dim=1)
     adj_t = adjacency(edges, torch.ones(edges.size(1)).double(), SMALL.nodes)
@@ -359,7 +359,7 @@ def test_a_sparse_adjacency_of_ones_has_no_weights(layer):
 
 @every_size
 @pytest.mark.parametrize("layer", FILTERED + CONVS, ids=str)
-def test_edge_weights_may_be_a_column(layer, size):
+def test_layer_edge_weights_in_a_column_equal_flat_ones(layer, size):
     module, (x, edges) = layer.build(), layer.inputs(size)
     results = []
     for shape in ((size.edges,), (size.edges, 1)):
@@ -372,7 +372,7 @@ def test_edge_weights_may_be_a_column(layer, size):
 
 
 @pytest.mark.parametrize("layer", CONVS, ids=str)
-def test_channels_may_be_lazy_or_a_pair(layer):
+def test_conv_lazy_or_paired_channels_equal_integer_channels(layer):
     x, edges = layer.inputs(SMALL)
     for channels in (-1, (-1, -1), (3, 3)):
         torch.manual_seed(0)
@@ -385,7 +385,7 @@ def test_channels_may_be_lazy_or_a_pair(layer):
         layer.make((3, 4), 5)
 
 
-def test_lazy_convolutions_in_gates():
+def test_gcn_lstm_lazy_convs_are_initialized_by_first_call():
     layer = sg.GCNLSTM(3, 5, conv=lambda i, o: SAGEConv((-1, -1), o))
     assert layer(torch.randn(4, 6, 3), torch.tensor([[0, 1], [1, 2]]))[0].shape == (4, 6, 5)
 
@@ -419,7 +419,7 @@ def hetero(i, o):
 
 
 @pytest.mark.parametrize(("call", "kind", "message"), MISTAKES)
-def test_a_natural_mistake_is_named_with_its_class(call, kind, message):
+def test_layer_common_mistakes_raise_with_class_name(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
 
@@ -428,7 +428,7 @@ def test_a_natural_mistake_is_named_with_its_class(call, kind, message):
 
 
 @pytest.mark.parametrize("layer", CONVS, ids=str)
-def test_to_hetero_sums_over_relations(layer):
+def test_to_hetero_conv_sums_over_relations(layer):
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -451,7 +451,7 @@ def test_to_hetero_sums_over_relations(layer):
 
 
 @every_engine
-def test_hooks_change_inputs_outputs_and_gradients(layer, engine):
+def test_layer_hooks_change_inputs_outputs_and_gradients(layer, engine):
     module, (x, *edges) = layer.build(engine=engine), layer.inputs(SMALL)
     plain = copy.deepcopy(module)
     seen = []
@@ -503,7 +503,7 @@ class Captum(nn.Module):
 
 
 @every_layer
-def test_an_averaged_model_is_the_mean_of_its_weights(layer):
+def test_averaged_model_of_layer_is_mean_of_weights(layer):
     module, inputs = layer.build(), layer.inputs(SMALL)
     average = torch.optim.swa_utils.AveragedModel(module)
     average.update_parameters(module)
@@ -533,7 +533,7 @@ def test_to_torch_converts_all_layers_inside_a_model():
 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization:DeprecationWarning", "ignore:torch.quantize_per_tensor")
 @pytest.mark.filterwarnings("ignore:.*quantize.*:UserWarning")
-def test_quantization_takes_what_to_torch_makes():
+def test_quantize_dynamic_of_to_torch_model_is_close():
     from torch.ao.quantization import quantize_dynamic
 
     model = nn.Sequential(sg.LSTM(3, 8))
@@ -559,7 +559,7 @@ INDUCTED = [layer for layer in LAYERS if layer.name in ("GRU", "GCNConv", "GCNLS
 
 @pytest.mark.filterwarnings(LOOKED_AT)
 @pytest.mark.parametrize(("layer", "dynamic"), thorough_but(COMPILED, *QUICK))
-def test_compiled_at_several_shapes(layer, dynamic):
+def test_layer_compiled_at_several_shapes_equals_eager(layer, dynamic):
     module = layer.build()
     compiled = torch.compile(module, backend="eager", dynamic=dynamic)
     for size in (SMALL, Size(4, 3, 7, 12), Size(3, 2, 7, 9)):
@@ -571,7 +571,7 @@ def test_compiled_at_several_shapes(layer, dynamic):
 
 @pytest.mark.filterwarnings(LOOKED_AT)
 @pytest.mark.parametrize("layer", thorough_but(INDUCTED, "GCNConv", "GCNLSTM"))
-def test_compiled_by_inductor_with_gradients(layer):
+def test_layer_compiled_by_inductor_has_equal_gradients(layer):
     module, inputs = layer.build(), layer.inputs(SMALL)
     compiled = torch.compile(module, dynamic=True)
     results = []
@@ -584,7 +584,7 @@ def test_compiled_by_inductor_with_gradients(layer):
     torch._dynamo.reset()
 
 
-def test_layers_are_listed_once():
+def test_tool_cases_list_every_layer_once():
     assert len({str(layer) for layer in LAYERS}) == len(LAYERS)
     assert {type(layer.build()).__name__ for layer in LAYERS} >= {
         name for name, found in vars(sg).items() if isinstance(found, type) and issubclass(found, nn.Module)

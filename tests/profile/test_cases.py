@@ -32,14 +32,14 @@ def test_plain_case_has_torch_as_reference_layer():
     assert case["train"]["best_format"] == "torch" and "speedup_by_edges" not in case["train"]
 
 
-def test_case_with_different_outputs_is_not_timed():
+def test_graph_case_with_different_outputs_is_not_timed():
     other = dataclasses.replace(two_convs(), equivalent=lambda layer: GCNLSTM(2, 3).to(layer.conv_x.bias))
     case = cases.graph_case(other, SIZE, "cpu", ["reference"], TimeBudget())
     assert not case["same"] and not case["timed"] and "train" not in case
     assert cases.cells(case, ["reference"])[0][0] == "not timed"
 
 
-def test_case_longer_than_the_remaining_time_is_not_timed():
+def test_plain_case_without_remaining_time_is_not_timed():
     case = cases.plain_case("GRU", PLAIN_SIZE, "cpu", ["auto"], TimeBudget(remaining=0.0))
     assert case["same"] and not case["timed"] and "train" not in case
     assert cases.cells(case, ["auto"]) == [["not timed", "not enough time"]]

@@ -20,7 +20,7 @@ def flops(step):
 
 
 @pytest.mark.parametrize(("kind", "gates"), [("RNN", 1), ("LSTM", 4), ("GRU", 3)])
-def test_plain_lower_bound_is_one_input_product_and_one_per_step(kind, gates):
+def test_plain_lower_bound_counts_input_once_and_state_per_step(kind, gates):
     steps, batch, channels, hidden = 3, 2, 5, 4
     bound = lower_bound.plain_lower_bound(kind, (steps, batch, channels, hidden), torch.zeros(1))
     forward = 2 * gates * hidden * (steps * batch * channels + (steps - 1) * batch * hidden)
@@ -38,7 +38,7 @@ def test_plain_lower_bound_is_one_input_product_and_one_per_step(kind, gates):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else "",
 )
-def test_graph_lower_bound_propagates_input_once_state_per_step(layer, of_x, of_h, monkeypatch):
+def test_graph_lower_bound_propagates_x_once_and_h_per_step(layer, of_x, of_h, monkeypatch):
     inputs, sparse, product = references.GraphInputs(SIZE, "cpu"), [], torch.mm
 
     def counted(a, b, **options):

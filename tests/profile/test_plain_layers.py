@@ -6,7 +6,7 @@ from tests.support.benchmark_rows import PLAIN_SIZE
 
 
 @pytest.mark.parametrize("kind", plain.KINDS)
-def test_plain_layers_agree_with_torch(kind):
+def test_plain_disagreement_with_torch_is_small(kind):
     assert plain.plain_disagreement(kind, PLAIN_SIZE, "cpu", ["auto", "fused", "reference"]) < 1e-12
 
 

@@ -13,7 +13,7 @@ from tests.support.benchmark_rows import SIZE, two_convs
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
 
-def test_disagreement_of_two_convolutions_and_gcnlstm_is_small():
+def test_disagreement_of_two_convs_and_gcn_lstm_is_small():
     assert references.disagreement(two_convs(), SIZE, "cpu", ["fused", "reference"]) < 1e-12
 
 
@@ -46,7 +46,7 @@ def test_reference_layers_are_complete_where_installed(monkeypatch):
     assert [layer.name for layer in references.reference_layers()] == names
 
 
-def test_graph_inputs_have_eight_distinct_neighbors():
+def test_graph_inputs_have_eight_distinct_neighbors_and_no_loops():
     inputs = references.GraphInputs((2, 30, 2, 1, 1), "cpu")
     edges = {tuple(edge) for edge in inputs.edge_index.T.tolist()}
     assert len(edges) == inputs.edge_index.size(1) == 8 * 30 and all(a != b for a, b in edges)
@@ -56,7 +56,7 @@ def test_graph_inputs_have_eight_distinct_neighbors():
     assert none is None and torch.equal(matrix.to_dense()[both[1], both[0]], weight)
 
 
-def test_train_does_not_accumulate_gradients():
+def test_candidate_train_does_not_accumulate_gradients():
     inputs = references.GraphInputs(SIZE, "cpu", torch.float64)
     layer = GCRN(2, 3, K=2).double()
     candidate = references.Candidate(layer, lambda x: layer(x, inputs.edge_index, inputs.edge_weight)[0])

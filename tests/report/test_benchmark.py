@@ -49,7 +49,7 @@ def test_notes_name_missing_packages_and_different_outputs():
     assert "is not installed" in lines[1] and report.INSTALL in lines[1]
 
 
-def test_table_figure_and_files(tmp_path):
+def test_table_figure_and_files_contain_every_case(tmp_path):
     found = measured()
     headers = [column.header for column in report.table(found).columns]
     assert headers[-4:] == ["auto", "fused", "reference", "lower bound"]
@@ -79,6 +79,6 @@ def test_marks_differ_between_candidates():
     assert {marker for marker, _ in looks if [other for other, _ in looks].count(marker) > 1} == {"o"}  # a ring
 
 
-def test_without_a_row_there_is_nothing_to_draw():
+def test_figure_without_timed_rows_raises_value_error():
     with pytest.raises(ValueError, match="bench: no layer was timed; increase --seconds"):
         report.figure(made())

@@ -19,7 +19,7 @@ def graph():
     return TemporalGraph(signal, EDGES, mask=mask, timestamps=moments, nodes=["a", 'b, "c"'])
 
 
-def test_lines_by_hand(graph):
+def test_forecast_table_lines_equal_hand_values(graph):
     values = torch.tensor([[[1.5, 2.5], [3.5, 4.5]], [[0.1, -2e-9], [1e20, 6.0]]])[..., None]
     table = forecast_table(graph, values, [2, 4])
     assert as_csv(table).splitlines() == [
@@ -35,7 +35,7 @@ def test_lines_by_hand(graph):
     ]
 
 
-def test_after_the_end_there_is_no_truth_and_steps_go_on():
+def test_forecast_table_after_the_end_has_no_truth():
     graph = TemporalGraph(torch.zeros(3, 2, 2), EDGES, targets=torch.zeros(3, 2, 2))
     table = forecast_table(graph, torch.arange(8.0).view(2, 1, 2, 2), range(3, 4))
     assert list(table) == ["step", "ahead", "node", "target", "forecast"]
@@ -44,7 +44,7 @@ def test_after_the_end_there_is_no_truth_and_steps_go_on():
     assert table["forecast"].tolist() == list(range(8))
 
 
-def test_both_files_hold_the_same(graph, tmp_path):
+def test_write_table_csv_and_parquet_contain_equal_values(graph, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     values = torch.randn(2, 3, 2, 1, generator=torch.Generator().manual_seed(0))
     table = forecast_table(graph, values, [2, 3, 4])
@@ -60,7 +60,7 @@ def test_both_files_hold_the_same(graph, tmp_path):
     np.testing.assert_array_equal(np.float32(cells), table["forecast"])
 
 
-def test_a_table_that_cannot_be_written_leaves_what_was_there(graph, tmp_path, monkeypatch):
+def test_write_table_failing_leaves_existing_file(graph, tmp_path, monkeypatch):
     table = forecast_table(graph, torch.zeros(1, 1, 2, 1), [4])
     with pytest.raises(ValueError, match=r"a table's file to end to be one of '\.csv', '\.parquet', got '\.txt'"):
         write_table(table, tmp_path / "table.txt")
@@ -74,7 +74,7 @@ def test_a_table_that_cannot_be_written_leaves_what_was_there(graph, tmp_path, m
     assert (tmp_path / "table.parquet").read_text() == "before"
 
 
-def test_what_does_not_fit_is_named(graph):
+def test_forecast_table_invalid_arguments_raise_value_error(graph):
     for wrong in (torch.zeros(1, 2, 1), torch.zeros(1, 2, 2, 1), torch.zeros(1, 1, 3, 1), torch.zeros(1, 1, 2, 2)):
         with pytest.raises(ValueError, match=r"forecast_table: expected forecasts \[horizon, 1, 2, 1\], got"):
             forecast_table(graph, wrong, [4])

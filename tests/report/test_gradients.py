@@ -26,7 +26,7 @@ def text_of(study):
     return printed.getvalue()
 
 
-def test_table_and_words():
+def test_show_prints_table_and_verdicts():
     found = study_of(("RNN", [FALL, FALL]), ("LSTM", [RISE, RISE]))
     text = text_of(found)
     assert "recall, T = 21, xavier weights: norm of the mean gradient, median of 2 seeds" in text
@@ -69,7 +69,7 @@ def test_table_and_words():
         ([0.0] * 9, "zero everywhere"),
     ],
 )
-def test_words_of_one_seed(norms, verdict):
+def test_verdicts_of_one_seed_equal_expected_words(norms, verdict):
     found = study_of(("RNN", [norms]), seeds=(0,))
     (line,) = report.verdicts(found)
     assert line.startswith(f"dL/dh, RNN: {verdict}")
@@ -78,7 +78,7 @@ def test_words_of_one_seed(norms, verdict):
 
 @pytest.mark.parametrize("steps", [10, 30, 100])
 @pytest.mark.parametrize("fall", [10.001, 100.0])
-def test_straight_and_hyperbolic_falls_are_not_called_exponential(steps, fall):
+def test_kinds_of_straight_or_hyperbolic_falls_are_uneven(steps, fall):
     d = torch.linspace(0, 1, steps, dtype=torch.float64)
     norms = {"straight": 1 - (1 - 1 / fall) * d, "hyperbolic": 1 / (1 + (fall - 1) * d), "exponential": fall**-d}
     curves = {name: Curve(name, norm[None]) for name, norm in norms.items()}
@@ -86,12 +86,12 @@ def test_straight_and_hyperbolic_falls_are_not_called_exponential(steps, fall):
     assert report.kinds(curves["exponential"]) == ["falls exponentially"]
 
 
-def test_the_rule_is_said():
+def test_show_states_the_rule_for_exponential():
     text = text_of(study_of(("RNN", [FALL])))
     assert "exponential with at least 10 norms, R² 0.95 and a 10-fold fall" in " ".join(text.split())
 
 
-def test_norms_that_are_no_more_are_not_counted():
+def test_verdicts_exclude_zero_norms_beyond_receptive_field():
     reach = Curve("GCN", torch.tensor([FALL[:4] + [0.0] * 16] * 2, dtype=torch.float64), endless=False)
     (line,) = report.verdicts(Study("influence", SETTINGS, (0, 1), {"influence": [reach]}))
     assert line == (
@@ -104,7 +104,7 @@ def power(rate):
     return [rate**d for d in range(20)]
 
 
-def test_most_seeds_speak_and_the_others_are_counted():
+def test_verdicts_follow_most_seeds_and_count_the_others():
     norms = [power(0.5), RISE, power(0.6), FALL[::-1], power(0.8), [0.0] * 20, RISE]
     found = study_of(("RNN", norms), seeds=range(7))
     assert report.verdicts(found) == [
@@ -119,7 +119,7 @@ def test_most_seeds_speak_and_the_others_are_counted():
     assert cells[2:4] == ["1.00e+00", "1.44e-02"] and cells[-1] == "8.19e+03"
 
 
-def test_one_seed_more_does_not_turn_the_verdict_round():
+def test_verdicts_with_one_more_noisy_seed_stay_the_same():
     noisy = power(0.8)
     noisy[3] *= 1e6
     before, after = (study_of(("RNN", [power(0.8)] * 18 + [noisy] * n), seeds=range(18 + n)) for n in (0, 1))
@@ -138,20 +138,20 @@ def test_one_seed_more_does_not_turn_the_verdict_round():
         (False, [FALL], "R² 1.000"),
     ],
 )
-def test_where_nothing_is_left_it_is_said_why(endless, norms, end):
+def test_verdicts_state_why_norms_end(endless, norms, end):
     curve = Curve("RNN", torch.tensor(norms, dtype=torch.float64), endless=endless)
     (line,) = report.verdicts(Study("gradients", SETTINGS, tuple(range(len(norms))), {"dL/dh": [curve]}))
     assert line.startswith("dL/dh, RNN: falls exponentially") and line.endswith(end)
 
 
-def test_one_seed_has_no_band_and_it_is_said():
+def test_show_of_one_seed_states_no_spread_and_draws_no_band():
     found = study_of(("RNN", [FALL]), seeds=(0,))
     text = text_of(found)
     assert "One seed: no spread, and no band in the figure." in text and "one seed" in text and "0.500 │" in text
     assert all(not panel.collections for panel in report.figure(found).axes)
 
 
-def test_figure_has_medians_and_ranges_on_both_axes():
+def test_figure_draws_medians_and_ranges_on_both_axes():
     found = study_of(("RNN", [FALL, [3 * norm for norm in FALL], [2 * norm for norm in FALL]]), ("LSTM", [RISE] * 3))
     log, linear = report.figure(found).axes
     assert (log.get_yscale(), linear.get_yscale()) == ("log", "linear")
@@ -163,20 +163,20 @@ def test_figure_has_medians_and_ranges_on_both_axes():
     assert "median and range of 2 seeds" in report.figure(found)._suptitle.get_text()
 
 
-def test_zeros_are_on_the_linear_axis_alone():
+def test_figure_draws_zeros_on_linear_axis_only():
     log, linear = report.figure(study_of(("RNN", [[1.0, 0.5, 0.0]]), seeds=(0,))).axes
     assert linear.lines[0].get_ydata().tolist() == [1.0, 0.5, 0.0]
     assert torch.tensor(log.lines[0].get_ydata()).isnan().tolist() == [False, False, True]
 
 
-def test_nothing_to_draw_is_an_error_and_writes_nothing(tmp_path):
+def test_write_of_zero_norms_raises_and_writes_nothing(tmp_path):
     found = study_of(("RNN", [[0.0] * 5]), seeds=(0,))
     with pytest.raises(ValueError, match="gradients: all norms are zero, so there is nothing to plot"):
         report.write(found, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
-def test_files(tmp_path):
+def test_write_saves_identical_json_and_figures_twice(tmp_path):
     found = study_of(("RNN", [FALL, FALL]), panel="influence", measure="influence")
     paths = report.write(found, tmp_path / "new")
     assert [path.name for path in paths] == ["influence.json", "influence.png", "influence.svg"]

@@ -18,7 +18,7 @@ def text_of(comparison):
     return printed.getvalue()
 
 
-def test_table():
+def test_show_table_has_scores_failures_and_notes():
     lines = text_of(example()).splitlines()
     lstm = next(line for line in lines if "LSTM" in line)
     assert [cell.strip() for cell in lstm.strip("│ ").split("│")] == [
@@ -35,7 +35,7 @@ def test_table():
     assert "mean ± sd over 1 to 2 seeds" in text
 
 
-def test_table_of_losses_names_the_text_and_says_when_models_are_matched():
+def test_show_of_losses_names_text_and_matched_parameters():
     comparison = replace(example((30,), "loss"), task="text", data_id="verse.txt (0123)", matched=True)
     text = text_of(comparison)
     assert "text: test loss (nats)" in text and "Text: verse.txt (0123)." in text
@@ -44,13 +44,13 @@ def test_table_of_losses_names_the_text_and_says_when_models_are_matched():
     assert "1.000 ± 0.000" in lstm and "0.750 ± 0.354" in lstm
 
 
-def test_a_comparison_in_which_everything_failed_still_has_a_table(tmp_path):
+def test_show_of_failed_comparison_prints_a_table(tmp_path):
     comparison = Comparison("recall", "accuracy", ("LSTM",), (4,), (0,), failures={("LSTM", 4, 0): "ValueError: x"})
     assert "(1 failed)" in text_of(comparison) and "one seed" in text_of(comparison)
     assert [path.name for path in report.write(comparison, tmp_path)] == ["recall.csv"]
 
 
-def test_csv_holds_the_rows():
+def test_to_csv_contains_the_rows():
     comparison = example()
     rows = list(csv.DictReader(io.StringIO(report.to_csv("recall", [row.as_dict() for row in comparison.rows()]))))
     assert [(row["size"], row["model"], row["kind"]) for row in rows][:4] == [
@@ -62,7 +62,7 @@ def test_csv_holds_the_rows():
     assert all(row["task"] == "recall" for row in rows)
 
 
-def test_pairs_stand_in_a_file_of_their_own(tmp_path):
+def test_write_saves_pairs_in_a_separate_file(tmp_path):
     comparison = example(sizes=(4,))
     assert report.pairs(comparison) == [] and not (tmp_path / "recall-pairs.csv").exists()
     comparison.runs["GCN", 4, 1] = run(0.5, model="gcn", seed=1)
@@ -79,7 +79,7 @@ def test_pairs_stand_in_a_file_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize(("lengths", "metric"), [((4, 20), "accuracy"), ((30,), "accuracy"), ((30,), "loss")])
-def test_files_are_there_and_the_same_twice(tmp_path, lengths, metric):
+def test_write_saves_identical_csv_and_figures_twice(tmp_path, lengths, metric):
     comparison = example(lengths, metric)
     paths = report.write(comparison, tmp_path / "new")
     names = ["recall.csv", "recall-scores.png", "recall-scores.svg", "recall-curves.png", "recall-curves.svg"]
@@ -90,7 +90,7 @@ def test_files_are_there_and_the_same_twice(tmp_path, lengths, metric):
     assert [path.read_bytes() for path in paths[::2]] == [path.read_bytes() for path in again[::2]]
 
 
-def test_what_cannot_be_written_is_named_and_the_rest_is_written(tmp_path):
+def test_write_unwritable_files_are_named_and_the_rest_written(tmp_path):
     for name in ("recall.csv", "recall-curves.svg"):
         (tmp_path / name).mkdir()
     (tmp_path / "recall-scores.png").write_text("old")
@@ -102,7 +102,7 @@ def test_what_cannot_be_written_is_named_and_the_rest_is_written(tmp_path):
     assert found.value.lost == [f"{tmp_path / name} (Is a directory)" for name in ("recall.csv", "recall-curves.svg")]
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_write_into_a_file_raises_value_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"report: expected a writable folder, got .*file"):
         report.write(example(), tmp_path / "file")

@@ -58,7 +58,7 @@ EDGES = torch.tensor(FIXTURES["edge_index"])
 WEIGHTS = tensor(FIXTURES["edge_weight"])
 
 
-def test_fixture_operators():
+def test_oracle_operators_equal_fixture():
     expected = FIXTURES["operators"]
     same(gcn_operator(EDGES, WEIGHTS, 6), tensor(expected["gcn sym"]))
     same(gcn_operator(EDGES, WEIGHTS, 6, normalization="rw"), tensor(expected["gcn rw"]))
@@ -69,7 +69,7 @@ def test_fixture_operators():
 
 
 @pytest.mark.parametrize("name", FIXTURES["layers"])
-def test_fixture_layers(name):
+def test_oracle_layers_equal_fixture(name):
     layer, x = FIXTURES["layers"][name], tensor(FIXTURES["x [T,B,N,F]"])
     p = {key: tensor(value) for key, value in layer["parameters"].items()}
     gcn = [gcn_operator(EDGES, WEIGHTS, 6)]
@@ -92,7 +92,7 @@ def test_fixture_layers(name):
 TWO = graph_of([(0, 1, 2.0), (1, 0, 8.0), (0, 0, 5.0)])  # 0 -> 1 weighs 2, 1 -> 0 weighs 8; the loop is dropped
 
 
-def test_chebyshev_two_nodes():
+def test_chebyshev_operators_of_two_nodes_equal_hand_values():
     # out-degrees d_0 = 2, d_1 = 8. Row 1 gathers from 0 (weight 2), row 0 from 1 (weight 8).
     # sym: L_10 = -2 / sqrt(2 * 8) = -1/2, L_01 = -8 / 4 = -2, diagonal 1; lambda = 2 * max(1, -1/2, -2) = 2.
     # L~ = L - I = [[0, -2], [-1/2, 0]]; L~^2 = I; T_2 = 2 I - I = I; T_3 = 2 L~ - L~ = L~.
@@ -109,7 +109,7 @@ def test_chebyshev_two_nodes():
     assert len(og.chebyshev_operators(*TWO, 2, 1)) == 1
 
 
-def test_chebyshev_asymmetric_rw_and_duplicates():
+def test_scaled_laplacian_of_duplicate_edges_equals_hand_values():
     # 0 -> 2 weighs 1, 1 -> 2 weighs 3, 0 -> 1 twice: 1 + 2; d = [4, 3, 0]
     # rw divides by the source's degree: row 1: -3/4 from 0; row 2: -1/4 from 0, -3/3 from 1; node 2 gives nothing.
     graph = graph_of([(0, 2, 1.0), (1, 2, 3.0), (0, 1, 1.0), (0, 1, 2.0)])
@@ -127,7 +127,7 @@ def test_chebyshev_asymmetric_rw_and_duplicates():
         og.scaled_laplacian(*graph, 2)
 
 
-def test_chebyshev_without_edges():
+def test_chebyshev_operators_without_edges_equal_hand_values():
     none = torch.zeros(2, 0, dtype=torch.long)
     # sym and rw: L = I, lambda = 2, L~ = 0, so T_k = 1, 0, -1, 0; None: L = 0, L~ = -I, T_k = 1, -1, 1, -1
     for normalization, signs in (("sym", [1, 0, -1, 0]), ("rw", [1, 0, -1, 0]), (None, [1, -1, 1, -1])):
@@ -141,7 +141,7 @@ def test_chebyshev_without_edges():
 
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
 @pytest.mark.parametrize("lambda_max", [None, 1.7, [1.5, 2.5, 3.0]])
-def test_chebyshev_batch_is_each_graph_alone(normalization, lambda_max):
+def test_chebyshev_operators_of_batch_equal_single_graphs(normalization, lambda_max):
     edge_index, edge_weight, num_nodes = tricky_graph()
     edges = torch.cat([edge_index, TWO[0] + num_nodes], dim=1)
     weights = torch.cat([edge_weight, TWO[1]])
@@ -157,7 +157,7 @@ def test_chebyshev_batch_is_each_graph_alone(normalization, lambda_max):
         og.chebyshev_operators(torch.tensor([[0], [1]]), None, 2, 3, batch=torch.tensor([0, 1]))
 
 
-def test_chebyshev_against_eigenvectors():
+def test_chebyshev_operators_equal_cosines_of_eigenvalues():
     # undirected: T_k(L~) = U cos(k arccos(eigenvalue)) U^T
     rng = np.random.default_rng(0)
     w = rng.uniform(0.2, 2.0, (6, 6)) * (rng.uniform(size=(6, 6)) < 0.5)
@@ -177,7 +177,7 @@ def test_chebyshev_against_eigenvectors():
             close(block, torch.from_numpy(expected), rtol=1e-7)
 
 
-def test_diffusion_two_nodes():
+def test_diffusion_operators_of_two_nodes_equal_hand_values():
     # 0 -> 0 weighs 2 (it counts), 0 -> 1 weighs 2, 1 -> 0 weighs 8: W = [[2, 2], [8, 0]], D_O = [4, 8], D_I = [10, 2]
     # P_f = [[1/2, 1/2], [1, 0]], P_f^2 = [[3/4, 1/4], [1/2, 1/2]]
     # W^T = [[2, 8], [2, 0]], P_b = [[1/5, 4/5], [1, 0]], P_b^2 = [[.04 + .8, .16], [.2, .8]]
@@ -212,7 +212,7 @@ def test_diffusion_two_nodes():
     close(blocks[4], tensor([[0.2, 1], [0.8, 0]]) @ blocks[2])
 
 
-def test_diffusion_rows():
+def test_diffusion_operators_rows_sum_to_one_or_zero():
     edge_index, edge_weight, num_nodes = tricky_graph()
     blocks = og.diffusion_operators(edge_index, edge_weight, num_nodes, 2)
     # 4 and 6 have no way out, 0 and 6 no way in: zero rows; all others sum to one
@@ -223,7 +223,7 @@ def test_diffusion_rows():
     close(unweighted[2], tensor([[0, 0, 0], [1, 0, 0], [1, 0, 0]]))
 
 
-def test_convolutions_two_nodes():
+def test_oracle_convs_of_two_nodes_equal_hand_values():
     # x = [1, 10]; blocks I and swap; weights 2 and 3, bias 0.5: 2*1 + 3*10 + .5 = 32.5, 2*10 + 3*1 + .5 = 23.5
     x, blocks = tensor([[1], [10]]), [torch.eye(2, dtype=torch.float64), SWAP[0]]
     for conv in (og.cheb_conv, og.diffusion_conv):
@@ -245,7 +245,7 @@ def scalars(gates):
     return w, u, b, a, p | {"bias_ih_l0": tensor(b), "bias_hh_l0": tensor(a)}
 
 
-def test_rnn_two_nodes():
+def test_oracle_graph_rnn_of_two_nodes_equals_hand_values():
     w, u, b, a, p = scalars(1)
     # node 0 sees x_1 = -2 and h_1 = -1, node 1 sees x_0 = 1 and h_0 = .5
     first = w[0] * -2 + b[0] + u[0] * -1 + a[0]
@@ -257,7 +257,7 @@ def test_rnn_two_nodes():
     close(output[0], tensor([[max(first, 0)], [max(second, 0)]]))
 
 
-def test_lstm_two_nodes():
+def test_oracle_graph_lstm_of_two_nodes_equals_hand_values():
     w, u, b, a, p = scalars(4)
     ci, cf, co = 0.4, -0.6, 0.9
     p |= {"weight_ci_l0": tensor([ci]), "weight_cf_l0": tensor([cf]), "weight_co_l0": tensor([co])}
@@ -273,7 +273,7 @@ def test_lstm_two_nodes():
     close(c, tensor(expected_c))
 
 
-def test_gru_two_nodes():
+def test_oracle_graph_gru_of_two_nodes_equals_hand_values():
     w, u, b, a, p = scalars(3)
     for reset in ("after", "before"):
         r = [sg(w[0] * x + b[0] + u[0] * h + a[0]) for x, h in ((-2, -1), (1, 0.5))]
@@ -291,7 +291,7 @@ def test_gru_two_nodes():
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-def test_identity_is_the_plain_cell(kind):
+def test_oracle_stacked_with_identity_equals_sequence_layer(kind):
     gates = {"rnn": 1, "lstm": 4, "gru": 3}[kind]
     x = rand(5, 3, 2, seed=4)
     p = {}
@@ -326,7 +326,7 @@ def test_identity_is_the_plain_cell(kind):
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-def test_against_the_gcn_oracle_with_a_graph_per_step(kind):
+def test_oracle_stacked_with_graph_per_step_equals_gcn_oracle(kind):
     graphs, num_nodes = tricky_graphs(4)
     gates = {"rnn": 1, "lstm": 4, "gru": 3}[kind]
     p = cell_parameters(gates, 2, 3) | cell_parameters(gates, 2, 3, suffix="_l0_reverse", seed=8)
@@ -340,7 +340,7 @@ def test_against_the_gcn_oracle_with_a_graph_per_step(kind):
         close(mine, theirs)
 
 
-def test_blocks_stand_side_by_side():
+def test_oracle_basis_times_wide_weights_equals_diffusion_conv():
     # two blocks, weights [A | B]: the same as one block with A, and the other with B, added up
     edge_index, edge_weight, num_nodes = tricky_graph()
     blocks = og.diffusion_operators(edge_index, edge_weight, num_nodes, 3)
@@ -350,7 +350,7 @@ def test_blocks_stand_side_by_side():
     close(og.basis(x, blocks) @ wide.T, og.diffusion_conv(x, blocks, weights))
 
 
-def test_lengths_and_reverse():
+def test_oracle_stacked_lengths_and_reverse_equal_cut_and_flip():
     edge_index, edge_weight, num_nodes = tricky_graph()
     blocks = og.chebyshev_operators(edge_index, edge_weight, num_nodes, 2)
     p = cell_parameters(4, 4, 3, 6) | cell_parameters(4, 4, 3, 6, suffix="_l0_reverse", seed=9)
@@ -383,7 +383,7 @@ def test_lengths_and_reverse():
 PAIR = graph_of([(0, 1, 2.0), (1, 0, 8.0)])  # Chebyshev: L~ = [[0, -2], [-1/2, 0]]; walks: swap; see above
 
 
-def test_gcrn_two_nodes():
+def test_oracle_gcrn_of_two_nodes_equals_hand_values():
     x = tensor([[[1.0], [10.0]]])
     # model 1, K = 2: x'_0 = 2*1 + 3*(-2*10) + .5 = -57.5, x'_1 = 2*10 + 3*(-1/2*1) + .5 = 19, here times 0.01
     *_, p = scalars(4)
@@ -405,7 +405,7 @@ def test_gcrn_two_nodes():
     close(og.gcrn(p | {"weight_conv": tensor([[[1]]])}, x, PAIR, 1, model=1)[0], plain)
 
 
-def test_gcrn_batch_and_graphs_per_step():
+def test_oracle_gcrn_batch_equals_step_by_step():
     graphs, num_nodes = tricky_graphs(3)
     x = rand(3, 2, num_nodes, 2)
     p = cell_parameters(4, 4, 2, peephole=True) | {"weight_conv": rand(3, 4, 2), "bias_conv": rand(4)}
@@ -417,7 +417,7 @@ def test_gcrn_batch_and_graphs_per_step():
     close(h[:, 1], state[0])
 
 
-def test_dcrnn_two_nodes():
+def test_oracle_dcrnn_of_two_nodes_equals_hand_values():
     # both random walks of PAIR are the swap: paper, K = 2: basis of x_0 = 1, x_1 = 10 is [1, 10, 10], [10, 1, 1].
     # Reset weights zero: r = 1/2. z = sigm(0) = 1/2. n_0 = tanh(.1*1 + .2*10 + .3*10 + .4*v_0 + .5*v_1 + .6*v_1)
     # with v = r h = [.25, -.5]; n_1 = tanh(.1*10 + .2*1 + .3*1 + .4*v_1 + .5*v_0 + .6*v_0); h = (n + h) / 2
@@ -435,7 +435,7 @@ def test_dcrnn_two_nodes():
         close(block, [torch.eye(2, dtype=torch.float64), SWAP[0]][k])
 
 
-def test_forecaster_two_nodes():
+def test_oracle_dcrnn_forecaster_of_two_nodes_equals_hand_values():
     # K = 1, H = O = 1: encoder and decoder GRUs whose r and z are 1/2 and n = tanh(w x): h = (tanh(w x) + h) / 2
     p = {}
     for name, w in (("encoder", 0.5), ("decoder", 0.25)):
@@ -462,7 +462,7 @@ def test_forecaster_two_nodes():
     close(forecasts[:, 1], og.dcrnn_forecaster(p, 3 * x, PAIR, 1, 3))
 
 
-def test_forecaster_layers_and_graphs():
+def test_oracle_dcrnn_forecaster_with_future_graphs_equals_dcrnn():
     graphs, num_nodes = tricky_graphs(4)
     p = {"projection.weight": rand(1, 3), "projection.bias": rand(1)}
     for name, inputs in (("encoder", 2), ("decoder", 1)):
@@ -488,7 +488,7 @@ def gru_scalar(v, h, w, u, b):
     return (1 - z) * math.tanh(w[2] * v + u[2] * r * h + b[2]) + z * h
 
 
-def test_tgcn_two_nodes():
+def test_oracle_tgcn_of_two_nodes_equals_hand_values():
     x, w, u, b = tensor([[[1.0], [-2.0]]]), [0.3, -0.4, 0.5], [0.2, 0.6, -0.7], [0.1, -0.1, 0.2]
     p = {"weight_ih_l0": tensor(w)[:, None], "weight_hh_l0": tensor(u)[:, None], "bias_ih_l0": tensor(b)}
     # paper, W_0 = 2, W_1 = -1: A^ x W_0 = 2 [1, .707 - 1] -> relu [2, 0] (the second is negative)
@@ -522,7 +522,7 @@ def test_tgcn_two_nodes():
 
 
 @pytest.mark.parametrize("variant", ["paper", "authors", "pyg-temporal"])
-def test_tgcn_batch_and_graphs(variant):
+def test_oracle_tgcn_batch_equals_step_by_step(variant):
     graphs, num_nodes = tricky_graphs(3)
     p = cell_parameters(3, 4 if variant == "paper" else 2, 3) | {"weight_0": rand(5, 2), "weight_1": rand(4, 5)}
     for k, gate in enumerate("zrh"):
@@ -537,7 +537,7 @@ def test_tgcn_batch_and_graphs(variant):
     close(h[1], state[0])
 
 
-def test_gclstm_two_nodes():
+def test_oracle_gclstm_of_two_nodes_equals_hand_values():
     # K = 2, L~ = [[0, -2], [-1/2, 0]]: basis of h = [.5, -1]: [.5, 2], [-1, -.25]; of c = [.3, 2]: [.3, -4], [2, -.15]
     x, w, b, a = [1.0, 10.0], [0.1, -0.2, 0.3, 0.4], [0.05, 0.1, 0.15, 0.2], [0.3, -0.1, 0.2, 0.1]
     u, uc, bc = [[0.2, 0.1], [0.3, -0.2], [-0.4, 0.5], [0.6, 0.1]], [0.7, 0.2], 0.25
@@ -557,7 +557,7 @@ def test_gclstm_two_nodes():
         close(c, tensor(expected_c))
 
 
-def test_gclstm_limits():
+def test_oracle_gclstm_with_identity_conv_equals_graph_lstm():
     # the convolution of c set to the identity: the pyg-temporal variant; that one is a graph LSTM with plain x
     edge_index, edge_weight, num_nodes = tricky_graph()
     p, x = cell_parameters(4, 2, 3, 9), rand(3, num_nodes, 2)
@@ -571,7 +571,7 @@ def test_gclstm_limits():
     close(other[1][1], plain[1][1])
 
 
-def test_top_summary():
+def test_oracle_top_summary_equals_hand_values():
     # p = [3, 4], |p| = 5: y = [.6, -.8, 1.4 (tied with the last), 1.4]; the best three: nodes 2, 3, 0
     x = tensor([[1, 0], [0, -1], [1, 1], [-1, 2.5]])
     p = tensor([3, 4])
@@ -583,7 +583,7 @@ def test_top_summary():
     assert torch.equal(og.top_summary(x, p, 6, "repeat")[3:], torch.stack([og.top_summary(x, p, 4)[3]] * 3))
 
 
-def test_evolve_gcn_two_nodes():
+def test_oracle_evolve_gcn_of_two_nodes_equals_hand_values():
     # F = 1, C = 2, W_0 = [[.5, -1]]; every column is a sequence of its own
     w, u, b, a, p = scalars(4)
     p = {name.removesuffix("_l0"): value for name, value in p.items()} | {"weight_0": tensor([[0.5, -1.0]])}
@@ -607,7 +607,7 @@ def test_evolve_gcn_two_nodes():
     close(weights[0], tensor([expected]))
 
 
-def test_evolve_gcn_columns_and_bias_matrices():
+def test_oracle_evolve_gcn_columns_equal_single_columns():
     graphs, num_nodes = tricky_graphs(3)
     x = rand(3, num_nodes, 2)
     p = cell_parameters(4, 2, 2, suffix="") | {"weight_0": rand(2, 3)}
@@ -635,7 +635,7 @@ def test_evolve_gcn_columns_and_bias_matrices():
     assert [len(output) for output in outputs] == [num_nodes, 4, 5]
 
 
-def test_a3tgcn_two_nodes():
+def test_oracle_a3tgcn_of_two_nodes_equals_hand_values():
     # authors' T-GCN; W_1 = [[1], [-2]], b_1 = [.1, .2], w_2 = [3, 1], b_2 = 4:
     # e = 3 (h + .1) + (-2 h + .2) + 4 = h + 4.5
     w, u, b = [0.3, -0.4, 0.5], [0.2, 0.6, -0.7], [0.1, -0.1, 0.2]
@@ -657,7 +657,7 @@ def test_a3tgcn_two_nodes():
 # DAGs and trees
 
 
-def test_dag_by_hand():
+def test_oracle_dag_recurrent_equals_hand_values():
     # 0 -> 2, 1 -> 2: h_0 = tanh(.5 x_0 + .1), h_2 = tanh(.5 x_2 + .1 + .3 (h_0 + h_1)); edges given in any order
     p = {"weight_ih": tensor([[0.5]]), "weight_hh": tensor([[0.3]]), "bias_ih": tensor([0.1])}
     x = tensor([[1.0], [-2.0], [3.0]])
@@ -679,7 +679,7 @@ def test_dag_by_hand():
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-def test_dag_on_a_path_is_the_sequence(kind):
+def test_oracle_dag_recurrent_on_a_path_equals_the_sequence(kind):
     p = cell_parameters({"rnn": 1, "lstm": 4, "gru": 3}[kind], 2, 3)
     x = rand(5, 2)
     place = torch.tensor([3, 0, 4, 1, 2])  # step t sits at node place[t]
@@ -692,7 +692,7 @@ def test_dag_on_a_path_is_the_sequence(kind):
         close(mine[place[-1]], theirs[0, 0])
 
 
-def test_tree_by_hand():
+def test_oracle_tree_lstm_equals_hand_values():
     # children 0 and 1 of 2; x at 2 as well
     w, u, b, a, p = scalars(4)
     p = {name.removesuffix("_l0"): value for name, value in p.items()}
@@ -709,7 +709,7 @@ def test_tree_by_hand():
     close(actual[1][:, 0], tensor(c))
 
 
-def test_tree_with_one_child_is_the_chain():
+def test_oracle_tree_lstm_with_one_child_equals_dag_lstm():
     p, x = cell_parameters(4, 2, 3), rand(5, 2)
     path = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
     h, c = og.child_sum_tree_lstm(p, x, path, "_l0")
@@ -739,14 +739,14 @@ def named(names, values):
     return dict(zip(names, values))
 
 
-def test_gradients_of_operators():
+def test_oracle_operators_pass_gradcheck():
     for normalization in ("sym", "rw", None):
         grad_checked(lambda w, n=normalization: torch.stack(og.chebyshev_operators(SMALL, w, 3, 3, n)), SMALL_WEIGHT)
     grad_checked(lambda w: torch.stack(og.diffusion_operators(SMALL, w, 3, 3)), SMALL_WEIGHT)
     grad_checked(lambda w: torch.stack(og.diffusion_operators_authors(SMALL, w, 3, 3)), SMALL_WEIGHT)
 
 
-def test_gradients_of_layers():
+def test_oracle_layers_pass_gradcheck():
     x, h = rand(2, 3, 1), rand(1, 3, 2, seed=3)
     p = cell_parameters(4, 2, 2, 4, peephole=True)
 
@@ -773,7 +773,7 @@ def test_gradients_of_layers():
     grad_checked(lambda x, *v: og.dag_recurrent("lstm", named(t, v), x, edges, "_l0"), rand(4, 2), *t.values())
 
 
-def test_permuting_nodes_permutes_outputs():
+def test_oracle_layers_are_node_permutation_equivariant():
     edge_index, edge_weight, num_nodes = tricky_graph()
     place = torch.tensor([4, 2, 6, 0, 1, 5, 3])  # node n becomes place[n]
     moved, x = (place[edge_index], edge_weight), rand(2, num_nodes, 2)

@@ -30,7 +30,7 @@ def catalan(n):
 
 
 @pytest.mark.parametrize("length", [3, 5, 15, 31])
-def test_values_and_trees(length):
+def test_expression_trees_targets_equal_values_of_their_trees(length):
     task = ExpressionTrees(length)
     for sample in task.draw(40, generator()).to_data_list():
         text = task.spell(sample.x)
@@ -46,7 +46,7 @@ def test_values_and_trees(length):
             assert right == operator - 1 and below == list(range(left + 1, operator))  # operands are adjacent
 
 
-def test_all_shapes_symbols_and_digits_are_equally_likely():
+def test_expression_trees_shapes_and_symbols_are_uniform():
     task, count = ExpressionTrees(7), 20_000
     x = task.draw(count, generator()).x.view(count, 7)
     shapes = (x >= 10).long() @ (2 ** torch.arange(7))
@@ -56,7 +56,7 @@ def test_all_shapes_symbols_and_digits_are_equally_likely():
     assert bool((share[:10] - 0.4).abs().max() < 0.02) and bool((share[10:] - 1.5).abs().max() < 0.02)
 
 
-def test_long_expressions_are_equally_likely():
+def test_expression_trees_of_long_expressions_are_uniform():
     length, count = 1201, 2000
     task = ExpressionTrees(length)
     batch = task.draw(count, generator())
@@ -72,7 +72,7 @@ def test_long_expressions_are_equally_likely():
     assert 110 < task.depth < 140  # grows with the square root of the length: 79 at 501
 
 
-def test_depth_is_that_of_nearly_all_trees():
+def test_expression_trees_depth_covers_nearly_all_trees():
     task = ExpressionTrees(15)
     depths = [
         networkx.dag_longest_path_length(networkx.DiGraph(sample.edge_index.T.tolist()))
@@ -81,7 +81,7 @@ def test_depth_is_that_of_nearly_all_trees():
     assert 0.97 < sum(depth <= task.depth for depth in depths) / 400 <= 1 and max(depths) <= 7
 
 
-def test_draws_follow_the_generator_and_sets_are_fixed():
+def test_expression_trees_draws_and_sets_are_deterministic():
     task, other = ExpressionTrees(9, test_size=50), ExpressionTrees(9, test_size=50)
     assert torch.equal(task.draw(8, generator(3)).x, other.draw(8, generator(3)).x)
     assert not torch.equal(task.draw(8, generator(3)).x, task.draw(8, generator(4)).x)
@@ -93,6 +93,6 @@ def test_draws_follow_the_generator_and_sets_are_fixed():
 @pytest.mark.parametrize(
     "length, message", [(4, "length to be odd, n digits and n - 1 operators, got 4"), (1, "length")]
 )
-def test_errors(length, message):
+def test_expression_trees_invalid_length_raises_value_error(length, message):
     with pytest.raises(ValueError, match=f"ExpressionTrees: expected {message}"):
         ExpressionTrees(length)

@@ -37,14 +37,14 @@ def waves(steps=120, scale=10.0):
         ("steps", (60, 20, 30), [(0, 55), (60, 75), (80, 105)]),
     ],
 )
-def test_parts_follow_the_protocol(by, split, expected):
+def test_forecasting_parts_start_and_end_as_in_the_protocol(by, split, expected):
     task = Forecasting(waves(), Protocol(lags=4, horizon=2, split=split, split_by=by))
     parts = task.train_windows, task.validation_windows, task.test_windows
     assert [(part.starts.start, part.starts.stop) for part in parts] == expected
     assert task.refit_windows.starts == range(expected[0][0], expected[1][1])
 
 
-def test_scaling_is_fitted_on_the_training_part_only():
+def test_forecasting_scaler_is_fitted_on_training_part_only():
     graph, protocol = waves(), Protocol(lags=4, horizon=2, split=(0.5, 0.25, 0.25))
     changed = graph.signal.clone()
     changed[60:] = 1e6
@@ -81,7 +81,7 @@ def filled_by_hand(graph, train=60, per="all"):
     return np.stack(found)
 
 
-def test_unobserved_values_do_not_affect_scaling():
+def test_forecasting_masked_values_do_not_change_the_scaler():
     graph = gaps()
     task = Forecasting(graph, Protocol(**GAPS))
     batch = task.test_windows.batch([3])
@@ -93,7 +93,7 @@ def test_unobserved_values_do_not_affect_scaling():
 
 @pytest.mark.parametrize("per", ["all", "node"])
 @pytest.mark.parametrize("scale", ["standard", "max", "minmax", "none"])
-def test_missing_input_is_the_last_observed_value(scale, per):
+def test_forecasting_masked_inputs_are_last_observed_values(scale, per):
     graph = gaps()
     task = Forecasting(graph, Protocol(**GAPS, scale=scale, scale_per=per))
     expected = filled_by_hand(graph, per=per)
@@ -106,7 +106,7 @@ def test_missing_input_is_the_last_observed_value(scale, per):
         assert torch.equal(batch.mask, graph.mask[batch.start + torch.arange(4, 6)[:, None]])  # scored as ever
 
 
-def test_a_missing_input_by_hand():
+def test_forecasting_masked_inputs_equal_hand_values():
     values = torch.tensor([0.0, 0, 2, 4, 0, 6, 0, 0, 0, 9, 1, 1])[:, None, None]
     graph = TemporalGraph(values, torch.empty(2, 0, dtype=torch.long), mask=values[..., 0] > 0)
     task = Forecasting(graph, Protocol(lags=1, horizon=1, split=(6, 4, 2), scale="none"))
@@ -116,7 +116,7 @@ def test_a_missing_input_by_hand():
     assert model(task.validation_windows.batch([1]))[0].item() == 6  # of the last value, three steps before
 
 
-def test_features_are_filled_by_their_own_masks():
+def test_forecasting_each_feature_is_filled_by_its_mask():
     both = torch.cat([waves().signal, waves(scale=2.0).signal.flip(1), torch.arange(360.0).view(120, 3, 1)], dim=-1)
     graph = gaps(TemporalGraph(both, EDGES, targets=both[..., :2]), per_feature=True)
     assert not torch.equal(graph.mask[..., 0], graph.mask[..., 1])
@@ -127,7 +127,7 @@ def test_features_are_filled_by_their_own_masks():
     assert torch.equal(Forecasting(other, Protocol(**GAPS, scale="none")).graph.signal, both)
 
 
-def test_other_features_are_filled_where_not_finite(tmp_path):
+def test_forecasting_covariate_is_filled_only_where_nan(tmp_path):
     graph = gaps()
     feature = torch.arange(1.0, 361.0).view(120, 3, 1)
     gone = ~graph.mask & (torch.arange(120)[:, None, None] % 2 == 0)  # elsewhere it is known, though the target is not
@@ -147,7 +147,7 @@ def test_other_features_are_filled_where_not_finite(tmp_path):
     assert content_hash(zeros) != content_hash(given)  # there 0 is a value
 
 
-def test_missing_steps_are_filled_in_every_feature():
+def test_forecasting_filled_gaps_repeat_the_last_step():
     both = torch.cat([waves().signal, waves(scale=2.0).signal + 1], dim=-1)
     keep = torch.tensor([step for step in range(120) if step not in (5, 6, 61, 100)])
     graph = TemporalGraph(both[keep], EDGES, timestamps=waves().timestamps[keep]).fill_gaps()
@@ -157,7 +157,7 @@ def test_missing_steps_are_filled_in_every_feature():
             assert torch.equal(found[step], both[last])
 
 
-def test_later_parts_do_not_affect_training_windows():
+def test_forecasting_training_data_ignore_later_values():
     one = gaps()
     signal, mask = one.signal.clone(), one.mask.clone()
     signal[60:], mask[60:] = 1e6, ~mask[60:]
@@ -169,7 +169,7 @@ def test_later_parts_do_not_affect_training_windows():
 
 
 @pytest.mark.parametrize("now", [60, 75, 89, 93, 96, 118])
-def test_inputs_do_not_depend_on_later_values(now):
+def test_forecasting_inputs_ignore_later_values(now):
     one = gaps()
     signal, mask = one.signal.clone(), one.mask.clone()
     signal[now + 1 :], mask[now + 1 :] = -7.0, ~mask[now + 1 :]
@@ -178,7 +178,7 @@ def test_inputs_do_not_depend_on_later_values(now):
     assert not torch.equal(before.graph.signal, after.graph.signal)
 
 
-def test_series_without_a_mask_is_only_scaled(monkeypatch):
+def test_forecasting_without_mask_only_scales_the_series(monkeypatch):
     graph = waves()
     whole = TemporalGraph(graph.signal, EDGES, mask=torch.ones(120, 3, dtype=torch.bool))
     expected = Scaler.fit(graph.signal[:60]).transform(graph.signal)
@@ -188,7 +188,7 @@ def test_series_without_a_mask_is_only_scaled(monkeypatch):
 
 
 @pytest.mark.parametrize("graph", [waves(), gaps()], ids=["whole", "masked"])
-def test_windows_are_views_of_one_tensor(graph):
+def test_forecasting_windows_are_views_of_one_tensor(graph):
     task = Forecasting(graph, Protocol(**GAPS))
     held = task.graph.signal.untyped_storage()
     assert held.nbytes() == graph.signal.untyped_storage().nbytes() == 120 * 3 * 4
@@ -196,7 +196,7 @@ def test_windows_are_views_of_one_tensor(graph):
         assert part[3].x.untyped_storage().data_ptr() == held.data_ptr()
 
 
-def test_scores_have_the_units_of_the_series():
+def test_forecasting_scores_are_in_original_units():
     graph = waves()
     task = Forecasting(graph, Protocol(lags=4, horizon=2, split=(0.5, 0.25, 0.25), metric="rmse"))
     model = build_forecaster("lstm", in_channels=1, hidden=4, lags=4, horizon=2)
@@ -215,7 +215,7 @@ def test_scores_have_the_units_of_the_series():
     assert again.loss == pytest.approx(found.loss, rel=1e-6)  # however it is cut
 
 
-def test_training_works_with_the_test_part_closed():
+def test_fit_on_held_out_task_selects_on_validation_only():
     task = HeldOutTask(Forecasting(waves(), Protocol(lags=6, horizon=2, split=(0.5, 0.25, 0.25))))
     with pytest.raises(ValueError, match=r"expected no use of the test set before open\(\)"):
         task.test(8)
@@ -232,7 +232,7 @@ def test_training_works_with_the_test_part_closed():
     assert evaluate(model, opened.test(32), objective=opened.objective).loss < 1.5  # the waves are 10 high
 
 
-def test_batches_have_distinct_windows():
+def test_forecasting_draw_has_distinct_windows():
     task = Forecasting(waves(), Protocol(lags=4, horizon=2, split=(0.5, 0.25, 0.25)))
     batch = task.draw(20, torch.Generator().manual_seed(0))
     assert len(batch.start.unique()) == 20 and batch.start.max() < 55
@@ -241,7 +241,7 @@ def test_batches_have_distinct_windows():
     assert refitted.start.tolist() == list(range(85))
 
 
-def test_calendar_features_are_not_scaled():
+def test_forecasting_calendar_features_are_not_scaled():
     task = Forecasting(waves(), Protocol(lags=4, horizon=1, calendar=("time-of-day",)))
     assert task.in_channels == 3 and task.out_channels == 1
     assert task.graph.signal[..., 1:].abs().max() <= 1
@@ -258,7 +258,7 @@ def test_calendar_features_are_not_scaled():
         ({"lags": 4, "split_by": "windows", "split": (200, 1, 1)}, "sum of at most"),
     ],
 )
-def test_wrong_protocols_are_rejected(options, message):
+def test_forecasting_invalid_protocol_raises_value_error(options, message):
     with pytest.raises(ValueError, match=message):
         Forecasting(waves(), Protocol(**options))
 
@@ -273,7 +273,7 @@ def test_wrong_protocols_are_rejected(options, message):
         ("windows", "validation", (61, 89), "61 to 88"),
     ],
 )
-def test_part_without_observed_targets_is_named(by, part, hidden, steps):
+def test_forecasting_unobserved_part_raises_value_error(by, part, hidden, steps):
     mask, protocol = torch.ones(120, 3, dtype=torch.bool), Protocol(**GAPS, split_by=by)
     mask[slice(*hidden)] = False
     with pytest.raises(ValueError, match=f"in the {part} part, got none in steps {steps}$"):

@@ -41,7 +41,7 @@ def alphabet(write):
     return write("".join(chr(0x4E00 + i) for i in range(200)))
 
 
-def test_parts_are_contiguous_and_in_order(alphabet):
+def test_char_text_parts_are_contiguous_and_in_order(alphabet):
     text = CharText(alphabet, length=4, split=(0.7, 0.2, 0.1))
     assert text.train_ids.tolist() == list(range(140))
     assert text.validation_ids.tolist() == list(range(140, 180))
@@ -50,7 +50,7 @@ def test_parts_are_contiguous_and_in_order(alphabet):
     assert (text.per_element, text.directed, text.readout, text.length) == (True, True, "last", 4)
 
 
-def test_draws_are_windows_of_the_training_part(alphabet):
+def test_char_text_draw_returns_windows_of_the_training_part(alphabet):
     text = CharText(alphabet, length=4, split=(0.7, 0.2, 0.1), hops=(1, 2))
     batch = text.draw(3000, generator())
     assert isinstance(batch, Batch)
@@ -66,7 +66,7 @@ def test_draws_are_windows_of_the_training_part(alphabet):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_validation_and_test_predict_every_character_once(alphabet, batch_size):
+def test_char_text_validation_and_test_predict_each_token_once(alphabet, batch_size):
     text = CharText(alphabet, length=6, split=(0.7, 0.2, 0.1))
     for batches, ids in ((text.validation, text.validation_ids), (text.test, text.test_ids)):
         got = list(batches(batch_size))
@@ -79,13 +79,13 @@ def test_validation_and_test_predict_every_character_once(alphabet, batch_size):
         assert got[-1].edge_index.tolist() == path_graph((len(ids) - 1) % 6).tolist()
 
 
-def test_part_of_whole_windows_has_no_remainder(write):
+def test_char_text_part_of_whole_windows_has_no_remainder(write):
     text = CharText(write("ab" * 50), length=3, split=(0.8, 0.1, 0.1))
     assert [sample.num_nodes for sample in next(text.test(8)).to_data_list()] == [3, 3, 3]
     assert len(list(text.test(8))) == 1
 
 
-def test_vocabulary_encode_decode(write):
+def test_char_text_encode_and_decode_are_inverse(write):
     text = CharText(write("cab\r\nbac\rcab\n" * 10), length=3)
     assert text.vocabulary == Vocabulary("\nabc", [27, 27, 27, 27])  # of the first 108 characters
     assert text.encode("abc\n").tolist() == [1, 2, 3, 0]
@@ -98,20 +98,20 @@ def test_vocabulary_encode_decode(write):
         text.encode("yabxy")
 
 
-def test_attributes(alphabet):
+def test_char_text_attributes_follow_length_and_hops(alphabet):
     assert CharText(alphabet, length=9).depth == 8
     text = CharText(alphabet, length=9, hops=exponential_hops(9), directed=False)
     assert (text.hops, text.depth, text.directed) == ((1, 2, 4, 8), 4, False)
     assert repr(CharText()) == 'CharText("Python\'s help topics", length=30)'
 
 
-def test_help_topics_are_the_default():
+def test_char_text_default_is_python_help_topics():
     text = CharText()
     assert 300_000 < len(text.train_ids) < 1_000_000 and 95 < text.num_tokens < 130
     assert "assert" in whole(text)[:3000] and whole(text) == CharText().decode(text.encode(whole(text)))
 
 
-def test_utf8_with_and_without_mark(write):
+def test_char_text_utf8_with_and_without_bom_is_equal(write):
     content = "né " * 60
     with_mark, without = (CharText(write(mark + content.encode()), length=2) for mark in (b"\xef\xbb\xbf", b""))
     assert with_mark.vocabulary == without.vocabulary == Vocabulary(" né", [54, 54, 54])
@@ -120,7 +120,7 @@ def test_utf8_with_and_without_mark(write):
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_wrong_encoding_names_byte_offset_and_encodings(write, mark):
+def test_char_text_wrong_encoding_names_byte_and_encodings(write, mark):
     path = write(mark + b"plain text, then \xe9t\xe9" * 20)
     with pytest.raises(ValueError) as error:
         CharText(path)
@@ -130,7 +130,7 @@ def test_wrong_encoding_names_byte_offset_and_encodings(write, mark):
     )
 
 
-def test_wrong_encoding_of_utf16(write):
+def test_char_text_wrong_utf16_or_ascii_names_encodings(write):
     with pytest.raises(ValueError, match=r"got byte 0xff at offset 0; encodings that can read it: utf-16$"):
         CharText(write("plain text".encode("utf-16")))
     with pytest.raises(
@@ -139,7 +139,7 @@ def test_wrong_encoding_of_utf16(write):
         CharText(write("caÁ"), encoding="ascii")
 
 
-def test_utf16_without_a_mark(write):
+def test_char_text_utf16_without_bom_needs_its_encoding(write):
     path = write(("plain text" * 20).encode("utf-16-le"))
     assert CharText(path, length=2, encoding="utf-16-le").decode([0]) == " "
     with pytest.raises(ValueError, match=r"got the binary file .* \(NUL at character 1\); UTF-16 without a mark is"):
@@ -150,7 +150,7 @@ def test_utf16_without_a_mark(write):
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 1000])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "shift_jis", "cp1252"])
-def test_result_does_not_depend_on_piece_size(write, monkeypatch, piece, encoding):
+def test_char_text_read_in_pieces_is_equal(write, monkeypatch, piece, encoding):
     content = "één\r\ntwo\rthree\n\r\n" if encoding != "shift_jis" else "日本\r\nab\rc語\n\r\n"
     path = write((content * 9).encode(encoding))
     monkeypatch.setattr(text_files, "CHUNK", piece)
@@ -159,7 +159,7 @@ def test_result_does_not_depend_on_piece_size(write, monkeypatch, piece, encodin
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 16, 1000])
-def test_offsets_of_wrong_bytes_over_pieces(write, monkeypatch, piece):
+def test_char_text_wrong_byte_offset_is_exact_over_pieces(write, monkeypatch, piece):
     monkeypatch.setattr(text_files, "CHUNK", piece)
     good = "日本né\r\n".encode()
     for content, encoding, offset in (
@@ -173,7 +173,7 @@ def test_offsets_of_wrong_bytes_over_pieces(write, monkeypatch, piece):
             CharText(write(content), encoding=encoding)
 
 
-def test_bad_files(write, tmp_path):
+def test_char_text_invalid_files_raise_value_error(write, tmp_path):
     with pytest.raises(ValueError, match=r"got .*no\.txt: No such file or directory"):
         CharText(tmp_path / "no.txt")
     for content in (b"", b"\xef\xbb\xbf"):
@@ -194,7 +194,7 @@ def test_bad_files(write, tmp_path):
         CharText(write(b"\x89PNG\r\n\x1a\n\0\0"))
 
 
-def test_folders_and_lists(tmp_path):
+def test_char_text_folders_and_lists_are_joined_in_order(tmp_path):
     for name, content in (("b.txt", "b\n"), ("a/c.TXT", "cc"), ("a/d.txt", "d\r"), ("z.md", "zzz"), ("e.txt", "ee")):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content.encode() * 10)
@@ -219,7 +219,7 @@ def test_folders_and_lists(tmp_path):
             CharText(nothing)
 
 
-def test_fingerprint(tmp_path, write):
+def test_fingerprint_depends_on_content_and_order_of_files(tmp_path, write):
     one, two = write("one", "1.txt"), write("two", "2.txt")
     of = text_files.fingerprint
     assert of(one) == of([one]) == sha256(b"one").hexdigest()
@@ -229,7 +229,7 @@ def test_fingerprint(tmp_path, write):
         of(tmp_path / "4.txt")
 
 
-def test_a_given_vocabulary(write, alphabet):
+def test_char_text_with_vocabulary_uses_it_and_rejects_unknown(write, alphabet):
     large = Vocabulary("zyxcba", [1, 2, 3, 4, 5, 6])
     text = CharText(write("abc" * 40, "abc.txt"), length=2, vocabulary=large)
     assert text.vocabulary is large and text.num_classes == 6 and text.unseen == 0
@@ -241,7 +241,7 @@ def test_a_given_vocabulary(write, alphabet):
 
 
 @pytest.mark.parametrize(("distinct", "dtype"), [(256, torch.uint8), (257, torch.int16), (2**15 + 1, torch.int32)])
-def test_ids_are_small_and_batches_long(write, distinct, dtype):
+def test_char_text_ids_are_small_and_batches_int64(write, distinct, dtype):
     points = [point for point in range(0x100, 0x100 + distinct + 2048) if not 0xD800 <= point < 0xE000][:distinct]
     content = "".join(map(chr, points))
     text = CharText(write(content), length=2)
@@ -260,7 +260,7 @@ def targets_of(text, batch):
 
 
 @pytest.mark.parametrize(("length", "batch_size"), [(4, 3), (4, 1), (7, 5), (1, 2), (30, 4), (9, 13)])
-def test_training_streams(alphabet, length, batch_size):
+def test_char_text_stream_continues_and_covers_every_window(alphabet, length, batch_size):
     text = CharText(alphabet, length=length, split=(0.68, 0.16, 0.16))
     each = (len(text.train_ids) - 1) // batch_size
     cycle = each - length + 1
@@ -285,7 +285,7 @@ def test_training_streams(alphabet, length, batch_size):
 
 @pytest.mark.parametrize("part", ["validation", "test", "train"])
 @pytest.mark.parametrize(("length", "batch_size"), [(4, 1), (4, 3), (7, 5), (1, 2), (9, 13), (3, 500)])
-def test_streams_predict_every_character_once(alphabet, part, length, batch_size):
+def test_char_text_streams_predict_every_token_once(alphabet, part, length, batch_size):
     text = CharText(alphabet, length=length, split=(0.7, 0.2, 0.1), hops=(1, 2))
     ids = {"validation": text.validation_ids, "test": text.test_ids, "train": text.train_ids}[part]
     streams = [[] for _ in range(batch_size)]
@@ -301,7 +301,7 @@ def test_streams_predict_every_character_once(alphabet, part, length, batch_size
     assert lengths == sorted(lengths, reverse=True) and lengths[0] - lengths[-1] <= 1
 
 
-def test_streams_are_checked(alphabet):
+def test_char_text_stream_invalid_arguments_raise_value_error(alphabet):
     text = CharText(alphabet, length=4)
     for call in (lambda: text.stream(0, 0), lambda: text.streams("test", 0)):
         with pytest.raises(ValueError, match="CharText: expected batch_size to be an integer of at least 1, got 0"):
@@ -315,7 +315,7 @@ def test_streams_are_checked(alphabet):
         text.streams("tests", 1)
 
 
-def test_a_large_text_is_mapped(write, monkeypatch, tmp_path):
+def test_char_text_above_limit_is_memory_mapped_and_equal(write, monkeypatch, tmp_path):
     path = write("".join(chr(0x100 + i % 300) for i in range(4000)))
     small = CharText(path)
     monkeypatch.setattr(char_text, "MAP_ABOVE", 1000)
@@ -338,7 +338,7 @@ def test_a_large_text_is_mapped(write, monkeypatch, tmp_path):
         CharText(path)
 
 
-def test_file_modified_while_read_is_rejected(write, monkeypatch):
+def test_char_text_file_changed_while_read_raises_value_error(write, monkeypatch):
     path = write("abc" * 400)
     survey = char_text._survey
 
@@ -367,19 +367,19 @@ def test_file_modified_while_read_is_rejected(write, monkeypatch):
         ({"hops": (2,)}, "expected hops that can sum to 29"),
     ],
 )
-def test_arguments_are_checked(arguments, match):
+def test_char_text_invalid_arguments_raise_value_error(arguments, match):
     with pytest.raises(ValueError, match=match):
         CharText(**arguments)
 
 
-def test_batch_size_is_checked(alphabet):
+def test_char_text_invalid_batch_size_raises_value_error(alphabet):
     text = CharText(alphabet, length=3)
     for call in (lambda: text.draw(0, generator()), lambda: text.validation(0), lambda: text.test(-3)):
         with pytest.raises(ValueError, match="CharText: expected batch_size to be an integer of at least 1"):
             call()
 
 
-def test_drawing_is_cheap():
+def test_char_text_draw_takes_less_than_a_millisecond():
     text, source = CharText(length=30), generator()
     text.draw(64, source)
     times = []
@@ -397,7 +397,7 @@ def test_drawing_is_cheap():
         ("tinyshakespeare/input.txt", 1_115_394, 65),
     ],
 )
-def test_known_texts(name, characters, distinct):
+def test_char_text_of_known_files_has_known_sizes(name, characters, distinct):
     if not (DATA / name).exists():
         pytest.skip("the file is not here")
     text = CharText(DATA / name)
@@ -406,7 +406,7 @@ def test_known_texts(name, characters, distinct):
 
 
 @pytest.mark.slow
-def test_a_large_file_costs_little_memory(tmp_path):
+def test_char_text_of_large_file_needs_little_memory(tmp_path):
     pytest.importorskip("resource")  # not on Windows
     path = tmp_path / "large.txt"
     with path.open("wb") as file:

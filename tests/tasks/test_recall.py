@@ -16,7 +16,7 @@ def digits(batch):
 
 
 @pytest.mark.parametrize("length", [2, 3, 4, 9, 20])
-def test_palindromes_are_palindromes(length):
+def test_palindromes_draw_returns_uniform_palindromes(length):
     batch = Palindromes(length, base=7).draw(500, generator())
     whole = torch.cat([digits(batch), batch.y[:, None]], dim=1)
     assert whole.shape == (500, length)
@@ -26,7 +26,7 @@ def test_palindromes_are_palindromes(length):
     assert counts.shape[1] == 7 and counts.min() > 30 and counts.max() < 120
 
 
-def test_even_palindromes_are_solved_by_counts():
+def test_palindromes_of_even_length_have_target_of_odd_count():
     task = Palindromes(12, test_size=300)
     for batch in task.test(300):
         counts = torch.nn.functional.one_hot(digits(batch), 10).sum(1)
@@ -34,7 +34,7 @@ def test_even_palindromes_are_solved_by_counts():
         assert bool(((counts % 2).sum(1) == 1).all())
 
 
-def test_recall_is_independent_digits():
+def test_first_digit_recall_draws_independent_digits():
     batch = FirstDigitRecall(10).draw(4000, generator())
     x = digits(batch)
     assert x.shape == (4000, 9)
@@ -45,7 +45,7 @@ def test_recall_is_independent_digits():
 
 @pytest.mark.parametrize("kind", [Palindromes, FirstDigitRecall])
 class TestBoth:
-    def test_attributes(self, kind):
+    def test_recall_task_attributes_follow_its_options(self, kind):
         task = kind(20, base=8, hops=exponential_hops(20))
         assert (task.length, task.num_tokens, task.num_classes, task.num_features) == (20, 8, 8, None)
         assert (task.per_element, task.directed, task.readout) == (False, True, "last")
@@ -55,12 +55,12 @@ class TestBoth:
         assert kind(2).depth == 1
         assert repr(task) == f"{kind.__name__}(20, base=8)"
 
-    def test_edges(self, kind):
+    def test_recall_task_edges_equal_path_graph(self, kind):
         batch = kind(6, directed=False, hops=(1, 3)).draw(2, generator())
         assert batch[1].edge_index.tolist() == path_graph(5, False, (1, 3)).tolist()
         assert not kind(6, directed=False).directed
 
-    def test_draws_depend_on_the_generator_only(self, kind):
+    def test_recall_task_draw_depends_on_the_generator_only(self, kind):
         task = kind(9)
         one, other = generator(1), generator(1)
         first = task.draw(5, one)
@@ -72,7 +72,7 @@ class TestBoth:
         task.draw(5, one)
         assert torch.equal(state, torch.random.get_rng_state())
 
-    def test_fixed_sets(self, kind):
+    def test_recall_task_fixed_sets_are_equal_and_disjoint(self, kind):
         task = kind(15)
         sizes = [batch.num_graphs for batch in task.test(3000)]
         assert sizes == [3000, 3000, 2192]
@@ -85,7 +85,7 @@ class TestBoth:
         drawn = {tuple(row) for row in digits(task.draw(2048, generator(0))).tolist()}
         assert not drawn & {tuple(row) for row in digits(next(task.validation(2048))).tolist()}
 
-    def test_fixed_sets_first_seen_in_inference_mode(self, kind):
+    def test_recall_task_set_from_inference_mode_allows_backward(self, kind):
         task = kind(7)
         with torch.inference_mode():
             next(task.test(10))
@@ -94,7 +94,7 @@ class TestBoth:
         torch.nn.functional.embedding(batch.x, embedding).sum().backward()
         assert embedding.grad.sum() == 2 * 60
 
-    def test_batches_are_pyg_batches_with_shared_edges(self, kind):
+    def test_recall_task_batches_have_one_edge_index(self, kind):
         task, source = kind(8), generator()
         one, two = task.draw(4, source), task.draw(4, source)
         assert one.edge_index is two.edge_index
@@ -110,17 +110,17 @@ class TestBoth:
             ({"seed": -1}, "expected seed to be an integer of at least 0, got -1"),
         ],
     )
-    def test_errors(self, kind, arguments, match):
+    def test_recall_task_invalid_options_raise_value_error(self, kind, arguments, match):
         with pytest.raises(ValueError, match=f"{kind.__name__}: {match}"):
             kind(**{"length": 5, **arguments})
 
-    def test_batch_size_is_checked(self, kind):
+    def test_recall_task_invalid_batch_size_raises_value_error(self, kind):
         for call in (lambda t: t.draw(0, generator()), lambda t: t.test(0), lambda t: t.validation(-1)):
             with pytest.raises(ValueError, match="expected batch_size to be an integer of at least 1"):
                 call(kind(5))
 
 
-def test_drawing_is_cheap():
+def test_palindromes_draw_takes_less_than_a_millisecond():
     task, source = Palindromes(20, hops=exponential_hops(20)), generator()
     task.draw(64, source)
     times = []
@@ -131,7 +131,7 @@ def test_drawing_is_cheap():
     assert min(times) < 1e-3  # about 0.1 ms on one core; a batch made from a list takes 2 ms
 
 
-def test_a_batch_by_hand():
+def test_sequence_batch_of_two_rows_has_their_targets():
     x = torch.tensor([[1, 2, 2], [3, 0, 0]])
     batch = sequence_batch(x, x[:, 0], path_graph(3))
     assert batch.y.tolist() == [1, 3]

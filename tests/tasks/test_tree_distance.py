@@ -21,7 +21,7 @@ def read(sample):
 
 @pytest.mark.parametrize("target", ["at-most-k", "even"])
 @pytest.mark.parametrize("nodes", [3, 4, 17, 32])
-def test_samples_against_networkx(nodes, target):
+def test_tree_distance_task_equals_networkx(nodes, target):
     task = TreeDistance(nodes, target)
     for sample in task.draw(60, generator()).to_data_list():
         graph = networkx.Graph(sample.edge_index.t().tolist())
@@ -40,7 +40,7 @@ def test_samples_against_networkx(nodes, target):
         assert sample.y.item() == (distance <= task.k if target == "at-most-k" else distance % 2 == 0)
 
 
-def test_distance_by_hand():
+def test_tree_distance_of_one_tree_equals_hand_values():
     #        0
     #      1   2
     #     3 4   5
@@ -51,7 +51,7 @@ def test_distance_by_hand():
 
 
 @pytest.mark.parametrize("nodes", [10, 32])
-def test_k_is_the_median(nodes):
+def test_tree_distance_task_k_is_the_median(nodes):
     task = TreeDistance(nodes)
     distance = tree_distance(*task._trees(20000, generator(1)))
     assert (distance < task.k).double().mean() < 0.5 < (distance <= task.k).double().mean()
@@ -62,19 +62,19 @@ def test_k_is_the_median(nodes):
     assert 0.5 < balance < 0.8
 
 
-def test_marks_are_uniform_and_distinct():
+def test_tree_distance_task_marks_are_uniform_and_distinct():
     x = TreeDistance(6).draw(6000, generator()).x.view(6000, 6, 2)
     marked = x[:, :, 0]
     assert bool((marked.sum(1) == 2).all())
     assert bool(((marked.mean(0) - 1 / 3).abs() < 0.025).all())
 
 
-def test_every_tree_of_four_nodes_occurs():
+def test_tree_distance_task_draws_every_tree_of_four_nodes():
     parents = TreeDistance(4)._trees(2000, generator())[0]
     assert {tuple(p) for p in parents.tolist()} == {(0, 0, i, j) for i in range(2) for j in range(3) if i <= j}
 
 
-def test_attributes_and_sets():
+def test_tree_distance_task_attributes_and_sets_are_fixed():
     task = TreeDistance(9, validation_size=50, test_size=70)
     assert (task.name, task.length, task.num_features, task.num_tokens, task.num_classes) == ("trees", 9, 2, None, 2)
     assert (task.per_element, task.directed, task.readout) == (False, False, "mean")
@@ -97,12 +97,12 @@ def test_attributes_and_sets():
         ({"test_size": 0}, "expected test_size to be an integer of at least 1, got 0"),
     ],
 )
-def test_errors(arguments, match):
+def test_tree_distance_task_invalid_options_raise_value_error(arguments, match):
     with pytest.raises(ValueError, match=f"TreeDistance: {match}"):
         TreeDistance(**{"nodes": 5, **arguments})
 
 
-def test_drawing_is_cheap():
+def test_tree_distance_task_draw_takes_less_than_2_ms():
     task, source = TreeDistance(32), generator()
     task.draw(64, source)
     times = []

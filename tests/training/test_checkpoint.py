@@ -31,7 +31,7 @@ def header(path, entries=1, **changes):
     path.write_bytes(struct.pack("<Q", len(text)) + text)
 
 
-def test_written_checkpoint_is_read_back(tmp_path):
+def test_read_checkpoint_inverts_write_checkpoint(tmp_path):
     write_checkpoint(tmp_path / "x", TENSORS, INFO)
     tensors, info = read_checkpoint(tmp_path / "x")
     assert info == INFO and list(tmp_path.iterdir()) == [tmp_path / "x"]
@@ -40,26 +40,26 @@ def test_written_checkpoint_is_read_back(tmp_path):
         assert tensor.dtype == TENSORS[name].dtype and torch.equal(tensor, TENSORS[name])
 
 
-def test_files_of_version_1_are_read(tmp_path):
+def test_read_checkpoint_of_version_1_returns_its_content(tmp_path):
     header(tmp_path / "x", entries=4, version="1")
     assert read_checkpoint(tmp_path / "x") == ({}, {})
 
 
-def test_the_same_content_gives_the_same_bytes(tmp_path):
+def test_write_checkpoint_of_same_content_is_identical(tmp_path):
     files = [tmp_path / name for name in "abcdefgh"]
     for file in files:
         write_checkpoint(file, TENSORS, INFO)
     assert len({file.read_bytes() for file in files}) == 1
 
 
-def test_tensors_that_share_memory_are_stored_separately(tmp_path):
+def test_write_checkpoint_shared_tensors_are_stored_separately(tmp_path):
     x = torch.arange(12.0).view(3, 4)
     write_checkpoint(tmp_path / "x", {"x": x, "again": x, "column": x[:, 1]}, {})
     tensors, _ = read_checkpoint(tmp_path / "x")
     assert torch.equal(tensors["x"], tensors["again"]) and torch.equal(tensors["column"], x[:, 1])
 
 
-def test_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
+def test_write_checkpoint_failing_leaves_existing_file(tmp_path, monkeypatch):
     write_checkpoint(tmp_path / "x", {}, {"step": 1})
 
     def full(file):
@@ -82,7 +82,7 @@ def test_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
     assert read_checkpoint(tmp_path / "x")[1] == {"step": 1} and len(list(tmp_path.iterdir())) == 1
 
 
-def test_other_files_are_rejected(tmp_path):
+def test_read_checkpoint_of_invalid_file_names_the_problem(tmp_path):
     path = tmp_path / "x"
     with pytest.raises(ValueError, match=r"expected a readable file, got .*x"):
         read_checkpoint(path)
@@ -117,7 +117,7 @@ def test_other_files_are_rejected(tmp_path):
             read_checkpoint(path)
 
 
-def test_flipped_bit_is_detected(tmp_path):
+def test_read_checkpoint_with_flipped_bit_raises_value_error(tmp_path):
     path = tmp_path / "x"
     tensors = TENSORS | {"half": torch.ones(3, dtype=torch.bfloat16), "one": torch.tensor(True)}
     write_checkpoint(path, tensors, INFO)
@@ -128,7 +128,7 @@ def test_flipped_bit_is_detected(tmp_path):
             read_checkpoint(path)
 
 
-def test_checkpoints_of_a_run_in_its_folder(tmp_path):
+def test_checkpoints_folder_is_created_cleaned_and_checked(tmp_path):
     with pytest.raises(ValueError, match="expected every to be an integer of at least 1, got 0"):
         Checkpoints(tmp_path, 0)
     (tmp_path / "file").write_text("")
@@ -146,7 +146,7 @@ def test_checkpoints_of_a_run_in_its_folder(tmp_path):
         checkpoints.load(LAST)
 
 
-def test_flatten_and_unflatten_are_inverse():
+def test_flatten_and_unflatten_nested_state_are_inverse():
     state = {"0": {"m": torch.ones(2), "n": [None, 3, (torch.zeros(1), "x")]}, "e": ()}
     tensors, rest = flatten("s", state)
     assert sorted(tensors) == ["s.0.m", "s.0.n.2.0"]
@@ -156,7 +156,7 @@ def test_flatten_and_unflatten_are_inverse():
         unflatten({}, rest)
 
 
-def test_map_state_applies_to_every_tensor():
+def test_map_state_changes_each_tensor():
     state = (torch.zeros(1, 3), (torch.ones(2, 3), None))
     cut = map_state(lambda part: part[:, :2], state)
     assert cut[0].shape == (1, 2) and cut[1][0].shape == (2, 2) and cut[1][1] is None

@@ -7,7 +7,7 @@ from seqgnn.training.config import TrainConfig, has_converged, learning_rate
 from tests.support.training_tasks import config
 
 
-def test_convergence_rule():
+def test_has_converged_follows_min_steps_and_tolerance():
     rule = TrainConfig(min_steps=120, tolerance=0.01)
     flat = [1.0] * 200
     assert not has_converged(flat[:119], rule) and has_converged(flat[:120], rule)
@@ -41,13 +41,13 @@ def test_convergence_rule():
         ({"target_accuracy": 1.5}, r"target_accuracy in \(0, 1\]"),
     ],
 )
-def test_values_out_of_range_are_rejected(changes, message):
+def test_train_config_values_out_of_range_raise_value_error(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**changes)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-def test_learning_rates_equal_torchs_schedulers(schedule):
+def test_learning_rate_equals_torch_schedulers(schedule):
     settings = config(schedule=schedule, decay=0.5, decay_every=7)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], settings.lr)
     scheduler = {
@@ -72,6 +72,6 @@ def test_learning_rates_equal_torchs_schedulers(schedule):
         ({"patience": 0}, "expected patience to be an integer of at least 1, got 0"),
     ],
 )
-def test_schedules_and_optimizers_are_checked(change, message):
+def test_train_config_invalid_schedule_or_decay_raises(change, message):
     with pytest.raises(ValueError, match=message):
         config(**change)

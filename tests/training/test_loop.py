@@ -9,7 +9,7 @@ from seqgnn.training.loop import evaluate, fit
 from tests.support.training_tasks import Broken, FirstOfTwo, Linear, ParityModel, RunningSums, config
 
 
-def test_linear_map_is_learned_with_one_loss_per_step():
+def test_fit_of_linear_map_has_one_loss_per_step_and_converges():
     seen = []
     result = fit(Linear(), FirstOfTwo(), config(), seed=0, on_step=lambda *point: seen.append(point))
     assert result.steps == 40 and result.stopped == "steps"
@@ -21,7 +21,7 @@ def test_linear_map_is_learned_with_one_loss_per_step():
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adamw", "sgd"])
-def test_first_update_equals_torchs_optimizer(optimizer):
+def test_fit_first_update_equals_that_of_torch_optimizer(optimizer):
     """One step from zero weights against torch's optimizer on the same batch, clipped by hand."""
     task, model = FirstOfTwo(), Linear()
     decay = 0.3 if optimizer == "adamw" else 0.0
@@ -45,7 +45,7 @@ def test_first_update_equals_torchs_optimizer(optimizer):
         torch.testing.assert_close(got, want)
 
 
-def test_same_seed_gives_the_same_bits():
+def test_fit_same_seed_is_identical_and_leaves_random_state():
     def run(seed):
         model = Linear(dropout=0.5)
         before = torch.random.get_rng_state()
@@ -60,14 +60,14 @@ def test_same_seed_gives_the_same_bits():
     assert first.losses != other.losses
 
 
-def test_models_with_the_same_seed_see_the_same_batches():
+def test_fit_with_one_seed_draws_the_same_batches():
     tasks = FirstOfTwo(), FirstOfTwo()
     fit(Linear(), tasks[0], config(), seed=2)
     fit(Linear(dropout=0.3), tasks[1], config(eval_every=7), seed=2)
     assert all(torch.equal(a, b) for a, b in zip(tasks[0].drawn, tasks[1].drawn, strict=True))
 
 
-def test_best_weights_on_validation_are_restored():
+def test_fit_returns_best_weights_on_validation():
     """With flipped validation targets every update makes validation worse, so the first look is the best one."""
     model, short = Linear(), Linear()
     result = fit(model, FirstOfTwo(flip_validation=True), config(monitor="loss"), seed=0)
@@ -76,13 +76,13 @@ def test_best_weights_on_validation_are_restored():
     assert torch.equal(model.map.weight, short.map.weight)
 
 
-def test_accuracy_selects_by_default_and_loss_breaks_ties():
+def test_fit_monitor_is_accuracy_with_loss_as_tie_breaker():
     result = fit(Linear(), FirstOfTwo(), config(steps=200), seed=0)
     best = max(result.validation, key=lambda point: (point.accuracy, -point.loss))
     assert result.best_step == best.step
 
 
-def test_run_ends_at_the_evaluation_with_target_accuracy():
+def test_fit_stops_at_the_evaluation_with_target_accuracy():
     result = fit(Linear(), FirstOfTwo(), config(steps=400, target_accuracy=0.95), seed=0)
     assert result.stopped == "solved" and result.steps < 400 and result.steps % 10 == 0
     assert result.validation[-1].accuracy >= 0.95
@@ -90,13 +90,13 @@ def test_run_ends_at_the_evaluation_with_target_accuracy():
     assert result.best_step == result.steps
 
 
-def test_converged_run_ends_with_an_evaluation():
+def test_fit_converged_run_ends_with_an_evaluation():
     result = fit(Linear(), FirstOfTwo(), config(steps=1000, min_steps=101, tolerance=10.0, eval_every=70), seed=0)
     assert (result.stopped, result.steps) == ("converged", 101)
     assert [point.step for point in result.validation] == [70, 101]
 
 
-def test_evaluation_averages_over_targets_not_batches():
+def test_evaluate_is_independent_of_batch_size():
     task, model = FirstOfTwo(), Linear(dropout=0.5)
     nn.init.constant_(model.map.weight[0], -1.0)
     model.train()
@@ -108,7 +108,7 @@ def test_evaluation_averages_over_targets_not_batches():
     assert one.loss == pytest.approx(nn.functional.cross_entropy(model.map(batch.x), batch.y).item(), rel=1e-6)
 
 
-def test_bf16_trains_and_keeps_float32_weights():
+def test_fit_in_bf16_has_float32_weights():
     model = Linear()
     result = fit(model, FirstOfTwo(), config(precision="bf16"), seed=0)
     assert model.map.weight.dtype == torch.float32
@@ -116,13 +116,13 @@ def test_bf16_trains_and_keeps_float32_weights():
     assert result.losses != fit(Linear(), FirstOfTwo(), config(), seed=0).losses
 
 
-def test_loss_not_finite_names_its_step():
+def test_fit_exploding_loss_names_its_step():
     with pytest.raises(ValueError, match=r"loss is (inf|nan) at step \d+; try a lower lr"):
         large = Broken(lambda batch: batch.update({"x": 1e5 * batch.x}))
         fit(Linear(), large, config(optimizer="sgd", lr=1e37, max_grad_norm=None), seed=0)
 
 
-def test_evaluation_rejects_empty_sets_and_nan():
+def test_evaluate_empty_or_nan_raises_value_error():
     with pytest.raises(ValueError, match="at least one target"):
         evaluate(Linear(), [])
     model = Linear()
@@ -134,12 +134,12 @@ def test_evaluation_rejects_empty_sets_and_nan():
 
 
 @pytest.mark.gpu
-def test_cpu_and_gpu_agree():
+def test_fit_on_gpu_has_losses_close_to_cpu():
     curves = [fit(Linear(), FirstOfTwo(), config(), seed=0, device=device).losses for device in ("cpu", "cuda")]
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 
 
-def test_scheduled_learning_rate_is_used():
+def test_fit_uses_the_learning_rate_of_the_schedule():
     """With sgd without momentum, an update is the learning rate times the gradient."""
     task, model = FirstOfTwo(), Linear()
     weights = []
@@ -157,12 +157,12 @@ def test_scheduled_learning_rate_is_used():
         torch.testing.assert_close(weights[number], expected.map.weight.detach())
 
 
-def test_monitor_last_keeps_the_last_weights():
+def test_fit_monitor_last_returns_the_last_weights():
     result = fit(Linear(), FirstOfTwo(flip_validation=True), config(monitor="last"), seed=0)
     assert result.best_step == 40 and result.validation[-1].loss > result.validation[0].loss
 
 
-def test_patience_ends_a_run_without_improvement():
+def test_fit_patience_stops_after_no_improvement():
     class Backwards(FirstOfTwo):
         def validation(self, batch_size):
             for batch in super().validation(batch_size):
@@ -173,7 +173,7 @@ def test_patience_ends_a_run_without_improvement():
     assert result.stopped == "no better" and result.best_step == 10 and result.steps == 40
 
 
-def test_streams_carry_their_state_without_gradient():
+def test_fit_stateful_streams_pass_state_without_gradient():
     model = ParityModel()
     settings = config(steps=12, batch_size=4, eval_batch_size=4, eval_every=100, stateful=True, max_grad_norm=None)
     result = fit(model, RunningSums(), settings, seed=0)
@@ -185,7 +185,7 @@ def test_streams_carry_their_state_without_gradient():
     assert alone.accuracy < 1.0
 
 
-def test_state_of_a_stream_is_dropped_at_its_end():
+def test_evaluate_stateful_streams_that_end_drop_their_state():
     class Shrinking(RunningSums):
         def streams(self, part, batch_size):
             for window, count in enumerate((4, 4, 2)):
@@ -195,7 +195,7 @@ def test_state_of_a_stream_is_dropped_at_its_end():
     assert evaluate(ParityModel(), Shrinking().streams("validation", 4), stateful=True).accuracy == 1.0
 
 
-def test_validation_loss_not_finite_restores_the_best_weights():
+def test_fit_nan_validation_loss_restores_the_best_weights():
     class Lost(Linear):
         looks = 0
 

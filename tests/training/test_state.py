@@ -10,7 +10,7 @@ from tests.support.training_tasks import FirstOfTwo, Linear, ParityModel, Runnin
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adamw", "sgd"])
-def test_interrupted_run_equals_an_uninterrupted_one(tmp_path, optimizer):
+def test_fit_in_pieces_equals_fit_in_one(tmp_path, optimizer):
     settings = config(steps=25, eval_every=4, optimizer=optimizer, schedule="cosine")
     whole, model = Linear(dropout=0.5), Linear(dropout=0.5)
     expected = fit(whole, FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path / "whole", 6))
@@ -37,7 +37,7 @@ def test_interrupted_run_equals_an_uninterrupted_one(tmp_path, optimizer):
     assert fit(model, FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path / "pieces", 6)) == expected
 
 
-def test_carried_state_is_saved(tmp_path):
+def test_fit_interrupted_stateful_run_resumes_its_state(tmp_path):
     settings = config(steps=12, batch_size=4, eval_batch_size=4, eval_every=5, stateful=True, max_grad_norm=None)
     expected = fit(ParityModel(), RunningSums(), settings, seed=0)
     first = iter([False, False, False, True])
@@ -49,7 +49,7 @@ def test_carried_state_is_saved(tmp_path):
     assert model.states[0] is not None
 
 
-def test_resumed_run_may_change_its_steps_only(tmp_path):
+def test_fit_resumed_accepts_more_steps_and_no_other_change(tmp_path):
     settings = config(steps=10)
     fit(Linear(), FirstOfTwo(), settings, seed=5, checkpoints=Checkpoints(tmp_path))
     more = fit(Linear(), FirstOfTwo(), config(steps=30), seed=5, checkpoints=Checkpoints(tmp_path))
@@ -60,7 +60,7 @@ def test_resumed_run_may_change_its_steps_only(tmp_path):
         fit(Linear(), FirstOfTwo(), config(steps=30), seed=6, checkpoints=Checkpoints(tmp_path))
 
 
-def test_loss_not_finite_keeps_the_last_checkpoint(tmp_path):
+def test_fit_nan_loss_preserves_the_last_good_checkpoint(tmp_path):
 
     class Huge(Linear):
         def forward(self, batch, state=None):
@@ -74,7 +74,7 @@ def test_loss_not_finite_keeps_the_last_checkpoint(tmp_path):
     assert read_checkpoint(tmp_path / LAST)[1]["training"]["step"] == 6
 
 
-def test_checkpoint_of_another_model_is_rejected(tmp_path):
+def test_fit_with_checkpoint_of_another_model_raises_value_error(tmp_path):
     fit(Linear(), FirstOfTwo(), config(steps=2), seed=5, checkpoints=Checkpoints(tmp_path))
     other = Linear()
     other.map = nn.Linear(2, 3)

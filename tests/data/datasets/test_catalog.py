@@ -53,7 +53,7 @@ def set_text(monkeypatch, **changes):
     monkeypatch.setitem(catalog.TEXTS, "grimm", replace(catalog.TEXTS["grimm"], **changes))
 
 
-def test_the_catalog_is_in_order():
+def test_catalog_texts_have_distinct_hashes_and_pinned_urls():
     texts = catalog.TEXTS
     assert texts["democracy"].gutenberg == 815 and texts["grimm"].gutenberg == 2591
     assert len({text.sha256 for text in texts.values()}) == len({text.file for text in texts.values()}) == len(texts)
@@ -73,13 +73,13 @@ def test_fetch_downloads_once(server, tmp_path, monkeypatch):
     assert CharText(path).num_tokens == len(set(CONTENT))
 
 
-def test_fetch_into_a_folder(server, tmp_path):
+def test_fetch_into_a_folder_writes_there_and_not_to_the_cache(server, tmp_path):
     path = catalog.fetch("grimm", tmp_path / "data")
     assert path == tmp_path / "data" / "grimm" / "book.txt" and path.read_bytes() == CONTENT
     assert catalog.find("grimm") is None and catalog.find("grimm", str(tmp_path / "data")) == path
 
 
-def test_what_is_in_seqgnn_data_is_taken(server, tmp_path, monkeypatch):
+def test_fetch_with_seqgnn_data_returns_file_of_that_folder(server, tmp_path, monkeypatch):
     monkeypatch.setenv("SEQGNN_DATA", str(tmp_path / "data"))
     assert catalog.fetch("grimm") == tmp_path / "cache" / "grimm" / "book.txt"  # not there
     path = tmp_path / "data" / "grimm" / "book.txt"
@@ -88,7 +88,7 @@ def test_what_is_in_seqgnn_data_is_taken(server, tmp_path, monkeypatch):
     assert catalog.fetch("grimm") == path
 
 
-def test_a_changed_file_is_refused_and_left_alone(server, tmp_path):
+def test_fetch_changed_file_raises_and_leaves_it_in_place(server, tmp_path):
     path = catalog.fetch("grimm")
     path.write_bytes(CONTENT + b"!")
     changed = hashlib.sha256(CONTENT + b"!").hexdigest()
@@ -109,7 +109,7 @@ def test_a_changed_file_is_refused_and_left_alone(server, tmp_path):
         (":1", "ConnectionError"),
     ],
 )
-def test_a_failed_download_leaves_nothing(server, tmp_path, monkeypatch, capfd, address, match):
+def test_fetch_failed_download_leaves_no_file(server, tmp_path, monkeypatch, capfd, address, match):
     base = server.removesuffix("/book.txt")
     url = base + address if address.startswith("/") else "http://127.0.0.1:9/book.txt"
     set_text(monkeypatch, url=url)
@@ -119,20 +119,20 @@ def test_a_failed_download_leaves_nothing(server, tmp_path, monkeypatch, capfd, 
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_wrong_download_leaves_nothing(server, tmp_path, monkeypatch):
+def test_fetch_download_with_wrong_hash_leaves_no_file(server, tmp_path, monkeypatch):
     set_text(monkeypatch, sha256="0" * 64)
     with pytest.raises(ValueError, match=f"catalog: expected to download grimm from .*{SHA}"):
         catalog.fetch("grimm")
     assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
 
 
-def test_a_folder_that_is_none(server, tmp_path):
+def test_fetch_into_a_file_raises_value_error(server, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="catalog: expected to download grimm"):
         catalog.fetch("grimm", tmp_path / "file")
 
 
-def test_names_are_checked():
+def test_find_and_fetch_unknown_name_suggests_closest_name():
     for function in (catalog.find, catalog.fetch):
         with pytest.raises(
             ValueError, match=r"catalog: expected name to be one of 'democracy', .*; did you mean 'grimm'"
@@ -140,13 +140,13 @@ def test_names_are_checked():
             function("grim")
 
 
-def test_the_cache_is_the_system_s():
+def test_cache_folder_equals_that_of_pooch():
     pooch = pytest.importorskip("pooch")
     assert catalog._cache() == Path(pooch.os_cache("seqgnn"))
 
 
 @pytest.mark.parametrize("name", ["democracy", "tinyshakespeare"])
-def test_known_files_are_whole(name):
+def test_check_known_texts_are_whole(name):
     path = catalog.find(name, DATA)
     if path is None:
         pytest.skip("the file is not here")

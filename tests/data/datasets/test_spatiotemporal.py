@@ -33,7 +33,7 @@ def put(tmp_path, monkeypatch):
     return put
 
 
-def test_the_catalog_is_in_order():
+def test_catalog_time_series_have_distinct_hashes_and_urls():
     files = [file for source in SIGNALS.values() for file in source.files]
     assert len({file.sha256 for file in files}) == len({file.file for file in files}) == len(files) == 8
     for file in files:
@@ -43,7 +43,7 @@ def test_the_catalog_is_in_order():
         assert file.url.endswith(Path(file.file).name)
 
 
-def test_chickenpox_like(put):
+def test_load_temporal_graph_chickenpox_reads_nodes_and_weeks(put):
     put("chickenpox", {"FX": [[1, 2], [3, 4], [5, 6]], "edges": [[0, 1], [1, 1]], "node_ids": {"B": 1, "A": 0}})
     graph = load_temporal_graph("chickenpox")
     assert graph.nodes == ("A", "B") and graph.edge_index.tolist() == [[0, 1], [1, 1]] and graph.name == "chickenpox"
@@ -51,7 +51,7 @@ def test_chickenpox_like(put):
     assert graph.units == "standard deviations"
 
 
-def test_a_graph_of_another_s(put, tmp_path):
+def test_load_temporal_graph_pedalme_accepts_another_graph_file(put, tmp_path):
     put("pedalme", {"X": [[1, 2], [3, 4]], "edges": [[0, 1], [1, 0]], "weights": [0.5, 0.25]})
     graph = load_temporal_graph("pedalme")
     assert graph.edge_weight.tolist() == [0.5, 0.25] and graph.timestamps is None
@@ -65,7 +65,7 @@ def test_a_graph_of_another_s(put, tmp_path):
         load_temporal_graph("pedalme", missing_value=0, units="parcels")
 
 
-def test_a_graph_a_day_in_the_order_of_days(put):
+def test_load_temporal_graph_covid_orders_graphs_by_day(put):
     mapping = {"edge_index": {"2": [[1, 1]], "0": [[0, 1], [1, 0]], "1": [[0, 0]]}}
     mapping["edge_weight"] = {"1": [1.0], "2": [2.0], "0": [3.0, 4.0]}
     put("england-covid", {"y": [[4, 1], [0, 2], [3, 3]], "edge_mapping": mapping, "time_periods": 3})
@@ -75,7 +75,7 @@ def test_a_graph_a_day_in_the_order_of_days(put):
     assert str(graph.timestamps[2]) == "2020-03-15T00:00:00" and graph.units == "cases"
 
 
-def test_stops_and_links(put):
+def test_load_temporal_graph_montevideo_reads_stops_and_links(put):
     stops = [{"bus_stop": 7, "lon": 5, "lat": 6, "y": [1, 2, 3]}, {"bus_stop": 3, "lon": 8, "lat": 9, "y": [4, 5, 6]}]
     put("montevideo-bus", {"nodes": stops, "links": [{"source": 3, "target": 7, "weight": 172.5}]})
     graph = load_temporal_graph("montevideo-bus")
@@ -85,7 +85,7 @@ def test_stops_and_links(put):
     assert graph.units == "passengers"
 
 
-def test_several_files(put, tmp_path):
+def test_load_temporal_graph_metr_la_week_reads_and_checks_files(put, tmp_path):
     positions = b"index,sensor_id,latitude,longitude\n0,b,1,2\n1,a,3,4\n"
     folder = put("metr-la-week", b"a,b\n60,61\n62,63\n", b"1,0.5\n0,1\n", b"unused", positions)
     graph = load_temporal_graph("metr-la-week")
@@ -112,7 +112,7 @@ def test_several_files(put, tmp_path):
     assert "\n" not in str(error.value) and not path.exists()
 
 
-def test_paths_and_names(put, tmp_path):
+def test_load_temporal_graph_reads_paths_and_rejects_bad_names(put, tmp_path):
     path = tmp_path / "my.csv"
     path.write_text("a,b\n1,2\n3,4\n")
     assert load_temporal_graph(path, sensors=["b"]).nodes == ("b",)
@@ -125,7 +125,7 @@ def test_paths_and_names(put, tmp_path):
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_known_files_are_whole(name):
+def test_load_temporal_graph_known_files_are_whole(name):
     if catalog.find(name, DATA) is None:
         pytest.skip("the files are not here")
     assert catalog.check(DATA)[name] == "whole"

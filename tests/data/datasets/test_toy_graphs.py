@@ -10,7 +10,7 @@ def edges(data):
     return {frozenset(edge) for edge in data.edge_index.t().tolist()}
 
 
-def test_six_node_graph():
+def test_six_node_graph_equals_known_adjacency():
     graph = six_node_graph()
     adjacency = torch.zeros(6, 6)
     adjacency[tuple(graph.edge_index)] = 1
@@ -25,7 +25,7 @@ def test_six_node_graph():
     assert graph.names == list("ABCDEF") and torch.equal(graph.x, torch.eye(6))
 
 
-def test_karate_club():
+def test_karate_club_equals_networkx():
     club, known = karate_club(), networkx.karate_club_graph()
     assert edges(club) == {frozenset(edge) for edge in known.edges}
     assert club.edge_index.shape == (2, 156) and torch.equal(club.x, torch.eye(34))
@@ -47,7 +47,7 @@ def test_karate_club():
         (grid(1, 5), networkx.path_graph(5)),
     ],
 )
-def test_paths_trees_grids_against_networkx(data, known):
+def test_path_tree_and_grid_equal_networkx_graphs(data, known):
     assert data.num_nodes == known.number_of_nodes()
     assert edges(data) == {frozenset(edge) for edge in known.edges}
     assert data.num_edges == 2 * known.number_of_edges() and is_undirected(data.edge_index, num_nodes=data.num_nodes)
@@ -55,7 +55,7 @@ def test_paths_trees_grids_against_networkx(data, known):
     data.validate()
 
 
-def test_positions_of_the_grid():
+def test_grid_pos_is_column_and_row():
     assert grid(2, 3).pos.tolist() == [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]]
 
 
@@ -69,6 +69,6 @@ def test_positions_of_the_grid():
         (lambda: grid(2, 1.5), "grid: expected columns to be an integer of at least 1, got 1.5"),
     ],
 )
-def test_errors(call, match):
+def test_toy_graphs_invalid_sizes_raise_value_error(call, match):
     with pytest.raises(ValueError, match=match):
         call()

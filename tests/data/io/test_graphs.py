@@ -35,7 +35,7 @@ def write(tmp_path):
     return write
 
 
-def test_matrices(write, tmp_path):
+def test_read_graph_matrix_files_equal_the_matrix(write, tmp_path):
     assert np.array_equal(dense(*read_graph(write(text(MATRIX)), NODES)), MATRIX)
     order = [2, 0, 3, 1]
     names = ",".join(NODES[i] for i in order)
@@ -66,17 +66,17 @@ def test_matrices(write, tmp_path):
         ("from,to,weight\na,b,1\nb,c,2\nd,d,3\n", ([[0, 1, 3], [1, 2, 3]], [1, 2, 3])),
     ],
 )
-def test_edges(write, content, expected):
+def test_read_graph_edge_lists_return_edges_and_weights(write, content, expected):
     edges, weights = read_graph(write(content), NODES)
     assert (edges.tolist(), weights.tolist()) == expected and weights.dtype == torch.float32
 
 
-def test_names_come_before_indices(write):
+def test_read_graph_edge_list_matches_names_before_indices(write):
     edges, _ = read_graph(write("from,to\n2,0\n1,2\n"), ("2", "1", "0"))
     assert edges.tolist() == [[0, 1], [2, 0]]
 
 
-def test_distances_by_hand(write):
+def test_read_graph_distances_equal_kernel_by_hand(write):
     path = write("from,to,cost\na,b,3\nb,a,1\nc,d,2\nz,a,50\n")  # z is no node; the others' variance is 2 / 3
     edges, weights = read_graph(path, NODES, threshold=0.01)
     assert edges.tolist() == [[1], [0]]  # exp(-1 * 3 / 2), exp(-4 * 3 / 2) and exp(-9 * 3 / 2)
@@ -87,7 +87,7 @@ def test_distances_by_hand(write):
     assert torch.equal(read_graph(write("a,b,3\nb,a,1\nc,d,2\n"), NODES, kind="distances", threshold=0)[1], weights)
 
 
-def test_kernel_is_that_of_dcrnn():
+def test_gaussian_kernel_equals_that_of_dcrnn():
     distances = np.random.default_rng(0).uniform(0, 8000, 300)
     weights, kept = gaussian_kernel(distances)
     sigma = np.sqrt(np.mean((distances - distances.mean()) ** 2))
@@ -119,12 +119,12 @@ def test_kernel_is_that_of_dcrnn():
         ("from,to\na,b\n", {"threshold": -1}, "threshold of at least 0"),
     ],
 )
-def test_what_is_wrong_is_named(write, content, options, match):
+def test_read_graph_invalid_csv_names_the_mistake(write, content, options, match):
     with pytest.raises(ValueError, match=f"read_graph: .*{match}"):
         read_graph(write(content), NODES, **options)
 
 
-def test_files_that_are_no_graphs(tmp_path):
+def test_read_graph_invalid_files_raise_value_error(tmp_path):
     with pytest.raises(ValueError, match=r"the suffix of a graph file to be one of '\.csv', .*got '\.gml'"):
         read_graph(tmp_path / "g.gml", NODES)
     np.savez(tmp_path / "two.npz", one=MATRIX, other=MATRIX)
@@ -140,7 +140,7 @@ def test_files_that_are_no_graphs(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_pickles_of_arrays(tmp_path, protocol):
+def test_read_graph_pickle_of_arrays_equals_the_matrix(tmp_path, protocol):
     path = tmp_path / "adj_mx.pkl"
     names = ["c", "a", "d", "b"]
     order = [NODES.index(name) for name in names]
@@ -161,7 +161,7 @@ class Runs:
         return self.call
 
 
-def test_a_pickle_that_wants_to_run_code_is_named_and_refused(tmp_path):
+def test_read_graph_pickle_with_code_is_rejected_and_not_run(tmp_path):
     path, made = tmp_path / "adj_mx.pkl", tmp_path / "made"
     for bad, asked in (
         (Runs(os.system, f"touch {made}"), f"{os.system.__module__}.system"),

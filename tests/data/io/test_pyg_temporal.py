@@ -34,7 +34,7 @@ def theirs():
 
 
 @pytest.mark.parametrize(("lags", "horizon"), [(4, 1), (3, 2), (1, 1)])
-def test_the_series_they_were_cut_from(lags, horizon):
+def test_from_pyg_temporal_signal_restores_the_series(lags, horizon):
     graph = from_pyg_temporal_signal(snapshots(lags, horizon), name="toy", units="cases")
     assert (
         torch.equal(graph.signal, VALUES[..., :1]) and graph.name == "toy" and torch.equal(graph.edge_weight, WEIGHTS)
@@ -47,13 +47,13 @@ def test_the_series_they_were_cut_from(lags, horizon):
         assert torch.equal(window.y[:, 0, :, 0].T.reshape(snapshot.y.shape), snapshot.y)
 
 
-def test_of_several_features_the_last_steps_are_lost():
+def test_from_pyg_temporal_signal_multi_feature_drops_last_steps():
     graph = from_pyg_temporal_signal(snapshots(4, 3, features=2))
     assert torch.equal(graph.signal, VALUES[:17]) and torch.equal(graph.targets, VALUES[:17, :, :1])
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_snapshots_as_steps(dynamic):
+def test_from_pyg_temporal_signal_snapshots_become_steps(dynamic):
     given = snapshots(4)
     for i, snapshot in enumerate(given):
         if dynamic:
@@ -74,7 +74,7 @@ def test_snapshots_as_steps(dynamic):
             from_pyg_temporal_signal(given)
 
 
-def test_theirs(theirs):
+def test_from_pyg_temporal_signal_of_their_iterators_is_equal(theirs):
     series, edges = VALUES[..., 0].numpy(), EDGES.numpy()
     past = [series[i : i + 4].T for i in range(16)]
     future = [series[i + 4] for i in range(16)]
@@ -97,7 +97,7 @@ def test_theirs(theirs):
     assert torch.equal(from_pyg_temporal_signal(together).signal, VALUES[..., :1])
 
 
-def test_errors():
+def test_from_pyg_temporal_signal_invalid_snapshots_raise():
     with pytest.raises(ValueError, match="expected kind to be one of 'series', 'snapshots', got 'serie'; did you mean"):
         from_pyg_temporal_signal(snapshots(4), kind="serie")
     for nothing in (Snapshots(), [1, 2], None):

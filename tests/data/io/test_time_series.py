@@ -20,7 +20,7 @@ def write(tmp_path):
     return write
 
 
-def test_csv(write):
+def test_read_signal_csv_with_graph_returns_temporal_graph(write):
     graph = read_signal(write(CSV), write("from,to,weight\na,b,0.5\nc,a,2\n", "edges.csv"))
     assert graph.nodes == ("a", "b", "c") and graph.name == "my"
     assert graph.signal[..., 0].tolist() == [[1, 10, 0], [2, 0, 0], [3, 30, 0]]
@@ -30,14 +30,14 @@ def test_csv(write):
 
 
 @pytest.mark.parametrize("content", ["a;b\n1;2\n3;4\n", "\ufeffa\tb\n1\t2\n3\t4\n\n", "a, b\r\n1, 2\r\n3, 4\r\n"])
-def test_csv_of_other_hands(write, content):
+def test_read_signal_csv_of_any_dialect_returns_values(write, content):
     graph = read_signal(write(content), name="named")
     assert graph.nodes == ("a", "b") and graph.signal[..., 0].tolist() == [[1, 2], [3, 4]]
     assert graph.mask is None and graph.timestamps is None and graph.name == "named"
     assert graph.edge_index.shape == (2, 0) and graph.edge_weight is None
 
 
-def test_what_stands_for_missing(write):
+def test_read_signal_missing_value_sets_the_mask(write):
     graph = read_signal(write(CSV), missing_value=0, sensors=["c", "a"])
     assert graph.nodes == ("c", "a") and graph.mask[..., 0].tolist() == [[False, True]] * 3
     one = read_signal(write("a\n1\n\nNaN\n4\n"))
@@ -76,12 +76,12 @@ def test_what_stands_for_missing(write):
         ('a,b\n1,"2\n', "expected a table, got"),
     ],
 )
-def test_csv_that_cannot_be(write, content, match):
+def test_read_signal_invalid_csv_names_the_place(write, content, match):
     with pytest.raises(ValueError, match=f"read_signal: expected .*{match}|read_signal: {match}"):
         read_signal(write(content))
 
 
-def test_files_that_cannot_be(write, tmp_path):
+def test_read_signal_invalid_files_raise_value_error(write, tmp_path):
     with pytest.raises(ValueError, match=r"no\.csv: No such file"):
         read_signal(tmp_path / "no.csv")
     with pytest.raises(ValueError, match=r"expected the suffix of the file to be one of '\.csv', .*got '\.xls'"):
@@ -93,7 +93,7 @@ def test_files_that_cannot_be(write, tmp_path):
         read_signal(write(CSV), sensors=["a", "d", "e"])
 
 
-def test_npz_and_npy(tmp_path):
+def test_read_signal_npz_and_npy_return_values_or_name_mistakes(tmp_path):
     values = np.random.default_rng(0).normal(size=(6, 3, 2))
     times = np.datetime64("2012-03-01") + np.arange(6)
     np.savez(tmp_path / "my.npz", data=values, timestamps=times, nodes=np.array(["a", "b", "c"]))
@@ -124,7 +124,7 @@ def test_npz_and_npy(tmp_path):
     assert read_signal(tmp_path / "my.npy").mask.sum() == 17
 
 
-def test_h5_in_pandas_fixed_format(tmp_path):
+def test_read_signal_h5_in_pandas_fixed_format_returns_values(tmp_path):
     h5py = pytest.importorskip("h5py")
     times = np.datetime64("2012-03-01", "ns") + np.arange(3) * np.timedelta64(5, "m")
 
@@ -161,7 +161,7 @@ def test_h5_in_pandas_fixed_format(tmp_path):
         read_signal(tmp_path / "pems-bay.h5")
 
 
-def test_parquet(tmp_path):
+def test_read_signal_parquet_returns_values_or_names_mistakes(tmp_path):
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -191,13 +191,13 @@ def test_parquet(tmp_path):
 
 
 @pytest.mark.parametrize(("suffix", "module"), [("h5", "h5py"), ("parquet", "pyarrow")])
-def test_what_is_not_installed_is_named(tmp_path, monkeypatch, suffix, module):
+def test_read_signal_without_package_names_it(tmp_path, monkeypatch, suffix, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match=f"{module} is required to read .*pip install {module}"):
         read_signal(tmp_path / f"my.{suffix}")
 
 
-def test_positions(write):
+def test_read_signal_positions_are_in_order_of_sensors(write):
     path = write("index,sensor_id,latitude,longitude\n0,b,34.1,-118.2\n1,a,34.2,-118.3\n2,c,34.3,-118.4\n", "at.csv")
     expected = torch.tensor([[-118.3, 34.2], [-118.2, 34.1], [-118.4, 34.3]])
     assert torch.equal(read_signal(write(CSV), positions=path).positions, expected)
@@ -213,7 +213,7 @@ def test_positions(write):
             read_signal(write(CSV), positions=write(content, "at.csv"))
 
 
-def test_report(write):
+def test_describe_signal_reports_gaps_missing_values_and_edges(write):
     graph = read_signal(write(CSV), write("from,to,weight\na,b,0.5\nb,a,0.5\na,a,1\n", "edges.csv"))
     assert describe_signal(graph) == [
         "3 steps, 3 sensors, 1 feature",

@@ -5,7 +5,7 @@ import torch
 from seqgnn.data.transforms.imputation import carry_forward
 
 
-def test_each_node_and_feature_is_carried_forward_on_its_own():
+def test_carry_forward_fills_each_node_and_feature_separately():
     values = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]], [[9.0, 10.0], [11.0, 12.0]]])
     seen = torch.tensor([[[1, 0], [0, 1]], [[0, 0], [1, 0]], [[0, 1], [1, 0]]]).bool()
     found = carry_forward(values, seen, torch.tensor([[-1.0, -2.0], [-3.0, -4.0]]))

@@ -16,7 +16,7 @@ def values(seed=0):
 @pytest.mark.parametrize("per", ["all", "node"])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("kind", ["standard", "max", "minmax", "none"])
-def test_statistics_are_those_of_numpy(kind, per, masked):
+def test_scaler_statistics_equal_numpy(kind, per, masked):
     x, mask = values()
     scaler = Scaler.fit(x.masked_fill(~mask, torch.nan) if masked else x, mask if masked else None, per=per, kind=kind)
     data = np.where(mask, x, np.nan) if masked else x.numpy()
@@ -35,7 +35,7 @@ def test_statistics_are_those_of_numpy(kind, per, masked):
     assert torch.allclose(scaler.inverse(scaled), x, rtol=1e-12)
 
 
-def test_by_hand():
+def test_scaler_fit_of_constant_node_has_scale_one():
     x = torch.tensor([[[1.0], [10.0]], [[3.0], [10.0]]])
     scaler = Scaler.fit(x, per="node")
     assert scaler.offset.tolist() == [[2.0], [10.0]] and scaler.scale.tolist() == [
@@ -49,7 +49,7 @@ def test_by_hand():
     assert scaler.transform(torch.zeros(5, 7, 2, 1)).shape == (5, 7, 2, 1)
 
 
-def test_a_mask_of_steps_and_nodes_and_a_node_that_is_never_seen():
+def test_scaler_fit_masked_node_uses_statistics_of_all():
     x, _ = values()
     mask = torch.ones(50, 4, dtype=torch.bool)
     mask[:, 2] = False
@@ -63,21 +63,21 @@ def test_a_mask_of_steps_and_nodes_and_a_node_that_is_never_seen():
         Scaler.fit(x, mask & False)
 
 
-def test_precision_is_that_of_doubles():
+def test_scaler_fit_of_float32_has_float64_accuracy():
     x = 1e4 + torch.randn(100_000, 2, 1, generator=torch.Generator().manual_seed(0))
     scaler = Scaler.fit(x)
     assert scaler.scale.dtype == torch.float32
     assert scaler.scale.item() == pytest.approx(x.numpy().astype(np.float64).std(), rel=1e-6)
 
 
-def test_it_is_two_tensors():
+def test_scaler_saved_and_loaded_is_equal():
     scaler = Scaler.fit(values()[0], per="node")
     again = Scaler(**load(save(vars(scaler))))
     assert torch.equal(again.offset, scaler.offset) and torch.equal(again.scale, scaler.scale)
     assert scaler.to("cpu").offset.device.type == "cpu"
 
 
-def test_errors():
+def test_scaler_invalid_arguments_raise_value_error():
     x, mask = values()
     overall, each = Scaler.fit(x), Scaler.fit(x, per="node")
     for function in (overall.transform, overall.inverse):  # a single channel would broadcast to two

@@ -9,7 +9,7 @@ from seqgnn.experiments.grid.config_file import read_grid
 from seqgnn.experiments.grid.specs import ModelSpec
 
 
-def test_a_grid(tmp_path):
+def test_read_grid_returns_settings_of_the_file(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text(
         'task = "recall"\nlengths = [4, 6]\nmodels = ["rnn"]\nmatch_parameters = true\n'
@@ -52,13 +52,13 @@ def test_a_grid(tmp_path):
         ("[[row]]\nlabel = 'x'", "expected a model of each row, got {'label': 'x'}"),
     ],
 )
-def test_mistakes_are_named(tmp_path, content, message):
+def test_read_grid_invalid_content_names_the_mistake(tmp_path, content, message):
     file = tmp_path / "grid.toml"
     file.write_text(content)
     with pytest.raises(ValueError, match=f"^compare.*: .*{message}"):
         read_grid(file, grid_options())
 
 
-def test_a_file_that_is_not_there():
+def test_read_grid_missing_file_raises_value_error():
     with pytest.raises(ValueError, match=r"expected a TOML file, got nowhere/grid.toml \(.*No such file"):
         read_grid(Path("nowhere/grid.toml"), ())

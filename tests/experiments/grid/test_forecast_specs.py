@@ -38,7 +38,7 @@ def call(*arguments):
     return end.value.code
 
 
-def test_models_and_baselines_stand_side_by_side(files, tmp_path):
+def test_plan_forecast_run_lists_models_and_baselines_in_rows(files, tmp_path):
     options = {"models": ["lstm", "gcrn"], "sizes": [1, 3], "out": tmp_path / "out"}
     found = plan_grid("forecast", **files, **options, **SMALL).run(progress=False)
     assert not found.failures and len(found.runs) == 8
@@ -53,7 +53,7 @@ def test_models_and_baselines_stand_side_by_side(files, tmp_path):
     assert again.run(progress=False).rows() == found.rows()
 
 
-def test_the_command_writes_table_and_files(files, tmp_path, capsys):
+def test_cli_compare_forecast_writes_table_files_and_report(files, tmp_path, capsys):
     small = ["--lags", 3, "--steps", 8, "--hidden", 4, "--batch-size", 8, "--seeds", "0,1", "--jobs", 1]
     named = ["--data", files["data"], "--graph", files["graph"], "--models", "lstm,gcn-lstm", "--horizons", "1,2"]
     more = ["--metric", "rmse", "--loss", "mse", "--split", "50,12,15", "--no-skip", "--residual", "--refit"]
@@ -97,7 +97,7 @@ def test_the_command_writes_table_and_files(files, tmp_path, capsys):
     assert "Not plotted: the time series is not available (--data, --graph)" in page.read_text()
 
 
-def test_a_grid_in_a_file_has_rows_of_forecasters(files, tmp_path, capsys):
+def test_cli_compare_forecast_config_file_reads_forecaster_rows(files, tmp_path, capsys):
     (tmp_path / "grid.toml").write_text(
         'task = "forecast"\ndata = "signal.csv"\ngraph = "edges.csv"\nlags = 3\nhorizons = [1]\nseeds = [0]\n'
         'steps = 2\nhidden = 4\nsplit = [0.5, 0.2, 0.3]\n[[row]]\nlabel = "wide"\nmodel = "gru"\nhidden = 7\n'
@@ -108,7 +108,7 @@ def test_a_grid_in_a_file_has_rows_of_forecasters(files, tmp_path, capsys):
     assert "1 ahead wide seed 0: to do, at most" in out and "seasonal" not in out
 
 
-def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
+def test_load_comparisons_of_forecasts_restores_rows_and_grid(files, tmp_path):
     rows = [ForecasterSpec("mine", "lstm"), ForecasterSpec("yours", "gcrn", residual=True, lr=0.1)]
     out = tmp_path / "out"
     options = {"models": rows, "sizes": [1, 2], "refit": True, "metric": "rmse", "out": out, "split": (50, 12, 15)}
@@ -129,7 +129,7 @@ def test_what_was_run_comes_back_and_says_how_to_make_it_again(files, tmp_path):
     assert set(states.values()) == {"there"} and len(states) == 8 + 10
 
 
-def test_a_signal_is_read_as_it_was_said_to_be(tmp_path, capsys, monkeypatch):
+def test_cli_commands_use_missing_value_graph_kind_and_positions(tmp_path, capsys, monkeypatch):
     kept = ["--graph", "edges.csv", "--graph-kind", "edges", "--missing-value", "0"]
     positions = ["--positions", "places.csv"]
     (tmp_path / "signal.csv").write_text("a,b\n" + "\n".join(f"{step % 7},{step % 5 + 1}" for step in range(40)) + "\n")
@@ -158,7 +158,7 @@ def test_a_signal_is_read_as_it_was_said_to_be(tmp_path, capsys, monkeypatch):
     assert "0 runs to train" in capsys.readouterr().out
 
 
-def test_units_are_said_and_are_no_part_of_a_run(files, tmp_path, capsys):
+def test_plan_forecast_units_are_shown_and_not_in_run_keys(files, tmp_path, capsys):
     options = {"models": ["linear"], "sizes": [1], "out": tmp_path / "out", **SMALL}
     plain = plan_grid("forecast", **files, **options).run(progress=False)
     planned = plan_grid("forecast", **files, units="veh [5 min]", **options)
@@ -175,7 +175,7 @@ def test_units_are_said_and_are_no_part_of_a_run(files, tmp_path, capsys):
     assert scores_figure(found).axes[0].get_xlabel() == "test MAE (veh [5 min])"
 
 
-def test_units_are_given_as_an_option_or_in_a_file(files, tmp_path, capsys):
+def test_cli_units_option_or_file_sets_units_of_forecasts(files, tmp_path, capsys):
     named = ["--data", files["data"], "--graph", files["graph"]]
     small = ["--models", "linear", "--lags", 3, "--steps", 2, "--seeds", 0, "--jobs", 1]
     assert call("compare", "forecast", *named, *small, "--units", "cases") == 0
@@ -196,7 +196,7 @@ def test_units_are_given_as_an_option_or_in_a_file(files, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("lags", "there"), [(5, False), (6, True)])
-def test_the_season_is_a_baseline_if_one_goes_before_the_test_part(tmp_path, lags, there):
+def test_plan_forecast_with_season_before_test_has_seasonal_row(tmp_path, lags, there):
     lines = [f"2024-01-0{1 + hour // 24}T{hour % 24:02}:00,{hour % 5},{hour % 3}" for hour in range(38)]
     (tmp_path / "hours.csv").write_text("time,a,b\n" + "\n".join(lines) + "\n")
     options = {"models": ["linear"], "sizes": [1], "split": (9, 9, 10), "lags": lags, "seeds": [0], "steps": 2}
@@ -206,7 +206,7 @@ def test_the_season_is_a_baseline_if_one_goes_before_the_test_part(tmp_path, lag
     assert not found.failures and (("seasonal", 1) in found.baselines) is there
 
 
-def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_path, capsys):
+def test_plan_forecast_parameters_sets_hidden_size_of_each_model(files, tmp_path, capsys):
     rows = [ForecasterSpec("narrow", "lstm", hidden=2), "gcrn", "dcrnn-forecaster"]
     options = {"models": rows, "sizes": [1, 3], "parameters": 5000, **SMALL, "seeds": [0], "steps": 2}
     result = plan_grid("forecast", **files, **options, out=tmp_path / "out").run(progress=False)
@@ -228,7 +228,7 @@ def test_models_of_as_many_parameters_have_hidden_sizes_of_their_own(files, tmp_
     assert load_forecaster(path)[0].num_parameters in counts
 
 
-def test_the_command_takes_a_number_of_parameters(files, capsys):
+def test_cli_compare_forecast_parameters_option_rejects_linear(files, capsys):
     named = ["--data", files["data"], "--graph", files["graph"], "--lags", 3, "--steps", 2, "--dry-run"]
     assert call("compare", "forecast", *named, "--models", "lstm", "--parameters", 5000) == 0
     assert "3 ahead LSTM seed 0: to do" in capsys.readouterr().out
@@ -236,7 +236,7 @@ def test_the_command_takes_a_number_of_parameters(files, capsys):
     assert "parameters=5000 is not supported by 'linear'" in capsys.readouterr().err
 
 
-def test_runs_of_before_and_with_a_number_of_parameters_are_told_apart(files, tmp_path):
+def test_load_comparisons_distinguishes_runs_with_parameters(files, tmp_path):
     options = {**SMALL, "seeds": [0], "steps": 2, "out": tmp_path / "out"}
     plan_grid("forecast", **files, models=["lstm"], **options).run(progress=False)
     store = RunStore(tmp_path / "out" / "runs")
@@ -251,7 +251,7 @@ def test_runs_of_before_and_with_a_number_of_parameters_are_told_apart(files, tm
     assert any(label.endswith("about 5000 parameters") for label in found.labels)
 
 
-def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
+def test_load_comparisons_separates_forecasts_by_protocol(files, tmp_path):
     for lags in (2, 3):
         plan_grid("forecast", **files, models=["linear"], out=tmp_path / "out", **SMALL | {"lags": lags}).run(
             progress=False
@@ -281,12 +281,12 @@ def test_forecasts_by_another_protocol_stand_apart(files, tmp_path):
         ({"monitor": "accuracy"}, "expected monitor='loss' for forecasts, got 'accuracy'"),
     ],
 )
-def test_what_makes_no_sense_is_said_before_anything_runs(files, options, message):
+def test_plan_forecast_invalid_options_raise_value_error(files, options, message):
     with pytest.raises(ValueError, match=message):
         plan_grid("forecast", **files, **(SMALL | options))
 
 
-def test_a_graph_that_changes_leaves_out_models_of_one_graph(monkeypatch, capsys):
+def test_plan_forecast_changing_graph_leaves_out_static_models(monkeypatch, capsys):
     edges = [torch.tensor([[step % 3, 1], [2, 0]]) for step in range(80)]
     graph = TemporalGraph(torch.randn(80, 3, 1, generator=torch.Generator().manual_seed(0)), edges)
     monkeypatch.setattr("seqgnn.data.datasets.data_source.load_temporal_graph", lambda data: graph)
@@ -303,24 +303,24 @@ def test_a_graph_that_changes_leaves_out_models_of_one_graph(monkeypatch, capsys
             plan_grid("forecast", data="changing", models=models, **SMALL)
 
 
-def test_a_test_part_of_which_nothing_was_observed_is_refused_before_anything_runs(tmp_path):
+def test_plan_forecast_unobserved_test_part_raises_value_error(tmp_path):
     lines = [f"{step % 7},{step % 5}" if step < 60 else "," for step in range(80)]
     (tmp_path / "signal.csv").write_text("\n".join(["a,b", *lines]) + "\n")
     with pytest.raises(ValueError, match="observed targets in the test part, got none"):
         plan_grid("forecast", data=tmp_path / "signal.csv", **SMALL)
 
 
-def test_models_of_one_graph_stay_where_it_does(files):
+def test_plan_forecast_static_graph_includes_gcn(files):
     planned = plan_grid("forecast", **files, **SMALL)
     assert "GCN" in planned.labels and not planned.remarks()
 
 
-def test_presets_are_of_other_tasks(files, capsys):
+def test_cli_compare_forecast_with_preset_exits_with_code_2(files, capsys):
     assert call("compare", "forecast", "--data", files["data"], "--preset", "reports") == 2
     assert "compare: expected no preset for task 'forecast', got 'reports'" in capsys.readouterr().err
 
 
-def test_a_signal_has_to_be_named(capsys):
+def test_cli_compare_forecast_without_data_exits_with_code_2(capsys):
     assert call("compare", "forecast") == 2
     assert "expected data for 'forecast' (--data), a file or a name of `seqgnn data list`" in capsys.readouterr().err
 
@@ -328,7 +328,7 @@ def test_a_signal_has_to_be_named(capsys):
 @pytest.mark.parametrize(
     "step, unit, steps, expected", [(5, "m", 600, 288), (1, "h", 30, 24), (1, "D", 30, 7), (7, "D", 100, 52)]
 )
-def test_the_season_is_a_day_a_week_or_a_year(step, unit, steps, expected):
+def test_season_of_timestamps_is_a_day_week_or_year(step, unit, steps, expected):
     times = np.datetime64("2024-01-01", "s") + np.arange(steps) * np.timedelta64(step, unit)
     graph = TemporalGraph(torch.zeros(steps, 1, 1), torch.zeros(2, 0, dtype=torch.long), timestamps=times)
     assert season(graph) == expected

@@ -29,7 +29,7 @@ def keys(prepared):
     return {job.config for job in prepared.jobs}
 
 
-def test_runs_alike_in_name_are_told_apart():
+def test_distinct_labels_of_equal_names_add_differing_options():
     own = ModelSpec("x", "gru", init=("orthogonal",), positions=True, readout="max")
     jobs = [
         *jobs_of("recall", models=["lstm"], **TINY),
@@ -44,7 +44,7 @@ def test_runs_alike_in_name_are_told_apart():
     ]  # fmt: skip
 
 
-def test_what_was_run_comes_back(tmp_path):
+def test_load_comparisons_equals_the_result_of_the_run(tmp_path):
     out = tmp_path / "some" / "where"
     result = run_grid("recall", models=["rnn", "gcn"], out=out, progress=False, **TINY)
     for path in (out, out / "runs", tmp_path):
@@ -54,13 +54,13 @@ def test_what_was_run_comes_back(tmp_path):
     assert len(load_comparisons([next((out / "runs").glob("*.json"))]).comparisons) == 1
 
 
-def test_tasks_stand_apart(tmp_path):
+def test_load_comparisons_separates_tasks(tmp_path):
     for task in ("recall", "expressions"):
         run_grid(task, models=["rnn"], out=tmp_path, progress=False, **(TINY | {"sizes": [5]}))
     assert [found.task for found in load_comparisons([tmp_path]).comparisons] == ["expressions", "recall"]
 
 
-def test_what_is_no_run_is_named_and_left_alone(tmp_path, monkeypatch):
+def test_load_comparisons_invalid_files_are_named_and_unchanged(tmp_path, monkeypatch):
     run_grid("recall", models=["rnn"], out=tmp_path, progress=False, **TINY)
     runs = tmp_path / "runs"
     whole = next(path for path in runs.glob("*.json") if path.with_suffix(".safetensors").exists())
@@ -83,7 +83,7 @@ def test_what_is_no_run_is_named_and_left_alone(tmp_path, monkeypatch):
     assert done.exit_code == 0 and "&lt;cut&gt;" in page.read_text() and "<cut>" not in page.read_text()
 
 
-def test_failures_come_back(tmp_path, monkeypatch):
+def test_load_comparisons_restores_failures(tmp_path, monkeypatch):
     def fail(self, *arguments):
         raise ValueError("no luck")
 
@@ -96,13 +96,13 @@ def test_failures_come_back(tmp_path, monkeypatch):
     assert not load_comparisons([tmp_path]).comparisons[0].failures
 
 
-def test_runs_under_way_are_counted(tmp_path):
+def test_load_comparisons_counts_partial_runs(tmp_path):
     run_grid("recall", models=["rnn"], out=tmp_path, progress=False, **TINY)
     (tmp_path / "runs" / "0123.partial").mkdir()
     assert "1 run is unfinished" in load_comparisons([tmp_path]).problems[0]
 
 
-def test_a_page_that_cannot_be_written_is_named(tmp_path):
+def test_cli_report_unwritable_page_raises_value_error(tmp_path):
     run_grid("recall", models=["rnn"], out=tmp_path, progress=False, **TINY)
     done = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "runs")])
     with pytest.raises(ValueError, match=r"expected a writable file, got .*runs"):
@@ -110,7 +110,7 @@ def test_a_page_that_cannot_be_written_is_named(tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_folders_without_any_run_are_an_error(tmp_path):
+def test_load_comparisons_without_runs_raises_value_error(tmp_path):
     with pytest.raises(ValueError, match=r"expected folders with runs .* got none .*there are no runs in it"):
         load_comparisons([tmp_path])
 
@@ -131,7 +131,7 @@ def test_folders_without_any_run_are_an_error(tmp_path):
         ("recall", {"models": ["rnn", "gcn-1hop"], "max_seconds": 2.5, "steps": None, "eval_every": 7}),
     ],
 )  # fmt: skip
-def test_commands_make_the_same_runs(tmp_path, monkeypatch, task, options):
+def test_reproduction_commands_plan_the_same_runs(tmp_path, monkeypatch, task, options):
     before = plan_grid(task, **(TINY | options))
     result = Comparison(task, "accuracy", before.labels, before.sizes, before.seeds)
     for job in before.jobs:
@@ -159,7 +159,7 @@ def test_commands_make_the_same_runs(tmp_path, monkeypatch, task, options):
         assert keys(after) == keys(before) and after.labels == before.labels
 
 
-def test_commands_make_what_failed_too_in_the_folder_of_the_runs(tmp_path, monkeypatch):
+def test_reproduction_commands_include_failed_runs_and_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = ["rnn", ModelSpec("wild", "lstm", lr=1e37)]
     options = TINY | {"seeds": [0], "max_grad_norm": None}
@@ -177,7 +177,7 @@ def test_commands_make_what_failed_too_in_the_folder_of_the_runs(tmp_path, monke
     assert 'out = "results"' in reproduction_commands(load_comparisons(["some"]).comparisons[0])[0].grid
 
 
-def test_runs_that_no_one_command_makes_have_several(tmp_path):
+def test_reproduction_commands_of_two_grids_are_two_files(tmp_path):
     for hidden in (4, 8):
         run_grid("recall", models=["rnn"], out=tmp_path, progress=False, **(TINY | {"hidden": hidden}))
     found = reproduction_commands(load_comparisons([tmp_path]).comparisons[0])
@@ -185,7 +185,7 @@ def test_runs_that_no_one_command_makes_have_several(tmp_path):
     assert "hidden = 4" in found[0].grid and "hidden = 8" in found[1].grid
 
 
-def test_rows_keep_the_labels_they_were_made_under(tmp_path):
+def test_load_comparisons_preserves_row_labels(tmp_path):
     rows = [ModelSpec("mine", "lstm", forget_bias=1.0), ModelSpec("<b>yours</b>", "gru")]
     result = run_grid("recall", models=rows, out=tmp_path, progress=False, **TINY)
     (found,) = load_comparisons([tmp_path]).comparisons

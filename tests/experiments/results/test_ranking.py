@@ -9,7 +9,7 @@ from tests.support.comparisons import grid
 BASELINES = {"chance": 0.1, "majority": 0.12, "linear": 1.0}
 
 
-def test_what_sees_everything_stands_apart_where_memory_is_asked_for():
+def test_candidates_on_recall_exclude_mean_and_max_readouts():
     scores = {"LSTM": [0.5, 0.6], "mean": [1.0, 1.0], "max": [0.9, 0.9]}
     readouts = {"mean": "mean", "max": "max"}
     found = candidates(grid(scores, BASELINES, readouts=readouts), 5)
@@ -23,7 +23,7 @@ def test_what_sees_everything_stands_apart_where_memory_is_asked_for():
     assert trees.models == tuple(scores) and "linear" in trees.baselines
 
 
-def test_pairs_and_ranks_are_of_contenders_and_corrected_for_these_alone():
+def test_differences_at_and_ranked_include_candidates_only():
     scores = {"A": [0.1 * n for n in range(6)], "B": [0.0] * 6, "mean": [1.0] * 6}
     comparison = grid(scores, readouts={"mean": "mean"})
     (pair,) = of.differences_at(comparison, 5)
@@ -32,7 +32,7 @@ def test_pairs_and_ranks_are_of_contenders_and_corrected_for_these_alone():
     assert ranked(comparison, 5) == [("A", pytest.approx(0.25)), ("B", 0.0)]
 
 
-def test_the_test_set_sets_two_accuracies_apart_by_so_much():
+def test_standard_error_and_resolution_equal_binomial_values():
     comparison = grid({"A": [0.5], "B": [0.9, 0.9]}, {"chance": 0.1})
     assert of.standard_error(comparison, "A", 5) == pytest.approx(0.005)
     assert of.standard_error(comparison, "chance", 5) == pytest.approx(0.003)
@@ -40,7 +40,7 @@ def test_the_test_set_sets_two_accuracies_apart_by_so_much():
     assert of.standard_error(grid({"A": [2.0]}, metric="loss"), "A", 5) == 0
 
 
-def test_level_is_what_the_test_set_cannot_tell_apart_unless_the_seeds_do():
+def test_tied_with_best_includes_differences_below_resolution():
     near = grid({"A": [0.5, 0.5], "B": [0.488, 0.488], "C": [0.48, 0.48]})  # 1.96 * 0.005 * sqrt(2) = 0.0139
     assert tied_with_best(near, 5) == ["A", "B"]
     seeds = {"A": [0.5 + n / 1000 for n in range(6)], "B": [0.49 + n / 1000 for n in range(6)]}
@@ -61,19 +61,19 @@ def test_level_is_what_the_test_set_cannot_tell_apart_unless_the_seeds_do():
         ([0.515], 0.50, "ahead of"),
     ],
 )
-def test_a_row_stands_to_the_best_baseline(scores, majority, how):
+def test_against_baseline_compares_row_to_best_baseline(scores, majority, how):
     found = against_baseline(grid({"A": scores}, {"chance": 0.1, "majority": majority, "linear": 1.0}), "A", 5)
     assert (found.baseline, found.score, found.how) == ("majority", majority, how)
 
 
-def test_losses_stand_to_a_baseline_the_other_way_round():
+def test_against_baseline_of_losses_prefers_lower_values():
     comparison = grid({"A": [2.0, 2.0], "B": [2.5]}, {"chance": 3.0, "bigram": 2.2}, task="text", metric="loss")
     assert against_baseline(comparison, "A", 5).how == "ahead of"
     assert against_baseline(comparison, "B", 5).how == "behind"
     assert against_baseline(grid({"A": [0.5]}), "A", 5) is None
 
 
-def test_nothing_learned_and_everything_solved():
+def test_at_chance_and_all_solved_follow_scores_and_failures():
     assert at_chance(grid({"A": [0.12], "B": [0.11]}, BASELINES), 5) == ("majority", 0.12)
     assert at_chance(grid({"A": [0.12], "B": [0.14]}, BASELINES), 5) is None
     assert at_chance(grid({"A": [0.12]}), 5) is None

@@ -65,7 +65,7 @@ WEEKS = {
 MEANS = {"mean": [9.0, 9.0, 9.0, 9.0], "ar": [4.0, 4.0, 4.0, 8.0]}
 
 
-def test_pairs_have_the_best_baseline_and_the_best_without_graph():
+def test_window_pairs_use_best_baseline_and_best_without_graph():
     pairs = window_pairs(comparison(WEEKS, MEANS), 1)
     named = [(pair.first, pair.second) for pair in pairs]
     assert named == [("LSTM", "ar"), ("GRU", "ar"), ("GCRN", "ar"), ("GCRN", "LSTM")]
@@ -79,7 +79,7 @@ def test_pairs_have_the_best_baseline_and_the_best_without_graph():
     assert pairs[3].figures == ["-0.250", "-3.427 to +2.927", "–", "3 of 4", "0.625"]
 
 
-def test_the_difference_of_rmse_is_that_of_the_table():
+def test_window_pairs_rmse_difference_equals_that_of_the_table():
     found = comparison(WEEKS, MEANS, metric="rmse")
     pair = window_pairs(found, 1)[3]
     means = {row.model: row.mean("rmse") for row in found.rows()}
@@ -87,7 +87,7 @@ def test_the_difference_of_rmse_is_that_of_the_table():
     assert pair.over_windows.mean == pytest.approx(sum(pair.over_seeds) / 2)
 
 
-def test_without_a_baseline_or_a_model_without_the_graph_there_is_less_to_say():
+def test_window_pairs_without_baseline_or_errors_are_empty():
     alone = comparison({"GCRN": WEEKS["GCRN"]}, {})
     assert window_pairs(alone, 1) == [] and windows_said(alone, 1) is None
     one = comparison({"GCRN": WEEKS["GCRN"][:1]}, MEANS)
@@ -108,14 +108,14 @@ def test_without_a_baseline_or_a_model_without_the_graph_there_is_less_to_say():
              "better than ar."),
     ],
 )  # fmt: skip
-def test_it_is_said_what_so_many_windows_show(weeks, said):
+def test_windows_said_depends_on_number_of_windows(weeks, said):
     longer = {label: [sums * weeks for sums in seeds] for label, seeds in WEEKS.items()}
     found = comparison(longer, {name: sums * weeks for name, sums in MEANS.items()})
     assert windows_said(found, 1) == said
     assert [note.text for note in notes(found) if note.about == "windows"] == [f"horizon 1: {said}"]
 
 
-def test_windows_that_share_what_they_forecast_are_said_to():
+def test_windows_said_of_two_step_windows_mentions_overlap():
     found = comparison(WEEKS, MEANS)
     found.sizes = (2,)
     found.runs = {(label, 2, seed): run for (label, _, seed), run in found.runs.items()}
@@ -124,7 +124,7 @@ def test_windows_that_share_what_they_forecast_are_said_to():
     assert windows_said(found, 2) == f"{expected} than ar."
 
 
-def test_the_answer_says_whether_the_windows_show_it_too():
+def test_answer_adds_whether_test_windows_show_the_difference():
     for weeks, clause in ((1, "not significant over 4 test windows"), (10, "significant over 40 test windows")):
         ahead = {"GCRN": [[3.0, 3.0, 3.0, 5.0] * weeks, [3.0, 3.0, 3.0, 5.2] * weeks]}
         found = comparison(ahead, {"ar": [4.0, 4.0, 4.0, 8.0] * weeks})
@@ -132,14 +132,14 @@ def test_the_answer_says_whether_the_windows_show_it_too():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_hears_neighbors_where_a_filter_or_an_option_lets_it(name):
+def test_uses_neighbors_is_true_with_graph_filter_or_option(name):
     assert uses_neighbors(name) == (name not in ("linear", "lstm", "gru"))
     assert uses_neighbors(name, neighbors=True)
     one_term = name in ("gcrn", "gcrn-gru", "dcrnn", "dcrnn-forecaster")
     assert uses_neighbors(name, K=1) == (uses_neighbors(name) and not one_term)
 
 
-def test_runs_of_an_earlier_version_say_nothing_of_windows(signal_files, tmp_path, capsys):
+def test_window_pairs_of_runs_without_window_errors_are_omitted(signal_files, tmp_path, capsys):
     options = {"models": ["lstm", "gcrn"], "sizes": [1, 2], "lags": 3, "steps": 4, "eval_every": 4, "hidden": 4}
     data, graph = signal_files
     found = plan_grid("forecast", data=data, graph=graph, seeds=[0, 1], out=tmp_path / "out", **options).run(

@@ -41,7 +41,7 @@ def jobs(*configs):
     return [Job((config.name, 1, 0), f"sum of {config.name}", config) for config in configs]
 
 
-def test_lines_where_there_is_no_terminal(tmp_path, capsys):
+def test_run_all_without_terminal_prints_lines(tmp_path, capsys):
     store = RunStore(tmp_path)
     planned = jobs(Sum("a"), Sum("b", fails=True))
     records, failures = run_all(planned, RunContext(store=store), progress=True)
@@ -57,7 +57,7 @@ def test_lines_where_there_is_no_terminal(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_bars_on_a_terminal(monkeypatch):
+def test_show_progress_on_terminal_draws_bars(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
@@ -78,7 +78,7 @@ def test_bars_on_a_terminal(monkeypatch):
     assert "3/3" in text and "ValueError: [no] luck" in text
 
 
-def test_events_of_workers_arrive_in_order_and_nobody_listening_is_no_error():
+def test_worker_sends_done_event_if_listener_is_open():
     events = []
     with parallel.listening(events.append) as (address, key):
         number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], RunContext(), address, key)
@@ -87,7 +87,7 @@ def test_events_of_workers_arrive_in_order_and_nobody_listening_is_no_error():
     assert parallel._perform_apart(7, jobs(Sum("a"))[0], RunContext(), address, key) == (7, outcome)
 
 
-def test_what_cannot_be_told_is_an_error_at_the_end():
+def test_listening_callback_error_is_raised_at_the_end():
     def say(event):
         raise BrokenPipeError("the pipe is closed")
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_told_is_an_error_at_the_end():
             assert parallel._perform_apart(0, jobs(Sum("a"))[0], RunContext(), address, key)[1]["result"]
 
 
-def test_steps_are_told_at_most_every_so_often(monkeypatch):
+def test_perform_with_every_zero_reports_each_step(monkeypatch):
     events = []
     monkeypatch.setattr(parallel, "EVERY", 0.0)
     parallel._perform(jobs(Sum("a"))[0], RunContext(), events.append)
@@ -105,7 +105,7 @@ def test_steps_are_told_at_most_every_so_often(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, kept):
+def test_run_all_killed_worker_loses_no_other_run(tmp_path, kept):
     store = RunStore(tmp_path) if kept else None
     planned = jobs(Dies("first"), Sum("a"), Sum("b"), Dies("last"), Sum("c"))
     records, failures = run_all(planned, RunContext(store=store, workers=2), progress=False)

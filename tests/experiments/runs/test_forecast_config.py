@@ -31,7 +31,7 @@ def run_of(source, **changes):
     return replace(run, **changes)
 
 
-def test_a_run_is_the_same_twice_and_goes_through_json(source):
+def test_forecast_run_is_deterministic_and_json_serializable(source):
     run = run_of(source)
     assert ForecastRun.from_dict(json.loads(json.dumps(asdict(run)))) == run
     first, second = (run.perform(source, nothing) for _ in range(2))
@@ -43,7 +43,7 @@ def test_a_run_is_the_same_twice_and_goes_through_json(source):
 
 
 @pytest.mark.parametrize("metric", ["mae", "rmse"])
-def test_a_run_and_a_baseline_keep_the_sums_of_each_test_window(source, metric):
+def test_forecast_run_stores_errors_of_each_test_window(source, metric):
     protocol = replace(PROTOCOL, metric=metric)
     runs = run_of(source, protocol=protocol), ForecastBaseline("forecast", source.identity(), "ar", protocol, False)
     for run in runs:
@@ -54,7 +54,7 @@ def test_a_run_and_a_baseline_keep_the_sums_of_each_test_window(source, metric):
         assert test[metric] == pytest.approx(mean if metric == "mae" else mean**0.5, rel=1e-6)
 
 
-def test_a_refit_takes_as_many_steps_as_validation_chose(source, tmp_path):
+def test_forecast_run_refit_takes_the_best_number_of_steps(source, tmp_path):
     seen = []
     run = run_of(source, refit=True)
     outcome = run.perform(source, lambda step, *_: seen.append(step), tmp_path / "run", save_every=0)
@@ -64,7 +64,7 @@ def test_a_refit_takes_as_many_steps_as_validation_chose(source, tmp_path):
     assert outcome.result["weights_sha256"] != plain.result["weights_sha256"]
 
 
-def test_a_refit_is_ended_by_nothing_else(source, monkeypatch):
+def test_forecast_run_refit_ignores_other_stopping_criteria(source, monkeypatch):
     seen = []
     fit = run_module.fit
     monkeypatch.setattr(run_module, "fit", lambda *given, **named: seen.append(given[2]) or fit(*given, **named))
@@ -76,14 +76,14 @@ def test_a_refit_is_ended_by_nothing_else(source, monkeypatch):
 
 
 @pytest.mark.parametrize("part", [".", "refit"])
-def test_what_is_no_checkpoint_of_the_run_is_named(source, tmp_path, part):
+def test_forecast_run_damaged_checkpoint_raises_value_error(source, tmp_path, part):
     (tmp_path / "run" / part).mkdir(parents=True)
     (tmp_path / "run" / part / "last.safetensors").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"last.safetensors.*; move it away, and the run starts again"):
         run_of(source, refit=True).perform(source, nothing, tmp_path / "run")
 
 
-def test_an_interrupted_run_goes_on_in_either_part(source, tmp_path):
+def test_forecast_run_interrupted_resumes_to_equal_result(source, tmp_path):
     run = run_of(source, refit=True)
     whole = run.perform(source, nothing)
 
@@ -107,7 +107,7 @@ def test_an_interrupted_run_goes_on_in_either_part(source, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["persistence", "mean", "ar", "ar-node", "ar-graph", "seasonal"])
-def test_baselines_leave_the_same_scores(source, name):
+def test_forecast_baseline_scores_as_many_values_as_a_run(source, name):
     period = 4 if name == "seasonal" else None
     run = ForecastBaseline("forecast", source.identity(), name, PROTOCOL, True, period)
     result = run.perform(source, nothing).result
@@ -115,7 +115,7 @@ def test_baselines_leave_the_same_scores(source, name):
     assert (result["strength"] is not None) == name.startswith("ar")
 
 
-def test_a_signal_changed_since_is_named(source):
+def test_forecast_run_of_changed_data_raises_value_error(source):
     run = run_of(source)
     text = source.identity()
     path = source.data
@@ -126,6 +126,6 @@ def test_a_signal_changed_since_is_named(source):
         run.perform(source, nothing)
 
 
-def test_another_configuration_is_no_run():
+def test_forecast_run_from_dict_of_other_config_raises():
     with pytest.raises(ValueError, match="ForecastRun: expected the configuration of a run"):
         ForecastRun.from_dict({"task": "forecast"})

@@ -1,4 +1,4 @@
-"""Records of runs: reading and writing them loses nothing."""
+"""Records of runs hold everything that their files hold."""
 
 import json
 

@@ -11,7 +11,7 @@ CONFIG = {"task": "palindromes", "hops": (1, 2), "train": {"lr": 0.001, "max_gra
 RESULT = {"test": {"accuracy": 0.1 + 0.2, "loss": 1e-17}}
 
 
-def test_a_run_comes_back_to_the_bit(tmp_path):
+def test_run_store_put_then_get_returns_equal_record(tmp_path):
     store = RunStore(tmp_path / "new" / "runs")
     assert store.get(CONFIG) is None and list(tmp_path.iterdir()) == []
     store.prepare()
@@ -23,14 +23,14 @@ def test_a_run_comes_back_to_the_bit(tmp_path):
     assert path == store.path(CONFIG) and [p.name for p in store.folder.iterdir()] == [path.name]
 
 
-def test_the_key_is_the_whole_configuration_and_nothing_else():
+def test_run_key_depends_on_the_whole_configuration_only():
     assert run_key(CONFIG) == run_key(dict(reversed(CONFIG.items())))
     assert run_key(CONFIG) == run_key({**CONFIG, "hops": [1, 2]})
     assert run_key(CONFIG) != run_key({**CONFIG, "train": {"lr": 0.002, "max_grad_norm": None}})
     assert len(run_key(CONFIG)) == 20
 
 
-def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+def test_run_store_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     store = RunStore(tmp_path)
     store.put(CONFIG, RESULT, {})
 
@@ -44,7 +44,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_is_no_json_is_refused_before_anything_is_written(tmp_path):
+def test_run_store_put_of_nan_raises_and_writes_nothing(tmp_path):
     store = RunStore(tmp_path)
     with pytest.raises(ValueError, match="not JSON compliant"):
         store.put(CONFIG, {"loss": float("nan")}, {})
@@ -65,7 +65,7 @@ def test_what_is_no_json_is_refused_before_anything_is_written(tmp_path):
         (b'{"format": "seqgnn-run", "version": 1, "config": {}, "result": {}, "measured": {}}', "got that of"),
     ],
 )
-def test_a_file_that_is_not_the_run_is_named_and_left_alone(tmp_path, content, message):
+def test_run_store_get_of_invalid_file_raises_and_leaves_it(tmp_path, content, message):
     store = RunStore(tmp_path)
     path = store.path(CONFIG)
     path.write_bytes(content)
@@ -75,7 +75,7 @@ def test_a_file_that_is_not_the_run_is_named_and_left_alone(tmp_path, content, m
     assert path.read_bytes() == content
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+def test_run_store_prepare_unwritable_folder_raises_value_error(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(ValueError, match=r"writable folder, got .*file/runs \(Not a directory\)"):
@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
         RunStore(file).prepare()
 
 
-def test_how_far_a_run_is(tmp_path):
+def test_run_store_state_follows_a_run_to_its_end(tmp_path):
     store = RunStore(tmp_path)
     assert store.state(CONFIG) == "to do"
     with store.claim(CONFIG) as folder:
@@ -97,7 +97,7 @@ def test_how_far_a_run_is(tmp_path):
     assert store.state(CONFIG) == "there" and store.failure(CONFIG) is None
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+def test_write_atomically_on_full_disk_names_the_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_written_files_have_the_usual_permissions(tmp_path):
+def test_write_atomically_sets_default_permissions(tmp_path):
     (tmp_path / "plain").write_text("")
     write_atomically(tmp_path / "atomic", "text")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
@@ -118,7 +118,7 @@ def test_written_files_have_the_usual_permissions(tmp_path):
 
 
 @pytest.mark.parametrize("change", [("0.5", "7.5"), ("0.5", "NaN"), ('"accuracy":0.5', '"precision":0.5')])
-def test_a_changed_result_is_noticed(tmp_path, change):
+def test_run_store_get_of_changed_result_raises_value_error(tmp_path, change):
     store = RunStore(tmp_path)
     path = store.put({"seed": 0}, {"accuracy": 0.5}, {})
     text = path.read_text()
@@ -129,7 +129,7 @@ def test_a_changed_result_is_noticed(tmp_path, change):
     assert store.get({"seed": 0})["result"] == {"accuracy": 0.5}
 
 
-def test_a_folder_where_a_run_should_be_and_endless_brackets(tmp_path):
+def test_run_store_get_of_folder_or_nested_json_raises(tmp_path):
     store = RunStore(tmp_path)
     store.path({"seed": 1}).mkdir()
     with pytest.raises(ValueError, match=r"expected a readable file, got .*Is a directory"):

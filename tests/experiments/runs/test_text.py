@@ -54,7 +54,7 @@ def contents(folder):
     return files
 
 
-def test_a_run_leaves_all_that_it_promises(book, tmp_path):
+def test_train_text_writes_logs_samples_result_and_checkpoints(book, tmp_path):
     out, lines = tmp_path / "run", []
     logging = LoggingConfig(log_every=50, sample_every=100)
     result = train_text(tiny(book, 200), out, logging=logging, on_line=lines.append)
@@ -88,7 +88,7 @@ def test_a_run_leaves_all_that_it_promises(book, tmp_path):
     assert load_model(out / LAST)[2]["training"]["step"] == 200
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bits(book, tmp_path):
+def test_train_text_interrupted_resumes_to_equal_files(book, tmp_path):
     train_text(tiny(book), tmp_path / "whole", logging=LOGGING)
     asked = iter(range(1000))
     for _ in range(20):
@@ -103,7 +103,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(book, tmp_path):
 
 @pytest.mark.parametrize("name", models.NAMES)
 @pytest.mark.parametrize("stateful", [True, False])
-def test_every_model_trains_either_way(book, tmp_path, name, stateful):
+def test_train_text_of_every_model_trains_and_generates(book, tmp_path, name, stateful):
     run = tiny(book, 6, model=name)
     options = {"hidden": 8} if name in models.GNNS else {"hidden": 8, "tie_weights": True}
     train = replace(run.train, stateful=stateful, eval_batch_size=2 if stateful else 32)
@@ -114,7 +114,7 @@ def test_every_model_trains_either_way(book, tmp_path, name, stateful):
     assert len(generate(model, vocabulary, "the ", length=5)[0]) == 5
 
 
-def test_what_does_not_go_together(book, tmp_path):
+def test_train_text_invalid_arguments_raise_value_error(book, tmp_path):
     with pytest.raises(ValueError, match=r"TextRun: expected model .*, got 'lstn'.* did you mean 'lstm'"):
         tiny(book, model="lstn")
     with pytest.raises(ValueError, match="TextRun: expected seed to be an integer of at least 0, got -1"):
@@ -153,7 +153,7 @@ def test_what_does_not_go_together(book, tmp_path):
         train_text(tiny(book, 2), book)
 
 
-def test_a_folder_is_for_one_process_at_a_time(book, tmp_path):
+def test_train_text_folder_in_use_raises_value_error(book, tmp_path):
     def start_again(*_):
         with pytest.raises(ValueError, match=r"expected a folder that no other process trains in, got .*run"):
             train_text(tiny(book), tmp_path / "run", logging=LOGGING)
@@ -162,7 +162,7 @@ def test_a_folder_is_for_one_process_at_a_time(book, tmp_path):
 
 
 @pytest.mark.parametrize("save_every", [1000, 5])
-def test_a_run_that_broke_off_goes_on_whatever_it_had_saved(book, tmp_path, save_every):
+def test_train_text_after_crash_resumes_to_equal_files(book, tmp_path, save_every):
     """Before the first checkpoint, and with the best weights saved after the last state; to other numbers of steps."""
 
     class Crash(Exception):
@@ -194,7 +194,7 @@ def test_a_run_that_broke_off_goes_on_whatever_it_had_saved(book, tmp_path, save
     assert json.loads((tmp_path / "whole" / "result.json").read_text())["result"]["steps"] == 24
 
 
-def test_fewer_steps_and_a_lost_state_are_refused(book, tmp_path):
+def test_train_text_fewer_steps_or_lost_state_raises_value_error(book, tmp_path):
     train_text(tiny(book, 6), tmp_path / "run", logging=LOGGING)
     with pytest.raises(
         ValueError, match=r"expected no fewer steps than the run in .*run has taken, got steps=5 where it"
@@ -207,7 +207,7 @@ def test_fewer_steps_and_a_lost_state_are_refused(book, tmp_path):
     assert (tmp_path / "run" / BEST).read_bytes() == best
 
 
-def test_strange_line_ends_and_another_place(book, tmp_path):
+def test_train_text_with_unicode_line_ends_resumes_if_moved(book, tmp_path):
     """The text has unusual line separators, and is read from another path when the run resumes."""
     book.write_text(book.read_text().replace("dog", "d\u2028\u0085g"))
     elsewhere = tmp_path / "elsewhere.txt"
@@ -224,7 +224,7 @@ def test_strange_line_ends_and_another_place(book, tmp_path):
     assert samples[0] == samples[1] and samples[0].count("\n") == 32
 
 
-def test_another_models_weights_are_refused(tmp_path):
+def test_load_model_with_other_weights_raises_value_error(tmp_path):
     about = {
         "model": {"name": "rnn", "num_classes": 2, "num_tokens": 2},
         "vocabulary": {"characters": "ab", "counts": [1, 1]},
@@ -237,7 +237,7 @@ def test_another_models_weights_are_refused(tmp_path):
         load_model(tmp_path / "x")
 
 
-def test_a_refused_call_changes_nothing(book, tmp_path):
+def test_train_text_rejected_call_leaves_files_unchanged(book, tmp_path):
     out, run = tmp_path / "run", tiny(book, 4)
     train_text(run, out, logging=LoggingConfig(sample_every=0))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -251,7 +251,7 @@ def test_a_refused_call_changes_nothing(book, tmp_path):
     assert find_run(out)[1].prompt == "the"
 
 
-def test_an_extended_run_that_was_killed_while_it_was_scored_is_scored_again(book, tmp_path, monkeypatch):
+def test_train_text_killed_in_evaluation_evaluates_again(book, tmp_path, monkeypatch):
     out, run = tmp_path / "run", tiny(book, 4)
     train_text(run, out, logging=LoggingConfig(sample_every=0))
     longer = replace(run, train=replace(run.train, steps=40))
@@ -268,7 +268,7 @@ def test_an_extended_run_that_was_killed_while_it_was_scored_is_scored_again(boo
     assert kept["steps"] == 40 and kept["test"] == test
 
 
-def test_a_run_that_has_ended_takes_no_more_steps(book, tmp_path):
+def test_train_text_after_early_stopping_takes_no_more_steps(book, tmp_path):
     out, run = tmp_path / "run", tiny(book, 400)
     run = replace(run, train=replace(run.train, patience=1, eval_every=1, lr=1e-9))
     ended = train_text(run, out, logging=LoggingConfig(sample_every=0)).fit
@@ -278,7 +278,7 @@ def test_a_run_that_has_ended_takes_no_more_steps(book, tmp_path):
         train_text(replace(run, train=replace(run.train, steps=500)), out, logging=LoggingConfig(sample_every=0))
 
 
-def test_signals_ask_once_and_then_interrupt():
+def test_stopping_at_signals_first_stops_then_interrupts():
     before = signal.getsignal(signal.SIGINT)
     with stopping_at_signals() as stop:
         assert not stop()
@@ -289,12 +289,12 @@ def test_signals_ask_once_and_then_interrupt():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_no_text_breaks_the_table_of_samples():
+def test_samples_table_escapes_backticks_and_control_characters():
     line = {"step": 1, "how": "greedy", "length": 9, "prompt": "", "text": "``x`` \t\x0b|"}
     assert "| 1 | ``` ``x`` ⇥�\\| ``` |" in samples_table([line], "x")
 
 
-def test_samples_as_a_table():
+def test_samples_table_has_rows_of_steps_and_columns_of_lengths():
     lines = [
         {"step": step, "how": "greedy", "length": length, "prompt": "x", "text": "a|b\n`c"[:length]}
         for step in (5, 10)
@@ -316,7 +316,7 @@ def _child(run, out, taken):
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_goes_on_to_the_same_bits(book, tmp_path):
+def test_train_text_killed_at_any_moment_resumes_to_equal_files(book, tmp_path):
     """Twenty times killed, some steps on and a moment later; nearly half of their time goes into writing."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["seqgnn.experiments.runs.text", "safetensors.torch"])

@@ -45,7 +45,7 @@ def labels(found):
     return {name: [curve.label for curve in curves] for name, curves in found.panels.items()}
 
 
-def test_a_kept_run_is_measured_trained_and_before(folder):
+def test_study_checkpoint_of_run_measures_trained_and_untrained(folder):
     file = file_of(folder, "palindromes", "lstm")
     found = study_checkpoint(file, seeds=[0, 1], batch_size=6)
     rows = ["LSTM", "untrained"]
@@ -64,7 +64,7 @@ def test_a_kept_run_is_measured_trained_and_before(folder):
     assert torch.equal(found.panels["dL/dh"][1].norms[1], gradient_flow(fresh, batch).h[0].flip(0))
 
 
-def test_its_json_and_what_it_saved_on_its_way_are_the_same_model(folder, tmp_path):
+def test_study_checkpoint_of_json_and_partial_run_is_equal(folder, tmp_path):
     file = file_of(folder, "palindromes", "lstm")
     by_weights, by_json = (study_checkpoint(file.with_suffix(kind), seeds=[0], batch_size=2)
                            for kind in (".safetensors", ".json"))  # fmt: skip
@@ -77,14 +77,14 @@ def test_its_json_and_what_it_saved_on_its_way_are_the_same_model(folder, tmp_pa
     assert partial.settings["steps"] == 4
 
 
-def test_a_gnn_has_an_influence_alone(folder):
+def test_study_checkpoint_of_gnn_measures_influence_only(folder):
     file = file_of(folder, "palindromes", "gcn")
     with pytest.raises(ValueError, match=r"gradients can be measured, got GCN in .*: no recurrence over time; its inf"):
         study_checkpoint(file)
     assert labels(study_checkpoint(file, seeds=[0], measure="influence")) == {"influence": ["GCN", "untrained"]}
 
 
-def test_the_text_of_a_run_is_found_among_those_given(folder):
+def test_study_checkpoint_of_text_run_finds_text_among_texts(folder):
     file = file_of(folder, "text", "gru")
     with pytest.raises(ValueError, match=r"expected the text that .* was trained on, verse\.txt \(.*none such"):
         study_checkpoint(file)
@@ -93,7 +93,7 @@ def test_the_text_of_a_run_is_found_among_those_given(folder):
     assert found.panels["dL/dh"][0].norms.shape == (1, 6)
 
 
-def test_of_a_text_it_is_said_that_the_last_answer_is_measured(folder):
+def test_study_checkpoint_of_text_measures_the_last_position(folder):
     file = file_of(folder, "text", "gru")
     options = {"seeds": [0], "batch_size": 3, "texts": [folder / "verse.txt"]}
     found = study_checkpoint(file, measure="influence", **options)
@@ -113,7 +113,7 @@ def test_of_a_text_it_is_said_that_the_last_answer_is_measured(folder):
     assert not any("Every element" in note for note in notes(without))
 
 
-def test_the_influence_in_a_tree_is_against_its_edges(folder):
+def test_study_checkpoint_of_tree_measures_influence_by_edges(folder):
     file = file_of(folder, "expressions", "tree-lstm")
     with pytest.raises(ValueError, match=r"got TreeLSTM in .*: no recurrence over time"):
         study_checkpoint(file)
@@ -128,12 +128,12 @@ def test_the_influence_in_a_tree_is_against_its_edges(folder):
     assert figure(of_steps).axes[-1].get_xlabel() == "steps back from the last position"
 
 
-def test_where_every_node_answers_alike_there_is_no_distance(folder):
+def test_study_checkpoint_of_pooled_gnn_raises_value_error(folder):
     with pytest.raises(ValueError, match=r"got GCN.* in .*: the readout treats all nodes alike"):
         study_checkpoint(file_of(folder, "trees", "gcn"), measure="influence")
 
 
-def test_what_is_no_run_of_a_model_with_classes(folder, tmp_path):
+def test_study_checkpoint_of_invalid_runs_raises_value_error(folder, tmp_path):
     with pytest.raises(ValueError, match=r"expected the run of a model in .*, got a baseline, 'chance'"):
         study_checkpoint(file_of(folder, "palindromes", "chance").with_suffix(".json"))
     with pytest.raises(ValueError, match=r"expected one run, such as a file in .*runs, got a comparison's folder"):

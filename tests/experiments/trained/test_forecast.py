@@ -36,7 +36,7 @@ def source(tmp_path):
     return write_signal(tmp_path)
 
 
-def test_either_file_gives_model_and_run(source, tmp_path):
+def test_load_forecaster_of_json_or_safetensors_is_equal(source, tmp_path):
     path = keep(run_of(source), source, tmp_path / "runs")
     model, run = load_forecaster(path)
     again, _ = load_forecaster(str(path.with_suffix(".safetensors")))
@@ -45,7 +45,7 @@ def test_either_file_gives_model_and_run(source, tmp_path):
 
 
 @pytest.mark.parametrize("missing", [[], [(0, 0), (1, 0), (2, 0), (49, 2), (50, 2), (57, 1), (58, 1), (59, 1)]])
-def test_a_linear_forecast_is_the_one_in_numpy(tmp_path, missing):
+def test_forecast_of_linear_model_equals_numpy(tmp_path, missing):
     source = write_signal(tmp_path, missing=missing)
     path = keep(run_of(source, model="linear", residual=True), source, tmp_path / "runs")
     model, run = load_forecaster(path)
@@ -64,7 +64,7 @@ def test_a_linear_forecast_is_the_one_in_numpy(tmp_path, missing):
 
 
 @pytest.mark.parametrize("changes", [{}, {"refit": True}, {"model": "dcrnn-forecaster"}, {"model": "lstm"}])
-def test_the_test_part_has_the_scores_of_the_run(source, tmp_path, changes):
+def test_forecast_test_equals_scores_of_the_run(source, tmp_path, changes):
     model, run = load_forecaster(keep(run_of(source, **changes), source, tmp_path / "runs"))
     model.train()
     graph = source.load()
@@ -94,7 +94,7 @@ def test_the_test_part_has_the_scores_of_the_run(source, tmp_path, changes):
     ids=["steps", "windows", "t-gcn", "a rest", "counts", "counts of windows", "calendar"],
 )
 @pytest.mark.parametrize("missing", [[], [(50, 1), (57, 0)]], ids=["whole", "missing"])
-def test_a_signal_that_goes_on_is_scaled_as_the_one_before(tmp_path, protocol, missing):
+def test_forecast_of_extended_series_equals_that_of_original(tmp_path, protocol, missing):
     before = write_signal(tmp_path, missing=missing)
     longer = write_signal(tmp_path, 75, "longer.csv", [*missing, (70, 2)])
     model, run = load_forecaster(keep(run_of(before, protocol=protocol), before, tmp_path / "runs"))
@@ -107,7 +107,7 @@ def test_a_signal_that_goes_on_is_scaled_as_the_one_before(tmp_path, protocol, m
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_features_are_told_from_weights(source, name):
+def test_in_channels_are_inferred_from_weights(source, name):
     class Sizes:
         in_channels, out_channels = 5, 1
 
@@ -116,7 +116,7 @@ def test_features_are_told_from_weights(source, name):
         assert _in_channels(run, run.build(Sizes).state_dict()) == 5
 
 
-def test_several_features_and_a_graph_a_step(tmp_path):
+def test_forecast_with_features_and_graph_per_step_equals_run(tmp_path):
     generator = torch.Generator().manual_seed(0)
     signal = torch.randn(70, 4, 2, generator=generator)
     edges = [torch.tensor([[step % 4, 1], [2, 3]]) for step in range(70)]
@@ -132,7 +132,7 @@ def test_several_features_and_a_graph_a_step(tmp_path):
         forecast(model, run, other)
 
 
-def test_what_is_no_run_of_a_forecaster_is_named(source, tmp_path):
+def test_load_forecaster_of_invalid_run_raises_value_error(source, tmp_path):
     folder = tmp_path / "runs"
     path = keep(run_of(source), source, folder)
     weights = path.with_suffix(".safetensors")
@@ -166,7 +166,7 @@ def test_what_is_no_run_of_a_forecaster_is_named(source, tmp_path):
         load_forecaster(path)
 
 
-def test_a_run_of_another_task_is_named(tmp_path):
+def test_load_forecaster_of_another_task_raises_value_error(tmp_path):
     from tests.support.comparisons import run_grid
 
     run_grid("recall", models=["rnn"], sizes=[4], seeds=[0], steps=2, hidden=4, out=tmp_path, progress=False)
@@ -176,7 +176,7 @@ def test_a_run_of_another_task_is_named(tmp_path):
             load_forecaster(each)
 
 
-def test_weights_that_the_model_has_no_place_for_are_named(source, tmp_path, monkeypatch):
+def test_load_forecaster_mismatched_weights_raise_value_error(source, tmp_path, monkeypatch):
     from seqgnn.experiments.runs import forecast_config as runs
 
     path = keep(run_of(source), source, tmp_path / "runs")
@@ -186,7 +186,7 @@ def test_weights_that_the_model_has_no_place_for_are_named(source, tmp_path, mon
         load_forecaster(path)
 
 
-def test_another_signal_is_refused(source, tmp_path):
+def test_forecast_of_other_series_raises_value_error(source, tmp_path):
     model, run = load_forecaster(keep(run_of(source), source, tmp_path / "runs"))
     graph = source.load()
     wrong = r"forecast: expected the time series signal \(\w{16}\) that the run was trained on, .*, got TemporalGraph"
@@ -213,7 +213,7 @@ def test_another_signal_is_refused(source, tmp_path):
         forecast(model, run, graph, 61)
 
 
-def test_a_calendar_needs_timestamps(tmp_path):
+def test_forecast_with_calendar_needs_timestamps(tmp_path):
     protocol = Protocol(lags=3, horizon=2, split=(0.6, 0.2, 0.2), calendar=("day-of-week",))
     source = write_signal(tmp_path)
     model, run = load_forecaster(keep(run_of(source, protocol=protocol), source, tmp_path / "runs"))

@@ -20,7 +20,7 @@ def labels(found):
 
 
 @pytest.mark.parametrize("reduce", ["norm-of-mean", "mean-of-norms"])
-def test_gradients_are_those_of_the_model_and_batch_of_each_seed(reduce):
+def test_study_gradients_equal_gradient_flow_of_each_seed(reduce):
     found = study(["gru", "gcn+lstm"], forget_bias=[2.0], reduce=reduce, **SMALL)
     names = {"gru": "GRU", "gcn+lstm": "GCN, then LSTM, forget bias 2"}
     assert labels(found) == {"dL/dh": list(names.values()), "dL/dc": [names["gcn+lstm"]]}
@@ -37,7 +37,7 @@ def test_gradients_are_those_of_the_model_and_batch_of_each_seed(reduce):
     assert found.seeds == (0, 3) and found.settings["reduce"] == reduce
 
 
-def test_influence_is_that_of_gnns_too():
+def test_study_influence_of_gnns_equals_influence():
     found = study(["lstm", "gcn", "gcn-1hop"], forget_bias=None, measure="influence", init="torch", **SMALL)
     assert labels(found) == {"influence": ["LSTM", "GCN", "GCN, one hop"]}
     hops = exponential_hops(9)
@@ -50,14 +50,14 @@ def test_influence_is_that_of_gnns_too():
     assert [curve.endless for curve in found.panels["influence"]] == [True, False, False]
 
 
-def test_with_xavier_weights_gradients_fall_at_forget_bias_1_and_rise_again_at_2():
+def test_study_lstm_gradient_rises_at_forget_bias_2_and_not_at_1():
     found = study(["lstm"], length=80, hidden=64, batch_size=64, forget_bias=[1.0, 2.0], seeds=[0, 1])
     for first, second in found.panels.values():
         assert all(d.rate < 0.98 and d.r2 > 0.9 and d.rise < 2 for d in first.decays)
         assert all(d.rise > 4 and 0 < d.lowest < 60 for d in second.decays)
 
 
-def test_chrono_stands_for_the_forget_bias():
+def test_study_with_chrono_init_labels_it_without_forget_bias():
     found = study(["lstm", "gru"], init="chrono", forget_bias=None, **SMALL)
     assert labels(found)["dL/dh"] == ["LSTM, chrono", "GRU, chrono"]
 
@@ -87,7 +87,7 @@ def test_chrono_stands_for_the_forget_bias():
         ({"device": "nowhere"}, "expected a device that this torch can use"),
     ],
 )
-def test_errors(options, message):
+def test_study_invalid_options_raise_value_error(options, message):
     with pytest.raises(ValueError, match=message):
         study(**{**SMALL, **options})
 
@@ -106,7 +106,7 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
-def test_a_checkpoint_is_measured_trained_and_before(run):
+def test_study_checkpoint_of_text_run_equals_autograd_gradient(run):
     found = study_checkpoint(run, seeds=[0, 1], batch_size=5)
     rows = ["LSTM, layer 1", "LSTM, layer 2", "untrained, layer 1", "untrained, layer 2"]
     assert labels(found) == {"dL/dh": rows, "dL/dc": rows} and found.settings["steps"] == 2
@@ -121,13 +121,13 @@ def test_a_checkpoint_is_measured_trained_and_before(run):
     assert found.panels["dL/dh"][1].norms[1, 0].item() == pytest.approx(gradient.mean(0).norm().item(), rel=1e-12)
 
 
-def test_the_influence_in_a_checkpoint(run):
+def test_study_checkpoint_influence_has_one_norm_per_position(run):
     found = study_checkpoint(run / "last.safetensors", seeds=[0], batch_size=5, measure="influence")
     assert labels(found) == {"influence": ["LSTM", "untrained"]}
     assert found.panels["influence"][0].norms.shape == (1, 7)
 
 
-def test_a_checkpoint_that_cannot_be_measured(run, tmp_path):
+def test_study_checkpoint_with_missing_or_changed_text_raises(run, tmp_path):
     with pytest.raises(ValueError, match="expected a readable file"):
         study_checkpoint(tmp_path / "none.safetensors")
     text = run.parent / "text.txt"

@@ -41,7 +41,7 @@ class Marks:
         return batch
 
 
-def test_suitable_baselines_of_each_task():
+def test_suitable_baselines_depend_on_the_task():
     assert suitable(Palindromes(6)) == ("chance", "majority", "linear")
     assert suitable(Letters()) == ("chance", "majority", "bigram")
     other = Letters()
@@ -57,7 +57,7 @@ def text(tmp_path):
     return CharText(path, length=10)
 
 
-def test_ngrams_are_suitable_for_texts_only(text):
+def test_suitable_ngrams_are_for_texts_only(text):
     assert tuple(NGRAMS) == ("unigram", "ngram-2", "ngram-3", "ngram-4", "ngram-5", "ngram-6")
     assert suitable(text) == ("chance", "majority", "bigram", *NGRAMS)
     assert set(NAMES) == {*suitable(text), "linear"}
@@ -67,7 +67,7 @@ def test_ngrams_are_suitable_for_texts_only(text):
     assert suitable(other) == ("chance", "majority")
 
 
-def test_ngrams_count_the_whole_training_text(text):
+def test_fit_baseline_ngram_counts_the_whole_training_text(text):
     for order, name in enumerate(NGRAMS, start=1):
         model = fit_baseline(name, text)
         expected = evaluate(NGram.fit(text.train_ids, 5, order), text.test(64))
@@ -78,21 +78,21 @@ def test_ngrams_count_the_whole_training_text(text):
     assert fit_baseline("unigram", text).evaluate(text.test(64)).loss == pytest.approx(math.log(5), abs=0.02)
 
 
-def test_chance_is_exact():
+def test_fit_baseline_chance_has_uniform_accuracy_and_loss():
     task = Palindromes(6, test_size=100)
     result = fit_baseline("chance", task).evaluate(task.test(64))
     assert (result.accuracy, result.count) == (0.1, 100)
     assert result.loss == pytest.approx(math.log(10), rel=1e-12)
 
 
-def test_majority_by_hand():
+def test_fit_baseline_majority_equals_hand_values():
     result = fit_baseline("majority", Letters(), samples=1).evaluate(Letters().test(1))
     # training targets: 3 ones, 3 zeros; plus one each: (4, 4, 1) / 9; the prediction is 0, correct once in three
     assert result.accuracy == pytest.approx(1 / 3)
     assert result.loss == pytest.approx(-(2 * math.log(4 / 9) + math.log(1 / 9)) / 3, rel=1e-6)
 
 
-def test_bigram_by_hand():
+def test_bigram_equals_hand_values():
     # pairs: 0->1 three times, 0->0 once, 1->0 twice; unigram of targets plus one: (4, 4, 1) / 9
     pairs = torch.tensor([[1, 3, 0], [2, 0, 0], [0, 0, 0]])
     model = _Bigram(pairs, 0.9)
@@ -114,14 +114,14 @@ def test_bigram_by_hand():
     assert fitted.evaluate(Letters().test(1)).accuracy == pytest.approx(2 / 3)
 
 
-def test_linear_learns_the_first_digit_and_is_reproducible():
+def test_fit_baseline_linear_solves_recall_deterministically():
     task = FirstDigitRecall(8, test_size=500)
     first, again = (fit_baseline("linear", task, samples=2048, seed=1).evaluate(task.test(200)) for _ in range(2))
     assert first == again
     assert first.accuracy == 1.0 and first.count == 500
 
 
-def test_linear_on_two_classes_equals_scikit_learn():
+def test_fit_baseline_linear_on_two_classes_equals_sklearn():
     from sklearn.linear_model import LogisticRegression
 
     task = Marks()
@@ -133,7 +133,7 @@ def test_linear_on_two_classes_equals_scikit_learn():
     torch.testing.assert_close(model(fresh)[0].log_softmax(-1), expected, rtol=1e-6, atol=1e-8)
 
 
-def test_linear_with_an_unseen_class_is_finite():
+def test_fit_baseline_linear_with_missing_class_is_finite():
     model = fit_baseline("linear", Marks(num_classes=3), samples=200)
     batch = Marks().draw(50, torch.Generator().manual_seed(1))
     batch.y[0] = 2
@@ -141,7 +141,7 @@ def test_linear_with_an_unseen_class_is_finite():
     assert math.isfinite(result.loss) and result.accuracy >= 0.9
 
 
-def test_names_are_checked():
+def test_fit_baseline_invalid_names_raise_value_error():
     with pytest.raises(ValueError, match="did you mean 'linear'"):
         fit_baseline("liner", Palindromes(6))
     with pytest.raises(ValueError, match="a baseline for palindromes to be one of 'chance', 'majority', 'linear'"):

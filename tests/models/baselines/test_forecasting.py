@@ -72,7 +72,7 @@ def flat(forecast):
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("strength", [0.0, 0.1])
 @pytest.mark.parametrize(("name", "kind"), [("ar", "own"), ("ar-node", "own"), ("ar-graph", "graph")])
-def test_autoregression_equals_scikit_learn(name, kind, strength, missing, monkeypatch):
+def test_fit_baseline_ar_equals_ridge_of_sklearn(name, kind, strength, missing, monkeypatch):
     monkeypatch.setattr(baselines, "ROWS", 4 * NODES)  # several chunks
     mask = torch.rand(40, NODES, 1, generator=torch.Generator().manual_seed(1)) > 0.2 if missing else None
     train, test = graph(mask=mask).windows(LAGS, HORIZON), graph(seed=3).windows(LAGS, HORIZON)
@@ -86,7 +86,7 @@ def test_autoregression_equals_scikit_learn(name, kind, strength, missing, monke
     np.testing.assert_allclose(flat(fitted(test.batch(range(len(test))))), expected, rtol=1e-7, atol=1e-7)
 
 
-def test_an_exact_recurrence_is_found():
+def test_fit_baseline_ar_recovers_exact_recurrence():
     signal = torch.zeros(30, 3, 1, dtype=torch.float64)
     signal[:2] = torch.tensor([[1.0, 2.0, 3.0], [2.0, 1.0, 5.0]])[..., None]
     for t in range(2, 30):
@@ -98,7 +98,7 @@ def test_an_exact_recurrence_is_found():
     assert fitted.num_parameters == 3
 
 
-def test_units_do_not_matter():
+def test_fit_baseline_ar_graph_is_invariant_to_units():
     one, other = graph(), TemporalGraph(1000 * series(), EDGES, WEIGHTS)
     train, validation = Windows(one, range(20), LAGS), Windows(one, range(20, 30), LAGS)
     fitted = fit_baseline("ar-graph", train, validation)
@@ -110,7 +110,7 @@ def test_units_do_not_matter():
     torch.testing.assert_close(1000 * first, second, rtol=1e-8, atol=1e-5)
 
 
-def test_strength_is_chosen_on_validation_then_refitted():
+def test_fit_baseline_ar_strength_is_chosen_on_validation():
     whole = graph(steps=24)
     train, validation = Windows(whole, range(8), LAGS), Windows(whole, range(10, 18), LAGS)
     strengths = (0.0, 0.01, 0.1, 1.0)
@@ -129,7 +129,7 @@ def test_strength_is_chosen_on_validation_then_refitted():
     assert not torch.allclose(again.weight, fitted.weight)
 
 
-def test_rows_in_memory_are_limited(monkeypatch):
+def test_fit_baseline_reads_at_most_rows_at_once(monkeypatch):
     held = []
     features = baselines.features
 
@@ -144,7 +144,7 @@ def test_rows_in_memory_are_limited(monkeypatch):
     assert max(held) == 7 * NODES and sum(held) == len(windows) * NODES
 
 
-def test_constant_and_unseen_nodes_give_finite_forecasts():
+def test_fit_baseline_constant_or_unseen_nodes_are_finite():
     signal = series()
     signal[:, 1] = 7.0
     mask = torch.ones(40, NODES, dtype=torch.bool)
@@ -157,7 +157,7 @@ def test_constant_and_unseen_nodes_give_finite_forecasts():
             torch.testing.assert_close(forecast[:, :, 1], torch.full_like(forecast[:, :, 1], 7.0))
 
 
-def test_persistence_and_means_by_hand():
+def test_fit_baseline_persistence_and_means_equal_hand_values():
     signal = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [6.0, 60.0]])[..., None]
     windows = TemporalGraph(signal, torch.tensor([[0], [1]])).windows(2)
     batch = windows.batch([0, 1])
@@ -169,7 +169,7 @@ def test_persistence_and_means_by_hand():
     assert fit_baseline("mean-node", windows)(batch).flatten().tolist() == pytest.approx([6.0, 45.0, 6.0, 45.0])
 
 
-def test_persistence_uses_the_last_observed_value():
+def test_persistence_with_missing_values_uses_last_observation():
     nan = torch.nan
     values = [[1.0, 5.0, nan], [2.0, nan, nan], [nan, nan, nan], [4.0, 6.0, 3.0], [nan, nan, nan], [6.0, nan, 1.0],
               [7.0, 8.0, 2.0]]  # fmt: skip
@@ -184,7 +184,7 @@ def test_persistence_uses_the_last_observed_value():
 
 
 @pytest.mark.parametrize("period", [1, 2, 4, 7])
-def test_seasonal_is_the_value_one_period_earlier(period):
+def test_seasonal_equals_value_one_period_before(period):
     whole = graph()
     fitted = fit_baseline("seasonal", Windows(whole, range(20), LAGS, 3), period=period)
     batch = Windows(whole, range(20, 30), LAGS, 3).batch([0, 4])
@@ -197,7 +197,7 @@ def test_seasonal_is_the_value_one_period_earlier(period):
             assert torch.equal(forecast[k, b], whole.targets[step])
 
 
-def test_seasonal_without_observations_is_the_node_mean():
+def test_seasonal_unobserved_value_is_mean_of_the_node():
     mask = torch.ones(40, NODES, 1, dtype=torch.bool)
     mask[20, 3] = False
     whole = graph(mask=mask)
@@ -209,7 +209,7 @@ def test_seasonal_without_observations_is_the_node_mean():
 
 
 @pytest.mark.parametrize("name", baselines.NAMES)
-def test_the_future_does_not_leak(name):
+def test_fit_baseline_forecast_ignores_future_values(name):
     whole = graph()
     changed = series()
     changed[30:] += 100.0
@@ -223,7 +223,7 @@ def test_the_future_does_not_leak(name):
 
 
 @pytest.mark.parametrize("name", baselines.NAMES)
-def test_batches_equal_windows_and_nodes_can_be_permuted(name):
+def test_fit_baseline_is_batch_and_permutation_equivariant(name):
     whole, order = graph(), torch.tensor([3, 0, 4, 1, 2])
     place = order.argsort()
     turned = TemporalGraph(series()[:, order], place[EDGES], WEIGHTS)
@@ -236,7 +236,7 @@ def test_batches_equal_windows_and_nodes_can_be_permuted(name):
     torch.testing.assert_close(again(other.batch([2, 9, 5])), together[:, :, order], rtol=1e-8, atol=1e-8)
 
 
-def test_graph_per_step_is_used_at_its_step():
+def test_fit_baseline_ar_graph_uses_the_graph_of_each_step():
     static = graph().windows(LAGS)
     steps = [EDGES[:, : n % 6 + 1] for n in range(40)]
     weights = [WEIGHTS[: n % 6 + 1] for n in range(40)]
@@ -250,7 +250,7 @@ def test_graph_per_step_is_used_at_its_step():
 
 
 @pytest.mark.parametrize(("name", "neighbors"), [("ar", False), ("ar-graph", True)])
-def test_linear_forecaster_can_equal_the_baseline(name, neighbors):
+def test_linear_forecaster_with_weights_of_ar_equals_it(name, neighbors):
     windows = graph().windows(LAGS, HORIZON)
     fitted = fit_baseline(name, windows, strengths=(0.0,))
     model = build_forecaster("linear", in_channels=2, lags=LAGS, horizon=HORIZON, neighbors=neighbors).double()
@@ -262,7 +262,7 @@ def test_linear_forecaster_can_equal_the_baseline(name, neighbors):
     torch.testing.assert_close(model(batch)[0], fitted(batch), rtol=1e-10, atol=1e-10)
 
 
-def test_bad_input_is_rejected():
+def test_fit_baseline_invalid_arguments_raise_value_error():
     windows = graph().windows(LAGS, HORIZON)
     with pytest.raises(ValueError, match=r"name to be one of 'persistence', .* did you mean 'seasonal'"):
         fit_baseline("seasonaly", windows)
@@ -305,7 +305,7 @@ def scored(fitted, windows, unit=1.0):
         ("pedalme_london", 0.8, 1.1578, 1.2451, 2.0309),
     ],
 )
-def test_known_figures_of_weekly_data(name, share, linear, mean, persistence):
+def test_fit_baseline_on_weekly_data_equals_known_mse(name, share, linear, mean, persistence):
     path = DATA / "pyg_temporal" / f"{name}.json"
     if not path.exists():
         pytest.skip(f"needs {path.name} under $SEQGNN_DATA")
@@ -326,7 +326,7 @@ def test_known_figures_of_weekly_data(name, share, linear, mean, persistence):
         (12, (8.4555, 4.4332), (7.9508, 4.4459), (7.7007, 4.3919)),
     ],
 )
-def test_known_figures_of_a_week_of_traffic(horizon, persistence, ar, with_graph):
+def test_fit_baseline_on_metr_la_week_equals_known_errors(horizon, persistence, ar, with_graph):
     """T-GCN's protocol: 12 lags, 80/20 by steps, the last window of each part left out, errors in mph."""
     folder = DATA / "metr_la"
     if not folder.exists():

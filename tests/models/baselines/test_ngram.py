@@ -48,7 +48,7 @@ def window(ids):
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 6, 9])
 @pytest.mark.parametrize(("length", "size"), [(1, 3), (2, 3), (5, 2), (60, 2), (300, 5), (200, 40)])
-def test_equals_the_formula(order, length, size):
+def test_ngram_equals_formula_with_dictionaries(order, length, size):
     text, fresh = random_text(length, size), random_text(3 * 12, size, seed=1).view(3, 12)
     model, p = NGram.fit(text, size, order), oracle(text.tolist(), size, order)
     answer = model(window(fresh))[0].exp()
@@ -57,7 +57,7 @@ def test_equals_the_formula(order, length, size):
     torch.testing.assert_close(answer.sum(1), torch.ones(36, dtype=torch.double), rtol=1e-12, atol=0)
 
 
-def test_by_hand():
+def test_ngram_of_abracadabra_equals_hand_values():
     # "abracadabra" without its last letter; a b c d r are 0 1 2 3 4
     text = torch.tensor([0, 1, 4, 0, 2, 0, 3, 0, 1, 4])
     unigram = torch.tensor([4, 2, 1, 1, 2]).double() / 15 + 5 / 15 / 5
@@ -68,7 +68,7 @@ def test_by_hand():
     torch.testing.assert_close(answer, torch.stack([after_a, after_ab]))
 
 
-def test_order_one_is_the_unigram_for_every_context():
+def test_ngram_of_order_one_is_the_unigram():
     text = torch.tensor([2, 2, 1, 2])
     answer, state = NGram.fit(text, 4, 1)(window(torch.tensor([[0, 3]])))
     # n = 4, t = 2: (n(c) + 2 / 4) / 6
@@ -76,7 +76,7 @@ def test_order_one_is_the_unigram_for_every_context():
     assert state.shape == (0, 1)
 
 
-def test_unseen_context_backs_off_to_the_shorter_one():
+def test_ngram_unseen_context_uses_the_shorter_one():
     model = NGram.fit(torch.tensor([0, 1, 0, 1, 2]), 4, 3)
     # 3 never occurred, 2 only at the end, where nothing follows: both have the distribution of the empty context
     answer = model(window(torch.tensor([[3], [2]])))[0].exp()
@@ -86,7 +86,7 @@ def test_unseen_context_backs_off_to_the_shorter_one():
     torch.testing.assert_close(model(window(torch.tensor([[3, 1]])))[0][1], model(window(torch.tensor([[1]])))[0][0])
 
 
-def test_keys_of_high_orders_do_not_overflow():
+def test_ngram_keys_of_large_alphabet_do_not_overflow():
     size, order = 60_000, 12  # 60000 ** 12 is about 2 ** 190
     text = random_text(200, 30) * 2_000
     model, p = NGram.fit(text, size, order), oracle(text.tolist(), size, order)
@@ -97,7 +97,7 @@ def test_keys_of_high_orders_do_not_overflow():
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.int64])
-def test_any_integer_dtype(dtype):
+def test_ngram_of_any_integer_dtype_is_equal(dtype):
     text = random_text(100, 7)
     model, expected = NGram.fit(text.to(dtype), 7, 3), NGram.fit(text, 7, 3)
     assert all(torch.equal(table, expected.state_dict()[name]) for name, table in model.state_dict().items())
@@ -105,7 +105,7 @@ def test_any_integer_dtype(dtype):
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
-def test_carried_state_equals_an_uncut_stream(order):
+def test_ngram_stateful_stream_equals_whole_sequence(order):
     text = random_text(300, 4)
     model = NGram.fit(text, 4, order)
     stream = random_text(2 * 20, 4, seed=1).view(2, 20)
@@ -121,12 +121,12 @@ def test_carried_state_equals_an_uncut_stream(order):
     assert torch.equal(final, stream[:, 20 - (order - 1) :].T)
 
 
-def test_state_marks_positions_before_the_beginning():
+def test_ngram_state_marks_positions_before_the_start():
     model = NGram.fit(random_text(50, 3), 3, 4)
     assert model(window(torch.tensor([[2, 1]])))[1].tolist() == [[-1], [2], [1]]
 
 
-def test_ragged_batches_equal_single_sequences():
+def test_ngram_ragged_batch_equals_single_sequences():
     text = random_text(300, 4)
     model = NGram.fit(text, 4, 4)
     rows = [random_text(length, 4, seed=length) for length in (1, 7, 2, 4)]
@@ -140,7 +140,7 @@ def test_ragged_batches_equal_single_sequences():
         assert torch.equal(torch.cat([first, second]), one), sequence
 
 
-def test_the_future_never_leaks():
+def test_ngram_predictions_ignore_future_tokens():
     model = NGram.fit(random_text(300, 4), 4, 3)
     ids = random_text(12, 4, seed=1)[None]
     changed = ids.clone()
@@ -151,7 +151,7 @@ def test_the_future_never_leaks():
     assert torch.equal(before[8:], after[8:])  # two characters of context and no more
 
 
-def test_score_averages_over_all_but_the_first_character(monkeypatch):
+def test_ngram_score_is_mean_over_all_but_the_first_character(monkeypatch):
     text, held_out = random_text(400, 3), random_text(50, 3, seed=1)
     model, p = NGram.fit(text, 3, 3), oracle(text.tolist(), 3, 3)
     letters = held_out.tolist()
@@ -165,7 +165,7 @@ def test_score_averages_over_all_but_the_first_character(monkeypatch):
         assert model.score(held_out) == (pytest.approx(nats, rel=1e-12), accuracy)
 
 
-def test_state_dict_and_copies_give_the_same_model():
+def test_ngram_restored_or_copied_is_equal():
     model = NGram.fit(random_text(200, 5), 5, 4)
     batch = window(random_text(20, 5, seed=1)[None])
     restored = NGram(5, 4, **model.state_dict())
@@ -175,7 +175,7 @@ def test_state_dict_and_copies_give_the_same_model():
     assert repr(NGram.fit(torch.tensor([0, 1, 0]), 2, 2)) == "NGram(num_tokens=2, order=2, contexts=3)"
 
 
-def test_wrong_input_is_rejected():
+def test_ngram_invalid_input_raises_value_error():
     text = random_text(20, 3)
     for wrong, match in [
         ((text.float(), 3, 2), "integer ids, got torch.float32"),
@@ -217,7 +217,7 @@ def test_wrong_input_is_rejected():
 
 
 @pytest.mark.gpu
-def test_gpu_equals_cpu():
+def test_ngram_on_gpu_equals_cpu():
     text = random_text(2000, 9)
     model, batch = NGram.fit(text, 9, 4), window(random_text(60, 9, seed=1).view(3, 20))
     expected, state = model(batch)
@@ -234,7 +234,7 @@ def test_gpu_equals_cpu():
     ("name", "published"),
     [(DEMOCRACY, (2.007, 1.613, 1.423, 1.396)), (SHAKESPEARE, (2.049, 1.774, 1.669, 1.698))],
 )
-def test_scores_of_books_equal_published_ones(name, published):
+def test_ngram_on_books_equals_published_loss(name, published):
     if not (DATA / name).exists():
         pytest.skip("the book is not here")
     text = CharText(DATA / name, split=(0.9, 0.05, 0.05))
@@ -243,7 +243,7 @@ def test_scores_of_books_equal_published_ones(name, published):
         assert NGram.fit(text.train_ids, text.num_tokens, order).score(held_out)[0] == pytest.approx(nats, abs=2e-3)
 
 
-def test_windows_without_state_score_worse_than_streams():
+def test_ngram_stream_has_lower_loss_than_separate_windows():
     text = CharText(length=10)
     model = NGram.fit(text.train_ids, text.num_tokens, 4)
     assert model.score(text.test_ids)[0] < evaluate(model, text.test(512)).loss

@@ -38,7 +38,7 @@ def oracle(kind, edges, weights, nodes, batch=None):
     return torch.stack(build(edges, weights, nodes, kind.K))
 
 
-def test_literal_figures():
+def test_chebyshev_and_diffusion_equal_literal_values():
     edges, weights = torch.tensor(NUMBERS["edge_index"]), figures(NUMBERS["edge_weight"])
     chebyshev = Chebyshev(3, lambda_max=2.0)
     for kind, name in ((chebyshev, "chebyshev K=3 sym lambda_max=2"), (Diffusion(3), "diffusion K=3")):
@@ -58,13 +58,13 @@ def test_literal_figures():
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_operators_are_the_oracles(kind, weighted):
+def test_chebyshev_and_diffusion_operators_equal_oracle(kind, weighted):
     weights = WEIGHTS if weighted else None
     close(matrices(kind, EDGES, weights, N), oracle(kind, EDGES, weights, N))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_gradients_of_weights_are_the_oracles(kind):
+def test_chebyshev_and_diffusion_weight_gradients_equal_oracle(kind):
     ours, theirs = leaf(WEIGHTS), leaf(WEIGHTS)
     weighting = torch.randn(kind.num_terms, N, N, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     (matrices(kind, EDGES, ours, N) * weighting)[1:].sum().backward()
@@ -75,7 +75,7 @@ def test_gradients_of_weights_are_the_oracles(kind):
 
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
 @pytest.mark.parametrize("lambda_max", [None, 1.7, (1.5, 2.5, 3.0)])
-def test_each_graph_of_a_batch_has_its_own_scale(normalization, lambda_max):
+def test_chebyshev_batch_scales_each_graph_separately(normalization, lambda_max):
     kind = Chebyshev(3, normalization, lambda_max)
     edges = torch.cat([EDGES, EDGES.flip(0)[:, :4] + N], dim=1)  # and two nodes without edges
     weights, batch = torch.cat([WEIGHTS, 5 * WEIGHTS[:4]]), torch.tensor([0] * N + [1] * N + [2] * 2)
@@ -89,14 +89,14 @@ def test_each_graph_of_a_batch_has_its_own_scale(normalization, lambda_max):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_without_edges_all_is_finite(kind):
+def test_chebyshev_and_diffusion_without_edges_equal_oracle(kind):
     empty = torch.empty(2, 0, dtype=torch.long)
     for weights in (None, torch.empty(0, dtype=torch.float64)):
         close(matrices(kind, empty, weights, 3), oracle(kind, empty, weights, 3))
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
-def test_cheb_conv_is_pygs_on_one_graph(normalization):
+def test_cheb_conv_on_one_graph_equals_pyg(normalization):
     torch.manual_seed(0)
     theirs, ours = pyg.ChebConv(3, 5, 4, normalization).double(), ChebConv(3, 5, 4, normalization).double()
     ours.load_state_dict(theirs.state_dict())
@@ -109,7 +109,7 @@ def test_cheb_conv_is_pygs_on_one_graph(normalization):
         close(ours(x, EDGES, weights, batch, several), theirs(x, EDGES, weights, batch, several))
 
 
-def test_diffusion_conv_adds_its_blocks():
+def test_diffusion_conv_equals_oracle():
     conv = DiffusionConv(3, 5, K=3).double()
     torch.nn.init.normal_(conv.bias)
     x = torch.randn(2, N, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -124,7 +124,7 @@ def test_diffusion_conv_adds_its_blocks():
     assert not conv.bias.any()
 
 
-def test_filters_are_values():
+def test_filters_are_comparable_hashable_and_picklable():
     assert Chebyshev(3) == Chebyshev(3, "sym") != Chebyshev(2) and hash(Diffusion(3)) == hash(Diffusion(3))
     assert [kind.num_terms for kind in (Chebyshev(3), Diffusion(3))] == [3, 5]
     assert repr(Chebyshev(3, None, 2.0)) == "Chebyshev(K=3, normalization=None, lambda_max=2.0)"
@@ -132,7 +132,7 @@ def test_filters_are_values():
 
 
 @pytest.mark.parametrize("kind", [Chebyshev, Diffusion])
-def test_one_term_sees_no_neighbor_and_says_so(kind):
+def test_filter_with_one_term_warns_and_sees_no_neighbor(kind):
     with pytest.warns(UserWarning, match=rf"{kind.__name__}: K=1 sees no neighbor: K is the number of terms") as seen:
         local = kind(1)
     assert seen[0].filename == __file__
@@ -171,6 +171,6 @@ NEGATIVE = torch.tensor([-1.0, *[0.1] * 9])
         (lambda: DCRNN(2, 3, K=2, variant="x"), "DCRNN: expected variant"),
     ],
 )
-def test_errors(call, message):
+def test_filters_and_layers_invalid_options_raise_value_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -72,7 +72,7 @@ def results(conv, x, edge_index, edge_weight=None):
         {"flow": "target_to_source"},
     ],
 )
-def test_figures_and_gradients_are_those_of_pyg(channels, options):
+def test_gcn_conv_outputs_and_gradients_equal_pyg(channels, options):
     ours, theirs = pair(*channels, **options)
     # Of several self-loops at a node PyG gives a gradient to all and takes the weight of one, so there is one here.
     edges, weight = EDGES[:, [0, 1, 3, 4, 5, 6, 7, 8]], WEIGHTS[[0, 1, 3, 4, 5, 6, 7, 8]]
@@ -84,7 +84,7 @@ def test_figures_and_gradients_are_those_of_pyg(channels, options):
         close(a, b)
 
 
-def test_random_walk_against_the_dense_matrix():
+def test_gcn_conv_random_walk_equals_dense_matrix():
     conv = GCNConv(3, 2, normalization="rw").double()
     x = torch.randn(7, 3, dtype=torch.float64)
     dense = torch.zeros(7, 7, dtype=torch.float64)
@@ -96,7 +96,7 @@ def test_random_walk_against_the_dense_matrix():
     assert repr(conv) == "GCNConv(3, 2, normalization='rw')"
 
 
-def test_by_hand():
+def test_gcn_conv_of_two_nodes_equals_hand_values():
     conv = GCNConv(1, 1)
     nn.init.constant_(conv.lin.weight, 2.0)
     nn.init.constant_(conv.bias, 0.5)
@@ -106,7 +106,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("channels", [(3, 5), (5, 3)])
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_gradcheck(channels, normalization):
+def test_gcn_conv_gradients_pass_gradcheck(channels, normalization):
     conv = GCNConv(*channels, normalization=normalization).double()
     x = torch.randn(7, channels[0], dtype=torch.float64, requires_grad=True)
     weight = WEIGHTS.clone().requires_grad_()
@@ -114,7 +114,7 @@ def test_gradcheck(channels, normalization):
     assert torch.autograd.gradgradcheck(lambda x: conv(x, EDGES), (x,))
 
 
-def test_the_cheaper_order_is_taken(monkeypatch):
+def test_gcn_conv_multiplies_in_the_cheaper_order(monkeypatch):
     widths = []
     product = message_passing.apply_operator
     record = lambda op, x, *a: widths.append(x.size(-1)) or product(op, x, *a)  # noqa: E731
@@ -138,7 +138,7 @@ def test_the_cheaper_order_is_taken(monkeypatch):
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_prepared_graph_equals_its_edges(normalization):
+def test_gcn_conv_prepared_graph_equals_its_edges(normalization):
     conv = GCNConv(3, 2, normalization=normalization).double()
     x = torch.randn(7, 3, dtype=torch.float64)
     graph = conv.prepare(EDGES, WEIGHTS, 7)
@@ -160,7 +160,7 @@ def test_prepared_graph_equals_its_edges(normalization):
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 @pytest.mark.parametrize("make", [to_torch_coo_tensor, to_torch_csr_tensor, to_torch_csc_tensor])
 @pytest.mark.parametrize("options", [{}, {"improved": True}, {"normalize": False}])
-def test_sparse_adjacencies_are_taken_as_pyg_takes_them(make, options):
+def test_gcn_conv_sparse_adjacency_equals_pyg(make, options):
     ours, theirs = pair(3, 2, **options)
     x = torch.randn(4, 3, dtype=torch.float64)
     edges, weight = torch.cat([PLAIN, torch.tensor([[1], [1]])], 1), torch.rand(7, dtype=torch.float64)
@@ -198,7 +198,7 @@ class FakeSparseTensor:
         return self.entries
 
 
-def test_torch_sparse_adjacencies(monkeypatch):
+def test_gcn_conv_torch_sparse_adjacency_equals_edge_index(monkeypatch):
     for module in (gcn_conv, adjacency):
         monkeypatch.setattr(module, "SparseTensor", FakeSparseTensor)
     conv, x, weight = GCNConv(3, 2), torch.randn(4, 3), torch.rand(6)
@@ -212,7 +212,7 @@ def test_torch_sparse_adjacencies(monkeypatch):
     close(conv(x, FakeSparseTensor(PLAIN[1], PLAIN[0])), out)
 
 
-def test_sparse_features():
+def test_gcn_conv_sparse_features_equal_dense():
     dense = torch.tensor([[1.0, 0.0, 2.0], [0.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 0.0]])
     for channels in ((3, 2), (3, 8)):
         conv = GCNConv(*channels)
@@ -220,7 +220,7 @@ def test_sparse_features():
 
 
 @pytest.mark.parametrize("channels", [(3, 5), (5, 3)])
-def test_static_graphs(channels):
+def test_gcn_conv_static_graph_equals_pyg(channels):
     ours, theirs = pair(*channels)
     x = torch.randn(4, 7, channels[0], dtype=torch.float64)
     for a, b in zip(results(ours, x, EDGES[:, 3:]), results(theirs, x, EDGES[:, 3:])):
@@ -229,14 +229,14 @@ def test_static_graphs(channels):
         close(ours(one, EDGES), out)
 
 
-def test_lazy_channels():
+def test_gcn_conv_lazy_in_channels_are_set_by_first_call():
     conv = GCNConv(-1, 2)
     assert conv(torch.randn(4, 5), PLAIN).shape == (4, 2) and conv.lin.weight.shape == (2, 5)
     with pytest.raises(ValueError, match=r"expected x of shape \[..., N, 5\], got \(4, 6\)"):
         conv(torch.randn(4, 6), PLAIN)
 
 
-def test_cached_is_stale_by_contract():
+def test_gcn_conv_cached_graph_is_reused_as_in_pyg():
     ours, theirs = pair(3, 2, cached=True)
     x, other = torch.randn(4, 3, dtype=torch.float64), torch.tensor([[0, 1], [1, 2]])
     for conv in (ours, theirs):
@@ -251,7 +251,7 @@ def test_cached_is_stale_by_contract():
     assert ours._cached_edge_index is None
 
 
-def test_state_travels_both_ways_and_layers_copy():
+def test_gcn_conv_state_dict_loads_to_and_from_pyg():
     x = torch.randn(7, 3, dtype=torch.float64)
     ours, theirs = pair(3, 2)
     fresh = GCNConv(3, 2).double()
@@ -267,7 +267,7 @@ def test_state_travels_both_ways_and_layers_copy():
     close(fresh.lin.weight, theirs.lin.weight)
 
 
-def test_invariances():
+def test_gcn_conv_is_permutation_and_batch_equivariant():
     conv = GCNConv(3, 2).double()
     x = torch.randn(7, 3, dtype=torch.float64)
     expected = conv(x, EDGES, WEIGHTS)
@@ -280,7 +280,7 @@ def test_invariances():
     close(conv(x, EDGES.int(), WEIGHTS), expected)
 
 
-def test_training_with_learnable_weights():
+def test_gcn_conv_learnable_edge_weights_are_trained():
     conv, weight = GCNConv(3, 2), nn.Parameter(torch.full((6,), 0.5))
     x, y = torch.randn(4, 3), torch.randn(4, 2)
     for graph in (None, conv.prepare(PLAIN, weight, 4)):
@@ -311,7 +311,7 @@ class Largest(GCNConv):
         return inputs.new_zeros(dim_size, inputs.size(1)).scatter_reduce(0, where, inputs, "amax", include_self=False)
 
 
-def test_overridden_methods_are_called():
+def test_gcn_conv_overridden_methods_are_called():
     x = torch.randn(7, 3, dtype=torch.float64)
     edges, weight = EDGES[:, 3:], WEIGHTS[3:]
     plain = GCNConv(3, 2, bias=False).double()
@@ -333,7 +333,7 @@ def test_overridden_methods_are_called():
     assert replaced(x, edges, weight).abs().sum() == 0
 
 
-def test_hooks_and_decomposed_layers_see_the_messages_of_pyg():
+def test_gcn_conv_hooks_and_decomposed_layers_see_pyg_messages():
     seen = []
     conv, x = GCNConv(4, 6), torch.randn(4, 4)
     expected = conv(x, PLAIN)
@@ -370,7 +370,7 @@ def PyGLike(conv):
     return theirs
 
 
-def test_explanations_are_those_of_pyg():
+def test_gcn_conv_gnn_explainer_mask_equals_pyg():
     edges, x = torch.cat([PLAIN, torch.tensor([[1], [1]])], 1), torch.randn(4, 3)
     ours = GCNConv(3, 2)
     masks = []
@@ -387,7 +387,7 @@ def test_explanations_are_those_of_pyg():
     close(masks[0], masks[1], 1e-5)
 
 
-def test_functorch():
+def test_gcn_conv_vmap_and_grad_equal_loop():
     conv = GCNConv(3, 2).double()
     x = torch.randn(5, 7, 3, dtype=torch.float64)
     close(torch.func.vmap(lambda x: conv(x, EDGES, WEIGHTS))(x), conv(x, EDGES, WEIGHTS))
@@ -404,7 +404,7 @@ def test_functorch():
 
 
 @pytest.mark.parametrize(("backend", "channels"), [("eager", (5, 3)), ("aot_eager", (3, 5))])
-def test_compiled_in_one_piece(backend, channels):
+def test_gcn_conv_compiled_fullgraph_equals_eager(backend, channels):
     torch.compiler.reset()
     conv = GCNConv(*channels).double()
     x = torch.randn(7, channels[0], dtype=torch.float64)
@@ -420,7 +420,7 @@ def test_compiled_in_one_piece(backend, channels):
     torch.compiler.reset()
 
 
-def test_autocast_and_half_precision():
+def test_gcn_conv_autocast_and_bfloat16_are_close():
     edges = EDGES[:, 3:]
     for channels in ((3, 5), (5, 3)):
         conv = GCNConv(*channels)
@@ -439,7 +439,7 @@ def test_autocast_and_half_precision():
             close(conv(x, edges), out, 0.05)
 
 
-def test_constructor_errors():
+def test_gcn_conv_invalid_options_raise_value_error():
     with pytest.raises(ValueError, match=r"GCNConv: .* does not support adding self-loops"):
         GCNConv(3, 2, normalize=False, add_self_loops=True)
     with pytest.raises(ValueError, match="expected normalize=True with normalization='rw'"):
@@ -453,7 +453,7 @@ def test_constructor_errors():
         GCNConv(3, 2, flow="up")
 
 
-def test_input_errors():
+def test_gcn_conv_invalid_inputs_raise_value_error():
     conv, x = GCNConv(3, 2), torch.randn(4, 3)
     for bad, message in [
         ((x, x), "GCNConv: expected a tensor of node features .*, received a tuple"),
@@ -477,7 +477,7 @@ def test_input_errors():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("channels", [(3, 5), (5, 3)])
-def test_gpu_agrees(channels):
+def test_gcn_conv_on_gpu_equals_cpu(channels):
     conv, x = GCNConv(*channels).double(), torch.randn(7, channels[0], dtype=torch.float64)
     expected = results(conv, x, EDGES, WEIGHTS)
     conv.cuda()
@@ -490,7 +490,7 @@ def test_gpu_agrees(channels):
 
 
 @pytest.mark.parametrize("channels", [(8, 16), (16, 8)])
-def test_edge_weights_of_a_wider_dtype_widen_the_result_as_in_pyg(channels):
+def test_gcn_conv_wider_edge_weights_widen_output_as_in_pyg(channels):
     ours, theirs = GCNConv(*channels), PyG(*channels)
     theirs.load_state_dict(ours.state_dict())
     edge_index, weight = torch.tensor([[0, 1, 2], [1, 2, 0]]), torch.tensor([0.5, 1.5, 2.0], dtype=torch.float64)
@@ -505,7 +505,7 @@ def ring(num_nodes=200, num_edges=1000):
     return torch.randint(num_nodes, (2, num_edges), generator=generator), torch.rand(num_edges, generator=generator)
 
 
-def test_frozen_weights_are_those_of_now():
+def test_gcn_conv_frozen_edge_weights_use_current_values():
     edges, weight = ring()
     weight = nn.Parameter(weight)
     conv, x = GCNConv(4, 4), torch.randn(200, 4)
@@ -516,7 +516,7 @@ def test_frozen_weights_are_those_of_now():
     torch.testing.assert_close(conv(x, graph), conv(x, edges, weight.clone()))
 
 
-def test_a_graph_with_learnable_weights_does_not_move():
+def test_prepared_graph_with_learnable_weights_cannot_convert():
     edges, weight = ring()
     graph = GCNConv(4, 4).prepare(edges, nn.Parameter(weight.double()), 200)
     assert graph.to(torch.float64) is graph
@@ -524,7 +524,7 @@ def test_a_graph_with_learnable_weights_does_not_move():
         graph.to(torch.float32)
 
 
-def test_degrees_in_half_precision_keep_growing():
+def test_gcn_conv_bfloat16_degrees_do_not_saturate():
     edges = torch.stack([torch.arange(1, 2000), torch.zeros(1999, dtype=torch.long)])
     conv = GCNConv(4, 4, bias=False)
     x = torch.rand(2000, 4)
@@ -533,7 +533,7 @@ def test_degrees_in_half_precision_keep_growing():
     torch.testing.assert_close(half.float(), expected, rtol=0.05, atol=0.02)
 
 
-def test_without_normalization_the_operator_is_no_view_of_the_weights():
+def test_gcn_conv_without_normalization_copies_edge_weights():
     edges, weight = ring()
     conv, x = GCNConv(4, 4, normalize=False), torch.randn(200, 4)
     graph = conv.prepare(edges, weight, 200)
@@ -547,7 +547,7 @@ def test_without_normalization_the_operator_is_no_view_of_the_weights():
     assert reference() is None
 
 
-def test_hooks_of_the_linear_map_see_what_pyg_shows_them():
+def test_gcn_conv_forward_hook_on_lin_equals_pyg():
     edges, _ = ring()
     ours, theirs = GCNConv(4, 16), PyG(4, 16)
     theirs.load_state_dict(ours.state_dict())
@@ -557,7 +557,7 @@ def test_hooks_of_the_linear_map_see_what_pyg_shows_them():
     torch.testing.assert_close(ours(x, edges), theirs(x, edges))
 
 
-def test_an_overridden_propagate_is_called():
+def test_gcn_conv_overridden_propagate_is_called():
     class Silent(GCNConv):
         def propagate(self, edge_index, size=None, **kwargs):
             return torch.zeros_like(kwargs["x"])
@@ -565,7 +565,7 @@ def test_an_overridden_propagate_is_called():
     assert not Silent(4, 4, bias=False)(torch.randn(200, 4), ring()[0]).any()
 
 
-def test_frozen_weights_that_a_module_converts_are_seen():
+def test_gcn_conv_changed_edge_weight_data_is_used():
     edges, weight = ring()
     conv, x = GCNConv(4, 4), torch.randn(200, 4)
     weight = nn.Parameter(weight, requires_grad=False)
@@ -576,7 +576,7 @@ def test_frozen_weights_that_a_module_converts_are_seen():
     assert conv(x, edges, weight).dtype == torch.float64
 
 
-def test_traced_layers_take_other_graphs():
+def test_gcn_conv_traced_by_make_fx_accepts_another_graph():
     conv, x = GCNConv(4, 4), torch.randn(200, 4)
     first, second = ring()[0], ring()[0].flip(0)
     conv(x, first)
@@ -584,7 +584,7 @@ def test_traced_layers_take_other_graphs():
     torch.testing.assert_close(traced(x, second), conv(x, second))
 
 
-def test_default_device_is_ignored():
+def test_gcn_conv_default_device_is_ignored():
     conv, x, (edges, _) = GCNConv(4, 4), torch.randn(200, 4), ring()
     expected = conv(x, edges)
     with torch.device("meta"):
@@ -592,7 +592,7 @@ def test_default_device_is_ignored():
 
 
 @pytest.mark.parametrize("channels", [(16, 4), (4, 16)])
-def test_static_outputs_are_contiguous_and_sparse_features_pass(channels):
+def test_gcn_conv_output_is_contiguous_and_csr_features_equal(channels):
     conv, (edges, _) = GCNConv(*channels), ring()
     x = torch.randn(3, 200, channels[0], requires_grad=True)
     assert conv(x, edges).is_contiguous()

@@ -18,12 +18,12 @@ def fixture_graph():
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_oracle_operator_is_the_published_one(normalization):
+def test_oracle_gcn_operator_equals_published_values(normalization):
     operator = oracles.gcn_operator(*fixture_graph(), normalization)
     oracles.close(operator, torch.tensor(NUMBERS["operators"][f"gcn {normalization}"], dtype=torch.float64))
 
 
-def test_oracle_operator_by_hand():
+def test_oracle_gcn_operator_equals_hand_values():
     # 0 -> 1 with weight 3, loops of weight 2 and then 5 at node 1: in-degrees 1 and 8.
     edge_index = torch.tensor([[1, 0, 1], [1, 1, 1]])
     weight = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64)
@@ -92,7 +92,7 @@ def draw_x(*shape):
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_operator_has_the_literal_figures(normalization):
+def test_gcn_conv_operator_equals_literal_values(normalization):
     conv = GCNConv(6, 6, bias=False, normalization=normalization).double()
     with torch.no_grad():
         conv.lin.weight.copy_(torch.eye(6))
@@ -105,7 +105,7 @@ def test_operator_has_the_literal_figures(normalization):
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("prepare", [False, True])
-def test_conv_is_the_oracle(options, normalization, weighted, prepare):
+def test_gcn_conv_equals_oracle(options, normalization, weighted, prepare):
     edge_index, edge_weight, num_nodes = oracles.tricky_graph()
     wanted = {"normalization": normalization, "improved": options.get("improved", False)}
     wanted["self_loops"] = options.get("add_self_loops", True)
@@ -115,19 +115,19 @@ def test_conv_is_the_oracle(options, normalization, weighted, prepare):
 
 @pytest.mark.parametrize("widths", [(2, 5), (5, 2)], ids=str)
 @pytest.mark.parametrize("prepare", [False, True])
-def test_conv_of_several_signals_on_one_graph(widths, prepare):
+def test_gcn_conv_batched_features_equal_oracle(widths, prepare):
     graph = oracles.tricky_graph()
     compare(draw_conv(*widths), draw_x(B, graph[2], widths[0]), graph, {}, prepare=prepare)
 
 
-def test_conv_without_normalization():
+def test_gcn_conv_without_normalization_equals_oracle():
     graph = oracles.tricky_graph()
     wanted = {"normalization": None, "self_loops": False}
     compare(draw_conv(normalize=False, bias=False), draw_x(graph[2], F), graph, wanted)
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_conv_with_the_flow_turned(normalization):
+def test_gcn_conv_target_to_source_equals_oracle(normalization):
     edge_index, edge_weight, num_nodes = oracles.tricky_graph()
     conv = draw_conv(normalization=normalization, flow="target_to_source")
     x = draw_x(num_nodes, F)
@@ -136,7 +136,7 @@ def test_conv_with_the_flow_turned(normalization):
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_last_of_several_self_loops_counts_alone(normalization):
+def test_gcn_conv_last_of_several_self_loops_counts(normalization):
     edge_index, edge_weight, num_nodes = oracles.tricky_graph()
     edge_index = torch.cat([torch.tensor([[2, 3], [2, 3]]), edge_index, torch.tensor([[3, 2], [3, 2]])], dim=1)
     edge_weight = torch.cat([torch.tensor([0.8, 1.7]), edge_weight, torch.tensor([0.35, 2.2])]).double()
@@ -147,12 +147,12 @@ def test_last_of_several_self_loops_counts_alone(normalization):
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_conv_without_edges_is_linear(normalization):
+def test_gcn_conv_without_edges_is_linear(normalization):
     graph = torch.empty(2, 0, dtype=torch.long), torch.empty(0, dtype=torch.float64), 4
     compare(draw_conv(normalization=normalization), draw_x(4, F), graph, {"normalization": normalization})
 
 
-def test_same_tensors_for_different_layers_sizes_and_contents():
+def test_gcn_conv_cache_distinguishes_layers_sizes_and_contents():
     """What is kept from one call must not answer another."""
     edge_index, edge_weight, num_nodes = oracles.tricky_graph()
     edge_index, edge_weight = edge_index.clone(), edge_weight.clone()

@@ -53,11 +53,11 @@ def close(a, b, tolerance=1e-12):
 
 
 @pytest.mark.parametrize(("normalization", "expected"), [("sym", SYM), ("rw", RW)])
-def test_the_operator_is_the_literal_one(normalization, expected):
+def test_gcn_filter_operator_equals_literal_values(normalization, expected):
     close(matrix(GCN(normalization), EDGES, WEIGHTS, 6), expected)
 
 
-def test_a_graph_worked_out_by_hand():
+def test_gcn_filter_of_two_nodes_equals_hand_values():
     # 0 -> 1 with weight 3, so d = (1, 4); improved: d = (2, 5).
     edge_index, weight = torch.tensor([[0], [1]]), torch.tensor([3.0], dtype=torch.float64)
     close(matrix(GCN(), edge_index, weight), [[1, 0], [3 / 2, 1 / 4]])
@@ -69,7 +69,7 @@ def test_a_graph_worked_out_by_hand():
     close(matrix(GCN("rw", flow="target_to_source"), edge_index, weight), [[1 / 4, 3 / 4], [0, 1]])
 
 
-def test_degree_zero_gives_a_zero_row_and_not_infinity():
+def test_gcn_filter_degree_zero_gives_a_zero_row():
     edge_index = torch.tensor([[0], [1]])
     close(matrix(GCN(add_self_loops=False), edge_index, num_nodes=3), torch.zeros(3, 3))
     close(matrix(GCN("rw", add_self_loops=False), edge_index, num_nodes=3), [[0, 0, 0], [1, 0, 0], [0, 0, 0]])
@@ -78,7 +78,7 @@ def test_degree_zero_gives_a_zero_row_and_not_infinity():
     close(matrix(GCN("rw", add_self_loops=False), twice, opposite), torch.zeros(3, 3))
 
 
-def test_degree_zero_gives_finite_gradients():
+def test_gcn_filter_degree_zero_gives_finite_gradients():
     weight = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
     for normalization in ("sym", "rw"):
         kind = GCN(normalization, add_self_loops=False)
@@ -91,7 +91,7 @@ def test_degree_zero_gives_finite_gradients():
 @pytest.mark.parametrize("add_self_loops", [False, True])
 @pytest.mark.parametrize("flow", ["source_to_target", "target_to_source"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_sym_is_the_operator_of_pyg(improved, add_self_loops, flow, weighted):
+def test_gcn_filter_sym_equals_gcn_norm_of_pyg(improved, add_self_loops, flow, weighted):
     from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
     # PyG forgets `improved` where no weights are given, so it gets ones.
@@ -102,13 +102,13 @@ def test_sym_is_the_operator_of_pyg(improved, add_self_loops, flow, weighted):
     close(matrix(GCN("sym", improved, add_self_loops, flow), AWKWARD, weight, 7), expected)
 
 
-def test_random_walk_rows_sum_to_one_and_symmetric_ones_do_not():
+def test_gcn_filter_rw_rows_sum_to_one_and_sym_rows_do_not():
     close(matrix(GCN("rw"), AWKWARD, AWKWARD_WEIGHTS, 7).sum(1), torch.ones(7))
     assert (matrix(GCN("sym"), AWKWARD, AWKWARD_WEIGHTS, 7).sum(1) - 1).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("kind", [GCN(), GCN("rw"), GCN(improved=True), GCN(None, add_self_loops=False)])
-def test_invariances(kind):
+def test_gcn_filter_is_invariant_to_edge_and_node_order(kind):
     plain = torch.tensor([[0, 1, 1, 3, 0], [1, 2, 3, 2, 2]])
     weight = torch.tensor([0.5, 2.0, 1.0, 0.7, 1.3], dtype=torch.float64)
     expected = matrix(kind, plain, weight, 4)
@@ -124,7 +124,7 @@ def test_invariances(kind):
     close(pair, torch.block_diag(expected, expected))
 
 
-def test_without_edges_the_operator_is_the_identity():
+def test_gcn_filter_without_edges_is_the_identity():
     empty = torch.empty(2, 0, dtype=torch.long)
     for kind in (GCN(), GCN("rw"), GCN(improved=True)):
         close(matrix(kind, empty, num_nodes=3), torch.eye(3))
@@ -133,7 +133,7 @@ def test_without_edges_the_operator_is_the_identity():
 
 
 @pytest.mark.parametrize("shape", [(7, 2), (3, 7, 2), (4, 3, 7, 2)])
-def test_leading_dimensions_share_the_graph(shape):
+def test_gcn_filter_leading_dimensions_use_one_graph(shape):
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     graph = GCN().prepare(AWKWARD, AWKWARD_WEIGHTS, 7)
     dense = matrix(GCN(), AWKWARD, AWKWARD_WEIGHTS, 7)
@@ -143,7 +143,7 @@ def test_leading_dimensions_share_the_graph(shape):
     close(torch.autograd.grad(y, x, up)[0], dense.T @ up)
 
 
-def test_identity_returns_x_itself_and_takes_any_prepared_graph():
+def test_identity_filter_returns_x_and_accepts_any_graph():
     x = torch.randn(3, 7, 2)
     for kind in (Identity(), GCN()):
         assert Identity().basis(x, kind.prepare(AWKWARD, num_nodes=7))[0] is x
@@ -151,7 +151,7 @@ def test_identity_returns_x_itself_and_takes_any_prepared_graph():
     assert as_graph("Layer", [Identity(), GCN()], graph, None, 7) is graph
 
 
-def test_filters_are_values():
+def test_filters_are_comparable_hashable_and_picklable():
     assert GCN() == GCN("sym", False) and hash(GCN()) == hash(GCN("sym"))
     assert GCN() != GCN("rw") and Identity() == Identity() and Identity() != GCN()
     assert GCN().num_terms == Identity().num_terms == 1
@@ -164,7 +164,7 @@ def test_filters_are_values():
         GCN().improved = True
 
 
-def test_one_prepared_graph_serves_several_filters():
+def test_prepared_graph_serves_several_filters():
     class Layer(GraphPreparer):
         filters = (GCN(), GCN("rw"), Identity())
 
@@ -176,7 +176,7 @@ def test_one_prepared_graph_serves_several_filters():
         as_graph("Layer", [GCN(), GCN(improved=True)], graph, None, 7)
 
 
-def test_gradients_of_signal_and_weights():
+def test_gcn_filter_gradients_pass_gradcheck():
     kinds = [GCN(), GCN("rw"), GCN(improved=True), GCN("rw", add_self_loops=False), GCN(None, add_self_loops=False)]
     x = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
     weight = AWKWARD_WEIGHTS.clone().requires_grad_()
@@ -189,7 +189,7 @@ def test_gradients_of_signal_and_weights():
         assert torch.autograd.gradgradcheck(signal, (x, weight))
 
 
-def test_a_graph_prepared_with_learnable_weights_follows_them():
+def test_prepared_graph_with_learnable_weights_follows_them():
     weight = AWKWARD_WEIGHTS.clone().requires_grad_()
     graph = GCN().prepare(AWKWARD, weight, 7)
     x = torch.randn(7, 2, dtype=torch.float64)
@@ -207,7 +207,7 @@ def test_a_graph_prepared_with_learnable_weights_follows_them():
     close(GCN().basis(x, copied)[0], GCN().basis(x, graph)[0])
 
 
-def test_the_number_of_nodes_follows_from_batch_or_indices():
+def test_prepare_num_nodes_follows_from_batch_or_indices():
     edge_index = torch.tensor([[0, 1], [1, 2]])
     assert GCN().prepare(edge_index).num_nodes == 3
     assert GCN().prepare(edge_index, batch=torch.tensor([0, 0, 0, 1])).num_nodes == 4
@@ -241,13 +241,13 @@ BAD = [
 
 
 @pytest.mark.parametrize(("bad", "message"), BAD)
-def test_bad_graphs_are_named(bad, message):
+def test_prepare_invalid_graphs_raise_value_error(bad, message):
     arguments = {"edge_index": torch.tensor([[0, 1], [1, 2]]), **bad}
     with pytest.raises(ValueError, match=f"GCN: .*{message}"):
         GCN().prepare(**arguments)
 
 
-def test_bad_signals_and_names():
+def test_filter_invalid_features_or_options_raise_value_error():
     graph = GCN().prepare(AWKWARD, num_nodes=7)
     for kind in (GCN(), Identity()):
         name = type(kind).__name__
@@ -265,7 +265,7 @@ def test_bad_signals_and_names():
         GCN(flow="up")
 
 
-def test_bad_use_of_prepared_graphs():
+def test_prepared_graph_invalid_use_raises_value_error():
     graph = GCN().prepare(AWKWARD, num_nodes=7)
     with pytest.raises(ValueError, match="Layer: expected no edge_weight with a PreparedGraph"):
         as_graph("Layer", [GCN()], graph, torch.ones(9), 7)

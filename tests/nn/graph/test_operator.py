@@ -42,7 +42,7 @@ def close(a, b, tolerance=1e-12):
     torch.testing.assert_close(a, b.to(a.dtype), rtol=tolerance, atol=tolerance)
 
 
-def test_product_and_its_gradients_are_those_of_the_dense_matrix():
+def test_operator_product_and_gradients_equal_dense_matrix():
     x = signal(5, 3)
     y = operator() @ x
     close(y, DENSE @ x)
@@ -50,7 +50,7 @@ def test_product_and_its_gradients_are_those_of_the_dense_matrix():
     close(torch.autograd.grad(y, x, up)[0], DENSE.T @ up)
 
 
-def test_values_get_gradients_of_every_order():
+def test_operator_values_pass_gradcheck_and_gradgradcheck():
     values = VALUES.clone().requires_grad_()
     x = signal(5, 3)
     assert torch.autograd.gradcheck(lambda x, v: operator(v) @ x, (x, values))
@@ -58,7 +58,7 @@ def test_values_get_gradients_of_every_order():
     assert torch.autograd.gradgradcheck(lambda x: operator() @ x, (x,))
 
 
-def test_only_what_needs_a_gradient_gets_one():
+def test_operator_gradient_is_for_required_inputs_only():
     values = VALUES.clone().requires_grad_()
     x = signal(5, 3, requires_grad=False)
     (operator(values) @ x).sum().backward()
@@ -69,7 +69,7 @@ def test_only_what_needs_a_gradient_gets_one():
 @pytest.mark.parametrize(
     "make", [lambda x: x.T, lambda x: x[:1].T.expand(5, 3), lambda x: torch.stack([x, x], -1)[..., 0].T]
 )
-def test_layout_of_the_signal_does_not_matter(make):
+def test_operator_product_of_any_layout_equals_dense(make):
     x = make(signal(3, 5))
     assert x.shape == (5, 3)
     close(operator() @ x, DENSE @ x)
@@ -79,7 +79,7 @@ def test_layout_of_the_signal_does_not_matter(make):
     close(leaf.grad, DENSE.T @ torch.ones(5, 3, dtype=torch.float64))
 
 
-def test_exact_values_take_the_dtype_of_x_and_others_promote():
+def test_operator_exact_values_take_dtype_of_x_others_promote():
     for dtype in (torch.float32, torch.float64):
         assert (operator(exact=True) @ signal(5, 2, dtype=dtype)).dtype == dtype
     assert (operator() @ signal(5, 2, dtype=torch.float32)).dtype == torch.float64
@@ -87,7 +87,7 @@ def test_exact_values_take_the_dtype_of_x_and_others_promote():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_dtypes_without_a_csr_product_gather(dtype):
+def test_operator_half_precision_product_is_close(dtype):
     x = signal(5, 2, dtype=dtype)
     y = operator(exact=True) @ x
     assert y.dtype == dtype
@@ -96,7 +96,7 @@ def test_dtypes_without_a_csr_product_gather(dtype):
     close(x.grad, DENSE.T @ torch.ones(5, 2, dtype=torch.float64), 0.05)
 
 
-def test_under_autocast_the_product_is_in_single_precision():
+def test_operator_under_autocast_returns_float32():
     x = signal(5, 2, dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = operator(exact=True) @ x
@@ -106,7 +106,7 @@ def test_under_autocast_the_product_is_in_single_precision():
     close(z, DENSE @ x.bfloat16().double(), 1e-5)
 
 
-def test_functorch_and_forward_mode():
+def test_operator_functorch_and_forward_mode_equal_dense():
     x = signal(4, 5, 2, requires_grad=False)
     close(torch.func.vmap(lambda x: operator() @ x)(x), DENSE @ x)
     close(torch.func.grad(lambda x: (operator() @ x).sum())(x[0]), DENSE.T @ torch.ones(5, 2, dtype=torch.float64))
@@ -118,7 +118,7 @@ def test_functorch_and_forward_mode():
             close(forward_ad.unpack_dual(y).tangent, DENSE @ x[1])
 
 
-def test_what_was_first_used_in_inference_mode_still_trains():
+def test_operator_first_used_in_inference_mode_can_be_trained():
     used, x = operator(exact=True), signal(5, 2, dtype=torch.float32)
     with torch.inference_mode():
         expected = used @ x
@@ -130,7 +130,7 @@ def test_what_was_first_used_in_inference_mode_still_trains():
     close(used @ x, expected)
 
 
-def test_the_pattern_keeps_shapes_independent_of_values():
+def test_pattern_shape_does_not_depend_on_values():
     pattern = Pattern(EDGES, 5, True, "source_to_target")
     assert pattern.row.numel() == 7 + 5  # the self-loop keeps its place
     row, col, values = pattern.edges(pattern.entry_weights(VALUES, 1.0))
@@ -138,7 +138,7 @@ def test_the_pattern_keeps_shapes_independent_of_values():
     close(values, torch.tensor([0.3, -1.7, 0.2, 2.5, 1.1, 0.8, 1.0, 1.0, 0.9, 1.0, 1.0], dtype=torch.float64))
 
 
-def test_the_last_of_several_self_loops_keeps_its_weight_and_its_gradient():
+def test_pattern_last_self_loop_has_the_weight_and_gradient():
     edges = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1]])
     weight = torch.tensor([5.0, 1.0, 6.0, 7.0], requires_grad=True)
     entries = Pattern(edges, 2, True, "source_to_target").entry_weights(weight, 1.0)
@@ -147,7 +147,7 @@ def test_the_last_of_several_self_loops_keeps_its_weight_and_its_gradient():
     assert weight.grad.tolist() == [0.0, 1.0, 0.0, 1.0]
 
 
-def test_the_prepared_graph_moves_pickles_and_copies():
+def test_prepared_graph_moved_pickled_or_copied_is_equal():
     edges = EDGES.clone()
     weight = VALUES.abs()
     graph = GCN().prepare(edges, weight, 5, torch.zeros(5, dtype=torch.long))
@@ -177,7 +177,7 @@ def built(edge_index, edge_weight=None, num_nodes=5, kind=GCN()):  # noqa: B008
     return as_graph("Layer", [kind], edge_index, edge_weight, num_nodes).operators[kind][0]
 
 
-def test_the_same_tensors_are_built_once():
+def test_as_graph_same_tensors_are_built_once():
     edges, weight = EDGES.clone(), VALUES.abs()
     first, weighted = built(edges), built(edges, weight)
     assert built(edges) is first and built(edges, weight) is weighted
@@ -187,7 +187,7 @@ def test_the_same_tensors_are_built_once():
     assert built(edges.clone()) is not first and built(edges, weight.clone()) is not weighted
 
 
-def test_changes_in_place_are_noticed():
+def test_as_graph_in_place_changes_are_noticed():
     edges, weight = EDGES.clone(), VALUES.abs()
     first, x = built(edges, weight), torch.eye(5, dtype=torch.float64)
     weight.mul_(torch.arange(1, 8))
@@ -203,7 +203,7 @@ def test_changes_in_place_are_noticed():
         built(edges, weight)
 
 
-def test_fewer_edges_in_the_same_storage_are_noticed():
+def test_as_graph_shrunk_storage_is_noticed():
     edges, x = EDGES.clone(), torch.eye(5, dtype=torch.float64)
     built(edges, None)
     edges.data = edges.data[:, :3]
@@ -214,7 +214,7 @@ def test_fewer_edges_in_the_same_storage_are_noticed():
     close(built(edges, None) @ x, built(EDGES[:, :2].t().clone(), None) @ x)
 
 
-def test_cache_holds_patterns_but_no_learnable_weights():
+def test_as_graph_learnable_weights_are_not_cached():
     edges, weight = EDGES.clone(), VALUES.abs().requires_grad_()
     first, second = built(edges, weight), built(edges, weight)
     assert first is not second and first.pattern is second.pattern
@@ -223,7 +223,7 @@ def test_cache_holds_patterns_but_no_learnable_weights():
     assert built(edges, weight * 1) is not first
 
 
-def test_freed_tensors_free_what_was_built():
+def test_as_graph_cache_is_freed_with_its_tensors():
     edges, weight = EDGES.clone(), VALUES.abs()
     alive = weakref.ref(built(edges, weight)), weakref.ref(built(edges).pattern)
     kept = len(tensor_cache._entries)
@@ -237,7 +237,7 @@ def test_freed_tensors_free_what_was_built():
     assert len(tensor_cache._entries) < kept
 
 
-def test_cache_holds_nothing_made_under_inference_mode():
+def test_as_graph_inference_tensors_are_not_cached():
     edges = EDGES.clone()
     with torch.inference_mode():
         first = built(edges)
@@ -249,7 +249,7 @@ def test_cache_holds_nothing_made_under_inference_mode():
     assert built(inside) is not built(inside)
 
 
-def test_directions_that_change_are_followed():
+def test_as_graph_changed_forward_tangents_are_followed():
     weight, along = torch.rand(7, dtype=torch.float64), torch.zeros(7, dtype=torch.float64)
     filter, x = GCN(None, add_self_loops=False), signal(5, 2)
 
@@ -264,14 +264,14 @@ def test_directions_that_change_are_followed():
         assert torch.equal(derivative(dual)[4], x[3])
 
 
-def test_more_entries_than_places():
+def test_operator_values_grad_with_duplicate_edges_is_exact():
     edges = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 0, 0, 0]])
     dy, x = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0, 6.0], [7.0, 8.0]])
     entries = Operator(Pattern(edges, 2, False, "source_to_target"), torch.ones(5), exact=False)
     assert entries.values_grad(dy, x).tolist() == [39, 23, 23, 17, 23]
 
 
-def test_the_oldest_entries_give_way():
+def test_tensor_cache_evicts_the_oldest_entries():
     memory, tensors = TensorCache(size=2), [torch.zeros(1) for _ in range(3)]
     first = [memory.get((tensor,), (), object) for tensor in tensors]
     assert memory.get((tensors[2],), (), object) is first[2]
@@ -280,7 +280,7 @@ def test_the_oldest_entries_give_way():
     assert memory.get((None,), ("x",), object) is memory.get((None,), ("x",), object)
 
 
-def test_many_threads_may_share_the_memory():
+def test_as_graph_from_many_threads_is_equal():
     edges, results = EDGES.clone(), []
     x = torch.eye(5, dtype=torch.float64)
     threads = [threading.Thread(target=lambda: results.append(built(edges) @ x)) for _ in range(8)]
@@ -295,7 +295,7 @@ def test_many_threads_may_share_the_memory():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-def test_gpu_agrees(dtype):
+def test_gcn_filter_on_gpu_equals_cpu(dtype):
     x = signal(5, 3, dtype=dtype)
     graph = GCN().prepare(EDGES, VALUES.abs().to(dtype), 5)
     moved, y = graph.to("cuda"), x.detach().cuda().requires_grad_()

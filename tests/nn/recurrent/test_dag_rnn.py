@@ -40,7 +40,7 @@ def parts(result):
 
 
 @pytest.mark.parametrize("kind", [*CELLS, "tree"])
-def test_the_oracle_agrees(kind):
+def test_dag_recurrent_and_tree_lstm_equal_oracle(kind):
     layer, x = make(kind), leaf(signal(N, F))
     output, *state = parts(layer(x, EDGES))
     p, y = {name: leaf(value) for name, value in layer.named_parameters()}, leaf(x)
@@ -65,7 +65,7 @@ def test_the_oracle_agrees(kind):
         )
     ),
 )
-def test_any_graph_without_cycles(kind, graph):
+def test_dag_recurrent_of_any_acyclic_graph_equals_oracle(kind, graph):
     num_nodes, order, pairs = graph
     upwards = [(order[min(pair)], order[max(pair)]) for pair in pairs if pair[0] != pair[1]]
     edges = torch.tensor(upwards, dtype=torch.long).reshape(-1, 2).T.contiguous()
@@ -75,7 +75,7 @@ def test_any_graph_without_cycles(kind, graph):
 
 
 @pytest.mark.parametrize("kind", CELLS)
-def test_on_paths_it_is_the_plain_layer(kind):
+def test_dag_recurrent_on_paths_equals_sequence_layer(kind):
     steps, paths = 6, 3
     layer, plain = make(kind), CELLS[kind][1](F, H, dtype=torch.float64)
     plain.load_state_dict({f"{name}_l0": value for name, value in layer.cell.state_dict().items()})
@@ -90,7 +90,7 @@ def test_on_paths_it_is_the_plain_layer(kind):
 
 
 @pytest.mark.parametrize("kind", [*CELLS, "tree"])
-def test_graphs_of_a_batch_are_separate_and_nodes_have_no_order(kind):
+def test_dag_recurrent_is_batch_and_permutation_equivariant(kind):
     layer, x = make(kind), signal(2 * N, F)
     other = torch.tensor([[6, 5, 4, 3, 2, 1], [5, 4, 3, 2, 1, 0]])
     together = layer(x, torch.cat([EDGES, other + N], dim=1))[0]
@@ -100,7 +100,7 @@ def test_graphs_of_a_batch_are_separate_and_nodes_have_no_order(kind):
 
 
 @pytest.mark.parametrize("kind", [*CELLS, "tree"])
-def test_copies_gradients_and_cache(kind):
+def test_dag_recurrent_copies_gradients_and_cache_agree(kind):
     layer, x = make(kind), signal(N, F)
     wanted = layer(x, EDGES)[0]
     for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
@@ -123,7 +123,7 @@ def test_copies_gradients_and_cache(kind):
     torch.testing.assert_close(found.float(), wanted.float(), rtol=0, atol=0.05)
 
 
-def test_cell_on_a_tree_by_hand():
+def test_tree_lstm_cell_by_levels_equals_tree_lstm():
     tree, x = make("tree"), signal(6, F)
     cell = TreeLSTMCell(F, H, dtype=torch.float64)
     cell.load_state_dict(tree.state_dict())
@@ -137,7 +137,7 @@ def test_cell_on_a_tree_by_hand():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", [*CELLS, "tree"])
-def test_cuda(kind):
+def test_dag_recurrent_on_gpu_equals_cpu(kind):
     layer, x = make(kind), signal(N, F)
     expected = layer(x, EDGES)[0]
     torch.testing.assert_close(layer.cuda()(x.cuda(), EDGES.cuda())[0].cpu(), expected, rtol=1e-9, atol=1e-9)
@@ -180,11 +180,11 @@ TREE_CELL = TreeLSTMCell(F, H)
         (lambda: TreeLSTM(0, H), "TreeLSTM: expected in_channels"),
     ],
 )
-def test_errors(call, message):
+def test_dag_recurrent_and_tree_lstm_invalid_input_raises(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_a_cycle_is_named_edge_by_edge():
+def test_tree_lstm_cycle_is_named_edge_by_edge():
     with pytest.raises(ValueError, match=r"got (1 -> 2 -> 0 -> 1|2 -> 0 -> 1 -> 2|0 -> 1 -> 2 -> 0)$"):
         TreeLSTM(F, H)(torch.zeros(5, F), torch.tensor([[0, 1, 2, 3, 4], [1, 2, 0, 0, 1]]))

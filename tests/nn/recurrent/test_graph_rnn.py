@@ -32,7 +32,7 @@ def close(actual, expected, tolerance=1e-10):
 
 @pytest.mark.parametrize("ours, theirs", LAYERS)
 @pytest.mark.parametrize("filtered", [False, True])
-def test_without_edges_or_with_the_identity_it_is_torch_on_each_node(ours, theirs, filtered):
+def test_graph_rnn_without_edges_or_with_identity_equals_torch(ours, theirs, filtered):
     plain = theirs(3, 4, num_layers=2, bidirectional=True, dtype=torch.float64)
     layer = ours(3, 4, num_layers=2, bidirectional=True, dtype=torch.float64, conv=Identity() if filtered else None)
     layer.load_state_dict(plain.state_dict())
@@ -50,7 +50,7 @@ def test_without_edges_or_with_the_identity_it_is_torch_on_each_node(ours, their
 
 
 @pytest.mark.parametrize("ours, _", LAYERS)
-def test_windows_are_separate_calls_and_a_disjoint_batch(ours, _):
+def test_graph_rnn_windows_equal_single_calls_and_joint_batch(ours, _):
     layer = ours(3, 4, num_layers=2, dtype=torch.float64)
     x = signal(5, 3, N, 3)
     together = parts(layer(x, EDGES, WEIGHTS))
@@ -64,7 +64,7 @@ def test_windows_are_separate_calls_and_a_disjoint_batch(ours, _):
 
 
 @pytest.mark.parametrize("ours, _", LAYERS)
-def test_node_permutation_commutes(ours, _):
+def test_graph_rnn_is_node_permutation_equivariant(ours, _):
     layer = ours(3, 4, bidirectional=True, dtype=torch.float64)
     x, order = signal(5, N, 3), torch.randperm(N, generator=torch.Generator().manual_seed(2))
     place = order.argsort()
@@ -75,7 +75,7 @@ def test_node_permutation_commutes(ours, _):
 
 
 @pytest.mark.parametrize("ours, _", LAYERS)
-def test_prepared_weighted_and_unit_graphs_agree(ours, _):
+def test_graph_rnn_prepared_weighted_and_unit_graphs_agree(ours, _):
     layer = ours(3, 4, dtype=torch.float64)
     x = signal(5, N, 3)
     close(layer(x, layer.prepare(EDGES, WEIGHTS, N)), layer(x, EDGES, WEIGHTS))
@@ -84,7 +84,7 @@ def test_prepared_weighted_and_unit_graphs_agree(ours, _):
 
 
 @pytest.mark.parametrize("ours, _", LAYERS)
-def test_two_halves_with_the_state_between_are_the_whole(ours, _):
+def test_graph_rnn_in_two_halves_with_state_equals_whole(ours, _):
     layer = ours(3, 4, num_layers=2, dtype=torch.float64)
     x = signal(6, 2, N, 3)
     output, state = layer(x[:2], EDGES)
@@ -93,7 +93,7 @@ def test_two_halves_with_the_state_between_are_the_whole(ours, _):
 
 
 @pytest.mark.parametrize("ours, _", LAYERS)
-def test_padding_never_changes_an_output(ours, _):
+def test_graph_rnn_padding_does_not_change_outputs(ours, _):
     layer = ours(3, 4, num_layers=2, bidirectional=True, dtype=torch.float64)
     x, lengths = signal(5, 2, N, 3), torch.tensor([3, 5])
     spoilt = x.clone()
@@ -106,7 +106,7 @@ def test_padding_never_changes_an_output(ours, _):
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-def test_receptive_field_of_one_step_is_the_neighbors():
+def test_gcn_lstm_receptive_field_of_one_step_is_the_neighbors():
     layer = GCNLSTM(1, 2, dtype=torch.float64)
     x = signal(2, 4, 1).requires_grad_()
     path = torch.tensor([[0, 1, 2], [1, 2, 3]])
@@ -118,7 +118,7 @@ def test_receptive_field_of_one_step_is_the_neighbors():
 
 
 @pytest.mark.parametrize("make", [GCNRNN, GCNLSTM, GCNGRU, lambda *a, **k: GCNGRU(*a, reset="before", **k)])
-def test_gradcheck(make):
+def test_graph_rnn_gradients_pass_gradcheck(make):
     layer = make(2, 2, dtype=torch.float64)
     x, weight = signal(2, 2, N, 2).requires_grad_(), WEIGHTS.clone().requires_grad_()
     names, values = zip(*((n, p.detach().requires_grad_()) for n, p in layer.named_parameters()))
@@ -131,7 +131,7 @@ def test_gradcheck(make):
 
 
 @pytest.mark.parametrize("ours, _", LAYERS)
-def test_copies_and_the_number_of_forwards_before_a_backward(ours, _):
+def test_graph_rnn_copies_and_accumulated_gradients_are_equal(ours, _):
     layer = ours(3, 4)
     buffer = io.BytesIO()
     torch.save(layer, buffer)
@@ -148,7 +148,7 @@ def test_copies_and_the_number_of_forwards_before_a_backward(ours, _):
         torch.testing.assert_close(a, p.grad)
 
 
-def test_dropout_only_between_layers_and_only_in_training():
+def test_gcn_lstm_dropout_is_between_layers_in_training_only():
     layer = GCNLSTM(3, 4, num_layers=2, dropout=1.0, dtype=torch.float64)
     x = signal(3, N, 3)
     trained, evaluated = layer(x, EDGES)[0], layer.eval()(x, EDGES)[0]
@@ -157,7 +157,7 @@ def test_dropout_only_between_layers_and_only_in_training():
     assert torch.equal(layer(x, EDGES)[0], layer(2 * x, EDGES)[0])  # nothing of x is left behind a dropout of one
 
 
-def test_edge_weights_of_a_wider_dtype():
+def test_gcn_lstm_wider_edge_weights_return_float32():
     layer = GCNLSTM(3, 4)
     x = signal(3, N, 3).float()
     wide, same = layer(x, EDGES, WEIGHTS)[0], layer(x, EDGES, WEIGHTS.float())[0]
@@ -165,7 +165,7 @@ def test_edge_weights_of_a_wider_dtype():
     torch.testing.assert_close(wide, same)
 
 
-def test_recipes():
+def test_graph_rnn_init_options_set_the_parameters():
     layer = GCNLSTM(3, 64, init=["orthogonal", init.chrono(t_max=50)])
     block = layer.weight_hh_l0[:64]
     torch.testing.assert_close(block @ block.t(), torch.eye(64), atol=1e-5, rtol=0)
@@ -182,7 +182,7 @@ def test_recipes():
         assert torch.equal(layer.state_dict()[key], value)
 
 
-def test_repr():
+def test_graph_rnn_repr_lists_options_other_than_defaults():
     assert repr(GCNLSTM(3, 4)) == "GCNLSTM(3, 4, conv=GCN())"
     layer = GCNGRU(3, 4, reset="before", init="orthogonal", engine="reference")
     assert repr(layer) == "GCNGRU(3, 4, reset='before', engine='reference', conv=GCN(), init=[orthogonal()])"
@@ -191,7 +191,7 @@ def test_repr():
     assert repr(layer) == "GCNGRU(3, 4, num_layers=2, input_conv=Identity(), hidden_conv=GCN(normalization='rw'))"
 
 
-def test_compile_autocast_and_half_precision_run():
+def test_gcn_lstm_compiled_autocast_and_bfloat16_are_close():
     layer = GCNLSTM(3, 4)
     x = signal(3, N, 3).float()
     expected = layer(x, EDGES)[0]
@@ -248,14 +248,14 @@ X, H = torch.zeros(4, N, 3), torch.zeros(1, N, 4)
         (lambda: GCNLSTM(3, 4)(X, GCNLSTM(3, 4).prepare(EDGES, num_nodes=9)), "GCNLSTM: .* of 6 nodes, got one of 9"),
     ],
 )
-def test_errors(call, message):
+def test_graph_rnn_invalid_arguments_raise_value_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("ours, _", LAYERS)
-def test_cuda_agrees_with_cpu(ours, _):
+def test_graph_rnn_on_gpu_equals_cpu(ours, _):
     layer = ours(3, 4, num_layers=2, dtype=torch.float64)
     x = signal(5, 2, N, 3)
     expected = layer(x, EDGES, WEIGHTS)

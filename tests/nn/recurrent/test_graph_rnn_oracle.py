@@ -27,7 +27,7 @@ def literal(layer_name):
 
 
 @pytest.mark.parametrize("layer_name", LITERAL)
-def test_oracle_gives_the_literal_figures(layer_name):
+def test_oracle_recurrent_batch_equals_literal_values(layer_name):
     edge_index, edge_weight, x, parameters, output, states = literal(layer_name)
     kind = "lstm" if "LSTM" in layer_name else "gru"
     options = {} if kind == "lstm" else {"reset": layer_name.split("=")[1]}
@@ -164,7 +164,7 @@ def compare(
 
 
 @pytest.mark.parametrize("layer_name", LITERAL)
-def test_layer_gives_the_literal_figures(layer_name):
+def test_graph_rnn_equals_literal_values(layer_name):
     edge_index, edge_weight, x, parameters, output, states = literal(layer_name)
     if layer_name == "GCNLSTM":
         layer = GCNLSTM(2, 2, dtype=torch.float64)
@@ -180,7 +180,7 @@ def test_layer_gives_the_literal_figures(layer_name):
 @pytest.mark.parametrize("case", CASES, ids=name)
 @pytest.mark.parametrize("rank", [3, 4])
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_one_layer(case, rank, normalization):
+def test_graph_rnn_of_one_layer_equals_oracle(case, rank, normalization):
     layer = build(case, conv=GCN(normalization))
     compare(layer, case, rank=rank, normalizations=(normalization, normalization))
 
@@ -188,7 +188,7 @@ def test_one_layer(case, rank, normalization):
 @pytest.mark.parametrize("case", CASES, ids=name)
 @pytest.mark.parametrize("rank", [3, 4])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_layers_directions_and_states(case, rank, ragged):
+def test_graph_rnn_bidirectional_layers_with_state_equal_oracle(case, rank, ragged):
     layer = build(case, num_layers=2, bidirectional=True)
     compare(layer, case, rank=rank, lengths=GRAPH_LENGTHS[rank] if ragged else None, with_state=True)
 
@@ -196,7 +196,7 @@ def test_layers_directions_and_states(case, rank, ragged):
 @pytest.mark.parametrize("case", KINDS, ids=name)
 @pytest.mark.parametrize("rank", [3, 4])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_graph_for_every_step(case, rank, weighted):
+def test_graph_rnn_with_graph_per_step_equals_oracle(case, rank, weighted):
     layer = build(case, bidirectional=True)
     graphs, _ = oracles.tricky_graphs(T)
     compare(layer, case, rank=rank, graphs=graphs, weighted=weighted, lengths=GRAPH_LENGTHS[rank], with_state=True)
@@ -205,33 +205,33 @@ def test_a_graph_for_every_step(case, rank, weighted):
 @pytest.mark.parametrize("case", KINDS, ids=name)
 @pytest.mark.parametrize("changing", [False, True])
 @pytest.mark.parametrize("rank", [3, 4])
-def test_prepared_graphs(case, changing, rank):
+def test_graph_rnn_with_prepared_graphs_equals_oracle(case, changing, rank):
     layer = build(case, num_layers=2)
     compare(layer, case, rank=rank, graphs=oracles.tricky_graphs(T)[0] if changing else None, prepare=True)
 
 
 @pytest.mark.parametrize("case", KINDS, ids=name)
 @pytest.mark.parametrize("filters", [("identity", "sym"), ("rw", "identity"), ("sym", "rw")], ids=str)
-def test_filters_of_input_and_state_may_differ(case, filters):
+def test_graph_rnn_with_different_filters_equals_oracle(case, filters):
     made = [Identity() if choice == "identity" else GCN(choice) for choice in filters]
     layer = build(case, num_layers=2, input_conv=made[0], hidden_conv=made[1])
     compare(layer, case, normalizations=filters, with_state=True)
 
 
 @pytest.mark.parametrize("case", KINDS, ids=name)
-def test_identity_filter_is_a_sequence_per_node(case):
+def test_graph_rnn_with_identity_filter_equals_oracle(case):
     compare(build(case, conv=Identity()), case, rank=3, normalizations=("identity", "identity"))
 
 
 @pytest.mark.parametrize("case", KINDS, ids=name)
-def test_without_bias_weights_or_time_in_front(case):
+def test_graph_rnn_bias_false_and_batch_first_equal_oracle(case):
     layer = build(case, bias=False, batch_first=True)
     assert all(key.startswith("weight") for key, _ in layer.named_parameters())
     compare(layer, case, weighted=False)
 
 
 @pytest.mark.parametrize("case", KINDS, ids=name)
-def test_disjoint_graphs_are_separate_graphs(case):
+def test_graph_rnn_disjoint_batch_equals_separate_graphs(case):
     layer = build(case, bidirectional=True)
     first, second = oracles.tricky_graphs(2)[0]
     x = torch.randn(T, 2 * N, F, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
@@ -258,7 +258,7 @@ def test_disjoint_graphs_are_separate_graphs(case):
             oracles.close(found[:, nodes], wanted)
 
 
-def test_same_tensors_for_different_filters_and_contents():
+def test_gcn_lstm_cache_distinguishes_filters_and_contents():
     """What is kept from one call must not answer another."""
     case = CASES[2]
     layers = [(build(case, conv=GCN(normalization)), normalization) for normalization in ("sym", "rw")]

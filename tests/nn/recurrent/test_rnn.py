@@ -51,7 +51,7 @@ def configurations(count, seed):
 
 
 @pytest.mark.parametrize("name, options, form, given, steps", list(configurations(60, seed=0)))
-def test_reference_is_torch(name, options, form, given, steps):
+def test_rnn_layer_reference_engine_equals_torch(name, options, form, given, steps):
     generator = torch.Generator().manual_seed(steps)
     theirs = getattr(nn, name)(4, 5, dtype=torch.float64, **options)
     layer = getattr(ours, name)(4, 5, dtype=torch.float64, engine="reference", **options)
@@ -94,7 +94,7 @@ def test_reference_is_torch(name, options, form, given, steps):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_dropout_between_layers_is_the_same_for_all_engines(name):
+def test_rnn_layer_dropout_is_equal_for_all_engines(name):
     layer = getattr(ours, name)(4, 5, num_layers=3, dropout=0.5, dtype=torch.float64)
     x = torch.randn(6, 2, 4, dtype=torch.float64)
     answers = []
@@ -111,7 +111,7 @@ def test_dropout_between_layers_is_the_same_for_all_engines(name):
 
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("bias, batched, given", list(itertools.product([True, False], repeat=3)))
-def test_reference_cell_is_torch(name, bias, batched, given):
+def test_rnn_cell_reference_engine_equals_torch(name, bias, batched, given):
     theirs = getattr(nn, name)(4, 5, bias, dtype=torch.float64)
     cell = getattr(ours, name)(4, 5, bias, dtype=torch.float64, engine="reference")
     cell.load_state_dict(theirs.state_dict())
@@ -126,7 +126,7 @@ def test_reference_cell_is_torch(name, bias, batched, given):
         assert torch.equal(b, c)
 
 
-def test_relu_cell_is_torch():
+def test_rnn_cell_with_relu_equals_torch():
     cell = ours.RNNCell(4, 5, nonlinearity="relu", engine="reference")
     x = torch.randn(3, 4)
     expected = nn.RNNCell(4, 5, nonlinearity="relu")
@@ -135,7 +135,7 @@ def test_relu_cell_is_torch():
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_same_seed_same_weights_as_torch_and_state_dicts_load_both_ways(name):
+def test_rnn_layer_seeded_weights_and_state_dict_equal_torch(name):
     torch.manual_seed(3)
     theirs = getattr(nn, name)(4, 5, 2, bidirectional=True)
     torch.manual_seed(3)
@@ -148,7 +148,7 @@ def test_same_seed_same_weights_as_torch_and_state_dicts_load_both_ways(name):
 
 @pytest.mark.parametrize("name", LAYERS + CELLS)
 @pytest.mark.parametrize("engine", ["auto", "reference"])
-def test_copies(name, engine):
+def test_rnn_layer_and_cell_copies_are_equal_and_independent(name, engine):
     module = getattr(ours, name)(4, 5, engine=engine)
     buffer = io.BytesIO()
     torch.save(module, buffer)
@@ -163,7 +163,7 @@ def test_copies(name, engine):
         assert not torch.equal(flat(other(x))[0], flat(module(x))[0])
 
 
-def test_repr():
+def test_lstm_repr_lists_options_other_than_defaults():
     assert repr(ours.LSTM(4, 5)) == "LSTM(4, 5)"
     layer = ours.LSTM(4, 5, num_layers=2, engine="reference", recurrent_bias=False, forget_bias=1.0)
     expected = "LSTM(4, 5, num_layers=2, engine='reference', recurrent_bias=False, init=[forget_bias(value=1.0)])"
@@ -171,7 +171,7 @@ def test_repr():
 
 
 @pytest.mark.parametrize("name, gates", [("RNN", 1), ("LSTM", 4), ("RNNCell", 1), ("LSTMCell", 4)])
-def test_one_bias(name, gates):
+def test_rnn_layer_with_one_bias_equals_torch(name, gates):
     module = getattr(ours, name)(3, 5, recurrent_bias=False)
     assert sum(p.numel() for p in module.parameters()) == gates * (3 * 5 + 5 * 5 + 5)
     theirs = getattr(nn, name)(3, 5)
@@ -188,13 +188,13 @@ def test_one_bias(name, gates):
     close(flat(copied(x.double()))[0], flat(module(x.double()))[0], 0)
 
 
-def test_loading_leaves_other_buffers_alone():
+def test_lstm_pruned_state_dict_loads_with_its_mask():
     layer, other = (prune.random_unstructured(ours.LSTM(4, 6), "weight_hh_l0", 0.5) for _ in range(2))
     other.load_state_dict(layer.state_dict())
     assert torch.equal(other.weight_hh_l0_mask, layer.weight_hh_l0_mask) and layer.weight_hh_l0_mask.any()
 
 
-def test_one_bias_stays_one_under_partial_and_wrong_loads():
+def test_lstm_one_bias_stays_one_after_partial_or_failed_load():
     layer, theirs = ours.LSTM(3, 5, recurrent_bias=False), nn.LSTM(3, 5)
     before = layer.bias_ih_l0.detach().clone()
     part = {key: value for key, value in theirs.state_dict().items() if key != "bias_ih_l0"}
@@ -207,7 +207,7 @@ def test_one_bias_stays_one_under_partial_and_wrong_loads():
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_functorch_and_forward_mode_use_the_reference(name):
+def test_rnn_layer_functorch_and_forward_mode_equal_loop(name):
     layer = getattr(ours, name)(3, 4)
     x = torch.randn(5, 6, 2, 3)
     close(torch.func.vmap(lambda x: layer(x)[0])(x), torch.stack([layer(row)[0] for row in x]), 1e-5)
@@ -216,7 +216,7 @@ def test_functorch_and_forward_mode_use_the_reference(name):
     close(tangent, step, 1e-2)
 
 
-def test_a_list_is_a_state_too():
+def test_lstm_state_in_a_list_equals_a_tuple():
     x, h = torch.randn(5, 2, 3), torch.randn(1, 2, 4)
     for engine in ("native", "reference"):
         layer, cell = ours.LSTM(3, 4, engine=engine), ours.LSTMCell(3, 4, engine=engine)
@@ -224,19 +224,19 @@ def test_a_list_is_a_state_too():
         close(cell(x[0], [h[0], h[0]])[0], cell(x[0], (h[0], h[0]))[0], 0)
 
 
-def test_parameter_count_of_report():
+def test_lstm_one_bias_parameter_count_equals_formula():
     layer = ours.LSTM(10, 128, recurrent_bias=False)
     assert sum(p.numel() for p in layer.parameters()) == 4 * (10 * 128 + 128 * 128 + 128)
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_bias_false_has_no_bias(name):
+def test_rnn_layer_bias_false_has_no_bias(name):
     layer = getattr(ours, name)(3, 5, bias=False)
     assert not any("bias" in key for key in layer.state_dict())
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-def test_compile_and_autocast_run():
+def test_lstm_compiled_and_autocast_are_close():
     layer = ours.LSTM(3, 5, engine="reference")
     x = torch.randn(4, 2, 3)
     compiled = torch.compile(layer, backend="eager")
@@ -248,14 +248,14 @@ def test_compile_and_autocast_run():
         close(output.float(), layer(x)[0], 3e-2)
 
 
-def test_half_precision_weights():
+def test_gru_bfloat16_weights_are_close():
     layer = ours.GRU(3, 5, engine="reference")
     x = torch.randn(4, 2, 3)
     expected = layer(x)[0]
     close(layer.bfloat16()(x.bfloat16())[0].float(), expected, 3e-2)
 
 
-def test_functional_call_and_gradcheck():
+def test_lstm_functional_call_passes_gradcheck():
     layer = ours.LSTM(2, 3, dtype=torch.float64, engine="reference")
     x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
     names, values = zip(*((n, p.detach().requires_grad_()) for n, p in layer.named_parameters()))
@@ -270,7 +270,7 @@ def gate(tensor, index, hidden=64):
     return tensor[index * hidden : (index + 1) * hidden]
 
 
-def test_forget_bias_is_the_sum_of_both():
+def test_lstm_forget_bias_is_the_sum_of_both_biases():
     layer = ours.LSTM(3, 64, 2, bidirectional=True, forget_bias=2.5)
     for suffix in ("_l0", "_l0_reverse", "_l1", "_l1_reverse"):
         total = getattr(layer, "bias_ih" + suffix) + getattr(layer, "bias_hh" + suffix)
@@ -280,7 +280,7 @@ def test_forget_bias_is_the_sum_of_both():
     assert torch.equal(gate(layer.bias_ih_l1 + layer.bias_hh_l1, 1), torch.full((64,), 2.5))
 
 
-def test_chrono():
+def test_chrono_init_biases_are_in_range_and_opposite():
     layer = ours.LSTM(3, 64, init=init.chrono(t_max=100))
     total = layer.bias_ih_l0 + layer.bias_hh_l0
     keep = gate(total, 1).exp()
@@ -290,7 +290,7 @@ def test_chrono():
     assert torch.equal(gate(gru.bias_ih_l0 + gru.bias_hh_l0, 1), torch.zeros(64))
 
 
-def test_orthogonal_is_orthogonal_gate_by_gate_and_recipes_apply_in_order():
+def test_orthogonal_init_is_per_gate_and_inits_apply_in_order():
     layer = ours.LSTM(3, 64, init=["xavier", "orthogonal", init.chrono(t_max=10)])
     for index in range(4):
         block = gate(layer.weight_hh_l0, index)
@@ -298,20 +298,20 @@ def test_orthogonal_is_orthogonal_gate_by_gate_and_recipes_apply_in_order():
     assert not layer.bias_hh_l0.any() and gate(layer.bias_ih_l0, 1).any() and not gate(layer.bias_ih_l0, 2).any()
 
 
-def test_xavier_fans_are_those_of_one_gate():
+def test_xavier_init_fans_are_those_of_one_gate():
     torch.manual_seed(0)
     layer = ours.LSTM(64, 64, init="xavier")
     assert layer.weight_ih_l0.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.03)
 
 
-def test_identity():
+def test_identity_init_has_small_input_weights_and_no_bias():
     layer = ours.RNN(10, 64, init="identity")
     assert torch.equal(layer.weight_hh_l0, torch.eye(64))
     assert layer.weight_ih_l0.std().item() == pytest.approx(0.001, rel=0.2)
     assert not layer.bias_ih_l0.any() and not layer.bias_hh_l0.any()
 
 
-def test_latch_holds_its_signs():
+def test_latch_init_preserves_signs_below_its_threshold():
     layer = ours.RNN(10, 64, init=init.latch(gain=1.5))
     assert torch.equal(layer.weight_hh_l0, 1.5 * torch.eye(64))
     assert layer.weight_ih_l0.std().item() == pytest.approx(0.1, rel=0.2)
@@ -325,7 +325,7 @@ def test_latch_holds_its_signs():
         assert (output[-1] > 0).tolist() == [held, False]
 
 
-def test_torch_recipe_and_a_custom_recipe():
+def test_torch_init_and_custom_init_set_the_weights():
     layer = ours.RNN(3, 4, init=["identity", "torch"])
     assert layer.weight_ih_l0.abs().max() > 0.01
     layer = ours.LSTM(3, 4, init=lambda kind, gates: gates.weight_hh[2].fill_(7.0))
@@ -361,7 +361,7 @@ def test_torch_recipe_and_a_custom_recipe():
         (lambda: ours.GRUCell(3, 4, recurrent_bias=False), "GRUCell: expected recurrent_bias=True"),
     ],
 )
-def test_options_that_make_no_sense(make, message):
+def test_rnn_layer_invalid_options_raise_value_error(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -385,12 +385,12 @@ def test_options_that_make_no_sense(make, message):
         (torch.zeros(2, 3, 4), (1, 2), "LSTM: expected a state .* got \\(int, int\\)"),
     ],
 )
-def test_bad_input(engine, x, hx, message):
+def test_lstm_invalid_input_or_state_raises_value_error(engine, x, hx, message):
     with pytest.raises(ValueError, match=message):
         ours.LSTM(4, 6, engine=engine)(x, hx)
 
 
-def test_bad_input_of_a_cell_and_of_packed_sequences():
+def test_gru_invalid_cell_or_packed_input_raises_value_error():
     with pytest.raises(ValueError, match="GRUCell: expected input of rank 1 or 2 with 4 channels"):
         ours.GRUCell(4, 6)(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="GRUCell: expected a state h of shape \\(2, 6\\)"):
@@ -403,7 +403,7 @@ def test_bad_input_of_a_cell_and_of_packed_sequences():
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("engine", ["auto", "reference"])
-def test_cuda_agrees_with_cpu(name, engine):
+def test_rnn_layer_on_gpu_equals_cpu(name, engine):
     layer = getattr(ours, name)(4, 5, 2, bidirectional=True, dtype=torch.float64, engine=engine)
     x = torch.randn(6, 3, 4, dtype=torch.float64)
     expected = layer(x)[0]
@@ -413,7 +413,7 @@ def test_cuda_agrees_with_cpu(name, engine):
 
 
 @pytest.mark.gpu
-def test_one_bias_on_cuda():
+def test_lstm_with_one_bias_on_gpu_equals_torch():
     layer = ours.LSTM(4, 5, recurrent_bias=False).cuda()
     expected = nn.LSTM(4, 5).cuda()
     expected.load_state_dict(layer.state_dict())

@@ -81,14 +81,14 @@ def compare(layer, kind, cell_options, lengths, with_state, seed=0):
 
 @pytest.mark.parametrize("case", CASES, ids=name)
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
-def test_oracle_is_torch(case, lengths):
+def test_oracle_recurrent_equals_torch(case, lengths):
     kind, options, cell_options = case
     torch.manual_seed(1)
     layer = getattr(torch.nn, kind.upper())(F, H, 2, bidirectional=True, dtype=torch.float64, **options)
     compare(layer, kind, cell_options, lengths, with_state=True)
 
 
-def test_oracle_without_bias_or_state_is_torch():
+def test_oracle_recurrent_without_bias_or_state_equals_torch():
     torch.manual_seed(2)
     compare(torch.nn.GRU(F, H, bias=False, dtype=torch.float64), "gru", {}, None, with_state=False)
 
@@ -104,7 +104,7 @@ def build(kind, *args, **options):
 @pytest.mark.parametrize("engine", ["reference", "auto", "native"])
 @pytest.mark.parametrize("case", CASES, ids=name)
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
-def test_layer_is_the_oracle(case, lengths, engine):
+def test_rnn_layer_equals_oracle(case, lengths, engine):
     kind, options, cell_options = case
     layer = build(kind, F, H, 2, bidirectional=True, engine=engine, **options)
     compare(layer, kind, cell_options, lengths, with_state=True)
@@ -113,20 +113,20 @@ def test_layer_is_the_oracle(case, lengths, engine):
 @pytest.mark.parametrize("engine", ["reference", "auto", "native"])
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("options", [{"bias": False}, {"batch_first": True}], ids=str)
-def test_one_layer_from_a_zero_state(kind, options, engine):
+def test_rnn_layer_from_zero_state_equals_oracle(kind, options, engine):
     compare(build(kind, F, H, engine=engine, **options), kind, {}, None, with_state=False)
 
 
 @pytest.mark.parametrize("engine", ["reference", "auto", "native"])
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_one_bias_in_place_of_two(kind, engine):
+def test_rnn_layer_with_one_bias_equals_oracle(kind, engine):
     layer = build(kind, F, H, 2, engine=engine, recurrent_bias=False)
     assert not [key for key, _ in layer.named_parameters() if key.startswith("bias_hh")]
     compare(layer, kind, {}, LENGTHS, with_state=False)
 
 
 @pytest.mark.parametrize("forget_bias", [1.0, -2.0])
-def test_forget_bias_is_the_sum_of_both(forget_bias):
+def test_lstm_forget_bias_is_the_sum_of_both_biases(forget_bias):
     layer = build("lstm", F, H, 2, forget_bias=forget_bias)
     for suffix in ("l0", "l1"):
         total = getattr(layer, f"bias_ih_{suffix}") + getattr(layer, f"bias_hh_{suffix}")
@@ -135,7 +135,7 @@ def test_forget_bias_is_the_sum_of_both(forget_bias):
 
 
 @pytest.mark.parametrize("case", [*CASES[:3], CASES[4], ("gru", {"bias": False}, {})], ids=name)
-def test_cell_is_one_step_of_the_oracle(case):
+def test_rnn_cell_equals_one_step_of_oracle(case):
     kind, options, cell_options = case
     torch.manual_seed(5)
     cell = getattr(seqgnn.nn, f"{kind.upper()}Cell")(F, H, dtype=torch.float64, **options)

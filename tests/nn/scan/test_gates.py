@@ -39,7 +39,7 @@ def arguments(takes):
 
 @pytest.mark.parametrize("layer, options", [(GCNRNN, {}), (GCNLSTM, {}), (GCNGRU, {}), (GCNGRU, {"reset": "before"})])
 @pytest.mark.parametrize("side", ["conv", "input_conv", "hidden_conv"])
-def test_pygs_own_gcn_is_the_filter(layer, options, side):
+def test_graph_rnn_with_pyg_gcn_conv_equals_gcn_filter(layer, options, side):
     torch.manual_seed(0)
     made = layer(F, H, **{side: pyg.GCNConv}, **options, dtype=torch.float64)
     plain = layer(F, H, **options, dtype=torch.float64)
@@ -60,7 +60,7 @@ def test_pygs_own_gcn_is_the_filter(layer, options, side):
 
 @pytest.mark.parametrize("name", CONVS)
 @pytest.mark.parametrize("per_step", [False, True])
-def test_each_step_and_window_is_a_separate_graph(name, per_step):
+def test_gcn_lstm_with_pyg_conv_equals_loop_over_graphs(name, per_step):
     make, takes = CONVS[name]
     torch.manual_seed(1)
     layer = GCNLSTM(F, H, num_layers=2, conv=make, dtype=torch.float64)
@@ -89,7 +89,7 @@ def test_each_step_and_window_is_a_separate_graph(name, per_step):
     assert all(p.grad is not None for p in layer.parameters())
 
 
-def test_a_filter_on_one_side_and_a_convolution_on_the_other():
+def test_gcn_gru_with_input_filter_and_hidden_conv_is_supported():
     layer = GCNGRU(F, H, input_conv=Identity(), hidden_conv=CONVS["GATConv"][0], reset="before", dtype=torch.float64)
     assert layer.weight_ih_l0.shape == (3 * H, F) and not hasattr(layer, "weight_hh_l0")
     assert [conv.out_channels * conv.heads for conv in layer.hidden_conv_l0] == [2 * H, H]
@@ -101,7 +101,7 @@ def test_a_filter_on_one_side_and_a_convolution_on_the_other():
     assert "input_conv=Identity()" in repr(layer) and "GATConv(4, 4, heads=2)" in repr(layer)
 
 
-def test_kinds_of_edges_stay_integers():
+def test_gcn_gru_integer_edge_attr_stays_integer():
     class Relational(torch.nn.Module):
         def __init__(self, in_channels, out_channels):
             super().__init__()
@@ -116,7 +116,7 @@ def test_kinds_of_edges_stay_integers():
     close(together, torch.stack([layer(X[:, b], EDGES, edge_attr=kinds)[0] for b in range(B)], 1))
 
 
-def test_peepholes_with_convolutions_are_initialized():
+def test_gcn_lstm_peepholes_with_conv_are_initialized():
     torch.use_deterministic_algorithms(True)  # fills what is not initialized with NaN
     try:
         layer = GCNLSTM(F, H, conv=pyg.SAGEConv, peephole=True)
@@ -125,14 +125,14 @@ def test_peepholes_with_convolutions_are_initialized():
     assert all(p.abs().max() <= H**-0.5 for name, p in layer.named_parameters() if name.startswith("weight_c"))
 
 
-def test_inference_leaves_nothing_that_training_stumbles_over():
+def test_gcn_lstm_after_inference_mode_can_be_trained():
     layer, edges = GCNLSTM(F, H, conv=pyg.SAGEConv, dtype=torch.float64), EDGES.clone()
     with torch.inference_mode():
         layer(X, edges)
     layer(X, edges)[0].sum().backward()
 
 
-def test_weights_of_a_wider_dtype():
+def test_gcn_lstm_wider_edge_weights_equal_float32():
     layer = GCNLSTM(F, H, conv=pyg.GraphConv)
     torch.testing.assert_close(layer(X.float(), EDGES, WEIGHTS)[0], layer(X.float(), EDGES, WEIGHTS.float())[0])
 
@@ -148,7 +148,7 @@ class Normed(torch.nn.Module):
         return self.norm(self.conv(x, edge_index, edge_weight), batch)
 
 
-def test_norms_see_each_graph_of_each_window_alone():
+def test_gcn_lstm_norm_in_conv_is_over_single_graphs():
     torch.manual_seed(0)
     layer = GCNLSTM(F, H, conv=Normed, dtype=torch.float64)
     together = layer(X, EDGES, WEIGHTS)[0]
@@ -170,7 +170,7 @@ class Noisy(pyg.SAGEConv):
         return noise * super().forward(x, edge_index)
 
 
-def test_recomputed_segments_draw_the_same(monkeypatch):
+def test_gcn_rnn_recomputed_segments_draw_equal_noise(monkeypatch):
     monkeypatch.setattr(Noisy, "drawn", [], raising=False)
     layer = GCNRNN(F, H, conv=Noisy, checkpoint_every=1, dtype=torch.float64)
     layer(X, EDGES)[0].sum().backward()
@@ -179,7 +179,7 @@ def test_recomputed_segments_draw_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize("conv", [pyg.SAGEConv, Normed])
-def test_reset_parameters_redraws_convolutions(conv):
+def test_gcn_lstm_reset_parameters_redraws_convolutions(conv):
     layer = GCNLSTM(F, H, conv=conv)
     before = layer(X.float(), EDGES)[0]
     layer.reset_parameters()
@@ -249,6 +249,6 @@ def test_reset_parameters_redraws_convolutions(conv):
         (lambda: GCNLSTM(F, H, reset="before"), "GCNLSTM: expected a cell of kind gru with reset='before', got lstm"),
     ],
 )
-def test_errors(call, message):
+def test_graph_rnn_invalid_convolutions_raise_value_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -44,7 +44,7 @@ def errors(comparison, source, label):
     return np.where(seen.any((0, 1)), np.mean(found, 0), np.nan)
 
 
-def test_models_of_both_kinds_are_told_apart_and_shown(kept, monkeypatch):
+def test_sides_are_best_models_with_and_without_neighbors(kept, monkeypatch):
     comparison, source = kept
     assert {label for label in comparison.labels if report.sees_neighbors(comparison, label)} == {"Told", "GCRN"}
     found = report.forecasts_of(comparison, source)
@@ -60,7 +60,7 @@ def test_models_of_both_kinds_are_told_apart_and_shown(kept, monkeypatch):
     assert report.sides(comparison, type("Found", (), {"models": {"LSTM": None}})) is None
 
 
-def test_maps_say_their_numbers_in_words(kept):
+def test_forecasts_pictures_captions_state_their_numbers(kept):
     comparison, source = kept
     pictures, why = forecasts_pictures(comparison, "a")
     assert why == ""
@@ -81,7 +81,7 @@ def test_maps_say_their_numbers_in_words(kept):
         assert re.search("fill: #[0-9a-f]{6}", drawn.svg) and "var(--c-" not in drawn.svg
 
 
-def test_units_stand_at_every_error_and_change_no_run(kept):
+def test_forecasts_pictures_units_are_shown_at_every_error(kept):
     before, source = kept
     (found,) = load_comparisons([before.out], data=[replace(source, units="cases")]).comparisons
     assert found.runs == before.runs and before.units is None and found.units == "cases"

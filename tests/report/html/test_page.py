@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
     return out
 
 
-def test_a_page_has_everything(folder):
+def test_render_page_has_all_sections_and_figures(folder):
     page = render(load_comparisons([folder]).comparisons)
     reader = Reader(page)
     for heading in (
@@ -79,7 +79,7 @@ def test_a_page_has_everything(folder):
     assert len(set(reader.ids)) == len(reader.ids)
 
 
-def test_fixed_sentences_hold_of_any_model(folder):
+def test_render_fixed_sentences_hold_for_any_model(folder):
     text = " ".join(Reader(render(load_comparisons([folder]).comparisons)).text.split())
     assert "Compare the steps of one model, not models with each other" in text
     assert "Outside the receptive field of a GNN the influence is exactly zero" in text
@@ -88,14 +88,14 @@ def test_fixed_sentences_hold_of_any_model(folder):
     assert text.count("the norm of each of 16 sequences, then their mean. Logarithmic axis") == 1
 
 
-def test_memory_that_was_not_measured_is_a_dash(folder):
+def test_scores_table_without_peak_memory_shows_a_dash(folder):
     (found,) = load_comparisons([folder]).comparisons
     for key, run in found.runs.items():
         found.runs[key] = changed(run, peak_memory=None)
     assert {row[-1].text for row in scores(found).rows} == {"–"}
 
 
-def test_every_reference_leads_to_an_id_and_nothing_is_loaded(folder):
+def test_render_references_lead_to_ids_and_nothing_is_loaded(folder):
     page = render(load_comparisons([folder]).comparisons)
     reader = Reader(page)
     references = re.findall(r'href="([^"]*)"|url\(([^)]*)\)', page)
@@ -105,13 +105,13 @@ def test_every_reference_leads_to_an_id_and_nothing_is_loaded(folder):
     assert reader.handlers == []
 
 
-def test_the_same_runs_give_the_same_page(folder, tmp_path):
+def test_write_page_of_same_runs_is_identical(folder, tmp_path):
     paths = [write_page(load_comparisons([folder]).comparisons, tmp_path / name / "report.html") for name in "ab"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["report.html"]
 
 
-def test_the_same_runs_give_the_same_page_whichever_command_made_it(tmp_path):
+def test_render_of_result_and_loaded_runs_is_identical(tmp_path):
     rows = ["gcn-mean", ModelSpec("mine", "gru"), "lstm", ModelSpec("a bias", "lstm", forget_bias=1.0), "rnn"]
     result = run_grid("recall", models=rows, out=tmp_path, **TINY)
     found = load_comparisons([tmp_path]).comparisons[0]
@@ -120,7 +120,7 @@ def test_the_same_runs_give_the_same_page_whichever_command_made_it(tmp_path):
     assert render([result]) == render([found])
 
 
-def test_swatches_are_as_the_lines_are_drawn(folder):
+def test_study_pictures_legend_matches_the_drawn_lines(folder):
     comparison = load_comparisons([folder]).comparisons[0]
     seen = inspect_models(comparison)
     (short,) = study_pictures(seen.influence, "a", comparison)
@@ -130,7 +130,7 @@ def test_swatches_are_as_the_lines_are_drawn(folder):
     assert [item.count("<path") for item, _ in far.legend] == [1]
 
 
-def test_steps_until_solved_are_drawn_where_a_row_solved_two_lengths(folder):
+def test_solved_picture_needs_a_row_that_solved_two_lengths(folder):
     comparison = load_comparisons([folder]).comparisons[0]
     assert solved_picture(comparison, "a") is None
     for length, step in ((4, 2), (6, 4)):
@@ -142,7 +142,7 @@ def test_steps_until_solved_are_drawn_where_a_row_solved_two_lengths(folder):
     assert "Steps until solved against length" in Reader(render([comparison])).text
 
 
-def test_energies_are_those_of_the_trained_models(folder):
+def test_smoothing_energies_equal_those_of_trained_models(folder):
     comparison = load_comparisons([folder]).comparisons[0]
     seen = inspect_models(comparison)
     found = smoothing(comparison, seen)
@@ -173,11 +173,11 @@ def test_energies_are_those_of_the_trained_models(folder):
         ([0.2, 0.1, math.nan, math.nan], "the ReLU outputs are all zero after layer 2"),
     ],
 )
-def test_energies_in_words(energies, says):
+def test_verdict_of_energies_states_rise_or_fall(energies, says):
     assert verdict(energies).startswith(says)
 
 
-def test_what_comes_from_elsewhere_is_text(folder):
+def test_render_escapes_labels_errors_and_machine_names(folder):
     found = load_comparisons([folder]).comparisons[0]
     names = {"LSTM": EVIL, "GCN": "</style><b>"}
     evil = replace(
@@ -197,7 +197,7 @@ def test_what_comes_from_elsewhere_is_text(folder):
         assert reader.text.count(EVIL) > 8 and "{{ 7 * 7 }}" in page
 
 
-def test_one_seed_one_model_and_a_length_of_one(tmp_path):
+def test_render_of_one_seed_model_and_length_explains_gaps(tmp_path):
     result = run_grid(
         "recall", models=["gcn"], sizes=[2], seeds=[0], steps=2, hidden=4, progress=False, out=tmp_path,
         target_accuracy=None,
@@ -211,7 +211,7 @@ def test_one_seed_one_model_and_a_length_of_one(tmp_path):
     assert "No target accuracy was set" in reader.text
 
 
-def test_nothing_finished_is_said():
+def test_render_without_finished_runs_reports_failures():
     empty = Comparison("recall", "accuracy", ("LSTM",), (4,), (0,), failures={("LSTM", 4, 0): "ValueError: x"})
     text = Reader(render([empty])).text
     assert "No run of a model is finished, and 1 failed, so there is no result yet." in text
@@ -219,13 +219,13 @@ def test_nothing_finished_is_said():
     assert "no finished runs to reproduce" in text
 
 
-def test_without_weights_the_models_are_not_looked_at():
+def test_render_without_weights_reports_nothing_measured():
     text = Reader(render([run_grid("recall", models=["lstm", ModelSpec("mine", "gru", lr=0.1)], **TINY)])).text
     assert "Not measured: LSTM and mine: the weights were not saved." in text
     assert 'label = "mine"' in text and "seqgnn compare --config grid.toml" in text
 
 
-def test_damaged_weights_are_named(folder, tmp_path):
+def test_render_with_damaged_weights_names_them(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     found = load_comparisons([tmp_path / "copy"]).comparisons[0]
     found.weights["LSTM", 6, 0].write_bytes(b"\x80\x02pickle")
@@ -236,7 +236,7 @@ def test_damaged_weights_are_named(folder, tmp_path):
     )
 
 
-def test_weights_of_another_run_are_not_looked_at(folder, tmp_path):
+def test_render_with_weights_of_another_run_rejects_them(folder, tmp_path):
     """Those of another seed would go into the model as well as its own."""
     shutil.copytree(folder, tmp_path / "copy")
     found = load_comparisons([tmp_path / "copy"]).comparisons[0]
@@ -246,7 +246,7 @@ def test_weights_of_another_run_are_not_looked_at(folder, tmp_path):
     assert f"Not measured: LSTM: the weights in {path.name} are not those of the run." in text
 
 
-def test_runs_of_equal_time_are_not_promised_to_the_bit(folder):
+def test_render_of_runs_by_time_does_not_promise_equal_bits(folder):
     whole = load_comparisons([folder]).comparisons[0]
     assert "are identical bit for bit" in " ".join(Reader(render([whole])).text.split())
     for key, run in whole.runs.items():
@@ -256,7 +256,7 @@ def test_runs_of_equal_time_are_not_promised_to_the_bit(folder):
     assert f"Afterwards, seqgnn report {folder.name} creates this page." in text
 
 
-def test_samples_of_text(tmp_path):
+def test_render_of_text_shows_samples_and_escapes_file_name(tmp_path):
     book = tmp_path / "verse & <i>.txt"
     book.write_text("the quick brown fox <b>jumps</b> over the lazy dog. " * 60)
     options = {"sizes": [8], "seeds": [0], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}

@@ -15,7 +15,7 @@ def said(scores, **options):
     return answer(grid(scores, options.pop("baselines", BASELINES), **options))
 
 
-def test_all_at_the_baseline_have_learned_nothing():
+def test_answer_at_the_baseline_reports_nothing_learned():
     first, second, _ = said({"RNN": [0.12, 0.12], "LSTM": [0.12, 0.12], "GRU": [0.12, 0.12]})
     assert first.startswith("At T = 5, RNN, LSTM and GRU share the best mean test accuracy: 0.120; not distinguishable")
     assert second == (
@@ -25,14 +25,14 @@ def test_all_at_the_baseline_have_learned_nothing():
     assert said({"RNN": [0.11]})[1].startswith("It is the only model, and not ahead of the baseline majority")
 
 
-def test_all_at_the_ceiling_have_solved_it():
+def test_answer_at_the_ceiling_reports_solved():
     scores = {"RNN": [1.0, 1.0], "LSTM": [1.0, 0.999]}
     second = "Both solved the task with every seed, so their scores do not distinguish them."
     assert said(scores, stopped="solved")[1] == second
     assert said({"RNN": [1.0], "LSTM": [1.0]})[1] == second
 
 
-def test_level_in_between_is_neither():
+def test_answer_between_baseline_and_ceiling_reports_a_tie():
     first, second, _ = said({"RNN": [0.5, 0.5], "LSTM": [0.49, 0.49]})
     assert "RNN and LSTM share the best mean test accuracy, 0.490 to 0.500, too close for the test set" in first
     assert "to distinguish (± 0.014 at 95%)" in first
@@ -48,11 +48,11 @@ def test_level_in_between_is_neither():
         ([0.5], "recall", "; ahead of the best baseline that is compared, majority with 0.120, with this one seed."),
     ],
 )
-def test_the_best_stands_to_the_best_baseline(scores, task, says):
+def test_answer_compares_best_model_to_best_baseline(scores, task, says):
     assert said({"RNN": scores}, task=task)[0].endswith(says)
 
 
-def test_level_rows_that_stand_differently_to_the_baseline_are_said_to():
+def test_answer_of_tied_rows_reports_unequal_baseline_results():
     scores = {"A": [0.5, 0.5], "B": [0.45, 0.55]}
     assert (
         "; not all distinguishable from the best baseline, majority with 0.300."
@@ -60,14 +60,14 @@ def test_level_rows_that_stand_differently_to_the_baseline_are_said_to():
     )
 
 
-def test_pairs_are_counted():
+def test_answer_counts_pairs_and_seeds():
     few = said({"RNN": [0.8, 0.8], "LSTM": [0.5, 0.5]})[1]
     assert few.endswith("2 seeds, which are too few for significance.")
     three = said({"RNN": [0.8, 0.8], "LSTM": [0.5, 0.5], "GRU": [0.4, 0.4]})[1]
     assert three.endswith("2 seeds, which are too few for significance among 3 pairs.")
 
 
-def test_who_stands_apart_is_said_and_neither_best_nor_next():
+def test_apart_names_excluded_rows_and_answer_ignores_them():
     comparison = grid({"RNN": [0.5], "mean": [1.0]}, BASELINES, readouts={"mean": "mean"})
     told = "since they see all tokens at once and need no memory: mean and the baseline linear."
     assert question(comparison)[-1].endswith(told) and apart(comparison).endswith(told)
@@ -79,7 +79,7 @@ def test_who_stands_apart_is_said_and_neither_best_nor_next():
     assert apart(grid({"RNN": [0.5]}, {"chance": 0.1})) is None
 
 
-def test_what_was_asked_of_rows_that_differ():
+def test_question_states_models_lengths_and_seeds():
     comparison = example()  # LSTM with two seeds, GCN with one, and of its other at T = 4 it failed
     assert question(comparison)[1] == "2 models at T = 4 and 20, with 1 to 2 seeds; the score is test accuracy."
     assert seeds_of(comparison) == "mean ± sd over 1 to 2 seeds"
@@ -90,7 +90,7 @@ def test_what_was_asked_of_rows_that_differ():
     assert seeds_of(one) == "one seed"
 
 
-def test_the_test_set_errs_too():
+def test_notes_state_standard_error_of_the_test_set():
     (note,) = [note.text for note in notes(grid({"RNN": [0.5]})) if note.about == "test set"]
     assert note.startswith("Test set: 10,000 targets, the same for all models.") and "error of up to 0.005," in note
     two = replace(grid({"RNN": [0.5]}), sizes=(5, 6))
@@ -99,7 +99,7 @@ def test_the_test_set_errs_too():
     assert "2,500 to 10,000 targets" in note and "up to 0.01," in note
 
 
-def test_rows_at_lengths_in_words():
+def test_cells_list_rows_with_their_lengths():
     comparison = example()
     assert cells(comparison, [("LSTM", 4), ("LSTM", 20)]) == "LSTM"
     assert cells(comparison, [("LSTM", 4), ("GCN", 4), ("LSTM", 20)]) == "LSTM – also GCN at T = 4"

@@ -31,7 +31,7 @@ def styles(svg, tag):
 
 
 @pytest.mark.parametrize("name", ["viridis_r", "PuOr_r", "gray"])  # gray has the page's ink, gray and paper in it
-def test_what_a_scale_fills_keeps_its_color_and_all_else_takes_the_page_s(name):
+def test_inline_svg_preserves_scale_colors_and_replaces_others(name):
     figure, expected = scaled(colormaps[name])
     svg = inline(figure, "a", "Errors", "Large and small.")
     points = [style for style in styles(svg, "use") if style["stroke"] == "var(--muted)"]
@@ -45,7 +45,7 @@ def test_what_a_scale_fills_keeps_its_color_and_all_else_takes_the_page_s(name):
         assert re.findall("--c-([0-9a-f]{6}):", colors(svg, background)) == ["0072b2"]
 
 
-def test_without_a_scale_no_color_is_kept():
+def test_inline_svg_without_scale_replaces_every_color():
     figure = Figure()
     panel = figure.subplots()
     panel.scatter([0, 1], [0, 1], c=["#440154", "#fde725"])

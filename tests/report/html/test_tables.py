@@ -27,7 +27,7 @@ def configured(**options):
     return found.in_order()
 
 
-def test_solved_has_rows_of_those_that_did():
+def test_solved_table_has_rows_of_models_that_solved():
     assert solved(example()) == (None, ["No run reached the target accuracy."])
     comparison = example()
     comparison.runs["LSTM", 4, 0] = run(1.0, validation=[(50, 1.0)])
@@ -39,7 +39,7 @@ def test_solved_has_rows_of_those_that_did():
     assert solved(comparison) == (None, [])
 
 
-def test_receptive_fields_of_everything_are_one_sentence():
+def test_receptive_fields_that_see_everything_are_one_sentence():
     fine = {("LSTM", 4): [], ("GCN", 4): []}
     assert receptive_fields(example((4,)), ModelInspection(diagnostics=fine)) == (
         None, ["Every model sees everything, and no problem was diagnosed."]
@@ -64,23 +64,23 @@ def test_receptive_fields_of_everything_are_one_sentence():
         ({"models": ["gcn"]}, {"hops"}, {"window"}),
     ],
 )
-def test_configuration_has_what_is_read(options, there, gone):
+def test_configuration_table_has_only_options_in_use(options, there, gone):
     names = {row[0] for row in texts(configuration(configured(**({"models": ["rnn"]} | options))))}
     assert there <= names and not gone & names
 
 
-def test_settings_that_differ_say_whose_they_are():
+def test_configuration_table_of_unequal_options_names_their_rows():
     rows = dict(texts(configuration(configured(models=["rnn", "gcn"], sizes=[6, 12]))))
     assert rows["hidden"] == "4"
     assert rows["hops"] == "1, 2, 4: GCN at T = 6 / 1, 2, 4, 8: GCN at T = 12"
 
 
-def test_no_row_that_stands_apart_is_set_against_the_best():
+def test_differences_table_omits_excluded_rows():
     comparison = grid({"A": [0.5, 0.5], "B": [0.4, 0.4], "mean": [1.0, 1.0]}, readouts={"mean": "mean"})
     assert [row[0] for row in texts(differences(comparison, 5, "A"))] == ["B"]
 
 
-def test_files_are_named_in_the_order_of_the_rows(tmp_path):
+def test_files_are_in_order_of_the_rows(tmp_path):
     comparison = example((4,))
     assert files(comparison) == []
     for key in reversed(comparison.runs):
@@ -88,7 +88,7 @@ def test_files_are_named_in_the_order_of_the_rows(tmp_path):
     assert files(comparison) == [("LSTM, T = 4", ["LSTM0.json", "LSTM1.json"]), ("GCN, T = 4", ["GCN0.json"])]
 
 
-def test_the_machine_is_told_as_far_as_it_is_known():
+def test_machines_table_lists_known_properties_only():
     comparison = grid({"A": [0.5, 0.5]})
     comparison.runs["A", 5, 0] = changed(comparison.runs["A", 5, 0], machine="Linux", threads=1)
     assert texts(machines(comparison)) == [["system", "Linux"], ["threads per run", "1"]]

@@ -46,7 +46,7 @@ def test_curves_figure_draws_a_running_mean_of_21_for_each_seed():
     assert running_mean([step / 50 for step in range(50)]) in curves
 
 
-def test_a_model_has_the_same_color_everywhere():
+def test_style_of_model_is_the_same_in_every_comparison():
     rows = ["lstm", *(ModelSpec(f"mine {i}", "rnn", lr=0.001 * i) for i in (1, 2))]
     comparison = run_grid("recall", models=rows, sizes=[3], seeds=[0], steps=1, hidden=4, progress=False)
     alone = replace(comparison, labels=("LSTM",))
@@ -62,7 +62,7 @@ def test_a_model_has_the_same_color_everywhere():
     assert then[0] == STYLES["GCN, then LSTM"][0] and deep[0] == STYLES["GCN"][0]
 
 
-def test_a_dot_marks_the_step_whose_weights_were_kept():
+def test_draw_curves_marks_the_best_step_with_a_dot():
     drawn = panel()
     draw_curves(drawn, example(), 4)
     curve = running_mean([step / 50 for step in range(50)])  # of the run whose best step is 40
@@ -71,7 +71,7 @@ def test_a_dot_marks_the_step_whose_weights_were_kept():
     assert drawn.get_xlim() == pytest.approx((10, 60))
 
 
-def test_steps_until_solved_are_means_of_those_that_did_hollow_where_others_did_not():
+def test_draw_solved_marks_means_and_is_hollow_if_some_failed():
     comparison = example((4, 8, 16))
 
     def looks(*accuracies):
@@ -89,7 +89,7 @@ def test_steps_until_solved_are_means_of_those_that_did_hollow_where_others_did_
     assert next(list(line.get_ydata()) for line in drawn.lines if line.get_linestyle() == "-") == [150, 250]
 
 
-def test_a_long_label_leaves_room_for_the_scores():
+def test_scores_figure_shortens_long_labels():
     comparison = replace(example((4,)), labels=("LSTM", "a" * 80))
     comparison.runs["a" * 80, 4, 0] = run(0.5)
     (drawn,) = scores_figure(comparison).axes

@@ -61,7 +61,7 @@ def line_of(drawn, color):
     return np.asarray(found.get_ydata(), dtype=float)
 
 
-def test_lines_by_step_are_means_over_seeds_with_their_range(example):
+def test_draw_steps_draws_means_over_seeds_with_their_range(example):
     task, models, forecasts = example
     drawn = panel()
     draw_steps(drawn, forecasts)
@@ -76,7 +76,7 @@ def test_lines_by_step_are_means_over_seeds_with_their_range(example):
     assert [text.get_text() for text in drawn.texts] == ["persistence"]
 
 
-def test_lines_by_hour_leave_out_hours_that_nothing_was_observed_in(example):
+def test_draw_times_leaves_out_unobserved_hours(example):
     _, _, forecasts = example
     few = replace(
         forecasts, mask=forecasts.mask & torch.from_numpy(calendar_groups(forecasts)[2] != 5)[..., None, None]
@@ -87,7 +87,7 @@ def test_lines_by_hour_leave_out_hours_that_nothing_was_observed_in(example):
     assert [tick.get_text() for tick in drawn.get_xticklabels()] == ["0", "3", "6", "9", "12", "15", "18", "21"]
 
 
-def test_of_one_step_ahead_marks_stand_side_by_side_and_a_baseline_far_off_is_named_with_its_error(example):
+def test_draw_steps_of_one_step_draws_marks_and_far_baseline(example):
     _, _, forecasts = example
     one = replace(forecasts, truth=forecasts.truth[:, :1] * 0, mask=None,
                   models={"LSTM": [torch.full_like(forecasts.truth[:, :1], value) for value in (1.0, 3.0)],
@@ -102,7 +102,7 @@ def test_of_one_step_ahead_marks_stand_side_by_side_and_a_baseline_far_off_is_na
     assert drawn.get_ylim() == pytest.approx((1 - 0.15, 3.5 + 0.15))
 
 
-def test_forecasts_stand_beside_the_truth_at_the_time_that_they_are_about(example):
+def test_draw_truth_draws_forecasts_at_their_target_times(example):
     task, _, forecasts = example
     drawn = panel()
     draw_truth(drawn, forecasts, "south", ahead=2, stretch=range(3, 13))
@@ -122,7 +122,7 @@ def test_forecasts_stand_beside_the_truth_at_the_time_that_they_are_about(exampl
     assert (drawn.get_xlabel(), drawn.get_ylabel()) == ("step", "value")
 
 
-def test_nodes_at_the_quartiles_of_errors_are_chosen_and_named(example):
+def test_quartiles_are_nodes_at_quartiles_of_errors(example):
     task, models, forecasts = example
     of_all = [np.nanmean(errors_by_loop(task, model)[:, 0], 0) for seeds in models.values() for model in seeds]
     order = np.argsort(np.mean(of_all, 0))
@@ -134,7 +134,7 @@ def test_nodes_at_the_quartiles_of_errors_are_chosen_and_named(example):
     assert quartiles(few) == dict.fromkeys(NODES[:3], "")
 
 
-def test_the_liveliest_stretch_is_where_the_truth_moves_most(example):
+def test_liveliest_stretch_is_where_the_truth_changes_most(example):
     _, _, forecasts = example
     truth = torch.zeros(40, HORIZON, 5, 1)
     truth[20:30, 0, 1, 0] = torch.tensor([1.0, -1.0] * 5)
@@ -144,7 +144,7 @@ def test_the_liveliest_stretch_is_where_the_truth_moves_most(example):
     assert liveliest(still, ["east"]) == range(40)
 
 
-def test_nodes_have_the_colors_of_their_errors_at_their_positions(example):
+def test_draw_graph_colors_nodes_by_error_at_their_positions(example):
     task, models, forecasts = example
     drawn = panel()
     draw_graph(drawn, forecasts, "GCRN")
@@ -161,7 +161,7 @@ def test_nodes_have_the_colors_of_their_errors_at_their_positions(example):
     assert points.colorbar.ax.get_ylabel() == "MAE (mph)"
 
 
-def test_a_difference_is_drawn_about_zero_and_says_where_one_errs_less(example):
+def test_difference_figure_is_centered_at_zero_and_counts_nodes(example):
     task, models, forecasts = example
     ours, theirs = (
         np.mean([np.nanmean(errors_by_loop(task, model), (0, 1)) for model in models[label]], 0) for label in models
@@ -177,7 +177,7 @@ def test_a_difference_is_drawn_about_zero_and_says_where_one_errs_less(example):
     assert figure.get_suptitle() == title
 
 
-def test_tones_are_the_same_on_both_sides_of_zero_where_one_side_goes_further(example):
+def test_draw_difference_tones_are_symmetric_about_zero(example):
     _, _, forecasts = example
     truth = torch.zeros(4, HORIZON, 60, 1)
     far = truth + torch.linspace(0, 1, 60)[:, None]
@@ -195,7 +195,7 @@ def test_tones_are_the_same_on_both_sides_of_zero_where_one_side_goes_further(ex
     assert np.abs(inside + inside[::-1] - last).max() <= 1 and list(points.norm([-99, 99])) == [-1, last + 1]
 
 
-def test_in_a_column_the_bar_is_below_and_the_nodes_at_its_ends_are_ringed_and_named(example):
+def test_draw_graph_narrow_has_bar_below_and_names_extremes(example):
     _, _, forecasts = example
     long = replace(forecasts, nodes=tuple(f"{node} " + "x" * 99 for node in NODES))
     error = forecasts.by_node("LSTM").mean(0)
@@ -213,7 +213,7 @@ def test_in_a_column_the_bar_is_below_and_the_nodes_at_its_ends_are_ringed_and_n
     assert bar.ax.get_xlabel() == "difference in MAE (mph)" and 0 in bar.get_ticks()
 
 
-def test_a_node_that_was_never_observed_is_hollow(example):
+def test_draw_graph_unobserved_node_is_hollow(example):
     _, _, forecasts = example
     mask = forecasts.mask.clone()
     mask[:, :, 3] = False
@@ -223,7 +223,7 @@ def test_a_node_that_was_never_observed_is_hollow(example):
     assert hollow.get_offsets().tolist() == [[-1.0, 50.0]] and len(points.get_offsets()) == 4
 
 
-def test_without_positions_a_spring_layout_is_taken_and_said(example):
+def test_layout_without_positions_is_a_spring_layout(example):
     _, _, forecasts = example
     lost = replace(forecasts, positions=None)
     places, said = layout(lost)
@@ -232,7 +232,7 @@ def test_without_positions_a_spring_layout_is_taken_and_said(example):
     assert graph_figure(lost, "persistence").axes[0].get_aspect() == 1
 
 
-def test_files_are_the_same_twice(example, tmp_path: Path):
+def test_figures_saved_twice_have_identical_files(example, tmp_path: Path):
     _, _, forecasts = example
     makers = {
         "truth": truth_figure,
@@ -246,14 +246,14 @@ def test_files_are_the_same_twice(example, tmp_path: Path):
         assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_no_model_is_black_or_grey_as_truth_and_baselines_are(example):
+def test_look_of_models_is_neither_black_nor_gray(example):
     _, _, forecasts = example
     many = replace(forecasts, models=dict.fromkeys(["GCRN", "DCRNN", "TGCN", "LSTM"], forecasts.of("LSTM")))
     found = [look(label, many)[0] for label in many.models]
     assert len(set(found)) == 4 and not {"#000000", "#999999", GRAY} & set(found)
 
 
-def test_names_move_apart_and_stay_inside():
+def test_spread_separates_labels_within_bounds():
     assert spread([1.0, 1.0, 1.0], 1.0, 0.0, 9.0) == [0.0, 1.0, 2.0]
     assert spread([9.0, 9.0], 1.0, 0.0, 9.0) == [8.0, 9.0]
     assert spread([], 1.0, 0.0, 9.0) == []
@@ -281,6 +281,6 @@ def test_names_move_apart_and_stay_inside():
         (lambda f: difference_figure(f, "LSTM", "LSTM"), "expected two labels to compare, got 'LSTM' twice"),
     ],
 )
-def test_what_cannot_be_drawn_is_named(example, draw, message):
+def test_figures_invalid_arguments_raise_value_error(example, draw, message):
     with pytest.raises(ValueError, match=f"forecasts: .*{message}".replace("?", r"\?")):
         draw(example[2])

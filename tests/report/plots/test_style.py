@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from seqgnn.report.plots import style as figures
 
 
-def test_variants_of_a_model_differ_in_line_then_in_darkness():
+def test_style_of_variants_differs_in_line_then_in_darkness():
     labels = [f"LSTM, forget bias {bias}" for bias in range(7)]
     styles = [figures.style(label, labels) for label in labels]
     assert len({(color, line) for color, _, line in styles}) == 7
@@ -12,7 +12,7 @@ def test_variants_of_a_model_differ_in_line_then_in_darkness():
     assert styles[3][0] == "#6A2F00"
 
 
-def test_models_of_a_comparison_have_colors_of_their_own():
+def test_style_of_models_in_a_comparison_has_distinct_colors():
     forecasters = ["truth", "baselines", "Linear", "GCRN", "DCRNN", "LSTM"]
     own = ["truth", "baselines", "mine", "GCRN", "DCRNN, two layers", "yours"]
     for labels in (forecasters, own):
@@ -21,7 +21,7 @@ def test_models_of_a_comparison_have_colors_of_their_own():
         assert colors[:2] == figures.OTHERS[:2]
 
 
-def test_a_figure_that_cannot_be_written_leaves_what_was_there(tmp_path):
+def test_save_of_failing_figure_leaves_existing_files(tmp_path):
     paths = figures.save(Figure(), tmp_path / "a.b")
     assert [path.name for path in paths] == ["a.b.png", "a.b.svg"]
     before = [path.read_bytes() for path in paths]

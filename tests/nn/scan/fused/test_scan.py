@@ -72,7 +72,7 @@ def agree(case, layers, *args, **options):
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("rows", [1, 4096])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_fused_equals_the_reference(case, rows, dense, monkeypatch, fused_calls):
+def test_fused_scan_equals_reference(case, rows, dense, monkeypatch, fused_calls):
     monkeypatch.setattr(passes, "ROWS", rows)
     monkeypatch.setattr(fused, "DENSE", N if dense else 0)
     layers = both(case, num_layers=2, bidirectional=True)
@@ -84,7 +84,7 @@ def test_fused_equals_the_reference(case, rows, dense, monkeypatch, fused_calls)
 
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
-def test_graphs_of_every_step_and_lengths_of_every_node(case, dense, monkeypatch):
+def test_fused_scan_graph_per_step_and_lengths_equal_reference(case, dense, monkeypatch):
     monkeypatch.setattr(fused, "DENSE", N if dense else 0)
     graphs = tricky_graphs(T)[0]
     edges, weights = [e for e, _ in graphs], [w for _, w in graphs]
@@ -92,7 +92,7 @@ def test_graphs_of_every_step_and_lengths_of_every_node(case, dense, monkeypatch
     agree(case, both(case, bidirectional=True), signal(T, N, F), edges, weights, lengths=lengths)
 
 
-def test_input_convolution_stays_under_autograd(fused_calls):
+def test_fused_scan_with_input_convolution_equals_reference(fused_calls):
     case = Case("GCNGRU", sg.GCNGRU, options={"input_conv": GraphConv, "hidden_conv": sg.Chebyshev(2)})
     agree(case, both(case, num_layers=2), signal(T, B, N, F), EDGES, [WEIGHTS])
     assert len(fused_calls) == 2
@@ -103,7 +103,7 @@ ONE_BIAS = [(kind, {"recurrent_bias": False}) for kind in ("rnn", "lstm")]
 
 
 @pytest.mark.parametrize(("kind", "options"), [*product(PLAIN, OPTIONS), *ONE_BIAS], ids=str)
-def test_plain_layers(kind, options, fused_calls):
+def test_fused_scan_of_rnn_layers_equals_native(kind, options, fused_calls):
     layer = PLAIN[kind](F, H, dtype=torch.float64, engine=ENGINE, **options)
     native = copy.deepcopy(layer)
     native.engine = "native"
@@ -122,7 +122,7 @@ def test_plain_layers(kind, options, fused_calls):
     assert fused_calls
 
 
-def test_the_rule_of_auto():
+def test_fused_trains_faster_depends_on_width_steps_and_batch():
     """From so many channels, steps and elements on."""
     faster = dispatch.fused_trains_faster
     assert faster("gru", 64, 40, 20) and faster("gru", 128, 800, 1) and faster("gru", 320, 20, 1)
@@ -133,7 +133,7 @@ def test_the_rule_of_auto():
     assert not faster("lstm", 1024, 100, 64)
 
 
-def test_auto_trains_rnns_and_grus(monkeypatch, fused_calls):
+def test_auto_engine_trains_rnn_and_gru_with_fused_scan(monkeypatch, fused_calls):
     """On the CPU, where gradients are asked for."""
     monkeypatch.setattr(dispatch, "FUSED", {"rnn": [(H, T, 2 * T)], "gru": [(H, T, 2 * T)], "lstm": []})
     x = signal(T, 2, F)
@@ -167,7 +167,7 @@ def test_auto_trains_rnns_and_grus(monkeypatch, fused_calls):
     ("shape", "training", "inference"),
     [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 334, 3, 1), 1, 1)],
 )
-def test_auto_is_fused_where_worthwhile(shape, training, inference, fused_calls):
+def test_auto_engine_uses_fused_scan_where_worthwhile(shape, training, inference, fused_calls):
     """From 1,000 elements on, and with a backward pass from 8 steps on."""
     layer = sg.GCNLSTM(1, 2)
     for recording, expected in ((True, training), (False, inference)):
@@ -188,7 +188,7 @@ def inputs_of(layer):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_second_derivatives_are_those_of_the_equations(case):
+def test_fused_scan_second_order_gradients_equal_reference(case):
     found = []
     for layer in both(case, in_channels=1, hidden_channels=2):
         names, inputs = inputs_of(layer)
@@ -202,7 +202,7 @@ def test_second_derivatives_are_those_of_the_equations(case):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_functorch_and_forward_mode_use_the_reference(case, fused_calls):
+def test_fused_scan_in_functorch_transforms_uses_reference(case, fused_calls):
     layer, other = both(case)
     x, direction = signal(T, N, F), signal(T, N, F, seed=5)
 
@@ -218,7 +218,7 @@ def test_functorch_and_forward_mode_use_the_reference(case, fused_calls):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_backward_again_and_checkpoints_and_offloading_give_the_same(case):
+def test_fused_scan_repeated_or_checkpointed_backward_is_equal(case):
     layer, x = case.make(engine=ENGINE), signal(T, B, N, F)
     losses = [case.parts(layer(x, EDGES, WEIGHTS))[0].square().sum() for _ in range(2)]
     parameters = list(layer.parameters())
@@ -236,7 +236,7 @@ def test_backward_again_and_checkpoints_and_offloading_give_the_same(case):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_without_gradients_or_with_some(case, monkeypatch):
+def test_fused_scan_without_or_with_some_gradients_is_equal(case, monkeypatch):
     monkeypatch.setattr(passes, "ROWS", 2 * N)
     layer, x = case.make(num_layers=2, engine=ENGINE), leaf(signal(T, B, N, F))
     expected = case.parts(layer(x, EDGES, WEIGHTS))
@@ -253,7 +253,7 @@ def test_without_gradients_or_with_some(case, monkeypatch):
     close(torch.autograd.grad(output.sum(), layer.weight_hh_l0)[0], hidden)
 
 
-def test_what_it_returns_may_be_written_to():
+def test_fused_scan_outputs_may_be_changed_in_place():
     layer, x = sg.GCRN(F, H, K=2, engine=ENGINE, dtype=torch.float64), signal(T, N, F)
     expected = torch.autograd.grad(layer(x, EDGES)[0].relu().sum(), layer.weight_hh_l0)[0]
     output, (h, c) = layer(x, EDGES)
@@ -262,7 +262,7 @@ def test_what_it_returns_may_be_written_to():
     close(torch.autograd.grad(output.relu_().sum(), layer.weight_hh_l0)[0], expected)
 
 
-def test_recording_autocast_and_half_use_the_reference(fused_calls):
+def test_fused_scan_recording_autocast_and_half_use_reference(fused_calls):
     layer, x = sg.GCRN(F, H, K=2, engine=ENGINE), signal(T, N, F).float()
     with record_states() as steps:
         layer(x, EDGES)
@@ -277,7 +277,7 @@ def test_recording_autocast_and_half_use_the_reference(fused_calls):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_single_precision_is_near(case):
+def test_fused_scan_in_float32_is_close_to_float64(case):
     layer, x = case.make(engine=ENGINE), signal(T, B, N, F)
     exact = case.parts(layer(x, EDGES, WEIGHTS))
     close_to = case.parts(layer.float()(x.float(), EDGES, WEIGHTS.float()))
@@ -285,7 +285,7 @@ def test_single_precision_is_near(case):
         close(a, b, 1e-5)
 
 
-def test_no_edges_and_one_node_and_one_step():
+def test_fused_scan_without_edges_or_of_one_node_is_equal():
     empty = torch.empty(2, 0, dtype=torch.long)
     for nodes in (1, 40):
         layer, other = both(Case("GCRN", sg.GCRN, options={"K": 3}))
@@ -297,7 +297,7 @@ def test_no_edges_and_one_node_and_one_step():
 
 @pytest.mark.parametrize("engine", ["fused", "reference"])
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_segments_are_the_whole(case, engine):
+def test_checkpoint_every_of_graph_layers_equals_whole(case, engine):
     layer = case.make(num_layers=2, bidirectional=True, engine=engine)
     other = case.make(num_layers=2, bidirectional=True, engine=engine, checkpoint_every=3)
     assert "checkpoint_every=3" in repr(other)
@@ -318,7 +318,7 @@ def peak(layer, x, *graph):
 
 @pytest.mark.parametrize("engine", ["fused", "reference"])
 @pytest.mark.parametrize("make", [partial(sg.GCRN, K=2), sg.LSTM])
-def test_segments_take_less_memory(engine, make):
+def test_checkpoint_every_reduces_peak_memory(engine, make):
     graph = () if make is sg.LSTM else (EDGES,)
     whole, parts = (make(F, 16, engine=engine, checkpoint_every=every) for every in (None, 6))
     x = torch.randn(36, N, F)
@@ -326,7 +326,7 @@ def test_segments_take_less_memory(engine, make):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_about_half_of_the_memory_of_the_reference(cell, monkeypatch):
+def test_fused_scan_has_lower_peak_memory_than_reference(cell, monkeypatch):
     monkeypatch.setattr(passes, "ROWS", 16 * N)
     fast, slow = (sg.GCRN(F, 32, K=2, cell=cell, engine=engine) for engine in ("fused", "reference"))
     x = torch.randn(12, 16, N, F)
@@ -335,7 +335,7 @@ def test_about_half_of_the_memory_of_the_reference(cell, monkeypatch):
 
 @pytest.mark.parametrize("engine", ["auto", "fused", "reference"])
 @pytest.mark.parametrize(("kind", "options"), [*product(PLAIN, OPTIONS), ("lstm", {"proj_size": 2})], ids=str)
-def test_segments_of_plain_layers_are_the_whole(kind, options, engine):
+def test_checkpoint_every_of_rnn_layers_equals_whole(kind, options, engine):
     layer = PLAIN[kind](F, H, dtype=torch.float64, engine=engine, **options, checkpoint_every=3)
     assert "checkpoint_every=3" in repr(layer)
     x, found = signal(8, 3, F), []
@@ -353,19 +353,19 @@ def test_segments_of_plain_layers_are_the_whole(kind, options, engine):
 
 
 @pytest.mark.parametrize("every", [0, 1.5, "2"])
-def test_a_segment_has_steps(every):
+def test_checkpoint_every_invalid_value_raises_value_error(every):
     for layer, make in (("GCRN", partial(sg.GCRN, K=2)), ("LSTM", sg.LSTM)):
         with pytest.raises(ValueError, match=f"{layer}: expected checkpoint_every"):
             make(F, H, checkpoint_every=every)
 
 
-def test_torchs_kernels_have_no_segments():
+def test_checkpoint_every_with_native_engine_raises_value_error():
     with pytest.raises(ValueError, match="GRU: expected another engine with checkpoint_every, got 'native'"):
         sg.GRU(F, H, engine="native", checkpoint_every=2)
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_second_derivatives_where_one_input_comes_from_another(case):
+def test_fused_scan_second_order_of_dependent_inputs_is_equal(case):
     found = []
     for layer in both(case, in_channels=H):
         x, weight = leaf(signal(T, N, H)), leaf(WEIGHTS)
@@ -379,7 +379,7 @@ def test_second_derivatives_where_one_input_comes_from_another(case):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_batched_gradients_and_forward_mode_in_backward(case, fused_calls):
+def test_fused_scan_batched_and_forward_mode_backward_is_equal(case, fused_calls):
     found = []
     for layer in both(case):
         x = leaf(signal(T, N, F))
@@ -395,7 +395,7 @@ def test_batched_gradients_and_forward_mode_in_backward(case, fused_calls):
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_no_gradient_without_output_gradients(again):
+def test_fused_scan_without_output_gradients_returns_none(again):
     class Deaf(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
@@ -439,7 +439,7 @@ class Basis(Recursion):
 
 @pytest.mark.parametrize("sides", [["conv"], ["input_conv"], ["hidden_conv"]], ids=str)
 @pytest.mark.parametrize("layer", [sg.GCNLSTM, partial(sg.GCNGRU, reset="before")])
-def test_custom_filters(layer, sides, fused_calls):
+def test_fused_scan_custom_filter_recursion_equals_its_basis(layer, sides, fused_calls):
     options = {side: Recursion() for side in sides}
     case = Case("", layer, options=options)
     agree(case, both(case), signal(T, B, N, F), EDGES, [WEIGHTS])
@@ -451,7 +451,7 @@ def test_custom_filters(layer, sides, fused_calls):
 
 @pytest.mark.parametrize("engine", ["fused", "reference"])
 @pytest.mark.parametrize("side", ["input_conv", "hidden_conv"])
-def test_a_filter_has_as_many_signals_as_terms(side, engine):
+def test_filter_with_wrong_num_terms_raises_runtime_error(side, engine):
     @dataclass(frozen=True, repr=False)
     class Short(Recursion):
         num_terms = 4
@@ -462,7 +462,7 @@ def test_a_filter_has_as_many_signals_as_terms(side, engine):
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_any_strides_of_one_node_with_more_edges_than_places(case):
+def test_fused_scan_any_strides_and_duplicate_edges_are_equal(case):
     layers, edges, weights = both(case), torch.zeros(2, 3, dtype=torch.long), signal(3).exp()
     for x in (
         signal(B, T, 1, F).transpose(0, 1),
@@ -480,7 +480,7 @@ def test_any_strides_of_one_node_with_more_edges_than_places(case):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_nan_and_inf_spread_along_edges_only(case, bad):
+def test_fused_scan_nan_and_inf_spread_along_edges_only(case, bad):
     x, layers = signal(T, B, N, F), both(case)
     x[1, 0, 1, 0] = bad
     found, expected = (case.parts(layer(x, EDGES, WEIGHTS)) for layer in layers)
@@ -490,7 +490,7 @@ def test_nan_and_inf_spread_along_edges_only(case, bad):
 
 
 @pytest.mark.parametrize(("layer", "x"), [(sg.GCNLSTM(F, H), (T, N, F)), (sg.LSTM(F, H), (T, B, F))])
-def test_missing_triton_is_an_error(layer, x, monkeypatch):
+def test_triton_engine_without_triton_raises_value_error(layer, x, monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     layer.engine = "triton"
     with pytest.raises(ValueError, match="LSTM: expected triton to be installed for engine='triton', got no module"):

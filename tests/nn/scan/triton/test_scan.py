@@ -65,7 +65,7 @@ def loops(monkeypatch):
 
 @interpreted
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_steps_are_the_reference(case, step_by_step, loops):
+def test_triton_scan_step_by_step_equals_reference(case, step_by_step, loops):
     layers = both(case, bidirectional=True)
     states = [signal(2, B, N, H, seed=3 + i) for i in range(2 if layers[0].kind == "lstm" else 1)]
     agree(case, layers, signal(3, B, N, F), EDGES, [WEIGHTS], states, lengths=torch.tensor([3, 2]))
@@ -85,7 +85,7 @@ def answers(layer, case, x, state, **options):
 @interpreted
 @pytest.mark.parametrize("lengths", [None, torch.tensor([3, 2])], ids=["whole", "lengths"])
 @pytest.mark.parametrize("case", IN_A_LOOP, ids=str)
-def test_loops_are_the_reference(case, lengths, loops):
+def test_triton_scan_in_one_kernel_equals_reference(case, lengths, loops):
     layers = both(case, bidirectional=True)
     states = [signal(2, B, N, H, seed=3 + i) for i in range(2 if layers[0].kind == "lstm" else 1)]
     for a, b in zip(*(answers(layer, case, signal(3, B, N, F), states, lengths=lengths) for layer in layers)):
@@ -95,7 +95,7 @@ def test_loops_are_the_reference(case, lengths, loops):
 
 @interpreted
 @pytest.mark.parametrize("case", TWO_MAPS, ids=str)
-def test_loops_in_layers_and_segments_from_no_state(case, loops):
+def test_triton_scan_layers_and_segments_equal_reference(case, loops):
     layers = both(case, num_layers=2, checkpoint_every=2)
     for a, b in zip(*(answers(layer, case, signal(T, N, F), ()) for layer in layers)):
         close(a, b)
@@ -104,7 +104,7 @@ def test_loops_in_layers_and_segments_from_no_state(case, loops):
 
 @interpreted
 @pytest.mark.parametrize("case", [Case("GCNGRU", sg.GCNGRU), *TWO_MAPS], ids=str)
-def test_the_weights_of_edges_are_learned_step_by_step(case, loops):
+def test_triton_scan_edge_weight_gradients_run_step_by_step(case, loops):
     layers = both(case)
     agree(case, layers, signal(3, N, F), EDGES, [WEIGHTS])
     assert loops == {"forward": 1, "backward": 0}
@@ -115,7 +115,7 @@ def test_the_weights_of_edges_are_learned_step_by_step(case, loops):
 
 @interpreted
 @pytest.mark.parametrize("case", TWO_MAPS, ids=str)
-def test_backward_twice(case, loops):
+def test_triton_scan_backward_twice_equals_reference(case, loops):
     layer, reference = both(case)
     for module in (layer, reference):
         output = module(signal(3, N, F), EDGES)[0]
@@ -127,7 +127,7 @@ def test_backward_twice(case, loops):
 
 
 @interpreted
-def test_what_fits(loops):
+def test_triton_scan_kernel_is_used_up_to_its_size_limits(loops):
     empty = torch.empty(2, 0, dtype=torch.long)
     graphs = tricky_graphs(2)[0]
     for layer, edges, nodes, taken in (
@@ -152,7 +152,7 @@ def test_what_fits(loops):
 
 @interpreted
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_graphs_of_every_step(case):
+def test_triton_scan_with_graph_per_step_equals_reference(case):
     graphs = tricky_graphs(3)[0]
     lengths = torch.arange(N) % 3 + 1
     agree(case, both(case), signal(3, N, F), [e for e, _ in graphs], [w for _, w in graphs], lengths=lengths)
@@ -162,14 +162,14 @@ def test_graphs_of_every_step(case):
 @pytest.mark.parametrize("loop", [True, False])
 @pytest.mark.parametrize("options", [{}, {"bias": False, "bidirectional": True}], ids=str)
 @pytest.mark.parametrize("kind", PLAIN)
-def test_plain_layers(kind, options, loop, monkeypatch, fused_calls):  # noqa: F811
+def test_triton_scan_of_rnn_layers_equals_native(kind, options, loop, monkeypatch, fused_calls):  # noqa: F811
     monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
-    fused_tests.test_plain_layers(kind, options, fused_calls)
+    fused_tests.test_fused_scan_of_rnn_layers_equals_native(kind, options, fused_calls)
 
 
 @interpreted
 @pytest.mark.parametrize("kind", PLAIN)
-def test_gradcheck(kind):
+def test_triton_scan_of_rnn_layers_passes_gradcheck(kind):
     layer = PLAIN[kind](F, H, dtype=torch.float64, engine="triton")
     names = [name for name, _ in layer.named_parameters()]
 
@@ -182,7 +182,7 @@ def test_gradcheck(kind):
 
 @interpreted
 @pytest.mark.parametrize("loop", [True, False])
-def test_gradcheck_on_a_graph(loop, monkeypatch):
+def test_triton_scan_of_gcrn_passes_gradcheck(loop, monkeypatch):
     monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
     layer = sg.GCRN(F, H, K=2, dtype=torch.float64, engine="triton")
     names = [name for name, _ in layer.named_parameters()]
@@ -199,37 +199,37 @@ def test_gradcheck_on_a_graph(loop, monkeypatch):
 @pytest.mark.parametrize(
     "test",
     [
-        fused_tests.test_second_derivatives_are_those_of_the_equations,
-        fused_tests.test_backward_again_and_checkpoints_and_offloading_give_the_same,
-        fused_tests.test_any_strides_of_one_node_with_more_edges_than_places,
+        fused_tests.test_fused_scan_second_order_gradients_equal_reference,
+        fused_tests.test_fused_scan_repeated_or_checkpointed_backward_is_equal,
+        fused_tests.test_fused_scan_any_strides_and_duplicate_edges_are_equal,
     ],
     ids=lambda test: test.__name__[5:],
 )
-def test_as_the_fused_engine(test, case, step_by_step):
+def test_triton_scan_passes_tests_of_the_fused_scan(test, case, step_by_step):
     test(case)
 
 
 @interpreted
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_without_gradients_or_with_some(case, monkeypatch, step_by_step):
-    fused_tests.test_without_gradients_or_with_some(case, monkeypatch)
+def test_triton_scan_without_or_with_some_gradients_is_equal(case, monkeypatch, step_by_step):
+    fused_tests.test_fused_scan_without_or_with_some_gradients_is_equal(case, monkeypatch)
 
 
 @interpreted
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_nan_and_inf_spread_along_edges_only(case):
-    fused_tests.test_nan_and_inf_spread_along_edges_only(case, float("nan"))
+def test_triton_scan_nan_spreads_along_edges_only(case):
+    fused_tests.test_fused_scan_nan_and_inf_spread_along_edges_only(case, float("nan"))
 
 
 @interpreted
-def test_unsupported_inputs_use_the_reference(fused_calls):  # noqa: F811
-    fused_tests.test_recording_autocast_and_half_use_the_reference(fused_calls)
+def test_triton_scan_unsupported_inputs_use_the_reference(fused_calls):  # noqa: F811
+    fused_tests.test_fused_scan_recording_autocast_and_half_use_reference(fused_calls)
     fused_calls.clear()
-    fused_tests.test_functorch_and_forward_mode_use_the_reference(SOME[0], fused_calls)
+    fused_tests.test_fused_scan_in_functorch_transforms_uses_reference(SOME[0], fused_calls)
 
 
 @interpreted
-def test_auto_does_not_take_it(monkeypatch):
+def test_auto_engine_does_not_use_triton(monkeypatch):
     monkeypatch.setattr(dispatch, "check_triton", None)
     sg.GCNLSTM(F, H)(signal(T, N, F).float(), EDGES)
     sg.LSTM(F, H)(signal(T, N, F).float())
@@ -237,7 +237,7 @@ def test_auto_does_not_take_it(monkeypatch):
 
 @interpreted
 @pytest.mark.parametrize("layer", [sg.GCNLSTM, sg.LSTM])
-def test_it_needs_a_device_or_the_interpreter(layer, monkeypatch):
+def test_triton_engine_without_gpu_or_interpreter_raises(layer, monkeypatch):
     monkeypatch.setattr(triton_kernels, "sigmoid", triton.jit(triton_kernels.sigmoid.fn))
     args = [signal(T, N, F).float()] + [EDGES] * (layer is sg.GCNLSTM)
     with pytest.raises(
@@ -249,7 +249,7 @@ def test_it_needs_a_device_or_the_interpreter(layer, monkeypatch):
 @interpreted
 @pytest.mark.parametrize("loop", [True, False])
 @pytest.mark.parametrize("case", IN_A_LOOP + SOME, ids=str)
-def test_no_synchronization(case, loop, monkeypatch, loops, no_synchronization):  # noqa: F811
+def test_triton_scan_does_not_synchronize(case, loop, monkeypatch, loops, no_synchronization):  # noqa: F811
     """But for the kernels, which are left out."""
     monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
     monkeypatch.setattr(type(triton_kernels.sigmoid), "__getitem__", lambda kernel, grid: lambda *_, **__: None)
@@ -264,7 +264,7 @@ def test_no_synchronization(case, loop, monkeypatch, loops, no_synchronization):
 @pytest.mark.gpu
 @pytest.mark.parametrize("loop", [True, False])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_on_a_device(case, loop, monkeypatch):
+def test_triton_scan_on_gpu_equals_reference(case, loop, monkeypatch):
     monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
     layer, reference = both(case, num_layers=2, bidirectional=True)
     layer.float().cuda()
@@ -284,7 +284,7 @@ def test_on_a_device(case, loop, monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.parametrize("hidden", [3, 64, 128, 200])
 @pytest.mark.parametrize("kind", PLAIN)
-def test_plain_layers_on_a_device(kind, hidden):
+def test_triton_scan_of_rnn_layers_on_gpu_equals_reference(kind, hidden):
     layer = PLAIN[kind](F, hidden, num_layers=2, bidirectional=True, engine="triton", device="cuda")
     reference = copy.deepcopy(layer).double().cpu()
     reference.engine = "reference"
@@ -301,7 +301,7 @@ def test_plain_layers_on_a_device(kind, hidden):
 @pytest.mark.gpu
 @pytest.mark.parametrize("loop", [True, False])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_captured(case, loop, monkeypatch):
+def test_triton_scan_in_cuda_graph_is_equal(case, loop, monkeypatch):
     monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
     layer = case.make(num_layers=2, bidirectional=True, engine="triton").float().cuda()
     graph = layer.prepare(EDGES.cuda(), WEIGHTS.float().cuda(), N)
@@ -310,6 +310,6 @@ def test_captured(case, loop, monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", PLAIN)
-def test_plain_layers_captured(kind):
+def test_triton_scan_of_rnn_layers_in_cuda_graph_is_equal(kind):
     layer = PLAIN[kind](F, H, num_layers=2, bidirectional=True, engine="triton", device="cuda")
     agree_in_a_graph(layer, [], torch.randn(T, B, F, device="cuda"))
