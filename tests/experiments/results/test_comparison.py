@@ -31,7 +31,7 @@ def test_comparison_row_of_failed_runs_has_no_scores():
     assert (row.model, row.seeds, row.failed, row.mean("accuracy"), row.targets) == ("GCN", 0, 1, None, None)
 
 
-def test_comparison_row_as_dict_has_the_same_columns_for_all_kinds():
+def test_comparison_row_as_dict_columns_are_alike_for_all_kinds():
     rows = [row.as_dict() for row in example().rows()]
     assert len({tuple(row) for row in rows}) == 1
     assert list(rows[0])[:6] == ["model", "kind", "size", "readout", "accuracy", "accuracy_sd"]
@@ -50,7 +50,7 @@ def test_comparison_metric_without_a_finite_value_is_none():
     assert row.as_dict()["loss"] is None and row.as_dict()["loss_bootstrap_high"] is None
 
 
-def test_comparison_solved_at_is_the_first_evaluation_at_the_target():
+def test_comparison_solved_at_is_the_first_step_at_the_target():
     comparison = example(sizes=(4,))
     points = [(10, 0.9), (20, 0.995), (30, 1.0)]
     comparison.runs["LSTM", 4, 0] = changed(run(1.0, validation=points), validation_seconds=(1.0, 2.5, 3.0))
