@@ -103,6 +103,13 @@ def test_perform_with_every_zero_reports_each_step(monkeypatch):
     assert [event[2:] for event in events if event[0] == "step"] == [(1, 1.0, 1 / 3), (2, 0.5, 2 / 3), (3, 1 / 3, 1.0)]
 
 
+def test_perform_within_the_interval_reports_no_step(monkeypatch):
+    events = []
+    monkeypatch.setattr(parallel, "EVERY", 1e9)
+    parallel._perform(jobs(Sum("a"))[0], RunContext(), events.append)
+    assert [event[0] for event in events] == ["done"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", [False, True])
 def test_run_all_killed_worker_loses_no_other_run(tmp_path, kept):

@@ -1,5 +1,7 @@
 """Convolutions of PyG in the gates: against the filter that does the same, and against a loop over single graphs."""
 
+import copy
+
 import pytest
 import torch
 from torch_geometric import nn as pyg
@@ -127,9 +129,13 @@ def test_gcn_lstm_peepholes_with_conv_are_initialized():
 
 def test_gcn_lstm_after_inference_mode_can_be_trained():
     layer, edges = GCNLSTM(F, H, conv=pyg.SAGEConv, dtype=torch.float64), EDGES.clone()
+    untouched = copy.deepcopy(layer)
     with torch.inference_mode():
         layer(X, edges)
     layer(X, edges)[0].sum().backward()
+    untouched(X, EDGES.clone())[0].sum().backward()
+    for parameter, expected in zip(layer.parameters(), untouched.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, expected.grad)
 
 
 def test_gcn_lstm_wider_edge_weights_equal_float32():
