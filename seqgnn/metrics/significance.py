@@ -68,7 +68,8 @@ class Difference:
     def figures(self) -> str:
         """Mean, interval, p-value and seeds as text."""
         mean, low, high = map(signed, (self.mean, *self.interval))
-        return f"{mean}, its own 95% interval {low} to {high}; corrected p = {self.corrected:.3f}, {self.seeds} seeds"
+        interval = f"uncorrected 95% interval {low} to {high}"
+        return f"{mean}, {interval}; corrected p = {self.corrected:.3f}, {self.seeds} seeds"
 
     def turned(self) -> "Difference":
         """Return the difference as `second - first`."""
@@ -76,7 +77,7 @@ class Difference:
         return replace(self, first=self.second, second=self.first, mean=-self.mean, interval=(-high, -low))
 
     def __str__(self) -> str:
-        verdict = "differ" if self.shown else "no difference shown"
+        verdict = "differ" if self.shown else "no significant difference"
         return f"{self.first} and {self.second}: {verdict} ({self.figures})"
 
 
@@ -248,8 +249,8 @@ def differences(scores: Mapping[str, Mapping[int, float]]) -> list[Difference]:
 
     Example:
         >>> a, b = {0: 0.9, 1: 0.8, 2: 1.0}, {0: 0.5, 1: 0.6, 2: 0.7}
-        >>> print(differences({"A": a, "B": b})[0])
-        A and B: no difference shown (+0.300, its own 95% interval +0.052 to +0.548; corrected p = 0.250, 3 seeds)
+        >>> print(differences({"A": a, "B": b})[0].figures)
+        +0.300, uncorrected 95% interval +0.052 to +0.548; corrected p = 0.250, 3 seeds
     """
     pairs = []
     for first, second in itertools.combinations(scores, 2):

@@ -324,7 +324,7 @@ def test_comparison_differences_are_paired_by_seed():
             comparison.runs[label, 4, seed] = changed(record, validation_seconds=(1.5, 2.5), target_accuracy=0.6)
     (pair,) = comparison.differences(4)
     assert (pair.mean, pair.interval[0], pair.p) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2), 0.25)
-    assert str(pair).startswith("A and B: no difference shown (+0.300, its own 95% interval +0.05")
+    assert str(pair).startswith("A and B: no significant difference (+0.300, uncorrected 95% interval +0.05")
     assert comparison.solved_at("B", 4) == [None, (20, 2.5), (20, 2.5)]
     del comparison.runs["B", 4, 1]  # then seed 1 counts for neither
     assert comparison.differences(4)[0].mean == pytest.approx(0.35)
