@@ -87,10 +87,10 @@ def test_compare_interrupted_preserves_finished_runs(tmp_path, monkeypatch):
 def test_compare_failed_run_does_not_lose_other_runs(tmp_path, monkeypatch):
     build = models.build
 
-    def broken(name, **options):
+    def broken(name, *arguments, **options):
         if name == "gcn":
             raise RuntimeError("no\nluck")
-        return build(name, **options)
+        return build(name, *arguments, **options)
 
     monkeypatch.setattr(runs.models, "build", broken)
     comparison = tiny(out=tmp_path)

@@ -155,7 +155,7 @@ def test_plan_run_only_failed_retries_failed_runs(tmp_path, monkeypatch, capsys)
 
     build = models.build
     with monkeypatch.context() as patch:
-        patch.setattr(models, "build", lambda name, **o: build(name, **o) if name == "rnn" else 1 / 0)
+        patch.setattr(models, "build", lambda name, *a, **o: build(name, *a, **o) if name == "rnn" else 1 / 0)
         first = run_grid("palindromes", **options)
     assert set(first.failures) == {("GCN", 4, 0)}
     assert len(list((tmp_path / "runs").glob("*.failed"))) == 1

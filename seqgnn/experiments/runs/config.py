@@ -68,17 +68,12 @@ class RunConfig(TrainingRun):
             torch.manual_seed(self.seed)
             return models.build(
                 self.model,
-                num_classes=task.num_classes,
-                num_tokens=task.num_tokens,
-                num_features=task.num_features,
-                per_element=task.per_element,
-                directed=task.directed,
+                task,
                 hidden=self.hidden,
                 num_layers=self.num_layers,
                 readout=self.readout,
                 encoding=self.encoding,
                 positions=self.positions,
-                length=task.length,
                 hops=self.hops,
                 init=recipes or None,
                 forget_bias=self.forget_bias,
