@@ -96,11 +96,11 @@ def _write(result: Any, source: Any, out: Path) -> tuple[list[Path], list[str]]:
     """Write tables and figures; return their paths, and a line for each one that could not be written."""
     from seqgnn._utils.files import NotWritten
     from seqgnn.report import tables as report
-    from seqgnn.report.forecasts import write_pictures
+    from seqgnn.report.forecasts import write_figures
 
     written: list[Path] = []
     lost: list[str] = []
-    for write in (partial(report.write, result, out), partial(write_pictures, result, source, out)):
+    for write in (partial(report.write, result, out), partial(write_figures, result, source, out)):
         try:
             written += write()
         except NotWritten as error:

@@ -31,27 +31,27 @@ TICKS = [digit * 10**power for power in range(-1, 4) for digit in (1, 2, 5)]
 INSTALL = "pip install --no-deps torch-geometric-temporal decorator requests"
 
 
-def show(found: Bench) -> None:
+def show(bench: Bench) -> None:
     """Print the table and its notes."""
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table(found))
-    for line in notes(found):
+    console.print(table(bench))
+    for line in notes(bench):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def table(found: Bench) -> "Table":
+def table(bench: Bench) -> "Table":
     """Return times, speedups and memory of every row, size by size."""
     from rich.table import Table
 
-    engines = _engines(found)
-    title = f"Layers on {found.config['device']} (x: speedup over the reference layer; b: times the lower bound)"
+    engines = _engines(bench)
+    title = f"Layers on {bench.config['device']} (x: speedup over the reference layer; b: times the lower bound)"
     view = Table(title=title)
     view.add_column("T, (N,) B, F, H:\nlayer / reference layer", no_wrap=True)
     for name in (*COLUMNS, *engines, "lower bound"):
         view.add_column(name)
-    for size, cases in _by_size(found):
+    for size, cases in _by_size(bench):
         view.add_section()
         view.add_row(f"[bold]{size.split(' = ')[1]}")
         for case in cases:
@@ -60,45 +60,48 @@ def table(found: Bench) -> "Table":
     return view
 
 
-def notes(found: Bench) -> list[str]:
+def notes(bench: Bench) -> list[str]:
     """Return the speedups of `auto` over each kind of reference layer, the rows left out, machine and versions."""
     lines = []
-    for name, of in (
-        ("PyTorch Geometric Temporal's layers", lambda case: case["reference_layer"] and case["layer"] not in _OTHERS),
+    for name, is_included in (
+        (
+            "PyTorch Geometric Temporal's layers",
+            lambda case: case["reference_layer"] and case["layer"] not in _OTHER_LAYERS,
+        ),
         ("two GCNConv of PyG", lambda case: case["layer"] == "GCNLSTM"),
         ("torch.nn's layers", lambda case: case["reference_layer"].startswith("torch.nn")),
     ):
-        cases = [case for case in found.cases if case["timed"] and of(case)]
+        cases = [case for case in bench.cases if case["timed"] and is_included(case)]
         parts = []
-        for step, what in STEPS.items():
-            faster = [case[step]["speedup"]["auto"] for case in cases]
-            if faster:
-                mean = statistics.geometric_mean(faster)
-                parts.append(f"{what} {mean:.2f} times as fast (geometric mean; minimum {min(faster):.2f})")
+        for step, label in STEPS.items():
+            speedups = [case[step]["speedup"]["auto"] for case in cases]
+            if speedups:
+                mean = statistics.geometric_mean(speedups)
+                parts.append(f"{label} {mean:.2f} times as fast (geometric mean; minimum {min(speedups):.2f})")
         if parts:
             lines.append(f"auto compared with {name}: {'; '.join(parts)}.")
-    different = [_name(case) for case in found.cases if not case["same"]]
+    different = [_name(case) for case in bench.cases if not case["same"]]
     if different:
         lines.append(f"Not timed, since their outputs differ: {'; '.join(different)}.")
-    if "torch_geometric_temporal" not in found.versions:
+    if "torch_geometric_temporal" not in bench.versions:
         lines.append(f"PyTorch Geometric Temporal is not installed, so its layers are missing ({INSTALL}).")
-    for size, rows in groupby(found.left_out, key=lambda row: row.size):
+    for size, rows in groupby(bench.left_out, key=lambda row: row.size):
         lines.append(f"Skipped for lack of time, {_size(size)}: {'; '.join(row.layer for row in rows)}.")
-    return [*lines, *about(found)]
+    return [*lines, *about(bench)]
 
 
-def about(found: Bench) -> list[str]:
+def about(bench: Bench) -> list[str]:
     """Return how to read the numbers, the machine, and versions."""
-    where = {name: value for name, value in found.machine.items() if name != "system"}
+    machine = {name: value for name, value in bench.machine.items() if name != "system"}
     return [
         "T steps, N nodes with eight neighbors, B windows or sequences, F to H channels; one layer.",
         "Median over interleaved repetitions, float32. Lower bound: time of dense and sparse matrix products alone.",
-        ", ".join(f"{name} {value}" for name, value in where.items()) + f", {found.machine.get('system', '')}",
-        ", ".join(f"{name} {value}" for name, value in found.versions.items()),
+        ", ".join(f"{name} {value}" for name, value in machine.items()) + f", {bench.machine.get('system', '')}",
+        ", ".join(f"{name} {value}" for name, value in bench.versions.items()),
     ]
 
 
-def figure(found: Bench) -> Any:
+def figure(bench: Bench) -> Any:
     """Return a matplotlib figure: for each row the times of every engine and reference layer as multiples of the lower
     bound, training and inference side by side.
 
@@ -108,18 +111,18 @@ def figure(found: Bench) -> Any:
     from matplotlib.figure import Figure
 
     places: list[tuple[str, dict[str, Any] | None]] = []
-    for size, cases in _by_size(found):
+    for size, cases in _by_size(bench):
         timed = [case for case in cases if case["timed"]]
         places += [(size, None), *((_name(case), case) for case in timed)] if timed else []
     if not places:
         raise ValueError("bench: no layer was timed; increase --seconds")
     sheet = Figure(figsize=(11, 2.3 + 0.24 * len(places)), layout="constrained")
     panels = sheet.subplots(1, 2, sharex=True, sharey=True)
-    for panel, (step, what) in zip(panels, STEPS.items()):
+    for panel, (step, step_name) in zip(panels, STEPS.items()):
         for place, (_, case) in enumerate(places):
             if case is not None:
                 _draw(panel, place, case[step]["times_lower_bound"])
-        panel.set_title(what, fontsize=10)
+        panel.set_title(step_name, fontsize=10)
         panel.set_xlabel("time / lower bound")
     for panel in panels:
         _axis(panel, panels)
@@ -127,12 +130,12 @@ def figure(found: Bench) -> Any:
     for label, (_, case) in zip(panels[0].get_yticklabels(), places):
         label.set(color="black" if case is not None else GRAY, fontstyle="normal" if case is not None else "italic")
     panels[0].set_ylim(len(places) - 0.4, -0.6)
-    _legend(sheet, places, f"Layers on {found.config['device']}: time relative to the lower bound (left is faster)")
-    sheet.supxlabel("\n".join(plain(line) for line in about(found)), fontsize=8, color=GRAY)
+    _legend(sheet, places, f"Layers on {bench.config['device']}: time relative to the lower bound (left is faster)")
+    sheet.supxlabel("\n".join(plain(line) for line in about(bench)), fontsize=8, color=GRAY)
     return sheet
 
 
-def write(found: Bench, folder: str | os.PathLike[str]) -> list[Path]:
+def write(bench: Bench, folder: str | os.PathLike[str]) -> list[Path]:
     """Write `bench.json`, `bench.png` and `bench.svg`; returns their paths.
 
     Raises:
@@ -140,14 +143,14 @@ def write(found: Bench, folder: str | os.PathLike[str]) -> list[Path]:
         NotWritten: a ValueError that names each file that could not be written; the others are.
     """
     folder = Path(folder)
-    return write_all([(folder / "bench.json", found.to_json()), *rendered(figure(found), folder / "bench")])
+    return write_all([(folder / "bench.json", bench.to_json()), *rendered(figure(bench), folder / "bench")])
 
 
-_OTHERS = ("GCNLSTM", "LSTM", "GRU", "RNN")
+_OTHER_LAYERS = ("GCNLSTM", "LSTM", "GRU", "RNN")
 
 
-def _by_size(found: Bench) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    for size, cases in groupby(found.cases, key=lambda case: case["size"]):
+def _by_size(bench: Bench) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for size, cases in groupby(bench.cases, key=lambda case: case["size"]):
         yield _size(size), list(cases)
 
 
@@ -160,8 +163,8 @@ def _name(case: dict[str, Any]) -> str:
     return f"{case['layer']} / {case['reference_layer']}" if case["reference_layer"] else case["layer"]
 
 
-def _engines(found: Bench) -> list[str]:
-    timed = {name for case in found.cases if case["timed"] for name in case["train"]["times_lower_bound"]}
+def _engines(bench: Bench) -> list[str]:
+    timed = {name for case in bench.cases if case["timed"] for name in case["train"]["times_lower_bound"]}
     return [name for name in ("auto", "fused", "triton", "reference") if name in timed]
 
 
@@ -191,12 +194,12 @@ def _axis(panel: Any, panels: Any) -> None:
 def _legend(sheet: Any, places: list[tuple[str, dict[str, Any] | None]], title: str) -> None:
     from matplotlib.lines import Line2D
 
-    there = {name for _, case in places if case is not None for name in case["train"]["times_lower_bound"]}
+    timed = {name for _, case in places if case is not None for name in case["train"]["times_lower_bound"]}
     handles: list[Any] = [
         Line2D([], [], linestyle="none", label=label, **{"markersize": 6, **mark})
         for name, (label, mark) in MARKS.items()
-        if name in there
+        if name in timed
     ]
     handles.append(Line2D([], [], color=GRAY, linewidth=1.2, label="lower bound"))
-    look = {"frameon": False, "fontsize": 9, "title_fontsize": 11}
-    sheet.legend(handles=handles, loc="outside upper center", ncols=4, title=title, **look)
+    legend_style = {"frameon": False, "fontsize": 9, "title_fontsize": 11}
+    sheet.legend(handles=handles, loc="outside upper center", ncols=4, title=title, **legend_style)

@@ -20,7 +20,7 @@ ABOUT_BASELINES = {
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence and its topic: "text", "test set", "apart", "cost", "receptive field", "baseline", "versions",
+    """A sentence and its topic: "text", "test set", "excluded", "cost", "receptive field", "baseline", "versions",
     "difference", "windows" or "failure"."""
 
     about: str
@@ -29,38 +29,38 @@ class Note:
 
 def notes(comparison: Comparison) -> list[Note]:
     """Return the footnotes of the table."""
-    found = []
+    footnotes = []
     if comparison.data_id is not None:
-        found.append(Note("text", f"{str(comparison.problem.data_kind).capitalize()}: {comparison.data_id}."))
+        footnotes.append(Note("text", f"{str(comparison.problem.data_kind).capitalize()}: {comparison.data_id}."))
     if comparison.runs:
-        found.append(Note("test set", _sampled(comparison)))
-    if (left_out := apart(comparison)) is not None:
-        found.append(Note("apart", left_out))
-    found += _costs(comparison)
+        footnotes.append(Note("test set", _sampled(comparison)))
+    if (excluded := excluded_note(comparison)) is not None:
+        footnotes.append(Note("excluded", excluded))
+    footnotes += _costs(comparison)
     rows = comparison.rows()
     if any(row.receptive_field is not None for row in rows):
         text = "Receptive field: how many previous positions, or up to how many edges away, a prediction depends on."
-        found.append(Note("receptive field", text))
+        footnotes.append(Note("receptive field", text))
     names = {name for name, _ in comparison.baselines}
-    found += [Note("baseline", f"{name}: {said}") for name, said in ABOUT_BASELINES.items() if name in names]
+    footnotes += [Note("baseline", f"{name}: {about}") for name, about in ABOUT_BASELINES.items() if name in names]
     versions = {str(run.measured.versions) for run in comparison.runs.values()}
     if len(versions) > 1:
         different = "Versions: the runs used different versions of Python, torch, PyG or seqgnn."
-        found.append(Note("versions", different))
+        footnotes.append(Note("versions", different))
     for size in comparison.sizes:
-        where = comparison.at(size)
-        found += [Note("difference", f"{where}: {said}") for said in _differences(comparison, size)]
-        if (said := windows_said(comparison, size)) is not None:
-            found.append(Note("windows", f"{where}: {said}"))
+        place = comparison.at(size)
+        footnotes += [Note("difference", f"{place}: {sentence}") for sentence in _differences(comparison, size)]
+        if (sentence := windows_note(comparison, size)) is not None:
+            footnotes.append(Note("windows", f"{place}: {sentence}"))
     for (label, size, seed), message in comparison.failures.items():
-        found.append(Note("failure", f"FAILED: {label}, {comparison.at(size)}, seed {seed}: {message}"))
-    return found
+        footnotes.append(Note("failure", f"FAILED: {label}, {comparison.at(size)}, seed {seed}: {message}"))
+    return footnotes
 
 
-def apart(comparison: Comparison) -> str | None:
+def excluded_note(comparison: Comparison) -> str | None:
     """Return which models are excluded from the comparison, and why; None where none is."""
-    found = [name for size in comparison.sizes for name in candidates(comparison, size).excluded]
-    names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(found)]
+    excluded = [name for size in comparison.sizes for name in candidates(comparison, size).excluded]
+    names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(excluded)]
     if not names:
         return None
     sees = "it sees all tokens at once and needs" if len(names) == 1 else "they see all tokens at once and need"
@@ -88,23 +88,23 @@ def _sampled(comparison: Comparison) -> str:
 
 
 def _costs(comparison: Comparison) -> list[Note]:
-    found = []
+    footnotes = []
     rows = [row for row in comparison.rows() if row.parameters and row.kind == MODEL]
     counts = [row.parameters for row in rows if row.parameters]
     if len(counts) > 1:
-        how = "matched" if comparison.matched else "not matched"
+        agreement = "matched" if comparison.matched else "not matched"
         times = f"the largest model has {max(counts) / min(counts):.2f} times as many as the smallest."
-        found.append(Note("cost", f"Parameter counts are {how}: {times}"))
+        footnotes.append(Note("cost", f"Parameter counts are {agreement}: {times}"))
     if any(row.flops for row in rows):
         flops = (
             "kFLOP: thousands of operations in matrix products and sums over edges, per sample and forward pass. "
             "MB: peak memory, without what was in use before the run."
         )
-        found.append(Note("cost", flops))
+        footnotes.append(Note("cost", flops))
     if any(run.config.train.max_seconds for run in comparison.runs.values()):
         equal = "Equal time: the number of steps depends on the machine, so these runs are not reproducible."
-        found.append(Note("cost", equal))
-    return found
+        footnotes.append(Note("cost", equal))
+    return footnotes
 
 
 def _differences(comparison: Comparison, size: int, most: int = 5) -> list[str]:
@@ -113,9 +113,9 @@ def _differences(comparison: Comparison, size: int, most: int = 5) -> list[str]:
     if not pairs:
         return []
     shown = sorted((pair for pair in pairs if pair.shown), key=lambda pair: -abs(pair.mean))
-    found = [str(pair) for pair in shown[:most]]
+    sentences = [str(pair) for pair in shown[:most]]
     if len(shown) > most:
-        found.append(f"{len(shown) - most} more pairs differ.")
+        sentences.append(f"{len(shown) - most} more pairs differ.")
     rest = [pair for pair in pairs if not pair.shown]
     if rest:
         few = sum(not pair.testable for pair in rest)
@@ -123,11 +123,11 @@ def _differences(comparison: Comparison, size: int, most: int = 5) -> list[str]:
         if few not in (0, len(rest)):
             hint = f"; {few} of these have too few seeds for a sign-flip test to detect one"
         names = f"in {len(rest)} of {len(pairs)} pairs of models" if len(pairs) > 1 else "between the two models"
-        found.append(f"no significant difference {names}{hint}.")
-    return found
+        sentences.append(f"no significant difference {names}{hint}.")
+    return sentences
 
 
-def windows_said(comparison: Comparison, size: int) -> str | None:
+def windows_note(comparison: Comparison, size: int) -> str | None:
     """Return which models are significantly better than the best baseline over test windows, in words."""
     pairs = window_pairs(comparison, size)
     if not pairs:
@@ -135,12 +135,13 @@ def windows_said(comparison: Comparison, size: int) -> str | None:
     over, best = pairs[0].over_windows, pairs[0].second
     windows = count(over.windows, "test window")
     if over.interval is not None:
-        how = f"over {windows} (bootstrap in blocks of {over.block}, each pair uncorrected),"
+        clause = f"over {windows} (bootstrap in blocks of {over.block}, each pair uncorrected),"
     elif over.p is not None:
-        how = f"{windows} are too few for an interval, and their sign-flip test cannot give p below {over.least:.3g}:"
+        clause = f"{windows} are too few for an interval, and their sign-flip test cannot give p below "
+        clause += f"{over.least:.3g}:"
     else:
-        how = f"{windows}, which overlap, are too few for an interval or a test:"
+        clause = f"{windows}, which overlap, are too few for an interval or a test:"
     ahead = [pair.first for pair in pairs
              if pair.second == best and pair.over_windows.shown and pair.over_windows.mean < 0]  # fmt: skip
-    who = f"{listed(ahead)} {'is' if len(ahead) == 1 else 'are'}" if ahead else "no model is"
-    return f"{how} {who} significantly better than {best}."
+    subject = f"{listed(ahead)} {'is' if len(ahead) == 1 else 'are'}" if ahead else "no model is"
+    return f"{clause} {subject} significantly better than {best}."

@@ -70,11 +70,11 @@ def table(study: Study) -> "Table":
 
 
 def _fitted(curve: Curve) -> list[str]:
-    found = [fit for fit in curve.decays if fit is not None]
-    if not found:
+    fits = [fit for fit in curve.decays if fit is not None]
+    if not fits:
         return [""] * 4
-    rate, r2, rise = (median(getattr(fit, name) for fit in found) for name in ("rate", "r2", "rise"))
-    return [f"{rate:.3f}", f"{r2:.3f}", f"{median_low(fit.lowest for fit in found)}", f"{rise:.3g}"]
+    rate, r2, rise = (median(getattr(fit, name) for fit in fits) for name in ("rate", "r2", "rise"))
+    return [f"{rate:.3f}", f"{r2:.3f}", f"{median_low(fit.lowest for fit in fits)}", f"{rise:.3g}"]
 
 
 def verdicts(study: Study) -> list[str]:
@@ -93,43 +93,43 @@ def kinds(curve: Curve) -> list[str]:
     Norms rise if a steady line leads from the smallest norm up to at least `RISE` times as much at the farthest. They
     fall before that if the first norm is at least `RISE` times the smallest.
     """
-    return [_kind(norms, found) for norms, found in zip(curve.norms, curve.decays)]
+    return [_kind(norms, decay) for norms, decay in zip(curve.norms, curve.decays)]
 
 
-def _kind(norms: Tensor, found: Decay | None) -> str:
-    if found is None:
+def _kind(norms: Tensor, decay: Decay | None) -> str:
+    if decay is None:
         return FEW if bool(norms.any()) else ZERO
-    if found.spread < RISE:
+    if decay.spread < RISE:
         return LEVEL
-    if found.count < STEPS:
+    if decay.count < STEPS:
         return FEW
-    if found.rise >= RISE and found.rise_r2 >= STEADY:
-        return DIP if found.fall >= RISE else RISES
-    if found.rate < 1 and found.r2 >= STEADY:
-        if found.r2 < STRAIGHT:
+    if decay.rise >= RISE and decay.rise_r2 >= STEADY:
+        return DIP if decay.fall >= RISE else RISES
+    if decay.rate < 1 and decay.r2 >= STEADY:
+        if decay.r2 < STRAIGHT:
             return UNEVEN
-        return EXPONENTIAL if found.fall >= FALL else STEADILY
+        return EXPONENTIAL if decay.fall >= FALL else STEADILY
     return NEITHER
 
 
 def _verdict(curve: Curve) -> str:
-    found = kinds(curve)
-    first, *others = sorted(set(found), key=lambda kind: (-found.count(kind), KINDS.index(kind)))
-    seeds = f" in {found.count(first)} of {len(found)} seeds" if len(found) > 1 else ""
-    of_it = [(norms, fit) for norms, fit, kind in zip(curve.norms, curve.decays, found) if kind == first]
-    fits = [fit for _, fit in of_it if fit is not None]
-    rest = "".join(f"; {kind} in {found.count(kind)}" for kind in others)
-    numbers = _ends([norms for norms, _ in of_it], curve.start) if first == FEW else _numbers(first, fits)
+    seed_kinds = kinds(curve)
+    first, *other_kinds = sorted(set(seed_kinds), key=lambda kind: (-seed_kinds.count(kind), KINDS.index(kind)))
+    seeds = f" in {seed_kinds.count(first)} of {len(seed_kinds)} seeds" if len(seed_kinds) > 1 else ""
+    matching = [(norms, fit) for norms, fit, kind in zip(curve.norms, curve.decays, seed_kinds) if kind == first]
+    fits = [fit for _, fit in matching if fit is not None]
+    rest = "".join(f"; {kind} in {seed_kinds.count(kind)}" for kind in other_kinds)
+    numbers = _ends([norms for norms, _ in matching], curve.start) if first == FEW else _numbers(first, fits)
     return f"{first}{seeds}{numbers}{rest}{_end(curve)}"
 
 
 def _ends(rows: list[Tensor], start: int) -> str:
     """Return the number of norms, where there are too few, and the ratio of the farthest to the nearest, in words."""
-    seen = [[norm for norm in row[start:].tolist() if norm >= torch.finfo(row.dtype).tiny] for row in rows]
-    count = median_low(map(len, seen))
+    normal = [[norm for norm in row[start:].tolist() if norm >= torch.finfo(row.dtype).tiny] for row in rows]
+    count = median_low(map(len, normal))
     if count < 2:
         return f": {count or 'no'} norm{'s' * (count != 1)} from distance {start} on"
-    ratio = median(row[-1] / row[0] for row in seen if len(row) > 1)
+    ratio = median(row[-1] / row[0] for row in normal if len(row) > 1)
     return f": {count} norms, the farthest {ratio:.3g} times the nearest"
 
 
@@ -154,12 +154,12 @@ def _end(curve: Curve) -> str:
     ends = [fit.farthest for fit in curve.decays if fit is not None and fit.farthest < curve.norms.size(1) - 1]
     if not ends:
         return ""
-    why = "below what float64 can hold" if curve.endless else "zero"
+    reason = "below what float64 can hold" if curve.endless else "zero"
     seeds = f" in {len(ends)} of {len(curve.norms)} seeds" if len(ends) < len(curve.norms) else ""
-    return f"; {why} beyond distance {median_low(ends)}{seeds}"
+    return f"; {reason} beyond distance {median_low(ends)}{seeds}"
 
 
-def answer_said(study: Study) -> str:
+def position_note(study: Study) -> str:
     """Return which position is measured, for tasks with a target at every position; else an empty string."""
     if not study.settings.get("per_element"):
         return ""
@@ -171,9 +171,9 @@ def answer_said(study: Study) -> str:
 def notes(study: Study) -> list[str]:
     """Return the notes below the table."""
     curves = [curve for curves in study.panels.values() for curve in curves]
-    found = [said] if (said := answer_said(study)) else []
+    lines = [sentence] if (sentence := position_note(study)) else []
     if any(fit is not None for curve in curves for fit in curve.decays):
-        found.append(
+        lines.append(
             "× per step back, R²: least-squares fit of the log norm against distance. A fall is called exponential "
             f"with at least {STEPS} norms, R² {STRAIGHT:g} and a {FALL:g}-fold fall, and uneven with R² from "
             f"{STEADY:g}; fewer norms are too few to say. rise: factor from the smallest norm to the farthest, by a "
@@ -181,11 +181,11 @@ def notes(study: Study) -> list[str]:
             f"fits start at {curves[0].start}."
         )
     if len(study.seeds) == 1:
-        found.append("One seed: no spread, and no band in the figure.")
+        lines.append("One seed: no spread, and no band in the figure.")
     else:
-        found.append("All numbers are medians over seeds; in a sentence, over the seeds that it names first, with "
+        lines.append("All numbers are medians over seeds; in a sentence, over the seeds that it names first, with "
                      "their range in brackets.")  # fmt: skip
-    return found
+    return lines
 
 
 def figure(study: Study) -> Any:
@@ -201,17 +201,17 @@ def figure(study: Study) -> Any:
     if not any(bool(curve.norms.any()) for curves in study.panels.values() for curve in curves):
         raise ValueError("gradients: all norms are zero, so there is nothing to plot")
     labels = list(dict.fromkeys(curve.label for curves in study.panels.values() for curve in curves))
-    sheet = Figure(figsize=(11.4, 0.9 + 3.3 * len(study.panels)), layout="constrained")
-    grid = sheet.subplots(len(study.panels), 2, squeeze=False, sharex=True)
+    canvas = Figure(figsize=(11.4, 0.9 + 3.3 * len(study.panels)), layout="constrained")
+    grid = canvas.subplots(len(study.panels), 2, squeeze=False, sharex=True)
     for row, (name, curves) in zip(grid, study.panels.items()):
         for panel, scale in zip(row, ("log", "linear")):
             draw(panel, curves, labels, scale)
             panel.set_ylabel(SYMBOLS[name])
     for panel in grid[-1]:
         panel.set_xlabel(distance_label(study))
-    _legend(sheet, labels)
-    sheet.suptitle(_title(study, "median and range of "), fontsize=11)
-    return sheet
+    _legend(canvas, labels)
+    canvas.suptitle(_title(study, "median and range of "), fontsize=11)
+    return canvas
 
 
 def distance_label(study: Study) -> str:
@@ -234,8 +234,8 @@ def draw(panel: Any, curves: list[Curve], labels: list[str], scale: str) -> None
     tidy(panel)
 
 
-def _draw(panel: Any, curve: Curve, look: tuple[str, str, str], zeros: bool) -> None:
-    color, marker, line = look
+def _draw(panel: Any, curve: Curve, line_style: tuple[str, str, str], zeros: bool) -> None:
+    color, marker, line = line_style
     x = range(curve.norms.size(1))
     marker = marker if len(x) < 12 else "none"
     parts = (curve.norms.quantile(0.5, 0), curve.norms.amin(0), curve.norms.amax(0))
@@ -245,25 +245,25 @@ def _draw(panel: Any, curve: Curve, look: tuple[str, str, str], zeros: bool) -> 
         panel.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
 
 
-def _legend(sheet: Any, labels: list[str]) -> None:
+def _legend(canvas: Any, labels: list[str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = []
     for label in labels:
         color, _, line = style(label, labels)
         handles.append(Line2D([], [], color=color, linestyle=line, linewidth=1.5, label=plain(label)))
-    sheet.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
+    canvas.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
 
 
-def _title(study: Study, what_of: str) -> str:
+def _title(study: Study, statistic: str) -> str:
     settings = study.settings
-    over = {"norm-of-mean": "norm of the mean gradient", "mean-of-norms": "mean norm of gradients"}
-    what = "influence on the prediction" if study.measure == "influence" else over[settings["reduce"]]
+    reductions = {"norm-of-mean": "norm of the mean gradient", "mean-of-norms": "mean norm of gradients"}
+    quantity = "influence on the prediction" if study.measure == "influence" else reductions[settings["reduce"]]
     if settings.get("per_element"):
-        what += " at the last position" if study.measure == "influence" else ", loss at the last position"
-    seeds = "one seed" if len(study.seeds) == 1 else f"{what_of}{len(study.seeds)} seeds"
+        quantity += " at the last position" if study.measure == "influence" else ", loss at the last position"
+    seeds = "one seed" if len(study.seeds) == 1 else f"{statistic}{len(study.seeds)} seeds"
     start = f", {settings['init']} weights" if "init" in settings else f", after {settings['steps']} steps"
-    return f"{settings['task']}, T = {settings['length']}{start}: {what}, {seeds}"
+    return f"{settings['task']}, T = {settings['length']}{start}: {quantity}, {seeds}"
 
 
 def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
@@ -274,13 +274,13 @@ def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
         NotWritten: a ValueError that names each file that could not be written; the others are.
     """
     folder = Path(folder)
-    drawn = figure(study)
+    canvas = figure(study)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"gradients: expected a writable folder, got {folder} ({error})") from error
     numbers = folder / f"{study.measure}.json", to_json(study)
-    return write_all([numbers, *rendered(drawn, folder / study.measure)])
+    return write_all([numbers, *rendered(canvas, folder / study.measure)])
 
 
 def to_json(study: Study) -> str:
@@ -291,7 +291,7 @@ def to_json(study: Study) -> str:
             "model": curve.label,
             "verdict": _verdict(curve),
             "kinds": kinds(curve),
-            "fits": [None if found is None else vars(found) for found in curve.decays],
+            "fits": [None if decay is None else vars(decay) for decay in curve.decays],
             "norms": curve.norms.tolist(),
         }
         for name, curves in study.panels.items()

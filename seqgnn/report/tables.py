@@ -118,7 +118,7 @@ def table(comparison: Comparison) -> "Table":
     metrics = comparison.metrics[:1] if comparison.metric == "accuracy" else comparison.metrics[:3]
     receptive_field = ["receptive field"] if isinstance(comparison.problem, SequenceProblem) else []
     heading = f"{comparison.task}: test {METRICS[comparison.metric].label}, {seeds_of(comparison)}"
-    view = Table(title=heading + escape(_units_said(comparison, metrics)))
+    view = Table(title=heading + escape(_units_note(comparison, metrics)))
     view.add_column(comparison.problem.size.column, justify="right")
     view.add_column("model")
     scores = [METRICS[name].short for name in metrics]
@@ -143,9 +143,9 @@ def table(comparison: Comparison) -> "Table":
         parameters = "" if row.parameters is None else f"{row.parameters:,}"
         flops = None if row.flops is None else row.flops / 1e3
         memory = None if row.peak_memory is None else row.peak_memory / 1e6
-        others = (_number(row.steps, 0), _number(row.seconds, 1), parameters, _number(flops, 0),
+        costs = (_number(row.steps, 0), _number(row.seconds, 1), parameters, _number(flops, 0),
                   _number(memory, 0), *(positions for _ in receptive_field))  # fmt: skip
-        view.add_row(str(size), escape(row.model), *cells, *others)
+        view.add_row(str(size), escape(row.model), *cells, *costs)
     return view
 
 
@@ -168,13 +168,13 @@ def windows_table(comparison: Comparison) -> "Table | None":
     return view
 
 
-def _units_said(comparison: Comparison, metrics: Sequence[str]) -> str:
+def _units_note(comparison: Comparison, metrics: Sequence[str]) -> str:
     """Return the units of metrics where they are known: "; MAE and RMSE in cases"."""
-    found: dict[str, list[str]] = {}
+    names_by_units: dict[str, list[str]] = {}
     for name in metrics:
         if (units := comparison.units_of(name)) is not None:
-            found.setdefault(units, []).append(METRICS[name].short)
-    return "".join(f"; {listed(names)} in {units}" for units, names in found.items())
+            names_by_units.setdefault(units, []).append(METRICS[name].short)
+    return "".join(f"; {listed(names)} in {units}" for units, names in names_by_units.items())
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -35,7 +35,7 @@ def reproduction_commands(comparison: Comparison) -> list[ReproductionCommand]:
     Example:
         >>> from seqgnn.experiments.compare import compare
         >>> result = compare("recall", models=["rnn"], sizes=[3], seeds=[0], steps=2, hidden=4, progress=False)
-        >>> [found.command for found in reproduction_commands(result)]
+        >>> [reproduction.command for reproduction in reproduction_commands(result)]
         ['seqgnn compare recall --models rnn --lengths 3 --seeds 0 --hidden 4 --steps 2 --lr 0.003 --out results']
     """
     if not isinstance(comparison.problem, SequenceProblem):
@@ -48,15 +48,15 @@ def reproduction_commands(comparison: Comparison) -> list[ReproductionCommand]:
         train = {name: value for name, value in vars(config.train).items() if name != "lr"}
         shared = {"hidden": config.hidden, "match_parameters": config.parameters is not None, "device": config.device}
         parts[json.dumps([shared | {"window": window or DEFAULTS["window"]}, train], sort_keys=True)][key] = config
-    found = []
+    commands = []
     for number, name in enumerate(sorted(parts), start=1):
         shared, train = json.loads(name)
         file = "grid.toml" if len(parts) == 1 else f"grid-{number}.toml"
-        found += _of_part(comparison, parts[name], shared, train, file)
-    return found
+        commands += _part_commands(comparison, parts[name], shared, train, file)
+    return commands
 
 
-def _of_part(
+def _part_commands(
     comparison: Comparison,
     configs: dict[Key, RunConfig],
     shared: dict[str, Any],
@@ -73,8 +73,8 @@ def _of_part(
         rates = rates or [config.train.lr for key, config in sorted(configs.items()) if key[1] == size]
         lr[size] = Counter(rates).most_common(1)[0][0]
     rows = list(specs.values())
-    usual = vars(problem.train) | ({} if train["max_seconds"] is None else {"steps": None})
-    changed = {name: value for name, value in train.items() if value != usual[name]}
+    defaults = vars(problem.train) | ({} if train["max_seconds"] is None else {"steps": None})
+    changed = {name: value for name, value in train.items() if value != defaults[name]}
     options = {name: value for name, value in shared.items() if value != DEFAULTS[name]} | changed
     if train["batch_size"] == DEFAULTS["batch_size"]:
         options.pop("batch_size", None)
@@ -82,7 +82,7 @@ def _of_part(
     if comparison.data_id is not None and not comparison.data_id.startswith("pydoc topics"):
         options["data"] = comparison.data_id.rsplit(" (", 1)[0]
     names: dict[Spec, str] = {spec: name for name, spec in MODEL_SPECS.items()}
-    if not all(row in names for row in rows):  # which the command line has no names for
+    if not all(row in names for row in rows):  # the command line has no names for them
         options["out"] = folder(comparison)
         return [ReproductionCommand(f"seqgnn compare --config {file}", _toml(task, head | options, lr, rows))]
     models = ",".join(names[row] for row in rows)
@@ -90,7 +90,7 @@ def _of_part(
     for name, value in (head | options).items():
         if name == "data":
             continue
-        words += [_option(name)] if value is True else [_option(name), _typed(value)]
+        words += [_option(name)] if value is True else [_option(name), _argument(value)]
     words += ["--lr" if len(set(lr.values())) == 1 else "--lr-per-size", _rates(lr)]
     if "data" in options:
         words += ["--data", options["data"]]
@@ -122,9 +122,9 @@ def _forecast_commands(comparison: Comparison) -> list[ReproductionCommand]:
     for number, name in enumerate(sorted(parts), start=1):
         configs = parts[name]
         first = next(iter(configs.values()))
-        cut = {name: value for name, value in vars(first.protocol).items() if name != "horizon"}
-        usual = comparison.problem.train
-        train = {name: value for name, value in vars(first.train).items() if value != getattr(usual, name)}
+        protocol = {name: value for name, value in vars(first.protocol).items() if name != "horizon"}
+        defaults = comparison.problem.train
+        train = {name: value for name, value in vars(first.train).items() if value != getattr(defaults, name)}
         options: dict[str, Any] = {
             **_data_options(comparison, first),
             "horizons": sorted({key[1] for key in configs}),
@@ -132,7 +132,7 @@ def _forecast_commands(comparison: Comparison) -> list[ReproductionCommand]:
             "refit": first.refit,
             "device": first.device,
             **({} if first.parameters is None else {"parameters": first.parameters}),
-            **{name: value for name, value in cut.items() if value not in ((), 0)},
+            **{name: value for name, value in protocol.items() if value not in ((), 0)},
             **{name: value for name, value in train.items() if name != "lr"},
             "out": folder(comparison),
         }
@@ -151,9 +151,9 @@ def _forecast_commands(comparison: Comparison) -> list[ReproductionCommand]:
 def _fields(spec: Spec) -> list[str]:
     """Return the fields of a specification in TOML, without those that are None."""
     default: Spec = type(spec)(spec.label, spec.model)
-    shown = {name: value for name, value in vars(spec).items() if value is not None}
+    values = {name: value for name, value in vars(spec).items() if value is not None}
     always = ("label", "model", *(vars(spec) if isinstance(spec, ForecasterSpec) else ()))
-    return [f"{name} = {_value(value)}" for name, value in shown.items()
+    return [f"{name} = {_value(value)}" for name, value in values.items()
             if name in always or value != getattr(default, name)]  # fmt: skip
 
 
@@ -163,16 +163,17 @@ def _data_options(comparison: Comparison, run: ForecastRun) -> dict[str, Any]:
     if comparison.data is None:
         return {"data": run.data_id.rsplit(" (", 1)[0]}
     options = comparison.data.options()
-    return options | {name: _shown(Path(options[name])) for name in ("data", "graph", "positions") if name in options}
+    paths = {name: options[name] for name in ("data", "graph", "positions") if name in options}
+    return options | {name: _portable_path(Path(path)) for name, path in paths.items()}
 
 
 def folder(comparison: Comparison) -> str:
     """Return the `--out` of a comparison: a relative path unchanged, the name of an absolute path, or "results" if it
     is unknown."""
-    return "results" if comparison.out is None else _shown(comparison.out) or "results"
+    return "results" if comparison.out is None else _portable_path(comparison.out) or "results"
 
 
-def _shown(path: Path) -> str:
+def _portable_path(path: Path) -> str:
     return path.name if path.is_absolute() else str(path)
 
 
@@ -197,7 +198,7 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _typed(value: Any) -> str:
+def _argument(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "0" if value is None else str(value)

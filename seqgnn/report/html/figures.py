@@ -11,7 +11,7 @@ from seqgnn.report.footnotes import seeds_of
 from seqgnn.report.gradients import distance_label, draw, verdicts
 from seqgnn.report.html.model_inspection import BATCH, ModelInspection
 from seqgnn.report.html.oversmoothing import Smoothing, verdict
-from seqgnn.report.html.summary import curves_described, scores_described, solved_described
+from seqgnn.report.html.summary import curves_description, scores_description, solved_description
 from seqgnn.report.html.svg import inline, swatch
 from seqgnn.report.plots.comparison import (
     CURVES,
@@ -31,7 +31,7 @@ NAMES = {"dL/dh": "Gradient at the hidden state h", "dL/dc": "Gradient at the ce
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageFigure:
     """A figure: its title, SVG, caption, and legend of swatches and labels."""
 
     title: str
@@ -40,97 +40,97 @@ class Picture:
     legend: list[tuple[str, str]]
 
 
-def scores_picture(comparison: Comparison, name: str) -> Picture | None:
+def scores_page_figure(comparison: Comparison, name: str) -> PageFigure | None:
     """Return the headline score against size or, for a single size, by model; None without a finished run."""
     if not comparison.runs:
         return None
     axis, metric = comparison.problem.size, f"test {METRICS[comparison.metric].label}"
     if len(comparison.sizes) > 1:
-        sheet, panel = sheet_of_a_column()
+        figure, panel = column_figure()
         draw_against_size(panel, comparison)
         title = f"{_first_capital(metric)} against {axis.name}"
         points = "Marks are means, bars one standard deviation, dashes the seeds."
         legend = _legend(comparison)
     else:
         count = len(comparison.labels) + len(comparison.baselines)
-        sheet, panel = sheet_of_a_column((SIZE[0], 0.9 + 0.32 * count))
+        figure, panel = column_figure((SIZE[0], 0.9 + 0.32 * count))
         draw_one_size(panel, comparison)
         title = f"{_first_capital(metric)} at {comparison.at(comparison.sizes[0])}"
         points = f"There is only one {axis.name}. Marks are means, bars one standard deviation, gray lines the "
         points += "baselines."
         legend = []
     seeds = "One seed, so no spread." if len(comparison.seeds) == 1 else f"{seeds_of(comparison).capitalize()}."
-    return Picture(title, inline(sheet, name, title, scores_described(comparison)), f"{points} {seeds}", legend)
+    return PageFigure(title, inline(figure, name, title, scores_description(comparison)), f"{points} {seeds}", legend)
 
 
-def curves_pictures(comparison: Comparison, name: str) -> list[Picture]:
+def curves_page_figures(comparison: Comparison, name: str) -> list[PageFigure]:
     """Return training curves, a figure for each size with runs."""
-    found = []
+    figures = []
     for size in sorted({size for _, size, _ in comparison.runs}):
-        sheet, panel = sheet_of_a_column()
+        figure, panel = column_figure()
         draw_curves(panel, comparison, size, MOST)
         panel.set_ylabel(CURVES[comparison.metric])
         title = f"{CURVES[comparison.metric].capitalize()} at {comparison.at(size)}"
-        svg = inline(sheet, f"{name}-{size}", title, curves_described(comparison, size))
+        svg = inline(figure, f"{name}-{size}", title, curves_description(comparison, size))
         caption = (
             f"Running mean over 21 steps, from step {first_step(comparison, size)} on, one line per seed; a dot "
             "marks the step whose weights were saved and tested. Logarithmic step axis."
         )
-        found.append(Picture(title, svg, caption, []))
-    return found
+        figures.append(PageFigure(title, svg, caption, []))
+    return figures
 
 
-def solved_picture(comparison: Comparison, name: str) -> Picture | None:
+def solved_page_figure(comparison: Comparison, name: str) -> PageFigure | None:
     """Return steps until solved against length; None unless a model solved the task at two lengths."""
     times = Counter(
         label for label in comparison.labels for n in comparison.sizes if solved_steps(comparison, label, n)
     )
     if not times or max(times.values()) < 2:
         return None
-    sheet, panel = sheet_of_a_column()
+    figure, panel = column_figure()
     draw_solved(panel, comparison)
     title = "Steps until solved against length"
     caption = "Means over the seeds that reached the target accuracy, hollow where some seeds did not, with a dash for "
     caption += "each seed; logarithmic axis. A model without a mark at a length did not solve it."
     legend = [(swatch(*style(label, comparison.labels)), label) for label in times]
-    return Picture(title, inline(sheet, name, title, solved_described(comparison)), caption, legend)
+    return PageFigure(title, inline(figure, name, title, solved_description(comparison)), caption, legend)
 
 
-def study_pictures(study: Study, name: str, comparison: Comparison) -> list[Picture]:
+def study_page_figures(study: Study, name: str, comparison: Comparison) -> list[PageFigure]:
     """Return norms against the distance from the prediction, on a logarithmic axis."""
-    found = []
+    figures = []
     labels = list(comparison.labels)
     labels += [curve.label for curves in study.panels.values() for curve in curves if curve.label not in labels]
-    said = verdicts(study)
-    for number, (what, curves) in enumerate(study.panels.items()):
+    sentences = verdicts(study)
+    for number, (quantity, curves) in enumerate(study.panels.items()):
         if not any(bool(curve.norms.any()) for curve in curves) or max(curve.norms.size(1) for curve in curves) < 2:
             continue
-        sheet, panel = sheet_of_a_column()
+        figure, panel = column_figure()
         draw(panel, curves, labels, "log")
-        panel.set_ylabel(f"norm of {AXES[what]}")
+        panel.set_ylabel(f"norm of {AXES[quantity]}")
         panel.set_xlabel(distance_label(study))
-        title = f"{NAMES[what]}, T = {study.settings['length']}"
-        about = " ".join(line + "." for line in said if line.startswith(f"{what}, "))
+        title = f"{NAMES[quantity]}, T = {study.settings['length']}"
+        about = " ".join(line + "." for line in sentences if line.startswith(f"{quantity}, "))
         size = study.settings["batch_size"]
         caption = f"Seed {study.seeds[0]}; the norm of each of {size} sequences, then their mean"
-        if what != "influence":
+        if quantity != "influence":
             caption += ", since gradients of sequences may cancel out and norms do not, especially near an optimum"
         caption += ". Logarithmic axis, which omits zeros."
-        legend = [(_drawn(line), curve.label) for line, curve in zip(panel.lines, curves)]
-        found.append(Picture(title, inline(sheet, f"{name}-{number}", title, about), caption, legend))
-    return found
+        legend = [(_line_swatch(line), curve.label) for line, curve in zip(panel.lines, curves)]
+        figures.append(PageFigure(title, inline(figure, f"{name}-{number}", title, about), caption, legend))
+    return figures
 
 
-def smoothing_picture(
-    found: Smoothing, name: str, comparison: Comparison, inspection: ModelInspection
-) -> Picture | None:
+def smoothing_page_figure(
+    smoothing: Smoothing, name: str, comparison: Comparison, inspection: ModelInspection
+) -> PageFigure | None:
     """Return Dirichlet energy against depth; None without a GCN of two or more layers."""
     from matplotlib.ticker import MaxNLocator
 
-    if not found.energies:
+    if not smoothing.energies:
         return None
-    sheet, panel = sheet_of_a_column()
-    for label, energies in found.energies.items():
+    figure, panel = column_figure()
+    for label, energies in smoothing.energies.items():
         color, marker, line = style(label, comparison.labels)
         panel.plot(range(len(energies)), energies, line, marker=marker, color=color, markersize=5, linewidth=1.5)
     panel.set_ylim(bottom=0)
@@ -141,16 +141,16 @@ def smoothing_picture(
     title = f"Dirichlet energy against depth, T = {inspection.size}"
     caption = "Between 0, where neighbors have equal features, and 2; before the first layer and after each layer. "
     caption += f"Seed {inspection.seed}, {BATCH} sequences."
-    legend = [(_drawn(line), label) for line, label in zip(panel.lines, found.energies)]
-    about = " ".join(f"{label} {verdict(energies)}." for label, energies in found.energies.items())
-    return Picture(title, inline(sheet, name, title, about), caption, legend)
+    legend = [(_line_swatch(line), label) for line, label in zip(panel.lines, smoothing.energies)]
+    about = " ".join(f"{label} {verdict(energies)}." for label, energies in smoothing.energies.items())
+    return PageFigure(title, inline(figure, name, title, about), caption, legend)
 
 
-def sheet_of_a_column(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
+def column_figure(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    sheet = Figure(figsize=size, layout="constrained")
-    return sheet, sheet.subplots()
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots()
 
 
 def _legend(comparison: Comparison) -> list[tuple[str, str]]:
@@ -160,17 +160,18 @@ def _legend(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def curves_legend(comparison: Comparison) -> list[tuple[str, str]]:
-    """Swatches without markers."""
+    """Return swatches without markers, each with its label."""
     shown = {label for label, _, _ in comparison.runs}
-    return [(swatch(*_line(label, list(comparison.labels))), label) for label in comparison.labels if label in shown]
+    labels = [label for label in comparison.labels if label in shown]
+    return [(swatch(*_line_style(label, list(comparison.labels))), label) for label in labels]
 
 
-def _drawn(line: Any) -> str:
+def _line_swatch(line: Any) -> str:
     """Return the swatch of a plotted line, with or without markers."""
     return swatch(line.get_color(), line.get_marker(), line.get_linestyle())
 
 
-def _line(label: str, labels: list[str]) -> tuple[str, str, str]:
+def _line_style(label: str, labels: list[str]) -> tuple[str, str, str]:
     color, _, line = style(label, labels)
     return color, "none", line
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -66,7 +66,7 @@ def _inspect(comparison: Comparison) -> ModelInspection:
         return ModelInspection(diagnostics=diagnostics)
     size = max(sizes)
     seed = min(seed for _, of, seed in comparison.runs if of == size)
-    found = ModelInspection(size, seed, diagnostics=diagnostics)
+    inspection = ModelInspection(size, seed, diagnostics=diagnostics)
     panels: dict[str, dict[str, list[Curve]]] = {"gradients": {}, "influence": {}}
     for label in comparison.labels:
         if (label, size, seed) not in comparison.runs:
@@ -77,23 +77,27 @@ def _inspect(comparison: Comparison) -> ModelInspection:
             model, task = trained_model(comparison, label, size, seed)
         except (ValueError, RuntimeError) as error:
             for name in MEASURES:
-                found.missing[name][label] = _reason(error)
+                inspection.missing[name][label] = _reason(error)
             continue
         for measure in ("gradients", "influence"):
             try:
                 _measure(panels[measure], measure, label, model, task, seed)
             except (ValueError, RuntimeError) as error:
-                found.missing[measure][label] = _reason(error)
+                inspection.missing[measure][label] = _reason(error)
         if hasattr(task, "vocabulary"):
             try:
-                found.samples[label] = _sample(model, task)
+                inspection.samples[label] = _sample(model, task)
             except (ValueError, RuntimeError) as error:
-                found.missing["samples"][label] = _reason(error)
+                inspection.missing["samples"][label] = _reason(error)
     settings = {"task": comparison.task, "length": size, "batch_size": BATCH, "reduce": REDUCE}
     settings["per_element"] = any(panels.values()) and task.per_element
     studies = {name: Study(name, settings, (seed,), curves) if curves else None for name, curves in panels.items()}
-    return ModelInspection(size, seed, studies["gradients"], studies["influence"], found.missing, found.samples,
-                _prompt(task) if found.samples else "", diagnostics)  # fmt: skip
+    return replace(
+        inspection,
+        gradients=studies["gradients"],
+        influence=studies["influence"],
+        prompt=_prompt(task) if inspection.samples else "",
+    )
 
 
 def trained_model(comparison: Comparison, label: str, size: int, seed: int) -> tuple[SequenceModel, Any]:
@@ -118,14 +122,14 @@ def _no_text(comparison: Comparison) -> str | None:
     if comparison.data_id is None:
         return None
     try:
-        found = identify_text(None if comparison.data is None else comparison.data.path)
+        data_id = identify_text(None if comparison.data is None else comparison.data.path)
     except ValueError:
-        found = None
-    return None if found == comparison.data_id else f"the text {comparison.data_id} is not available (--data)"
+        data_id = None
+    return None if data_id == comparison.data_id else f"the text {comparison.data_id} is not available (--data)"
 
 
 def _diagnostics(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
-    found = {}
+    diagnostics = {}
     for size in comparison.sizes:
         for label in comparison.labels:
             runs = comparison.of(label, size)
@@ -133,10 +137,10 @@ def _diagnostics(comparison: Comparison) -> dict[tuple[str, int], list[str]]:
                 config = runs[0].config
                 try:
                     task = config.make_task(comparison.data)
-                    found[label, size] = diagnose(config.build(task), task)
+                    diagnostics[label, size] = diagnose(config.build(task), task)
                 except (ValueError, RuntimeError) as error:
-                    found[label, size] = [f"unknown: {_reason(error)}"]
-    return found
+                    diagnostics[label, size] = [f"unknown: {_reason(error)}"]
+    return diagnostics
 
 
 def _measure(

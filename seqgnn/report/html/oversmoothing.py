@@ -30,11 +30,11 @@ class Smoothing:
 
 def smoothing(comparison: Comparison, inspection: ModelInspection) -> Smoothing:
     """Measure the trained models with one GCN of at least two layers, at the size and with the seed of `inspection`."""
-    found = Smoothing()
+    result = Smoothing()
     if inspection.size is None or inspection.seed is None:
-        return found
+        return result
     if comparison.data_id is not None and not inspection.samples:
-        return found
+        return result
     for label in comparison.labels:
         run = comparison.runs.get((label, inspection.size, inspection.seed))
         config = None if run is None else run.config
@@ -43,12 +43,12 @@ def smoothing(comparison: Comparison, inspection: ModelInspection) -> Smoothing:
         try:
             model, task = trained_model(comparison, label, inspection.size, inspection.seed)
         except (ValueError, RuntimeError) as error:
-            found.missing[label] = " ".join(str(error).split())
+            result.missing[label] = " ".join(str(error).split())
             continue
         batch = task.draw(BATCH, torch.Generator().manual_seed(inspection.seed))
         with one_thread():
-            found.energies[label] = energy_by_depth(model, batch, relative=True).tolist()
-    return found
+            result.energies[label] = energy_by_depth(model, batch, relative=True).tolist()
+    return result
 
 
 def verdict(energies: list[float]) -> str:
@@ -60,9 +60,9 @@ def verdict(energies: list[float]) -> str:
         >>> verdict([0.8, float("nan")])
         'the ReLU outputs are all zero after layer 1, so all nodes are alike'
     """
-    gone = next((depth for depth, energy in enumerate(energies) if math.isnan(energy)), None)
-    if gone is not None:
-        return f"the ReLU outputs are all zero after layer {gone}, so all nodes are alike"
+    zero_depth = next((depth for depth, energy in enumerate(energies) if math.isnan(energy)), None)
+    if zero_depth is not None:
+        return f"the ReLU outputs are all zero after layer {zero_depth}, so all nodes are alike"
     if not any(energies):
         return "is zero throughout: no two neighbors differ, or there are none"
     first, last = energies[0], energies[-1]

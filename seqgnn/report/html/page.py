@@ -13,19 +13,19 @@ from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import ranked
 from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.experiments.trained.gradient_study import Study
-from seqgnn.report.footnotes import apart, notes
-from seqgnn.report.gradients import answer_said, verdicts
+from seqgnn.report.footnotes import excluded_note, notes
+from seqgnn.report.gradients import position_note, verdicts
 from seqgnn.report.html import oversmoothing as smoothing
 from seqgnn.report.html.commands import folder, reproduction_commands
 from seqgnn.report.html.figures import (
     curves_legend,
-    curves_pictures,
-    scores_picture,
-    smoothing_picture,
-    solved_picture,
-    study_pictures,
+    curves_page_figures,
+    scores_page_figure,
+    smoothing_page_figure,
+    solved_page_figure,
+    study_page_figures,
 )
-from seqgnn.report.html.forecasts import forecasts_pictures
+from seqgnn.report.html.forecasts import forecasts_page_figures
 from seqgnn.report.html.model_inspection import TEMPERATURE, ModelInspection, inspect_models
 from seqgnn.report.html.summary import answer, missing_lines, question
 from seqgnn.report.html.svg import DARK, LIGHT, colors
@@ -40,7 +40,7 @@ from seqgnn.report.html.tables import (
     windows,
 )
 
-SAID_ELSEWHERE = ("text", "apart", "receptive field")  # topics of notes that are shown elsewhere on the page
+SHOWN_ELSEWHERE = ("text", "excluded", "receptive field")  # topics of notes that are shown elsewhere on the page
 
 
 def write_page(comparisons: Sequence[Comparison], path: str | os.PathLike[str], problems: Sequence[str] = ()) -> Path:
@@ -99,10 +99,10 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
 
 def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     """Return the variables of the template for one comparison; empty figures and sections are None."""
-    found = inspect_models(comparison)
+    inspection = inspect_models(comparison)
     longest = max((size for _, size, _ in comparison.runs), default=None)
     best = None if longest is None else ranked(comparison, longest)[0][0]
-    smooth = smoothing.smoothing(comparison, found)
+    smooth = smoothing.smoothing(comparison, inspection)
     against = None if best is None or longest is None else differences(comparison, longest, best)
     return {
         "id": name,
@@ -110,34 +110,34 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "size_name": comparison.problem.size.name,
         "inspected": isinstance(comparison.problem, SequenceProblem),
         "at": None if longest is None else comparison.at(longest),
-        "forecasts": forecasts_pictures(comparison, f"{name}-forecast"),
+        "forecasts": forecasts_page_figures(comparison, f"{name}-forecast"),
         "question": question(comparison),
         "answer": answer(comparison),
         "scores": scores(comparison) if comparison.rows() else None,
-        "notes": [note.text for note in notes(comparison) if note.about not in SAID_ELSEWHERE],
-        "picture": scores_picture(comparison, f"{name}-scores"),
+        "notes": [note.text for note in notes(comparison) if note.about not in SHOWN_ELSEWHERE],
+        "scores_figure": scores_page_figure(comparison, f"{name}-scores"),
         "best": best,
         "longest": longest,
         "differences": against,
         "windows": windows(comparison),
-        "apart": apart(comparison),
+        "excluded": excluded_note(comparison),
         "files": files(comparison),
-        "curves": curves_pictures(comparison, f"{name}-curves"),
+        "curves": curves_page_figures(comparison, f"{name}-curves"),
         "curves_legend": curves_legend(comparison),
         "solved": solved(comparison),
-        "solved_picture": solved_picture(comparison, f"{name}-solved"),
-        "inspection": found,
-        "gradients": _study(found.gradients, f"{name}-gradients", comparison),
-        "no_gradients": _missing(found, "gradients"),
-        "influence": _study(found.influence, f"{name}-influence", comparison),
-        "no_influence": _missing(found, "influence"),
-        "smoothing": smoothing_picture(smooth, f"{name}-smoothing", comparison, found),
-        "smoothing_said": [f"{label}: {smoothing.verdict(of)}." for label, of in smooth.energies.items()],
+        "solved_figure": solved_page_figure(comparison, f"{name}-solved"),
+        "inspection": inspection,
+        "gradients": _study(inspection.gradients, f"{name}-gradients", comparison),
+        "no_gradients": _missing(inspection, "gradients"),
+        "influence": _study(inspection.influence, f"{name}-influence", comparison),
+        "no_influence": _missing(inspection, "influence"),
+        "smoothing": smoothing_page_figure(smooth, f"{name}-smoothing", comparison, inspection),
+        "smoothing_sentences": [f"{label}: {smoothing.verdict(of)}." for label, of in smooth.energies.items()],
         "no_smoothing": missing_lines(smooth.missing),
-        "samples": found.samples,
-        "no_samples": _missing(found, "samples"),
+        "samples": inspection.samples,
+        "no_samples": _missing(inspection, "samples"),
         "temperature": TEMPERATURE,
-        "receptive_fields": receptive_fields(comparison, found),
+        "receptive_fields": receptive_fields(comparison, inspection),
         "configuration": configuration(comparison) if comparison.runs else None,
         "machines": machines(comparison),
         "reproduction": reproduction_commands(comparison),
@@ -148,22 +148,22 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
 
 def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, Any]:
     if study is None:
-        return {"pictures": [], "said": [], "why": "", "about": ""}
-    pictures = study_pictures(study, name, comparison)
+        return {"figures": [], "sentences": [], "reason": "", "about": ""}
+    figures = study_page_figures(study, name, comparison)
     elements = max(curve.norms.size(1) for curves in study.panels.values() for curve in curves)
-    why = ""
-    if not pictures and elements < 2:
-        why = "A sequence has only one position here, so there are no distances to plot."
-    elif not pictures:
-        why = "All norms are zero, so there is nothing to plot."
-    said = [] if elements < 2 else verdicts(study)
-    return {"pictures": pictures, "said": said, "why": why, "about": answer_said(study)}
+    reason = ""
+    if not figures and elements < 2:
+        reason = "A sequence has only one position here, so there are no distances to plot."
+    elif not figures:
+        reason = "All norms are zero, so there is nothing to plot."
+    sentences = [] if elements < 2 else verdicts(study)
+    return {"figures": figures, "sentences": sentences, "reason": reason, "about": position_note(study)}
 
 
-def _missing(found: ModelInspection, what: str) -> list[str]:
-    if found.size is None:
+def _missing(inspection: ModelInspection, measure: str) -> list[str]:
+    if inspection.size is None:
         return ["No run is finished, so there is no trained model to inspect."]
-    return missing_lines(found.missing[what])
+    return missing_lines(inspection.missing[measure])
 
 
 def _asset(name: str) -> str:

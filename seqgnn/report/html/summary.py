@@ -18,7 +18,7 @@ from seqgnn.experiments.results.ranking import (
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.experiments.runs.problem import METRICS
 from seqgnn.metrics.significance import Difference, mean_sd, summary
-from seqgnn.report.footnotes import apart
+from seqgnn.report.footnotes import excluded_note
 from seqgnn.report.plots.comparison import metric_label, running_mean, solved_steps, training_curve
 
 
@@ -28,17 +28,17 @@ def question(comparison: Comparison) -> list[str]:
     seeds = list(cells.values()) or [len(comparison.seeds)]
     axis = comparison.problem.size
     complete = len(cells) in (0, len(comparison.labels) * len(comparison.sizes))
-    some = "" if complete else f", not all at all {axis.name}s"
-    who = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
+    coverage = "" if complete else f", not all at all {axis.name}s"
+    models = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
     each = "each with" if max(seeds) == min(seeds) and len(cells) > 1 else "with"
     number = "one seed" if max(seeds) == 1 else f"{span(seeds)} seeds"
-    grid = f"{who} at {axis.all(comparison.sizes)}{some}, {each} {number}"
+    grid = f"{models} at {axis.all(comparison.sizes)}{coverage}, {each} {number}"
     score = metric_label(comparison) + ("" if comparison.higher_is_better else ", lower is better")
-    said = [comparison.problem.question, f"{grid}; the score is {score}."]
+    sentences = [comparison.problem.question, f"{grid}; the score is {score}."]
     if comparison.data_id is not None:
-        said.append(f"The {comparison.problem.data_kind} is {comparison.data_id}.")
-    left_out = apart(comparison)
-    return said if left_out is None else [*said, left_out]
+        sentences.append(f"The {comparison.problem.data_kind} is {comparison.data_id}.")
+    excluded = excluded_note(comparison)
+    return sentences if excluded is None else [*sentences, excluded]
 
 
 def answer(comparison: Comparison) -> list[str]:
@@ -56,53 +56,53 @@ def _first(comparison: Comparison, size: int, level: list[str]) -> str:
     """Return the sentence on the best models, their uncertainty, and their comparison with the best baseline."""
     means = dict(ranked(comparison, size))
     name = f"test {METRICS[comparison.metric].label}"
-    which = ", the longest" if len(comparison.sizes) > 1 else ""
+    position = ", the longest" if len(comparison.sizes) > 1 else ""
     low, high = (f"{score:.3f}" for score in sorted((means[level[0]], means[level[-1]])))
     if len(means) == 1:
-        who = f"{level[0]} has a mean {name} of {low}{_spread(comparison, level[0], size)}"
+        clause = f"{level[0]} has a mean {name} of {low}{_spread(comparison, level[0], size)}"
     elif len(level) == 1:
-        who = f"{level[0]} has the best mean {name}: {low}{_spread(comparison, level[0], size)}"
+        clause = f"{level[0]} has the best mean {name}: {low}{_spread(comparison, level[0], size)}"
     elif low == high:
-        who = f"{listed(level, 4)} share the best mean {name}: {low}"
+        clause = f"{listed(level, 4)} share the best mean {name}: {low}"
     else:
         error = max(resolution(comparison, level[0], label, size) for label in level)
-        who = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, too close for the test set "
-        who += f"to distinguish (± {error:.3f} at 95%)"
-    return f"At {comparison.at(size)}{which}, {who}{_against(comparison, level, size)}."
+        clause = f"{listed(level, 4)} share the best mean {name}, {low} to {high}, too close for the test set "
+        clause += f"to distinguish (± {error:.3f} at 95%)"
+    return f"At {comparison.at(size)}{position}, {clause}{_against(comparison, level, size)}."
 
 
 def _spread(comparison: Comparison, label: str, size: int) -> str:
     scores = comparison.scores(label, size)
-    found = summary(scores)
+    statistics = summary(scores)
     failed = sum((label, size, seed) in comparison.failures for seed in comparison.seeds)
-    said = f" ({failed} of its runs failed)" if failed else ""
-    if found.t is None:
-        return said
+    failures = f" ({failed} of its runs failed)" if failed else ""
+    if statistics.t is None:
+        return failures
     if min(scores) == max(scores):
-        return f", the same with all {len(scores)} seeds{said}"
-    return f", 95% interval {interval(*found.t, comparison.metric)} over {len(scores)} seeds{said}"
+        return f", the same with all {len(scores)} seeds{failures}"
+    return f", 95% interval {interval(*statistics.t, comparison.metric)} over {len(scores)} seeds{failures}"
 
 
 def _against(comparison: Comparison, level: list[str], size: int) -> str:
     """Return the comparison of the best models with the best baseline; with one seed by the test set's size only."""
-    found = [against_baseline(comparison, label, size) for label in level]
-    if found[0] is None:
+    verdicts = [against_baseline(comparison, label, size) for label in level]
+    if verdicts[0] is None:
         return ""
-    how = {verdict.how for verdict in found if verdict is not None}
-    stand = how.pop() if len(how) == 1 else "not all distinguishable from"
+    relations = {verdict.how for verdict in verdicts if verdict is not None}
+    relation = relations.pop() if len(relations) == 1 else "not all distinguishable from"
     seeds = min(len(comparison.scores(label, size)) for label in level)
-    doubt = ", with this one seed" if seeds == 1 and stand in ("ahead of", "behind") else ""
-    others = any(name == "linear" for name in candidates(comparison, size).excluded)
-    best = "the best baseline that is compared" if others else "the best baseline"
-    said = f"; {stand} {best}, {found[0].baseline} with {found[0].score:.3f}{doubt}"
-    return said if stand == "not distinguishable from" else said + _over_windows(comparison, level[0], size)
+    doubt = ", with this one seed" if seeds == 1 and relation in ("ahead of", "behind") else ""
+    linear_excluded = any(name == "linear" for name in candidates(comparison, size).excluded)
+    best = "the best baseline that is compared" if linear_excluded else "the best baseline"
+    clause = f"; {relation} {best}, {verdicts[0].baseline} with {verdicts[0].score:.3f}{doubt}"
+    return clause if relation == "not distinguishable from" else clause + _over_windows(comparison, level[0], size)
 
 
 def _over_windows(comparison: Comparison, label: str, size: int) -> str:
     """Return whether the difference from the best baseline is significant over test windows; "" without windows."""
-    found = [pair.over_windows for pair in window_pairs(comparison, size) if pair.first == label][:1]
+    comparisons = [pair.over_windows for pair in window_pairs(comparison, size) if pair.first == label][:1]
     return "".join(
-        f", {'' if over.shown else 'not '}significant over {count(over.windows, 'test window')}" for over in found
+        f", {'' if over.shown else 'not '}significant over {count(over.windows, 'test window')}" for over in comparisons
     )
 
 
@@ -150,19 +150,20 @@ def difference_from(comparison: Comparison, size: int, first: str, second: str) 
 
 def _third(comparison: Comparison) -> str:
     runs = list(comparison.runs.values())
-    bars = {run.config.train.target_accuracy for run in runs}
+    thresholds = {run.config.train.target_accuracy for run in runs}
     failed = f"; {count(len(comparison.failures), 'run')} failed" if comparison.failures else ""
-    if bars == {None}:
+    if thresholds == {None}:
         slow = max(run.measured.seconds for run in runs)
         if "accuracy" not in comparison.metrics:
             return f"The longest run took {slow:.0f} s{failed}."
         return f"No target accuracy was set, and the longest run took {slow:.0f} s{failed}."
     solved = sum(run.result.stopped == "solved" for run in runs)
-    bar = " or ".join(f"{bar:g}" for bar in sorted(bar for bar in bars if bar is not None))
-    what = f"a validation accuracy of {bar}, which counts as solved"
+    reachable = sorted(threshold for threshold in thresholds if threshold is not None)
+    listed_thresholds = " or ".join(f"{threshold:g}" for threshold in reachable)
+    target = f"a validation accuracy of {listed_thresholds}, which counts as solved"
     if not solved:
-        return f"No run reached {what}{failed}."
-    return f"{solved} of {count(len(runs), 'run')} reached {what}{failed}."
+        return f"No run reached {target}{failed}."
+    return f"{solved} of {count(len(runs), 'run')} reached {target}{failed}."
 
 
 def interval(low: float, high: float, metric: str) -> str:
@@ -172,7 +173,7 @@ def interval(low: float, high: float, metric: str) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
-def scores_described(comparison: Comparison) -> str:
+def scores_description(comparison: Comparison) -> str:
     """Return a description of the figure of scores."""
     parts = []
     for label in comparison.labels:
@@ -182,7 +183,7 @@ def scores_described(comparison: Comparison) -> str:
     return "; ".join(parts) + "."
 
 
-def curves_described(comparison: Comparison, size: int) -> str:
+def curves_description(comparison: Comparison, size: int) -> str:
     """Return a description of the training curves: where they end."""
     parts = []
     for label in comparison.labels:
@@ -194,14 +195,14 @@ def curves_described(comparison: Comparison, size: int) -> str:
     return "; ".join(parts) + "."
 
 
-def solved_described(comparison: Comparison) -> str:
+def solved_description(comparison: Comparison) -> str:
     """Return a description of the figure of steps until solved."""
     parts = []
     for label in comparison.labels:
-        found = [(n, steps) for n in comparison.sizes if (steps := solved_steps(comparison, label, n))]
-        if found:
-            said = (f"{mean_sd(steps)[0]:,.0f} steps at T = {size}" for size, steps in found)
-            parts.append(f"{label}: " + ", ".join(said))
+        points = [(n, steps) for n in comparison.sizes if (steps := solved_steps(comparison, label, n))]
+        if points:
+            texts = (f"{mean_sd(steps)[0]:,.0f} steps at T = {size}" for size, steps in points)
+            parts.append(f"{label}: " + ", ".join(texts))
     return "; ".join(parts) + "."
 
 
@@ -215,12 +216,12 @@ def missing_lines(reasons: dict[str, str]) -> list[str]:
 
 def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
     """Return labels in words, with their sizes where these are not all sizes of the model."""
-    where: dict[str, list[int]] = defaultdict(list)
+    sizes_by_label: dict[str, list[int]] = defaultdict(list)
     for label, size in chosen:
-        where[label].append(size)
-    at: dict[str, list[str]] = defaultdict(list)
-    for label, sizes in where.items():
+        sizes_by_label[label].append(size)
+    labels_by_suffix: dict[str, list[str]] = defaultdict(list)
+    for label, sizes in sizes_by_label.items():
         all_sizes = len(sizes) == len({size for name, size, _ in comparison.runs if name == label})
-        named = "" if all_sizes else f" at {comparison.problem.size.all(sorted(sizes))}"
-        at[named].append(label)
-    return " – also ".join(listed(labels) + named for named, labels in at.items())
+        suffix = "" if all_sizes else f" at {comparison.problem.size.all(sorted(sizes))}"
+        labels_by_suffix[suffix].append(label)
+    return " – also ".join(listed(labels) + suffix for suffix, labels in labels_by_suffix.items())

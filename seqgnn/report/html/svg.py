@@ -32,7 +32,7 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*(<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->)", "", text, flags=re.DOTALL)
     scale = _scale(figure)
-    text = re.sub(r"<[^>]*>", lambda tag: _at_home(tag[0], name, scale), text)
+    text = re.sub(r"<[^>]*>", lambda tag: _with_page_style(tag[0], name, scale), text)
     (box,) = re.findall(r'viewBox="([^"]+)"', text[: text.index(">")])
     width = GROWTH * float(box.split()[2])
     head = (
@@ -49,15 +49,16 @@ def _scale(figure: Any) -> set[str]:
     from matplotlib.colors import to_hex
 
     maps = [drawn.get_cmap() for drawn in figure.findobj(Collection) if drawn.get_array() is not None]
-    return {f"fill: {to_hex(color)}" for found in maps for color in found(range(-1, found.N + 1))}  # and those beyond
+    # One index beyond each end gives the colors of values outside the scale.
+    return {f"fill: {to_hex(color)}" for color_map in maps for color in color_map(range(-1, color_map.N + 1))}
 
 
-def _at_home(tag: str, name: str, scale: set[str]) -> str:
+def _with_page_style(tag: str, name: str, scale: set[str]) -> str:
     """Return a tag with the colors and font of the page and with unique ids; colors that represent values stay."""
-    kept = set() if tag.startswith("<text") else scale
+    fixed = set() if tag.startswith("<text") else scale
     tag = re.sub(r'( id="| (?:xlink:)?href="#|url\(#)', rf"\1{name}-", tag).replace(" xlink:href", " href")
     tag = re.sub(r"((?:fill: )?)(#[0-9a-f]{6})(?=[;\"])",
-                 lambda found: found[0] if found[0] in kept else found[1] + _variable(found[2]), tag)  # fmt: skip
+                 lambda match: match[0] if match[0] in fixed else match[1] + _variable(match[2]), tag)  # fmt: skip
     return re.sub(r"font-family: [^;\"]*;? ?", "", re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", tag))
 
 
@@ -107,8 +108,8 @@ def colors(content: str, background: str) -> str:
         >>> colors("stroke: var(--c-0072b2, #0072b2); fill: var(--c-56b4e9, #56b4e9)", LIGHT)
         '--c-0072b2: #0072b2; --c-56b4e9: #4b9dcb;'
     """
-    found = sorted(set(re.findall(r"var\(--c-([0-9a-f]{6}),", content)))
-    return " ".join(f"--c-{color}: {_shade(f'#{color}', background)};" for color in found)
+    codes = sorted(set(re.findall(r"var\(--c-([0-9a-f]{6}),", content)))
+    return " ".join(f"--c-{color}: {_shade(f'#{color}', background)};" for color in codes)
 
 
 def _shade(color: str, background: str) -> str:

@@ -49,8 +49,8 @@ class Table:
 
 def scores(comparison: Comparison) -> Table:
     """Return all models and baselines with their scores, intervals and costs."""
-    first, *others = comparison.metrics[:3]
-    names = [metric_label(comparison, name) for name in (first, *others)]
+    first, *other_metrics = comparison.metrics[:3]
+    names = [metric_label(comparison, name) for name in (first, *other_metrics)]
     columns = [
         ("model", False), (comparison.problem.size.column, True), (names[0], True), ("± sd", True),
         ("95% by t", True), ("95% by bootstrap", True), *((name, True) for name in names[1:]), ("seeds", True),
@@ -64,17 +64,17 @@ def scores(comparison: Comparison) -> Table:
         seeds = f"{row.seeds}" + (f" ({row.failed} failed)" if row.failed else "")
         rows.append([
             Cell(row.model),
-            _figure(row.size),
-            _figure(row.mean(first), 3),
-            _figure(row.sd(first), 3),
+            _numeric(row.size),
+            _numeric(row.mean(first), 3),
+            _numeric(row.sd(first), 3),
             *(_interval(row, first, kind) for kind in ("t", "bootstrap")),
-            *(_figure(row.mean(name), 3) for name in others),
+            *(_numeric(row.mean(name), 3) for name in other_metrics),
             Cell("–" if row.kind == BASELINE else seeds, row.seeds),
-            _figure(row.steps),
-            _figure(row.seconds, 1),
-            _figure(row.parameters),
-            _figure(_scaled(row.flops, 1e3), 1),
-            _figure(_scaled(row.peak_memory, 1e6)),
+            _numeric(row.steps),
+            _numeric(row.seconds, 1),
+            _numeric(row.parameters),
+            _numeric(_scaled(row.flops, 1e3), 1),
+            _numeric(_scaled(row.peak_memory, 1e6)),
         ])  # fmt: skip
     return Table("scores", columns, rows, frozenset(quiet))
 
@@ -90,23 +90,23 @@ def _interval(row: ComparisonRow, metric: str, kind: str) -> Cell:
 
 def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
     """Return when the validation accuracy first reached the target, for models that did; the others in words."""
-    rows, never = [], []
+    rows, unsolved = [], []
     for size in comparison.sizes:
         for label in comparison.labels:
             runs = comparison.of(label, size)
-            bar = runs[0].config.train.target_accuracy if runs else None
-            if bar is None:
+            target = runs[0].config.train.target_accuracy if runs else None
+            if target is None:
                 continue
             reached = [at for at in comparison.solved_at(label, size) if at is not None]
             if not reached:
-                never.append((label, size))
+                unsolved.append((label, size))
                 continue
             steps, seconds = ([float(at[place]) for at in reached] for place in (0, 1))
             known = [second for second in seconds if math.isfinite(second)]
             rows.append([
                 Cell(label),
-                _figure(size),
-                _figure(bar, 3),
+                _numeric(size),
+                _numeric(target, 3),
                 Cell(f"{len(reached)} of {len(runs)}", len(reached)),
                 _range(steps, 0),
                 _range(known, 1),
@@ -114,9 +114,9 @@ def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
     names = ["T", "target accuracy", "solved by seeds", "steps", "seconds"]
     columns = [("model", False), *((name, True) for name in names)]
     table = Table("time to target accuracy", columns, rows) if rows else None
-    if not never:
+    if not unsolved:
         return table, []
-    return table, [f"With no seed: {cells(comparison, never)}." if rows else "No run reached the target accuracy."]
+    return table, [f"With no seed: {cells(comparison, unsolved)}." if rows else "No run reached the target accuracy."]
 
 
 def _range(values: list[float], digits: int) -> Cell:
@@ -131,8 +131,8 @@ def _range(values: list[float], digits: int) -> Cell:
 def differences(comparison: Comparison, size: int, best: str) -> Table | None:
     """Return the differences between the best model and all other candidates at one size; None without two seeds in
     common."""
-    others = [label for label in candidates(comparison, size).models if label != best]
-    pairs = [pair for label in others if (pair := difference_from(comparison, size, best, label)) is not None]
+    labels = [label for label in candidates(comparison, size).models if label != best]
+    pairs = [pair for label in labels if (pair := difference_from(comparison, size, best, label)) is not None]
     if not pairs:
         return None
     columns = [("model", False), (_difference_in(comparison), True), ("95% by t, uncorrected", True),
@@ -152,7 +152,7 @@ def _difference(pair: Difference) -> list[Cell]:
         Cell(pair.second),
         Cell(signed(pair.mean), pair.mean),
         Cell(f"{signed(low)} to {signed(high)}", low),
-        _figure(pair.corrected, 3),
+        _numeric(pair.corrected, 3),
         Cell(verdict if pair.testable else f"{verdict}: too few seeds"),
     ]
 
@@ -163,9 +163,10 @@ def windows(comparison: Comparison) -> Table | None:
     for size in comparison.sizes:
         for pair in window_pairs(comparison, size):
             over = pair.over_windows
-            sorts = over.mean, *(found and found[0] for found in (pair.over_seeds, over.interval)), over.better, over.p
+            lows = (bounds and bounds[0] for bounds in (pair.over_seeds, over.interval))
+            sorts = over.mean, *lows, over.better, over.p
             cells = map(Cell, pair.figures, sorts)
-            rows.append([Cell(pair.first), Cell(pair.second), _figure(size), *cells])
+            rows.append([Cell(pair.first), Cell(pair.second), _numeric(size), *cells])
     names = [
         "ahead",
         _difference_in(comparison),
@@ -181,7 +182,7 @@ def windows(comparison: Comparison) -> Table | None:
 def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tuple[Table | None, list[str]]:
     """Return the receptive field of each model by its structure and its diagnostics as a table, and the models that see
     everything and have none in sentences."""
-    rows, fine = [], []
+    rows, complete = [], []
     for row in comparison.rows():
         label, size = row.model, row.size
         runs = comparison.of(label, size)
@@ -191,25 +192,25 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
         before = comparison.elements.get(size, size) - 1
         field = row.receptive_field
         if field is None:  # a state, which depends on all previous inputs
-            seen = "everything"
+            visible = "everything"
         elif not comparison.problem.sequential:
-            seen = f"nodes up to {count(config.num_layers, 'edge')} away"
+            visible = f"nodes up to {count(config.num_layers, 'edge')} away"
         else:
-            seen = "everything" if field >= before else f"{field} of {before} previous positions"
+            visible = "everything" if field >= before else f"{field} of {before} previous positions"
         diagnostics = inspection.diagnostics.get((label, size))
-        if seen == "everything" and not diagnostics:
-            fine.append((label, size))
+        if visible == "everything" and not diagnostics:
+            complete.append((label, size))
             continue
         cell = "; ".join(diagnostics) if diagnostics else "not checked" if diagnostics is None else "none"
-        rows.append([Cell(label), _figure(size), Cell(seen), Cell(config.readout), Cell(cell)])
+        rows.append([Cell(label), _numeric(size), Cell(visible), Cell(config.readout), Cell(cell)])
     columns = [("model", False), ("T", True), ("receptive field", False), ("readout", False),
                ("diagnostics", False)]  # fmt: skip
     table = Table("receptive fields", columns, rows) if rows else None
     checked = bool(inspection.diagnostics) or not comparison.runs
     sentences = []
-    if fine:
+    if complete:
         nothing = ", and no problem was diagnosed" if checked else ""
-        names = cells(comparison, fine)
+        names = cells(comparison, complete)
         sentences.append(f"Sees everything{nothing}: {names}." if rows else f"Every model sees everything{nothing}.")
     if not checked:
         sentences.append("Models were not diagnosed: the text is not available.")
@@ -218,18 +219,18 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
 
 def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
     """Return the names of the files that hold the runs of each model, where they are known."""
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for label, size, seed in comparison.runs:
         path = comparison.weights.get((label, size, seed))
         if path is not None:
-            found.setdefault(f"{label}, {comparison.at(size)}", []).append(path.with_suffix(".json").name)
-    return list(found.items())
+            names.setdefault(f"{label}, {comparison.at(size)}", []).append(path.with_suffix(".json").name)
+    return list(names.items())
 
 
-def _unread(config: TrainingRun) -> set[str]:
+def _unused(config: TrainingRun) -> set[str]:
     """Return the settings of a run that its model, optimizer and schedule do not use."""
     train = config.train
-    read = {
+    used = {
         "hops": config.model in (*GNNS, "gcn+lstm") and PROBLEMS[config.task].sequential,
         "momentum": train.optimizer == "sgd",
         "weight_decay": train.optimizer == "adamw",
@@ -237,7 +238,7 @@ def _unread(config: TrainingRun) -> set[str]:
         "decay_every": train.schedule == "step",
         "tolerance": train.min_steps is not None,
     }
-    return {name for name, is_read in read.items() if not is_read}
+    return {name for name, is_used in used.items() if not is_used}
 
 
 def configuration(comparison: Comparison) -> Table:
@@ -251,10 +252,10 @@ def configuration(comparison: Comparison) -> Table:
         values: dict[str, dict[str, set[int]]] = {}
         for (label, size, _), run in comparison.runs.items():
             config = run.config
-            if name not in _unread(config):
+            if name not in _unused(config):
                 parts = (config,) if name in names else (getattr(config, "protocol", None), config.train)
                 value = next((getattr(part, name) for part in parts if hasattr(part, name)), None)
-                values.setdefault(_said(value), {}).setdefault(label, set()).add(size)
+                values.setdefault(_format(value), {}).setdefault(label, set()).add(size)
         values.pop("–", None)
         if values:
             rows.append([Cell(name.replace("_", " ")), Cell(_by_row(values, comparison))])
@@ -263,18 +264,18 @@ def configuration(comparison: Comparison) -> Table:
 
 def _by_row(values: dict[str, dict[str, set[int]]], comparison: Comparison) -> str:
     """Return the value that all models share at all sizes, or each value with its models and sizes."""
-    all_of_it: dict[str, set[int]] = {}
+    sizes_by_label: dict[str, set[int]] = {}
     for label, size, _ in comparison.runs:
-        all_of_it.setdefault(label, set()).add(size)
-    if len(values) == 1 and next(iter(values.values())) == all_of_it:
+        sizes_by_label.setdefault(label, set()).add(size)
+    if len(values) == 1 and next(iter(values.values())) == sizes_by_label:
         return next(iter(values))
     return " / ".join(
-        f"{value}: {cells(comparison, [(label, size) for label in where for size in sorted(where[label])])}"
-        for value, where in values.items()
+        f"{value}: {cells(comparison, [(label, size) for label in sizes for size in sorted(sizes[label])])}"
+        for value, sizes in values.items()
     )
 
 
-def _said(value: Any) -> str:
+def _format(value: Any) -> str:
     if value in (None, [], ()):
         return "–"
     if isinstance(value, bool):
@@ -286,7 +287,7 @@ def _said(value: Any) -> str:
 
 def machines(comparison: Comparison) -> Table:
     """Return versions, machines and dates of the runs."""
-    found: dict[str, set[str]] = {}
+    entries: dict[str, set[str]] = {}
     records: list[RunRecord | BaselineRecord] = [*comparison.runs.values(), *comparison.baselines.values()]
     for run in records:
         measured = run.measured
@@ -299,15 +300,15 @@ def machines(comparison: Comparison) -> Table:
         }
         for name, value in (facts | dict(measured.versions)).items():
             if value is not None:
-                found.setdefault(name, set()).add(str(value))
+                entries.setdefault(name, set()).add(str(value))
     dates = sorted(run.measured.date for run in comparison.runs.values() if run.measured.date is not None)
     if dates:
-        found["dates of runs"] = {dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"}
-    rows = [[Cell(name), Cell(", ".join(sorted(values)))] for name, values in found.items()]
+        entries["dates of runs"] = {dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"}
+    rows = [[Cell(name), Cell(", ".join(sorted(values)))] for name, values in entries.items()]
     return Table("versions and machine", [("item", False), ("value", False)], rows)
 
 
-def _figure(value: float | None, digits: int = 0) -> Cell:
+def _numeric(value: float | None, digits: int = 0) -> Cell:
     known = value is not None and math.isfinite(value)
     return Cell(number(value, digits), float(value) if known and value is not None else None)
 

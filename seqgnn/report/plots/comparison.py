@@ -56,8 +56,8 @@ def draw_curves(panel: Any, comparison: Comparison, size: int, most: int | None 
             curve = running_mean(training_curve(comparison, run))
             steps = _steps(len(curve), most)
             panel.plot(steps, [curve[step - 1] for step in steps], line, color=color, linewidth=1.3, alpha=0.9)
-            kept = run.result.best_step
-            panel.plot(kept, curve[kept - 1], "o", color=color, markersize=4)
+            best_step = run.result.best_step
+            panel.plot(best_step, curve[best_step - 1], "o", color=color, markersize=4)
     low, high = first_step(comparison, size), 1.2 * longest_curve(comparison, size)
     panel.set_xscale("log")
     panel.set_xlim(low, high)
@@ -156,8 +156,8 @@ def _one_size(comparison: Comparison) -> Any:
     labels = [label for label in comparison.labels if comparison.scores(label, size)]
     figure = Figure(figsize=(7.6, 1.2 + 0.36 * (len(labels) + len(names))), layout="constrained")
     draw_one_size(figure.subplots(), comparison)
-    what = f"test {METRICS[comparison.metric].label}, {seeds_of(comparison)}"
-    figure.suptitle(f"{comparison.task}, {comparison.at(size)}: {what}", fontsize=11)
+    description = f"test {METRICS[comparison.metric].label}, {seeds_of(comparison)}"
+    figure.suptitle(f"{comparison.task}, {comparison.at(size)}: {description}", fontsize=11)
     return figure
 
 
@@ -193,9 +193,9 @@ def draw_solved(panel: Any, comparison: Comparison) -> None:
     for label in comparison.labels:
         color, marker, line = style_of(label, comparison)
         shift = _shift(label, comparison)
-        found = [(i + shift, n, steps) for i, n in enumerate(sizes) if (steps := solved_steps(comparison, label, n))]
-        panel.plot([x for x, _, _ in found], [mean_sd(steps)[0] for *_, steps in found], line, color=color)
-        for x, size, steps in found:
+        points = [(i + shift, n, steps) for i, n in enumerate(sizes) if (steps := solved_steps(comparison, label, n))]
+        panel.plot([x for x, _, _ in points], [mean_sd(steps)[0] for *_, steps in points], line, color=color)
+        for x, size, steps in points:
             whole = len(steps) == len(comparison.of(label, size))
             inside = color if whole else "white"
             panel.plot([x] * len(steps), steps, "_", color=color, markersize=9, alpha=0.6)

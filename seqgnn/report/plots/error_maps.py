@@ -28,9 +28,9 @@ def graph_figure(forecasts: Forecasts, label: str, ahead: int | None = None) -> 
     Raises:
         ValueError: if the label or step does not exist.
     """
-    figure, panel = _sheet(forecasts)
+    figure, panel = _figure(forecasts)
     draw_graph(panel, forecasts, label, ahead)
-    figure.suptitle(plain(f"{forecasts.name}: error of {label}{_at(forecasts, ahead)}"), fontsize=11)
+    figure.suptitle(plain(f"{forecasts.name}: error of {label}{_ahead_suffix(forecasts, ahead)}"), fontsize=11)
     return figure
 
 
@@ -41,8 +41,8 @@ def draw_graph(panel: Any, forecasts: Forecasts, label: str, ahead: int | None =
         label, ahead: see `graph_figure`.
         narrow: for a column of a page, with the color bar below and names only for the two extreme nodes.
     """
-    found = node_errors(forecasts, label, ahead)
-    _draw(panel, forecasts, found, _levels(found), ERRORS, error_label(forecasts), narrow)
+    errors = node_errors(forecasts, label, ahead)
+    _draw(panel, forecasts, errors, _levels(errors), ERRORS, error_label(forecasts), narrow)
 
 
 def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int | None = None) -> Any:
@@ -55,14 +55,13 @@ def difference_figure(forecasts: Forecasts, label: str, other: str, ahead: int |
     Raises:
         ValueError: if a label or step does not exist, or both labels are the same.
     """
-    figure, panel = _sheet(forecasts)
+    figure, panel = _figure(forecasts)
     draw_difference(panel, forecasts, label, other, ahead)
-    found = difference(forecasts, label, other, ahead)
-    seen = found[found.isfinite()]
-    better = f"{label} has a smaller error at {int((seen < 0).sum())} of {len(seen)} nodes"
-    figure.suptitle(
-        plain(f"{forecasts.name}: {label} compared with {other}{_at(forecasts, ahead)}\n{better}"), fontsize=11
-    )
+    differences = difference(forecasts, label, other, ahead)
+    observed = differences[differences.isfinite()]
+    title = f"{forecasts.name}: {label} compared with {other}{_ahead_suffix(forecasts, ahead)}\n"
+    title += f"{label} has a smaller error at {int((observed < 0).sum())} of {len(observed)} nodes"
+    figure.suptitle(plain(title), fontsize=11)
     return figure
 
 
@@ -75,10 +74,10 @@ def draw_difference(
         label, other, ahead: see `difference_figure`.
         narrow: see `draw_graph`; the color bar then does not name the models, since a column may be too narrow.
     """
-    found = difference(forecasts, label, other, ahead)
-    levels = _levels(torch.cat([found, -found]))
-    what = "difference in " if narrow else plain(f"{label} − {other}: ")
-    _draw(panel, forecasts, found, levels, DIFFERENCES, what + error_label(forecasts), narrow)
+    differences = difference(forecasts, label, other, ahead)
+    levels = _levels(torch.cat([differences, -differences]))
+    prefix = "difference in " if narrow else plain(f"{label} − {other}: ")
+    _draw(panel, forecasts, differences, levels, DIFFERENCES, prefix + error_label(forecasts), narrow)
 
 
 def node_errors(forecasts: Forecasts, label: str, ahead: int | None = None) -> Tensor:
@@ -113,16 +112,15 @@ def layout(forecasts: Forecasts) -> tuple[Tensor, str]:
     graph = networkx.Graph(forecasts.edges.T.tolist())
     graph.add_nodes_from(range(len(forecasts.nodes)))
     graph.remove_edges_from(list(networkx.selfloop_edges(graph)))
-    places = networkx.spring_layout(graph, seed=SEED)
-    found = torch.tensor([places[node].tolist() for node in range(len(forecasts.nodes))])
-    width, height = (found.amax(0) - found.amin(0)).tolist()
-    return found if width > height else found.flip(
-        1
-    ), f"Nodes have no positions: a spring layout (networkx, seed {SEED})."
+    coordinates = networkx.spring_layout(graph, seed=SEED)
+    places = torch.tensor([coordinates[node].tolist() for node in range(len(forecasts.nodes))])
+    width, height = (places.amax(0) - places.amin(0)).tolist()
+    wide = places if width > height else places.flip(1)
+    return wide, f"Nodes have no positions: a spring layout (networkx, seed {SEED})."
 
 
 def _draw(
-    panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], tones: Any, what: str, narrow: bool
+    panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], tones: Any, label: str, narrow: bool
 ) -> None:
     from matplotlib import colormaps
     from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -133,17 +131,17 @@ def _draw(
     lines = torch.stack([places[pairs[0]], places[pairs[1]], apart], dim=1).flatten(0, 1)
     panel.plot(*lines.T, color=GRAY, alpha=0.5, linewidth=0.5, zorder=1)
     size = min(90.0, max(14.0, 6000 / len(values)))
-    unseen = values.isnan()
-    panel.scatter(*places[unseen].T, s=size, facecolors="none", edgecolors=GRAY, linewidths=0.8, zorder=2)
+    missing = values.isnan()
+    panel.scatter(*places[missing].T, s=size, facecolors="none", edgecolors=GRAY, linewidths=0.8, zorder=2)
     scale, first, last = tones
     colormap = ListedColormap(colormaps[scale](torch.linspace(first, last, 256).numpy()))
-    seen = values[~unseen]
-    beyond = bool((seen < levels[0]).any()), bool((seen > levels[-1]).any())
+    observed = values[~missing]
+    beyond = bool((observed < levels[0]).any()), bool((observed > levels[-1]).any())
     if levels[0] == -levels[-1]:
         beyond = (any(beyond),) * 2  # colors are symmetric around zero
     extend: Any = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
     norm = BoundaryNorm(levels, colormap.N, extend=extend)
-    points = panel.scatter(*places[~unseen].T, s=size, c=seen, cmap=colormap, norm=norm, edgecolors=GRAY,
+    points = panel.scatter(*places[~missing].T, s=size, c=observed, cmap=colormap, norm=norm, edgecolors=GRAY,
                            linewidths=0.5, zorder=2)  # fmt: skip
     named = list(dict.fromkeys(ends(values))) if narrow else list(range(len(values) if len(values) <= NAMED else 0))
     if narrow:
@@ -157,7 +155,7 @@ def _draw(
     panel.set_aspect(1 / narrower, adjustable="datalim")
     panel.margins(0.05)
     panel.set_axis_off()
-    bar = panel.figure.colorbar(points, ax=panel, label=what, location="bottom" if narrow else "right", shrink=0.8)
+    bar = panel.figure.colorbar(points, ax=panel, label=label, location="bottom" if narrow else "right", shrink=0.8)
     if narrow:
         every = math.ceil(len(levels) / TICKS)
         bar.set_ticks(levels[len(levels) // 2 % every :: every])  # with zero, where it is in the middle
@@ -167,15 +165,15 @@ def _levels(values: Tensor) -> list[float]:
     """Return round numbers that cover the values, except for the outermost."""
     from matplotlib.ticker import MaxNLocator
 
-    seen = values[values.isfinite()]
-    if not len(seen):
+    observed = values[values.isfinite()]
+    if not len(observed):
         raise ValueError(f"{CALLER}: expected a node that was observed, got none")
-    low = float(seen.quantile(OUTER, interpolation="lower"))
-    high = float(seen.quantile(1 - OUTER, interpolation="higher"))
+    low = float(observed.quantile(OUTER, interpolation="lower"))
+    high = float(observed.quantile(1 - OUTER, interpolation="higher"))
     return [float(tick) for tick in MaxNLocator(LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
 
 
-def _sheet(forecasts: Forecasts) -> tuple[Any, Any]:
+def _figure(forecasts: Forecasts) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.6, 5.6), layout="constrained")
@@ -183,5 +181,5 @@ def _sheet(forecasts: Forecasts) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
-def _at(forecasts: Forecasts, ahead: int | None) -> str:
+def _ahead_suffix(forecasts: Forecasts, ahead: int | None) -> str:
     return "" if ahead is None else f", {time_ahead(forecasts, ahead)}"

@@ -22,7 +22,7 @@ LEADER: dict[str, Any] = {"arrowstyle": "-", "color": GRAY, "linewidth": 0.5, "s
 QUARTILES = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 
 
-def look(label: str, forecasts: Forecasts) -> tuple[str, str, str]:
+def style_of(label: str, forecasts: Forecasts) -> tuple[str, str, str]:
     """Return color, marker and line of a model, see `seqgnn.report.plots.style.style`; the ground truth is black and
     baselines are gray."""
     return style(label, ["truth", "baselines", *forecasts.models])
@@ -55,10 +55,10 @@ def truth_figure(
     stretch = liveliest(forecasts, list(about), ahead, target) if stretch is None else stretch
     figure = Figure(figsize=(9.4, 0.9 + 1.9 * len(about)), layout="constrained")
     panels = figure.subplots(len(about), 1, sharex=True, squeeze=False)[:, 0]
-    for panel, (node, which) in zip(panels, about.items()):
+    for panel, (node, quartile) in zip(panels, about.items()):
         draw_truth(panel, forecasts, node, ahead=ahead, stretch=stretch, target=target)
-        what = f"node {node}" + (f", the {which} of errors" if which else "")
-        panel.set_title(plain(what), fontsize=10, loc="left")
+        title = f"node {node}" + (f", the {quartile} of errors" if quartile else "")
+        panel.set_title(plain(title), fontsize=10, loc="left")
         panel.set_xlabel(panel.get_xlabel() if panel is panels[-1] else "")
     _legend(figure, forecasts, truth=True)
     band = ", with the range over seeds" if _seeds(forecasts) > 1 else ""
@@ -78,7 +78,7 @@ def draw_truth(
     rows, step, place = _rows(forecasts, stretch), forecasts.ahead(ahead), forecasts.node(node)
     x = forecasts.steps[rows, step].numpy() if forecasts.times is None else forecasts.times[rows, step]
     for label, seeds in forecasts.models.items():
-        color, _, line = look(label, forecasts)
+        color, _, line = style_of(label, forecasts)
         values = torch.stack([forecast[rows, step, place, target] for forecast in seeds])
         panel.plot(x, values.mean(0), line, color=color, linewidth=1.3)
         _band(panel, x, values, color)
@@ -104,8 +104,8 @@ def quartiles(forecasts: Forecasts, ahead: int = 1) -> dict[str, str]:
     order = [node for node in error.argsort().tolist() if error[node].isfinite()]
     if not order:
         raise ValueError(f"{CALLER}: expected a node that was observed at step {ahead} ahead, got none")
-    found = {name: order[round(fraction * (len(order) - 1))] for name, fraction in QUARTILES.items()}
-    return {forecasts.nodes[node]: name for name, node in found.items()}
+    nodes = {name: order[round(fraction * (len(order) - 1))] for name, fraction in QUARTILES.items()}
+    return {forecasts.nodes[node]: name for name, node in nodes.items()}
 
 
 def liveliest(forecasts: Forecasts, nodes: Sequence[str], ahead: int = 1, target: int = 0, most: int = MOST) -> range:
@@ -147,13 +147,13 @@ def times_figure(forecasts: Forecasts) -> Any:
 def draw_times(panel: Any, forecasts: Forecasts) -> None:
     """Draw mean absolute error, over all steps ahead, against the hour, day or month of the forecast step, in the
     style of `draw_steps`."""
-    what, names, group = calendar_groups(forecasts)
-    found = {label: forecasts.by_group(label, group, len(names)) for label in _labels(forecasts)}
-    _draw_errors(panel, forecasts, found, first=0)
+    unit, names, group = calendar_groups(forecasts)
+    errors = {label: forecasts.by_group(label, group, len(names)) for label in _labels(forecasts)}
+    _draw_errors(panel, forecasts, errors, first=0)
     every = range(0, len(names), 3 if len(names) == 24 else 1)
     panel.set_xticks(every, [names[place] for place in every])
     panel.set_xlim(-0.5, len(names) - 0.5)
-    panel.set_xlabel(what)
+    panel.set_xlabel(unit)
 
 
 def time_ahead(forecasts: Forecasts, ahead: int) -> str:
@@ -166,7 +166,7 @@ def error_label(forecasts: Forecasts) -> str:
     return plain(f"MAE ({forecasts.units or 'in units of the data'})")
 
 
-def _errors_figure(forecasts: Forecasts, draw: Any, what: str) -> Any:
+def _errors_figure(forecasts: Forecasts, draw: Any, subject: str) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.6, 4.4), layout="constrained")
@@ -174,37 +174,37 @@ def _errors_figure(forecasts: Forecasts, draw: Any, what: str) -> Any:
     _legend(figure, forecasts, truth=False)
     seeds = _seeds(forecasts)
     over = f"mean and range of {count(seeds, 'seed')}" if seeds > 1 else "one seed"
-    figure.suptitle(plain(f"{forecasts.name}: {what}, {over}"), fontsize=11)
+    figure.suptitle(plain(f"{forecasts.name}: {subject}, {over}"), fontsize=11)
     return figure
 
 
-def _draw_errors(panel: Any, forecasts: Forecasts, found: Mapping[str, Tensor], first: int) -> None:
+def _draw_errors(panel: Any, forecasts: Forecasts, errors: Mapping[str, Tensor], first: int) -> None:
     """Draw `[S, n]` errors of each label against n numbers from `first` on; for n = 1, models are side by side."""
-    panel.set_ylim(*_limits(forecasts, found))
-    x = [float(first + i) for i in range(next(iter(found.values())).size(1))]
+    panel.set_ylim(*_limits(forecasts, errors))
+    x = [float(first + i) for i in range(next(iter(errors.values())).size(1))]
     whole = x if len(x) > 1 else [first - 0.5, first + 0.5]
     ends: dict[str, tuple[float, float]] = {}
     for name in forecasts.baselines:
-        errors = found[name][0].expand(len(whole)).tolist()
-        panel.plot(whole, errors, color=GRAY, linewidth=1)
-        if seen := [(place, error) for place, error in zip(whole, errors) if math.isfinite(error)]:
-            ends[name] = seen[-1]
+        baseline_errors = errors[name][0].expand(len(whole)).tolist()
+        panel.plot(whole, baseline_errors, color=GRAY, linewidth=1)
+        if finite := [(place, error) for place, error in zip(whole, baseline_errors) if math.isfinite(error)]:
+            ends[name] = finite[-1]
     for i, label in enumerate(forecasts.models):
-        color, marker, line = look(label, forecasts)
+        color, marker, line = style_of(label, forecasts)
         places = x if len(x) > 1 else [first - 0.5 + (i + 1) / (len(forecasts.models) + 1)]
-        panel.plot(places, found[label].mean(0), line, color=color, marker=marker, markersize=4.5, linewidth=1.5)
-        _band(panel, places, found[label], color)
+        panel.plot(places, errors[label].mean(0), line, color=color, marker=marker, markersize=4.5, linewidth=1.5)
+        _band(panel, places, errors[label], color)
     panel.set_ylabel(error_label(forecasts))
     tidy(panel)
     _name_ends(panel, ends)
 
 
-def _limits(forecasts: Forecasts, found: Mapping[str, Tensor]) -> tuple[float, float]:
+def _limits(forecasts: Forecasts, errors: Mapping[str, Tensor]) -> tuple[float, float]:
     """Return the range from the smallest error to the largest that is not far above those of models, so that a poor
     baseline does not compress their lines."""
-    errors = torch.cat([values[values.isfinite()] for values in found.values()])
-    worst = max(float(found[label].nan_to_num(0).max()) for label in forecasts.models)
-    low, high = float(errors.min()), float(errors[errors <= FAR * worst].max())
+    finite = torch.cat([values[values.isfinite()] for values in errors.values()])
+    worst = max(float(errors[label].nan_to_num(0).max()) for label in forecasts.models)
+    low, high = float(finite.min()), float(finite[finite <= FAR * worst].max())
     room = 0.06 * (high - low) or 0.06 * high or 1.0
     return low - room, high + room
 
@@ -293,7 +293,7 @@ def _legend(figure: Any, forecasts: Forecasts, truth: bool) -> None:
 
     handles = [Line2D([], [], color=TRUTH, linewidth=1.1, label="truth")] if truth else []
     for label in forecasts.models:
-        color, marker, line = look(label, forecasts)
+        color, marker, line = style_of(label, forecasts)
         marker = "none" if truth else marker
         handles.append(Line2D([], [], color=color, marker=marker, linestyle=line, linewidth=1.5, label=plain(label)))
     figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)

@@ -45,13 +45,13 @@ def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
     if label in STYLES:
         return STYLES[label]
     family = _family(label)
-    others = [name for name in labels if name not in STYLES and _family(name) == family]
+    family_labels = [name for name in labels if name not in STYLES and _family(name) == family]
     if family is not None:
-        darker, variant = divmod(others.index(label), len(VARIANTS))
+        darker, variant = divmod(family_labels.index(label), len(VARIANTS))
         return _darker(STYLES[family][0], darker), *VARIANTS[variant]
-    taken = {STYLES[known][0] for known in map(_family, labels) if known is not None}
-    free = [color for color in OTHERS if color not in taken] or OTHERS
-    return free[others.index(label) % len(free)], "o", "-"
+    used_colors = {STYLES[known][0] for known in map(_family, labels) if known is not None}
+    free_colors = [color for color in OTHERS if color not in used_colors] or OTHERS
+    return free_colors[family_labels.index(label) % len(free_colors)], "o", "-"
 
 
 def _darker(color: str, times: int) -> str:

@@ -21,7 +21,7 @@ from seqgnn.experiments.runs.store import RunStore
 from seqgnn.metrics.forecasting import WindowSums
 from seqgnn.models.forecasters import NAMES, uses_neighbors
 from seqgnn.report import tables as report
-from seqgnn.report.footnotes import notes, windows_said
+from seqgnn.report.footnotes import notes, windows_note
 from seqgnn.report.html import render
 from seqgnn.report.html.summary import answer
 from seqgnn.tasks import Protocol
@@ -89,7 +89,7 @@ def test_window_pairs_rmse_difference_equals_that_of_the_table():
 
 def test_window_pairs_without_baseline_or_errors_are_empty():
     alone = comparison({"GCRN": WEEKS["GCRN"]}, {})
-    assert window_pairs(alone, 1) == [] and windows_said(alone, 1) is None
+    assert window_pairs(alone, 1) == [] and windows_note(alone, 1) is None
     one = comparison({"GCRN": WEEKS["GCRN"][:1]}, MEANS)
     (pair,) = window_pairs(one, 1)
     assert pair.over_seeds is None and pair.figures[1] == "–"
@@ -108,20 +108,20 @@ def test_window_pairs_without_baseline_or_errors_are_empty():
              "better than ar."),
     ],
 )  # fmt: skip
-def test_windows_said_depends_on_number_of_windows(weeks, said):
+def test_windows_note_depends_on_number_of_windows(weeks, said):
     longer = {label: [sums * weeks for sums in seeds] for label, seeds in WEEKS.items()}
     found = comparison(longer, {name: sums * weeks for name, sums in MEANS.items()})
-    assert windows_said(found, 1) == said
+    assert windows_note(found, 1) == said
     assert [note.text for note in notes(found) if note.about == "windows"] == [f"horizon 1: {said}"]
 
 
-def test_windows_said_of_two_step_windows_mentions_overlap():
+def test_windows_note_of_two_step_windows_mentions_overlap():
     found = comparison(WEEKS, MEANS)
     found.sizes = (2,)
     found.runs = {(label, 2, seed): run for (label, _, seed), run in found.runs.items()}
     found.baselines = {(name, 2): run for (name, _), run in found.baselines.items()}
     expected = "4 test windows, which overlap, are too few for an interval or a test: no model is significantly better"
-    assert windows_said(found, 2) == f"{expected} than ar."
+    assert windows_note(found, 2) == f"{expected} than ar."
 
 
 def test_answer_adds_whether_test_windows_show_the_difference():

@@ -10,7 +10,7 @@ from seqgnn.experiments.grid.forecast_specs import ForecasterSpec
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.trained.forecast import forecast_test, load_forecaster
 from seqgnn.report import forecasts as report
-from seqgnn.report.html.forecasts import forecasts_pictures
+from seqgnn.report.html.forecasts import forecasts_page_figures
 from seqgnn.report.html.page import render
 from seqgnn.report.html.summary import question
 from seqgnn.report.html.tables import differences, scores, windows
@@ -48,7 +48,7 @@ def test_sides_are_best_models_with_and_without_neighbors(kept, monkeypatch):
     comparison, source = kept
     assert {label for label in comparison.labels if report.sees_neighbors(comparison, label)} == {"Told", "GCRN"}
     found = report.forecasts_of(comparison, source)
-    label, other = report.sides(comparison, found)
+    label, other = report.compared_pair(comparison, found)
     order = list(found.models)
     assert label == next(name for name in order if name in ("Told", "GCRN"))
     assert other == next(name for name in order if name in ("LSTM", "GRU"))
@@ -56,13 +56,13 @@ def test_sides_are_best_models_with_and_without_neighbors(kept, monkeypatch):
     few = report.forecasts_of(comparison, source)
     assert next(iter(few.models)) == order[0] and set(few.models) == {label, other}
     alike = dict.fromkeys(["LSTM", "GRU"])
-    assert report.sides(comparison, type("Found", (), {"models": alike})) == ("LSTM", "GRU")
-    assert report.sides(comparison, type("Found", (), {"models": {"LSTM": None}})) is None
+    assert report.compared_pair(comparison, type("Found", (), {"models": alike})) == ("LSTM", "GRU")
+    assert report.compared_pair(comparison, type("Found", (), {"models": {"LSTM": None}})) is None
 
 
-def test_forecasts_pictures_captions_state_their_numbers(kept):
+def test_forecasts_page_figures_captions_state_their_numbers(kept):
     comparison, source = kept
-    pictures, why = forecasts_pictures(comparison, "a")
+    pictures, why = forecasts_page_figures(comparison, "a")
     assert why == ""
     errs, helps = pictures[-2:]
     best = re.fullmatch("Error of (.*) at each node", errs.title)[1]
@@ -81,11 +81,11 @@ def test_forecasts_pictures_captions_state_their_numbers(kept):
         assert re.search("fill: #[0-9a-f]{6}", drawn.svg) and "var(--c-" not in drawn.svg
 
 
-def test_forecasts_pictures_units_are_shown_at_every_error(kept):
+def test_forecasts_page_figures_units_are_shown_at_every_error(kept):
     before, source = kept
     (found,) = load_comparisons([before.out], data=[replace(source, units="cases")]).comparisons
     assert found.runs == before.runs and before.units is None and found.units == "cases"
-    pictures, _ = forecasts_pictures(found, "a")
+    pictures, _ = forecasts_page_figures(found, "a")
     said = [picture.caption for picture in pictures if "ean absolute error" in picture.caption]
     assert len(said) == 4 and all("ean absolute error in cases" in caption for caption in said)
     assert sum("MAE (cases)" in picture.svg for picture in pictures) == 4
@@ -96,6 +96,6 @@ def test_forecasts_pictures_units_are_shown_at_every_error(kept):
     assert all("difference (cases)" in dict(table.columns) for table in of_pairs)
     page = render([found])
     assert page.count("MAE (cases)") > 5 and "units of the data" not in page
-    bare, _ = forecasts_pictures(before, "a")
+    bare, _ = forecasts_page_figures(before, "a")
     assert sum("MAE (in units of the data)" in picture.svg for picture in bare) == 4
     assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE", "test MAPE"]

@@ -13,7 +13,7 @@ from seqgnn.experiments import Comparison, ModelSpec
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.trained.gradient_study import Curve
 from seqgnn.report.html import render, write_page
-from seqgnn.report.html.figures import solved_picture, study_pictures
+from seqgnn.report.html.figures import solved_page_figure, study_page_figures
 from seqgnn.report.html.model_inspection import ModelInspection, inspect_models, trained_model
 from seqgnn.report.html.oversmoothing import smoothing, verdict
 from seqgnn.report.html.tables import scores
@@ -120,23 +120,23 @@ def test_render_of_result_and_loaded_runs_is_identical(tmp_path):
     assert render([result]) == render([found])
 
 
-def test_study_pictures_legend_matches_the_drawn_lines(folder):
+def test_study_page_figures_legend_matches_the_drawn_lines(folder):
     comparison = load_comparisons([folder]).comparisons[0]
     seen = inspect_models(comparison)
-    (short,) = study_pictures(seen.influence, "a", comparison)
+    (short,) = study_page_figures(seen.influence, "a", comparison)
     assert all(item.count("<path") == 2 for item, _ in short.legend)  # a line and a marker
     curves = {"influence": [Curve("LSTM", torch.rand(1, 40) + 1)]}
-    (far,) = study_pictures(replace(seen.influence, panels=curves), "b", comparison)
+    (far,) = study_page_figures(replace(seen.influence, panels=curves), "b", comparison)
     assert [item.count("<path") for item, _ in far.legend] == [1]
 
 
-def test_solved_picture_needs_a_row_that_solved_two_lengths(folder):
+def test_solved_page_figure_needs_a_row_that_solved_two_lengths(folder):
     comparison = load_comparisons([folder]).comparisons[0]
-    assert solved_picture(comparison, "a") is None
+    assert solved_page_figure(comparison, "a") is None
     for length, step in ((4, 2), (6, 4)):
         points = (ValidationPoint(step, 1.0, 1.0),)
         comparison.runs["LSTM", length, 0] = changed(comparison.runs["LSTM", length, 0], validation=points)
-    drawn = solved_picture(comparison, "a")
+    drawn = solved_page_figure(comparison, "a")
     assert [label for _, label in drawn.legend] == ["LSTM"]
     assert "LSTM: 2 steps at T = 4, 4 steps at T = 6." in drawn.svg
     assert "Steps until solved against length" in Reader(render([comparison])).text

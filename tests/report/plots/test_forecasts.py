@@ -25,10 +25,10 @@ from seqgnn.report.plots.forecasts import (
     draw_times,
     draw_truth,
     liveliest,
-    look,
     quartiles,
     spread,
     steps_figure,
+    style_of,
     times_figure,
     truth_figure,
 )
@@ -53,7 +53,7 @@ def panel():
 
 
 def colors_of(label, forecasts):
-    return look(label, forecasts)[0]
+    return style_of(label, forecasts)[0]
 
 
 def line_of(drawn, color):
@@ -249,7 +249,7 @@ def test_figures_saved_twice_have_identical_files(example, tmp_path: Path):
 def test_look_of_models_is_neither_black_nor_gray(example):
     _, _, forecasts = example
     many = replace(forecasts, models=dict.fromkeys(["GCRN", "DCRNN", "TGCN", "LSTM"], forecasts.of("LSTM")))
-    found = [look(label, many)[0] for label in many.models]
+    found = [style_of(label, many)[0] for label in many.models]
     assert len(set(found)) == 4 and not {"#000000", "#999999", GRAY} & set(found)
 
 
