@@ -73,7 +73,7 @@ def _training_options() -> tuple[Option, ...]:
     return tuple(options)
 
 
-def settings(given: dict[str, Any], config: Path | None) -> dict[str, Any]:
+def settings(options: dict[str, Any], config: Path | None) -> dict[str, Any]:
     """Return the options of a comparison: those given override those of the file, and both override the preset's.
 
     Raises:
@@ -86,18 +86,18 @@ def settings(given: dict[str, Any], config: Path | None) -> dict[str, Any]:
     from seqgnn.experiments.runs.specs import ModelSpec
 
     stored = {} if config is None else read_grid(config, grid_options())
-    if "lr" in given:  # which overrides rates per size as well
+    if "lr" in options:  # which overrides rates per size as well
         stored.pop("lr_per_size", None)
-    options = stored | given
-    preset = options.pop("preset", None)
+    merged = stored | options
+    preset = merged.pop("preset", None)
     if preset is None:
-        return options
-    if (problem := PROBLEMS.get(options.get("task", ""))) is not None and problem.spec is not ModelSpec:
+        return merged
+    if (problem := PROBLEMS.get(merged.get("task", ""))) is not None and problem.spec is not ModelSpec:
         raise ValueError(f"compare: expected no preset for task {problem.task!r}, got {preset!r}")
     base = dict(PRESETS[one_of("compare", "preset", preset, PRESETS)])
-    if "max_seconds" in options and "steps" not in options:  # equal time, which the preset's steps would cut short
+    if "max_seconds" in merged and "steps" not in merged:  # equal time, which the preset's steps would cut short
         base.pop("steps", None)
-    return base | options
+    return base | merged
 
 
 def arguments(task: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -114,8 +114,8 @@ def arguments(task: str, options: dict[str, Any]) -> dict[str, Any]:
     from seqgnn.tasks.forecasting import Protocol
 
     size = PROBLEMS[task].size.option
-    for other in ({problem.size.option for problem in PROBLEMS.values()} - {size}) & options.keys():
-        raise ValueError(f"compare: expected --{size} for {task}, got --{other}")
+    for size_option in ({problem.size.option for problem in PROBLEMS.values()} - {size}) & options.keys():
+        raise ValueError(f"compare: expected --{size} for {task}, got --{size_option}")
     train = {option.name: options[option.name] for option in _training_options() if option.name in options}
     source = {option.name: options[option.name] for option in options_of(DataSource) if option.name in options}
     source = {name: str(value) if isinstance(value, Path) else value for name, value in source.items()}

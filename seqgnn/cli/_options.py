@@ -35,18 +35,19 @@ def register(app: typer.Typer, run: Callable[[dict[str, Any]], None], options: O
     app.command(run.__name__, cls=command)(placeholder)
 
 
-def build(table: type[Table], given: dict[str, Any], *, defaults: Table | None = None, **values: Any) -> Table:
+def build(table: type[Table], option_values: dict[str, Any], *, defaults: Table | None = None, **values: Any) -> Table:
     """Return a dataclass with the options that are given and are its fields.
 
     Args:
         table: the dataclass.
-        given: options by name; lists become tuples.
+        option_values: options by name; lists become tuples.
         defaults: instance with the values of all other fields; None: those of the dataclass.
         values: other fields.
     """
     names = {item.name for item in fields(table)}  # type: ignore[arg-type]
-    options = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name in names} | values
-    return table(**options) if defaults is None else replace(defaults, **options)  # type: ignore[type-var]
+    field_values = {name: tuple(v) if isinstance(v, list) else v for name, v in option_values.items() if name in names}
+    field_values |= values
+    return table(**field_values) if defaults is None else replace(defaults, **field_values)  # type: ignore[type-var]
 
 
 class _DerivedCommand(TyperCommand):

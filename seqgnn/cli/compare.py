@@ -17,18 +17,18 @@ DEFAULT_TASKS = ("palindromes", "text")
 BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 
 
-def compare(given: dict[str, Any]) -> None:
+def compare(options: dict[str, Any]) -> None:
     """Compare models on a task: a table and, with --out, a page, a CSV file, figures and one JSON file per run.
 
     An interrupted comparison resumes when the command is repeated with the same --out; processes and machines that
     share the folder divide the runs among them.
     """
-    command = {name: given.pop(name, None) for name in ("config", "diagnose", "dry_run", "retry_failed")}
-    options = settings(given, command["config"])
-    task, out = options.pop("task", None), options.get("out")
+    command = {name: options.pop(name, None) for name in ("config", "diagnose", "dry_run", "retry_failed")}
+    merged = settings(options, command["config"])
+    task, out = merged.pop("task", None), merged.get("out")
     if command["retry_failed"] and out is None:
         raise ValueError("compare: expected --out, the folder in which something failed, got none")
-    plans = [_plan(name, options, task is None) for name in (DEFAULT_TASKS if task is None else (task,))]
+    plans = [_plan(name, merged, task is None) for name in (DEFAULT_TASKS if task is None else (task,))]
     if command["diagnose"]:
         for planned in plans:
             for (label, size), lines in planned.diagnose().items():
@@ -38,7 +38,7 @@ def compare(given: dict[str, Any]) -> None:
             _show_plan(planned)
         return
     with nullcontext() if out is None else despite_lost_output():
-        complete = _run(plans, out, options.get("data"), bool(command["retry_failed"]))
+        complete = _run(plans, out, merged.get("data"), bool(command["retry_failed"]))
     if not complete:
         raise typer.Exit(1)
 
@@ -63,7 +63,7 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
     from seqgnn.report import tables as report
     from seqgnn.report.html import write_page
 
-    results, lost, failed = [], [], 0
+    results, errors, failed = [], [], 0
     for planned in plans:
         try:
             result = planned.run(only_failed=only_failed)
@@ -78,18 +78,18 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
         failed += len(result.failures)
         if out is not None:
             written, unwritten = _write(result, planned.context.data, out)
-            lost += unwritten
+            errors += unwritten
             for path in written:
                 print(f"wrote {path}")
     if out is not None and results:
-        before = _before(out, [result.task for result in results], data)
+        other_comparisons = _other_comparisons(out, [result.task for result in results], data)
         try:
-            print(f"wrote {write_page([*results, *before], out / 'report.html')}")
+            print(f"wrote {write_page([*results, *other_comparisons], out / 'report.html')}")
         except ValueError as error:
-            lost.append(str(error))
-    for message in lost:
+            errors.append(str(error))
+    for message in errors:
         print(f"seqgnn: {message}", file=sys.stderr)
-    return not lost and not failed
+    return not errors and not failed
 
 
 def _write(result: Any, source: Any, out: Path) -> tuple[list[Path], list[str]]:
@@ -99,28 +99,28 @@ def _write(result: Any, source: Any, out: Path) -> tuple[list[Path], list[str]]:
     from seqgnn.report.forecasts import write_figures
 
     written: list[Path] = []
-    lost: list[str] = []
+    errors: list[str] = []
     for write in (partial(report.write, result, out), partial(write_figures, result, source, out)):
         try:
             written += write()
         except NotWritten as error:
             written += error.written
-            lost += [f"compare: expected a writable file, got {file}" for file in error.lost]
+            errors += [f"compare: expected a writable file, got {file}" for file in error.lost]
         except ValueError as error:
-            lost.append(str(error))
-    return written, lost
+            errors.append(str(error))
+    return written, errors
 
 
-def _before(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:
+def _other_comparisons(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:
     """Return the comparisons on other tasks in the folder, which stay on its page."""
     from seqgnn.experiments.results.load import load_comparisons
 
     try:
         data = data or default_book()
-        found = load_comparisons([out], [] if data is None else [data]).comparisons
+        comparisons = load_comparisons([out], [] if data is None else [data]).comparisons
     except ValueError:  # no run is stored there
         return []
-    return [comparison for comparison in found if comparison.task not in tasks]
+    return [comparison for comparison in comparisons if comparison.task not in tasks]
 
 
 def _show_plan(planned: Any) -> None:
@@ -131,19 +131,20 @@ def _show_plan(planned: Any) -> None:
         print(line)
     states, (seconds, unknown) = planned.states(), planned.estimate()
     for job in planned.jobs:
-        about = f", at most {_span(seconds[job.key])}" if job.key in seconds else ""
+        estimate = f", at most {_span(seconds[job.key])}" if job.key in seconds else ""
         if job.key in unknown:
-            about = f", estimate not known ({unknown[job.key]})"
-        print(f"{job.title}: {states[job.key]}{about}")
+            estimate = f", estimate not known ({unknown[job.key]})"
+        print(f"{job.title}: {states[job.key]}{estimate}")
     workers = planned.context.workers
-    left, total = len(seconds) + len(unknown), sum(seconds.values())
-    needed = seeds_needed(len(planned.labels)) if len(planned.labels) > 1 else 0
-    if len(planned.seeds) < needed:
-        few = f"{len(planned.seeds)} seed{'s' * (len(planned.seeds) > 1)}"
-        print(f"{few}: too few to show a difference between {len(planned.labels)} models at 5%, which takes {needed}")
-    without = f", without {len(unknown)} whose estimate is not known" if unknown else ""
-    most = f"at most {_span(total)}, {_span(total / workers)} with {workers} at a time"
-    print(f"{left} run{'s' * (left != 1)} to train: {most}{without}")
+    num_remaining, total = len(seconds) + len(unknown), sum(seconds.values())
+    min_seeds = seeds_needed(len(planned.labels)) if len(planned.labels) > 1 else 0
+    if len(planned.seeds) < min_seeds:
+        seed_count = f"{len(planned.seeds)} seed{'s' * (len(planned.seeds) > 1)}"
+        difference = f"a difference between {len(planned.labels)} models at 5%"
+        print(f"{seed_count}: too few to show {difference}, which takes {min_seeds}")
+    unknown_note = f", without {len(unknown)} whose estimate is not known" if unknown else ""
+    limit = f"at most {_span(total)}, {_span(total / workers)} with {workers} at a time"
+    print(f"{num_remaining} run{'s' * (num_remaining != 1)} to train: {limit}{unknown_note}")
 
 
 def _span(seconds: float) -> str:

@@ -68,15 +68,15 @@ def check_options() -> Sequence[Option]:
     )
 
 
-def check(given: dict[str, Any]) -> None:
+def check(options: dict[str, Any]) -> None:
     """Describe what a model would read from a file, and verify the files of a data set."""
     from seqgnn._utils.validation import one_of
     from seqgnn.data import load_temporal_graph, read_signal
     from seqgnn.data.datasets import catalog as catalog
 
-    names = given.pop("names", None)
-    text_encoding = given.pop("text_encoding", "utf-8-sig")
-    graph = {name: value for name, value in given.items() if name != "missing_value"}
+    names = options.pop("names", None)
+    text_encoding = options.pop("text_encoding", "utf-8-sig")
+    graph = {name: value for name, value in options.items() if name != "missing_value"}
     states = catalog.check()
     for item in names or states:
         if item in states:
@@ -84,7 +84,7 @@ def check(given: dict[str, Any]) -> None:
             if names and item in catalog.SIGNALS and states[item] == "whole":
                 print(f"  {_lines(load_temporal_graph(item, **graph))}")
         elif Path(item).suffix.lower() in SIGNAL_FILES:
-            print(f"{item}: {_lines(read_signal(item, **given))}")
+            print(f"{item}: {_lines(read_signal(item, **options))}")
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
             print(_description(Path(item), text_encoding))
         else:
@@ -99,8 +99,8 @@ def _state(name: str, state: str) -> str:
 
     if state == "missing":
         return f"{name}: not here; `seqgnn data fetch {name}` fetches it"
-    wrong = "" if state == "whole" else ", which is not the catalog's: a checksum is wrong"
-    return f"{name}: {state}, {find(name)}{wrong}"
+    note = "" if state == "whole" else ", which is not the catalog's: a checksum is wrong"
+    return f"{name}: {state}, {find(name)}{note}"
 
 
 def _lines(signal: "TemporalGraph") -> str:
@@ -114,8 +114,8 @@ def _description(path: Path, encoding: str) -> str:
 
     text = CharText(path, encoding=encoding)
     parts = [len(ids) for ids in (text.train_ids, text.validation_ids, text.test_ids)]
-    counted = sorted(zip(text.vocabulary.counts, text.vocabulary.characters))
-    rarest = ", ".join(f"{character!r} {count}" for count, character in counted[:RAREST])
+    frequencies = sorted(zip(text.vocabulary.counts, text.vocabulary.characters))
+    rarest = ", ".join(f"{character!r} {count}" for count, character in frequencies[:RAREST])
     files = f" in {len(text.files)} files" if len(text.files) > 1 else ""
     return "\n".join(
         [

@@ -31,7 +31,7 @@ def forecast_options() -> Sequence[Option]:
     )
 
 
-def forecast(given: dict[str, Any]) -> None:
+def forecast(options: dict[str, Any]) -> None:
     """Forecast with a trained model: a table with one line per value, for the steps after the end of the data or for
     the test part of the run, with ground truth and errors."""
     from seqgnn._utils.validation import one_of
@@ -39,11 +39,11 @@ def forecast(given: dict[str, Any]) -> None:
     from seqgnn.experiments.trained import forecast as predict
     from seqgnn.report.forecast_table import as_csv, check_suffix, forecast_table, write_table
 
-    part, out = one_of("forecast", "part", given.get("part", PARTS[0]), PARTS), given.get("out")
+    part, out = one_of("forecast", "part", options.get("part", PARTS[0]), PARTS), options.get("out")
     if out is not None:
         check_suffix(out)
-    model, run = predict.load_forecaster(given["checkpoint"])
-    graph = build(DataSource, given).load()
+    model, run = predict.load_forecaster(options["checkpoint"])
+    graph = build(DataSource, options).load()
     errors = None
     if part == "test":
         values, starts, scores = predict.forecast_test(model, run, graph)

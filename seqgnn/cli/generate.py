@@ -26,23 +26,23 @@ def generate_options() -> Sequence[Option]:
     )
 
 
-def generate(given: dict[str, Any]) -> None:
+def generate(options: dict[str, Any]) -> None:
     """Continue a prompt with a trained model and print the text, or the first of several, as it is generated."""
     from seqgnn.experiments.runs.text import load_model
     from seqgnn.models import generation
     from seqgnn.models.sampling import SamplingConfig
 
-    model, vocabulary, _ = load_model(given["checkpoint"])
-    sampling = build(SamplingConfig, given)
-    options = {name: given[name] for name in (*GENERAL, *SEARCH) if name in given}
-    prompt, samples = given.get("prompt", ""), options.get("samples", 1)
-    if "beam" in options or options.get("length_penalty", 1) != 1:
-        texts = generation.generate(model, vocabulary, prompt, sampling, **options)
+    model, vocabulary, _ = load_model(options["checkpoint"])
+    sampling = build(SamplingConfig, options)
+    arguments = {name: options[name] for name in (*GENERAL, *SEARCH) if name in options}
+    prompt, samples = options.get("prompt", ""), arguments.get("samples", 1)
+    if "beam" in arguments or arguments.get("length_penalty", 1) != 1:
+        texts = generation.generate(model, vocabulary, prompt, sampling, **arguments)
         for number, text in enumerate(texts, start=1):
             print(_heading(number, len(texts)) + prompt + text)
         return
-    options.pop("length_penalty", None)
-    steps = generation.stream(model, vocabulary, prompt, sampling, **options)
+    arguments.pop("length_penalty", None)
+    steps = generation.stream(model, vocabulary, prompt, sampling, **arguments)
     rows: list[list[str]] = []
     try:
         print(_heading(1, samples) + prompt, end="", flush=True)

@@ -20,20 +20,20 @@ def gradients_options() -> Sequence[Option]:
     checkpoint += "of `seqgnn compare`."
     data = "Text that the run of a comparison read; needs --checkpoint."
     influence = "Measure the influence of input tokens on the output (for text, the last one) instead, also for GNNs."
-    studied = {option.name: option for option in options_of(study, only=(*STUDY, *COMMON))}
-    biases = replace(studied.pop("forget_bias"), kind=str)  # "none", or numbers
+    study_options = {option.name: option for option in options_of(study, only=(*STUDY, *COMMON))}
+    biases = replace(study_options.pop("forget_bias"), kind=str)  # "none", or numbers
     return (
-        *(studied[name] for name in STUDY if name in studied),
+        *(study_options[name] for name in STUDY if name in study_options),
         biases,
         Option("checkpoint", Path, checkpoint),
         Option("data", Path, data, shown="as `seqgnn compare`"),
-        *(studied[name] for name in COMMON),
+        *(study_options[name] for name in COMMON),
         Option("influence", bool, influence, default=False),
         Option("out", Path, "Folder for the figure and its numbers.", shown="not written"),
     )
 
 
-def gradients(given: dict[str, Any]) -> None:
+def gradients(options: dict[str, Any]) -> None:
     """Show the norm of the gradient with respect to the state at each step, or the influence of input tokens.
 
     The decay is called exponential if there are at least ten norms, a line through their logarithms explains 95% of the
@@ -43,16 +43,16 @@ def gradients(given: dict[str, Any]) -> None:
     from seqgnn.experiments.trained.gradient_study import study
     from seqgnn.report import gradients as gradients_report
 
-    common = {name: given[name] for name in COMMON if name in given}
-    common["measure"] = "influence" if given.get("influence") else "gradients"
-    settings = {name: given[name] for name in STUDY if name in given}
-    data = given.get("data")
-    if "checkpoint" in given:
+    common = {name: options[name] for name in COMMON if name in options}
+    common["measure"] = "influence" if options.get("influence") else "gradients"
+    settings = {name: options[name] for name in STUDY if name in options}
+    data = options.get("data")
+    if "checkpoint" in options:
         if settings:
-            options = ", ".join("--" + name.replace("_", "-") for name in settings)
-            raise ValueError(f"gradients: expected no settings of a new model with --checkpoint, got {options}")
+            flags = ", ".join("--" + name.replace("_", "-") for name in settings)
+            raise ValueError(f"gradients: expected no settings of a new model with --checkpoint, got {flags}")
         texts = [default_book(), None] if data is None else [data]
-        result = study_checkpoint(given["checkpoint"], texts=texts, **common)
+        result = study_checkpoint(options["checkpoint"], texts=texts, **common)
     else:
         if data is not None:
             raise ValueError("gradients: expected --data with --checkpoint, got it alone")
@@ -61,7 +61,7 @@ def gradients(given: dict[str, Any]) -> None:
         elif settings.get("init") == "chrono":
             settings["forget_bias"] = None
         result = study(**settings, **common)
-    written = [] if "out" not in given else gradients_report.write(result, given["out"])
+    written = [] if "out" not in options else gradients_report.write(result, options["out"])
     gradients_report.show(result)
     for path in written:
         print(f"wrote {path}")

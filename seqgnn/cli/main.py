@@ -73,20 +73,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         code = 1
     except USAGE_ERROR as error:
-        code = _complain(error.format_message(), 2)
+        code = _print_error(error.format_message(), 2)
     except OSError as error:
-        named = f"expected a file that can be used, got {error.filename}"
-        code = _complain(f"{named if error.filename else 'expected to write all output, got'}: {error.strerror}", 2)
+        expected = "expected to write all output, got"
+        if error.filename:
+            expected = f"expected a file that can be used, got {error.filename}"
+        code = _print_error(f"{expected}: {error.strerror}", 2)
     except ValueError as error:
-        code = _complain(str(error), 2)
+        code = _print_error(str(error), 2)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not re.search("alloc|out of memory", str(error)):
             raise
-        code = _complain("expected sizes for which there is memory, got an allocation that failed", 2)
+        code = _print_error("expected sizes for which there is memory, got an allocation that failed", 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
-        _complain("interrupted", code)
+        _print_error("interrupted", code)
     try:
         sys.stdout.flush()
     except OSError:  # or Python would report the same error again at exit
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _complain(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     if message:  # empty if the help was shown instead
         with contextlib.suppress(OSError):
             print(f"seqgnn: {' '.join(message.split())}", file=sys.stderr, flush=True)

@@ -18,16 +18,16 @@ def report_options() -> Sequence[Option]:
     from seqgnn.data.datasets.data_source import DataSource
 
     runs = "Folders: the --out of `seqgnn compare`, or the runs/ in it."
-    data, *others = options_of(DataSource)
+    data, *source_options = options_of(DataSource)
     return (
         Option("runs", list[Path], runs, positional=True, required=True, multiple=True),
         Option("out", Path, "Path of the page.", default=PAGE),
         replace(data, help="Data that the models read, for inspecting them.", shown="as `seqgnn compare`"),
-        *others,
+        *source_options,
     )
 
 
-def report(given: dict[str, Any]) -> None:
+def report(options: dict[str, Any]) -> None:
     """Write a page on finished runs: tables, figures and an inspection of the trained models.
 
     Runs that cannot be read are listed on the page and on stderr.
@@ -36,9 +36,9 @@ def report(given: dict[str, Any]) -> None:
     from seqgnn.experiments.results.load import load_comparisons
     from seqgnn.report.html import write_page
 
-    data = [build(DataSource, given)] if "data" in given else [book] if (book := default_book()) else []
-    loaded = load_comparisons(given["runs"], data)
-    path = write_page(loaded.comparisons, given.get("out", PAGE), loaded.problems)
+    data = [build(DataSource, options)] if "data" in options else [book] if (book := default_book()) else []
+    loaded = load_comparisons(options["runs"], data)
+    path = write_page(loaded.comparisons, options.get("out", PAGE), loaded.problems)
     for problem in loaded.problems:
         print(f"seqgnn: left out: {problem}", file=sys.stderr)
     print(f"wrote {path}")

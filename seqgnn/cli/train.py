@@ -50,32 +50,32 @@ def text_options() -> Sequence[Option]:
     )
 
 
-def text(given: dict[str, Any]) -> None:
+def text(options: dict[str, Any]) -> None:
     """Train a character model on a text and show samples during training; Ctrl-C saves the run and shows how to resume
     it."""
     from seqgnn.cli._training_display import TrainingDisplay
     from seqgnn.experiments.runs.text import find_run, stopping_at_signals, train_text
     from seqgnn.training.checkpoint import LAST
 
-    if "resume" in given:
-        for name in given:
+    if "resume" in options:
+        for name in options:
             if name not in RESUMED:
-                option = f"--{name.replace('_', '-')}"
-                raise ValueError(f"--resume: expected no option but --steps, --data and --device with it, got {option}")
-        path = given["resume"]
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(f"--resume: expected no option but --steps, --data and --device with it, got {flag}")
+        path = options["resume"]
         out = path.parent if path.name == LAST and path.is_file() else path
         run, logging = find_run(out)
-        if "data" in given:
-            run = replace(run, files=_paths(given["data"]))
-        if "steps" in given:
-            run = replace(run, train=replace(run.train, steps=given["steps"]))
+        if "data" in options:
+            run = replace(run, files=_paths(options["data"]))
+        if "steps" in options:
+            run = replace(run, train=replace(run.train, steps=options["steps"]))
     else:
-        out = given.get("out", Path("runs") / "text")
-        run, logging = _new_run(given)
+        out = options.get("out", Path("runs") / "text")
+        run, logging = _new_run(options)
 
-    device = given.get("device", "cpu")
-    quoted = shlex.quote(str(out))
-    command = f"seqgnn train text --resume {quoted}"
+    device = options.get("device", "cpu")
+    quoted_out = shlex.quote(str(out))
+    command = f"seqgnn train text --resume {quoted_out}"
     with _processes(device) as fabric:
         if fabric is not None:
             device = str(fabric.device)
@@ -111,32 +111,32 @@ def text(given: dict[str, Any]) -> None:
         print(f"stopped early after step {result.fit.steps}: no improvement in {run.train.patience} evaluations")
     loss, accuracy = result.test["loss"], result.test["accuracy"]
     print(f"test loss {loss:.4f} nats ({loss / 0.6931472:.3f} bits) per character, accuracy {accuracy:.4f}")
-    print(f"best weights on validation: step {result.fit.best_step}; generate text with: seqgnn generate {quoted}")
+    print(f"best weights on validation: step {result.fit.best_step}; generate text with: seqgnn generate {quoted_out}")
 
 
-def _new_run(given: dict[str, Any]) -> tuple[Any, Any]:
+def _new_run(options: dict[str, Any]) -> tuple[Any, Any]:
     """Return the run that the options describe, and its logging."""
     from seqgnn.experiments.runs.text_config import TEXT_TRAINING, LoggingConfig, TextModelConfig, TextRun
     from seqgnn.training.config import TrainConfig
 
-    train = build(TrainConfig, given, defaults=TEXT_TRAINING)
-    if "eval_batch_size" not in given and not train.stateful:
+    train = build(TrainConfig, options, defaults=TEXT_TRAINING)
+    if "eval_batch_size" not in options and not train.stateful:
         train = replace(train, eval_batch_size=512)
-    model = given.get("model", TextRun.model)
-    _check_effective(given, model, train.schedule)
-    if len(given.get("split", "abc")) != 3:
-        raise ValueError(f"--split: expected 3 numbers such as 0.9,0.05,0.05, got {given['split']}")
+    model = options.get("model", TextRun.model)
+    _check_effective(options, model, train.schedule)
+    if len(options.get("split", "abc")) != 3:
+        raise ValueError(f"--split: expected 3 numbers such as 0.9,0.05,0.05, got {options['split']}")
     run = build(
         TextRun,
-        given,
-        files=_paths(given.get("data", [])),
-        options=build(TextModelConfig, given).build_options(model),
+        options,
+        files=_paths(options.get("data", [])),
+        options=build(TextModelConfig, options).build_options(model),
         train=train,
     )
-    return run, build(LoggingConfig, given)
+    return run, build(LoggingConfig, options)
 
 
-def _check_effective(given: dict[str, Any], model: str, schedule: str) -> None:
+def _check_effective(options: dict[str, Any], model: str, schedule: str) -> None:
     """Raise a ValueError for an option that would have no effect."""
     graphs = ("gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
     for name, effective in (
@@ -145,9 +145,9 @@ def _check_effective(given: dict[str, Any], model: str, schedule: str) -> None:
         ("decay", schedule == "step"),
         ("decay_every", schedule == "step"),
     ):
-        if name in given and not effective:
-            other = f"--model {model}" if name in ("hops", "window") else f"--schedule {schedule}"
-            raise ValueError(f"--{name.replace('_', '-')}: expected a model or schedule that it changes, got {other}")
+        if name in options and not effective:
+            setting = f"--model {model}" if name in ("hops", "window") else f"--schedule {schedule}"
+            raise ValueError(f"--{name.replace('_', '-')}: expected a model or schedule that it changes, got {setting}")
 
 
 def _paths(files: Sequence[Path]) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ def _paths(files: Sequence[Path]) -> tuple[str, ...]:
 
 @contextmanager
 def _processes(device: str) -> Iterator[Any]:
-    """Connect the processes started by torchrun; yields None for a single process."""
+    """Connect the processes started by torchrun; yield None for a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield None
         return
@@ -172,10 +172,10 @@ def _processes(device: str) -> Iterator[Any]:
         raise ValueError("train: expected lightning-fabric to be installed for several processes, got none") from None
     import torch
 
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
     accelerator = "cuda" if device.startswith("cuda") else "cpu"
-    nodes = int(os.environ["WORLD_SIZE"]) // here
-    fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=nodes, strategy="ddp")
+    nodes = int(os.environ["WORLD_SIZE"]) // local_processes
+    fabric = Fabric(accelerator=accelerator, devices=local_processes, num_nodes=nodes, strategy="ddp")
     fabric.launch()
     yield fabric
     torch.distributed.destroy_process_group()  # not after an error, where other processes may still wait

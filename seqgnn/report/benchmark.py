@@ -136,7 +136,7 @@ def figure(bench: Bench) -> Any:
 
 
 def write(bench: Bench, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write `bench.json`, `bench.png` and `bench.svg`; returns their paths.
+    """Write `bench.json`, `bench.png` and `bench.svg`; return their paths.
 
     Raises:
         ValueError: if there is nothing to draw.

@@ -267,7 +267,7 @@ def _title(study: Study, statistic: str) -> str:
 
 
 def write(study: Study, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write `<measure>.json`, and `<measure>` as PNG and SVG; returns their paths.
+    """Write `<measure>.json`, and `<measure>` as PNG and SVG; return their paths.
 
     Raises:
         ValueError: if the folder cannot be made, or there is nothing to draw.
