@@ -21,14 +21,14 @@ def listed(names: Sequence[str], most: int | None = None) -> str:
     return ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def count(number: int, what: str) -> str:
+def count(number: int, noun: str) -> str:
     """Return a count with its noun.
 
     Example:
         >>> count(1, "seed"), count(2, "seed")
         ('one seed', '2 seeds')
     """
-    return f"{number if number != 1 else 'one'} {what}{'' if number == 1 else 's'}"
+    return f"{number if number != 1 else 'one'} {noun}{'' if number == 1 else 's'}"
 
 
 def span(numbers: Sequence[int]) -> str:

@@ -99,7 +99,7 @@ def is_dynamic(x: Tensor, dim: int = 0) -> bool:
 
 @contextmanager
 def untraced(inputs: tuple[Tensor, ...]) -> Iterator[None]:
-    """Runs a block without adding to the program that torch.export traces.
+    """Run a block without adding to the program that torch.export traces.
 
     Sizes that depend on values, as where self-loops are removed, are determined again when the program is traced.
     """
@@ -224,13 +224,13 @@ def without_child(module: nn.Module, child: nn.Module) -> nn.Module:
     """Return a copy of a module without one of its children, for its repr; the fallback is the module itself."""
     if not hasattr(module, "_modules"):
         return module
-    shown = copy.copy(module)
-    shown._modules = {name: part for name, part in module._modules.items() if part is not child}
-    return shown
+    duplicate = copy.copy(module)
+    duplicate._modules = {name: part for name, part in module._modules.items() if part is not child}
+    return duplicate
 
 
 def register_collate(kind: type, collate: Callable[..., Any]) -> None:
-    """Lets the default collate function of torch's DataLoader make batches of a class; without it, that raises."""
+    """Let the default collate function of torch's DataLoader make batches of a class; without it, that raises."""
     if _collate_functions is not None:
         _collate_functions[kind] = collate
 
@@ -300,7 +300,7 @@ def mask_state(conv: nn.Module) -> MaskState:
 
 
 def set_mask_state(conv: nn.Module, state: MaskState) -> None:
-    """Replaces the edge mask of a convolution."""
+    """Replace the edge mask of a convolution."""
     if hasattr(conv, EDGE_MASK):
         delattr(conv, EDGE_MASK)  # where a parameter has been, Module would refuse a tensor
     for name, value in zip(MASK_ATTRIBUTES, state):
@@ -308,12 +308,12 @@ def set_mask_state(conv: nn.Module, state: MaskState) -> None:
 
 
 def drop_compiled_propagate(kind: Any) -> None:
-    """Lets a subclass of a layer mask its messages: a parent's compiled `propagate` does not know how to."""
+    """Let a subclass of a layer mask its messages: a parent's compiled `propagate` does not know how to."""
     if getattr(kind, "_orig_propagate", kind.propagate).__module__.endswith("_propagate"):
         kind._orig_propagate = MessagePassing.propagate
 
 
-def has_own_propagate(kind: type[MessagePassing]) -> bool:
+def overrides_propagate(kind: type[MessagePassing]) -> bool:
     """Return True if a class overrides `propagate`, which PyG does as well, by a compiled one; the fallback is True."""
     return not kind.propagate.__module__.endswith(("_propagate", "message_passing"))
 

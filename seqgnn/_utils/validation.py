@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seqgnn._utils.torch_internals import EDGE_MASK
 
 
-def one_of(caller: str, what: str, value: object, options: Iterable[str]) -> str:
+def one_of(caller: str, name: str, value: object, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`.
 
     Raises:
@@ -32,7 +32,7 @@ def one_of(caller: str, what: str, value: object, options: Iterable[str]) -> str
         return value
     close = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"{caller}: expected {what} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")
+    raise ValueError(f"{caller}: expected {name} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")
 
 
 def check_count(caller: str, name: str, value: object, least: int) -> int:
@@ -131,20 +131,20 @@ def check_channels(caller: str, in_channels: Any) -> int:
     return size
 
 
-def check_like(caller: str, what: str, x: Tensor, weight: Tensor) -> None:
+def check_like(caller: str, name: str, x: Tensor, weight: Tensor) -> None:
     """Check that a tensor has the device of the weights, and their dtype or, under autocast, any floating dtype.
 
     Raises:
         ValueError: if it is not.
     """
     if x.device != weight.device:
-        raise ValueError(f"{caller}: expected {what} on {weight.device}, where the weights are, got {x.device}")
+        raise ValueError(f"{caller}: expected {name} on {weight.device}, where the weights are, got {x.device}")
     if x.dtype == weight.dtype:
         return
     device = x.device.type
     autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     if not (autocast and x.is_floating_point()):
-        raise ValueError(f"{caller}: expected {what} of {weight.dtype}, as the weights are, got {x.dtype}")
+        raise ValueError(f"{caller}: expected {name} of {weight.dtype}, as the weights are, got {x.dtype}")
 
 
 def first_parameter(layer: nn.Module, default: Tensor) -> Tensor:

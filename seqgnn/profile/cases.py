@@ -93,16 +93,17 @@ def _case(
     as_timed = references.disagreement_as_timed(candidates, inputs)
     inference = time.perf_counter() - start
     same = difference <= TOLERANCE and as_timed <= TOLERANCE_TIMED
-    needed = inference * ((1 + MIN_ROUNDS) * (1 + TRAINING) + TRAINING)  # plus a first step and one for memory
+    rounds = 1 + MIN_ROUNDS  # with a first call of each step
+    expected_seconds = inference * (rounds * (1 + TRAINING) + TRAINING)  # and a training step for memory
     case: dict[str, Any] = {"difference_float64": difference, "difference_as_timed": as_timed, "same": same}
-    case["timed"] = same and needed <= budget.remaining
+    case["timed"] = same and expected_seconds <= budget.remaining
     if not case["timed"]:
         return case
     engines = [name for name in candidates if name not in graph_formats]
-    for name, part in (("train", TRAINING / (1 + TRAINING)), ("infer", 1 / (1 + TRAINING))):
+    for name, fraction in (("train", TRAINING / (1 + TRAINING)), ("infer", 1 / (1 + TRAINING))):
         steps: dict[str, Step] = {key: partial(getattr(each, name), inputs) for key, each in candidates.items()}
         steps["lower_bound"] = getattr(lower_bound, name)
-        times = interleaved_timing(steps, device, budget.rounds, warm_up=1, time_limit=part * budget.seconds)
+        times = interleaved_timing(steps, device, budget.rounds, warm_up=1, time_limit=fraction * budget.seconds)
         best = min(graph_formats, key=lambda graph_format: statistics.median(times[graph_format]), default=None)
         case[name] = {
             "times": {key: summary(each) for key, each in times.items()},
@@ -135,18 +136,18 @@ def cells(case: dict[str, Any], engines: Sequence[str]) -> list[list[str]]:
         reason = "not enough time" if case["same"] else f"outputs differ: {_differences(case)}"
         return [["not timed", reason]]
     rows = []
-    for name, what in (("train", "training, ms"), ("infer", "inference, ms")):
+    for name, label in (("train", "training, ms"), ("infer", "inference, ms")):
         times = {key: f"{value['median_ms']:.4g}" for key, value in case[name]["times"].items()}
-        faster, bounds = case[name]["speedup"], case[name]["times_lower_bound"]
-        shown = []
+        speedups, bounds = case[name]["speedup"], case[name]["times_lower_bound"]
+        engine_cells = []
         for engine in engines:
-            against = f"{faster[engine]:.3g}x " if engine in faster else ""
-            shown.append(f"{times[engine]} ({against}{bounds[engine]:.3g}b)" if engine in bounds else "")
-        rows.append([what, _reference_cell(times), *shown, times["lower_bound"]])
+            speedup = f"{speedups[engine]:.3g}x " if engine in speedups else ""
+            engine_cells.append(f"{times[engine]} ({speedup}{bounds[engine]:.3g}b)" if engine in bounds else "")
+        rows.append([label, _reference_cell(times), *engine_cells, times["lower_bound"]])
     megabytes = {key: f"{peak / 1e6:.4g}" for key, peak in case["peak_bytes"].items()}
-    ratios = case.get("memory_relative_to_reference", {})
-    shown = [megabytes.get(engine, "") + (f" ({ratios[engine]:.2f})" if engine in ratios else "") for engine in engines]
-    rows.append(["memory, MB", _reference_cell(megabytes), *shown, ""])
+    relative = {engine: f" ({ratio:.2f})" for engine, ratio in case.get("memory_relative_to_reference", {}).items()}
+    engine_cells = [megabytes.get(engine, "") + relative.get(engine, "") for engine in engines]
+    rows.append(["memory, MB", _reference_cell(megabytes), *engine_cells, ""])
     return rows
 
 
@@ -154,6 +155,6 @@ def _differences(case: dict[str, Any]) -> str:
     return f"{case['difference_float64']:.0e} in float64, {case['difference_as_timed']:.0e} as timed"
 
 
-def _reference_cell(shown: dict[str, str]) -> str:
-    first = shown.get("edge_index", shown.get("torch", ""))
-    return f"{first} ({shown['csr']})" if "csr" in shown else first
+def _reference_cell(texts: dict[str, str]) -> str:
+    first = texts.get("edge_index", texts.get("torch", ""))
+    return f"{first} ({texts['csr']})" if "csr" in texts else first

@@ -63,27 +63,28 @@ class LowerBound:
     Args:
         first: products without a state: those of the first step, or of the input at all steps.
         later: products of all steps but the first.
-        of_x, of_h: propagation of the input and of the state.
+        input_propagation, state_propagation: propagation of the input and of the state.
     """
 
     def __init__(
         self,
         first: Sequence[Product],
         later: Sequence[Product],
-        of_x: Propagation | None = None,
-        of_h: Propagation | None = None,
+        input_propagation: Propagation | None = None,
+        state_propagation: Propagation | None = None,
     ) -> None:
-        self.first, self.later, self.of_x, self.of_h = first, later, of_x, of_h
+        self.first, self.later = first, later
+        self.input_propagation, self.state_propagation = input_propagation, state_propagation
         self.steps = range(len(later[0].basis))
 
     @torch.no_grad()
     def infer(self) -> None:
-        _run(self.of_x)
+        _run(self.input_propagation)
         for product in self.first:
             product.forward(0)
         for step in self.steps:
             for product in self.later:
-                _run(self.of_h)
+                _run(self.state_propagation)
                 product.forward(step)
 
     @torch.no_grad()
@@ -92,10 +93,10 @@ class LowerBound:
         for step in self.steps:
             for product in self.later:
                 product.backward(step)
-                _run(self.of_h, transposed=True)
+                _run(self.state_propagation, transposed=True)
         for product in self.first:
             product.backward(0)
-        _run(self.of_x, transposed=True)
+        _run(self.input_propagation, transposed=True)
         for product in (*self.first, *self.later):
             product.backward_weight()
 
@@ -113,10 +114,10 @@ def graph_lower_bound(layer: GraphRecurrent, graph: PreparedGraph, size: Size) -
     hidden_filter = layer.hidden_filter
     assert input_filter is not None and hidden_filter is not None
     parts = (2 * hidden, hidden) if layer.reset == "before" else (NUM_GATES[layer.kind] * hidden,)
-    of_x, of_h = input_filter.num_terms * in_channels, hidden_filter.num_terms * hidden
+    input_width, state_width = input_filter.num_terms * in_channels, hidden_filter.num_terms * hidden
     return LowerBound(
-        [Product(1, nodes * batch, of_x, gates, like) for gates in parts],
-        [Product(steps - 1, nodes * batch, of_x + of_h, gates, like) for gates in parts],
+        [Product(1, nodes * batch, input_width, gates, like) for gates in parts],
+        [Product(steps - 1, nodes * batch, input_width + state_width, gates, like) for gates in parts],
         Propagation(input_filter, graph, steps * batch * in_channels, like),
         Propagation(hidden_filter, graph, batch * hidden, like),
     )

@@ -50,5 +50,5 @@ def plain_disagreement(kind: str, size: PlainSize, device: str, engines: Sequenc
         candidate.train(inputs)
         gradients = [weight.grad for weight in candidate.layer.parameters()]
         results.append([candidate.infer(inputs), inputs.x.grad, *gradients])
-    expected, *rest = results
-    return max(relative(a, b) for values in rest for a, b in zip(values, expected))
+    expected, *engine_results = results
+    return max(relative(a, b) for values in engine_results for a, b in zip(values, expected))

@@ -71,12 +71,12 @@ class TwoConvs(nn.Module):
 
 
 def from_two_convs(layer: TwoConvs) -> GCNLSTM:
-    ours = GCNLSTM(layer.conv_x.in_channels, layer.conv_h.in_channels)
+    equivalent = GCNLSTM(layer.conv_x.in_channels, layer.conv_h.in_channels)
     parts = {"ih": layer.conv_x, "hh": layer.conv_h}
     weights = {f"weight_{name}_l0": conv.lin.weight for name, conv in parts.items()}
     biases = {f"bias_{name}_l0": conv.bias for name, conv in parts.items()}
-    ours.to(layer.conv_x.bias).load_state_dict(weights | biases)
-    return ours
+    equivalent.to(layer.conv_x.bias).load_state_dict(weights | biases)
+    return equivalent
 
 
 def pyg_temporal() -> Any:
@@ -104,15 +104,15 @@ def reference_layers() -> list[ReferenceLayer]:
     PyTorch Geometric Temporal's Chebyshev convolutions accept no CSR matrix and normalize the graph in every call.
     """
     layers = [ReferenceLayer("two GCNConv", "GCNLSTM", TwoConvs, from_two_convs, 2, ("edge_index", "csr"))]
-    theirs = pyg_temporal()
-    if theirs is None:
+    temporal = pyg_temporal()
+    if temporal is None:
         return layers
-    index, both = ("edge_index",), ("edge_index", "csr")
+    edges, both = ("edge_index",), ("edge_index", "csr")
     return [
-        ReferenceLayer("GConvLSTM", "GCRN", lambda f, h: theirs.GConvLSTM(f, h, K=2), from_pyg_temporal, 2, index),
-        ReferenceLayer("GConvGRU", "GCRN, GRU", lambda f, h: theirs.GConvGRU(f, h, K=2), from_pyg_temporal, 1, index),
-        ReferenceLayer("TGCN", "TGCN", lambda f, h: theirs.TGCN(f, h, cached=True), from_pyg_temporal, 1, both),
-        ReferenceLayer("GCLSTM", "GCLSTM", lambda f, h: theirs.GCLSTM(f, h, K=2), from_pyg_temporal, 2, index),
+        ReferenceLayer("GConvLSTM", "GCRN", lambda f, h: temporal.GConvLSTM(f, h, K=2), from_pyg_temporal, 2, edges),
+        ReferenceLayer("GConvGRU", "GCRN, GRU", lambda f, h: temporal.GConvGRU(f, h, K=2), from_pyg_temporal, 1, edges),
+        ReferenceLayer("TGCN", "TGCN", lambda f, h: temporal.TGCN(f, h, cached=True), from_pyg_temporal, 1, both),
+        ReferenceLayer("GCLSTM", "GCLSTM", lambda f, h: temporal.GCLSTM(f, h, K=2), from_pyg_temporal, 2, edges),
         *layers,
     ]
 
@@ -235,17 +235,17 @@ def disagreement(reference: ReferenceLayer, size: Size, device: str, engines: Se
     largest value; the gradients are those of the input and of all copied weights. Two windows of four steps are enough
     to show a difference."""
     num_steps, num_nodes, batch, in_channels, hidden = size
-    few = min(num_steps, 4), num_nodes, min(batch, 2), in_channels, hidden
-    inputs = GraphInputs(few, device, torch.float64)
+    small_size = min(num_steps, 4), num_nodes, min(batch, 2), in_channels, hidden
+    inputs = GraphInputs(small_size, device, torch.float64)
     layers = candidates(reference, inputs, engines).values()
-    expected, *rest = (_output_and_gradients(reference, candidate, inputs) for candidate in layers)
-    return max(relative(results[name], expected[name]) for results in rest for name in expected)
+    expected, *candidate_results = (_output_and_gradients(reference, candidate, inputs) for candidate in layers)
+    return max(relative(results[name], expected[name]) for results in candidate_results for name in expected)
 
 
 def disagreement_as_timed(candidates: dict[str, Candidate], inputs: LayerInputs) -> float:
     """Return the largest relative difference of the outputs, with each candidate configured as it will be timed."""
-    expected, *rest = (candidate.infer(inputs) for candidate in candidates.values())
-    return max(relative(output, expected) for output in rest)
+    expected, *outputs = (candidate.infer(inputs) for candidate in candidates.values())
+    return max(relative(output, expected) for output in outputs)
 
 
 def relative(values: Tensor, expected: Tensor) -> float:
@@ -260,10 +260,10 @@ def _output_and_gradients(reference: ReferenceLayer, candidate: Candidate, input
         return results | {name: weight.grad for name, weight in candidate.layer.named_parameters()}
 
     def converted(value: Callable[[Tensor], Any]) -> dict[str, Tensor]:
-        filled = reference.make(*inputs.size[-2:]).to(inputs.x)
-        for target, weight in zip(filled.parameters(), candidate.layer.parameters()):
+        layer = reference.make(*inputs.size[-2:]).to(inputs.x)
+        for target, weight in zip(layer.parameters(), candidate.layer.parameters()):
             target.data = value(weight)
-        return reference.equivalent(filled).state_dict()
+        return reference.equivalent(layer).state_dict()
 
     # Gradients are converted as weights are. A sum of two biases is no copy: with all weights one, it is not one.
     copied = {name for name, value in converted(torch.ones_like).items() if bool((value == 1).all())}

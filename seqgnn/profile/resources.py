@@ -72,17 +72,17 @@ class PeakMemory:
 
     def __init__(self, device: str | torch.device) -> None:
         self.device = torch.device(device)
-        self.before: int | None
+        self.bytes_before: int | None
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-            self.before = torch.cuda.memory_allocated(self.device)
+            self.bytes_before = torch.cuda.memory_allocated(self.device)
             return
         _release_freed_memory()
         try:
             _CLEAR.write_text("5")  # resets the peak
-            self.before = _bytes("VmRSS")
+            self.bytes_before = _bytes("VmRSS")
         except OSError:
-            self.before = None
+            self.bytes_before = None
 
     def read(self) -> int | None:
         """Return the peak; None where the system reports none, or only that of the process's lifetime."""
@@ -90,7 +90,7 @@ class PeakMemory:
             peak: int | None = torch.cuda.max_memory_allocated(self.device)
         else:
             peak = _bytes("VmHWM")
-        return None if peak is None or self.before is None else max(0, peak - self.before)
+        return None if peak is None or self.bytes_before is None else max(0, peak - self.bytes_before)
 
 
 def _release_freed_memory() -> None:

@@ -18,7 +18,7 @@ from seqgnn.profile.timing import machine, versions
 
 PLAIN_ENGINES = ("auto", "fused", "reference")
 ROUNDS = 9
-WORTH: list[Size | PlainSize] = [
+SIZES_BY_PRIORITY: list[Size | PlainSize] = [
     (12, 207, 16, 2, 64),
     (30, 64, 64, 128),
     (4, 20, 1, 4, 32),
@@ -100,7 +100,7 @@ def bench(
     end = time.perf_counter() + seconds
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sparse tensors are in beta; other packages warn at import
-        rows = [row for size in WORTH for row in rows_at(size)] if rows is None else rows
+        rows = [row for size in SIZES_BY_PRIORITY for row in rows_at(size)] if rows is None else rows
         results = Bench({"seconds": seconds, "device": device, "rounds": ROUNDS, "dtype": "float32"})
         results.machine = machine(device)
         too_large: dict[int, float] = {}

@@ -61,11 +61,11 @@ def interleaved_timing(
     """
     start, repeats = time.perf_counter(), {}
     for name, step in steps.items():
-        once = seconds(step, 1, device)
-        if once < 10 * min_seconds:
+        step_seconds = seconds(step, 1, device)
+        if step_seconds < 10 * min_seconds:
             seconds(step, warm_up, device)
-            once = seconds(step, 1, device)
-        repeats[name] = max(1, round(min_seconds / once))
+            step_seconds = seconds(step, 1, device)
+        repeats[name] = max(1, round(min_seconds / step_seconds))
     times: dict[str, list[float]] = {name: [] for name in steps}
     orders = random.Random(0)
     for turn in range(rounds):

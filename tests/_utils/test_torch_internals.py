@@ -63,8 +63,8 @@ def test_pyg_compiles_propagate_under_the_known_names():
         def propagate(self, edge_index, **arguments):
             return super().propagate(edge_index, **arguments)
 
-    assert not torch_internals.has_own_propagate(type(pyg.GCNConv(1, 1)))
-    assert torch_internals.has_own_propagate(Convolution)
+    assert not torch_internals.overrides_propagate(type(pyg.GCNConv(1, 1)))
+    assert torch_internals.overrides_propagate(Convolution)
     assert callable(pyg.GCNConv(1, 1).explain_message)  # which layers override
 
 

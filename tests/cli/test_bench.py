@@ -15,7 +15,7 @@ def call(*arguments):
 
 
 def test_cli_bench_prints_table_and_writes_files(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(run, "WORTH", [(3, 2, 2, 3)])
+    monkeypatch.setattr(run, "SIZES_BY_PRIORITY", [(3, 2, 2, 3)])
     monkeypatch.setattr(run, "ROUNDS", 1)
     assert call("--seconds", "20", "--out", tmp_path) == 0
     out, err = capsys.readouterr()
@@ -28,7 +28,7 @@ def test_cli_bench_prints_table_and_writes_files(tmp_path, capsys, monkeypatch):
 
 
 def test_cli_bench_without_time_names_layers_not_timed(capsys, monkeypatch):
-    monkeypatch.setattr(run, "WORTH", [(3, 2, 2, 3)])
+    monkeypatch.setattr(run, "SIZES_BY_PRIORITY", [(3, 2, 2, 3)])
     assert call("--seconds", "1e-9") == 0
     assert "Skipped for lack of time, T, B, F, H = 3, 2, 2, 3: LSTM; GRU; RNN." in capsys.readouterr().out
 

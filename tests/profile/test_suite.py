@@ -64,7 +64,7 @@ def test_rows_at_each_size_have_every_layer(monkeypatch):
         found = run.rows_at((4, 20, 1, 4, 32))
         assert [row.layer for row in found] == ["GCRN", "GCRN, GRU", "TGCN", "GCLSTM", "GCNLSTM"]
         assert found[0].numbers == 4 * 20 * 1 * 32
-    assert set(references.SIZES) == {size for size in run.WORTH if len(size) == 5}
+    assert set(references.SIZES) == {size for size in run.SIZES_BY_PRIORITY if len(size) == 5}
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])

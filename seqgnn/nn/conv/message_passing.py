@@ -53,7 +53,7 @@ class OperatorMessagePassing(MessagePassing):
             kind.message is not OperatorMessagePassing.message
             or kind.aggregate is not MessagePassing.aggregate
             or kind.update is not MessagePassing.update
-            or torch_internals.has_own_propagate(kind)
+            or torch_internals.overrides_propagate(kind)
             or ("message" in attributes or "aggregate" in attributes or "update" in attributes)
         )
         hooked = torch_internals.has_hooks(self, torch_internals.PROPAGATE_HOOKS)
