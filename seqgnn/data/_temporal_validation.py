@@ -9,14 +9,14 @@ from torch import Tensor
 CALLER = "TemporalGraph"
 
 
-def check_values(what: str, values: Any, signal: Tensor | None = None) -> None:
+def check_values(name: str, values: Any, signal: Tensor | None = None) -> None:
     """Check that values are floats `[T, N, F]`, with the steps, nodes and device of the signal if it is given."""
-    found = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+    actual = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
     if not isinstance(values, Tensor) or values.dim() != 3 or not values.is_floating_point() or values.numel() == 0:
-        raise ValueError(f"{CALLER}: expected {what} as floats [T, N, F], not empty, got {found}")
+        raise ValueError(f"{CALLER}: expected {name} as floats [T, N, F], not empty, got {actual}")
     if signal is not None and (values.shape[:2] != signal.shape[:2] or values.device != signal.device):
-        expected = f"{what} [{signal.size(0)}, {signal.size(1)}, C] on {signal.device}, as the signal"
-        raise ValueError(f"{CALLER}: expected {expected}, got {found} on {values.device}")
+        expected = f"{name} [{signal.size(0)}, {signal.size(1)}, C] on {signal.device}, as the signal"
+        raise ValueError(f"{CALLER}: expected {expected}, got {actual} on {values.device}")
 
 
 def checked_units(units: Any) -> str | None:
@@ -38,21 +38,21 @@ def checked_mask(mask: Tensor | None, signal: Tensor, channels: int) -> Tensor |
     return wide.expand(shape)
 
 
-def finite(what: str, values: Tensor, observed: Tensor | None, nodes: tuple[str, ...] | None) -> Tensor:
+def finite(name: str, values: Tensor, observed: Tensor | None, nodes: tuple[str, ...] | None) -> Tensor:
     """Return the values with 0 for those not finite and not observed; observed ones must be finite."""
-    bad = ~values.isfinite()
-    if not bad.any():
+    non_finite = ~values.isfinite()
+    if not non_finite.any():
         return values
-    invalid = bad if observed is None else bad & observed
+    invalid = non_finite if observed is None else non_finite & observed
     if invalid.any():
         step, node, feature = invalid.nonzero()[0].tolist()
-        named = f"{node} ({nodes[node]})" if nodes is not None and node < len(nodes) else node
+        label = f"{node} ({nodes[node]})" if nodes is not None and node < len(nodes) else node
         value = values[step, node, feature].item()
         raise ValueError(
-            f"{CALLER}: expected finite {what} where observed (see mask), got {value} at step {step}, node {named}, "
+            f"{CALLER}: expected finite {name} where observed (see mask), got {value} at step {step}, node {label}, "
             f"feature {feature}"
         )
-    return values.masked_fill(bad, 0)
+    return values.masked_fill(non_finite, 0)
 
 
 def checked_graphs(edge_index: Any, edge_weight: Any, signal: Tensor) -> tuple[Any, Any]:
@@ -64,8 +64,8 @@ def checked_graphs(edge_index: Any, edge_weight: Any, signal: Tensor) -> tuple[A
     weights = [None] * steps if edge_weight is None else edge_weight
     for name, values in (("edge_index", edge_index), ("edge_weight", weights)):
         if not isinstance(values, list | tuple) or len(values) != steps:
-            found = len(values) if isinstance(values, list | tuple) else type(values).__name__
-            raise ValueError(f"{CALLER}: expected {steps} of {name}, one per step, got {found}")
+            actual = len(values) if isinstance(values, list | tuple) else type(values).__name__
+            raise ValueError(f"{CALLER}: expected {steps} of {name}, one per step, got {actual}")
     for step, (edges, weight) in enumerate(zip(edge_index, weights)):
         if (weight is None) != (edge_weight is None):
             raise ValueError(f"{CALLER}: expected an edge_weight at every step or at none, got None at step {step}")
@@ -73,25 +73,25 @@ def checked_graphs(edge_index: Any, edge_weight: Any, signal: Tensor) -> tuple[A
     return tuple(edge_index), None if edge_weight is None else tuple(edge_weight)
 
 
-def _check_graph(edges: Any, weight: Any, signal: Tensor, where: str) -> None:
-    nodes, place = signal.size(1), signal.device
+def _check_graph(edges: Any, weight: Any, signal: Tensor, suffix: str) -> None:
+    nodes, device = signal.size(1), signal.device
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2 or edges.dtype != torch.long:
-        found = f"{edges.dtype} {tuple(edges.shape)}" if isinstance(edges, Tensor) else type(edges).__name__
-        raise ValueError(f"{CALLER}: expected edge_index{where} as integers (int64) [2, E], got {found}")
-    if edges.device != place or (isinstance(weight, Tensor) and weight.device != place):
-        raise ValueError(f"{CALLER}: expected the graph{where} on {place}, as the signal, got another device")
+        actual = f"{edges.dtype} {tuple(edges.shape)}" if isinstance(edges, Tensor) else type(edges).__name__
+        raise ValueError(f"{CALLER}: expected edge_index{suffix} as integers (int64) [2, E], got {actual}")
+    if edges.device != device or (isinstance(weight, Tensor) and weight.device != device):
+        raise ValueError(f"{CALLER}: expected the graph{suffix} on {device}, as the signal, got another device")
     if edges.numel() and (edges.min() < 0 or edges.max() >= nodes):
         invalid = int(edges.max()) if edges.max() >= nodes else int(edges.min())
-        raise ValueError(f"{CALLER}: expected edges between the signal's {nodes} nodes, got node {invalid}{where}")
+        raise ValueError(f"{CALLER}: expected edges between the signal's {nodes} nodes, got node {invalid}{suffix}")
     if weight is None:
         return
     if not isinstance(weight, Tensor) or weight.shape != edges.shape[1:] or not weight.is_floating_point():
-        found = f"{weight.dtype} {tuple(weight.shape)}" if isinstance(weight, Tensor) else type(weight).__name__
-        expected = f"edge_weight{where} as floats [{edges.size(1)}], one per edge"
-        raise ValueError(f"{CALLER}: expected {expected}, got {found}")
+        actual = f"{weight.dtype} {tuple(weight.shape)}" if isinstance(weight, Tensor) else type(weight).__name__
+        expected = f"edge_weight{suffix} as floats [{edges.size(1)}], one per edge"
+        raise ValueError(f"{CALLER}: expected {expected}, got {actual}")
     if not weight.isfinite().all():
         edge = int((~weight.isfinite()).nonzero()[0])
-        raise ValueError(f"{CALLER}: expected finite weights{where}, got {weight[edge].item()} at edge {edge}")
+        raise ValueError(f"{CALLER}: expected finite weights{suffix}, got {weight[edge].item()} at edge {edge}")
 
 
 def checked_timestamps(timestamps: Any, steps: int) -> np.ndarray | None:
@@ -109,8 +109,8 @@ def checked_timestamps(timestamps: Any, steps: int) -> np.ndarray | None:
     decreasing = np.flatnonzero(np.diff(times) <= np.timedelta64(0, "s"))
     if len(decreasing):
         step = int(decreasing[0]) + 1
-        got = f"{times[step]} at step {step}, after {times[step - 1]}"
-        raise ValueError(f"{CALLER}: expected increasing timestamps, got {got}")
+        actual = f"{times[step]} at step {step}, after {times[step - 1]}"
+        raise ValueError(f"{CALLER}: expected increasing timestamps, got {actual}")
     return times
 
 
@@ -131,6 +131,6 @@ def checked_positions(positions: Tensor | None, signal: Tensor) -> Tensor | None
     if positions is None:
         return None
     if not isinstance(positions, Tensor) or positions.shape != (signal.size(1), 2) or not positions.isfinite().all():
-        found = tuple(positions.shape) if isinstance(positions, Tensor) else type(positions).__name__
-        raise ValueError(f"{CALLER}: expected finite positions [{signal.size(1)}, 2], got {found}")
+        actual = tuple(positions.shape) if isinstance(positions, Tensor) else type(positions).__name__
+        raise ValueError(f"{CALLER}: expected finite positions [{signal.size(1)}, 2], got {actual}")
     return positions

@@ -46,8 +46,8 @@ def sequence_batch(x: Tensor, y: Tensor, edge_index: Tensor) -> Batch:
         raise ValueError(f"sequence_batch: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
     if _batch_class is None:
         _check_edges(edge_index, length)
-        each = edge_index.expand(size, 2, -1).to(x.device)
-        rows = zip(x, each, y if y.dim() == 2 else y[:, None])
+        edge_indices = edge_index.expand(size, 2, -1).to(x.device)
+        rows = zip(x, edge_indices, y if y.dim() == 2 else y[:, None])
         return Batch.from_data_list([SequenceGraph(x=x, edge_index=edges, y=y) for x, edges, y in rows])
     nodes = _nodes(size, length, x.device)
     if edge_index.dim() == 2:
@@ -84,19 +84,19 @@ def part_of_batch(batch: Batch, start: int, stop: int) -> Batch:
     if _batch_class is None:
         return Batch.from_data_list(batch[start:stop])
     slices = batch_slices(batch)
-    cut = {name: slice(int(at[start]), int(at[stop])) for name, at in slices.items()}
-    first = cut["x"].start
-    slices = {name: at[start : stop + 1] - at[start] for name, at in slices.items()}
+    ranges = {name: slice(int(bounds[start]), int(bounds[stop])) for name, bounds in slices.items()}
+    first_node = ranges["x"].start
+    slices = {name: bounds[start : stop + 1] - bounds[start] for name, bounds in slices.items()}
     return new_batch(
         _batch_class,
         stop - start,
         slices,
-        increments={name: slices["x"][:-1] * (name == "edge_index") for name in cut},
-        x=batch.x[cut["x"]],
-        edge_index=batch.edge_index[:, cut["edge_index"]] - first,
-        y=batch.y[cut["y"]],
-        batch=batch.batch[cut["x"]] - start,
-        ptr=batch.ptr[start : stop + 1] - first,
+        increments={name: slices["x"][:-1] * (name == "edge_index") for name in ranges},
+        x=batch.x[ranges["x"]],
+        edge_index=batch.edge_index[:, ranges["edge_index"]] - first_node,
+        y=batch.y[ranges["y"]],
+        batch=batch.batch[ranges["x"]] - start,
+        ptr=batch.ptr[start : stop + 1] - first_node,
     )
 
 

@@ -38,12 +38,12 @@ def _time(graph: TemporalGraph) -> str:
     if graph.timestamps is None or graph.period is None:
         return "no timestamps"
     times, period = graph.timestamps, graph.period
-    span = f"every {_duration(period)}, {_moment(times[0])} to {_moment(times[-1])}"
+    span = f"every {_duration(period)}, {_format_time(times[0])} to {_format_time(times[-1])}"
     gaps = np.flatnonzero(np.diff(times) != period)
     if not len(gaps):
         return f"{span}, no gaps"
     longest = gaps[np.argsort(-np.diff(times)[gaps], kind="stable")]
-    durations = [f"{_duration(times[i + 1] - times[i])} after {_moment(times[i])}" for i in longest]
+    durations = [f"{_duration(times[i + 1] - times[i])} after {_format_time(times[i])}" for i in longest]
     return f"{span}, {_count(len(gaps), 'gap')}: {_listed(durations)}; see TemporalGraph.fill_gaps"
 
 
@@ -72,8 +72,8 @@ def _edges(graph: TemporalGraph) -> str:
         return _graph(edges, weights, graph.num_nodes)
     counts = [edges.size(1) for edges in graph.edge_index]
     weights = None if graph.edge_weight is None else torch.cat(list(graph.edge_weight))
-    together = _graph(torch.cat(list(graph.edge_index), dim=1), weights, graph.num_nodes).split(", ", 1)[1]
-    return f"a graph per step with {min(counts)} to {max(counts)} edges; all steps together: {together}"
+    total = _graph(torch.cat(list(graph.edge_index), dim=1), weights, graph.num_nodes).split(", ", 1)[1]
+    return f"a graph per step with {min(counts)} to {max(counts)} edges; all steps together: {total}"
 
 
 def _graph(edges: Tensor, weights: Tensor | None, num_nodes: int) -> str:
@@ -107,8 +107,8 @@ def _listed(items: list[str]) -> str:
     return ", ".join(items[:WORST]) + more
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _duration(time: np.timedelta64) -> str:
@@ -117,5 +117,5 @@ def _duration(time: np.timedelta64) -> str:
     return name if seconds == unit else f"{seconds // unit} {name}s"
 
 
-def _moment(time: np.datetime64) -> str:
+def _format_time(time: np.datetime64) -> str:
     return str(time).replace("T", " ").removesuffix(":00")

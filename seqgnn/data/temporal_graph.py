@@ -177,8 +177,8 @@ class TemporalGraph:
         for name, value in (("lags", lags), ("horizon", horizon), ("stride", stride)):
             check_count(CALLER, name, value, 1)
         if lags + horizon > len(self):
-            got = f"{lags} + {horizon} of {len(self)} steps"
-            raise ValueError(f"{CALLER}: expected lags + horizon to be at most the number of steps, got {got}")
+            actual = f"{lags} + {horizon} of {len(self)} steps"
+            raise ValueError(f"{CALLER}: expected lags + horizon to be at most the number of steps, got {actual}")
         return Windows(self, range(0, len(self) - lags - horizon + 1, stride), lags, horizon)
 
     def with_calendar(self, names: Sequence[str] = CALENDAR[:2]) -> "TemporalGraph":
@@ -196,7 +196,7 @@ class TemporalGraph:
         return self._with(
             signal=signal,
             known=None if self.known is None else torch.cat([self.known, features.isfinite()], dim=-1),
-            targets=signal[..., : self.num_targets] if self._read_too else self.targets,
+            targets=signal[..., : self.num_targets] if self._targets_are_first_features else self.targets,
         )
 
     def fill_gaps(self) -> "TemporalGraph":
@@ -210,27 +210,27 @@ class TemporalGraph:
             raise ValueError(f"{CALLER}: expected timestamps to find gaps, got none")
         periods = (self.timestamps - self.timestamps[0]) / self.period
         if (uneven := np.flatnonzero(periods % 1)).size:
-            got = f"{self.timestamps[uneven[0]]} at step {uneven[0]}"
-            raise ValueError(f"{CALLER}: expected timestamps at multiples of the period {self.period}, got {got}")
+            actual = f"{self.timestamps[uneven[0]]} at step {uneven[0]}"
+            raise ValueError(f"{CALLER}: expected timestamps at multiples of the period {self.period}, got {actual}")
         indices = periods.astype(np.int64)
         steps = int(indices[-1]) + 1
-        before = np.searchsorted(indices, np.arange(steps), side="right") - 1
+        sources = np.searchsorted(indices, np.arange(steps), side="right") - 1
 
-        def spread(values: Tensor) -> Tensor:
+        def fill(values: Tensor) -> Tensor:
             filled = values.new_zeros(steps, *values.shape[1:])
             filled[torch.from_numpy(indices).to(values.device)] = values
             return filled
 
-        signal = spread(self.signal)
+        signal = fill(self.signal)
         observed = torch.ones_like(self.targets, dtype=torch.bool) if self.mask is None else self.mask
         edges, weights = self.edge_index, self.edge_weight
         return self._with(
             signal=signal,
-            targets=signal[..., : self.num_targets] if self._read_too else spread(self.targets),
-            mask=spread(observed),
-            known=spread(torch.ones_like(self.signal, dtype=torch.bool) if self.known is None else self.known),
-            edge_index=tuple(edges[i] for i in before) if isinstance(edges, tuple) else edges,
-            edge_weight=tuple(weights[i] for i in before) if isinstance(weights, tuple) else weights,
+            targets=signal[..., : self.num_targets] if self._targets_are_first_features else fill(self.targets),
+            mask=fill(observed),
+            known=fill(torch.ones_like(self.signal, dtype=torch.bool) if self.known is None else self.known),
+            edge_index=tuple(edges[i] for i in sources) if isinstance(edges, tuple) else edges,
+            edge_weight=tuple(weights[i] for i in sources) if isinstance(weights, tuple) else weights,
             timestamps=self.timestamps[0] + np.arange(steps) * self.period,
         )
 
@@ -245,7 +245,7 @@ class TemporalGraph:
         signal = move(self.signal)
         return self._with(
             signal=signal,
-            targets=signal[..., : self.num_targets] if self._read_too else move(self.targets),
+            targets=signal[..., : self.num_targets] if self._targets_are_first_features else move(self.targets),
             mask=move(self.mask),
             known=move(self.known),
             edge_index=move(self.edge_index),
@@ -254,16 +254,17 @@ class TemporalGraph:
         )
 
     @property
-    def _read_too(self) -> bool:
+    def _targets_are_first_features(self) -> bool:
         """True if the targets are the first features of the signal, as a view."""
-        one, other = self.targets, self.signal
-        return one.data_ptr() == other.data_ptr() and one.stride() == other.stride() and one.dtype == other.dtype
+        targets, signal = self.targets, self.signal
+        same_memory = targets.data_ptr() == signal.data_ptr() and targets.stride() == signal.stride()
+        return same_memory and targets.dtype == signal.dtype
 
     def _with(self, **changes: Any) -> "TemporalGraph":
         """Return a copy with changed attributes, without checks."""
-        other = copy.copy(self)
-        other.__dict__.update(changes)
-        return other
+        graph = copy.copy(self)
+        graph.__dict__.update(changes)
+        return graph
 
     def __repr__(self) -> str:
         dynamic = isinstance(self.edge_index, tuple)

@@ -88,8 +88,8 @@ class Vocabulary:
         if numbers.size == 0:
             return ""
         if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= len(self):
-            got = f"{numbers.min()} to {numbers.max()}" if numbers.dtype.kind in "iuf" else str(numbers.dtype)
-            raise ValueError(f"Vocabulary: expected ids, integers between 0 and {len(self) - 1}, got {got}")
+            actual = f"{numbers.min()} to {numbers.max()}" if numbers.dtype.kind in "iuf" else str(numbers.dtype)
+            raise ValueError(f"Vocabulary: expected ids, integers between 0 and {len(self) - 1}, got {actual}")
         return self._points[numbers.reshape(-1)].tobytes().decode("utf-32-le", "surrogatepass")
 
     def ids_of(self, points: np.ndarray) -> np.ndarray:
@@ -115,8 +115,8 @@ class Vocabulary:
             ValueError: if the dict has other keys.
         """
         if not isinstance(values, dict) or set(values) != {"characters", "counts"}:
-            got = sorted(map(str, values)) if isinstance(values, dict) else type(values).__name__
-            raise ValueError(f"Vocabulary: expected a dict with 'characters' and 'counts', got {got}")
+            actual = sorted(map(str, values)) if isinstance(values, dict) else type(values).__name__
+            raise ValueError(f"Vocabulary: expected a dict with 'characters' and 'counts', got {actual}")
         return cls(values["characters"], values["counts"])
 
 

@@ -107,8 +107,8 @@ class Windows(Dataset[WindowBatch]):
         if not isinstance(starts, range) or not starts or starts.step < 1:
             raise ValueError(f"Windows: expected starts as an increasing, non-empty range, got {starts!r}")
         if starts[0] < 0 or starts[-1] + lags + horizon > len(graph):
-            found = f"starts {starts[0]} to {starts[-1]}, lags {lags}, horizon {horizon}"
-            raise ValueError(f"Windows: expected windows within the {len(graph)} steps, got {found}")
+            actual = f"starts {starts[0]} to {starts[-1]}, lags {lags}, horizon {horizon}"
+            raise ValueError(f"Windows: expected windows within the {len(graph)} steps, got {actual}")
         self.graph, self.starts, self.lags, self.horizon = graph, starts, lags, horizon
 
     def __len__(self) -> int:
@@ -122,14 +122,14 @@ class Windows(Dataset[WindowBatch]):
     def __getitem__(self, index: int) -> WindowBatch:
         """Return one window (B = 1) as views."""
         start = self.starts[operator.index(index)]
-        now, end = start + self.lags, start + self.lags + self.horizon
+        first_target, end = start + self.lags, start + self.lags + self.horizon
         graph = self.graph
         return WindowBatch(
-            graph.signal[start:now, None],
-            graph.targets[now:end, None],
-            None if graph.mask is None else graph.mask[now:end, None],
-            list(graph.edge_index[start:now]) if isinstance(graph.edge_index, tuple) else graph.edge_index,
-            list(graph.edge_weight[start:now]) if isinstance(graph.edge_weight, tuple) else graph.edge_weight,
+            graph.signal[start:first_target, None],
+            graph.targets[first_target:end, None],
+            None if graph.mask is None else graph.mask[first_target:end, None],
+            list(graph.edge_index[start:first_target]) if isinstance(graph.edge_index, tuple) else graph.edge_index,
+            list(graph.edge_weight[start:first_target]) if isinstance(graph.edge_weight, tuple) else graph.edge_weight,
             torch.tensor([start], device=graph.signal.device),
         )
 
@@ -143,22 +143,22 @@ class Windows(Dataset[WindowBatch]):
         if index.dim() != 1 or not len(index) or index.is_floating_point() or index.dtype == torch.bool:
             raise ValueError(f"Windows: expected a list of integers, not empty, got {tuple(index.shape)}")
         if index.min() < 0 or index.max() >= len(self):
-            got = f"{int(index.min())} to {int(index.max())}"
-            raise ValueError(f"Windows: expected indices from 0 to {len(self) - 1}, got {got}")
+            actual = f"{int(index.min())} to {int(index.max())}"
+            raise ValueError(f"Windows: expected indices from 0 to {len(self) - 1}, got {actual}")
         graph = self.graph
-        begins = self.starts.start + self.starts.step * index.cpu()
-        start = begins.to(graph.signal.device)
+        first_steps = self.starts.start + self.starts.step * index.cpu()
+        start = first_steps.to(graph.signal.device)
         steps = start + torch.arange(self.lags + self.horizon, device=start.device)[:, None]
         past, future = steps.tensor_split([self.lags])
         edges, weights = graph.edge_index, graph.edge_weight
         if isinstance(edges, tuple):
-            each = begins.tolist()  # on the CPU, so without a device synchronization
-            first = range(0, len(each) * graph.num_nodes, graph.num_nodes)
-            edge_index: Graphs = [_union([edges[b + lag] for b in each], first) for lag in range(self.lags)]
+            starts = first_steps.tolist()  # on the CPU, so without a device synchronization
+            offsets = range(0, len(starts) * graph.num_nodes, graph.num_nodes)
+            edge_index: Graphs = [_union([edges[b + lag] for b in starts], offsets) for lag in range(self.lags)]
         else:
             edge_index = edges
         if isinstance(weights, tuple):
-            edge_weight: Graphs | None = [torch.cat([weights[b + lag] for b in each]) for lag in range(self.lags)]
+            edge_weight: Graphs | None = [torch.cat([weights[b + lag] for b in starts]) for lag in range(self.lags)]
         else:
             edge_weight = weights
         mask = None if graph.mask is None else graph.mask[future]
@@ -223,8 +223,8 @@ class Windows(Dataset[WindowBatch]):
             last = starts[i + 1][0] - self.horizon  # the last start whose targets end before those of the next part
             starts[i] = range(starts[i].start, min(starts[i].stop, last + 1), starts[i].step)
             if not starts[i]:
-                got = f"{len(parts[i])} windows with a horizon of {self.horizon}"
-                raise ValueError(f"Windows: expected a part whose targets do not overlap the next part, got {got}")
+                actual = f"{len(parts[i])} windows with a horizon of {self.horizon}"
+                raise ValueError(f"Windows: expected a part whose targets do not overlap the next part, got {actual}")
         first, second, third = (Windows(self.graph, part, self.lags, self.horizon) for part in starts)
         return first, second, third
 
@@ -281,19 +281,19 @@ def _common_graph(parts: Sequence[WindowBatch]) -> tuple[Graphs, Graphs | None]:
     """Return the graph that the windows share, or the disjoint union of their graphs at every step."""
     edges, weights = [part.edge_index for part in parts], [part.edge_weight for part in parts]
     if all(isinstance(graphs, list) for graphs in edges) and len({weight is None for weight in weights}) == 1:
-        first = list(accumulate((part.num_graphs * part.x.size(2) for part in parts), initial=0))
-        union = [_union(step, first) for step in zip(*edges)]
+        offsets = list(accumulate((part.num_graphs * part.x.size(2) for part in parts), initial=0))
+        union = [_union(step, offsets) for step in zip(*edges)]
         return union, None if weights[0] is None else [torch.cat(step) for step in zip(*weights)]
-    if not all(_equal(one, edges[0]) for one in edges) or not all(_equal(one, weights[0]) for one in weights):
+    if not all(_equal(graph, edges[0]) for graph in edges) or not all(_equal(graph, weights[0]) for graph in weights):
         expected = "windows on the same graph, or each with a graph per step"
         raise ValueError(f"WindowBatch: expected {expected}, got different edge_index or edge_weight")
     return edges[0], weights[0]
 
 
-def _equal(one: Graphs | None, other: Graphs | None) -> bool:
-    return one is other or (isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other))
+def _equal(first: Graphs | None, second: Graphs | None) -> bool:
+    return first is second or (isinstance(first, Tensor) and isinstance(second, Tensor) and torch.equal(first, second))
 
 
-def _union(graphs: Sequence[Tensor], first: Sequence[int]) -> Tensor:
-    """Return the disjoint union of graphs; `first` has the number of each graph's first node."""
-    return torch.cat([edges + node for edges, node in zip(graphs, first)], dim=1)
+def _union(graphs: Sequence[Tensor], offsets: Sequence[int]) -> Tensor:
+    """Return the disjoint union of graphs; `offsets` has the number of each graph's first node."""
+    return torch.cat([edges + node for edges, node in zip(graphs, offsets)], dim=1)

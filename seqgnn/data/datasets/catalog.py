@@ -167,20 +167,20 @@ def _entry(name: str) -> Text | SignalSource:
 
 def _find(file: File, folder: str | os.PathLike[str] | None) -> Path | None:
     if folder is not None:
-        places = [Path(folder)]
+        folders = [Path(folder)]
     else:
-        places = [Path(data)] if (data := os.environ.get("SEQGNN_DATA")) else []
-        places.append(_cache())
-    return next((place / file.file for place in places if (place / file.file).is_file()), None)
+        folders = [Path(data)] if (data := os.environ.get("SEQGNN_DATA")) else []
+        folders.append(_cache())
+    return next((folder_path / file.file for folder_path in folders if (folder_path / file.file).is_file()), None)
 
 
 def _fetch(name: str, file: File, folder: str | os.PathLike[str] | None) -> Path:
     path = _find(file, folder)
     if path is None:
         return _download(name, file, (_cache() if folder is None else Path(folder)) / file.file)
-    if (found := fingerprint(path)) != file.sha256:
+    if (checksum := fingerprint(path)) != file.sha256:
         raise ValueError(
-            f"catalog: expected {path} to be {name} with SHA-256 {file.sha256}, got {found}; "
+            f"catalog: expected {path} to be {name} with SHA-256 {file.sha256}, got {checksum}; "
             "move it away to download it again"
         )
     return path
@@ -201,8 +201,8 @@ def _download(name: str, file: File, path: Path) -> Path:
     try:
         pooch.retrieve(file.url, known_hash=f"sha256:{file.sha256}", fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:  # exceptions of requests are OSErrors
-        found = f"{type(error).__name__} ({_first_reason(error)})"
-        raise ValueError(f"catalog: expected to download {name} from {file.url}, got {found}") from error
+        reason = f"{type(error).__name__} ({_first_reason(error)})"
+        raise ValueError(f"catalog: expected to download {name} from {file.url}, got {reason}") from error
     finally:
         logger.setLevel(level)
     return path

@@ -43,9 +43,9 @@ def load_temporal_graph(
             one_of("load_temporal_graph", "name (or the path of a file)", name, SIGNALS)
         return read_signal(path, graph, **options)
     if unknown := set(options) - {"graph_kind", "threshold"}:
-        found = ", ".join(sorted(unknown))
+        names = ", ".join(sorted(unknown))
         raise ValueError(
-            f"load_temporal_graph: expected only the options graph_kind and threshold for {name}, got {found}"
+            f"load_temporal_graph: expected only the options graph_kind and threshold for {name}, got {names}"
         )
     files = fetch_files(fspath(name), folder)
     signal = _READERS[fspath(name)](files, fspath(name))
@@ -67,7 +67,7 @@ def load_temporal_graph(
     )
 
 
-def _moments(first: str, step: np.timedelta64, count: int) -> np.ndarray:
+def _timestamps(first: str, step: np.timedelta64, count: int) -> np.ndarray:
     return np.datetime64(first, "s") + step * np.arange(count)
 
 
@@ -90,7 +90,7 @@ def _chickenpox(files: Sequence[Path], name: str) -> TemporalGraph:
     content = _content(files[0], ("FX", "edges", "node_ids"))
     nodes = sorted(content["node_ids"], key=content["node_ids"].get)
     signal = _floats(content["FX"])[..., None]
-    times = _moments("2005-01-10", np.timedelta64(7, "D"), len(signal))
+    times = _timestamps("2005-01-10", np.timedelta64(7, "D"), len(signal))
     return TemporalGraph(
         signal, _edges(content["edges"]), timestamps=times, nodes=nodes, name=name, units=SIGNALS[name].units
     )
@@ -114,7 +114,7 @@ def _metr_la_week(files: Sequence[Path], name: str) -> TemporalGraph:
         series.signal,
         series.edge_index,
         series.edge_weight,
-        timestamps=_moments("2012-03-01", np.timedelta64(5, "m"), len(series)),
+        timestamps=_timestamps("2012-03-01", np.timedelta64(5, "m"), len(series)),
         nodes=series.nodes,
         positions=read_positions(positions, series.nodes or ()),
         name=name,
@@ -131,7 +131,7 @@ def _england_covid(files: Sequence[Path], name: str) -> TemporalGraph:
         signal,
         [_edges(graphs["edge_index"][day]) for day in days],
         [_floats(graphs["edge_weight"][day]) for day in days],
-        timestamps=_moments("2020-03-13", np.timedelta64(1, "D"), len(signal)),
+        timestamps=_timestamps("2020-03-13", np.timedelta64(1, "D"), len(signal)),
         name=name,
         units=SIGNALS[name].units,
     )
@@ -140,13 +140,13 @@ def _england_covid(files: Sequence[Path], name: str) -> TemporalGraph:
 def _montevideo_bus(files: Sequence[Path], name: str) -> TemporalGraph:
     content = _content(files[0], ("nodes", "links"))
     stops = content["nodes"]
-    place = {stop["bus_stop"]: i for i, stop in enumerate(stops)}
+    indices = {stop["bus_stop"]: i for i, stop in enumerate(stops)}
     signal = _floats([stop["y"] for stop in stops]).T.contiguous()[..., None]
     return TemporalGraph(
         signal,
-        _edges([(place[link["source"]], place[link["target"]]) for link in content["links"]]),
+        _edges([(indices[link["source"]], indices[link["target"]]) for link in content["links"]]),
         _floats([link["weight"] for link in content["links"]]),
-        timestamps=_moments("2020-10-01", np.timedelta64(1, "h"), len(signal)),
+        timestamps=_timestamps("2020-10-01", np.timedelta64(1, "h"), len(signal)),
         nodes=[str(stop["bus_stop"]) for stop in stops],
         positions=_floats([(stop["lon"], stop["lat"]) for stop in stops]),
         name=name,

@@ -22,7 +22,7 @@ def six_node_graph() -> Data:
     names = list("ABCDEF")
     pairs = ["AB", "AE", "AF", "BC", "BD", "CD", "DF", "EF"]
     edges = torch.tensor([[names.index(pair[0]), names.index(pair[1])] for pair in pairs]).t()
-    return Data(x=torch.eye(6), edge_index=_both_ways(edges, 6), names=names)
+    return Data(x=torch.eye(6), edge_index=_undirected(edges, 6), names=names)
 
 
 def karate_club() -> Data:
@@ -42,13 +42,13 @@ def karate_club() -> Data:
     import networkx
 
     graph = networkx.karate_club_graph()
-    sides = [graph.nodes[i]["club"] == "Officer" for i in range(34)]
+    is_officer = [graph.nodes[i]["club"] == "Officer" for i in range(34)]
     train_mask = torch.zeros(34, dtype=torch.bool)
     train_mask[[0, 33]] = True
     return Data(
         x=torch.eye(34),
-        edge_index=_both_ways(torch.tensor(list(graph.edges)).t(), 34),
-        y=torch.tensor(sides).long(),
+        edge_index=_undirected(torch.tensor(list(graph.edges)).t(), 34),
+        y=torch.tensor(is_officer).long(),
         train_mask=train_mask,
     )
 
@@ -74,7 +74,7 @@ def tree(branching: int, height: int) -> Data:
     check_count("tree", "height", height, 0)
     size = sum(branching**level for level in range(height + 1))
     child = torch.arange(1, size)
-    return Data(edge_index=_both_ways(torch.stack([(child - 1) // branching, child]), size), num_nodes=size)
+    return Data(edge_index=_undirected(torch.stack([(child - 1) // branching, child]), size), num_nodes=size)
 
 
 def grid(rows: int, columns: int) -> Data:
@@ -90,10 +90,10 @@ def grid(rows: int, columns: int) -> Data:
     across = torch.stack([node[:, :-1].flatten(), node[:, 1:].flatten()])
     down = torch.stack([node[:-1].flatten(), node[1:].flatten()])
     pos = torch.stack([node % columns, node // columns], dim=2).flatten(0, 1).float()
-    return Data(edge_index=_both_ways(torch.cat([across, down], dim=1), node.numel()), pos=pos, num_nodes=node.numel())
+    return Data(edge_index=_undirected(torch.cat([across, down], dim=1), node.numel()), pos=pos, num_nodes=node.numel())
 
 
-def _both_ways(edges: Tensor, size: int) -> Tensor:
+def _undirected(edges: Tensor, size: int) -> Tensor:
     """Return each edge and its reverse, sorted by source, then by target."""
     edges = torch.cat([edges, edges.flip(0)], dim=1)
     return edges[:, (edges[0] * size + edges[1]).argsort()]

@@ -61,8 +61,8 @@ def numbers(
         invalid = np.flatnonzero(np.isinf(values[i]))
         if len(invalid):
             column = int(invalid[0])
-            where = f"line {first_line + i}, column {names[column]!r} of {path}"
-            raise ValueError(f"{caller}: expected a number or an empty cell, got {row[column]!r} in {where}")
+            location = f"line {first_line + i}, column {names[column]!r} of {path}"
+            raise ValueError(f"{caller}: expected a number or an empty cell, got {row[column]!r} in {location}")
     return values
 
 
@@ -73,7 +73,7 @@ def _number(cell: str) -> float:
         return np.inf
 
 
-def moment(cell: str) -> np.datetime64 | None:
+def parse_timestamp(cell: str) -> np.datetime64 | None:
     """Return an ISO 8601 date, or date and time, to the second, in local time; None for other text."""
     try:
         return np.datetime64(datetime.fromisoformat(cell).replace(tzinfo=None), "s")
@@ -81,7 +81,7 @@ def moment(cell: str) -> np.datetime64 | None:
         return None
 
 
-def check_distinct(caller: str, names: Sequence[str], path: Path, what: str = "sensor") -> None:
+def check_distinct(caller: str, names: Sequence[str], path: Path, noun: str = "sensor") -> None:
     """Check that columns have distinct, non-empty names.
 
     Raises:
@@ -90,8 +90,8 @@ def check_distinct(caller: str, names: Sequence[str], path: Path, what: str = "s
     columns: dict[str, int] = {}
     for column, name in enumerate(names, start=1):
         if not name:
-            raise ValueError(f"{caller}: expected a name for every {what}, got none for {what} {column} of {path}")
+            raise ValueError(f"{caller}: expected a name for every {noun}, got none for {noun} {column} of {path}")
         if name in columns:
-            found = f"{name!r} as number {columns[name]} and {column} of {path}"
-            raise ValueError(f"{caller}: expected distinct {what}s, got {found}")
+            actual = f"{name!r} as number {columns[name]} and {column} of {path}"
+            raise ValueError(f"{caller}: expected distinct {noun}s, got {actual}")
         columns[name] = column

@@ -55,11 +55,11 @@ def read_graph(
     if threshold < 0:
         raise ValueError(f"{CALLER}: expected threshold of at least 0, got {threshold}")
     if suffix == ".pkl":
-        return _from_matrix(*_pickled(path), nodes, path)
+        return _from_matrix(*_read_pickle(path), nodes, path)
     if suffix == ".csv":
         rows = read_table(CALLER, path)
         if kind == "adjacency" or (kind is None and _is_matrix(rows, len(nodes))):
-            return _from_matrix(*_written(rows, path), nodes, path)
+            return _from_matrix(*_table_matrix(rows, path), nodes, path)
         return _from_list(rows, nodes, path, kind, threshold)
     arrays = _arrays(path)
     if "edge_index" in arrays:
@@ -79,14 +79,14 @@ def _from_matrix(
         )
     if not np.isfinite(matrix).all():
         i, j = np.argwhere(~np.isfinite(matrix))[0].tolist()
-        where = f"row {i + 1}, column {j + 1} of {path}"
-        raise ValueError(f"{CALLER}: expected finite weights, got {matrix[i, j]} at {where}")
+        location = f"row {i + 1}, column {j + 1} of {path}"
+        raise ValueError(f"{CALLER}: expected finite weights, got {matrix[i, j]} at {location}")
     if names is not None:
-        place = {name: i for i, name in enumerate(names)}
-        missing = [node for node in nodes if node not in place]
+        indices = {name: i for i, name in enumerate(names)}
+        missing = [node for node in nodes if node not in indices]
         if missing:
             raise ValueError(f"{CALLER}: expected the nodes of the signal in {path}, got none called {missing[0]!r}")
-        order = [place[node] for node in nodes]
+        order = [indices[node] for node in nodes]
         matrix = matrix[np.ix_(order, order)]
     edges = np.stack(np.nonzero(matrix))
     return torch.from_numpy(edges), torch.from_numpy(matrix[edges[0], edges[1]].astype(np.float32))
@@ -97,16 +97,16 @@ def _is_matrix(rows: list[list[str]], num_nodes: int) -> bool:
     return width > 3 or (width == num_nodes <= len(rows) <= width + 1 and rows[0][0].lower() not in STARTS)
 
 
-def _pickled(path: Path) -> tuple[list[str], np.ndarray]:
+def _read_pickle(path: Path) -> tuple[list[str], np.ndarray]:
     content = read_plain_pickle(path)
     if not (isinstance(content, list | tuple) and len(content) == 3 and isinstance(content[2], np.ndarray)):
-        got = type(content).__name__
-        raise ValueError(f"{CALLER}: expected names, their indices and a matrix in {path}, got {got}")
+        actual = type(content).__name__
+        raise ValueError(f"{CALLER}: expected names, their indices and a matrix in {path}, got {actual}")
     names, _, matrix = content
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names], matrix
 
 
-def _written(rows: list[list[str]], path: Path) -> tuple[list[str] | None, np.ndarray]:
+def _table_matrix(rows: list[list[str]], path: Path) -> tuple[list[str] | None, np.ndarray]:
     names = None
     if len(rows) == len(rows[0]) + 1:  # a header
         names, rows = rows[0], rows[1:]
@@ -133,47 +133,47 @@ def _matrix(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
         layout = arrays["format"].item()
         layout = layout.decode() if isinstance(layout, bytes) else layout
         if one_of(CALLER, f"the format of {path}", layout, ("csr", "csc", "coo")) == "coo":
-            at = arrays["row"], arrays["col"]
+            indices = arrays["row"], arrays["col"]
         else:
             major = np.repeat(np.arange(len(arrays["indptr"]) - 1), np.diff(arrays["indptr"]))
-            at = (major, arrays["indices"]) if layout == "csr" else (arrays["indices"], major)
-        np.add.at(matrix, at, arrays["data"])
+            indices = (major, arrays["indices"]) if layout == "csr" else (arrays["indices"], major)
+        np.add.at(matrix, indices, arrays["data"])
         return matrix
-    square = [array for array in arrays.values() if array.ndim == 2 and array.dtype.kind in "biuf"]
-    if len(square) != 1:
+    matrices = [array for array in arrays.values() if array.ndim == 2 and array.dtype.kind in "biuf"]
+    if len(matrices) != 1:
         raise ValueError(f"{CALLER}: expected one matrix of numbers in {path}, got {', '.join(arrays)}")
-    return square[0].astype(np.float64)
+    return matrices[0].astype(np.float64)
 
 
 def _from_list(
     rows: list[list[str]], nodes: Sequence[str], path: Path, kind: str | None, threshold: float
 ) -> tuple[Tensor, Tensor]:
     if len(rows[0]) not in (2, 3):
-        found = f"{len(rows)} lines of {len(rows[0])} values in {path}"
-        raise ValueError(f"{CALLER}: expected lines from,to or from,to,weight, or a square matrix, got {found}")
-    places = _places(rows, nodes)
-    header = int(_is_header(rows[0], places))
-    last = rows[0][2].lower() if header and len(rows[0]) == 3 else ""
-    kind = kind or ("distances" if last in DISTANCES else "edges")
+        actual = f"{len(rows)} lines of {len(rows[0])} values in {path}"
+        raise ValueError(f"{CALLER}: expected lines from,to or from,to,weight, or a square matrix, got {actual}")
+    indices = _node_indices(rows, nodes)
+    header = int(_is_header(rows[0], indices))
+    last_heading = rows[0][2].lower() if header and len(rows[0]) == 3 else ""
+    kind = kind or ("distances" if last_heading in DISTANCES else "edges")
     if kind == "distances" and len(rows[0]) != 3:
         raise ValueError(f"{CALLER}: expected distances as from,to,distance, got two values per line in {path}")
-    ends, lines = [], []
+    edge_list, lines = [], []
     for line, row in enumerate(rows[header:], start=1 + header):
-        unknown = [cell for cell in row[:2] if cell not in places]
+        unknown = [cell for cell in row[:2] if cell not in indices]
         if unknown and kind == "edges":
             raise ValueError(
                 f"{CALLER}: expected edges between the {len(nodes)} nodes of the signal, got {unknown[0]!r} in "
                 f"line {line} of {path}"
             )
         if not unknown:
-            ends.append((places[row[0]], places[row[1]]))
+            edge_list.append((indices[row[0]], indices[row[1]]))
             lines.append(line)
-    if not ends:
+    if not edge_list:
         raise ValueError(f"{CALLER}: expected edges between the {len(nodes)} nodes of the signal, got none in {path}")
-    _check_once(ends, lines, path)
-    edges = np.array(ends).T
+    _check_duplicates(edge_list, lines, path)
+    edges = np.array(edge_list).T
     if len(rows[0]) == 2:
-        return torch.from_numpy(edges), torch.ones(len(ends))
+        return torch.from_numpy(edges), torch.ones(len(edge_list))
     values = np.concatenate(
         [numbers(CALLER, [rows[line - 1][2:]], [rows[0][2] if header else "3"], path, line) for line in lines]
     )[:, 0]
@@ -182,8 +182,8 @@ def _from_list(
         raise ValueError(f"{CALLER}: expected a number for every edge, got none in line {line} of {path}")
     if kind == "distances":
         if (values < 0).any():
-            found = f"{values[values < 0][0]:g} in line {lines[int((values < 0).argmax())]} of {path}"
-            raise ValueError(f"{CALLER}: expected distances of at least 0, got {found}")
+            actual = f"{values[values < 0][0]:g} in line {lines[int((values < 0).argmax())]} of {path}"
+            raise ValueError(f"{CALLER}: expected distances of at least 0, got {actual}")
         values, is_edge = gaussian_kernel(values, threshold)
         values, edges = values[is_edge], edges[:, is_edge]
     return torch.from_numpy(edges.copy()), torch.from_numpy(values.astype(np.float32))
@@ -211,7 +211,7 @@ def gaussian_kernel(distances: np.ndarray, threshold: float = 0.1) -> tuple[np.n
     return weights, weights >= threshold
 
 
-def _places(rows: list[list[str]], nodes: Sequence[str]) -> dict[str, int]:
+def _node_indices(rows: list[list[str]], nodes: Sequence[str]) -> dict[str, int]:
     """Return the index of each node by its name in a list: names if any line has one, else indices."""
     names = {name: i for i, name in enumerate(nodes)}
     if any(cell in names for row in rows for cell in row[:2]):
@@ -219,9 +219,9 @@ def _places(rows: list[list[str]], nodes: Sequence[str]) -> dict[str, int]:
     return {str(i): i for i in range(len(nodes))}
 
 
-def _is_header(row: list[str], places: dict[str, int]) -> bool:
+def _is_header(row: list[str], indices: dict[str, int]) -> bool:
     """Return True if the first line of a list is a header, not an edge, which might be between unknown nodes."""
-    if any(cell in places for cell in row[:2]):
+    if any(cell in indices for cell in row[:2]):
         return False
     return row[0].lower() in STARTS or (len(row) == 3 and not _is_number(row[2]))
 
@@ -234,11 +234,12 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _check_once(ends: list[tuple[int, int]], lines: list[int], path: Path) -> None:
-    seen: dict[tuple[int, int], int] = {}
-    for pair, line in zip(ends, lines):
-        if pair in seen:
+def _check_duplicates(edge_list: list[tuple[int, int]], lines: list[int], path: Path) -> None:
+    first_lines: dict[tuple[int, int], int] = {}
+    for pair, line in zip(edge_list, lines):
+        if pair in first_lines:
             raise ValueError(
-                f"{CALLER}: expected every edge once, got that of line {seen[pair]} again in line {line} of {path}"
+                f"{CALLER}: expected every edge once, got that of line {first_lines[pair]} again in line {line} of "
+                f"{path}"
             )
-        seen[pair] = line
+        first_lines[pair] = line

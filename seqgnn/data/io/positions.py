@@ -31,21 +31,21 @@ def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
     path = Path(path)
     rows = read_table(CALLER, path)
     header = [cell.lower() for cell in rows[0]]
-    found = [
+    columns = [
         next((i for i, name in enumerate(header) if name in names), None) for names in (NAMES, LONGITUDES, LATITUDES)
     ]
-    named = any(place is not None for place in found)
-    columns = found if named else [0, 2, 1]
-    if None in columns or max(place for place in columns if place is not None) >= len(header):
+    has_header = any(column is not None for column in columns)
+    columns = columns if has_header else [0, 2, 1]
+    if None in columns or max(column for column in columns if column is not None) >= len(header):
         raise ValueError(f"{CALLER}: expected columns sensor_id, latitude and longitude in {path}, got {rows[0]}")
-    sensor, longitude, latitude = (place for place in columns if place is not None)
-    lines = rows[1:] if named else rows
+    sensor, longitude, latitude = (column for column in columns if column is not None)
+    lines = rows[1:] if has_header else rows
     ids = [row[sensor] for row in lines]
     check_distinct(CALLER, ids, path)
     cells = [[row[longitude], row[latitude]] for row in lines]
-    values = torch.from_numpy(numbers(CALLER, cells, ["longitude", "latitude"], path, 1 + named)).float()
-    place = {name: i for i, name in enumerate(ids)}
-    missing = [node for node in nodes if node not in place]
+    values = torch.from_numpy(numbers(CALLER, cells, ["longitude", "latitude"], path, 1 + has_header)).float()
+    indices = {name: i for i, name in enumerate(ids)}
+    missing = [node for node in nodes if node not in indices]
     if missing:
         raise ValueError(f"{CALLER}: expected a position of every sensor, got none of {missing[0]!r} in {path}")
-    return values[[place[node] for node in nodes]]
+    return values[[indices[node] for node in nodes]]

@@ -44,21 +44,22 @@ def from_pyg_temporal_signal(
     edges: Any = first.edge_index.long()
     weights: Any = None if first.edge_attr is None else first.edge_attr.float()
     is_static = all(
-        torch.equal(one.edge_index, first.edge_index) and _same(one.edge_attr, first.edge_attr) for one in snapshots
+        torch.equal(snapshot.edge_index, first.edge_index) and _equal(snapshot.edge_attr, first.edge_attr)
+        for snapshot in snapshots
     )
     if kind == "series":
         if not is_static:
             hint = "use kind='snapshots' for graphs that change"
             raise ValueError(f"{CALLER}: expected the same graph in all snapshots, got different ones; {hint}")
         return TemporalGraph(_series(snapshots), edges, weights, name=name, units=units)
-    x = torch.stack([one.x.float().flatten(1) for one in snapshots])
-    y = torch.stack([one.y.float().reshape(len(one.y), -1) for one in snapshots])
+    x = torch.stack([snapshot.x.float().flatten(1) for snapshot in snapshots])
+    y = torch.stack([snapshot.y.float().reshape(len(snapshot.y), -1) for snapshot in snapshots])
     mask = torch.ones(len(x) + 1, x.size(1), dtype=torch.bool)
     mask[0] = False
     if not is_static:
         last = snapshots[-1]
-        edges = [one.edge_index.long() for one in (*snapshots, last)]
-        weights = None if weights is None else [one.edge_attr.float() for one in (*snapshots, last)]
+        edges = [snapshot.edge_index.long() for snapshot in (*snapshots, last)]
+        weights = None if weights is None else [snapshot.edge_attr.float() for snapshot in (*snapshots, last)]
     signal = torch.cat([x, torch.zeros_like(x[:1])])
     targets = torch.cat([y[:1] * 0, y])
     return TemporalGraph(signal, edges, weights, mask=mask, targets=targets, name=name, units=units)
@@ -67,23 +68,24 @@ def from_pyg_temporal_signal(
 def _snapshots(iterator: Any) -> list[Any]:
     count = getattr(iterator, "snapshot_count", None)
     if not isinstance(count, int) or count < 1:
-        found = f"{type(iterator).__name__} of {count} snapshots"
-        raise ValueError(f"{CALLER}: expected an iterator over snapshots, not empty, got {found}")
+        actual = f"{type(iterator).__name__} of {count} snapshots"
+        raise ValueError(f"{CALLER}: expected an iterator over snapshots, not empty, got {actual}")
     snapshots = [iterator[i] for i in range(count)]
-    for i, one in enumerate(snapshots):
-        if any(not isinstance(getattr(one, key, None), Tensor) for key in ("x", "y", "edge_index")):
-            raise ValueError(f"{CALLER}: expected x, y and edge_index in every snapshot, got {one} as snapshot {i}")
+    for i, snapshot in enumerate(snapshots):
+        if any(not isinstance(getattr(snapshot, key, None), Tensor) for key in ("x", "y", "edge_index")):
+            actual = f"{snapshot} as snapshot {i}"
+            raise ValueError(f"{CALLER}: expected x, y and edge_index in every snapshot, got {actual}")
     return snapshots
 
 
-def _same(one: Tensor | None, other: Tensor | None) -> bool:
-    return one is other if one is None or other is None else torch.equal(one, other)
+def _equal(first: Tensor | None, second: Tensor | None) -> bool:
+    return first is second if first is None or second is None else torch.equal(first, second)
 
 
 def _series(snapshots: list[Any]) -> Tensor:
     """Return the time series `[T, N, F]` from which the windows were cut."""
-    x = torch.stack([one.x.float() for one in snapshots])  # [S, N, (F,) lags]
-    y = torch.stack([one.y.float().reshape(len(one.y), -1) for one in snapshots])  # [S, N, horizon]
+    x = torch.stack([snapshot.x.float() for snapshot in snapshots])  # [S, N, (F,) lags]
+    y = torch.stack([snapshot.y.float().reshape(len(snapshot.y), -1) for snapshot in snapshots])  # [S, N, horizon]
     if x.dim() not in (3, 4):
         raise ValueError(f"{CALLER}: expected x [N, lags] or [N, F, lags] for a series, got {list(x.shape[1:])}")
     x = x.view(*x.shape[:2], -1, x.size(-1))

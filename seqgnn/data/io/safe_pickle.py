@@ -19,7 +19,7 @@ def read_plain_pickle(path: str | PathLike[str]) -> Any:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _Plain(file, encoding="latin1").load()
+            return _PlainUnpickler(file, encoding="latin1").load()
     except _ForbiddenGlobal as forbidden:
         raise ValueError(
             f"read_plain_pickle: expected {path} to contain only arrays, lists and names, got a pickle that requests "
@@ -30,8 +30,8 @@ def read_plain_pickle(path: str | PathLike[str]) -> Any:
             f"read_plain_pickle: expected a readable file, got {path}: {error.strerror}"
         ) from error
     except Exception as error:  # damaged pickles may raise anything
-        found = f"{type(error).__name__}: {error}"
-        raise ValueError(f"read_plain_pickle: expected a pickle, got {path} ({found})") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"read_plain_pickle: expected a pickle, got {path} ({reason})") from error
 
 
 class _ForbiddenGlobal(Exception):
@@ -79,7 +79,7 @@ _ALLOWED = {
 }
 
 
-class _Plain(pickle.Unpickler):
+class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise _ForbiddenGlobal(f"{module}.{name}")

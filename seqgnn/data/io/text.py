@@ -96,12 +96,11 @@ def _read_file(file: Path, encoding: str) -> Iterator[str]:
                 )
             characters += len(text)
             yield text
-    except _InvalidByte as found:
+    except _InvalidByte as invalid:
         encodings = _encodings_of(file)
         hint = f"encodings that can read it: {', '.join(encodings)}" if encodings else "it is a binary file"
-        raise ValueError(
-            f"CharText: expected {file} to be {encoding}, got byte 0x{found.byte:02x} at offset {found.offset}; {hint}"
-        ) from None
+        actual = f"byte 0x{invalid.byte:02x} at offset {invalid.offset}"
+        raise ValueError(f"CharText: expected {file} to be {encoding}, got {actual}; {hint}") from None
     if not characters:
         raise ValueError(f"CharText: expected a text, got the empty file {file}")
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from seqgnn._utils.validation import one_of
-from seqgnn.data.io.csv_tables import MISSING, check_distinct, moment, numbers, read_table
+from seqgnn.data.io.csv_tables import MISSING, check_distinct, numbers, parse_timestamp, read_table
 from seqgnn.data.io.graphs import read_graph
 from seqgnn.data.io.positions import read_positions
 from seqgnn.data.temporal_graph import TemporalGraph
@@ -102,8 +102,8 @@ def read_signal(
 def _select(values: np.ndarray, nodes: list[str], sensors: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
     missing = [sensor for sensor in sensors if sensor not in nodes]
     if missing:
-        found = f"none called {', '.join(map(repr, missing))} among {len(nodes)}"
-        raise ValueError(f"{CALLER}: expected the requested sensors in {path}, got {found}")
+        actual = f"none called {', '.join(map(repr, missing))} among {len(nodes)}"
+        raise ValueError(f"{CALLER}: expected the requested sensors in {path}, got {actual}")
     return values[:, [nodes.index(sensor) for sensor in sensors]], list(sensors)
 
 
@@ -112,10 +112,10 @@ def _csv(path: Path) -> Columns:
     if not rows:
         raise ValueError(f"{CALLER}: expected a header and lines of values, got one line in {path}")
     timestamps = None
-    if header[0].lower() in TIMES or (not _is_value(rows[0][0]) and moment(rows[0][0]) is not None):
-        if moment(header[0]) is not None:
+    if header[0].lower() in TIMES or (not _is_value(rows[0][0]) and parse_timestamp(rows[0][0]) is not None):
+        if parse_timestamp(header[0]) is not None:
             raise ValueError(f"{CALLER}: expected column names in line 1 of {path}, got a value, {header[0]!r}")
-        timestamps = _moments([row[0] for row in rows], path)
+        timestamps = _timestamps([row[0] for row in rows], path)
         header, rows = header[1:], [row[1:] for row in rows]
         if not header:
             raise ValueError(f"{CALLER}: expected columns besides the timestamps, got none in {path}")
@@ -133,17 +133,18 @@ def _is_value(cell: str) -> bool:
     return True
 
 
-def _moments(cells: Sequence[str], path: Path) -> np.ndarray:
+def _timestamps(cells: Sequence[str], path: Path) -> np.ndarray:
     """Return the timestamps of lines 2 and following."""
     times: list[np.datetime64] = []
     for line, cell in enumerate(cells, start=2):
-        if (time := moment(cell)) is None:
+        if (time := parse_timestamp(cell)) is None:
             raise ValueError(
                 f"{CALLER}: expected a timestamp as 2012-03-01 00:05, got {cell!r} in line {line}, column 1 of {path}"
             )
         if times and time <= times[-1]:
-            got = f"{cell!r} {'again' if time == times[-1] else f'after {cells[line - 3]!r}'} in line {line} of {path}"
-            raise ValueError(f"{CALLER}: expected increasing timestamps, got {got}")
+            order = "again" if time == times[-1] else f"after {cells[line - 3]!r}"
+            actual = f"{cell!r} {order} in line {line} of {path}"
+            raise ValueError(f"{CALLER}: expected increasing timestamps, got {actual}")
         times.append(time)
     return np.array(times)
 
@@ -156,8 +157,8 @@ def _numpy(path: Path) -> Columns:
         raise ValueError(f"{CALLER}: expected arrays, without pickled objects, got {path} ({error})") from error
     names = [key for key in ("data", "signal", "x") if key in arrays] or (list(arrays) if len(arrays) == 1 else [])
     if not names:
-        got = list(arrays)
-        raise ValueError(f"{CALLER}: expected an array of numbers called data, signal or x in {path}, got {got}")
+        actual = list(arrays)
+        raise ValueError(f"{CALLER}: expected an array of numbers called data, signal or x in {path}, got {actual}")
     if (kind := arrays[names[0]].dtype).kind not in "biuf":
         raise ValueError(f"{CALLER}: expected an array of numbers in {path}, got {names[0]} of {kind}")
     nodes = arrays.get("nodes")

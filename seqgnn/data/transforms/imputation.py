@@ -21,5 +21,5 @@ def carry_forward(values: Tensor, observed: Tensor, before: Tensor | float) -> T
         tensor([6., 5., 5., 7.])
     """
     steps = torch.arange(len(values), device=values.device)[:, None, None]
-    last = torch.where(observed, steps, -1).cummax(0).values
-    return torch.where(last < 0, before, values.gather(0, last.clamp(min=0)))
+    last_observed = torch.where(observed, steps, -1).cummax(0).values
+    return torch.where(last_observed < 0, before, values.gather(0, last_observed.clamp(min=0)))

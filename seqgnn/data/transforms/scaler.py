@@ -106,13 +106,13 @@ def _observed(x: Tensor, mask: Tensor | None) -> Tensor:
     return wide.expand_as(x)
 
 
-def _statistics(x: Tensor, observed: Tensor, over: tuple[int, ...], kind: str) -> tuple[Tensor, Tensor]:
-    low = x.masked_fill(~observed, torch.inf).amin(over)
-    high = x.masked_fill(~observed, -torch.inf).amax(over)
+def _statistics(x: Tensor, observed: Tensor, dims: tuple[int, ...], kind: str) -> tuple[Tensor, Tensor]:
+    low = x.masked_fill(~observed, torch.inf).amin(dims)
+    high = x.masked_fill(~observed, -torch.inf).amax(dims)
     if kind == "standard":
-        count = observed.sum(over)
-        offset = x.masked_fill(~observed, 0).sum(over) / count
-        scale = ((x - offset).masked_fill(~observed, 0).square().sum(over) / count).sqrt()
+        count = observed.sum(dims)
+        offset = x.masked_fill(~observed, 0).sum(dims) / count
+        scale = ((x - offset).masked_fill(~observed, 0).square().sum(dims) / count).sqrt()
     elif kind == "minmax":
         offset, scale = low, high - low
     else:

@@ -30,13 +30,13 @@ def split_range(
         raise ValueError(f"{caller}: expected train, val and test as three fractions or three counts, got {parts}")
     if isinstance(gap, bool) or not isinstance(gap, int) or gap < 0:
         raise ValueError(f"{caller}: expected gap to be an integer of at least 0, got {gap!r}")
-    whole = 1.0 if kinds == {float} else count
-    if not all(part > 0 for part in parts.values()) or not train + val + test <= whole + 1e-9:
-        raise ValueError(f"{caller}: expected parts above 0 with a sum of at most {whole:g}, got {parts}")
+    total = 1.0 if kinds == {float} else count
+    if not all(part > 0 for part in parts.values()) or not train + val + test <= total + 1e-9:
+        raise ValueError(f"{caller}: expected parts above 0 with a sum of at most {total:g}, got {parts}")
     if kinds == {float}:
         sizes = [int(train * count), int(val * count)]
-        rest = count - sum(sizes) - 2 * gap
-        sizes.append(rest if train + val + test > 1 - 1e-9 else int(test * count))
+        remainder = count - sum(sizes) - 2 * gap
+        sizes.append(remainder if train + val + test > 1 - 1e-9 else int(test * count))
     else:
         sizes = [int(train), int(val), int(test)]
     for name, size in zip(parts, sizes):
