@@ -1,4 +1,4 @@
-"""Cora, public split: the two-layer GCN of Kipf and Welling, compared with a perceptron and label propagation.
+"""Cora, public split: the two-layer GCN of Kipf and Welling, compared with an MLP and label propagation.
 
     python benchmarks/cora.py [--data-dir DIR] [--seeds 100] [--json benchmarks/results/cora.json]
 
