@@ -1,4 +1,4 @@
-"""Filters as layers of their own: ChebConv and DiffusionConv."""
+"""Graph filters as convolutions: ChebConv and DiffusionConv."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,10 +18,10 @@ from seqgnn.nn.layer_call import layer_call
 
 
 class FilterConv(OperatorMessagePassing, GraphPreparer):
-    r"""A linear map of a filter's basis, :math:`X' = \sum_k P_k X \Theta_k^\top + b`.
+    r"""A linear map of the basis of a graph filter, :math:`X' = \sum_k P_k X \Theta_k^\top + b`.
 
-    The base of the layers below. Each term has its own weight, `lins.0.weight`, `lins.1.weight`, ..., drawn by
-    Glorot's rule and named as in PyG's ChebConv.
+    The base class of the layers below. Each term has its own weight, `lins.0.weight`, `lins.1.weight`, ..., with Glorot
+    initialization and the same names as in PyG's ChebConv.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class FilterConv(OperatorMessagePassing, GraphPreparer):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def reset_parameters(self) -> None:
-        """Glorot for the weights, zero for the bias."""
+        """Reset the weights (Glorot) and the bias (zero)."""
         super().reset_parameters()
         for lin in self.lins:
             lin.reset_parameters()
@@ -85,21 +85,21 @@ class FilterConv(OperatorMessagePassing, GraphPreparer):
 
 
 class ChebConv(FilterConv):
-    r"""A convolution with Chebyshev polynomials of the Laplacian, see `seqgnn.nn.Chebyshev`.
+    r"""A graph convolution with Chebyshev polynomials of the Laplacian; see `seqgnn.nn.Chebyshev`.
 
     .. math::
         X' = \sum_{k=0}^{K-1} T_k(\tilde{L}) X \Theta_k^\top + b
 
-    Called as `torch_geometric.nn.ChebConv` is, and loads its weights. Deviations from PyG: `lambda_max=None` is each
-    graph's own where `batch` assigns nodes to graphs, so other graphs of the batch change nothing; x may have more
-    dimensions.
+    A drop-in replacement for `torch_geometric.nn.ChebConv`, with compatible weights. Deviations from PyG: with
+    `lambda_max=None` and `batch`, each graph has its own `lambda_max`, so results do not depend on the other graphs in
+    the batch; x may have more dimensions.
 
     Args:
-        in_channels, out_channels: F and H; -1 takes F from the first input.
-        K: terms; the last one has a receptive field of K - 1 hops.
+        in_channels, out_channels: F and H; with -1, F is inferred from the first input.
+        K: filter size (number of terms); the last term has a receptive field of K - 1 hops.
         normalization: `"sym"`, `"rw"` or None.
-        bias: add b.
-        kwargs: those of `MessagePassing`.
+        bias: add the bias b.
+        kwargs: arguments of `MessagePassing`.
 
     Shapes:
         x `[..., N, F]`, edge_index `[2, E]`, a PreparedGraph or a sparse transposed
@@ -107,7 +107,7 @@ class ChebConv(FilterConv):
         lambda_max a number, or one for each graph `[graphs]`.
 
     Raises:
-        ValueError: for arguments and inputs that do not fit.
+        ValueError: for invalid arguments, or inputs that do not match.
 
     Example:
         >>> conv = ChebConv(8, 4, K=3)
@@ -149,24 +149,24 @@ class ChebConv(FilterConv):
 
 
 class DiffusionConv(FilterConv):
-    r"""A convolution over random walks along and against the edges, see `seqgnn.nn.Diffusion`.
+    r"""A graph convolution over random walks along and against the edges; see `seqgnn.nn.Diffusion`.
 
     .. math::
         X' = X \Theta_0^\top + \sum_{k=1}^{K-1} P_f^k X \Theta_k^\top + \sum_{k=1}^{K-1} P_b^k X \Theta_{K-1+k}^\top + b
 
     Args:
-        in_channels, out_channels: F and H; -1 takes F from the first input.
-        K: terms of each random walk, including one for the node itself.
-        bias: add b.
+        in_channels, out_channels: F and H; with -1, F is inferred from the first input.
+        K: number of terms of each random walk, including one for the node itself.
+        bias: add the bias b.
         variant: `"paper"` or `"authors"`.
-        kwargs: those of `MessagePassing`.
+        kwargs: arguments of `MessagePassing`.
 
     Shapes:
         x `[..., N, F]`, edge_index `[2, E]`, a PreparedGraph or a sparse transposed
         adjacency `[N, N]`, edge_weight `[E]` -> `[..., N, H]`.
 
     Raises:
-        ValueError: for arguments and inputs that do not fit.
+        ValueError: for invalid arguments, or inputs that do not match.
 
     Example:
         >>> conv = DiffusionConv(8, 4, K=2)

@@ -1,4 +1,4 @@
-"""The graph convolution of Kipf and Welling, a drop-in for PyG's."""
+"""The graph convolution of Kipf and Welling, a drop-in replacement for PyG's `GCNConv`."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ from seqgnn.nn.layer_call import layer_call
 
 
 class GCNConv(OperatorMessagePassing, GraphPreparer):
-    r"""Mixes each node with its neighbors, then maps the features linearly.
+    r"""A graph convolution: the normalized sum over each node and its neighbors, followed by a linear map.
 
     `Semi-supervised classification with graph convolutional networks <https://arxiv.org/abs/1609.02907>`_ (Kipf and
     Welling 2017), equation 2.
@@ -30,37 +30,38 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
         P_{ij} = \frac{w_{ji}}{\sqrt{d_j d_i}} \;\text{(sym)} \quad\text{or}\quad \frac{w_{ji}}{d_i} \;\text{(rw)},
         \qquad d_i = \sum_j w_{ji}, \quad \text{self-loops included}
 
-    The drop-in for `torch_geometric.nn.GCNConv`: its arguments, its parameters by name (`lin.weight`, `bias`), its
-    inputs. The product is a sparse one with its transpose prepared, and of (P X) W and P (X W) the cheaper is taken.
-    Overridden `message`, `aggregate` or `update`, hooks, explain mode, `decomposed_layers` and other aggregations run
-    through PyG's `propagate`.
+    A drop-in replacement for `torch_geometric.nn.GCNConv`, with the same arguments, parameter names (`lin.weight`,
+    `bias`) and inputs. The propagation is a sparse matrix product whose transpose is prepared for the backward pass,
+    and the cheaper of (P X) W and P (X W) is computed. Overridden `message`, `aggregate` or `update`, hooks, explain
+    mode, `decomposed_layers` and other aggregations use PyG's `propagate`.
 
     Deviations from the paper: degrees are in-degrees and sums run over incoming edges (the paper's graphs are
-    undirected), as in PyG. Deviations from PyG: `improved` also holds where no weights are given;
-    of several self-loops at a node only the last, which counts, gets a gradient; weights must be floating and `[E]`; a
-    sparse adjacency is taken as its edges, so an overridden `message_and_aggregate` is never called.
+    undirected), as in PyG. Deviations from PyG: `improved` also applies without edge weights; if a node has several
+    self-loops, only the last one is used and gets a gradient; weights must have a floating dtype and the shape `[E]` or
+    `[E, 1]`; a sparse adjacency is converted to edges, so an overridden `message_and_aggregate` is never called.
 
-    The operators of the last graphs are cached by the identity, storage and version counter of their tensors. What that
-    cannot notice is a write into the same storage through `.data` or numpy: pass a new tensor after one.
+    The operators of the last graphs are cached by the identity, storage and version counter of their tensors. This does
+    not detect writes to the same storage through `.data` or numpy: pass a new tensor after such a write.
 
     Args:
-        in_channels: `F`, or -1 to take it from the first input.
+        in_channels: `F`, or -1 to infer it from the first input.
         out_channels: `H`.
-        improved: a missing self-loop weighs 2, not 1.
-        cached: keep the operator of the first call, whatever graph later calls bring.
-        add_self_loops: add the missing self-loops; by default as `normalize`.
-        normalize: divide by the degrees.
-        bias: add b.
+        improved: give added self-loops the weight 2 instead of 1.
+        cached: reuse the operator of the first call for all later calls, whatever their graph.
+        add_self_loops: add missing self-loops; by default the same as `normalize`.
+        normalize: normalize by the degrees.
+        bias: add the bias b.
         normalization: `"sym"` or `"rw"` (each row sums to one).
-        kwargs: those of `MessagePassing`, such as `flow`.
+        kwargs: arguments of `MessagePassing`, such as `flow`.
 
     Shapes:
         x `[N, F]`, or `[..., N, F]` on one graph; edge_index `[2, E]`, a PreparedGraph, or a sparse transposed
         adjacency `[N, N]` (COO, CSR or CSC, or a `torch_sparse.SparseTensor`); edge_weight `[E]` -> `[..., N, H]`.
 
     Raises:
-        ValueError: for unknown names, self-loops without normalization, inputs that do not fit; where a graph is
-            first seen, for indices out of range, weights that are not finite, negative degrees under the root.
+        ValueError: for unknown names, self-loops without normalization, or inputs that do not match; and, the first
+            time a graph is used, for indices out of range, weights that are not finite, or square roots of negative
+            degrees.
 
     Example:
         >>> import torch
@@ -93,7 +94,8 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
         if add_self_loops is None:
             add_self_loops = normalize
         if add_self_loops and not normalize:
-            raise ValueError(f"{name}: expected normalize=True, since it does not support adding self-loops without")
+            hint = "it does not support adding self-loops without normalization"
+            raise ValueError(f"{name}: expected normalize=True, since {hint}")
         one_of(name, "normalization", normalization, ["sym", "rw"])
         if normalization != "sym" and not normalize:
             raise ValueError(f"{name}: expected normalize=True with normalization={normalization!r}, got False")
@@ -112,18 +114,18 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Glorot for the weight, zero for the bias; forgets a cached operator."""
+        """Reset the weight (Glorot) and the bias (zero), and clear the cached operator."""
         super().reset_parameters()
         self.lin.reset_parameters()
         if self.bias is not None:
             torch.nn.init.zeros_(self.bias)
-        # Two names, because callers of PyG's look at both.
+        # Two attributes, since code written for PyG's layer reads both.
         self._cached_edge_index: tuple[PreparedGraph, GCN] | None = None
         self._cached_adj_t: tuple[PreparedGraph, GCN] | None = None
 
     @property
     def filter(self) -> GCN:
-        """The filter whose operator this layer applies."""
+        """The graph filter whose operator this layer applies."""
         return GCN(self.normalization if self.normalize else None, self.improved, self.add_self_loops, self.flow)
 
     @property
@@ -162,30 +164,30 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
     def _edges_of(
         self, adj_t: Any, edge_weight: OptTensor, num_nodes: int, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """The edges of a sparse transposed adjacency, with the self-loops that PyG gives it."""
+        """Return the edges of a sparse transposed adjacency, with the self-loops that PyG would add to it."""
         name = type(self).__name__
         if self.flow != "source_to_target":
             raise ValueError(f"{name}: expected flow 'source_to_target' for a sparse adjacency, got {self.flow!r}")
         (source, target), weight = edges_of_adjacency(name, adj_t, edge_weight, num_nodes)
         weight = torch.ones(target.numel(), dtype=dtype, device=target.device) if weight is None else weight
         if self.add_self_loops:
-            if isinstance(adj_t, SparseTensor):  # PyG replaces the diagonal of these ...
+            if isinstance(adj_t, SparseTensor):  # PyG replaces its diagonal ...
                 other = target != source
                 target, source, weight = target[other], source[other], weight[other]
-            nodes = torch.arange(num_nodes, device=target.device)  # ... and adds to that of torch's own
+            nodes = torch.arange(num_nodes, device=target.device)  # ... and adds to that of a torch.sparse tensor
             target, source = torch.cat([target, nodes]), torch.cat([source, nodes])
             weight = torch.cat([weight, weight.new_full((num_nodes,), 2.0 if self.improved else 1.0)])
         return torch.stack([source, target]), weight
 
     def _propagate_first(self, x: Tensor, operator: Operator) -> bool:
-        """True if (P X) W costs less than P (X W), counting the products of forward and backward pass."""
+        """Return True if (P X) W costs less than P (X W), counting the products of forward and backward pass."""
         lin = self.lin
         if x.layout != torch.strided or not is_plain_linear(lin) or lin.bias is not None:
-            return False  # hooks expect x W
+            return False  # hooks on `lin` expect x as its input
         if torch.is_autocast_enabled(x.device.type):
             return False  # so that the dtype of the result does not depend on the order
         if not operator.exact and torch.promote_types(x.dtype, operator.values.dtype) != x.dtype:
-            return False  # edge weights of a wider dtype: the result takes it, as in PyG, but `lin` cannot
+            return False  # edge weights of a wider dtype: the result has it, as in PyG, but `lin` does not accept it
         weights = operator.values.requires_grad
         before = x.size(-1) * (1 + x.requires_grad + weights)
         after = self.out_channels * (1 + (x.requires_grad or lin.weight.requires_grad) + weights)
@@ -197,14 +199,14 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
     def _check_features(self, x: Tensor) -> None:
         name = type(self).__name__
         if isinstance(x, (tuple, list)):
-            raise ValueError(f"{name}: expected a tensor of node features (no bipartite graphs), received a tuple")
+            raise ValueError(f"{name}: expected a tensor of node features (no bipartite graphs), got a tuple")
         if not isinstance(x, Tensor):
             raise ValueError(f"{name}: expected x as a tensor, got {type(x).__name__}")
         if x.dim() < 2:
             raise ValueError(f"{name}: expected x of shape [..., N, F], got {tuple(x.shape)}")
         lin = self.lin
         if type(lin) is not Linear:
-            return  # the user's own map knows what it takes
+            return  # a custom `lin` checks its own inputs
         channels, weight = lin.in_channels, lin.weight
         if channels > 0 and x.size(-1) != channels:
             raise ValueError(f"{name}: expected x of shape [..., N, {channels}], got {tuple(x.shape)}")

@@ -1,4 +1,4 @@
-"""Sparse operators y = P x of a graph, built once and used many times."""
+"""Sparse operators y = P x of a graph, built once and reused."""
 
 import functools
 import warnings
@@ -20,7 +20,7 @@ SMALL_PRODUCT = 2048
 
 @functools.cache
 def _silence_beta_warning() -> None:
-    """Triggers torch's warning that sparse CSR is in beta, given once per process, where it is ignored."""
+    """Trigger torch's warning that sparse CSR is in beta, given once per process, while warnings are ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         none = torch.empty(0, dtype=torch.long, device="cpu")
@@ -36,9 +36,9 @@ class Edges:
         index: `[2, E]`.
         weight: `[E]` or None.
         num_nodes: `N`.
-        batch: `[N]`, the graph each node belongs to; None: a single graph, or filters that do not need it.
-        shared: results that depend on the index alone, shared by filters and weights.
-        check_values: whether the values of weights may be checked, which synchronizes with a device.
+        batch: `[N]`, the graph that each node belongs to; None for a single graph or for filters that do not need it.
+        shared: results that depend on `index` only, shared by all filters and edge weights.
+        check_values: whether the values of weights may be checked, which synchronizes with the device.
     """
 
     caller: str
@@ -57,7 +57,7 @@ class Edges:
         return self.shared[key]
 
     def check(self) -> None:
-        """Checks index ranges, once, and that weights are finite, whenever an operator is built from them."""
+        """Check the range of indices, once, and that weights are finite, each time an operator is built from them."""
         if "checked" not in self.shared and self.index.numel() > 0 and is_readable(self.index):
             smallest, largest = (int(extreme) for extreme in self.index.aminmax())
             if smallest < 0 or largest >= self.num_nodes:
@@ -75,14 +75,14 @@ class Operator:
     .. math:: Y = P X, \qquad \partial L / \partial X = P^\top \, \partial L / \partial Y, \qquad
         \partial L / \partial P_{ij} = \langle \partial L / \partial Y_i, X_j \rangle
 
-    The product is one in CSR where torch has it (float32, float64; on CUDA also half and bfloat16). Other dtypes, tiny
-    products, torch.compile, functorch and forward-mode AD take gather and index_add.
+    The product uses CSR where torch supports it (float32, float64; on CUDA also half and bfloat16). Other dtypes, tiny
+    products, torch.compile, functorch and forward-mode AD use gather and index_add.
 
     Args:
-        pattern: where the entries are.
-        values: one per entry; may need gradients.
-        exact: the values come from the edges alone (float64, no weights given), so they take the dtype of x.
-            Otherwise the product has the common dtype of values and x, as in PyG.
+        pattern: positions of the entries.
+        values: one per entry; they may require gradients.
+        exact: True if the values depend on the edges only (float64, without edge weights): they are cast to the dtype
+            of x. Otherwise, the product has the common dtype of values and x, as in PyG.
     """
 
     def __init__(self, pattern: Pattern, values: Tensor, exact: bool) -> None:
@@ -106,9 +106,9 @@ class Operator:
         return self.multiply(x.to(dtype), self.values_as(dtype), transposed=False)
 
     def multiply(self, x: Tensor, values: Tensor, transposed: bool) -> Tensor:
-        """Return P x, or P^T x, with these values of the entries, in CSR where torch supports it and it is faster."""
+        """Return P x, or P^T x, with the given values of the entries, in CSR where that is supported and faster."""
         row, col = self.pattern.row, self.pattern.col
-        # Sizes come second: while torch.export traces, comparing one would bind the program to the result.
+        # Sizes are compared last: under torch.export, a comparison would specialize the program to its result.
         if _has_csr_product(x, values) and x.size(1) * row.numel() > SMALL_PRODUCT:
             return _Product.apply(x, values, self, transposed)
         row, col = (col, row) if transposed else (row, col)
@@ -132,7 +132,7 @@ class Operator:
         return Operator(self.pattern, values * with_loops(edge_mask, values.numel()), exact=False)
 
     def csr(self, values: Tensor, transposed: bool) -> Tensor:
-        """Return P, or its transpose, as a CSR tensor; cached unless its values need gradients."""
+        """Return P, or its transpose, as a CSR tensor; cached unless its values require gradients."""
         key = values.dtype, transposed
         if key in self._csr:
             return self._csr[key]
@@ -149,7 +149,7 @@ class Operator:
         return matrix
 
     def matrix(self, values: Tensor, transposed: bool, dense: bool) -> Tensor:
-        """Return P, or its transpose, as a CSR or a dense tensor; cached unless its values need gradients."""
+        """Return P, or its transpose, as a CSR or a dense tensor; cached unless its values require gradients."""
         if not dense:
             return self.csr(values, transposed)
         key = values.dtype, transposed
@@ -165,7 +165,7 @@ class Operator:
         return matrix
 
     def values_grad(self, dy: Tensor, x: Tensor) -> Tensor:
-        """Return the gradient of the values where y = P x: per entry the product of a row of dy and one of x."""
+        """Return the gradient of the values for y = P x: per entry, the inner product of a row of dy and one of x."""
         row, col, nodes = self.pattern.row, self.pattern.col, self.pattern.num_nodes
         if row.numel() > nodes**2:  # more than sampled_addmm supports
             return (dy @ x.t()).flatten().index_select(0, row * nodes + col)
@@ -194,7 +194,7 @@ def _has_csr_product(x: Tensor, values: Tensor) -> bool:
 
 
 class _Product(torch.autograd.Function):
-    """P x with P^T in the backward pass, which consists of such products and so supports double backward."""
+    """P x, with P^T in the backward pass, which consists of such products and so supports double backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, operator: Operator, transposed: bool) -> Tensor:

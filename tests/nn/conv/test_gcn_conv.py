@@ -456,7 +456,7 @@ def test_gcn_conv_invalid_options_raise_value_error():
 def test_gcn_conv_invalid_inputs_raise_value_error():
     conv, x = GCNConv(3, 2), torch.randn(4, 3)
     for bad, message in [
-        ((x, x), "GCNConv: expected a tensor of node features .*, received a tuple"),
+        ((x, x), "GCNConv: expected a tensor of node features .*, got a tuple"),
         (x[0], r"GCNConv: expected x of shape \[..., N, F\], got \(3,\)"),
         (x[:, :2], r"GCNConv: expected x of shape \[..., N, 3\], got \(4, 2\)"),
         (x.double(), "GCNConv: expected x of dtype torch.float32, as the layer, got torch.float64"),
