@@ -306,7 +306,7 @@ BAD = {
     "no graph": (
         (signal(T, N, F), EDGES),
         {"batch": torch.full((N,), -1)},
-        r"expected graphs of batch in 0..6, got -1",
+        r"expected graph indices in batch in 0..6, got -1",
     ),
     "lengths elsewhere": (
         (signal(T, B, N, F), EDGES),

@@ -123,7 +123,7 @@ def test_evolve_gcn_ended_nodes_are_not_selected():
     spoilt = torch.where((torch.arange(T)[:, None] < lengths)[..., None], x, torch.nan)
     output, (weight,) = layer(spoilt, *STATIC, lengths=lengths)
     assert output.isfinite().all() and weight.isfinite().all() and not output[2:, 1].any()
-    with pytest.raises(ValueError, match="expected graphs of at least 4 nodes, one per column, got 3"):
+    with pytest.raises(ValueError, match="expected graphs of at least 4 nodes, one per column of W, got 3"):
         layer(x, *STATIC, lengths=torch.tensor([4, 1, 1, 4, 1, 4, 1]))
 
 
@@ -246,7 +246,7 @@ X = torch.zeros(T, N, F)
         (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, targets=X), r"expected targets of shape \(12, 7, 1\)"),
         (
             lambda: DCRNNForecaster(F, H, K=2)(X, [EDGES] * T),
-            "expected future, the graphs to come, with one graph per step",
+            "expected future, the graphs of the steps ahead, with one graph per step",
         ),
         (lambda: DCRNNForecaster(F, H, K=2)([0.0], EDGES), "DCRNNForecaster: expected a tensor, got list"),
         (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, truth=None), r"expected truth in \[0, 1\], .* got None"),
@@ -255,7 +255,7 @@ X = torch.zeros(T, N, F)
             lambda: DCRNNForecaster(F, H, K=2, batch_first=True)(X[None], EDGES, targets=X),
             r"expected targets of shape \(1, 12, 7, 1\)",
         ),
-        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future=[EDGES] * 3), "12 of future, one per step, got 3"),
+        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future=[EDGES] * 3), "expected future to have 12 items, one per step, got 3"),
         (
             lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future_weight=WEIGHTS),
             "expected future, .* with future_weight",

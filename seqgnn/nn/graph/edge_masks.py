@@ -1,4 +1,4 @@
-"""Masks of edges on operators and on convolutions of PyG, for copies of a graph and for single steps."""
+"""Edge masks on operators and on PyG convolutions, for disjoint copies of a graph and for single steps."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,26 +19,26 @@ def check_edge_mask(caller: str, edge_mask: Tensor, num_edges: int) -> None:
 
 
 def with_loops(edge_mask: Tensor, num_entries: int) -> Tensor:
-    """Return a mask of edges extended to all entries of an operator, with ones for the self-loops after the edges."""
+    """Return an edge mask extended to all entries of an operator, with ones for the self-loops after the edges."""
     return torch.cat([edge_mask, edge_mask.new_ones(num_entries - edge_mask.numel())])
 
 
 def messages_hooked(conv: nn.Module) -> bool:
-    """Return True if a caller hooks the messages of a convolution, as PyG's AttentionExplainer does."""
+    """Return True if a convolution has message hooks, such as those of PyG's AttentionExplainer."""
     return any(torch_internals.has_hooks(part, torch_internals.MESSAGE_HOOKS) for part in _message_passing(conv))
 
 
 def edge_masks_of_copies(
     caller: str, conv: nn.Module, edge_index: Tensor, copies: int, edge_mask: Tensor | None = None
 ) -> AbstractContextManager[None]:
-    """A context in which the edge masks on a convolution are repeated for disjoint copies of a graph.
+    """Return a context in which the edge masks of a convolution are repeated for disjoint copies of a graph.
 
     Args:
         caller: the class to name in errors.
-        conv: a convolution, or a module with convolutions inside.
-        edge_index: `[2, E]`, of the graph.
-        copies: the number of copies that the convolution is called with.
-        edge_mask: `[E]`, the factors of its messages; None: the masks that an explainer of PyG has put on it.
+        conv: a convolution, or a module that contains convolutions.
+        edge_index: `[2, E]`, of one copy of the graph.
+        copies: number of copies in each call of the convolution.
+        edge_mask: `[E]`, factors of the messages; None: the masks that a PyG explainer has set.
 
     Raises:
         ValueError: if a mask does not have one value per edge.

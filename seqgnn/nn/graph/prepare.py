@@ -1,4 +1,4 @@
-"""The checks and preparation of graphs: the operators of filters, built once for each graph."""
+"""Checks and preparation of graphs: the operators of graph filters, built once for each graph."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +17,7 @@ from seqgnn.nn.layer_call import refuse_script
 
 
 class OperatorBuilder(Protocol):
-    """The part of a filter that prepares a graph; see :class:`seqgnn.nn.graph.filters.Filter`."""
+    """The part of a graph filter that builds its operators; see :class:`seqgnn.nn.graph.filters.Filter`."""
 
     @property
     def hops(self) -> int: ...
@@ -29,15 +29,15 @@ class OperatorBuilder(Protocol):
 
 
 class GraphPreparer:
-    """A filter, or a layer of filters, whose operators can be built in advance.
+    """A graph filter, or a layer with filters, whose operators can be built in advance.
 
-    A plain class, listed after `torch.nn.Module` among a layer's bases: before it, it would change the layout of
-    instances, and torch's FSDP could not replace a layer's class.
+    It is a plain class, and comes after `torch.nn.Module` in the bases of a layer: before it, it would change the
+    layout of instances, and torch's FSDP could not replace the class of a layer.
     """
 
     @property
     def filters(self) -> tuple[OperatorBuilder, ...]:
-        """The filters whose operators a graph is prepared for."""
+        """The filters whose operators `prepare` builds."""
         raise NotImplementedError
 
     __prepare_scriptable__ = refuse_script
@@ -49,16 +49,16 @@ class GraphPreparer:
         num_nodes: int | None = None,
         batch: Tensor | None = None,
     ) -> PreparedGraph:
-        """Builds the operators once, for a loop that owns its graph, to be passed as `edge_index`.
+        """Return the graph with its operators, built once, for example for a custom loop; pass it as `edge_index`.
 
         Args:
             edge_index: `[2, E]`, edge (i, j) from node i to node j.
-            edge_weight: `[E]`, one if not given.
-            num_nodes: `N`; the largest index plus one if neither this nor `batch` is given.
-            batch: `[N]`, the graph each node belongs to.
+            edge_weight: `[E]`; None: all 1.
+            num_nodes: `N`; None: the length of `batch` or, without it, the largest index plus one.
+            batch: `[N]`, the graph that each node belongs to.
 
         Raises:
-            ValueError: if shapes, dtypes or devices do not fit, an index is out of range, or a weight is not finite.
+            ValueError: if shapes, dtypes or devices do not match, an index is out of range, or a weight is not finite.
         """
         caller = type(self).__name__
         if isinstance(edge_index, PreparedGraph):
@@ -81,16 +81,16 @@ def as_graph(
 ) -> PreparedGraph:
     """Return the graph argument of a layer as a PreparedGraph with the operators of `filters`.
 
-    Operators are looked up in the cache before they are built. Indices and values are checked when they are built, and
-    only then; the values of weights on the CPU alone, where that does not synchronize with a device.
-    Learnable weights are read at each call.
+    Operators are looked up in the cache before they are built. Indices and values are checked only when operators are
+    built, and the values of weights only on the CPU, where this does not synchronize with a device. Learnable weights
+    are read at each call.
 
     Args:
         caller: the class to name in errors.
         filters: the filters whose operators are needed.
-        edge_index: `[2, E]`, or a PreparedGraph, and then `edge_weight` and `batch` must be None.
+        edge_index: `[2, E]`, or a PreparedGraph, with which `edge_weight` and `batch` must be None.
         edge_weight: `[E]` or None.
-        num_nodes: `N`; if None, it follows from the prepared graph, from `batch`, or from the largest index.
+        num_nodes: `N`; None: inferred from the prepared graph, from `batch`, or from the largest index.
         batch: `[N]` or None.
     """
     if isinstance(edge_index, PreparedGraph):
@@ -119,7 +119,7 @@ def _operators(
         tensor_cache.get((batch,), ("in range", num_nodes), partial(_check_batch, caller, batch, num_nodes))
     if not any(kind.per_graph for kind in filters):
         batch = None
-    # Results of the edges alone: their patterns, and the operators of filters without weights.
+    # Results that depend on the edges only: their patterns, and the operators without edge weights.
     shared: dict[Any, Any] = tensor_cache.get((edge_index, batch), (num_nodes,), dict)
     edges = Edges(caller, edge_index, edge_weight, num_nodes, batch, shared, check_values)
     with persistent_tensors():
@@ -144,7 +144,7 @@ def _build(kind: OperatorBuilder, edges: Edges) -> tuple[Operator, ...]:
 def _checked(
     caller: str, edge_index: Any, edge_weight: Any, num_nodes: int | None, batch: Any
 ) -> tuple[Tensor, Tensor | None, int, Tensor | None]:
-    """Return edges `[2, E]`, weights `[E]`, N and batch `[N]`, checked as far as that needs no values."""
+    """Return edges `[2, E]`, weights `[E]`, N and batch `[N]`, after the checks that read no values."""
     if is_adjacency(edge_index):
         edge_index, edge_weight = edges_of_adjacency(caller, edge_index, edge_weight, num_nodes)
         if edge_weight is not None and _are_ones(edge_weight):
@@ -152,17 +152,17 @@ def _checked(
     edge_index, edge_weight, batch = unwrap(edge_index), unwrap(edge_weight), unwrap(batch)
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         got = edge_index.layout if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        hint = "" if isinstance(edge_index, Tensor) else "; torch.as_tensor(edge_index) makes one"
+        hint = "" if isinstance(edge_index, Tensor) else "; convert it with torch.as_tensor(edge_index)"
         hint = "; pass its edge_index" if hasattr(edge_index, "edge_index") else hint
         raise ValueError(f"{caller}: expected edge_index to be a dense tensor of shape [2, E], got {got}{hint}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        hint = "; edge_index.t() has that" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
+        hint = "; pass edge_index.t()" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
         raise ValueError(f"{caller}: expected edge_index of shape [2, E], got {tuple(edge_index.shape)}{hint}")
     if edge_index.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"{caller}: expected edge_index of dtype torch.int64, got {edge_index.dtype}")
     if edge_weight is not None:
         if isinstance(edge_weight, Tensor) and edge_weight.dim() == 2 and edge_weight.size(1) == 1:
-            edge_weight = edge_weight.squeeze(1)  # one feature of each edge, as PyG has it in `edge_attr`
+            edge_weight = edge_weight.squeeze(1)  # one feature per edge, as in PyG's `edge_attr`
         _check_along(caller, "edge_weight", edge_weight, edge_index.size(1), edge_index.device)
         if not edge_weight.is_floating_point():
             raise ValueError(f"{caller}: expected edge_weight of a floating dtype, got {edge_weight.dtype}")
@@ -180,7 +180,7 @@ def _checked(
 
 
 def _are_ones(weight: Tensor) -> bool:
-    """True if all are one, checked only where that does not synchronize with a device."""
+    """Return True if all weights are 1; False for learnable weights, or if reading them would synchronize."""
     readable = is_readable(weight) and weight.device.type == "cpu" and not weight.requires_grad
     return readable and bool((weight == 1).all())
 
@@ -188,13 +188,13 @@ def _are_ones(weight: Tensor) -> bool:
 def _check_batch(caller: str, batch: Tensor, num_nodes: int) -> bool:
     smallest, largest = (int(extreme) for extreme in batch.aminmax()) if batch.numel() else (0, -1)
     if smallest < 0 or largest >= num_nodes:
-        raise ValueError(f"{caller}: expected graphs of batch in 0..{num_nodes - 1}, got {smallest}..{largest}")
+        raise ValueError(f"{caller}: expected graph indices in batch in 0..{num_nodes - 1}, got {smallest}..{largest}")
     return True
 
 
 def _check_along(caller: str, name: str, tensor: Any, length: int | None, device: torch.device) -> None:
     if not isinstance(tensor, Tensor) or tensor.dim() != 1 or tensor.numel() != length:
-        hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(tensor) else ""
+        hint = "; pass a state as state=..." if name == "edge_weight" and is_state(tensor) else ""
         got = tuple(tensor.shape) if isinstance(tensor, Tensor) else describe(tensor)
         raise ValueError(f"{caller}: expected {name} of shape [{length}], got {got}{hint}")
     if tensor.device != device:
@@ -202,7 +202,7 @@ def _check_along(caller: str, name: str, tensor: Any, length: int | None, device
 
 
 def is_state(value: Any) -> bool:
-    """True for what may be a state, h or (h, c)."""
+    """Return True if the value may be a state, h or (h, c)."""
     parts = value if isinstance(value, (tuple, list)) else [value]
     return all(isinstance(part, Tensor) and part.dim() > 2 for part in parts)
 
@@ -217,7 +217,7 @@ def _check_prepared(
 ) -> None:
     for name, value in (("edge_weight", edge_weight), ("batch", batch)):
         if value is not None:
-            raise ValueError(f"{caller}: expected no {name} with a PreparedGraph, which holds its own, got one")
+            raise ValueError(f"{caller}: expected no {name} with a PreparedGraph, which has its own, got one")
     if num_nodes is not None and num_nodes != graph.num_nodes:
         raise ValueError(f"{caller}: expected a PreparedGraph of {num_nodes} nodes, got one of {graph.num_nodes}")
     for kind in filters:
@@ -226,7 +226,7 @@ def _check_prepared(
 
 
 def check_place(caller: str, x: Tensor, edge_index: Any) -> None:
-    """Checks that a graph is on the device of x, before anything is built from it.
+    """Check that the graph is on the device of x, before its operators are built.
 
     Raises:
         ValueError: if it is not.
@@ -237,7 +237,7 @@ def check_place(caller: str, x: Tensor, edge_index: Any) -> None:
 
 
 def check_signal(caller: str, x: Tensor, graph: PreparedGraph) -> None:
-    """Checks that x `[..., N, F]` fits the graph, without reading values."""
+    """Check that x `[..., N, F]` matches the graph, without reading values."""
     if x.dim() < 2 or x.size(-2) != graph.num_nodes:
         raise ValueError(f"{caller}: expected x of shape [..., {graph.num_nodes}, F], got {tuple(x.shape)}")
     if not x.is_floating_point():

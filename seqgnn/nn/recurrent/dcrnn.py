@@ -1,4 +1,4 @@
-"""DCRNN (Li et al. 2018): a GRU with diffusion convolutions in its gates, and the encoder-decoder made of it."""
+"""DCRNN (Li et al. 2018): a GRU with diffusion convolutions in its gates, and its encoder-decoder."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from seqgnn.nn.scan.graph_inputs import Edges
 
 
 class DCRNN(Published):
-    r"""A GRU with diffusion convolutions :math:`\star_G` in its gates, reset before.
+    r"""A GRU with diffusion convolutions :math:`\star_G` in its gates and the reset gate before the convolution.
 
     `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
     2.3.
@@ -26,9 +26,10 @@ class DCRNN(Published):
         C &= \tanh(\Theta_C \star_G [x_t, r \, h_{t-1}] + b_C), \qquad h_t = u \, h_{t-1} + (1 - u) \, C
 
     Args:
-        K: terms of each random walk, see :class:`seqgnn.nn.Diffusion`; the authors' `max_diffusion_step` is K - 1.
+        K: number of terms of each random walk, see :class:`seqgnn.nn.Diffusion`; `max_diffusion_step` in the authors'
+            code is K - 1.
         variant: ``"paper"``, or ``"authors"`` for the random walks of their code.
-        options: those of :class:`Options`; shapes and errors are those of :class:`GraphRecurrent`.
+        options: see :class:`Options`; for shapes and errors, see :class:`GraphRecurrent`.
 
     Example:
         >>> layer = DCRNN(2, 8, K=3)
@@ -65,16 +66,17 @@ class DCRNN(Published):
 
 
 class DCRNNForecaster(Layer, GraphPreparer):
-    r"""A forecaster of every node, in which each step follows from the prediction before it.
+    r"""An encoder-decoder forecaster of all nodes, which predicts each step from its previous prediction.
 
     `Diffusion convolutional recurrent neural network <https://arxiv.org/abs/1707.01926>`_ (Li et al. 2018), section
-    2.3: a :class:`DCRNN` reads the past; a second one starts from its states and a zero input (GO), and receives its
-    last prediction or, in training, with some probability the target (scheduled sampling, Bengio et al. 2015).
+    2.3: a :class:`DCRNN` encodes the past. A second one, the decoder, starts from the encoder's states and a zero input
+    (GO). Its next inputs are its own predictions or, in training and with some probability, the targets (scheduled
+    sampling, Bengio et al. 2015).
 
     Args:
         in_channels, hidden_channels: F and H.
-        out_channels: C, channels of the forecast of each node.
-        horizon: steps ahead.
+        out_channels: C, number of forecast channels per node.
+        horizon: number of steps to forecast.
         num_layers, bias, batch_first, dropout: of encoder and decoder.
         K, variant: of their diffusion convolutions.
 
@@ -82,7 +84,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
         ``x [T, N, F]`` or ``[T, B, N, F]`` -> ``[horizon, (B,) N, C]`` (``batch_first``: ``[B, horizon, N, C]``).
 
     Raises:
-        ValueError: for options out of range, and for inputs or targets that do not fit.
+        ValueError: for options out of range, and for inputs or targets that do not match.
 
     Example:
         >>> model = DCRNNForecaster(2, 8, out_channels=1, horizon=3, K=2)
@@ -120,7 +122,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
         self.projection = nn.Linear(hidden_channels, out_channels, device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
-        """Redraws the weights of encoder, decoder and projection."""
+        """Reset the weights of encoder, decoder and projection."""
         for part in (self.encoder, self.decoder, self.projection):
             part.reset_parameters()
 
@@ -143,17 +145,18 @@ class DCRNNForecaster(Layer, GraphPreparer):
         lengths: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Tensor:
-        """Forecasts `horizon` steps.
+        """Return forecasts of `horizon` steps.
 
         Args:
             x: the past.
-            edge_index, edge_weight, lengths, batch: of the past, as of :class:`DCRNN`.
-            future, future_weight: edge_index and edge_weight of the steps to come, or lists of `horizon` of them; those
-                of the past if None, where these do not change.
+            edge_index, edge_weight, lengths, batch: those of the past, as in :class:`DCRNN`.
+            future, future_weight: edge_index and edge_weight of the forecast steps, or lists with one per step; None:
+                those of the past, if the past has a single graph.
             targets: the targets, in the shape of the forecasts, for scheduled sampling.
-            truth: in training, the probability, at each step for the whole batch, that the decoder is fed
-                the target instead of its last prediction; see `scheduled_sampling`. Not in evaluation.
-            generator: of these draws.
+            truth: the teacher-forcing probability: in training, the probability that the decoder gets the target
+                instead of its last prediction as input, drawn at each step for the whole batch; see
+                `scheduled_sampling`. Ignored in evaluation mode.
+            generator: random generator for these draws.
         """
         caller, like = type(self).__name__, self.projection.weight
         check_input(caller, x, (3, 4), self.in_channels, like)
@@ -165,7 +168,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
         if future is None:
             if isinstance(edge_index, (list, tuple)) or future_weight is not None:
                 changing = "one graph per step" if future_weight is None else "future_weight"
-                raise ValueError(f"{caller}: expected future, the graphs to come, with {changing}, got none")
+                raise ValueError(f"{caller}: expected future, the graphs of the steps ahead, with {changing}, got None")
             future, future_weight = edge_index, edge_weight
         edges_ahead = self._at_every_step("future", future)
         weights_ahead = self._at_every_step("future_weight", future_weight)
@@ -191,7 +194,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
         """Return the targets, time first."""
         caller = type(self).__name__
         if not isinstance(truth, (int, float)) or not 0 <= truth <= 1 or (truth > 0 and targets is None):
-            raise ValueError(f"{caller}: expected truth in [0, 1], and targets where it is above 0, got {truth!r}")
+            raise ValueError(f"{caller}: expected truth in [0, 1], and targets if it is above 0, got {truth!r}")
         if targets is None:
             return None
         expected = (shape[1], shape[0], *shape[2:]) if swap else shape
@@ -205,7 +208,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
             return [value] * self.horizon
         if len(value) != self.horizon:
             caller = type(self).__name__
-            raise ValueError(f"{caller}: expected {self.horizon} of {name}, one per step, got {len(value)}")
+            raise ValueError(f"{caller}: expected {name} to have {self.horizon} items, one per step, got {len(value)}")
         return list(value)
 
     def extra_repr(self) -> str:
@@ -214,11 +217,11 @@ class DCRNNForecaster(Layer, GraphPreparer):
 
 
 def scheduled_sampling(step: int, decay: float = 2000.0) -> float:
-    r"""The probability of the truth at a training step: :math:`k / (k + \exp(i / k))`, inverse sigmoid decay.
+    r"""Return the teacher-forcing probability at a training step: :math:`k / (k + \exp(i / k))`, inverse sigmoid decay.
 
     Args:
         step: i, from 0.
-        decay: k, above 0; the DCRNN authors' 2000.
+        decay: k, above 0; by default 2000, as in the authors' code.
 
     Example:
         >>> round(scheduled_sampling(0), 4), round(scheduled_sampling(30_000), 4)

@@ -23,7 +23,7 @@ from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, active_steps, step_gra
 
 
 class EvolveGCN(Layer, GraphPreparer):
-    r"""A GCN whose weights evolve from step to step, each column of them by a recurrent cell.
+    r"""A GCN whose weight matrix is evolved by a recurrent cell from step to step, column by column.
 
     `EvolveGCN: evolving graph convolutional networks for dynamic graphs <https://arxiv.org/abs/1902.10191>`_ (Pareja et
     al. 2020).
@@ -34,27 +34,27 @@ class EvolveGCN(Layer, GraphPreparer):
         \text{H:}\quad W_t &= \mathrm{GRU}(Z_t^\top, W_{t-1}), \quad
         Z_t = (X_t \, \tanh y)_{\text{top } k \text{ by } y}, \quad y = X_t p / |p|, \quad k = H
 
-    The weights are the state: they are passed and returned, and the module stores only their initial value.
-    The cells' matrices are shared by the columns of W, the GRU has ``reset="before"``, and its z keeps the state. The
-    LSTM's cell state starts at zero. O's weights are the same for all windows and evolve to the last step; each window
-    or graph has its own weights with H, and they stay after its end. Deviation from the paper: biases ``[F]``, not one
-    for each column.
+    The weights W are the state: they are passed in and returned, and the module stores only their initial value. The
+    columns of W share the parameters of the cell. The GRU has ``reset="before"``, and z = 1 keeps the old state. The
+    LSTM's cell state starts at zero. In O, all windows share W, which evolves until the last step; in H, each window or
+    graph has its own W, which no longer changes after the end of that window or graph. Deviation from the paper: biases
+    have the shape ``[F]`` and are shared by the columns.
 
     Args:
         in_channels, hidden_channels: F and H.
-        num_layers: number of layers, each with separate weights.
+        num_layers: number of layers, each with its own weights.
         bias: whether the cells have biases.
         batch_first: ``[B, T, N, F]`` in, ``[B, T, N, H]`` out.
         variant: ``"O"`` or ``"H"``.
         normalization: of :math:`\hat{A}`, see :class:`seqgnn.nn.GCN`.
 
     Shapes:
-        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H]``. The state has, for each layer, (W, cell state)
-        ``[F, H]`` (O), or W ``[(B,) F, H]``, with `batch` ``[graphs, F, H]`` (H).
+        ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H]``. The state has for each layer, in O, (W, cell
+        state), both ``[F, H]``, and in H, W ``[(B,) F, H]``, or ``[graphs, F, H]`` with `batch`.
 
     Raises:
-        ValueError: for options out of range, inputs, graphs or states that do not fit, and, with ``variant="H"``,
-            graphs of fewer nodes than W has columns.
+        ValueError: for options out of range, inputs, graphs or states that do not match, and, with ``variant="H"``,
+            graphs with fewer nodes than W has columns.
 
     Example:
         >>> layer = EvolveGCN(2, 8)
@@ -97,7 +97,7 @@ class EvolveGCN(Layer, GraphPreparer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Glorot for the first weights of the convolution; the cell's as in torch.nn."""
+        """Reset the initial weights of the convolution (Glorot) and those of the cell (as in torch.nn)."""
         for name, parameter in self.named_parameters():
             if name.startswith("weight_l"):
                 nn.init.xavier_uniform_(parameter)
@@ -120,7 +120,7 @@ class EvolveGCN(Layer, GraphPreparer):
         lengths: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Any, ...]]:
-        """Runs the layer over time; arguments as those of the other graph-recurrent layers."""
+        """Return the output of all steps and the last state; for the arguments, see :class:`GraphRecurrent`."""
         caller, like = type(self).__name__, next(self.parameters())
         check_input(caller, x, (3, 4), self.in_channels, like)
         swap = self.batch_first and x.dim() == 4
@@ -136,7 +136,7 @@ class EvolveGCN(Layer, GraphPreparer):
             if groups:
                 raise ValueError(f"{caller}: expected x of shape [T, N, F] with batch, got windows")
             if any(graph.prepared.batch is not batch for graph in graphs):
-                raise ValueError(f"{caller}: expected graphs of one and the same batch at all steps, got others")
+                raise ValueError(f"{caller}: expected all steps to have graphs with the same batch, got different ones")
             groups = [len(_sizes(batch))]
         states: list[Any] = [None] * self.num_layers if state is None else self._checked(state, groups)
         for layer in range(self.num_layers):
@@ -150,8 +150,8 @@ class EvolveGCN(Layer, GraphPreparer):
     ) -> tuple[Tensor, Any]:
         """Return the outputs of one layer over all steps, and its last state.
 
-        A loop of its own, since :func:`seqgnn.nn.scan.scan` computes the input's pre-activations before the first step:
-        with O the input of the LSTM is its last hidden state, and each step convolves x by the weights of that step.
+        This does not use :func:`seqgnn.nn.scan.scan`, which computes the input's pre-activations before the first step:
+        in O, the input of the LSTM is its last hidden state, and each step convolves x with the weights of that step.
         """
 
         def step(state: Any, inputs: tuple[Tensor, ...], graph: StepGraph = graphs[0]) -> tuple[Any, Tensor]:
@@ -171,7 +171,7 @@ class EvolveGCN(Layer, GraphPreparer):
         return torch.stack(outputs), state
 
     def _evolve(self, layer: int, x: Tensor, state: Any, graph: StepGraph, active: Tensor | None = None) -> Any:
-        """Return the weights after the next step of their cell, whose batch are their columns."""
+        """Return the weights after the next step of the cell, which treats their columns as a batch."""
         start, weight_ih, weight_hh = (getattr(self, f"{n}_l{layer}") for n in ("weight", "weight_ih", "weight_hh"))
         bias_ih, bias_hh = (getattr(self, f"{name}_l{layer}", None) for name in ("bias_ih", "bias_hh"))
         if self.variant == "O":
@@ -196,8 +196,8 @@ class EvolveGCN(Layer, GraphPreparer):
         self, x: Tensor, score: Tensor, batch: Tensor | None, active: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return the features Z `[..., k, F]` of the k nodes of x `[..., N, F]` with the highest scores, in descending
-        order and multiplied by tanh of the score; `[graphs, k, F]` for the graphs of a batch. And a mask of the windows
-        or graphs that have not ended; None without `active`.
+        order and multiplied by tanh of the score (`[graphs, k, F]` for the graphs of a batch), and a mask of the
+        windows or graphs that have not ended (None without `active`).
 
         Nodes that have ended are excluded; their x is zero.
         """
@@ -213,7 +213,7 @@ class EvolveGCN(Layer, GraphPreparer):
                 sizes = [*sizes, *(n for n in count.flatten().tolist() if n)]
         if min(sizes, default=k) < k:
             caller = type(self).__name__
-            raise ValueError(f"{caller}: expected graphs of at least {k} nodes, one per column, got {min(sizes)}")
+            raise ValueError(f"{caller}: expected graphs of at least {k} nodes, one per column of W, got {min(sizes)}")
         best = y.argsort(dim=-1, descending=True, stable=True)
         if batch is not None:  # by graph, and within it by score
             best = best[batch[best].argsort(stable=True)]
@@ -233,7 +233,7 @@ class EvolveGCN(Layer, GraphPreparer):
         return torch.relu(self.propagation.multiply(graph.prepared.operators[self.filter][0], mapped)).to(x.dtype)
 
     def _checked(self, state: Any, groups: list[int]) -> list[Any]:
-        """Return the state as a list of layers, after a check of its shapes for `groups` windows or graphs."""
+        """Return the state as a list over layers, after a check of its shapes for `groups` windows or graphs."""
         caller, like = type(self).__name__, next(self.parameters())
         what = "(W, cell state)" if self.variant == "O" else "W"
         if not isinstance(state, (tuple, list)) or len(state) != self.num_layers:
