@@ -36,10 +36,10 @@ class EdgeImportance(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EdgeExplanation:
-    """Contribution of each edge at each time step.
+    """Importance of each edge at each time step.
 
     Attributes:
-        importance: ``[T, E]``, signed, in float64.
+        importance: ``[T, E]``, signed, float64.
         edge_index: ``[2, E]``, or ``[T, 2, E]`` where the graph changes.
         output: the explained value, with all messages.
         baseline: the same value without any message.
@@ -91,27 +91,28 @@ def explain(
     r"""Return the importance of each edge at each time step for a scalar output of a model, by integrated gradients.
 
     `Axiomatic attribution for deep networks <https://arxiv.org/abs/1703.01365>`_ (Sundararajan et al. 2017), equation
-    1, of a mask :math:`m_{t,e}` that multiplies the messages of edge e at step t in all graph-recurrent layers, after
-    normalization, where PyG's explainers put their masks, from no messages (0) to the model as it is (1).
+    1. The gradients are those of an edge mask :math:`m_{t,e}` that multiplies the messages along edge e at step t in
+    all graph-recurrent layers, after normalization, as the masks of PyG's explainers do. The integral runs from no
+    messages (m = 0) to the unchanged model (m = 1).
 
     .. math::
         I_{t,e} = \int_0^1 \frac{\partial y}{\partial m_{t,e}} \Big|_{m = \alpha} d\alpha, \qquad
         \sum_{t,e} I_{t,e} = y(m = 1) - y(m = 0)
 
-    The importances divide the difference in y between the model and the same model without messages among edges and
-    steps. A product of messages, as over two hops, is divided equally among its factors. The result is exact for
-    polynomials of messages up to degree ``2 steps``; `convergence_delta` shows the error otherwise.
+    The importances attribute the difference in y between the model and the same model without messages to edges and
+    steps. A product of messages, as over two hops, is attributed to its factors in equal shares. The result is exact if
+    y is a polynomial of the messages of degree at most ``2 steps``; otherwise `convergence_delta` shows the error.
 
     The importances do not show:
 
-    - causes in the data, if the model has learned something else;
+    - causal relations in the data, if the model has learned something else;
     - the value of y on a graph without an edge, where degrees and thus all normalized weights would differ;
     - self-loops and a node's own state, which are not masked;
     - messages of layers that are not graph-recurrent, such as a preceding `GCNConv`;
-    - edges whose contributions to y cancel; where signs differ, explain a loss or single windows.
+    - edges whose contributions to y cancel; if signs differ, explain a loss or single windows.
 
-    Layers, directions, input and hidden state share the mask of a step: a message of layer 2 at step t counts for step
-    t. The model runs in evaluation mode and its modes are restored. Nothing is random.
+    Layers, directions, input and hidden state share the mask of a step: a message in layer 2 at step t counts for step
+    t. The model runs in evaluation mode, and its training mode is restored afterwards. The result is deterministic.
 
     Args:
         model: a graph-recurrent layer of :mod:`seqgnn.nn`, or a module that contains such layers, called as
@@ -126,7 +127,7 @@ def explain(
 
     Raises:
         ValueError: if the model has no graph-recurrent layer, its layers take different numbers of steps, a layer has
-            other edges than `edge_index`, or y has no gradient.
+            edges other than `edge_index`, or y has no gradient.
 
     Example:
         >>> import torch

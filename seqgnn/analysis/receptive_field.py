@@ -22,9 +22,9 @@ class ReceptiveField:
     """The receptive field of a model, derived from its structure alone.
 
     Attributes:
-        hops: number of edges within one graph or one time step; infinite if there is no limit.
-        positions: number of consecutive previous positions or time steps; infinite for recurrent models.
-        hops_per_step: additional edges per time step back, through the states of neighbors.
+        hops: number of hops (edges) within one graph or time step; infinite if there is no limit.
+        positions: number of consecutive previous positions or time steps; infinite for recurrent layers.
+        hops_per_step: additional hops for each earlier time step, through the states of neighbors.
     """
 
     hops: float = 0
@@ -33,10 +33,10 @@ class ReceptiveField:
 
 
 def receptive_field(model: nn.Module) -> ReceptiveField:
-    """Return the receptive field of a model: the sum over its layers, as if they were applied one after another.
+    """Return the receptive field of a model: the sum over its layers, as if they were applied in sequence.
 
-    The true receptive field is smaller if weights are zero or layers run in parallel, and larger if a layer is called
-    several times or the model contains custom layers, which count as none. For the convolutions of PyG see
+    The true receptive field is smaller if weights are zero or layers run in parallel. It is larger if a layer is called
+    several times or the model contains custom layers, which are not counted. For PyG convolutions, see
     `seqgnn.nn.receptive_field.conv_hops`.
 
     Example:
@@ -58,7 +58,7 @@ def path_receptive_field(num_layers: int, hops: tuple[int, ...] = (1,)) -> int:
 
     Args:
         num_layers: number of message-passing steps, at least 1.
-        hops: the distances that edges span, each at least 1.
+        hops: the distances along the path that edges span, each at least 1.
 
     Example:
         >>> path_receptive_field(2), path_receptive_field(3, hops=(1, 2, 4)), path_receptive_field(1, hops=(2,))
@@ -89,14 +89,14 @@ def _layer_receptive_field(layer: Any, hops: tuple[int, ...] | None) -> Receptiv
 
 
 def layers_of(module: nn.Module) -> Iterator[nn.Module]:
-    """Iterate over the layers of a model that exchange information between nodes or time steps, without their parts."""
+    """Iterate over the layers of a model that pass information between nodes or time steps, not over their parts."""
     return (layer for layer, _ in layers_on_paths(module))
 
 
 def layers_on_paths(
     module: nn.Module, hops: tuple[int, ...] | None = None
 ) -> Iterator[tuple[nn.Module, tuple[int, ...] | None]]:
-    """Iterate over the same layers with the hops of the path graphs that they process, None where unknown."""
+    """Iterate over these layers, each with the hops of the path graphs that it processes, None where unknown."""
     hops = module.hops if isinstance(module, SequenceModel | GCNEncoder) and module.hops else hops
     kinds = (GraphRecurrent, EvolveGCN, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, *CONVS)
     if isinstance(module, (*kinds, nn.RNNBase, nn.RNNCellBase)):

@@ -17,8 +17,7 @@ class SequenceGraph(Data):
     A PyG `Data` with `x [L]` (token ids, long) or `[L, F]` (float features), `edge_index [2, E]` and `y [1]` (one
     target per sequence) or `[L]` (one per position). Batch sequences with PyG's `Batch.from_data_list`, with a
     `DataLoader` of PyG or torch or, if lengths are equal, with `sequence_batch`. Batches from `sequence_batch` with the
-    same shape share one `edge_index`, and `to` creates one copy of it per device, so that layers can reuse a cached
-    prepared graph.
+    same shape share one `edge_index`, and `to` copies it once per device, so that layers can reuse the cached graph.
 
     Example:
         >>> SequenceGraph.from_values([3, 1, 4], y=3)
@@ -29,7 +28,7 @@ class SequenceGraph(Data):
     def from_values(
         cls, x: Any, y: Any = None, *, directed: bool = True, hops: tuple[int, ...] = (1,)
     ) -> "SequenceGraph":
-        """Return a sample made from custom data, with its values checked.
+        """Return a sequence graph of custom data, after a check of the values.
 
         Args:
             x: `[L]` token ids of at least 0, or `[L, F]` finite features (tensor, array or nested list).
@@ -37,8 +36,8 @@ class SequenceGraph(Data):
             directed, hops: as in `path_graph`.
 
         Raises:
-            ValueError: if x is empty, has another rank or dtype, a negative id, or a NaN or infinite feature; or if the
-                shape or values of y do not match.
+            ValueError: if x is empty, has another number of dimensions or another dtype, a negative id, or a NaN or
+                infinite feature; or if the shape or values of y do not match.
         """
         x = _to_tensor("x", x)
         if x.dim() not in (1, 2) or x.numel() == 0:

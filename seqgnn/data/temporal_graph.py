@@ -28,16 +28,16 @@ from seqgnn.data.windows import Windows
 class TemporalGraph:
     """Time series at the nodes of a graph. Immutable; parts of it are views.
 
-    Values that are not finite are allowed in targets where the mask is False, and in the signal where no target of the
-    node and step was observed. They are stored as 0, and `known`, `[T, N, F]`, is False where the signal was not finite
-    (None if it was finite everywhere).
+    Targets may be NaN or infinite where the mask is False, and the signal where no target of that node and step was
+    observed. Such values are stored as 0. `known`, `[T, N, F]`, is False where the signal was not finite (None if it
+    was finite everywhere).
 
     Args:
         signal: input features of the nodes over time, floats.
         edge_index: edges of the graph, or a list of edges, one per step.
         edge_weight: weights of the edges, or a list of weights, one per step; None: all 1.
         mask: True where the targets were observed; None: everywhere.
-        targets: values to forecast; None: the first feature of the signal, as a view.
+        targets: values to forecast; None: the first feature of the signal (a view).
         timestamps: one per step, strictly increasing, as datetime64 or convertible to it; stored to the second.
         nodes: N distinct names.
         positions: longitude and latitude of the nodes.
@@ -156,7 +156,7 @@ class TemporalGraph:
         Args:
             train, val, test: all fractions (floats) or all numbers of steps (ints). Fractions are rounded down; if
                 their sum is 1, the test part gets the rest.
-            gap: number of steps to leave out before validation and again before the test part.
+            gap: number of steps to leave out before the validation part and before the test part.
 
         Raises:
             ValueError: if a part is empty or the parts are longer than the series.
@@ -182,8 +182,8 @@ class TemporalGraph:
         return Windows(self, range(0, len(self) - lags - horizon + 1, stride), lags, horizon)
 
     def with_calendar(self, names: Sequence[str] = CALENDAR[:2]) -> "TemporalGraph":
-        """Return a copy with calendar features appended to those of every node: sine and cosine of the time of day, day
-        of the week or day of the year; see `calendar_features`. The targets do not change.
+        """Return a copy with calendar features appended to the features of every node: sine and cosine of the time of
+        day, day of the week or day of the year; see `calendar_features`. The targets do not change.
 
         Raises:
             ValueError: without timestamps, or for an unknown name.
@@ -200,8 +200,8 @@ class TemporalGraph:
         )
 
     def fill_gaps(self) -> "TemporalGraph":
-        """Return a copy with a step at every period. Steps that were missing are 0 in the signal and False in the mask,
-        with the graph of the previous step. Use it before making windows, which ignore gaps in time.
+        """Return a copy with one step per period. Inserted steps are 0 in the signal and False in the mask, and have
+        the graph of the previous step. Call this before `windows`, which ignores gaps in time.
 
         Raises:
             ValueError: without timestamps, or if the time between two steps is not a multiple of the period.

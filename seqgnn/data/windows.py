@@ -1,4 +1,4 @@
-"""Windows of a temporal graph: a range of start steps; batches are gathered on demand."""
+"""Windows of a temporal graph, defined by a range of first steps; batches are gathered on demand."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -43,9 +43,9 @@ class WindowBatch:
         x: input steps, `[lags, B, N, F]`.
         y: targets, `[horizon, B, N, C]`.
         mask: True where `y` was observed, with its shape; None: everywhere.
-        edge_index: `[2, E]`, the graph of all windows; or, if there is a graph per step, a list of length `lags`: each
-            is the disjoint union over the windows, in which node `b * N + n` is node n of window b, to be used with `x`
-            as `[lags, B * N, F]`.
+        edge_index: `[2, E]`, the graph that all windows share; or, with one graph per step, a list of `lags` graphs,
+            each the disjoint union of the graphs of all windows at that step, in which node `b * N + n` is node n of
+            window b. Use these with `x` reshaped to `[lags, B * N, F]`.
         edge_weight: weights in the same format, or None.
         start: `[B]`, the first step of each window in the temporal graph.
     """
@@ -80,10 +80,11 @@ class WindowBatch:
 
 
 class Windows(Dataset[WindowBatch]):
-    """Windows of `lags` input steps and the `horizon` steps after them, as a torch data set. Values are copied only
+    """Windows of `lags` input steps and the `horizon` steps after them, as a torch `Dataset`. Values are copied only
     when a batch is gathered.
 
-    torch's `DataLoader` collates them as :meth:`batch` does, also through `Subset`, `random_split` and `ConcatDataset`.
+    torch's `DataLoader` returns the same batches as :meth:`batch`, also with `Subset`, `random_split` and
+    `ConcatDataset`.
 
     Args:
         graph: the temporal graph; see :meth:`seqgnn.data.TemporalGraph.windows`.
@@ -141,7 +142,7 @@ class Windows(Dataset[WindowBatch]):
         """
         index = torch.as_tensor(indices)
         if index.dim() != 1 or not len(index) or index.is_floating_point() or index.dtype == torch.bool:
-            raise ValueError(f"Windows: expected a list of integers, not empty, got {tuple(index.shape)}")
+            raise ValueError(f"Windows: expected a non-empty list of integers, got {tuple(index.shape)}")
         if index.min() < 0 or index.max() >= len(self):
             actual = f"{int(index.min())} to {int(index.max())}"
             raise ValueError(f"Windows: expected indices from 0 to {len(self) - 1}, got {actual}")
@@ -165,7 +166,7 @@ class Windows(Dataset[WindowBatch]):
         return WindowBatch(graph.signal[past], graph.targets[future], mask, edge_index, edge_weight, start)
 
     def __getitems__(self, indices: Sequence[int]) -> "_Selection":
-        """Return the windows that a DataLoader collates."""
+        """Return a selection of windows, which a DataLoader collates."""
         return _Selection(self, indices)
 
     def loader(
@@ -185,7 +186,8 @@ class Windows(Dataset[WindowBatch]):
             num_workers: worker processes; must be 0 for a graph that is not on the CPU.
 
         Raises:
-            ValueError: if a size is out of range, a generator is missing, or workers are requested for another device.
+            ValueError: if a size is out of range, a generator is missing, or workers are requested for a graph that is
+                not on the CPU.
         """
         check_count("Windows", "batch_size", batch_size, 1)
         check_count("Windows", "num_workers", num_workers, 0)
@@ -207,12 +209,12 @@ class Windows(Dataset[WindowBatch]):
     ) -> tuple["Windows", "Windows", "Windows"]:
         """Return training, validation and test windows in order of time, for protocols that split by windows.
 
-        The input of a later part may overlap the previous part, but its targets do not: windows at the end of a part
-        whose targets overlap those of the next part are left out (`horizon - 1` of them at stride 1 without a gap).
+        The inputs of a part may overlap the previous part, but its targets do not: windows at the end of a part are
+        left out if their targets overlap those of the next part (`horizon - 1` windows with stride 1 and no gap).
 
         Args:
             train, val, test: all fractions (floats) or all numbers of windows (ints), as for `TemporalGraph.split`.
-            gap: number of windows to leave out before validation and again before the test part.
+            gap: number of windows to leave out before the validation part and before the test part.
 
         Raises:
             ValueError: if a part is empty or there are too few windows.
@@ -257,7 +259,7 @@ def _concatenate(parts: Sequence[WindowBatch]) -> WindowBatch:
     """Return one batch of windows, which may come from several temporal graphs with the same nodes.
 
     Raises:
-        ValueError: if shapes differ, or graphs differ and are not given per step.
+        ValueError: if shapes differ, or if graphs differ and there is not one per step.
     """
     shapes = {tuple(tuple(x.shape[:1] + x.shape[2:]) for x in (part.x, part.y)) for part in parts}
     if len(shapes) > 1:

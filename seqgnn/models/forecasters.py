@@ -27,13 +27,13 @@ LAYERS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "dcrnn-forecaster": (DCRNNForecaster, ("num_layers", "dropout", "K", "out_channels", "horizon")),
 }
 NAMES = ("linear", *LAYERS)
-NODEWISE = ("linear", "lstm", "gru")  # they use no neighbors, except with neighbors=True
+NODEWISE = ("linear", "lstm", "gru")  # these use no neighbors, except with neighbors=True
 OF_TASK = ("in_channels", "out_channels", "lags", "horizon")
-STATIC = ("gcn",)  # they need the same graph at all steps
+STATIC = ("gcn",)  # these need the same graph at all steps
 
 
 def uses_neighbors(name: str, *, K: int = 2, neighbors: bool = False) -> bool:
-    """Return True if the forecast of a node depends on other nodes; with K = 1 a filter uses the node alone.
+    """Return True if the forecast of a node depends on other nodes; with K = 1, a filter uses only the node itself.
 
     Example:
         >>> uses_neighbors("lstm"), uses_neighbors("lstm", neighbors=True), uses_neighbors("gcrn", K=1)
@@ -47,17 +47,17 @@ def build_forecaster(name: str, task: Any = None, **options: Any) -> Forecaster:
 
     Args:
         name: ``"gcn-lstm"``, ``"gcn-gru"``, ``"gcrn"`` (an LSTM), ``"gcrn-gru"``, ``"dcrnn"`` (its encoder only),
-            ``"tgcn"``, ``"a3tgcn"``, ``"evolve-gcn"``: recurrent layers on the graph; ``"lstm"``, ``"gru"``: recurrent
-            layers on each node independently; ``"gcn"``: GCN layers with the lags as features; ``"linear"``: the skip
-            connection only; ``"dcrnn-forecaster"``: an encoder and a decoder, see :class:`EncoderDecoder`.
+            ``"tgcn"``, ``"a3tgcn"``, ``"evolve-gcn"``: graph-recurrent layers; ``"lstm"``, ``"gru"``: recurrent layers
+            on each node separately; ``"gcn"``: GCN layers with the lags as features; ``"linear"``: the skip connection
+            only; ``"dcrnn-forecaster"``: an encoder-decoder, see :class:`EncoderDecoder`.
         task: a :class:`seqgnn.tasks.Forecasting`, which determines the options `in_channels`, `out_channels`, `lags`
-            and `horizon`; None: these are given.
+            and `horizon`; None: pass these as options.
         options: fields of :class:`seqgnn.models.ForecasterOptions`, such as `hidden`, `num_layers`, `K`,
             `residual`, `skip`, `dropout` or `parameters`; they take precedence over those of the task.
 
     Raises:
         ValueError: if a name or an option is unknown, an option is out of range or not supported by the model, or no
-            hidden size matches `parameters`.
+            hidden size gives about `parameters` parameters.
 
     Example:
         >>> model = build_forecaster("dcrnn", in_channels=2, hidden=16, lags=12, horizon=12, residual=True, skip=True)

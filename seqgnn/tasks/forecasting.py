@@ -1,4 +1,4 @@
-"""Forecasting as a task: time series on a graph, scaled by their training part, in windows, scored in their units."""
+"""The forecasting task: windows of time series on a graph, scaled by the training part and scored in original units."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ PARTS = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class Protocol:
-    """The protocol of a forecast: split, scaling and scores of the time series.
+    """An evaluation protocol: the split, scaling and scores of time series.
 
     Args:
         lags: number of time steps in the input.
@@ -33,13 +33,12 @@ class Protocol:
         split_by: "steps": time steps are split, and no step is in windows of two parts; "windows": windows are split,
             so the first inputs of a part are targets of the previous part; "t-gcn": as "steps", without the last window
             of each part, as in T-GCN's code.
-        gap: steps or windows to leave out between parts.
+        gap: number of steps or windows to leave out between parts.
         calendar: calendar features of the input: time-of-day, day-of-week, day-of-year.
         scale: scaling of inputs and targets, "standard", "minmax" or "none", see `Scaler.fit`.
-        scale_per: values over which scaling statistics are computed, "all" or those of each "node".
+        scale_per: whether scaling statistics are computed over "all" values or per "node".
         loss: training loss, on scaled values: "mae", "mse" or "huber".
-        metric: metric that models are selected and compared by, in the units of the data: "mae", "rmse", "mse" or
-            "mape".
+        metric: metric for selecting and comparing models, in the units of the data: "mae", "rmse", "mse" or "mape".
 
     Raises:
         ValueError: if a name is unknown or a value out of range.
@@ -67,23 +66,23 @@ class Protocol:
 
 
 class Forecasting:
-    """Training, validation and test windows of time series on a graph, a task for `seqgnn.training.loop.fit`.
+    """A task for `seqgnn.training.loop.fit`: training, validation and test windows of time series on a graph.
 
     Scaling is fitted on the time steps of training windows only. Batches are scaled; scores have the units of the time
     series. With missing values (a mask), inputs that were not observed are replaced by the last observed value of their
-    node and feature, however old, and before the first one by the mean over the training part, of all nodes or of each
-    node, as in `scale_per`. For features that are the targets' own past, the mask shows which values were observed;
-    other features were observed where they are finite.
+    node and feature, however old. Before the first observed value, they are replaced by the mean over the training
+    part, over all nodes or per node as in `scale_per`. For features that are the past of the targets, the mask shows
+    which values were observed; other features were observed where they are finite.
 
     Args:
         graph: the time series.
         protocol: split, scaling and scores.
 
     Attributes:
-        objective: training loss, and scores.
+        objective: the training loss and the scores.
         train_windows, validation_windows, test_windows: scaled windows, all of the same graph.
         refit_windows: windows from the first of training to the last of validation.
-        in_channels, out_channels: F, including calendar features, and C.
+        in_channels, out_channels: F (with calendar features) and C.
         units: units of the time series and of scores; None: unknown.
 
     Raises:
@@ -126,7 +125,7 @@ class Forecasting:
         self.refit_windows = self._windows(range(starts[0].start, starts[1].stop))
 
     def _input_scaler(self, training: TemporalGraph, scaler: Scaler) -> Scaler:
-        """Return the scaler of the inputs; features that are the targets' own past are scaled like the targets."""
+        """Return the scaler of the inputs; features that are the past of the targets are scaled like the targets."""
         if not _read_targets(training):
             return scaler
         count, offset, scale = training.num_targets, scaler.offset.clone(), scaler.scale.clone()
@@ -137,7 +136,7 @@ class Forecasting:
         return Windows(self.graph, starts, self.protocol.lags, self.protocol.horizon)
 
     def draw(self, batch_size: int, generator: Generator) -> WindowBatch:
-        """Return a batch of distinct random training windows; all of them, in order, if there are not more."""
+        """Return a batch of distinct random training windows; all windows, in order, if there are no more than that."""
         return sample_windows(self.train_windows, batch_size, generator)
 
     def validation(self, batch_size: int) -> Iterator[WindowBatch]:
@@ -149,7 +148,7 @@ class Forecasting:
         return _in_order(self.test_windows, batch_size)
 
     def refitting(self) -> "RefitTask":
-        """Return the task of training on training and validation windows, for after model selection."""
+        """Return the task for refitting: training on training and validation windows after model selection."""
         return RefitTask(self)
 
     def __repr__(self) -> str:
@@ -158,9 +157,9 @@ class Forecasting:
 
 
 class RefitTask:
-    """A forecasting task whose training windows are those of training and validation together.
+    """A forecasting task that trains on the training and validation windows together.
 
-    It has no held-out validation windows: its validation scores are training scores.
+    No validation windows are held out, so validation scores are training scores.
     """
 
     def __init__(self, task: Forecasting) -> None:
@@ -175,7 +174,7 @@ class RefitTask:
 
 @dataclass(frozen=True)
 class ForecastEvaluation:
-    """The scores of a forecaster on a whole set.
+    """Scores of a forecaster on a whole set.
 
     Attributes:
         loss: the metric for model selection, in the units of the time series.
@@ -242,7 +241,7 @@ def _read_targets(training: TemporalGraph) -> bool:
 
 
 def _inputs(graph: TemporalGraph, training: TemporalGraph, per: str) -> Tensor:
-    """Return the inputs, with the last observed value where they were not observed; `training` is the training part."""
+    """Return the inputs, with missing values replaced by the last observed one; `training` is the training part."""
     if graph.mask is None:
         return graph.signal
     reads_targets = _read_targets(training)
@@ -269,7 +268,7 @@ def _check_observed(graph: TemporalGraph, protocol: Protocol, starts: tuple[rang
 
 
 def sample_windows(windows: Windows, batch_size: int, generator: Generator) -> WindowBatch:
-    """Return a batch of distinct random windows; all of them, in order, if there are not more than `batch_size`."""
+    """Return a batch of distinct random windows; all windows, in order, if there are at most `batch_size`."""
     if batch_size >= len(windows):
         return windows.batch(range(len(windows)))
     return windows.batch(torch.randperm(len(windows), generator=generator)[:batch_size])

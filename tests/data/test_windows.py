@@ -192,7 +192,7 @@ def test_windows_batch_on_gpu_equals_cpu(dynamic):
 def test_windows_invalid_arguments_raise_value_error():
     windows = toy().windows(4, 3)
     for indices in ([], [0.5], [[1]], [True]):
-        with pytest.raises(ValueError, match="Windows: expected a list of integers, not empty"):
+        with pytest.raises(ValueError, match="Windows: expected a non-empty list of integers"):
             windows.batch(indices)
     for indices, said in (([0, 34], "0 to 34"), ([-1], "-1 to -1")):
         with pytest.raises(ValueError, match=f"Windows: expected indices from 0 to 33, got {said}"):

@@ -255,7 +255,10 @@ X = torch.zeros(T, N, F)
             lambda: DCRNNForecaster(F, H, K=2, batch_first=True)(X[None], EDGES, targets=X),
             r"expected targets of shape \(1, 12, 7, 1\)",
         ),
-        (lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future=[EDGES] * 3), "expected future to have 12 items, one per step, got 3"),
+        (
+            lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future=[EDGES] * 3),
+            "expected future to have 12 items, one per step, got 3",
+        ),
         (
             lambda: DCRNNForecaster(F, H, K=2)(X, EDGES, future_weight=WEIGHTS),
             "expected future, .* with future_weight",

@@ -38,7 +38,7 @@ def edges_of_adjacency(
         ValueError: if it is of another size, or edge weights are given as well.
     """
     if edge_weight is not None:
-        raise ValueError(f"{caller}: expected no edge_weight with a sparse adjacency, which holds its own, got one")
+        raise ValueError(f"{caller}: expected no edge_weight with a sparse adjacency, which has its own, got one")
     size = adj_t.size(0), adj_t.size(1)
     nodes = size[0] if num_nodes is None else num_nodes
     if size != (nodes, nodes):

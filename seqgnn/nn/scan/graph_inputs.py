@@ -84,7 +84,7 @@ def step_graphs(
     if not isinstance(edge_index, (list, tuple)):
         for name, value in of_edges.items():
             if isinstance(value, (list, tuple)):
-                hint = "; pass a state by name, state=..." if name == "edge_weight" and is_state(value) else ""
+                hint = "; pass a state as state=..." if name == "edge_weight" and is_state(value) else ""
                 raise ValueError(f"{caller}: expected one {name} with one edge_index, got {len(value)}{hint}")
         return at_each_step(step(edge_index, edge_weight, edge_attr), x)
     if not all(isinstance(edges, (PreparedGraph, Tensor, SparseTensor)) for edges in edge_index):
