@@ -12,7 +12,7 @@ from seqgnn.metrics.significance import sampling_error
 from seqgnn.models.baselines.classification import NAMES as BASELINES
 
 ABOUT_BASELINES = {
-    "bigram": "interpolated with unigram frequencies; the weight is chosen on the validation set.",
+    "bigram": "interpolated with unigram frequencies; their weight is chosen on the validation set.",
     "ngram-5": "Witten-Bell smoothing, counted on the whole training set; like the models, it sees only one window.",
     "linear": "logistic regression on all tokens, with separate weights for each position.",
 }
@@ -63,8 +63,8 @@ def excluded_note(comparison: Comparison) -> str | None:
     names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(excluded)]
     if not names:
         return None
-    sees = "it sees all tokens at once and needs" if len(names) == 1 else "they see all tokens at once and need"
-    return f"Listed, but not compared with the others, since {sees} no memory: {listed(names)}."
+    sees = "sees all tokens at once and needs" if len(names) == 1 else "see all tokens at once and need"
+    return f"Listed, but not compared with the others: {listed(names)}, which {sees} no memory."
 
 
 def seeds_of(comparison: Comparison) -> str:
@@ -75,15 +75,15 @@ def seeds_of(comparison: Comparison) -> str:
 
 
 def _sampled(comparison: Comparison) -> str:
-    """Return the size of the test set and the standard error that it gives an accuracy, in words."""
+    """Return the size of the test set and the resulting standard error of an accuracy, in words."""
     counts = [run.result.test.count for run in comparison.runs.values()]
     if "accuracy" not in comparison.metrics:
         return (
             f"Test set: {span(counts)} observed values, the same for all models at a horizon; intervals are over seeds."
         )
     return (
-        f"Test set: {span(counts)} targets, the same for all models. Its size gives an accuracy a standard error of up "
-        f"to {sampling_error(0.5, min(counts)):.2g}, which intervals over seeds do not include."
+        f"Test set: {span(counts)} targets, the same for all models. With this size, an accuracy has a standard error "
+        f"of up to {sampling_error(0.5, min(counts)):.2g}, which intervals over seeds do not include."
     )
 
 
@@ -98,7 +98,7 @@ def _costs(comparison: Comparison) -> list[Note]:
     if any(row.flops for row in rows):
         flops = (
             "kFLOP: thousands of operations in matrix products and sums over edges, per sample and forward pass. "
-            "MB: peak memory, without what was in use before the run."
+            "MB: peak memory beyond what was in use before the run."
         )
         footnotes.append(Note("cost", flops))
     if any(run.config.train.max_seconds for run in comparison.runs.values()):

@@ -29,12 +29,12 @@ def forecast_table(graph: TemporalGraph, forecast: Tensor, starts: Sequence[int]
         forecast ``[horizon, W, N, C]``.
 
     Returns:
-        The columns time, or step without timestamps: what the forecast is for (past the end of the time series, its
-        timestamps are extrapolated); ahead: the number of steps after the last input step; node; target: its index;
-        forecast; and, if any of it is known, truth: NaN where unknown or not observed.
+        The columns "time", or "step" if there are no timestamps: the forecast time (beyond the end of the time series,
+        timestamps are extrapolated); "ahead": the number of steps after the last input step; "node"; "target": index of
+        the target; "forecast"; and, if any of it is known, "truth": NaN where unknown or not observed.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> import torch

@@ -29,7 +29,7 @@ def write(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Path]:
     """Write `<task>.csv`, `<task>-pairs.csv`, for forecasts `<task>-ahead.csv`, and the figures `<task>-scores` and
     `<task>-curves` as PNG and SVG; return their paths.
 
-    Without a finished run there are no figures; without two models with two seeds in common there are no pairs.
+    Without a finished run, no figures are written; without two models with two seeds in common, no pairs are.
 
     Raises:
         ValueError: if the folder cannot be created.
@@ -54,7 +54,7 @@ def _files(comparison: Comparison, folder: Path) -> Iterator[tuple[Path, str | b
 
 
 def show(comparison: Comparison) -> None:
-    """Print the table and its notes."""
+    """Print the tables and their notes."""
     from rich.console import Console
 
     # A fixed width without a terminal, so that no column is cut off.
@@ -67,8 +67,9 @@ def show(comparison: Comparison) -> None:
 
 
 def pairs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a dictionary per size and pair of candidates: their difference with its uncorrected 95% interval by
-    Student's t, p of the sign-flip test, p corrected for the pairs of that size, and its smallest possible value."""
+    """Return a dictionary per size and pair of candidates: the difference with its uncorrected 95% interval by
+    Student's t, the p-value of the sign-flip test, the p-value corrected for the pairs of that size, and the smallest
+    possible corrected p-value."""
     return [
         {"size": size, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
          "low": pair.interval[0], "high": pair.interval[1], "p": pair.p, "p_corrected": pair.corrected,
@@ -79,8 +80,9 @@ def pairs(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def by_step(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a dictionary per horizon, forecaster or baseline, and step ahead: the number of observed values and the
-    mean errors over seeds, None where nothing was observed. Empty for tasks without forecasts."""
+    """Return a dictionary for each horizon, each forecaster or baseline, and each step ahead: the number of observed
+    values and the mean errors over seeds, None where nothing was observed. The list is empty for tasks without
+    forecasts."""
     if not any(run.result.test.by_step for run in comparison.runs.values()):
         return []
 
@@ -158,7 +160,7 @@ def windows_table(comparison: Comparison) -> "Table | None":
     if not pairs:
         return None
     view = Table(title=f"{escape(metric_label(comparison))}: first minus second, over seeds and over test windows")
-    view.add_column("ahead", justify="right")
+    view.add_column("horizon", justify="right")
     for name in ("first", "second"):
         view.add_column(name)
     for name in ("difference", "95%, seeds", "95%, windows", "better in", "p"):

@@ -29,9 +29,10 @@ def test_show_table_has_scores_failures_and_notes():
     # Two layers of hops 1 and 2 have a receptive field of 4 steps back.
     assert "failed" not in gcn[1] and gcn[1].strip("│ ").endswith("4")
     text = "\n".join(lines)
-    assert "Parameter counts are not matched: the largest model has 2.50 times as many as the smallest." in text
+    matched = "Parameter counts are not matched: the largest model has 2.50 times as many parameters as the smallest."
+    assert matched in text
     assert "FAILED: GCN, T = 4, seed 1: ValueError: no luck" in text
-    assert "the weight is chosen on the validation set" in text
+    assert "their weight is chosen on the validation set" in text
     assert "mean ± sd over 1 to 2 seeds" in text
 
 

@@ -84,7 +84,7 @@ class SizeAxis:
 
 
 LENGTH = SizeAxis("length", "lengths", "T", "length T", "T =", "T =")
-HORIZON = SizeAxis("horizon", "horizons", "ahead", "steps ahead", "horizon", "horizons")
+HORIZON = SizeAxis("horizon", "horizons", "horizon", "steps ahead", "horizon", "horizons")
 
 
 @dataclass(frozen=True)

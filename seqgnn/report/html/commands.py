@@ -29,8 +29,8 @@ class ReproductionCommand:
 
 
 def reproduction_commands(comparison: Comparison) -> list[ReproductionCommand]:
-    """Return a command for each set of runs, failed ones included, that one command can reproduce: those alike in all
-    but model, size and seed.
+    """Return a command for each set of runs, including failed ones, that differ only in model, size and seed, so that
+    one command can reproduce them.
 
     Example:
         >>> from seqgnn.experiments.compare import compare
@@ -110,8 +110,8 @@ def _specs(comparison: Comparison, keys: Iterable[Key]) -> dict[str, Spec]:
 
 
 def _forecast_commands(comparison: Comparison) -> list[ReproductionCommand]:
-    """Return a command for each way of training, on the files of the time series where they are known, else on its
-    name."""
+    """Return a command for each training configuration, with the files of the time series if they are known, or else
+    with its name."""
     parts: dict[str, dict[Key, ForecastRun]] = defaultdict(dict)
     configs = {key: run.config for key, run in _records(comparison).items() if isinstance(run.config, ForecastRun)}
     for key, config in configs.items():
@@ -158,8 +158,8 @@ def _fields(spec: Spec) -> list[str]:
 
 
 def _data_options(comparison: Comparison, run: ForecastRun) -> dict[str, Any]:
-    """Return the source of the time series, with the names alone of absolute paths; its name if the source is not
-    known."""
+    """Return the source of the time series, with absolute paths reduced to their names; the name of the time series if
+    its source is not known."""
     if comparison.data is None:
         return {"data": run.data_id.rsplit(" (", 1)[0]}
     options = comparison.data.options()

@@ -49,15 +49,15 @@ def scores_page_figure(comparison: Comparison, name: str) -> PageFigure | None:
         figure, panel = column_figure()
         draw_against_size(panel, comparison)
         title = f"{_first_capital(metric)} against {axis.name}"
-        points = "Marks are means, bars one standard deviation, dashes the seeds."
+        points = "Marks are means, bars are one standard deviation, and dashes are the seeds."
         legend = _legend(comparison)
     else:
         count = len(comparison.labels) + len(comparison.baselines)
         figure, panel = column_figure((SIZE[0], 0.9 + 0.32 * count))
         draw_one_size(panel, comparison)
         title = f"{_first_capital(metric)} at {comparison.at(comparison.sizes[0])}"
-        points = f"There is only one {axis.name}. Marks are means, bars one standard deviation, gray lines the "
-        points += "baselines."
+        points = f"There is only one {axis.name}. Marks are means, bars are one standard deviation, and "
+        points += "gray lines are the baselines."
         legend = []
     seeds = "One seed, so no spread." if len(comparison.seeds) == 1 else f"{seeds_of(comparison).capitalize()}."
     return PageFigure(title, inline(figure, name, title, scores_description(comparison)), f"{points} {seeds}", legend)
@@ -90,8 +90,8 @@ def solved_page_figure(comparison: Comparison, name: str) -> PageFigure | None:
     figure, panel = column_figure()
     draw_solved(panel, comparison)
     title = "Steps until solved against length"
-    caption = "Means over the seeds that reached the target accuracy, hollow where some seeds did not, with a dash for "
-    caption += "each seed; logarithmic axis. A model without a mark at a length did not solve it."
+    caption = "Marks are means over the seeds that reached the target accuracy, hollow if some seeds did not, and "
+    caption += "dashes are the seeds; logarithmic axis. A model without a mark at a length did not solve the task."
     legend = [(swatch(*style(label, comparison.labels)), label) for label in times]
     return PageFigure(title, inline(figure, name, title, solved_description(comparison)), caption, legend)
 

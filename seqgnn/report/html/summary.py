@@ -113,11 +113,11 @@ def _second(comparison: Comparison, size: int, level: list[str]) -> str:
     floor = at_chance(comparison, size)
     if floor is not None:
         name, score = floor
-        where = f"the baseline {name}, which ignores its input ({score:.3f}): no learning is measurable"
+        where = f"the baseline {name} ({score:.3f}), which ignores its input: no learning is measurable"
         if len(means) == 1:
             return f"It is the only model, and not ahead of {where}."
         at_it = all(abs(mean - score) <= resolution(comparison, label, name, size) for label, mean in means.items())
-        return f"{everyone} are level with {where}." if at_it else f"No model is ahead of {where}."
+        return f"{everyone} are indistinguishable from {where}." if at_it else f"No model is ahead of {where}."
     if len(means) == 1:
         only = "It is the only model" + " that is compared" * (len(comparison.labels) > 1)
         return f"{only}, so it can only be compared with the baselines."
@@ -125,17 +125,18 @@ def _second(comparison: Comparison, size: int, level: list[str]) -> str:
         return f"{everyone} solved the task with every seed, so their scores do not distinguish them."
     rest = [label for label in means if label not in level]
     if not rest:
-        return "So no model is behind the others: their scores do not distinguish them."
+        return "No model is behind the others: their scores do not distinguish them."
     next_best = f"{rest[0]} is next with {means[rest[0]]:.3f}"
     pair = difference_from(comparison, size, level[0], rest[0])
     if pair is None:
-        return f"{next_best}; with one seed in common no test is possible, and another seed could reverse the order."
+        return f"{next_best}; with one seed in common, no test is possible, and another seed could reverse the order."
     if pair.shown:
         return f"{next_best}, and the difference is significant: {pair.figures}."
     pairs = len(differences_at(comparison, size))
     among = f" among {pairs} pairs" if pairs > 1 else ""
     hint = "" if pair.testable else f", which are too few for significance{among}"
-    return f"{next_best}, and its difference from {level[0]} is not significant: {pair.figures}{hint}."
+    between = f"the difference between {level[0]} and {rest[0]}"
+    return f"{next_best}, and {between} is not significant: {pair.figures}{hint}."
 
 
 def difference_from(comparison: Comparison, size: int, first: str, second: str) -> Difference | None:
@@ -207,7 +208,7 @@ def solved_description(comparison: Comparison) -> str:
 
 
 def missing_lines(reasons: dict[str, str]) -> list[str]:
-    """Return a line for each reason with the labels of the models that are missing for it."""
+    """Return a line for each reason, with the labels of the models that it applies to."""
     by_reason: dict[str, list[str]] = {}
     for label, reason in reasons.items():
         by_reason.setdefault(reason, []).append(label)

@@ -168,12 +168,12 @@ def windows(comparison: Comparison) -> Table | None:
             cells = map(Cell, pair.figures, sorts)
             rows.append([Cell(pair.first), Cell(pair.second), _numeric(size), *cells])
     names = [
-        "ahead",
+        "horizon",
         _difference_in(comparison),
         "95% over seeds",
         "95% over windows",
         "better in windows",
-        "p, sign flip",
+        "p, sign-flip test",
     ]
     columns = [("model", False), ("minus", False), *((name, True) for name in names)]
     return Table("differences over test windows", columns, rows) if rows else None
@@ -242,7 +242,7 @@ def _unused(config: TrainingRun) -> set[str]:
 
 
 def configuration(comparison: Comparison) -> Table:
-    """Return the settings that all runs share and, by model and size, those that differ; without unused settings."""
+    """Return the settings that all runs share and, by model and size, those that differ, without unused settings."""
     names = ["hidden", "num_layers", "hops", "encoding", "window", "init", "forget_bias", "positions", "parameters",
              "K", "residual", "skip", "neighbors", "dropout", "refit", "device"]  # fmt: skip
     protocol = [item.name for item in fields(Protocol) if item.name != "horizon"]

@@ -19,7 +19,8 @@ def test_answer_at_the_baseline_reports_nothing_learned():
     first, second, _ = said({"RNN": [0.12, 0.12], "LSTM": [0.12, 0.12], "GRU": [0.12, 0.12]})
     assert first.startswith("At T = 5, RNN, LSTM and GRU share the best mean test accuracy: 0.120; not distinguishable")
     assert second == (
-        "All are level with the baseline majority, which ignores its input (0.120): no learning is measurable."
+        "All are indistinguishable from the baseline majority (0.120), which ignores its input: no learning is "
+        "measurable."
     )
     assert said({"RNN": [0.12], "LSTM": [0.05]})[1].startswith("No model is ahead of the baseline majority")
     assert said({"RNN": [0.11]})[1].startswith("It is the only model, and not ahead of the baseline majority")
@@ -36,16 +37,16 @@ def test_answer_between_baseline_and_ceiling_reports_a_tie():
     first, second, _ = said({"RNN": [0.5, 0.5], "LSTM": [0.49, 0.49]})
     assert "RNN and LSTM share the best mean test accuracy, 0.490 to 0.500, too close for the test set" in first
     assert "to distinguish (± 0.014 at 95%)" in first
-    assert second == "So no model is behind the others: their scores do not distinguish them."
+    assert second == "No model is behind the others: their scores do not distinguish them."
 
 
 @pytest.mark.parametrize(
     "scores, task, says",
     [
-        ([0.5, 0.52], "recall", "; ahead of the best baseline that is compared, majority with 0.120."),
+        ([0.5, 0.52], "recall", "; ahead of the best compared baseline, majority with 0.120."),
         ([0.5, 0.52], "trees", "; behind the best baseline, linear with 1.000."),
-        ([0.1, 0.3], "recall", "; not distinguishable from the best baseline that is compared, majority with 0.120."),
-        ([0.5], "recall", "; ahead of the best baseline that is compared, majority with 0.120, with this one seed."),
+        ([0.1, 0.3], "recall", "; not distinguishable from the best compared baseline, majority with 0.120."),
+        ([0.5], "recall", "; ahead of the best compared baseline, majority with 0.120 (one seed only)."),
     ],
 )
 def test_answer_compares_best_model_to_best_baseline(scores, task, says):
@@ -84,7 +85,8 @@ def test_question_states_models_lengths_and_seeds():
     assert question(comparison)[1] == "2 models at T = 4 and 20, with 1 to 2 seeds; the score is test accuracy."
     assert seeds_of(comparison) == "mean ± sd over 1 to 2 seeds"
     del comparison.runs["GCN", 20, 0]
-    assert question(comparison)[1].startswith("2 models at T = 4 and 20, not all at all lengths, each with 2 seeds;")
+    some = "2 models at T = 4 and 20, not every model at every length, each with 2 seeds;"
+    assert question(comparison)[1].startswith(some)
     one = grid({"RNN": [0.5]})
     assert question(one)[1] == "One model at T = 5, with one seed; the score is test accuracy."
     assert seeds_of(one) == "one seed"
@@ -102,4 +104,4 @@ def test_notes_state_standard_error_of_the_test_set():
 def test_cells_list_rows_with_their_lengths():
     comparison = example()
     assert cells(comparison, [("LSTM", 4), ("LSTM", 20)]) == "LSTM"
-    assert cells(comparison, [("LSTM", 4), ("GCN", 4), ("LSTM", 20)]) == "LSTM – also GCN at T = 4"
+    assert cells(comparison, [("LSTM", 4), ("GCN", 4), ("LSTM", 20)]) == "LSTM; GCN at T = 4"

@@ -33,7 +33,7 @@ def test_solved_table_has_rows_of_models_that_solved():
     comparison.runs["LSTM", 4, 0] = run(1.0, validation=[(50, 1.0)])
     table, rest = solved(comparison)
     assert texts(table) == [["LSTM", "4", "0.995", "1 of 2", "50", "–"]]
-    assert rest == ["With no seed: GCN – also LSTM at T = 20."]
+    assert rest == ["Not reached with any seed: GCN; LSTM at T = 20."]
     for key, record in comparison.runs.items():
         comparison.runs[key] = changed(record, target_accuracy=None)
     assert solved(comparison) == (None, [])
@@ -42,14 +42,17 @@ def test_solved_table_has_rows_of_models_that_solved():
 def test_receptive_fields_that_see_everything_are_one_sentence():
     fine = {("LSTM", 4): [], ("GCN", 4): []}
     assert receptive_fields(example((4,)), ModelInspection(diagnostics=fine)) == (
-        None, ["Every model sees everything, and no problem was diagnosed."]
+        None, ["Every model's receptive field covers the whole input, and no problem was diagnosed."]
     )  # fmt: skip
     table, rest = receptive_fields(example((4,)), ModelInspection(diagnostics=fine | {("GCN", 4): ["reach: short"]}))
-    assert texts(table) == [["GCN", "4", "everything", "last", "reach: short"]]
-    assert rest == ["Sees everything, and no problem was diagnosed: LSTM."]
+    assert texts(table) == [["GCN", "4", "whole input", "last", "reach: short"]]
+    assert rest == ["The receptive field covers the whole input, and no problem was diagnosed: LSTM."]
     assert receptive_fields(example((4,)), ModelInspection()) == (
         None,
-        ["Every model sees everything.", "Models were not diagnosed: the text is not available."],
+        [
+            "Every model's receptive field covers the whole input.",
+            "Models were not diagnosed: the text is not available.",
+        ],
     )
 
 
