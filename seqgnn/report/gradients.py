@@ -31,7 +31,7 @@ EXPONENTIAL, STEADILY, UNEVEN, DIP, RISES, LEVEL, NEITHER, FEW, ZERO = KINDS = (
     "rises with distance",
     "changes less than twofold",
     "neither falls nor rises steadily",
-    "too few steps to say",
+    "too few steps for a verdict",
     "zero everywhere",
 )
 SYMBOLS = {
@@ -176,8 +176,9 @@ def notes(study: Study) -> list[str]:
         lines.append(
             "× per step back, R²: least-squares fit of the log norm against distance. A fall is called exponential "
             f"with at least {STEPS} norms, R² {STRAIGHT:g} and a {FALL:g}-fold fall, and uneven with R² from "
-            f"{STEADY:g}; fewer norms are too few to say. rise: factor from the smallest norm to the farthest, by a "
-            f"line fitted between the two; at least {RISE:g} counts as a rise. Distances are {distance_label(study)}; "
+            f"{STEADY:g}; fewer norms are too few for a verdict. rise: factor from the smallest norm to the farthest, "
+            f"by a line fitted between the two; at least {RISE:g} counts as a rise. Distances are "
+            f"{distance_label(study)}; "
             f"fits start at {curves[0].start}."
         )
     if len(study.seeds) == 1:

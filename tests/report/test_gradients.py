@@ -58,12 +58,12 @@ def test_show_prints_table_and_verdicts():
         (FALL[:9] + [FALL[8]] * 9 + [1.0], "neither falls nor rises steadily, R² 0.298"),  # one entry is no rise
         ([0.99**d for d in range(30)], "changes less than twofold, times 0.990 per step back, R² 1.000"),
         ([3.0] * 9, "changes less than twofold, times 1.000 per step back, R² 1.000"),
-        (FALL[:9], "too few steps to say: 9 norms, the farthest 0.00391 times the nearest"),
+        (FALL[:9], "too few steps for a verdict (9 norms, the farthest 0.00391 times the nearest)"),
         (FALL[:10], "falls exponentially, times 0.500 per step back, R² 1.000"),
-        ([8.0, 1.0, 2.0, 4.0, 8.0], "too few steps to say: 5 norms, the farthest 1 times the nearest"),
+        ([8.0, 1.0, 2.0, 4.0, 8.0], "too few steps for a verdict (5 norms, the farthest 1 times the nearest)"),
         ([3.0] * 4, "changes less than twofold, times 1.000 per step back, R² 1.000"),
-        ([1.0, 0.5], "too few steps to say: 2 norms, the farthest 0.5 times the nearest"),
-        ([1.0], "too few steps to say: 1 norm from distance 0 on"),
+        ([1.0, 0.5], "too few steps for a verdict (2 norms, the farthest 0.5 times the nearest)"),
+        ([1.0], "too few steps for a verdict (1 norm from distance 0 on)"),
         ([0.97**d for d in range(76)], "falls steadily, less than tenfold, times 0.970 per step back, R² 1.000"),
         ([0.97**d for d in range(77)], "falls exponentially, times 0.970 per step back, R² 1.000"),
         ([0.0] * 9, "zero everywhere"),
@@ -95,7 +95,7 @@ def test_verdicts_exclude_zero_norms_beyond_receptive_field():
     reach = Curve("GCN", torch.tensor([FALL[:4] + [0.0] * 16] * 2, dtype=torch.float64), endless=False)
     (line,) = report.verdicts(Study("influence", SETTINGS, (0, 1), {"influence": [reach]}))
     assert line == (
-        "influence, GCN: too few steps to say in 2 of 2 seeds: 4 norms, the farthest 0.125 times the nearest; "
+        "influence, GCN: too few steps for a verdict in 2 of 2 seeds (4 norms, the farthest 0.125 times the nearest); "
         "zero beyond distance 3"
     )
 

@@ -84,7 +84,7 @@ def test_render_fixed_sentences_hold_for_any_model(folder):
     assert "Compare the steps of one model, not models with each other" in text
     assert "Outside the receptive field of a GNN the influence is exactly zero" in text
     assert "can no longer learn" not in text and "forgets by degrees" not in text
-    assert text.count("the norm of each of 16 sequences, then their mean, since gradients of sequences may") == 2
+    assert text.count("the norm of each of 16 sequences, then their mean, since gradients of sequences can") == 2
     assert text.count("the norm of each of 16 sequences, then their mean. Logarithmic axis") == 1
 
 
