@@ -396,8 +396,8 @@ X, EDGES = torch.randn(4, 6, 3), torch.tensor([[0, 1, 2], [1, 2, 5]])
 MISTAKES = [
     (lambda: sg.GCNLSTM(3, 5)(X), TypeError, "GCNLSTM: expected x and edge_index, got no edge_index"),
     (lambda: sg.TGCN(3, 5)(x=X), TypeError, "TGCN: expected x and edge_index, got no edge_index"),
-    (lambda: sg.GCNGRU(3, 5, K=3), TypeError, r"GCNGRU: expected no option 'K', .* conv=Chebyshev\(K=3\)"),
-    (lambda: sg.GCNLSTM(3, 5, hidden=2), TypeError, "GCNLSTM: expected no option 'hidden', got one$"),
+    (lambda: sg.GCNGRU(3, 5, K=3), TypeError, r"GCNGRU: got an unexpected .* 'K'; .* conv=Chebyshev\(K=3\)"),
+    (lambda: sg.GCNLSTM(3, 5, hidden=2), TypeError, "GCNLSTM: got an unexpected keyword argument 'hidden'$"),
     (lambda: sg.GCNGRU(3, 5, conv="chebyshev"), ValueError, r"GCNGRU: .* such as Chebyshev\(K=3\).*got 'chebyshev'"),
     (lambda: sg.GCNRNN(3, 5, conv="diffusion"), ValueError, r"GCNRNN: .* such as Diffusion\(K=3\).*got 'diffusion'"),
     (lambda: sg.GCNLSTM(3, 5)(X, [[0, 1], [1, 2]]), ValueError, r"GCNLSTM: .* got a list of list; torch.tensor\("),

@@ -1,6 +1,6 @@
 """Recurrent layers with graph convolutions in their gates."""
 
-from __future__ import annotations  # torch.compile cannot evaluate those of nested functions
+from __future__ import annotations  # torch.compile cannot evaluate annotations of nested functions
 
 from collections.abc import Sequence
 from typing import Any, Never
@@ -35,53 +35,54 @@ ENGINES = ("auto", "fused", "triton", "reference")
 
 
 class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
-    r"""A recurrent cell on every node of a graph, with a graph filter or a convolution in its gates.
+    r"""A recurrent layer on every node of a graph, with a graph filter or a convolution in its gates.
 
     .. math::
         g(x) = [P_0 x, \dots, P_{m-1} x] W_{ih}^T + b_{ih}, \qquad u(h) = [P_0 h, \dots, P_{m-1} h] W_{hh}^T + b_{hh}
 
-    The base of all graph-recurrent layers, which choose the cell of g and u. Weights are named, shaped and drawn as in
-    torch.nn (``weight_ih_l0 [gates * H, m F]``), so a layer on a graph without edges, or with the filter
-    ``Identity()``, is torch's layer on each node. A convolution replaces the weights and biases of its projection, as
-    the module ``input_conv_l0`` or ``hidden_conv_l0``.
+    This is the base class of all graph-recurrent layers; subclasses choose the cell, a function of g and u. P_0 to
+    P_{m-1} are the terms of the filter. Weights have the names, shapes and initialization of torch.nn
+    (``weight_ih_l0 [gates * H, m F]``), so a layer on a graph without edges, or with the filter ``Identity()``, is
+    equivalent to torch's layer on each node. A convolution, the submodule ``input_conv_l0`` or ``hidden_conv_l0``,
+    replaces the weights and biases of its projection.
 
     Args:
         in_channels, hidden_channels: F and H.
         num_layers, bias, batch_first, dropout, bidirectional: as in torch.nn.
         conv: the convolution of input and hidden state: a filter, such as ``Chebyshev(3)``, or a factory of
             convolutions, ``(in_channels, out_channels) -> module``; ``GCN()`` if None. A module is called as
-            ``module(x, edge_index)`` and with `edge_weight`, `edge_attr` or `batch` where its forward names them;
-            windows, and all steps of the input projection, reach it as disjoint copies of the graph. With
-            ``reset="before"`` a hidden projection is two modules, of 2 H and H channels.
-        input_conv, hidden_conv: the convolution of one of them, instead of `conv`.
-        peephole: whether an LSTM's gates see its cell state, by ``weight_ci_l0, weight_cf_l0, weight_co_l0 [H]``, the
-            same for all nodes.
-        reset: the place of a GRU's reset gate: ``"after"`` multiplies u_n(h) by r (torch), ``"before"`` multiplies h
+            ``module(x, edge_index)``, with `edge_weight`, `edge_attr` or `batch` if its forward has these arguments.
+            Windows, and all steps of the input projection, are passed as disjoint copies of the graph. With
+            ``reset="before"``, a hidden projection has two modules, with 2 H and H output channels.
+        input_conv, hidden_conv: the convolution of input or hidden state only, instead of `conv`.
+        peephole: whether an LSTM's gates depend on its cell state, with weights ``weight_ci_l0, weight_cf_l0,
+            weight_co_l0 [H]`` shared by all nodes.
+        reset: position of a GRU's reset gate: ``"after"`` multiplies u_n(h) by r (torch), ``"before"`` multiplies h
             (Cho et al. 2014), at the cost of a second propagation.
-        nonlinearity: of the plain RNN, ``"tanh"`` or ``"relu"``.
-        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        forget_bias: the sum of both biases of an LSTM's forget gate.
-        engine: ``"reference"`` runs the equations under autograd; ``"fused"`` has a hand-written backward pass for
-            filters of the hidden state in float32 and float64, and falls back to the reference under autocast,
-            torch.compile, functorch and forward-mode AD, for double backward and for filters that override `basis`;
-            ``"triton"`` is ``"fused"`` with Triton's kernels, one for the gates of a step or, where
-            :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps, which have only been run in its interpreter, not
-            on a GPU; ``"auto"`` is ``"fused"`` on the CPU from 1,000 elements (T * B * N) on and, where gradients are
-            recorded, from 8 steps on, else ``"reference"``, never ``"triton"``.
-        checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
-            recomputes; None saves everything.
+        nonlinearity: nonlinearity of the plain RNN, ``"tanh"`` or ``"relu"``.
+        init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default.
+        forget_bias: initial sum of both biases of an LSTM's forget gate.
+        engine: ``"reference"`` runs the equations under autograd. ``"fused"`` has a hand-written backward pass for
+            filters of the hidden state in float32 and float64; it falls back to the reference under autocast,
+            torch.compile, torch.func transforms and forward-mode AD, for double backward and for filters that override
+            `basis`. ``"triton"`` is ``"fused"`` with Triton kernels, one for the gates of a step or, if
+            :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps; these kernels have only been run in Triton's
+            interpreter, not on a GPU. ``"auto"`` is ``"fused"`` on the CPU with at least 1,000 elements (T * B * N) or,
+            if gradients are recorded, at least 8 steps; otherwise it is ``"reference"``, never ``"triton"``.
+        checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
+            saved, and the backward pass recomputes its steps; None saves everything.
 
     Shapes:
         ``x [T, N, F]`` or ``[T, B, N, F]``; output ``[T, (B,) N, H * directions]``; states h (and c)
         ``[num_layers * directions, (B,) N, H]``.
 
     Raises:
-        ValueError: for options that are out of range or contradict each other, for inputs, graphs or states of a wrong
-            rank, size, dtype or device, and for ``"triton"`` where it is not installed or x is not on a GPU.
+        ValueError: for options that are out of range or contradict each other, for inputs, graphs or states with a
+            wrong rank, size, dtype or device, and for ``"triton"`` if it is not installed or x is not on a GPU.
     """
 
     kind: str
-    _fixed_options: tuple[str, ...] = ()  # those that a publication fixes, left out of the repr
+    _fixed_options: tuple[str, ...] = ()  # options that the paper fixes, not shown in the repr
 
     def __init__(
         self,
@@ -108,8 +109,8 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         **unknown: Never,
     ) -> None:
         if unknown:
-            hint = "; a filter has it, such as conv=Chebyshev(K=3)" if "K" in unknown else ""
-            raise TypeError(f"{type(self).__name__}: expected no option {next(iter(unknown))!r}, got one{hint}")
+            hint = "; pass it to a filter, such as conv=Chebyshev(K=3)" if "K" in unknown else ""
+            raise TypeError(f"{type(self).__name__}: got an unexpected keyword argument {next(iter(unknown))!r}{hint}")
         super().__init__()
         self.propagation = Propagation()
         caller = type(self).__name__
@@ -138,9 +139,9 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         self.input_filter, input_factory = filter_or_factory(caller, "input", conv, input_conv)
         self.hidden_filter, hidden_factory = filter_or_factory(caller, "hidden", conv, hidden_conv)
         if (input_factory or hidden_factory) and not (init is None and forget_bias is None):
-            raise ValueError(f"{caller}: expected init and forget_bias for filters, got a convolution")
+            raise ValueError(f"{caller}: expected init and forget_bias with filters only, got a convolution")
         if input_factory and hidden_factory and not bias:
-            raise ValueError(f"{caller}: expected bias=False to be passed to the convolutions, got it with factories")
+            raise ValueError(f"{caller}: expected bias=False in the convolutions, got it in the layer")
 
         for layer, suffixes in enumerate(self._suffixes):
             channels = self._first_channels if layer == 0 else hidden_channels * len(suffixes)
@@ -163,7 +164,8 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         apply_recipes(self.recipes, self, self.kind)
 
     def reset_parameters(self) -> None:
-        """Redraws the weights: torch's default, then ``init=`` and ``forget_bias=``; convolutions redraw theirs."""
+        """Reinitialize the weights: torch's default, then `init` and `forget_bias`; convolutions reset their own
+        weights."""
         apply_recipes(self.recipes, self, self.kind)
         for conv in self.convs:
             reset_weights(conv)
@@ -180,17 +182,20 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         lengths: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
-        """Runs the layer over time.
+        """Return the output of the layer over time, and its last states.
 
         Args:
-            x: ``[T, N, F]``, or ``[T, B, N, F]`` for signals that share the graph (``batch_first``: ``[B, T, N, F]``).
-            edge_index: ``[2, E]`` or a prepared graph; a list of T of them where the graph changes from step to step.
-            edge_weight: ``[E]``, or a list of T where the graph changes.
-            state: the state before the first step as the layer returns it; zero if None.
-            edge_attr: ``[E, D]`` for convolutions that take them, or a list of T where the graph changes.
-            lengths: how many steps each sequence has, ``[B]``, or ``[N]`` per node where `x` is ``[T, N, F]``. After
-                its end a sequence's outputs are zero and its state stays; backward directions start at its own end.
-            batch: ``[N]``, the graph of each node where there are several disjoint graphs.
+            x: ``[T, N, F]`` or, for a batch of windows on a shared graph, ``[T, B, N, F]`` (``batch_first``:
+                ``[B, T, N, F]``).
+            edge_index: ``[2, E]`` or a prepared graph; a list of T of them if the graph changes from step to step.
+            edge_weight: ``[E]``; a list of T of them if the graph changes.
+            state: initial state, in the form that the layer returns; zero if None.
+            edge_attr: edge features ``[E, D]`` for convolutions that use them; a list of T of them if the graph
+                changes.
+            lengths: number of steps of each sequence, ``[B]``, or of each node, ``[N]``, if `x` is ``[T, N, F]``. After
+                the end of a sequence, its outputs are zero and its state does not change; the reverse direction starts
+                at this end.
+            batch: ``[N]``, the index of the graph of each node in a batch of disjoint graphs.
 
         Returns:
             The last layer's output ``[T, (B,) N, H * directions]`` and the states
@@ -227,9 +232,9 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
             engine="reference" if self.propagation.passes_messages else self.engine,
             caller=caller,
             dropout=self.dropout if self.training else 0.0,
-            # Masks of an explainer may be gone in the backward pass.
+            # An explainer may have removed its masks before the backward pass.
             checkpoint_every=None if in_explain_mode(self.propagation) else self.checkpoint_every,
-            draws=len(convs) > 0,  # such as dropout of attention
+            draws=len(convs) > 0,  # such as dropout of attention coefficients
         )
         self.propagation(output[-1])
         return output.transpose(0, 1) if swap else output, state if self.kind == "lstm" else state[0]
@@ -254,7 +259,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
 
     @property
     def _default_recipes(self) -> tuple[Recipe, ...]:
-        """The initialization of a layer's publication, applied before the caller's."""
+        """The initialization of the paper, applied before `init`."""
         return ()
 
     def _features(self, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:
@@ -272,12 +277,13 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
 
     @property
     def _rows(self) -> int:
-        """The number of pre-activations of all gates."""
+        """The number of pre-activations of a node, for all gates."""
         return NUM_GATES[self.kind] * self.hidden_channels
 
     @property
     def _hidden_rows(self) -> tuple[int, ...]:
-        """The same per projection: with ``reset="before"`` one for r and z, and one for n."""
+        """The number of pre-activations of each hidden projection; with ``reset="before"``, there are two: r and z, and
+        n."""
         return (2 * self.hidden_channels, self.hidden_channels) if self.reset == "before" else (self._rows,)
 
     @property
@@ -315,7 +321,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         return self._filter_projection(self.input_filter, weight, bias)
 
     def _hidden_projections(self, suffix: str) -> tuple[Projection, ...]:
-        """Return the hidden projection u of all gates, or the parts that the cell takes."""
+        """Return the hidden projections u: one for all gates, or those that the cell expects."""
         rows = self._hidden_rows
         if self.hidden_filter is None:
             conv = getattr(self, "hidden_conv" + suffix)

@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU: torch's layers, with the written equations as an alternative to torch's kernels."""
+"""RNN, LSTM and GRU: torch.nn's layers, with the explicit equations as an alternative to torch's kernels."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from seqgnn.nn.scan.graph_inputs import StepInputs, at_each_step, length_mask
 
 
 class _Layer(EngineMixin):
-    """A layer over time: torch's forward, or a scan of the written cell."""
+    """The base class of the layers, which runs torch's forward pass or a scan of the cell over time."""
 
     engines = ("auto", "native", "fused", "triton", "reference")
     proj_size: int
@@ -68,7 +68,7 @@ class _Layer(EngineMixin):
     def _scan(
         self, x: Tensor, state: State, zero_state: bool, engine: str, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """The equations, over ``x [T, B, F]``."""
+        """Return the outputs and last states of a scan over ``x [T, B, F]``."""
         active = None if lengths is None else length_mask(lengths, x)
         directions = ("", "_reverse") if self.bidirectional else ("",)
         return scan(
@@ -95,7 +95,7 @@ class _Layer(EngineMixin):
         return (h, (rows, *batch, self.hidden_size)) if self.kind == "lstm" else (h,)
 
     def _unpack(self, hx: Any, x: Tensor, batch_size: int) -> State:
-        """Return the state as a tuple of ``[rows, B, H]``, zero if it is None."""
+        """Return the state as a tuple of tensors ``[rows, B, H]``, which are zero if `hx` is None."""
         if hx is None:
             return tuple(x.new_zeros(shape) for shape in self._state_shapes((batch_size,)))
         parts = (hx,) if isinstance(hx, Tensor) else hx
@@ -106,35 +106,35 @@ class _Layer(EngineMixin):
 
 
 class RNN(_Layer, nn.RNN):
-    r"""The plain RNN (Elman 1990), a drop-in for :class:`torch.nn.RNN`.
+    r"""The plain RNN (Elman 1990), a drop-in replacement for :class:`torch.nn.RNN`.
 
     .. math::
         h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
 
-    Takes, returns and saves exactly what torch's layer does; what is new is keyword-only.
+    Arguments, outputs and state_dict are exactly those of torch's layer; additional arguments are keyword-only.
 
     Args:
         input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, device, dtype:
             as in :class:`torch.nn.RNN`.
-        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equation of
-            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
-            ``"triton"`` the same with Triton's kernels, which have only been run in its interpreter, not on a GPU;
-            ``"auto"`` is ``"fused"`` on the CPU where gradients are recorded and the input is not packed (padding would
-            cost more than it saves), from 512 channels, 20 steps and 100 elements of all sequences on, else
-            ``"native"`` wherever that supports the call.
-        recurrent_bias: with False b_hh is a buffer of zeros; a non-zero b_hh that is loaded is added to b_ih.
-        forget_bias: for LSTMs only.
-        checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
-            recomputes, with any engine but ``"native"``; None saves everything.
+        init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default.
+        engine: ``"native"`` runs torch's own forward pass; ``"reference"`` runs the equation of
+            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"triton"``
+            does the same with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
+            ``"auto"`` is ``"fused"`` on the CPU if gradients are recorded, the input is not packed (padding would cost
+            more than it saves) and there are at least 512 channels, 20 steps (T) and 100 elements (T * B). Otherwise it
+            is ``"native"`` if that supports the call.
+        recurrent_bias: if False, b_hh is a buffer of zeros, and a nonzero b_hh of a loaded state_dict is added to b_ih.
+        forget_bias: not supported; for LSTMs only.
+        checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
+            saved, and the backward pass recomputes its steps; not with ``engine="native"``; None saves everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; state
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that contradict each other, for input or states of a wrong rank, size, dtype or device,
-            and for ``"triton"`` where it is not installed or the input is not on a GPU.
+        ValueError: for options that contradict each other, for input or states with a wrong rank, size, dtype or
+            device, and for ``"triton"`` if it is not installed or the input is not on a GPU.
 
     Example:
         >>> import torch
@@ -182,36 +182,37 @@ class RNN(_Layer, nn.RNN):
 
 
 class LSTM(_Layer, nn.LSTM):
-    r"""The LSTM with forget gates (Gers et al. 2000), a drop-in for :class:`torch.nn.LSTM`.
+    r"""The LSTM with forget gates (Gers et al. 2000), a drop-in replacement for :class:`torch.nn.LSTM`.
 
     .. math::
         (i, f, g, o) &= W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh} \\
         c_t &= \sigma(f) \, c_{t-1} + \sigma(i) \tanh(g) \\
         h_t &= \sigma(o) \tanh(c_t)
 
-    Takes, returns and saves exactly what torch's layer does (``proj_size`` included); what is new is keyword-only.
+    Arguments (including ``proj_size``), outputs and state_dict are exactly those of torch's layer; additional arguments
+    are keyword-only.
 
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype:
             as in :class:`torch.nn.LSTM`.
-        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        forget_bias: the sum of both biases of the forget gate.
-        engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equations of
-            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
-            ``"triton"`` the same with Triton's kernels, which have only been run in its interpreter, not on a GPU;
-            ``"auto"`` is ``"native"`` wherever that supports the call (which autocast on CPUs without AVX-512 is not).
-        recurrent_bias: with False b_hh is a buffer of zeros, which leaves the 4(dn + n² + n) parameters of the usual
-            equations; a non-zero b_hh that is loaded is added to b_ih.
-        checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
-            recomputes, with any engine but ``"native"``; None saves everything.
+        init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default.
+        forget_bias: initial sum of both biases of the forget gate.
+        engine: ``"native"`` runs torch's own forward pass; ``"reference"`` runs the equations of
+            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"triton"``
+            does the same with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
+            ``"auto"`` is ``"native"`` if that supports the call (it does not support autocast on CPUs without AVX-512).
+        recurrent_bias: if False, b_hh is a buffer of zeros, which leaves the 4(FH + H² + H) parameters of the usual
+            equations; a nonzero b_hh of a loaded state_dict is added to b_ih.
+        checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
+            saved, and the backward pass recomputes its steps; not with ``engine="native"``; None saves everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; states h and c
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that contradict each other, for input or states of a wrong rank, size, dtype or device,
-            and for ``"triton"`` where it is not installed or the input is not on a GPU.
+        ValueError: for options that contradict each other, for input or states with a wrong rank, size, dtype or
+            device, and for ``"triton"`` if it is not installed or the input is not on a GPU.
 
     Example:
         >>> import torch
@@ -250,7 +251,9 @@ class LSTM(_Layer, nn.LSTM):
 
 
 class GRU(_Layer, nn.GRU):
-    r"""The GRU (Cho et al. 2014) with the reset gate after the hidden projection, a drop-in for :class:`torch.nn.GRU`.
+    r"""The GRU (Cho et al. 2014), a drop-in replacement for :class:`torch.nn.GRU`.
+
+    The reset gate is applied after the hidden projection.
 
     .. math::
         r &= \sigma(W_{ir} x_t + b_{ir} + W_{hr} h_{t-1} + b_{hr}) \\
@@ -258,29 +261,29 @@ class GRU(_Layer, nn.GRU):
         n &= \tanh(W_{in} x_t + b_{in} + r \, (W_{hn} h_{t-1} + b_{hn})) \\
         h_t &= (1 - z) \, n + z \, h_{t-1}
 
-    Deviation from the paper: there r multiplies h before the matrix product, and z and 1 - z are swapped.
+    In the paper, r multiplies h before the matrix product, and z and 1 - z are swapped.
 
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype:
             as in :class:`torch.nn.GRU`.
-        init: a recipe of :mod:`seqgnn.nn.init` or a list of them, applied in order on top of torch's default.
-        engine: ``"native"`` is torch's own forward, ``"reference"`` runs the equations of
-            :mod:`seqgnn.nn.scan.functional` under autograd, ``"fused"`` has a hand-written backward pass,
-            ``"triton"`` the same with Triton's kernels, which have only been run in its interpreter, not on a GPU;
-            ``"auto"`` is ``"fused"`` on the CPU where gradients are recorded and the input is not packed (padding would
-            cost more than it saves), from 64 channels, 40 steps and 800 elements of all sequences on, and from 320
-            channels and 20 steps on, else ``"native"`` wherever that supports the call.
-        forget_bias, recurrent_bias: for the other two layers; here both are refused.
-        checkpoint_every: number of steps of which only the state before them is saved, and which the backward pass
-            recomputes, with any engine but ``"native"``; None saves everything.
+        init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default.
+        engine: ``"native"`` runs torch's own forward pass; ``"reference"`` runs the equations of
+            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"triton"``
+            does the same with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
+            ``"auto"`` is ``"fused"`` on the CPU if gradients are recorded, the input is not packed (padding would cost
+            more than it saves) and there are at least 64 channels, 40 steps (T) and 800 elements (T * B), or at least
+            320 channels and 20 steps. Otherwise it is ``"native"`` if that supports the call.
+        forget_bias, recurrent_bias: not supported; for other layers only.
+        checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
+            saved, and the backward pass recomputes its steps; not with ``engine="native"``; None saves everything.
 
     Shapes:
         input ``[T, B, F]`` (``batch_first``: ``[B, T, F]``), ``[T, F]`` or a PackedSequence; state
         ``[num_layers * directions, B, H]``; output ``[T, B, H * directions]``.
 
     Raises:
-        ValueError: for options that contradict each other, for input or states of a wrong rank, size, dtype or device,
-            and for ``"triton"`` where it is not installed or the input is not on a GPU.
+        ValueError: for options that contradict each other, for input or states with a wrong rank, size, dtype or
+            device, and for ``"triton"`` if it is not installed or the input is not on a GPU.
 
     Example:
         >>> import torch

@@ -225,11 +225,11 @@ def test_gcn_lstm_reset_parameters_redraws_convolutions(conv):
             lambda: GCNLSTM(F, H, conv=lambda i, o: Normed(i + 1, o))(X.float(), EDGES),
             r"GCNLSTM: expected a convolution that takes x \(42, 2\), got Normed",
         ),
-        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, bias=False), "expected bias=False to be passed to the convolutions"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, bias=False), "expected bias=False in the convolutions"),
         (lambda: GCNLSTM(F, H, conv=3), "expected conv to be a filter.*got 3"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, input_conv=GCN()), "expected conv or input_conv for the input"),
         (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, hidden_conv=GCN()), "conv or hidden_conv for the hidden"),
-        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, init="xavier"), "init and forget_bias for filters, got a conv"),
+        (lambda: GCNLSTM(F, H, conv=pyg.SAGEConv, init="xavier"), "init and forget_bias with filters only, got a conv"),
         (
             lambda: GCNLSTM(F, H, conv=pyg.SAGEConv)(X.float(), EDGES, WEIGHTS.float()),
             "expected no edge_weight, since",
