@@ -1,9 +1,10 @@
-r"""Named recipes for the weights of recurrent layers, plain and on graphs.
+r"""Named initializations of recurrent layers, plain and on graphs.
 
-A recipe is an object called with the weights of each layer and direction (:class:`Gates`) and fills them in place.
-``init="orthogonal"`` applies one on top of torch's default; ``init=["orthogonal", init.chrono(t_max=100)]`` several in
-order. Fans are those of one gate's block, never of the stacked matrix. A custom recipe is any
-``recipe(kind, gates)``; a layer keeps it, so a lambda cannot be pickled with it.
+An initialization, or recipe, is a callable that receives the weights of each layer and direction (:class:`Gates`) and
+fills them in place. ``init="orthogonal"`` applies one after torch's default, and
+``init=["orthogonal", init.chrono(t_max=100)]`` applies several in order. Fans are those of a single gate, never of the
+stacked matrix. A custom recipe is any callable ``recipe(kind, gates)``. Layers store their recipes, so a layer with a
+lambda cannot be pickled.
 """
 
 import math
@@ -23,7 +24,8 @@ class Gates(NamedTuple):
     """The weights of one layer and direction as views, gate by gate in torch's order (LSTM: i, f, g, o; GRU: r, z, n).
 
     ``weight_ih`` holds blocks ``[H, m F]``, ``weight_hh`` blocks ``[H, m H]``, the biases ``[H]``; each may be empty,
-    as where a convolution replaces it. ``cell_state`` are the weights on an LSTM's c: peepholes, or its projection.
+    for example if a convolution replaces it. ``cell_state`` holds the weights applied to an LSTM's c: peepholes, or its
+    projection.
     """
 
     weight_ih: tuple[Tensor, ...]
@@ -41,7 +43,7 @@ class Gates(NamedTuple):
         return self.bias_ih + self.bias_hh
 
     def set_bias(self, gate: int, value: Tensor | float) -> None:
-        """Makes b_ih + b_hh of a gate equal to `value`."""
+        """Set b_ih + b_hh of a gate to `value`."""
         self.bias_ih[gate].copy_(torch.as_tensor(value))
         if self.bias_hh:
             self.bias_hh[gate].zero_()
@@ -52,7 +54,7 @@ Recipe: TypeAlias = "Callable[[str, Gates], None]"
 
 @dataclass(frozen=True)
 class uniform:
-    """torch's default: everything from U(-1/sqrt(H), 1/sqrt(H)). Its name is ``"torch"``."""
+    """torch's default, ``init="torch"``: all weights and biases from U(-1/sqrt(H), 1/sqrt(H))."""
 
     def __call__(self, kind: str, gates: Gates) -> None:
         bound = 1 / math.sqrt(gates.hidden_size)
@@ -62,7 +64,7 @@ class uniform:
 
 @dataclass(frozen=True)
 class xavier:
-    """Weights from N(0, 2 / (fan_in + fan_out)) with the fans of one gate, zero biases (Glorot and Bengio 2010)."""
+    """Weights from N(0, 2 / (fan_in + fan_out)) with the fans of each gate, zero biases (Glorot and Bengio 2010)."""
 
     def __call__(self, kind: str, gates: Gates) -> None:
         for block in gates.weight_ih + gates.weight_hh:
@@ -73,7 +75,7 @@ class xavier:
 
 @dataclass(frozen=True)
 class orthogonal:
-    """Each gate's hidden block orthogonal (Saxe et al. 2014); the rest is left as it is."""
+    """An orthogonal hidden-to-hidden matrix for each gate (Saxe et al. 2014); other weights do not change."""
 
     def __call__(self, kind: str, gates: Gates) -> None:
         for block in gates.weight_hh:
@@ -82,7 +84,8 @@ class orthogonal:
 
 @dataclass(frozen=True)
 class identity:
-    """Hidden block = I, input weights N(0, 0.001²), zero biases (Le, Jaitly and Hinton 2015). For the plain RNN."""
+    """Identity hidden-to-hidden matrix, input weights from N(0, 0.001²), zero biases (Le, Jaitly and Hinton 2015), for
+    RNNs."""
 
     kinds = ("rnn",)
 
@@ -97,17 +100,18 @@ class identity:
 
 @dataclass(frozen=True)
 class latch:
-    r"""Hidden block = gain times I, input weights N(0, 0.1²), zero biases: the first inputs decide the sign of each
-    unit of a tanh RNN, which it keeps for a sequence of any length (Bengio, Simard and Frasconi 1994, on one unit).
+    r"""Hidden-to-hidden matrix `gain` times I, input weights from N(0, 0.1²), zero biases: the first inputs determine
+    the sign of each unit of a tanh RNN, and the unit keeps it in sequences of any length (Bengio, Simard and Frasconi
+    1994, for one unit).
 
     .. math::
-        h_t = \tanh(w h_{t-1} + u_t), \quad w > 1 \text{ holds its sign while } |u_t| < \sqrt{w (w - 1)} -
+        h_t = \tanh(w h_{t-1} + u_t), \quad w > 1 \text{ keeps its sign while } |u_t| < \sqrt{w (w - 1)} -
         \operatorname{arcosh} \sqrt{w}
 
-    The layer stores the first inputs and little else, so this is a prior for tasks that ask for those.
+    The layer stores the first inputs and little else, so this initialization is a prior for tasks that require them.
 
     Args:
-        gain: w, above 1; with a larger gain the very first input has more influence.
+        gain: w, above 1; with a larger gain, the first input has more influence.
     """
 
     gain: float = 2.0
@@ -128,12 +132,12 @@ class latch:
 
 @dataclass(frozen=True)
 class chrono:
-    r"""Time scales spread up to `t_max` (Tallec and Ollivier 2018, section 3).
+    r"""Gate biases with time scales of up to `t_max` steps (Tallec and Ollivier 2018, section 3).
 
     .. math::
         b_f = \log U(1, T_{max} - 1), \quad b_i = -b_f \qquad \text{(GRU: } b_z = \log U(1, T_{max} - 1) \text{)}
 
-    where b is the sum of both biases, and z keeps the old state, as in torch.
+    Here b is the sum of both biases, and z is the fraction of the old state that is kept, as in torch.
 
     Args:
         t_max: the longest dependency, in steps; at least 2.
@@ -155,7 +159,7 @@ class chrono:
 
 @dataclass(frozen=True)
 class forget_bias:
-    """The sum of both biases of an LSTM's forget gate is `value` (Gers et al. 2000; Jozefowicz et al. 2015)."""
+    """Biases of an LSTM's forget gate with sum `value` (Gers et al. 2000; Jozefowicz et al. 2015)."""
 
     value: float
     kinds = ("lstm",)
@@ -180,10 +184,10 @@ Init: TypeAlias = "str | Recipe | Sequence[str | Recipe] | None"
 
 
 def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bias: bool) -> tuple[Recipe, ...]:
-    """Return the recipes of a layer by its options ``init=`` and ``forget_bias=``, in order.
+    """Return the recipes of a layer in order, as given by its options `init` and `forget_bias`.
 
     Args:
-        caller: the layer's name, for messages.
+        caller: class name for error messages.
         kind: ``"rnn"``, ``"lstm"`` or ``"gru"``.
 
     Raises:
@@ -194,7 +198,7 @@ def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bi
     for recipe in entries:
         if not isinstance(recipe, str):
             if isinstance(recipe, type) or not callable(recipe):
-                raise ValueError(f"{caller}: expected init to be recipes, such as init.orthogonal(), got {recipe!r}")
+                raise ValueError(f"{caller}: expected an initialization, such as init.orthogonal(), got {recipe!r}")
             recipes.append(recipe)
         elif one_of(caller, "init", recipe, RECIPES) == "chrono":
             raise ValueError(f"{caller}: expected init.chrono(t_max=...) with t_max >= 2, got 'chrono' without t_max")
@@ -208,7 +212,7 @@ def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bi
         if isinstance(recipe, uniform | xavier | identity | latch) and any(
             isinstance(earlier, chrono | forget_bias) for earlier in recipes[:place]
         ):
-            raise ValueError(f"{caller}: expected {type(recipe).__name__} before what sets biases, got it after")
+            raise ValueError(f"{caller}: expected {type(recipe).__name__} before chrono or forget_bias, got it after")
         name = type(recipe).__name__
         kinds = getattr(recipe, "kinds", NUM_GATES)
         if kind not in kinds:
@@ -220,7 +224,7 @@ def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bi
 
 
 def gates_of(module: nn.Module, kind: str) -> Iterator[Gates]:
-    """Yields the weights of every layer and direction of a module with torch's names; buffers are left out."""
+    """Yield the parameters of every layer and direction of a module with torch's names, without buffers."""
     parameters = dict(module.named_parameters(recurse=False))
     blocks = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     cell_state = ("weight_ci", "weight_cf", "weight_co", "weight_cc", "bias_cc")
@@ -235,7 +239,7 @@ def gates_of(module: nn.Module, kind: str) -> Iterator[Gates]:
 
 @torch.no_grad()
 def apply_recipes(recipes: Sequence[Recipe], module: nn.Module, kind: str) -> None:
-    """Fills the weights of a recurrent module, recipe by recipe."""
+    """Initialize a recurrent module with recipes, in order."""
     for recipe in recipes:
         for gates in gates_of(module, kind):
             recipe(kind, gates)

@@ -1,6 +1,6 @@
 """The scan of a stack of recurrent layers over time, and the rules that choose its engine."""
 
-from __future__ import annotations  # torch.compile cannot evaluate those of nested functions
+from __future__ import annotations  # torch.compile cannot evaluate annotations of nested functions
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,12 +20,12 @@ from seqgnn.nn.scan.fused import scan as fused
 from seqgnn.nn.scan.gates import RecurrentUnit
 from seqgnn.nn.scan.graph_inputs import StepInputs
 
-# From this many elements (T * B * N), or steps where gradients are recorded, the fused engine is faster than the
-# reference on the CPU.
+# The fused engine is faster than the reference on the CPU with at least this many elements (T * B * N) or, if gradients
+# are recorded, this many steps.
 ELEMENTS, STEPS = 1000, 8
 
-# From this many channels, steps, and elements (T * B), the fused engine trains torch.nn's layers faster than torch's
-# kernels do on the CPU; the kernel of the LSTM has a hand-written backward pass as well.
+# With at least this many channels, steps and elements (T * B), the fused engine trains torch.nn's layers faster than
+# torch's kernels on the CPU. It never does for the LSTM, whose kernel has a hand-written backward pass, too.
 FUSED = {"rnn": [(512, 20, 100)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
 
 
@@ -45,18 +45,18 @@ def scan(
 
     Args:
         x: ``[T, ..., F]``.
-        state: the state before the first step, each tensor ``[num_layers * directions, ..., H]``.
+        state: the initial state; each tensor has shape ``[num_layers * directions, ..., H]``.
         layers: the units of each layer, one per direction; the second runs from the last step to the first.
-        inputs: the graph of each step, and which sequences are active.
+        inputs: the graphs and the active sequences of each step.
         engine: ``"auto"``, ``"fused"``, ``"triton"`` or ``"reference"``, see :func:`choose_engine`.
-        caller: the class to name in errors.
-        dropout: the probability of zeroing an element between two layers; zero when not training.
-        checkpoint_every: number of steps in a segment, of which only inputs and states are saved for the backward
-            pass, which recomputes it; None saves everything. With about the square root of T steps in each segment,
-            memory grows as that root (Chen et al. 2016). Without effect where there is no backward pass, under
-            functorch, torch.compile and :func:`seqgnn.nn.scan.reference.record_states`.
-        draws: whether projections may draw random numbers, such as dropout, which are then the same when recomputed;
-            not supported in a CUDA graph.
+        caller: class name for error messages.
+        dropout: dropout probability between two layers; zero in evaluation mode.
+        checkpoint_every: number of steps per segment for gradient checkpointing: only the inputs and initial state of
+            each segment are saved, and the backward pass recomputes its steps; None saves everything. With about √T
+            steps per segment, memory grows as √T (Chen et al. 2016). No effect if gradients are not recorded, under
+            torch.func transforms, torch.compile and :func:`seqgnn.nn.scan.reference.record_states`.
+        draws: whether projections may use random numbers, as dropout does; recomputation then uses the same random
+            numbers, which is not supported in a CUDA graph.
 
     Returns:
         The outputs ``[T, ..., H * directions]`` and the states in the shape of `state`.
@@ -86,7 +86,8 @@ def _scan_unit(
     checkpoint_every: int | None,
     draws: bool,
 ) -> tuple[Tensor, State]:
-    """One unit over all steps, in segments if these are recomputed in the backward pass."""
+    """Return the outputs and last state of one unit over all steps, in segments if the backward pass recomputes
+    them."""
     if checkpoint_every is None or not torch.is_grad_enabled() or not is_eager() or reference.is_recording():
         return _scan_steps(unit, inputs, x, state, reverse, engine, caller)
     recomputed = partial(checkpoint, _scan_steps, use_reentrant=False, preserve_rng_state=draws)
@@ -102,7 +103,7 @@ def _scan_unit(
 def _scan_steps(
     unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool, engine: str, caller: str
 ) -> tuple[Tensor, State]:
-    """One unit over some steps, by one engine."""
+    """Return the outputs and last state of one unit over some steps, with one engine."""
     engine = choose_engine(engine, unit, x, caller)
     if engine in ("fused", "triton"):
         return fused.fused_scan(unit, inputs, x, state, reverse, engine)
@@ -114,15 +115,15 @@ def _scan_steps(
 def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> str:
     """Return the engine of a scan: ``"fused"``, ``"triton"``, ``"reference"`` or ``"exported"``.
 
-    The fused engine and Triton's kernels serve where inputs, cell and projections are supported, and with ``"auto"``
-    where that is worthwhile; the reference serves the rest, as one operator while torch.export traces a dynamic number
-    of steps.
+    The fused engine and the Triton kernels are used if they support inputs, cell and projections and, with ``"auto"``,
+    if they are worthwhile. Otherwise the reference is used. While torch.export traces a dynamic number of steps, it is
+    a single operator, ``"exported"``.
 
     Raises:
-        ValueError: for ``"triton"`` where its kernels cannot run.
+        ValueError: for ``"triton"`` if its kernels cannot run.
     """
     if engine != "reference" and is_supported_input(x):
-        # Sizes come after that: comparing one while torch.export traces would bind the program to the result.
+        # Sizes are compared last: a comparison while torch.export traces would specialize the program to its result.
         worthwhile = engine != "auto" or is_worthwhile(x)
         if worthwhile and fused.is_supported(unit):
             if engine == "triton":
@@ -133,8 +134,8 @@ def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> s
 
 
 def is_supported_input(x: Tensor) -> bool:
-    """True if the fused engine supports the call: float32 or float64, outside of autocast, torch.compile, functorch,
-    forward-mode AD and :func:`seqgnn.nn.scan.reference.record_states`."""
+    """Return True if the fused engine supports the call: float32 or float64, outside of autocast, torch.compile,
+    torch.func transforms, forward-mode AD and :func:`seqgnn.nn.scan.reference.record_states`."""
     return (
         is_eager()
         and not torch_internals.forward_ad_active()
@@ -146,14 +147,15 @@ def is_supported_input(x: Tensor) -> bool:
 
 
 def is_worthwhile(x: Tensor) -> bool:
-    """True if the fused engine saves more than its setup costs, over x `[T, (B,) N, F]` on the CPU: with many elements
-    or, where there is a backward pass too, many steps."""
+    """Return True if the fused engine saves more time than its setup takes, for x `[T, (B,) N, F]`: on the CPU, with
+    many elements or, if gradients are recorded, many steps."""
     many = x.shape[:-1].numel() >= ELEMENTS or (torch.is_grad_enabled() and len(x) >= STEPS)
     return x.device.type == "cpu" and many
 
 
 def check_triton(caller: str, x: Tensor) -> None:
-    """Raises where Triton's kernels cannot run: torch 2.6 comes with a Triton that is too old, CPUs have none."""
+    """Raise a ValueError if Triton kernels cannot run: the Triton of torch 2.6 is too old, and there is none for
+    CPUs."""
     try:
         import triton
     except ImportError:
@@ -167,14 +169,15 @@ def check_triton(caller: str, x: Tensor) -> None:
 
 
 def choose_plain_engine(layer: Any, x: Tensor, hx: Any, time_dim: int, packed: bool) -> str:
-    """Return the engine of a layer of torch.nn: ``"native"`` for torch's own forward, else one for :func:`scan`.
+    """Return the engine for a layer of torch.nn: ``"native"`` for torch's own forward pass, or one of :func:`scan`.
 
     Args:
         layer: an RNN, LSTM or GRU of :mod:`seqgnn.nn.recurrent.rnn`.
         x: its input, or the data of a PackedSequence if `packed`.
         hx: its state or None.
         time_dim: the dimension of time.
-        packed: a packed input stays native with ``"auto"``, since padding would cost more than the fused engine saves.
+        packed: whether the input is packed; ``"auto"`` is then ``"native"``, since padding would cost more than the
+            fused engine saves.
     """
     if layer.engine not in ("auto", "native"):
         return layer.engine
@@ -194,13 +197,13 @@ def choose_plain_engine(layer: Any, x: Tensor, hx: Any, time_dim: int, packed: b
 
 
 def fused_trains_faster(kind: str, hidden_size: int, steps: int, batch: int) -> bool:
-    """The rule of ``engine="auto"`` for torch.nn's layers in training on the CPU."""
+    """Return True if the fused engine trains a layer of torch.nn faster on the CPU, the rule of ``engine="auto"``."""
     sizes = hidden_size, steps, steps * batch
     return any(all(size >= least for size, least in zip(sizes, minimum)) for minimum in FUSED[kind])
 
 
 def requires_grad(layer: Any, x: Tensor, hx: Any) -> bool:
-    """True if a call of a layer is followed by a backward pass."""
+    """Return True if a call of a layer records gradients."""
     if not torch.is_grad_enabled():
         return False
     states = hx if isinstance(hx, (tuple, list)) else (hx,)
@@ -208,13 +211,13 @@ def requires_grad(layer: Any, x: Tensor, hx: Any) -> bool:
 
 
 def is_transformed() -> bool:
-    """True under functorch and forward-mode AD, for which torch's kernels have no rule."""
+    """Return True under torch.func transforms and forward-mode AD, which torch's kernels do not support."""
     return torch_internals.transforms_active() or torch_internals.forward_ad_active()
 
 
 def _torch_supports(layer: Any, x: Tensor) -> bool:
-    """False where torch.nn's layer raises: an LSTM under autocast, on CPUs for which oneDNN has no half precision
-    (those without AVX-512)."""
+    """Return False if torch.nn's layer raises an error: an LSTM under autocast on CPUs without AVX-512, for which
+    oneDNN has no half precision."""
     if layer.kind != "lstm" or layer.proj_size or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return True
     return torch_internals.supports_half_on_cpu(torch.get_autocast_dtype("cpu"))

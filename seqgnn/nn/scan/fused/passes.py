@@ -1,4 +1,4 @@
-"""The forward and the backward pass of the fused engine over rows: its loop, its buffers and its order of steps."""
+"""The forward and backward pass of the fused engine over rows `[N * B, F]`: loop, buffers and order of steps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from seqgnn.nn.scan.functional import Cell, PeepholeLSTM
 from seqgnn.nn.scan.fused.cells import FusedCell, OutputGated
 from seqgnn.nn.scan.fused.linear import FusedInputProjection, FusedProjection, NarrowInputProjection, StepOperator
 
-ROWS = 4096  # a product of more rows is no faster
+ROWS = 4096  # matrix products of more rows are not faster
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,18 @@ class ScanSpec:
     """The description of a scan without its tensors.
 
     Args:
-        cell: its equations, and `kind`, the same with a hand-written backward pass.
-        filters: of the input projection, None where the signal holds pre-activations, and of the hidden projections.
-        operators: of each filter at every step; `distinct`: each of them once.
-        dense: whether products take these as dense matrices.
+        cell: equations of the cell.
+        kind: the same cell with a hand-written backward pass.
+        filters: filter of the input projection, None if the signal holds pre-activations, and those of the hidden
+            projections.
+        operators: operators of each filter at every step.
+        distinct: each of these operators once.
+        dense: whether the operators are multiplied as dense matrices.
         shape: `[(B,) N]`.
-        active: `[T, rows, 1]` or None.
-        reverse: from the last step to the first.
+        active: mask of active sequences, `[T, rows, 1]`, or None.
+        reverse: whether the scan runs from the last step to the first.
         zero_state: whether the state before the first step is zero and needs no gradient.
-        kernel: what runs all steps in one launch, :class:`seqgnn.nn.scan.triton.scan.ScanKernel`, or None.
+        kernel: kernel that runs all steps in one launch, :class:`seqgnn.nn.scan.triton.scan.ScanKernel`, or None.
     """
 
     cell: Cell
@@ -46,28 +49,30 @@ class ScanSpec:
     kernel: Any = None
 
     def at(self, state: Sequence[Any], step: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the state before and after a step, from tensors at T + 1 times."""
+        """Return the states before and after a step, from states at T + 1 times."""
         before, after = (step + 1, step) if self.reverse else (step, step + 1)
         return [part[before] for part in state], [part[after] for part in state]
 
     @property
     def recomputes_output(self) -> bool:
-        """True if the backward pass recomputes the outputs; not with `active`, since ended sequences repeat theirs."""
+        """True if the backward pass recomputes the outputs; not with `active`, since ended sequences keep
+        their state."""
         return issubclass(self.kind, OutputGated) and self.active is None and self.kernel is None
 
     def chunk(self, tensors: "ScanTensors") -> int:
-        """Return how many steps hold gradients, signals and recomputed outputs at once: all in a single launch."""
+        """Return the number of steps per chunk, whose gradients, signals and recomputed outputs are stored at once; all
+        steps if a kernel runs them in one launch."""
         return tensors.steps if self.kernel is not None else min(tensors.steps, max(1, ROWS // tensors.rows))
 
     def order(self, steps: Any) -> Any:
         return steps[::-1] if self.reverse else steps
 
     def begins(self, step: int, steps: int) -> bool:
-        """True if the state before a step is zero."""
+        """Return True if the state before a step is zero."""
         return self.zero_state and step == self.order(range(steps))[0]
 
     def chunks(self, steps: int, size: int) -> Iterator[range]:
-        """Yields the steps in the order of the scan, some at a time, those inside a chunk in the order of time."""
+        """Yield chunks of steps in the order of the scan; inside a chunk, steps are in order of time."""
         for first in self.order(range(0, steps, size)):
             yield range(first, min(first + size, steps))
 
@@ -87,13 +92,13 @@ class ScanTensors:
 
 
 def scan_forward(spec: ScanSpec, tensors: ScanTensors, save: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Return outputs, the last state and, to `save` for the backward pass, gates, states and, if those of all steps are
-    held at once, signals."""
+    """Return the outputs, the last state and, if `save`, the tensors for the backward pass: gates, states and, if those
+    of all steps are stored at once, signals."""
     size, like, kind = spec.chunk(tensors), tensors.bias, spec.kind
     save_gates = save and kind.needs_gates
     a = like.new_empty(tensors.gates, tensors.steps if save_gates else size, tensors.rows, tensors.hidden)
     kernel = spec.kernel and spec.kernel(spec, tensors)
-    # A state that is saved has T + 1 places, any other alternates between two.
+    # A saved state has T + 1 entries; any other alternates between two.
     saved = [bool(kernel) or (save and not (spec.recomputes_output and i == 0)) for i in range(len(tensors.state))]
     states = [like.new_empty(tensors.steps + 1 if is_saved else 2, tensors.rows, tensors.hidden) for is_saved in saved]
     times = [part.unbind() * (1 if is_saved else tensors.steps // 2 + 1) for part, is_saved in zip(states, saved)]
@@ -139,11 +144,11 @@ class ScanBackward:
     """The gradients with respect to the tensors of a scan.
 
     Args:
-        spec, tensors: of the forward pass.
-        saved: what the forward pass saved.
-        grads: with respect to outputs and last states; None is zero.
+        spec, tensors: specification and tensors of the forward pass.
+        saved: tensors that the forward pass saved.
+        grads: gradients with respect to outputs and last states; None stands for zero.
         needs_grad: which tensors need a gradient.
-        retain_graph: whether backward may be called again, so that gates must stay; else gradients overwrite them.
+        retain_graph: whether backward may be called again, so that gates must not be overwritten by gradients.
     """
 
     def __init__(
@@ -203,13 +208,15 @@ class ScanBackward:
         return [self.dsignal, self.dbias, *dweights, *self.cell.dweights, *self.d, *dvalues]
 
     def _gate_grad_buffer(self, steps: slice) -> Tensor:
-        """Return the buffer for the gradients of some steps' gates; it holds these gates if the cell needs them."""
+        """Return the buffer for the gradients of the gates of some steps; it first holds these gates if the cell needs
+        them."""
         if not self.spec.kind.needs_gates:
             return self.a[:, : steps.stop - steps.start]
         return self.a[:, steps].clone() if self.retain_graph else self.a[:, steps]
 
     def _step(self, t: int, slot: int, gates: Sequence[Tensor], a: Tensor) -> None:
-        """The backward pass of one step, with its gates a; an ended sequence passes its state's gradient on."""
+        """Run the backward pass of one step with gates `a`; the gradients of ended sequences' states pass through
+        unchanged."""
         output_grad = self._output_grad(t)
         if output_grad is not None:
             self.d[0].add_(output_grad)
@@ -230,7 +237,7 @@ class ScanBackward:
             part.add_(unchanged)
 
     def _output_grad(self, steps: Any) -> Tensor | None:
-        """Return the gradient with respect to the outputs of some steps; None is zero."""
+        """Return the gradient with respect to the outputs of some steps; None stands for zero."""
         if self.doutput is None:
             return None
         grad = rows(self.doutput[steps], self.batched)
@@ -245,9 +252,12 @@ class ScanBackward:
         return h
 
     def _accumulate(self, steps: slice, da: Tensor, a: Tensor | None) -> None:
-        """Accumulates the gradients of weights and biases over some steps, and writes those of their signal.
+        """Accumulate the gradients of weights and biases over some steps, and write the gradients of their signal.
 
-        a: the gates of these steps where one launch ran them, since gradients have not overwritten them there.
+        Args:
+            steps: the steps.
+            da: gradients with respect to their gates.
+            a: the gates of these steps after a single launch, in which gradients do not overwrite them; otherwise None.
         """
         kind, first = self.spec.kind, steps.start
         early, late = [part[steps] for part in self.states], [part[1:][steps] for part in self.states]
@@ -278,7 +288,7 @@ class ScanBackward:
 def _bind(
     spec: ScanSpec, tensors: ScanTensors, signals: Sequence[Any], values_need_grad: Sequence[bool] = ()
 ) -> tuple[FusedCell, list[Any], list[StepOperator]]:
-    """Return the cell, the projections and the operators with their tensors."""
+    """Return the cell, the projections and the operators, each with its tensors."""
     values_need_grad = values_need_grad or [False] * len(tensors.values)
     operators = [StepOperator(*parts, spec.dense) for parts in zip(spec.distinct, tensors.values, values_need_grad)]
     by_id = {id(operator): bound for operator, bound in zip(spec.distinct, operators)}
