@@ -128,7 +128,7 @@ def planned(part: Part, given: argparse.Namespace) -> Plan:
 def show(name: str, plans: dict[str, Plan]) -> None:
     for title, one in plans.items():
         states, seconds = list(one.states().values()), sum(one.estimate()[0].values())
-        finished = f"{states.count('there')} of {len(states)} runs are finished"
+        finished = f"{states.count('finished')} of {len(states)} runs are finished"
         print(f"{name}, {title}: {finished}; the rest takes at most {seconds / 3600:.1f} hours on one core")
 
 

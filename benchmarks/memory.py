@@ -102,7 +102,7 @@ def show(part: str, task: str, plans: list[Plan]) -> None:
         seconds = sum(one.estimate()[0].values())
         lengths = ", ".join(map(str, one.sizes))
         left = f"the rest takes at most {seconds / 3600:.1f} hours on one core"
-        print(f"{part}, {task}, T = {lengths}: {states.count('there')} of {len(states)} runs are finished; {left}")
+        print(f"{part}, {task}, T = {lengths}: {states.count('finished')} of {len(states)} runs are finished; {left}")
 
 
 def write(part: str, task: str, found: list[Comparison], plans: list[Plan], out: Path) -> bool:
@@ -111,7 +111,7 @@ def write(part: str, task: str, found: list[Comparison], plans: list[Plan], out:
     for key, message in failures.items():
         print(f"FAILED: {key}: {message}")
     states = [one.states() for one in plans]
-    missing = [job.title for one, there in zip(plans, states) for job in one.jobs if there[job.key] != "there"]
+    missing = [job.title for one, by_key in zip(plans, states) for job in one.jobs if by_key[job.key] != "finished"]
     if not any(one.runs for one in found):
         return not missing
     rows = [{name: None if value != value else value for name, value in row.as_dict().items()} for one in found

@@ -148,8 +148,8 @@ def training_for(task: str, **changes: Any) -> TrainConfig:
     if changes.get("steps") is None:
         changes.pop("steps", None)
         if changes.get("max_seconds") is not None:
-            endless = {"schedule": "constant"} if base.schedule == "cosine" else {}
-            changes = {"steps": None} | endless | changes
+            schedule = {"schedule": "constant"} if base.schedule == "cosine" else {}
+            changes = {"steps": None} | schedule | changes
     return replace(base, **changes)
 
 
@@ -186,7 +186,7 @@ def _plan_sequences(
     if data is not None and problem.data_kind is None:
         raise ValueError(f"compare: task {task!r} generates its own samples; remove the data (got {data.data})")
     data_id = identify_text(None if data is None else data.path) if problem.data_kind else None
-    planned: list[Job] = []
+    jobs: list[Job] = []
     elements: dict[int, int] = {}
     for size in sorted(sizes, reverse=True):  # long runs first, so that no core waits long for the last one
         sample = _sample(problem, size, data)
@@ -199,12 +199,12 @@ def _plan_sequences(
             rate = rates.get(size, train.lr) if spec.lr is None else spec.lr
             for seed in seeds:
                 config = setting.run_config(spec, seed, replace(train, lr=rate))
-                planned.append(Job((spec.label, size, seed), f"{task} T={size} {spec.label} seed {seed}", config, spec))
+                jobs.append(Job((spec.label, size, seed), f"{task} T={size} {spec.label} seed {seed}", config, spec))
         for name in (name for name in baselines.suitable(sample) if name in BASELINE_SAMPLES):
             baseline = BaselineConfig(task, size, data_id, name, BASELINE_SAMPLES[name])
-            planned.append(Job((name, size, 0), f"{task} T={size} {name}", baseline))
+            jobs.append(Job((name, size, 0), f"{task} T={size} {name}", baseline))
 
-    _check_different(planned)
+    _check_different(jobs)
     return Plan(
         task=task,
         labels=tuple(spec.label for spec in specs),
@@ -213,7 +213,7 @@ def _plan_sequences(
         elements=elements,
         data_id=data_id,
         matched=grid.match_parameters,
-        jobs=tuple(planned),
+        jobs=tuple(jobs),
         context=context,
         metric=problem.metric,
     )
@@ -241,18 +241,19 @@ def _plan_forecasts(
     if grid.parameters is not None:
         check_count("compare", "parameters", grid.parameters, 1)
     rates = _rates(grid.lr_per_size, sizes)
-    for name, none in (("target_accuracy", None), ("stateful", False), ("monitor", "loss")):  # undefined for forecasts
-        if (value := getattr(train, name)) != none and value != "last":
-            raise ValueError(f"compare: expected {name}={none!r} for forecasts, got {value!r}")
+    undefined = (("target_accuracy", None), ("stateful", False), ("monitor", "loss"))  # for forecasts
+    for name, default in undefined:
+        if (value := getattr(train, name)) != default and value != "last":
+            raise ValueError(f"compare: expected {name}={default!r} for forecasts, got {value!r}")
     graph = context.data.load()
     protocols = [replace(protocol, horizon=size) for size in sizes]
-    for each in protocols:
-        forecasting_task(context.data.identity(), context.data, each, str(context.execution.device))  # raises errors
+    device = str(context.execution.device)
+    for size_protocol in protocols:
+        forecasting_task(context.data.identity(), context.data, size_protocol, device)  # raises errors
     fitted = fitting(specs, graph, models is not None)
-    planned = forecast_jobs(context.data, rows=fitted, protocols=protocols, seeds=seeds, hidden=hidden,
-                            refit=grid.refit, device=str(context.execution.device), train=train, rates=rates,
-                            parameters=grid.parameters)  # fmt: skip
-    _check_different(planned)
+    jobs = forecast_jobs(context.data, rows=fitted, protocols=protocols, seeds=seeds, hidden=hidden, refit=grid.refit,
+                         device=device, train=train, rates=rates, parameters=grid.parameters)  # fmt: skip
+    _check_different(jobs)
     return Plan(
         task=problem.task,
         labels=tuple(spec.label for spec in fitted),
@@ -261,7 +262,7 @@ def _plan_forecasts(
         elements={},
         data_id=context.data.identity(),
         matched=grid.parameters is not None,
-        jobs=tuple(planned),
+        jobs=tuple(jobs),
         context=context,
         metric=protocol.metric,
         units=graph.units,
@@ -277,19 +278,19 @@ def _sample(problem: SequenceProblem, size: int, data: DataSource | None) -> Any
         raise ValueError(f"compare: expected a size that fits into memory, got {size} ({reason})") from error
 
 
-def _check_different(planned: list[Job]) -> None:
+def _check_different(jobs: list[Job]) -> None:
     """Raise a ValueError if two models are the same run, which would differ in name only."""
-    seen: dict[Any, str] = {}
-    for job in planned:
-        if job.config in seen:
-            raise ValueError(f"compare: expected models that differ, got {seen[job.config]!r} and {job.title!r}")
-        seen[job.config] = job.title
+    titles: dict[Any, str] = {}
+    for job in jobs:
+        if job.config in titles:
+            raise ValueError(f"compare: expected models that differ, got {titles[job.config]!r} and {job.title!r}")
+        titles[job.config] = job.title
 
 
 def _whole_numbers(name: str, values: Sequence[int], least: int) -> tuple[int, ...]:
     numbers = tuple(values) if isinstance(values, Iterable) else (values,)
-    good = all(isinstance(n, int) and not isinstance(n, bool) and least <= n < 2**63 for n in numbers)
-    if not good or not numbers or len(set(numbers)) < len(numbers):
+    valid = all(isinstance(n, int) and not isinstance(n, bool) and least <= n < 2**63 for n in numbers)
+    if not valid or not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(f"compare: expected {name} to be different whole numbers of at least {least}, got {numbers}")
     return numbers
 

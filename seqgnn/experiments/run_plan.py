@@ -44,7 +44,7 @@ class Plan:
         return [f"{label}: left out, since the graph changes and it takes one for all steps" for label in self.left_out]
 
     def states(self) -> dict[Key, str]:
-        """Return the state of each run: "there", "failed", "interrupted" or "to do"."""
+        """Return the state of each run: "finished", "failed", "interrupted" or "to do"."""
         return {job.key: self._state(job) for job in self.jobs}
 
     def _state(self, job: Job) -> str:
@@ -57,10 +57,10 @@ class Plan:
         Baselines, which take seconds, are omitted; finished parts of interrupted runs are not deducted.
         """
         rows: dict[tuple[str, int], float | str] = {}
-        known: dict[Key, float] = {}
-        unknown: dict[Key, str] = {}
+        estimates: dict[Key, float] = {}
+        reasons: dict[Key, str] = {}
         for job in self.jobs:
-            if not isinstance(job.config, TrainingRun) or self._state(job) == "there":
+            if not isinstance(job.config, TrainingRun) or self._state(job) == "finished":
                 continue
             row = job.key[:2]
             if row not in rows:
@@ -69,10 +69,10 @@ class Plan:
                 except (ValueError, RuntimeError, MemoryError) as error:
                     rows[row] = " ".join(str(error).split()) or type(error).__name__
             if isinstance(estimate := rows[row], str):
-                unknown[job.key] = estimate
+                reasons[job.key] = estimate
             else:
-                known[job.key] = estimate
-        return known, unknown
+                estimates[job.key] = estimate
+        return estimates, reasons
 
     def run(self, progress: bool = True, only_failed: bool = False) -> Comparison:
         """Execute the runs that are not stored yet, or only those that failed before, and return the comparison.
@@ -85,9 +85,9 @@ class Plan:
                 print(line, flush=True)
         if only_failed:
             states = self.states()
-            jobs = tuple(job for job in jobs if states[job.key] in ("there", "failed"))
+            jobs = tuple(job for job in jobs if states[job.key] in ("finished", "failed"))
             for state, words in (("to do", "not started"), ("interrupted", "interrupted")):
-                if progress and (skipped := sum(of == state for of in states.values())):
+                if progress and (skipped := sum(job_state == state for job_state in states.values())):
                     print(f"skipping {skipped} runs that were {words}", flush=True)
         records, failures = run_all(jobs, self.context, progress)
         trained = {job.key: job for job in jobs if isinstance(job.config, TrainingRun)}

@@ -64,7 +64,7 @@ def test_cli_compare_dry_run_lists_runs_and_trains_none(tmp_path):
     assert not (tmp_path / "found").exists()
     assert call("--config", file).exit_code == 0
     lines = call("--config", file, "--dry-run").stdout.splitlines()
-    assert lines[0] == "recall T=4 LSTM, chrono seed 0: there"
+    assert lines[0] == "recall T=4 LSTM, chrono seed 0: finished"
     assert lines[-1].startswith("0 runs to train")
 
 

@@ -174,7 +174,7 @@ def test_plan_run_only_failed_lists_repeated_failures(tmp_path):
     assert len(list((tmp_path / "runs").glob("*.partial/last.safetensors"))) == 2
     del options["progress"]
     planned = plan_grid("palindromes", **options)
-    assert sorted(planned.states().values()) == 2 * ["failed"] + 3 * ["there"]
+    assert sorted(planned.states().values()) == 2 * ["failed"] + 3 * ["finished"]
     again = planned.run(False, only_failed=True)
     assert again.failures == first.failures and again.rows() == first.rows() and set(again.failed) == set(first.failed)
 

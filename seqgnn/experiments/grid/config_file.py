@@ -69,11 +69,11 @@ def _spec(caller: str, content: dict[str, Any], table: type[Spec]) -> Spec:
     return table(**values)
 
 
-def _check(caller: str, place: str, content: dict[str, Any], kinds: dict[str, Any]) -> None:
+def _check(caller: str, suffix: str, content: dict[str, Any], kinds: dict[str, Any]) -> None:
     for name, value in content.items():
-        kind = kinds[one_of(caller, f"key{place}", name, sorted(kinds))]
+        kind = kinds[one_of(caller, f"key{suffix}", name, sorted(kinds))]
         if not _fits(value, kind):
-            raise ValueError(f"{caller}: expected {name}{place} to be {TYPES[kind]}, got {value!r}")
+            raise ValueError(f"{caller}: expected {name}{suffix} to be {TYPES[kind]}, got {value!r}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

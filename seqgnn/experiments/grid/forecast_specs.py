@@ -59,7 +59,7 @@ def forecast_jobs(
     jobs = []
     for protocol in sorted(protocols, key=lambda protocol: -protocol.horizon):
         rate = rates.get(protocol.horizon, train.lr)
-        about = f"forecast {graph.name or source.data} {protocol.horizon} ahead"
+        title = f"forecast {graph.name or source.data} {protocol.horizon} ahead"
         task = forecasting_task(data_id, source, protocol, device)
         first = task.test_windows.steps.start + protocol.lags  # the step that the test part forecasts first
         for row in rows:
@@ -83,15 +83,15 @@ def forecast_jobs(
             if parameters is not None:
                 run = run.sized(parameters, task)
             for seed in seeds:
-                job = replace(run, seed=seed)
-                jobs.append(Job((row.label, protocol.horizon, seed), f"{about} {row.label} seed {seed}", job, row))
+                config = replace(run, seed=seed)
+                jobs.append(Job((row.label, protocol.horizon, seed), f"{title} {row.label} seed {seed}", config, row))
         for name in BASELINES:
             if name == "seasonal" and (period is None or first < period):
                 continue
-            plain = ForecastBaseline(
+            baseline = ForecastBaseline(
                 "forecast", data_id, name, protocol, refit, period if name == "seasonal" else None
             )
-            jobs.append(Job((name, protocol.horizon, 0), f"{about} {name}", plain))
+            jobs.append(Job((name, protocol.horizon, 0), f"{title} {name}", baseline))
     return jobs
 
 
@@ -135,6 +135,6 @@ def season(graph: TemporalGraph) -> int | None:
     step = graph.period
     if step is None:
         return None
-    whole = DAY if step < DAY else WEEK if step < WEEK else 52 * WEEK
-    steps = int(whole // step)
+    length = DAY if step < DAY else WEEK if step < WEEK else 52 * WEEK
+    steps = int(length // step)
     return steps if 1 < steps < len(graph) else None

@@ -97,7 +97,7 @@ def choose_specs(task: str, chosen: Sequence[Any] | None) -> tuple[ModelSpec, ..
     return rows
 
 
-def check_labels(labels: Sequence[str], taken: Sequence[str]) -> None:
+def check_labels(labels: Sequence[str], reserved: Sequence[str]) -> None:
     """Check that models have distinct labels.
 
     Raises:
@@ -108,5 +108,5 @@ def check_labels(labels: Sequence[str], taken: Sequence[str]) -> None:
     for label in labels:
         if not (isinstance(label, str) and label.strip() and label.isprintable()):
             raise ValueError(f"compare: expected printable labels of one line, got {label!r}")
-        if label in taken:
+        if label in reserved:
             raise ValueError(f"compare: expected labels other than those of baselines, got {label!r}")

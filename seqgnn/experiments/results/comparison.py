@@ -110,7 +110,7 @@ class Comparison:
         """Return the same with models in the order of `MODEL_SPECS`, user-defined ones after the first with their
         model, and runs, baselines and failures in that of the table: the same runs give the same comparison."""
         models = {label: run.spec.model for (label, _, _), run in self.runs.items()}
-        labels = tuple(sorted(self.labels, key=lambda label: _place(label, models.get(label))))
+        labels = tuple(sorted(self.labels, key=lambda label: _sort_key(label, models.get(label))))
         order = {name: place for place, name in enumerate((*labels, *self.problem.baselines))}
 
         def sort(records: dict[Any, Any]) -> dict[Any, Any]:
@@ -133,7 +133,7 @@ class Comparison:
             for label in self.labels:
                 if any(key[:2] == (label, size) for key in (*self.runs, *self.failures)):
                     rows.append(self._row(label, size))
-            rows += [self._baseline_row(name, size) for name, of in self.baselines if of == size]
+            rows += [self._baseline_row(name, size) for name, baseline_size in self.baselines if baseline_size == size]
         return rows
 
     def _baseline_row(self, name: str, size: int) -> ComparisonRow:
@@ -186,7 +186,7 @@ class Comparison:
         )
 
 
-def _place(label: str, model: str | None) -> tuple[int, bool, str]:
+def _sort_key(label: str, model: str | None) -> tuple[int, bool, str]:
     """Return the sort key of a label: the known specification it is named after, or else the first with its model."""
     names = [spec.label for spec in MODEL_SPECS.values()]
     family = max((name for name in names if f"{label},".startswith(f"{name},")), key=len, default=None)

@@ -70,7 +70,7 @@ def load_comparisons(
     entries: dict[str, _Entry] = {}
     problems: list[str] = []
     for path in map(Path, paths):
-        loaded, unreadable = _read(path)
+        loaded, unreadable = _read_entries(path)
         problems += unreadable
         for entry in loaded:
             entries.setdefault(entry.file.name, entry)
@@ -80,12 +80,12 @@ def load_comparisons(
     sources = [source for item in data if (source := DataSource.of(item)) is not None]
     comparisons = [_comparison(groups[key], sources) for key in sorted(groups)]
     if not comparisons:
-        about = "; ".join(problems) or "no path"
-        raise ValueError(f"report: expected folders with runs of seqgnn compare, got none ({about})")
+        reasons = "; ".join(problems) or "no path"
+        raise ValueError(f"report: expected folders with runs of seqgnn compare, got none ({reasons})")
     return LoadedRuns(comparisons, problems)
 
 
-def _read(path: Path) -> tuple[list[_Entry], list[str]]:
+def _read_entries(path: Path) -> tuple[list[_Entry], list[str]]:
     if not path.exists():
         return [], [f"{path}: there is no such file or folder"]
     entries, problems = [], []
@@ -100,10 +100,10 @@ def _read(path: Path) -> tuple[list[_Entry], list[str]]:
             message = " ".join(str(error).split())
             problems.append(message if str(file) in message else f"{file}: {message}")
     names = {file.stem for file in files}
-    begun = [part for folder in {file.parent for file in files} or {path, path / "runs"}
+    unfinished = [part for folder in {file.parent for file in files} or {path, path / "runs"}
              for part in folder.glob("*.partial") if part.stem not in names]  # fmt: skip
-    if begun:
-        runs = f"{len(begun)} run{'s are' if len(begun) > 1 else ' is'}"
+    if unfinished:
+        runs = f"{len(unfinished)} run{'s are' if len(unfinished) > 1 else ' is'}"
         problems.append(f"{path}: {runs} unfinished; seqgnn compare resumes them")
     elif not files:
         problems.append(f"{path}: there are no runs in it")
@@ -167,10 +167,10 @@ def _comparison(entries: list[_Entry], sources: Sequence[DataSource]) -> Compari
         units=problem.units(data),
         data=data,
     )
-    return _filled(comparison, entries)
+    return _fill(comparison, entries)
 
 
-def _filled(comparison: Comparison, entries: list[_Entry]) -> Comparison:
+def _fill(comparison: Comparison, entries: list[_Entry]) -> Comparison:
     """Return the comparison with the content of its entries."""
     folders = {entry.file.parent for entry in entries}
     if len(folders) == 1 and (folder := folders.pop()).name == "runs":

@@ -51,11 +51,11 @@ def _in_words(settings: dict[str, Any], names: list[str]) -> list[str]:
     for name in names:
         value = settings[name]
         if value not in (None, ()):
-            parts.append(WORDED[name](value) if name in WORDED else f"{name.replace('_', ' ')} {_plain(value)}")
+            parts.append(WORDED[name](value) if name in WORDED else f"{name.replace('_', ' ')} {_format(value)}")
     return parts
 
 
-def _plain(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -40,15 +40,16 @@ def candidates(comparison: Comparison, size: int) -> Candidates:
         Candidates(models=('RNN',), baselines=('chance', 'majority'), excluded=('GCN, mean readout', 'linear'))
     """
     models = tuple(label for label in comparison.labels if comparison.of(label, size))
-    baselines = tuple(name for name, of in comparison.baselines if of == size)
+    baselines = tuple(name for name, baseline_size in comparison.baselines if baseline_size == size)
     problem = comparison.problem
     if not isinstance(problem, SequenceProblem) or not problem.sequential or problem.data_kind:
         return Candidates(models, baselines)
-    alike = tuple(label for label in models if _readout(comparison, label, size) == problem.readout)
-    if not alike:
+    comparable = tuple(label for label in models if _readout(comparison, label, size) == problem.readout)
+    if not comparable:
         return Candidates(models, baselines)
-    others = (*(label for label in models if label not in alike), *(name for name in baselines if name == "linear"))
-    return Candidates(alike, tuple(name for name in baselines if name != "linear"), others)
+    linear = tuple(name for name in baselines if name == "linear")
+    excluded = (*(label for label in models if label not in comparable), *linear)
+    return Candidates(comparable, tuple(name for name in baselines if name != "linear"), excluded)
 
 
 def _readout(comparison: Comparison, label: str, size: int) -> str | None:
@@ -104,12 +105,12 @@ class Verdict:
     Attributes:
         baseline: its name.
         score: its score.
-        how: "ahead of", "behind" or "not distinguishable from".
+        relation: "ahead of", "behind" or "not distinguishable from".
     """
 
     baseline: str
     score: float
-    how: str
+    relation: str
 
 
 def against_baseline(comparison: Comparison, label: str, size: int) -> Verdict | None:
@@ -128,8 +129,8 @@ def against_baseline(comparison: Comparison, label: str, size: int) -> Verdict |
     gain = (score.mean - scores[name]) * (1 if higher else -1)
     low, high = score.t or (score.mean, score.mean)
     margin = math.hypot((high - low) / 2, resolution(comparison, label, name, size))
-    how = "not distinguishable from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
-    return Verdict(name, scores[name], how)
+    relation = "not distinguishable from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
+    return Verdict(name, scores[name], relation)
 
 
 def at_chance(comparison: Comparison, size: int) -> tuple[str, float] | None:
@@ -149,7 +150,7 @@ def at_chance(comparison: Comparison, size: int) -> tuple[str, float] | None:
 
 def all_solved(comparison: Comparison, size: int) -> bool:
     """Return True if every run of every compared model reached the target accuracy or made no error."""
-    if any(of == size for _, of, _ in comparison.failures):
+    if any(failed_size == size for _, failed_size, _ in comparison.failures):
         return False
     runs = [run for label in candidates(comparison, size).models for run in comparison.of(label, size)]
     return all(run.result.stopped == "solved" or run.result.test.values.get("accuracy") == 1 for run in runs)

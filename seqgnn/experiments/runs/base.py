@@ -26,7 +26,7 @@ class Run(ABC):
 
     @property
     def setting(self) -> str:
-        """What runs of one comparison have in common besides task and data, as text."""
+        """Settings that the runs of one comparison share besides task and data, as text."""
         return ""
 
     @classmethod
@@ -104,14 +104,14 @@ class TrainingRun(Run):
         if self.train.steps is None:
             return limit * self.fits
         task = self.make_task(data)
-        marks: list[float] = []
-        few = replace(self.train, steps=steps, eval_every=steps, target_accuracy=None, max_seconds=None)
-        fit(self.build(task), task, few, seed=self.seed, device=self.device,
-            on_step=lambda *_: marks.append(time.perf_counter()))  # fmt: skip
-        evaluation = time.perf_counter() - marks[-1]
-        each = (marks[-1] - marks[1]) / (len(marks) - 2)
-        once = each * self.train.steps + evaluation * math.ceil(self.train.steps / self.train.eval_every)
-        return min(once, limit) * self.fits
+        times: list[float] = []
+        short_train = replace(self.train, steps=steps, eval_every=steps, target_accuracy=None, max_seconds=None)
+        fit(self.build(task), task, short_train, seed=self.seed, device=self.device,
+            on_step=lambda *_: times.append(time.perf_counter()))  # fmt: skip
+        evaluation = time.perf_counter() - times[-1]
+        step_seconds = (times[-1] - times[1]) / (len(times) - 2)
+        fit_seconds = step_seconds * self.train.steps + evaluation * math.ceil(self.train.steps / self.train.eval_every)
+        return min(fit_seconds, limit) * self.fits
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -89,9 +89,10 @@ class RunConfig(TrainingRun):
         task = HeldOutTask(self.make_task(data))
         model = self.build(task)
         flops = flops_per_sample(model, task.draw(1, torch.Generator().manual_seed(self.seed)))
-        saved = checkpoints_in(folder, asdict(self), save_every)
+        checkpoints = checkpoints_in(folder, asdict(self), save_every)
         memory = PeakMemory(self.device)
-        curves = fit(model, task, self.train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=saved)
+        curves = fit(model, task, self.train, seed=self.seed, device=self.device, on_step=on_step,
+                     checkpoints=checkpoints)  # fmt: skip
         measured = measure_training(curves, memory)
         batches = task.open().test(self.train.eval_batch_size)
         test = evaluate(model, batches, device=self.device, precision=self.train.precision)

@@ -39,25 +39,25 @@ def run_all(
         record = stored_record(job, context.store)
         if record is not None:
             records[job.key] = record
-    todo = [job for job in jobs if job.key not in records]
-    if todo and context.store is not None:
+    pending = [job for job in jobs if job.key not in records]
+    if pending and context.store is not None:
         context.store.prepare()
     with show_progress(len(jobs), len(records), progress) as report:
-        waiting = 0
-        while todo:
-            elsewhere = []
-            for job, outcome in _outcomes(todo, context, report):
+        num_waiting = 0
+        while pending:
+            claimed = []
+            for job, outcome in _outcomes(pending, context, report):
                 if outcome is None:
-                    elsewhere.append(job)
+                    claimed.append(job)
                 elif isinstance(outcome, str):
                     failures[job.key] = outcome
                 else:
                     records[job.key] = outcome
-            todo = elsewhere
-            if todo and len(todo) != waiting:
-                report(("waiting", f"waiting for {len(todo)} of the runs, which other processes execute"))
-            waiting = len(todo)
-            if todo:
+            pending = claimed
+            if pending and len(pending) != num_waiting:
+                report(("waiting", f"waiting for {len(pending)} of the runs, which other processes execute"))
+            num_waiting = len(pending)
+            if pending:
                 time.sleep(PATIENCE)
     return records, failures
 
@@ -71,34 +71,34 @@ def _outcomes(jobs: list[Job], context: RunContext, report: Report) -> Iterator[
         return
     from joblib import Parallel, delayed, parallel_config
 
-    left = dict(enumerate(jobs))
+    remaining = dict(enumerate(jobs))
     with (
         listening(report) as (address, key),
-        _engine(context) as (name, options, died),
+        _engine(context) as (name, options, worker_error),
         parallel_config(name, **options),
     ):
         count = workers if context.execution.backend is None else -1  # a cluster knows its number of workers
         order = "list" if context.execution.backend == "ray" else "generator_unordered"  # Ray's only one
 
-        def outcomes(some: dict[int, Job]) -> Iterator[tuple[int, Any]]:
-            calls = (delayed(_perform_apart)(number, job, context, address, key) for number, job in some.items())
+        def outcomes(batch: dict[int, Job]) -> Iterator[tuple[int, Any]]:
+            calls = (delayed(_perform_in_worker)(number, job, context, address, key) for number, job in batch.items())
             yield from Parallel(n_jobs=count, batch_size=1, return_as=order)(calls)
 
-        together = True
-        while left:
-            some = left.copy() if together else dict([next(iter(left.items()))])
+        batched = True
+        while remaining:
+            batch = remaining.copy() if batched else dict([next(iter(remaining.items()))])
             try:
-                for number, outcome in outcomes(some):
-                    yield left.pop(number), outcome
-            except died:  # it is unknown which run the worker had
-                stored = {number: stored_record(job, context.store) for number, job in left.items()}
-                done: dict[int, Any] = {number: record for number, record in stored.items() if record is not None}
-                if not together and not done:
-                    done = dict.fromkeys(some, "its worker process was killed; is there enough memory?")
-                for number, outcome in done.items():
-                    yield left.pop(number), outcome
+                for number, outcome in outcomes(batch):
+                    yield remaining.pop(number), outcome
+            except worker_error:  # it is unknown which run the worker had
+                stored = {number: stored_record(job, context.store) for number, job in remaining.items()}
+                finished: dict[int, Any] = {number: record for number, record in stored.items() if record is not None}
+                if not batched and not finished:
+                    finished = dict.fromkeys(batch, "its worker process was killed; is there enough memory?")
+                for number, outcome in finished.items():
+                    yield remaining.pop(number), outcome
                 # The rest of a cluster continues as long as runs finish; a single run may have killed a pool.
-                together = together and context.execution.backend is not None and bool(done)
+                batched = batched and context.execution.backend is not None and bool(finished)
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def _engine(context: RunContext) -> Iterator[tuple[str, dict[str, Any], type[Exc
         yield "loky", {}, BrokenProcessPool
         return
     try:
-        options, died = {"dask": _dask, "ray": _ray}[backend](scheduler)
+        options, worker_error = {"dask": _dask, "ray": _ray}[backend](scheduler)
     except ImportError as error:
         hint = f"pip install 'seqgnn[{backend}]'"
         raise ValueError(f"compare: expected {backend} to be installed ({hint}), got {error}") from error
@@ -119,7 +119,7 @@ def _engine(context: RunContext) -> Iterator[tuple[str, dict[str, Any], type[Exc
         reason = " ".join(str(error).split())
         raise ValueError(f"compare: the {backend} cluster at {scheduler} does not respond ({reason})") from error
     try:
-        yield backend, options, died
+        yield backend, options, worker_error
     finally:
         if "client" in options:
             options["client"].close()
@@ -154,7 +154,7 @@ def stored_record(job: Job, store: RunStore | None) -> dict[str, Any] | None:
     return None if record is None else {name: record[name] for name in ("config", "spec", "result", "measured")}
 
 
-def _perform_apart(
+def _perform_in_worker(
     number: int, job: Job, context: RunContext, address: Any, key: bytes
 ) -> tuple[int, Outcome]:
     def report(event: Event) -> None:
@@ -198,12 +198,12 @@ def _perform(job: Job, context: RunContext, report: Report) -> Outcome:
 def _execute(job: Job, context: RunContext, folder: Path | None, report: Report) -> dict[str, Any] | str:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    reported = time.monotonic()
+    last_report = time.monotonic()
 
     def on_step(step: int, loss: float, accuracy: float) -> None:
-        nonlocal reported
-        if time.monotonic() - reported >= EVERY:
-            reported = time.monotonic()
+        nonlocal last_report
+        if time.monotonic() - last_report >= EVERY:
+            last_report = time.monotonic()
             report(("step", job.title, step, loss, accuracy))
 
     try:

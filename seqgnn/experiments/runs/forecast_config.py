@@ -112,13 +112,13 @@ class ForecastRun(TrainingRun):
         model, curves = self._fit(task, self.train, on_step, folder, save_every)
         refitted = None
         if self.refit:
-            again = replace(self.train, steps=curves.best_step, eval_every=curves.best_step, monitor="last",
+            refit_train = replace(self.train, steps=curves.best_step, eval_every=curves.best_step, monitor="last",
                             patience=None, min_steps=None, max_seconds=None)  # fmt: skip
             folder = None if folder is None else folder / "refit"
-            model, refitted = self._fit(task.refitting(), again, on_step, folder, save_every, like=task)
+            model, refitted = self._fit(task.refitting(), refit_train, on_step, folder, save_every, like=task)
         measured = measure_training(curves, memory, refitted)
-        opened = task.open()
-        test = evaluate(model, opened.test(self.train.eval_batch_size), objective=opened.objective,
+        open_task = task.open()
+        test = evaluate(model, open_task.test(self.train.eval_batch_size), objective=open_task.objective,
                         device=self.device, precision=self.train.precision)  # fmt: skip
         return training_result(model, curves, scores_of(test), flops, measured)
 
@@ -126,8 +126,9 @@ class ForecastRun(TrainingRun):
         self, task: Any, train: TrainConfig, on_step: OnStep, folder: Path | None, save_every: float, like: Any = None
     ) -> tuple[torch.nn.Module, FitResult]:
         model = self.build(like or task)
-        saved = checkpoints_in(folder, asdict(self), save_every)
-        return model, fit(model, task, train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=saved)
+        checkpoints = checkpoints_in(folder, asdict(self), save_every)
+        curves = fit(model, task, train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=checkpoints)
+        return model, curves
 
 
 @dataclass(frozen=True)
@@ -194,18 +195,18 @@ def scores_of(evaluation: ForecastEvaluation) -> dict[str, Any]:
     6,850 windows of the full METR-LA.
     """
 
-    def plain(value: Any) -> Any:
+    def json_value(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: plain(item) for name, item in value.items()}
+            return {name: json_value(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
-            return [plain(item) for item in value]
+            return [json_value(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     windows = {
         "errors": [float(f"{error:.7g}") for error in evaluation.windows.errors],
         "counts": list(evaluation.windows.counts),
     }
-    return {"loss": evaluation.loss, **plain(asdict(evaluation.scores)), "windows": windows}
+    return {"loss": evaluation.loss, **json_value(asdict(evaluation.scores)), "windows": windows}
 
 
 def forecasting_task(data_id: str, data: DataSource | None, protocol: Protocol, device: str = "cpu") -> Forecasting:
@@ -215,8 +216,8 @@ def forecasting_task(data_id: str, data: DataSource | None, protocol: Protocol, 
         ValueError: if the time series is not the one that the runs were planned for.
     """
     if data is None or (identity := data.identity()) != data_id:
-        got = "none" if data is None else f"{identity}; it was changed after the comparison began"
-        raise ValueError(f"compare: expected the time series {data_id}, got {got}")
+        actual = "none" if data is None else f"{identity}; it was changed after the comparison began"
+        raise ValueError(f"compare: expected the time series {data_id}, got {actual}")
     return _task(_Series(data.load(), data_id), protocol, device)
 
 

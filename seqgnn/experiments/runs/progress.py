@@ -15,9 +15,9 @@ Report: TypeAlias = Callable[[Event], None]
 def summary_line(record: dict[str, Any]) -> str:
     """Return scores, steps and seconds of a finished run in one line."""
     result = record["result"]
-    shown = [name for name in ("accuracy", "mae", "rmse", "loss") if name in result["test"]]
-    named = {"mae": "MAE", "rmse": "RMSE"}
-    line = "test " + ", ".join(f"{named.get(name, name)} {result['test'][name]:.3f}" for name in shown[:2])
+    metrics = [name for name in ("accuracy", "mae", "rmse", "loss") if name in result["test"]]
+    abbreviations = {"mae": "MAE", "rmse": "RMSE"}
+    line = "test " + ", ".join(f"{abbreviations.get(name, name)} {result['test'][name]:.3f}" for name in metrics[:2])
     if "steps" in result:
         line += f"; {result['steps']} steps, {record['measured']['seconds']:.1f} s, stopped: {result['stopped']}"
     return line
@@ -77,13 +77,13 @@ def show_progress(total: int, finished: int, progress: bool) -> Iterator[Report]
 
 
 def _print_line(event: Event) -> None:
-    kind, title, *rest = event
+    kind, title, *values = event
     if kind == "waiting":
         print(title, flush=True)
     elif kind == "done":
-        print(f"{title}: {rest[0]}", flush=True)
+        print(f"{title}: {values[0]}", flush=True)
     elif kind == "failed":
-        print(f"{title}: FAILED, {rest[0]}", flush=True)
+        print(f"{title}: FAILED, {values[0]}", flush=True)
 
 
 @contextmanager
@@ -105,19 +105,19 @@ def progress_bars(total: int, finished: int) -> Iterator[Report]:
         running: dict[str, TaskID] = {}
 
         def report(event: Event) -> None:
-            kind, title, *rest = event
+            kind, title, *values = event
             if kind == "waiting":
                 display.update(grid, scores=title)
             elif kind == "start":
-                running[title] = display.add_task(title, total=rest[0], scores="")
+                running[title] = display.add_task(title, total=values[0], scores="")
             elif kind == "step" and title in running:
-                step, loss, accuracy = rest
+                step, loss, accuracy = values
                 display.update(running[title], completed=step, scores=f"loss {loss:.3f}  accuracy {accuracy:.3f}")
             elif kind in ("done", "failed"):
                 display.advance(grid)
                 if title in running:
                     display.remove_task(running.pop(title))
                 if kind == "failed":
-                    display.console.print(f"{title}: FAILED, {rest[0]}", markup=False, highlight=False)
+                    display.console.print(f"{title}: FAILED, {values[0]}", markup=False, highlight=False)
 
         yield report

@@ -82,7 +82,7 @@ class TrainingResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as a file holds it."""
-        return _known(self) | {
+        return _nonempty_fields(self) | {
             "test": self.test.as_dict(),
             "validation": [asdict(point) for point in self.validation],
         }
@@ -109,7 +109,7 @@ class BaselineResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as a file holds it."""
-        return _known(self) | {"test": self.test.as_dict()}
+        return _nonempty_fields(self) | {"test": self.test.as_dict()}
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class RunRecord:
             "config": asdict(cast(Any, self.config)),
             "spec": asdict(self.spec),
             "result": self.result.as_dict(),
-            "measured": _known(self.measured),
+            "measured": _nonempty_fields(self.measured),
         }
 
 
@@ -219,7 +219,7 @@ class BaselineRecord:
             "config": asdict(cast(Any, self.config)),
             "spec": None,
             "result": self.result.as_dict(),
-            "measured": _known(self.measured),
+            "measured": _nonempty_fields(self.measured),
         }
 
 
@@ -231,9 +231,9 @@ class FailedRun:
     spec: Spec
 
 
-def _check_numbers(test: HeldOutScores, measured: Measured, *others: Any) -> None:
+def _check_numbers(test: HeldOutScores, measured: Measured, *further: Any) -> None:
     """Raise a TypeError if a value is no number; the checksum of a file written elsewhere may be right."""
-    numbers = (test.count, test.values["loss"], measured.seconds, *others)
+    numbers = (test.count, test.values["loss"], measured.seconds, *further)
     if not all(isinstance(number, int | float) for number in numbers):
         raise TypeError
 
@@ -242,6 +242,6 @@ def _names(kind: Any) -> list[str]:
     return [item.name for item in fields(kind)]
 
 
-def _known(record: Any) -> dict[str, Any]:
+def _nonempty_fields(record: Any) -> dict[str, Any]:
     """Return the fields that are neither None nor empty."""
     return {name: value for name, value in vars(record).items() if value is not None and value != ()}

@@ -41,7 +41,7 @@ def checkpoints_in(folder: Path | None, config: dict[str, Any], save_every: floa
     """
     if folder is None:
         return None
-    _check_saved(folder / LAST, config)
+    _check_checkpoint(folder / LAST, config)
     return Checkpoints(folder, about={"config": config}, seconds=save_every)
 
 
@@ -90,7 +90,7 @@ def read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
     return weights
 
 
-def _check_saved(path: Path, config: dict[str, Any]) -> None:
+def _check_checkpoint(path: Path, config: dict[str, Any]) -> None:
     """Raise a ValueError if there is a checkpoint that is damaged or another run's."""
     if not path.exists():
         return

@@ -78,17 +78,17 @@ class RunStore:
         return self.path(config).with_suffix(".safetensors")
 
     def state(self, config: dict[str, Any]) -> str:
-        """Return how far the run of `config` is: "there", "failed" when last tried, "interrupted" or "to do".
+        """Return how far the run of `config` is: "finished", "failed" when last tried, "interrupted" or "to do".
 
         Raises:
             ValueError: as `get` does.
         """
         if self.get(config) is not None:
-            return "there"
+            return "finished"
         if self.failure(config) is not None:
             return "failed"
-        saved = self.path(config).with_suffix(".partial").glob("*.safetensors")
-        return "interrupted" if any(saved) else "to do"
+        checkpoints = self.path(config).with_suffix(".partial").glob("*.safetensors")
+        return "interrupted" if any(checkpoints) else "to do"
 
     @contextmanager
     def claim(self, config: dict[str, Any]) -> Iterator[Path | None]:

@@ -82,22 +82,22 @@ def train_text(
     checked_device("train_text", device)
     logging = LoggingConfig() if logging is None else logging
     out = Path(out)
-    leads = fabric is None or fabric.global_rank == 0
+    is_first = fabric is None or fabric.global_rank == 0
     task = run.make_task()
     task.encode(logging.prompt)
     options = run.build_options(task)
-    about = {"run": asdict(run), **_identify(run), "settings": asdict(logging)}
+    description = {"run": asdict(run), **_identify(run), "settings": asdict(logging)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
         model = models.build(**options)
     parameters = sum(p.numel() for p in model.parameters())
 
     start = time.perf_counter(), time.process_time()
-    with RunFolder(out, about, logging.tensorboard, on_line) if leads else nullcontext() as folder:
+    with RunFolder(out, description, logging.tensorboard, on_line) if is_first else nullcontext() as folder:
         if fabric is not None:
             fabric.barrier()  # wait until the first process has checked the folder
         checkpoints = Checkpoints(
-            out, logging.save_every, {**about, "model": options, "vocabulary": task.vocabulary.to_dict()}
+            out, logging.save_every, {**description, "model": options, "vocabulary": task.vocabulary.to_dict()}
         )
         meter = None if folder is None else _Meter(run, folder, logging.log_every)
         if folder is not None and on_start is not None:
@@ -105,7 +105,7 @@ def train_text(
             sizes = {"characters": characters, "distinct": len(task.vocabulary), "parameters": parameters}
             on_start({"step": folder.step, **sizes})
 
-        def after(step: int, loss: float, accuracy: float) -> None:
+        def end_step(step: int, loss: float, accuracy: float) -> None:
             if folder is not None and meter is not None:
                 meter.end(step, loss, accuracy)
                 if logging.sample_every and step % logging.sample_every == 0:
@@ -113,12 +113,12 @@ def train_text(
             if on_step is not None:
                 on_step(step, loss, accuracy)
 
-        def evaluated(point: ValidationPoint) -> None:
+        def log_validation(point: ValidationPoint) -> None:
             if folder is not None:
                 scores = {"validation_loss": point.loss, "validation_accuracy": point.accuracy}
                 folder.log({"step": point.step, **scores})
 
-        def before() -> bool:
+        def begin_step() -> bool:
             if meter is not None:
                 meter.begin()
             return stop is not None and stop()
@@ -129,21 +129,22 @@ def train_text(
             run.train,
             seed=run.seed,
             device=device,
-            on_step=after,
-            on_validation=evaluated,
+            on_step=end_step,
+            on_validation=log_validation,
             checkpoints=checkpoints,
-            stop=before,
+            stop=begin_step,
             fabric=fabric,
         )
         if fitted.stopped == "interrupted" or folder is None:
             return TextResult(fitted, None, out)
-        done = folder.result()
-        if done is not None and folder.step == fitted.steps == done["steps"]:  # the run was complete
-            return TextResult(fitted, done["test"], out)
+        stored_result = folder.result()
+        if stored_result is not None and folder.step == fitted.steps == stored_result["steps"]:  # the run was complete
+            return TextResult(fitted, stored_result["test"], out)
         measured = measurement(start)
         measured["seconds"] = round(measured["seconds"] + folder.seconds, 3)
-        part = task.streams("test", run.train.eval_batch_size) if run.train.stateful else task.test(512)
-        test = asdict(evaluate(model, part, device=device, precision=run.train.precision, stateful=run.train.stateful))
+        stateful = run.train.stateful
+        batches = task.streams("test", run.train.eval_batch_size) if stateful else task.test(512)
+        test = asdict(evaluate(model, batches, device=device, precision=run.train.precision, stateful=stateful))
         best = next(point for point in fitted.validation if point.step == fitted.best_step)
         result = {
             "test": test,
@@ -152,7 +153,8 @@ def train_text(
             "stopped": fitted.stopped,
             "parameters": parameters,
         }
-        content = {"run": about["run"], "text": about["text"], "model": options, "result": result, "measured": measured}
+        content = {"run": description["run"], "text": description["text"]}
+        content |= {"model": options, "result": result, "measured": measured}
         write_atomically(out / RESULT, json.dumps(content, indent=1) + "\n")
         return TextResult(fitted, test, out)
 
@@ -163,10 +165,10 @@ def find_run(folder: str | os.PathLike[str]) -> tuple[TextRun, LoggingConfig]:
     Raises:
         ValueError: if there is none.
     """
-    about = read_run(folder)
+    description = read_run(folder)
     try:
-        logging = LoggingConfig(**{item.name: about["settings"][item.name] for item in fields(LoggingConfig)})
-        return TextRun.from_dict(about["run"]), logging
+        logging = LoggingConfig(**{item.name: description["settings"][item.name] for item in fields(LoggingConfig)})
+        return TextRun.from_dict(description["run"]), logging
     except (KeyError, TypeError) as error:
         raise ValueError(f"train: expected a whole description of a run in {folder}, got another ({error})") from error
 
@@ -186,7 +188,7 @@ def load_model(
     Raises:
         ValueError: if there is no complete checkpoint of a character model.
     """
-    place, path = checked_device("load_model", device), Path(path)
+    torch_device, path = checked_device("load_model", device), Path(path)
     if path.is_dir():
         path = path / (BEST if (path / BEST).exists() else LAST)
     tensors, info = read_checkpoint(path)
@@ -205,7 +207,7 @@ def load_model(
         raise ValueError(
             f"checkpoint: the weights in {path} do not fit its model ({reason})"
         ) from error
-    return model.to(place).eval(), vocabulary, info
+    return model.to(torch_device).eval(), vocabulary, info
 
 
 class _Meter:
@@ -239,14 +241,14 @@ def stopping_at_signals() -> Iterator[Callable[[], bool]]:
 
     A second signal interrupts at once, unless several processes train: torchrun repeats the signals to each of them.
     """
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    is_single_process = int(os.environ.get("WORLD_SIZE", "1")) == 1
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped.is_set
         return
 
     def handle(number: int, frame: Any) -> None:
-        if stopped.is_set() and alone:
+        if stopped.is_set() and is_single_process:
             raise KeyboardInterrupt
         if not stopped.is_set():
             with suppress(OSError):  # not `print`, which the signal may have interrupted
@@ -254,11 +256,11 @@ def stopping_at_signals() -> Iterator[Callable[[], bool]]:
         stopped.set()
 
     numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before = {number: signal.signal(number, handle) for number in numbers}
+    handlers = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield stopped.is_set
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 

@@ -27,20 +27,21 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(folder) / RUN
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        description = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(
             f"train: expected the folder of a run, got {folder} ({path.name}: {error.strerror})"
         ) from error
     except ValueError as error:
         raise ValueError(f"train: expected JSON in {path}, got a damaged file ({error})") from error
-    whole = isinstance(about, dict) and all(isinstance(about.get(name), dict) for name in ("run", "settings"))
-    if not whole or about.get("format") != FORMAT or "fingerprint" not in about:
+    complete = isinstance(description, dict)
+    complete = complete and all(isinstance(description.get(name), dict) for name in ("run", "settings"))
+    if not complete or description.get("format") != FORMAT or "fingerprint" not in description:
         raise ValueError(f"train: expected format {FORMAT!r} in {path}, got something else")
-    if about.get("version") != VERSION:
+    if description.get("version") != VERSION:
         hint = "resume with the version of seqgnn that wrote it"
-        raise ValueError(f"train: expected version {VERSION} in {path}, got {about.get('version')!r}; {hint}")
-    return about
+        raise ValueError(f"train: expected version {VERSION} in {path}, got {description.get('version')!r}; {hint}")
+    return description
 
 
 class RunFolder:
@@ -50,7 +51,7 @@ class RunFolder:
 
     Args:
         folder: path of the folder; created if it does not exist.
-        about: description of the run: `run`, `text`, `fingerprint`, `settings`.
+        description: `run`, `text`, `fingerprint` and `settings` of the run.
         tensorboard: whether to log for TensorBoard as well.
         on_line: called with every line of the log and of the samples.
 
@@ -66,14 +67,14 @@ class RunFolder:
     def __init__(
         self,
         folder: Path,
-        about: dict[str, Any],
+        description: dict[str, Any],
         tensorboard: bool = False,
         on_line: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         from filelock import FileLock, Timeout
 
         self.folder, self.on_line = folder, on_line
-        self.title = f"{about['run']['model']} on {about['text']}"
+        self.title = f"{description['run']['model']} on {description['text']}"
         self.board: Any = _board() if tensorboard else None
         self.files: dict[str, TextIO] = {}
         try:
@@ -85,13 +86,13 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"train: expected a writable folder, got {folder} ({error})") from error
         try:
-            self._check(json.loads(json.dumps(about)))
+            self._check(json.loads(json.dumps(description)))
             self._open()
         except BaseException:
             self.close()
             raise
 
-    def _check(self, about: dict[str, Any]) -> None:
+    def _check(self, description: dict[str, Any]) -> None:
         """Check that the folder is empty or holds this run, and update what may change in it."""
         self.step = 0
         self.curves: list[tuple[float, float]] = []
@@ -99,43 +100,45 @@ class RunFolder:
             existing = [name for name in (LAST, BEST, LOG, RESULT) if (self.folder / name).exists()]
             if existing:
                 raise ValueError(f"train: expected a folder without {existing[0]} for a new run, got {self.folder}")
-            self._write_run(about)
+            self._write_run(description)
             return
         stored = read_run(self.folder)
         if not (self.folder / LAST).exists():
             if (self.folder / BEST).exists() or (self.folder / RESULT).exists():
                 raise ValueError(f"train: expected {LAST} of the run in {self.folder} to resume from, got none")
-            self._write_run(about)  # nothing had been trained
+            self._write_run(description)  # nothing had been trained
             return
         settings = dict(_parts(stored["run"]))
-        for name, value in _parts(about["run"]):
+        for name, value in _parts(description["run"]):
             # The text may have been moved, steps may be added, and older runs lack newer settings.
             if name in ("files", "train.steps") or (name.startswith("train.") and name not in settings):
                 continue
             if settings.get(name) != value:
-                other = f"{name}={value!r} where it has {settings.get(name)!r}"
-                raise ValueError(f"train: expected the run that {self.folder} holds, or another folder, got {other}")
-        if stored["fingerprint"] != about["fingerprint"]:
-            reason = "its contents have changed" if about["text"] == stored["text"] else f"it was {stored['text']}"
-            other = f"{about['text']}, but {reason}"
-            raise ValueError(f"train: expected the text of the run in {self.folder}, or another folder, got {other}")
-        self._read_last(about["run"]["train"]["steps"], settings["train.steps"])
-        if stored != {"format": FORMAT, "version": VERSION, **about}:
-            self._write_run(about)
+                expected = f"the run that {self.folder} holds, or another folder"
+                difference = f"{name}={value!r} where it has {settings.get(name)!r}"
+                raise ValueError(f"train: expected {expected}, got {difference}")
+        if stored["fingerprint"] != description["fingerprint"]:
+            text, stored_text = description["text"], stored["text"]
+            reason = "its contents have changed" if text == stored_text else f"it was {stored_text}"
+            expected = f"the text of the run in {self.folder}, or another folder"
+            raise ValueError(f"train: expected {expected}, got {text}, but {reason}")
+        self._read_last(description["run"]["train"]["steps"], settings["train.steps"])
+        if stored != {"format": FORMAT, "version": VERSION, **description}:
+            self._write_run(description)
 
     def _read_last(self, steps: int, stored_steps: int) -> None:
         tensors, info = read_checkpoint(self.folder / LAST)
         training = info["training"]
         self.step, self.curves = training["step"], list(zip(*(tensors[f"curves.{name}"].tolist() for name in CURVES)))
         if steps < self.step:
-            other = f"steps={steps} where it has taken {self.step}"
-            raise ValueError(f"train: expected no fewer steps than the run in {self.folder} has taken, got {other}")
+            expected = f"no fewer steps than the run in {self.folder} has taken"
+            raise ValueError(f"train: expected {expected}, got steps={steps} where it has taken {self.step}")
         if training["stopped"] in ENDED and steps != stored_steps:
-            other = f"steps={steps} where it ended after {self.step} ({training['stopped']})"
-            raise ValueError(f"train: expected the steps of the run in {self.folder}, got {other}")
+            difference = f"steps={steps} where it ended after {self.step} ({training['stopped']})"
+            raise ValueError(f"train: expected the steps of the run in {self.folder}, got {difference}")
 
-    def _write_run(self, about: dict[str, Any]) -> None:
-        content = {"format": FORMAT, "version": VERSION, **about}
+    def _write_run(self, description: dict[str, Any]) -> None:
+        content = {"format": FORMAT, "version": VERSION, **description}
         write_atomically(self.folder / RUN, json.dumps(content, indent=1) + "\n")
 
     def result(self) -> dict[str, Any] | None:
@@ -224,9 +227,9 @@ def samples_table(samples: list[dict[str, Any]], title: str) -> str:
         cells[sample["length"]] = _cell(sample["text"])
     prompt = f", continuing {_cell(samples[0]['prompt'])}" if samples[0]["prompt"] else ""
     parts = [f"# Samples over training\n\n{title}{prompt}.\n"]
-    for how, rows in tables.items():
+    for decoding, rows in tables.items():
         lengths = sorted({length for cells in rows.values() for length in cells})
-        parts.append(f"\n## {how}\n\n| step | {' | '.join(map(str, lengths))} |\n{'|---' * (len(lengths) + 1)}|\n")
+        parts.append(f"\n## {decoding}\n\n| step | {' | '.join(map(str, lengths))} |\n{'|---' * (len(lengths) + 1)}|\n")
         for step, cells in rows.items():
             parts.append(f"| {step} | {' | '.join(cells.get(length, '') for length in lengths)} |\n")
     return "".join(parts)
@@ -256,6 +259,6 @@ def _board() -> Any:
 
 def _cell(text: str) -> str:
     """Return a text as Markdown code, so that nothing in it is interpreted."""
-    shown = "".join(c if c.isprintable() else {"\n": "↵", "\t": "⇥"}.get(c, "�") for c in text).replace("|", "\\|")
-    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=1))
-    return f"{fence} {shown} {fence}"
+    printable = "".join(c if c.isprintable() else {"\n": "↵", "\t": "⇥"}.get(c, "�") for c in text).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", printable)), default=1))
+    return f"{fence} {printable} {fence}"

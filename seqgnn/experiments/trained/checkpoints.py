@@ -19,7 +19,7 @@ from seqgnn.experiments.runs.result import read_weights
 from seqgnn.experiments.runs.store import read_run
 from seqgnn.experiments.runs.text import load_model
 from seqgnn.experiments.runs.text_config import TextRun
-from seqgnn.experiments.trained.gradient_study import Maker, Study, gradient_problem, measured
+from seqgnn.experiments.trained.gradient_study import Maker, Study, gradient_problem, measure_models
 from seqgnn.models.sequence_model import SequenceModel, build
 from seqgnn.training.checkpoint import BEST, LAST, read_checkpoint
 
@@ -31,14 +31,14 @@ class Trained:
     Attributes:
         label: what it is called.
         model: with its weights.
-        fresh: the same before its training, from a seed.
+        build_untrained: returns the same before its training, from a seed.
         task: that it was trained on.
         steps: of training that its weights have behind them.
     """
 
     label: str
     model: SequenceModel
-    fresh: Callable[[int], SequenceModel]
+    build_untrained: Callable[[int], SequenceModel]
     task: Any
     steps: int
 
@@ -80,7 +80,7 @@ def study_checkpoint(
     def make(model: Callable[[int], SequenceModel]) -> Maker:
         return lambda seed: gradient_problem(model(seed), trained.task, batch_size, seed, measure)
 
-    makers = {trained.label: make(lambda seed: trained.model), "untrained": make(trained.fresh)}
+    makers = {trained.label: make(lambda seed: trained.model), "untrained": make(trained.build_untrained)}
     settings = {
         "task": trained.task.name,
         "length": trained.task.length,
@@ -89,35 +89,35 @@ def study_checkpoint(
         "batch_size": batch_size,
         "per_element": trained.task.per_element,
     }
-    return measured(makers, settings, seeds, measure, reduce, device)
+    return measure_models(makers, settings, seeds, measure, reduce, device)
 
 
 def load_trained(path: str | os.PathLike[str], texts: Sequence[str | os.PathLike[str] | None] = (None,)) -> Trained:
     """Return the trained model of a checkpoint; arguments and errors as of `study_checkpoint`."""
     path = Path(path)
     if path.suffix == ".json":
-        return _finished(path, texts)
+        return _from_record(path, texts)
     if (path / "runs").is_dir():
         raise ValueError(f"gradients: expected one run, such as a file in {path / 'runs'}, got a comparison's folder")
     file = path / (BEST if (path / BEST).exists() else LAST) if path.is_dir() else path
     tensors, info = read_checkpoint(file)
     if "config" not in info:
-        return _of_text(file)
+        return _from_text_run(file)
     if "training" not in info:
-        return _finished(file.with_suffix(".json"), texts)
+        return _from_record(file.with_suffix(".json"), texts)
     weights = {name.removeprefix("model."): part for name, part in tensors.items() if name.startswith("model.")}
-    return _of_comparison(file, info["config"], weights, info["training"]["step"], None, texts)
+    return _from_config(file, info["config"], weights, info["training"]["step"], None, texts)
 
 
-def _finished(file: Path, texts: Sequence[str | os.PathLike[str] | None]) -> Trained:
-    """A run of a comparison by its JSON."""
+def _from_record(file: Path, texts: Sequence[str | os.PathLike[str] | None]) -> Trained:
+    """Return the model of a finished run of a comparison, from its JSON file."""
     content = read_run(file)
     run = RunRecord.from_dict(content, _read_model(file, content["config"]))
     weights = read_weights(file.with_suffix(".safetensors"), run.result.weights_sha256)
-    return _of_comparison(file, content["config"], weights, run.result.best_step, run.spec.label, texts)
+    return _from_config(file, content["config"], weights, run.result.best_step, run.spec.label, texts)
 
 
-def _of_comparison(
+def _from_config(
     file: Path,
     config: dict[str, Any],
     weights: dict[str, Tensor],
@@ -129,17 +129,17 @@ def _of_comparison(
     text = None if run.data_id is None else _text(file, run.data_id, texts)
     task = run.make_task(text)
 
-    def fresh(seed: int) -> SequenceModel:
+    def build_untrained(seed: int) -> SequenceModel:
         model: Any = replace(run, seed=seed).build(task)
         return model
 
-    model = fresh(run.seed)
+    model = build_untrained(run.seed)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"gradients: the weights in {file} do not fit its model ({reason})") from error
-    return Trained(label or _label(run.model), model.eval(), fresh, task, steps)
+    return Trained(label or _label(run.model), model.eval(), build_untrained, task, steps)
 
 
 def _read_model(file: Path, config: dict[str, Any]) -> RunConfig:
@@ -159,8 +159,8 @@ def _text(file: Path, text: str, texts: Sequence[str | os.PathLike[str] | None])
     raise ValueError(f"gradients: expected the text that {file} was trained on, {text}, got none such (--data)")
 
 
-def _of_text(file: Path) -> Trained:
-    """A run of `seqgnn train text`."""
+def _from_text_run(file: Path) -> Trained:
+    """Return the model of a run of `seqgnn train text`."""
     model, vocabulary, info = load_model(file)
     try:
         task = TextRun.from_dict(info["run"]).make_task()
@@ -170,12 +170,12 @@ def _of_text(file: Path) -> Trained:
         raise ValueError(f"gradients: expected the text that {file} was trained on, got one with other characters")
     options: dict[str, Any] = {n: tuple(value) if n == "hops" else value for n, value in info["model"].items()}
 
-    def fresh(seed: int) -> SequenceModel:
+    def build_untrained(seed: int) -> SequenceModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build(**options)
 
-    return Trained(_label(options["name"]), model, fresh, task, info["training"]["step"])
+    return Trained(_label(options["name"]), model, build_untrained, task, info["training"]["step"])
 
 
 def _label(model: str) -> str:

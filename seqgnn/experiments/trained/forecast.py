@@ -44,26 +44,26 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, RunRecord]:
     path = Path(path)
     if path.suffix not in (".json", ".safetensors"):
         raise ValueError(f"load_forecaster: expected a run's .json or .safetensors, got {path}")
-    record, saved = path.with_suffix(".json"), path.with_suffix(".safetensors")
-    if saved.exists() and not record.exists():
-        _, info = read_checkpoint(saved)
-        found = "a sequence model" if "vocabulary" in info else f"no {record.name} in its folder"
-        raise ValueError(f"load_forecaster: expected the weights of a forecaster in {saved}, got {found}")
-    content = read_run(record)
+    record_file, weights_file = path.with_suffix(".json"), path.with_suffix(".safetensors")
+    if weights_file.exists() and not record_file.exists():
+        _, info = read_checkpoint(weights_file)
+        actual = "a sequence model" if "vocabulary" in info else f"no {record_file.name} in its folder"
+        raise ValueError(f"load_forecaster: expected the weights of a forecaster in {weights_file}, got {actual}")
+    content = read_run(record_file)
     config = read_config(content["config"])
     if not isinstance(config, ForecastRun):
-        found = f"a run of {config.task!r}"
+        actual = f"a run of {config.task!r}"
         if isinstance(config, ForecastBaseline):
-            found = f"the baseline {config.baseline!r}"
-        raise ValueError(f"load_forecaster: expected a run of a forecaster in {record}, got {found}")
+            actual = f"the baseline {config.baseline!r}"
+        raise ValueError(f"load_forecaster: expected a run of a forecaster in {record_file}, got {actual}")
     run = RunRecord.from_dict(content, config)
-    weights = read_weights(saved, run.result.weights_sha256)
+    weights = read_weights(weights_file, run.result.weights_sha256)
     try:
         model = _build(config, _in_channels(config, weights))
         model.load_state_dict(weights)
     except (RuntimeError, KeyError, ValueError) as error:
-        found = " ".join(str(error).split())
-        raise ValueError(f"load_forecaster: expected the weights of {config.model} in {saved}, got {found}") from error
+        expected, actual = f"the weights of {config.model} in {weights_file}", " ".join(str(error).split())
+        raise ValueError(f"load_forecaster: expected {expected}, got {actual}") from error
     return model.eval(), run
 
 
@@ -91,7 +91,7 @@ def forecast(model: Forecaster, run: RunRecord, graph: TemporalGraph, start: int
     edges, weights = (list(part) if isinstance(part, tuple) else part for part in (past.edge_index, past.edge_weight))
     y = past.targets.new_zeros(model.horizon, 1, *past.targets.shape[1:])  # not known, not read
     batch = WindowBatch(past.signal[:, None], y, None, edges, weights, torch.tensor([start - lags]))  # type: ignore[arg-type]
-    return _unscaled(task, _predict(model, batch))[:, 0]
+    return _unscale(task, _predict(model, batch))[:, 0]
 
 
 def forecast_test(
@@ -115,9 +115,9 @@ def forecast_test(
     for batch in task.test(batch_size):
         forecasts.append(_predict(model, batch))
         task.objective.add(sums, forecasts[-1], batch)
-    read = task.test_windows.starts
-    starts = range(read.start + model.lags, read.stop + model.lags)
-    return _unscaled(task, torch.cat(forecasts, dim=1)), starts, sums.result().scores
+    window_range = task.test_windows.starts
+    starts = range(window_range.start + model.lags, window_range.stop + model.lags)
+    return _unscale(task, torch.cat(forecasts, dim=1)), starts, sums.result().scores
 
 
 def trained_task(model: Forecaster, run: RunRecord, graph: TemporalGraph) -> Forecasting:
@@ -134,7 +134,7 @@ def trained_task(model: Forecaster, run: RunRecord, graph: TemporalGraph) -> For
     if len(graph) < model.lags:
         raise ValueError(f"forecast: expected at least {model.lags} steps to read, got {len(graph)}")
     for stop, protocol in _cuts(config.protocol, graph, run.result.test.count):
-        if config.data_id.endswith(f"({content_hash(_first(graph, stop))})"):
+        if config.data_id.endswith(f"({content_hash(_first_steps(graph, stop))})"):
             return Forecasting(graph, protocol)
     raise ValueError(
         f"forecast: expected the time series {config.data_id} that the run was trained on, with the same nodes and "
@@ -147,21 +147,21 @@ def _cuts(protocol: Protocol, graph: TemporalGraph, count: int) -> Iterator[tupl
     protocol in counts, which splits a longer time series at the same steps."""
     lags, horizon = protocol.lags, protocol.horizon
     observed = torch.ones_like(graph.targets) if graph.mask is None else graph.mask
-    before = pad(observed.sum((1, 2)).long(), (1, 0)).cumsum(0)  # values observed before each step
+    counts = pad(observed.sum((1, 2)).long(), (1, 0)).cumsum(0)  # values observed before each step
     for stop in range(len(graph), lags + horizon - 1, -1):
         total = stop - (lags + horizon - 1) if protocol.split_by == "windows" else stop
         try:
             parts = split_range("forecast", total, *protocol.split, protocol.gap)
-            counted = replace(protocol, split=(len(parts[0]), len(parts[1]), len(parts[2])))
-            test = window_starts(graph, counted)[2]
+            fixed = replace(protocol, split=(len(parts[0]), len(parts[1]), len(parts[2])))
+            test = window_starts(graph, fixed)[2]
         except ValueError:  # too few steps for the protocol
             continue
-        first, last = (before[step + lags : step + lags + horizon] for step in (test.start, test.stop))
+        first, last = (counts[step + lags : step + lags + horizon] for step in (test.start, test.stop))
         if (last - first).sum() == count:
-            yield stop, counted
+            yield stop, fixed
 
 
-def _first(graph: TemporalGraph, stop: int) -> TemporalGraph:
+def _first_steps(graph: TemporalGraph, stop: int) -> TemporalGraph:
     """Return the first steps as read from a file of their own: without a mask if nothing is missing."""
     part = graph.steps(0, stop)
     if part.mask is None or not part.mask.all():
@@ -179,7 +179,7 @@ def _predict(model: Forecaster, batch: WindowBatch) -> Tensor:
         model.train(training)
 
 
-def _unscaled(task: Forecasting, forecast: Tensor) -> Tensor:
+def _unscale(task: Forecasting, forecast: Tensor) -> Tensor:
     return task.objective.scaler.inverse(forecast.double()).to(forecast.dtype)
 
 
@@ -189,9 +189,9 @@ def _build(config: ForecastRun, in_channels: int) -> Any:
 
 def _in_channels(config: ForecastRun, weights: dict[str, Tensor]) -> int:
     """Return the F of a model with these weights, whose sizes are linear in F."""
-    one, two = (_build(config, size).state_dict() for size in (1, 2))
-    for name in one:
-        for size, next_size, actual in zip(one[name].shape, two[name].shape, weights[name].shape):
+    narrow, wide = (_build(config, size).state_dict() for size in (1, 2))
+    for name in narrow:
+        for size, next_size, actual in zip(narrow[name].shape, wide[name].shape, weights[name].shape):
             if next_size > size:
                 return 1 + (actual - size) // (next_size - size)
     raise AssertionError("a model whose weights do not depend on F")

@@ -120,7 +120,7 @@ def study(
 
     settings = {"task": task, "length": length, "hidden": hidden, "batch_size": batch_size, "init": init}
     makers = {row.label: partial(make, row) for row in rows}
-    return measured(makers, settings, seeds, measure, reduce, device)
+    return measure_models(makers, settings, seeds, measure, reduce, device)
 
 
 def gradient_problem(
@@ -150,7 +150,7 @@ def gradient_problem(
 
 
 def _rows(models: Sequence[str], init: str, biases: Sequence[float] | None, measure: str) -> list[ModelSpec]:
-    """A row for each model, and for each forget bias of those that have one."""
+    """Return a row for each model, and for each forget bias of those that have one."""
     rows = []
     for name in models:
         row = MODEL_SPECS[one_of("gradients", "model", name, STUDIED)]
@@ -165,15 +165,14 @@ def _rows(models: Sequence[str], init: str, biases: Sequence[float] | None, meas
         if row.model not in MODELS_WITH_LSTM or biases is None:
             rows.append(row if init != "chrono" else replace(row, label=f"{row.label}, chrono"))
         else:
-            named = [replace(row, label=f"{row.label}, forget bias {bias:g}", forget_bias=bias) for bias in biases]
-            rows += named
+            rows += [replace(row, label=f"{row.label}, forget bias {bias:g}", forget_bias=bias) for bias in biases]
     labels = [row.label for row in rows]
     if not rows or len(set(labels)) < len(labels):
         raise ValueError(f"gradients: expected one or more models and forget biases, each once, got {labels}")
     return rows
 
 
-def measured(
+def measure_models(
     makers: Mapping[str, Maker],
     settings: dict[str, Any],
     seeds: Sequence[int],
@@ -188,7 +187,7 @@ def measured(
     """
     one_of("gradients", "measure", measure, MEASURES)
     one_of("gradients", "reduce", reduce, REDUCTIONS)
-    place = checked_device("gradients", device)
+    torch_device = checked_device("gradients", device)
     seeds = tuple(check_count("gradients", "seed", seed, 0) for seed in seeds)
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"gradients: expected one or more seeds, each once, got {list(seeds)}")
@@ -198,7 +197,7 @@ def measured(
         by_row: dict[tuple[str, str], list[Tensor]] = {}
         for seed in seeds:
             model, batch, distance = make(seed)
-            model, batch = model.to(place), batch.to(place)
+            model, batch = model.to(torch_device), batch.to(torch_device)
             for key, norms in norms_of(label, model, batch, measure, reduce, distance).items():
                 by_row.setdefault(key, []).append(norms.cpu())
         for (name, row), curves in by_row.items():
@@ -216,8 +215,8 @@ def sees_everything(model: SequenceModel) -> bool:
 def norms_of(
     label: str, model: SequenceModel, batch: Batch, measure: str, reduce: str, distance: Tensor | None = None
 ) -> dict[tuple[str, str], Tensor]:
-    """Norms from distance 0 on, by what they are norms of and by label, a row for each of several layers; of influence
-    against a distance other than steps, if there is one."""
+    """Return norms from distance 0 on, by what they are norms of and by label, a row for each of several layers; of
+    influence against a distance other than steps, if there is one."""
     if measure == "influence":
         return {("influence", label): influence(model, batch, distance)}
     flow = gradient_flow(model, batch, reduce)

@@ -30,9 +30,9 @@ def question(comparison: Comparison) -> list[str]:
     complete = len(cells) in (0, len(comparison.labels) * len(comparison.sizes))
     coverage = "" if complete else f", not all at all {axis.name}s"
     models = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
-    each = "each with" if max(seeds) == min(seeds) and len(cells) > 1 else "with"
+    preposition = "each with" if max(seeds) == min(seeds) and len(cells) > 1 else "with"
     number = "one seed" if max(seeds) == 1 else f"{span(seeds)} seeds"
-    grid = f"{models} at {axis.all(comparison.sizes)}{coverage}, {each} {number}"
+    grid = f"{models} at {axis.all(comparison.sizes)}{coverage}, {preposition} {number}"
     score = metric_label(comparison) + ("" if comparison.higher_is_better else ", lower is better")
     sentences = [comparison.problem.question, f"{grid}; the score is {score}."]
     if comparison.data_id is not None:
@@ -88,7 +88,7 @@ def _against(comparison: Comparison, level: list[str], size: int) -> str:
     verdicts = [against_baseline(comparison, label, size) for label in level]
     if verdicts[0] is None:
         return ""
-    relations = {verdict.how for verdict in verdicts if verdict is not None}
+    relations = {verdict.relation for verdict in verdicts if verdict is not None}
     relation = relations.pop() if len(relations) == 1 else "not all distinguishable from"
     seeds = min(len(comparison.scores(label, size)) for label in level)
     doubt = ", with this one seed" if seeds == 1 and relation in ("ahead of", "behind") else ""
@@ -113,21 +113,21 @@ def _second(comparison: Comparison, size: int, level: list[str]) -> str:
     floor = at_chance(comparison, size)
     if floor is not None:
         name, score = floor
-        where = f"the baseline {name} ({score:.3f}), which ignores its input: no learning is measurable"
+        baseline = f"the baseline {name} ({score:.3f}), which ignores its input: no learning is measurable"
         if len(means) == 1:
-            return f"It is the only model, and not ahead of {where}."
+            return f"It is the only model, and not ahead of {baseline}."
         at_it = all(abs(mean - score) <= resolution(comparison, label, name, size) for label, mean in means.items())
-        return f"{everyone} are indistinguishable from {where}." if at_it else f"No model is ahead of {where}."
+        return f"{everyone} are indistinguishable from {baseline}." if at_it else f"No model is ahead of {baseline}."
     if len(means) == 1:
         only = "It is the only model" + " that is compared" * (len(comparison.labels) > 1)
         return f"{only}, so it can only be compared with the baselines."
     if all_solved(comparison, size):
         return f"{everyone} solved the task with every seed, so their scores do not distinguish them."
-    rest = [label for label in means if label not in level]
-    if not rest:
+    worse = [label for label in means if label not in level]
+    if not worse:
         return "No model is behind the others: their scores do not distinguish them."
-    next_best = f"{rest[0]} is next with {means[rest[0]]:.3f}"
-    pair = difference_from(comparison, size, level[0], rest[0])
+    next_best = f"{worse[0]} is next with {means[worse[0]]:.3f}"
+    pair = difference_from(comparison, size, level[0], worse[0])
     if pair is None:
         return f"{next_best}; with one seed in common, no test is possible, and another seed could reverse the order."
     if pair.shown:
@@ -135,7 +135,7 @@ def _second(comparison: Comparison, size: int, level: list[str]) -> str:
     pairs = len(differences_at(comparison, size))
     among = f" among {pairs} pairs" if pairs > 1 else ""
     hint = "" if pair.testable else f", which are too few for significance{among}"
-    between = f"the difference between {level[0]} and {rest[0]}"
+    between = f"the difference between {level[0]} and {worse[0]}"
     return f"{next_best}, and {between} is not significant: {pair.figures}{hint}."
 
 

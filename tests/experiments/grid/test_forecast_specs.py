@@ -49,7 +49,7 @@ def test_plan_forecast_run_lists_models_and_baselines_in_rows(files, tmp_path):
     assert rows["persistence", 1].mean("mae") < rows["persistence", 3].mean("mae")
     assert [pair.seeds for pair in found.differences(1)] == [2]
     again = plan_grid("forecast", **files, **options, **SMALL)
-    assert set(again.states().values()) == {"there"}
+    assert set(again.states().values()) == {"finished"}
     assert again.run(progress=False).rows() == found.rows()
 
 
@@ -126,7 +126,7 @@ def test_load_comparisons_of_forecasts_restores_rows_and_grid(files, tmp_path):
     assert content["graph"] == tmp_path / "edges.csv"
     content["sizes"] = content.pop("horizons")
     states = plan_grid("forecast", **content | {"out": out}).states()
-    assert set(states.values()) == {"there"} and len(states) == 8 + 10
+    assert set(states.values()) == {"finished"} and len(states) == 8 + 10
 
 
 def test_cli_commands_use_missing_value_graph_kind_and_positions(tmp_path, capsys, monkeypatch):
@@ -162,7 +162,7 @@ def test_plan_forecast_units_are_shown_and_not_in_run_keys(files, tmp_path, caps
     options = {"models": ["linear"], "sizes": [1], "out": tmp_path / "out", **SMALL}
     plain = plan_grid("forecast", **files, **options).run(progress=False)
     planned = plan_grid("forecast", **files, units="veh [5 min]", **options)
-    assert set(planned.states().values()) == {"there"}
+    assert set(planned.states().values()) == {"finished"}
     found = planned.run(progress=False)
     assert plain.units is None and found.units == "veh [5 min]" and found.rows() == plain.rows()
     assert table(plain).title == "forecast: test MAE, mean ± sd over 2 seeds"
@@ -223,7 +223,7 @@ def test_plan_forecast_parameters_sets_hidden_size_of_each_model(files, tmp_path
     content = settings({}, tmp_path / "grid.toml")
     content |= {"sizes": content.pop("horizons"), "out": tmp_path / "out"}
     del content["task"], content["data"]
-    assert set(plan_grid("forecast", **files | content).states().values()) == {"there"}
+    assert set(plan_grid("forecast", **files | content).states().values()) == {"finished"}
     path = next(path for key, path in kept.weights.items() if key[0] == "GCRN")
     assert load_forecaster(path)[0].num_parameters in counts
 
@@ -244,7 +244,7 @@ def test_load_comparisons_distinguishes_runs_with_parameters(files, tmp_path):
         run = json.loads(path.read_text())
         run["config"].pop("parameters", None)
         assert store.put(run["config"], run["result"], run["measured"], run["spec"]) == path
-    assert set(plan_grid("forecast", **files, models=["lstm"], **options).states().values()) == {"there"}
+    assert set(plan_grid("forecast", **files, models=["lstm"], **options).states().values()) == {"finished"}
     plan_grid("forecast", **files, models=["lstm"], parameters=5000, **options).run(progress=False)
     (found,) = load_comparisons([tmp_path / "out"]).comparisons
     assert len(found.labels) == 2 and not found.matched

@@ -63,13 +63,13 @@ def test_tied_with_best_includes_differences_below_resolution():
 )
 def test_against_baseline_compares_row_to_best_baseline(scores, majority, how):
     found = against_baseline(grid({"A": scores}, {"chance": 0.1, "majority": majority, "linear": 1.0}), "A", 5)
-    assert (found.baseline, found.score, found.how) == ("majority", majority, how)
+    assert (found.baseline, found.score, found.relation) == ("majority", majority, how)
 
 
 def test_against_baseline_of_losses_prefers_lower_values():
     comparison = grid({"A": [2.0, 2.0], "B": [2.5]}, {"chance": 3.0, "bigram": 2.2}, task="text", metric="loss")
-    assert against_baseline(comparison, "A", 5).how == "ahead of"
-    assert against_baseline(comparison, "B", 5).how == "behind"
+    assert against_baseline(comparison, "A", 5).relation == "ahead of"
+    assert against_baseline(comparison, "B", 5).relation == "behind"
     assert against_baseline(grid({"A": [0.5]}), "A", 5) is None
 
 

@@ -94,7 +94,7 @@ def test_run_store_state_follows_a_run_to_its_end(tmp_path):
     store.fail(CONFIG, "no luck")
     assert store.state(CONFIG) == "failed"
     store.put(CONFIG, RESULT, {})
-    assert store.state(CONFIG) == "there" and store.failure(CONFIG) is None
+    assert store.state(CONFIG) == "finished" and store.failure(CONFIG) is None
 
 
 def test_write_atomically_on_full_disk_names_the_file(tmp_path, monkeypatch):
