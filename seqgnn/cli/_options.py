@@ -74,7 +74,7 @@ def _with_signature(run: Callable[[dict[str, Any]], None], options: Sequence[Opt
     by_name = {option.name: option for option in options}
 
     def call(**values: Any) -> None:
-        run({name: _read(by_name[name], value) for name, value in values.items() if value is not None and value != []})
+        run({name: _parse(by_name[name], value) for name, value in values.items() if value is not None and value != []})
 
     hints = {option.name: Annotated[_hint(option), _info(option)] for option in options}
     parameters = [
@@ -93,13 +93,13 @@ def _with_signature(run: Callable[[dict[str, Any]], None], options: Sequence[Opt
 
 def _info(option: Option) -> Any:
     """Return the option as typer describes it. Its default is None, which stands for "not given"."""
-    shown: Any = option.shown
-    if shown is None and option.default not in (None, (), "", False):
+    default_text: Any = option.shown
+    if default_text is None and option.default not in (None, (), "", False):
         values = option.default if isinstance(option.default, tuple | list) else (option.default,)
-        shown = ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+        default_text = ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     if option.kind is bool and option.default is True:
-        shown = option.flag[2:]
-    info: dict[str, Any] = {"help": option.help, "show_default": shown or False, "rich_help_panel": option.panel}
+        default_text = option.flag[2:]
+    info: dict[str, Any] = {"help": option.help, "show_default": default_text or False, "rich_help_panel": option.panel}
     if option.positional:
         return typer.Argument(**info)
     return typer.Option(f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag, **info)
@@ -111,7 +111,7 @@ def _hint(option: Option) -> Any:
     return kind if option.required else kind | None
 
 
-def _read(option: Option, value: Any) -> Any:
+def _parse(option: Option, value: Any) -> Any:
     kind = option.kind
     if option.zero_is_none and value == 0:
         return None

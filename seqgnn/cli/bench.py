@@ -29,7 +29,7 @@ def bench(
     folder = None if out is None else run.folder_for(out)
     with Console(stderr=True).status("") as status:
         result = run.bench(seconds, device, report=status.update)
-    written = [] if folder is None else report.write(result, folder)
+    paths = [] if folder is None else report.write(result, folder)
     report.show(result)
-    for path in written:
+    for path in paths:
         print(f"wrote {path}")

@@ -77,9 +77,9 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
         results.append(result)
         failed += len(result.failures)
         if out is not None:
-            written, unwritten = _write(result, planned.context.data, out)
-            errors += unwritten
-            for path in written:
+            paths, write_errors = _write(result, planned.context.data, out)
+            errors += write_errors
+            for path in paths:
                 print(f"wrote {path}")
     if out is not None and results:
         other_comparisons = _other_comparisons(out, [result.task for result in results], data)
@@ -98,17 +98,17 @@ def _write(result: Any, source: Any, out: Path) -> tuple[list[Path], list[str]]:
     from seqgnn.report import tables as report
     from seqgnn.report.forecasts import write_figures
 
-    written: list[Path] = []
+    paths: list[Path] = []
     errors: list[str] = []
     for write in (partial(report.write, result, out), partial(write_figures, result, source, out)):
         try:
-            written += write()
+            paths += write()
         except NotWritten as error:
-            written += error.written
+            paths += error.written
             errors += [f"compare: expected a writable file, got {file}" for file in error.lost]
         except ValueError as error:
             errors.append(str(error))
-    return written, errors
+    return paths, errors
 
 
 def _other_comparisons(out: Path, tasks: Sequence[str], data: Path | None) -> list[Any]:

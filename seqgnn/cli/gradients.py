@@ -61,9 +61,9 @@ def gradients(options: dict[str, Any]) -> None:
         elif settings.get("init") == "chrono":
             settings["forget_bias"] = None
         result = study(**settings, **common)
-    written = [] if "out" not in options else gradients_report.write(result, options["out"])
+    paths = [] if "out" not in options else gradients_report.write(result, options["out"])
     gradients_report.show(result)
-    for path in written:
+    for path in paths:
         print(f"wrote {path}")
 
 

@@ -101,12 +101,14 @@ def _case(
         return case
     engines = [name for name in candidates if name not in graph_formats]
     for name, fraction in (("train", TRAINING / (1 + TRAINING)), ("infer", 1 / (1 + TRAINING))):
-        steps: dict[str, Step] = {key: partial(getattr(each, name), inputs) for key, each in candidates.items()}
+        steps: dict[str, Step] = {
+            key: partial(getattr(candidate, name), inputs) for key, candidate in candidates.items()
+        }
         steps["lower_bound"] = getattr(lower_bound, name)
         times = interleaved_timing(steps, device, budget.rounds, warm_up=1, time_limit=fraction * budget.seconds)
         best = min(graph_formats, key=lambda graph_format: statistics.median(times[graph_format]), default=None)
         case[name] = {
-            "times": {key: summary(each) for key, each in times.items()},
+            "times": {key: summary(values) for key, values in times.items()},
             "best_format": best,
             "speedup": {} if best is None else {key: ratio(times, best, key) for key in engines},
             "times_lower_bound": {key: ratio(times, key, "lower_bound") for key in candidates},
@@ -114,7 +116,8 @@ def _case(
         if "edge_index" in graph_formats:
             by_edges = {key: ratio(times, "edge_index", key) for key in engines}
             case[name]["speedup_by_edges"] = by_edges
-    case["peak_bytes"] = peaks = {key: _training_memory(each, inputs, device) for key, each in candidates.items()}
+    peaks = {key: _training_memory(candidate, inputs, device) for key, candidate in candidates.items()}
+    case["peak_bytes"] = peaks
     if "reference" in peaks:
         case["memory_relative_to_reference"] = {key: peak / peaks["reference"] for key, peak in peaks.items()}
     return case

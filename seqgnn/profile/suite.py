@@ -64,9 +64,9 @@ class Bench:
     left_out: list[Row] = field(default_factory=list)
 
     def to_json(self) -> str:
-        about = {"config": self.config, "versions": self.versions, "machine": self.machine}
+        context = {"config": self.config, "versions": self.versions, "machine": self.machine}
         left_out = [{"layer": row.layer, "size": row.size} for row in self.left_out]
-        return json.dumps({**about, "cases": self.cases, "left_out": left_out}, indent=1, allow_nan=False) + "\n"
+        return json.dumps({**context, "cases": self.cases, "left_out": left_out}, indent=1, allow_nan=False) + "\n"
 
 
 def rows_at(size: Size | PlainSize) -> list[Row]:

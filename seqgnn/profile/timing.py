@@ -116,11 +116,11 @@ def machine(device: str) -> dict[str, object]:
     if cpuinfo.exists():
         names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    about: dict[str, object] = {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    about["system"] = platform.system()
+    description: dict[str, object] = {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    description["system"] = platform.system()
     if device == "cuda":
-        about["gpu"] = torch.cuda.get_device_name()
-    return about
+        description["gpu"] = torch.cuda.get_device_name()
+    return description
 
 
 def versions() -> dict[str, str]:

@@ -169,8 +169,8 @@ def _engines(bench: Bench) -> list[str]:
 
 
 def _draw(panel: Any, place: int, ratios: dict[str, float]) -> None:
-    shown = [ratios[name] for name in MARKS if name in ratios]
-    panel.plot([min(shown), max(shown)], [place, place], color="#cccccc", linewidth=1, zorder=1)
+    values = [ratios[name] for name in MARKS if name in ratios]
+    panel.plot([min(values), max(values)], [place, place], color="#cccccc", linewidth=1, zorder=1)
     for name, (_, mark) in MARKS.items():
         if name in ratios:
             panel.plot(ratios[name], place, linestyle="none", **{"markersize": 6, **mark})
@@ -180,8 +180,8 @@ def _axis(panel: Any, panels: Any) -> None:
     """Draw the axis from the lower bound on, with plain numbers and some margin on both sides."""
     from matplotlib.ticker import NullLocator
 
-    low = min(1.0, *(each.dataLim.x0 for each in panels)) / 1.3
-    high = max(each.dataLim.x1 for each in panels) * 1.3
+    low = min(1.0, *(axes.dataLim.x0 for axes in panels)) / 1.3
+    high = max(axes.dataLim.x1 for axes in panels) * 1.3
     panel.set_xscale("log")
     panel.set_xlim(low, high)
     panel.xaxis.set_ticks([tick for tick in TICKS if low <= tick <= high])

@@ -23,7 +23,7 @@ class Note:
     """A sentence and its topic: "text", "test set", "excluded", "cost", "receptive field", "baseline", "versions",
     "difference", "windows" or "failure"."""
 
-    about: str
+    topic: str
     text: str
 
 
@@ -112,17 +112,19 @@ def _differences(comparison: Comparison, size: int, most: int = 5) -> list[str]:
     pairs = differences_at(comparison, size)
     if not pairs:
         return []
-    shown = sorted((pair for pair in pairs if pair.shown), key=lambda pair: -abs(pair.mean))
-    sentences = [str(pair) for pair in shown[:most]]
-    if len(shown) > most:
-        sentences.append(f"{len(shown) - most} more pairs differ.")
-    rest = [pair for pair in pairs if not pair.shown]
-    if rest:
-        few = sum(not pair.testable for pair in rest)
-        hint = "; with so few seeds a sign-flip test cannot detect one" if few else ""
-        if few not in (0, len(rest)):
-            hint = f"; {few} of these have too few seeds for a sign-flip test to detect one"
-        names = f"in {len(rest)} of {len(pairs)} pairs of models" if len(pairs) > 1 else "between the two models"
+    significant = sorted((pair for pair in pairs if pair.shown), key=lambda pair: -abs(pair.mean))
+    sentences = [str(pair) for pair in significant[:most]]
+    if len(significant) > most:
+        sentences.append(f"{len(significant) - most} more pairs differ.")
+    insignificant = [pair for pair in pairs if not pair.shown]
+    if insignificant:
+        num_untestable = sum(not pair.testable for pair in insignificant)
+        hint = "; with so few seeds a sign-flip test cannot detect one" if num_untestable else ""
+        if num_untestable not in (0, len(insignificant)):
+            hint = f"; {num_untestable} of these have too few seeds for a sign-flip test to detect one"
+        names = "between the two models"
+        if len(pairs) > 1:
+            names = f"in {len(insignificant)} of {len(pairs)} pairs of models"
         sentences.append(f"no significant difference {names}{hint}.")
     return sentences
 

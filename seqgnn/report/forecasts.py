@@ -59,8 +59,8 @@ def forecasts_of(comparison: Comparison, source: DataSource | None) -> Forecasts
     means = {row.model: row.mean(comparison.metric) for row in comparison.rows() if row.size == horizon}
     ranked = sorted(labels, key=lambda label: means[label] or math.inf)
     kind = sees_neighbors(comparison, ranked[0])
-    other = next((label for label in ranked if sees_neighbors(comparison, label) != kind), ranked[0])
-    ranked = ranked[:MOST] if other in ranked[:MOST] else [*ranked[: MOST - 1], other]
+    counterpart = next((label for label in ranked if sees_neighbors(comparison, label) != kind), ranked[0])
+    ranked = ranked[:MOST] if counterpart in ranked[:MOST] else [*ranked[: MOST - 1], counterpart]
     run = next(runs[key] for key in weights if key[0] == ranked[0])
     task = Forecasting(source.load(), run.protocol)
     models = {label: [load_forecaster(path)[0] for key, path in weights.items() if key[0] == label] for label in ranked}

@@ -110,14 +110,14 @@ def study_page_figures(study: Study, name: str, comparison: Comparison) -> list[
         panel.set_ylabel(f"norm of {AXES[quantity]}")
         panel.set_xlabel(distance_label(study))
         title = f"{NAMES[quantity]}, T = {study.settings['length']}"
-        about = " ".join(line + "." for line in sentences if line.startswith(f"{quantity}, "))
+        description = " ".join(line + "." for line in sentences if line.startswith(f"{quantity}, "))
         size = study.settings["batch_size"]
         caption = f"Seed {study.seeds[0]}; the norm of each of {size} sequences, then their mean"
         if quantity != "influence":
             caption += ", since gradients of sequences may cancel out and norms do not, especially near an optimum"
         caption += ". Logarithmic axis, which omits zeros."
         legend = [(_line_swatch(line), curve.label) for line, curve in zip(panel.lines, curves)]
-        figures.append(PageFigure(title, inline(figure, f"{name}-{number}", title, about), caption, legend))
+        figures.append(PageFigure(title, inline(figure, f"{name}-{number}", title, description), caption, legend))
     return figures
 
 
@@ -142,8 +142,8 @@ def smoothing_page_figure(
     caption = "Between 0, where neighbors have equal features, and 2; before the first layer and after each layer. "
     caption += f"Seed {inspection.seed}, {BATCH} sequences."
     legend = [(_line_swatch(line), label) for line, label in zip(panel.lines, smoothing.energies)]
-    about = " ".join(f"{label} {verdict(energies)}." for label, energies in smoothing.energies.items())
-    return PageFigure(title, inline(figure, name, title, about), caption, legend)
+    description = " ".join(f"{label} {verdict(energies)}." for label, energies in smoothing.energies.items())
+    return PageFigure(title, inline(figure, name, title, description), caption, legend)
 
 
 def column_figure(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
@@ -154,15 +154,15 @@ def column_figure(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
 
 
 def _legend(comparison: Comparison) -> list[tuple[str, str]]:
-    shown = {label for label, _, _ in comparison.runs}
-    labels = [label for label in comparison.labels if label in shown]
+    labels_with_runs = {label for label, _, _ in comparison.runs}
+    labels = [label for label in comparison.labels if label in labels_with_runs]
     return [(swatch(*style(label, comparison.labels)), label) for label in labels]
 
 
 def curves_legend(comparison: Comparison) -> list[tuple[str, str]]:
     """Return swatches without markers, each with its label."""
-    shown = {label for label, _, _ in comparison.runs}
-    labels = [label for label in comparison.labels if label in shown]
+    labels_with_runs = {label for label, _, _ in comparison.runs}
+    labels = [label for label in comparison.labels if label in labels_with_runs]
     return [(swatch(*_line_style(label, list(comparison.labels))), label) for label in labels]
 
 

@@ -36,8 +36,8 @@ def forecasts_page_figures(comparison: Comparison, name: str) -> tuple[list[Page
                enumerate(quartiles(forecasts).items())]  # fmt: skip
     figures.append(_errors(forecasts, f"{name}-steps", "Error by step ahead", draw_steps))
     if forecasts.times is not None:
-        about = f"Error by {calendar_groups(forecasts)[0]}"
-        figures.append(_errors(forecasts, f"{name}-times", about, draw_times))
+        title = f"Error by {calendar_groups(forecasts)[0]}"
+        figures.append(_errors(forecasts, f"{name}-times", title, draw_times))
     figures.append(_map(forecasts, f"{name}-graph"))
     if pair := compared_pair(comparison, forecasts):
         helps = sees_neighbors(comparison, pair[0]) != sees_neighbors(comparison, pair[1])
@@ -55,10 +55,10 @@ def _truth(forecasts: Forecasts, node: str, quartile: str, name: str) -> PageFig
         panel.xaxis.set_major_locator(locator)
         panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     title = f"Node {node}, {time_ahead(forecasts, 1)}"
-    about = f"The node with the {quartile} of the errors over nodes. " if quartile else ""
-    about += "Lines are means over seeds, bands their range."
+    caption = f"The node with the {quartile} of the errors over nodes. " if quartile else ""
+    caption += "Lines are means over seeds, bands their range."
     legend = [(swatch("#000000", "none", "-"), "truth"), *_legend(forecasts)]
-    return PageFigure(title, inline(figure, name, title, about), about, legend)
+    return PageFigure(title, inline(figure, name, title, caption), caption, legend)
 
 
 def _errors(forecasts: Forecasts, name: str, title: str, draw: Callable[[Any, Forecasts], None]) -> PageFigure:
@@ -68,42 +68,42 @@ def _errors(forecasts: Forecasts, name: str, title: str, draw: Callable[[Any, Fo
     if draw is draw_times and len(ticks) > MOST:
         every = -(-len(ticks) // MOST)
         panel.set_xticks(ticks[::every], names[::every])
-    about = f"Mean absolute error{_in_units(forecasts)}: means over seeds, bands their range; baselines in gray."
+    caption = f"Mean absolute error{_in_units(forecasts)}: means over seeds, bands their range; baselines in gray."
     legend = [*_legend(forecasts), (swatch(GRAY, "none", "-"), "baselines")]
     errors = {label: forecasts.by_step(label).mean().item() for label in forecasts.models}
     description = "; ".join(f"{label}: {error:.3f}" for label, error in errors.items())
-    return PageFigure(title, inline(figure, name, title, f"{description}."), about, legend)
+    return PageFigure(title, inline(figure, name, title, f"{description}."), caption, legend)
 
 
 def _map(forecasts: Forecasts, name: str) -> PageFigure:
     label = next(iter(forecasts.models))
     errors = node_errors(forecasts, label)
     least, largest = ends(errors)
-    about = f"Mean absolute error{_in_units(forecasts)}, the mean over seeds: largest at node "
-    about += f"{forecasts.nodes[largest]}, {errors[largest]:.3f}; smallest at node {forecasts.nodes[least]}, "
-    about += f"{errors[least]:.3f}. "
-    about += _places(forecasts, errors)
-    return _map_figure(f"Error of {label} at each node", about, name, draw_graph, forecasts, label)
+    caption = f"Mean absolute error{_in_units(forecasts)}, the mean over seeds: largest at node "
+    caption += f"{forecasts.nodes[largest]}, {errors[largest]:.3f}; smallest at node {forecasts.nodes[least]}, "
+    caption += f"{errors[least]:.3f}. "
+    caption += _places(forecasts, errors)
+    return _map_figure(f"Error of {label} at each node", caption, name, draw_graph, forecasts, label)
 
 
 def _difference(forecasts: Forecasts, label: str, other: str, helps: bool, name: str) -> PageFigure:
     values = difference(forecasts, label, other)
     low, high = ends(values)
     at = f"at {int((values < 0).sum())} of {int(values.isfinite().sum())} nodes (below zero)"
-    title, about = f"{label} compared with {other} at each node", f"{label} has a smaller error than {other} {at}."
+    title, caption = f"{label} compared with {other} at each node", f"{label} has a smaller error than {other} {at}."
     if helps:
         title = f"Where the graph helps: {label} compared with {other}"
-        about = f"The graph helps {at}: {label} uses it, {other} does not."
-    about += f" The difference in mean absolute error{_in_units(forecasts)} ranges from {_signed(values[low])} at node "
-    about += f"{forecasts.nodes[low]} to {_signed(values[high])} at node {forecasts.nodes[high]}. "
-    about += _places(forecasts, values)
-    return _map_figure(title, about, name, draw_difference, forecasts, label, other)
+        caption = f"The graph helps {at}: {label} uses it, {other} does not."
+    caption += f" The difference in mean absolute error{_in_units(forecasts)} ranges from {_signed(values[low])} at "
+    caption += f"node {forecasts.nodes[low]} to {_signed(values[high])} at node {forecasts.nodes[high]}. "
+    caption += _places(forecasts, values)
+    return _map_figure(title, caption, name, draw_difference, forecasts, label, other)
 
 
-def _map_figure(title: str, about: str, name: str, draw: Callable[..., None], *arguments: Any) -> PageFigure:
+def _map_figure(title: str, caption: str, name: str, draw: Callable[..., None], *arguments: Any) -> PageFigure:
     figure, panel = column_figure(MAP)
     draw(panel, *arguments, narrow=True)
-    return PageFigure(title, inline(figure, name, title, about), about, [])
+    return PageFigure(title, inline(figure, name, title, caption), caption, [])
 
 
 def _in_units(forecasts: Forecasts) -> str:

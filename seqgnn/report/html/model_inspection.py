@@ -65,7 +65,7 @@ def _inspect(comparison: Comparison) -> ModelInspection:
     if not sizes:
         return ModelInspection(diagnostics=diagnostics)
     size = max(sizes)
-    seed = min(seed for _, of, seed in comparison.runs if of == size)
+    seed = min(seed for _, run_size, seed in comparison.runs if run_size == size)
     inspection = ModelInspection(size, seed, diagnostics=diagnostics)
     panels: dict[str, dict[str, list[Curve]]] = {"gradients": {}, "influence": {}}
     for label in comparison.labels:

@@ -103,6 +103,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     longest = max((size for _, size, _ in comparison.runs), default=None)
     best = None if longest is None else ranked(comparison, longest)[0][0]
     smooth = smoothing.smoothing(comparison, inspection)
+    sentences = [f"{label}: {smoothing.verdict(energies)}." for label, energies in smooth.energies.items()]
     against = None if best is None or longest is None else differences(comparison, longest, best)
     return {
         "id": name,
@@ -114,7 +115,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "question": question(comparison),
         "answer": answer(comparison),
         "scores": scores(comparison) if comparison.rows() else None,
-        "notes": [note.text for note in notes(comparison) if note.about not in SHOWN_ELSEWHERE],
+        "notes": [note.text for note in notes(comparison) if note.topic not in SHOWN_ELSEWHERE],
         "scores_figure": scores_page_figure(comparison, f"{name}-scores"),
         "best": best,
         "longest": longest,
@@ -132,7 +133,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "influence": _study(inspection.influence, f"{name}-influence", comparison),
         "no_influence": _missing(inspection, "influence"),
         "smoothing": smoothing_page_figure(smooth, f"{name}-smoothing", comparison, inspection),
-        "smoothing_sentences": [f"{label}: {smoothing.verdict(of)}." for label, of in smooth.energies.items()],
+        "smoothing_sentences": sentences,
         "no_smoothing": missing_lines(smooth.missing),
         "samples": inspection.samples,
         "no_samples": _missing(inspection, "samples"),
@@ -148,7 +149,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
 
 def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, Any]:
     if study is None:
-        return {"figures": [], "sentences": [], "reason": "", "about": ""}
+        return {"figures": [], "sentences": [], "reason": "", "position_note": ""}
     figures = study_page_figures(study, name, comparison)
     elements = max(curve.norms.size(1) for curves in study.panels.values() for curve in curves)
     reason = ""
@@ -157,7 +158,7 @@ def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, 
     elif not figures:
         reason = "All norms are zero, so there is nothing to plot."
     sentences = [] if elements < 2 else verdicts(study)
-    return {"figures": figures, "sentences": sentences, "reason": reason, "about": position_note(study)}
+    return {"figures": figures, "sentences": sentences, "reason": reason, "position_note": position_note(study)}
 
 
 def _missing(inspection: ModelInspection, measure: str) -> list[str]:

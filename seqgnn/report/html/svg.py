@@ -48,7 +48,7 @@ def _scale(figure: Any) -> set[str]:
     from matplotlib.collections import Collection
     from matplotlib.colors import to_hex
 
-    maps = [drawn.get_cmap() for drawn in figure.findobj(Collection) if drawn.get_array() is not None]
+    maps = [collection.get_cmap() for collection in figure.findobj(Collection) if collection.get_array() is not None]
     # One index beyond each end gives the colors of values outside the scale.
     return {f"fill: {to_hex(color)}" for color_map in maps for color in color_map(range(-1, color_map.N + 1))}
 

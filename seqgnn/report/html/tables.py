@@ -102,14 +102,14 @@ def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
                 unsolved.append((label, size))
                 continue
             steps, seconds = ([float(at[place]) for at in reached] for place in (0, 1))
-            known = [second for second in seconds if math.isfinite(second)]
+            finite = [second for second in seconds if math.isfinite(second)]
             rows.append([
                 Cell(label),
                 _numeric(size),
                 _numeric(target, 3),
                 Cell(f"{len(reached)} of {len(runs)}", len(reached)),
                 _range(steps, 0),
-                _range(known, 1),
+                _range(finite, 1),
             ])  # fmt: skip
     names = ["T", "target accuracy", "solved by seeds", "steps", "seconds"]
     columns = [("model", False), *((name, True) for name in names)]
@@ -309,8 +309,8 @@ def machines(comparison: Comparison) -> Table:
 
 
 def _numeric(value: float | None, digits: int = 0) -> Cell:
-    known = value is not None and math.isfinite(value)
-    return Cell(number(value, digits), float(value) if known and value is not None else None)
+    is_finite = value is not None and math.isfinite(value)
+    return Cell(number(value, digits), float(value) if is_finite and value is not None else None)
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

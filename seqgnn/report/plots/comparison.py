@@ -75,7 +75,7 @@ def training_curve(comparison: Comparison, run: RunRecord) -> Sequence[float]:
 
 def longest_curve(comparison: Comparison, size: int) -> int:
     """Return the largest number of steps among the runs of one size."""
-    return max((run.result.steps for (_, of, _), run in comparison.runs.items() if of == size), default=1)
+    return max((run.result.steps for (_, run_size, _), run in comparison.runs.items() if run_size == size), default=1)
 
 
 def first_step(comparison: Comparison, size: int) -> int:
@@ -120,14 +120,14 @@ def draw_against_size(panel: Any, comparison: Comparison) -> None:
     for label in comparison.labels:
         color, marker, line = style_of(label, comparison)
         shift = _shift(label, comparison)
-        shown = [(i + shift, scores) for i, n in enumerate(sizes) if (scores := comparison.scores(label, n))]
-        if not shown:
+        points = [(i + shift, scores) for i, n in enumerate(sizes) if (scores := comparison.scores(label, n))]
+        if not points:
             continue
-        x, means = [x for x, _ in shown], [mean_sd(scores)[0] for _, scores in shown]
-        spreads = list(zip(*(_spread_within_range(scores, comparison.metric) for _, scores in shown)))
+        x, means = [x for x, _ in points], [mean_sd(scores)[0] for _, scores in points]
+        spreads = list(zip(*(_spread_within_range(scores, comparison.metric) for _, scores in points)))
         panel.errorbar(x, means, spreads, fmt=marker + line, color=color, markersize=6, linewidth=1.5, capsize=3)
-        for place_of, scores in shown:
-            panel.plot([place_of] * len(scores), scores, "_", color=color, markersize=9, alpha=0.6)
+        for place, scores in points:
+            panel.plot([place] * len(scores), scores, "_", color=color, markersize=9, alpha=0.6)
     _size_ticks(panel, sizes, comparison.problem.size.axis)
     panel.set_ylabel(plain(metric_label(comparison)))
     if comparison.metric == "accuracy":
@@ -196,8 +196,8 @@ def draw_solved(panel: Any, comparison: Comparison) -> None:
         points = [(i + shift, n, steps) for i, n in enumerate(sizes) if (steps := solved_steps(comparison, label, n))]
         panel.plot([x for x, _, _ in points], [mean_sd(steps)[0] for *_, steps in points], line, color=color)
         for x, size, steps in points:
-            whole = len(steps) == len(comparison.of(label, size))
-            inside = color if whole else "white"
+            all_solved = len(steps) == len(comparison.of(label, size))
+            inside = color if all_solved else "white"
             panel.plot([x] * len(steps), steps, "_", color=color, markersize=9, alpha=0.6)
             panel.plot(x, mean_sd(steps)[0], marker, color=color, markerfacecolor=inside, markersize=6)
             every += steps

@@ -127,8 +127,8 @@ def _draw(
 
     places, _ = layout(forecasts)
     pairs = forecasts.edges[:, forecasts.edges[0] != forecasts.edges[1]].sort(dim=0).values.unique(dim=1)
-    apart = torch.full((pairs.size(1), 2), math.nan)  # one line with gaps, since thousands of lines make a large file
-    lines = torch.stack([places[pairs[0]], places[pairs[1]], apart], dim=1).flatten(0, 1)
+    gaps = torch.full((pairs.size(1), 2), math.nan)  # one line with gaps, since thousands of lines make a large file
+    lines = torch.stack([places[pairs[0]], places[pairs[1]], gaps], dim=1).flatten(0, 1)
     panel.plot(*lines.T, color=GRAY, alpha=0.5, linewidth=0.5, zorder=1)
     size = min(90.0, max(14.0, 6000 / len(values)))
     missing = values.isnan()
@@ -143,11 +143,11 @@ def _draw(
     norm = BoundaryNorm(levels, colormap.N, extend=extend)
     points = panel.scatter(*places[~missing].T, s=size, c=observed, cmap=colormap, norm=norm, edgecolors=GRAY,
                            linewidths=0.5, zorder=2)  # fmt: skip
-    named = list(dict.fromkeys(ends(values))) if narrow else list(range(len(values) if len(values) <= NAMED else 0))
+    labeled = list(dict.fromkeys(ends(values))) if narrow else list(range(len(values) if len(values) <= NAMED else 0))
     if narrow:
-        panel.scatter(*places[named].T, s=2 * size, facecolors="none", edgecolors="#000000", linewidths=1.2, zorder=3,
+        panel.scatter(*places[labeled].T, s=2 * size, facecolors="none", edgecolors="#000000", linewidths=1.2, zorder=3,
                       clip_on=False)  # fmt: skip
-    for node in named:
+    for node in labeled:
         panel.annotate(plain(short(forecasts.nodes[node])), places[node].tolist(), (0, 10 if narrow else 7),
                        textcoords="offset points", fontsize=9 if narrow else 7, ha="center")  # fmt: skip
     degrees = forecasts.positions is not None and float(places[:, 1].abs().max()) < 85

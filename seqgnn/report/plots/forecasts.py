@@ -49,13 +49,13 @@ def truth_figure(
     """
     from matplotlib.figure import Figure
 
-    about = quartiles(forecasts, ahead) if nodes is None else dict.fromkeys(nodes, "")
-    if not about:
+    quartile_names = quartiles(forecasts, ahead) if nodes is None else dict.fromkeys(nodes, "")
+    if not quartile_names:
         raise ValueError(f"{CALLER}: expected at least one node, got none")
-    stretch = liveliest(forecasts, list(about), ahead, target) if stretch is None else stretch
-    figure = Figure(figsize=(9.4, 0.9 + 1.9 * len(about)), layout="constrained")
-    panels = figure.subplots(len(about), 1, sharex=True, squeeze=False)[:, 0]
-    for panel, (node, quartile) in zip(panels, about.items()):
+    stretch = liveliest(forecasts, list(quartile_names), ahead, target) if stretch is None else stretch
+    figure = Figure(figsize=(9.4, 0.9 + 1.9 * len(quartile_names)), layout="constrained")
+    panels = figure.subplots(len(quartile_names), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, (node, quartile) in zip(panels, quartile_names.items()):
         draw_truth(panel, forecasts, node, ahead=ahead, stretch=stretch, target=target)
         title = f"node {node}" + (f", the {quartile} of errors" if quartile else "")
         panel.set_title(plain(title), fontsize=10, loc="left")
@@ -182,12 +182,12 @@ def _draw_errors(panel: Any, forecasts: Forecasts, errors: Mapping[str, Tensor],
     """Draw `[S, n]` errors of each label against n numbers from `first` on; for n = 1, models are side by side."""
     panel.set_ylim(*_limits(forecasts, errors))
     x = [float(first + i) for i in range(next(iter(errors.values())).size(1))]
-    whole = x if len(x) > 1 else [first - 0.5, first + 0.5]
+    line_x = x if len(x) > 1 else [first - 0.5, first + 0.5]
     ends: dict[str, tuple[float, float]] = {}
     for name in forecasts.baselines:
-        baseline_errors = errors[name][0].expand(len(whole)).tolist()
-        panel.plot(whole, baseline_errors, color=GRAY, linewidth=1)
-        if finite := [(place, error) for place, error in zip(whole, baseline_errors) if math.isfinite(error)]:
+        baseline_errors = errors[name][0].expand(len(line_x)).tolist()
+        panel.plot(line_x, baseline_errors, color=GRAY, linewidth=1)
+        if finite := [(place, error) for place, error in zip(line_x, baseline_errors) if math.isfinite(error)]:
             ends[name] = finite[-1]
     for i, label in enumerate(forecasts.models):
         color, marker, line = style_of(label, forecasts)
@@ -225,8 +225,8 @@ def _name_ends(panel: Any, ends: Mapping[str, tuple[float, float]]) -> None:
     the panel."""
     low, high = panel.get_ylim()
     names = sorted(ends, key=lambda name: ends[name][1])
-    apart = LINE / (72 * 0.75 * panel.figure.get_figheight()) * (high - low)
-    places = spread([min(ends[name][1], high) for name in names], apart, low, high)
+    min_distance = LINE / (72 * 0.75 * panel.figure.get_figheight()) * (high - low)
+    places = spread([min(ends[name][1], high) for name in names], min_distance, low, high)
     for name, place in zip(names, places):
         x, y = ends[name]
         text, leader = (name, LEADER) if y <= high else (f"{name} ↑ {y:.3g}", None)
@@ -234,9 +234,9 @@ def _name_ends(panel: Any, ends: Mapping[str, tuple[float, float]]) -> None:
                        fontsize=9, color=GRAY, annotation_clip=False, arrowprops=leader)  # fmt: skip
 
 
-def spread(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:
-    """Return increasing places between `low` and `high`, moved as little as necessary to be at least `apart` from each
-    other: closer ones are spaced evenly around their mean.
+def spread(places: Sequence[float], min_distance: float, low: float, high: float) -> list[float]:
+    """Return increasing places between `low` and `high`, moved as little as necessary to be at least `min_distance`
+    from each other: closer ones are spaced evenly around their mean.
 
     Example:
         >>> spread([0.0, 3.0, 4.0, 9.5], 2.0, 0.0, 10.0)
@@ -244,14 +244,14 @@ def spread(places: Sequence[float], apart: float, low: float, high: float) -> li
     """
 
     def even(group: list[float]) -> list[float]:
-        half = (len(group) - 1) / 2 * apart
+        half = (len(group) - 1) / 2 * min_distance
         middle = min(max(sum(group) / len(group), low + half), high - half)
-        return [middle - half + i * apart for i in range(len(group))]
+        return [middle - half + i * min_distance for i in range(len(group))]
 
     groups: list[list[float]] = []
     for place in places:
         groups.append([place])
-        while len(groups) > 1 and even(groups[-1])[0] - even(groups[-2])[-1] < apart:
+        while len(groups) > 1 and even(groups[-1])[0] - even(groups[-2])[-1] < min_distance:
             groups[-2:] = [groups[-2] + groups[-1]]
     return [place for group in groups for place in even(group)]
 

@@ -49,7 +49,7 @@ def style(label: str, labels: Sequence[str]) -> tuple[str, str, str]:
     if family is not None:
         darker, variant = divmod(family_labels.index(label), len(VARIANTS))
         return _darker(STYLES[family][0], darker), *VARIANTS[variant]
-    used_colors = {STYLES[known][0] for known in map(_family, labels) if known is not None}
+    used_colors = {STYLES[family_name][0] for family_name in map(_family, labels) if family_name is not None}
     free_colors = [color for color in OTHERS if color not in used_colors] or OTHERS
     return free_colors[family_labels.index(label) % len(free_colors)], "o", "-"
 

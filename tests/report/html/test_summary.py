@@ -72,7 +72,7 @@ def test_apart_names_excluded_rows_and_answer_ignores_them():
     comparison = grid({"RNN": [0.5], "mean": [1.0]}, BASELINES, readouts={"mean": "mean"})
     told = "since they see all tokens at once and need no memory: mean and the baseline linear."
     assert question(comparison)[-1].endswith(told) and excluded_note(comparison).endswith(told)
-    assert [note.about for note in notes(comparison)].count("excluded") == 1
+    assert [note.topic for note in notes(comparison)].count("excluded") == 1
     assert answer(comparison)[0].startswith("At T = 5, RNN has a mean test accuracy of 0.500;")
     assert answer(comparison)[1].startswith("It is the only model that is compared")
     alone = grid({"RNN": [0.5]}, BASELINES)
@@ -93,11 +93,11 @@ def test_question_states_models_lengths_and_seeds():
 
 
 def test_notes_state_standard_error_of_the_test_set():
-    (note,) = [note.text for note in notes(grid({"RNN": [0.5]})) if note.about == "test set"]
+    (note,) = [note.text for note in notes(grid({"RNN": [0.5]})) if note.topic == "test set"]
     assert note.startswith("Test set: 10,000 targets, the same for all models.") and "error of up to 0.005," in note
     two = replace(grid({"RNN": [0.5]}), sizes=(5, 6))
     two.runs["RNN", 6, 0] = run(0.5, count=2500)
-    (note,) = [note.text for note in notes(two) if note.about == "test set"]
+    (note,) = [note.text for note in notes(two) if note.topic == "test set"]
     assert "2,500 to 10,000 targets" in note and "up to 0.01," in note
 
 
