@@ -13,19 +13,20 @@ from seqgnn.nn.graph.operator import Operator
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PreparedGraph:
-    """A graph with the operators of some filters, built once and never changed; accepted wherever an `edge_index` is.
+    """A graph with the operators of graph filters, built once and immutable; pass it in place of `edge_index`.
 
-    Built by `prepare` of a filter or a layer. It holds the tensors of the caller: changing them in place afterwards
-    does not change the operators, except that edge weights which needed gradients are read at each use.
+    It is built by `prepare` of a filter or layer, and refers to the tensors of the caller: changing them in place
+    afterwards does not change the operators, except that edge weights that require gradients are read at each use.
 
     Args:
         edge_index: `[2, E]`.
         edge_weight: `[E]` or None.
         num_nodes: `N`.
-        batch: `[N]`, the graph each node belongs to, or None.
+        batch: `[N]`, the graph that each node belongs to, or None.
         operators: by filter.
-        learnable: the weights needed gradients when the graph was prepared, so they may have changed since.
-        current: the operators were built from the weights as they are in this call.
+        learnable: whether the weights required gradients when the graph was prepared, so that they may have changed
+            since.
+        current: whether the operators were built from the present weights in this call.
         edge_mask: `[E]`, a factor of each message, see `masked`, or None.
 
     Example:

@@ -26,21 +26,21 @@ class Chebyshev(Filter):
         \text{sym:}\; L = I - D^{-1/2} W^\top D^{-1/2} \qquad \text{rw:}\; L = I - W^\top D^{-1} \qquad
         \text{None:}\; L = D - W^\top
 
-    Edge (i, j) is :math:`W_{ij}`, and i's degree is the sum of its *outgoing* weights, self-loops removed, as in PyG's
-    ChebConv (the paper's graphs are undirected). A node of degree zero has no neighbors.
+    Edge (i, j) has the weight :math:`W_{ij}`, and the degree of i is the sum of its *outgoing* weights, without
+    self-loops, as in PyG's ChebConv (the paper's graphs are undirected). A node of degree zero has no neighbors.
 
     Args:
-        K: terms, at least 1; K = 1 sees no neighbors and warns.
+        K: filter size (number of terms), at least 1; K = 1 uses no neighbors and raises a warning.
         normalization: `"sym"`, `"rw"` or None.
-        lambda_max: the assumed largest eigenvalue, of all graphs or a tuple with one for each; None: twice the largest
-            entry of each graph's Laplacian, which PyG takes for a single graph.
+        lambda_max: the assumed largest eigenvalue, one for all graphs or a tuple with one per graph; None: twice the
+            largest entry of each graph's Laplacian, as in PyG for a single graph.
 
     Shapes:
         x `[..., N, F]` -> K blocks of the same shape.
 
     Raises:
-        ValueError: for arguments out of range; where a graph is prepared, also for a negative degree under the square
-            root, or another number of graphs than of eigenvalues.
+        ValueError: for arguments out of range and, when a graph is prepared, for the square root of a negative degree,
+            or if the numbers of graphs and eigenvalues differ.
 
     Example:
         >>> import torch

@@ -19,14 +19,14 @@ class Diffusion(Filter):
         I, \; P_f, \dots, P_f^{K-1}, \; P_b, \dots, P_b^{K-1}, \qquad
         P_f = D_O^{-1} W, \quad P_b = D_I^{-1} W^\top
 
-    With edge (i, j) as :math:`W_{ij}` the forward walk, as printed, gathers from *out*-neighbors. Duplicate edges add
-    up; degree zero gives a zero row. The authors' code differs, and so does `variant="authors"`: its random walks are
-    :math:`P_f^\top` and :math:`P_b^\top`. It uses the recursion :math:`x_k = 2 P x_{k-1} - x_{k-2}` of Chebyshev
-    polynomials, and starts the second random walk from the last but one step of the first.
+    With edge (i, j) as :math:`W_{ij}`, the forward walk of the paper aggregates from *out*-neighbors. Weights of
+    duplicate edges are added; a node of degree zero has a zero row. The authors' code, and thus `variant="authors"`,
+    differs: its random walks are :math:`P_f^\top` and :math:`P_b^\top`, it uses the recursion :math:`x_k = 2 P x_{k-1}
+    - x_{k-2}` of Chebyshev polynomials, and it starts the second random walk from the second-to-last step of the first.
 
     Args:
-        K: terms of each random walk, at least 1; K = 1 sees no neighbors and warns. The authors' `max_diffusion_step`
-            is K - 1.
+        K: number of terms of each random walk, at least 1; K = 1 uses no neighbors and raises a warning.
+            `max_diffusion_step` in the authors' code is K - 1.
         variant: `"paper"` or `"authors"`.
 
     Shapes:

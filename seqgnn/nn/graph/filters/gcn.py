@@ -21,12 +21,12 @@ class GCN(Filter):
 
     The sums run over incoming edges, self-loops included, and degrees are in-degrees on both sides, as in PyG (the
     paper has undirected graphs). Duplicate edges add up. A node of degree zero gets zero, never inf. Existing
-    self-loops keep their weight; of several at one node, the last counts. Unit weights are the same as no weights; PyG
-    ignores `improved` without weights.
+    self-loops keep their weight; if a node has several, only the last one is used. Weights of 1 give the same result as
+    no weights, whereas PyG ignores `improved` without weights.
 
     Args:
-        normalization: `"sym"`, `"rw"`, or None for the weights as they are.
-        improved: a missing self-loop weighs 2, not 1.
+        normalization: `"sym"`, `"rw"`, or None for unnormalized weights.
+        improved: give added self-loops the weight 2 instead of 1.
         add_self_loops: whether missing self-loops are added.
         flow: `"target_to_source"` reverses every edge.
 
@@ -34,7 +34,7 @@ class GCN(Filter):
         x `[..., N, F]` -> one block of the same shape.
 
     Raises:
-        ValueError: for an unknown name; where a graph is prepared, also for a negative degree under the square root.
+        ValueError: for an unknown name and, when a graph is prepared, for the square root of a negative degree.
 
     Example:
         >>> import torch
