@@ -39,7 +39,7 @@ def notes(comparison: Comparison) -> list[Note]:
     footnotes += _costs(comparison)
     rows = comparison.rows()
     if any(row.receptive_field is not None for row in rows):
-        text = "Receptive field: how many previous positions, or up to how many edges away, a prediction depends on."
+        text = "Receptive field: the number of previous positions, or of hops, that a prediction depends on."
         footnotes.append(Note("receptive field", text))
     names = {name for name, _ in comparison.baselines}
     footnotes += [Note("baseline", f"{name}: {about}") for name, about in ABOUT_BASELINES.items() if name in names]
@@ -58,7 +58,7 @@ def notes(comparison: Comparison) -> list[Note]:
 
 
 def excluded_note(comparison: Comparison) -> str | None:
-    """Return which models are excluded from the comparison, and why; None where none is."""
+    """Return which models are excluded from the comparison, and why; None if all are compared."""
     excluded = [name for size in comparison.sizes for name in candidates(comparison, size).excluded]
     names = [f"the baseline {name}" if name in BASELINES else name for name in dict.fromkeys(excluded)]
     if not names:
@@ -93,7 +93,7 @@ def _costs(comparison: Comparison) -> list[Note]:
     counts = [row.parameters for row in rows if row.parameters]
     if len(counts) > 1:
         agreement = "matched" if comparison.matched else "not matched"
-        times = f"the largest model has {max(counts) / min(counts):.2f} times as many as the smallest."
+        times = f"the largest model has {max(counts) / min(counts):.2f} times as many parameters as the smallest."
         footnotes.append(Note("cost", f"Parameter counts are {agreement}: {times}"))
     if any(row.flops for row in rows):
         flops = (
@@ -102,7 +102,7 @@ def _costs(comparison: Comparison) -> list[Note]:
         )
         footnotes.append(Note("cost", flops))
     if any(run.config.train.max_seconds for run in comparison.runs.values()):
-        equal = "Equal time: the number of steps depends on the machine, so these runs are not reproducible."
+        equal = "Equal training time: the number of steps depends on the machine, so these runs are not reproducible."
         footnotes.append(Note("cost", equal))
     return footnotes
 

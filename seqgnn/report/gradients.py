@@ -124,13 +124,13 @@ def _verdict(curve: Curve) -> str:
 
 
 def _ends(rows: list[Tensor], start: int) -> str:
-    """Return the number of norms, where there are too few, and the ratio of the farthest to the nearest, in words."""
+    """Return the number of norms if there are too few, and the ratio of the farthest to the nearest, in words."""
     normal = [[norm for norm in row[start:].tolist() if norm >= torch.finfo(row.dtype).tiny] for row in rows]
     count = median_low(map(len, normal))
     if count < 2:
-        return f": {count or 'no'} norm{'s' * (count != 1)} from distance {start} on"
+        return f" ({count or 'no'} norm{'s' * (count != 1)} from distance {start} on)"
     ratio = median(row[-1] / row[0] for row in normal if len(row) > 1)
-    return f": {count} norms, the farthest {ratio:.3g} times the nearest"
+    return f" ({count} norms, the farthest {ratio:.3g} times the nearest)"
 
 
 def _numbers(kind: str, fits: list[Decay]) -> str:
@@ -178,14 +178,13 @@ def notes(study: Study) -> list[str]:
             f"with at least {STEPS} norms, R² {STRAIGHT:g} and a {FALL:g}-fold fall, and uneven with R² from "
             f"{STEADY:g}; fewer norms are too few for a verdict. rise: factor from the smallest norm to the farthest, "
             f"by a line fitted between the two; at least {RISE:g} counts as a rise. Distances are "
-            f"{distance_label(study)}; "
-            f"fits start at {curves[0].start}."
+            f"{distance_label(study)}; fits start at {curves[0].start}."
         )
     if len(study.seeds) == 1:
         lines.append("One seed: no spread, and no band in the figure.")
     else:
         lines.append("All numbers are medians over seeds; in a sentence, over the seeds that it names first, with "
-                     "their range in brackets.")  # fmt: skip
+                     "their range in parentheses.")  # fmt: skip
     return lines
 
 

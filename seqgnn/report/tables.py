@@ -171,7 +171,7 @@ def windows_table(comparison: Comparison) -> "Table | None":
 
 
 def _units_note(comparison: Comparison, metrics: Sequence[str]) -> str:
-    """Return the units of metrics where they are known: "; MAE and RMSE in cases"."""
+    """Return the known units of the metrics in words, such as "; MAE and RMSE in cases"."""
     names_by_units: dict[str, list[str]] = {}
     for name in metrics:
         if (units := comparison.units_of(name)) is not None:

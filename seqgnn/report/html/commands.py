@@ -168,8 +168,8 @@ def _data_options(comparison: Comparison, run: ForecastRun) -> dict[str, Any]:
 
 
 def folder(comparison: Comparison) -> str:
-    """Return the `--out` of a comparison: a relative path unchanged, the name of an absolute path, or "results" if it
-    is unknown."""
+    """Return `--out` of a comparison: a relative path unchanged, an absolute path reduced to its name, or "results" if
+    it is unknown."""
     return "results" if comparison.out is None else _portable_path(comparison.out) or "results"
 
 

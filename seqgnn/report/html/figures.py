@@ -114,7 +114,7 @@ def study_page_figures(study: Study, name: str, comparison: Comparison) -> list[
         size = study.settings["batch_size"]
         caption = f"Seed {study.seeds[0]}; the norm of each of {size} sequences, then their mean"
         if quantity != "influence":
-            caption += ", since gradients of sequences may cancel out and norms do not, especially near an optimum"
+            caption += ", since gradients of sequences can cancel, especially near an optimum, and norms cannot"
         caption += ". Logarithmic axis, which omits zeros."
         legend = [(_line_swatch(line), curve.label) for line, curve in zip(panel.lines, curves)]
         figures.append(PageFigure(title, inline(figure, f"{name}-{number}", title, description), caption, legend))

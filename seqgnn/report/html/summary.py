@@ -28,7 +28,7 @@ def question(comparison: Comparison) -> list[str]:
     seeds = list(cells.values()) or [len(comparison.seeds)]
     axis = comparison.problem.size
     complete = len(cells) in (0, len(comparison.labels) * len(comparison.sizes))
-    coverage = "" if complete else f", not all at all {axis.name}s"
+    coverage = "" if complete else f", not every model at every {axis.name}"
     models = "One model" if len(comparison.labels) == 1 else f"{len(comparison.labels)} models"
     preposition = "each with" if max(seeds) == min(seeds) and len(cells) > 1 else "with"
     number = "one seed" if max(seeds) == 1 else f"{span(seeds)} seeds"
@@ -91,9 +91,9 @@ def _against(comparison: Comparison, level: list[str], size: int) -> str:
     relations = {verdict.relation for verdict in verdicts if verdict is not None}
     relation = relations.pop() if len(relations) == 1 else "not all distinguishable from"
     seeds = min(len(comparison.scores(label, size)) for label in level)
-    doubt = ", with this one seed" if seeds == 1 and relation in ("ahead of", "behind") else ""
+    doubt = " (one seed only)" if seeds == 1 and relation in ("ahead of", "behind") else ""
     linear_excluded = any(name == "linear" for name in candidates(comparison, size).excluded)
-    best = "the best baseline that is compared" if linear_excluded else "the best baseline"
+    best = "the best compared baseline" if linear_excluded else "the best baseline"
     clause = f"; {relation} {best}, {verdicts[0].baseline} with {verdicts[0].score:.3f}{doubt}"
     return clause if relation == "not distinguishable from" else clause + _over_windows(comparison, level[0], size)
 
@@ -216,7 +216,7 @@ def missing_lines(reasons: dict[str, str]) -> list[str]:
 
 
 def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
-    """Return labels in words, with their sizes where these are not all sizes of the model."""
+    """Return labels in words, each with its sizes unless these are all sizes of the model."""
     sizes_by_label: dict[str, list[int]] = defaultdict(list)
     for label, size in chosen:
         sizes_by_label[label].append(size)
@@ -225,4 +225,4 @@ def cells(comparison: Comparison, chosen: Iterable[tuple[str, int]]) -> str:
         all_sizes = len(sizes) == len({size for name, size, _ in comparison.runs if name == label})
         suffix = "" if all_sizes else f" at {comparison.problem.size.all(sorted(sizes))}"
         labels_by_suffix[suffix].append(label)
-    return " – also ".join(listed(labels) + suffix for suffix, labels in labels_by_suffix.items())
+    return "; ".join(listed(labels) + suffix for suffix, labels in labels_by_suffix.items())

@@ -116,7 +116,9 @@ def solved(comparison: Comparison) -> tuple[Table | None, list[str]]:
     table = Table("time to target accuracy", columns, rows) if rows else None
     if not unsolved:
         return table, []
-    return table, [f"With no seed: {cells(comparison, unsolved)}." if rows else "No run reached the target accuracy."]
+    if not rows:
+        return None, ["No run reached the target accuracy."]
+    return table, [f"Not reached with any seed: {cells(comparison, unsolved)}."]
 
 
 def _range(values: list[float], digits: int) -> Cell:
@@ -180,8 +182,8 @@ def windows(comparison: Comparison) -> Table | None:
 
 
 def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tuple[Table | None, list[str]]:
-    """Return the receptive field of each model by its structure and its diagnostics as a table, and the models that see
-    everything and have none in sentences."""
+    """Return a table of the receptive field of each model, derived from its structure, with its diagnostics, and
+    sentences on the models whose receptive field is the whole input and that have no diagnostics."""
     rows, complete = [], []
     for row in comparison.rows():
         label, size = row.model, row.size
@@ -192,13 +194,13 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
         before = comparison.elements.get(size, size) - 1
         field = row.receptive_field
         if field is None:  # a state, which depends on all previous inputs
-            visible = "everything"
+            visible = "whole input"
         elif not comparison.problem.sequential:
-            visible = f"nodes up to {count(config.num_layers, 'edge')} away"
+            visible = f"nodes up to {count(config.num_layers, 'hop')} away"
         else:
-            visible = "everything" if field >= before else f"{field} of {before} previous positions"
+            visible = "whole input" if field >= before else f"{field} of {before} previous positions"
         diagnostics = inspection.diagnostics.get((label, size))
-        if visible == "everything" and not diagnostics:
+        if visible == "whole input" and not diagnostics:
             complete.append((label, size))
             continue
         cell = "; ".join(diagnostics) if diagnostics else "not checked" if diagnostics is None else "none"
@@ -211,7 +213,8 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
     if complete:
         nothing = ", and no problem was diagnosed" if checked else ""
         names = cells(comparison, complete)
-        sentences.append(f"Sees everything{nothing}: {names}." if rows else f"Every model sees everything{nothing}.")
+        whole = "receptive field covers the whole input"
+        sentences.append(f"The {whole}{nothing}: {names}." if rows else f"Every model's {whole}{nothing}.")
     if not checked:
         sentences.append("Models were not diagnosed: the text is not available.")
     return table, sentences

@@ -70,13 +70,13 @@ def test_answer_counts_pairs_and_seeds():
 
 def test_apart_names_excluded_rows_and_answer_ignores_them():
     comparison = grid({"RNN": [0.5], "mean": [1.0]}, BASELINES, readouts={"mean": "mean"})
-    told = "since they see all tokens at once and need no memory: mean and the baseline linear."
+    told = "others: mean and the baseline linear, which see all tokens at once and need no memory."
     assert question(comparison)[-1].endswith(told) and excluded_note(comparison).endswith(told)
     assert [note.topic for note in notes(comparison)].count("excluded") == 1
     assert answer(comparison)[0].startswith("At T = 5, RNN has a mean test accuracy of 0.500;")
     assert answer(comparison)[1].startswith("It is the only model that is compared")
     alone = grid({"RNN": [0.5]}, BASELINES)
-    assert excluded_note(alone).endswith("since it sees all tokens at once and needs no memory: the baseline linear.")
+    assert excluded_note(alone).endswith("others: the baseline linear, which sees all tokens at once and needs no memory.")
     assert excluded_note(grid({"RNN": [0.5]}, {"chance": 0.1})) is None
 
 
