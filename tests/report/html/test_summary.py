@@ -76,7 +76,8 @@ def test_apart_names_excluded_rows_and_answer_ignores_them():
     assert answer(comparison)[0].startswith("At T = 5, RNN has a mean test accuracy of 0.500;")
     assert answer(comparison)[1].startswith("It is the only model that is compared")
     alone = grid({"RNN": [0.5]}, BASELINES)
-    assert excluded_note(alone).endswith("others: the baseline linear, which sees all tokens at once and needs no memory.")
+    told = "others: the baseline linear, which sees all tokens at once and needs no memory."
+    assert excluded_note(alone).endswith(told)
     assert excluded_note(grid({"RNN": [0.5]}, {"chance": 0.1})) is None
 
 
