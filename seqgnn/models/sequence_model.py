@@ -1,4 +1,4 @@
-"""Models for sequences by name: inputs, an encoder of any family, a readout and a linear head.
+"""Sequence models by name, which consist of inputs, an encoder of any family, a readout and a linear head.
 
 All of them are called as ``model(batch, state=None) -> logits, state`` on batches of
 :class:`seqgnn.data.SequenceGraph`, so that RNNs, GNNs and hybrids process the same samples and share readouts and head.
@@ -20,7 +20,7 @@ from seqgnn.models.options import ModelOptions, read_options
 from seqgnn.models.parameter_matching import hidden_size_for
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, TreeLSTM
 
-GNNS = ("gcn", "gcn-residual")  # their depth limits the receptive field; that of all others is the whole sequence
+GNNS = ("gcn", "gcn-residual")  # depth limits their receptive field; that of others is the whole sequence
 OF_TASK = ("num_classes", "num_tokens", "num_features", "per_element", "directed", "length")
 
 
@@ -28,8 +28,8 @@ class SequenceModel(nn.Module):
     """Inputs, encoder, readout, and a linear head with dropout on its input.
 
     Attributes:
-        hops: hops of the path graphs that it expects, as in `seqgnn.data.path_graph`.
-        context_length: number of tokens that it reads at a time, without a state; None if it has a state.
+        hops: hops of the path graphs that the model expects, as in `seqgnn.data.path_graph`.
+        context_length: number of tokens that a model without a state reads at a time; None if the model has a state.
     """
 
     def __init__(
@@ -52,18 +52,17 @@ class SequenceModel(nn.Module):
         self.head = head
 
     def forward(self, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
-        """Return logits ``[B, C]``, or ``[sum L, C]`` with one target per position, and the state (None if there is
-        none).
+        """Return logits ``[B, C]``, or ``[sum(lengths), C]`` with one target per position, and the state, or None.
 
-        Passing the state of one call to the next continues the sequences. This works with the "last" readout and
-        without positions, which would restart.
+        To continue the sequences, pass the state of one call to the next. This requires the "last" readout and no
+        position features, which would restart.
         """
         if not isinstance(batch, Batch):
             batch = Batch.from_data_list([batch])
         sequence_lengths(batch)
         if batch.x.device != self.head.weight.device:
             expected, got = self.head.weight.device, batch.x.device
-            raise ValueError(f"SequenceModel: expected a batch on {expected}, as the model, got {got}")
+            raise ValueError(f"SequenceModel: expected a batch on the model's device {expected}, got {got}")
         if state is not None and (self.readout.kind != "last" or self.inputs.length is not None):
             raise ValueError("SequenceModel: state is not supported with positions or readout 'mean' or 'max'")
         h, state = self.encoder(self.inputs(batch), batch, state)
@@ -110,7 +109,7 @@ class Family:
     Attributes:
         encoder: returns the encoder for given options and a number of input channels.
         supports: options that not all families support.
-        uses_batch_edges: True for layers that use the edges of the batch as a path with `hops`.
+        uses_batch_edges: True for layers that use the edges of the batch, a path graph with `hops`.
     """
 
     encoder: Callable[[ModelOptions, int], nn.Module]
@@ -142,7 +141,8 @@ def build(name: str, task: Any = None, **options: Any) -> SequenceModel:
             ``"gcn-in-lstm"``, an LSTM with a GCN in its gates over a sliding window; ``"tree-lstm"``, an LSTM along the
             batch's edges, which must not have cycles.
         task: a task of :mod:`seqgnn.tasks`, which determines the options `num_classes`, `num_tokens`, `num_features`,
-            `per_element`, `directed`, `length` and, for GCNs over the batch's edges, `hops`; None: these are given.
+            `per_element`, `directed`, `length` and, for GCNs over the batch's edges, `hops`; None: pass these as
+            `options`.
         options: fields of :class:`seqgnn.models.ModelOptions`, such as `hidden`, `num_layers`, `readout`,
             `encoding`, `dropout` or `parameters`; they take precedence over those of the task.
 

@@ -18,31 +18,32 @@ CONVERGENCE_WINDOW = 100
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The training of a model.
+    """The configuration of training.
 
     Args:
         steps: maximum number of training steps, at least 1; None: as many as `max_seconds` allows.
-        batch_size: samples per step.
-        optimizer: name of the optimizer, "rmsprop", "adam", "adamw" or "sgd".
-        lr: learning rate at the first step, above 0.
+        batch_size: number of samples per training step.
+        optimizer: name of the optimizer: "rmsprop", "adam", "adamw" or "sgd".
+        lr: initial learning rate, above 0.
         momentum: momentum of "sgd", in [0, 1).
         weight_decay: decoupled weight decay of "adamw", at least 0.
         schedule: learning rate schedule: "constant"; "cosine", from `lr` to 0 at the last step; or "step", which
             multiplies it by `decay` every `decay_every` steps.
-        decay: factor of the "step" schedule, above 0 and at most 1.
-        decay_every: steps between two decays of the "step" schedule, at least 1.
+        decay: factor by which the "step" schedule multiplies the learning rate, above 0 and at most 1.
+        decay_every: number of steps after which the "step" schedule multiplies the learning rate, at least 1.
         max_grad_norm: maximum gradient norm (L2), above 0; None disables clipping.
-        eval_every: steps between evaluations on the validation set; the last step is always evaluated.
+        eval_every: number of steps between evaluations on the validation set; there is always one after the last step.
         target_accuracy: validation accuracy that ends training, in (0, 1]; None disables it.
-        min_steps: first step of the convergence rule, which ends training when the loss is within `tolerance` of the
-            mean of the last 100 losses, including the current one; not before step 100; None: off.
+        min_steps: first step at which the convergence rule can apply, never before step 100. The rule ends training
+            when the loss is within `tolerance` of the mean of the last 100 losses, including the current one; None:
+            off.
         tolerance: tolerance of the convergence rule, above 0.
-        monitor: validation score that selects the weights: "accuracy" (the loss breaks ties) or "loss"; or "last", the
-            weights after the last step, whatever their score.
-        precision: precision of the forward pass, "float32", or "bf16" for autocast with float32 weights.
-        eval_batch_size: samples per batch in evaluation; with `stateful`, the number of streams.
-        stateful: read the training text as parallel streams and carry the state, without gradient, from step to step
-            (truncated BPTT), in evaluation as well.
+        monitor: validation score that selects the weights: "accuracy" (the loss breaks ties) or "loss"; "last" keeps
+            the weights after the last step, whatever their score.
+        precision: precision of the forward pass: "float32", or "bf16" for autocast to bfloat16 with float32 weights.
+        eval_batch_size: number of samples per batch in evaluation; with `stateful`, number of streams.
+        stateful: read the text as parallel streams and carry the detached state from step to step (truncated BPTT), in
+            training and evaluation.
         patience: number of evaluations without improvement after which training ends (early stopping), at least 1;
             None: off.
         max_seconds: maximum training time in seconds, including evaluations. The number of steps then depends on the
@@ -86,7 +87,7 @@ class TrainConfig:
         if self.steps is None and self.max_seconds is None:
             raise ValueError("TrainConfig: expected steps or max_seconds, got neither")
         if self.steps is None and self.schedule == "cosine":
-            raise ValueError("TrainConfig: expected steps with schedule 'cosine', which falls to the last, got None")
+            raise ValueError("TrainConfig: expected steps, at which schedule 'cosine' ends, got None")
         one_of("TrainConfig", "optimizer", self.optimizer, OPTIMIZERS)
         one_of("TrainConfig", "schedule", self.schedule, SCHEDULES)
         one_of("TrainConfig", "monitor", self.monitor, ("accuracy", "loss", "last"))
@@ -112,12 +113,12 @@ class TrainConfig:
 
     @property
     def most_steps(self) -> float:
-        """Maximum number of steps, infinite where only time ends a run."""
+        """Maximum number of steps; infinite if only `max_seconds` limits a run."""
         return math.inf if self.steps is None else self.steps
 
 
 def make_optimizer(parameters: Iterable[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the optimizer of a configuration, the fused one where torch has it."""
+    """Return the optimizer of a configuration; Adam and AdamW are fused."""
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, lr=config.lr)
     if config.optimizer == "adam":
@@ -128,7 +129,7 @@ def make_optimizer(parameters: Iterable[Tensor], config: TrainConfig) -> torch.o
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step, counted from 1.
+    """Return the learning rate of a step; steps are counted from 1.
 
     Example:
         >>> config = TrainConfig(steps=100, lr=1.0, schedule="step", decay=0.5, decay_every=10)

@@ -30,10 +30,10 @@ def fit(
     stop: Callable[[], bool] | None = None,
     fabric: Any = None,
 ) -> FitResult:
-    """Train `model` in place on `device`; on return it has the best weights on the validation set.
+    """Train `model` in place on `device`; afterwards, it has the weights with the best validation score.
 
     The training batches depend on `seed` only, so models trained with the same seed see the same batches. Dropout uses
-    a forked random state, so the caller's random state does not change. The test set is not used.
+    a forked random state, so the global random state does not change. The test set is not used.
 
     With `checkpoints`, the complete state of training is saved regularly, and a stored run is resumed. On a CPU with
     the same number of threads the result is bitwise identical to an uninterrupted run.
@@ -48,16 +48,16 @@ def fit(
         device: device to train on.
         on_step: called after every step with its number (from 1), loss and accuracy.
         on_validation: called after every evaluation on the validation set.
-        checkpoints: where to save the run, and to resume it from.
-        stop: called before every step; if it returns True, training is saved and ends after the step.
-        fabric: a launched `lightning_fabric.Fabric` for data-parallel training: each process has its part of every
+        checkpoints: where to save the run and resume it from.
+        stop: called before every step; if it returns True, training ends after this step, and the run is saved.
+        fabric: a launched `lightning_fabric.Fabric` for data-parallel training: each process receives its part of every
             batch, and gradients are averaged.
 
     Returns:
         The history of the run.
 
     Raises:
-        ValueError: if a loss is not finite, naming the step, or if logits and targets do not match.
+        ValueError: if a loss is not finite (the message names the step), or if logits and targets do not match.
     """
     device = checked_device("fit", device)
     state = TrainingState(model.to(device), config, seed, device, fabric)
@@ -98,7 +98,7 @@ def fit(
 
 
 class _Trainer:
-    """Training steps and evaluations, which change the state of a run.
+    """Training steps and evaluations that update the state of a run.
 
     Args:
         state: state of the run.
@@ -143,7 +143,7 @@ class _Trainer:
         return means[2].item() > 0
 
     def _next_batch(self, number: int) -> Any:
-        """Return this process's part of the batch of a step; the carried state is reset where streams start again."""
+        """Return this process's part of the batch of a step; the carried state is reset if the streams restart."""
         state, config = self.state, self.config
         if config.stateful:
             batch, is_first = self.task.stream(config.batch_size, number - 1)
@@ -156,12 +156,12 @@ class _Trainer:
         return part_of_batch(batch, state.rank * size, (state.rank + 1) * size)
 
     def _not_finite(self, where: str) -> ValueError:
-        """Return the error for a loss that is not finite, after restoring the best weights so far."""
+        """Return the error for a loss that is not finite, and restore the best weights so far."""
         state = self.state
         hint = "try a lower lr or a smaller max_grad_norm"
         if state.best_weights:
             state.model.load_state_dict(state.best_weights)
-            hint = f"the model has the best weights, of step {state.result.best_step}; {hint}"
+            hint = f"the model has the best weights so far, from step {state.result.best_step}; {hint}"
         return ValueError(f"fit: loss is {where}; {hint}")
 
     def validate(self) -> bool:

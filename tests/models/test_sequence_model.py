@@ -194,7 +194,7 @@ def test_wrong_inputs_are_rejected():
         make("rnn")(SequenceGraph.from_values([7, 9]))
     with pytest.raises(ValueError, match="Inputs: expected at most 7 positions, as in `length`, got 8"):
         make("rnn", positions=True)(SequenceGraph.from_values([1] * 8))
-    with pytest.raises(ValueError, match="SequenceModel: expected a batch on meta, as the model, got cpu"):
+    with pytest.raises(ValueError, match="SequenceModel: expected a batch on the model's device meta, got cpu"):
         make("gcn").to("meta")(SequenceGraph.from_values([1] * 8))
     with pytest.raises(ValueError, match="GCNInLSTM: expected a state"):
         make("gcn-in-lstm")(SequenceGraph.from_values([1] * 8), torch.zeros(1))

@@ -23,7 +23,7 @@ def test_has_converged_follows_min_steps_and_tolerance():
         ({"steps": 0}, "steps to be an integer of at least 1, got 0"),
         ({"steps": 2.5}, "got 2.5"),
         ({"steps": None}, "expected steps or max_seconds, got neither"),
-        ({"steps": None, "max_seconds": 1.0, "schedule": "cosine"}, "expected steps with schedule 'cosine'"),
+        ({"steps": None, "max_seconds": 1.0, "schedule": "cosine"}, "expected steps, at which schedule 'cosine' ends"),
         ({"batch_size": True}, "batch_size .* got True"),
         ({"eval_every": -1}, "eval_every"),
         ({"eval_batch_size": None}, "eval_batch_size .* got None"),
