@@ -21,8 +21,8 @@ def grid_options() -> tuple[Option, ...]:
     from seqgnn.tasks.forecasting import Protocol
 
     tasks = "Task: palindromes, recall, text, expressions, trees or forecast."
-    models = f"Models: {', '.join(MODEL_SPECS)}; for forecasts {', '.join(FORECASTER_SPECS)}."
-    presets = "Models and settings of a published comparison, reports or long-memory; other options override them."
+    models = f"Models: {', '.join(MODEL_SPECS)}; for forecasts: {', '.join(FORECASTER_SPECS)}."
+    presets = "Models and settings of a published comparison: reports or long-memory; other options override them."
     lengths = "Lengths T of sequences or numbers of nodes of trees, e.g. 10,20."
     horizons = "Forecast horizons in steps, e.g. 3,12."
     out = options_of(plan, only=("out",))[0]
@@ -49,14 +49,14 @@ def grid_options() -> tuple[Option, ...]:
 
 def compare_options() -> tuple[Option, ...]:
     """Return the options of the command."""
-    file = "TOML file with these options as keys and a table `row` per model; options given here override it."
-    diagnose = "First report likely mistakes of each model, such as a receptive field that is too short."
+    file = "TOML file with these options as keys and one table `row` per model; command-line options override it."
+    diagnose = "Before the runs, report likely mistakes in each model, such as a receptive field that is too small."
     return (
         *grid_options(),
         Option("config", Path, file),
         Option("diagnose", bool, diagnose, default=False),
-        Option("dry_run", bool, "List the runs and the time they take at most; run none.", default=False),
-        Option("retry_failed", bool, "Run only what failed before; needs --out.", default=False),
+        Option("dry_run", bool, "List the runs and their maximum time without executing them.", default=False),
+        Option("retry_failed", bool, "Run only the runs that failed before; needs --out.", default=False),
     )
 
 
@@ -120,7 +120,7 @@ def arguments(task: str, options: dict[str, Any]) -> dict[str, Any]:
     source = {option.name: options[option.name] for option in options_of(DataSource) if option.name in options}
     source = {name: str(value) if isinstance(value, Path) else value for name, value in source.items()}
     if source and "data" not in source:
-        raise ValueError(f"compare: expected --data with options of a time series, got {next(iter(source))!r} alone")
+        raise ValueError(f"compare: expected --data with options for time series, got {next(iter(source))!r} alone")
     protocol = {option.name for option in options_of(Protocol, without=("horizon",))} & options.keys()
     return {
         "data": DataSource(**source) if source else None,

@@ -126,7 +126,7 @@ def _parse(option: Option, value: Any) -> Any:
                 raise ValueError
             return values
         (kind,) = get_args(kind)
-        if kind is float:  # whole numbers alone stay whole, for counts and shares differ
+        if kind is float:  # integers stay integers, since counts and fractions differ
             kind = float if any(mark in value for mark in ".en") else int
         return [kind(item) for item in items]
     except ValueError:
@@ -134,7 +134,7 @@ def _parse(option: Option, value: Any) -> Any:
 
 
 _EXPECTED: dict[Any, str] = {
-    list[int]: "whole numbers with commas between them",
-    list[float]: "numbers with commas between them",
-    dict[int, float]: "size:number pairs with commas between them, e.g. 10:3e-3,20:1e-3",
+    list[int]: "comma-separated integers",
+    list[float]: "comma-separated numbers",
+    dict[int, float]: "comma-separated size:number pairs, e.g. 10:3e-3,20:1e-3",
 }

@@ -8,18 +8,18 @@ import typer
 
 def bench(
     seconds: Annotated[
-        float, typer.Option(help="Time limit of the measurement; cases that do not fit are listed.")
+        float, typer.Option(help="Time limit in seconds; cases that are not measured within it are listed.")
     ] = 150.0,
     device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the figure and its numbers; default: not written.")
+        Path | None, typer.Option(help="Folder for the figure and its data; default: not written.")
     ] = None,
 ) -> None:
-    """Measure the speed of the layers on this machine, by engine, relative to torch.nn, PyG and, if installed, PyTorch
-    Geometric Temporal, and to a lower bound, the time of the matrix products alone.
+    """Benchmark the layers on this machine, by engine, against torch.nn, PyG and, if installed, PyTorch Geometric
+    Temporal, and against a lower bound, the time of the matrix products alone.
 
-    Layers are first checked to compute the same. Timing is interleaved, and a ratio is the median over repetitions. The
-    number of threads is that of torch, see OMP_NUM_THREADS.
+    Before timing, all layers are checked to compute the same values. Timing is interleaved, and a ratio is the median
+    over repetitions. The number of threads is that of torch; set it with OMP_NUM_THREADS.
     """
     from rich.console import Console
 

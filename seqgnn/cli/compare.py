@@ -18,21 +18,22 @@ BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 
 
 def compare(options: dict[str, Any]) -> None:
-    """Compare models on a task: a table and, with --out, a page, a CSV file, figures and one JSON file per run.
+    """Compare models on a task: print a table and, with --out, write a report, a CSV file, figures and one JSON file
+    per run.
 
-    An interrupted comparison resumes when the command is repeated with the same --out; processes and machines that
-    share the folder divide the runs among them.
+    An interrupted comparison resumes if the command is repeated with the same --out. Processes and machines that share
+    this folder divide the runs among themselves.
     """
     command = {name: options.pop(name, None) for name in ("config", "diagnose", "dry_run", "retry_failed")}
     merged = settings(options, command["config"])
     task, out = merged.pop("task", None), merged.get("out")
     if command["retry_failed"] and out is None:
-        raise ValueError("compare: expected --out, the folder in which something failed, got none")
+        raise ValueError("compare: expected --out, the folder of the failed runs, got none")
     plans = [_plan(name, merged, task is None) for name in (DEFAULT_TASKS if task is None else (task,))]
     if command["diagnose"]:
         for planned in plans:
             for (label, size), lines in planned.diagnose().items():
-                print(f"{planned.task} T={size} {label}: {'; '.join(lines) or 'nothing is wrong'}")
+                print(f"{planned.task} T={size} {label}: {'; '.join(lines) or 'no problem found'}")
     if command["dry_run"]:
         for planned in plans:
             _show_plan(planned)
@@ -44,7 +45,7 @@ def compare(options: dict[str, Any]) -> None:
 
 
 def _plan(task: str, options: dict[str, Any], one_of_several: bool) -> Any:
-    """Return the plan of a task's runs; none is executed, so that all errors are reported before any run."""
+    """Return the plan of a task's runs without executing them, so that all errors are reported before any run."""
     from seqgnn._utils.validation import one_of
     from seqgnn.experiments import compare as comparison
     from seqgnn.experiments.runs.problem import PROBLEMS
@@ -71,7 +72,7 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
             if out is not None:
                 print(f"seqgnn: finished runs are stored in {out}; repeat the command to resume", file=sys.stderr)
             raise
-        if not (result.runs or result.baselines or result.failures):  # with `only_failed`, where nothing is stored
+        if not (result.runs or result.baselines or result.failures):  # with `only_failed`, if nothing is stored
             continue
         report.show(result)
         results.append(result)
@@ -133,16 +134,16 @@ def _show_plan(planned: Any) -> None:
     for job in planned.jobs:
         estimate = f", at most {_span(seconds[job.key])}" if job.key in seconds else ""
         if job.key in unknown:
-            estimate = f", estimate not known ({unknown[job.key]})"
+            estimate = f", no estimate ({unknown[job.key]})"
         print(f"{job.title}: {states[job.key]}{estimate}")
     workers = planned.context.workers
     num_remaining, total = len(seconds) + len(unknown), sum(seconds.values())
     min_seeds = seeds_needed(len(planned.labels)) if len(planned.labels) > 1 else 0
     if len(planned.seeds) < min_seeds:
         seed_count = f"{len(planned.seeds)} seed{'s' * (len(planned.seeds) > 1)}"
-        difference = f"a difference between {len(planned.labels)} models at 5%"
-        print(f"{seed_count}: too few to show {difference}, which takes {min_seeds}")
-    unknown_note = f", without {len(unknown)} whose estimate is not known" if unknown else ""
+        difference = f"a significant difference between {len(planned.labels)} models at 5%"
+        print(f"{seed_count}: too few for {difference}, which requires {min_seeds}")
+    unknown_note = f", not counting {len(unknown)} without an estimate" if unknown else ""
     limit = f"at most {_span(total)}, {_span(total / workers)} with {workers} at a time"
     print(f"{num_remaining} run{'s' * (num_remaining != 1)} to train: {limit}{unknown_note}")
 

@@ -28,10 +28,10 @@ def list_data() -> None:
     from seqgnn.data.datasets.catalog import SIGNALS, TEXTS, find
 
     table = Table()
-    for heading in ("name", "title", "what"):
+    for heading in ("name", "title", "content"):
         table.add_column(heading)
     table.add_column("MB", justify="right")
-    table.add_column("here", overflow="fold")
+    table.add_column("local path", overflow="fold")
     for name, text in TEXTS.items():
         number = "" if text.gutenberg is None else f" (Gutenberg {text.gutenberg})"
         title = f"{text.author}: {text.title}{number}"
@@ -46,7 +46,7 @@ def list_data() -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="Name of a data set, see `seqgnn data list`.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder; default: $SEQGNN_DATA if it has the files, else the user's cache.")
+        Path | None, typer.Option(help="Folder; default: $SEQGNN_DATA if it has the files, otherwise the user's cache.")
     ] = None,
 ) -> None:
     """Download the files of a data set unless they exist, verify their checksums and print their paths."""
@@ -69,7 +69,7 @@ def check_options() -> Sequence[Option]:
 
 
 def check(options: dict[str, Any]) -> None:
-    """Describe what a model would read from a file, and verify the files of a data set."""
+    """Describe the data that a model would read from a file, and verify the checksums of a data set."""
     from seqgnn._utils.validation import one_of
     from seqgnn.data import load_temporal_graph, read_signal
     from seqgnn.data.datasets import catalog as catalog
@@ -98,8 +98,8 @@ def _state(name: str, state: str) -> str:
     from seqgnn.data.datasets.catalog import find
 
     if state == "missing":
-        return f"{name}: not here; `seqgnn data fetch {name}` fetches it"
-    note = "" if state == "whole" else ", which is not the catalog's: a checksum is wrong"
+        return f"{name}: not downloaded; `seqgnn data fetch {name}` downloads it"
+    note = "" if state == "whole" else ", which differs from the catalog: a checksum does not match"
     return f"{name}: {state}, {find(name)}{note}"
 
 
@@ -122,7 +122,7 @@ def _description(path: Path, encoding: str) -> str:
             f"{path}: {sum(parts)} characters{files}, {len(text.vocabulary)} of them distinct, encoding {encoding}",
             f"  train, validation, test: {', '.join(map(str, parts))}",
             f"  rarest in training: {rarest}",
-            f"  in validation and test, never in training: {text.unseen}",
+            f"  in validation and test, but not in training: {text.unseen}",
         ]
     )
 

@@ -19,8 +19,8 @@ def forecast_options() -> Sequence[Option]:
     from seqgnn.data.datasets.data_source import DataSource
 
     checkpoint = "Run stored by `seqgnn compare forecast`: .json or .safetensors."
-    data = "Data of the run, a name or a file; the file may have additional steps at the end."
-    part = "Part to forecast: next, the steps after the end, or test, the run's test part with the ground truth."
+    data = "Data set name or file of the run; the file may have additional steps at the end."
+    part = "Part to forecast: next (steps after the end of the data) or test (the run's test part, with ground truth)."
     source = {option.name: option for option in options_of(DataSource, only=SOURCE)}
     return (
         Option("checkpoint", Path, checkpoint, positional=True, required=True),
@@ -32,8 +32,8 @@ def forecast_options() -> Sequence[Option]:
 
 
 def forecast(options: dict[str, Any]) -> None:
-    """Forecast with a trained model: a table with one line per value, for the steps after the end of the data or for
-    the test part of the run, with ground truth and errors."""
+    """Forecast with a trained model: write a table with one line per value, for the steps after the end of the data, or
+    for the test part of the run with ground truth and errors."""
     from seqgnn._utils.validation import one_of
     from seqgnn.data.datasets.data_source import DataSource
     from seqgnn.experiments.trained import forecast as predict
@@ -59,4 +59,4 @@ def forecast(options: dict[str, Any]) -> None:
         print(as_csv({name: column[:HEAD] for name, column in table.items()}), end="")
         print(f"wrote {out}, {len(table['forecast'])} lines")
     if errors:
-        print(errors, file=sys.stderr if out is None else sys.stdout)  # so that a pipe gets the table alone
+        print(errors, file=sys.stderr if out is None else sys.stdout)  # so that a pipe receives only the table

@@ -27,7 +27,7 @@ def generate_options() -> Sequence[Option]:
 
 
 def generate(options: dict[str, Any]) -> None:
-    """Continue a prompt with a trained model and print the text, or the first of several, as it is generated."""
+    """Continue a prompt with a trained model and print the text (or the first of several texts) as it is generated."""
     from seqgnn.experiments.runs.text import load_model
     from seqgnn.models import generation
     from seqgnn.models.sampling import SamplingConfig

@@ -14,13 +14,15 @@ COMMON = ("seeds", "batch_size", "reduce", "device")
 
 def gradients_options() -> Sequence[Option]:
     """Return the options of the command."""
-    from seqgnn.experiments.trained.gradient_study import study
+    from seqgnn.experiments.trained.gradient_study import STUDIED, study
 
-    checkpoint = "Trained model to compare with its untrained state: of `seqgnn train text` or a stored run "
-    checkpoint += "of `seqgnn compare`."
-    data = "Text that the run of a comparison read; needs --checkpoint."
-    influence = "Measure the influence of input tokens on the output (for text, the last one) instead, also for GNNs."
+    models = f"Models: {', '.join(STUDIED)}; GNNs have no recurrence, so only their influence can be measured."
+    checkpoint = "Trained model from `seqgnn train text` or a stored run "
+    checkpoint += "of `seqgnn compare`, to compare with its untrained state."
+    data = "Text on which the model of --checkpoint was trained."
+    influence = "Measure the influence of input tokens on the output (in text, the last one) instead; also for GNNs."
     study_options = {option.name: option for option in options_of(study, only=(*STUDY, *COMMON))}
+    study_options["models"] = replace(study_options["models"], help=models)
     biases = replace(study_options.pop("forget_bias"), kind=str)  # "none", or numbers
     return (
         *(study_options[name] for name in STUDY if name in study_options),
@@ -29,15 +31,15 @@ def gradients_options() -> Sequence[Option]:
         Option("data", Path, data, shown="as `seqgnn compare`"),
         *(study_options[name] for name in COMMON),
         Option("influence", bool, influence, default=False),
-        Option("out", Path, "Folder for the figure and its numbers.", shown="not written"),
+        Option("out", Path, "Folder for the figure and its data.", shown="not written"),
     )
 
 
 def gradients(options: dict[str, Any]) -> None:
     """Show the norm of the gradient with respect to the state at each step, or the influence of input tokens.
 
-    The decay is called exponential if there are at least ten norms, a line through their logarithms explains 95% of the
-    variance, and they fall by a factor of ten or more; fewer norms are reported as too few.
+    The decay is called exponential if there are at least ten norms, a linear fit to their logarithms explains 95% of
+    the variance, and they decrease by a factor of ten or more. Fewer than ten norms are reported as too few.
     """
     from seqgnn.experiments.trained.checkpoints import study_checkpoint
     from seqgnn.experiments.trained.gradient_study import study
@@ -50,12 +52,12 @@ def gradients(options: dict[str, Any]) -> None:
     if "checkpoint" in options:
         if settings:
             flags = ", ".join("--" + name.replace("_", "-") for name in settings)
-            raise ValueError(f"gradients: expected no settings of a new model with --checkpoint, got {flags}")
+            raise ValueError(f"gradients: expected no settings of an untrained model with --checkpoint, got {flags}")
         texts = [default_book(), None] if data is None else [data]
         result = study_checkpoint(options["checkpoint"], texts=texts, **common)
     else:
         if data is not None:
-            raise ValueError("gradients: expected --data with --checkpoint, got it alone")
+            raise ValueError("gradients: expected --checkpoint with --data, got --data alone")
         if "forget_bias" in settings:
             settings["forget_bias"] = _biases(settings["forget_bias"])
         elif settings.get("init") == "chrono":
@@ -73,4 +75,4 @@ def _biases(text: str) -> list[float] | None:
     try:
         return [float(item) for item in text.split(",")]
     except ValueError:
-        raise ValueError(f"--forget-bias: expected numbers with commas between them, or none, got {text!r}") from None
+        raise ValueError(f"--forget-bias: expected comma-separated numbers or none, got {text!r}") from None

@@ -17,20 +17,20 @@ def report_options() -> Sequence[Option]:
     """Return the options of the command."""
     from seqgnn.data.datasets.data_source import DataSource
 
-    runs = "Folders: the --out of `seqgnn compare`, or the runs/ in it."
+    runs = "Folders written by `seqgnn compare` (its --out), or their subfolders runs/."
     data, *source_options = options_of(DataSource)
     return (
         Option("runs", list[Path], runs, positional=True, required=True, multiple=True),
-        Option("out", Path, "Path of the page.", default=PAGE),
-        replace(data, help="Data that the models read, for inspecting them.", shown="as `seqgnn compare`"),
+        Option("out", Path, "Path of the report.", default=PAGE),
+        replace(data, help="Data on which the models were trained, to analyze them.", shown="as `seqgnn compare`"),
         *source_options,
     )
 
 
 def report(options: dict[str, Any]) -> None:
-    """Write a page on finished runs: tables, figures and an inspection of the trained models.
+    """Write an HTML report on finished runs, with tables, figures and an analysis of the trained models.
 
-    Runs that cannot be read are listed on the page and on stderr.
+    Runs that cannot be read are listed in the report and on stderr.
     """
     from seqgnn.data.datasets.data_source import DataSource
     from seqgnn.experiments.results.load import load_comparisons

@@ -31,8 +31,8 @@ def text_options() -> Sequence[Option]:
     from seqgnn.training.config import TrainConfig
 
     data = "Text file or folder; may be given several times."
-    resume = "Resume the run in this folder (or of its last.safetensors), with its options; "
-    resume += "it can be combined with --steps, --data and --device only."
+    resume = "Resume the run in this folder (or from its last.safetensors) with its options;  "
+    resume += "only --steps, --data and --device can be combined with it."
     evaluation = options_of(TrainConfig, only=("eval_batch_size",), panel=TRAINING)
     return (
         Option("data", list[Path], data, shown="Python's help topics", panel=TEXT, multiple=True),
@@ -51,8 +51,8 @@ def text_options() -> Sequence[Option]:
 
 
 def text(options: dict[str, Any]) -> None:
-    """Train a character model on a text and show samples during training; Ctrl-C saves the run and shows how to resume
-    it."""
+    """Train a character-level language model on a text and show samples during training. Ctrl-C saves the run and shows
+    how to resume it."""
     from seqgnn.cli._training_display import TrainingDisplay
     from seqgnn.experiments.runs.text import find_run, stopping_at_signals, train_text
     from seqgnn.training.checkpoint import LAST
@@ -61,7 +61,7 @@ def text(options: dict[str, Any]) -> None:
         for name in options:
             if name not in RESUMED:
                 flag = f"--{name.replace('_', '-')}"
-                raise ValueError(f"--resume: expected no option but --steps, --data and --device with it, got {flag}")
+                raise ValueError(f"--resume: expected no option but --steps, --data and --device, got {flag}")
         path = options["resume"]
         out = path.parent if path.name == LAST and path.is_file() else path
         run, logging = find_run(out)
@@ -147,7 +147,7 @@ def _check_effective(options: dict[str, Any], model: str, schedule: str) -> None
     ):
         if name in options and not effective:
             setting = f"--model {model}" if name in ("hops", "window") else f"--schedule {schedule}"
-            raise ValueError(f"--{name.replace('_', '-')}: expected a model or schedule that it changes, got {setting}")
+            raise ValueError(f"--{name.replace('_', '-')}: expected a model or schedule that uses it, got {setting}")
 
 
 def _paths(files: Sequence[Path]) -> tuple[str, ...]:

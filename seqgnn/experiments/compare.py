@@ -1,8 +1,8 @@
-"""Comparisons: tasks x models x sizes x seeds, each run once, stored and scored on the same test set.
+"""Comparisons: each combination of task, model, size and seed is run once, stored, and scored on the same test set.
 
-A run is determined by its configuration, which is also its key on disk; seeds are paired, that is, all models of one
-seed see the same training batches. Everything runs with one torch thread, here or in worker processes, so that on a CPU
-scores, curves and weights do not depend on the number of jobs.
+A run is determined by its configuration, which is also its key on disk. Seeds are paired: models with the same seed see
+the same training batches. All runs use one torch thread, in this process or in worker processes. On a CPU, scores,
+curves and weights therefore do not depend on the number of jobs.
 """
 
 import os
@@ -34,7 +34,7 @@ from seqgnn.training.config import TrainConfig
 
 Data: TypeAlias = str | os.PathLike[str] | DataSource
 Models: TypeAlias = Sequence[str | Spec]
-# Number of samples that each baseline in the table is fitted on; n-grams read the whole text.
+# Number of samples on which each baseline is fitted; n-grams read the whole text.
 BASELINE_SAMPLES = {"chance": 1, "majority": 8192, "linear": 8192, "bigram": 65536, "ngram-5": 1}
 
 
@@ -58,13 +58,14 @@ def compare(
 
     Args:
         task, data, models, sizes, seeds, steps, hidden, out, jobs, train, grid, execution: see `plan`.
-        progress: show progress bars on a terminal, one line per run elsewhere.
+        progress: show progress bars on a terminal, or one line per run elsewhere.
 
     Returns:
-        A `Comparison`. Runs that failed are listed in its `failures`; they do not stop the others.
+        A `Comparison`. Failed runs are listed in `failures`; they do not stop the others.
 
     Raises:
-        ValueError: if an argument is unknown or out of range, the folder cannot be written or a file in it is damaged.
+        ValueError: if an argument is unknown or out of range, or the folder cannot be written or contains a damaged
+            file.
 
     Example:
         >>> result = compare("recall", models=["rnn"], sizes=[3], seeds=[0], steps=60, hidden=16, progress=False)
@@ -96,13 +97,13 @@ def plan(
 
     Args:
         task: "palindromes", "recall", "text", "expressions", "trees" or "forecast".
-        data: name of a data set, a path or a `DataSource`: the text of "text", where None stands for Python's help
-            topics, or the time series of "forecast". Other tasks generate their samples and take none.
-        models: names of `MODEL_SPECS` or, for "forecast", `FORECASTER_SPECS`, or specifications; None: those of the
+        data: name of a data set, a path or a `DataSource`: the text for "text" (None: Python's help topics) or the time
+            series for "forecast". Other tasks generate their samples and accept no data.
+        models: names in `MODEL_SPECS` or, for "forecast", in `FORECASTER_SPECS`, or specifications; None: those of the
             task.
         sizes: lengths T of sequences, numbers of nodes of trees, or horizons of forecasts; None: the task's default.
         seeds: seeds of initial weights, training batches and dropout; each at least 0.
-        steps: maximum number of training steps; None: the one of `train`.
+        steps: maximum number of training steps; None: that of `train`.
         hidden: hidden units of every model, at least 1; None: 64, or 32 for "forecast".
         out: folder for one JSON file per run, under `runs/`; runs that are already stored there are skipped.
         jobs: number of processes; -1 for one per core.
@@ -133,7 +134,7 @@ def plan(
 def training_for(task: str, **changes: Any) -> TrainConfig:
     """Return the default training of a task with the given fields changed.
 
-    Where `max_seconds` is changed and `steps` is not, time alone ends a run.
+    If `max_seconds` is given without `steps`, only time limits a run.
 
     Raises:
         ValueError: if the task or a field is unknown, or a value is out of range.
@@ -154,14 +155,14 @@ def training_for(task: str, **changes: Any) -> TrainConfig:
 
 
 def _context(data: DataSource | None, out: Any, jobs: int, execution: ExecutionConfig) -> RunContext:
-    """Return where runs are executed and stored, once the settings are checked."""
+    """Return the context in which runs are executed and stored, after checking the settings."""
     checked_device("compare", execution.device)
     if execution.backend is not None:
         one_of("compare", "backend", execution.backend, BACKENDS)
     elif execution.scheduler is not None:
         raise ValueError(f"compare: expected a backend for the scheduler {execution.scheduler}, got none")
     if not isinstance(execution.save_every, int | float) or not execution.save_every >= 0:
-        raise ValueError(f"compare: expected save_every to be seconds, at least 0, got {execution.save_every!r}")
+        raise ValueError(f"compare: expected save_every to be at least 0 seconds, got {execution.save_every!r}")
     workers = _cores() if jobs == -1 else check_count("compare", "jobs", jobs, 1)
     return RunContext(execution, None if out is None else RunStore(Path(out) / "runs"), data, workers)
 
@@ -188,7 +189,7 @@ def _plan_sequences(
     data_id = identify_text(None if data is None else data.path) if problem.data_kind else None
     jobs: list[Job] = []
     elements: dict[int, int] = {}
-    for size in sorted(sizes, reverse=True):  # long runs first, so that no core waits long for the last one
+    for size in sorted(sizes, reverse=True):  # long runs first, so that cores do not wait long for the last run
         sample = _sample(problem, size, data)
         elements[size] = sample.draw(1, torch.Generator().manual_seed(0)).num_nodes
         setting = RunTemplate(sample, problem.sequential, data_id, hidden, grid.window, str(context.execution.device))
@@ -279,11 +280,11 @@ def _sample(problem: SequenceProblem, size: int, data: DataSource | None) -> Any
 
 
 def _check_different(jobs: list[Job]) -> None:
-    """Raise a ValueError if two models are the same run, which would differ in name only."""
+    """Raise a ValueError if two models have the same configuration, so that their runs differ in name only."""
     titles: dict[Any, str] = {}
     for job in jobs:
         if job.config in titles:
-            raise ValueError(f"compare: expected models that differ, got {titles[job.config]!r} and {job.title!r}")
+            raise ValueError(f"compare: expected different models, got {titles[job.config]!r} and {job.title!r}")
         titles[job.config] = job.title
 
 
@@ -291,7 +292,7 @@ def _whole_numbers(name: str, values: Sequence[int], least: int) -> tuple[int, .
     numbers = tuple(values) if isinstance(values, Iterable) else (values,)
     valid = all(isinstance(n, int) and not isinstance(n, bool) and least <= n < 2**63 for n in numbers)
     if not valid or not numbers or len(set(numbers)) < len(numbers):
-        raise ValueError(f"compare: expected {name} to be different whole numbers of at least {least}, got {numbers}")
+        raise ValueError(f"compare: expected {name} to be distinct integers of at least {least}, got {numbers}")
     return numbers
 
 
@@ -305,4 +306,4 @@ def _rates(lr_per_size: Mapping[int, float] | None, sizes: tuple[int, ...]) -> d
 def _cores() -> int:
     from joblib import cpu_count
 
-    return int(cpu_count())  # those that this process may use, which in a container are fewer than the machine's
+    return int(cpu_count())  # only those that this process may use, in a container fewer than those of the machine

@@ -1,8 +1,8 @@
-"""Text generation with a character-level model: greedy, sampling (temperature, top-k, top-p) or beam search.
+"""Text generation with a character-level model: greedy decoding, sampling (temperature, top-k, top-p) or beam search.
 
-The prompt is processed in one call and then each character in one call, with the model's state. A model without a
-state (with positions or a mean readout) processes the last characters again at each step, as many as it was trained
-on. The time per character therefore does not depend on the length of the text.
+The model processes the prompt in one call and then each generated character in one call with its state. A model without
+a state (with positions or a mean readout) processes the last characters again at each step, as many as in its training
+sequences. The time per character therefore does not depend on the length of the text.
 """
 
 import math
@@ -35,8 +35,8 @@ def generate(
 ) -> list[str]:
     r"""Return continuations of a prompt.
 
-    With `beam`, these are the best continuations by length-normalized log-probability, otherwise the joined output of
-    `stream`.
+    With `beam`, these are the continuations with the highest length-normalized log-probability; otherwise they are the
+    joined output of `stream`.
 
     .. math:: score(c_1, \dots, c_n) = \frac{1}{n^a} \sum_{i=1}^n \log p(c_i \mid prompt, c_1, \dots, c_{i-1})
 
@@ -48,21 +48,21 @@ def generate(
     Args:
         model, vocabulary, prompt, sampling: as in `stream`.
         length: maximum number of characters in a continuation, at least 1.
-        samples: number of continuations, generated as one batch, at least 1; of a beam search, the best ones.
+        samples: number of continuations, at least 1, generated as one batch; a beam search returns the best ones.
         stop: characters that end a continuation, e.g. ".!?"; they are part of the result. At least one must be in the
             vocabulary.
         beam: width of a beam search for the most probable text, at least `samples`; cannot be combined with sampling
-            options; None: no search.
-        length_penalty: power of the length that divides a continuation's log-probability in a beam search, at least 0;
-            0 compares log-probabilities directly, which favors short continuations.
+            options; None: no beam search.
+        length_penalty: exponent of the length that divides the log-probability of a continuation in a beam search, at
+            least 0; 0 compares log-probabilities directly, which favors short continuations.
         device: device to which the model is moved, such as cpu or cuda; None: the model's device.
-        on_unknown: treatment of characters of the prompt that are not in the vocabulary, error or skip.
+        on_unknown: treatment of characters of the prompt that are not in the vocabulary: error or skip.
 
     Returns:
         `samples` texts without the prompt. Those of a beam search are sorted, best first, and there may be fewer.
 
     Raises:
-        ValueError: as `stream`, or if options of the beam search are out of range or without effect.
+        ValueError: as in `stream`, or if options of the beam search are out of range or have no effect.
 
     Example:
         >>> from seqgnn.data import Vocabulary
@@ -120,18 +120,20 @@ def stream(
     """Yield continuations of a prompt, character by character.
 
     The model is in evaluation mode until the iterator is exhausted or closed; then the modes of its modules are
-    restored. Random numbers come from a separate generator: the global random state is not used, and the same arguments
-    give the same text on the same machine.
+    restored. Random numbers come from a separate generator. The global random state is therefore not used, and the same
+    arguments give the same text on the same machine.
 
     Args:
         model: called as `model(batch, state) -> (logits, state)` with one output per position, such as a model of
             :func:`seqgnn.models.build` with `per_element=True`. Its state, a tensor or nested tuples of tensors with
-            the samples as dimension 1, continues the sequences. If it has `hops`, batches have these edges. If it has a
-            `context_length`, it receives that many last characters at each step, and no state.
+            the samples as dimension 1, continues the sequences. If the model has an attribute `hops`, batches have
+            these edges. If it has a `context_length`, it receives this number of last characters at each step, and no
+            state.
         vocabulary: the vocabulary of the model.
         prompt: text to continue. If empty, a newline is used or, if the vocabulary has none, the most frequent
             character.
-        sampling: the choice of the next character; None: `SamplingConfig()`, the model's own distribution.
+        sampling: how to choose the next character; None: `SamplingConfig()`, which samples from the model's
+            distribution.
         length, samples, stop, device, on_unknown: as in `generate`.
 
     Yields:
@@ -139,7 +141,8 @@ def stream(
 
     Raises:
         ValueError: at the call, if options are out of range or the prompt has unknown characters; at the first step, if
-            the model has another number of classes or no state; at any step, if the largest logit is not finite.
+            the model's number of classes is not the size of the vocabulary, or the model has no state; at any step, if
+            the largest logit is not finite.
 
     Example:
         >>> from seqgnn.data import Vocabulary
@@ -167,7 +170,8 @@ def _steps(
     ends: frozenset[int],
     choose: Callable[[Tensor], Tensor],
 ) -> Iterator[list[str]]:
-    """Yield the characters of each step. The options are checked before, at the call rather than at the first step."""
+    """Yield the characters of each step. The caller checks the options, so errors are raised at the call, not at the
+    first step."""
     characters = vocabulary.characters
     with in_evaluation_mode(model):
         decoder = IncrementalDecoder(model, len(vocabulary), device)

@@ -17,10 +17,10 @@ class SamplingConfig:
     Args:
         greedy: choose the most probable character at each step (the first if there are several).
         temperature: divisor of the logits, at least 0; 0 is greedy, inf uniform.
-        inverse_temperature: factor of the logits, at least 0, instead of a temperature; 0 is uniform.
+        inverse_temperature: factor of the logits, at least 0, as an alternative to the temperature; 0 is uniform.
         top_k: sample from the k most probable characters only; None: all.
-        top_p: sample from the fewest characters whose probabilities sum to this value (nucleus sampling), in (0, 1];
-            None: all.
+        top_p: sample only from the fewest most probable characters whose probabilities sum to at least this value
+            (nucleus sampling), in (0, 1]; None: all.
         seed: random seed, at least 0.
 
     Raises:

@@ -77,8 +77,8 @@ def test_cli_compare_dry_run_lists_runs_without_estimate(tmp_path):
     done = call("--config", file, "--dry-run")
     assert done.exit_code == 0, done.exception
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("recall T=4 wild seed 0: to do, estimate not known (fit: loss is ")
-    assert re.fullmatch(r"3 runs to train: at most .*, without 1 whose estimate is not known", lines[-1])
+    assert lines[0].startswith("recall T=4 wild seed 0: to do, no estimate (fit: loss is ")
+    assert re.fullmatch(r"3 runs to train: at most .*, not counting 1 without an estimate", lines[-1])
 
 
 def test_cli_compare_retry_failing_again_leaves_table_and_files(tmp_path):
@@ -147,7 +147,7 @@ def test_settings_with_max_seconds_drop_steps_of_preset():
         ("preset = 'long'", "expected preset to be one of 'reports', 'long-memory', got 'long'"),
         ("scheduler = 'tcp://localhost:1'\ntask = 'recall'", "expected a backend for the scheduler"),
         ("backend = 'spark'\ntask = 'recall'", "backend to be one of 'dask', 'ray', got 'spark'"),
-        ("save_every = -1.0\ntask = 'recall'", "expected save_every to be seconds, at least 0"),
+        ("save_every = -1.0\ntask = 'recall'", "expected save_every to be at least 0 seconds"),
         ("max_seconds = 0\ntask = 'recall'", "expected max_seconds to be a number above 0"),
     ],
 )
@@ -163,7 +163,7 @@ def test_cli_compare_invalid_config_values_raise_value_error(tmp_path, content, 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--retry-failed"], "expected --out, the folder in which something failed"),
+        (["--retry-failed"], "expected --out, the folder of the failed runs"),
         (["forecast", "--data", "x.csv", "--lengths", "3"], "expected --horizons for forecast, got --lengths"),
         (["recall", "--horizons", "3"], "expected --lengths for recall, got --horizons"),
         (["--horizons", "3"], "expected --lengths for sequence tasks, got --horizons"),
@@ -180,7 +180,7 @@ def test_cli_compare_retry_failed_without_out_raises_value_error(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text("task = 'recall'")
     result = call("--config", file, "--retry-failed")
-    with pytest.raises(ValueError, match="expected --out, the folder in which something failed"):
+    with pytest.raises(ValueError, match="expected --out, the folder of the failed runs"):
         raise result.exception
 
 

@@ -72,10 +72,10 @@ def test_cli_data_check_of_names_reports_whole_changed_missing(run, book):
     assert run("check", "grimm") == f"grimm: whole, {book}\n"
     everything = run("check").splitlines()
     assert len(everything) == len(catalog.TEXTS | catalog.SIGNALS) and f"grimm: whole, {book}" in everything
-    assert "democracy: not here; `seqgnn data fetch democracy` fetches it" in everything
+    assert "democracy: not downloaded; `seqgnn data fetch democracy` downloads it" in everything
     assert "fetch democracy" in run("check", "democracy", "grimm", code=1)
     book.write_text(CONTENT + "!")
-    assert f"grimm: changed, {book}, which is not the catalog's" in run("check", "grimm", code=1)
+    assert f"grimm: changed, {book}, which differs from the catalog" in run("check", "grimm", code=1)
     assert "grimm: changed" in run("check", code=1)
     assert "did you mean 'grimm'?" in run("check", "grim", code=2)
 
@@ -87,7 +87,7 @@ def test_cli_data_check_of_text_files_reports_size_and_encoding(run, tmp_path):
         f"{path}: 1000 characters, 5 of them distinct, encoding utf-8-sig",
         "  train, validation, test: 900, 50, 50",
         "  rarest in training: 'd' 0, 'é' 0, 'a' 300, 'b' 300, 'c' 300",
-        "  in validation and test, never in training: 34",
+        "  in validation and test, but not in training: 34",
     ]
     path.write_text("abc" * 300 + "d" + "abé" * 33, encoding="cp1252")
     assert "got byte 0xe9 at offset 903; encodings that can read it: cp1252, latin-1" in run("check", path, code=2)

@@ -65,10 +65,10 @@ def test_cli_gradients_options_are_passed_to_study(monkeypatch):
     [
         (["--models", "lstn"], "did you mean 'lstm'"),
         (["--models", "gcn"], "its influence can be measured (--influence)"),
-        (["--forget-bias", "one"], "--forget-bias: expected numbers"),
-        (["--seeds", "one"], "--seeds: expected whole numbers"),
+        (["--forget-bias", "one"], "--forget-bias: expected comma-separated numbers"),
+        (["--seeds", "one"], "--seeds: expected comma-separated integers"),
         (["--length", "1"], "expected length to be an integer of at least 2"),
-        (["--data", "book.txt"], "expected --data with --checkpoint, got it alone"),
+        (["--data", "book.txt"], "expected --checkpoint with --data, got --data alone"),
         (["--reduce", "norm-of-means"], "did you mean 'norm-of-mean'"),
         (["--checkpoint", "/nowhere"], "expected a readable file, got /nowhere"),
         (["--checkpoint", "/nowhere", "--length", "9", "--forget-bias", "1"], "got --length, --forget-bias"),

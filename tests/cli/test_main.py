@@ -156,9 +156,9 @@ def test_cli_compare_failed_runs_exit_with_code_1(capsys):
         (["compare", "recall", "--stepz", "3"], "--steps"),
         (["compare", "recall", "--steps", "many"], "--steps"),
         (["compare", "recall", "--optimizer", "adan"], "did you mean 'adam'"),
-        (["compare", "recall", "--lengths", "ten"], "--lengths: expected whole numbers"),
+        (["compare", "recall", "--lengths", "ten"], "--lengths: expected comma-separated integers"),
         (["compare", "recall", "--lr", "fast"], "Invalid value for '--lr'"),
-        (["compare", "recall", "--lr-per-size", "10:fast"], "--lr-per-size: expected size:number pairs"),
+        (["compare", "recall", "--lr-per-size", "10:fast"], "--lr-per-size: expected comma-separated size:"),
         (["compare", "recall", "--data", "x.txt"], "task 'recall' generates its own samples; remove the data"),
         (["compare", "text", "--data", "/nowhere/x.txt"], "a readable text file"),
         (["compare", "recall", "--out", "/dev/null/x"], "writable folder"),
@@ -237,4 +237,4 @@ def test_cli_compare_diagnose_prints_problems_first(capsys):
                   "--jobs", "1", "--diagnose"])  # fmt: skip
     said = capsys.readouterr().out
     assert end.value.code == 0
-    assert said.startswith("recall T=10 GRU: nothing is wrong\nrecall T=10 GCN, one hop: receptive field: 4 of")
+    assert said.startswith("recall T=10 GRU: no problem found\nrecall T=10 GCN, one hop: receptive field: 4 of")

@@ -19,11 +19,12 @@ class DataSource:
     """The data that an experiment reads.
 
     Args:
-        data: name of a data set of the catalog, or path of a file; for text, of a file or folder.
-        graph: path of the file of a graph; None: the graph of the catalog, or no edges.
-        graph_kind: content of a graph's csv file, "adjacency", "edges" or "distances"; None: detected.
-        missing_value: value that means missing, such as 0 in METR-LA and PEMS-BAY; None: only empty cells and NaN.
-        positions: path of a csv file of sensor_id,latitude,longitude, for maps; None: no maps.
+        data: name of a data set in the catalog, or path of a file (for text, also of a folder).
+        graph: path of a graph file; None: the graph of the catalog, or no edges.
+        graph_kind: content of a CSV graph file: "adjacency", "edges" or "distances"; None: detected.
+        missing_value: value that marks missing values, such as 0 in METR-LA and PEMS-BAY; None: only empty cells and
+            NaN.
+        positions: path of a CSV file with columns sensor_id, latitude and longitude, for maps; None: no maps.
         units: units of the values, in words, e.g. miles per hour; not part of a run's identity.
     """
 

@@ -8,20 +8,21 @@ from seqgnn.tasks.forecasting import Protocol
 
 @dataclass(frozen=True)
 class GridConfig:
-    """The settings that all models of a comparison share, besides their training.
+    """The settings that all models of a comparison share, except for training.
 
     Args:
-        lr_per_size: learning rate of each size; None: the one of the training configuration, at all sizes.
+        lr_per_size: learning rate for each size; None: that of the training configuration, for all sizes.
         window: number of last tokens that "gcn-in-lstm" sees at a time, at least 1; sequence tasks only.
-        match_parameters: choose hidden sizes so that all models have about as many parameters as the LSTM with `hidden`
-            units; sequence tasks only.
+        match_parameters: choose hidden sizes so that all models have about the number of parameters of the LSTM with
+            `hidden` units; sequence tasks only.
         parameters: choose hidden sizes so that all models have about this number of parameters; forecasts only.
         protocol: split, scaling and scores; its horizon is the only size unless sizes are given; forecasts only.
-        refit: train each model again on training and validation data, for the number of steps chosen on validation;
-            forecasts only.
-        residual: models given by name add their output to the last value; forecasts only; None: no.
-        skip: models given by name add a linear map of each node's own past; forecasts only; None: yes.
-        neighbors: models given by name read the mean of a node's neighbors as well; forecasts only; None: no.
+        refit: train each model again on the training and validation data, for the number of steps chosen on the
+            validation data; forecasts only.
+        residual: models given by name add their output to the last value of the input; forecasts only; None: no.
+        skip: models given by name add a linear map of each node's past values; forecasts only; None: yes.
+        neighbors: models given by name also receive the mean over each node's neighbors as input; forecasts only; None:
+            no.
         K: number of terms of the graph filters of models given by name, see `seqgnn.models.build_forecaster`; forecasts
             only; None: 2.
     """

@@ -14,11 +14,11 @@ from seqgnn.experiments.runs.specs import ModelSpec, Spec
 TYPES: dict[Any, str] = {  # as messages call them
     str: "text",
     Path: "text",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
     bool: "true or false",
     list[str]: "a list of texts",
-    list[int]: "a list of whole numbers",
+    list[int]: "a list of integers",
     list[float]: "a list of numbers",
     list[dict]: "[[row]] tables",
     dict[int, float]: "a table with a number for each size",

@@ -1,4 +1,4 @@
-"""The execution of runs: device, checkpoints and workers. No score depends on it, but for the device."""
+"""The execution of runs: device, checkpoints and workers. Scores do not depend on it, except for the device."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class ExecutionConfig:
     """The execution of runs.
 
     Args:
-        device: "cpu", "cuda", ...
-        save_every: seconds between two checkpoints of a run, if runs are stored; a run that is killed resumes there.
-        backend: "dask" or "ray", to execute the runs on a cluster whose machines share the disk of `out`; None: on this
-            machine.
+        device: device of the runs: "cpu", "cuda", ...
+        save_every: number of seconds between checkpoints of a run, if runs are stored; a killed run resumes from the
+            last checkpoint.
+        backend: cluster backend, "dask" or "ray"; all machines must share the disk of `out`; None: this machine.
         scheduler: address of the cluster's scheduler, such as "tcp://10.0.0.1:8786"; None: a new one is started.
     """
 

@@ -26,18 +26,18 @@ TEXT_TRAINING = TrainConfig(
 
 @dataclass(frozen=True)
 class TextModelConfig:
-    """The usual options of a character model; `seqgnn.models.build` has more.
+    """The usual options of a character-level model; `seqgnn.models.build` has more.
 
     Args:
         hidden: hidden units.
         num_layers: number of layers; None: 2, or one per hop for GCNs.
-        hops: edges of the GCNs, e.g. 1,2,4; None: powers of two below the sequence length, 1 in gcn-in-lstm.
+        hops: hops of the GCNs, e.g. 1,2,4; None: powers of two below the sequence length, 1 in gcn-in-lstm.
         window: number of last characters that gcn-in-lstm sees at a time.
         dropout: dropout probability of all non-recurrent connections.
         weight_dropout: dropout probability of the hidden-to-hidden weights of rnn, lstm, gru and gcn+lstm.
         tie_weights: use one matrix for the embedding and the output layer.
-        encoding: encoding of the input characters, embedding or one-hot.
-        positions: add position features to the input; needs windows (stateful=False, --no-stateful).
+        encoding: encoding of the input characters: embedding or one-hot.
+        positions: add position features to the input; requires windows (stateful=False, --no-stateful).
     """
 
     hidden: int = 128
@@ -75,9 +75,9 @@ class LoggingConfig:
     """The log, the samples and the checkpoints of a run; no result depends on them.
 
     Args:
-        log_every: steps per line of the log.
-        sample_every: steps between samples; 0 writes none.
-        save_every: steps between checkpoints.
+        log_every: number of steps per line of the log.
+        sample_every: number of steps between samples; 0 disables samples.
+        save_every: number of steps between checkpoints.
         prompt: text that the samples continue.
         tensorboard: also log for TensorBoard, which must be installed.
 
@@ -98,17 +98,17 @@ class LoggingConfig:
 
 @dataclass(frozen=True)
 class TextRun:
-    """Everything that determines a training run on a text.
+    """The settings that determine a training run on a text.
 
     Args:
         files: text files and folders; none: the help topics that come with Python.
         text_encoding: encoding of the text files.
-        split: fractions of training, validation and test.
-        length: characters per sequence and training step.
-        model: name of the model, rnn, lstm, gru, gcn, gcn-residual, gcn+lstm or gcn-in-lstm.
+        split: fractions of the training, validation and test parts.
+        length: number of characters per sequence and training step.
+        model: name of the model: rnn, lstm, gru, gcn, gcn-residual, gcn+lstm or gcn-in-lstm.
         options: further options of `seqgnn.models.build`, see `TextModelConfig`; characters are embedded unless
             `encoding` is among them.
-        train: training; `stateful` reads the text as streams.
+        train: configuration of training; `stateful` reads the text as streams.
         seed: seed of initial weights, batches, dropout and samples, at least 0.
 
     Raises:

@@ -83,19 +83,20 @@ def study(
     reduce: str = "norm-of-mean",
     device: str = "cpu",
 ) -> Study:
-    """Measure models before any training, in float64.
+    """Measure untrained models in float64.
 
     Args:
-        models: names of `STUDIED`; models without recurrence have only an influence.
+        models: names in `STUDIED`; GNNs have no recurrence, so only their influence can be measured.
         task: "palindromes" or "recall".
         length: length T; a sequence has T - 1 input tokens.
-        forget_bias: forget biases of models with an LSTM, one curve for each; None leaves the biases to `init`.
+        forget_bias: forget biases of models with an LSTM, one curve for each; with None, `init` initializes the biases.
         seeds: seeds of initial weights and of the batch, which all models share.
         hidden: hidden units.
         batch_size: number of sequences.
-        init: recipe of `seqgnn.nn.init` for the recurrent layers; chrono, for LSTMs and GRUs, replaces `forget_bias`.
+        init: initialization of the recurrent layers, a name of `seqgnn.nn.init`; chrono (LSTM and GRU) replaces
+            `forget_bias`.
         measure: "gradients", see `seqgnn.analysis.gradient_flow`, or "influence", see `seqgnn.analysis.influence`.
-        reduce: reduction of gradients over the batch, "norm-of-mean" or "mean-of-norms".
+        reduce: reduction of gradients over the batch: "norm-of-mean" or "mean-of-norms".
         device: "cpu", "cuda", ...
 
     Raises:

@@ -269,7 +269,7 @@ def test_load_comparisons_separates_forecasts_by_protocol(files, tmp_path):
         ({"models": ["lstm", "lstm"]}, "each once"),
         ({"parameters": 0}, "compare: expected parameters"),
         ({"parameters": 20}, "expected parameters that 'lstm' can have, such as .* with hidden=1, got 20"),
-        ({"sizes": [0]}, "expected sizes to be different whole numbers of at least 1"),
+        ({"sizes": [0]}, "expected sizes to be distinct integers of at least 1"),
         ({"split": (0.5, 0.5)}, "fractions or counts of training, validation and test"),
         ({"lags": 70}, "Forecasting: expected more than"),
         ({"match_parameters": True}, "expected no match_parameters for task 'forecast', got True"),
