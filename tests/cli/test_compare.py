@@ -166,7 +166,7 @@ def test_cli_compare_invalid_config_values_raise_value_error(tmp_path, content, 
         (["--retry-failed"], "expected --out, the folder of the failed runs"),
         (["forecast", "--data", "x.csv", "--lengths", "3"], "expected --horizons for forecast, got --lengths"),
         (["recall", "--horizons", "3"], "expected --lengths for recall, got --horizons"),
-        (["--horizons", "3"], "expected --lengths for sequence tasks, got --horizons"),
+        (["--horizons", "3"], "expected --lengths for palindromes, got --horizons"),
         (["--config", "nowhere.toml"], "expected a TOML file, got nowhere.toml"),
     ],
 )
