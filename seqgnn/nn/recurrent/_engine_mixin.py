@@ -1,4 +1,4 @@
-"""The options that torch.nn's layers and cells gain here: initialization, an engine, one bias or two."""
+"""The options added to torch.nn's layers and cells: initialization, engine, and one bias or two."""
 
 import warnings
 from typing import Any
@@ -13,7 +13,7 @@ from seqgnn.nn.scan.functional import Cell
 
 
 class EngineMixin(Layer):
-    """A layer or a cell: recipes, one bias instead of two, and a choice of engine."""
+    """The base class of layers and cells: initialization, one bias instead of two, and the choice of an engine."""
 
     kind: str
     mode: str
@@ -62,7 +62,7 @@ class EngineMixin(Layer):
                 self.register_buffer(name, torch.zeros_like(parameter))
 
     def reset_parameters(self) -> None:
-        """Redraws the weights: torch's default, then the recipes of ``init=`` and ``forget_bias=``."""
+        """Reset the weights to torch's default, then apply `init` and `forget_bias`."""
         super().reset_parameters()  # type: ignore[misc]
         apply_recipes(self.recipes, self, self.kind)
 

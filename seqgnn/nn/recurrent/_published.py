@@ -1,4 +1,4 @@
-"""The base of published layers: their convolutions, peepholes and resets are fixed by the publication."""
+"""The base class of published layers, whose convolutions, peepholes and resets are those of the paper."""
 
 from typing import Any, TypedDict
 
@@ -10,9 +10,9 @@ from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
 
 
 class Options(TypedDict, total=False):
-    """The keywords of every published layer, as of :class:`seqgnn.nn.recurrent.graph_rnn.GraphRecurrent`.
+    """The keyword arguments of every published layer, as in :class:`seqgnn.nn.recurrent.graph_rnn.GraphRecurrent`.
 
-    Convolutions, peepholes and resets are those of its publication.
+    Convolutions, peepholes and resets are those of the paper.
     """
 
     bias: bool
@@ -29,7 +29,7 @@ class Options(TypedDict, total=False):
 
 
 class Published(GraphRecurrent):
-    """A layer of a publication, which decides the `fixed` options; `options` are left to the caller."""
+    """A layer of a paper, which determines the `fixed` options; the user chooses `options`."""
 
     _fixed_options = ("peephole", "reset")
 

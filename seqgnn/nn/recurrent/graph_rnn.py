@@ -164,7 +164,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         apply_recipes(self.recipes, self, self.kind)
 
     def reset_parameters(self) -> None:
-        """Reinitialize the weights: torch's default, then `init` and `forget_bias`; convolutions reset their own
+        """Reset the weights to torch's default, then apply `init` and `forget_bias`; convolutions reset their own
         weights."""
         apply_recipes(self.recipes, self, self.kind)
         for conv in self.convs:

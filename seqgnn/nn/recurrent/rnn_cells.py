@@ -38,7 +38,8 @@ class _Cell(EngineMixin):
 
 
 class RNNCell(_Cell, nn.RNNCell):
-    r"""One step of :class:`seqgnn.nn.RNN`, a drop-in for :class:`torch.nn.RNNCell`; new options as of the layer.
+    r"""One step of :class:`seqgnn.nn.RNN`, a drop-in replacement for :class:`torch.nn.RNNCell`; see the layer for
+    options.
 
     Shapes: input ``[B, F]`` or ``[F]``, state and output ``[B, H]`` or ``[H]``.
 
@@ -71,7 +72,8 @@ class RNNCell(_Cell, nn.RNNCell):
 
 
 class LSTMCell(_Cell, nn.LSTMCell):
-    r"""One step of :class:`seqgnn.nn.LSTM`, a drop-in for :class:`torch.nn.LSTMCell`; new options as of the layer.
+    r"""One step of :class:`seqgnn.nn.LSTM`, a drop-in replacement for :class:`torch.nn.LSTMCell`; see the layer for
+    options.
 
     Shapes: input ``[B, F]`` or ``[F]``, states h and c ``[B, H]`` or ``[H]``; returns ``(h, c)``.
 
@@ -102,7 +104,8 @@ class LSTMCell(_Cell, nn.LSTMCell):
 
 
 class GRUCell(_Cell, nn.GRUCell):
-    r"""One step of :class:`seqgnn.nn.GRU`, a drop-in for :class:`torch.nn.GRUCell`; new options as of the layer.
+    r"""One step of :class:`seqgnn.nn.GRU`, a drop-in replacement for :class:`torch.nn.GRUCell`; see the layer for
+    options.
 
     Shapes: input ``[B, F]`` or ``[F]``, state and output ``[B, H]`` or ``[H]``.
 

@@ -6,7 +6,7 @@ pre-activations that it contributes; ``state`` is a tuple. With matrices as proj
 graph filters they are graph-recurrent cells: :math:`g = g(x)` and :math:`u = u(h)` below denote either.
 """
 
-from __future__ import annotations  # torch.compile cannot evaluate those of nested functions
+from __future__ import annotations  # torch.compile cannot evaluate annotations of nested functions
 
 from collections.abc import Callable
 from dataclasses import dataclass

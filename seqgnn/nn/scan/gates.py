@@ -187,7 +187,7 @@ def check_edge_arguments(caller: str, convs: Sequence[nn.Module], filtered: bool
 
 
 def reset_weights(module: Any) -> None:
-    """Redraws the weights of a module, or of the modules inside it."""
+    """Reset the weights of a module, or of its submodules."""
     if hasattr(module, "reset_parameters"):
         module.reset_parameters()
     else:

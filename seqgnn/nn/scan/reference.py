@@ -63,7 +63,7 @@ def unroll(
         cell: one of :mod:`seqgnn.nn.scan.functional`.
         gx: the input's pre-activations at every step, ``[T, ..., gates * H]``.
         hidden_projections: that of every step.
-        state: the state before the first step, each tensor ``[..., H]``.
+        state: the initial state; each tensor has shape ``[..., H]``.
         active: ``[T, ..., 1]``, true where a sequence has a time step. Elsewhere the output is zero and the state
             stays, so a reversed sequence starts at its own end.
         reverse: from the last step to the first; outputs keep the order of `gx`.
