@@ -87,7 +87,7 @@ def study(
 
     Args:
         models: names in `STUDIED`; GNNs have no recurrence, so only their influence can be measured.
-        task: "palindromes" or "recall".
+        task: sequence task: "palindromes" or "recall".
         length: length T; a sequence has T - 1 input tokens.
         forget_bias: forget biases of models with an LSTM, one curve for each; with None, `init` initializes the biases.
         seeds: seeds of initial weights and of the batch, which all models share.
@@ -97,7 +97,7 @@ def study(
             `forget_bias`.
         measure: "gradients", see `seqgnn.analysis.gradient_flow`, or "influence", see `seqgnn.analysis.influence`.
         reduce: reduction of gradients over the batch: "norm-of-mean" or "mean-of-norms".
-        device: "cpu", "cuda", ...
+        device: device of the measurement: "cpu", "cuda", ...
 
     Raises:
         ValueError: if an argument is unknown or out of range.
