@@ -101,8 +101,8 @@ def options_of(
         if name in without or (only is not None and name not in only):
             continue
         default = default if defaults is None else getattr(defaults, name)
-        text, _, none = texts.get(name, "").partition("; None: ")
-        shown = none.rstrip(".") or None if default is None else None
+        text, _, none_text = texts.get(name, "").partition("; None: ")
+        shown = none_text.rstrip(".") or None if default is None else None
         zero_is_none = metadata.get(name, {}).get("zero_is_none", False)
         if zero_is_none:
             text, shown = texts[name].replace("None", "0"), None

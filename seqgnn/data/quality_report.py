@@ -103,8 +103,8 @@ def _name(graph: TemporalGraph, node: int) -> str:
 
 
 def _listed(items: list[str]) -> str:
-    more = f" and {len(items) - WORST} more" if len(items) > WORST else ""
-    return ", ".join(items[:WORST]) + more
+    suffix = f" and {len(items) - WORST} more" if len(items) > WORST else ""
+    return ", ".join(items[:WORST]) + suffix
 
 
 def _count(number: int, noun: str) -> str:

@@ -116,8 +116,8 @@ def figure(bench: Bench) -> Any:
         places += [(size, None), *((_name(case), case) for case in timed)] if timed else []
     if not places:
         raise ValueError("bench: no layer was timed; increase --seconds")
-    sheet = Figure(figsize=(11, 2.3 + 0.24 * len(places)), layout="constrained")
-    panels = sheet.subplots(1, 2, sharex=True, sharey=True)
+    canvas = Figure(figsize=(11, 2.3 + 0.24 * len(places)), layout="constrained")
+    panels = canvas.subplots(1, 2, sharex=True, sharey=True)
     for panel, (step, step_name) in zip(panels, STEPS.items()):
         for place, (_, case) in enumerate(places):
             if case is not None:
@@ -130,9 +130,9 @@ def figure(bench: Bench) -> Any:
     for label, (_, case) in zip(panels[0].get_yticklabels(), places):
         label.set(color="black" if case is not None else GRAY, fontstyle="normal" if case is not None else "italic")
     panels[0].set_ylim(len(places) - 0.4, -0.6)
-    _legend(sheet, places, f"Layers on {bench.config['device']}: time relative to the lower bound (left is faster)")
-    sheet.supxlabel("\n".join(plain(line) for line in about(bench)), fontsize=8, color=GRAY)
-    return sheet
+    _legend(canvas, places, f"Layers on {bench.config['device']}: time relative to the lower bound (left is faster)")
+    canvas.supxlabel("\n".join(plain(line) for line in about(bench)), fontsize=8, color=GRAY)
+    return canvas
 
 
 def write(bench: Bench, folder: str | os.PathLike[str]) -> list[Path]:
@@ -191,7 +191,7 @@ def _axis(panel: Any, panels: Any) -> None:
     tidy(panel, axis="x")
 
 
-def _legend(sheet: Any, places: list[tuple[str, dict[str, Any] | None]], title: str) -> None:
+def _legend(canvas: Any, places: list[tuple[str, dict[str, Any] | None]], title: str) -> None:
     from matplotlib.lines import Line2D
 
     timed = {name for _, case in places if case is not None for name in case["train"]["times_lower_bound"]}
@@ -202,4 +202,4 @@ def _legend(sheet: Any, places: list[tuple[str, dict[str, Any] | None]], title: 
     ]
     handles.append(Line2D([], [], color=GRAY, linewidth=1.2, label="lower bound"))
     legend_style = {"frameon": False, "fontsize": 9, "title_fontsize": 11}
-    sheet.legend(handles=handles, loc="outside upper center", ncols=4, title=title, **legend_style)
+    canvas.legend(handles=handles, loc="outside upper center", ncols=4, title=title, **legend_style)

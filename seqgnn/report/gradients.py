@@ -118,9 +118,9 @@ def _verdict(curve: Curve) -> str:
     seeds = f" in {seed_kinds.count(first)} of {len(seed_kinds)} seeds" if len(seed_kinds) > 1 else ""
     matching = [(norms, fit) for norms, fit, kind in zip(curve.norms, curve.decays, seed_kinds) if kind == first]
     fits = [fit for _, fit in matching if fit is not None]
-    rest = "".join(f"; {kind} in {seed_kinds.count(kind)}" for kind in other_kinds)
+    minority = "".join(f"; {kind} in {seed_kinds.count(kind)}" for kind in other_kinds)
     numbers = _ends([norms for norms, _ in matching], curve.start) if first == FEW else _numbers(first, fits)
-    return f"{first}{seeds}{numbers}{rest}{_end(curve)}"
+    return f"{first}{seeds}{numbers}{minority}{_end(curve)}"
 
 
 def _ends(rows: list[Tensor], start: int) -> str:

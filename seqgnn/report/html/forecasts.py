@@ -40,8 +40,8 @@ def forecasts_page_figures(comparison: Comparison, name: str) -> tuple[list[Page
         figures.append(_errors(forecasts, f"{name}-times", title, draw_times))
     figures.append(_map(forecasts, f"{name}-graph"))
     if pair := compared_pair(comparison, forecasts):
-        helps = sees_neighbors(comparison, pair[0]) != sees_neighbors(comparison, pair[1])
-        figures.append(_difference(forecasts, *pair, helps, f"{name}-difference"))
+        graph_helps = sees_neighbors(comparison, pair[0]) != sees_neighbors(comparison, pair[1])
+        figures.append(_difference(forecasts, *pair, graph_helps, f"{name}-difference"))
     return figures, ""
 
 
@@ -86,12 +86,12 @@ def _map(forecasts: Forecasts, name: str) -> PageFigure:
     return _map_figure(f"Error of {label} at each node", caption, name, draw_graph, forecasts, label)
 
 
-def _difference(forecasts: Forecasts, label: str, other: str, helps: bool, name: str) -> PageFigure:
+def _difference(forecasts: Forecasts, label: str, other: str, graph_helps: bool, name: str) -> PageFigure:
     values = difference(forecasts, label, other)
     low, high = ends(values)
     at = f"at {int((values < 0).sum())} of {int(values.isfinite().sum())} nodes (below zero)"
     title, caption = f"{label} compared with {other} at each node", f"{label} has a smaller error than {other} {at}."
-    if helps:
+    if graph_helps:
         title = f"Where the graph helps: {label} compared with {other}"
         caption = f"The graph helps {at}: {label} uses it, {other} does not."
     caption += f" The difference in mean absolute error{_in_units(forecasts)} ranges from {_signed(values[low])} at "

@@ -102,9 +102,9 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     inspection = inspect_models(comparison)
     longest = max((size for _, size, _ in comparison.runs), default=None)
     best = None if longest is None else ranked(comparison, longest)[0][0]
-    smooth = smoothing.smoothing(comparison, inspection)
-    sentences = [f"{label}: {smoothing.verdict(energies)}." for label, energies in smooth.energies.items()]
-    against = None if best is None or longest is None else differences(comparison, longest, best)
+    energy_curves = smoothing.smoothing(comparison, inspection)
+    sentences = [f"{label}: {smoothing.verdict(energies)}." for label, energies in energy_curves.energies.items()]
+    difference_table = None if best is None or longest is None else differences(comparison, longest, best)
     return {
         "id": name,
         "task": comparison.task,
@@ -119,7 +119,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "scores_figure": scores_page_figure(comparison, f"{name}-scores"),
         "best": best,
         "longest": longest,
-        "differences": against,
+        "differences": difference_table,
         "windows": windows(comparison),
         "excluded": excluded_note(comparison),
         "files": files(comparison),
@@ -132,9 +132,9 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "no_gradients": _missing(inspection, "gradients"),
         "influence": _study(inspection.influence, f"{name}-influence", comparison),
         "no_influence": _missing(inspection, "influence"),
-        "smoothing": smoothing_page_figure(smooth, f"{name}-smoothing", comparison, inspection),
+        "smoothing": smoothing_page_figure(energy_curves, f"{name}-smoothing", comparison, inspection),
         "smoothing_sentences": sentences,
-        "no_smoothing": missing_lines(smooth.missing),
+        "no_smoothing": missing_lines(energy_curves.missing),
         "samples": inspection.samples,
         "no_samples": _missing(inspection, "samples"),
         "temperature": TEMPERATURE,

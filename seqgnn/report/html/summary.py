@@ -109,20 +109,20 @@ def _over_windows(comparison: Comparison, label: str, size: int) -> str:
 def _second(comparison: Comparison, size: int, level: list[str]) -> str:
     """Return the sentence on the next best model and its difference, or on why there is none."""
     means = dict(ranked(comparison, size))
-    everyone = "All" if len(means) > 2 else "Both"
-    floor = at_chance(comparison, size)
-    if floor is not None:
-        name, score = floor
+    quantifier = "All" if len(means) > 2 else "Both"
+    chance_baseline = at_chance(comparison, size)
+    if chance_baseline is not None:
+        name, score = chance_baseline
         baseline = f"the baseline {name} ({score:.3f}), which ignores its input: no learning is measurable"
         if len(means) == 1:
             return f"It is the only model, and not ahead of {baseline}."
         at_it = all(abs(mean - score) <= resolution(comparison, label, name, size) for label, mean in means.items())
-        return f"{everyone} are indistinguishable from {baseline}." if at_it else f"No model is ahead of {baseline}."
+        return f"{quantifier} are indistinguishable from {baseline}." if at_it else f"No model is ahead of {baseline}."
     if len(means) == 1:
         only = "It is the only model" + " that is compared" * (len(comparison.labels) > 1)
         return f"{only}, so it can only be compared with the baselines."
     if all_solved(comparison, size):
-        return f"{everyone} solved the task with every seed, so their scores do not distinguish them."
+        return f"{quantifier} solved the task with every seed, so their scores do not distinguish them."
     worse = [label for label in means if label not in level]
     if not worse:
         return "No model is behind the others: their scores do not distinguish them."

@@ -120,7 +120,7 @@ def layout(forecasts: Forecasts) -> tuple[Tensor, str]:
 
 
 def _draw(
-    panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], tones: Any, label: str, narrow: bool
+    panel: Any, forecasts: Forecasts, values: Tensor, levels: list[float], color_range: Any, label: str, narrow: bool
 ) -> None:
     from matplotlib import colormaps
     from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -133,7 +133,7 @@ def _draw(
     size = min(90.0, max(14.0, 6000 / len(values)))
     missing = values.isnan()
     panel.scatter(*places[missing].T, s=size, facecolors="none", edgecolors=GRAY, linewidths=0.8, zorder=2)
-    scale, first, last = tones
+    scale, first, last = color_range
     colormap = ListedColormap(colormaps[scale](torch.linspace(first, last, 256).numpy()))
     observed = values[~missing]
     beyond = bool((observed < levels[0]).any()), bool((observed > levels[-1]).any())
