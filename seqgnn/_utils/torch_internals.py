@@ -315,7 +315,7 @@ def drop_compiled_propagate(kind: Any) -> None:
 
 def overrides_propagate(kind: type[MessagePassing]) -> bool:
     """Return True if a class overrides `propagate`, which PyG does as well, by a compiled one; the fallback is True."""
-    return not kind.propagate.__module__.endswith(("_propagate", "message_passing"))
+    return not kind.propagate.__module__.endswith(("_propagate", "torch_geometric.nn.conv.message_passing"))
 
 
 def batch_class(example: Data) -> type | None:

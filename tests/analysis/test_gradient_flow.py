@@ -12,7 +12,6 @@ from seqgnn import nn as sg
 from seqgnn.analysis import bptt_gradients, gradient_flow, influence
 from seqgnn.data import CharText, Palindromes, SequenceGraph, path_graph, sequence_batch, to_padded
 from seqgnn.models.sequence_model import NAMES, build
-from seqgnn.nn.scan.reference import is_recording, record_states
 from tests.support import oracles
 
 DIGITS = {"num_classes": 10, "num_tokens": 10}
@@ -198,19 +197,6 @@ def test_gradient_flow_of_every_engine_is_equal():
         model.encoder.layer.engine = engine
         oracles.close(gradient_flow(model, batch_of()).h, expected)
         assert model.encoder.layer.engine == engine
-
-
-def test_record_states_nested_records_scans_until_block_ends():
-    layer, x = sg.GRU(2, 3, num_layers=2), torch.zeros(4, 1, 2)
-    with record_states() as outer:
-        layer(x)
-        with pytest.raises(RuntimeError), record_states() as inner:
-            layer(x)
-            raise RuntimeError
-    assert [len(outer), len(inner)] == [4, 2] and not is_recording()
-    assert all(sorted(scan) == [0, 1, 2, 3] for scan in outer) and outer[2] is inner[0]
-    layer(x)
-    assert [len(outer), len(inner)] == [4, 2]
 
 
 def test_gradient_flow_float32_norms_do_not_underflow():

@@ -6,9 +6,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from seqgnn.cli._compare_options import settings
 from seqgnn.cli.main import app
-from seqgnn.experiments.grid.presets import PRESETS
 from seqgnn.experiments.runs import store
 
 GRID = """
@@ -47,12 +45,6 @@ def test_cli_compare_config_file_is_overridden_by_options(tmp_path):
     assert {run["train"]["lr"] for run in trained} == {2e-3} and {run["train"]["steps"] for run in trained} == {6}
     (chrono,) = [run for run in trained if run["model"] == "lstm" and run["seed"] == 0]
     assert chrono["init"] == ["orthogonal", "chrono"]
-
-
-def test_settings_with_preset_are_overridden_by_options(tmp_path):
-    found = settings({"preset": "long-memory", "steps": 5, "max_grad_norm": None}, None)
-    assert found == PRESETS["long-memory"] | {"steps": 5, "max_grad_norm": None}
-    assert [row.label for row in found["models"]][:4] == ["RNN, identity", "RNN, latch", "LSTM, chrono", "GRU, chrono"]
 
 
 def test_cli_compare_dry_run_lists_runs_and_trains_none(tmp_path):
@@ -134,11 +126,6 @@ def test_cli_compare_one_unwritable_file_leaves_others_written(tmp_path):
     for name in names:
         assert (tmp_path / "found" / name).stat().st_size > 0 and f"wrote {tmp_path}/found/{name}" in done.stdout
     assert {path.name for path in (tmp_path / "found").iterdir()} == names | {"runs", blocked.name}
-
-
-def test_settings_with_max_seconds_drop_steps_of_preset():
-    assert "steps" not in settings({"preset": "reports", "max_seconds": 5.0}, None)
-    assert settings({"preset": "reports", "max_seconds": 5.0, "steps": 7}, None)["steps"] == 7
 
 
 @pytest.mark.parametrize(

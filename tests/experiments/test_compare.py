@@ -1,25 +1,15 @@
-import math
-from dataclasses import asdict
 
 import pytest
 import torch
 
-from seqgnn.experiments import MODEL_SPECS, Comparison, ModelSpec, training_for
+from seqgnn.experiments import ModelSpec, training_for
 from seqgnn.experiments.runs import config as runs
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.metrics.significance import mean_sd
 from seqgnn.models import sequence_model as models
 from seqgnn.report import tables as report
-from seqgnn.training.loop import TrainConfig
-from tests.support.comparisons import changed, plan_grid, run_grid
-from tests.support.comparisons import run as record_of
-
-TINY = {"sizes": [4], "seeds": [0], "steps": 6, "hidden": 8, "eval_every": 3, "progress": False}
-
-
-def tiny(**changes):
-    return run_grid("recall", **{**TINY, "models": ["rnn", "gcn"], **changes})
+from tests.support.comparisons import TINY, plan_grid, run_grid, tiny
 
 
 def results(comparison):
@@ -112,15 +102,6 @@ def test_compare_damaged_run_raises_before_training(tmp_path, monkeypatch):
     assert victim.read_text() == "{"
 
 
-def test_run_config_contains_only_what_a_run_depends_on():
-    first = tiny(models=["lstm", "gcn-in-lstm"])
-    wider = tiny(models=["lstm", "gcn-in-lstm"], window=2)
-    assert first.runs["LSTM", 4, 0].config == wider.runs["LSTM", 4, 0].config
-    assert first.runs["GCN in LSTM", 4, 0].config.window == 4
-    assert wider.runs["GCN in LSTM", 4, 0].config.window == 2
-    assert first.runs["LSTM", 4, 0].as_dict()["config"]["train"]["steps"] == 6
-
-
 def configs(task, **changes):
     """The configurations of a comparison, by label, without running anything."""
     planned = {}
@@ -162,68 +143,6 @@ def test_compare_lr_is_set_by_size_or_by_row():
         ("RNN", 4), ("short LSTM", 4), ("RNN", 5)
     ]  # fmt: skip
     assert tiny(lr=0.5, steps=1).runs["RNN", 4, 0].config.train.lr == 0.5
-
-
-def test_plan_run_of_changed_text_fails_every_run(tmp_path):
-    book = tmp_path / "book.txt"
-    book.write_text("the quick brown fox jumps over the lazy dog. " * 40)
-    planned = plan_grid("text", models=["rnn"], sizes=[4], seeds=[0], steps=2, hidden=4, data=book)
-    book.write_text("pack my box with five dozen liquor jugs. " * 40)
-    result = planned.run(progress=False)
-    assert not result.runs and not result.baselines
-    assert all("it was changed after the comparison began" in message for message in result.failures.values())
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"models": [ModelSpec("linear", "rnn")]}, "expected labels other than those of baselines, got 'linear'"),
-        (
-            {"models": [ModelSpec("W2", "gcn-in-lstm", hops=(2,))]},
-            "expected hops for a GCN on a path alone, got row 'W2'",
-        ),
-        ({"models": ["rnn", ModelSpec("same", "rnn")]}, "expected different models, got .*same.* and .*RNN"),
-        ({"seeds": [2**70]}, "expected seeds to be distinct integers"),
-        ({"device": "meta"}, "expected a device that this torch can use, got 'meta'"),
-        ({"models": ["LSTM"]}, "did you mean 'lstm'"),
-        ({"models": [ModelSpec("", "rnn")]}, "expected printable labels of one line, got ''"),
-        (
-            {"models": [ModelSpec("two\nlines", "rnn")]},
-            "expected printable labels of one line, got 'two.nlines'",
-        ),
-        ({"hidden": 8.5}, "expected hidden to be an integer of at least 1, got 8.5"),
-        ({"steps": None, "max_seconds": 1.0, "schedule": "cosine"}, "expected steps, at which schedule 'cosine' ends"),
-        (
-            {"models": [ModelSpec("still", "rnn", lr=0.0)]},
-            "expected lr to be a number above 0 and at most 1e37, got 0.0",
-        ),
-    ],
-)
-def test_plan_invalid_options_raise_value_error(options, message):
-    with pytest.raises(ValueError, match=message):
-        plan_grid("recall", **options)
-
-
-def test_run_config_build_applies_init_and_forget_bias():
-    task = SEQUENCE_TASKS["recall"](6, (1,), None)
-
-    def built(**changes):
-        base = RunConfig(
-            task="recall", size=6, data_id=None, model="lstm", readout="last", hops=(1,), num_layers=1, hidden=8,
-            encoding="one-hot", window=None, init=(), forget_bias=None, positions=False, parameters=None, seed=0,
-            device="cpu", train=TrainConfig(),
-        )  # fmt: skip
-        return RunConfig(**{**vars(base), **changes}).build(task)
-
-    before = torch.random.get_rng_state()
-    layer = built(init=("orthogonal", "chrono")).encoder.layer
-    block = layer.weight_hh_l0[:8]
-    torch.testing.assert_close(block @ block.T, torch.eye(8))
-    forget = (layer.bias_ih_l0 + layer.bias_hh_l0)[8:16]
-    assert forget.min() >= 0 and forget.max() <= math.log(5)
-    layer = built(forget_bias=1.5).encoder.layer
-    torch.testing.assert_close((layer.bias_ih_l0 + layer.bias_hh_l0)[8:16], torch.full((8,), 1.5))
-    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_compare_match_parameters_gives_similar_counts():
@@ -297,39 +216,12 @@ def test_compare_max_seconds_without_steps_ends_the_run_by_time():
     assert both.train.steps == 5 and both.estimate(None) < 1e3
 
 
-def test_plan_estimate_of_diverging_row_gives_the_reason(tmp_path):
-    rows = ["rnn", ModelSpec("wild", "rnn", lr=1e37)]
-    planned = plan_grid(
-        "recall", models=rows, sizes=[4], seeds=[0, 1], steps=50, max_grad_norm=None, out=tmp_path / "new"
-    )
-    known, unknown = planned.estimate()
-    assert set(known) == {("RNN", 4, 0), ("RNN", 4, 1)} and set(unknown) == {("wild", 4, 0), ("wild", 4, 1)}
-    assert "loss is nan" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
-
-
 def test_compare_rows_contain_flops_and_peak_memory():
     row = tiny(models=["lstm"]).rows()[0]
     digits, n = 3, TINY["hidden"]
     assert row.flops == 2 * (digits * 4 * n * (10 + n) + 10 * n)
     assert row.peak_memory is None or row.peak_memory >= 0
     assert row.as_dict()["accuracy_t_low"] is None and row.solved_steps is None
-
-
-def test_comparison_differences_are_paired_by_seed():
-    comparison = Comparison("recall", "accuracy", ("A", "B"), (4,), (0, 1, 2))
-    scores = {"A": [0.9, 0.8, 1.0], "B": [0.5, 0.6, 0.7]}
-    for label, values in scores.items():
-        for seed, value in enumerate(values):
-            record = record_of(value, seed=seed, validation=[(10, 0.5), (20, value)])
-            comparison.runs[label, 4, seed] = changed(record, validation_seconds=(1.5, 2.5), target_accuracy=0.6)
-    (pair,) = comparison.differences(4)
-    assert (pair.mean, pair.interval[0], pair.p) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2), 0.25)
-    assert str(pair).startswith("A and B: no significant difference (+0.300, uncorrected 95% interval +0.05")
-    assert comparison.solved_at("B", 4) == [None, (20, 2.5), (20, 2.5)]
-    del comparison.runs["B", 4, 1]  # then seed 1 counts for neither
-    assert comparison.differences(4)[0].mean == pytest.approx(0.35)
-    del comparison.runs["B", 4, 2]  # one pair is none
-    assert comparison.differences(4) == []
 
 
 @pytest.mark.parametrize(
@@ -341,9 +233,9 @@ def test_comparison_differences_are_paired_by_seed():
         ("recall", {"models": []}, "one or more models"),
         ("recall", {"models": ["rnn", "rnn"]}, "each once"),
         ("recall", {"models": [ModelSpec("mine", "transformer")]}, "the model of row 'mine'"),
-        ("recall", {"sizes": [1]}, "sizes to be distinct integers of at least 2"),
-        ("recall", {"sizes": [10, 10]}, "distinct integers"),
-        ("recall", {"sizes": [2.5]}, "distinct integers"),
+        ("recall", {"sizes": [1]}, "sizes to be different whole numbers of at least 2"),
+        ("recall", {"sizes": [10, 10]}, "different whole numbers"),
+        ("recall", {"sizes": [2.5]}, "different whole numbers"),
         ("recall", {"seeds": []}, "seeds"),
         ("recall", {"seeds": [-1]}, "seeds"),
         ("recall", {"hidden": 0}, "hidden"),
@@ -368,10 +260,6 @@ def test_compare_unwritable_out_folder_raises_value_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="writable folder"):
         tiny(out=tmp_path / "file")
-
-
-def test_model_specs_cover_every_model():
-    assert {asdict(row)["model"] for row in MODEL_SPECS.values()} == {*models.NAMES, *models.TREES}
 
 
 @pytest.mark.gpu

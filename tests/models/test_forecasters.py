@@ -8,7 +8,7 @@ import torch
 from seqgnn.data import TemporalGraph
 from seqgnn.metrics import forecast_loss
 from seqgnn.models import EncoderDecoder, Forecaster, build_forecaster
-from seqgnn.models.forecasters import NAMES, NODEWISE, STATIC
+from seqgnn.models.forecasters import NAMES, NODEWISE, STATIC, uses_neighbors
 from seqgnn.nn import GCNLSTM, DCRNNForecaster
 from tests.support.forecasters import EDGES, HORIZON, LAGS, NODES, PLAIN, WEIGHTS, build, changing, series, windows
 
@@ -177,3 +177,11 @@ def test_parameters_are_matched(name, skip):
 def test_linear_rejects_parameters():
     with pytest.raises(ValueError, match="is not supported by 'linear'"):
         build_forecaster("linear", in_channels=1, lags=4, parameters=100)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_uses_neighbors_is_true_with_graph_filter_or_option(name):
+    assert uses_neighbors(name) == (name not in ("linear", "lstm", "gru"))
+    assert uses_neighbors(name, neighbors=True)
+    one_term = name in ("gcrn", "gcrn-gru", "dcrnn", "dcrnn-forecaster")
+    assert uses_neighbors(name, K=1) == (uses_neighbors(name) and not one_term)

@@ -10,27 +10,11 @@ from hypothesis import strategies as st
 from torch.func import functional_call
 from torch_geometric.data import Batch, Data
 
-from seqgnn import nn as sg
-from seqgnn.nn.scan import dispatch
-from tests.support.layer_cases import CASES, OTHERS, PUBLISHED
+from tests.support.graph_layers import ALL, EDGES, WEIGHTS, B, F, H, N, T, auto_is_fused, signal  # noqa: F401
+from tests.support.layer_cases import CASES, PUBLISHED
 from tests.support.marks import thorough_but
-from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
+from tests.support.oracles import close, gradient, leaf, tricky_graphs
 from tests.support.releases import IN_ONE_PIECE
-
-SOME = [case for case in CASES if "GCN()" in str(case)] + PUBLISHED
-ALL = SOME + OTHERS
-T, B, F, H = 4, 2, 2, 3
-EDGES, WEIGHTS, N = tricky_graph()
-
-
-@pytest.fixture(autouse=True)
-def auto_is_fused(monkeypatch):
-    """Also in calls as tiny as these."""
-    monkeypatch.setattr(dispatch, "ELEMENTS", 1)
-
-
-def signal(*shape, seed=0):
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def as_state(layer, tensors):
@@ -261,27 +245,6 @@ def test_graph_layer_compiled_equals_eager(case):
     close(compiled(x, EDGES, WEIGHTS, lengths=lengths)[0], layer(x, EDGES, WEIGHTS, lengths=lengths)[0])
 
 
-@pytest.mark.parametrize("case", [case for case in ALL if case.steps and case.state], ids=str)
-def test_graph_cell_step_by_step_equals_layer(case):
-    layer, x = case.make(), signal(T, B, N, F)
-    cell = getattr(sg, type(layer).__name__ + "Cell")(F, H, **case.options, dtype=torch.float64)
-    cell.load_state_dict(layer.state_dict())
-    output, *last = case.parts(layer(x, EDGES, WEIGHTS))
-    state = None
-    for t in range(T):
-        state = cell(x[t], EDGES, WEIGHTS, state)
-        close(case.parts(({}, state))[1], output[t])
-    for a, b in zip(case.parts(({}, state))[1:], last, strict=True):
-        close(a, b[0])
-    for wrong, message in ((x, "rank 2 or 3"), (x[0, 0, 0], "rank 2 or 3"), (x[0].float(), "torch.float64")):
-        with pytest.raises(ValueError, match=f"{type(cell).__name__}: expected input of .*{message}"):
-            cell(wrong, EDGES, WEIGHTS)
-    with pytest.raises(ValueError, match=rf"{type(cell).__name__}: expected a state .*\({B}, {N}, {H}\)"):
-        cell(x[0], EDGES, WEIGHTS, x[0])
-    alone = cell(x[0, 0], EDGES, WEIGHTS)
-    assert case.parts(({}, alone))[1].shape == (N, H)
-
-
 BAD = {
     "rank": (
         (signal(N, F), EDGES),
@@ -335,25 +298,6 @@ def test_graph_layer_invalid_state_raises_value_error(case):
     for state, message in zip(wrong, (r"of shape \(1, 7, 3\)", "of torch.float64", "on cpu")):
         with pytest.raises(ValueError, match=f"^{type(layer).__name__}: expected a state .*{message}"):
             layer(x, EDGES, WEIGHTS, as_state(layer, state))
-
-
-@pytest.mark.parametrize("variant", ["O", "H"])
-def test_evolve_gcn_cell_step_by_step_equals_layer(variant):
-    torch.manual_seed(0)
-    layer, x = sg.EvolveGCN(F, H, variant=variant, dtype=torch.float64), signal(T, B, N, F)
-    cell = sg.EvolveGCNCell(F, H, variant=variant, dtype=torch.float64)
-    cell.load_state_dict(layer.state_dict())
-    output, (last,) = layer(x, EDGES, WEIGHTS)
-    state = None
-    for t in range(T):
-        found, state = cell(x[t], EDGES, WEIGHTS, state)
-        close(found, output[t])
-    for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in (state, last)), strict=True):
-        close(a, b)
-    with pytest.raises(ValueError, match="EvolveGCNCell: expected input of rank 2 or 3"):
-        cell(x, EDGES)
-    with pytest.raises(ValueError, match="EvolveGCNCell: expected no num_layers, which a single step does not have"):
-        sg.EvolveGCNCell(F, H, num_layers=2)
 
 
 @pytest.mark.gpu

@@ -19,7 +19,6 @@ from seqgnn.nn.graph.operator import Edges
 from seqgnn.nn.graph.pattern import Pattern
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
 from seqgnn.nn.recurrent import evolve_gcn
-from tests.nn.scan.fused.test_scan import fused_calls  # noqa: F401
 from tests.support.layer_cases import CASES, PUBLISHED, Case
 from tests.support.oracles import close, tricky_graph
 
@@ -91,7 +90,7 @@ def all_calls(layer):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_fused_scan_does_not_synchronize(case, no_synchronization, fused_calls):  # noqa: F811
+def test_fused_scan_does_not_synchronize(case, no_synchronization, fused_calls):
     no_synchronization(*all_calls(case.make(engine="fused", bidirectional=True)))
     assert len(fused_calls) == 8
 

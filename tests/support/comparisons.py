@@ -2,16 +2,7 @@
 
 from dataclasses import fields, replace
 
-from seqgnn.experiments import (
-    Comparison,
-    DataSource,
-    ExecutionConfig,
-    GridConfig,
-    ModelSpec,
-    Plan,
-    plan,
-    training_for,
-)
+from seqgnn.experiments import Comparison, DataSource, ExecutionConfig, GridConfig, ModelSpec, Plan, plan, training_for
 from seqgnn.experiments.runs.config import BaselineConfig, RunConfig
 from seqgnn.experiments.runs.record import (
     BaselineRecord,
@@ -125,3 +116,13 @@ def grid(scores, baselines=(), task="recall", length=5, metric="accuracy", count
     for name, score in baselines.items():
         found.baselines[name, length] = baseline(score, score, name, count)
     return found
+
+
+TINY = {"sizes": [4], "seeds": [0], "steps": 6, "hidden": 8, "eval_every": 3, "progress": False}
+SMALL = {"sizes": [4], "seeds": [0, 1], "steps": 3, "hidden": 4, "batch_size": 8}
+# Of the runs of which pages are rendered.
+PAGE_GRID = {"sizes": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
+
+
+def tiny(**changes):
+    return run_grid("recall", **{**TINY, "models": ["rnn", "gcn"], **changes})

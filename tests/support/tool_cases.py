@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from torch_geometric import nn as pyg
@@ -144,3 +145,7 @@ TREES = [
     Layer("DAGRecurrent", lambda i, o: sg.DAGRecurrent(sg.GRUCell(i, o)), "tree"),
 ]
 LAYERS = PLAIN + CONVS + FILTERED + IN_GATES + TREES
+
+every_layer = pytest.mark.parametrize("layer", LAYERS, ids=str)
+every_size = pytest.mark.parametrize("size", SIZES, ids=str)
+ON_GRAPHS = CONVS + FILTERED + IN_GATES

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from hashlib import sha256
 
 import pytest
 import torch
@@ -217,16 +216,6 @@ def test_char_text_folders_and_lists_are_joined_in_order(tmp_path):
     for nothing in ([], 5):
         with pytest.raises(ValueError, match="expected a file, a folder or a list of them, got"):
             CharText(nothing)
-
-
-def test_fingerprint_depends_on_content_and_order_of_files(tmp_path, write):
-    one, two = write("one", "1.txt"), write("two", "2.txt")
-    of = text_files.fingerprint
-    assert of(one) == of([one]) == sha256(b"one").hexdigest()
-    assert of(tmp_path) == of([one, two]) != of([two, one])
-    assert of(tmp_path) != of(write("onetwo", "3.md"))
-    with pytest.raises(ValueError, match="No such file"):
-        of(tmp_path / "4.txt")
 
 
 def test_char_text_with_vocabulary_uses_it_and_rejects_unknown(write, alphabet):

@@ -1,7 +1,6 @@
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,16 +30,6 @@ def put(tmp_path, monkeypatch):
         return tmp_path / "cache"
 
     return put
-
-
-def test_catalog_time_series_have_distinct_hashes_and_urls():
-    files = [file for source in SIGNALS.values() for file in source.files]
-    assert len({file.sha256 for file in files}) == len({file.file for file in files}) == len(files) == 8
-    for file in files:
-        assert len(file.sha256) == 64 and int(file.sha256, 16)
-        commit = file.url.split("/")[5]
-        assert file.url.startswith("https://") and len(commit) == 40 and int(commit, 16)
-        assert file.url.endswith(Path(file.file).name)
 
 
 def test_load_temporal_graph_chickenpox_reads_nodes_and_weeks(put):

@@ -2,26 +2,13 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 from seqgnn.data import read_signal
-from seqgnn.data.quality_report import describe_signal
-
-CSV = "time,a,b,c\n2012-03-01 00:00,1,10,0\n2012-03-01 00:05,2,,0\n2012-03-01T00:15:00,3,30,0\n"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(content, name="my.csv"):
-        path = tmp_path / name
-        path.write_text(content, encoding="utf-8")
-        return path
-
-    return write
+from tests.support.temporal_graphs import SIGNAL_CSV
 
 
 def test_read_signal_csv_with_graph_returns_temporal_graph(write):
-    graph = read_signal(write(CSV), write("from,to,weight\na,b,0.5\nc,a,2\n", "edges.csv"))
+    graph = read_signal(write(SIGNAL_CSV), write("from,to,weight\na,b,0.5\nc,a,2\n", "edges.csv"))
     assert graph.nodes == ("a", "b", "c") and graph.name == "my"
     assert graph.signal[..., 0].tolist() == [[1, 10, 0], [2, 0, 0], [3, 30, 0]]
     assert graph.mask[..., 0].tolist() == [[True] * 3, [True, False, True], [True] * 3]
@@ -38,7 +25,7 @@ def test_read_signal_csv_of_any_dialect_returns_values(write, content):
 
 
 def test_read_signal_missing_value_sets_the_mask(write):
-    graph = read_signal(write(CSV), missing_value=0, sensors=["c", "a"])
+    graph = read_signal(write(SIGNAL_CSV), missing_value=0, sensors=["c", "a"])
     assert graph.nodes == ("c", "a") and graph.mask[..., 0].tolist() == [[False, True]] * 3
     one = read_signal(write("a\n1\n\nNaN\n4\n"))
     assert one.mask.flatten().tolist() == [True, False, False, True]
@@ -90,7 +77,7 @@ def test_read_signal_invalid_files_raise_value_error(write, tmp_path):
     with pytest.raises(ValueError, match=r"my\.csv to be UTF-8, got byte 0xe9"):
         read_signal(tmp_path / "my.csv")
     with pytest.raises(ValueError, match=r"the requested sensors in .*, got none called 'd', 'e' among 3"):
-        read_signal(write(CSV), sensors=["a", "d", "e"])
+        read_signal(write(SIGNAL_CSV), sensors=["a", "d", "e"])
 
 
 def test_read_signal_npz_and_npy_return_values_or_name_mistakes(tmp_path):
@@ -195,39 +182,3 @@ def test_read_signal_without_package_names_it(tmp_path, monkeypatch, suffix, mod
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match=f"{module} is required to read .*pip install {module}"):
         read_signal(tmp_path / f"my.{suffix}")
-
-
-def test_read_signal_positions_are_in_order_of_sensors(write):
-    path = write("index,sensor_id,latitude,longitude\n0,b,34.1,-118.2\n1,a,34.2,-118.3\n2,c,34.3,-118.4\n", "at.csv")
-    expected = torch.tensor([[-118.3, 34.2], [-118.2, 34.1], [-118.4, 34.3]])
-    assert torch.equal(read_signal(write(CSV), positions=path).positions, expected)
-    bare = write("b,34.1,-118.2\na,34.2,-118.3\nc,34.3,-118.4\n", "at.csv")
-    assert torch.equal(read_signal(write(CSV), positions=bare).positions, expected)
-    for content, match in (
-        ("id,lat\na,1\n", "expected columns sensor_id, latitude and longitude"),
-        ("id,lat,lon\na,1,2\na,1,2\n", "distinct sensors, got 'a'"),
-        ("id,lat,lon\na,1,2\nb,1,2\n", "a position of every sensor, got none of 'c'"),
-        ("id,lat,lon\na,north,2\n", "got 'north' in line 2, column 'latitude'"),
-    ):
-        with pytest.raises(ValueError, match=f"read_positions: .*{match}"):
-            read_signal(write(CSV), positions=write(content, "at.csv"))
-
-
-def test_describe_signal_reports_gaps_missing_values_and_edges(write):
-    graph = read_signal(write(CSV), write("from,to,weight\na,b,0.5\nb,a,0.5\na,a,1\n", "edges.csv"))
-    assert describe_signal(graph) == [
-        "3 steps, 3 sensors, 1 feature",
-        "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05; see "
-        "TemporalGraph.fill_gaps",
-        "values from 0 to 30, missing 11.1%: b 33.3%, zeros 37.5%",
-        "constant: c",
-        "3 edges, weights from 0.5 to 1, 1 isolated node, 1 self-loop, symmetric",
-    ]
-    rows = "\n".join(",".join([""] * 7 + ["1"]) for _ in range(2))
-    report = describe_signal(read_signal(write(f"a,b,c,d,e,f,g,h\n{rows}\n")))
-    assert report[1:3] == [
-        "no timestamps",
-        "values from 1 to 1, missing 87.5%: a 100.0%, b 100.0%, c 100.0%, d 100.0%, e 100.0% and 2 more",
-    ]
-    assert report[4] == "0 edges, 8 isolated nodes, 0 self-loops, symmetric"
-    assert "no observed values" in describe_signal(read_signal(write("a,b\n,\n")))

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from seqgnn.experiments import Comparison
 from seqgnn.metrics.significance import sampling_error, summary
 from tests.support.comparisons import baseline, changed, example, run
+from tests.support.comparisons import run as record_of
 
 
 def test_comparison_rows_list_models_then_baselines_of_each_size():
@@ -22,22 +24,6 @@ def test_comparison_rows_list_models_then_baselines_of_each_size():
     assert (gcn.seeds, gcn.failed, gcn.parameters, gcn.receptive_field) == (1, 1, 250, 4)
     assert math.isnan(gcn.sd("accuracy")) and gcn.scores["accuracy"].t is None
     assert (chance.mean("accuracy"), chance.sd("accuracy"), chance.seeds, chance.steps) == (0.1, None, 1, None)
-
-
-def test_comparison_row_of_failed_runs_has_no_scores():
-    comparison = example(sizes=(4,))
-    del comparison.runs["GCN", 4, 0]
-    row = comparison.rows()[1]
-    assert (row.model, row.seeds, row.failed, row.mean("accuracy"), row.targets) == ("GCN", 0, 1, None, None)
-
-
-def test_comparison_row_as_dict_columns_are_alike_for_all_kinds():
-    rows = [row.as_dict() for row in example().rows()]
-    assert len({tuple(row) for row in rows}) == 1
-    assert list(rows[0])[:6] == ["model", "kind", "size", "readout", "accuracy", "accuracy_sd"]
-    low, high = summary([0.5, 1.0]).t
-    assert (rows[0]["accuracy_t_low"], rows[0]["accuracy_t_high"]) == (low, high)
-    assert rows[2]["accuracy"] == 0.1 and rows[2]["accuracy_sd"] is None and rows[2]["accuracy_t_low"] is None
 
 
 def test_comparison_metric_without_a_finite_value_is_none():
@@ -87,3 +73,20 @@ def test_comparison_units_of_a_metric():
     forecast = replace(example(), task="forecast", metric="mae", units="cases")
     assert [forecast.units_of(name) for name in forecast.metrics] == ["cases", "cases", None, "cases, squared"]
     assert replace(forecast, units=None).units_of("mae") is None and example().units_of("accuracy") is None
+
+
+def test_comparison_differences_are_paired_by_seed():
+    comparison = Comparison("recall", "accuracy", ("A", "B"), (4,), (0, 1, 2))
+    scores = {"A": [0.9, 0.8, 1.0], "B": [0.5, 0.6, 0.7]}
+    for label, values in scores.items():
+        for seed, value in enumerate(values):
+            record = record_of(value, seed=seed, validation=[(10, 0.5), (20, value)])
+            comparison.runs[label, 4, seed] = changed(record, validation_seconds=(1.5, 2.5), target_accuracy=0.6)
+    (pair,) = comparison.differences(4)
+    assert (pair.mean, pair.interval[0], pair.p) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2), 0.25)
+    assert str(pair).startswith("A and B: no significant difference (+0.300, uncorrected 95% interval +0.05")
+    assert comparison.solved_at("B", 4) == [None, (20, 2.5), (20, 2.5)]
+    del comparison.runs["B", 4, 1]  # then seed 1 counts for neither
+    assert comparison.differences(4)[0].mean == pytest.approx(0.35)
+    del comparison.runs["B", 4, 2]  # one pair is none
+    assert comparison.differences(4) == []

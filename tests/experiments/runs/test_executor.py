@@ -1,30 +1,12 @@
-import io
-import sys
 from dataclasses import dataclass
 
 import pytest
-import rich
 
 from seqgnn.experiments.runs import executor as parallel
 from seqgnn.experiments.runs.executor import run_all
-from seqgnn.experiments.runs.job import Job, RunContext
-from seqgnn.experiments.runs.result import RunResult
+from seqgnn.experiments.runs.job import RunContext
 from seqgnn.experiments.runs.store import RunStore
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A run that needs no training: what it gives is fixed by what it is."""
-
-    name: str
-    fails: bool = False
-
-    def perform(self, path, on_step, folder, save_every):
-        for step in range(1, 4):
-            on_step(step, 1 / step, step / 3)
-        if self.fails:
-            raise ArithmeticError("it does not add up")
-        return RunResult({"test": {"accuracy": 0.5, "loss": 1.25}}, {"seconds": 0.0})
+from tests.support.jobs import Sum, jobs
 
 
 @dataclass(frozen=True)
@@ -35,10 +17,6 @@ class Dies(Sum):
         import os
 
         os._exit(9)
-
-
-def jobs(*configs):
-    return [Job((config.name, 1, 0), f"sum of {config.name}", config) for config in configs]
 
 
 def test_run_all_without_terminal_prints_lines(tmp_path, capsys):
@@ -55,45 +33,6 @@ def test_run_all_without_terminal_prints_lines(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[0] == "1 of 2 runs are already stored"
     run_all(planned, RunContext(store=store), progress=False)
     assert capsys.readouterr().out == ""
-
-
-def test_show_progress_on_terminal_draws_bars(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setenv("TERM", "xterm")
-    rich.get_console()  # rich's global console is created while stdout is not a terminal, and is not used for drawing
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
-    with parallel.show_progress(3, 1, True) as say:
-        say(("start", "a [b] T=3", 10))
-        say(("step", "a [b] T=3", 5, 0.75, 0.25))
-        say(("start", "by time", None))
-        say(("step", "by time", 7, 0.5, 0.5))
-        say(("done", "a baseline", "test accuracy 0.1"))
-        say(("failed", "a [b] T=3", "ValueError: [no] luck"))
-    text = screen.getvalue()
-    assert "1 of 3 runs are already stored" in text
-    assert "3/3" in text and "ValueError: [no] luck" in text
-
-
-def test_worker_sends_done_event_if_listener_is_open():
-    events = []
-    with parallel.listening(events.append) as (address, key):
-        number, outcome = parallel._perform_in_worker(7, jobs(Sum("a"))[0], RunContext(), address, key)
-        assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
-    assert [event[0] for event in events] == ["done"]
-    assert parallel._perform_in_worker(7, jobs(Sum("a"))[0], RunContext(), address, key) == (7, outcome)
-
-
-def test_listening_callback_error_is_raised_at_the_end():
-    def say(event):
-        raise BrokenPipeError("the pipe is closed")
-
-    with pytest.raises(BrokenPipeError, match="the pipe is closed"), parallel.listening(say) as (address, key):
-        for _ in range(3):
-            assert parallel._perform_in_worker(0, jobs(Sum("a"))[0], RunContext(), address, key)[1]["result"]
 
 
 def test_perform_with_every_zero_reports_each_step(monkeypatch):

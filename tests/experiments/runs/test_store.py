@@ -1,6 +1,4 @@
-import json
 import os
-import stat
 
 import pytest
 
@@ -107,14 +105,6 @@ def test_write_atomically_on_full_disk_names_the_file(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"writable file, got .*[0-9a-f]{20}.json \(No space left on device\)"):
         RunStore(tmp_path).put(CONFIG, RESULT, {})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_write_atomically_sets_default_permissions(tmp_path):
-    (tmp_path / "plain").write_text("")
-    write_atomically(tmp_path / "atomic", "text")
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
-    assert modes[0] == modes[1]
-    assert json.dumps((tmp_path / "atomic").read_text()) == '"text"'
 
 
 @pytest.mark.parametrize("change", [("0.5", "7.5"), ("0.5", "NaN"), ('"accuracy":0.5', '"precision":0.5')])

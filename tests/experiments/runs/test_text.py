@@ -12,7 +12,6 @@ import torch
 from seqgnn.experiments.runs import text as text_training
 from seqgnn.experiments.runs.text import find_run, load_model, stopping_at_signals, train_text
 from seqgnn.experiments.runs.text_config import LoggingConfig, TextRun
-from seqgnn.experiments.runs.text_directory import samples_table
 from seqgnn.models import sequence_model as models
 from seqgnn.models.generation import generate
 from seqgnn.training.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
@@ -287,24 +286,6 @@ def test_stopping_at_signals_first_stops_then_interrupts():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_samples_table_escapes_backticks_and_control_characters():
-    line = {"step": 1, "how": "greedy", "length": 9, "prompt": "", "text": "``x`` \t\x0b|"}
-    assert "| 1 | ``` ``x`` ⇥�\\| ``` |" in samples_table([line], "x")
-
-
-def test_samples_table_has_rows_of_steps_and_columns_of_lengths():
-    lines = [
-        {"step": step, "how": "greedy", "length": length, "prompt": "x", "text": "a|b\n`c"[:length]}
-        for step in (5, 10)
-        for length in (3, 6)
-    ]
-    assert samples_table(lines, "lstm on a book") == (
-        "# Samples over training\n\nlstm on a book, continuing `` x ``.\n\n"
-        "## greedy\n\n| step | 3 | 6 |\n|---|---|---|\n"
-        "| 5 | `` a\\|b `` | `` a\\|b↵`c `` |\n| 10 | `` a\\|b `` | `` a\\|b↵`c `` |\n"
-    )
 
 
 def _child(run, out, taken):

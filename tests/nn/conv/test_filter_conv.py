@@ -10,6 +10,7 @@ from torch_geometric import nn as pyg
 
 from seqgnn.nn import DCRNN, GCRN, ChebConv, Chebyshev, Diffusion, DiffusionConv
 from tests.support import graph_oracles as og
+from tests.support.filters import matrices, oracle
 from tests.support.oracles import close, gradient, leaf, tricky_graph
 from tests.support.paths import FIXTURE
 
@@ -23,19 +24,6 @@ KINDS = [
 
 def figures(values):
     return torch.tensor(values, dtype=torch.float64)
-
-
-def matrices(kind, edges, weights, nodes, **more):
-    graph = kind.prepare(edges, weights, nodes, **more)
-    return torch.stack(kind.basis(torch.eye(nodes, dtype=torch.float64), graph))
-
-
-def oracle(kind, edges, weights, nodes, batch=None):
-    if isinstance(kind, Chebyshev):
-        options = {"normalization": kind.normalization, "lambda_max": kind.lambda_max, "batch": batch}
-        return torch.stack(og.chebyshev_operators(edges, weights, nodes, kind.K, **options))
-    build = og.diffusion_operators if kind.variant == "paper" else og.diffusion_operators_authors
-    return torch.stack(build(edges, weights, nodes, kind.K))
 
 
 def test_chebyshev_and_diffusion_equal_literal_values():
@@ -71,21 +59,6 @@ def test_chebyshev_and_diffusion_weight_gradients_equal_oracle(kind):
     (oracle(kind, EDGES, theirs, N) * weighting)[1:].sum().backward()
     assert gradient(ours).isfinite().all()
     close(gradient(ours), gradient(theirs))
-
-
-@pytest.mark.parametrize("normalization", ["sym", "rw", None])
-@pytest.mark.parametrize("lambda_max", [None, 1.7, (1.5, 2.5, 3.0)])
-def test_chebyshev_batch_scales_each_graph_separately(normalization, lambda_max):
-    kind = Chebyshev(3, normalization, lambda_max)
-    edges = torch.cat([EDGES, EDGES.flip(0)[:, :4] + N], dim=1)  # and two nodes without edges
-    weights, batch = torch.cat([WEIGHTS, 5 * WEIGHTS[:4]]), torch.tensor([0] * N + [1] * N + [2] * 2)
-    whole = matrices(kind, edges, weights, 2 * N + 2, batch=batch)
-    assert whole.isfinite().all()
-    close(whole, oracle(kind, edges, weights, 2 * N + 2, batch))
-    if lambda_max is None:
-        close(whole[:, :N, :N], matrices(kind, EDGES, WEIGHTS, N))
-        other = matrices(kind, edges, weights, 2 * N + 2, batch=torch.zeros_like(batch))
-        assert normalization == "sym" or normalization == "rw" or not torch.allclose(other, whole)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -129,16 +102,6 @@ def test_filters_are_comparable_hashable_and_picklable():
     assert [kind.num_terms for kind in (Chebyshev(3), Diffusion(3))] == [3, 5]
     assert repr(Chebyshev(3, None, 2.0)) == "Chebyshev(K=3, normalization=None, lambda_max=2.0)"
     assert pickle.loads(pickle.dumps(Diffusion(2, "authors"))) == Diffusion(2, "authors")
-
-
-@pytest.mark.parametrize("kind", [Chebyshev, Diffusion])
-def test_filter_with_one_term_warns_and_sees_no_neighbor(kind):
-    with pytest.warns(UserWarning, match=rf"{kind.__name__}: K=1 sees no neighbor: K is the number of terms") as seen:
-        local = kind(1)
-    assert seen[0].filename == __file__
-    x = torch.randn(N, 2)
-    assert local.hops == 0 and local.basis(x, local.prepare(EDGES, None, N))[0] is x
-    assert local.basis(x, Diffusion(2).prepare(EDGES, None, N))[0] is x
 
 
 NEGATIVE = torch.tensor([-1.0, *[0.1] * 9])

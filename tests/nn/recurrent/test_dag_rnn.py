@@ -8,35 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgnn.nn import GCN, GRU, LSTM, RNN, DAGRecurrent, GRUCell, LSTMCell, RNNCell, TreeLSTM, TreeLSTMCell
+from seqgnn.nn import GCN, LSTM, DAGRecurrent, GRUCell, TreeLSTM, TreeLSTMCell
 from tests.support import graph_oracles as og
+from tests.support.dag_layers import CELLS, F, H, make, parts, signal
 from tests.support.oracles import close, gradient, leaf
 
-F, H = 3, 4
 # A diamond with a doubled edge, a node of its own (6), edges over two levels, and node 5 in between sources and sink.
 EDGES, N = torch.tensor([[0, 1, 0, 2, 3, 3, 5, 1], [1, 3, 2, 3, 4, 4, 4, 4]]), 7
-CELLS = {"rnn": (RNNCell, RNN), "lstm": (LSTMCell, LSTM), "gru": (GRUCell, GRU)}
-
-
-def signal(*shape, seed=0):
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def make(kind):
-    torch.manual_seed(0)
-    if kind == "tree":
-        return TreeLSTM(F, H, dtype=torch.float64)
-    return DAGRecurrent(CELLS[kind][0](F, H, dtype=torch.float64))
 
 
 def expected(kind, p, x, edges):
     p = {name.removeprefix("cell."): value for name, value in p.items()}
     return og.child_sum_tree_lstm(p, x, edges) if kind == "tree" else og.dag_recurrent(kind, p, x, edges)
-
-
-def parts(result):
-    output, state = result
-    return [output, *(state if isinstance(state, tuple) else (state,))]
 
 
 @pytest.mark.parametrize("kind", [*CELLS, "tree"])
@@ -123,18 +106,6 @@ def test_dag_recurrent_copies_gradients_and_cache_agree(kind):
     torch.testing.assert_close(found.float(), wanted.float(), rtol=0, atol=0.05)
 
 
-def test_tree_lstm_cell_by_levels_equals_tree_lstm():
-    tree, x = make("tree"), signal(6, F)
-    cell = TreeLSTMCell(F, H, dtype=torch.float64)
-    cell.load_state_dict(tree.state_dict())
-    wanted = tree(x, torch.tensor([[0, 1, 2, 3, 4], [3, 3, 4, 5, 5]]))[1]  # ((0 1) (2)), and 5 is the root
-    leaves = cell(x[:3])
-    inner = cell(x[3:5], leaves, torch.tensor([0, 0, 1]))
-    root = cell(x[5:], inner, torch.tensor([0, 0]))
-    for a, *parts in zip(wanted, leaves, inner, root):
-        close(torch.cat(parts), a)
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", [*CELLS, "tree"])
 def test_dag_recurrent_on_gpu_equals_cpu(kind):
@@ -183,8 +154,3 @@ TREE_CELL = TreeLSTMCell(F, H)
 def test_dag_recurrent_and_tree_lstm_invalid_input_raises(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_tree_lstm_cycle_is_named_edge_by_edge():
-    with pytest.raises(ValueError, match=r"got (1 -> 2 -> 0 -> 1|2 -> 0 -> 1 -> 2|0 -> 1 -> 2 -> 0)$"):
-        TreeLSTM(F, H)(torch.zeros(5, F), torch.tensor([[0, 1, 2, 3, 4], [1, 2, 0, 0, 1]]))

@@ -2,8 +2,6 @@
 
 import copy
 import io
-import itertools
-import math
 import random
 
 import pytest
@@ -15,21 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 import seqgnn.nn as ours
 from seqgnn.nn import init
 from tests.support.releases import lstm_autocasts
-
-LAYERS = ["RNN", "LSTM", "GRU"]
-CELLS = ["RNNCell", "LSTMCell", "GRUCell"]
-
-
-def close(actual, expected, rtol=1e-10):
-    """Relative to the largest entry, so that entries near zero do not count for more than they are."""
-    assert actual.shape == expected.shape
-    assert (actual - expected).abs().max() <= rtol * max(expected.abs().max(), 1e-3)
-
-
-def flat(value):
-    if isinstance(value, PackedSequence):
-        return [value.data]
-    return [t for part in value for t in flat(part)] if isinstance(value, tuple) else [value]
+from tests.support.rnn_layers import CELLS, LAYERS, close, flat
 
 
 def configurations(count, seed):
@@ -107,31 +91,6 @@ def test_rnn_layer_dropout_is_equal_for_all_engines(name):
     evaluated = layer(x)[0]
     layer.engine = "native"
     close(evaluated, layer(x)[0])
-
-
-@pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize("bias, batched, given", list(itertools.product([True, False], repeat=3)))
-def test_rnn_cell_reference_engine_equals_torch(name, bias, batched, given):
-    theirs = getattr(nn, name)(4, 5, bias, dtype=torch.float64)
-    cell = getattr(ours, name)(4, 5, bias, dtype=torch.float64, engine="reference")
-    cell.load_state_dict(theirs.state_dict())
-    x = torch.randn(3, 4, dtype=torch.float64) if batched else torch.randn(4, dtype=torch.float64)
-    h = torch.randn(*x.shape[:-1], 5, dtype=torch.float64)
-    state = None if not given else (h, 2 * h) if name == "LSTMCell" else h
-    expected, actual, native = theirs(x, state), cell(x, state), None
-    cell.engine = "native"
-    native = cell(x, state)
-    for a, b, c in zip(flat(actual), flat(expected), flat(native), strict=True):
-        close(a, b)
-        assert torch.equal(b, c)
-
-
-def test_rnn_cell_with_relu_equals_torch():
-    cell = ours.RNNCell(4, 5, nonlinearity="relu", engine="reference")
-    x = torch.randn(3, 4)
-    expected = nn.RNNCell(4, 5, nonlinearity="relu")
-    expected.load_state_dict(cell.state_dict())
-    close(cell(x), expected(x), 1e-5)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -261,75 +220,6 @@ def test_lstm_functional_call_passes_gradcheck():
     names, values = zip(*((n, p.detach().requires_grad_()) for n, p in layer.named_parameters()))
     call = lambda x, *weights: torch.func.functional_call(layer, dict(zip(names, weights)), (x,))[0]  # noqa: E731
     assert torch.autograd.gradcheck(call, (x, *values))
-
-
-# Recipes
-
-
-def gate(tensor, index, hidden=64):
-    return tensor[index * hidden : (index + 1) * hidden]
-
-
-def test_lstm_forget_bias_is_the_sum_of_both_biases():
-    layer = ours.LSTM(3, 64, 2, bidirectional=True, forget_bias=2.5)
-    for suffix in ("_l0", "_l0_reverse", "_l1", "_l1_reverse"):
-        total = getattr(layer, "bias_ih" + suffix) + getattr(layer, "bias_hh" + suffix)
-        assert torch.equal(gate(total, 1), torch.full((64,), 2.5))
-        assert not torch.equal(gate(total, 0), torch.full((64,), 2.5))
-    layer.reset_parameters()
-    assert torch.equal(gate(layer.bias_ih_l1 + layer.bias_hh_l1, 1), torch.full((64,), 2.5))
-
-
-def test_chrono_init_biases_are_in_range_and_opposite():
-    layer = ours.LSTM(3, 64, init=init.chrono(t_max=100))
-    total = layer.bias_ih_l0 + layer.bias_hh_l0
-    keep = gate(total, 1).exp()
-    assert keep.min() >= 1 and keep.max() <= 99 and 30 < keep.mean() < 70
-    assert torch.equal(gate(total, 0), -gate(total, 1))
-    gru = ours.GRU(3, 64, init=init.chrono(t_max=2))
-    assert torch.equal(gate(gru.bias_ih_l0 + gru.bias_hh_l0, 1), torch.zeros(64))
-
-
-def test_orthogonal_init_is_per_gate_and_inits_apply_in_order():
-    layer = ours.LSTM(3, 64, init=["xavier", "orthogonal", init.chrono(t_max=10)])
-    for index in range(4):
-        block = gate(layer.weight_hh_l0, index)
-        close(block @ block.t(), torch.eye(64), 1e-5)
-    assert not layer.bias_hh_l0.any() and gate(layer.bias_ih_l0, 1).any() and not gate(layer.bias_ih_l0, 2).any()
-
-
-def test_xavier_init_fans_are_those_of_one_gate():
-    torch.manual_seed(0)
-    layer = ours.LSTM(64, 64, init="xavier")
-    assert layer.weight_ih_l0.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.03)
-
-
-def test_identity_init_has_small_input_weights_and_no_bias():
-    layer = ours.RNN(10, 64, init="identity")
-    assert torch.equal(layer.weight_hh_l0, torch.eye(64))
-    assert layer.weight_ih_l0.std().item() == pytest.approx(0.001, rel=0.2)
-    assert not layer.bias_ih_l0.any() and not layer.bias_hh_l0.any()
-
-
-def test_latch_init_preserves_signs_below_its_threshold():
-    layer = ours.RNN(10, 64, init=init.latch(gain=1.5))
-    assert torch.equal(layer.weight_hh_l0, 1.5 * torch.eye(64))
-    assert layer.weight_ih_l0.std().item() == pytest.approx(0.1, rel=0.2)
-    assert not layer.bias_ih_l0.any() and not layer.bias_hh_l0.any()
-    layer = ours.RNN(1, 2, init="latch")
-    edge = 2**0.5 - math.acosh(2**0.5)
-    for push, held in ((0.99 * edge, True), (1.01 * edge, False)):
-        with torch.no_grad():
-            layer.weight_ih_l0.copy_(torch.tensor([[1.0], [1.0]]))
-            output, _ = layer(torch.full((2000, 1), -push), torch.tensor([[0.9, -0.9]]))
-        assert (output[-1] > 0).tolist() == [held, False]
-
-
-def test_torch_init_and_custom_init_set_the_weights():
-    layer = ours.RNN(3, 4, init=["identity", "torch"])
-    assert layer.weight_ih_l0.abs().max() > 0.01
-    layer = ours.LSTM(3, 4, init=lambda kind, gates: gates.weight_hh[2].fill_(7.0))
-    assert torch.equal(gate(layer.weight_hh_l0, 2, 4), torch.full((4, 4), 7.0))
 
 
 # Errors

@@ -5,26 +5,9 @@ import torch
 
 import seqgnn.nn
 from tests.support import oracles
+from tests.support.rnn_oracle import CASES, B, F, H, T, name, oracle_parameters
 
-T, B, F, H = 5, 4, 3, 4
 LENGTHS = torch.tensor([3, 5, 1, 4])
-
-# kind, options of the constructor, options of the oracle's cell
-CASES = [
-    ("rnn", {}, {}),
-    ("rnn", {"nonlinearity": "relu"}, {"nonlinearity": "relu"}),
-    ("lstm", {}, {}),
-    ("lstm", {"proj_size": 2}, {}),
-    ("gru", {}, {}),
-]
-
-
-def name(case):
-    return case[0] + "".join(f"-{k}={v}" for k, v in case[1].items())
-
-
-def oracle_parameters(layer):
-    return {key: oracles.leaf(value) for key, value in layer.state_dict().items()}
 
 
 def draw_state(layer, kind, generator):
@@ -132,23 +115,3 @@ def test_lstm_forget_bias_is_the_sum_of_both_biases(forget_bias):
         total = getattr(layer, f"bias_ih_{suffix}") + getattr(layer, f"bias_hh_{suffix}")
         oracles.close(total[H : 2 * H], torch.full((H,), forget_bias, dtype=torch.float64))
     compare(layer, "lstm", {}, None, with_state=True)
-
-
-@pytest.mark.parametrize("case", [*CASES[:3], CASES[4], ("gru", {"bias": False}, {})], ids=name)
-def test_rnn_cell_equals_one_step_of_oracle(case):
-    kind, options, cell_options = case
-    torch.manual_seed(5)
-    cell = getattr(seqgnn.nn, f"{kind.upper()}Cell")(F, H, dtype=torch.float64, **options)
-    parameters = oracle_parameters(cell)
-    x = torch.randn(B, F, dtype=torch.float64)
-    state = tuple(torch.randn(B, H, dtype=torch.float64) for _ in range(2 if kind == "lstm" else 1))
-    expected = oracles.STEPS[kind](parameters, "", x, state, None, None, **cell_options)
-
-    found = cell(x, state if kind == "lstm" else state[0])
-    found = found if kind == "lstm" else (found,)
-    for value, wanted in zip(found, expected, strict=True):
-        oracles.close(value, wanted)
-    sum((value**2).sum() for value in found).backward()
-    sum((value**2).sum() for value in expected).backward()
-    for key, parameter in cell.named_parameters():
-        oracles.close(parameter.grad, parameters[key].grad)

@@ -4,30 +4,13 @@ import re
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from seqgnn.experiments.grid.forecast_specs import ForecasterSpec
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.trained.forecast import forecast_test, load_forecaster
-from seqgnn.report import forecasts as report
 from seqgnn.report.html.forecasts import forecasts_page_figures
 from seqgnn.report.html.page import render
 from seqgnn.report.html.summary import question
 from seqgnn.report.html.tables import differences, scores, windows
-from tests.support.comparisons import plan_grid
-from tests.support.stored_runs import write_signal
-
-ROWS = ["lstm", "gru", ForecasterSpec("Told", "lstm", neighbors=True), "gcrn"]
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kept")
-    source = write_signal(folder, missing=[(step, 1) for step in range(50, 60)])
-    options = {"lags": 3, "sizes": [2], "steps": 4, "eval_every": 2, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
-    plan_grid("forecast", data=source.data, graph=source.graph, models=ROWS, out=folder, **options).run(progress=False)
-    (found,) = load_comparisons([folder], data=[source]).comparisons
-    return found, source
 
 
 def errors(comparison, source, label):
@@ -44,24 +27,8 @@ def errors(comparison, source, label):
     return np.where(seen.any((0, 1)), np.mean(found, 0), np.nan)
 
 
-def test_sides_are_best_models_with_and_without_neighbors(kept, monkeypatch):
-    comparison, source = kept
-    assert {label for label in comparison.labels if report.sees_neighbors(comparison, label)} == {"Told", "GCRN"}
-    found = report.forecasts_of(comparison, source)
-    label, other = report.compared_pair(comparison, found)
-    order = list(found.models)
-    assert label == next(name for name in order if name in ("Told", "GCRN"))
-    assert other == next(name for name in order if name in ("LSTM", "GRU"))
-    monkeypatch.setattr(report, "MOST", 2)
-    few = report.forecasts_of(comparison, source)
-    assert next(iter(few.models)) == order[0] and set(few.models) == {label, other}
-    alike = dict.fromkeys(["LSTM", "GRU"])
-    assert report.compared_pair(comparison, type("Found", (), {"models": alike})) == ("LSTM", "GRU")
-    assert report.compared_pair(comparison, type("Found", (), {"models": {"LSTM": None}})) is None
-
-
-def test_forecasts_page_figures_captions_state_their_numbers(kept):
-    comparison, source = kept
+def test_forecasts_page_figures_captions_state_their_numbers(stored_forecasts):
+    comparison, source = stored_forecasts
     pictures, why = forecasts_page_figures(comparison, "a")
     assert why == ""
     errs, helps = pictures[-2:]
@@ -81,8 +48,8 @@ def test_forecasts_page_figures_captions_state_their_numbers(kept):
         assert re.search("fill: #[0-9a-f]{6}", drawn.svg) and "var(--c-" not in drawn.svg
 
 
-def test_forecasts_page_figures_units_are_shown_at_every_error(kept):
-    before, source = kept
+def test_forecasts_page_figures_units_are_shown_at_every_error(stored_forecasts):
+    before, source = stored_forecasts
     (found,) = load_comparisons([before.out], data=[replace(source, units="cases")]).comparisons
     assert found.runs == before.runs and before.units is None and found.units == "cases"
     pictures, _ = forecasts_page_figures(found, "a")

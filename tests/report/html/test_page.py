@@ -1,64 +1,15 @@
 """The page: what stands on it, that nothing on it is code of others, and that it is the same twice."""
 
-import math
 import re
-import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
-
-import pytest
-import torch
 
 from seqgnn.experiments import Comparison, ModelSpec
 from seqgnn.experiments.results.load import load_comparisons
-from seqgnn.experiments.trained.gradient_study import Curve
 from seqgnn.report.html import render, write_page
-from seqgnn.report.html.figures import solved_page_figure, study_page_figures
-from seqgnn.report.html.model_inspection import ModelInspection, inspect_models, trained_model
-from seqgnn.report.html.oversmoothing import smoothing, verdict
-from seqgnn.report.html.tables import scores
-from seqgnn.training.loop import ValidationPoint
-from tests.support.comparisons import changed, run_grid
+from tests.support.comparisons import PAGE_GRID, changed, run_grid
+from tests.support.html_reader import Reader
 
 EVIL = "<script>alert(1)</script> \"'&amp; $x$ {{ 7 * 7 }}"
-TINY = {"sizes": [4, 6], "seeds": [0, 1], "steps": 4, "hidden": 4, "batch_size": 8, "progress": False}
-VOID = {"meta", "br", "path", "use", "rect"}
-
-
-class Reader(HTMLParser):
-    """Text, ids, scripts and what is loaded; complains about tags that are not closed."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.ids, self.tags, self.text, self.handlers = [], [], [], "", []
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self.ids += [value for name, value in attributes if name == "id"]
-        self.handlers += [name for name, _ in attributes if name.startswith("on") or name == "src"]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data if not self.open or self.open[-1] not in ("script", "style") else ""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    out = tmp_path_factory.mktemp("kept")
-    run_grid("recall", models=["rnn", "lstm", "gcn", "gcn-1hop"], out=out, **TINY)
-    return out
 
 
 def test_render_page_has_all_sections_and_figures(folder):
@@ -88,13 +39,6 @@ def test_render_fixed_sentences_hold_for_any_model(folder):
     assert text.count("the norm of each of 16 sequences, then their mean. Logarithmic axis") == 1
 
 
-def test_scores_table_without_peak_memory_shows_a_dash(folder):
-    (found,) = load_comparisons([folder]).comparisons
-    for key, run in found.runs.items():
-        found.runs[key] = changed(run, peak_memory=None)
-    assert {row[-1].text for row in scores(found).rows} == {"–"}
-
-
 def test_render_references_lead_to_ids_and_nothing_is_loaded(folder):
     page = render(load_comparisons([folder]).comparisons)
     reader = Reader(page)
@@ -113,68 +57,11 @@ def test_write_page_of_same_runs_is_identical(folder, tmp_path):
 
 def test_render_of_result_and_loaded_runs_is_identical(tmp_path):
     rows = ["gcn-mean", ModelSpec("mine", "gru"), "lstm", ModelSpec("a bias", "lstm", forget_bias=1.0), "rnn"]
-    result = run_grid("recall", models=rows, out=tmp_path, **TINY)
+    result = run_grid("recall", models=rows, out=tmp_path, **PAGE_GRID)
     found = load_comparisons([tmp_path]).comparisons[0]
     assert found.labels == ("RNN", "LSTM", "a bias", "mine", "GCN, mean readout")
     assert result.labels[0] == "GCN, mean readout" and result.in_order().labels == found.labels
     assert render([result]) == render([found])
-
-
-def test_study_page_figures_legend_matches_the_drawn_lines(folder):
-    comparison = load_comparisons([folder]).comparisons[0]
-    seen = inspect_models(comparison)
-    (short,) = study_page_figures(seen.influence, "a", comparison)
-    assert all(item.count("<path") == 2 for item, _ in short.legend)  # a line and a marker
-    curves = {"influence": [Curve("LSTM", torch.rand(1, 40) + 1)]}
-    (far,) = study_page_figures(replace(seen.influence, panels=curves), "b", comparison)
-    assert [item.count("<path") for item, _ in far.legend] == [1]
-
-
-def test_solved_page_figure_needs_a_row_that_solved_two_lengths(folder):
-    comparison = load_comparisons([folder]).comparisons[0]
-    assert solved_page_figure(comparison, "a") is None
-    for length, step in ((4, 2), (6, 4)):
-        points = (ValidationPoint(step, 1.0, 1.0),)
-        comparison.runs["LSTM", length, 0] = changed(comparison.runs["LSTM", length, 0], validation=points)
-    drawn = solved_page_figure(comparison, "a")
-    assert [label for _, label in drawn.legend] == ["LSTM"]
-    assert "LSTM: 2 steps at T = 4, 4 steps at T = 6." in drawn.svg
-    assert "Steps until solved against length" in Reader(render([comparison])).text
-
-
-def test_smoothing_energies_equal_those_of_trained_models(folder):
-    comparison = load_comparisons([folder]).comparisons[0]
-    seen = inspect_models(comparison)
-    found = smoothing(comparison, seen)
-    assert list(found.energies) == ["GCN", "GCN, one hop"] and not found.missing
-    model, task = trained_model(comparison, "GCN", 6, 0)
-    batch = task.draw(16, torch.Generator().manual_seed(0))
-    x = model.inputs(batch)
-    neighbors = {i: set() for i in range(len(x))}
-    for i, j in batch.edge_index.T.tolist():
-        neighbors[i].add(j), neighbors[j].add(i)
-    scaled = {i: x[i] / (1 + len(near)) ** 0.5 for i, near in neighbors.items()}
-    energy = sum(float((scaled[i] - scaled[j]).square().sum()) for i in neighbors for j in neighbors[i]) / 2
-    assert found.energies["GCN"][0] == pytest.approx(energy / float(x.square().sum()), rel=1e-5)
-    assert len(found.energies["GCN"]) == 1 + comparison.runs["GCN", 6, 0].config.num_layers
-    comparison.weights.clear()
-    without = smoothing(comparison, seen)
-    assert not without.energies and set(without.missing.values()) == {"the weights were not saved"}
-    assert smoothing(comparison, ModelInspection()).energies == {}
-
-
-@pytest.mark.parametrize(
-    "energies, says",
-    [
-        ([0.5, 0.3, 0.25], "falls from 0.500 to 0.250 over 2 layers"),
-        ([0.5, 0.3], "changes from 0.500 to 0.300 over one layer"),
-        ([0.0, 0.0], "is zero throughout"),
-        ([0.2, 0.4], "rises from 0.200 to 0.400 over one layer"),
-        ([0.2, 0.1, math.nan, math.nan], "the ReLU outputs are all zero after layer 2"),
-    ],
-)
-def test_verdict_of_energies_states_rise_or_fall(energies, says):
-    assert verdict(energies).startswith(says)
 
 
 def test_render_escapes_labels_errors_and_machine_names(folder):
@@ -217,33 +104,6 @@ def test_render_without_finished_runs_reports_failures():
     assert "No run of a model is finished, and 1 failed, so there is no result yet." in text
     assert "FAILED: LSTM, T = 4, seed 0: ValueError: x" in text and "There are no finished runs to plot." in text
     assert "no finished runs to reproduce" in text
-
-
-def test_render_without_weights_reports_nothing_measured():
-    text = Reader(render([run_grid("recall", models=["lstm", ModelSpec("mine", "gru", lr=0.1)], **TINY)])).text
-    assert "Not measured: LSTM and mine: the weights were not saved." in text
-    assert 'label = "mine"' in text and "seqgnn compare --config grid.toml" in text
-
-
-def test_render_with_damaged_weights_names_them(folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "copy")
-    found = load_comparisons([tmp_path / "copy"]).comparisons[0]
-    found.weights["LSTM", 6, 0].write_bytes(b"\x80\x02pickle")
-    found.weights["RNN", 6, 0].write_bytes(found.weights["GCN", 6, 0].read_bytes())
-    text = Reader(render([found])).text
-    assert "got a pickle, which could execute code" in text and re.search(
-        r"the weights in \w+.safetensors are not those of the run", text
-    )
-
-
-def test_render_with_weights_of_another_run_rejects_them(folder, tmp_path):
-    """Those of another seed would go into the model as well as its own."""
-    shutil.copytree(folder, tmp_path / "copy")
-    found = load_comparisons([tmp_path / "copy"]).comparisons[0]
-    path = found.weights["LSTM", 6, 0]
-    path.write_bytes(found.weights["LSTM", 6, 1].read_bytes())
-    text = Reader(render([found])).text
-    assert f"Not measured: LSTM: the weights in {path.name} are not those of the run." in text
 
 
 def test_render_of_runs_by_time_does_not_promise_equal_bits(folder):

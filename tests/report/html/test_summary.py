@@ -7,6 +7,7 @@ import pytest
 from seqgnn.report.footnotes import excluded_note, notes, seeds_of
 from seqgnn.report.html.summary import answer, cells, question
 from tests.support.comparisons import example, grid, run
+from tests.support.window_errors import comparison
 
 BASELINES = {"chance": 0.1, "majority": 0.12, "linear": 1.0}
 
@@ -106,3 +107,10 @@ def test_cells_list_rows_with_their_lengths():
     comparison = example()
     assert cells(comparison, [("LSTM", 4), ("LSTM", 20)]) == "LSTM"
     assert cells(comparison, [("LSTM", 4), ("GCN", 4), ("LSTM", 20)]) == "LSTM; GCN at T = 4"
+
+
+def test_answer_adds_whether_test_windows_show_the_difference():
+    for weeks, clause in ((1, "not significant over 4 test windows"), (10, "significant over 40 test windows")):
+        ahead = {"GCRN": [[3.0, 3.0, 3.0, 5.0] * weeks, [3.0, 3.0, 3.0, 5.2] * weeks]}
+        found = comparison(ahead, {"ar": [4.0, 4.0, 4.0, 8.0] * weeks})
+        assert f"ahead of the best baseline, ar with 2.500, {clause}." in answer(found)[0]

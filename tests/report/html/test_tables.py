@@ -1,13 +1,13 @@
 """The tables of a page: rows for those with something to say, the others in a sentence."""
 
-
 from dataclasses import replace
 
 import pytest
 
 from seqgnn.experiments import Comparison
+from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.report.html.model_inspection import ModelInspection
-from seqgnn.report.html.tables import configuration, differences, files, machines, receptive_fields, solved
+from seqgnn.report.html.tables import configuration, differences, files, machines, receptive_fields, scores, solved
 from tests.support.comparisons import changed, example, grid, plan_grid, run
 
 RECALL = {"sizes": [6], "seeds": [0], "hidden": 4}
@@ -99,3 +99,10 @@ def test_machines_table_lists_known_properties_only():
     comparison.runs["A", 5, 1] = changed(comparison.runs["A", 5, 1], **known)
     told = dict(texts(machines(comparison)))
     assert (told["processor"], told["cores"], told["memory"]) == ("Fast <1>", "8", "16 GiB")
+
+
+def test_scores_table_without_peak_memory_shows_a_dash(folder):
+    (found,) = load_comparisons([folder]).comparisons
+    for key, record in found.runs.items():
+        found.runs[key] = changed(record, peak_memory=None)
+    assert {row[-1].text for row in scores(found).rows} == {"–"}

@@ -11,9 +11,11 @@ import torch
 
 from seqgnn import nn as sg
 from seqgnn.nn.scan import dispatch
+from tests.nn.scan.fused import test_double_backward
 from tests.nn.scan.fused import test_scan as fused_tests
-from tests.nn.scan.fused.test_scan import PLAIN, B, F, H, N, T, agree, both, fused_calls, signal  # noqa: F401
 from tests.nn.test_cuda_graphs import agree_in_a_graph, all_calls, no_synchronization  # noqa: F401
+from tests.support import fused_scans
+from tests.support.fused_scans import PLAIN, B, F, H, N, T, agree, both, signal
 from tests.support.layer_cases import CASES, PUBLISHED, Case
 from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 
@@ -38,7 +40,7 @@ TWO_MAPS = [case for case in IN_A_LOOP if str(case) in ("GCNGRU before GCN()", "
 
 @pytest.fixture(autouse=True)
 def engine(monkeypatch):
-    monkeypatch.setattr(fused_tests, "ENGINE", "triton")
+    monkeypatch.setattr(fused_scans, "ENGINE", "triton")
 
 
 @pytest.fixture
@@ -162,7 +164,7 @@ def test_triton_scan_with_graph_per_step_equals_reference(case):
 @pytest.mark.parametrize("loop", [True, False])
 @pytest.mark.parametrize("options", [{}, {"bias": False, "bidirectional": True}], ids=str)
 @pytest.mark.parametrize("kind", PLAIN)
-def test_triton_scan_of_rnn_layers_equals_native(kind, options, loop, monkeypatch, fused_calls):  # noqa: F811
+def test_triton_scan_of_rnn_layers_equals_native(kind, options, loop, monkeypatch, fused_calls):
     monkeypatch.setattr(triton_loop, "STATE", triton_loop.STATE if loop else 0)
     fused_tests.test_fused_scan_of_rnn_layers_equals_native(kind, options, fused_calls)
 
@@ -199,7 +201,7 @@ def test_triton_scan_of_gcrn_passes_gradcheck(loop, monkeypatch):
 @pytest.mark.parametrize(
     "test",
     [
-        fused_tests.test_fused_scan_second_order_gradients_equal_reference,
+        test_double_backward.test_fused_scan_second_order_gradients_equal_reference,
         fused_tests.test_fused_scan_repeated_or_checkpointed_backward_is_equal,
         fused_tests.test_fused_scan_any_strides_and_duplicate_edges_are_equal,
     ],
@@ -222,7 +224,7 @@ def test_triton_scan_nan_spreads_along_edges_only(case):
 
 
 @interpreted
-def test_triton_scan_unsupported_inputs_use_the_reference(fused_calls):  # noqa: F811
+def test_triton_scan_unsupported_inputs_use_the_reference(fused_calls):
     fused_tests.test_fused_scan_recording_autocast_and_half_use_reference(fused_calls)
     fused_calls.clear()
     fused_tests.test_fused_scan_in_functorch_transforms_uses_reference(SOME[0], fused_calls)

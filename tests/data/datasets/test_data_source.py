@@ -1,0 +1,44 @@
+"""The data of an experiment: its options, what is read once, and its identity."""
+
+from dataclasses import replace
+
+import pytest
+
+from seqgnn.data.datasets.data_source import DataSource, content_hash
+
+
+@pytest.fixture
+def source(signal_files):
+    data, graph = map(str, signal_files)
+    return DataSource(data, graph=graph)
+
+
+def test_data_source_of_paths_and_sources(tmp_path):
+    source = DataSource.of(tmp_path / "my.csv")
+    assert source == DataSource(str(tmp_path / "my.csv")) and source.path == tmp_path / "my.csv"
+    assert DataSource.of(source) is source and DataSource.of(None) is None
+
+
+def test_data_source_options_are_those_that_are_set(source):
+    assert replace(source, missing_value=0.0, units="cases").options() == {
+        "data": source.data, "graph": source.graph, "missing_value": 0.0, "units": "cases",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="expected units as a line of text"):
+        replace(source, units="")
+
+
+def test_data_source_is_read_again_only_after_changes(source):
+    first = source.load()
+    assert source.load() is first
+    source.path.write_text(source.path.read_text() + "1,2,3\n")
+    assert len(source.load()) == len(first) + 1
+
+
+def test_data_source_identity_depends_on_content_only(source, tmp_path):
+    identity = source.identity()
+    assert identity == f"signal ({content_hash(source.load())})"
+    copied = tmp_path / "other"
+    copied.mkdir()
+    (copied / "signal.csv").write_text(source.path.read_text())
+    assert replace(source, data=str(copied / "signal.csv"), units="cases").identity() == identity
+    assert replace(source, graph=None).identity() != identity

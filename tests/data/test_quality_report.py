@@ -1,0 +1,25 @@
+"""The report on the quality of a time series."""
+
+from seqgnn.data import read_signal
+from seqgnn.data.quality_report import describe_signal
+from tests.support.temporal_graphs import SIGNAL_CSV
+
+
+def test_describe_signal_reports_gaps_missing_values_and_edges(write):
+    graph = read_signal(write(SIGNAL_CSV), write("from,to,weight\na,b,0.5\nb,a,0.5\na,a,1\n", "edges.csv"))
+    assert describe_signal(graph) == [
+        "3 steps, 3 sensors, 1 feature",
+        "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05; see "
+        "TemporalGraph.fill_gaps",
+        "values from 0 to 30, missing 11.1%: b 33.3%, zeros 37.5%",
+        "constant: c",
+        "3 edges, weights from 0.5 to 1, 1 isolated node, 1 self-loop, symmetric",
+    ]
+    rows = "\n".join(",".join([""] * 7 + ["1"]) for _ in range(2))
+    report = describe_signal(read_signal(write(f"a,b,c,d,e,f,g,h\n{rows}\n")))
+    assert report[1:3] == [
+        "no timestamps",
+        "values from 1 to 1, missing 87.5%: a 100.0%, b 100.0%, c 100.0%, d 100.0%, e 100.0% and 2 more",
+    ]
+    assert report[4] == "0 edges, 8 isolated nodes, 0 self-loops, symmetric"
+    assert "no observed values" in describe_signal(read_signal(write("a,b\n,\n")))

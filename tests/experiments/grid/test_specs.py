@@ -1,0 +1,45 @@
+"""Models of a comparison, by name or user-defined."""
+
+from dataclasses import asdict
+
+import pytest
+
+from seqgnn.experiments import MODEL_SPECS, ModelSpec
+from seqgnn.experiments.grid.specs import HEADLINE, RunTemplate, check_labels, choose_specs
+from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
+from seqgnn.models import sequence_model as models
+from seqgnn.training.config import TrainConfig
+
+
+def test_model_specs_cover_every_model():
+    assert {asdict(row)["model"] for row in MODEL_SPECS.values()} == {*models.NAMES, *models.TREES}
+
+
+def test_choose_specs_by_name_or_user_defined_keep_their_order():
+    mine = ModelSpec("mine", "lstm", forget_bias=1.0)
+    assert choose_specs("recall", ["gcn", mine]) == (MODEL_SPECS["gcn"], mine)
+    assert choose_specs("trees", None) == tuple(MODEL_SPECS[name] for name in HEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([], r"expected one or more models, each once, got \[\]"),
+        (["a", "a"], "expected one or more models, each once"),
+        (["a", " "], "expected printable labels of one line, got ' '"),
+        (["a", "chance"], "expected labels other than those of baselines, got 'chance'"),
+    ],
+)
+def test_check_labels_invalid_labels_raise_value_error(labels, message):
+    with pytest.raises(ValueError, match=message):
+        check_labels(labels, ["chance"])
+
+
+def test_run_template_leaves_out_settings_that_a_model_ignores():
+    task = SEQUENCE_TASKS["recall"](6, (1,), None)
+    template = RunTemplate(task, on_path=True, data_id=None, hidden=8, window=3, device="cpu")
+    runs = {name: template.run_config(MODEL_SPECS[name], 0, TrainConfig()) for name in ("lstm", "gcn", "gcn-in-lstm")}
+    # Six digits are five steps apart at most: hops of 1, 2 and 4.
+    assert [(run.hops, run.num_layers, run.window) for run in runs.values()] == [
+        ((1,), 1, None), ((1, 2, 4), 3, None), ((1,), 1, 3),
+    ]  # fmt: skip

@@ -1,0 +1,14 @@
+"""Fixtures that tests of several folders of layers use."""
+
+import pytest
+
+from seqgnn.nn.scan.fused import scan as fused
+
+
+@pytest.fixture
+def fused_calls(monkeypatch):
+    """Calls of the fused engine."""
+    taken = []
+    original = fused.fused_scan
+    monkeypatch.setattr(fused, "fused_scan", lambda *args: taken.append(1) or original(*args))
+    return taken

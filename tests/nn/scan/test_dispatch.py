@@ -1,0 +1,146 @@
+"""The choice of the engine and of segments: rules, checkpoints, errors."""
+
+import sys
+from functools import partial
+from itertools import product
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from seqgnn import nn as sg
+from seqgnn.nn.scan import dispatch
+from tests.support.fused_scans import (
+    EDGES,
+    OPTIONS,
+    PLAIN,
+    SOME,
+    WEIGHTS,
+    B,
+    F,
+    H,
+    N,
+    T,
+    agree,
+    peak,
+    signal,
+)
+from tests.support.oracles import close, gradient, leaf, tricky_graphs
+
+
+def test_fused_trains_faster_depends_on_width_steps_and_batch():
+    """From so many channels, steps and elements on."""
+    faster = dispatch.fused_trains_faster
+    assert faster("gru", 64, 40, 20) and faster("gru", 128, 800, 1) and faster("gru", 320, 20, 1)
+    assert not (faster("gru", 63, 100, 100) or faster("gru", 64, 39, 100) or faster("gru", 64, 40, 19))
+    assert not (faster("gru", 319, 20, 30) or faster("gru", 320, 19, 1))
+    assert faster("rnn", 512, 20, 5) and faster("rnn", 512, 100, 1)
+    assert not (faster("rnn", 511, 20, 5) or faster("rnn", 512, 19, 99) or faster("rnn", 512, 20, 4))
+    assert not faster("lstm", 1024, 100, 64)
+
+
+def test_auto_engine_trains_rnn_and_gru_with_fused_scan(monkeypatch, fused_calls):
+    """On the CPU, where gradients are asked for."""
+    monkeypatch.setattr(dispatch, "FUSED", {"rnn": [(H, T, 2 * T)], "gru": [(H, T, 2 * T)], "lstm": []})
+    x = signal(T, 2, F)
+    for kind, make in PLAIN.items():
+        layer, narrow = (make(F, hidden, dtype=torch.float64) for hidden in (H, H - 1))
+        output = layer(x)[0]
+        assert len(fused_calls) == (kind != "lstm")
+        fused_calls.clear()
+        narrow(x)
+        layer(x[1:])
+        layer(x[:, 0])
+        with torch.no_grad():
+            close(layer(x)[0], output)
+        layer(torch.nn.utils.rnn.pack_sequence([x[:, 0], x[:2, 1]]))
+        layer.requires_grad_(False)
+        layer(x)
+        assert not fused_calls
+        layer(leaf(x))
+        state = leaf(signal(1, 2, H))
+        layer(x, (state, state) if kind == "lstm" else state)
+        assert len(fused_calls) == 2 * (kind != "lstm")
+        make(F, H, batch_first=True, dtype=torch.float64)(x.transpose(0, 1))
+        assert len(fused_calls) == 3 * (kind != "lstm")
+        layer.engine = "native"
+        layer(leaf(x))
+        assert len(fused_calls) == 3 * (kind != "lstm")
+        fused_calls.clear()
+
+
+@pytest.mark.parametrize(
+    ("shape", "training", "inference"),
+    [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 334, 3, 1), 1, 1)],
+)
+def test_auto_engine_uses_fused_scan_where_worthwhile(shape, training, inference, fused_calls):
+    """From 1,000 elements on, and with a backward pass from 8 steps on."""
+    layer = sg.GCNLSTM(1, 2)
+    for recording, expected in ((True, training), (False, inference)):
+        with torch.set_grad_enabled(recording):
+            layer(torch.randn(shape), torch.tensor([[0, 1], [1, 2]]))
+        assert len(fused_calls) == expected
+        fused_calls.clear()
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_checkpoint_every_of_graph_layers_equals_whole(case, engine):
+    layer = case.make(num_layers=2, bidirectional=True, engine=engine)
+    other = case.make(num_layers=2, bidirectional=True, engine=engine, checkpoint_every=3)
+    assert "checkpoint_every=3" in repr(other)
+    x, lengths = signal(8, B, N, F), torch.tensor([8, 5])
+    agree(case, (layer, other), x, EDGES, [WEIGHTS], lengths=lengths)
+    graphs = tricky_graphs(8)[0]
+    agree(case, (layer, other), x, [e for e, _ in graphs], [w for _, w in graphs])
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+@pytest.mark.parametrize("make", [partial(sg.GCRN, K=2), sg.LSTM])
+def test_checkpoint_every_reduces_peak_memory(engine, make):
+    graph = () if make is sg.LSTM else (EDGES,)
+    whole, parts = (make(F, 16, engine=engine, checkpoint_every=every) for every in (None, 6))
+    x = torch.randn(36, N, F)
+    assert peak(parts, x, *graph) < 0.7 * peak(whole, x, *graph)
+
+
+@pytest.mark.parametrize("engine", ["auto", "fused", "reference"])
+@pytest.mark.parametrize(("kind", "options"), [*product(PLAIN, OPTIONS), ("lstm", {"proj_size": 2})], ids=str)
+def test_checkpoint_every_of_rnn_layers_equals_whole(kind, options, engine):
+    layer = PLAIN[kind](F, H, dtype=torch.float64, engine=engine, **options, checkpoint_every=3)
+    assert "checkpoint_every=3" in repr(layer)
+    x, found = signal(8, 3, F), []
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, [8, 6, 1])
+    for every in (3, None):
+        layer.checkpoint_every = every
+        layer.zero_grad()
+        given = leaf(x)
+        (output, state), (ragged, last) = layer(given), layer(packed)
+        parts = [output, ragged.data, *(state if kind == "lstm" else [state]), *(last if kind == "lstm" else [last])]
+        torch.autograd.backward([(signal(*part.shape, seed=9) * part).sum() for part in parts])
+        found.append([*parts, gradient(given), *(gradient(p) for p in layer.parameters())])
+    for a, b in zip(*found, strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("every", [0, 1.5, "2"])
+def test_checkpoint_every_invalid_value_raises_value_error(every):
+    for layer, make in (("GCRN", partial(sg.GCRN, K=2)), ("LSTM", sg.LSTM)):
+        with pytest.raises(ValueError, match=f"{layer}: expected checkpoint_every"):
+            make(F, H, checkpoint_every=every)
+
+
+def test_checkpoint_every_with_native_engine_raises_value_error():
+    with pytest.raises(ValueError, match="GRU: expected another engine with checkpoint_every, got 'native'"):
+        sg.GRU(F, H, engine="native", checkpoint_every=2)
+
+
+@pytest.mark.parametrize(("layer", "x"), [(sg.GCNLSTM(F, H), (T, N, F)), (sg.LSTM(F, H), (T, B, F))])
+def test_triton_engine_without_triton_raises_value_error(layer, x, monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    layer.engine = "triton"
+    with pytest.raises(ValueError, match="LSTM: expected triton to be installed for engine='triton', got no module"):
+        layer(signal(*x).float(), *([EDGES] if len(x) == 3 and x[1] == N else []))
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__="3.2.0"))
+    with pytest.raises(ValueError, match=r"LSTM: expected triton 3.3 or newer for engine='triton', got 3\.2\.0"):
+        layer(signal(*x).float(), *([EDGES] if len(x) == 3 and x[1] == N else []))

@@ -1,0 +1,43 @@
+"""The reference engine: recorded states, lengths and directions."""
+
+import pytest
+import torch
+
+from seqgnn import nn as sg
+from seqgnn.nn.scan.reference import is_recording, record_states, unroll
+
+
+def test_record_states_nested_records_scans_until_block_ends():
+    layer, x = sg.GRU(2, 3, num_layers=2), torch.zeros(4, 1, 2)
+    with record_states() as outer:
+        layer(x)
+        with pytest.raises(RuntimeError), record_states() as inner:
+            layer(x)
+            raise RuntimeError
+    assert [len(outer), len(inner)] == [4, 2] and not is_recording()
+    assert all(sorted(scan) == [0, 1, 2, 3] for scan in outer) and outer[2] is inner[0]
+    layer(x)
+    assert [len(outer), len(inner)] == [4, 2]
+
+
+def count_up(gx, project, state):
+    """A cell that adds up its inputs."""
+    h = state[0] + gx
+    return h, (h,)
+
+
+def test_unroll_of_a_sum_equals_hand_values():
+    gx, start = torch.tensor([[1.0], [10.0], [100.0]]), (torch.tensor([0.5]),)
+    output, (last,) = unroll(count_up, gx, [None] * 3, start)
+    assert output.flatten().tolist() == [1.5, 11.5, 111.5] and last.item() == 111.5
+    output, (last,) = unroll(count_up, gx, [None] * 3, start, reverse=True)
+    assert output.flatten().tolist() == [111.5, 110.5, 100.5] and last.item() == 111.5
+
+
+def test_unroll_of_ended_sequences_preserves_their_states():
+    gx = torch.tensor([[[1.0], [2.0]], [[10.0], [20.0]]])
+    active = torch.tensor([[[True], [True]], [[True], [False]]])
+    output, (last,) = unroll(count_up, gx, [None] * 2, (torch.zeros(2, 1),), active)
+    assert output.squeeze(-1).tolist() == [[1, 2], [11, 0]] and last.flatten().tolist() == [11, 2]
+    output, (last,) = unroll(count_up, gx, [None] * 2, (torch.zeros(2, 1),), active, reverse=True)
+    assert output.squeeze(-1).tolist() == [[11, 2], [10, 0]] and last.flatten().tolist() == [11, 2]
