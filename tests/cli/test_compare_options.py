@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seqgnn.cli._compare_options import grid_options, settings
-from seqgnn.cli._options import _read
+from seqgnn.cli._options import _parse
 from seqgnn.cli.main import main
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.grid.config import GridConfig
@@ -41,7 +41,7 @@ def test_grid_options_have_an_option_and_toml_key_per_field(table, name, tmp_pat
     flags = dict(commands())["seqgnn compare"]
     assert any(options[name].flag == flag.split()[0] for flag in flags) and options[name].help
     value, typed, written = EXAMPLES.get(options[name].kind, EXAMPLES[str])
-    assert _read(options[name], typed) == value
+    assert _parse(options[name], typed) == value
     (tmp_path / "grid.toml").write_text(f"{name} = {written}")
     read = read_grid(tmp_path / "grid.toml", tuple(options.values()))[name]
     assert read == (tmp_path / value if name in PATHS else value)

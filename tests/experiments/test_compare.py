@@ -195,7 +195,7 @@ def test_compare_max_seconds_ends_runs_and_adds_a_note():
     for run in found.runs.values():
         assert run.result.stopped == "time" and 0.3 <= run.measured.seconds < 5
         assert len(run.measured.validation_seconds) == 1 and run.result.steps > 3
-    assert any(note.text.startswith("Equal time: the number of steps") for note in report.notes(found))
+    assert any(note.text.startswith("Equal training time: the number of steps") for note in report.notes(found))
 
 
 def test_compare_max_seconds_without_steps_ends_the_run_by_time():
@@ -233,9 +233,9 @@ def test_compare_rows_contain_flops_and_peak_memory():
         ("recall", {"models": []}, "one or more models"),
         ("recall", {"models": ["rnn", "rnn"]}, "each once"),
         ("recall", {"models": [ModelSpec("mine", "transformer")]}, "the model of row 'mine'"),
-        ("recall", {"sizes": [1]}, "sizes to be different whole numbers of at least 2"),
-        ("recall", {"sizes": [10, 10]}, "different whole numbers"),
-        ("recall", {"sizes": [2.5]}, "different whole numbers"),
+        ("recall", {"sizes": [1]}, "sizes to be distinct integers of at least 2"),
+        ("recall", {"sizes": [10, 10]}, "distinct integers"),
+        ("recall", {"sizes": [2.5]}, "distinct integers"),
         ("recall", {"seeds": []}, "seeds"),
         ("recall", {"seeds": [-1]}, "seeds"),
         ("recall", {"hidden": 0}, "hidden"),

@@ -21,7 +21,7 @@ def test_windows_note_depends_on_number_of_windows(weeks, said):
     longer = {label: [sums * weeks for sums in seeds] for label, seeds in WEEKS.items()}
     found = comparison(longer, {name: sums * weeks for name, sums in MEANS.items()})
     assert windows_note(found, 1) == said
-    assert [note.text for note in notes(found) if note.about == "windows"] == [f"horizon 1: {said}"]
+    assert [note.text for note in notes(found) if note.topic == "windows"] == [f"horizon 1: {said}"]
 
 
 def test_windows_note_of_two_step_windows_mentions_overlap():

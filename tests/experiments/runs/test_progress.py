@@ -36,10 +36,10 @@ def test_show_progress_on_terminal_draws_bars(monkeypatch):
 def test_worker_sends_done_event_if_listener_is_open():
     events = []
     with parallel.listening(events.append) as (address, key):
-        number, outcome = parallel._perform_apart(7, jobs(Sum("a"))[0], RunContext(), address, key)
+        number, outcome = parallel._perform_in_worker(7, jobs(Sum("a"))[0], RunContext(), address, key)
         assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
     assert [event[0] for event in events] == ["done"]
-    assert parallel._perform_apart(7, jobs(Sum("a"))[0], RunContext(), address, key) == (7, outcome)
+    assert parallel._perform_in_worker(7, jobs(Sum("a"))[0], RunContext(), address, key) == (7, outcome)
 
 
 def test_listening_callback_error_is_raised_at_the_end():
@@ -48,7 +48,7 @@ def test_listening_callback_error_is_raised_at_the_end():
 
     with pytest.raises(BrokenPipeError, match="the pipe is closed"), parallel.listening(say) as (address, key):
         for _ in range(3):
-            assert parallel._perform_apart(0, jobs(Sum("a"))[0], RunContext(), address, key)[1]["result"]
+            assert parallel._perform_in_worker(0, jobs(Sum("a"))[0], RunContext(), address, key)[1]["result"]
 
 
 @pytest.mark.parametrize(
