@@ -8,12 +8,14 @@ from typing import Any
 
 from seqgnn.analysis import path_receptive_field
 from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.experiments.grid.forecast_specs import FORECASTER_SPECS
 from seqgnn.experiments.grid.specs import MODEL_SPECS
 from seqgnn.experiments.results.row import BASELINE, MODEL, ComparisonRow
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.job import Key
 from seqgnn.experiments.runs.problem import METRICS, PROBLEMS, Problem
 from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, HeldOutScores, RunRecord
+from seqgnn.experiments.runs.specs import ForecasterSpec, Spec
 from seqgnn.metrics.significance import Difference, Summary, differences, mean_sd, sampling_error, summary
 from seqgnn.models.sequence_model import GNNS
 
@@ -107,10 +109,12 @@ class Comparison:
         return [_first_solved(run) for run in self.of(label, size)]
 
     def in_order(self) -> "Comparison":
-        """Return the same with models in the order of `MODEL_SPECS`, user-defined ones after the first with their
-        model, and runs, baselines and failures in that of the table: the same runs give the same comparison."""
+        """Return the same with models in the order of `MODEL_SPECS` or `FORECASTER_SPECS`, user-defined ones after the
+        first with their model, and runs, baselines and failures in that of the table: the same runs give the same
+        comparison."""
         models = {label: run.spec.model for (label, _, _), run in self.runs.items()}
-        labels = tuple(sorted(self.labels, key=lambda label: _sort_key(label, models.get(label))))
+        specs: list[Spec] = [*(FORECASTER_SPECS if self.problem.spec is ForecasterSpec else MODEL_SPECS).values()]
+        labels = tuple(sorted(self.labels, key=lambda label: _sort_key(label, models.get(label), specs)))
         order = {name: place for place, name in enumerate((*labels, *self.problem.baselines))}
 
         def sort(records: dict[Any, Any]) -> dict[Any, Any]:
@@ -186,12 +190,12 @@ class Comparison:
         )
 
 
-def _sort_key(label: str, model: str | None) -> tuple[int, bool, str]:
+def _sort_key(label: str, model: str | None, specs: Sequence[Spec]) -> tuple[int, bool, str]:
     """Return the sort key of a label: the known specification it is named after, or else the first with its model."""
-    names = [spec.label for spec in MODEL_SPECS.values()]
+    names = [spec.label for spec in specs]
     family = max((name for name in names if f"{label},".startswith(f"{name},")), key=len, default=None)
     if family is None:
-        family = next((spec.label for spec in MODEL_SPECS.values() if spec.model == model), None)
+        family = next((spec.label for spec in specs if spec.model == model), None)
     return len(names) if family is None else names.index(family), label != family, label
 
 

@@ -64,6 +64,12 @@ def test_comparison_in_order_sorts_known_models_first():
     assert [name for name, _ in ordered.baselines][:3] == ["chance", "linear", "bigram"]
 
 
+def test_comparison_in_order_sorts_forecasters_as_their_specs():
+    labels = ("A3TGCN", "DCRNN", "DCRNN, encoder", "GCRN", "LSTM", "Linear")
+    comparison = Comparison("forecast", "mae", labels, (1,), (0,))
+    assert comparison.in_order().labels == ("Linear", "LSTM", "GCRN", "DCRNN, encoder", "DCRNN", "A3TGCN")
+
+
 @pytest.mark.parametrize("task, words", [("recall", "T = 4"), ("forecast", "horizon 4")])
 def test_comparison_at_names_a_size_as_its_task_does(task, words):
     assert replace(example(), task=task).at(4) == words
