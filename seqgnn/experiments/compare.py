@@ -69,7 +69,7 @@ def compare(
 
     Example:
         >>> result = compare("recall", models=["rnn"], sizes=[3], seeds=[0], steps=60, hidden=16, progress=False)
-        >>> [row["model"] for row in result.rows()]
+        >>> [row.model for row in result.rows()]
         ['RNN', 'chance', 'majority', 'linear']
     """
     return plan(
