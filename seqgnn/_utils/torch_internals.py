@@ -204,8 +204,7 @@ def to_list(tensor: Tensor) -> Any:
 
 
 def has_hooks(module: nn.Module, names: tuple[str, ...] = MODULE_HOOKS) -> bool:
-    """Return True if a module has hooks on its call or, with `MESSAGE_HOOKS` or `PROPAGATE_HOOKS`, on what PyG calls
-    inside it; the fallback is True."""
+    """Return True if a module has hooks of any of these names; the fallback is True."""
     for name in names:  # noqa: SIM110 (each call of a layer is here, and `any` would take twice as long)
         if getattr(module, name, True):
             return True
@@ -309,13 +308,18 @@ def set_mask_state(conv: nn.Module, state: MaskState) -> None:
 
 def drop_compiled_propagate(kind: Any) -> None:
     """Let a subclass of a layer mask its messages: a parent's compiled `propagate` does not know how to."""
-    if getattr(kind, "_orig_propagate", kind.propagate).__module__.endswith("_propagate"):
+    if _is_compiled(getattr(kind, "_orig_propagate", kind.propagate), kind):
         kind._orig_propagate = MessagePassing.propagate
 
 
 def overrides_propagate(kind: type[MessagePassing]) -> bool:
     """Return True if a class overrides `propagate`, which PyG does as well, by a compiled one; the fallback is True."""
-    return not kind.propagate.__module__.endswith(("_propagate", "torch_geometric.nn.conv.message_passing"))
+    return kind.propagate is not MessagePassing.propagate and not _is_compiled(kind.propagate, kind)
+
+
+def _is_compiled(propagate: Callable[..., Any], kind: type) -> bool:
+    """Return True if PyG compiled a `propagate` for a class or a parent, into a module that it names after that."""
+    return propagate.__module__ in {f"{base.__module__}_{base.__name__}_propagate" for base in kind.__mro__}
 
 
 def batch_class(example: Data) -> type | None:

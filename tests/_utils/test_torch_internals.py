@@ -63,8 +63,16 @@ def test_pyg_compiles_propagate_under_the_known_names():
         def propagate(self, edge_index, **arguments):
             return super().propagate(edge_index, **arguments)
 
-    assert not torch_internals.overrides_propagate(type(pyg.GCNConv(1, 1)))
-    assert torch_internals.overrides_propagate(Convolution)
+    class Subclass(pyg.GCNConv):
+        pass
+
+    pyg.GCNConv(1, 1)  # compiles it
+    assert not torch_internals.overrides_propagate(pyg.GCNConv)
+    assert not torch_internals.overrides_propagate(Subclass)  # which has the parent's
+    assert not torch_internals.overrides_propagate(pyg.MessagePassing)
+    for module in ("message_passing", "my.message_passing", "my_propagate", "torch_geometric.nn.conv.message_passing"):
+        Convolution.propagate.__module__ = module
+        assert torch_internals.overrides_propagate(Convolution), module
     assert callable(pyg.GCNConv(1, 1).explain_message)  # which layers override
 
 
