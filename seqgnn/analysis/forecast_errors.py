@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgnn._utils.validation import check_count, one_of
+from seqgnn.data.times.calendars import Calendar
 from seqgnn.models.baselines.forecasting import Baseline
 from seqgnn.tasks.forecasting import Forecasting
 
@@ -29,7 +30,7 @@ class Forecasts:
         mask: True where the target was observed; None: everywhere.
         steps: time steps of the targets.
         times: timestamps of the targets as datetime64; None without timestamps.
-        period: the time between two steps; None without timestamps.
+        calendar: the regular times that the steps follow; None without timestamps.
         nodes: names of the nodes; without names, their numbers.
         positions: longitude and latitude of the nodes, or None.
         edges: edges of the graph, or of all graphs that the windows use, without duplicates.
@@ -47,7 +48,7 @@ class Forecasts:
     mask: Tensor | None
     steps: Tensor
     times: np.ndarray | None
-    period: np.timedelta64 | None
+    calendar: Calendar | None
     nodes: tuple[str, ...]
     positions: Tensor | None
     edges: Tensor
@@ -184,7 +185,7 @@ def collect_forecasts(
         mask=mask,
         steps=steps,
         times=None if graph.timestamps is None else graph.timestamps[steps.numpy()],
-        period=graph.period,
+        calendar=None if graph.time is None else graph.time.calendar,
         nodes=graph.nodes or tuple(map(str, range(graph.num_nodes))),
         positions=None if graph.positions is None else graph.positions.cpu(),
         edges=_edges(task),
@@ -198,18 +199,19 @@ def calendar_groups(forecasts: Forecasts) -> tuple[str, tuple[str, ...], np.ndar
     `[W, horizon]`: the hour of the day for steps below a day, the day of the week below a week, otherwise the month.
 
     Raises:
-        ValueError: without timestamps, or for steps of half a year or more.
+        ValueError: without timestamps, or for steps that are no part of a year.
     """
-    if forecasts.times is None or forecasts.period is None:
+    calendar = forecasts.calendar
+    if forecasts.times is None or calendar is None:
         raise ValueError(f"{CALLER}: expected timestamps for errors by hour, day or month, got none")
-    if forecasts.period > np.timedelta64(180, "D"):
-        raise ValueError(f"{CALLER}: expected steps below half a year for errors by month, got {forecasts.period}")
     days = forecasts.times.astype("datetime64[D]")
-    if forecasts.period < np.timedelta64(1, "D"):
+    if calendar.unit == "day":
         hours = (forecasts.times - days) // np.timedelta64(1, "h")
         return "hour of the day", tuple(map(str, range(24))), hours.astype(np.int64)
-    if forecasts.period < np.timedelta64(7, "D"):
+    if calendar.unit == "week":
         return "day of the week", DAYS, (days.astype(np.int64) + 3) % 7  # 1 January 1970 was a Thursday
+    if isinstance(calendar.season(), str):
+        raise ValueError(f"{CALLER}: expected several steps a year for errors by month, got steps {calendar.words}")
     return "month of the year", MONTHS, days.astype("datetime64[M]").astype(np.int64) % 12
 
 

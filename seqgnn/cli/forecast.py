@@ -11,7 +11,7 @@ from seqgnn.cli._options import build
 
 HEAD = 10
 PARTS = ("next", "test")
-SOURCE = ("data", "graph", "graph_kind", "missing_value")
+SOURCE = ("data", "graph", "graph_kind", "missing_value", "fill_gaps")
 
 
 def forecast_options() -> Sequence[Option]:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from seqgnn.data.times import TimeAxis, parse_times
 
 CALLER = "TemporalGraph"
 
@@ -94,24 +95,14 @@ def _check_graph(edges: Any, weight: Any, signal: Tensor, suffix: str) -> None:
         raise ValueError(f"{CALLER}: expected finite weights{suffix}, got {weight[edge].item()} at edge {edge}")
 
 
-def checked_timestamps(timestamps: Any, steps: int) -> np.ndarray | None:
-    """Return timestamps to the second, one per step, strictly increasing."""
+def checked_times(timestamps: Any, steps: int) -> TimeAxis | None:
+    """Return the times of the steps, strictly increasing."""
     if timestamps is None:
         return None
-    try:
-        times = np.asarray(timestamps).astype("datetime64[s]")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{CALLER}: expected timestamps as datetime64, got {type(timestamps).__name__}") from error
-    if times.shape != (steps,):
-        raise ValueError(f"{CALLER}: expected {steps} timestamps, one per step, got shape {times.shape}")
-    if np.isnat(times).any():
-        raise ValueError(f"{CALLER}: expected a timestamp at every step, got none at step {np.isnat(times).argmax()}")
-    decreasing = np.flatnonzero(np.diff(times) <= np.timedelta64(0, "s"))
-    if len(decreasing):
-        step = int(decreasing[0]) + 1
-        actual = f"{times[step]} at step {step}, after {times[step - 1]}"
-        raise ValueError(f"{CALLER}: expected increasing timestamps, got {actual}")
-    return times
+    axis = timestamps if isinstance(timestamps, TimeAxis) else TimeAxis(parse_times(CALLER, timestamps))
+    if len(axis) != steps:
+        raise ValueError(f"{CALLER}: expected {steps} timestamps, one per step, got {len(axis)}")
+    return axis
 
 
 def checked_nodes(nodes: tuple[str, ...] | None, signal: Tensor) -> tuple[str, ...] | None:

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.data.times.calendars import one, span_in_words
+from seqgnn.data.times.parse import in_words
 
 WORST = 5
-UNITS = (("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 def describe_signal(graph: TemporalGraph) -> list[str]:
@@ -35,16 +36,20 @@ def describe_signal(graph: TemporalGraph) -> list[str]:
 
 
 def _time(graph: TemporalGraph) -> str:
-    if graph.timestamps is None or graph.period is None:
+    axis = graph.time
+    if axis is None:
         return "no timestamps"
-    times, period = graph.timestamps, graph.period
-    span = f"every {_duration(period)}, {_format_time(times[0])} to {_format_time(times[-1])}"
-    gaps = np.flatnonzero(np.diff(times) != period)
+    clock, instants = axis.times.wall_clock, axis.times.instants
+    zone = "" if axis.times.offset is None else f" ({axis.times.zone or 'offsets from UTC'})"
+    span = f"{axis.words}, {in_words(clock[0])} to {in_words(clock[-1])}{zone}"
+    gaps = axis.gaps()
     if not len(gaps):
         return f"{span}, no gaps"
-    longest = gaps[np.argsort(-np.diff(times)[gaps], kind="stable")]
-    durations = [f"{_duration(times[i + 1] - times[i])} after {_format_time(times[i])}" for i in longest]
-    return f"{span}, {_count(len(gaps), 'gap')}: {_listed(durations)}; see TemporalGraph.fill_gaps"
+    lengths = (instants[gaps + 1] - instants[gaps]) / np.timedelta64(1, "s")
+    order = np.argsort(-lengths, kind="stable")
+    durations = [f"{one(span_in_words(lengths[i]))} after {in_words(clock[gaps[i]])}" for i in order]
+    remedy = "see --fill-gaps and TemporalGraph.fill_gaps"
+    return f"{span}, {_count(len(gaps), 'gap')}: {_listed(durations)}; {remedy}"
 
 
 def _values(graph: TemporalGraph) -> str:
@@ -109,13 +114,3 @@ def _listed(items: list[str]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _duration(time: np.timedelta64) -> str:
-    seconds = int(time / np.timedelta64(1, "s"))
-    name, unit = next((name, unit) for name, unit in UNITS if seconds % unit == 0)
-    return name if seconds == unit else f"{seconds // unit} {name}s"
-
-
-def _format_time(time: np.datetime64) -> str:
-    return str(time).replace("T", " ").removesuffix(":00")

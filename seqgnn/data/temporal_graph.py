@@ -16,10 +16,11 @@ from seqgnn.data._temporal_validation import (
     checked_mask,
     checked_nodes,
     checked_positions,
-    checked_timestamps,
+    checked_times,
     checked_units,
     finite,
 )
+from seqgnn.data.times import TimeAxis
 from seqgnn.data.transforms.calendar import CALENDAR, calendar_features
 from seqgnn.data.transforms.splits import PartSize, split_range
 from seqgnn.data.windows import Windows
@@ -38,7 +39,8 @@ class TemporalGraph:
         edge_weight: weights of the edges, or a list of weights, one per step; None: all 1.
         mask: True where the targets were observed; None: everywhere.
         targets: values to forecast; None: the first feature of the signal (a view).
-        timestamps: one per step, strictly increasing, as datetime64 or convertible to it; stored to the second.
+        timestamps: one per step, increasing: datetime64, datetimes, text, an index of pandas and others, see
+            :func:`seqgnn.data.times.parse_times`.
         nodes: N distinct names.
         positions: longitude and latitude of the nodes.
         name: name of the data set.
@@ -49,8 +51,8 @@ class TemporalGraph:
         the latter); targets ``[T, N, C]``; positions ``[N, 2]``.
 
     Raises:
-        ValueError: if shapes do not match, edges have invalid nodes, timestamps do not increase, units are not a
-            non-empty line of text, or values are not finite where they must be.
+        ValueError: if shapes do not match, edges have invalid nodes, timestamps are invalid or do not increase, units
+            are not a non-empty line of text, or values are not finite where they must be.
 
     Example:
         >>> graph = TemporalGraph(torch.arange(12.0).view(6, 2, 1), torch.tensor([[0], [1]]))
@@ -65,7 +67,7 @@ class TemporalGraph:
     mask: Tensor | None
     known: Tensor | None
     targets: Tensor
-    timestamps: np.ndarray | None
+    time: TimeAxis | None
     nodes: tuple[str, ...] | None
     positions: Tensor | None
     name: str | None
@@ -97,7 +99,7 @@ class TemporalGraph:
         self.__dict__.update(signal=signal, targets=targets, mask=mask, edge_index=edges, edge_weight=weights)
         self.__dict__.update(known=None if known.all() else known)
         self.__dict__.update(nodes=checked_nodes(names, signal), positions=checked_positions(positions, signal))
-        self.__dict__.update(timestamps=checked_timestamps(timestamps, len(signal)))
+        self.__dict__.update(time=checked_times(timestamps, len(signal)))
         self.__dict__.update(name=name, units=checked_units(units))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -122,12 +124,9 @@ class TemporalGraph:
         return self.targets.size(2)
 
     @property
-    def period(self) -> np.timedelta64 | None:
-        """The most common time between two steps (the shortest if there are several); None without two timestamps."""
-        if self.timestamps is None or len(self) < 2:
-            return None
-        lengths, counts = np.unique(np.diff(self.timestamps), return_counts=True)
-        return lengths[counts.argmax()]
+    def timestamps(self) -> np.ndarray | None:
+        """The times that clocks show, `[T]`, datetime64; :attr:`time` also has time zones."""
+        return None if self.time is None else self.time.times.wall_clock
 
     def steps(self, start: int, stop: int) -> "TemporalGraph":
         """Return the steps `start` to `stop - 1`, as views.
@@ -145,7 +144,7 @@ class TemporalGraph:
             known=None if self.known is None else self.known[part],
             edge_index=self.edge_index[part] if isinstance(self.edge_index, tuple) else self.edge_index,
             edge_weight=self.edge_weight[part] if isinstance(self.edge_weight, tuple) else self.edge_weight,
-            timestamps=None if self.timestamps is None else self.timestamps[part],
+            time=None if self.time is None else self.time.part(part),
         )
 
     def split(
@@ -200,25 +199,21 @@ class TemporalGraph:
         )
 
     def fill_gaps(self) -> "TemporalGraph":
-        """Return a copy with one step per period. Inserted steps are 0 in the signal and False in the mask, and have
-        the graph of the previous step. Call this before `windows`, which ignores gaps in time.
+        """Return a copy without gaps in time. Inserted steps are 0 in the signal and False in the mask, and have the
+        graph of the previous step. Call this before `windows`, which ignores gaps in time.
 
         Raises:
-            ValueError: without timestamps, or if the time between two steps is not a multiple of the period.
+            ValueError: without timestamps, or if the time of a step is not in the calendar of the others.
         """
-        if self.timestamps is None or self.period is None:
+        if self.time is None:
             raise ValueError(f"{CALLER}: expected timestamps to find gaps, got none")
-        periods = (self.timestamps - self.timestamps[0]) / self.period
-        if (uneven := np.flatnonzero(periods % 1)).size:
-            actual = f"{self.timestamps[uneven[0]]} at step {uneven[0]}"
-            raise ValueError(f"{CALLER}: expected timestamps at multiples of the period {self.period}, got {actual}")
-        indices = periods.astype(np.int64)
-        steps = int(indices[-1]) + 1
-        sources = np.searchsorted(indices, np.arange(steps), side="right") - 1
+        time, places = self.time.filled(CALLER)
+        steps, indices = len(time), torch.from_numpy(places)
+        sources = np.searchsorted(places, np.arange(steps), side="right") - 1
 
         def fill(values: Tensor) -> Tensor:
             filled = values.new_zeros(steps, *values.shape[1:])
-            filled[torch.from_numpy(indices).to(values.device)] = values
+            filled[indices.to(values.device)] = values
             return filled
 
         signal = fill(self.signal)
@@ -231,7 +226,7 @@ class TemporalGraph:
             known=fill(torch.ones_like(self.signal, dtype=torch.bool) if self.known is None else self.known),
             edge_index=tuple(edges[i] for i in sources) if isinstance(edges, tuple) else edges,
             edge_weight=tuple(weights[i] for i in sources) if isinstance(weights, tuple) else weights,
-            timestamps=self.timestamps[0] + np.arange(steps) * self.period,
+            time=time,
         )
 
     def to(self, device: str | torch.device) -> "TemporalGraph":

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampl
 
 from seqgnn._utils.torch_internals import register_collate
 from seqgnn._utils.validation import check_count
+from seqgnn.data.times import TimeAxis
 from seqgnn.data.transforms.splits import PartSize, split_range
 
 Graphs = Tensor | list[Tensor]
@@ -25,6 +26,7 @@ class StepsOfGraph(Protocol):
     mask: Tensor | None
     edge_index: Tensor | tuple[Tensor, ...]
     edge_weight: Tensor | tuple[Tensor, ...] | None
+    time: TimeAxis | None
 
     @property
     def num_nodes(self) -> int: ...

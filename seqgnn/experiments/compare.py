@@ -16,7 +16,7 @@ import torch
 from seqgnn._utils.validation import check_count, checked_device, one_of
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.grid.config import FORECAST_SETTINGS, SEQUENCE_SETTINGS, GridConfig, check_unused
-from seqgnn.experiments.grid.forecast_specs import choose_forecasters, fitting, forecast_jobs
+from seqgnn.experiments.grid.forecast_specs import choose_forecasters, fitting, forecast_jobs, remarks_on
 from seqgnn.experiments.grid.specs import MODEL_SPECS, RunTemplate, choose_specs
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.run_plan import Plan
@@ -249,8 +249,7 @@ def _plan_forecasts(
     graph = context.data.load()
     protocols = [replace(protocol, horizon=size) for size in sizes]
     device = str(context.execution.device)
-    for size_protocol in protocols:
-        forecasting_task(context.data.identity(), context.data, size_protocol, device)  # raises errors
+    tasks = [forecasting_task(context.data.identity(), context.data, item, device) for item in protocols]
     fitted = fitting(specs, graph, models is not None)
     jobs = forecast_jobs(context.data, rows=fitted, protocols=protocols, seeds=seeds, hidden=hidden, refit=grid.refit,
                          device=device, train=train, rates=rates, parameters=grid.parameters)  # fmt: skip
@@ -268,6 +267,7 @@ def _plan_forecasts(
         metric=protocol.metric,
         units=graph.units,
         left_out=tuple(spec.label for spec in specs if spec not in fitted),
+        notes=remarks_on(graph, tasks),
     )
 
 

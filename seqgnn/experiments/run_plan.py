@@ -13,7 +13,8 @@ from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, RunRecord
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a comparison, none of them started; `left_out` are default models that do not fit the data."""
+    """All runs of a comparison, none of them started; `left_out` are default models that do not fit the data, `notes`
+    remarks on it."""
 
     task: str
     labels: tuple[str, ...]
@@ -27,6 +28,7 @@ class Plan:
     metric: str
     units: str | None = None
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def diagnose(self) -> dict[tuple[str, int], list[str]]:
         """Return the diagnostics of each model at each size, see `seqgnn.analysis.diagnostics`."""
@@ -40,8 +42,10 @@ class Plan:
                 if (label, size) in diagnostics}  # fmt: skip
 
     def remarks(self) -> list[str]:
-        """Return remarks on the plan, such as models that it leaves out."""
-        return [f"{label}: left out, since the graph changes and it takes one for all steps" for label in self.left_out]
+        """Return remarks on the plan: models that it leaves out, gaps in the data, a season that does not exist."""
+        left_out = [f"{label}: left out, since the graph changes and it takes one for all steps"
+                    for label in self.left_out]  # fmt: skip
+        return [*left_out, *self.notes]
 
     def states(self) -> dict[Key, str]:
         """Return the state of each run: "finished", "failed", "interrupted" or "to do"."""

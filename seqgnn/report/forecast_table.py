@@ -12,6 +12,7 @@ from torch import Tensor
 from seqgnn._utils.files import write_atomically
 from seqgnn._utils.validation import describe, one_of
 from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.data.times.timestamps import Times, offset_in_words
 
 SUFFIXES = (".csv", ".parquet")
 Table = dict[str, np.ndarray]
@@ -29,9 +30,10 @@ def forecast_table(graph: TemporalGraph, forecast: Tensor, starts: Sequence[int]
         forecast ``[horizon, W, N, C]``.
 
     Returns:
-        The columns "time", or "step" if there are no timestamps: the forecast time (beyond the end of the time series,
-        timestamps are extrapolated); "ahead": the number of steps after the last input step; "node"; "target": index of
-        the target; "forecast"; and, if any of it is known, "truth": NaN where unknown or not observed.
+        The columns "time", or "step" if there are no timestamps: the forecast time, beyond the end of the time series
+        that of its calendar, and with its offset from UTC if it is known; "ahead": the number of steps after the last
+        input step; "node"; "target": index of the target; "forecast"; and, if any of it is known, "truth": NaN where
+        unknown or not observed.
 
     Raises:
         ValueError: if the shapes do not match.
@@ -60,7 +62,7 @@ def forecast_table(graph: TemporalGraph, forecast: Tensor, starts: Sequence[int]
 
     names = np.array([str(node) for node in range(nodes)] if graph.nodes is None else graph.nodes)
     table = {
-        "step" if graph.timestamps is None else "time": column(_times(graph, horizon)[steps][..., None, None]),
+        "step" if graph.time is None else "time": column(_times(graph, int(steps.max()) + 1)[steps][..., None, None]),
         "ahead": column(1 + ahead[:, None, None]),
         "node": column(names[:, None]),
         "target": column(np.arange(targets)),
@@ -96,13 +98,21 @@ def check_suffix(path: str | PathLike[str]) -> str:
     return one_of("forecast", "the name of a table's file to end", Path(path).suffix.lower(), SUFFIXES)
 
 
-def _times(graph: TemporalGraph, horizon: int) -> np.ndarray:
-    """Return the time of each step, including `horizon` steps past the end."""
-    if graph.timestamps is None:
-        return np.arange(len(graph) + horizon)
-    if graph.period is None:
-        raise ValueError("forecast_table: expected at least two timestamps to extrapolate, got one")
-    return np.concatenate([graph.timestamps, graph.timestamps[-1] + graph.period * np.arange(1, horizon + 1)])
+def _times(graph: TemporalGraph, stop: int) -> np.ndarray:
+    """Return the time of each step before `stop`, which may be past the end; as text if offsets from UTC are known."""
+    if graph.time is None:
+        return np.arange(stop)
+    times, ahead = graph.time.times, stop - len(graph)
+    if ahead <= 0:
+        return _with_offset(times)
+    return np.concatenate([_with_offset(times), _with_offset(graph.time.ahead(ahead, "forecast_table")[0])])
+
+
+def _with_offset(times: Times) -> np.ndarray:
+    if times.offset is None:
+        return times.wall_clock
+    clocks = times.wall_clock.astype(str)
+    return np.array([clock + offset_in_words(offset) for clock, offset in zip(clocks, times.offset)])
 
 
 def _truth(graph: TemporalGraph, horizon: int) -> np.ndarray:

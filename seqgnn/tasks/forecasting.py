@@ -113,7 +113,7 @@ class Forecasting:
             graph.edge_weight,
             mask=graph.mask,
             targets=self.scaler.transform(graph.targets),
-            timestamps=graph.timestamps,
+            timestamps=graph.time,
             nodes=graph.nodes,
             positions=graph.positions,
             name=graph.name,

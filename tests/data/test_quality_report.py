@@ -10,7 +10,7 @@ def test_describe_signal_reports_gaps_missing_values_and_edges(write):
     assert describe_signal(graph) == [
         "3 steps, 3 sensors, 1 feature",
         "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05; see "
-        "TemporalGraph.fill_gaps",
+        "--fill-gaps and TemporalGraph.fill_gaps",
         "values from 0 to 30, missing 11.1%: b 33.3%, zeros 37.5%",
         "constant: c",
         "3 edges, weights from 0.5 to 1, 1 isolated node, 1 self-loop, symmetric",

@@ -12,11 +12,11 @@ from tests.support.temporal_graphs import EDGES, NAN, minutes, signal
 def test_temporal_graph_has_sizes_names_and_targets():
     graph = TemporalGraph(signal(), EDGES, torch.ones(3), timestamps=minutes(10), nodes=["a", "b", "c"], name="toy")
     assert (len(graph), graph.num_nodes, graph.num_features, graph.num_targets) == (10, 3, 2, 1)
-    assert graph.timestamps.dtype == "datetime64[s]" and graph.period == np.timedelta64(5, "m")
+    assert graph.timestamps.dtype == "datetime64[s]" and graph.time.words == "every 5 minutes"
     assert graph.nodes == ("a", "b", "c") and graph.positions is None and graph.mask is None
     assert graph.targets.data_ptr() == graph.signal.data_ptr() and torch.equal(graph.targets, signal()[..., :1])
     assert repr(graph) == "TemporalGraph('toy', steps=10, nodes=3, features=2, edges=3)"
-    assert TemporalGraph(signal(), EDGES).period is None
+    assert TemporalGraph(signal(), EDGES).time is None
 
 
 def test_temporal_graph_is_immutable_and_copies_are_equal():
@@ -139,8 +139,8 @@ def test_fill_gaps_inserts_masked_zeros(dynamic):
     assert torch.equal(full.fill_gaps().signal, full.signal)
     with pytest.raises(ValueError, match="expected timestamps to find gaps, got none"):
         TemporalGraph(signal(), EDGES).fill_gaps()
-    with pytest.raises(ValueError, match="multiples of the period 300 seconds, got 2012-03-01T00:10:01 at step 2"):
-        odd = np.array([0, 300, 601, 901], "timedelta64[s]") + np.datetime64("2012-03-01")
+    with pytest.raises(ValueError, match="expected timestamps every 5 minutes, got 2012-03-01 00:11:40 at step 2"):
+        odd = np.array([0, 300, 700, 1000], "timedelta64[s]") + np.datetime64("2012-03-01")
         TemporalGraph(signal(4), EDGES, timestamps=odd).fill_gaps()
 
 

@@ -42,13 +42,13 @@ def test_temporal_graph_nan_values_must_be_masked():
 @pytest.mark.parametrize(
     ("times", "match"),
     [
-        (minutes(9), r"expected 10 timestamps, one per step, got shape \(9,\)"),
+        (minutes(9), r"expected 10 timestamps, one per step, got 9"),
         (
             minutes(10)[[0, 1, 2, 2, 4, 5, 6, 7, 8, 9]],
-            "increasing timestamps, got 2012-03-01T00:10:00 at step 3, after 2012-03-01T00:10",
+            "increasing timestamps, got 2012-03-01 00:10 again at step 3; if clocks were set back",
         ),
-        (minutes(10)[::-1], "got 2012-03-01T00:40:00 at step 1, after 2012-03-01T00:45:00"),
-        (["soon"] * 10, "expected timestamps as datetime64"),
+        (minutes(10)[::-1], "got 2012-03-01 00:40 after 2012-03-01 00:45 at step 1$"),
+        (["soon"] * 10, "expected a timestamp as 2012-03-01 00:05, got 'soon' at step 0"),
         ([*minutes(9), np.datetime64("NaT", "s")], "a timestamp at every step, got none at step 9"),
     ],
 )

@@ -1,6 +1,7 @@
 import sys
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -80,5 +81,18 @@ def test_forecast_table_invalid_arguments_raise_value_error(graph):
             forecast_table(graph, wrong, [4])
     with pytest.raises(ValueError, match=r"expected starts from 0 to 4, got \[5\]"):
         forecast_table(graph, torch.zeros(1, 1, 2, 1), [5])
-    with pytest.raises(ValueError, match="expected at least two timestamps to extrapolate, got one"):
-        forecast_table(graph.steps(0, 1), torch.zeros(1, 1, 2, 1), [1])
+    single = TemporalGraph(graph.signal[:1], EDGES, timestamps=graph.timestamps[:1])
+    with pytest.raises(ValueError, match="expected at least two timestamps to extrapolate, got 1"):
+        forecast_table(single, torch.zeros(1, 1, 2, 1), [1])
+
+
+def test_forecast_table_has_the_calendar_and_zone_of_the_series():
+    months = pandas.date_range("2019-10-01", periods=3, freq="MS")
+    single = TemporalGraph(torch.zeros(3, 1, 1), EDGES[:, :0], timestamps=months)
+    table = forecast_table(single, torch.zeros(3, 1, 1, 1), [3])
+    assert table["time"].astype(str).tolist() == [f"2020-0{month}-01T00:00:00" for month in (1, 2, 3)]
+    hours = pandas.date_range("2012-11-03 22:00", periods=3, freq="h", tz="America/Los_Angeles")
+    zoned = TemporalGraph(torch.zeros(3, 1, 1), EDGES[:, :0], timestamps=hours)
+    written = forecast_table(zoned, torch.zeros(3, 1, 1, 1), [3])["time"].tolist()
+    expected = pandas.date_range(hours[-1], periods=4, freq="h")[1:]
+    assert written == [time.isoformat() for time in expected]  # 01:00-07:00, 01:00-08:00, 02:00-08:00

@@ -14,3 +14,11 @@ def signal(steps=10, nodes=3, features=2):
 
 def minutes(steps, every=5):
     return np.datetime64("2012-03-01T00:00") + every * np.arange(steps) * np.timedelta64(1, "m")
+
+
+def opening_hours(days: int):
+    """Return the hours from 8 to 17 o'clock of each day from Monday, 2 January 2012, as a pandas index."""
+    import pandas
+
+    index = pandas.date_range("2012-01-02", periods=24 * days, freq="h")
+    return index[(index.hour >= 8) & (index.hour < 18)]

@@ -25,6 +25,7 @@ class DataSource:
         missing_value: value that marks missing values, such as 0 in METR-LA and PEMS-BAY; None: only empty cells and
             NaN.
         positions: path of a CSV file with columns sensor_id, latitude and longitude, for maps; None: no maps.
+        fill_gaps: whether steps are inserted where timestamps have gaps, with missing values.
         units: units of the values, in words, e.g. miles per hour; not part of a run's identity.
     """
 
@@ -33,6 +34,7 @@ class DataSource:
     graph_kind: str | None = None
     missing_value: float | None = None
     positions: str | None = None
+    fill_gaps: bool = False
     units: str | None = None
 
     def __post_init__(self) -> None:
@@ -60,8 +62,8 @@ class DataSource:
         return _load_cached(self, files)
 
     def options(self) -> dict[str, Any]:
-        """Return the options that are not None, by the names of `seqgnn compare`."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Return the options that differ from their defaults, by the names of `seqgnn compare`."""
+        return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
 
     def identity(self) -> str:
         """Return the name of the time series and a hash of its content, wherever its files are."""
@@ -72,7 +74,9 @@ class DataSource:
 @lru_cache(maxsize=4)
 def _load_cached(source: DataSource, files: tuple[tuple[str, int], ...]) -> TemporalGraph:
     options = source.options()
-    return load_temporal_graph(options.pop("data"), **options)
+    fill_gaps = options.pop("fill_gaps", False)
+    graph = load_temporal_graph(options.pop("data"), **options)
+    return graph.fill_gaps() if fill_gaps else graph
 
 
 def content_hash(graph: TemporalGraph) -> str:

@@ -59,7 +59,7 @@ def load_temporal_graph(
         signal.signal,
         edges,
         weights,
-        timestamps=signal.timestamps,
+        timestamps=signal.time,
         nodes=nodes,
         positions=signal.positions,
         name=signal.name,

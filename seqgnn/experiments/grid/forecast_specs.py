@@ -4,22 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from seqgnn._utils.validation import one_of
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.data.times.axis import Season
+from seqgnn.data.times.parse import in_words
 from seqgnn.experiments.grid.specs import check_labels
 from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, forecasting_task
 from seqgnn.experiments.runs.job import Job
 from seqgnn.experiments.runs.specs import ForecasterSpec
 from seqgnn.models.forecasters import NAMES, STATIC
-from seqgnn.tasks.forecasting import Protocol
+from seqgnn.tasks.forecasting import Forecasting, Protocol
 from seqgnn.training.loop import TrainConfig
 
 BASELINES = ("persistence", "mean", "seasonal", "ar", "ar-node", "ar-graph")
-DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
-
 
 FORECASTER_SPECS = {
     "linear": ForecasterSpec("Linear", "linear"),
@@ -55,13 +53,12 @@ def forecast_jobs(
     """Return the runs, those of the longest horizon first, and the baselines that the time series allows; with
     `parameters`, hidden sizes are chosen for that number of parameters."""
     graph, data_id = source.load(), source.identity()
-    period = season(graph)
     jobs = []
     for protocol in sorted(protocols, key=lambda protocol: -protocol.horizon):
         rate = rates.get(protocol.horizon, train.lr)
         title = f"forecast {graph.name or source.data} {protocol.horizon} ahead"
         task = forecasting_task(data_id, source, protocol, device)
-        first = task.test_windows.steps.start + protocol.lags  # the step that the test part forecasts first
+        season = season_of(graph, task)
         for row in rows:
             run = ForecastRun(
                 task="forecast",
@@ -86,11 +83,10 @@ def forecast_jobs(
                 config = replace(run, seed=seed)
                 jobs.append(Job((row.label, protocol.horizon, seed), f"{title} {row.label} seed {seed}", config, row))
         for name in BASELINES:
-            if name == "seasonal" and (period is None or first < period):
+            if name == "seasonal" and season.steps is None:
                 continue
-            baseline = ForecastBaseline(
-                "forecast", data_id, name, protocol, refit, period if name == "seasonal" else None
-            )
+            period = season.steps if name == "seasonal" else None
+            baseline = ForecastBaseline("forecast", data_id, name, protocol, refit, period)
             jobs.append(Job((name, protocol.horizon, 0), f"{title} {name}", baseline))
     return jobs
 
@@ -129,12 +125,25 @@ def fitting(rows: tuple[ForecasterSpec, ...], graph: TemporalGraph, chosen: bool
     return tuple(row for row in rows if row not in static)
 
 
-def season(graph: TemporalGraph) -> int | None:
-    """Return the number of steps in a season: a day, for daily steps a week, for weekly steps a year; None where the
-    time series has no timestamps or is shorter than that."""
-    step = graph.period
-    if step is None:
-        return None
-    length = DAY if step < DAY else WEEK if step < WEEK else 52 * WEEK
-    steps = int(length // step)
-    return steps if 1 < steps < len(graph) else None
+def season_of(graph: TemporalGraph, task: Forecasting) -> Season:
+    """Return the season of a time series if the test part begins later than one season into it."""
+    if graph.time is None:
+        return Season(None, "there are no timestamps")
+    season = graph.time.season()
+    first = task.test_windows.steps.start + task.protocol.lags  # the step that the test part forecasts first
+    if season.steps is not None and graph.time.numbers[first] - graph.time.numbers[0] < season.steps:
+        return Season(None, f"the test part begins before {season.words} of the time series")
+    return season
+
+
+def remarks_on(graph: TemporalGraph, tasks: Sequence[Forecasting]) -> tuple[str, ...]:
+    """Return remarks on the times of a series: gaps, and why there is no seasonal baseline."""
+    remarks = []
+    if graph.time is not None and len(gaps := graph.time.gaps()):
+        first = in_words(graph.time.times.wall_clock[gaps[0]])
+        remarks.append(
+            f"{graph.time.words}, but {len(gaps)} gap{'s' * (len(gaps) > 1)}, the first after {first}: windows ignore "
+            "gaps, --fill-gaps inserts the missing steps"
+        )
+    reasons = {season.words for task in tasks if (season := season_of(graph, task)).steps is None}
+    return (*remarks, *(f"no baseline 'seasonal': {reason}" for reason in sorted(reasons)))

@@ -2,7 +2,7 @@
 
 - **persistence**: the last observed value, for all steps ahead.
 - **mean**, **mean-node**: the mean of the training targets, over all nodes or per node.
-- **seasonal**: the value one period earlier.
+- **seasonal**: the value one season earlier, at the same time of day, weekday or date.
 - **ar**: autoregression, a linear map of a node's lags with an intercept, shared by all nodes; **ar-node**: one per
   node.
 - **ar-graph**: like ar, with the lags of the neighbors' weighted mean as additional features.
@@ -69,7 +69,8 @@ def fit_baseline(
         train: windows to fit on.
         validation: windows to choose the ridge strength on, by the squared error over all steps ahead; not needed if
             there is only one strength.
-        period: period of ``"seasonal"``, in steps.
+        period: season of ``"seasonal"``, in steps of the calendar of the time series, see
+            :meth:`seqgnn.data.times.TimeAxis.season`; without timestamps, in steps.
         strengths: candidate ridge strengths, at least 0. The penalty of a weight is strength * n * variance of its
             feature over the n training values, so it does not depend on units; intercepts are not penalized.
         refit: windows to refit on with the chosen strength, such as training and validation windows together.
@@ -150,10 +151,11 @@ class Persistence:
 
 @dataclass(frozen=True, eq=False)
 class Seasonal:
-    """The last known target a whole number of periods earlier; the mean of the node where it was not observed.
+    """The last known target whole seasons earlier in time; the mean of the node where there was no such step, or it was
+    not observed.
 
     Raises:
-        ValueError: if windows belong to another graph than `history`, or to its first period.
+        ValueError: if windows belong to another graph than `history`, or to its first season.
     """
 
     history: "StepsOfGraph"
@@ -163,17 +165,41 @@ class Seasonal:
 
     @property
     def num_parameters(self) -> int:
-        return 0 if self.history.mask is None else self.mean.num_parameters
+        return 0 if self.history.mask is None and self._is_regular else self.mean.num_parameters
+
+    @cached_property
+    def _is_regular(self) -> bool:
+        """True if all steps follow each other in time."""
+        return self.history.time is None or not len(self.history.time.gaps())
 
     def __call__(self, batch: "WindowBatch") -> Tensor:
         _check_history("Seasonal", self.history, batch)
         now = batch.start + len(batch.x)
+        if self._seasons_before(first := int(now.min())) < 1:
+            raise ValueError(f"Seasonal: expected {self.period} steps before each forecast, got one at {first}")
+        steps = self._steps(now)
+        values = self.history.targets[steps.clamp(min=0)]
+        if self.history.mask is None and int(steps.min()) >= 0:
+            return values
+        observed = (steps >= 0)[..., None, None]
+        if self.history.mask is not None:
+            observed = observed & self.history.mask[steps.clamp(min=0)]
+        return torch.where(observed, values, self.mean(batch))
+
+    def _seasons_before(self, step: int) -> float:
+        axis = self.history.time
+        if axis is None:
+            return step / self.period
+        number = axis.numbers[step] if step < len(axis) else axis.numbers[-1] + 1
+        return (number - axis.numbers[0]) / self.period
+
+    def _steps(self, now: Tensor) -> Tensor:
+        """Return the steps to take values from, `[horizon, B]`; -1: none."""
         ahead = torch.arange(self.mean.horizon, device=now.device)[:, None]
-        steps = now + ahead % self.period - self.period
-        if int(steps.min()) < 0:
-            raise ValueError(f"Seasonal: expected {self.period} steps before each forecast, got one at {int(now[0])}")
-        values = self.history.targets[steps]
-        return values if self.history.mask is None else torch.where(self.history.mask[steps], values, self.mean(batch))
+        if self.history.time is None:
+            return now + ahead % self.period - self.period
+        steps = self.history.time.earlier((now + ahead).cpu().numpy(), self.period, now.cpu().numpy())
+        return torch.from_numpy(steps).to(now.device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,14 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from seqgnn._utils.text import count
 from seqgnn._utils.validation import check_count
 from seqgnn.analysis.forecast_errors import CALLER, Forecasts, calendar_groups
-from seqgnn.data.quality_report import UNITS
 from seqgnn.report.plots.style import GRAY, plain, style, tidy
 
 TRUTH = "#000000"
@@ -132,7 +130,7 @@ def draw_steps(panel: Any, forecasts: Forecasts) -> None:
     _draw_errors(panel, forecasts, {label: forecasts.by_step(label) for label in _labels(forecasts)}, first=1)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.set_xlim(0.5, forecasts.horizon + 0.5)
-    panel.set_xlabel("steps ahead" if forecasts.period is None else f"steps ahead, each of {_duration(forecasts, 1)}")
+    panel.set_xlabel(_step_label(forecasts))
 
 
 def times_figure(forecasts: Forecasts) -> Any:
@@ -158,7 +156,7 @@ def draw_times(panel: Any, forecasts: Forecasts) -> None:
 
 def time_ahead(forecasts: Forecasts, ahead: int) -> str:
     """Return a step ahead in words: "30 minutes ahead", or, without timestamps, "6 steps ahead"."""
-    return f"{count(ahead, 'step')} ahead" if forecasts.period is None else f"{_duration(forecasts, ahead)} ahead"
+    return f"{count(ahead, 'step') if forecasts.calendar is None else forecasts.calendar.duration(ahead)} ahead"
 
 
 def error_label(forecasts: Forecasts) -> str:
@@ -281,11 +279,9 @@ def _seeds(forecasts: Forecasts) -> int:
     return max(map(len, forecasts.models.values()))
 
 
-def _duration(forecasts: Forecasts, steps: int) -> str:
-    assert forecasts.period is not None
-    seconds = steps * int(forecasts.period / np.timedelta64(1, "s"))
-    name, unit = next((name, unit) for name, unit in UNITS if seconds % unit == 0)
-    return count(seconds // unit, name)
+def _step_label(forecasts: Forecasts) -> str:
+    step = "" if forecasts.calendar is None else forecasts.calendar.duration(1)
+    return "steps ahead" if step in ("", "one step") else f"steps ahead, each of {step}"
 
 
 def _legend(figure: Any, forecasts: Forecasts, truth: bool) -> None:

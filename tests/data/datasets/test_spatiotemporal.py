@@ -2,7 +2,6 @@ import hashlib
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -36,7 +35,7 @@ def test_load_temporal_graph_chickenpox_reads_nodes_and_weeks(put):
     put("chickenpox", {"FX": [[1, 2], [3, 4], [5, 6]], "edges": [[0, 1], [1, 1]], "node_ids": {"B": 1, "A": 0}})
     graph = load_temporal_graph("chickenpox")
     assert graph.nodes == ("A", "B") and graph.edge_index.tolist() == [[0, 1], [1, 1]] and graph.name == "chickenpox"
-    assert graph.signal[..., 0].tolist() == [[1, 2], [3, 4], [5, 6]] and graph.period == np.timedelta64(7, "D")
+    assert graph.signal[..., 0].tolist() == [[1, 2], [3, 4], [5, 6]] and graph.time.words == "every week"
     assert graph.units == "standard deviations"
 
 
@@ -70,7 +69,7 @@ def test_load_temporal_graph_montevideo_reads_stops_and_links(put):
     graph = load_temporal_graph("montevideo-bus")
     assert graph.nodes == ("7", "3") and graph.signal[..., 0].tolist() == [[1, 4], [2, 5], [3, 6]]
     assert graph.edge_index.tolist() == [[1], [0]] and graph.edge_weight.tolist() == [172.5]
-    assert graph.positions.tolist() == [[5, 6], [8, 9]] and graph.period == np.timedelta64(1, "h")
+    assert graph.positions.tolist() == [[5, 6], [8, 9]] and graph.time.words == "every hour"
     assert graph.units == "passengers"
 
 

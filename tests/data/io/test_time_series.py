@@ -86,7 +86,7 @@ def test_read_signal_npz_and_npy_return_values_or_name_mistakes(tmp_path):
     np.savez(tmp_path / "my.npz", data=values, timestamps=times, nodes=np.array(["a", "b", "c"]))
     graph = read_signal(tmp_path / "my.npz")
     assert graph.num_features == 2 and np.allclose(graph.signal, values) and graph.nodes == ("a", "b", "c")
-    assert graph.period == np.timedelta64(1, "D")
+    assert graph.time.words == "every day"
     np.save(tmp_path / "my.npy", values[..., 0])
     assert np.allclose(read_signal(tmp_path / "my.npy").signal[..., 0], values[..., 0])
     np.savez(tmp_path / "two.npz", one=values, other=values)
@@ -161,7 +161,7 @@ def test_read_signal_parquet_returns_values_or_names_mistakes(tmp_path):
     times = pa.array(["2012-03-01T00:00", "2012-03-01T00:05"]).cast(pa.timestamp("ms"))
     graph = read_signal(write(a=[1.0, None], b=[3, 4], time=times))
     assert graph.nodes == ("a", "b") and graph.signal.flatten().tolist() == [1, 3, 0, 4]
-    assert graph.mask.flatten().tolist() == [True, True, False, True] and graph.period == np.timedelta64(5, "m")
+    assert graph.mask.flatten().tolist() == [True, True, False, True] and graph.time.words == "every 5 minutes"
     zoned = read_signal(write(time=times.cast(pa.timestamp("s", "America/Los_Angeles")), a=[1.0, 2.0]))
     assert zoned.timestamps[0] == np.datetime64("2012-02-29T16:00")
     for columns, match in (

@@ -14,7 +14,9 @@ from seqgnn.cli import main as cli
 from seqgnn.cli.compare import settings
 from seqgnn.data import TemporalGraph
 from seqgnn.data.datasets.data_source import DataSource
-from seqgnn.experiments.grid.forecast_specs import ForecasterSpec, season
+from seqgnn.experiments.compare import plan
+from seqgnn.experiments.grid.config import GridConfig
+from seqgnn.experiments.grid.forecast_specs import ForecasterSpec
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.runs.store import RunStore
 from seqgnn.experiments.trained.forecast import load_forecaster
@@ -22,6 +24,7 @@ from seqgnn.report.footnotes import notes
 from seqgnn.report.html.commands import reproduction_commands
 from seqgnn.report.plots.comparison import metric_label, scores_figure
 from seqgnn.report.tables import table, windows_table
+from seqgnn.tasks import Protocol
 from tests.support.comparisons import plan_grid
 
 SMALL = {"lags": 3, "steps": 8, "eval_every": 4, "hidden": 4, "batch_size": 8, "seeds": [0, 1]}
@@ -105,7 +108,7 @@ def test_cli_compare_forecast_config_file_reads_forecaster_rows(files, tmp_path,
     )
     assert call("compare", "--config", tmp_path / "grid.toml", "--dry-run") == 0
     out = capsys.readouterr().out
-    assert "1 ahead wide seed 0: to do, at most" in out and "seasonal" not in out
+    assert "1 ahead wide seed 0: to do, at most" in out and "ahead seasonal" not in out
 
 
 def test_load_comparisons_of_forecasts_restores_rows_and_grid(files, tmp_path):
@@ -312,7 +315,20 @@ def test_plan_forecast_unobserved_test_part_raises_value_error(tmp_path):
 
 def test_plan_forecast_static_graph_includes_gcn(files):
     planned = plan_grid("forecast", **files, **SMALL)
-    assert "GCN" in planned.labels and not planned.remarks()
+    assert "GCN" in planned.labels and planned.remarks() == ["no baseline 'seasonal': there are no timestamps"]
+
+
+def test_plan_forecast_names_gaps_in_time_and_fills_them(tmp_path):
+    hours = np.datetime64("2012-03-01", "h") + np.delete(np.arange(80), [20, 21, 50])
+    lines = [f"{hour},{step % 7},{step % 5}" for step, hour in enumerate(hours.astype("datetime64[s]"))]
+    (tmp_path / "signal.csv").write_text("\n".join(["time,a,b", *lines]) + "\n")
+    planned = plan_grid("forecast", data=tmp_path / "signal.csv", **SMALL)
+    gaps = "every hour, but 2 gaps, the first after 2012-03-01 19:00: windows ignore gaps, --fill-gaps inserts the"
+    assert planned.remarks()[0].startswith(gaps)
+    filled = DataSource(str(tmp_path / "signal.csv"), fill_gaps=True)
+    assert len(filled.load()) == 80 and filled.load().mask.sum() == 2 * 77
+    grid = GridConfig(protocol=Protocol(lags=3, horizon=1))
+    assert plan("forecast", data=filled, models=["lstm"], grid=grid).remarks() == []
 
 
 def test_cli_compare_forecast_with_preset_exits_with_code_2(files, capsys):
@@ -331,5 +347,5 @@ def test_cli_compare_forecast_without_data_exits_with_code_2(capsys):
 def test_season_of_timestamps_is_a_day_week_or_year(step, unit, steps, expected):
     times = np.datetime64("2024-01-01", "s") + np.arange(steps) * np.timedelta64(step, unit)
     graph = TemporalGraph(torch.zeros(steps, 1, 1), torch.zeros(2, 0, dtype=torch.long), timestamps=times)
-    assert season(graph) == expected
-    assert season(graph.steps(0, min(expected, steps))) is None
+    assert graph.time.season().steps == expected
+    assert graph.steps(0, min(expected, steps)).time.season().steps is None

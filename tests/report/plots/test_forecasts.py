@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.dates import num2date
 
 from seqgnn.analysis.forecast_errors import calendar_groups
+from seqgnn.data.times import TimeAxis, parse_times
 from seqgnn.report.plots.error_maps import (
     difference_figure,
     graph_figure,
@@ -35,6 +36,8 @@ from tests.support.forecasts import (
     panel,
     town_graph,
 )
+
+YEARS = TimeAxis(parse_times("test", ["2010-01-01", "2011-01-01", "2012-01-01"])).calendar
 
 
 def colors_of(label, forecasts):
@@ -100,7 +103,7 @@ def test_draw_truth_draws_forecasts_at_their_target_times(example):
     assert line_of(drawn, color) == pytest.approx(np.mean(said, 0), rel=1e-5)
     times = [num2date(x).replace(tzinfo=None) for x in drawn.lines[0].get_xdata(orig=False)]
     assert times == list(graph.timestamps[first : first + 10].astype("datetime64[s]").astype(object))
-    bare = replace(forecasts, times=None, period=None, units=None)
+    bare = replace(forecasts, times=None, calendar=None, units=None)
     drawn = panel()
     draw_truth(drawn, bare, "south", ahead=2, stretch=range(3, 13))
     assert list(drawn.lines[0].get_xdata()) == list(range(first, first + 10))
@@ -171,7 +174,7 @@ def test_spread_separates_labels_within_bounds():
         (lambda f: truth_figure(f, stretch=range(3, 4)), "at least two consecutive windows"),
         (lambda f: truth_figure(replace(f, mask=f.mask & False)), "observed at step 1 ahead, got none"),
         (lambda f: times_figure(replace(f, times=None)), "expected timestamps for errors by hour, day or month"),
-        (lambda f: times_figure(replace(f, period=np.timedelta64(365, "D"))), "expected steps below half a year"),
+        (lambda f: times_figure(replace(f, calendar=YEARS)), "expected several steps a year for errors by month"),
         (lambda f: graph_figure(f, "lstm"), "label to be one of 'LSTM', 'GCRN', 'persistence', got 'lstm'"),
         (lambda f: graph_figure(f, "LSTM", ahead=9), "expected a step ahead from 1 to 3, got 9"),
         (lambda f: graph_figure(replace(f, mask=f.mask & False), "LSTM"), "expected a node that was observed"),

@@ -1,0 +1,222 @@
+"""Timestamps from what files and users have: text, integers, numpy's and pandas' times, datetimes."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from seqgnn._utils.validation import one_of
+from seqgnn.data.times.text import check_all_aware, parse_text
+from seqgnn.data.times.timestamps import Times, coarsest
+
+Where = Callable[[int], str]
+# For each unit of integers: the first and last value of the years 1980 to 2100, which do not overlap.
+EPOCHS = {unit: (315_532_800 * factor, 4_133_980_800 * factor)
+          for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))}  # fmt: skip
+INTEGER_UNITS = (*EPOCHS, "D", "Y", "yyyymmdd")
+
+
+def parse_times(
+    caller: str,
+    values: Any,
+    *,
+    unit: str | None = None,
+    day_first: bool | None = None,
+    where: Where | None = None,
+) -> Times:
+    """Return timestamps, which increase from step to step.
+
+    Args:
+        caller: name used in error messages.
+        values: text (ISO 8601, with or without an offset from UTC; 1/3/2012 if `day_first` or another line says which
+            number is the day; 2012Q1), integers (see `unit`), datetime64, datetimes, or a pandas, polars or numpy array
+            of these. Times with a zone keep it.
+        unit: meaning of integers: seconds ("s"), "ms", "us" or "ns" since 1970, in UTC; days ("D") since 1970; years
+            ("Y"); "yyyymmdd". None: by their size, if that is certain.
+        day_first: whether 1/3/2012 is the first of March; None: decided by a line with a number above 12.
+        where: location of a step in words, with its preposition, for errors: "in line 3 of a.csv"; None: "at step 1".
+
+    Raises:
+        ValueError: if a value is no timestamp, or not later than the one before it; if the unit of integers or the
+            order of day and month is not certain; if some times have an offset from UTC and others have none.
+    """
+    where = (lambda step: f"at step {step}") if where is None else where
+    times = _parsed(caller, values, unit, day_first, where)
+    if times.wall_clock.ndim != 1:
+        raise ValueError(f"{caller}: expected one timestamp per step, got shape {times.wall_clock.shape}")
+    if (missing := np.isnat(times.wall_clock)).any():
+        raise ValueError(f"{caller}: expected a timestamp at every step, got none {where(int(missing.argmax()))}")
+    instants = times.instants
+    decreasing = np.flatnonzero(np.diff(instants) <= np.timedelta64(0, "s"))
+    if len(decreasing):
+        step = int(decreasing[0]) + 1
+        now, before = times.wall_clock[step], times.wall_clock[step - 1]
+        again = now in times.wall_clock[:step]
+        actual = f"{in_words(now)} {'again' if again else f'after {in_words(before)}'} {where(step)}"
+        if times.offset is None and again and len(decreasing) == 1 and before - now <= np.timedelta64(1, "h"):
+            actual += "; if clocks were set back, times need their offset from UTC, as 2012-11-04 01:00-07:00"
+        raise ValueError(f"{caller}: expected increasing timestamps, got {actual}")
+    return times
+
+
+def in_words(time: np.datetime64) -> str:
+    """Return a time as text: "2012-03-01 00:05"."""
+    return str(time).replace("T", " ").removesuffix(":00")
+
+
+def _parsed(caller: str, values: Any, unit: str | None, day_first: bool | None, where: Where) -> Times:
+    if isinstance(values, Times):
+        return values
+    if type(getattr(values, "dtype", None)).__name__ == "PeriodDtype":  # pandas' periods, at their start
+        values = getattr(values, "dt", values).to_timestamp()
+    if (zone := _zone(values)) is not None:
+        return _of_zone(values, zone)
+    array = _array(values)
+    if array.dtype.kind == "M":
+        return Times(coarsest(array))
+    if array.dtype.kind in "iu":
+        return _integers(caller, array.astype(np.int64), unit, where)
+    if array.dtype.kind == "f":
+        return _floats(caller, array, unit, where)
+    if array.dtype.kind in "SU":
+        cells = [cell.decode() if isinstance(cell, bytes) else str(cell) for cell in array.tolist()]
+        return _cells(caller, cells, unit, day_first, where)
+    if array.dtype.kind == "O" and array.ndim == 1:
+        return _objects(caller, array.tolist(), unit, day_first, where)
+    actual = f"{type(values).__name__} of {array.dtype}"
+    raise ValueError(f"{caller}: expected timestamps as datetime64, text or integers, got {actual}")
+
+
+def _zone(values: Any) -> Any:
+    """Return the time zone of a pandas or polars array; None: without one."""
+    dtype = getattr(values, "dtype", None)
+    return getattr(dtype, "tz", None) or getattr(dtype, "time_zone", None)
+
+
+def _of_zone(values: Any, zone: Any) -> Times:
+    import pandas
+
+    if hasattr(values.dtype, "tz"):
+        index = pandas.DatetimeIndex(values)
+    else:  # polars: numpy has the times in UTC
+        index = pandas.DatetimeIndex(values.to_numpy(), tz="UTC").tz_convert(str(zone))
+    wall_clock = np.asarray(index.tz_localize(None))
+    instants = np.asarray(index.tz_convert("UTC").tz_localize(None))
+    times = coarsest(wall_clock)
+    return Times(times, (wall_clock - instants).astype(f"m8[{np.datetime_data(times.dtype)[0]}]"), str(index.tz))
+
+
+def _array(values: Any) -> np.ndarray:
+    if hasattr(values, "to_numpy"):
+        return np.asarray(values.to_numpy())
+    try:
+        return np.asarray(values)
+    except ValueError:  # ragged
+        return np.empty((0, 0), dtype=object)
+
+
+def _objects(caller: str, items: list[Any], unit: str | None, day_first: bool | None, where: Where) -> Times:
+    """Return the times of Python objects, all of one kind."""
+    if all(isinstance(item, str | bytes) for item in items):
+        cells = [item.decode() if isinstance(item, bytes) else item for item in items]
+        return _cells(caller, cells, unit, day_first, where)
+    if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in items):
+        return _integers(caller, np.array(items, dtype=np.int64), unit, where)
+    invalid = next((i for i, item in enumerate(items) if not isinstance(item, date | np.datetime64)), None)
+    if invalid is not None:
+        raise ValueError(f"{caller}: expected a timestamp, got {items[invalid]!r} {where(invalid)}")
+    aware = [isinstance(item, datetime) and item.tzinfo is not None for item in items]
+    if not any(aware):
+        return Times(coarsest(np.array([np.datetime64(_plain(item)) for item in items])))
+    check_all_aware(caller, aware, where)
+    offsets = np.array([np.timedelta64(item.utcoffset()) for item in items])
+    walls = np.array([np.datetime64(_plain(item.replace(tzinfo=None))) for item in items])
+    zones = {str(getattr(item.tzinfo, "key", None) or item.tzinfo) for item in items}
+    zone = zones.pop() if len(zones) == 1 else None
+    walls = coarsest(walls)
+    return Times(walls, offsets.astype(f"m8[{np.datetime_data(walls.dtype)[0]}]"), _known_zone(zone))
+
+
+def _plain(item: Any) -> Any:
+    return item.to_datetime64() if hasattr(item, "to_datetime64") else item
+
+
+def _known_zone(zone: str | None) -> str | None:
+    """Return the zone if pandas knows it by this name."""
+    import pandas
+
+    try:
+        return None if zone is None else str(pandas.Timestamp(0, tz=zone).tz)
+    except Exception:  # zones' libraries raise errors of their own
+        return None
+
+
+def _cells(caller: str, cells: list[str], unit: str | None, day_first: bool | None, where: Where) -> Times:
+    if unit is not None or (cells and all(cell.strip().isdecimal() for cell in cells)):
+        try:
+            integers = np.array([int(cell) for cell in cells], dtype=np.int64)
+        except ValueError:
+            invalid = next(i for i, cell in enumerate(cells) if not cell.strip().lstrip("-").isdecimal())
+            expected = f"an integer as timestamp, in units of {unit!r}"
+            raise ValueError(f"{caller}: expected {expected}, got {cells[invalid]!r} {where(invalid)}") from None
+        return _integers(caller, integers, unit, where)
+    walls, offsets = parse_text(caller, cells, day_first, where)
+    times = coarsest(walls)
+    if offsets is None:
+        return Times(times)
+    return Times(times, offsets.astype(f"m8[{np.datetime_data(times.dtype)[0]}]"), "UTC" if not offsets.any() else None)
+
+
+def _floats(caller: str, values: np.ndarray, unit: str | None, where: Where) -> Times:
+    """Return times from floats, which hold whole numbers or fractions of seconds."""
+    invalid = ~np.isfinite(values)
+    if invalid.any():
+        step = int(invalid.argmax())
+        raise ValueError(f"{caller}: expected a timestamp, got {values[step]} {where(step)}")
+    if (values == np.rint(values)).all():
+        return _integers(caller, values.astype(np.int64), unit, where)
+    unit = _unit_by_size(caller, values, where) if unit is None else unit
+    if unit not in EPOCHS:
+        step = int((values != np.rint(values)).argmax())
+        raise ValueError(f"{caller}: expected whole numbers as timestamps, got {values[step]} {where(step)}")
+    microseconds = np.rint(values * {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}[unit])
+    return Times(coarsest(microseconds.astype(np.int64).astype("datetime64[us]")))
+
+
+def _integers(caller: str, values: np.ndarray, unit: str | None, where: Where) -> Times:
+    unit = _unit_by_size(caller, values, where) if unit is None else unit
+    one_of(caller, "the unit of timestamps", unit, INTEGER_UNITS)
+    if unit == "yyyymmdd":
+        days = _days(values)
+        if (invalid := np.isnat(days)).any():
+            step = int(invalid.argmax())
+            raise ValueError(f"{caller}: expected a date as 20120301, got {values[step]} {where(step)}")
+        return Times(coarsest(days))
+    if unit == "Y":
+        return Times(coarsest((values - 1970).astype("datetime64[Y]")))
+    return Times(coarsest(values.astype(f"datetime64[{unit}]")))
+
+
+def _days(values: np.ndarray) -> np.ndarray:
+    """Return the days of integers such as 20120301; NaT for others."""
+    years, months, days = values // 10_000, values // 100 % 100, values % 100
+    valid = (months >= 1) & (months <= 12) & (days >= 1)
+    first = (np.where(valid, (years - 1970) * 12 + months - 1, 0)).astype("datetime64[M]")
+    result = first.astype("datetime64[D]") + (days - 1)
+    return np.where(valid & (result.astype("datetime64[M]") == first), result, np.datetime64("NaT", "D"))
+
+
+def _unit_by_size(caller: str, values: np.ndarray, where: Where) -> str:
+    """Return the only unit in which all values are times from 1980 to 2100."""
+    for unit, (first, last) in EPOCHS.items():
+        if len(values) and first <= values.min() and values.max() < last:
+            return unit
+    whole = values.astype(np.int64)
+    dates = len(values) and values.min() >= 19_800_101 and values.max() <= 21_001_231
+    if dates and not np.isnat(_days(whole)).any():
+        return "yyyymmdd"
+    actual = f"the number {values[0]} {where(0)}" if len(values) else "none"
+    raise ValueError(
+        f"{caller}: expected timestamps whose unit is certain, got {actual}; give the unit: {', '.join(INTEGER_UNITS)}"
+    )
