@@ -10,7 +10,7 @@ import numpy as np
 MISSING = {"", "nan", "na", "n/a", "null", "none"}
 
 
-def read_table(caller: str, path: Path) -> list[list[str]]:
+def read_table(caller: str, path: Path, delimiters: str = ",;\t") -> list[list[str]]:
     """Return the rows of a file with values separated by commas, semicolons or tabs, without surrounding blanks. Row i
     is line i + 1.
 
@@ -21,7 +21,7 @@ def read_table(caller: str, path: Path) -> list[list[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
-            delimiter = max(",;\t", key=first.count)
+            delimiter = max(delimiters, key=first.count)
             file.seek(0)
             rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=delimiter, strict=True)]
     except OSError as error:

@@ -1,32 +1,17 @@
 """Reader for time series: csv, npz, npy, parquet, and the h5 files of METR-LA and PEMS-BAY."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from seqgnn._utils.validation import one_of
-from seqgnn.data.io.csv_tables import MISSING, check_distinct, numbers, parse_timestamp, read_table
+from seqgnn.data.io.columns import CALLER, FilePath
 from seqgnn.data.io.graphs import read_graph
 from seqgnn.data.io.positions import read_positions
+from seqgnn.data.io.readers import find_reader
+from seqgnn.data.io.table_format import TableFormat
 from seqgnn.data.temporal_graph import TemporalGraph
-
-CALLER = "read_signal"
-FilePath = str | PathLike[str]
-TIMES = {"time", "times", "date", "dates", "datetime", "timestamp", "timestamps"}
-
-
-@dataclass
-class Columns:
-    """Content of a file: values `[T, N]` or `[T, N, F]`, NaN where missing, and optionally names and timestamps."""
-
-    values: np.ndarray
-    nodes: Sequence[str] | None = None
-    timestamps: np.ndarray | None = None
 
 
 def read_signal(
@@ -37,7 +22,9 @@ def read_signal(
     threshold: float = 0.1,
     positions: FilePath | None = None,
     sensors: Sequence[str] | None = None,
+    target: str | None = None,
     missing_value: float | None = None,
+    table_format: TableFormat | None = None,
     name: str | None = None,
     units: str | None = None,
 ) -> TemporalGraph:
@@ -57,8 +44,11 @@ def read_signal(
         graph, graph_kind, threshold: file for `read_graph`, and its options. None: no edges.
         positions: file for `read_positions`.
         sensors: names of the sensors to read, in this order; None: all.
+        target: name of the feature to forecast, or its number from 0 if features have no names; it becomes the first
+            one. None: the first one.
         missing_value: value that means missing, such as 0 in METR-LA and PEMS-BAY. With several features, only in the
             first one, which is the target.
+        table_format: how a table is written; None: as described above.
         name: name of the data set; None: that of the file.
         units: units of the values, in words; None: unknown.
 
@@ -67,8 +57,7 @@ def read_signal(
             missing or repeated, or a graph has another size; the message names the file and line, column or sensor.
     """
     path = Path(path)
-    readers = {".csv": _csv, ".npz": _numpy, ".npy": _numpy, ".parquet": _parquet, ".h5": _h5, ".hdf5": _h5}
-    columns = readers[one_of(CALLER, "the suffix of the file", path.suffix.lower(), readers)](path)
+    columns = find_reader(path)(path, TableFormat() if table_format is None else table_format)
     values = columns.values
     if values.ndim == 2:
         values = values[..., None]
@@ -78,6 +67,8 @@ def read_signal(
     nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
     if sensors is not None:
         values, nodes = _select(values, nodes, sensors, path)
+    if target is not None:
+        values = _target_first(values, columns.features, target, path)
     mask = np.isfinite(values[..., 0])
     if missing_value is not None:
         mask &= values[..., 0] != missing_value
@@ -99,129 +90,17 @@ def read_signal(
     )
 
 
+def _target_first(values: np.ndarray, features: Sequence[str] | None, target: str, path: Path) -> np.ndarray:
+    names = list(map(str, range(values.shape[2])) if features is None else features)
+    if target not in names:
+        raise ValueError(f"{CALLER}: expected target to be one of {', '.join(names)} in {path}, got {target!r}")
+    first = names.index(target)
+    return values[..., [first, *(i for i in range(len(names)) if i != first)]]
+
+
 def _select(values: np.ndarray, nodes: list[str], sensors: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
     missing = [sensor for sensor in sensors if sensor not in nodes]
     if missing:
         actual = f"none called {', '.join(map(repr, missing))} among {len(nodes)}"
         raise ValueError(f"{CALLER}: expected the requested sensors in {path}, got {actual}")
     return values[:, [nodes.index(sensor) for sensor in sensors]], list(sensors)
-
-
-def _csv(path: Path) -> Columns:
-    header, *rows = read_table(CALLER, path)
-    if not rows:
-        raise ValueError(f"{CALLER}: expected a header and lines of values, got one line in {path}")
-    timestamps = None
-    if header[0].lower() in TIMES or (not _is_value(rows[0][0]) and parse_timestamp(rows[0][0]) is not None):
-        if parse_timestamp(header[0]) is not None:
-            raise ValueError(f"{CALLER}: expected column names in line 1 of {path}, got a value, {header[0]!r}")
-        timestamps = _timestamps([row[0] for row in rows], path)
-        header, rows = header[1:], [row[1:] for row in rows]
-        if not header:
-            raise ValueError(f"{CALLER}: expected columns besides the timestamps, got none in {path}")
-    check_distinct(CALLER, header, path)
-    if all(map(_is_value, header)) and not all(map(str.isdecimal, header)):
-        raise ValueError(f"{CALLER}: expected column names in line 1 of {path}, got a value, {header[0]!r}")
-    return Columns(numbers(CALLER, rows, header, path, 2), header, timestamps)
-
-
-def _is_value(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return cell.lower() in MISSING
-    return True
-
-
-def _timestamps(cells: Sequence[str], path: Path) -> np.ndarray:
-    """Return the timestamps of lines 2 and following."""
-    times: list[np.datetime64] = []
-    for line, cell in enumerate(cells, start=2):
-        if (time := parse_timestamp(cell)) is None:
-            raise ValueError(
-                f"{CALLER}: expected a timestamp as 2012-03-01 00:05, got {cell!r} in line {line}, column 1 of {path}"
-            )
-        if times and time <= times[-1]:
-            order = "again" if time == times[-1] else f"after {cells[line - 3]!r}"
-            actual = f"{cell!r} {order} in line {line} of {path}"
-            raise ValueError(f"{CALLER}: expected increasing timestamps, got {actual}")
-        times.append(time)
-    return np.array(times)
-
-
-def _numpy(path: Path) -> Columns:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"data": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{CALLER}: expected arrays, without pickled objects, got {path} ({error})") from error
-    names = [key for key in ("data", "signal", "x") if key in arrays] or (list(arrays) if len(arrays) == 1 else [])
-    if not names:
-        actual = list(arrays)
-        raise ValueError(f"{CALLER}: expected an array of numbers called data, signal or x in {path}, got {actual}")
-    if (kind := arrays[names[0]].dtype).kind not in "biuf":
-        raise ValueError(f"{CALLER}: expected an array of numbers in {path}, got {names[0]} of {kind}")
-    nodes = arrays.get("nodes")
-    return Columns(arrays[names[0]], None if nodes is None else list(map(str, nodes)), arrays.get("timestamps"))
-
-
-def _parquet(path: Path) -> Columns:
-    try:
-        import pyarrow.compute
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValueError(f"{CALLER}: pyarrow is required to read {path} ({error}); pip install pyarrow") from error
-    try:
-        table = pyarrow.parquet.ParquetFile(path).read()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise ValueError(f"{CALLER}: expected a readable parquet file, got {path} ({error})") from error
-    timestamps, names, values = None, [], []
-    for name, column in zip(table.column_names, table.columns):
-        if pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type):
-            if timestamps is not None:
-                raise ValueError(f"{CALLER}: expected one column of timestamps in {path}, got also {name!r}")
-            if getattr(column.type, "tz", None):
-                column = pyarrow.compute.local_timestamp(column)
-            timestamps = column.to_numpy().astype("datetime64[s]")
-        elif pyarrow.types.is_floating(column.type) or pyarrow.types.is_integer(column.type):
-            names.append(name)
-            values.append(column.to_numpy().astype(np.float64))
-        else:
-            raise ValueError(f"{CALLER}: expected numbers in every column of {path}, got {column.type} in {name!r}")
-    check_distinct(CALLER, names, path)
-    if not values or not len(values[0]):
-        raise ValueError(f"{CALLER}: expected columns of numbers, not empty, got {table.column_names} in {path}")
-    return Columns(np.stack(values, axis=1), names, timestamps)
-
-
-def _h5(path: Path) -> Columns:
-    try:
-        import h5py
-    except ImportError as error:
-        raise ValueError(f"{CALLER}: h5py is required to read {path} ({error}); pip install h5py") from error
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{CALLER}: expected a readable HDF5 file, got {path} ({error})") from error
-    with file:
-        tables = [group for group in file.values() if isinstance(group, h5py.Group) and "block0_values" in group]
-        if len(tables) != 1 or "block1_values" in tables[0]:
-            raise ValueError(
-                f"{CALLER}: expected one table of numbers in pandas' fixed format (axis0, axis1, block0_values) in "
-                f"{path}, got {sorted(file)}"
-            )
-        group = tables[0]
-        if group["block0_values"].dtype.kind not in "biuf" or group["axis0"].dtype.kind not in "SUiu":
-            raise ValueError(f"{CALLER}: expected numbers under names in {path}, got pickled objects")
-        names = [item.decode() if isinstance(item, bytes) else str(item) for item in group["block0_items"][:].tolist()]
-        check_distinct(CALLER, names, path)
-        return Columns(group["block0_values"][:], names, _axis_times(group["axis1"], path))
-
-
-def _axis_times(axis: Any, path: Path) -> np.ndarray | None:
-    kind = axis.attrs.get("kind", b"datetime64")
-    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-    if not kind.startswith("datetime64"):
-        return None
-    unit = kind.removeprefix("datetime64").strip("[]") or "ns"
-    return axis[:].astype(f"datetime64[{unit}]").astype("datetime64[s]")

@@ -111,6 +111,15 @@ def test_read_signal_npz_and_npy_return_values_or_name_mistakes(tmp_path):
     assert read_signal(tmp_path / "my.npy").mask.sum() == 17
 
 
+def test_read_signal_target_becomes_the_first_feature(tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 3, 3)).astype(np.float32)
+    np.savez(tmp_path / "my.npz", data=values)
+    graph = read_signal(tmp_path / "my.npz", target="1")
+    assert np.array_equal(graph.signal, values[..., [1, 0, 2]]) and np.array_equal(graph.targets, values[..., 1:2])
+    with pytest.raises(ValueError, match=r"expected target to be one of 0, 1, 2 in .*, got 'speed'"):
+        read_signal(tmp_path / "my.npz", target="speed")
+
+
 def test_read_signal_h5_in_pandas_fixed_format_returns_values(tmp_path):
     h5py = pytest.importorskip("h5py")
     times = np.datetime64("2012-03-01", "ns") + np.arange(3) * np.timedelta64(5, "m")

@@ -1,0 +1,31 @@
+"""The content of a file of time series, as each reader returns it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+CALLER = "read_signal"
+FilePath = str | PathLike[str]
+
+
+@dataclass
+class Columns:
+    """The content of a file of time series.
+
+    Attributes:
+        values: numbers `[T, N]` or `[T, N, F]`, NaN where missing.
+        nodes: names of the N sensors; None: the file has none.
+        timestamps: times of the T steps as the file has them: cells, an array, an index of pandas; None: none.
+        features: names of the F features; None: the file has none.
+        where: returns the location of a step in words, such as "line 3, column 1 of my.csv", for errors in timestamps;
+            None: unknown.
+    """
+
+    values: np.ndarray
+    nodes: Sequence[str] | None = None
+    timestamps: Any = None
+    features: Sequence[str] | None = None
+    where: Callable[[int], str] | None = None

@@ -1,0 +1,62 @@
+"""The readers of time series by the suffix of the file; a new format is a module of its own and a line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqgnn._utils.validation import one_of
+from seqgnn.data.io.columns import CALLER, Columns
+from seqgnn.data.io.csv_series import read_csv
+from seqgnn.data.io.hdf5_series import read_hdf5
+from seqgnn.data.io.numpy_series import read_numpy
+from seqgnn.data.io.parquet_series import read_parquet
+from seqgnn.data.io.table_format import TableFormat
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of files with one suffix.
+
+    Attributes:
+        read: returns the content of a file.
+        options: fields of `TableFormat` that it uses; others are refused.
+    """
+
+    read: Callable[[Path, TableFormat], Columns]
+    options: tuple[str, ...] = ()
+
+    def __call__(self, path: Path, table_format: TableFormat) -> Columns:
+        """Return the content of a file.
+
+        Raises:
+            ValueError: if the file is invalid or an option does not apply to it.
+        """
+        if unused := [name for name in table_format.changed() if name not in self.options]:
+            raise ValueError(f"{CALLER}: {unused[0]} does not apply to {path.suffix} files; remove it (got {path})")
+        return self.read(path, table_format)
+
+
+READERS: dict[str, Reader] = {
+    ".csv": Reader(read_csv, ("decimal",)),
+    ".parquet": Reader(read_parquet),
+    ".npz": Reader(read_numpy),
+    ".npy": Reader(read_numpy),
+    ".h5": Reader(read_hdf5),
+    ".hdf5": Reader(read_hdf5),
+}
+
+
+def find_reader(path: Path) -> Reader:
+    """Return the reader of a file, whose suffix may have two parts, such as ".csv.gz".
+
+    Raises:
+        ValueError: if there is none for its suffix; the message names those that there are.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    double = "".join(suffixes[-2:])
+    return READERS[double if double in READERS else one_of(CALLER, "the suffix of the file", suffix_of(path), READERS)]
+
+
+def suffix_of(path: Path) -> str:
+    """Return the last suffix of a path in lower case."""
+    return path.suffix.lower()
