@@ -13,11 +13,9 @@ The files are read from `DIR/cora_planetoid` (DIR is `$SEQGNN_DATA` by default);
 import argparse
 import json
 import os
-import pickle
 import platform
 import statistics
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from torch.nn.functional import cross_entropy, dropout
 from torch_geometric.data import Data
 
 import seqgnn.nn
+from seqgnn.data.io.safe_pickle import read_plain_pickle
 from seqgnn.nn import GCNConv, PreparedGraph
 
 CONFIG = {"hidden": 16, "dropout": 0.5, "l2_first_layer": 5e-4, "lr": 0.01, "epochs": 200}
@@ -42,37 +41,11 @@ PROPAGATION_ALPHA = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99]
 console = Console()
 
 
-class PlainMatrix:
-    """The arrays of a pickled sparse matrix, without code."""
-
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-
-
-class PlainArrays(pickle.Unpickler):
-    """Unpickler for Python 2 pickles that allows only arrays, sparse matrices and adjacency lists."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        allowed = {
-            ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-            ("scipy.sparse.csr", "csr_matrix"): PlainMatrix,
-            ("collections", "defaultdict"): defaultdict,
-            ("__builtin__", "list"): list,
-        }
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"Cora: expected arrays and lists, got {module}.{name}")
-        return allowed[module, name]
-
-
 def read(folder: Path, name: str) -> Any:
-    with open(folder / f"ind.cora.{name}", "rb") as file:
-        return PlainArrays(file, encoding="latin1").load()
+    return read_plain_pickle(folder / f"ind.cora.{name}")
 
 
-def dense(matrix: PlainMatrix) -> Tensor:
+def dense(matrix: Any) -> Tensor:
     rows = np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
     out = torch.zeros(len(matrix.indptr) - 1, FEATURES)
     out[rows, matrix.indices] = torch.from_numpy(matrix.data).float()

@@ -1,6 +1,7 @@
 """Reader for tables in text files, whose errors name the line and column."""
 
 import csv
+import io
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,8 @@ def read_table(caller: str, path: Path, delimiters: str = ",;\t") -> list[list[s
             the first line; the message names the file and line.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as opened:  # CR CR LF: a line end that was changed twice
+            file = io.StringIO(opened.read().replace("\r\r\n", "\n"), newline="")
             first = file.readline()
             delimiter = max(delimiters, key=first.count)
             file.seek(0)

@@ -6,7 +6,7 @@ import pytest
 from seqgnn.data.io.csv_tables import check_distinct, numbers, parse_timestamp, read_table
 
 
-@pytest.mark.parametrize("content", ["a,b\n1,2\n", "\ufeffa;b\r\n1;2\r\n\r\n", "a\tb\n1\t 2\n"])
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "\ufeffa;b\r\n1;2\r\n\r\n", "a\tb\n1\t 2\n", "a,b\r\r\n1,2\r\r\n"])
 def test_read_table_of_any_dialect_returns_cells(write, content):
     assert read_table("read", write(content)) == [["a", "b"], ["1", "2"]]
 
