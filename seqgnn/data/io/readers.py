@@ -11,6 +11,7 @@ from seqgnn.data.io.hdf5_series import read_hdf5
 from seqgnn.data.io.numpy_series import read_numpy
 from seqgnn.data.io.parquet_series import read_parquet
 from seqgnn.data.io.table_format import TableFormat
+from seqgnn.data.io.tsf import read_tsf
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ READERS: dict[str, Reader] = {
     ".npy": Reader(read_numpy),
     ".h5": Reader(read_hdf5),
     ".hdf5": Reader(read_hdf5),
+    ".tsf": Reader(read_tsf),
 }
 
 

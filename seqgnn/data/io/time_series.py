@@ -36,6 +36,8 @@ def read_signal(
     - `.npz`, `.npy`: `[T, N]` or `[T, N, F]`; in an npz it is named `data`, `signal` or `x`, or is the only array, and
       there may also be `timestamps [T]` and `nodes [N]`.
     - `.h5`, `.hdf5`: a table of one type in pandas' fixed format, such as METR-LA and PEMS-BAY.
+    - `.tsf`: a file of the Monash archive. Series are placed on one calendar by their start times and the frequency of
+      the file; "?" and steps before the first or after the last value of a series are missing.
 
     Missing values are 0 in the signal and False in the mask.
 
