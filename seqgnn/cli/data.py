@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, fetch and check texts to train on and time series to forecast.", no_args_is_help=True)
 
 RAREST = 10
-SIGNAL_FILES = {".csv", ".parquet", ".npz", ".npy", ".h5", ".hdf5"}
 
 
 @app.command("list")
@@ -60,7 +59,7 @@ def check_options() -> Sequence[Option]:
     """Return the options of `seqgnn data check`."""
     from seqgnn.data.datasets.data_source import DataSource
 
-    names = "Texts, folders, time series (.csv, .parquet, .npz, .npy, .h5) or names of data sets."
+    names = "Texts, time series (see docs/forecasting.md for their formats), folders of either, or names of data sets."
     return (
         Option("names", list[str], names, shown="all names", positional=True, multiple=True),
         Option("text_encoding", str, "Encoding of text files.", default="utf-8-sig"),
@@ -73,6 +72,7 @@ def check(options: dict[str, Any]) -> None:
     from seqgnn._utils.validation import one_of
     from seqgnn.data import load_temporal_graph, read_signal
     from seqgnn.data.datasets import catalog as catalog
+    from seqgnn.data.io.readers import is_time_series
 
     names = options.pop("names", None)
     text_encoding = options.pop("text_encoding", "utf-8-sig")
@@ -83,7 +83,7 @@ def check(options: dict[str, Any]) -> None:
             print(_state(item, states[item]))
             if names and item in catalog.SIGNALS and states[item] == "whole":
                 print(f"  {_lines(load_temporal_graph(item, **graph))}")
-        elif Path(item).suffix.lower() in SIGNAL_FILES:
+        elif is_time_series(Path(item)):
             print(f"{item}: {_lines(read_signal(item, **options))}")
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
             print(_description(Path(item), text_encoding))

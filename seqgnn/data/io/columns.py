@@ -6,6 +6,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 CALLER = "read_signal"
 FilePath = str | PathLike[str]
@@ -22,6 +23,10 @@ class Columns:
         features: names of the F features; None: the file has none.
         where: returns the location of a step in words, such as "line 3, column 1 of my.csv", for errors in timestamps;
             None: unknown.
+        graph: returns edges and weights between all nodes, for a kind and a threshold as in `read_graph`; None: the
+            file has no graph.
+        positions: longitude and latitude of the nodes, `[N, 2]`; None: the file has none.
+        missing_value: value of the first feature that means missing, as the file says; None: it says none.
     """
 
     values: np.ndarray
@@ -29,3 +34,6 @@ class Columns:
     timestamps: Any = None
     features: Sequence[str] | None = None
     where: Callable[[int], str] | None = None
+    graph: Callable[[str | None, float], tuple[Tensor, Tensor]] | None = None
+    positions: np.ndarray | None = None
+    missing_value: float | None = None

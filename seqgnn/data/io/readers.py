@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqgnn._utils.validation import one_of
+from seqgnn.data.io.basicts import is_basicts, read_basicts
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_series import read_csv
 from seqgnn.data.io.hdf5_series import read_hdf5
+from seqgnn.data.io.libcity import is_libcity, read_libcity
 from seqgnn.data.io.numpy_series import read_numpy
 from seqgnn.data.io.parquet_series import read_parquet
 from seqgnn.data.io.table_format import TableFormat
@@ -45,18 +47,42 @@ READERS: dict[str, Reader] = {
     ".h5": Reader(read_hdf5),
     ".hdf5": Reader(read_hdf5),
     ".tsf": Reader(read_tsf),
+    ".dyna": Reader(read_libcity),
+    ".dat": Reader(read_basicts),
+    ".pkl": Reader(read_basicts),
 }
+
+FOLDERS: tuple[tuple[Callable[[Path], bool], Reader], ...] = (
+    (is_libcity, Reader(read_libcity)),
+    (is_basicts, Reader(read_basicts)),
+)
 
 
 def find_reader(path: Path) -> Reader:
-    """Return the reader of a file, whose suffix may have two parts, such as ".csv.gz".
+    """Return the reader of a folder, or of a file, whose suffix may have two parts, such as ".csv.gz".
 
     Raises:
-        ValueError: if there is none for its suffix; the message names those that there are.
+        ValueError: if there is none for its suffix or its content; the message names those that there are.
     """
+    if path.is_dir():
+        if (reader := _folder_reader(path)) is None:
+            expected = "a file, or a folder of LibCity (.geo, .dyna) or BasicTS (meta.json, desc.json or data_in*.pkl)"
+            raise ValueError(f"{CALLER}: expected {expected}, got the folder {path}")
+        return reader
     suffixes = [suffix.lower() for suffix in path.suffixes]
     double = "".join(suffixes[-2:])
     return READERS[double if double in READERS else one_of(CALLER, "the suffix of the file", suffix_of(path), READERS)]
+
+
+def is_time_series(path: Path) -> bool:
+    """Return True if there is a reader for a file or folder."""
+    if path.is_dir():
+        return _folder_reader(path) is not None
+    return suffix_of(path) in READERS or "".join(path.suffixes[-2:]).lower() in READERS
+
+
+def _folder_reader(path: Path) -> Reader | None:
+    return next((reader for fits, reader in FOLDERS if fits(path)), None)
 
 
 def suffix_of(path: Path) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from seqgnn.data.io.columns import CALLER, FilePath
 from seqgnn.data.io.graphs import read_graph
@@ -36,20 +37,23 @@ def read_signal(
     - `.npz`, `.npy`: `[T, N]` or `[T, N, F]`; in an npz it is named `data`, `signal` or `x`, or is the only array, and
       there may also be `timestamps [T]` and `nodes [N]`.
     - `.h5`, `.hdf5`: a table of one type in pandas' fixed format, such as METR-LA and PEMS-BAY.
+    - A folder of LibCity (`.geo`, `.rel`, `.dyna`) or BasicTS (`meta.json`, `desc.json`, or `data_in*.pkl` with its
+      scaler), with its graph.
     - `.tsf`: a file of the Monash archive. Series are placed on one calendar by their start times and the frequency of
       the file; "?" and steps before the first or after the last value of a series are missing.
 
     Missing values are 0 in the signal and False in the mask.
 
     Args:
-        path: file of the time series.
-        graph, graph_kind, threshold: file for `read_graph`, and its options. None: no edges.
-        positions: file for `read_positions`.
+        path: file or folder of the time series.
+        graph, graph_kind, threshold: file for `read_graph`, and its options. None: the graph of the folder, or no
+            edges.
+        positions: file for `read_positions`; None: the positions of the folder, or none.
         sensors: names of the sensors to read, in this order; None: all.
         target: name of the feature to forecast, or its number from 0 if features have no names; it becomes the first
             one. None: the first one.
         missing_value: value that means missing, such as 0 in METR-LA and PEMS-BAY. With several features, only in the
-            first one, which is the target.
+            first one, which is the target. None: the value that the file names, or none; NaN: none.
         table_format: how a table is written; None: as described above.
         name: name of the data set; None: that of the file.
         units: units of the values, in words; None: unknown.
@@ -67,8 +71,11 @@ def read_signal(
         shape = columns.values.shape
         raise ValueError(f"{CALLER}: expected values [T, N] or [T, N, F], not empty, got {shape} in {path}")
     nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
+    chosen = list(range(len(nodes))) if sensors is None else _indices(nodes, sensors, path)
     if sensors is not None:
-        values, nodes = _select(values, nodes, sensors, path)
+        values, nodes = values[:, chosen], list(sensors)
+    if missing_value is None and target in (None, (columns.features or ["0"])[0]):
+        missing_value = columns.missing_value
     if target is not None:
         values = _target_first(values, columns.features, target, path)
     mask = np.isfinite(values[..., 0])
@@ -79,6 +86,9 @@ def read_signal(
     edges, weights = torch.empty(2, 0, dtype=torch.long), None
     if graph is not None:
         edges, weights = read_graph(graph, nodes, kind=graph_kind, threshold=threshold)
+    elif columns.graph is not None:
+        edges, weights = _subgraph(*columns.graph(graph_kind, threshold), chosen)
+    places = None if columns.positions is None else torch.from_numpy(columns.positions[chosen].astype(np.float32))
     return TemporalGraph(
         torch.from_numpy(values),
         edges,
@@ -86,7 +96,7 @@ def read_signal(
         mask=None if mask.all() else torch.from_numpy(mask),
         timestamps=columns.timestamps,
         nodes=nodes,
-        positions=None if positions is None else read_positions(positions, nodes),
+        positions=places if positions is None else read_positions(positions, nodes),
         name=path.stem if name is None else name,
         units=units,
     )
@@ -100,9 +110,19 @@ def _target_first(values: np.ndarray, features: Sequence[str] | None, target: st
     return values[..., [first, *(i for i in range(len(names)) if i != first)]]
 
 
-def _select(values: np.ndarray, nodes: list[str], sensors: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
+def _indices(nodes: list[str], sensors: Sequence[str], path: Path) -> list[int]:
     missing = [sensor for sensor in sensors if sensor not in nodes]
     if missing:
         actual = f"none called {', '.join(map(repr, missing))} among {len(nodes)}"
         raise ValueError(f"{CALLER}: expected the requested sensors in {path}, got {actual}")
-    return values[:, [nodes.index(sensor) for sensor in sensors]], list(sensors)
+    return [nodes.index(sensor) for sensor in sensors]
+
+
+def _subgraph(edges: Tensor, weights: Tensor, nodes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the edges between some nodes, numbered in their order."""
+    size = max([*nodes, int(edges.max()) if edges.numel() else 0]) + 1
+    numbers = torch.full((size,), -1)
+    numbers[torch.tensor(nodes)] = torch.arange(len(nodes))
+    edges = numbers[edges]
+    is_inside = (edges >= 0).all(0)
+    return edges[:, is_inside], weights[is_inside]

@@ -1,0 +1,182 @@
+"""Reader for BasicTS' folders, in the layouts of its versions 0.1 to 1.1."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqgnn.data.io.columns import CALLER, Columns
+from seqgnn.data.io.graphs import read_graph
+from seqgnn.data.io.safe_pickle import read_plain_pickle
+from seqgnn.data.io.standardized import undo_scaling
+from seqgnn.data.io.table_format import TableFormat
+
+PARTS = ("train", "val", "test")
+
+
+def is_basicts(path: Path) -> bool:
+    """Return True for a folder in one of the layouts of BasicTS."""
+    if not path.is_dir():
+        return False
+    has_arrays = (path / "meta.json").exists() and any(path.glob("*_data.npy"))
+    return has_arrays or (path / "desc.json").exists() or bool(_pickles(path))
+
+
+def read_basicts(path: Path, table_format: TableFormat) -> Columns:
+    """Return the time series of a BasicTS folder, with the graph in its `adj_mx.pkl`.
+
+    - Version 1: `meta.json`, and `train_data.npy`, `val_data.npy` and `test_data.npy`, which follow each other. Their
+      `..._timestamps.npy` (time of day, day of week) become features of every node.
+    - Versions 0.4 and 0.5: `desc.json` and `data.dat`, float32 `[T, N, F]`.
+    - Before: `data_in12_out12.pkl` with standardized values, and `scaler_in12_out12.pkl`, with which they are returned
+      in their own units. No code in the pickles is executed.
+
+    The first feature is the target. `null_val` of the json file marks missing values. The files have no dates. Nodes
+    are named as in `adj_mx.pkl` if it has names.
+
+    Args:
+        path: folder, or one of its files of data.
+
+    Raises:
+        ValueError: if a file is missing or has another shape than the json file says.
+    """
+    folder = path if path.is_dir() else path.parent
+    if path.suffix == ".pkl":
+        return _with_graph(*_read_pickles(path), {}, folder)
+    if (folder / "meta.json").exists():
+        return _with_graph(*_read_arrays(folder), _read_json(folder / "meta.json"), folder)
+    if (folder / "desc.json").exists():
+        return _with_graph(*_read_memmap(folder), _read_json(folder / "desc.json"), folder)
+    pickles = _pickles(folder)
+    if len(pickles) != 1:
+        actual = ", ".join(file.name for file in pickles) or "none"
+        expected = f"meta.json, desc.json or one file data_in*_out*.pkl in {folder}"
+        raise ValueError(f"{CALLER}: expected {expected}, got {actual}{'; pass its path' if pickles else ''}")
+    return _with_graph(*_read_pickles(pickles[0]), {}, folder)
+
+
+def _pickles(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("data_in*_out*.pkl"), *folder.glob("data.pkl")])
+
+
+def _with_graph(
+    values: np.ndarray, features: Sequence[str] | None, description: dict[str, Any], folder: Path
+) -> Columns:
+    settings = description.get("regular_settings") or {}
+    null = settings.get("null_val", settings.get("NULL_VAL"))
+    adjacency, nodes = folder / "adj_mx.pkl", None
+    if adjacency.exists():
+        content = read_plain_pickle(adjacency)
+        if isinstance(content, list | tuple) and len(content) == 3 and len(content[0]) == values.shape[1]:
+            nodes = [name.decode() if isinstance(name, bytes) else str(name) for name in content[0]]
+    names = nodes or list(map(str, range(values.shape[1])))
+    return Columns(
+        values,
+        nodes,
+        features=features,
+        missing_value=None if null is None or np.isnan(float(null)) else float(null),
+        graph=partial(_read_adjacency, adjacency, names) if adjacency.exists() else None,
+    )
+
+
+def _read_adjacency(path: Path, nodes: Sequence[str], kind: str | None, threshold: float) -> Any:
+    return read_graph(path, nodes, kind=kind, threshold=threshold)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{CALLER}: expected JSON in {path}, got {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{CALLER}: expected names and values in {path}, got {type(content).__name__}")
+    return content
+
+
+def _read_arrays(folder: Path) -> tuple[np.ndarray, list[str] | None]:
+    description = _read_json(folder / "meta.json")
+    values = np.concatenate([_load(folder / f"{part}_data.npy") for part in PARTS])
+    _check_shape(values.shape, description, folder / "meta.json")
+    values = values[..., None] if values.ndim == 2 else values
+    features = [str(description.get("domain") or "value")] if values.shape[-1] == 1 else None
+    if not all((folder / f"{part}_timestamps.npy").exists() for part in PARTS):
+        return values, features
+    times = np.concatenate([_load(folder / f"{part}_timestamps.npy") for part in PARTS])
+    if times.ndim != 2 or len(times) != len(values):
+        raise ValueError(
+            f"{CALLER}: expected timestamps [{len(values)}, F] as data in {folder}, got {list(times.shape)}"
+        )
+    described = description.get("timestamps_description") or []
+    if features is not None and len(described) == times.shape[1]:
+        features = [*features, *map(str, described)]
+    else:
+        features = None
+    tiled = np.broadcast_to(times[:, None].astype(values.dtype), (*values.shape[:2], times.shape[1]))
+    return np.concatenate([values, tiled], axis=-1), features
+
+
+def _read_memmap(folder: Path) -> tuple[np.ndarray, list[str] | None]:
+    description, path = _read_json(folder / "desc.json"), folder / "data.dat"
+    shape = description.get("shape")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(size, int) and size > 0 for size in shape)):
+        raise ValueError(f"{CALLER}: expected the shape [T, N, F] in {folder / 'desc.json'}, got {shape}")
+    try:
+        values = np.fromfile(path, dtype="<f4")
+    except OSError as error:
+        raise ValueError(f"{CALLER}: expected a readable file, got {path}: {error.strerror}") from error
+    if values.size != np.prod(shape):
+        expected = f"{shape} = {np.prod(shape)} numbers (float32), as in desc.json,"
+        raise ValueError(f"{CALLER}: expected {expected} in {path}, got {values.size}")
+    features = description.get("feature_description")
+    named = isinstance(features, list) and len(features) == shape[2]
+    return values.reshape(shape), list(map(str, features)) if named and features else None
+
+
+def _read_pickles(path: Path) -> tuple[np.ndarray, None]:
+    content = read_plain_pickle(path)
+    key = "processed_data" if isinstance(content, dict) and "processed_data" in content else "raw_data"
+    values = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(values, np.ndarray) or values.ndim != 3 or values.dtype.kind != "f":
+        raise ValueError(f"{CALLER}: expected processed_data [T, N, F] in {path}, got {_shape(content)}")
+    scaler_path = path.with_name(f"scaler{path.name.removeprefix('data')}")
+    if not scaler_path.exists():
+        raise ValueError(
+            f"{CALLER}: expected {scaler_path.name} next to {path}, whose values are standardized, got none"
+        )
+    scaler = read_plain_pickle(scaler_path)
+    arguments = scaler.get("args") if isinstance(scaler, dict) else None
+    if not isinstance(arguments, dict):
+        raise ValueError(f"{CALLER}: expected func and args in {scaler_path}, got {_shape(scaler)}")
+    # every feature of the file was scaled, then those of time, which are equal at all nodes, were appended
+    is_time = [bool((values[..., i] == values[:, :1, i]).all()) for i in range(values.shape[-1])]
+    num_scaled = max(is_time.index(True) if any(is_time) else len(is_time), 1)
+    return undo_scaling(values, arguments, num_scaled, scaler_path), None
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{CALLER}: expected an array, got {path} ({error})") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise ValueError(f"{CALLER}: expected an array of numbers in {path}, got {_shape(array)}")
+    return array
+
+
+def _check_shape(shape: tuple[int, ...], description: dict[str, Any], path: Path) -> None:
+    expected = description.get("shape")
+    if len(shape) not in (2, 3) or (expected is not None and list(shape) != list(expected)):
+        raise ValueError(f"{CALLER}: expected data of the shape in {path}, {expected}, got {list(shape)}")
+
+
+def _shape(content: Any) -> str:
+    if isinstance(content, np.ndarray):
+        return f"{content.dtype} {list(content.shape)}"
+    return (
+        f"{type(content).__name__} of {', '.join(map(str, content))}"
+        if isinstance(content, dict)
+        else type(content).__name__
+    )
