@@ -205,10 +205,10 @@ def calendar_groups(forecasts: Forecasts) -> tuple[str, tuple[str, ...], np.ndar
     if forecasts.times is None or calendar is None:
         raise ValueError(f"{CALLER}: expected timestamps for errors by hour, day or month, got none")
     days = forecasts.times.astype("datetime64[D]")
-    if calendar.unit == "day":
+    if calendar.cycle == "day":
         hours = (forecasts.times - days) // np.timedelta64(1, "h")
         return "hour of the day", tuple(map(str, range(24))), hours.astype(np.int64)
-    if calendar.unit == "week":
+    if calendar.cycle == "week":
         return "day of the week", DAYS, (days.astype(np.int64) + 3) % 7  # 1 January 1970 was a Thursday
     if isinstance(calendar.season(), str):
         raise ValueError(f"{CALLER}: expected several steps a year for errors by month, got steps {calendar.words}")

@@ -17,6 +17,8 @@ DAY, WEEK, YEAR = "day", "week", "year"
 SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 FRACTIONS = {"millisecond": 1e-3, "microsecond": 1e-6, "nanosecond": 1e-9}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December")  # fmt: skip
 MONDAY = np.datetime64("1970-01-05")
 
 
@@ -28,8 +30,8 @@ class Calendar(Protocol):
         """The frequency in words, e.g. "every 5 minutes"."""
 
     @property
-    def unit(self) -> str:
-        """The part of the calendar that the steps divide: "day", "week" or "year"."""
+    def cycle(self) -> str:
+        """What the steps are parts of: "day", "week" or "year"."""
 
     def numbers(self, times: Times) -> np.ndarray:
         """Return the numbers of times, `[T]`, int64; of a time between two of the calendar, the nearest number."""
@@ -100,7 +102,7 @@ class FixedStep:
         return float(f"{length * self.seconds / self.step:.1g}")
 
     @property
-    def unit(self) -> str:
+    def cycle(self) -> str:
         return DAY if self.seconds < SECONDS[DAY] else WEEK if self.seconds < SECONDS[WEEK] else YEAR
 
     def numbers(self, times: Times) -> np.ndarray:
@@ -120,15 +122,15 @@ class FixedStep:
         return self.origin.at_instants(self.origin.instants[0] + distances), np.ones(len(numbers), dtype=bool)
 
     def season(self) -> tuple[int, str] | str:
-        length = {DAY: 1, WEEK: 7, YEAR: 364}[self.unit] * SECONDS[DAY]
+        length = {DAY: 1, WEEK: 7, YEAR: 364}[self.cycle] * SECONDS[DAY]
         whole = round(self.seconds * 10**6)
         if abs(whole - self.seconds * 10**6) > 1e-6 * whole:
             return f"steps of {span_in_words(self.seconds)} are no whole number of microseconds"
-        total = length * 10**6 if self.unit == YEAR else math.lcm(whole, length * 10**6)
+        total = length * 10**6 if self.cycle == YEAR else math.lcm(whole, length * 10**6)
         if total % whole or total == whole:
             return f"a year is no whole number of steps of {span_in_words(self.seconds)}"
         seconds = total / 10**6
-        return total // whole, "52 weeks" if self.unit == YEAR else _with_article(span_in_words(seconds))
+        return total // whole, "52 weeks" if self.cycle == YEAR else _with_article(span_in_words(seconds))
 
     def duration(self, steps: int) -> str:
         return one(span_in_words(self.seconds * steps))
@@ -153,16 +155,20 @@ class Months:
 
     @property
     def words(self) -> str:
-        span = {1: "month", 3: "quarter", 12: "year"}.get(self.every, f"{self.every} months")
-        if self.every > 12 and self.every % 12 == 0:
-            span = f"{self.every // 12} years"
         kind = "business day" if self.business else "day"
         names = [f"the first {kind}" if day == 1 else f"the last {kind}" if day == -1 else f"day {day}"
                  for day in self.days]  # fmt: skip
-        return f"every {span}, on {' and '.join(names)}"
+        span, month = {1: "month", 3: "quarter"}.get(self.every, f"{self.every} months"), ""
+        if self.every % 12 == 0:
+            span, month = counted(self.every // 12, "year"), f" of {self._first_month}"
+        return f"every {span}, on {' and '.join(names)}{month}"
 
     @property
-    def unit(self) -> str:
+    def _first_month(self) -> str:
+        return MONTHS[self.origin.wall_clock[0].astype("datetime64[M]").astype(np.int64) % 12]
+
+    @property
+    def cycle(self) -> str:
         return YEAR
 
     def numbers(self, times: Times) -> np.ndarray:
@@ -208,7 +214,7 @@ class Months:
 
 
 @dataclass(frozen=True, eq=False)
-class Hours:
+class Timetable:
     """Times at certain hours of each day, or on certain days or hours of each week: opening hours, business days.
 
     Attributes:
@@ -242,7 +248,7 @@ class Hours:
         return [self.slots[self.slots // length == day] % length for day in self._weekdays]
 
     @property
-    def unit(self) -> str:
+    def cycle(self) -> str:
         return DAY if self.step < SECONDS[DAY] * self._scale else WEEK
 
     @property
@@ -254,7 +260,7 @@ class Hours:
             on = ", Monday to Friday"
         else:
             on = f", on {', '.join(WEEKDAYS[day] for day in days)}"
-        if self.unit == WEEK:
+        if self.cycle == WEEK:
             return f"every {'business day' if days == list(range(5)) else 'day'}{on}"
         first = self._hours[0]
         every = f"every {span_in_words(self.step / self._scale)}"
@@ -287,14 +293,14 @@ class Hours:
 
     def season(self) -> tuple[int, str] | str:
         first = self._hours[0]
-        if self.unit == DAY and len(first) > 1 and all(np.array_equal(hours, first) for hours in self._hours):
+        if self.cycle == DAY and len(first) > 1 and all(np.array_equal(hours, first) for hours in self._hours):
             return len(first), "a day"
         if self.period == WEEK and len(self.slots) > 1:
             return len(self.slots), "a week"
         return "steps have one time in each day or week"
 
     def duration(self, steps: int) -> str:
-        if self.unit == WEEK and self._weekdays.tolist() == list(range(5)):
+        if self.cycle == WEEK and self._weekdays.tolist() == list(range(5)):
             return count(steps, "business day")
         return count(steps, "step")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seqgnn.data.times.calendars import DAY, SECONDS, WEEK, Calendar, FixedStep, Hours, Months
+from seqgnn.data.times.calendars import DAY, SECONDS, WEEK, Calendar, FixedStep, Months, Timetable
 from seqgnn.data.times.timestamps import Times
 
 JITTER = 0.1  # largest distance from a calendar of equal steps, as a part of the step
@@ -22,10 +22,12 @@ def infer_calendar(times: Times) -> Calendar:
     daily = bool((time_of_day == time_of_day[0]).all())
     if daily and (months := _months(times)) is not None:
         return months
-    fixed = _fixed(times, daily)
+    fixed = _fixed(times, by_clock=daily)
+    if times.offset is not None and not _is_exact(fixed, times) and _is_exact(clock := _fixed(times, True), times):
+        fixed = clock  # e.g. midnight and noon, also when clocks change between them
     numbers = fixed.numbers(times)
     if uneven_step(fixed, times, numbers) is None and numbers[-1] + 1 > len(times):
-        return _hours(times, fixed) or fixed
+        return _timetable(times, fixed) or fixed
     return fixed
 
 
@@ -39,18 +41,22 @@ def uneven_step(calendar: Calendar, times: Times, numbers: np.ndarray) -> int | 
     return int(off.argmax()) if off.any() else None
 
 
+def _is_exact(fixed: FixedStep, times: Times) -> bool:
+    return not fixed.jitter and uneven_step(fixed, times, fixed.numbers(times)) is None
+
+
 def _distances(fixed: FixedStep, times: Times) -> np.ndarray:
     first, now = (item.wall_clock if fixed.by_clock else item.instants for item in (fixed.origin, times))
     return (now - first[0]).astype(np.int64)
 
 
-def _fixed(times: Times, daily: bool) -> FixedStep:
+def _fixed(times: Times, by_clock: bool) -> FixedStep:
     """Return equal steps: the most common one, or, if timestamps are not exact, the nearest round one."""
-    moments = times.wall_clock if daily else times.instants
+    moments = times.wall_clock if by_clock else times.instants
     distances = (moments - moments[0]).astype(np.int64)
     steps = np.diff(distances)
     lengths, counts = np.unique(steps, return_counts=True)
-    exact = FixedStep(times[:1], int(lengths[counts.argmax()]), by_clock=daily)
+    exact = FixedStep(times[:1], int(lengths[counts.argmax()]), by_clock=by_clock)
     if not (distances % int(exact.step)).any():
         return exact
     step = _round_step(distances, float(np.median(steps)), SCALE[times.unit])
@@ -58,7 +64,7 @@ def _fixed(times: Times, daily: bool) -> FixedStep:
     if np.abs(residuals).max() > JITTER * step:
         return exact
     jitter = max(float(np.ptp(residuals)) / 2, 1.0)
-    return FixedStep(_round_origin(times[:1], step, 2 * jitter), step, jitter, by_clock=daily)
+    return FixedStep(_round_origin(times[:1], step, 2 * jitter), step, jitter, by_clock=by_clock)
 
 
 def _round_origin(first: Times, step: float, tolerance: float) -> Times:
@@ -112,14 +118,14 @@ def _months(times: Times) -> Months | None:
         return None
     place = np.where((from_end == -1) & (day >= 28), -1, day)
     days_of_months = sorted(set(place.tolist()), key=lambda item: item if item > 0 else 31)
-    if not 2 <= len(days_of_months) <= 3 or steps.max() > 100 or len(wall) < 2 * len(days_of_months):
+    if not 2 <= len(days_of_months) <= 3 or len(wall) < 2 * len(days_of_months):
         return None
     twice = Months(times[:1], 1, tuple(days_of_months))
     return twice if len(wall) >= OFTEN * (twice.numbers(times)[-1] + 1) else None
 
 
-def _hours(times: Times, fixed: FixedStep) -> Hours | None:
-    """Return the hours of the day, else of the week, that are left out every time, if that explains most gaps."""
+def _timetable(times: Times, fixed: FixedStep) -> Timetable | None:
+    """Return the times of the day or week that are always there, if the others are always left out."""
     scale = SCALE[times.unit]
     step = fixed.step
     if fixed.jitter or not float(step).is_integer() or SECONDS[WEEK] * scale % int(step) or step > SECONDS[DAY] * scale:
@@ -129,26 +135,26 @@ def _hours(times: Times, fixed: FixedStep) -> Hours | None:
     candidates = []
     for period in (DAY, WEEK):
         length = SECONDS[period] * scale
-        hours = Hours(times[:1], np.zeros(0, dtype=np.int64), period, int(step))
-        cycles, phases = hours._cycles(times.wall_clock)
+        table = Timetable(times[:1], np.zeros(0, dtype=np.int64), period, int(step))
+        cycles, phases = table._cycles(times.wall_clock)
         slots = np.unique(phases)
         total = length // int(step)
         if len(slots) == total:
             continue
-        hours = Hours(times[:1], slots, period, int(step))
-        numbers = hours.numbers(times)
+        table = Timetable(times[:1], slots, period, int(step))
+        numbers = table.numbers(times)
         if (np.diff(numbers) < 1).any():  # an hour that clocks show twice
             continue
         present = len(times) / (numbers[-1] + 1)
-        if present >= OFTEN and _left_out_often(cycles, hours, numbers):
-            candidates.append((present, hours))
+        if present >= OFTEN and _left_out_often(cycles, table, numbers):
+            candidates.append((present, table))
     return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 
-def _left_out_often(cycles: np.ndarray, hours: Hours, numbers: np.ndarray) -> bool:
+def _left_out_often(cycles: np.ndarray, table: Timetable, numbers: np.ndarray) -> bool:
     """Return True if the series lasts long enough to tell times that are always left out from gaps."""
     whole = int(cycles[-1] - cycles[0]) - 1  # days or weeks between the first and the last
-    weekdays = hours._weekdays.tolist()
-    if hours.period == WEEK and weekdays == list(range(5)) and len(hours.slots) == 5:
+    weekdays = table._weekdays.tolist()
+    if table.period == WEEK and weekdays == list(range(5)) and len(table.slots) == 5:
         return whole >= 0 and bool((np.diff(numbers) == 1).all() or whole >= PERIODS)
     return whole >= PERIODS

@@ -72,6 +72,8 @@ def _parsed(caller: str, values: Any, unit: str | None, day_first: bool | None, 
         values = getattr(values, "dt", values).to_timestamp()
     if (zone := _zone(values)) is not None:
         return _of_zone(values, zone)
+    if isinstance(values, list) and all(isinstance(item, str) for item in values):
+        return _cells(caller, values, unit, day_first, where)
     array = _array(values)
     if array.dtype.kind == "M":
         return Times(coarsest(array))
@@ -153,7 +155,7 @@ def _known_zone(zone: str | None) -> str | None:
 
 
 def _cells(caller: str, cells: list[str], unit: str | None, day_first: bool | None, where: Where) -> Times:
-    if unit is not None or (cells and all(cell.strip().isdecimal() for cell in cells)):
+    if unit is not None or (cells and cells[0].strip().isdecimal() and all(cell.strip().isdecimal() for cell in cells)):
         try:
             integers = np.array([int(cell) for cell in cells], dtype=np.int64)
         except ValueError:

@@ -8,6 +8,8 @@ import numpy as np
 OFFSET = re.compile(r"(?<=\d)\s*(?:(Z|UTC)|([+-])(\d\d):?(\d\d)?)$", re.IGNORECASE)
 NUMERIC_DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?=$|[ T,])")
 QUARTER = re.compile(r"(\d{4})-?Q([1-4])", re.IGNORECASE)
+UNIFORM = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[+-]\d\d:\d\d)?)?")
+SUFFIX = re.compile(r"[+-]\d\d:\d\d")
 ISO = re.compile(r"\d{4}(?:[-/]?\d{1,2}(?:[-/]?\d{1,2})?)?(?:[ T]\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d{1,9})?)?)?)?")
 WRITTEN_OUT = re.compile(r"(?=.*\b\d{4}\b).*(?:[A-Za-z]{3}|:)")  # 1 Mar 2012, or a time of day with PM
 
@@ -21,6 +23,8 @@ def parse_text(
         ValueError: if a cell is no timestamp, the order of day and month is not certain, or only some cells have an
             offset.
     """
+    if (times := _uniform(cells)) is not None:
+        return times
     texts = [cell.strip() for cell in cells]
     matches = [_offset_match(text) for text in texts]
     aware = [match is not None for match in matches]
@@ -34,6 +38,26 @@ def parse_text(
     if not any(aware):
         return walls, None
     return walls, np.array([_seconds(match) for match in matches], dtype="timedelta64[s]")
+
+
+def _uniform(cells: list[str]) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Return the times of text in one common form, which pandas reads at once; None for other text."""
+    import pandas
+
+    if not cells or not UNIFORM.fullmatch(cells[0]):
+        return None
+    suffixes = {cell[-6:] for cell in cells}
+    have_offset = {SUFFIX.fullmatch(suffix) is not None for suffix in suffixes}
+    if len(have_offset) > 1:
+        return None
+    aware = have_offset.pop()
+    walls = pandas.to_datetime([cell[:-6] for cell in cells] if aware else cells, format="ISO8601", errors="coerce")
+    if walls.hasnans or walls.tz is not None:
+        return None
+    if not aware:
+        return np.asarray(walls), None
+    seconds = {suffix: int(suffix[0] + "1") * (3600 * int(suffix[1:3]) + 60 * int(suffix[4:])) for suffix in suffixes}
+    return np.asarray(walls), np.array([seconds[cell[-6:]] for cell in cells], dtype="timedelta64[s]")
 
 
 def check_all_aware(caller: str, aware: Sequence[bool], where: Callable[[int], str]) -> None:

@@ -20,8 +20,8 @@ FREQUENCIES = {
     "QS-FEB": (4, "every quarter, on the first day"),
     "BQE": (4, "every quarter, on the last business day"),
     "2MS": (6, "every 2 months, on the first day"),
-    "YS": (None, "every year, on the first day"),
-    "YE-MAR": (None, "every year, on the last day"),
+    "YS": (None, "every year, on the first day of January"),
+    "YE-MAR": (None, "every year, on the last day of March"),
     "SMS": (24, "every month, on the first day and day 15"),
     "SME": (24, "every month, on day 15 and the last day"),
     "BMS": (12, "every month, on the first business day"),
@@ -143,6 +143,13 @@ def test_days_of_a_zone_have_23_or_25_hours():
     axis = axis_of(index[:290])
     assert axis.words == "every day" and not len(axis.gaps())
     assert np.array_equal(axis.ahead(10, "test")[0].instants, wall_clock(index[290:].tz_convert("UTC"), axis))
+
+
+def test_midnight_and_noon_of_a_zone_are_every_12_hours():
+    index = pandas.date_range("2012-03-01", periods=60, freq="12h").tz_localize(LOS_ANGELES)
+    axis = axis_of(index[:50])
+    assert axis.words == "every 12 hours" and not len(axis.gaps()) and axis.season().steps == 2
+    assert np.array_equal(axis.ahead(10, "test")[0].instants, wall_clock(index[50:].tz_convert("UTC"), axis))
 
 
 def test_no_time_ahead_is_skipped_by_clocks():
