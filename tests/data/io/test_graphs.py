@@ -67,10 +67,10 @@ def test_read_graph_edge_list_matches_names_before_indices(write):
 
 def test_read_graph_distances_equal_kernel_by_hand(write):
     path = write("from,to,cost\na,b,3\nb,a,1\nc,d,2\nz,a,50\n")  # z is no node; the others' variance is 2 / 3
-    edges, weights = read_graph(path, NODES, threshold=0.01)
+    edges, weights = read_graph(path, NODES, threshold=0.01, graph_nodes=NODES)
     assert edges.tolist() == [[1], [0]]  # exp(-1 * 3 / 2), exp(-4 * 3 / 2) and exp(-9 * 3 / 2)
     assert weights.item() == pytest.approx(0.22313016)
-    edges, weights = read_graph(path, NODES, threshold=0)
+    edges, weights = read_graph(path, NODES, threshold=0, graph_nodes=NODES)
     assert edges.tolist() == [[0, 1, 2], [1, 0, 3]]
     assert weights.tolist() == pytest.approx([1.3709591e-06, 0.22313016, 0.0024787522])
     assert torch.equal(read_graph(write("a,b,3\nb,a,1\nc,d,2\n"), NODES, kind="distances", threshold=0)[1], weights)
@@ -101,7 +101,8 @@ def test_gaussian_kernel_equals_that_of_dcrnn():
         ("from,to,weight\na,b,\n", {}, "a number for every edge, got none in line 2"),
         ("a\nb\n", {}, "lines from,to or from,to,weight, or a square matrix, got 2 lines of 1"),
         ("from,to\na,b\n", {"kind": "distances"}, "distances as from,to,distance"),
-        ("from,to,cost\nx,y,1\n", {}, "between the 4 nodes of the signal, got none in"),
+        ("from,to,cost\nx,y,1\n", {}, "between the 4 nodes of the signal, got 'x' in line 2 .*pass graph_nodes"),
+        ("from,to,cost\n", {}, "between the 4 nodes of the signal, got none in"),
         ("from,to,cost\na,b,1\nb,a,-1\n", {}, "distances of at least 0, got -1 in line 3 of"),
         ("from,to,cost\na,b,1\nb,a,1\n", {}, "two different distances"),
         ("from,to\na,b\n", {"kind": "edge"}, "expected kind to be one of 'adjacency', .*did you mean 'edges'"),
@@ -123,9 +124,6 @@ def test_read_graph_invalid_files_raise_value_error(tmp_path):
     for name in ("objects.npy", "none.npy"):
         with pytest.raises(ValueError, match="arrays, without pickled objects, got"):
             read_graph(tmp_path / name, NODES)
-    sparse.save_npz(tmp_path / "s.npz", sparse.dia_matrix(MATRIX))
-    with pytest.raises(ValueError, match=r"the format of .*'csr', 'csc', 'coo'"):
-        read_graph(tmp_path / "s.npz", NODES)
 
 
 @pytest.mark.parametrize("protocol", range(6))
