@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from seqgnn.data.io.columns import CALLER, FilePath
-from seqgnn.data.io.graphs import read_graph
+from seqgnn.data.io.graphs import GraphNodes, read_names, read_subgraph
 from seqgnn.data.io.positions import read_positions
 from seqgnn.data.io.readers import find_reader
 from seqgnn.data.io.table_format import TableFormat
@@ -17,10 +18,11 @@ from seqgnn.data.temporal_graph import TemporalGraph
 
 def read_signal(
     path: FilePath,
-    graph: FilePath | None = None,
+    graph: Any = None,
     *,
     graph_kind: str | None = None,
     threshold: float = 0.1,
+    graph_nodes: GraphNodes | None = None,
     positions: FilePath | None = None,
     sensors: Sequence[str] | None = None,
     target: str | None = None,
@@ -46,8 +48,10 @@ def read_signal(
 
     Args:
         path: file or folder of the time series.
-        graph, graph_kind, threshold: file for `read_graph`, and its options. None: the graph of the folder, or no
-            edges.
+        graph, graph_kind, threshold: file or object for `read_graph`, and its options. None: the graph of the folder,
+            or no edges. With `sensors`, the part of the graph between them.
+        graph_nodes: names of the nodes of the graph, or their file, see `read_graph`; also the names of the sensors if
+            the file has none. None: those of the graph's file or of the time series.
         positions: file for `read_positions`; None: the positions of the folder, or none.
         sensors: names of the sensors to read, in this order; None: all.
         target: name of the feature to forecast, or its number from 0 if features have no names; it becomes the first
@@ -71,6 +75,9 @@ def read_signal(
         shape = columns.values.shape
         raise ValueError(f"{CALLER}: expected values [T, N] or [T, N, F], not empty, got {shape} in {path}")
     nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
+    if columns.nodes is None and graph_nodes is not None:
+        nodes = _listed_names(graph_nodes, len(nodes), path)
+    all_nodes = nodes
     chosen = list(range(len(nodes))) if sensors is None else _indices(nodes, sensors, path)
     if sensors is not None:
         values, nodes = values[:, chosen], list(sensors)
@@ -85,7 +92,9 @@ def read_signal(
     values[..., 0][~mask] = 0
     edges, weights = torch.empty(2, 0, dtype=torch.long), None
     if graph is not None:
-        edges, weights = read_graph(graph, nodes, kind=graph_kind, threshold=threshold)
+        edges, weights = read_subgraph(
+            graph, nodes, all_nodes, kind=graph_kind, threshold=threshold, graph_nodes=graph_nodes
+        )
     elif columns.graph is not None:
         edges, weights = _subgraph(*columns.graph(graph_kind, threshold), chosen)
     places = None if columns.positions is None else torch.from_numpy(columns.positions[chosen].astype(np.float32))
@@ -100,6 +109,14 @@ def read_signal(
         name=path.stem if name is None else name,
         units=units,
     )
+
+
+def _listed_names(graph_nodes: GraphNodes, count: int, path: Path) -> list[str]:
+    names, source = read_names(graph_nodes)
+    if len(names) != count:
+        expected = f"a name in {source} for each of the {count} sensors of {path}, which has no names"
+        raise ValueError(f"{CALLER}: expected {expected}, got {len(names)}")
+    return names
 
 
 def _target_first(values: np.ndarray, features: Sequence[str] | None, target: str, path: Path) -> np.ndarray:

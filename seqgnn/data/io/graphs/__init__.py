@@ -12,7 +12,7 @@ from torch import Tensor
 from seqgnn._utils.validation import one_of
 from seqgnn.data.io.csv_tables import read_table
 from seqgnn.data.io.graphs.arrays import read_arrays, read_pickle
-from seqgnn.data.io.graphs.edge_data import CALLER, KINDS, EdgeData, checked_kind
+from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, KINDS, EdgeData, checked_kind
 from seqgnn.data.io.graphs.matching import Nodes, match, positions_of
 from seqgnn.data.io.graphs.node_names import GraphNodes, name_text, read_names
 from seqgnn.data.io.graphs.notes import Notes, collected_notes
@@ -20,7 +20,17 @@ from seqgnn.data.io.graphs.objects import from_object, read_graphml
 from seqgnn.data.io.graphs.tables import from_table
 from seqgnn.data.io.graphs.weights import distinct_edges, gaussian_kernel, weigh
 
-__all__ = ["KINDS", "GraphNodes", "collected_notes", "gaussian_kernel", "read_graph", "read_names", "read_subgraph"]
+__all__ = [
+    "CALLER",
+    "DISTANCES",
+    "KINDS",
+    "GraphNodes",
+    "collected_notes",
+    "gaussian_kernel",
+    "read_graph",
+    "read_names",
+    "read_subgraph",
+]
 
 
 def read_graph(

@@ -48,7 +48,7 @@ class EdgeData:
         positions = np.flatnonzero(edges) if edges.dtype == bool else edges
         return replace(
             self,
-            pairs=None if self.pairs is None else [self.pairs[i] for i in positions],
+            pairs=None if self.pairs is None else [self.pairs[i] for i in positions.tolist()],
             indices=None if self.indices is None else self.indices[:, positions],
             values=None if self.values is None else self.values[positions],
             place=lambda edge: self.place(int(positions[edge])),

@@ -129,8 +129,9 @@ def _match_list(
         notes.add(f"{data.origin}: nodes are numbered from 0: 0 is {names[0]!r}, {len(names) - 1} is {names[-1]!r}")
     matched = replace(data, pairs=None, indices=indices.T)
     if unknown.any():
-        known = ~unknown.any(1)
-        notes.add(f"{data.origin}: {(~known).sum()} of {len(known)} edges have nodes that are not in {nodes.source}")
+        known = np.flatnonzero(~unknown.any(axis=1))
+        dropped = len(unknown) - len(known)
+        notes.add(f"{data.origin}: {dropped} of {len(unknown)} edges have nodes that are not in {nodes.source}")
         matched = matched.select(known)
     return matched, names
 
