@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import DirGNNConv, MessagePassing
 
+from seqgnn._utils.arrays import distinct
 from seqgnn._utils.text import count
 from seqgnn.analysis.receptive_field import filters_of, layers_of, receptive_field
 from seqgnn.data import SequenceGraph, sequence_lengths
@@ -157,7 +158,7 @@ def _has_farther_nodes(edge_index: Tensor, num_nodes: int, hops: int, work: floa
     """
     edges = edge_index[:, edge_index[1].argsort()].cpu().numpy()
     targets, start = np.unique(edges[1], return_index=True)
-    sources = np.random.default_rng(0).permutation(np.unique(edges[0]))
+    sources = np.random.default_rng(0).permutation(distinct(edges[0]))
     for chunk in np.split(sources, range(64, len(sources), 64)):
         visited = np.zeros(num_nodes, dtype=np.uint64)
         visited[chunk] = np.uint64(1) << np.arange(len(chunk), dtype=np.uint64)

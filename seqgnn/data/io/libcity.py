@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqgnn._utils.arrays import distinct
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.libcity_relations import Relations
@@ -173,7 +174,7 @@ def _read_states(path: Path, nodes: Sequence[str], data_columns: Sequence[str]) 
     rows, times = _steps(table, columns, path)
     values = np.full((int(rows.max()) + 1 if times is None else len(times), len(nodes), len(features)), np.nan)
     places = rows * len(nodes) + columns
-    if len(np.unique(places)) < len(places):
+    if len(distinct(places)) < len(places):
         repeated = table.assign(place=places)["place"].duplicated()
         row = int(repeated.to_numpy().argmax())
         actual = f"{table['entity_id'].iloc[row]!r} at {table['time'].iloc[row]!r} again in line {row + 2} of {path}"

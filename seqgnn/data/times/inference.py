@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from seqgnn._utils.arrays import distinct
 from seqgnn.data.times.calendars import DAY, SECONDS, WEEK, Calendar, FixedStep, Months, Timetable
 from seqgnn.data.times.timestamps import Times
 
@@ -137,7 +138,7 @@ def _timetable(times: Times, fixed: FixedStep) -> Timetable | None:
         length = SECONDS[period] * scale
         table = Timetable(times[:1], np.zeros(0, dtype=np.int64), period, int(step))
         cycles, phases = table._cycles(times.wall_clock)
-        slots = np.unique(phases)
+        slots = distinct(phases)
         total = length // int(step)
         if len(slots) == total:
             continue

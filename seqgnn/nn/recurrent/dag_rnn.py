@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgnn._utils import torch_internals
+from seqgnn._utils.arrays import distinct
 from seqgnn._utils.torch_internals import to_list
 from seqgnn._utils.validation import describe
 from seqgnn.nn.graph.adjacency import unwrap
@@ -74,7 +75,7 @@ def _find_levels(caller: str, edge_index: Tensor, num_nodes: int) -> list[Level]
         outgoing = np.repeat(starts[ready] - np.cumsum(count) + count, count) + np.arange(count.sum())
         reached = target[order[outgoing]]
         np.subtract.at(waiting, reached, 1)
-        ready = np.unique(reached[waiting[reached] == 0])
+        ready = distinct(reached[waiting[reached] == 0])
     if (level < 0).any():
         raise ValueError(f"{caller}: expected a graph without cycles, got {_cycle(source, target, level < 0)}")
 
