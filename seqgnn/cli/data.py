@@ -1,6 +1,7 @@
 """`seqgnn data`: texts to train on and time series to forecast."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +64,7 @@ def check_options() -> Sequence[Option]:
     return (
         Option("names", list[str], names, shown="all names", positional=True, multiple=True),
         Option("text_encoding", str, "Encoding of text files.", default="utf-8-sig"),
-        *options_of(DataSource, only=("graph", "graph_kind", "missing_value")),
+        *options_of(DataSource, only=("graph", "graph_kind", "threshold", "graph_nodes", "missing_value")),
     )
 
 
@@ -82,9 +83,9 @@ def check(options: dict[str, Any]) -> None:
         if item in states:
             print(_state(item, states[item]))
             if names and item in catalog.SIGNALS and states[item] == "whole":
-                print(f"  {_lines(load_temporal_graph(item, **graph))}")
+                print(f"  {_lines(partial(load_temporal_graph, item, **graph))}")
         elif is_time_series(Path(item)):
-            print(f"{item}: {_lines(read_signal(item, **options))}")
+            print(f"{item}: {_lines(partial(read_signal, item, **options))}")
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
             print(_description(Path(item), text_encoding))
         else:
@@ -103,10 +104,14 @@ def _state(name: str, state: str) -> str:
     return f"{name}: {state}, {find(name)}{note}"
 
 
-def _lines(signal: "TemporalGraph") -> str:
+def _lines(read: "Callable[[], TemporalGraph]") -> str:
+    """Return the lines of the report on a time series, and the notes of its readers."""
+    from seqgnn.data.io.graphs import collected_notes
     from seqgnn.data.quality_report import describe_signal
 
-    return "\n  ".join(describe_signal(signal))
+    with collected_notes() as notes:
+        signal = read()
+    return "\n  ".join([*describe_signal(signal), *(f"note: {note}" for note in notes)])
 
 
 def _description(path: Path, encoding: str) -> str:

@@ -11,7 +11,7 @@ from seqgnn.cli._options import build
 
 HEAD = 10
 PARTS = ("next", "test")
-SOURCE = ("data", "graph", "graph_kind", "missing_value", "fill_gaps")
+SOURCE = ("data", "graph", "graph_kind", "threshold", "graph_nodes", "missing_value", "fill_gaps")
 
 
 def forecast_options() -> Sequence[Option]:

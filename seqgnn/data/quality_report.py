@@ -74,14 +74,15 @@ def _edges(graph: TemporalGraph) -> str:
     if isinstance(graph.edge_index, Tensor):
         edges, weights = graph.edge_index, graph.edge_weight
         assert not isinstance(weights, tuple)
-        return _graph(edges, weights, graph.num_nodes)
+        return _graph(edges, weights, graph)
     counts = [edges.size(1) for edges in graph.edge_index]
     weights = None if graph.edge_weight is None else torch.cat(list(graph.edge_weight))
-    total = _graph(torch.cat(list(graph.edge_index), dim=1), weights, graph.num_nodes).split(", ", 1)[1]
+    total = _graph(torch.cat(list(graph.edge_index), dim=1), weights, graph).split(", ", 1)[1]
     return f"a graph per step with {min(counts)} to {max(counts)} edges; all steps together: {total}"
 
 
-def _graph(edges: Tensor, weights: Tensor | None, num_nodes: int) -> str:
+def _graph(edges: Tensor, weights: Tensor | None, graph: TemporalGraph) -> str:
+    num_nodes = graph.num_nodes
     loops = edges[0] == edges[1]
     connected = edges[:, ~loops].unique()
     values = torch.ones(edges.size(1)) if weights is None else weights
@@ -93,8 +94,14 @@ def _graph(edges: Tensor, weights: Tensor | None, num_nodes: int) -> str:
     parts = [_count(edges.size(1), "edge")]
     if weights is not None and len(weights):
         parts.append(f"weights from {weights.min().item():g} to {weights.max().item():g}")
-    parts.append(_count(num_nodes - len(connected), "isolated node"))
+    isolated = sorted(set(range(num_nodes)) - set(connected.tolist()))
+    names = f" ({_listed([_name(graph, i) for i in isolated])})" if 0 < len(isolated) < num_nodes else ""
+    parts.append(_count(len(isolated), "isolated node") + names)
     parts.append(_count(int(loops.sum()), "self-loop"))
+    if not isinstance(graph.edge_index, tuple) and (repeated := edges.size(1) - edges.unique(dim=1).size(1)):
+        parts.append(_count(repeated, "repeated edge"))
+    if weights is not None and (negative := int((weights < 0).sum())):
+        parts.append(_count(negative, "negative weight"))
     parts.append("symmetric" if symmetric else "not symmetric")
     return ", ".join(parts)
 

@@ -13,7 +13,7 @@ def test_describe_signal_reports_gaps_missing_values_and_edges(write):
         "--fill-gaps and TemporalGraph.fill_gaps",
         "values from 0 to 30, missing 11.1%: b 33.3%, zeros 37.5%",
         "constant: c",
-        "3 edges, weights from 0.5 to 1, 1 isolated node, 1 self-loop, symmetric",
+        "3 edges, weights from 0.5 to 1, 1 isolated node (c), 1 self-loop, symmetric",
     ]
     rows = "\n".join(",".join([""] * 7 + ["1"]) for _ in range(2))
     report = describe_signal(read_signal(write(f"a,b,c,d,e,f,g,h\n{rows}\n")))

@@ -24,7 +24,8 @@ def plan_arguments(task, data=None, **options):
         names = [item.name for item in fields(table) if item.name not in without]
         return {name: options.pop(name) for name in names if name in options}
 
-    source = {name: v if name == "missing_value" else str(v) for name, v in take(DataSource, "data").items()}
+    numbers = ("missing_value", "threshold")
+    source = {name: v if name in numbers else str(v) for name, v in take(DataSource, "data").items()}
     source = None if data is None else DataSource(str(data), **source)
     protocol = {name: tuple(value) if isinstance(value, list) else value for name, value in take(Protocol).items()}
     if isinstance(options.get("lr"), dict):

@@ -21,11 +21,14 @@ class DataSource:
     Args:
         data: name of a data set in the catalog, or path of a file (for text, also of a folder).
         graph: path of a graph file; None: the graph of the catalog, or no edges.
-        graph_kind: content of a CSV graph file: "adjacency", "edges" or "distances"; None: detected.
+        graph_kind: content of the graph file: "adjacency", "edges" or "distances"; None: detected.
         missing_value: value that marks missing values, such as 0 in METR-LA and PEMS-BAY; None: only empty cells and
             NaN.
         positions: path of a CSV file with columns sensor_id, latitude and longitude, for maps; None: no maps.
         fill_gaps: whether steps are inserted where timestamps have gaps, with missing values.
+        threshold: smallest weight of an edge that is calculated from a distance; None: 0.1.
+        graph_nodes: path of a file with the names of the graph's nodes, one per line, in the order of the sensors or
+            the names of these; None: those in the graph file.
         units: units of the values, in words, e.g. miles per hour; not part of a run's identity.
     """
 
@@ -35,6 +38,8 @@ class DataSource:
     missing_value: float | None = None
     positions: str | None = None
     fill_gaps: bool = False
+    threshold: float | None = None
+    graph_nodes: str | None = None
     units: str | None = None
 
     def __post_init__(self) -> None:
@@ -57,8 +62,9 @@ class DataSource:
 
     def load(self) -> TemporalGraph:
         """Return the time series, read once per process as long as the files do not change."""
-        files = tuple((name, Path(name).stat().st_mtime_ns) for name in (self.data, self.graph, self.positions)
-                      if name is not None and Path(name).exists())  # fmt: skip
+        paths = (self.data, self.graph, self.graph_nodes, self.positions)
+        files = tuple((path, Path(path).stat().st_mtime_ns) for path in paths
+                      if path is not None and Path(path).exists())  # fmt: skip
         return _load_cached(self, files)
 
     def options(self) -> dict[str, Any]:

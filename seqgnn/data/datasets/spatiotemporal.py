@@ -20,7 +20,7 @@ from seqgnn.data.temporal_graph import TemporalGraph
 
 def load_temporal_graph(
     name: str | PathLike[str],
-    graph: str | PathLike[str] | None = None,
+    graph: Any = None,
     *,
     folder: str | PathLike[str] | None = None,
     **options: Any,
@@ -29,10 +29,11 @@ def load_temporal_graph(
 
     Args:
         name: one of `SIGNALS`, or the path of a file for `read_signal`.
-        graph: file of a graph, instead of the graph of the catalog; for "metr-la-week" also "adj_mx.pkl", the graph of
-            DCRNN instead of that of T-GCN.
+        graph: file or object for `read_graph`, instead of the graph of the catalog; for "metr-la-week" also
+            "adj_mx.pkl", the graph of DCRNN instead of that of T-GCN.
         folder: data folder of the catalog; see `catalog.fetch_files`.
-        options: options of `read_signal`; for a time series of the catalog only `graph_kind` and `threshold`.
+        options: options of `read_signal`; for a time series of the catalog only `graph_kind`, `graph_nodes` and
+            `threshold`.
 
     Raises:
         ValueError: if the name is unknown or a file is invalid.
@@ -42,19 +43,20 @@ def load_temporal_graph(
         if not path.suffix and not path.exists():
             one_of("load_temporal_graph", "name (or the path of a file)", name, SIGNALS)
         return read_signal(path, graph, **options)
-    if unknown := set(options) - {"graph_kind", "threshold"}:
+    if unknown := set(options) - {"graph_kind", "graph_nodes", "threshold"}:
         names = ", ".join(sorted(unknown))
         raise ValueError(
-            f"load_temporal_graph: expected only the options graph_kind and threshold for {name}, got {names}"
+            f"load_temporal_graph: expected only the options graph_kind, graph_nodes and threshold for {name}, got "
+            f"{names}"
         )
     files = fetch_files(fspath(name), folder)
     signal = _READERS[fspath(name)](files, fspath(name))
     if graph is None:
         return signal
-    graph_file = next((file for file in files[1:] if file.name == fspath(graph)), Path(graph))
-    kind, threshold = options.get("graph_kind"), options.get("threshold", 0.1)
+    if isinstance(graph, str | PathLike):
+        graph = next((file for file in files[1:] if file.name == fspath(graph)), Path(graph))
     nodes = signal.nodes or tuple(map(str, range(signal.num_nodes)))
-    edges, weights = read_graph(graph_file, nodes, kind=kind, threshold=threshold)
+    edges, weights = read_graph(graph, nodes, kind=options.pop("graph_kind", None), **options)
     return TemporalGraph(
         signal.signal,
         edges,

@@ -23,7 +23,7 @@ TYPES: dict[Any, str] = {  # as messages call them
     list[dict]: "[[row]] tables",
     dict[int, float]: "a table with a number for each size",
 }
-PATHS = ("out", "data", "graph", "positions")
+PATHS = ("out", "data", "graph", "graph_nodes", "positions")
 
 
 def read_grid(path: Path, options: Sequence[Option]) -> dict[str, Any]:

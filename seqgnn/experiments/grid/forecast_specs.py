@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from seqgnn._utils.text import listed
 from seqgnn._utils.validation import one_of
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.temporal_graph import TemporalGraph
@@ -13,7 +14,7 @@ from seqgnn.experiments.grid.specs import check_labels
 from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun, forecasting_task
 from seqgnn.experiments.runs.job import Job
 from seqgnn.experiments.runs.specs import ForecasterSpec
-from seqgnn.models.forecasters import NAMES, STATIC
+from seqgnn.models.forecasters import NAMES, NODEWISE, STATIC, uses_neighbors
 from seqgnn.tasks.forecasting import Forecasting, Protocol
 from seqgnn.training.loop import TrainConfig
 
@@ -114,8 +115,18 @@ def fitting(rows: tuple[ForecasterSpec, ...], graph: TemporalGraph, chosen: bool
     """Return the models that support the graph of the time series, which may change from step to step.
 
     Raises:
-        ValueError: if a model that was `chosen` needs one graph for all steps.
+        ValueError: if a model that was `chosen` needs one graph for all steps, or a model uses neighbors and the graph
+            has no edges.
     """
+    if not has_neighbors(graph):
+        users = [row for row in rows if uses_neighbors(row.model, K=row.K, neighbors=row.neighbors)]
+        if users:
+            names = listed(list(dict.fromkeys(row.model for row in users)))
+            other = ",".join(row.model for row in rows if row not in users) or ",".join(NODEWISE)
+            raise ValueError(
+                f"compare: expected a graph for {names}, which use neighbors, got no edges between different nodes; "
+                f"pass its file (--graph), or models without a graph (--models {other})"
+            )
     if not isinstance(graph.edge_index, tuple):
         return rows
     static = [row for row in rows if row.model in STATIC]
@@ -123,6 +134,12 @@ def fitting(rows: tuple[ForecasterSpec, ...], graph: TemporalGraph, chosen: bool
         model = f"{static[0].model!r} ({static[0].label!r})"
         raise ValueError(f"compare: expected models for a graph that changes, got {model}, which needs a fixed graph")
     return tuple(row for row in rows if row not in static)
+
+
+def has_neighbors(graph: TemporalGraph) -> bool:
+    """Return True if there is an edge between different nodes."""
+    graphs = graph.edge_index if isinstance(graph.edge_index, tuple) else (graph.edge_index,)
+    return any(bool((edges[0] != edges[1]).any()) for edges in graphs)
 
 
 def season_of(graph: TemporalGraph, task: Forecasting) -> Season:

@@ -163,7 +163,7 @@ def _data_options(comparison: Comparison, run: ForecastRun) -> dict[str, Any]:
     if comparison.data is None:
         return {"data": run.data_id.rsplit(" (", 1)[0]}
     options = comparison.data.options()
-    paths = {name: options[name] for name in ("data", "graph", "positions") if name in options}
+    paths = {name: options[name] for name in ("data", "graph", "graph_nodes", "positions") if name in options}
     return options | {name: _portable_path(Path(path)) for name, path in paths.items()}
 
 

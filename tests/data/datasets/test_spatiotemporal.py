@@ -50,7 +50,7 @@ def test_load_temporal_graph_pedalme_accepts_another_graph_file(put, tmp_path):
     assert load_temporal_graph("pedalme", tmp_path / "mine.csv", graph_kind="edges").edge_weight.tolist() == [1, 1]
     (tmp_path / "mine.csv").write_text("from,to,weight\n0,1,1\n1,0,3\n")
     assert load_temporal_graph("pedalme", tmp_path / "mine.csv", graph_kind="edges").edge_weight.tolist() == [1, 3]
-    wrong = "expected only the options graph_kind and threshold for pedalme, got missing_value, units"
+    wrong = "expected only the options graph_kind, graph_nodes and threshold for pedalme, got missing_value, units"
     with pytest.raises(ValueError, match=wrong):
         load_temporal_graph("pedalme", missing_value=0, units="parcels")
 

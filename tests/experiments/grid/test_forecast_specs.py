@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -322,7 +323,7 @@ def test_plan_forecast_names_gaps_in_time_and_fills_them(tmp_path):
     hours = np.datetime64("2012-03-01", "h") + np.delete(np.arange(80), [20, 21, 50])
     lines = [f"{hour},{step % 7},{step % 5}" for step, hour in enumerate(hours.astype("datetime64[s]"))]
     (tmp_path / "signal.csv").write_text("\n".join(["time,a,b", *lines]) + "\n")
-    planned = plan_grid("forecast", data=tmp_path / "signal.csv", **SMALL)
+    planned = plan_grid("forecast", data=tmp_path / "signal.csv", models=["lstm"], **SMALL)
     gaps = "every hour, but 2 gaps, the first after 2012-03-01 19:00: windows ignore gaps, --fill-gaps inserts the"
     assert planned.remarks()[0].startswith(gaps)
     filled = DataSource(str(tmp_path / "signal.csv"), fill_gaps=True)
@@ -349,3 +350,22 @@ def test_season_of_timestamps_is_a_day_week_or_year(step, unit, steps, expected)
     graph = TemporalGraph(torch.zeros(steps, 1, 1), torch.zeros(2, 0, dtype=torch.long), timestamps=times)
     assert graph.time.season().steps == expected
     assert graph.steps(0, min(expected, steps)).time.season().steps is None
+
+
+def test_plan_forecast_without_edges_refuses_models_of_a_graph(files, tmp_path, capsys):
+    message = (
+        "compare: expected a graph for gcn, gcn-lstm, gcrn and dcrnn, which use neighbors, got no edges between "
+        "different nodes; pass its file (--graph), or models without a graph (--models lstm,gru)"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        plan_grid("forecast", data=files["data"], **SMALL)
+    small = ["--data", files["data"], "--lags", 3, "--steps", 2, "--dry-run"]
+    assert call("compare", "forecast", *small) == 2
+    assert message in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"for lstm, which use neighbors.*--models linear,lstm,gru"):
+        plan_grid("forecast", data=files["data"], models=["lstm"], neighbors=True, **SMALL)
+    (tmp_path / "loops.csv").write_text("from,to\na,a\nb,b\n")
+    with pytest.raises(ValueError, match="for gcrn, which use neighbors, got no edges between different nodes"):
+        plan_grid("forecast", data=files["data"], graph=tmp_path / "loops.csv", models=["gcrn"], **SMALL)
+    assert plan_grid("forecast", data=files["data"], models=["lstm"], **SMALL).labels == ("LSTM",)
+    assert plan_grid("forecast", data=files["data"], models=["gcrn"], K=1, **SMALL).labels == ("GCRN",)
