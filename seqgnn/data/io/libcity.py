@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqgnn._utils.arrays import distinct
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.libcity_relations import Relations
@@ -129,6 +128,7 @@ def _read_table(path: Path, columns: Sequence[str]) -> "pandas.DataFrame":
         header = pandas.read_csv(path, nrows=0, encoding="utf-8-sig").columns
         table = pandas.read_csv(
             path,
+            usecols=[name for name in header if name != "dyna_id"],
             dtype=dict.fromkeys(texts, str),  # "category" would read ids as numbers, without their leading zeros
             keep_default_na=False,
             na_values={name: ["", "NA", "NaN", "nan", "null", "None"] for name in header if name not in texts},
@@ -137,8 +137,8 @@ def _read_table(path: Path, columns: Sequence[str]) -> "pandas.DataFrame":
         )
     except (OSError, ValueError, LookupError) as error:  # pandas' errors are ValueErrors
         raise ValueError(f"{CALLER}: expected a table, got {path} ({_one_line(error)})") from error
-    if missing := [name for name in columns if name not in table.columns]:
-        actual = ", ".join(map(str, table.columns))
+    if missing := [name for name in columns if name not in header]:
+        actual = ", ".join(map(str, header))
         raise ValueError(f"{CALLER}: expected the column {missing[0]} in {path}, got {actual}")
     return table
 
@@ -174,9 +174,10 @@ def _read_states(path: Path, nodes: Sequence[str], data_columns: Sequence[str]) 
     rows, times = _steps(table, columns, path)
     values = np.full((int(rows.max()) + 1 if times is None else len(times), len(nodes), len(features)), np.nan)
     places = rows * len(nodes) + columns
-    if len(distinct(places)) < len(places):
-        repeated = table.assign(place=places)["place"].duplicated()
-        row = int(repeated.to_numpy().argmax())
+    is_recorded = np.zeros(values.shape[0] * values.shape[1], dtype=bool)
+    is_recorded[places] = True
+    if int(is_recorded.sum()) < len(places):
+        row = int(pandas.Series(places).duplicated().to_numpy().argmax())
         actual = f"{table['entity_id'].iloc[row]!r} at {table['time'].iloc[row]!r} again in line {row + 2} of {path}"
         raise ValueError(f"{CALLER}: expected one record per entity and time, got {actual}")
     for feature, name in enumerate(features):
