@@ -31,8 +31,8 @@ def read_basicts(path: Path, table_format: TableFormat) -> Columns:
     - Version 1: `meta.json`, and `train_data.npy`, `val_data.npy` and `test_data.npy`, which follow each other. Their
       `..._timestamps.npy` (time of day, day of week) become features of every node.
     - Versions 0.4 and 0.5: `desc.json` and `data.dat`, float32 `[T, N, F]`.
-    - Before: `data_in12_out12.pkl` with standardized values, and `scaler_in12_out12.pkl`, with which they are returned
-      in their own units. No code in the pickles is executed.
+    - Before 0.4: `data_in12_out12.pkl` with standardized values, and `scaler_in12_out12.pkl`, with which they are
+      returned in their own units. No code in the pickles is executed.
 
     The first feature is the target. `null_val` of the json file marks missing values. The files have no dates. Nodes
     are named as in `adj_mx.pkl` if it has names.

@@ -13,6 +13,7 @@ from seqgnn.data.io.libcity import is_libcity, read_libcity
 from seqgnn.data.io.numpy_series import read_numpy
 from seqgnn.data.io.parquet_series import read_parquet
 from seqgnn.data.io.table_format import TableFormat
+from seqgnn.data.io.traffic_arrays import read_npz
 from seqgnn.data.io.tsf import read_tsf
 
 
@@ -42,7 +43,7 @@ class Reader:
 READERS: dict[str, Reader] = {
     ".csv": Reader(read_csv, ("decimal",)),
     ".parquet": Reader(read_parquet),
-    ".npz": Reader(read_numpy),
+    ".npz": Reader(read_npz),
     ".npy": Reader(read_numpy),
     ".h5": Reader(read_hdf5),
     ".hdf5": Reader(read_hdf5),

@@ -1,0 +1,70 @@
+"""What is known about npz files of traffic: the channels of PEMS03 to PEMS08, and LargeST's standardized histories."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from seqgnn.data.io.columns import CALLER, Columns
+from seqgnn.data.io.numpy_series import read_numpy
+from seqgnn.data.io.standardized import undo_scaling
+from seqgnn.data.io.table_format import TableFormat
+
+CHANNELS = ("flow", "occupancy", "speed")
+PUBLISHED = {(16_992, 307), (17_856, 170), (26_208, 358), (28_224, 883)}  # steps and sensors of PEMS04, 08, 03, 07
+
+
+def read_npz(path: Path, table_format: TableFormat) -> Columns:
+    """Return the arrays of an npz file, as `read_numpy`, with the channels of PEMS by name and LargeST's histories in
+    their own units."""
+    columns = read_numpy(path, table_format)
+    with np.load(path, allow_pickle=False) as arrays:
+        scaler = {name: np.asarray(arrays[name]) for name in ("mean", "std") if name in arrays}
+    columns.values = in_own_units(columns.values, scaler, path)
+    if columns.features is None:
+        columns.features = channel_names(columns.values, path)
+    return columns
+
+
+def channel_names(values: np.ndarray, path: Path) -> tuple[str, ...] | None:
+    """Return the names of the features of a PEMS file, which has none itself; None for other files.
+
+    A file is one of PEMS by its name or by the published number of steps and sensors, and only if its second of three
+    features lies between 0 and 1, as an occupancy does.
+
+    Example:
+        >>> channel_names(np.array([[[300.0, 0.07, 65.5]]]), Path("PEMS08.npz"))
+        ('flow', 'occupancy', 'speed')
+        >>> channel_names(np.array([[[300.0, 7.0, 65.5]]]), Path("PEMS08.npz"))
+    """
+    if values.ndim != 3 or not ("pems" in path.stem.lower() or values.shape[:2] in PUBLISHED):
+        return None
+    if values.shape[2] == 1:
+        return CHANNELS[:1]
+    is_fraction = values.shape[2] == 3 and np.nanmin(values[..., 1]) >= 0 and np.nanmax(values[..., 1]) <= 1
+    return CHANNELS if is_fraction else None
+
+
+def in_own_units(values: np.ndarray, scaler: Mapping[str, np.ndarray], path: Path) -> np.ndarray:
+    """Return the values of a history of LargeST (`data`, `mean` and `std`), whose first feature is standardized, in
+    their own units; other values as they are.
+
+    Raises:
+        ValueError: if it is not certain whether the values are standardized.
+    """
+    if values.ndim != 3 or not {"mean", "std"} <= scaler.keys():
+        return values
+    target, mean, std = values[..., 0], scaler["mean"].mean(), scaler["std"].mean()
+    is_standardized = _has_scale(target, 0, 1)
+    if is_standardized == _has_scale(target, mean, std):
+        actual = f"mean {mean:g} and std {std:g} for values with {np.nanmean(target):g} and {np.nanstd(target):g}"
+        raise ValueError(
+            f"{CALLER}: expected values either standardized or in their own units in {path}, got {actual}; save data "
+            "alone"
+        )
+    return undo_scaling(values, scaler, 1, path) if is_standardized else values
+
+
+def _has_scale(values: np.ndarray, mean: float, std: float) -> bool:
+    """Return True if values have roughly a mean and a standard deviation, which are those of a part of them."""
+    return abs(float(np.nanmean(values)) - mean) < std and 0.2 < float(np.nanstd(values)) / std < 5
