@@ -96,9 +96,12 @@ def check(options: dict[str, Any]) -> None:
 
 
 def _state(name: str, state: str) -> str:
-    from seqgnn.data.datasets.catalog import find
+    from seqgnn.data.datasets.catalog import SIGNALS, find, instruction
 
     if state == "missing":
+        manual = [file for file in (SIGNALS[name].files if name in SIGNALS else ()) if file.page is not None]
+        if manual:
+            return f"{name}: not downloaded; it needs {instruction(manual[0])}"
         return f"{name}: not downloaded; `seqgnn data fetch {name}` downloads it"
     note = "" if state == "whole" else ", which differs from the catalog: a checksum does not match"
     return f"{name}: {state}, {find(name)}{note}"

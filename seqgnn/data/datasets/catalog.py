@@ -131,23 +131,23 @@ def fetch(name: str, folder: str | os.PathLike[str] | None = None) -> Path:
 
 
 def fetch_files(name: str, folder: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Return the paths of the files of a text or time series. Missing files are downloaded; checksums are always
-    verified.
+    """Return the paths of the files of a text or time series. Missing files are downloaded, unless they have no
+    permanent URL; checksums are always verified.
 
     Args:
         name: one of `TEXTS` or `SIGNALS`.
         folder: data folder; None: where `find` finds the files, or the user's cache.
 
     Raises:
-        ValueError: if the name is unknown, a download fails, or a checksum differs. Existing files are not changed, and
-            a failed download leaves no file.
+        ValueError: if the name is unknown, a download fails, a checksum differs, or a file is missing that users
+            download themselves. Existing files are not changed, and a failed download leaves no file.
     """
     return [_fetch(name, file, folder) for file in _entry(name).files]
 
 
 def check(folder: str | os.PathLike[str] | None = None) -> dict[str, str]:
     """Return the state of each text and time series: "whole", "changed" (a different checksum) or "missing" (some of
-    its files).
+    its files). Files without a permanent URL have no checksum.
 
     Args:
         folder: where to search, as for `find`.
@@ -155,7 +155,10 @@ def check(folder: str | os.PathLike[str] | None = None) -> dict[str, str]:
     states = {}
     for name, entry in (TEXTS | SIGNALS).items():
         paths = [_find(file, folder) for file in entry.files]
-        changed = any(path is not None and fingerprint(path) != file.sha256 for path, file in zip(paths, entry.files))
+        changed = any(
+            path is not None and file.page is None and fingerprint(path) != file.sha256
+            for path, file in zip(paths, entry.files)
+        )
         states[name] = "changed" if changed else "missing" if None in paths else "whole"
     return states
 
@@ -171,19 +174,29 @@ def _find(file: File, folder: str | os.PathLike[str] | None) -> Path | None:
     else:
         folders = [Path(data)] if (data := os.environ.get("SEQGNN_DATA")) else []
         folders.append(_cache())
-    return next((folder_path / file.file for folder_path in folders if (folder_path / file.file).is_file()), None)
+    names = (file.file,) if file.page is None else (file.file, Path(file.file).name)
+    paths = (folder_path / name for folder_path in folders for name in names)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _fetch(name: str, file: File, folder: str | os.PathLike[str] | None) -> Path:
     path = _find(file, folder)
+    if path is None and file.page is not None:
+        raise ValueError(f"catalog: expected {instruction(file, folder)}, for {name}, got no such file")
     if path is None:
         return _download(name, file, (_cache() if folder is None else Path(folder)) / file.file)
-    if (checksum := fingerprint(path)) != file.sha256:
+    if file.page is None and (checksum := fingerprint(path)) != file.sha256:
         raise ValueError(
             f"catalog: expected {path} to be {name} with SHA-256 {file.sha256}, got {checksum}; "
             "move it away to download it again"
         )
     return path
+
+
+def instruction(file: File, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return in words where to download a file without a permanent URL, and where to put it."""
+    place = _cache() / file.file if folder is None else Path(folder) / file.file
+    return f"{Path(file.file).name}, downloaded from {file.page}, as {place} or in the folder of SEQGNN_DATA"
 
 
 def _cache() -> Path:

@@ -8,15 +8,17 @@ class File:
     """A file of the catalog.
 
     Attributes:
-        url: permanent URL of the file, pinned to a commit.
+        url: permanent URL of the file, pinned to a commit; empty if it has none.
         file: path within a data folder.
-        sha256, bytes: checksum and size of the file.
+        sha256, bytes: checksum and size of the file; without a URL no checksum, and the size is approximate.
+        page: page with links to a file without a permanent URL, which users download themselves.
     """
 
     url: str
     file: str
     sha256: str
     bytes: int
+    page: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,20 @@ _PYG_TEMPORAL = (
 )
 _TGCN = f"{_GITHUB}/lehaifeng/T-GCN/219a2346f5bf68d54d91a948e7a41a08f9edc46b/data"
 _DCRNN = f"{_GITHUB}/liyaguang/DCRNN/602afd9d767d3aa1c9b3eac51710d6aeee12c227/data/sensor_graph"
+
+_DCRNN_PAGE = "https://github.com/liyaguang/DCRNN#data-preparation"
+_METR_LA_GRAPH = File(
+    f"{_DCRNN}/adj_mx.pkl",
+    "metr_la/adj_mx.pkl",
+    "a35687c6e15aa228dc45027b0ed2a0ea0f4ec78f573deb992c595092d12f61b3",
+    680_459,
+)
+_METR_LA_POSITIONS = File(
+    f"{_DCRNN}/graph_sensor_locations.csv",
+    "metr_la/graph_sensor_locations.csv",
+    "eb8ea96e07358b45d0e4ba3b89c2673fa20c54af50150249e627389e749ade6f",
+    6_341,
+)
 
 SIGNALS = {
     "chickenpox": SignalSource(
@@ -95,21 +111,39 @@ SIGNALS = {
                 "7a6eb41e10677992b5af50f5ab187c6c05c5c3a92cb973950cfddbf857361e76",
                 111_686,
             ),
-            File(
-                f"{_DCRNN}/adj_mx.pkl",
-                "metr_la/adj_mx.pkl",
-                "a35687c6e15aa228dc45027b0ed2a0ea0f4ec78f573deb992c595092d12f61b3",
-                680_459,
-            ),
-            File(
-                f"{_DCRNN}/graph_sensor_locations.csv",
-                "metr_la/graph_sensor_locations.csv",
-                "eb8ea96e07358b45d0e4ba3b89c2673fa20c54af50150249e627389e749ade6f",
-                6_341,
-            ),
+            _METR_LA_GRAPH,
+            _METR_LA_POSITIONS,
         ),
         2016,
         207,
+        "miles per hour",
+    ),
+    "metr-la": SignalSource(
+        "Speeds on Los Angeles' highways, March to June 2012 (METR-LA)",
+        (File("", "metr_la/metr-la.h5", "", 57_000_000, _DCRNN_PAGE), _METR_LA_GRAPH, _METR_LA_POSITIONS),
+        34_272,
+        207,
+        "miles per hour",
+    ),
+    "pems-bay": SignalSource(
+        "Speeds on highways of the San Francisco Bay Area, January to June 2017 (PEMS-BAY)",
+        (
+            File("", "pems_bay/pems-bay.h5", "", 136_000_000, _DCRNN_PAGE),
+            File(
+                f"{_DCRNN}/adj_mx_bay.pkl",
+                "pems_bay/adj_mx_bay.pkl",
+                "116275f5704d0d492018e14c047f7ae5004385b450aa907f88424055a4a97370",
+                1_681_480,
+            ),
+            File(
+                f"{_DCRNN}/graph_sensor_locations_bay.csv",
+                "pems_bay/graph_sensor_locations_bay.csv",
+                "276ee01059610774d4e59572507f7e32eaac21f1f5882fcd9e3d7d426a4b7a6c",
+                9_750,
+            ),
+        ),
+        52_116,
+        325,
         "miles per hour",
     ),
     "england-covid": SignalSource(

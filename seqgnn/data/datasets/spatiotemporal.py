@@ -27,8 +27,11 @@ def load_temporal_graph(
 ) -> TemporalGraph:
     """Return a time series on a graph: one of the catalog, downloaded if necessary, or a custom file.
 
+    "metr-la" and "pems-bay" are read from the user's own download of `metr-la.h5` and `pems-bay.h5`, with the graphs of
+    DCRNN; zeros are missing values.
+
     Args:
-        name: one of `SIGNALS`, or the path of a file for `read_signal`.
+        name: one of `SIGNALS`, or the path of a file or folder for `read_signal`.
         graph: file or object for `read_graph`, instead of the graph of the catalog; for "metr-la-week" also
             "adj_mx.pkl", the graph of DCRNN instead of that of T-GCN.
         folder: data folder of the catalog; see `catalog.fetch_files`.
@@ -61,6 +64,7 @@ def load_temporal_graph(
         signal.signal,
         edges,
         weights,
+        mask=signal.mask,
         timestamps=signal.time,
         nodes=nodes,
         positions=signal.positions,
@@ -124,6 +128,18 @@ def _metr_la_week(files: Sequence[Path], name: str) -> TemporalGraph:
     )
 
 
+def _metr_la_or_pems_bay(files: Sequence[Path], name: str) -> TemporalGraph:
+    speeds, adjacency, positions = files
+    source = SIGNALS[name]
+    graph = read_signal(speeds, adjacency, positions=positions, missing_value=0, name=name, units=source.units)
+    if (len(graph), graph.num_nodes) != (source.steps, source.nodes):
+        raise ValueError(
+            f"load_temporal_graph: expected {source.steps} steps x {source.nodes} sensors, as published, in {speeds}, "
+            f"got {len(graph)} x {graph.num_nodes}; read a part of them by its path"
+        )
+    return graph
+
+
 def _england_covid(files: Sequence[Path], name: str) -> TemporalGraph:
     content = _content(files[0], ("y", "edge_mapping", "time_periods"))
     signal = _floats(content["y"])[..., None]
@@ -160,6 +176,8 @@ _READERS: dict[str, Callable[[Sequence[Path], str], TemporalGraph]] = {
     "chickenpox": _chickenpox,
     "pedalme": _pedalme,
     "metr-la-week": _metr_la_week,
+    "metr-la": _metr_la_or_pems_bay,
+    "pems-bay": _metr_la_or_pems_bay,
     "england-covid": _england_covid,
     "montevideo-bus": _montevideo_bus,
 }

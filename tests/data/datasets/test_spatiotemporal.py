@@ -1,7 +1,9 @@
 import hashlib
 import json
+import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -102,6 +104,80 @@ def test_load_temporal_graph_metr_la_week_reads_and_checks_files(put, tmp_path):
     assert "\n" not in str(error.value) and not path.exists()
 
 
+def write_h5(path, values, names, first):
+    """Writes a table as pandas' fixed format does in METR-LA and PEMS-BAY."""
+    h5py = pytest.importorskip("h5py")
+    times = np.datetime64(first, "ns") + np.arange(len(values)) * np.timedelta64(5, "m")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("df")
+        group["axis0"] = group["block0_items"] = np.array(names, dtype="S")
+        group["axis1"], group["block0_values"] = times.astype(np.int64), values
+        group["axis1"].attrs["kind"] = np.bytes_(b"datetime64")
+
+
+def user_files(put, tmp_path, monkeypatch, name, steps, nodes):
+    """Writes made-up files of METR-LA or PEMS-BAY: the h5 as the user's, the graph and positions as the catalog's."""
+    names = [str(700_000 + 7 * i) for i in range(nodes)]
+    values = np.random.default_rng(0).integers(0, 700, (steps, nodes)) / 10
+    matrix = np.eye(nodes, dtype=np.float32)
+    matrix[0, 1] = 0.5
+    order = names[::-1]  # of the graph, which is matched by name
+    indices = {sensor: i for i, sensor in enumerate(order)}
+    graph = pickle.dumps([order, indices, matrix[::-1, ::-1].copy()], protocol=2)
+    positions = "".join(f"{sensor},34.{i},-118.{i}\n" for i, sensor in enumerate(names)).encode()
+    catalog_files = SIGNALS[name].files
+    folder = put(name, b"", graph, positions)
+    monkeypatch.setitem(SIGNALS, name, replace(SIGNALS[name], files=(catalog_files[0], *SIGNALS[name].files[1:])))
+    (folder / catalog_files[0].file).unlink()
+    return folder, names, values
+
+
+@pytest.mark.parametrize(("name", "first"), [("metr-la", "2012-03-01"), ("pems-bay", "2017-01-01")])
+def test_load_temporal_graph_full_data_come_from_the_user(put, tmp_path, monkeypatch, name, first):
+    _, names, values = user_files(put, tmp_path, monkeypatch, name, 12, 4)
+    monkeypatch.setitem(SIGNALS, name, replace(SIGNALS[name], steps=12, nodes=4))
+    file = f"{name}.h5"
+    with pytest.raises(ValueError, match=rf"catalog: expected {file}, downloaded from https://.*, as .*, got no such"):
+        load_temporal_graph(name)
+    assert catalog.check()[name] == "missing"
+    monkeypatch.setenv("SEQGNN_DATA", str(tmp_path / "downloads"))
+    write_h5(tmp_path / "downloads" / file, values, names, first)
+    assert catalog.check()[name] == "whole" and catalog.find(name) == tmp_path / "downloads" / file
+    graph = load_temporal_graph(name)
+    assert graph.nodes == tuple(names) and graph.units == "miles per hour" and graph.name == name
+    np.testing.assert_array_equal(graph.signal[..., 0], values.astype(np.float32))
+    np.testing.assert_array_equal(np.ones_like(values, bool) if graph.mask is None else graph.mask[..., 0], values != 0)
+    assert graph.edge_index.tolist() == [[0, 0, 1, 2, 3], [0, 1, 1, 2, 3]]
+    assert graph.edge_weight.tolist() == [1, 0.5, 1, 1, 1] and graph.positions[1].tolist() == pytest.approx(
+        [-118.1, 34.1]
+    )
+    assert str(graph.timestamps[-1]).startswith(f"{first}T00:55")
+    (tmp_path / "edges.csv").write_text(f"from,to\n{names[0]},{names[1]}\n")
+    other = load_temporal_graph(name, tmp_path / "edges.csv")
+    assert other.edge_index.size(1) == 1 and torch.equal(other.signal, graph.signal)
+    assert graph.mask is None or torch.equal(other.mask, graph.mask)
+    write_h5(tmp_path / "downloads" / file, values[:11], names, first)
+    with pytest.raises(
+        ValueError, match=rf"expected 12 steps x 4 sensors, as published, in .*{file}, got 11 x 4; read"
+    ):
+        load_temporal_graph(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "first", "last"), [
+    ("metr-la", "2012-03-01", "2012-06-27T23:55"), ("pems-bay", "2017-01-01", "2017-06-30T22:55"),
+])  # fmt: skip
+def test_load_temporal_graph_full_data_have_published_shapes(put, tmp_path, monkeypatch, name, first, last):
+    steps, nodes = {"metr-la": (34_272, 207), "pems-bay": (52_116, 325)}[name]
+    folder, names, values = user_files(put, tmp_path, monkeypatch, name, steps, nodes)
+    write_h5(folder / SIGNALS[name].files[0].file, values, names, first)
+    graph = load_temporal_graph(name)
+    assert graph.signal.shape == (steps, nodes, 1) and str(graph.timestamps[-1]).startswith(last)
+    np.testing.assert_array_equal(graph.signal[..., 0], values.astype(np.float32))
+    np.testing.assert_array_equal(graph.mask[..., 0], values != 0)
+
+
 def test_load_temporal_graph_reads_paths_and_rejects_bad_names(put, tmp_path):
     path = tmp_path / "my.csv"
     path.write_text("a,b\n1,2\n3,4\n")
@@ -119,11 +195,14 @@ def test_load_temporal_graph_known_files_are_whole(name):
     if catalog.find(name, DATA) is None:
         pytest.skip("the files are not here")
     assert catalog.check(DATA)[name] == "whole"
-    assert all((DATA / file.file).stat().st_size == file.bytes for file in SIGNALS[name].files)
+    files = [file for file in SIGNALS[name].files if file.page is None]
+    assert all((DATA / file.file).stat().st_size == file.bytes for file in files)
     graph = load_temporal_graph(name, folder=DATA)
-    assert (len(graph), graph.num_nodes) == (SIGNALS[name].steps, SIGNALS[name].nodes) and graph.mask is None
+    assert (len(graph), graph.num_nodes) == (SIGNALS[name].steps, SIGNALS[name].nodes)
+    assert (graph.mask is None) == (len(files) == len(SIGNALS[name].files))  # the full data have gaps
     assert graph.units == SIGNALS[name].units
-    edges = {"chickenpox": 102, "pedalme": 225, "metr-la-week": 2833, "montevideo-bus": 690}
+    edges = {"chickenpox": 102, "pedalme": 225, "metr-la-week": 2833, "montevideo-bus": 690, "metr-la": 1722}
+    edges["pems-bay"] = 2694
     if name == "england-covid":
         assert [edges.size(1) for edges in graph.edge_index[:2]] == [2158, 1743]
     else:
