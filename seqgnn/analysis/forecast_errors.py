@@ -26,7 +26,7 @@ class Forecasts:
     Attributes:
         models: forecasts of each seed, by model label.
         baselines: forecasts by baseline name.
-        truth: the targets; 0 where not observed.
+        truth: the targets, as they are in the time series; 0 where not observed.
         mask: True where the target was observed; None: everywhere.
         steps: time steps of the targets.
         times: timestamps of the targets as datetime64; None without timestamps.
@@ -136,8 +136,8 @@ def collect_forecasts(
 ) -> Forecasts:
     """Return the forecasts of models and baselines for all windows of the test part.
 
-    Main memory holds W * horizon * N * C float32 values for each model, seed and baseline (68 MB for all of METR-LA,
-    with 6,850 windows of 12 steps at 207 nodes), and the targets of the test part once.
+    Main memory holds W * horizon * N * C values of the targets' type for each model, seed and baseline (68 MB for all
+    of METR-LA, with 6,850 windows of 12 steps at 207 nodes), and the targets of the test part once.
 
     Args:
         task: the task with the test part.
@@ -181,7 +181,7 @@ def collect_forecasts(
     return Forecasts(
         models={label: [forecast(label, model) for model in seeds] for label, seeds in models.items()},
         baselines={name: forecast(name, baseline) for name, baseline in baselines.items()},
-        truth=ahead(task.objective.scaler.inverse(graph.targets.cpu().double()).float()),
+        truth=ahead(task.series.targets.cpu()),
         mask=mask,
         steps=steps,
         times=None if graph.timestamps is None else graph.timestamps[steps.numpy()],
@@ -217,7 +217,7 @@ def calendar_groups(forecasts: Forecasts) -> tuple[str, tuple[str, ...], np.ndar
 
 def _forecast(task: Forecasting, label: str, model: Any, batch_size: int) -> Tensor:
     """Return the forecasts of a model in evaluation mode, or of a baseline, in the units of the time series."""
-    scaler, parts = task.objective.scaler.to("cpu"), []
+    dtype, parts = task.series.targets.dtype, []
     module = model if isinstance(model, nn.Module) else None
     device = task.graph.signal.device if module is None else next(module.parameters()).device
     was_training = module is not None and module.training
@@ -231,7 +231,7 @@ def _forecast(task: Forecasting, label: str, model: Any, batch_size: int) -> Ten
                 if forecast.shape != batch.y.shape:
                     expected, got = tuple(batch.y.shape), tuple(forecast.shape)
                     raise ValueError(f"{CALLER}: expected {label} to forecast {expected}, got {got}")
-                parts.append(scaler.inverse(forecast.cpu().double()).float().transpose(0, 1))
+                parts.append(task.objective.forecast(forecast.cpu()).to(dtype).transpose(0, 1))
     finally:
         if module is not None:
             module.train(was_training)

@@ -4,7 +4,7 @@ Training losses are in :mod:`seqgnn.tasks`.
 """
 
 from seqgnn.metrics.classification import ClassificationSums, Evaluation
-from seqgnn.metrics.forecasting import ForecastScores, ForecastSums, forecast_loss
+from seqgnn.metrics.forecasting import ForecastScores, ForecastSums, forecast_loss, naive_error
 from seqgnn.metrics.significance import differences, holm, mean_sd, paired_difference, sign_flip, summary
 from seqgnn.metrics.window_significance import OverWindows, over_windows
 
@@ -18,6 +18,7 @@ __all__ = [
     "forecast_loss",
     "holm",
     "mean_sd",
+    "naive_error",
     "over_windows",
     "paired_difference",
     "sign_flip",

@@ -4,6 +4,7 @@ Different shapes are always an error: `[N, 1]` with `[N]` would broadcast to all
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +14,16 @@ from torch.nn.functional import huber_loss
 from seqgnn._utils.validation import describe, one_of
 
 LOSSES = ("mae", "mse", "huber")
-ABSOLUTE, SQUARED, RELATIVE, COUNT, RELATIVE_COUNT = range(5)
-# For each metric the sum and the count whose ratio it is (for RMSE, its square).
+ABSOLUTE, SQUARED, RELATIVE, SYMMETRIC, SCALED, TRUTH, COUNT, RELATIVE_COUNT, SCALED_COUNT = range(9)
+# For each metric the sum and the count whose ratio it is; for RMSE, its square; for WAPE, times the mean |truth|.
 TERMS = {
     "mae": (ABSOLUTE, COUNT),
     "rmse": (SQUARED, COUNT),
     "mse": (SQUARED, COUNT),
     "mape": (RELATIVE, RELATIVE_COUNT),
+    "wape": (ABSOLUTE, COUNT),
+    "smape": (SYMMETRIC, COUNT),
+    "mase": (SCALED, SCALED_COUNT),
 }
 
 
@@ -29,10 +33,14 @@ class ForecastScores:
 
     Attributes:
         mae, rmse, mse: of forecast - truth, in the units of the targets (mse: squared).
-        mape: mean of |forecast - truth| / |truth| as a fraction (0.05 is 5%), over values of at least `mape_threshold`.
+        mape: mean of |forecast - truth| / |truth| as a fraction (0.05 is 5%), over values whose truth is not 0.
+        wape: sum of |forecast - truth| divided by the sum of |truth|; NaN if all truths are 0.
+        smape: mean of 2 |forecast - truth| / (|forecast| + |truth|), from 0 to 2; 0 where both are 0.
+        mase: mean of |forecast - truth| divided by the error of the naive forecast at that node, over the nodes where
+            that is above 0; NaN without naive errors.
         count: number of observed values.
-        mape_count: number of values included in `mape`.
-        mape_threshold: values with |truth| below it are excluded from `mape`.
+        mape_count, mase_count: number of values included in `mape` and in `mase`.
+        mape_threshold: values with |truth| below it are excluded from `mape` as well; 0: only truths that are 0 are.
         by_step: the scores of each step ahead.
     """
 
@@ -40,8 +48,12 @@ class ForecastScores:
     rmse: float
     mse: float
     mape: float
+    wape: float
+    smape: float
+    mase: float
     count: int
     mape_count: int
+    mase_count: int
     mape_threshold: float
     by_step: tuple["ForecastScores", ...] = ()
 
@@ -51,7 +63,8 @@ class WindowSums:
     """Sums of errors for each window, in order of time.
 
     Attributes:
-        errors: sums of absolute errors (MAE), squared errors (MSE, RMSE) or relative errors (MAPE).
+        errors: sums of absolute errors (MAE), squared errors (MSE, RMSE), relative errors (MAPE, sMAPE), scaled errors
+            (MASE), or absolute errors divided by the mean |truth| of all windows (WAPE).
         counts: numbers of values; 0 where nothing was observed.
     """
 
@@ -63,26 +76,34 @@ class ForecastSums:
     """Sums of errors in float64, so that neither batches of unequal size nor missing values bias the means.
 
     Args:
-        mape_threshold: values with |truth| below it are excluded from MAPE; above 0.
+        mape_threshold: values with |truth| below it are excluded from MAPE, in the units of the targets; truths that
+            are 0 always are.
+        naive_error: for MASE, the error of the naive forecast of each node and target in the training part, see
+            :func:`naive_error`; NaN or 0: the node has no MASE.
+
+    Shapes:
+        naive_error ``[N, C]``.
 
     Raises:
-        ValueError: if shapes differ; when scores are computed, if there are no observed values or values are not finite
-            where observed.
+        ValueError: if shapes differ or the threshold is below 0; when scores are computed, if there are no observed
+            values or values are not finite where observed.
 
     Example:
         >>> sums = ForecastSums()
         >>> sums.add(torch.tensor([1.0, 4.0]).view(1, 2, 1, 1), torch.tensor([2.0, 2.0]).view(1, 2, 1, 1))
         >>> scores = sums.result()
-        >>> scores.mae, scores.mse, scores.mape, scores.count
-        (1.5, 2.5, 0.75, 2)
+        >>> scores.mae, scores.mse, scores.mape, scores.wape, scores.count
+        (1.5, 2.5, 0.75, 0.75, 2)
     """
 
-    def __init__(self, mape_threshold: float = 1e-3) -> None:
-        if not 0 < mape_threshold < math.inf:
-            raise ValueError(f"ForecastSums: expected mape_threshold above 0 and finite, got {mape_threshold!r}")
-        self.mape_threshold = mape_threshold
-        self._sums: Tensor | None = None  # [5, horizon, N], on the device until the end
-        self._windows: list[Tensor] = []  # [5, B] of each batch, likewise
+    def __init__(self, mape_threshold: float = 0.0, naive_error: Tensor | None = None) -> None:
+        if not 0 <= mape_threshold < math.inf:
+            raise ValueError(f"ForecastSums: expected mape_threshold of at least 0 and finite, got {mape_threshold!r}")
+        if naive_error is not None and naive_error.dim() != 2:
+            raise ValueError(f"ForecastSums: expected naive_error of shape [N, C], got {describe(naive_error)}")
+        self.mape_threshold, self.naive_error = mape_threshold, naive_error
+        self._sums: Tensor | None = None  # [9, horizon, N], on the device until the end
+        self._windows: list[Tensor] = []  # [9, B] of each batch, likewise
 
     def add(self, forecast: Tensor, y: Tensor, mask: Tensor | None = None) -> None:
         """Add a batch.
@@ -92,17 +113,38 @@ class ForecastSums:
             mask: same shape, True where y was observed; None: everywhere.
         """
         mask = _checked("ForecastSums", forecast, y, mask)
-        forecast, y = forecast.detach().double(), y.double()
-        error = torch.where(mask, forecast - y, 0.0).abs()
-        large = mask & (y.abs() >= self.mape_threshold)
-        relative = torch.where(large, error / torch.where(large, y.abs(), 1.0), 0.0)
-        parts = (error, error.square(), relative, mask.double(), large.double())
-        sums = torch.stack([part.sum((1, 3)) for part in parts])
+        parts = self._terms(forecast.detach().double(), y.double(), mask)
+        by_step, by_window = zip(*((part.sum((1, 3)), part.sum((0, 2, 3))) for part in parts))
+        sums = torch.stack(by_step)
         if self._sums is not None and self._sums.shape != sums.shape:
             expected, got = tuple(self._sums.shape[1:]), tuple(sums.shape[1:])
             raise ValueError(f"ForecastSums: expected {expected} steps and nodes as before, got {got}")
         self._sums = sums if self._sums is None else self._sums.to(sums.device) + sums
-        self._windows.append(torch.stack([part.sum((0, 2, 3)) for part in parts]))
+        self._windows.append(torch.stack(by_window))
+
+    def _terms(self, forecast: Tensor, y: Tensor, mask: Tensor) -> Iterator[Tensor]:
+        """Yield the terms of the sums, in their order."""
+        error, truth = torch.where(mask, forecast - y, 0.0).abs(), torch.where(mask, y, 0.0).abs()
+        nonzero = (truth > 0) & (truth >= self.mape_threshold)
+        size = torch.where(mask, forecast, 0.0).abs() + truth
+        yield error
+        yield error.square()
+        yield torch.where(nonzero, error / torch.where(nonzero, truth, 1.0), 0.0)
+        yield 2 * error / torch.where(size > 0, size, 1.0)
+        scale, has_scale = torch.ones_like(y[:1, :1]), torch.zeros_like(mask)
+        if self.naive_error is not None:
+            scale = self._naive_error(y)
+            has_scale = mask & (scale > 0)
+        yield torch.where(has_scale, error / torch.where(scale > 0, scale, 1.0), 0.0)
+        yield truth
+        yield from (part.double() for part in (mask, nonzero, has_scale))
+
+    def _naive_error(self, y: Tensor) -> Tensor:
+        assert self.naive_error is not None
+        if self.naive_error.shape != y.shape[2:]:
+            got = tuple(self.naive_error.shape)
+            raise ValueError(f"ForecastSums: expected naive_error of shape {tuple(y.shape[2:])}, got {got}")
+        return self.naive_error.to(y.device, torch.float64)
 
     def result(self) -> ForecastScores:
         """Return the scores over all batches, and those of each step ahead."""
@@ -125,7 +167,10 @@ class ForecastSums:
         term, count = TERMS[one_of("ForecastSums", "metric", metric, TERMS)]
         self._finite()
         sums = torch.cat([part.cpu() for part in self._windows], dim=1)
-        return WindowSums(tuple(sums[term].tolist()), tuple(sums[count].long().tolist()))
+        errors = sums[term]
+        if metric == "wape":
+            errors = errors * (sums[COUNT].sum() / sums[TRUTH].sum())
+        return WindowSums(tuple(errors.tolist()), tuple(sums[count].long().tolist()))
 
     def _finite(self) -> Tensor:
         if self._sums is None or not self._sums[COUNT].any():
@@ -139,18 +184,52 @@ class ForecastSums:
         return sums
 
     def _scores(self, sums: Tensor, by_step: tuple[ForecastScores, ...] = ()) -> ForecastScores:
-        absolute, squared, relative, count, relative_count = sums.tolist()
-        mse = squared / count if count else math.nan
+        absolute, squared, relative, symmetric, scaled, truth, count, relative_count, scaled_count = sums.tolist()
+
+        def ratio(total: float, number: float) -> float:
+            return total / number if number else math.nan
+
+        mse = ratio(squared, count)
         return ForecastScores(
-            mae=absolute / count if count else math.nan,
+            mae=ratio(absolute, count),
             rmse=math.sqrt(mse),
             mse=mse,
-            mape=relative / relative_count if relative_count else math.nan,
+            mape=ratio(relative, relative_count),
+            wape=ratio(absolute, truth),
+            smape=ratio(symmetric, count),
+            mase=ratio(scaled, scaled_count),
             count=int(count),
             mape_count=int(relative_count),
+            mase_count=int(scaled_count),
             mape_threshold=self.mape_threshold,
             by_step=by_step,
         )
+
+
+def naive_error(targets: Tensor, earlier: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the mean absolute error of the naive forecast, which repeats an earlier value, by node and target: the
+    denominator of MASE (Hyndman and Koehler 2006); NaN where no pair of values was observed.
+
+    Args:
+        targets: the training part.
+        earlier: for each step the earlier step whose value is the forecast, as one season before; -1: none.
+        mask: True where the targets were observed; None: everywhere.
+
+    Shapes:
+        targets and mask ``[T, N, C]``; earlier ``[T]``; result ``[N, C]``, float64.
+
+    Example:
+        >>> naive_error(torch.tensor([1.0, 2.0, 5.0, 4.0]).view(4, 1, 1), torch.tensor([-1, -1, 0, 1]))
+        tensor([[3.]], dtype=torch.float64)
+    """
+    if targets.dim() != 3 or earlier.shape != targets.shape[:1]:
+        got = f"{describe(targets)} and {describe(earlier)}"
+        raise ValueError(f"naive_error: expected targets [T, N, C] and earlier [T], got {got}")
+    steps = (earlier >= 0).nonzero()[:, 0]
+    before = earlier[steps]
+    error = (targets[steps].double() - targets[before].double()).abs()
+    observed = torch.ones_like(error, dtype=torch.bool) if mask is None else mask[steps] & mask[before]
+    return torch.where(observed, error, 0.0).sum(0) / observed.sum(0)
 
 
 def forecast_loss(forecast: Tensor, y: Tensor, mask: Tensor | None = None, kind: str = "mae") -> Tensor:

@@ -34,6 +34,8 @@ def notes(comparison: Comparison) -> list[Note]:
         footnotes.append(Note("text", f"{str(comparison.problem.data_kind).capitalize()}: {comparison.data_id}."))
     if comparison.runs:
         footnotes.append(Note("test set", _sampled(comparison)))
+    if (scaled := _scaled_errors(comparison)) is not None:
+        footnotes.append(Note("test set", scaled))
     if (excluded := excluded_note(comparison)) is not None:
         footnotes.append(Note("excluded", excluded))
     footnotes += _costs(comparison)
@@ -85,6 +87,18 @@ def _sampled(comparison: Comparison) -> str:
         f"Test set: {span(counts)} targets, the same for all models. With this size, an accuracy has a standard error "
         f"of up to {sampling_error(0.5, min(counts)):.2g}, which intervals over seeds do not include."
     )
+
+
+def _scaled_errors(comparison: Comparison) -> str | None:
+    """Return what MASE is relative to, in words; None where no run has one."""
+    tests = [run.result.test for run in comparison.runs.values()]
+    tests += [baseline.result.test for baseline in comparison.baselines.values()]
+    seasons = {int(season) for test in tests if (season := test.values.get("mase_season")) and test.values.get("mase")}
+    if not seasons:
+        return None
+    steps = "step" if seasons == {1} else "steps"
+    repeated = f"the value {listed([str(season) for season in sorted(seasons)])} {steps} earlier"
+    return f"MASE: absolute errors divided by those of repeating {repeated}, at the same node in the training part."
 
 
 def _costs(comparison: Comparison) -> list[Note]:

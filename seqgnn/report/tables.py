@@ -95,7 +95,7 @@ def by_step(comparison: Comparison) -> list[dict[str, Any]]:
     rows += [(name, size, [record.result.test]) for (name, size), record in comparison.baselines.items()]
     return [
         {"model": label, "size": size, "ahead": ahead, "seeds": len(tests), "values": steps[0]["count"]}
-        | {metric: mean([step[metric] for step in steps]) for metric in comparison.metrics}
+        | {metric: mean([step.get(metric) for step in steps]) for metric in comparison.metrics}
         for label, size, tests in sorted(rows, key=lambda row: comparison.sizes.index(row[1]))
         for ahead, steps in enumerate(zip(*(test.by_step for test in tests)), start=1)
     ]

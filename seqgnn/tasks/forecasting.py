@@ -1,7 +1,8 @@
-"""The forecasting task: windows of time series on a graph, scaled by the training part and scored in original units."""
+"""The forecasting task: windows of time series on a graph, scaled by the training part and scored against the values
+of the time series themselves."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from seqgnn.data.transforms.imputation import carry_forward
 from seqgnn.data.transforms.scaler import Scaler
 from seqgnn.data.transforms.splits import PartSize, split_range
 from seqgnn.data.windows import WindowBatch, Windows
-from seqgnn.metrics.forecasting import LOSSES, TERMS, ForecastScores, ForecastSums, WindowSums, forecast_loss
-from seqgnn.tasks.objectives import Objective, check_finite_x
+from seqgnn.metrics.forecasting import LOSSES, TERMS
+from seqgnn.tasks.forecast_objective import ForecastObjective
+from seqgnn.tasks.season import training_naive_error
 
 PROTOCOLS = ("steps", "windows", "t-gcn")
 METRICS = tuple(TERMS)
@@ -38,7 +40,8 @@ class Protocol:
         scale: scaling of inputs and targets, "standard", "minmax" or "none", see `Scaler.fit`.
         scale_per: whether scaling statistics are computed over "all" values or per "node".
         loss: training loss, on scaled values: "mae", "mse" or "huber".
-        metric: metric for selecting and comparing models, in the units of the data: "mae", "rmse", "mse" or "mape".
+        metric: metric for selecting and comparing models: "mae", "rmse" or "mse", in the units of the data, or "mape",
+            "wape", "smape" or "mase", which have none.
 
     Raises:
         ValueError: if a name is unknown or a value out of range.
@@ -68,17 +71,22 @@ class Protocol:
 class Forecasting:
     """A task for `seqgnn.training.loop.fit`: training, validation and test windows of time series on a graph.
 
-    Scaling is fitted on the time steps of training windows only. Batches are scaled; scores have the units of the time
-    series. With missing values (a mask), inputs that were not observed are replaced by the last observed value of their
-    node and feature, however old. Before the first observed value, they are replaced by the mean over the training
-    part, over all nodes or per node as in `scale_per`. For features that are the past of the targets, the mask shows
-    which values were observed; other features were observed where they are finite.
+    Scaling is fitted on the time steps of training windows only. Batches are scaled; forecasts are scored in the units
+    of the time series, against its own values, which are never scaled and back. With missing values (a mask), inputs
+    that were not observed are replaced by the last observed value of their node and feature, however old. Before the
+    first observed value, they are replaced by the mean over the training part, over all nodes or per node as in
+    `scale_per`. For features that are the past of the targets, the mask shows which values were observed; other
+    features were observed where they are finite.
 
     Args:
         graph: the time series.
         protocol: split, scaling and scores.
+        dtype: type of the scaled values; None: torch's default.
 
     Attributes:
+        series: the time series as given.
+        season: number of steps between a value and the one that the naive forecast of MASE repeats, see
+            `seqgnn.tasks.season.season_earlier`; 1 without a season, and where the training part is no longer than one.
         objective: the training loss and the scores.
         train_windows, validation_windows, test_windows: scaled windows, all of the same graph.
         refit_windows: windows from the first of training to the last of validation.
@@ -86,8 +94,8 @@ class Forecasting:
         units: units of the time series and of scores; None: unknown.
 
     Raises:
-        ValueError: if the time series are too short for the protocol, a part would be empty, or a part has no observed
-            target.
+        ValueError: if the time series are too short for the protocol, a part would be empty, a part has no observed
+            target, or the metric is not defined for its targets.
 
     Example:
         >>> graph = TemporalGraph(torch.randn(100, 4, 1), torch.tensor([[0, 1, 2], [1, 2, 3]]))
@@ -98,8 +106,9 @@ class Forecasting:
 
     name = "forecast"
 
-    def __init__(self, graph: TemporalGraph, protocol: Protocol) -> None:
-        self.protocol, self.length, self.units = protocol, protocol.horizon, graph.units
+    def __init__(self, graph: TemporalGraph, protocol: Protocol, *, dtype: torch.dtype | None = None) -> None:
+        self.series, self.protocol, self.length, self.units = graph, protocol, protocol.horizon, graph.units
+        dtype = torch.get_default_dtype() if dtype is None else dtype
         starts = window_starts(graph, protocol)
         _check_observed(graph, protocol, starts)
         steps = Windows(graph, starts[0], protocol.lags, protocol.horizon).steps
@@ -108,18 +117,22 @@ class Forecasting:
         self.scaler = Scaler.fit(training.targets, training.mask, **scaling)
         input_scaler = self._input_scaler(training, Scaler.fit(training.signal, training.known, **scaling))
         scaled = TemporalGraph(
-            input_scaler.transform(_inputs(graph, training, protocol.scale_per)),
+            input_scaler.transform(_inputs(graph, training, protocol.scale_per)).to(dtype),
             graph.edge_index,
             graph.edge_weight,
             mask=graph.mask,
-            targets=self.scaler.transform(graph.targets),
+            targets=self.scaler.transform(graph.targets).to(dtype),
             timestamps=graph.time,
             nodes=graph.nodes,
             positions=graph.positions,
             name=graph.name,
         )
         self.graph = scaled.with_calendar(protocol.calendar) if protocol.calendar else scaled
-        self.objective = ForecastObjective(protocol.loss, protocol.metric, self.scaler)
+        naive, self.season = training_naive_error(graph, steps)
+        _check_metric(graph, protocol, starts, naive)
+        self.objective = ForecastObjective(
+            protocol.loss, protocol.metric, self.scaler, graph.targets, naive, self.season
+        )
         self.in_channels, self.out_channels = self.graph.num_features, self.graph.num_targets
         self.train_windows, self.validation_windows, self.test_windows = map(self._windows, starts)
         self.refit_windows = self._windows(range(starts[0].start, starts[1].stop))
@@ -151,6 +164,10 @@ class Forecasting:
         """Return the task for refitting: training on training and validation windows after model selection."""
         return RefitTask(self)
 
+    def unscaled(self) -> "Forecasting":
+        """Return the same task without scaling, for baselines that repeat values: scaled and back, they are rounded."""
+        return Forecasting(self.series, replace(self.protocol, scale="none"), dtype=self.series.signal.dtype)
+
     def __repr__(self) -> str:
         sizes = ", ".join(str(len(part)) for part in (self.train_windows, self.validation_windows, self.test_windows))
         return f"Forecasting({self.graph!r}, windows {sizes}, {self.protocol!r})"
@@ -170,68 +187,6 @@ class RefitTask:
 
     def validation(self, batch_size: int) -> Iterator[WindowBatch]:
         return self._task.validation(batch_size)
-
-
-@dataclass(frozen=True)
-class ForecastEvaluation:
-    """Scores of a forecaster on a whole set.
-
-    Attributes:
-        loss: the metric for model selection, in the units of the time series.
-        scores: all metrics.
-        count: number of observed values.
-        windows: sums of the metric for each window.
-        accuracy: None.
-    """
-
-    loss: float
-    scores: ForecastScores
-    count: int
-    windows: WindowSums = field(repr=False)
-    accuracy: None = None
-
-
-class ForecastObjective(Objective):
-    """A training loss on scaled values, and errors in the units of the time series.
-
-    Args:
-        kind: kind of loss, see `forecast_loss`.
-        metric: metric for model selection, an attribute of `ForecastScores`.
-        scaler: scaler of the targets.
-    """
-
-    def __init__(self, kind: str, metric: str, scaler: Scaler) -> None:
-        self.kind, self.metric = kind, metric
-        self.scaler = Scaler(scaler.offset.double(), scaler.scale.double())
-
-    def check(self, source: WindowBatch, output: Tensor) -> None:
-        check_finite_x(source.x)
-
-    def loss(self, output: Tensor, batch: WindowBatch) -> Tensor:
-        return forecast_loss(output, batch.y, batch.mask, self.kind)
-
-    def accuracy(self, output: Tensor, batch: WindowBatch) -> None:
-        return None
-
-    def sums(self) -> "_Sums":
-        return _Sums(self.metric)
-
-    def add(self, sums: "_Sums", output: Tensor, batch: WindowBatch) -> None:
-        inverse = self.scaler.to(output.device).inverse
-        sums.add(inverse(output.double()), inverse(batch.y.double()), batch.mask)
-
-
-class _Sums:
-    def __init__(self, metric: str) -> None:
-        self.metric, self._sums = metric, ForecastSums()
-
-    def add(self, forecast: Tensor, y: Tensor, mask: Tensor | None) -> None:
-        self._sums.add(forecast, y, mask)
-
-    def result(self) -> ForecastEvaluation:
-        scores = self._sums.result()
-        windows = self._sums.by_window(self.metric)
-        return ForecastEvaluation(getattr(scores, self.metric), scores, scores.count, windows)
 
 
 def _read_targets(training: TemporalGraph) -> bool:
@@ -265,6 +220,22 @@ def _check_observed(graph: TemporalGraph, protocol: Protocol, starts: tuple[rang
         if not graph.mask[first:end].any():
             got = f"none in steps {first} to {end - 1}"
             raise ValueError(f"Forecasting: expected observed targets in the {name} part, got {got}")
+
+
+def _check_metric(graph: TemporalGraph, protocol: Protocol, starts: tuple[range, range, range], naive: Tensor) -> None:
+    """Check that the metric for selection is defined on the validation and test parts."""
+    if protocol.metric == "mase":
+        defined, reason = (naive > 0).expand_as(graph.targets), "nodes that change in the training part"
+    elif protocol.metric in ("mape", "wape"):
+        defined, reason = graph.targets != 0, "targets other than 0"
+    else:
+        return
+    defined = defined if graph.mask is None else defined & graph.mask
+    for name, part in list(zip(PARTS, starts))[1:]:
+        first, end = part.start + protocol.lags, part.stop + protocol.lags + protocol.horizon - 1
+        if not defined[first:end].any():
+            expected = f"{reason} in the {name} part for the metric {protocol.metric!r}"
+            raise ValueError(f"Forecasting: expected {expected}, got none in steps {first} to {end - 1}; take 'mae'")
 
 
 def sample_windows(windows: Windows, batch_size: int, generator: Generator) -> WindowBatch:

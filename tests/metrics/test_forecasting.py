@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import huber_loss
 
-from seqgnn.metrics import ForecastSums, forecast_loss
+from seqgnn.metrics import ForecastSums, forecast_loss, naive_error
 
 
 def random(*shape, seed=0):
@@ -48,20 +48,108 @@ def test_forecast_sums_with_mask_equal_numpy():
         assert scores.mape == pytest.approx(np.abs(error / truth)[large].mean(), rel=1e-12)
 
 
-@pytest.mark.parametrize("metric", ["mae", "mse", "rmse", "mape"])
+def column(*values):
+    """One window with one target at each step."""
+    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1.0, 1e3, 1e6])
+def test_forecast_sums_relative_scores_with_a_zero_equal_hand_values(unit):
+    y, forecast = (unit * column(*values) for values in ([10, 0, 4, 8], [12, 7, 3, 9]))
+    sums = ForecastSums(naive_error=torch.full((1, 1), 8 / 3 * unit))
+    sums.add(forecast, y)
+    scores = sums.result()
+    assert scores.mape == pytest.approx((2 / 10 + 1 / 4 + 1 / 8) / 3, rel=1e-6) == pytest.approx(0.19167, abs=1e-5)
+    assert (scores.mape_count, scores.mase_count, scores.count, scores.mape_threshold) == (3, 4, 4, 0.0)
+    assert scores.wape == pytest.approx(11 / 22, rel=1e-6)
+    assert scores.smape == pytest.approx(2 * (2 / 22 + 7 / 7 + 1 / 7 + 1 / 17) / 4, rel=1e-6)
+    assert scores.mase == pytest.approx((2 + 7 + 1 + 1) / 4 / (8 / 3), rel=1e-6)
+    zero = scores.by_step[1]
+    assert math.isnan(zero.mape) and math.isnan(zero.wape) and zero.smape == 2.0
+
+
+def test_forecast_sums_smape_of_two_zeros_is_zero():
+    sums = ForecastSums()
+    sums.add(column(0, 3, 1), column(0, 1, 0), column(1, 1, 0).bool())
+    scores = sums.result()
+    assert (scores.smape, scores.mape, scores.wape, scores.count, scores.mape_count) == (0.5, 2.0, 2.0, 2, 1)
+
+
+def test_forecast_sums_relative_scores_with_mask_equal_numpy():
+    forecast, y, mask = random(3, 7, 5, 2), random(3, 7, 5, 2, seed=1), random(3, 7, 5, 2, seed=2) > 0
+    y[random(3, 7, 5, 2, seed=3) > 1] = 0.0
+    scale = random(5, 2, seed=4).abs()
+    scale[1, 0], scale[3, 1] = 0.0, math.nan  # of a constant node, and of one without observations
+    sums = ForecastSums(naive_error=scale)
+    for windows in (slice(0, 3), slice(3, 7)):
+        sums.add(forecast[:, windows], y[:, windows], mask[:, windows])
+    f, t, m = forecast.double().numpy(), y.double().numpy(), mask.numpy()
+    q = np.broadcast_to(scale.double().numpy(), f.shape)
+    for scores, where in [
+        (sums.result(), np.s_[:]),
+        *((step, np.s_[k]) for k, step in enumerate(sums.result().by_step)),
+        *((node, np.s_[:, :, n]) for n, node in enumerate(sums.by_node())),
+    ]:
+        seen = m[where]
+        error, truth, size = (v[where][seen] for v in (np.abs(f - t), np.abs(t), np.abs(f) + np.abs(t)))
+        scale_of = q[where][seen]
+        scaled = error[scale_of > 0] / scale_of[scale_of > 0]
+        assert (scores.mape_count, scores.mase_count) == ((truth != 0).sum(), len(scaled))
+        assert scores.mape == pytest.approx((error[truth != 0] / truth[truth != 0]).mean(), rel=1e-12)
+        assert scores.wape == pytest.approx(error.sum() / truth.sum(), rel=1e-12)
+        assert scores.smape == pytest.approx((2 * error / size).mean(), rel=1e-12)
+        assert scores.mase == pytest.approx(scaled.mean(), rel=1e-12)
+
+
+def test_forecast_sums_without_naive_error_have_no_mase():
+    sums = ForecastSums()
+    sums.add(column(1, 2), column(2, 2))
+    assert math.isnan(sums.result().mase) and sums.result().mase_count == 0
+    sums = ForecastSums(naive_error=torch.zeros(1, 1))
+    sums.add(column(1, 2), column(2, 2))
+    assert math.isnan(sums.result().mase) and sums.result().mase_count == 0
+
+
+def test_naive_error_equals_numpy():
+    targets = random(20, 3, 2)
+    values, season = targets.double().numpy(), torch.arange(20) - 7
+    season[:7] = -1
+    np.testing.assert_allclose(naive_error(targets, season), np.abs(values[7:] - values[:-7]).mean(0), rtol=1e-12)
+    mask = random(20, 3, 2, seed=1) > 0
+    mask[:, 2, 1] = False
+    found, gone = naive_error(targets, season, mask).numpy(), np.where(mask, values, np.nan)
+    for node, target in np.ndindex(3, 2):
+        error = np.abs(gone[7:, node, target] - gone[:-7, node, target])
+        error = error[~np.isnan(error)]
+        assert found[node, target] == pytest.approx(error.mean(), rel=1e-12) if len(error) else np.isnan(found[2, 1])
+    with pytest.raises(ValueError, match=r"expected targets \[T, N, C\] and earlier \[T\], got"):
+        naive_error(targets, season[1:])
+
+
+@pytest.mark.parametrize("metric", ["mae", "mse", "rmse", "mape", "wape", "smape", "mase"])
 def test_forecast_sums_by_window_equals_sums_of_each_window(metric):
     forecast, y, mask = random(3, 7, 5, 2), random(3, 7, 5, 2, seed=1), random(3, 7, 5, 2, seed=2) > 0
     mask[:, 4] = False
-    sums = ForecastSums(mape_threshold=0.5)
+    scale = random(5, 2, seed=4).abs()
+    level = np.abs(y.double().numpy())[mask].mean()
+    sums = ForecastSums(mape_threshold=0.5, naive_error=scale)
     for windows in (slice(0, 4), slice(4, 7)):
         sums.add(forecast[:, windows], y[:, windows], mask[:, windows])
     found = sums.by_window(metric)
     for window in range(7):
         seen = mask[:, window].numpy()
-        truth = y[:, window].double().numpy()[seen]
-        error = np.abs(forecast[:, window].double().numpy()[seen] - truth)
+        truth, other = (values[:, window].double().numpy()[seen] for values in (y, forecast))
+        error = np.abs(other - truth)
         large = np.abs(truth) >= 0.5 if metric == "mape" else np.ones_like(truth, dtype=bool)
-        terms = {"mae": error, "mse": error**2, "rmse": error**2, "mape": error / np.abs(truth)}[metric][large]
+        terms = {
+            "mae": error,
+            "mse": error**2,
+            "rmse": error**2,
+            "mape": error / np.abs(truth),
+            "wape": error / level,
+            "smape": 2 * error / (np.abs(truth) + np.abs(other)),
+            "mase": error / scale.double().expand(3, 5, 2).numpy()[seen],
+        }[metric][large]
         assert found.errors[window] == pytest.approx(terms.sum(), rel=1e-12) and found.counts[window] == len(terms)
     assert found.counts[4] == 0 and found.errors[4] == 0.0
     whole = sum(found.errors) / sum(found.counts)
@@ -71,7 +159,7 @@ def test_forecast_sums_by_window_equals_sums_of_each_window(metric):
 
 def test_forecast_sums_by_window_unknown_metric_or_empty_raises():
     with pytest.raises(ValueError, match="ForecastSums: expected metric to be one of"):
-        ForecastSums().by_window("mase")
+        ForecastSums().by_window("rse")
     with pytest.raises(ValueError, match="expected at least one observed value, got an empty set"):
         ForecastSums().by_window("mae")
 
@@ -138,8 +226,12 @@ def test_forecast_sums_changed_steps_or_nodes_raise_value_error():
     sums.add(torch.zeros(1, 2, 3, 1), torch.zeros(1, 2, 3, 1))
     with pytest.raises(ValueError, match=r"expected \(1, 3\) steps and nodes as before, got \(1, 4\)"):
         sums.add(torch.zeros(1, 2, 4, 1), torch.zeros(1, 2, 4, 1))
-    with pytest.raises(ValueError, match="mape_threshold above 0 and finite, got 0"):
-        ForecastSums(0)
+    with pytest.raises(ValueError, match="mape_threshold of at least 0 and finite, got -1"):
+        ForecastSums(-1)
+    with pytest.raises(ValueError, match=r"expected naive_error of shape \[N, C\], got shape \(4,\)"):
+        ForecastSums(naive_error=torch.ones(4))
+    with pytest.raises(ValueError, match=r"expected naive_error of shape \(3, 1\), got \(4, 1\)"):
+        ForecastSums(naive_error=torch.ones(4, 1)).add(torch.zeros(1, 2, 3, 1), torch.zeros(1, 2, 3, 1))
 
 
 def test_forecast_loss_kinds_equal_hand_values():

@@ -31,3 +31,11 @@ def test_windows_note_of_two_step_windows_mentions_overlap():
     found.baselines = {(name, 2): run for (name, _), run in found.baselines.items()}
     expected = "4 test windows, which overlap, are too few for an interval or a test: no model is significantly better"
     assert windows_note(found, 2) == f"{expected} than ar."
+
+
+def test_notes_name_the_season_of_mase(stored_forecasts):
+    texts = [note.text for note in notes(stored_forecasts[0])]
+    mase = [text for text in texts if text.startswith("MASE")]
+    unit = "repeating the value 7 steps earlier, at the same node in the training part."
+    assert mase == [f"MASE: absolute errors divided by those of {unit}"]  # daily steps
+    assert not any(note.text.startswith("MASE") for note in notes(comparison(WEEKS, MEANS)))  # of an earlier version

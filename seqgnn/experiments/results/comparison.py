@@ -90,8 +90,8 @@ class Comparison:
         return [self.runs[key] for key in keys if key in self.runs]
 
     def scores(self, label: str, size: int, metric: str | None = None) -> list[float]:
-        """Return the test scores of one cell, by seed; those that are not finite are left out."""
-        values = (run.result.test.values[metric or self.metric] for run in self.of(label, size))
+        """Return the test scores of one cell, by seed; those that are not finite or not stored are left out."""
+        values = (run.result.test.values.get(metric or self.metric) for run in self.of(label, size))
         return [value for value in values if value is not None]
 
     def differences(self, size: int, labels: Sequence[str] | None = None) -> list[Difference]:
@@ -148,7 +148,7 @@ class Comparison:
             kind=BASELINE,
             size=size,
             scores={m: Summary(value, math.nan, None, None, 1) for m in self.problem.metrics
-                    if (value := test.values[m]) is not None},
+                    if (value := test.values.get(m)) is not None},
             targets=test.count,
             accuracy_se=_accuracy_error(test, test.values.get("accuracy")),
             seconds=record.measured.seconds,

@@ -19,9 +19,12 @@ from seqgnn.models.forecaster import Forecaster
 from seqgnn.models.forecasters import build_forecaster
 from seqgnn.profile.resources import PeakMemory, flops_per_sample, measurement
 from seqgnn.tasks.base import HeldOutTask
-from seqgnn.tasks.forecasting import ForecastEvaluation, Forecasting, Protocol
+from seqgnn.tasks.forecast_objective import ForecastEvaluation
+from seqgnn.tasks.forecasting import Forecasting, Protocol
 from seqgnn.training.config import TrainConfig
 from seqgnn.training.loop import FitResult, evaluate, fit
+
+REPEATING = ("persistence", "seasonal")  # baselines that repeat values, which scaling would round
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,10 @@ class ForecastBaseline(BaselineRun):
     def setting(self) -> str:
         return _setting(self.protocol, self.refit)
 
+    def task_of(self, task: Forecasting) -> Forecasting:
+        """Return the task that the baseline is fitted and scored on: without scaling for those that repeat values."""
+        return task.unscaled() if self.baseline in REPEATING else task
+
     def fit(self, task: Forecasting) -> Baseline:
         """Return the baseline fitted to the training windows or, once its strength is chosen, to those of the refit."""
         return fit_baseline(
@@ -172,7 +179,7 @@ class ForecastBaseline(BaselineRun):
         self, data: DataSource | None, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0
     ) -> RunResult:
         """Fit the baseline and score it on the test set."""
-        task = forecasting_task(self.data_id, data, self.protocol)
+        task = self.task_of(forecasting_task(self.data_id, data, self.protocol))
         start = time.perf_counter(), time.process_time()
         fitted = self.fit(task)
         measured = measurement(start)
@@ -206,7 +213,8 @@ def scores_of(evaluation: ForecastEvaluation) -> dict[str, Any]:
         "errors": [float(f"{error:.7g}") for error in evaluation.windows.errors],
         "counts": list(evaluation.windows.counts),
     }
-    return {"loss": evaluation.loss, **json_value(asdict(evaluation.scores)), "windows": windows}
+    scores = json_value(asdict(evaluation.scores))
+    return {"loss": evaluation.loss, **scores, "mase_season": evaluation.season, "windows": windows}
 
 
 def forecasting_task(data_id: str, data: DataSource | None, protocol: Protocol, device: str = "cpu") -> Forecasting:

@@ -50,6 +50,9 @@ METRICS = {
         Metric("mae", "MAE", "MAE", unit="{}"),
         Metric("rmse", "RMSE", "RMSE", unit="{}"),
         Metric("mape", "MAPE", "MAPE"),
+        Metric("wape", "WAPE", "WAPE"),
+        Metric("smape", "sMAPE", "sMAPE"),
+        Metric("mase", "MASE", "MASE"),
         Metric("mse", "MSE", "MSE", unit="{}, squared"),
     )
 }
@@ -185,7 +188,7 @@ class ForecastProblem(Problem):
     metric: str = "mae"
     data_kind: str | None = "time series"
     size = HORIZON
-    metrics = ("mae", "rmse", "mape", "mse")
+    metrics = ("mae", "rmse", "mape", "wape", "smape", "mase", "mse")
     run = ForecastRun
     baseline = ForecastBaseline
     spec = ForecasterSpec

@@ -15,7 +15,8 @@ class HeldOutScores:
     """The scores of a run on the test set.
 
     Attributes:
-        values: value of each metric; None where it is not finite, as MAPE of targets near 0.
+        values: value of each metric; None where it is not finite, as MAPE where all targets are 0. Runs of earlier
+            versions do not have all metrics.
         count: number of targets.
         by_step: of forecasts, count and metrics of each step ahead.
         windows: of forecasts, sums of errors of each window; None in runs of versions that did not store them.

@@ -49,7 +49,10 @@ class Table:
 
 def scores(comparison: Comparison) -> Table:
     """Return all models and baselines with their scores, intervals and costs."""
-    first, *other_metrics = comparison.metrics[:3]
+    lines = comparison.rows()
+    first, *other_metrics = comparison.metrics
+    shown = [name for name in other_metrics if name != "mse"]
+    other_metrics = [name for name in shown if any(row.mean(name) is not None for row in lines)]
     names = [metric_label(comparison, name) for name in (first, *other_metrics)]
     columns = [
         ("model", False), (comparison.problem.size.column, True), (names[0], True), ("± sd", True),
@@ -58,7 +61,7 @@ def scores(comparison: Comparison) -> Table:
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     quiet = set()
-    for row in comparison.rows():
+    for row in lines:
         if row.kind == BASELINE:
             quiet.add(len(rows))
         seeds = f"{row.seeds}" + (f" ({row.failed} failed)" if row.failed else "")

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import baseline_score
-from seqgnn.experiments.runs.problem import METRICS
+from seqgnn.experiments.runs.problem import METRICS, ForecastProblem
 from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.metrics.significance import mean_sd
 from seqgnn.report.footnotes import seeds_of
@@ -14,7 +14,7 @@ from seqgnn.report.plots.style import GRAY, plain, short, style, tidy
 
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"} | dict.fromkeys(
-    ("mae", "rmse", "mape", "mse"), "training loss (scaled)"
+    ForecastProblem.metrics, "training loss (scaled)"
 )
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 from seqgnn.data.datasets.data_source import DataSource
@@ -42,7 +43,40 @@ def test_forecast_run_is_deterministic_and_json_serializable(source):
     assert run.estimate(source) > 0
 
 
-@pytest.mark.parametrize("metric", ["mae", "rmse"])
+def write_counts(folder, factor):
+    """Hourly counts of which a fifth are 0, times a factor; the values, and the source of the file."""
+    rng = np.random.default_rng(0)
+    values = np.maximum(0, np.round(300 * rng.normal(size=(120, 3)).cumsum(0) + 500)) * factor
+    hours = np.datetime64("2024-01-01T00") + np.arange(120)
+    lines = ["time,a,b,c", *(f"{hour},{a!r},{b!r},{c!r}" for hour, (a, b, c) in zip(hours, values.tolist()))]
+    (folder / f"{factor}.csv").write_text("\n".join(lines) + "\n")
+    (folder / "edges.csv").write_text("from,to\na,b\nb,c\n")
+    return values, DataSource(str(folder / f"{factor}.csv"), str(folder / "edges.csv"))
+
+
+def test_forecast_relative_scores_do_not_depend_on_the_units_of_the_file(tmp_path):
+    tests = []
+    for factor in (1.0, 1000.0, 0.001):
+        values, source = write_counts(tmp_path, factor)
+        baseline = ForecastBaseline("forecast", source.identity(), "persistence", PROTOCOL, False)
+        tests.append(
+            (baseline.perform(source, nothing).result["test"], run_of(source).perform(source, nothing).result["test"])
+        )
+        truth = np.stack([values[start : start + 2] for start in range(99, 119)])
+        last = np.stack([values[start - 1 : start] for start in range(99, 119)])
+        error, found = np.abs(last - truth), tests[-1][0]
+        assert 0.05 < (truth == 0).mean() < 0.9
+        assert found["mape"] == pytest.approx((error[truth > 0] / truth[truth > 0]).mean(), rel=1e-6)
+        assert found["mape_count"] == (truth > 0).sum() and found["mae"] == pytest.approx(error.mean(), rel=1e-6)
+        assert found["wape"] == pytest.approx(error.sum() / truth.sum(), rel=1e-6)
+        unit = np.abs(values[24:72] - values[:48]).mean(0)  # a day earlier, in the first 60% of 120 hours
+        assert found["mase"] == pytest.approx((error / unit).mean(), rel=1e-6) and found["mase_season"] == 24
+    for name in ("mape", "wape", "smape", "mase", "mape_count"):
+        for test in zip(*tests):
+            assert [scores[name] for scores in test[1:]] == pytest.approx([test[0][name]] * 2, rel=1e-4), name
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse", "mape", "wape", "smape", "mase"])
 def test_forecast_run_stores_errors_of_each_test_window(source, metric):
     protocol = replace(PROTOCOL, metric=metric)
     runs = run_of(source, protocol=protocol), ForecastBaseline("forecast", source.identity(), "ar", protocol, False)
@@ -51,7 +85,7 @@ def test_forecast_run_stores_errors_of_each_test_window(source, metric):
         errors, counts = test["windows"]["errors"], test["windows"]["counts"]
         assert counts == [6] * 12 and sum(counts) == test["count"]  # 2 steps at 3 nodes; 16 steps hold 12 windows
         mean = sum(errors) / sum(counts)
-        assert test[metric] == pytest.approx(mean if metric == "mae" else mean**0.5, rel=1e-6)
+        assert test[metric] == pytest.approx(mean**0.5 if metric == "rmse" else mean, rel=1e-6)
 
 
 def test_forecast_run_refit_takes_the_best_number_of_steps(source, tmp_path):

@@ -58,11 +58,12 @@ def test_forecasts_page_figures_units_are_shown_at_every_error(stored_forecasts)
     assert sum("MAE (cases)" in picture.svg for picture in pictures) == 4
     assert "test MAE (cases), lower is better" in question(found)[1]
     named = [name for name, _ in scores(found).columns if "test" in name]
-    assert named == ["test MAE (cases)", "test RMSE (cases)", "test MAPE"]
+    relative = ["test MAPE", "test WAPE", "test sMAPE", "test MASE"]
+    assert named == ["test MAE (cases)", "test RMSE (cases)", *relative]
     of_pairs = differences(found, 2, found.labels[0]), windows(found)
     assert all("difference (cases)" in dict(table.columns) for table in of_pairs)
     page = render([found])
     assert page.count("MAE (cases)") > 5 and "units of the data" not in page
     bare, _ = forecasts_page_figures(before, "a")
     assert sum("MAE (in units of the data)" in picture.svg for picture in bare) == 4
-    assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE", "test MAPE"]
+    assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE", *relative]

@@ -8,6 +8,7 @@ from seqgnn.experiments import Comparison
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.report.html.model_inspection import ModelInspection
 from seqgnn.report.html.tables import configuration, differences, files, machines, receptive_fields, scores, solved
+from tests.support import window_errors
 from tests.support.comparisons import changed, example, grid, plan_grid, run
 
 RECALL = {"sizes": [6], "seeds": [0], "hidden": 4}
@@ -106,3 +107,10 @@ def test_scores_table_without_peak_memory_shows_a_dash(folder):
     for key, record in found.runs.items():
         found.runs[key] = changed(record, peak_memory=None)
     assert {row[-1].text for row in scores(found).rows} == {"–"}
+
+
+def test_scores_table_of_earlier_runs_has_only_their_metrics():
+    earlier = window_errors.comparison(window_errors.WEEKS, window_errors.MEANS, metric="mae")
+    assert all(row.scores.get("mase") is None and row.as_dict()["mape"] is not None for row in earlier.rows())
+    names = [name for name, _ in scores(earlier).columns if name.startswith("test")]
+    assert names == ["test MAE", "test RMSE", "test MAPE"]
