@@ -14,7 +14,8 @@ def check_values(name: str, values: Any, signal: Tensor | None = None) -> None:
     """Check that values are floats `[T, N, F]`, with the steps, nodes and device of the signal if it is given."""
     actual = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
     if not isinstance(values, Tensor) or values.dim() != 3 or not values.is_floating_point() or values.numel() == 0:
-        raise ValueError(f"{CALLER}: expected {name} as floats [T, N, F], not empty, got {actual}")
+        expected = f"{name} as floats [T, N] or [T, N, F], not empty"
+        raise ValueError(f"{CALLER}: expected {expected}, got {actual}")
     if signal is not None and (values.shape[:2] != signal.shape[:2] or values.device != signal.device):
         expected = f"{name} [{signal.size(0)}, {signal.size(1)}, C] on {signal.device}, as the signal"
         raise ValueError(f"{CALLER}: expected {expected}, got {actual} on {values.device}")
@@ -39,12 +40,17 @@ def checked_mask(mask: Tensor | None, signal: Tensor, channels: int) -> Tensor |
     return wide.expand(shape)
 
 
-def finite(name: str, values: Tensor, observed: Tensor | None, nodes: tuple[str, ...] | None) -> Tensor:
-    """Return the values with 0 for those not finite and not observed; observed ones must be finite."""
+def finite(
+    name: str, values: Tensor, observed: Tensor | None, nodes: tuple[str, ...] | None, channels: int | None = None
+) -> Tensor:
+    """Return the values with 0 for those not finite and not observed.
+
+    Observed ones of the first `channels` features must be finite (None: of all).
+    """
     non_finite = ~values.isfinite()
     if not non_finite.any():
         return values
-    invalid = non_finite if observed is None else non_finite & observed
+    invalid = non_finite[..., :channels] if observed is None else non_finite[..., :channels] & observed
     if invalid.any():
         step, node, feature = invalid.nonzero()[0].tolist()
         label = f"{node} ({nodes[node]})" if nodes is not None and node < len(nodes) else node
@@ -105,16 +111,16 @@ def checked_times(timestamps: Any, steps: int) -> TimeAxis | None:
     return axis
 
 
-def checked_nodes(nodes: tuple[str, ...] | None, signal: Tensor) -> tuple[str, ...] | None:
-    """Return distinct names, one per node."""
-    if nodes is None:
+def checked_names(names: tuple[str, ...] | None, count: int, noun: str) -> tuple[str, ...] | None:
+    """Return distinct names, one per node or feature."""
+    if names is None:
         return None
-    if len(nodes) != signal.size(1):
-        raise ValueError(f"{CALLER}: expected {signal.size(1)} names of nodes, got {len(nodes)}")
-    if len(set(nodes)) < len(nodes):
-        duplicate = next(name for i, name in enumerate(nodes) if name in nodes[:i])
-        raise ValueError(f"{CALLER}: expected distinct nodes, got {duplicate!r} more than once")
-    return nodes
+    if len(names) != count:
+        raise ValueError(f"{CALLER}: expected {count} names of {noun}s, got {len(names)}")
+    if len(set(names)) < len(names):
+        duplicate = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ValueError(f"{CALLER}: expected distinct {noun}s, got {duplicate!r} more than once")
+    return names
 
 
 def checked_positions(positions: Tensor | None, signal: Tensor) -> Tensor | None:

@@ -1,7 +1,7 @@
 """Time series on the nodes of a graph, with fixed or changing edges and a mask of observed values."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 
 from seqgnn._utils.validation import check_count
+from seqgnn.data._temporal_inputs import as_edges, as_names, as_tensor, as_weights, read_series
 from seqgnn.data._temporal_validation import (
     CALLER,
     check_values,
     checked_graphs,
     checked_mask,
-    checked_nodes,
+    checked_names,
     checked_positions,
     checked_times,
     checked_units,
     finite,
 )
 from seqgnn.data.times import TimeAxis
-from seqgnn.data.transforms.calendar import CALENDAR, calendar_features
+from seqgnn.data.transforms.calendar import CALENDAR, calendar_features, calendar_names
 from seqgnn.data.transforms.splits import PartSize, split_range
 from seqgnn.data.windows import Windows
 
@@ -29,26 +30,33 @@ from seqgnn.data.windows import Windows
 class TemporalGraph:
     """Time series at the nodes of a graph. Immutable; parts of it are views.
 
-    Targets may be NaN or infinite where the mask is False, and the signal where no target of that node and step was
-    observed. Such values are stored as 0. `known`, `[T, N, F]`, is False where the signal was not finite (None if it
-    was finite everywhere).
+    Targets may be NaN or infinite where the mask is False, and other features anywhere: they were not observed there.
+    Such values are stored as 0. `known`, `[T, N, F]`, is False where the signal was not finite (None if it was finite
+    everywhere).
+
+    Arrays of numpy are as good as tensors. Their numbers, and those of tables, become float32, or float64 if float32
+    would merge different ones, such as counts near 123,456,789.
 
     Args:
-        signal: input features of the nodes over time, floats.
+        signal: input features of the nodes over time, floats; or a table of pandas or polars with a column per node,
+            whose empty cells are missing. Its times, the names of its columns and of features are those of the graph
+            unless others are given.
         edge_index: edges of the graph, or a list of edges, one per step.
         edge_weight: weights of the edges, or a list of weights, one per step; None: all 1.
         mask: True where the targets were observed; None: everywhere.
         targets: values to forecast; None: the first feature of the signal (a view).
         timestamps: one per step, increasing: datetime64, datetimes, text, an index of pandas and others, see
             :func:`seqgnn.data.times.parse_times`.
-        nodes: N distinct names.
+        nodes: N distinct names, as text: bytes are decoded.
+        features: F distinct names of features.
         positions: longitude and latitude of the nodes.
         name: name of the data set.
         units: units of the targets, such as "miles per hour"; None: unknown.
 
     Shapes:
-        signal ``[T, N, F]``; edge_index ``[2, E]``; edge_weight ``[E]``; mask ``[T, N]`` or ``[T, N, C]`` (stored as
-        the latter); targets ``[T, N, C]``; positions ``[N, 2]``.
+        signal ``[T, N]`` or ``[T, N, F]`` (stored as the latter); edge_index ``[2, E]``; edge_weight ``[E]``; mask
+        ``[T, N]`` or ``[T, N, C]`` (stored as the latter); targets ``[T, N]`` or ``[T, N, C]`` (stored as the latter);
+        positions ``[N, 2]``.
 
     Raises:
         ValueError: if shapes do not match, edges have invalid nodes, timestamps are invalid or do not increase, units
@@ -69,37 +77,48 @@ class TemporalGraph:
     targets: Tensor
     time: TimeAxis | None
     nodes: tuple[str, ...] | None
+    features: tuple[str, ...] | None
     positions: Tensor | None
     name: str | None
     units: str | None
 
     def __init__(
         self,
-        signal: Tensor,
-        edge_index: Tensor | Sequence[Tensor],
-        edge_weight: Tensor | Sequence[Tensor] | None = None,
+        signal: Any,
+        edge_index: Any,
+        edge_weight: Any = None,
         *,
-        mask: Tensor | None = None,
-        targets: Tensor | None = None,
+        mask: Any = None,
+        targets: Any = None,
         timestamps: Any = None,
-        nodes: Sequence[str] | None = None,
-        positions: Tensor | None = None,
+        nodes: Iterable[Any] | None = None,
+        features: Iterable[Any] | None = None,
+        positions: Any = None,
         name: str | None = None,
         units: str | None = None,
     ) -> None:
+        signal, observed, times, columns, channels = read_series("signal", signal)
         check_values("signal", signal)
         if targets is not None:
+            targets, observed, *_ = read_series("targets", targets)
             check_values("targets", targets, signal)
-        mask = checked_mask(mask, signal, 1 if targets is None else targets.size(-1))
-        names = None if nodes is None else tuple(map(str, nodes))
+        mask = checked_mask(as_tensor(mask), signal, 1 if targets is None else targets.size(-1))
+        mask = mask if observed is None else observed if mask is None else mask & observed
+        node_names = as_names(columns if nodes is None else nodes, "node")
+        feature_names = as_names(channels if features is None else features, "feature")
         known = signal.isfinite()
-        signal = finite("signal", signal, None if mask is None else mask.any(-1, keepdim=True), names)
-        targets = signal[..., :1] if targets is None else finite("targets", targets, mask, names)
-        edges, weights = checked_graphs(edge_index, edge_weight, signal)
+        if targets is None:
+            signal = finite("signal", signal, mask, node_names, 1)
+            targets = signal[..., :1]
+        else:
+            signal, targets = signal.masked_fill(~known, 0), finite("targets", targets, mask, node_names)
+        edges, weights = checked_graphs(as_edges(edge_index), as_weights(edge_weight), signal)
         self.__dict__.update(signal=signal, targets=targets, mask=mask, edge_index=edges, edge_weight=weights)
         self.__dict__.update(known=None if known.all() else known)
-        self.__dict__.update(nodes=checked_nodes(names, signal), positions=checked_positions(positions, signal))
-        self.__dict__.update(time=checked_times(timestamps, len(signal)))
+        self.__dict__.update(nodes=checked_names(node_names, signal.size(1), "node"))
+        self.__dict__.update(features=checked_names(feature_names, signal.size(2), "feature"))
+        self.__dict__.update(positions=checked_positions(as_tensor(positions), signal))
+        self.__dict__.update(time=checked_times(times if timestamps is None else timestamps, len(signal)))
         self.__dict__.update(name=name, units=checked_units(units))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -195,6 +214,7 @@ class TemporalGraph:
         return self._with(
             signal=signal,
             known=None if self.known is None else torch.cat([self.known, features.isfinite()], dim=-1),
+            features=None if self.features is None else (*self.features, *calendar_names(names)),
             targets=signal[..., : self.num_targets] if self._targets_are_first_features else self.targets,
         )
 

@@ -197,7 +197,7 @@ def _read_targets(training: TemporalGraph) -> bool:
 
 def _inputs(graph: TemporalGraph, training: TemporalGraph, per: str) -> Tensor:
     """Return the inputs, with missing values replaced by the last observed one; `training` is the training part."""
-    if graph.mask is None:
+    if graph.mask is None and graph.known is None:
         return graph.signal
     reads_targets = _read_targets(training)
 

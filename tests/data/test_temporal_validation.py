@@ -27,9 +27,9 @@ def test_temporal_graph_nan_values_must_be_masked():
     graph = TemporalGraph(x, EDGES, mask=mask)
     assert graph.signal[3, 1].item() == graph.targets[3, 1].item() == 0 and graph.signal[4, 0].item() == 12
     assert graph.mask.shape == (10, 3, 1) and graph.mask.sum() == 28 and x[3, 1].isnan()
-    covariate = torch.cat([torch.zeros_like(x), x], dim=-1)  # the second feature is needed where the target was seen
-    with pytest.raises(ValueError, match="step 3, node 1, feature 1"):
-        TemporalGraph(covariate, EDGES, mask=torch.ones(10, 3, dtype=torch.bool))
+    covariate = torch.cat([torch.zeros_like(x), x], dim=-1)  # next to the target, NaN was not observed
+    partial = TemporalGraph(covariate, EDGES, mask=torch.ones(10, 3, dtype=torch.bool))
+    assert torch.equal(partial.known, covariate.isfinite()) and torch.equal(partial.signal, covariate.nan_to_num(0))
     targets = x.expand(-1, -1, 2).clone()
     each = torch.ones(10, 3, 2, dtype=torch.bool)
     each[3, 1, 0] = False
@@ -60,8 +60,8 @@ def test_temporal_graph_invalid_timestamps_raise_value_error(times, match):
 @pytest.mark.parametrize(
     ("arguments", "options", "match"),
     [
-        ((signal().long(), EDGES), {}, r"signal as floats \[T, N, F\], not empty, got torch.int64 \(10, 3, 2\)"),
-        ((signal()[0], EDGES), {}, r"got torch.float32 \(3, 2\)"),
+        ((signal().long(), EDGES), {}, r"floats \[T, N\] or \[T, N, F\], not empty, got torch.int64 \(10, 3, 2\)"),
+        ((signal()[0, 0], EDGES), {}, r"got torch.float32 \(2,\)"),
         ((signal()[:0], EDGES), {}, "not empty"),
         (([1.0], EDGES), {}, "got list"),
         ((signal(), EDGES), {"targets": signal(9)}, r"targets \[10, 3, C\] on cpu, as the signal, got .*\(9, 3, 2\)"),

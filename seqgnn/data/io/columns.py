@@ -26,6 +26,8 @@ class Columns:
         graph: returns edges and weights between all nodes, for a kind and a threshold as in `read_graph`; None: the
             file has no graph.
         positions: longitude and latitude of the nodes, `[N, 2]`; None: the file has none.
+        unit: unit of integer timestamps, see :func:`seqgnn.data.times.parse_times`; None: unknown.
+        doubt: error message about a column that may be no sensor, unless the sensors to read are named; None: none.
         missing_value: value of the first feature that means missing, as the file says; None: it says none.
     """
 
@@ -37,3 +39,5 @@ class Columns:
     graph: Callable[[str | None, float], tuple[Tensor, Tensor]] | None = None
     positions: np.ndarray | None = None
     missing_value: float | None = None
+    unit: str | None = None
+    doubt: str | None = None

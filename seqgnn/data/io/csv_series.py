@@ -1,57 +1,244 @@
 """Reader for time series in csv files."""
 
-from collections.abc import Sequence
+import io
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from seqgnn.data.io.column_roles import COUNTERS, INDICES, PARTS_OF_TIMES, SENSORS, TIMES, normalized
 from seqgnn.data.io.columns import CALLER, Columns
-from seqgnn.data.io.csv_tables import MISSING, check_distinct, numbers, parse_timestamp, read_table
+from seqgnn.data.io.csv_tables import (
+    EXACT,
+    MISSING,
+    find_delimiter,
+    is_number,
+    numbers,
+    read_text,
+    rows_of,
+)
+from seqgnn.data.io.frames import columns_of
 from seqgnn.data.io.table_format import TableFormat
+from seqgnn.data.times import is_timestamp
 
-TIMES = {"time", "times", "date", "dates", "datetime", "timestamp", "timestamps"}
+NA_VALUES = sorted({spelling for word in MISSING for spelling in (word, word.upper(), word.title())} | {"NaN", "N/a"})
+KEPT_AS_TEXT = TIMES | PARTS_OF_TIMES | INDICES | COUNTERS | SENSORS
+TOP = 6  # lines from which the header and the types of columns are known
 
 
 def read_csv(path: Path, table_format: TableFormat) -> Columns:
-    """Return the content of a csv file: a line per step, a column per sensor and optionally one of timestamps."""
-    header, *rows = read_table(CALLER, path, ",;\t" if table_format.decimal == "." else ";\t")
-    if not rows:
-        raise ValueError(f"{CALLER}: expected a header and lines of values, got one line in {path}")
-    timestamps = None
-    if header[0].lower() in TIMES or (not _is_value(rows[0][0]) and parse_timestamp(rows[0][0]) is not None):
-        if parse_timestamp(header[0]) is not None:
-            raise ValueError(f"{CALLER}: expected column names in line 1 of {path}, got a value, {header[0]!r}")
-        timestamps = _timestamps([row[0] for row in rows], path)
-        header, rows = header[1:], [row[1:] for row in rows]
-        if not header:
-            raise ValueError(f"{CALLER}: expected columns besides the timestamps, got none in {path}")
-    check_distinct(CALLER, header, path)
-    if all(map(_is_value, header)) and not all(map(str.isdecimal, header)):
-        raise ValueError(f"{CALLER}: expected column names in line 1 of {path}, got a value, {header[0]!r}")
-    if table_format.decimal == ",":
-        rows = [[cell.replace(",", ".") for cell in row] for row in rows]
-    return Columns(numbers(CALLER, rows, header, path, 2), header, timestamps)
+    """Return the content of a csv file.
+
+    The parser of pandas reads it. Where that fails, or might hide a mistake, a slower one reads it again, which names
+    the line and column of the mistake.
+    """
+    content = read_text(CALLER, path).rstrip(b"\r\n")
+    delimiters = ",;\t" if table_format.decimal == "." else ";\t"
+    top = _top(content, path, delimiters)
+    header_rows, lines = _header(top, path, table_format)
+    names = _names(top, header_rows)
+    kinds = _text_columns(top[lines:], [" ".join(filter(None, name)) for name in names], table_format)
+    delimiter = find_delimiter(content.partition(b"\n")[0].decode(errors="replace"), delimiters)
+    columns = _parse(content, delimiter, lines, kinds, table_format.decimal)
+    if columns is None:
+        rows = rows_of(CALLER, path, content, delimiters)[lines:]
+        columns = _columns(rows, [" ".join(filter(None, name)) for name in names], kinds, path, lines, table_format)
+    if table_format.header_rows is None and all(cell.isdecimal() for cell in top[0]):
+        _check_header(top[0], columns, path)
+    return columns_of(
+        CALLER, path, _frame(columns, names, table_format, path), table_format, lambda row: f"line {row + 1 + lines}"
+    )
 
 
-def _is_value(cell: str) -> bool:
+def _top(content: bytes, path: Path, delimiters: str) -> list[list[str]]:
+    """Return the first lines of a file."""
+    end = -1
+    for _ in range(TOP):
+        end = content.find(b"\n", end + 1)
+        if end < 0:
+            break
     try:
-        float(cell)
-    except ValueError:
-        return cell.lower() in MISSING
-    return True
+        return rows_of(CALLER, path, content if end < 0 else content[:end], delimiters)
+    except ValueError:  # a mistake, or a line end within quotes
+        return rows_of(CALLER, path, content, delimiters)
 
 
-def _timestamps(cells: Sequence[str], path: Path) -> np.ndarray:
-    """Return the timestamps of lines 2 and following."""
-    times: list[np.datetime64] = []
-    for line, cell in enumerate(cells, start=2):
-        if (time := parse_timestamp(cell)) is None:
+def _header(top: list[list[str]], path: Path, table_format: TableFormat) -> tuple[int, int]:
+    """Return the number of lines with names of columns, and of all lines before the first step."""
+    first = top[0]
+    count = table_format.header_rows
+    if count is None:
+        has_names = not all(is_number(cell) or is_timestamp(cell) for cell in first)
+        if not has_names and not all(cell.isdecimal() for cell in first[first[0] == "" :]):
             raise ValueError(
-                f"{CALLER}: expected a timestamp as 2012-03-01 00:05, got {cell!r} in line {line}, column 1 of {path}"
+                f"{CALLER}: expected column names in line 1 of {path}, got a value, {first[0]!r}; pass header_rows=0 "
+                "(--header-rows 0) if it has no names"
             )
-        if times and time <= times[-1]:
-            order = "again" if time == times[-1] else f"after {cells[line - 3]!r}"
-            actual = f"{cell!r} {order} in line {line} of {path}"
-            raise ValueError(f"{CALLER}: expected increasing timestamps, got {actual}")
-        times.append(time)
-    return np.array(times)
+        if _has_second_header(top):
+            raise ValueError(
+                f"{CALLER}: expected one line of column names in {path}, got also line 2, {_shown(top[1])}; pass "
+                "header_rows=2 (--header-rows 2)"
+            )
+        count = 1
+    lines = count
+    if count == 2 and len(top) > 2 and not _is_cell(top[2][0]) and not any(top[2][1:]):
+        lines = 3  # pandas writes the name of the index in a line of its own
+    if len(top) <= lines:
+        raise ValueError(f"{CALLER}: expected a header and lines of values, got one line in {path}")
+    return count, lines
+
+
+def _has_second_header(top: list[list[str]]) -> bool:
+    if len(top) < 3 or len(top[0]) < 2:
+        return False
+    second, third = top[1], top[2]
+    if _is_cell(second[0]) and second[0]:
+        return False
+    only_names = not any(is_number(cell) for cell in second[1:]) and any(is_number(cell) for cell in third[1:])
+    return only_names or (_is_cell(third[0]) and bool(third[0]))
+
+
+def _is_cell(cell: str) -> bool:
+    """Return True for a number, a missing value or a time."""
+    return is_number(cell) or is_timestamp(cell)
+
+
+def _shown(row: list[str]) -> str:
+    return ", ".join(map(repr, row[:3])) + (", ..." if len(row) > 3 else "")
+
+
+def _names(top: list[list[str]], header_rows: int) -> list[tuple[str, ...]]:
+    """Return the names of each column, one for each line of the header."""
+    if header_rows == 0:
+        has_times = is_timestamp(top[0][0])
+        names = list(map(str, range(len(top[0]) - has_times)))
+        return [(name,) for name in (["time", *names] if has_times else names)]
+    return list(zip(*top[:header_rows]))
+
+
+def _text_columns(top: list[list[str]], names: list[str], table_format: TableFormat) -> list[bool]:
+    """Return True for each column that is read as text at first: those not of numbers, and those that may be times, an
+    index or names of sensors, whose leading zeros count."""
+    chosen = (table_format.time_column, table_format.sensor_column)
+    return [
+        name in chosen
+        or normalized(name) in KEPT_AS_TEXT
+        or not all(is_number(cell.replace(",", ".") if table_format.decimal == "," else cell) for cell in cells[:1])
+        for name, cells in zip(names, zip(*top))
+    ]
+
+
+def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], decimal: str) -> list[Any] | None:
+    """Return the columns as pandas reads them; None if it fails or its result may be wrong."""
+    import pandas
+
+    width = len(is_text)
+    body = -1
+    for _ in range(lines):
+        body = content.find(b"\n", body + 1)
+    if b'"' in content[body:] or b"\n\n" in content or b"\n\r\n" in content:
+        return None
+    exact = {} if int(pandas.__version__.partition(".")[0]) > 2 else {"float_precision": "round_trip"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            frame = pandas.read_csv(
+                io.BytesIO(content),
+                sep=delimiter,
+                header=None,
+                names=range(width),
+                index_col=False,
+                skiprows=lines,
+                dtype={i: object if text else np.float64 for i, text in enumerate(is_text)},
+                na_values={i: NA_VALUES for i, text in enumerate(is_text) if not text},
+                keep_default_na=False,
+                skip_blank_lines=False,
+                skipinitialspace=True,
+                low_memory=False,
+                decimal=decimal,
+                **exact,
+            )
+    except (ValueError, Warning):
+        return None
+    columns = [frame[i] for i in range(width)]
+    last = columns[-1]
+    may_be_short = (last.isna() | (last == "")).any() if is_text[-1] else last.isna().any()
+    if may_be_short and content.count(delimiter.encode()) != (len(frame) + lines) * (width - 1):
+        return None
+    if any(
+        not text and not (column.abs().max() <= EXACT or column.isna().all()) for text, column in zip(is_text, columns)
+    ):
+        return None
+    return [column.str.strip() if text else column for text, column in zip(is_text, columns)]
+
+
+def _columns(
+    rows: list[list[str]], names: list[str], is_text: list[bool], path: Path, lines: int, table_format: TableFormat
+) -> list[Any]:
+    """Return the columns of rows of cells."""
+    import pandas
+
+    places = [i for i, text in enumerate(is_text) if not text]
+    cells = [[row[i] for i in places] for row in rows]
+    values = numbers(CALLER, cells, [names[i] for i in places], path, lines + 1, table_format.decimal)
+    by_place = dict(zip(places, values.T))
+    return [pandas.Series(by_place[i] if i in by_place else [row[i] for row in rows]) for i in range(len(is_text))]
+
+
+def _check_header(header: list[str], columns: list[Any], path: Path) -> None:
+    """Check that whole numbers in the first line are names, not the values of a step.
+
+    They are names for certain if values have fractions or are far smaller.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    if any(len(cell) > 1 and cell.startswith("0") for cell in header):
+        return
+    largest = 0.0
+    for column in columns:
+        values = column.to_numpy(dtype=np.float64)
+        values = values[~np.isnan(values)]
+        if (values[:1000] != np.rint(values[:1000])).any() or (values != np.rint(values)).any():
+            return
+        largest = max(largest, np.abs(values).max(initial=0))
+    if len(set(header)) < len(header) or min(map(int, header)) <= 10 * largest:
+        raise ValueError(
+            f"{CALLER}: expected column names in line 1 of {path}, got whole numbers as in the other lines, "
+            f"{_shown(header)}; pass header_rows=1 (--header-rows 1) if they are names, or 0 if they are values"
+        )
+
+
+def _frame(columns: list[Any], names: list[tuple[str, ...]], table_format: TableFormat, path: Path) -> Any:
+    """Return the columns as a table of pandas, those that were read as text but are numbers as numbers."""
+    import pandas
+
+    typed = []
+    for name, column in zip(names, columns):
+        heading = normalized(" ".join(filter(None, name)))
+        if column.dtype.kind != "f" and _is_numeric(heading, name[0], column, table_format):
+            decimal = column.str.replace(",", ".") if table_format.decimal == "," else column
+            column = pandas.to_numeric(decimal.where(~decimal.str.lower().isin(MISSING)), errors="coerce")
+        typed.append(column)
+    frame = pandas.DataFrame(dict(enumerate(typed)))
+    if len(names[0]) == 2:
+        has_index = typed[0].dtype == object or not (names[0][0] and names[0][1])
+        frame = frame.set_index(0) if has_index else frame
+        frame.index.name = next(filter(None, names[0]), None) if has_index else None
+        frame.columns = pandas.MultiIndex.from_tuples(names[has_index:], names=names[0] if has_index else None)
+        return frame
+    frame.columns = pandas.Index([name for (name,) in names], dtype=object)
+    return frame
+
+
+def _is_numeric(heading: str, name: str, column: Any, table_format: TableFormat) -> bool:
+    """Return True for a column of text that has numbers alone, and neither times nor names of sensors."""
+    if name == table_format.sensor_column or (heading in SENSORS and table_format.is_long):
+        return False
+    cells = column[column != ""]
+    if heading in TIMES | SENSORS and table_format.layout != "wide" and cells.str.isdecimal().all():
+        return False
+    return bool(len(cells)) and all(
+        map(is_number, cells.str.replace(",", ".") if table_format.decimal == "," else cells)
+    )

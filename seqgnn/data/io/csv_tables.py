@@ -1,14 +1,36 @@
 """Reader for tables in text files, whose errors name the line and column."""
 
 import csv
+import gzip
 import io
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 MISSING = {"", "nan", "na", "n/a", "null", "none"}
+EXACT = 2**53  # doubles hold all whole numbers up to this one
+
+
+def read_text(caller: str, path: Path) -> bytes:
+    """Return the content of a text file in UTF-8 without its byte order mark, unpacked if it is a .gz file.
+
+    Lines may end with carriage returns before the line feed, also several.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{caller}: expected a readable file, got {path}: {reason}") from error
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    while b"\r\r\n" in content:
+        content = content.replace(b"\r\r\n", b"\r\n")
+    return content
 
 
 def read_table(caller: str, path: Path, delimiters: str = ",;\t") -> list[list[str]]:
@@ -19,15 +41,16 @@ def read_table(caller: str, path: Path, delimiters: str = ",;\t") -> list[list[s
         ValueError: if the file cannot be read or is empty, or a line is empty or has a different number of values than
             the first line; the message names the file and line.
     """
+    return rows_of(caller, path, read_text(caller, path), delimiters)
+
+
+def rows_of(caller: str, path: Path, content: bytes, delimiters: str = ",;\t") -> list[list[str]]:
+    """Return the rows of the content of a file, as `read_table`."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as opened:  # CR CR LF: a line end that was changed twice
-            file = io.StringIO(opened.read().replace("\r\r\n", "\n"), newline="")
-            first = file.readline()
-            delimiter = max(delimiters, key=first.count)
-            file.seek(0)
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=delimiter, strict=True)]
-    except OSError as error:
-        raise ValueError(f"{caller}: expected a readable file, got {path}: {error.strerror}") from error
+        text = content.decode("utf-8")
+        delimiter = find_delimiter(text.partition("\n")[0], delimiters)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows = [[cell.strip() for cell in row] for row in reader]
     except UnicodeDecodeError as error:
         raise ValueError(f"{caller}: expected {path} to be UTF-8, got byte 0x{error.object[error.start]:02x}") from None
     except csv.Error as error:
@@ -46,44 +69,64 @@ def read_table(caller: str, path: Path, delimiters: str = ",;\t") -> list[list[s
     return rows
 
 
+def find_delimiter(line: str, delimiters: str = ",;\t") -> str:
+    """Return the most frequent delimiter of a line."""
+    return max(delimiters, key=line.count)
+
+
+def is_number(cell: str) -> bool:
+    """Return True for a number or a missing value.
+
+    Example:
+        >>> is_number("1e-3"), is_number("NA"), is_number("1_000"), is_number("two")
+        (True, True, False, False)
+    """
+    return cell.lower() in MISSING or _number(cell) is not None
+
+
 def numbers(
-    caller: str, rows: Sequence[Sequence[str]], names: Sequence[str], path: Path, first_line: int
+    caller: str,
+    rows: Sequence[Sequence[str]],
+    names: Sequence[str],
+    path: Path,
+    first_line: int,
+    decimal: str = ".",
 ) -> np.ndarray:
     """Return cells as doubles `[rows, columns]`, NaN for missing values ("", "nan", "NA", "null").
 
     Raises:
-        ValueError: if a cell is not a finite number; the message names its line and column.
+        ValueError: if a cell is not a finite number, or a whole number that doubles cannot hold; the message names its
+            line and column.
     """
     values = np.empty((len(rows), len(names)))
     for i, row in enumerate(rows):
-        try:
-            values[i] = [float(cell) for cell in row]
-        except ValueError:
-            values[i] = [np.nan if cell.lower() in MISSING else _number(cell) for cell in row]
+        for j, cell in enumerate(row):
+            number = np.nan if cell.lower() in MISSING else _number(cell.replace(",", ".") if decimal == "," else cell)
+            values[i, j] = np.inf if number is None else number
         invalid = np.flatnonzero(np.isinf(values[i]))
         if len(invalid):
             column = int(invalid[0])
-            location = f"line {first_line + i}, column {names[column]!r} of {path}"
-            raise ValueError(f"{caller}: expected a number or an empty cell, got {row[column]!r} in {location}")
+            cell, location = row[column], f"line {first_line + i}, column {names[column]!r} of {path}"
+            hint = (
+                "" if decimal == "," or _number(cell.replace(",", ".")) is None else "; pass decimal=',' (--decimal ,)"
+            )
+            raise ValueError(f"{caller}: expected a number or an empty cell, got {cell!r} in {location}{hint}")
+        for j in np.flatnonzero(np.abs(values[i]) > EXACT).tolist():
+            if row[j].lstrip("+-").isdecimal() and int(row[j]) != values[i, j]:
+                location = f"line {first_line + i}, column {names[j]!r} of {path}"
+                raise ValueError(f"{caller}: expected a number that float64 holds, got {row[j]} in {location}")
     return values
 
 
-def _number(cell: str) -> float:
+def _number(cell: str) -> float | None:
+    """Return the number that a cell is; None if it is none."""
     try:
-        return float(cell)
-    except ValueError:
-        return np.inf
-
-
-def parse_timestamp(cell: str) -> np.datetime64 | None:
-    """Return an ISO 8601 date, or date and time, to the second, in local time; None for other text."""
-    try:
-        return np.datetime64(datetime.fromisoformat(cell).replace(tzinfo=None), "s")
+        return None if "_" in cell else float(cell)
     except ValueError:
         return None
 
 
-def check_distinct(caller: str, names: Sequence[str], path: Path, noun: str = "sensor") -> None:
+def check_distinct(caller: str, names: Sequence[str], path: Any, noun: str = "sensor") -> None:
     """Check that columns have distinct, non-empty names.
 
     Raises:

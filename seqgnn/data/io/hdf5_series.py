@@ -1,4 +1,4 @@
-"""Reader for time series in HDF5 files of pandas."""
+"""Reader for time series in HDF5 files of pandas, in its fixed and its table format, and in HDF5 files of arrays."""
 
 from pathlib import Path
 from typing import Any
@@ -6,39 +6,102 @@ from typing import Any
 import numpy as np
 
 from seqgnn.data.io.columns import CALLER, Columns
-from seqgnn.data.io.csv_tables import check_distinct
+from seqgnn.data.io.frames import columns_of
+from seqgnn.data.io.hdf5_pandas import read_fixed, read_table_format
+from seqgnn.data.io.numpy_series import columns_of_arrays
 from seqgnn.data.io.table_format import TableFormat
 
 
 def read_hdf5(path: Path, table_format: TableFormat) -> Columns:
-    """Return the table of a file that pandas wrote."""
+    """Return the table of an HDF5 file, without pickled objects."""
     try:
         import h5py
     except ImportError as error:
         raise ValueError(f"{CALLER}: h5py is required to read {path} ({error}); pip install h5py") from error
+    _register_filters()
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(f"{CALLER}: expected a readable HDF5 file, got {path} ({error})") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{CALLER}: expected a readable HDF5 file, got {path} ({reason})") from error
     with file:
-        tables = [group for group in file.values() if isinstance(group, h5py.Group) and "block0_values" in group]
-        if len(tables) != 1 or "block1_values" in tables[0]:
-            raise ValueError(
-                f"{CALLER}: expected one table of numbers in pandas' fixed format (axis0, axis1, block0_values) in "
-                f"{path}, got {sorted(file)}"
-            )
-        group = tables[0]
-        if group["block0_values"].dtype.kind not in "biuf" or group["axis0"].dtype.kind not in "SUiu":
-            raise ValueError(f"{CALLER}: expected numbers under names in {path}, got pickled objects")
-        names = [item.decode() if isinstance(item, bytes) else str(item) for item in group["block0_items"][:].tolist()]
-        check_distinct(CALLER, names, path)
-        return Columns(group["block0_values"][:], names, _axis_times(group["axis1"], path))
+        name, group = _table(file, path, table_format)
+        try:
+            if name is None:
+                return columns_of_arrays(path, _arrays(file), table_format)
+            read = read_table_format if "table" in group else read_fixed
+            return columns_of(CALLER, path, read(group, path), table_format)
+        except OSError as error:
+            raise ValueError(f"{CALLER}: cannot read {path}: {_reason(group, error)}") from error
+        except KeyError as error:
+            raise ValueError(f"{CALLER}: expected a whole table of pandas in {path}, got none of {error}") from error
 
 
-def _axis_times(axis: Any, path: Path) -> np.ndarray | None:
-    kind = axis.attrs.get("kind", b"datetime64")
-    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-    if not kind.startswith("datetime64"):
-        return None
-    unit = kind.removeprefix("datetime64").strip("[]") or "ns"
-    return axis[:].astype(f"datetime64[{unit}]").astype("datetime64[s]")
+def _register_filters() -> None:
+    """Let h5py read the compressions of PyTables, if hdf5plugin is installed."""
+    try:
+        import hdf5plugin as hdf5plugin
+    except ImportError:
+        return
+
+
+def _table(file: Any, path: Path, table_format: TableFormat) -> tuple[str | None, Any]:
+    """Return name and group of the table; no name and the file if it has arrays alone."""
+    import h5py
+
+    tables: dict[str, Any] = {}
+
+    def add(name: str, item: Any) -> None:
+        is_table = isinstance(item, h5py.Group) and (
+            "pandas_type" in item.attrs or any(key in item for key in ("block0_values", "axis0"))
+        )
+        if is_table and not any(name.startswith(f"{outer}/") for outer in tables):
+            tables[name] = item
+
+    file.visititems(add)
+    key = table_format.key
+    if key is not None:
+        if key.strip("/") not in tables:
+            raise ValueError(f"{CALLER}: expected key to be one of {sorted(tables)} in {path}, got {key!r}")
+        return key.strip("/"), tables[key.strip("/")]
+    if len(tables) > 1:
+        raise ValueError(
+            f"{CALLER}: expected one table in {path}, got {sorted(tables)}; pass key (--key) with its name"
+        )
+    if not tables and not _arrays(file):
+        raise ValueError(f"{CALLER}: expected a table of pandas or arrays in {path}, got {sorted(file) or 'nothing'}")
+    return next(iter(tables.items()), (None, file))
+
+
+def _arrays(file: Any) -> dict[str, np.ndarray]:
+    import h5py
+
+    datasets = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    return {name: item[()] for name, item in datasets.items() if item.dtype.kind != "O"} | {
+        name: np.array(item.asstr()[()], dtype=str)
+        for name, item in datasets.items()
+        if h5py.check_string_dtype(item.dtype) is not None and item.dtype.kind == "O"
+    }
+
+
+def _reason(group: Any, error: OSError) -> str:
+    """Return why data cannot be read: the compression that this h5py does not know, if that is why."""
+    import h5py
+
+    unknown: set[str] = set()
+
+    def add(_: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        plist = item.id.get_create_plist()
+        for i in range(plist.get_nfilters()):
+            code, _, _, name = plist.get_filter(i)
+            if not h5py.h5z.filter_avail(code):
+                unknown.add(name.decode() or str(code))
+
+    group.visititems(add)
+    if not unknown:
+        return str(error).splitlines()[0]
+    return (
+        f"it is compressed with {', '.join(sorted(unknown))}, which h5py reads with hdf5plugin; pip install hdf5plugin"
+    )

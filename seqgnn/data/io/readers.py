@@ -40,13 +40,16 @@ class Reader:
         return self.read(path, table_format)
 
 
+TIMES = ("time_column", "time_unit", "day_first")
+TABLE = ("layout", "sensor_column", "value_columns", *TIMES)
 READERS: dict[str, Reader] = {
-    ".csv": Reader(read_csv, ("decimal",)),
-    ".parquet": Reader(read_parquet),
-    ".npz": Reader(read_npz),
+    ".csv": Reader(read_csv, (*TABLE, "header_rows", "decimal")),
+    ".csv.gz": Reader(read_csv, (*TABLE, "header_rows", "decimal")),
+    ".parquet": Reader(read_parquet, TABLE),
+    ".npz": Reader(read_npz, TIMES),
     ".npy": Reader(read_numpy),
-    ".h5": Reader(read_hdf5),
-    ".hdf5": Reader(read_hdf5),
+    ".h5": Reader(read_hdf5, (*TABLE, "key")),
+    ".hdf5": Reader(read_hdf5, (*TABLE, "key")),
     ".tsf": Reader(read_tsf),
     ".dyna": Reader(read_libcity),
     ".dat": Reader(read_basicts),

@@ -8,16 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqgnn.data.io.columns import CALLER, FilePath
+from seqgnn.data.io.columns import CALLER, Columns, FilePath
+from seqgnn.data.io.frames import is_frame, read_frame
 from seqgnn.data.io.graphs import GraphNodes, read_names, read_subgraph
 from seqgnn.data.io.positions import read_positions
 from seqgnn.data.io.readers import find_reader
 from seqgnn.data.io.table_format import TableFormat
+from seqgnn.data.names import names_of
+from seqgnn.data.precision import float32_or_64
 from seqgnn.data.temporal_graph import TemporalGraph
+from seqgnn.data.times import Times, parse_times
 
 
 def read_signal(
-    path: FilePath,
+    path: Any,
     graph: Any = None,
     *,
     graph_kind: str | None = None,
@@ -66,30 +70,34 @@ def read_signal(
         ValueError: if lines have different lengths, a value is not a number, timestamps do not increase, a sensor is
             missing or repeated, or a graph has another size; the message names the file and line, column or sensor.
     """
-    path = Path(path)
-    columns = find_reader(path)(path, TableFormat() if table_format is None else table_format)
+    table_format = TableFormat() if table_format is None else table_format
+    if is_frame(path):
+        label: Any = f"the {type(path).__name__}"
+        columns = read_frame(CALLER, label, path, table_format)
+    else:
+        label = path = Path(path)
+        columns = find_reader(path)(path, table_format)
     values = columns.values
     if values.ndim == 2:
         values = values[..., None]
     if values.ndim != 3 or not values.size:
         shape = columns.values.shape
-        raise ValueError(f"{CALLER}: expected values [T, N] or [T, N, F], not empty, got {shape} in {path}")
+        raise ValueError(f"{CALLER}: expected values [T, N] or [T, N, F], not empty, got {shape} in {label}")
     nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
     if columns.nodes is None and graph_nodes is not None:
-        nodes = _listed_names(graph_nodes, len(nodes), path)
+        nodes = _listed_names(graph_nodes, len(nodes), label)
     all_nodes = nodes
-    chosen = list(range(len(nodes))) if sensors is None else _indices(nodes, sensors, path)
+    chosen = list(range(len(nodes))) if sensors is None else _indices(nodes, sensors, label)
     if sensors is not None:
-        values, nodes = values[:, chosen], list(sensors)
-    if missing_value is None and target in (None, (columns.features or ["0"])[0]):
+        values, nodes = values[:, chosen], [nodes[i] for i in chosen]
+    elif columns.doubt is not None:
+        raise ValueError(columns.doubt)
+    features = None if columns.features is None else list(columns.features)
+    if missing_value is None and target in (None, (features or ["0"])[0]):
         missing_value = columns.missing_value
     if target is not None:
-        values = _target_first(values, columns.features, target, path)
-    mask = np.isfinite(values[..., 0])
-    if missing_value is not None:
-        mask &= values[..., 0] != missing_value
-    values = np.array(values, dtype=np.float32)
-    values[..., 0][~mask] = 0
+        values, features = _target_first(values, features, target, label)
+    values, mask = _observed(values, missing_value)
     edges, weights = torch.empty(2, 0, dtype=torch.long), None
     if graph is not None:
         edges, weights = read_subgraph(
@@ -103,35 +111,61 @@ def read_signal(
         edges,
         weights,
         mask=None if mask.all() else torch.from_numpy(mask),
-        timestamps=columns.timestamps,
+        timestamps=_times(columns, table_format),
         nodes=nodes,
+        features=features,
         positions=places if positions is None else read_positions(positions, nodes),
-        name=path.stem if name is None else name,
+        name=Path(label.name.removesuffix(".gz")).stem if name is None and isinstance(label, Path) else name,
         units=units,
     )
 
 
-def _listed_names(graph_nodes: GraphNodes, count: int, path: Path) -> list[str]:
+def _listed_names(graph_nodes: GraphNodes, count: int, label: Any) -> list[str]:
     names, source = read_names(graph_nodes)
     if len(names) != count:
-        expected = f"a name in {source} for each of the {count} sensors of {path}, which has no names"
+        expected = f"a name in {source} for each of the {count} sensors of {label}, which has no names"
         raise ValueError(f"{CALLER}: expected {expected}, got {len(names)}")
     return names
 
 
-def _target_first(values: np.ndarray, features: Sequence[str] | None, target: str, path: Path) -> np.ndarray:
+def _times(columns: Columns, table_format: TableFormat) -> Times | None:
+    if columns.timestamps is None:
+        return None
+    unit, location = table_format.time_unit or columns.unit, columns.where
+    where = None if location is None else lambda step: f"in {location(step)}"
+    return parse_times(CALLER, columns.timestamps, unit=unit, day_first=table_format.day_first, where=where)
+
+
+def _observed(values: np.ndarray, missing_value: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return values in the type in which they are stored, 0 where missing, and True where the target was observed."""
+    mask = np.isfinite(values[..., 0])
+    if missing_value is not None:
+        mask &= values[..., 0] != (values.dtype.type(missing_value) if values.dtype.kind == "f" else missing_value)
+    if not mask.all():
+        values = np.array(values, dtype=None if values.dtype.kind == "f" else np.float64)
+        values[..., 0][~mask] = np.nan
+    values = float32_or_64(values)
+    values[..., 0][~mask] = 0
+    return values, mask
+
+
+def _target_first(
+    values: np.ndarray, features: list[str] | None, target: str, label: Any
+) -> tuple[np.ndarray, list[str] | None]:
     names = list(map(str, range(values.shape[2])) if features is None else features)
     if target not in names:
-        raise ValueError(f"{CALLER}: expected target to be one of {', '.join(names)} in {path}, got {target!r}")
+        raise ValueError(f"{CALLER}: expected target to be one of {', '.join(names)} in {label}, got {target!r}")
     first = names.index(target)
-    return values[..., [first, *(i for i in range(len(names)) if i != first)]]
+    order = [first, *(i for i in range(len(names)) if i != first)]
+    return values[..., order], None if features is None else [features[i] for i in order]
 
 
-def _indices(nodes: list[str], sensors: Sequence[str], path: Path) -> list[int]:
+def _indices(nodes: list[str], sensors: Sequence[str], label: Any) -> list[int]:
+    sensors = names_of(CALLER, sensors, "sensor")
     missing = [sensor for sensor in sensors if sensor not in nodes]
     if missing:
         actual = f"none called {', '.join(map(repr, missing))} among {len(nodes)}"
-        raise ValueError(f"{CALLER}: expected the requested sensors in {path}, got {actual}")
+        raise ValueError(f"{CALLER}: expected the requested sensors in {label}, got {actual}")
     return [nodes.index(sensor) for sensor in sensors]
 
 

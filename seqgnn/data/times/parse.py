@@ -24,8 +24,9 @@ def parse_times(
     unit: str | None = None,
     day_first: bool | None = None,
     where: Where | None = None,
+    increasing: bool = True,
 ) -> Times:
-    """Return timestamps, which increase from step to step.
+    """Return timestamps.
 
     Args:
         caller: name used in error messages.
@@ -36,6 +37,7 @@ def parse_times(
             ("Y"); "yyyymmdd". None: by their size, if that is certain.
         day_first: whether 1/3/2012 is the first of March; None: decided by a line with a number above 12.
         where: location of a step in words, with its preposition, for errors: "in line 3 of a.csv"; None: "at step 1".
+        increasing: whether each must be later than the one before it.
 
     Raises:
         ValueError: if a value is no timestamp, or not later than the one before it; if the unit of integers or the
@@ -49,7 +51,7 @@ def parse_times(
         raise ValueError(f"{caller}: expected a timestamp at every step, got none {where(int(missing.argmax()))}")
     instants = times.instants
     decreasing = np.flatnonzero(np.diff(instants) <= np.timedelta64(0, "s"))
-    if len(decreasing):
+    if increasing and len(decreasing):
         step = int(decreasing[0]) + 1
         now, before = times.wall_clock[step], times.wall_clock[step - 1]
         again = now in times.wall_clock[:step]

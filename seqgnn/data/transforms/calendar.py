@@ -38,6 +38,17 @@ def calendar_features(timestamps: np.ndarray, names: Sequence[str] = CALENDAR[:2
     return torch.from_numpy(np.stack([np.sin(angles), np.cos(angles)], axis=2)).flatten(1).float()
 
 
+def calendar_names(names: Sequence[str]) -> list[str]:
+    """Return the names of the features of `calendar_features`.
+
+    Example:
+        >>> calendar_names(["time-of-day"])
+        ['time-of-day, sine', 'time-of-day, cosine']
+    """
+    names = [names] if isinstance(names, str) else names
+    return [f"{name}, {function}" for name in names for function in ("sine", "cosine")]
+
+
 def _phase(timestamps: np.ndarray, name: str) -> np.ndarray:
     days = timestamps.astype("datetime64[D]")
     if name == "time-of-day":

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seqgnn.data.io.csv_tables import check_distinct, numbers, parse_timestamp, read_table
+from seqgnn.data.io.csv_tables import check_distinct, numbers, read_table
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "\ufeffa;b\r\n1;2\r\n\r\n", "a\tb\n1\t 2\n", "a,b\r\r\n1,2\r\r\n"])
@@ -35,10 +35,6 @@ def test_numbers_of_missing_cells_are_nan(tmp_path):
         with pytest.raises(ValueError, match=f"got '?{cell}'? in line 3, column 'b'"):
             numbers("read", [["1", "2"], ["3", cell]], ["a", "b"], tmp_path, 2)
 
-
-def test_parse_timestamp_of_a_cell_is_a_time_or_none():
-    assert parse_timestamp("2012-03-01 06:05") == np.datetime64("2012-03-01T06:05")
-    assert parse_timestamp("soon") is None
 
 
 def test_check_distinct_names_the_repeated_name(tmp_path):

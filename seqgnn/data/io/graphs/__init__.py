@@ -14,11 +14,12 @@ from seqgnn.data.io.csv_tables import read_table
 from seqgnn.data.io.graphs.arrays import read_arrays, read_pickle
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, KINDS, EdgeData, checked_kind
 from seqgnn.data.io.graphs.matching import Nodes, match, positions_of
-from seqgnn.data.io.graphs.node_names import GraphNodes, name_text, read_names
+from seqgnn.data.io.graphs.node_names import GraphNodes, read_names
 from seqgnn.data.io.graphs.notes import Notes, collected_notes
 from seqgnn.data.io.graphs.objects import from_object, read_graphml
 from seqgnn.data.io.graphs.tables import from_table
 from seqgnn.data.io.graphs.weights import distinct_edges, gaussian_kernel, weigh
+from seqgnn.data.names import name_of
 
 __all__ = [
     "CALLER",
@@ -109,8 +110,8 @@ def read_subgraph(
     if not threshold >= 0:
         raise ValueError(f"{CALLER}: expected threshold of at least 0, got {threshold}")
     listed, source = (None, "") if graph_nodes is None else read_names(graph_nodes)
-    series = list(map(name_text, nodes))
-    known = Nodes(series, series if among is None else list(map(name_text, among)), listed, source)
+    series = list(map(name_of, nodes))
+    known = Nodes(series, series if among is None else list(map(name_of, among)), listed, source)
     notes = Notes(CALLER)
     data, names = match(_read(graph, known, kind), known, notes)
     data, weights = weigh(distinct_edges(data, notes), kind, threshold, notes)

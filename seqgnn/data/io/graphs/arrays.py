@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, WEIGHTS, EdgeData, from_dense
-from seqgnn.data.io.graphs.node_names import name_text, node_names
+from seqgnn.data.io.graphs.node_names import node_names
 from seqgnn.data.io.safe_pickle import SparseArrays, read_plain_pickle
+from seqgnn.data.names import name_of
 
 VALUES = (*sorted(WEIGHTS), "edge_attr", *sorted(DISTANCES))
 NAMES = ("nodes", "node_names", "node_ids", "sensor_ids", "names", "ids")
@@ -224,7 +225,7 @@ def _is_rows(content: Sequence[Any]) -> bool:
 
 def _check_indices(names: list[str], indices: Mapping[Any, Any], origin: str) -> None:
     for name, index in indices.items():
-        text = name_text(name)
+        text = name_of(name)
         if not (isinstance(index, int | np.integer) and 0 <= index < len(names) and names[index] == text):
             raise _unexpected(origin, f"{text!r} with index {index!r}, which is not its position among the names")
 

@@ -6,29 +6,11 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.graphs.edge_data import CALLER
+from seqgnn.data.names import name_of
 
 GraphNodes = str | PathLike[str] | Sequence[str]
-
-
-def name_text(name: Any) -> str:
-    """Return the name of a node as text: bytes decoded, and whole numbers without a decimal point.
-
-    Example:
-        >>> name_text(b"a"), name_text(400001.0), name_text("001")
-        ('a', '400001', '001')
-    """
-    if isinstance(name, bytes):
-        try:
-            return name.decode()
-        except UnicodeDecodeError:
-            return name.decode("latin1")
-    if isinstance(name, float | np.floating) and float(name).is_integer():
-        return str(int(name))
-    return str(name)
 
 
 def node_names(names: Iterable[Any], origin: str) -> list[str]:
@@ -37,7 +19,7 @@ def node_names(names: Iterable[Any], origin: str) -> list[str]:
     Raises:
         ValueError: if a name is empty or repeated.
     """
-    texts = [name_text(name) for name in names]
+    texts = [name_of(name) for name in names]
     check_distinct(CALLER, texts, Path(origin), "node")
     return texts
 

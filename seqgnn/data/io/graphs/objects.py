@@ -9,8 +9,9 @@ import numpy as np
 from seqgnn.data.io.graphs.arrays import from_arrays, from_matrix, from_sparse
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, EdgeData
 from seqgnn.data.io.graphs.matching import Nodes
-from seqgnn.data.io.graphs.node_names import name_text, node_names
+from seqgnn.data.io.graphs.node_names import node_names
 from seqgnn.data.io.graphs.tables import from_table
+from seqgnn.data.names import name_of
 
 LABELS = ("name", "label", "id", "sensor_id")  # attributes of nodes that may name them
 
@@ -103,22 +104,22 @@ def _from_torch(matrix: Any) -> Any:
 
 def _rows(frame: Any) -> list[list[str]]:
     """Return the cells of a pandas or polars frame as text, with names of rows where it has an index of names."""
-    rows = [list(map(name_text, row)) for row in frame.to_numpy().tolist()]
-    header = [name_text(column) for column in frame.columns]
+    rows = [list(map(name_of, row)) for row in frame.to_numpy().tolist()]
+    header = [name_of(column) for column in frame.columns]
     index = getattr(frame, "index", None)
     if index is not None and not (index.dtype.kind in "iu" and list(index) == list(range(len(index)))):
-        rows = [[name_text(name), *row] for name, row in zip(index, rows)]
+        rows = [[name_of(name), *row] for name, row in zip(index, rows)]
         header = ["", *header]
     return [header, *rows]
 
 
 def _names(graph: Any, nodes: Nodes, origin: str) -> list[str]:
-    keys = [name_text(node) for node in graph.nodes]
+    keys = [name_of(node) for node in graph.nodes]
     known = set(nodes.expected) | set(nodes.series)
     if not known & set(keys):
         for label in LABELS:
             labels = [attributes.get(label) for _, attributes in graph.nodes(data=True)]
-            if all(value is not None for value in labels) and known & {name_text(value) for value in labels}:
+            if all(value is not None for value in labels) and known & {name_of(value) for value in labels}:
                 return node_names(labels, origin)
     return node_names(keys, origin)
 
