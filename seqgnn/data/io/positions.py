@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +27,8 @@ def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
         ``[N, 2]``.
 
     Raises:
-        ValueError: if a column or node is missing, a node is repeated, or a value is not a number.
+        ValueError: if a column or node is missing, a node is repeated, a value is not a number, or a latitude is above
+            90 degrees.
     """
     path = Path(path)
     rows = read_table(CALLER, path)
@@ -43,9 +45,19 @@ def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
     ids = [row[sensor] for row in lines]
     check_distinct(CALLER, ids, path)
     cells = [[row[longitude], row[latitude]] for row in lines]
-    values = torch.from_numpy(numbers(CALLER, cells, ["longitude", "latitude"], path, 1 + has_header)).float()
+    values = numbers(CALLER, cells, ["longitude", "latitude"], path, 1 + has_header)
     indices = {name: i for i, name in enumerate(ids)}
     missing = [node for node in nodes if node not in indices]
     if missing:
         raise ValueError(f"{CALLER}: expected a position of every sensor, got none of {missing[0]!r} in {path}")
-    return values[[indices[node] for node in nodes]]
+    chosen = values[[indices[node] for node in nodes]]
+    unknown = [node for node, place in zip(nodes, chosen) if np.isnan(place).any()]
+    if unknown:
+        line = 1 + has_header + indices[unknown[0]]
+        raise ValueError(f"{CALLER}: expected a position of every sensor, got an empty cell in line {line} of {path}")
+    if header[latitude] not in ("x", "y") and (abs(chosen[:, 1]) > 90).any():
+        line = 1 + has_header + indices[nodes[int((abs(chosen[:, 1]) > 90).argmax())]]
+        remedy = "a header of the names sensor_id, latitude and longitude tells their order"
+        actual = f"{chosen[abs(chosen[:, 1]) > 90][0, 1]:g} in line {line} of {path}"
+        raise ValueError(f"{CALLER}: expected latitudes of -90 to 90 degrees, got {actual}; {remedy}")
+    return torch.from_numpy(chosen.astype(np.float32))

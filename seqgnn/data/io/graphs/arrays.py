@@ -23,8 +23,10 @@ MATRICES = ("adj", "adj_mx", "adjacency", "adjacency_matrix", "a", "matrix")
 def read_arrays(path: Path, kind: str | None) -> EdgeData:
     """Return the edges of an npy or npz file, also of scipy.sparse."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"matrix": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
+        with path.open("rb") as file:  # numpy leaves a damaged file open
+            loaded = np.load(file, allow_pickle=False)
+            is_array = isinstance(loaded, np.ndarray)
+            arrays = {"matrix": loaded} if is_array else {key: loaded[key] for key in loaded.files}
         if {"data", "shape", "format"} <= arrays.keys():
             from scipy.sparse import load_npz
 
@@ -99,6 +101,12 @@ def from_matrix(matrix: np.ndarray, origin: str, kind: str | None) -> EdgeData:
         values = {"": matrix[:, 2]} if matrix.shape[1] == 3 else {}
         edge_values, _ = _values(values, matrix.shape[0], origin)
         return replace(_from_edge_index(matrix[:, :2].T, {}, origin), values=edge_values)
+    if is_list and kind is None:
+        shape = " x ".join(map(str, matrix.shape))
+        raise ValueError(
+            f"{CALLER}: expected a matrix between the nodes of the signal, got {shape} in {origin}; for a list of "
+            "edges pass kind='edges' or kind='distances' (--graph-kind)"
+        )
     return from_dense(matrix, origin, kind)
 
 

@@ -72,8 +72,12 @@ def positions_of(names: Sequence[str], nodes: Nodes, origin: str, notes: Notes) 
     found = np.full(len(names), -1)
     if not missing:
         found[[positions[node] for node in nodes.series]] = np.arange(len(nodes.series))
-    elif nodes.listed is not None and len(names) == len(nodes.series) == len(missing):
-        notes.add(f"{nodes.source}: no name is one of the time series, so that they name its nodes in order")
+    elif (
+        nodes.listed is not None
+        and len(names) == len(nodes.series)
+        and (len(missing) == len(names) or are_numbers(nodes.series))
+    ):
+        notes.add(f"{nodes.source}: the names of the nodes of the time series, in order")
         found = np.arange(len(names))
     else:
         remedy = ""

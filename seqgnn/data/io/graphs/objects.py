@@ -130,7 +130,7 @@ def _heading(attributes: Sequence[dict[Any, Any]], kind: str | None, origin: str
     distances = sorted(name for name in present if str(name).lower() in DISTANCES)
     if "weight" in present and not (kind == "distances" and distances):
         return "weight"
-    if kind == "edges" and distances:
+    if kind in ("edges", "adjacency") and distances:
         return None
     if len(distances) > 1:
         raise ValueError(f"{CALLER}: expected one distance of edges in {origin}, got {', '.join(distances)}")

@@ -24,7 +24,7 @@ def from_table(rows: Rows, path: str, nodes: Nodes, kind: str | None) -> EdgeDat
     columns = _columns(rows[0])
     if kind is None or kind == "distances":
         is_list, is_matrix = _may_be_list(rows, nodes), _may_be_matrix(rows, nodes)
-        if columns is None and is_list and is_matrix and not _agree(rows, path, nodes, kind):
+        if columns is None and is_list and is_matrix and (kind or not _agree(rows, path, nodes)):
             lines, width = len(rows), len(rows[0])
             remedy = "pass kind='edges' or kind='adjacency' (--graph-kind)"
             if kind == "distances":
@@ -40,14 +40,14 @@ def from_table(rows: Rows, path: str, nodes: Nodes, kind: str | None) -> EdgeDat
     return _list(rows, path, nodes, columns)
 
 
-def _agree(rows: Rows, path: str, nodes: Nodes, kind: str | None) -> bool:
+def _agree(rows: Rows, path: str, nodes: Nodes) -> bool:
     """Return True if a table is the same graph as a list and as a matrix."""
-    edges, entries = _list(rows, path, nodes, None), _matrix(rows, path, kind)
+    edges, entries = _list(rows, path, nodes, None), _matrix(rows, path, None)
     assert edges.pairs is not None and entries.indices is not None and entries.values is not None
     values = np.ones(len(edges.pairs)) if edges.values is None else edges.values
     listed = {(whole(source), whole(target), value) for (source, target), value in zip(edges.pairs, values)}
     stored = {(str(i), str(j), value) for i, j, value in zip(*entries.indices.tolist(), entries.values)}
-    return kind is None and entries.names is None and listed == stored
+    return entries.names is None and listed == stored
 
 
 def _columns(header: Sequence[str]) -> list[int] | None:
@@ -59,7 +59,7 @@ def _columns(header: Sequence[str]) -> list[int] | None:
         return None
     columns = [end for end in ends if end is not None]
     others = [i for i in range(len(names)) if i not in columns]
-    if len(names) > 3:
+    if others != [2]:  # a single column after the others is the value, whatever its name
         others = [i for i in others if names[i] in DISTANCES | WEIGHTS]
     return [*columns, *others] if len(others) <= 1 else None
 
@@ -116,7 +116,7 @@ def _may_be_matrix(rows: Rows, nodes: Nodes) -> bool:
     except ValueError:
         return False
     if names is None:
-        fits = len(cells) in (len(nodes.expected), len(nodes.series))
+        fits = len(cells) == len(cells[0]) and len(cells) in (len(nodes.expected), len(nodes.series))
     else:
         fits = set(nodes.expected) <= set(names) or set(nodes.series) <= set(names)
     return fits and all(_is_number(cell) or not cell for row in cells for cell in row)
@@ -143,7 +143,7 @@ def _parts(rows: Rows, path: str) -> tuple[list[str] | None, Rows]:
         cells = [row[1:] for row in rows[1:]]
     elif height == width + 1:  # names above
         names, row_names, cells = rows[0], rows[0], rows[1:]
-    elif width == height + 1 and len({row[0] for row in rows}) == height:  # names on the left
+    elif width == height + 1 and not any(_is_number(row[0]) for row in rows):  # names on the left
         names = row_names = [row[0] for row in rows]
         cells = [row[1:] for row in rows]
     else:

@@ -52,7 +52,7 @@ def weigh(data: EdgeData, kind: str | None, threshold: float, notes: Notes) -> t
         edge = int((~np.isfinite(values)).argmax())
         actual = "none" if np.isnan(values[edge]) else f"{values[edge]}"
         raise ValueError(f"{CALLER}: expected a number for every edge, got {actual} in {data.location(edge)}")
-    if kind == "edges" and stated == "distances":
+    if kind in ("edges", "adjacency") and stated == "distances":
         notes.add(f"{data.origin}: {data.heading!r} is not a weight; all weights are 1")
         return data, np.ones(len(values))
     if (kind or stated or _guess(data, values, notes)) != "distances":
