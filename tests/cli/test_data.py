@@ -109,6 +109,22 @@ def test_cli_data_check_of_time_series_reports_steps_and_graph(run, tmp_path, mo
         "  constant: b",
         "  1 edge, weights from 1 to 1, 0 isolated nodes, 0 self-loops, not symmetric",
     ]
+    edges.write_text("from,to,cost\na,b,3\nb,a,1\na,b,3\n")
+    assert run("check", path, "--graph", edges, "--threshold", 0.01).splitlines()[-3:] == [
+        "  1 edge, weights from 0.367879 to 0.367879, 0 isolated nodes, 0 self-loops, not symmetric",
+        f"  note: read_graph: {edges}: edges repeated with the same value, which count once: 1",
+        f"  note: read_graph: {edges}: distances, as 'cost' says; 1 of 2 edges have a weight of at least 0.01 "
+        "(Gaussian kernel, standard deviation 1)",
+    ]
+    edges.write_text("a,b,0.5\n")
+    note = "values without a name from 0.5 to 0.5 are taken as weights; pass kind='edges' or kind='distances'"
+    assert f"  note: read_graph: {edges}: {note}" in run("check", path, "--graph", edges)
+    assert "note" not in run("check", path, "--graph", edges, "--graph-kind", "edges")
+    (tmp_path / "ids.txt").write_text("7\n8\n")
+    edges.write_text("from,to\n8,7\n9,7\n")
+    shown = run("check", path, "--graph", edges, "--graph-nodes", tmp_path / "ids.txt")
+    assert f"note: read_graph: {edges}: 1 of 2 edges have nodes that are not in {tmp_path / 'ids.txt'}" in shown
+    assert "got '8' in line 2" in run("check", path, "--graph", edges, code=2)
     source = catalog.SIGNALS["pedalme"]
     content = '{"X": [[1, 2], [3, 4]], "edges": [[0, 1], [1, 0]], "weights": [1, 1]}'
     file = replace(source.files[0], sha256=hashlib.sha256(content.encode()).hexdigest())

@@ -30,7 +30,8 @@ def distinct_edges(data: EdgeData, notes: Notes) -> EdgeData:
                 f"{CALLER}: expected every edge once, got that of {data.place(first)} again in "
                 f"{data.location(edge)}, with {values[edge]:g} instead of {values[first]:g}"
             )
-    notes.add(f"{data.origin}: {indices.shape[1] - len(firsts)} edges are repeated with the same value and count once")
+    repeated = indices.shape[1] - len(firsts)
+    notes.add(f"{data.origin}: edges repeated with the same value, which count once: {repeated}")
     return data.select(np.sort(firsts))
 
 

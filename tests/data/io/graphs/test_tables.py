@@ -81,7 +81,7 @@ def test_read_graph_matrix_rows_in_another_order_than_columns(write, tmp_path):
     for label in (None, "sensor", "sensor_id"):
         mixed.to_csv(tmp_path / "m.csv", index_label=label)
         assert edges_of(read_graph(tmp_path / "m.csv", names)) == expected
-    mixed.loc[names].to_csv(tmp_path / "m.csv", header=False)  # names on the left alone: those of the columns as well
+    mixed.loc[names].to_csv(tmp_path / "m.csv", header=False)  # names on the left only
     square = frame.loc[mixed.index, mixed.index]
     square.to_csv(tmp_path / "m.csv", header=False)
     assert edges_of(read_graph(tmp_path / "m.csv", names)) == expected
