@@ -1,4 +1,4 @@
-"""`seqgnn forecast`: forecasts of a trained model, after the end of the data or on the test part."""
+"""`seqgnn forecast`: forecasts of a trained model or a baseline, after the end of the data or on the test part."""
 
 import sys
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def forecast_options() -> Sequence[Option]:
     """Return the options of the command."""
     from seqgnn.data.datasets.data_source import DataSource
 
-    checkpoint = "Run stored by `seqgnn compare forecast`: .json or .safetensors."
+    checkpoint = "Run of a model or baseline stored by `seqgnn compare forecast`: .json or .safetensors."
     data = "Data set name or file of the run; the file may have additional steps at the end."
     part = "Part to forecast: next (steps after the end of the data) or test (the run's test part, with ground truth)."
     source = {option.name: option for option in options_of(DataSource, only=SOURCE)}
@@ -32,18 +32,22 @@ def forecast_options() -> Sequence[Option]:
 
 
 def forecast(options: dict[str, Any]) -> None:
-    """Forecast with a trained model: write a table with one line per value, for the steps after the end of the data, or
-    for the test part of the run with ground truth and errors."""
+    """Forecast with a trained model or a baseline: write a table with one line per value, for the steps after the end
+    of the data, or for the test part of the run with ground truth and errors."""
     from seqgnn._utils.validation import one_of
     from seqgnn.data.datasets.data_source import DataSource
+    from seqgnn.experiments.runs.record import BaselineRecord
     from seqgnn.experiments.trained import forecast as predict
     from seqgnn.report.forecast_table import as_csv, check_suffix, forecast_table, write_table
 
     part, out = one_of("forecast", "part", options.get("part", PARTS[0]), PARTS), options.get("out")
     if out is not None:
         check_suffix(out)
-    model, run = predict.load_forecaster(options["checkpoint"])
+    run = predict.load_record(options["checkpoint"])
+    trained = None if isinstance(run, BaselineRecord) else predict.load_forecaster(options["checkpoint"])[0]
     graph = build(DataSource, options).load()
+    model = predict.refit_baseline(run, graph) if isinstance(run, BaselineRecord) else trained
+    assert model is not None
     errors = None
     if part == "test":
         values, starts, scores = predict.forecast_test(model, run, graph)

@@ -125,26 +125,29 @@ class ForecastSums:
     def _terms(self, forecast: Tensor, y: Tensor, mask: Tensor) -> Iterator[Tensor]:
         """Yield the terms of the sums, in their order."""
         error, truth = torch.where(mask, forecast - y, 0.0).abs(), torch.where(mask, y, 0.0).abs()
-        nonzero = (truth > 0) & (truth >= self.mape_threshold)
+        excluded = (truth == 0) | (truth < self.mape_threshold)
         size = torch.where(mask, forecast, 0.0).abs() + truth
+        scale = self._naive_error(y)
+        observed = mask.double()
         yield error
         yield error.square()
-        yield torch.where(nonzero, error / torch.where(nonzero, truth, 1.0), 0.0)
-        yield 2 * error / torch.where(size > 0, size, 1.0)
-        scale, has_scale = torch.ones_like(y[:1, :1]), torch.zeros_like(mask)
-        if self.naive_error is not None:
-            scale = self._naive_error(y)
-            has_scale = mask & (scale > 0)
-        yield torch.where(has_scale, error / torch.where(scale > 0, scale, 1.0), 0.0)
+        yield error / truth.masked_fill(excluded, torch.inf)
+        yield 2 * error / size.masked_fill(size == 0, torch.inf)
+        yield error / scale
         yield truth
-        yield from (part.double() for part in (mask, nonzero, has_scale))
+        yield observed
+        yield observed.masked_fill(excluded, 0.0)
+        yield observed * scale.isfinite()
 
     def _naive_error(self, y: Tensor) -> Tensor:
-        assert self.naive_error is not None
+        """Return the errors of the naive forecast, `[N, C]`, infinite for nodes that have no MASE."""
+        if self.naive_error is None:
+            return torch.full_like(y[0, 0], torch.inf)
         if self.naive_error.shape != y.shape[2:]:
             got = tuple(self.naive_error.shape)
             raise ValueError(f"ForecastSums: expected naive_error of shape {tuple(y.shape[2:])}, got {got}")
-        return self.naive_error.to(y.device, torch.float64)
+        scale = self.naive_error.to(y.device, torch.float64)
+        return torch.where(scale > 0, scale, torch.inf)
 
     def result(self) -> ForecastScores:
         """Return the scores over all batches, and those of each step ahead."""

@@ -10,7 +10,8 @@ import pytest
 from seqgnn.cli.main import main
 from seqgnn.data import load_temporal_graph
 from seqgnn.data.datasets.data_source import DataSource
-from seqgnn.experiments.trained.forecast import forecast, forecast_test, load_forecaster
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline
+from seqgnn.experiments.trained.forecast import forecast, forecast_test, load_forecaster, load_record
 from tests.support import pages
 from tests.support.paths import ROOT
 from tests.support.stored_runs import PROTOCOL, keep, run_of, write_signal
@@ -87,6 +88,27 @@ def test_cli_forecast_of_longer_file_starts_at_its_end(call, kept, tmp_path):
     assert [float(row["forecast"]) for row in rows] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", ["persistence", "mean", "mean-node", "seasonal", "ar", "ar-node", "ar-graph"])
+def test_cli_forecast_takes_the_run_of_a_baseline(call, tmp_path, name):
+    source, longer = write_signal(tmp_path), write_signal(tmp_path, 75, "longer.csv")
+    baseline = ForecastBaseline("forecast", source.identity(), name, PROTOCOL, True, 7 if name == "seasonal" else None)
+    path = keep(baseline, source, tmp_path / "runs")
+    command = ["forecast", path, "--data", source.data, "--graph", source.graph]
+    scores = load_record(path).result.test.values
+    shown = call(*command, "--part", "test")
+    assert shown.err == f"MAE {scores['mae']:.6g}, RMSE {scores['rmse']:.6g} over 48 values\n"
+    rows = rows_of(shown.out)
+    errors = [abs(float(row["forecast"]) - float(row["truth"])) for row in rows]
+    assert sum(errors) / len(errors) == pytest.approx(scores["mae"], rel=1e-5) and len(rows) == 48
+    values = [row[1:] for row in csv.reader(Path(longer.data).read_text().splitlines())][1:]
+    for data, steps, first in ((source, 60, "2020-03-01"), (longer, 75, "2020-03-16")):
+        rows = rows_of(call(*command[:3], data.data, *command[4:]).out)
+        assert rows[0]["time"] == f"{first}T00:00:00" and len(rows) == 6
+        if name in ("persistence", "seasonal"):
+            last = [values[steps - 1]] * 2 if name == "persistence" else values[steps - 7 : steps - 5]
+            assert [f"{float(row['forecast']):.4f}" for row in rows] == last[0] + last[1]
+
+
 def test_cli_forecast_bad_input_is_one_line_and_writes_nothing(call, kept, tmp_path):
     path, source, command = kept
     (tmp_path / "short.csv").write_text("a,b,c\n1,2,3\n")
@@ -119,8 +141,10 @@ def test_docs_forecasting_code_and_commands_run(call, tmp_path, monkeypatch, cap
     source = DataSource("signal.csv", "edges.csv")
     (tmp_path / "results").mkdir()
     key = keep(run_of(source, protocol=PROTOCOL), source, Path("results/runs")).stem
+    seasonal = ForecastBaseline("forecast", source.identity(), "seasonal", PROTOCOL, False, 7)
+    baseline = keep(seasonal, source, Path("results/runs")).stem
     for code in pages.blocks(DOCS, "kept"):
-        exec(code.replace("KEY", key), {})
+        exec(code.replace("KEY", key).replace("BASELINE", baseline), {})
         pages.check_promises(code, capsys.readouterr().out)
     commands = re.findall(r"^seqgnn (.*)$", "".join(re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)), re.MULTILINE)
     assert len(commands) == 4

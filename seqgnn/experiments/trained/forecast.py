@@ -1,7 +1,8 @@
-"""Forecasts of a trained run: of the steps after the end of its time series, and of its test set.
+"""Forecasts of a stored run, of a model or a baseline: of the steps after the end of its time series, and of its test
+set.
 
-A run does not store its scaling, which is fitted again on the training part. This needs the time series of the run, or
-one that continues it: a hash of its first steps identifies it.
+A run does not store its scaling, nor a baseline what it was fitted to; both are fitted again on the same part. This
+needs the time series of the run, or one that continues it: a hash of its first steps identifies it.
 """
 
 from collections.abc import Iterator
@@ -22,13 +23,41 @@ from seqgnn.data.transforms.splits import split_range
 from seqgnn.data.windows import WindowBatch
 from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
 from seqgnn.experiments.runs.problem import read_config
-from seqgnn.experiments.runs.record import RunRecord
+from seqgnn.experiments.runs.record import BaselineRecord, RunRecord
 from seqgnn.experiments.runs.result import read_weights
 from seqgnn.experiments.runs.store import read_run
 from seqgnn.metrics.forecasting import ForecastScores
+from seqgnn.models.baselines.forecasting import Baseline
 from seqgnn.models.forecaster import Forecaster
 from seqgnn.tasks.forecasting import Forecasting, Protocol, window_starts
 from seqgnn.training.checkpoint import read_checkpoint
+
+
+def load_record(path: str | PathLike[str]) -> RunRecord | BaselineRecord:
+    """Return the record of a run of a forecaster or of a baseline of forecasts.
+
+    Args:
+        path: `<key>.json` or `<key>.safetensors`, two files in one folder; baselines have no weights.
+
+    Raises:
+        ValueError: naming the file, if the record is missing, damaged or changed since, and for runs of other tasks.
+    """
+    path = Path(path)
+    if path.suffix not in (".json", ".safetensors"):
+        raise ValueError(f"load_forecaster: expected a run's .json or .safetensors, got {path}")
+    record_file, weights_file = path.with_suffix(".json"), path.with_suffix(".safetensors")
+    if weights_file.exists() and not record_file.exists():
+        _, info = read_checkpoint(weights_file)
+        actual = "a sequence model" if "vocabulary" in info else f"no {record_file.name} in its folder"
+        raise ValueError(f"load_forecaster: expected the weights of a forecaster in {weights_file}, got {actual}")
+    content = read_run(record_file)
+    config = read_config(content["config"])
+    if isinstance(config, ForecastBaseline):
+        return BaselineRecord.from_dict(content, config)
+    if not isinstance(config, ForecastRun):
+        actual = f"a run of {config.task!r}"
+        raise ValueError(f"load_forecaster: expected a run of a forecaster in {record_file}, got {actual}")
+    return RunRecord.from_dict(content, config)
 
 
 def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, RunRecord]:
@@ -41,22 +70,12 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, RunRecord]:
         ValueError: naming the file, if one of the two is missing, damaged or changed since, if the weights are those of
             another run, and for runs of other tasks and of baselines, which have no weights.
     """
-    path = Path(path)
-    if path.suffix not in (".json", ".safetensors"):
-        raise ValueError(f"load_forecaster: expected a run's .json or .safetensors, got {path}")
-    record_file, weights_file = path.with_suffix(".json"), path.with_suffix(".safetensors")
-    if weights_file.exists() and not record_file.exists():
-        _, info = read_checkpoint(weights_file)
-        actual = "a sequence model" if "vocabulary" in info else f"no {record_file.name} in its folder"
-        raise ValueError(f"load_forecaster: expected the weights of a forecaster in {weights_file}, got {actual}")
-    content = read_run(record_file)
-    config = read_config(content["config"])
-    if not isinstance(config, ForecastRun):
-        actual = f"a run of {config.task!r}"
-        if isinstance(config, ForecastBaseline):
-            actual = f"the baseline {config.baseline!r}"
+    run, weights_file = load_record(path), Path(path).with_suffix(".safetensors")
+    if isinstance(run, BaselineRecord):
+        actual = f"the baseline {run.config.baseline!r}; use load_record and refit_baseline"
+        record_file = weights_file.with_suffix(".json")
         raise ValueError(f"load_forecaster: expected a run of a forecaster in {record_file}, got {actual}")
-    run = RunRecord.from_dict(content, config)
+    config = cast(ForecastRun, run.config)
     weights = read_weights(weights_file, run.result.weights_sha256)
     try:
         model = _build(config, _in_channels(config, weights))
@@ -67,11 +86,27 @@ def load_forecaster(path: str | PathLike[str]) -> tuple[Forecaster, RunRecord]:
     return model.eval(), run
 
 
-def forecast(model: Forecaster, run: RunRecord, graph: TemporalGraph, start: int | None = None) -> Tensor:
+def refit_baseline(run: BaselineRecord, graph: TemporalGraph) -> Baseline:
+    """Return the baseline of a run, fitted again to the same part of its time series.
+
+    Args:
+        run: of `load_record`.
+        graph: the time series of the run, or one that continues it: the same nodes and edges, more steps.
+
+    Raises:
+        ValueError: if the time series is another.
+    """
+    config = cast(ForecastBaseline, run.config)
+    return config.fit(trained_task(None, run, graph))
+
+
+def forecast(
+    model: Forecaster | Baseline, run: RunRecord | BaselineRecord, graph: TemporalGraph, start: int | None = None
+) -> Tensor:
     """Return the forecast of `horizon` steps, in the units of the time series.
 
     Args:
-        model, run: of `load_forecaster`.
+        model, run: of `load_forecaster`; or the result of `refit_baseline` for this graph, and its record.
         graph: the time series of the run, or one that continues it: the same nodes and edges, more steps.
         start: the first step of the forecast, which reads the lags before it; None: ``len(graph)``, the first step
             after the end.
@@ -83,19 +118,20 @@ def forecast(model: Forecaster, run: RunRecord, graph: TemporalGraph, start: int
         ValueError: if the time series is another, has other features or fewer steps than lags, or `start` has fewer
             steps before it than lags.
     """
-    task, lags = trained_task(model, run, graph), model.lags
+    task = trained_task(model, run, graph)
+    lags, horizon = task.protocol.lags, task.protocol.horizon
     start = len(graph) if start is None else check_count("forecast", "start", start, lags)
     if start > len(graph):
         raise ValueError(f"forecast: expected start to be at most {len(graph)}, the number of steps, got {start}")
     past = task.graph.steps(start - lags, start)
     edges, weights = (list(part) if isinstance(part, tuple) else part for part in (past.edge_index, past.edge_weight))
-    y = past.targets.new_zeros(model.horizon, 1, *past.targets.shape[1:])  # not known, not read
+    y = past.targets.new_zeros(horizon, 1, *past.targets.shape[1:])  # not known, not read
     batch = WindowBatch(past.signal[:, None], y, None, edges, weights, torch.tensor([start - lags]))  # type: ignore[arg-type]
     return _unscale(task, _predict(model, batch))[:, 0]
 
 
 def forecast_test(
-    model: Forecaster, run: RunRecord, graph: TemporalGraph, batch_size: int = 64
+    model: Forecaster | Baseline, run: RunRecord | BaselineRecord, graph: TemporalGraph, batch_size: int = 64
 ) -> tuple[Tensor, range, ForecastScores]:
     """Return the forecasts of all windows of the run's test set, in the units of the time series, the first step of
     each, and the scores, which equal those of the run.
@@ -115,27 +151,31 @@ def forecast_test(
     for batch in task.test(batch_size):
         forecasts.append(_predict(model, batch))
         task.objective.add(sums, forecasts[-1], batch)
-    window_range = task.test_windows.starts
-    starts = range(window_range.start + model.lags, window_range.stop + model.lags)
+    window_range, lags = task.test_windows.starts, task.protocol.lags
+    starts = range(window_range.start + lags, window_range.stop + lags)
     return _unscale(task, torch.cat(forecasts, dim=1)), starts, sums.result().scores
 
 
-def trained_task(model: Forecaster, run: RunRecord, graph: TemporalGraph) -> Forecasting:
+def trained_task(
+    model: Forecaster | Baseline | None, run: RunRecord | BaselineRecord, graph: TemporalGraph
+) -> Forecasting:
     """Return the forecasting task of a run on its time series, or on one that continues it: split and scaled as then.
 
     Raises:
         ValueError: if it is another time series, see `forecast`.
     """
-    config = cast(ForecastRun, run.config)
-    features = model.in_channels - 2 * len(config.protocol.calendar)
-    if graph.num_features != features:
-        shape = tuple(graph.signal.shape)
-        raise ValueError(f"forecast: expected a time series [T, N, {features}], as in training, got {shape}")
-    if len(graph) < model.lags:
-        raise ValueError(f"forecast: expected at least {model.lags} steps to read, got {len(graph)}")
+    config = cast(ForecastRun | ForecastBaseline, run.config)
+    if isinstance(model, Forecaster):
+        features = model.in_channels - 2 * len(config.protocol.calendar)
+        if graph.num_features != features:
+            shape = tuple(graph.signal.shape)
+            raise ValueError(f"forecast: expected a time series [T, N, {features}], as in training, got {shape}")
+    if len(graph) < config.protocol.lags:
+        raise ValueError(f"forecast: expected at least {config.protocol.lags} steps to read, got {len(graph)}")
     for stop, protocol in _cuts(config.protocol, graph, run.result.test.count):
         if config.data_id.endswith(f"({content_hash(_first_steps(graph, stop))})"):
-            return Forecasting(graph, protocol)
+            task = Forecasting(graph, protocol)
+            return config.task_of(task) if isinstance(config, ForecastBaseline) else task
     raise ValueError(
         f"forecast: expected the time series {config.data_id} that the run was trained on, with the same nodes and "
         f"edges, or one that continues it, got {graph!r} ({content_hash(graph)})"
@@ -169,18 +209,21 @@ def _first_steps(graph: TemporalGraph, stop: int) -> TemporalGraph:
     return TemporalGraph(part.signal, part.edge_index, part.edge_weight, targets=part.targets)
 
 
-def _predict(model: Forecaster, batch: WindowBatch) -> Tensor:
+def _predict(model: Forecaster | Baseline, batch: WindowBatch) -> Tensor:
+    if not isinstance(model, torch.nn.Module):
+        return model(batch)
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            return model(batch)[0]
+            output: Tensor = model(batch)[0]
+            return output
     finally:
         model.train(training)
 
 
 def _unscale(task: Forecasting, forecast: Tensor) -> Tensor:
-    return task.objective.scaler.inverse(forecast.double()).to(forecast.dtype)
+    return task.objective.forecast(forecast).to(task.series.targets.dtype)
 
 
 def _build(config: ForecastRun, in_channels: int) -> Any:

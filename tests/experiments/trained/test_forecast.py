@@ -11,7 +11,14 @@ import torch
 from seqgnn.data import TemporalGraph
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.runs.forecast_config import ForecastBaseline
-from seqgnn.experiments.trained.forecast import _in_channels, forecast, forecast_test, load_forecaster
+from seqgnn.experiments.trained.forecast import (
+    _in_channels,
+    forecast,
+    forecast_test,
+    load_forecaster,
+    load_record,
+    refit_baseline,
+)
 from seqgnn.models.forecasters import NAMES
 from seqgnn.tasks.forecasting import Protocol
 from seqgnn.training.checkpoint import write_checkpoint
@@ -164,6 +171,97 @@ def test_load_forecaster_of_invalid_run_raises_value_error(source, tmp_path):
     path.write_text(path.read_text().replace('"hidden":4', '"hidden":5'))
     with pytest.raises(ValueError, match=r"was changed after it was written \(sha256\)"):
         load_forecaster(path)
+
+
+BASELINES = ("persistence", "mean", "mean-node", "seasonal", "ar", "ar-node", "ar-graph")
+
+
+def keep_baseline(source, name, folder, refit=False, protocol=PROTOCOL):
+    period = 7 if name == "seasonal" else None
+    return keep(ForecastBaseline("forecast", source.identity(), name, protocol, refit, period), source, folder)
+
+
+def table_of(source):
+    with open(source.data) as file:
+        rows = list(csv.reader(file))[1:]
+    return np.array([[cell or "nan" for cell in row[1:]] for row in rows], dtype=np.float64)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("missing", [[], [(40, 2), (50, 1), (57, 0)]], ids=["whole", "missing"])
+@pytest.mark.parametrize("refit", [False, True])
+def test_forecast_test_of_baseline_equals_scores_of_the_run(tmp_path, name, missing, refit):
+    source, longer = write_signal(tmp_path, missing=missing), write_signal(tmp_path, 75, "longer.csv", missing)
+    run = load_record(keep_baseline(source, name, tmp_path / "runs", refit))
+    test = run.result.test
+    for graph in (source.load(), longer.load()):
+        values, starts, scores = forecast_test(refit_baseline(run, graph), run, graph, batch_size=5)
+        assert values.shape == (2, 8, 3, 1) and starts == range(51, 59) and scores.count == test.count
+        for metric in ("mae", "rmse", "mape", "wape", "smape", "mase"):
+            assert getattr(scores, metric) == pytest.approx(test.values[metric], rel=1e-9), metric
+        truth = np.stack([table_of(source)[start : start + 2] for start in starts], axis=1)
+        error = np.abs(values[..., 0].double().numpy() - truth)
+        assert np.nanmean(error) == pytest.approx(test.values["mae"], rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", [60, 75])
+def test_forecast_of_naive_baselines_equals_numpy(tmp_path, steps):
+    source, longer = write_signal(tmp_path), write_signal(tmp_path, steps, "longer.csv")
+    values, graph = table_of(longer), longer.load()
+    for name, rows in {"persistence": [-1, -1], "seasonal": [-7, -6]}.items():
+        run = load_record(keep_baseline(source, name, tmp_path / "runs"))
+        model = refit_baseline(run, graph)
+        for start in (steps, 55):
+            found = forecast(model, run, graph, None if start == steps else start)[..., 0].numpy()
+            np.testing.assert_array_equal(found, values[:start][rows].astype(np.float32))
+    # the first and the second step ahead of the 32 windows in the first 60% of 60 steps
+    means = np.stack([values[3:35], values[4:36]])
+    for name, expected in {"mean": means.mean((1, 2))[:, None], "mean-node": means.mean(1)}.items():
+        run = load_record(keep_baseline(source, name, tmp_path / "runs"))
+        found = forecast(refit_baseline(run, graph), run, graph)[..., 0].numpy()
+        np.testing.assert_allclose(found, np.broadcast_to(expected, (2, 3)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ar", "ar-node", "ar-graph"])
+def test_forecast_of_autoregression_equals_least_squares(tmp_path, name):
+    source = write_signal(tmp_path)
+    run, graph = load_record(keep_baseline(source, name, tmp_path / "runs")), source.load()
+    model = refit_baseline(run, graph)
+    assert model.strength == run.result.strength and model.num_parameters == run.result.parameters
+    values = table_of(source)
+    mean, spread = values[:36].mean(), values[:36].std()
+    scaled = (values - mean) / spread
+    around = np.stack([np.zeros(60), scaled[:, 0], scaled[:, 1]], axis=1)  # edges a -> b -> c, of weight 1
+
+    def features(start):
+        """Lags of each node, of its neighbors' mean, and 1, `[N, P]`."""
+        parts = [scaled[start : start + 3].T, *([around[start : start + 3].T] if name == "ar-graph" else [])]
+        return np.concatenate([*parts, np.ones((3, 1))], axis=1)
+
+    x = np.stack([features(start) for start in range(32)])
+    y = np.stack([scaled[start + 3 : start + 5].T for start in range(32)])
+    groups = [[0], [1], [2]] if name == "ar-node" else [[0, 1, 2]]
+    expected = np.empty((3, 2))
+    for nodes in groups:
+        inputs, outputs = x[:, nodes].reshape(-1, x.shape[-1]), y[:, nodes].reshape(-1, 2)
+        penalty = np.diag(run.result.strength * len(inputs) * inputs.var(0))
+        weight = np.linalg.pinv(inputs.T @ inputs + penalty, rcond=1e-12) @ inputs.T @ outputs
+        expected[nodes] = features(57)[nodes] @ weight
+    found = forecast(model, run, graph)[..., 0].numpy()
+    np.testing.assert_allclose(found, (expected * spread + mean).T, rtol=1e-4, atol=1e-4)
+
+
+def test_forecast_of_baseline_of_other_series_raises_value_error(source, tmp_path):
+    run = load_record(keep_baseline(source, "persistence", tmp_path / "runs"))
+    graph = source.load()
+    changed = graph.signal.clone()
+    changed[7, 1] += 1
+    with pytest.raises(ValueError, match=r"forecast: expected the time series signal \(\w{16}\) that the run"):
+        refit_baseline(run, TemporalGraph(changed, graph.edge_index, graph.edge_weight))
+    with pytest.raises(ValueError, match="expected at least 3 steps to read, got 2"):
+        refit_baseline(run, graph.steps(0, 2))
+    with pytest.raises(ValueError, match="got the baseline 'persistence'; use load_record and refit_baseline"):
+        load_forecaster(next((tmp_path / "runs").glob("*.json")))
 
 
 def test_load_forecaster_of_another_task_raises_value_error(tmp_path):
