@@ -1,7 +1,7 @@
 """The tables of a page, as rows and cells for the template."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from seqgnn._utils.text import count, number
@@ -11,8 +11,10 @@ from seqgnn.experiments.results.row import BASELINE, ComparisonRow
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.forecast_config import ForecastBaseline
 from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.runs.record import BaselineRecord, RunRecord
+from seqgnn.experiments.runs.store import run_key
 from seqgnn.metrics.significance import Difference, signed
 from seqgnn.models.sequence_model import GNNS
 from seqgnn.report.html.model_inspection import ModelInspection
@@ -224,12 +226,16 @@ def receptive_fields(comparison: Comparison, inspection: ModelInspection) -> tup
 
 
 def files(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return the names of the files that hold the runs of each model, where they are known."""
+    """Return the names of the files of the runs of each model and each baseline of forecasts, where they are known."""
     names: dict[str, list[str]] = {}
     for label, size, seed in comparison.runs:
         path = comparison.weights.get((label, size, seed))
         if path is not None:
             names.setdefault(f"{label}, {comparison.at(size)}", []).append(path.with_suffix(".json").name)
+    if names:
+        names |= {f"{name}, {comparison.at(size)}": [f"{run_key(asdict(record.config))}.json"]
+                  for (name, size), record in comparison.baselines.items()
+                  if isinstance(record.config, ForecastBaseline)}  # fmt: skip
     return list(names.items())
 
 

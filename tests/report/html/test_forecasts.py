@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from seqgnn.experiments.results.load import load_comparisons
-from seqgnn.experiments.trained.forecast import forecast_test, load_forecaster
+from seqgnn.experiments.trained.forecast import forecast_test, load_forecaster, load_record
 from seqgnn.report.html.forecasts import forecasts_page_figures
 from seqgnn.report.html.page import render
 from seqgnn.report.html.summary import question
-from seqgnn.report.html.tables import differences, scores, windows
+from seqgnn.report.html.tables import differences, files, scores, windows
 
 
 def errors(comparison, source, label):
@@ -67,3 +67,15 @@ def test_forecasts_page_figures_units_are_shown_at_every_error(stored_forecasts)
     bare, _ = forecasts_page_figures(before, "a")
     assert sum("MAE (in units of the data)" in picture.svg for picture in bare) == 4
     assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE", *relative]
+
+
+def test_files_of_models_and_baselines_can_be_forecast_with(stored_forecasts):
+    comparison, _ = stored_forecasts
+    names = dict(files(comparison))
+    assert {"GCRN, horizon 2", "persistence, horizon 2", "ar-graph, horizon 2"} <= set(names)
+    for row, found in names.items():
+        label = row.removesuffix(", horizon 2")
+        for name in found:
+            run = load_record(comparison.out / "runs" / name)
+            baseline = getattr(run.config, "baseline", None)
+            assert label == baseline if baseline else label in comparison.labels
