@@ -8,7 +8,8 @@ compare: .venv/.ready
 
 test: .venv/.ready
 	$(BIN)/python -m mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu and not traced" -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow and not gpu and not traced" -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not gpu and not traced" -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "traced and not thorough and not gpu" -n 2 --dist worksteal tests/nn
 
 thorough: .venv/.ready

@@ -105,7 +105,6 @@ def _axis(group: Any, name: str, path: Path) -> Any:
         return pandas.Index([])
     attributes = dataset.attrs
     zone, frequency = attributes.get("tz"), attributes.get("freq")
-    zone = zone if zone is None else _zone(zone)
     frequency = frequency if frequency is None else _unpickled(frequency)
     kind = _text(attributes.get("kind", b"datetime64" if name == "axis1" else b""))
     values = _typed(
@@ -127,7 +126,7 @@ def _typed(values: np.ndarray, kind: str, zone: Any, frequency: Any, path: Path)
         return _periods(values, frequency, path)
     if kind.startswith("datetime64"):
         times = pandas.DatetimeIndex(values.astype(f"M8[{_unit(kind)}]"))
-        return times if zone is None else times.tz_localize("UTC").tz_convert(_zone(zone))
+        return times if zone is None else times.tz_localize("UTC").tz_convert(_zone(zone, path))
     if kind.startswith("timedelta64"):
         return pandas.TimedeltaIndex(values.astype(f"m8[{_unit(kind)}]"))
     if kind == "date":
@@ -165,13 +164,22 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _zone(value: Any) -> Any:
-    """Return a zone by name, or a fixed offset that was pickled."""
-    if not isinstance(value, bytes):
+def _zone(value: Any, path: Path) -> Any:
+    """Return a zone by name, or a fixed offset; zones of zoneinfo and pytz are pickled in the table format."""
+    import datetime
+
+    if isinstance(value, bytes):
+        value = _unpickled(value)
+    if not isinstance(value, _Opaque):
         return value
-    if not value.startswith((b"cdatetime", b"\x80")):
-        return value.decode()
-    return _unpickled(value)
+    names = [argument for argument in value.arguments if isinstance(argument, str)]
+    if names:
+        return names[0]
+    if value.name == "_UTC":
+        return "UTC"
+    if value.name == "_FixedOffset" and value.arguments:
+        return datetime.timezone(datetime.timedelta(minutes=int(value.arguments[0])))
+    raise ValueError(f"{CALLER}: expected a time zone with a name in {path}, got {value.name}")
 
 
 class _Opaque:
@@ -181,6 +189,9 @@ class _Opaque:
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
+
+    def __call__(self, *arguments: Any) -> "_Opaque":
+        return type(self)(*arguments)
 
 
 class _AttributeUnpickler(pickle.Unpickler):
