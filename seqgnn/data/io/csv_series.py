@@ -150,7 +150,7 @@ def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], deci
                 names=range(width),
                 index_col=False,
                 skiprows=lines,
-                dtype={i: object if text else np.float64 for i, text in enumerate(is_text)},
+                dtype={i: object for i, text in enumerate(is_text) if text},  # float64 would take thrice the time
                 na_values={i: NA_VALUES for i, text in enumerate(is_text) if not text},
                 keep_default_na=False,
                 skip_blank_lines=False,
@@ -162,6 +162,8 @@ def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], deci
     except (ValueError, Warning):
         return None
     columns = [frame[i] for i in range(width)]
+    if any(not text and column.dtype.kind not in "iuf" for text, column in zip(is_text, columns)):
+        return None
     last = columns[-1]
     may_be_short = (last.isna() | (last == "")).any() if is_text[-1] else last.isna().any()
     if may_be_short and content.count(delimiter.encode()) != (len(frame) + lines) * (width - 1):
@@ -217,7 +219,7 @@ def _frame(columns: list[Any], names: list[tuple[str, ...]], table_format: Table
     typed = []
     for name, column in zip(names, columns):
         heading = normalized(" ".join(filter(None, name)))
-        if column.dtype.kind != "f" and _is_numeric(heading, name[0], column, table_format):
+        if column.dtype.kind not in "iuf" and _is_numeric(heading, name[0], column, table_format):
             decimal = column.str.replace(",", ".") if table_format.decimal == "," else column
             column = pandas.to_numeric(decimal.where(~decimal.str.lower().isin(MISSING)), errors="coerce")
         typed.append(column)
