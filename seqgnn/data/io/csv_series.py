@@ -33,13 +33,15 @@ def read_csv(path: Path, table_format: TableFormat) -> Columns:
     The parser of pandas reads it. Where that fails, or might hide a mistake, a slower one reads it again, which names
     the line and column of the mistake.
     """
-    content = read_text(CALLER, path).rstrip(b"\r\n")
+    content = read_text(CALLER, path)
+    if content.endswith((b"\n\n", b"\n\r\n")):
+        content = content.rstrip(b"\r\n")
     delimiters = ",;\t" if table_format.decimal == "." else ";\t"
     top = _top(content, path, delimiters)
     header_rows, lines = _header(top, path, table_format)
     names = _names(top, header_rows)
     kinds = _text_columns(top[lines:], [" ".join(filter(None, name)) for name in names], table_format)
-    delimiter = find_delimiter(content.partition(b"\n")[0].decode(errors="replace"), delimiters)
+    delimiter = find_delimiter(content[: content.find(b"\n")].decode(errors="replace"), delimiters)
     columns = _parse(content, delimiter, lines, kinds, table_format.decimal)
     if columns is None:
         rows = rows_of(CALLER, path, content, delimiters)[lines:]
@@ -137,7 +139,7 @@ def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], deci
     body = -1
     for _ in range(lines):
         body = content.find(b"\n", body + 1)
-    if b'"' in content[body:] or b"\n\n" in content or b"\n\r\n" in content:
+    if content.find(b'"', max(body, 0)) >= 0:
         return None
     exact = {} if int(pandas.__version__.partition(".")[0]) > 2 else {"float_precision": "round_trip"}
     try:
@@ -166,7 +168,9 @@ def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], deci
         return None
     last = columns[-1]
     may_be_short = (last.isna() | (last == "")).any() if is_text[-1] else last.isna().any()
-    if may_be_short and content.count(delimiter.encode()) != (len(frame) + lines) * (width - 1):
+    if may_be_short and (content.count(delimiter.encode()) != (len(frame) + lines) * (width - 1)):
+        return None
+    if may_be_short and width > 1 and (b"\n\n" in content or b"\n\r\n" in content):
         return None
     if any(
         not text and not (column.abs().max() <= EXACT or column.isna().all()) for text, column in zip(is_text, columns)
