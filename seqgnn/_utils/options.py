@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -92,7 +92,7 @@ def options_of(
         --width float Width in meters. 2.0 None
         --height float Height in meters. None as the width
     """
-    hints, texts = get_type_hints(source), entries(source)
+    hints, texts = get_type_hints(source), _all_entries(source)
     metadata: dict[str, Any] = {}
     if isinstance(source, type):
         metadata = {item.name: item.metadata for item in fields(source)}
@@ -109,6 +109,14 @@ def options_of(
         option = Option(name, kind_of(hints[name]), _sentence(text), default, shown, panel, zero_is_none=zero_is_none)
         options.append(option)
     return tuple(options)
+
+
+def _all_entries(source: Any) -> dict[str, str]:
+    """Return the entries of a function, or of a dataclass and those that it inherits from."""
+    if not isinstance(source, type):
+        return entries(source)
+    bases = [base for base in reversed(source.__mro__) if is_dataclass(base)]
+    return {name: text for base in bases for name, text in entries(base).items()}
 
 
 def entries(source: Any) -> dict[str, str]:
@@ -152,7 +160,8 @@ def kind_of(hint: Any) -> Any:
 
 def _defaults(source: Any) -> dict[str, Any]:
     if isinstance(source, type):
-        return {item.name: None if item.default is MISSING else item.default for item in fields(source)}
+        own_first = sorted(fields(source), key=lambda item: item.name not in source.__annotations__)
+        return {item.name: None if item.default is MISSING else item.default for item in own_first}
     parameters = inspect.signature(source).parameters.values()
     return {item.name: None if item.default is item.empty else item.default for item in parameters}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqgnn._utils.options import Option, options_of
-from seqgnn.cli._options import register
+from seqgnn.cli._options import build, register
 
 if TYPE_CHECKING:
     from seqgnn.data import TemporalGraph
@@ -64,7 +64,7 @@ def check_options() -> Sequence[Option]:
     return (
         Option("names", list[str], names, shown="all names", positional=True, multiple=True),
         Option("text_encoding", str, "Encoding of text files.", default="utf-8-sig"),
-        *options_of(DataSource, only=("graph", "graph_kind", "threshold", "graph_nodes", "missing_value")),
+        *options_of(DataSource, without=("data", "positions", "fill_gaps", "units")),
     )
 
 
@@ -73,11 +73,14 @@ def check(options: dict[str, Any]) -> None:
     from seqgnn._utils.validation import one_of
     from seqgnn.data import load_temporal_graph, read_signal
     from seqgnn.data.datasets import catalog as catalog
+    from seqgnn.data.datasets.data_source import DataSource
     from seqgnn.data.io.readers import is_time_series
 
     names = options.pop("names", None)
     text_encoding = options.pop("text_encoding", "utf-8-sig")
-    graph = {name: value for name, value in options.items() if name != "missing_value"}
+    graph = {
+        name: value for name, value in options.items() if name in ("graph", "graph_kind", "threshold", "graph_nodes")
+    }
     states = catalog.check()
     for item in names or states:
         if item in states:
@@ -85,7 +88,7 @@ def check(options: dict[str, Any]) -> None:
             if names and item in catalog.SIGNALS and states[item] == "whole":
                 print(f"  {_lines(partial(load_temporal_graph, item, **graph))}")
         elif is_time_series(Path(item)):
-            print(f"{item}: {_lines(partial(read_signal, item, **options))}")
+            print(f"{item}: {_lines(partial(read_signal, item, **build(DataSource, options, data=item).arguments()))}")
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
             print(_description(Path(item), text_encoding))
         else:

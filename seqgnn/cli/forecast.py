@@ -11,7 +11,6 @@ from seqgnn.cli._options import build
 
 HEAD = 10
 PARTS = ("next", "test")
-SOURCE = ("data", "graph", "graph_kind", "threshold", "graph_nodes", "missing_value", "fill_gaps")
 
 
 def forecast_options() -> Sequence[Option]:
@@ -21,7 +20,7 @@ def forecast_options() -> Sequence[Option]:
     checkpoint = "Run of a model or baseline stored by `seqgnn compare forecast`: .json or .safetensors."
     data = "Data set name or file of the run; the file may have additional steps at the end."
     part = "Part to forecast: next (steps after the end of the data) or test (the run's test part, with ground truth)."
-    source = {option.name: option for option in options_of(DataSource, only=SOURCE)}
+    source = {option.name: option for option in options_of(DataSource, without=("positions", "units"))}
     return (
         Option("checkpoint", Path, checkpoint, positional=True, required=True),
         replace(source.pop("data"), help=data, required=True),

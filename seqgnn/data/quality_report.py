@@ -26,6 +26,8 @@ def describe_signal(graph: TemporalGraph) -> list[str]:
     shape = (
         f"{_count(len(graph), 'step')}, {_count(graph.num_nodes, 'sensor')}, {_count(graph.num_features, 'feature')}"
     )
+    if graph.features is not None:
+        shape += f": {graph.features[0]} (target){''.join(f', {name}' for name in graph.features[1:])}"
     lines = [shape, _time(graph), _values(graph)]
     observed = _observed(graph)
     low = graph.targets.masked_fill(~observed, torch.inf).amin((0, 2))

@@ -1,6 +1,8 @@
 """The report on the quality of a time series."""
 
-from seqgnn.data import read_signal
+import torch
+
+from seqgnn.data import TemporalGraph, read_signal
 from seqgnn.data.quality_report import describe_signal
 from tests.support.temporal_graphs import SIGNAL_CSV
 
@@ -23,3 +25,8 @@ def test_describe_signal_reports_gaps_missing_values_and_edges(write):
     ]
     assert report[4] == "0 edges, 8 isolated nodes, 0 self-loops, symmetric"
     assert "no observed values" in describe_signal(read_signal(write("a,b\n,\n")))
+
+
+def test_describe_signal_names_features_and_the_target():
+    graph = TemporalGraph(torch.ones(4, 2, 2), torch.empty(2, 0, dtype=torch.long), features=["speed", "flow"])
+    assert describe_signal(graph)[0] == "4 steps, 2 sensors, 2 features: speed (target), flow"

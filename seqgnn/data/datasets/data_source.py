@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import torch
 
 from seqgnn.data._temporal_validation import checked_units
 from seqgnn.data.datasets.spatiotemporal import load_temporal_graph
+from seqgnn.data.io.table_format import TableFormat
 from seqgnn.data.temporal_graph import TemporalGraph
 
 
 @dataclass(frozen=True)
-class DataSource:
-    """The data that an experiment reads.
+class DataSource(TableFormat):
+    """The data that an experiment reads, and how the tables in its file are written.
 
     Args:
         data: name of a data set in the catalog, or path of a file (for text, also of a folder).
@@ -29,6 +30,8 @@ class DataSource:
         threshold: smallest weight of an edge that is calculated from a distance; None: 0.1.
         graph_nodes: path of a file with the names of the graph's nodes, one per line, in the order of the sensors or
             the names of these; None: those in the graph file.
+        sensors: names of the sensors to read, in this order; None: all.
+        target: name of the feature to forecast, such as speed, or its number from 0; None: the first one.
         units: units of the values, in words, e.g. miles per hour; not part of a run's identity.
     """
 
@@ -40,9 +43,14 @@ class DataSource:
     fill_gaps: bool = False
     threshold: float | None = None
     graph_nodes: str | None = None
+    sensors: tuple[str, ...] | None = None
+    target: str | None = None
     units: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.sensors, list):
+            object.__setattr__(self, "sensors", tuple(self.sensors))
         checked_units(self.units)
 
     @classmethod
@@ -69,7 +77,14 @@ class DataSource:
 
     def options(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, by the names of `seqgnn compare`."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
+        return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the options as arguments of `load_temporal_graph`, without the data and whether gaps are filled."""
+        table_format = TableFormat(**{item.name: getattr(self, item.name) for item in fields(TableFormat)})
+        others = {"data", "fill_gaps", *vars(table_format)}
+        arguments = {name: value for name, value in self.options().items() if name not in others}
+        return arguments | ({"table_format": table_format} if table_format.changed() else {})
 
     def identity(self) -> str:
         """Return the name of the time series and a hash of its content, wherever its files are."""
@@ -79,10 +94,8 @@ class DataSource:
 
 @lru_cache(maxsize=4)
 def _load_cached(source: DataSource, files: tuple[tuple[str, int], ...]) -> TemporalGraph:
-    options = source.options()
-    fill_gaps = options.pop("fill_gaps", False)
-    graph = load_temporal_graph(options.pop("data"), **options)
-    return graph.fill_gaps() if fill_gaps else graph
+    graph = load_temporal_graph(source.data, **source.arguments())
+    return graph.fill_gaps() if source.fill_gaps else graph
 
 
 def content_hash(graph: TemporalGraph) -> str:

@@ -41,6 +41,8 @@ class TableFormat:
     key: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.value_columns, list):
+            object.__setattr__(self, "value_columns", tuple(self.value_columns))
         if self.layout is not None:
             one_of("TableFormat", "layout", self.layout, LAYOUTS)
         one_of("TableFormat", "decimal", self.decimal, (".", ","))

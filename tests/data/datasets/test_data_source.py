@@ -27,6 +27,18 @@ def test_data_source_options_are_those_that_are_set(source):
         replace(source, units="")
 
 
+def test_data_source_arguments_hold_the_format_of_tables(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text("day;id;y\n2/1/2012;001;1,5\n2/1/2012;002;3\n3/1/2012;001;2\n")
+    table = {"sensor_column": "id", "value_columns": ["y"], "decimal": ",", "day_first": False}
+    source = DataSource(str(path), sensors=["002"], **table)
+    assert set(source.arguments()) == {"table_format", "sensors"} and hash(source)
+    assert source.options()["value_columns"] == ("y",) and DataSource("my.csv").arguments() == {}
+    graph = source.load()
+    assert graph.nodes == ("002",) and graph.signal.flatten().tolist() == [3, 0]
+    assert graph.timestamps.astype("datetime64[D]").astype(str).tolist() == ["2012-02-01", "2012-03-01"]
+
+
 def test_data_source_is_read_again_only_after_changes(source):
     first = source.load()
     assert source.load() is first
