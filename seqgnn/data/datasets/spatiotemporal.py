@@ -55,6 +55,8 @@ def load_temporal_graph(
     files = fetch_files(fspath(name), folder)
     signal = _READERS[fspath(name)](files, fspath(name))
     if graph is None:
+        if options:
+            raise ValueError(f"load_temporal_graph: expected a graph (--graph) with {next(iter(options))}, got none")
         return signal
     if isinstance(graph, str | PathLike):
         graph = next((file for file in files[1:] if file.name == fspath(graph)), Path(graph))

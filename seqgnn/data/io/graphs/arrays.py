@@ -54,7 +54,7 @@ def read_pickle(path: Path, kind: str | None) -> EdgeData:
         elif indices is not None and not isinstance(indices, Mapping):
             raise _unexpected(origin, f"{type(indices).__name__} in place of the indices of names")
     if isinstance(content, Mapping):
-        arrays = {str(key): _array(value) for key, value in content.items()}
+        arrays = {str(key): as_array(value) for key, value in content.items()}
         if not any(array.ndim == 2 for array in arrays.values()):
             raise _unexpected(origin, type(content).__name__)
         return from_arrays(arrays, origin, kind)
@@ -62,7 +62,7 @@ def read_pickle(path: Path, kind: str | None) -> EdgeData:
         return replace(from_sparse(_sparse(content, origin), origin, kind), names=names)
     if not isinstance(content, np.ndarray | list | tuple):
         raise _unexpected(origin, f"{type(content).__name__}{' in place of the matrix' if names else ''}")
-    data = from_matrix(_array(content), origin, kind)
+    data = from_matrix(as_array(content), origin, kind)
     if names is not None and data.size != len(names):
         raise _unexpected(origin, f"{len(names)} names and a matrix of {data.size} rows")
     return replace(data, names=names)
@@ -74,9 +74,11 @@ def from_arrays(arrays: Mapping[str, Any], origin: str, kind: str | None) -> Edg
         data = _from_edge_index(arrays[edges[0]], arrays, origin)
     else:
         data = from_matrix(_matrix(arrays, origin), origin, kind)
-    named = [key for key in arrays if key.lower() in NAMES and np.ndim(arrays[key]) == 1]
+    named = [key for key in arrays if key.lower() in NAMES]
     if not named:
         return data
+    if (shape := np.shape(arrays[named[0]])) != (np.size(arrays[named[0]]),):
+        raise ValueError(f"{CALLER}: expected names of nodes [N] as {named[0]} in {origin}, got {shape}")
     names = node_names(np.asarray(arrays[named[0]]).tolist(), origin)
     if data.size is not None and data.size != len(names):
         raise _unexpected(origin, f"{len(names)} {named[0]} and a matrix of {data.size} rows")
@@ -162,7 +164,7 @@ def _sparse(arrays: SparseArrays, origin: str) -> Any:
 
 
 def _from_edge_index(edges: Any, arrays: Mapping[str, Any], origin: str) -> EdgeData:
-    edges = _array(edges)
+    edges = as_array(edges)
     if edges.dtype.kind not in "biuf":
         raise ValueError(f"{CALLER}: expected edge_index as integers in {origin}, got {edges.dtype}")
     if edges.ndim == 2 and edges.shape[0] != 2 and edges.shape[1] == 2:
@@ -195,7 +197,7 @@ def _values(arrays: Mapping[str, Any], num_edges: int, origin: str) -> tuple[np.
     found = []
     for name, values in arrays.items():
         label = name or "the third column"
-        array = _array(values)
+        array = as_array(values)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{CALLER}: expected {label} as real numbers in {origin}, got {array.dtype}")
         if array.shape not in ((num_edges,), (num_edges, 1)):
@@ -207,7 +209,7 @@ def _values(arrays: Mapping[str, Any], num_edges: int, origin: str) -> tuple[np.
 
 
 def _matrix(arrays: Mapping[str, Any], origin: str) -> np.ndarray:
-    matrices = {key: array for key, value in arrays.items() if (array := _array(value)).ndim == 2}
+    matrices = {key: array for key, value in arrays.items() if (array := as_array(value)).ndim == 2}
     named = [key for key in matrices if key.lower() in MATRICES]
     keys = named if len(named) == 1 else list(matrices)
     if len(keys) != 1:
@@ -215,7 +217,8 @@ def _matrix(arrays: Mapping[str, Any], origin: str) -> np.ndarray:
     return matrices[keys[0]]
 
 
-def _array(values: Any) -> np.ndarray:
+def as_array(values: Any) -> np.ndarray:
+    """Return numbers as an array, an empty one for rows of different lengths."""
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
     try:

@@ -59,6 +59,8 @@ def whole(cell: str) -> str:
         >>> whole("12.0"), whole("0012"), whole("a1")
         ('12', '0012', 'a1')
     """
-    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", cell) and not cell.isdecimal() and float(cell).is_integer():
+    if cell.isdecimal():
+        return cell
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?", cell) and float(cell).is_integer():
         return str(int(float(cell)))
     return cell

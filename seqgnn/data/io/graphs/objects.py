@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seqgnn.data.io.graphs.arrays import from_arrays, from_matrix, from_sparse
+from seqgnn.data.io.graphs.arrays import as_array, from_arrays, from_matrix, from_sparse
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, EdgeData
 from seqgnn.data.io.graphs.matching import Nodes
 from seqgnn.data.io.graphs.node_names import node_names
@@ -87,8 +87,7 @@ def from_object(graph: Any, nodes: Nodes, kind: str | None) -> EdgeData:
         arrays = {"edge_index": graph[0]} | ({} if graph[1] is None else {"edge_weight": graph[1]})
         return from_arrays(arrays, "the pair of edge_index and edge_weight", kind)
     if hasattr(graph, "shape") or isinstance(graph, list):
-        array = graph.detach().cpu().numpy() if hasattr(graph, "detach") else np.asarray(graph)
-        return from_matrix(array, "the array", kind)
+        return from_matrix(as_array(graph), "the array", kind)
     raise ValueError(
         f"{CALLER}: expected a file, a networkx graph, a matrix, a frame, or edge_index and edge_weight, got "
         f"{type(graph).__name__}"
@@ -104,7 +103,9 @@ def _from_torch(matrix: Any) -> Any:
 
 def _rows(frame: Any) -> list[list[str]]:
     """Return the cells of a pandas or polars frame as text, with names of rows where it has an index of names."""
-    rows = [list(map(name_of, row)) for row in frame.to_numpy().tolist()]
+    if hasattr(frame, "notna"):
+        frame = frame.astype(object).where(frame.notna(), None)
+    rows = [["" if cell is None else name_of(cell) for cell in row] for row in frame.to_numpy().tolist()]
     header = [name_of(column) for column in frame.columns]
     index = getattr(frame, "index", None)
     if index is not None and not (index.dtype.kind in "iu" and list(index) == list(range(len(index)))):

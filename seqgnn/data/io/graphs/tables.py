@@ -21,7 +21,7 @@ def from_table(rows: Rows, path: str, nodes: Nodes, kind: str | None) -> EdgeDat
     Raises:
         ValueError: if it may be either, or is neither.
     """
-    columns = _columns(rows[0])
+    columns = _columns(rows[0], path, kind)
     if kind is None or kind == "distances":
         is_list, is_matrix = _may_be_list(rows, nodes), _may_be_matrix(rows, nodes)
         if columns is None and is_list and is_matrix and (kind or not _agree(rows, path, nodes)):
@@ -36,6 +36,9 @@ def from_table(rows: Rows, path: str, nodes: Nodes, kind: str | None) -> EdgeDat
         if columns is None and not is_list and (is_matrix or _has_shape_of_matrix(rows, nodes)):
             return _matrix(rows, path, kind)
     elif kind == "adjacency":
+        if columns is not None:
+            actual = f"a list with the columns {', '.join(rows[0])} in {path}"
+            raise ValueError(f"{CALLER}: expected a matrix, got {actual}; pass kind='edges' or kind='distances'")
         return _matrix(rows, path, kind)
     return _list(rows, path, nodes, columns)
 
@@ -50,9 +53,13 @@ def _agree(rows: Rows, path: str, nodes: Nodes) -> bool:
     return entries.names is None and listed == stored
 
 
-def _columns(header: Sequence[str]) -> list[int] | None:
+def _columns(header: Sequence[str], path: str, kind: str | None) -> list[int] | None:
     """Return the columns of source, target and, if there is one, of the value, by a header; None if it has no such
-    names."""
+    names.
+
+    Raises:
+        ValueError: if there are several values of the kind.
+    """
     names = [cell.lower() for cell in header]
     ends = [next((i for i, name in enumerate(names) if name in known), None) for known in (SOURCES, TARGETS)]
     if None in ends:
@@ -61,7 +68,12 @@ def _columns(header: Sequence[str]) -> list[int] | None:
     others = [i for i in range(len(names)) if i not in columns]
     if others != [2]:  # a single column after the others is the value, whatever its name
         others = [i for i in others if names[i] in DISTANCES | WEIGHTS]
-    return [*columns, *others] if len(others) <= 1 else None
+    if len(others) > 1 and kind in ("edges", "distances"):
+        others = [i for i in others if names[i] in (WEIGHTS if kind == "edges" else DISTANCES)]
+    if len(others) > 1 and kind != "adjacency":
+        actual = f"{', '.join(header[i] for i in others)} in {path}; see kind (--graph-kind)"
+        raise ValueError(f"{CALLER}: expected one column of weights or distances, got {actual}")
+    return [*columns, *others]
 
 
 def _list(rows: Rows, path: str, nodes: Nodes, columns: list[int] | None) -> EdgeData:

@@ -93,6 +93,8 @@ def test_read_graph_npz_edges_follow_the_names_of_nodes(npz):
         assert np.array_equal(dense(read_graph(path, NODES)), MATRIX)
     with pytest.raises(ValueError, match="3 nodes and a matrix of 4 rows"):
         read_graph(npz(adj=MATRIX, nodes=names[:3]), NODES)
+    with pytest.raises(ValueError, match=r"names of nodes \[N\] as nodes in .*, got \(1, 4\)"):
+        read_graph(npz(adj=MATRIX, nodes=names[None]), NODES)
     path = npz(adj=MATRIX, edge_attr=np.ones((4, 2)))
     assert np.array_equal(dense(read_graph(path, NODES)), MATRIX)
     ids = np.array([400001.0, 400017.0, 400030.0, 400040.0])

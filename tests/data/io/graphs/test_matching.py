@@ -117,6 +117,13 @@ def test_read_signal_of_chosen_sensors_has_their_part_of_the_graph(write, tmp_pa
         read_signal(series, tmp_path / "m.npy", sensors=["d", "c"])
 
 
+def test_read_signal_options_of_a_graph_need_one(write):
+    path = write("a,b\n1,2\n3,4\n")
+    for name, value in (("graph_kind", "edges"), ("graph_nodes", ["a", "b"])):
+        with pytest.raises(ValueError, match=rf"expected a graph .--graph. with {name}, got none for .*my.csv"):
+            read_signal(path, **{name: value})
+
+
 def test_read_signal_without_names_takes_those_of_graph_nodes(write, tmp_path):
     np.save(tmp_path / "x.npy", np.ones((3, 2)))
     edges = write("from,to,distance\r\r\n313,412,0.5\r\r\n412,412,0\r\r\n", "edges.csv")

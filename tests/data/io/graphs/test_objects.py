@@ -119,6 +119,12 @@ def test_read_graph_other_objects_equal_the_matrix():
     ):  # fmt: skip
         assert np.array_equal(dense(read_graph(graph, NODES)), matrix), graph
     assert read_graph((edge_index, None), NODES)[1].tolist() == [1, 1, 1, 1]
+    missing = pandas.DataFrame({"from": ["a", "b"], "to": ["b", "c"], "weight": pandas.array([1, None], dtype="Int64")})
+    for frame in (missing, polars.DataFrame({"from": ["a", "b"], "to": ["b", "c"], "weight": [1, None]})):
+        with pytest.raises(ValueError, match="a number for every edge, got none in line 3 of the frame"):
+            read_graph(frame, NODES)
+    with pytest.raises(ValueError, match="a matrix between the nodes of the signal, got 0 in the array"):
+        read_graph([[1, 2], [3]], NODES)
     for other in (5, None, {"a": 1}):
         with pytest.raises(ValueError, match=f"expected a file, a networkx graph, .*, got {type(other).__name__}"):
             read_graph(other, NODES)

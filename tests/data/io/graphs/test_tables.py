@@ -127,6 +127,18 @@ def test_read_graph_distances_with_zeros_on_the_diagonal_are_recognized(write, c
     assert "from 0 to 300 are taken as distances, since nodes have 0 to themselves" in note
 
 
+def test_read_graph_list_with_several_values_takes_that_of_the_kind(write):
+    path = write("id,from,to,weight,distance,lanes\n1,a,b,0.5,3,2\n2,b,c,1,4,2\n")
+    assert edges_of(read_graph(path, LETTERS, kind="edges")) == {(0, 1, 0.5), (1, 2, 1)}
+    _, weights = read_graph(path, LETTERS, kind="distances", threshold=0)
+    assert np.allclose(weights, np.exp(-np.square(np.array([3, 4]) / 0.5)))
+    with pytest.raises(ValueError, match=r"one column of weights or distances, got weight, distance in .*; see kind"):
+        read_graph(path, LETTERS)
+    with pytest.raises(ValueError, match=r"expected a matrix, got a list with the columns id, from, to, .*pass kind="):
+        read_graph(path, LETTERS, kind="adjacency")
+    assert edges_of(read_graph(write("to,from,lanes,x\nb,a,2,1\n"), LETTERS)) == {(0, 1, 1)}
+
+
 def test_read_graph_costs_as_edges_are_weights_of_1(write):
     path = write("from,to,cost\na,b,352.6\nb,c,347.2\n")
     assert edges_of(read_graph(path, LETTERS, kind="edges")) == {(0, 1, 1), (1, 2, 1)}
