@@ -107,7 +107,7 @@ def read_signal(
         edges, weights = _subgraph(*columns.graph(graph_kind, threshold), chosen)
     elif graph_kind is not None or (graph_nodes is not None and columns.nodes is not None):
         option = "graph_nodes" if graph_kind is None else "graph_kind"
-        raise ValueError(f"{CALLER}: expected a graph (--graph) with {option}, got none for {path}")
+        raise ValueError(f"{CALLER}: expected a graph (--graph) with {option}, got none for {label}")
     places = None if columns.positions is None else torch.from_numpy(columns.positions[chosen].astype(np.float32))
     return TemporalGraph(
         torch.from_numpy(values),

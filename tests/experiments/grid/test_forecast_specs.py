@@ -135,9 +135,11 @@ def test_load_comparisons_of_forecasts_restores_rows_and_grid(files, tmp_path):
 
 def test_cli_commands_use_missing_value_graph_kind_and_positions(tmp_path, capsys, monkeypatch):
     kept = ["--graph", "edges.csv", "--graph-kind", "edges", "--missing-value", "0"]
+    kept += ["--threshold", "0.05", "--graph-nodes", "ids.txt"]
     positions = ["--positions", "places.csv"]
     (tmp_path / "signal.csv").write_text("a,b\n" + "\n".join(f"{step % 7},{step % 5 + 1}" for step in range(40)) + "\n")
-    (tmp_path / "edges.csv").write_text("a,b,1\nb,a,1\n")
+    (tmp_path / "edges.csv").write_text("a,b,1\nb,a,1\nb,c,1\n")
+    (tmp_path / "ids.txt").write_text("a\nb\n")
     (tmp_path / "places.csv").write_text("sensor_id,latitude,longitude\na,47,19\nb,48,20\n")
     options = ["--models", "linear", "--lags", "2", "--horizons", "1", "--steps", "2", "--seeds", "0", "--jobs", "1"]
     monkeypatch.chdir(tmp_path)
@@ -146,16 +148,15 @@ def test_cli_commands_use_missing_value_graph_kind_and_positions(tmp_path, capsy
     (run,) = (path for path in Path("out/runs").glob("*.json") if path.with_suffix(".safetensors").exists())
     assert json.loads(run.read_text())["result"]["test"]["count"] == 6 * 2 - 1  # step 35 of a is 0
     assert call("forecast", run, *said) == 0
-    assert call("forecast", run, "--data", "signal.csv", "--graph", "edges.csv") == 2  # zeros are values there
+    assert call("forecast", run, "--data", "signal.csv", *kept[:2], *kept[6:]) == 2  # zeros are values there
     assert call("report", "out", *said, *positions) == 0
     page = Path("report.html").read_text()
     assert "longitude" in page and "spring layout" not in page
     for line in ('data = "signal.csv"', 'graph = "edges.csv"', 'graph_kind = "edges"', "missing_value = 0.0",
-                 'positions = "places.csv"'):  # fmt: skip
+                 'positions = "places.csv"', "threshold = 0.05", 'graph_nodes = "ids.txt"'):  # fmt: skip
         assert line.replace('"', "&#34;") in page
-    (found,) = load_comparisons(
-        ["out"], data=[DataSource("signal.csv", "edges.csv", "edges", 0.0, "places.csv")]
-    ).comparisons
+    source = DataSource("signal.csv", "edges.csv", "edges", 0.0, "places.csv", threshold=0.05, graph_nodes="ids.txt")
+    (found,) = load_comparisons(["out"], data=[source]).comparisons
     Path("grid.toml").write_text(reproduction_commands(found)[0].grid)
     capsys.readouterr()
     assert call("compare", "--config", "grid.toml", "--dry-run") == 0
