@@ -114,7 +114,7 @@ def test_cli_data_check_of_time_series_reports_steps_and_graph(run, tmp_path, mo
         "  1 edge, weights from 0.367879 to 0.367879, 0 isolated nodes, 0 self-loops, not symmetric",
         f"  note: read_graph: {edges}: edges repeated with the same value, which count once: 1",
         f"  note: read_graph: {edges}: distances, as 'cost' says; 1 of 2 edges have a weight of at least 0.01 "
-        "(Gaussian kernel, standard deviation 1)",
+        "(Gaussian kernel, standard deviation 1); a threshold of 0 (--threshold) keeps all",
     ]
     edges.write_text("a,b,0.5\n")
     note = "values without a name from 0.5 to 0.5 are taken as weights; pass kind='edges' or kind='distances'"

@@ -9,6 +9,7 @@ from seqgnn.data.io.csv_tables import check_distinct, numbers
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, WEIGHTS, EdgeData, from_dense
 from seqgnn.data.io.graphs.matching import Nodes
 from seqgnn.data.io.graphs.node_names import whole
+from seqgnn.data.io.graphs.notes import Notes
 
 SOURCES = {"from", "source", "src", "start", "origin", "from_node", "origin_id", "source_id", "node1", "u"}
 TARGETS = {"to", "target", "dst", "end", "destination", "to_node", "destination_id", "target_id", "node2", "v"}
@@ -23,9 +24,14 @@ def from_table(rows: Rows, path: str, nodes: Nodes, kind: str | None) -> EdgeDat
     """
     columns = _columns(rows[0], path, kind)
     if kind is None or kind == "distances":
+        lines, width = len(rows), len(rows[0])
         is_list, is_matrix = _may_be_list(rows, nodes), _may_be_matrix(rows, nodes)
-        if columns is None and is_list and is_matrix and (kind or not _agree(rows, path, nodes)):
-            lines, width = len(rows), len(rows[0])
+        if kind == "distances" and width == 2:  # from,to without distances
+            is_list = False
+        is_either = columns is None and is_list and is_matrix and (kind is not None or not _agree(rows, path, nodes))
+        if is_either and width == 2:
+            Notes(CALLER).warn(f"{path}: taken as a list of edges; for a matrix, pass kind='adjacency' (--graph-kind)")
+        elif is_either:
             remedy = "pass kind='edges' or kind='adjacency' (--graph-kind)"
             if kind == "distances":
                 remedy = "begin it with a line from,to,distance or with the names of the nodes"

@@ -67,8 +67,10 @@ def weigh(data: EdgeData, kind: str | None, threshold: float, notes: Notes) -> t
         f"{data.origin}: distances{reason}; {is_edge.sum()} of {len(values)} edges have a weight of at least "
         f"{threshold:g} (Gaussian kernel, standard deviation {values.std():.6g})"
     )
-    if is_edge.any():
+    if is_edge.all():
         notes.add(text)
+    elif is_edge.any():
+        notes.add(f"{text}; a threshold of 0 (--threshold) keeps all")
     else:
         notes.warn(f"{text}; pass a smaller threshold (--threshold), or kind='edges' (--graph-kind) for weights of 1")
     return data.select(is_edge), weights[is_edge]

@@ -23,7 +23,7 @@ def edges_of(graph):
 @pytest.mark.parametrize("header", ["", "from,to,weight", "source,target,w", "x,from,to,weight"])
 @pytest.mark.parametrize("weights", [(1, 1), (0.5, 0.25)])
 def test_read_graph_edge_list_of_few_nodes_is_a_list(write, caplog, size, names, header, weights):
-    """Two edges; without a header and weights, those of two nodes have the shape of a matrix."""
+    """Two edges; those of two nodes without a header and weights have the shape of a matrix as well."""
     names = names[:size]
     rows = [(names[0], names[1], weights[0]), (names[1], names[-2], weights[1])]
     lines = [",".join(map(str, row)) for row in rows]
@@ -38,14 +38,12 @@ def test_read_graph_edge_list_of_few_nodes_is_a_list(write, caplog, size, names,
     if not header:
         assert edges_of(read_graph(write(content), names, kind="edges")) == expected
     unweighted = "\n".join(line.rsplit(",", 1)[0] for line in ([header, *lines] if header else lines)) + "\n"
-    if header or names[0] != "0" or size > 2:
-        found = read_graph(write(unweighted), names)
-        assert edges_of(found) == {(i, j, 1.0) for i, j, _ in expected}
+    assert edges_of(read_graph(write(unweighted), names)) == {(i, j, 1.0) for i, j, _ in expected}
 
 
 @pytest.mark.parametrize(
     ("content", "size"),
-    [("0,1,1\n1,2,1\n2,0,1\n", 3), ("1,2,1\n2,3,1\n3,1,1\n", 3), ("0,1\n1,1\n", 2), ("1,0,0\n0,1,0\n0,0,1\n", 3)],
+    [("0,1,1\n1,2,1\n2,0,1\n", 3), ("1,2,1\n2,3,1\n3,1,1\n", 3), ("1,0,0\n0,1,0\n0,0,1\n", 3)],
 )
 def test_read_graph_table_that_may_be_list_or_matrix_is_refused(write, content, size):
     path, names = write(content), NUMBERS[:size]
@@ -58,10 +56,19 @@ def test_read_graph_table_that_may_be_list_or_matrix_is_refused(write, content, 
         with pytest.raises(ValueError, match=r"got '3' in line 2 .*if these begin at 1, pass graph_nodes"):
             read_graph(path, names, kind="edges")
     else:
-        listed = {(int(row[0]), int(row[1]), float(row[2]) if size == 3 else 1.0) for row in matrix}
+        listed = {(int(row[0]), int(row[1]), float(row[2])) for row in matrix}
         assert edges_of(read_graph(path, names, kind="edges")) == listed
     with pytest.raises(ValueError, match="begin it with a line from,to,distance or with the names"):
         read_graph(path, names, kind="distances")
+
+
+def test_read_graph_two_columns_are_a_list_with_a_warning(write, caplog):
+    path = write("0,1\n1,1\n")
+    assert edges_of(read_graph(path, NUMBERS[:2])) == {(0, 1, 1), (1, 1, 1)}
+    assert "taken as a list of edges; for a matrix, pass kind='adjacency'" in caplog.text
+    assert edges_of(read_graph(path, NUMBERS[:2], kind="adjacency")) == {(0, 1, 1), (1, 0, 1), (1, 1, 1)}
+    _, weights = read_graph(write("0,3\n1,0\n"), NUMBERS[:2], kind="distances", threshold=0)
+    assert np.allclose(weights, np.exp(-np.square(np.array([0, 3, 1, 0]) / np.std([0, 3, 1, 0]))))
 
 
 def test_read_graph_table_that_is_the_same_as_list_and_matrix_is_read(write):
