@@ -139,3 +139,29 @@ def test_cli_data_check_of_time_series_reports_steps_and_graph(run, tmp_path, mo
     edges.write_text("a,c\n")
     assert "between the 2 nodes of the signal, got 'c' in line 1" in run("check", path, "--graph", edges, code=2)
     assert "No such file" in run("check", tmp_path / "no.csv", code=2)
+
+
+def test_cli_data_check_reads_folders_of_time_series(run, tmp_path):
+    folder = tmp_path / "CITY"
+    folder.mkdir()
+    (folder / "CITY.geo").write_text('geo_id,type,coordinates\n07,Point,"[5.0, 52.0]"\n08,Point,"[5.1, 52.0]"\n')
+    (folder / "CITY.rel").write_text("rel_id,type,origin_id,destination_id,link_weight\n0,geo,07,08,0.5\n")
+    times = ["2012-03-01T00:00:00Z", "2012-03-01T00:05:00Z"]
+    records = [f"0,state,{times[0]},08,5", f"1,state,{times[1]},08,", f"2,state,{times[0]},07,3"]
+    (folder / "CITY.dyna").write_text("\n".join(["dyna_id,type,time,entity_id,traffic_speed", *records]))
+    shown = run("check", folder).splitlines()
+    assert shown[0].startswith(f"{folder}: 2 steps, 2 sensors, 1 feature")
+    assert "  every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:05, no gaps" in shown
+    assert any(line.startswith("  values from 3 to 5, missing 50.0%: 07 50.0%, 08 50.0%") for line in shown)
+    assert shown[-1].startswith("  1 edge, weights from 0.5 to 0.5, 0 isolated nodes")
+    (folder / "CITY.dyna").rename(folder / "CITY.grid")
+    assert "got states of cells of a grid (CITY.grid), which are not read" in run("check", folder, code=2)
+
+
+def test_cli_data_check_of_full_data_says_where_to_put_them(run, tmp_path):
+    shown = run("check", "metr-la", code=1)
+    assert shown.startswith(
+        "metr-la: not downloaded; it needs metr-la.h5, downloaded from https://github.com/liyaguang/"
+    )
+    assert str(tmp_path / "cache" / "metr_la" / "metr-la.h5") in shown
+    assert "52116 steps x 325 sensors" in run("list")
