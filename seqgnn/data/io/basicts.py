@@ -10,6 +10,7 @@ import numpy as np
 
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.graphs import read_graph
+from seqgnn.data.io.graphs.node_names import node_names
 from seqgnn.data.io.safe_pickle import read_plain_pickle
 from seqgnn.data.io.standardized import undo_scaling
 from seqgnn.data.io.table_format import TableFormat
@@ -70,8 +71,9 @@ def _with_graph(
     adjacency, nodes = folder / "adj_mx.pkl", None
     if adjacency.exists():
         content = read_plain_pickle(adjacency)
-        if isinstance(content, list | tuple) and len(content) == 3 and len(content[0]) == values.shape[1]:
-            nodes = [name.decode() if isinstance(name, bytes) else str(name) for name in content[0]]
+        is_named = isinstance(content, list | tuple) and len(content) == 3 and isinstance(content[1], dict)
+        if is_named and len(content[0]) == values.shape[1]:
+            nodes = node_names(content[0], f"{adjacency}")
     names = nodes or list(map(str, range(values.shape[1])))
     return Columns(
         values,

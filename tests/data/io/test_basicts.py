@@ -161,6 +161,15 @@ def test_read_basicts_graph_and_names_come_from_adj_mx(tmp_path):
     assert part.edge_index.tolist() == [[1, 0], [1, 0]]  # self-loops alone
 
 
+@pytest.mark.parametrize("matrix", [ADJACENCY, ADJACENCY.tolist()])
+def test_read_basicts_graph_may_be_a_bare_matrix(tmp_path, matrix):
+    folder = memmap(tmp_path / "PEMS08", with_times(FLOW[..., None]))
+    dump(matrix, folder / "adj_mx.pkl")
+    graph = read_signal(folder, sensors=["1", "2"])
+    assert graph.nodes == ("1", "2") and graph.edge_index.tolist() == [[0, 0, 1], [0, 1, 1]]
+    assert graph.edge_weight.tolist() == [1, 0.25, 1]
+
+
 class Sneaky:
     def __reduce__(self):
         return (os.system, ("true",))
