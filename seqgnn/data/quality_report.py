@@ -9,6 +9,7 @@ from seqgnn.data.times.calendars import one, span_in_words
 from seqgnn.data.times.parse import in_words
 
 WORST = 5
+FIRST = 3
 
 
 def describe_signal(graph: TemporalGraph) -> list[str]:
@@ -23,18 +24,25 @@ def describe_signal(graph: TemporalGraph) -> list[str]:
         constant: 1
         1 edge, 0 isolated nodes, 0 self-loops, not symmetric
     """
-    shape = (
-        f"{_count(len(graph), 'step')}, {_count(graph.num_nodes, 'sensor')}, {_count(graph.num_features, 'feature')}"
-    )
-    if graph.features is not None:
-        shape += f": {graph.features[0]} (target){''.join(f', {name}' for name in graph.features[1:])}"
-    lines = [shape, _time(graph), _values(graph)]
+    lines = [_shape(graph), _time(graph), _values(graph)]
     observed = _observed(graph)
     low = graph.targets.masked_fill(~observed, torch.inf).amin((0, 2))
     high = graph.targets.masked_fill(~observed, -torch.inf).amax((0, 2))
     if len(constant := (low == high).nonzero()[:, 0]):
         lines.append(f"constant: {_listed([_name(graph, i) for i in constant.tolist()])}")
     return [*lines, _edges(graph)]
+
+
+def _shape(graph: TemporalGraph) -> str:
+    sensors, features = _count(graph.num_nodes, "sensor"), _count(graph.num_features, "feature")
+    if graph.nodes is not None and graph.nodes != tuple(map(str, range(graph.num_nodes))):
+        more = ", ..." if graph.num_nodes > FIRST else ""
+        sensors = f"{sensors} ({', '.join(graph.nodes[:FIRST])}{more})"
+    if graph.features is not None:
+        target, *others = graph.features
+        rest = f"; others: {', '.join(others)}" if others else ""
+        features = f"{features} (target: {target}{rest})"
+    return f"{_count(len(graph), 'step')}, {sensors}, {features}"
 
 
 def _time(graph: TemporalGraph) -> str:

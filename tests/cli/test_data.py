@@ -103,7 +103,7 @@ def test_cli_data_check_of_time_series_reports_steps_and_graph(run, tmp_path, mo
     path.write_text("time,a,b\n2012-03-01 00:00,1,0\n2012-03-01 00:05,2,5\n")
     edges.write_text("a,b\n")
     assert run("check", path, "--graph", edges, "--missing-value", 0).splitlines() == [
-        f"{path}: 2 steps, 2 sensors, 1 feature",
+        f"{path}: 2 steps, 2 sensors (a, b), 1 feature",
         "  every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:05, no gaps",
         "  values from 1 to 5, missing 25.0%: b 50.0%",
         "  constant: b",
@@ -150,7 +150,7 @@ def test_cli_data_check_reads_folders_of_time_series(run, tmp_path):
     records = [f"0,state,{times[0]},08,5", f"1,state,{times[1]},08,", f"2,state,{times[0]},07,3"]
     (folder / "CITY.dyna").write_text("\n".join(["dyna_id,type,time,entity_id,traffic_speed", *records]))
     shown = run("check", folder).splitlines()
-    assert shown[0].startswith(f"{folder}: 2 steps, 2 sensors, 1 feature")
+    assert shown[0].startswith(f"{folder}: 2 steps, 2 sensors (07, 08), 1 feature (target: traffic_speed)")
     assert "  every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:05, no gaps" in shown
     assert any(line.startswith("  values from 3 to 5, missing 50.0%: 07 50.0%, 08 50.0%") for line in shown)
     assert shown[-1].startswith("  1 edge, weights from 0.5 to 0.5, 0 isolated nodes")

@@ -10,7 +10,7 @@ from tests.support.temporal_graphs import SIGNAL_CSV
 def test_describe_signal_reports_gaps_missing_values_and_edges(write):
     graph = read_signal(write(SIGNAL_CSV), write("from,to,weight\na,b,0.5\nb,a,0.5\na,a,1\n", "edges.csv"))
     assert describe_signal(graph) == [
-        "3 steps, 3 sensors, 1 feature",
+        "3 steps, 3 sensors (a, b, c), 1 feature",
         "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05; see "
         "--fill-gaps and TemporalGraph.fill_gaps",
         "values from 0 to 30, missing 11.1%: b 33.3%, zeros 37.5%",
@@ -29,4 +29,15 @@ def test_describe_signal_reports_gaps_missing_values_and_edges(write):
 
 def test_describe_signal_names_features_and_the_target():
     graph = TemporalGraph(torch.ones(4, 2, 2), torch.empty(2, 0, dtype=torch.long), features=["speed", "flow"])
-    assert describe_signal(graph)[0] == "4 steps, 2 sensors, 2 features: speed (target), flow"
+    assert describe_signal(graph)[0] == "4 steps, 2 sensors, 2 features (target: speed; others: flow)"
+
+
+def test_describe_signal_names_sensors_and_the_target():
+    signal, edges = torch.ones(2, 4, 3), torch.empty(2, 0, dtype=torch.long)
+    names = ("flow", "occupancy", "speed")
+    graph = TemporalGraph(signal, edges, nodes=["07", "08", "09", "10"], features=names)
+    assert describe_signal(graph)[0] == (
+        "2 steps, 4 sensors (07, 08, 09, ...), 3 features (target: flow; others: occupancy, speed)"
+    )
+    graph = TemporalGraph(signal, edges, nodes=["0", "1", "2", "3"])  # numbers, as without names
+    assert describe_signal(graph)[0] == "2 steps, 4 sensors, 3 features"

@@ -118,9 +118,14 @@ def read_signal(
         nodes=nodes,
         features=features,
         positions=places if positions is None else read_positions(positions, nodes),
-        name=Path(label.name.removesuffix(".gz")).stem if name is None and isinstance(label, Path) else name,
+        name=_name(label) if name is None and isinstance(label, Path) else name,
         units=units,
     )
+
+
+def _name(path: Path) -> str:
+    """Return the name of a folder, or of a file without its suffixes."""
+    return path.resolve().name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
 
 
 def _listed_names(graph_nodes: GraphNodes, count: int, label: Any) -> list[str]:

@@ -77,7 +77,7 @@ ETT = """date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT
 """
 
 
-@pytest.mark.parametrize("name", ["ETTh1.csv"])
+@pytest.mark.parametrize("name", ["ETTh1.csv", "ETTh1.csv.gz"])
 def test_read_csv_of_ett_makes_columns_sensors(write, name):
     content = ETT.encode()
     path = write(gzip.compress(content) if name.endswith(".gz") else content, name)
