@@ -56,9 +56,10 @@ def as_tensor(values: Any) -> Any:
         return values
     if values.dtype.kind == "b":
         return torch.from_numpy(np.ascontiguousarray(values))
-    if values.ndim in (2, 3) and values.size:
-        return torch.from_numpy(np.ascontiguousarray(float32_or_64(values)))
-    return torch.from_numpy(values.astype(np.float64))
+    if values.ndim not in (2, 3) or not values.size:
+        return torch.from_numpy(values.astype(np.float32))
+    stored = float32_or_64(values.reshape(*values.shape[:2], -1)).reshape(values.shape)
+    return torch.from_numpy(np.ascontiguousarray(stored))
 
 
 def as_edges(values: Any) -> Any:

@@ -98,7 +98,8 @@ def _has_second_header(top: list[list[str]]) -> bool:
     if _is_cell(second[0]) and second[0]:
         return False
     only_names = not any(is_number(cell) for cell in second[1:]) and any(is_number(cell) for cell in third[1:])
-    return only_names or (_is_cell(third[0]) and bool(third[0]))
+    is_index_name = bool(third[0]) and not _is_cell(third[0]) and not any(third[1:])
+    return only_names or is_index_name or (_is_cell(third[0]) and bool(third[0]))
 
 
 def _is_cell(cell: str) -> bool:

@@ -1,7 +1,6 @@
 """Time series in tables of pandas, polars and other packages; other readers make such a table of their file."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,7 +177,7 @@ def _two_levels(
             if (pair := (feature, sensor) if level == 0 else (sensor, feature)) not in pairs:
                 raise ValueError(f"{caller}: expected {feature!r} of every sensor in {label}, got none of {sensor!r}")
             columns.append(pairs[pair])
-        _check_wide(caller, label, Roles(None, None, columns), replace(table_format, layout="wide"), line)
+        _check_wide(caller, label, Roles(None, None, columns), TableFormat(layout="wide"), line)
         layers.append(numbers_of(caller, label, columns))
     times, where = _times(roles, label, line)
     values = np.stack(layers, axis=2)

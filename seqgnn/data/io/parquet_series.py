@@ -16,9 +16,10 @@ def read_parquet(path: Path, table_format: TableFormat) -> Columns:
         raise ValueError(f"{CALLER}: pyarrow is required to read {path} ({error}); pip install pyarrow") from error
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
-        check_distinct(CALLER, table.column_names, path, "column")
+        names = table.column_names
+        check_distinct(CALLER, names[names[:1] == [""] :], path, "column")
         decimals = [pyarrow.types.is_decimal(kind) for kind in table.schema.types]
-        for i, name in enumerate(table.column_names):
+        for i, name in enumerate(names):
             if decimals[i]:
                 table = table.set_column(i, name, table.column(i).cast(pyarrow.float64()))
         frame = table.to_pandas(date_as_object=False)
