@@ -134,6 +134,8 @@ def _read(graph: Any, nodes: Nodes, kind: str | None) -> EdgeData:
 def _between_nodes(data: EdgeData, weights: np.ndarray, positions: np.ndarray) -> tuple[Tensor, Tensor]:
     """Return the edges between nodes of the time series, those of matrices row by row."""
     assert data.indices is not None
+    if data.are_distinct and np.array_equal(positions, np.arange(len(positions))):  # row by row already
+        return torch.from_numpy(np.ascontiguousarray(data.indices)), torch.from_numpy(weights.astype(np.float32))
     edges = positions[data.indices]
     order = np.flatnonzero((edges >= 0).all(0))
     if data.is_matrix:

@@ -130,6 +130,8 @@ def from_sparse(matrix: Any, origin: str, kind: str | None) -> EdgeData:
     entries = matrix.tocoo(copy=True)
     if entries.dtype.kind not in "biuf":
         raise ValueError(f"{CALLER}: expected a matrix of real numbers in {origin}, got {entries.dtype}")
+    if entries.dtype.kind != "b":
+        entries = entries.astype(np.float64)  # before adding, since small integers would overflow
     if kind != "distances":
         entries.sum_duplicates()
     indices = np.stack([entries.row, entries.col]).astype(np.int64)

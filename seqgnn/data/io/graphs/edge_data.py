@@ -27,6 +27,7 @@ class EdgeData:
         heading: name of the values in the file; None: they have none.
         place: returns where in the file an edge is, for messages.
         is_matrix: whether the order of edges has no meaning.
+        are_distinct: whether no edge can be repeated.
     """
 
     origin: str
@@ -38,6 +39,7 @@ class EdgeData:
     heading: str | None = None
     place: Callable[[int], str] = str
     is_matrix: bool = False
+    are_distinct: bool = False
 
     def location(self, edge: int) -> str:
         """Return where an edge is, with the name of the file."""
@@ -111,4 +113,5 @@ def from_dense(matrix: np.ndarray, origin: str, kind: str | None, names: Sequenc
         values=matrix[indices[0], indices[1]],
         place=lambda edge: place(*indices[:, edge].tolist()),
         is_matrix=True,
+        are_distinct=True,
     )

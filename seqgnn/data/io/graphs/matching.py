@@ -113,17 +113,17 @@ def _match_list(
 ) -> tuple[EdgeData, Sequence[str]]:
     names = nodes.expected
     positions = {name: i for i, name in enumerate(names)}
-    by_name = any(cell in positions or whole(cell) in positions for pair in pairs for cell in pair)
+    cells = {cell for pair in pairs for cell in pair}
+    by_name = any(cell in positions or whole(cell) in positions for cell in cells)
     if not by_name:
         positions = {str(i): i for i in range(len(names))}
-    indices = np.array(
-        [[positions.get(cell, positions.get(whole(cell), -1)) for cell in pair] for pair in pairs], dtype=np.int64
-    ).reshape(-1, 2)
+    of_cell = {cell: positions.get(cell, positions.get(whole(cell), -1)) for cell in cells}
+    indices = np.array([[of_cell[cell] for cell in pair] for pair in pairs], dtype=np.int64).reshape(-1, 2)
     numbered = not by_name or are_numbers(names)
     unknown = indices < 0
     if unknown.any() and (numbered or nodes.listed is None):
         edge, end = np.argwhere(unknown)[0].tolist()
-        remedy = _remedy([whole(cell) for pair in pairs for cell in pair], names, numbered, nodes)
+        remedy = _remedy(list(map(whole, cells)), names, numbered, nodes)
         raise ValueError(
             f"{CALLER}: expected edges between {nodes.text}, got {pairs[edge][end]!r} in {data.location(edge)}{remedy}"
         )

@@ -23,12 +23,12 @@ def from_table(rows: Rows, path: str, nodes: Nodes, kind: str | None) -> EdgeDat
         ValueError: if it may be either, or is neither.
     """
     columns = _columns(rows[0], path, kind)
-    if kind is None or kind == "distances":
+    if columns is None and (kind is None or kind == "distances"):
         lines, width = len(rows), len(rows[0])
         is_list, is_matrix = _may_be_list(rows, nodes), _may_be_matrix(rows, nodes)
         if kind == "distances" and width == 2:  # from,to without distances
             is_list = False
-        is_either = columns is None and is_list and is_matrix and (kind is not None or not _agree(rows, path, nodes))
+        is_either = is_list and is_matrix and (kind is not None or not _agree(rows, path, nodes))
         if is_either and width == 2:
             Notes(CALLER).warn(f"{path}: taken as a list of edges; for a matrix, pass kind='adjacency' (--graph-kind)")
         elif is_either:
@@ -39,7 +39,7 @@ def from_table(rows: Rows, path: str, nodes: Nodes, kind: str | None) -> EdgeDat
                 f"{CALLER}: expected a list of edges or a matrix, got {lines} lines of {width} values in {path}, which "
                 f"may be either; {remedy}"
             )
-        if columns is None and not is_list and (is_matrix or _has_shape_of_matrix(rows, nodes)):
+        if not is_list and (is_matrix or _has_shape_of_matrix(rows, nodes)):
             return _matrix(rows, path, kind)
     elif kind == "adjacency":
         if columns is not None:
@@ -98,11 +98,22 @@ def _list(rows: Rows, path: str, nodes: Nodes, columns: list[int] | None) -> Edg
     if value:
         heading = rows[0][value[0]] if header else None
         name = str(value[0] + 1) if heading is None else heading
-        values = numbers(CALLER, [[row[value[0]]] for row in body], [name], Path(path), 1 + header)[:, 0]
+        values = _numbers([row[value[0]] for row in body], name, path, 1 + header)
     pairs = [(row[source], row[target]) for row in body]
     return EdgeData(
         path, pairs, values=values, heading=heading, place=lambda edge: f"line {edge + 1 + header}"
     )
+
+
+def _numbers(cells: Sequence[str], name: str, path: str, first_line: int) -> np.ndarray:
+    """Return a column of numbers, NaN where a cell is empty."""
+    try:
+        values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
+    except ValueError:
+        values = np.array([np.inf])
+    if np.isinf(values).any():  # or not a number, which is found cell by cell
+        return numbers(CALLER, [[cell] for cell in cells], [name], Path(path), first_line)[:, 0]
+    return values
 
 
 def _is_header(row: Sequence[str], nodes: Nodes) -> bool:

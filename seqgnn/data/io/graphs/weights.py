@@ -17,7 +17,10 @@ def distinct_edges(data: EdgeData, notes: Notes) -> EdgeData:
     """
     indices, values = data.indices, data.values
     assert indices is not None
-    _, firsts, groups = np.unique(indices, axis=1, return_index=True, return_inverse=True)
+    if data.are_distinct or not indices.size:
+        return data
+    keys = indices[0] * (indices[1].max() + 1) + indices[1]
+    _, firsts, groups = np.unique(keys, return_index=True, return_inverse=True)
     if len(firsts) == indices.shape[1]:
         return data
     first_edges = firsts[groups.reshape(-1)]
@@ -104,8 +107,8 @@ def _guess(data: EdgeData, values: np.ndarray, notes: Notes) -> str:
     assert data.indices is not None
     name = "values without a name" if data.heading is None else f"values called {data.heading!r}"
     text = f"{name} from {values.min():g} to {values.max():g}" if len(values) else name
-    loops = data.indices[0] == data.indices[1]
-    large, zeros = bool((np.abs(values) > LARGEST_PLAIN_WEIGHT).any()), values == 0
+    large = len(values) > 0 and bool(max(values.max(), -values.min()) > LARGEST_PLAIN_WEIGHT)
+    loops, zeros = data.indices[0] == data.indices[1], values == 0
     if not data.is_matrix and large and loops.any() and np.array_equal(loops, zeros):
         notes.warn(f"{data.origin}: {text} are taken as distances, since nodes have 0 to themselves; {CHOICES}")
         return "distances"

@@ -139,6 +139,9 @@ def test_read_graph_sparse_matrix_of_any_format_equals_scipys(tmp_path, layout, 
 
 def test_read_graph_sparse_entries_given_twice_are_those_of_scipy(tmp_path):
     rows, columns = [0, 1, 0], [1, 2, 1]
+    overflowing = sparse.coo_array((np.array([200, 3, 100], dtype=np.uint8), (rows, columns)), shape=(4, 4))
+    found = dense(read_graph(overflowing, NODES, kind="adjacency"))
+    assert np.array_equal(found, overflowing.astype(float).toarray()) and overflowing.toarray()[0, 1] == 44
     for values in (np.array([True, True, True]), np.array([0.5, 2, 0.25]), np.array([1, 3, 4], dtype=np.uint8)):
         matrix = sparse.coo_array((values, (rows, columns)), shape=(4, 4))
         sparse.save_npz(tmp_path / "s.npz", matrix)
