@@ -153,7 +153,10 @@ def test_cli_data_check_reads_folders_of_time_series(run, tmp_path):
     assert shown[0].startswith(f"{folder}: 2 steps, 2 sensors (07, 08), 1 feature (target: traffic_speed)")
     assert "  every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:05, no gaps" in shown
     assert any(line.startswith("  values from 3 to 5, missing 50.0%: 07 50.0%, 08 50.0%") for line in shown)
-    assert shown[-1].startswith("  1 edge, weights from 0.5 to 0.5, 0 isolated nodes")
+    assert any(line.startswith("  1 edge, weights from 0.5 to 0.5, 0 isolated nodes") for line in shown)
+    notes = [line for line in shown if "note: " in line]
+    assert len(notes) == 2 and "CITY.dyna are local, although they end with Z" in notes[0]
+    assert notes[1].endswith("CITY.rel has relations with weights link_weight")
     (folder / "CITY.dyna").rename(folder / "CITY.grid")
     assert "got states of cells of a grid (CITY.grid), which are not read" in run("check", folder, code=2)
 

@@ -11,9 +11,11 @@ import numpy as np
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.graphs import read_graph
 from seqgnn.data.io.graphs.node_names import node_names
+from seqgnn.data.io.graphs.notes import Notes
 from seqgnn.data.io.safe_pickle import read_plain_pickle
 from seqgnn.data.io.standardized import undo_scaling
 from seqgnn.data.io.table_format import TableFormat
+from seqgnn.data.io.traffic_arrays import published_times
 
 PARTS = ("train", "val", "test")
 
@@ -35,8 +37,8 @@ def read_basicts(path: Path, table_format: TableFormat) -> Columns:
     - Before 0.4: `data_in12_out12.pkl` with standardized values, and `scaler_in12_out12.pkl`, with which they are
       returned in their own units. No code in the pickles is executed.
 
-    The first feature is the target. `null_val` of the json file marks missing values. The files have no dates. Nodes
-    are named as in `adj_mx.pkl` if it has names.
+    The first feature is the target. `null_val` of the json file marks missing values. The files have no dates; METR-LA,
+    PEMS03, PEMS04 and PEMS08 have those of `published_times`. Nodes are named as in `adj_mx.pkl` if it has names.
 
     Args:
         path: folder, or one of its files of data.
@@ -74,12 +76,16 @@ def _with_graph(
         is_named = isinstance(content, list | tuple) and len(content) == 3 and isinstance(content[1], dict)
         if is_named and len(content[0]) == values.shape[1]:
             nodes = node_names(content[0], f"{adjacency}")
+    missing_value = None if null is None or np.isnan(float(null)) else float(null)
+    if missing_value is not None:
+        Notes(CALLER).add(f"{missing_value:g} means missing in {folder}, by its json file")
     names = nodes or list(map(str, range(values.shape[1])))
     return Columns(
         values,
         nodes,
-        features=features,
-        missing_value=None if null is None or np.isnan(float(null)) else float(null),
+        published_times(str(description.get("name") or folder.resolve().name), *values.shape[:2]),
+        features,
+        missing_value=missing_value,
         graph=partial(_read_adjacency, adjacency, names) if adjacency.exists() else None,
     )
 

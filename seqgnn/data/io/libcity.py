@@ -10,7 +10,9 @@ import numpy as np
 
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import check_distinct
+from seqgnn.data.io.graphs.notes import Notes
 from seqgnn.data.io.libcity_relations import Relations
+from seqgnn.data.io.libcity_tables import read_atomic_table
 from seqgnn.data.io.table_format import TableFormat
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def read_libcity(path: Path, table_format: TableFormat) -> Columns:
             file and line.
     """
     folder = _find_files(path if path.is_dir() else path.parent)
-    geo = _read_table(folder.geo, ("geo_id",))
+    geo = read_atomic_table(CALLER, folder.geo, ("geo_id",))
     nodes = geo["geo_id"].tolist()
     check_distinct(CALLER, nodes, folder.geo)
     states = [_read_states(file, nodes, folder.setting("data_col")) for file in folder.dyna]
@@ -119,30 +121,6 @@ def _read_config(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _read_table(path: Path, columns: Sequence[str]) -> "pandas.DataFrame":
-    """Return a table whose ids and times are text."""
-    import pandas
-
-    texts = ("geo_id", "entity_id", "origin_id", "destination_id", "time", "type", "coordinates")
-    try:
-        header = pandas.read_csv(path, nrows=0, encoding="utf-8-sig").columns
-        table = pandas.read_csv(
-            path,
-            usecols=[name for name in header if name != "dyna_id"],
-            dtype=dict.fromkeys(texts, str),  # "category" would read ids as numbers, without their leading zeros
-            keep_default_na=False,
-            na_values={name: ["", "NA", "NaN", "nan", "null", "None"] for name in header if name not in texts},
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-        )
-    except (OSError, ValueError, LookupError) as error:  # pandas' errors are ValueErrors
-        raise ValueError(f"{CALLER}: expected a table, got {path} ({_one_line(error)})") from error
-    if missing := [name for name in columns if name not in header]:
-        actual = ", ".join(map(str, header))
-        raise ValueError(f"{CALLER}: expected the column {missing[0]} in {path}, got {actual}")
-    return table
-
-
 @dataclass(frozen=True)
 class _States:
     """The records of a .dyna file as `[T, N, F]`, NaN where there is none; times in order, None if it has none."""
@@ -155,7 +133,7 @@ class _States:
 def _read_states(path: Path, nodes: Sequence[str], data_columns: Sequence[str]) -> _States:
     import pandas
 
-    table = _read_table(path, ("time", "entity_id", *data_columns))
+    table = read_atomic_table(CALLER, path, ("time", "entity_id", *data_columns))
     if "type" in table.columns and (kinds := set(table["type"].unique()) - {"state"}):
         actual = ", ".join(sorted(kinds))
         raise ValueError(f"{CALLER}: expected records of type state in {path}, got {actual}, which are not read")
@@ -196,7 +174,9 @@ def _steps(table: "pandas.DataFrame", columns: np.ndarray, path: Path) -> tuple[
     if "" in cells:
         line = int((codes == cells.index("")).argmax()) + 2
         raise ValueError(f"{CALLER}: expected a time, got none in line {line} of {path}")
-    cells = [cell.removesuffix("Z") for cell in cells]  # "Z" is the converters' suffix of local times
+    if any(cell.endswith("Z") for cell in cells):  # which the converters append to local times
+        cells = [cell.removesuffix("Z") for cell in cells]
+        Notes(CALLER).add(f"times of {path} are local, although they end with Z")
     instants = pandas.to_datetime(pandas.Series(cells), utc=True, errors="coerce", format="ISO8601")
     if instants.isna().any():
         row = int((codes == int(instants.isna().to_numpy().argmax())).argmax())
@@ -238,7 +218,3 @@ def _positions(geo: "pandas.DataFrame", path: Path) -> np.ndarray | None:
             return None
         positions.append(point)
     return np.array(positions, dtype=np.float64)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -11,12 +11,15 @@ from torch import Tensor
 
 from seqgnn._utils.validation import one_of
 from seqgnn.data.io.graphs import CALLER, DISTANCES, gaussian_kernel
+from seqgnn.data.io.graphs.notes import Notes
+from seqgnn.data.io.libcity_tables import read_atomic_table
 
 if TYPE_CHECKING:
     import pandas
 
 KINDS = ("edges", "distances")
 WEIGHTS = {"weight", "link_weight", "edge_weight"}
+THRESHOLD = 0.1  # the default of `read_graph`
 IDS = ("rel_id", "type", "origin_id", "destination_id")
 
 
@@ -44,7 +47,8 @@ class Relations:
 
         Args:
             kind: "edges" or "distances"; None: by config.json or the name of the property.
-            threshold: smallest weight of an edge, for distances, unless config.json has `weight_adj_epsilon`.
+            threshold: smallest weight of an edge, for distances; if it is the default, `weight_adj_epsilon` of
+                config.json replaces it.
 
         Shapes:
             edge_index ``[2, E]``, edge_weight ``[E]``.
@@ -57,29 +61,22 @@ class Relations:
         name = self._weight_column(table)
         values = np.ones(len(table)) if name is None else table[name].to_numpy(dtype=np.float64)
         kind = self._kind(name) if kind is None else one_of(CALLER, f"kind of {self.path}", kind, KINDS)
-        if name is None or (self.info.get("set_weight_link_or_dist") == "link" and kind == "edges"):
+        is_link = name is None or (self.info.get("set_weight_link_or_dist") == "link" and kind == "edges")
+        if is_link:
             values = np.where(np.isnan(values), np.nan, 1.0)
         edges, values = self._edges(table, values)
+        how = "weight 1" if is_link else f"weights {name}" if kind == "edges" else f"weights by the distances {name}"
+        Notes(CALLER).add(f"{self.path} has relations with {how}")
         if kind == "distances" and name is not None:
             if not len(values):
                 return torch.from_numpy(edges), torch.from_numpy(values.astype(np.float32))
-            values, is_edge = gaussian_kernel(values, float(self.info.get("weight_adj_epsilon", threshold)))
+            epsilon = float(self.info.get("weight_adj_epsilon", threshold)) if threshold == THRESHOLD else threshold
+            values, is_edge = gaussian_kernel(values, epsilon)
             values, edges = values[is_edge], edges[:, is_edge]
         return torch.from_numpy(edges.copy()), torch.from_numpy(values.astype(np.float32))
 
     def _read(self) -> "pandas.DataFrame":
-        import pandas
-
-        try:
-            ids = dict.fromkeys(IDS, str)
-            table = pandas.read_csv(self.path, dtype=ids, encoding="utf-8-sig", skipinitialspace=True)
-        except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{CALLER}: expected a table, got {self.path} ({reason})") from error
-        for name in ("origin_id", "destination_id"):
-            if name not in table.columns:
-                actual = ", ".join(map(str, table.columns))
-                raise ValueError(f"{CALLER}: expected the column {name} in {self.path}, got {actual}")
+        table = read_atomic_table(CALLER, self.path, ("origin_id", "destination_id"))
         kinds = set(table["type"].astype(str)) if "type" in table.columns else set()
         if kinds - {"geo"}:
             actual = ", ".join(sorted(kinds))

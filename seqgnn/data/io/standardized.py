@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqgnn.data.io.columns import CALLER
+from seqgnn.data.io.graphs.notes import Notes
 
 
 def undo_scaling(values: np.ndarray, scaler: Mapping[str, Any], num_scaled: int, path: Path) -> np.ndarray:
@@ -47,4 +48,5 @@ def undo_scaling(values: np.ndarray, scaler: Mapping[str, Any], num_scaled: int,
     # zeros often mark missing values, and rounding errors would hide them
     tolerance = 8 * np.finfo(values.dtype).eps * max(np.abs(shift).max(), np.nanmax(np.abs(scaled)))
     scaled[np.abs(scaled) <= tolerance] = 0
+    Notes(CALLER).add(f"standardized values are in their own units again, by {path}")
     return result

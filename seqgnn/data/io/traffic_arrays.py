@@ -1,29 +1,57 @@
-"""What is known about npz files of traffic: the channels of PEMS03 to PEMS08, and LargeST's standardized histories."""
+"""What is known about npz files of traffic: channels and times of PEMS03 to PEMS08, histories of LargeST."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from seqgnn.data.io.columns import CALLER, Columns
+from seqgnn.data.io.graphs.notes import Notes
 from seqgnn.data.io.numpy_series import read_numpy
 from seqgnn.data.io.standardized import undo_scaling
 from seqgnn.data.io.table_format import TableFormat
 
 CHANNELS = ("flow", "occupancy", "speed")
 PUBLISHED = {(16_992, 307), (17_856, 170), (26_208, 358), (28_224, 883)}  # steps and sensors of PEMS04, 08, 03, 07
+# name, steps, sensors and first day of data whose authors publish a period of exactly so many steps
+PERIODS = (
+    (r"pemsd?0?3", 26_208, 358, "2018-09-01"),
+    (r"pemsd?0?4", 16_992, 307, "2018-01-01"),
+    (r"pemsd?0?8", 17_856, 170, "2016-07-01"),
+    (r"metrla", 34_272, 207, "2012-03-01"),
+)
 
 
 def read_npz(path: Path, table_format: TableFormat) -> Columns:
-    """Return the arrays of an npz file, as `read_numpy`, with the channels of PEMS by name and LargeST's histories in
-    their own units."""
+    """Return the arrays of an npz file, as `read_numpy`, with the channels of PEMS by name, the times that its authors
+    give, and LargeST's histories in their own units."""
     columns = read_numpy(path, table_format)
     with np.load(path, allow_pickle=False) as arrays:
         scaler = {name: np.asarray(arrays[name]) for name in ("mean", "std") if name in arrays}
     columns.values = in_own_units(columns.values, scaler, path)
     if columns.features is None:
         columns.features = channel_names(columns.values, path)
+    if columns.timestamps is None and columns.values.ndim == 3 and table_format.time_column is None:
+        columns.timestamps = published_times(path.stem, *columns.values.shape[:2])
     return columns
+
+
+def published_times(name: str, steps: int, sensors: int) -> np.ndarray | None:
+    """Return the times of data that is published without times, each 5 minutes from the first day that the authors
+    give; None unless it has the name and the size of such data.
+
+    Example:
+        >>> published_times("PEMS08", 17_856, 170)[[0, -1]].astype(str).tolist()
+        ['2016-07-01T00:00:00', '2016-08-31T23:55:00']
+        >>> published_times("PEMS08", 17_855, 170)
+    """
+    text = re.sub(r"[-_ ]", "", name.lower())
+    for pattern, count, width, first in PERIODS:
+        if (steps, sensors) == (count, width) and re.search(rf"{pattern}(?!\d)", text):
+            Notes(CALLER).add(f"{name} has no times; they are every 5 minutes from {first}, as its authors publish")
+            return np.datetime64(first, "s") + np.arange(steps) * np.timedelta64(300, "s")
+    return None
 
 
 def channel_names(values: np.ndarray, path: Path) -> tuple[str, ...] | None:
@@ -42,6 +70,8 @@ def channel_names(values: np.ndarray, path: Path) -> tuple[str, ...] | None:
     if values.shape[2] == 1:
         return CHANNELS[:1]
     is_fraction = values.shape[2] == 3 and np.nanmin(values[..., 1]) >= 0 and np.nanmax(values[..., 1]) <= 1
+    if is_fraction:
+        Notes(CALLER).add(f"{path} has no names of features; they are those of PEMS: {', '.join(CHANNELS)}")
     return CHANNELS if is_fraction else None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import MISSING, check_distinct
+from seqgnn.data.io.graphs.notes import Notes
 from seqgnn.data.io.table_format import TableFormat
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 7 * 86_400}
@@ -61,6 +62,8 @@ def read_tsf(path: Path, table_format: TableFormat) -> Columns:
         _check_equal_lengths(series, path)
         offsets, timestamps = np.zeros(len(series), dtype=np.int64), None
     steps = max(int(offset) + len(item.values) for offset, item in zip(offsets, series))
+    if any(len(item.values) < steps for item in series):
+        Notes(CALLER).add(f"series of {path} start or end at different times; they are missing before and after")
     values = np.full((steps, len(series)), np.nan)
     for column, (offset, item) in enumerate(zip(offsets, series)):
         values[offset : offset + len(item.values), column] = item.values

@@ -141,6 +141,9 @@ def test_read_libcity_kernel_uses_the_epsilon_of_config(put):
     edges, weights = kernel([1000, 3000, 0], 0.5)
     assert graph.edge_index.tolist() == edges and len(weights) == 2
     np.testing.assert_allclose(graph.edge_weight, weights, rtol=1e-6)
+    edges, weights = kernel([1000, 3000, 0], 0.9)
+    mine = read_signal(put({"info": info}, rel=rel), threshold=0.9)
+    assert mine.edge_index.tolist() == edges and len(weights) == 1
     assert read_signal(put({"info": info}, rel=None)).edge_index.size(1) == 2  # that of the file before
 
 

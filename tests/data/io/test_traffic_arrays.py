@@ -5,6 +5,7 @@ import pandas
 import pytest
 
 from seqgnn.data import read_signal
+from seqgnn.data.io.traffic_arrays import published_times
 
 RNG = np.random.default_rng(0)
 STEPS, SENSORS = 30, 4
@@ -28,13 +29,41 @@ def test_read_npz_pems_channels_have_names(tmp_path, target, channel):
         read_signal(tmp_path / "PEMS08.npz", target="velocity")
 
 
-@pytest.mark.parametrize(("steps", "sensors"), [(16_992, 307), (17_856, 170)])
-def test_read_npz_pems_is_known_by_its_published_size(tmp_path, steps, sensors):
+@pytest.mark.parametrize(("steps", "sensors", "name", "first", "last"), [
+    (16_992, 307, "pems_04", "2018-01-01", "2018-02-28 23:55"),
+    (17_856, 170, "PEMSD8", "2016-07-01", "2016-08-31 23:55"),
+])  # fmt: skip
+def test_read_npz_pems_is_known_by_its_published_size(tmp_path, steps, sensors, name, first, last):
     values = np.zeros((steps, sensors, 3), dtype=np.float32)
     values[..., 2] = 65.5
-    np.savez_compressed(tmp_path / "data.npz", data=values)
-    graph = read_signal(tmp_path / "data.npz", target="speed")
+    np.savez_compressed(tmp_path / f"{name}.npz", data=values)
+    graph = read_signal(tmp_path / f"{name}.npz", target="speed")
     assert (graph.targets == 65.5).all()
+    expected = pandas.date_range(first, last, freq="5min")
+    assert graph.timestamps.astype("datetime64[s]").tolist() == expected.to_pydatetime().tolist()
+    (tmp_path / f"{name}.npz").rename(tmp_path / "data.npz")  # without a name, the size tells the channels alone
+    graph = read_signal(tmp_path / "data.npz", target="speed")
+    assert graph.features == ("speed", "flow", "occupancy") and graph.timestamps is None
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "sensors", "first", "last"),
+    [
+        ("PEMS03", 26_208, 358, "2018-09-01", "2018-11-30 23:55"),
+        ("METR-LA", 34_272, 207, "2012-03-01", "2012-06-27 23:55"),
+        ("PEMS07", 28_224, 883, None, None),
+        ("PEMS04", 16_991, 307, None, None),
+        ("PEMS08", 16_992, 307, None, None),
+        ("PEMS043", 26_208, 358, None, None),
+        ("PEMS-BAY", 52_116, 325, None, None),
+    ],
+)
+def test_published_times_need_name_and_size(name, steps, sensors, first, last):
+    times = published_times(name, steps, sensors)
+    if first is None:
+        assert times is None
+    else:
+        assert times.tolist() == pandas.date_range(first, last, freq="5min").to_pydatetime().tolist()
 
 
 def test_read_npz_other_arrays_have_no_channel_names(tmp_path):
