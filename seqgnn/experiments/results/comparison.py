@@ -147,8 +147,8 @@ class Comparison:
             model=name,
             kind=BASELINE,
             size=size,
-            scores={m: Summary(value, math.nan, None, None, 1) for m in self.problem.metrics
-                    if (value := test.values.get(m)) is not None},
+            scores={m: None if (value := test.values.get(m)) is None else Summary(value, math.nan, None, None, 1)
+                    for m in self.problem.metrics},
             targets=test.count,
             accuracy_se=_accuracy_error(test, test.values.get("accuracy")),
             seconds=record.measured.seconds,
