@@ -51,7 +51,7 @@ def _truth(forecasts: Forecasts, node: str, quartile: str, name: str) -> PageFig
     figure, panel = column_figure()
     draw_truth(panel, forecasts, node)
     if forecasts.times is not None:
-        locator = AutoDateLocator(maxticks=MOST)
+        locator = AutoDateLocator(minticks=2, maxticks=MOST)  # from 2 days on a tick per day; hours end at 12
         panel.xaxis.set_major_locator(locator)
         panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     title = f"Node {node}, {time_ahead(forecasts, 1)}"

@@ -4,13 +4,15 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.trained.forecast import forecast_test, load_forecaster, load_record
-from seqgnn.report.html.forecasts import forecasts_page_figures
+from seqgnn.report.html.forecasts import _truth, forecasts_page_figures
 from seqgnn.report.html.page import render
 from seqgnn.report.html.summary import question
 from seqgnn.report.html.tables import differences, files, scores, windows
+from tests.support.forecasts import collected
 
 
 def errors(comparison, source, label):
@@ -79,3 +81,9 @@ def test_files_of_models_and_baselines_can_be_forecast_with(stored_forecasts):
             run = load_record(comparison.out / "runs" / name)
             baseline = getattr(run.config, "baseline", None)
             assert label == baseline if baseline else label in comparison.labels
+
+
+@pytest.mark.parametrize("steps", [250, 360, 500, 620])
+def test_truth_figure_of_some_days_has_few_ticks_without_warning(steps):
+    _, _, forecasts = collected(seeds=1, steps=steps)  # the last fifth are 2 to 5 days
+    assert _truth(forecasts, "north", "median", "a").title.startswith("Node north")  # warnings are errors
