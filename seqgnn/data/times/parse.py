@@ -1,5 +1,6 @@
 """Timestamps from what files and users have: text, integers, numpy's and pandas' times, datetimes."""
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
@@ -14,7 +15,9 @@ Where = Callable[[int], str]
 # For each unit of integers: the first and last value of the years 1980 to 2100, which do not overlap.
 EPOCHS = {unit: (315_532_800 * factor, 4_133_980_800 * factor)
           for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))}  # fmt: skip
-INTEGER_UNITS = (*EPOCHS, "D", "Y", "yyyymmdd")
+WRITTEN = {"yyyymmdd": 0, "yyyymmddhh": 2, "yyyymmddhhmm": 4, "yyyymmddhhmmss": 6}  # digits of the time of day
+INTEGER_UNITS = (*EPOCHS, "D", "Y", "yyyymm", *WRITTEN)
+NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 
 
 def parse_times(
@@ -34,7 +37,8 @@ def parse_times(
             number is the day; 2012Q1), integers (see `unit`), datetime64, datetimes, or a pandas, polars or numpy array
             of these. Times with a zone keep it.
         unit: meaning of integers: seconds ("s"), "ms", "us" or "ns" since 1970, in UTC; days ("D") since 1970; years
-            ("Y"); "yyyymmdd". None: by their size, if that is certain.
+            ("Y"); "yyyymm" for 201203, "yyyymmdd", and "yyyymmddhh" to "yyyymmddhhmmss" with the time of day. None: by
+            their size, if that is certain.
         day_first: whether 1/3/2012 is the first of March; None: decided by a line with a number above 12.
         where: location of a step in words, with its preposition, for errors: "in line 3 of a.csv"; None: "at step 1".
         increasing: whether each must be later than the one before it.
@@ -70,10 +74,14 @@ def in_words(time: np.datetime64) -> str:
 def _parsed(caller: str, values: Any, unit: str | None, day_first: bool | None, where: Where) -> Times:
     if isinstance(values, Times):
         return values
+    if hasattr(values, "type") and hasattr(values, "to_pandas"):  # pyarrow's arrays, whose numpy has no zone
+        values = values.to_pandas()
     if type(getattr(values, "dtype", None)).__name__ == "PeriodDtype":  # pandas' periods, at their start
         values = getattr(values, "dt", values).to_timestamp()
     if (zone := _zone(values)) is not None:
         return _of_zone(values, zone)
+    if isinstance(values, str | bytes):
+        raise ValueError(f"{caller}: expected timestamps as a list or array, got {values!r}")
     if isinstance(values, list) and all(isinstance(item, str) for item in values):
         return _cells(caller, values, unit, day_first, where)
     array = _array(values)
@@ -127,6 +135,7 @@ def _objects(caller: str, items: list[Any], unit: str | None, day_first: bool | 
         return _cells(caller, cells, unit, day_first, where)
     if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in items):
         return _integers(caller, np.array(items, dtype=np.int64), unit, where)
+    items = [item.to_timestamp() if hasattr(item, "to_timestamp") else item for item in items]  # pandas' periods
     invalid = next((i for i, item in enumerate(items) if not isinstance(item, date | np.datetime64)), None)
     if invalid is not None:
         raise ValueError(f"{caller}: expected a timestamp, got {items[invalid]!r} {where(invalid)}")
@@ -157,14 +166,14 @@ def _known_zone(zone: str | None) -> str | None:
 
 
 def _cells(caller: str, cells: list[str], unit: str | None, day_first: bool | None, where: Where) -> Times:
-    if unit is not None or (cells and cells[0].strip().isdecimal() and all(cell.strip().isdecimal() for cell in cells)):
-        try:
-            integers = np.array([int(cell) for cell in cells], dtype=np.int64)
-        except ValueError:
-            invalid = next(i for i, cell in enumerate(cells) if not cell.strip().lstrip("-").isdecimal())
-            expected = f"an integer as timestamp, in units of {unit!r}"
-            raise ValueError(f"{caller}: expected {expected}, got {cells[invalid]!r} {where(invalid)}") from None
-        return _integers(caller, integers, unit, where)
+    if cells and all(cell.strip().isdecimal() for cell in cells):
+        return _integers(caller, np.array([int(cell) for cell in cells]), unit, where)
+    invalid = next((i for i, cell in enumerate(cells) if NUMBER.fullmatch(cell.strip()) is None), None)
+    if invalid is None and cells:
+        return _floats(caller, np.array([float(cell) for cell in cells]), unit, where)
+    if unit is not None and invalid is not None:
+        expected = f"an integer as timestamp, in units of {unit!r}"
+        raise ValueError(f"{caller}: expected {expected}, got {cells[invalid]!r} {where(invalid)}")
     walls, offsets = parse_text(caller, cells, day_first, where)
     times = coarsest(walls)
     if offsets is None:
@@ -191,12 +200,14 @@ def _floats(caller: str, values: np.ndarray, unit: str | None, where: Where) -> 
 def _integers(caller: str, values: np.ndarray, unit: str | None, where: Where) -> Times:
     unit = _unit_by_size(caller, values, where) if unit is None else unit
     one_of(caller, "the unit of timestamps", unit, INTEGER_UNITS)
-    if unit == "yyyymmdd":
-        days = _days(values)
-        if (invalid := np.isnat(days)).any():
+    if unit in WRITTEN or unit == "yyyymm":
+        written = _days(values * 100 + 1) if unit == "yyyymm" else _written(values, WRITTEN[unit])
+        if (invalid := np.isnat(written)).any():
             step = int(invalid.argmax())
-            raise ValueError(f"{caller}: expected a date as 20120301, got {values[step]} {where(step)}")
-        return Times(coarsest(days))
+            raise ValueError(
+                f"{caller}: expected a date as {'20120301000000'[: len(unit)]}, got {values[step]} {where(step)}"
+            )
+        return Times(coarsest(written))
     if unit == "Y":
         return Times(coarsest((values - 1970).astype("datetime64[Y]")))
     return Times(coarsest(values.astype(f"datetime64[{unit}]")))
@@ -211,15 +222,26 @@ def _days(values: np.ndarray) -> np.ndarray:
     return np.where(valid & (result.astype("datetime64[M]") == first), result, np.datetime64("NaT", "D"))
 
 
+def _written(values: np.ndarray, digits: int) -> np.ndarray:
+    """Return the times of integers such as 201203010005, whose last digits are the time of day; NaT for others."""
+    days, clock = _days(values // 10**digits), values % 10**digits * 10 ** (6 - digits)
+    hours, minutes, seconds = clock // 10_000, clock // 100 % 100, clock % 100
+    valid = (minutes < 60) & (seconds < 60) & (clock <= 240_000)
+    times = days.astype("datetime64[s]") + (hours * 3600 + minutes * 60 + seconds)
+    return np.where(valid, times, np.datetime64("NaT", "s"))
+
+
 def _unit_by_size(caller: str, values: np.ndarray, where: Where) -> str:
     """Return the only unit in which all values are times from 1980 to 2100."""
+    whole = values.astype(np.int64)
+    for unit, digits in WRITTEN.items():  # before seconds, in which 2012030100 is a time of 2033
+        years = whole // 10 ** (digits + 4)
+        valid = (years >= 1980) & (years <= 2100) & (whole == values) & ~np.isnat(_written(whole, digits))
+        if len(values) and valid.all():
+            return unit
     for unit, (first, last) in EPOCHS.items():
         if len(values) and first <= values.min() and values.max() < last:
             return unit
-    whole = values.astype(np.int64)
-    dates = len(values) and values.min() >= 19_800_101 and values.max() <= 21_001_231
-    if dates and not np.isnat(_days(whole)).any():
-        return "yyyymmdd"
     actual = f"the number {values[0]} {where(0)}" if len(values) else "none"
     raise ValueError(
         f"{caller}: expected timestamps whose unit is certain, got {actual}; give the unit: {', '.join(INTEGER_UNITS)}"

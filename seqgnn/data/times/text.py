@@ -5,13 +5,22 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-OFFSET = re.compile(r"(?<=\d)\s*(?:(Z|UTC)|([+-])(\d\d):?(\d\d)?)$", re.IGNORECASE)
+from seqgnn.data.times.written import in_iso
+
+ZONE = re.compile(
+    r"\s*(?:(?P<utc>Z|UTC|GMT)|(?:UTC|GMT)?(?P<sign>[+-])(?P<hours>0\d|1[0-5]):?(?P<minutes>[0-5]\d)?"
+    r"|(?:UTC|GMT)(?P<sign1>[+-])(?P<hours1>\d))(?:\s*\([^()]*\))?$",
+    re.IGNORECASE,
+)
+TIME_AT_END = re.compile(
+    r"(?:\d:\d\d(?::\d\d)?(?:[.,]\d+)?|T\d\d(?:\d\d){0,2}(?:[.,]\d+)?|\d\s*[ap]\.?m\.?)$", re.IGNORECASE
+)
 NUMERIC_DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?=$|[ T,])")
-QUARTER = re.compile(r"(\d{4})-?Q([1-4])", re.IGNORECASE)
-UNIFORM = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[+-]\d\d:\d\d)?)?")
-SUFFIX = re.compile(r"[+-]\d\d:\d\d")
+UNIFORM = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?")
+SUFFIX = re.compile(r"[+-](?:0\d|1[0-5]):[0-5]\d")
 ISO = re.compile(r"\d{4}(?:[-/]?\d{1,2}(?:[-/]?\d{1,2})?)?(?:[ T]\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d{1,9})?)?)?)?")
-WRITTEN_OUT = re.compile(r"(?=.*\b\d{4}\b).*(?:[A-Za-z]{3}|:)")  # 1 Mar 2012, or a time of day with PM
+COMMON = re.compile(r"\d{1,2}([/.-])\d{1,2}\1\d{4}(?: \d{1,2}:\d\d(?::\d\d)?)?")  # needs nothing but the order
+MIDNIGHT = re.compile(r"(?<=[ T])24(?=(?::?00){1,2}(?:[.,]0+)?$)")  # the end of a day
 
 
 def parse_text(
@@ -30,6 +39,7 @@ def parse_text(
     aware = [match is not None for match in matches]
     check_all_aware(caller, aware, where)
     texts = [text if match is None else text[: match.start()] for text, match in zip(texts, matches)]
+    texts = [text if ISO.fullmatch(text) or COMMON.fullmatch(text) else in_iso(text) for text in texts]
     texts = _year_first(caller, texts, day_first, where)
     walls = _wall_clock(texts)
     if (invalid := np.isnat(walls)).any():
@@ -47,13 +57,20 @@ def _uniform(cells: list[str]) -> tuple[np.ndarray, np.ndarray | None] | None:
     if not cells or not UNIFORM.fullmatch(cells[0]):
         return None
     suffixes = {cell[-6:] for cell in cells}
+    in_utc = {suffix[-1] == "Z" for suffix in suffixes}
     have_offset = {SUFFIX.fullmatch(suffix) is not None for suffix in suffixes}
-    if len(have_offset) > 1:
+    if len(in_utc) > 1 or len(have_offset) > 1:
         return None
     aware = have_offset.pop()
-    walls = pandas.to_datetime([cell[:-6] for cell in cells] if aware else cells, format="ISO8601", errors="coerce")
+    texts = [cell[:-6] for cell in cells] if aware else [cell[:-1] for cell in cells] if in_utc == {True} else cells
+    try:
+        walls = pandas.to_datetime(texts, format="ISO8601", errors="coerce")
+    except ValueError:  # some have an offset
+        return None
     if walls.hasnans or walls.tz is not None:
         return None
+    if in_utc == {True}:
+        return np.asarray(walls), np.zeros(len(cells), dtype="timedelta64[s]")
     if not aware:
         return np.asarray(walls), None
     seconds = {suffix: int(suffix[0] + "1") * (3600 * int(suffix[1:3]) + 60 * int(suffix[4:])) for suffix in suffixes}
@@ -84,22 +101,25 @@ def is_timestamp(cell: str) -> bool:
     if not any(map(str.isdecimal, text)) or text.replace(".", "", 1).lstrip("+-").isdecimal():
         return False
     match = _offset_match(text)
-    text = text if match is None else text[: match.start()]
+    text = in_iso(text if match is None else text[: match.start()])
     if NUMERIC_DATE.match(text):
         return not np.isnat(_wall_clock([NUMERIC_DATE.sub(r"\4-01-01", text)])[0])
     return not np.isnat(_wall_clock([text])[0])
 
 
 def _offset_match(text: str) -> re.Match[str] | None:
-    """Return the offset at the end of a text with a time of day; the end of a date, -03-01, is none."""
-    match = OFFSET.search(text)
-    return match if match is not None and (":" in text[: match.start()] or "T" in text[: match.start()]) else None
+    """Return the offset after a time of day at the end of a text; the end of a date, -03-01, is none."""
+    if text[-1:].isdecimal() and not {"+", "-"} & set(text[-6:]):
+        return None
+    match = ZONE.search(text)
+    return match if match is not None and TIME_AT_END.search(text, 0, match.start()) else None
 
 
 def _seconds(match: re.Match[str] | None) -> int:
-    if match is None or match[1]:
+    if match is None or match["utc"]:
         return 0
-    return (1 if match[2] == "+" else -1) * (3600 * int(match[3]) + 60 * int(match[4] or 0))
+    hours = int(match["hours"] or match["hours1"])
+    return (1 if "+" in (match["sign"], match["sign1"]) else -1) * (3600 * hours + 60 * int(match["minutes"] or 0))
 
 
 def _year_first(caller: str, texts: list[str], day_first: bool | None, where: Callable[[int], str]) -> list[str]:
@@ -126,20 +146,13 @@ def _year_first(caller: str, texts: list[str], day_first: bool | None, where: Ca
 
 
 def _wall_clock(texts: list[str]) -> np.ndarray:
-    """Return the times of texts; NaT where one is none."""
+    """Return the times of texts in ISO 8601; NaT where one is none."""
     import pandas
 
-    texts = [QUARTER.sub(lambda m: f"{m[1]}-{3 * int(m[2]) - 2:02d}", text) if "Q" in text.upper() else text
-             for text in texts]  # fmt: skip
-    iso = [text if ISO.fullmatch(text) else None for text in texts]
+    ends = [MIDNIGHT.search(text) is not None for text in texts]
+    iso = [MIDNIGHT.sub("00", text) if end else text for text, end in zip(texts, ends)] if any(ends) else texts
     walls = pandas.to_datetime(
-        [None if text is None else text.replace("/", "-").replace(",", ".") for text in iso],
+        [text.replace("/", "-").replace(",", ".") if ISO.fullmatch(text) else None for text in iso],
         format="ISO8601", errors="coerce",
     )  # fmt: skip
-    others = [i for i, text in enumerate(iso) if text is None and WRITTEN_OUT.match(texts[i])]
-    result = np.asarray(walls)
-    if others:
-        parsed = pandas.to_datetime([texts[i] for i in others], format="mixed", errors="coerce")
-        result = result.astype("datetime64[ns]" if parsed.unit == "ns" else result.dtype)
-        result[others] = np.asarray(parsed)
-    return result
+    return np.asarray(walls) + np.array(ends, dtype="timedelta64[D]")

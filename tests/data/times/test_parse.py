@@ -102,7 +102,7 @@ def test_invalid_times_raise_value_error(values, match):
 
 
 def test_unit_of_integers_is_checked():
-    with pytest.raises(ValueError, match=r"the unit of timestamps to be one of .*'yyyymmdd', got 'h'"):
+    with pytest.raises(ValueError, match=r"the unit of timestamps to be one of .*'yyyymmdd', .* got 'h'"):
         parse_times("test", [1, 2], unit="h")
     with pytest.raises(ValueError, match="expected a date as 20120301, got 20121301 at step 0"):
         parse_times("test", [20121301], unit="yyyymmdd")
