@@ -47,7 +47,7 @@ def exact_numbers(caller: str, label: Any, column: Column) -> np.ndarray:
     if cells.dtype.kind == "c":
         raise ValueError(f"{caller}: expected real numbers in column {column.name!r} of {label}, got {cells.dtype}")
     values = np.asarray(cells) if cells.dtype in (np.float32, np.float16) else column.numbers
-    if cells.dtype.kind in "iu" and len(values) and np.nanmax(np.abs(values)) > EXACT:
+    if cells.dtype.kind in "iu" and len(values) and np.nanmax(np.abs(values)) >= EXACT:
         whole = np.asarray(cells.dropna() if hasattr(cells, "dropna") else cells)
         if (whole.astype(np.float64).astype(whole.dtype) != whole).any():
             location = f"column {column.name!r} of {label}"

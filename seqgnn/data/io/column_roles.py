@@ -18,7 +18,7 @@ PARTS_OF_TIMES = {  # times only if their numbers are; otherwise perhaps feature
     *("year", "quarter", "month", "week", "day", "hour", "minute", "second", "weekday", "dayofweek", "day_of_week"),
     *("hour_of_day", "time_of_day", "minute_of_day", "day_of_year", "dayofyear"),
 }
-COUNTERS = {"step", "t", "i", "n"}  # an index if they count from step to step
+COUNTERS = {"step", "t", "i", "n"}  # perhaps an index if they count from step to step
 INDICES = {"", "index", "idx", "row", "rowid", "row_id", "level_0", "unnamed:_0", "__index_level_0__"}
 SENSORS = {
     *(
@@ -169,7 +169,8 @@ def _role(column: Column) -> tuple[str, str | None]:
     if increasing and name not in SENSORS and _are_times(values):
         return "time", None
     if name in COUNTERS and not column.is_index:
-        return ("index" if (np.diff(values) == 1).all() else "sensor"), None
+        counts = bool((np.diff(values) == 1).all())
+        return ("sensor" if not counts else "index" if name == "step" else "doubt"), None
     return ("index" if column.is_index or (name in INDICES and increasing) else "doubt"), None
 
 

@@ -174,7 +174,7 @@ def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], deci
     if may_be_short and width > 1 and (b"\n\n" in content or b"\n\r\n" in content):
         return None
     if any(
-        not text and not (column.abs().max() <= EXACT or column.isna().all()) for text, column in zip(is_text, columns)
+        not text and not (column.abs().max() < EXACT or column.isna().all()) for text, column in zip(is_text, columns)
     ):
         return None
     return [column.str.strip() if text else column for text, column in zip(is_text, columns)]

@@ -111,8 +111,8 @@ def numbers(
                 "" if decimal == "," or _number(cell.replace(",", ".")) is None else "; pass decimal=',' (--decimal ,)"
             )
             raise ValueError(f"{caller}: expected a number or an empty cell, got {cell!r} in {location}{hint}")
-        for j in np.flatnonzero(np.abs(values[i]) > EXACT).tolist():
-            if row[j].lstrip("+-").isdecimal() and int(row[j]) != values[i, j]:
+        for j in np.flatnonzero(np.abs(values[i]) >= EXACT).tolist():
+            if row[j].lstrip("+-").isdecimal() and int(row[j]) != float(values[i, j]):
                 location = f"line {first_line + i}, column {names[j]!r} of {path}"
                 raise ValueError(f"{caller}: expected a number that float64 holds, got {row[j]} in {location}")
     return values

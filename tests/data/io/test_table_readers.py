@@ -133,6 +133,7 @@ def test_read_signal_column_of_times_or_counts_is_no_sensor(tmp_path, heading, c
         ("hour", [0, 1], r"got a column 'hour' with 0, 1, ...; pass time_column"),
         ("month", [1, 2], "got a column 'month'"),
         ("week", [7, 3], r"or the sensors to read \(--sensors\)"),
+        ("t", [0, 1], "got a column 't' with 0, 1"),
         ("timestamp", [0, 1], "whose unit is certain, got the number 0"),
         ("unique_id", [1, 1], r"column 'unique_id' seems to name sensors; pass layout='long' \(--layout long\)"),
         ("name", ["x", "x"], "column 'name' seems to name sensors"),
