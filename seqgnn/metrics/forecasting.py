@@ -112,7 +112,7 @@ class ForecastSums:
             forecast, y: `[horizon, B, N, C]`, with the same horizon and nodes in each call.
             mask: same shape, True where y was observed; None: everywhere.
         """
-        mask = _checked("ForecastSums", forecast, y, mask)
+        _checked("ForecastSums", forecast, y, mask)
         parts = self._terms(forecast.detach().double(), y.double(), mask)
         by_step, by_window = zip(*((part.sum((1, 3)), part.sum((0, 2, 3))) for part in parts))
         sums = torch.stack(by_step)
@@ -122,13 +122,15 @@ class ForecastSums:
         self._sums = sums if self._sums is None else self._sums.to(sums.device) + sums
         self._windows.append(torch.stack(by_window))
 
-    def _terms(self, forecast: Tensor, y: Tensor, mask: Tensor) -> Iterator[Tensor]:
+    def _terms(self, forecast: Tensor, y: Tensor, mask: Tensor | None) -> Iterator[Tensor]:
         """Yield the terms of the sums, in their order."""
-        error, truth = torch.where(mask, forecast - y, 0.0).abs(), torch.where(mask, y, 0.0).abs()
-        excluded = (truth == 0) | (truth < self.mape_threshold)
-        size = torch.where(mask, forecast, 0.0).abs() + truth
+        if mask is not None:
+            forecast, y = torch.where(mask, forecast, 0.0), torch.where(mask, y, 0.0)
+        error, truth = (forecast - y).abs(), y.abs()
+        excluded = truth < self.mape_threshold if self.mape_threshold else truth == 0
+        size = forecast.abs() + truth
         scale = self._naive_error(y)
-        observed = mask.double()
+        observed = torch.ones_like(error) if mask is None else mask.double()
         yield error
         yield error.square()
         yield error / truth.masked_fill(excluded, torch.inf)
