@@ -19,28 +19,37 @@ def float32_or_64(values: np.ndarray) -> np.ndarray:
         (dtype('float32'), dtype('float64'))
     """
     if values.dtype in (np.float32, np.float16):
-        return values.astype(np.float32, copy=False)
+        return np.ascontiguousarray(values, dtype=np.float32)
     wide = values.astype(np.float64, copy=False)
-    return wide if _merges(wide) else wide.astype(np.float32)
+    return np.ascontiguousarray(wide, dtype=np.float64 if _merges(wide) else np.float32)
 
 
 def _merges(values: np.ndarray) -> bool:
-    observed = np.isfinite(values)
-    complete = bool(observed.all())
-    values = values if complete else np.where(observed, values, 0.0)
-    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
+    largest = np.maximum(np.fmax.reduce(values, axis=0), -np.fmin.reduce(values, axis=0))
+    if not np.isfinite(largest).all():
+        values = np.where(np.isfinite(values), values, np.nan)
+        largest = np.maximum(np.fmax.reduce(values, axis=0), -np.fmin.reduce(values, axis=0))
+        largest = np.where(np.isnan(largest), 0.0, largest)  # never observed
     if largest.max() > np.finfo(np.float32).max:
         return True
-    count = len(values) if complete else np.maximum(observed.sum(axis=0), 1)
-    deviations = values - values.sum(axis=0) / count
-    if not complete:
-        deviations[~observed] = 0.0
-    deviation = np.sqrt(np.einsum("tnf,tnf->nf", deviations, deviations) / count)
-    is_coarse = np.spacing(largest.astype(np.float32)) > SPACING * deviation
+    spacing = np.spacing(largest.astype(np.float32)).astype(np.float64)
     is_large = largest > 2**24  # float32 holds all whole numbers up to this one
-    if not (suspect := is_coarse | is_large).any():
+    # the deviation of all steps is at least a quarter of that of every sixteenth step
+    is_suspect = is_large | (spacing > SPACING * _deviation(values[::16]) / 4)
+    if not is_suspect.any():
         return False
-    series = values[:, suspect]
+    series, spacing = values[:, is_suspect], spacing[is_suspect]
+    series = np.where(np.isnan(series), 0.0, series)
     rounded = series.astype(np.float32) != series
-    varies = (series.max(axis=0) > series.min(axis=0)) & is_coarse[suspect]
-    return bool((rounded & (varies | (series == np.rint(series)))).any())
+    is_coarse = spacing > SPACING * _deviation(values[:, is_suspect])
+    varies = np.fmax.reduce(values[:, is_suspect], axis=0) > np.fmin.reduce(values[:, is_suspect], axis=0)
+    return bool((rounded & ((varies & is_coarse) | (series == np.rint(series)))).any())
+
+
+def _deviation(values: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each series over its observed steps; 0 if there are none."""
+    observed = ~np.isnan(values)
+    count = np.maximum(observed.sum(axis=0), 1)
+    zeroed = np.where(observed, values, 0.0)
+    deviations = np.where(observed, zeroed - zeroed.sum(axis=0) / count, 0.0)
+    return np.sqrt(np.square(deviations).sum(axis=0) / count)

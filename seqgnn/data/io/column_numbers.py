@@ -27,12 +27,13 @@ def check_numbers(caller: str, column: Column, label: Any, line: Callable[[int],
 def numbers_of(caller: str, label: Any, columns: Sequence[Column]) -> np.ndarray:
     """Return the cells of columns of numbers as `[T, N]`."""
     dtypes = {column.cells.dtype for column in columns}
-    dtype = next(iter(dtypes)) if len(dtypes) == 1 else None
-    is_single = isinstance(dtype, np.dtype) and dtype in (np.float32, np.float16)
-    values = np.empty((len(columns[0].cells), len(columns)), dtype=np.float32 if is_single else np.float64)
+    only = next(iter(dtypes)) if len(dtypes) == 1 else None
+    is_single = isinstance(only, np.dtype) and only in (np.float32, np.float16)
+    dtype = np.float32 if is_single else np.float64
+    values = np.empty((len(columns), len(columns[0].cells)), dtype=dtype)  # by column, since those of pandas are
     for i, column in enumerate(columns):
-        values[:, i] = exact_numbers(caller, label, column)
-    return values
+        values[i] = exact_numbers(caller, label, column)
+    return values.T
 
 
 def exact_numbers(caller: str, label: Any, column: Column) -> np.ndarray:

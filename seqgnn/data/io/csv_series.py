@@ -169,15 +169,19 @@ def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], deci
         return None
     last = columns[-1]
     may_be_short = (last.isna() | (last == "")).any() if is_text[-1] else last.isna().any()
-    if may_be_short and (content.count(delimiter.encode()) != (len(frame) + lines) * (width - 1)):
-        return None
-    if may_be_short and width > 1 and (b"\n\n" in content or b"\n\r\n" in content):
+    if may_be_short and content.count(delimiter.encode()) != (len(frame) + lines) * (width - 1):
         return None
     if any(
         not text and not (column.abs().max() < EXACT or column.isna().all()) for text, column in zip(is_text, columns)
     ):
         return None
-    return [column.str.strip() if text else column for text, column in zip(is_text, columns)]
+    return [_stripped(column) if text else column for text, column in zip(is_text, columns)]
+
+
+def _stripped(column: Any) -> Any:
+    import pandas
+
+    return pandas.Series([cell.strip() for cell in column.tolist()], dtype=object)
 
 
 def _columns(
@@ -228,7 +232,7 @@ def _frame(columns: list[Any], names: list[tuple[str, ...]], table_format: Table
             decimal = column.str.replace(",", ".") if table_format.decimal == "," else column
             column = pandas.to_numeric(decimal.where(~decimal.str.lower().isin(MISSING)), errors="coerce")
         typed.append(column)
-    frame = pandas.DataFrame(dict(enumerate(typed)))
+    frame = pandas.DataFrame(dict(enumerate(typed)), copy=False)
     if len(names[0]) == 2:
         has_index = typed[0].dtype == object or not (names[0][0] and names[0][1])
         frame = frame.set_index(0) if has_index else frame
@@ -242,6 +246,8 @@ def _frame(columns: list[Any], names: list[tuple[str, ...]], table_format: Table
 def _is_numeric(heading: str, name: str, column: Any, table_format: TableFormat) -> bool:
     """Return True for a column of text that has numbers alone, and neither times nor names of sensors."""
     if name == table_format.sensor_column or (heading in SENSORS and table_format.is_long):
+        return False
+    if not all(map(is_number, column[:1].str.replace(",", ".") if table_format.decimal == "," else column[:1])):
         return False
     cells = column[column != ""]
     if heading in TIMES | SENSORS and table_format.layout != "wide" and cells.str.isdecimal().all():

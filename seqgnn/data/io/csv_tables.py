@@ -28,7 +28,7 @@ def read_text(caller: str, path: Path) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{caller}: expected a readable file, got {path}: {reason}") from error
     content = content.removeprefix(b"\xef\xbb\xbf")
-    while b"\r\r\n" in content:
+    while content[: content.find(b"\n") + 1].endswith(b"\r\r\n"):  # as then in all lines
         content = content.replace(b"\r\r\n", b"\r\n")
     return content
 

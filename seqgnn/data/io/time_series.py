@@ -153,7 +153,8 @@ def _observed(values: np.ndarray, missing_value: float | None) -> tuple[np.ndarr
         values = np.array(values, dtype=None if values.dtype.kind == "f" else np.float64)
         values[..., 0][~mask] = np.nan
     values = float32_or_64(values)
-    values[..., 0][~mask] = 0
+    if not mask.all():
+        values[..., 0][~mask] = 0
     return values, mask
 
 
