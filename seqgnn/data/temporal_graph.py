@@ -107,14 +107,16 @@ class TemporalGraph:
         node_names = as_names(columns if nodes is None else nodes, "node")
         feature_names = as_names(channels if features is None else features, "feature")
         known = signal.isfinite()
+        complete = bool(known.all())
         if targets is None:
-            signal = finite("signal", signal, mask, node_names, 1)
+            signal = signal if complete else finite("signal", signal, mask, node_names, 1)
             targets = signal[..., :1]
         else:
-            signal, targets = signal.masked_fill(~known, 0), finite("targets", targets, mask, node_names)
+            signal = signal if complete else signal.masked_fill(~known, 0)
+            targets = finite("targets", targets, mask, node_names)
         edges, weights = checked_graphs(as_edges(edge_index), as_weights(edge_weight), signal)
         self.__dict__.update(signal=signal, targets=targets, mask=mask, edge_index=edges, edge_weight=weights)
-        self.__dict__.update(known=None if known.all() else known)
+        self.__dict__.update(known=None if complete else known)
         self.__dict__.update(nodes=checked_names(node_names, signal.size(1), "node"))
         self.__dict__.update(features=checked_names(feature_names, signal.size(2), "feature"))
         self.__dict__.update(positions=checked_positions(as_tensor(positions), signal))

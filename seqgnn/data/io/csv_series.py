@@ -171,11 +171,15 @@ def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], deci
     may_be_short = (last.isna() | (last == "")).any() if is_text[-1] else last.isna().any()
     if may_be_short and content.count(delimiter.encode()) != (len(frame) + lines) * (width - 1):
         return None
-    if any(
-        not text and not (column.abs().max() < EXACT or column.isna().all()) for text, column in zip(is_text, columns)
-    ):
+    if any(not text and not _is_within(column.to_numpy()) for text, column in zip(is_text, columns)):
         return None
     return [_stripped(column) if text else column for text, column in zip(is_text, columns)]
+
+
+def _is_within(values: np.ndarray) -> bool:
+    """Return True if doubles hold all whole numbers of the size of the values."""
+    largest, smallest = np.fmax.reduce(values), np.fmin.reduce(values)
+    return bool(np.isnan(largest) or (largest < EXACT and smallest > -EXACT))
 
 
 def _stripped(column: Any) -> Any:
