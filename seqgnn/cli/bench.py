@@ -11,9 +11,7 @@ def bench(
         float, typer.Option(help="Time limit in seconds; cases that are not measured within it are listed.")
     ] = 150.0,
     device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the figure and its data; default: not written.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the figure and its data; default: not written.")] = None,
 ) -> None:
     """Benchmark the layers on this machine, by engine, against torch.nn, PyG and, if installed, PyTorch Geometric
     Temporal, and against a lower bound, the time of the matrix products alone.

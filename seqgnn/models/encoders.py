@@ -234,8 +234,7 @@ def _paths(lengths: tuple[int, ...], hops: tuple[int, ...], device: torch.device
 
 
 class GCNThenLSTM(nn.Module):
-    """A GCN followed by an LSTM over the nodes in order (model 1 of GCRN). The state is the pair of their states.
-    """
+    """A GCN followed by an LSTM over the nodes in order (model 1 of GCRN). The state is the pair of their states."""
 
     def __init__(self, gcn: GCNEncoder, lstm: RecurrentEncoder) -> None:
         super().__init__()

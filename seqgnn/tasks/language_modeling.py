@@ -289,9 +289,7 @@ def _encode(
             later[:] += np.bincount(ids[border:], minlength=size)
             yield ids.astype(dtype)
         if done != total or ids.min() < 0:
-            raise ValueError(
-                "CharText: expected files that do not change, got one that was modified while being read"
-            )
+            raise ValueError("CharText: expected files that do not change, got one that was modified while being read")
 
     pages = _write(encoded(), total * np.dtype(dtype).itemsize) if mapped else None
     ids = np.concatenate(list(encoded())) if pages is None else np.frombuffer(pages, dtype=dtype)

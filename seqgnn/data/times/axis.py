@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from seqgnn.data.times.calendars import Calendar
-from seqgnn.data.times.inference import infer_calendar, uneven_step
+from seqgnn.data.times.calendars import Calendar, FixedStep
+from seqgnn.data.times.inference import JITTER, infer_calendar, uneven_step
 from seqgnn.data.times.parse import in_words
 from seqgnn.data.times.timestamps import Times
 
@@ -61,7 +61,16 @@ class TimeAxis:
         """The frequency in words, e.g. "every 5 minutes", for steps of which most are at equal distances."""
         if self.calendar is None:
             return "a single time"
-        return self.calendar.words if self.uneven is None else f"uneven, mostly {self.calendar.words}"
+        if self.uneven is None:
+            return self.calendar.words
+        return f"uneven, {'mostly' if self._is_mostly_even else 'at the median'} {self.calendar.words}"
+
+    @property
+    def _is_mostly_even(self) -> bool:
+        """True if at least half of the steps have the length of the calendar's, up to jitter."""
+        assert isinstance(self.calendar, FixedStep)
+        steps = np.diff(self.times.wall_clock if self.calendar.by_clock else self.times.instants).astype(np.int64)
+        return bool(np.mean(np.abs(steps - self.calendar.step) <= JITTER * self.calendar.step) >= 0.5)
 
     def part(self, steps: slice) -> "TimeAxis":
         """Return a part of the steps."""
@@ -72,7 +81,7 @@ class TimeAxis:
         if self.calendar is None:
             return np.zeros(0, dtype=np.int64)
         if self.uneven is not None:
-            return np.flatnonzero(np.diff(self.numbers) != 1)
+            return np.flatnonzero(np.diff(self.numbers) > 1)
         gaps = np.flatnonzero(np.diff(self.numbers) > 1)
         return np.array([gap for gap in gaps.tolist() if self._missing(gap)], dtype=np.int64)
 

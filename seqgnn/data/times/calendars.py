@@ -118,7 +118,8 @@ class FixedStep:
         else:
             distances = np.rint(numbers * self.step).astype(np.int64)
         if self.by_clock:
-            return self.origin.at_wall_clock(self.origin.wall_clock[0] + distances)
+            whole_days = self.seconds % SECONDS[DAY] == 0
+            return self.origin.at_wall_clock(self.origin.wall_clock[0] + distances, by_day=whole_days)
         return self.origin.at_instants(self.origin.instants[0] + distances), np.ones(len(numbers), dtype=bool)
 
     def season(self) -> tuple[int, str] | str:
@@ -129,6 +130,8 @@ class FixedStep:
         total = length * 10**6 if self.cycle == YEAR else math.lcm(whole, length * 10**6)
         if total % whole or total == whole:
             return f"a year is no whole number of steps of {span_in_words(self.seconds)}"
+        if total > 366 * SECONDS[DAY] * 10**6:
+            return f"no number of days up to a year is a whole number of steps of {span_in_words(self.seconds)}"
         seconds = total / 10**6
         return total // whole, "52 weeks" if self.cycle == YEAR else _with_article(span_in_words(seconds))
 
@@ -199,7 +202,7 @@ class Months:
         months = self.origin.wall_clock[0].astype("datetime64[M]") + cycles * self.every
         dates = np.choose(ranks, [self._dates(months, day) for day in self.days])
         time_of_day = self.origin.wall_clock[0] - self.origin.wall_clock[0].astype("datetime64[D]")
-        return self.origin.at_wall_clock(dates.astype(self.origin.wall_clock.dtype) + time_of_day)
+        return self.origin.at_wall_clock(dates.astype(self.origin.wall_clock.dtype) + time_of_day, by_day=True)
 
     def season(self) -> tuple[int, str] | str:
         if self.every >= 12 or 12 % self.every:
@@ -268,6 +271,8 @@ class Timetable:
             return f"{every}, at {len(self.slots)} times of each week"
         if (np.diff(first) == self.step).all():
             return f"{every}, {self._clock(first[0])} to {self._clock(first[-1])}{on}"
+        if len(first) <= 6 and (np.diff(first) > self.step).all():
+            return f"at {', '.join(map(self._clock, first))}{on or ' of each day'}"
         return f"{every}, at {len(first)} times of each day{on}"
 
     def _clock(self, time: int) -> str:
@@ -289,7 +294,8 @@ class Timetable:
         absolute = numbers + self._absolute(self.origin.wall_clock)[0]
         cycles, ranks = np.divmod(absolute, len(self.slots))
         start = MONDAY.astype(self.origin.wall_clock.dtype)
-        return self.origin.at_wall_clock(start + (cycles * self._length + self.slots[ranks]))
+        wall_clock = start + (cycles * self._length + self.slots[ranks])
+        return self.origin.at_wall_clock(wall_clock, by_day=self.cycle == WEEK)
 
     def season(self) -> tuple[int, str] | str:
         first = self._hours[0]

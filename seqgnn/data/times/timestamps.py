@@ -50,9 +50,13 @@ class Times:
             offset = np.asarray(index.tz_localize(None)).astype(instants.dtype) - instants
         return Times(instants + offset, offset, self.zone)
 
-    def at_wall_clock(self, wall_clock: np.ndarray) -> tuple["Times", np.ndarray]:
+    def shifted(self, distance: int) -> "Times":
+        """Return times that are later by a distance in their unit, with the same offsets."""
+        return Times(self.wall_clock + distance, self.offset, self.zone)
+
+    def at_wall_clock(self, wall_clock: np.ndarray, by_day: bool = False) -> tuple["Times", np.ndarray]:
         """Return other times of the same zone, and False for each that its clocks skip; of a time that they show twice
-        it is the first."""
+        it is the first. By day, a time that they skip is the next one that they show on that day."""
         exists = np.ones(len(wall_clock), dtype=bool)
         if self.offset is None:
             return Times(wall_clock), exists
@@ -60,7 +64,14 @@ class Times:
             return Times(wall_clock, np.full(len(wall_clock), self.offset[-1])), exists
         import pandas
 
-        index = pandas.DatetimeIndex(wall_clock).tz_localize(self.zone, ambiguous=exists, nonexistent="NaT")
+        index = pandas.DatetimeIndex(wall_clock).tz_localize(
+            self.zone, ambiguous=exists, nonexistent="shift_forward" if by_day else "NaT"
+        )
+        if by_day:
+            days, shown = wall_clock.astype("datetime64[D]"), np.asarray(index.tz_localize(None))
+            exists = shown.astype("datetime64[D]") == days
+            wall_clock = np.where(exists, shown.astype(wall_clock.dtype), wall_clock)
+            index = index.where(exists)
         instants = np.asarray(index.tz_convert("UTC").tz_localize(None)).astype(wall_clock.dtype)
         exists = ~np.isnat(instants)
         offset = wall_clock - instants

@@ -151,5 +151,3 @@ def _check_text(data_id: str | None, data: DataSource | None) -> None:
 
 def _short_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-

@@ -154,9 +154,7 @@ def stored_record(job: Job, store: RunStore | None) -> dict[str, Any] | None:
     return None if record is None else {name: record[name] for name in ("config", "spec", "result", "measured")}
 
 
-def _perform_in_worker(
-    number: int, job: Job, context: RunContext, address: Any, key: bytes
-) -> tuple[int, Outcome]:
+def _perform_in_worker(number: int, job: Job, context: RunContext, address: Any, key: bytes) -> tuple[int, Outcome]:
     def report(event: Event) -> None:
         try:
             with Client(address, authkey=key) as line:

@@ -65,9 +65,7 @@ class RunStore:
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
         except OSError as error:
-            raise ValueError(
-                f"RunStore: expected a writable folder, got {self.folder} ({error.strerror})"
-            ) from error
+            raise ValueError(f"RunStore: expected a writable folder, got {self.folder} ({error.strerror})") from error
 
     def path(self, config: dict[str, Any]) -> Path:
         """Return where the run of `config` is, or would be."""

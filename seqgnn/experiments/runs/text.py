@@ -204,9 +204,7 @@ def load_model(
         model.load_state_dict(weights)
     except (TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(
-            f"checkpoint: the weights in {path} do not fit its model ({reason})"
-        ) from error
+        raise ValueError(f"checkpoint: the weights in {path} do not fit its model ({reason})") from error
     return model.to(torch_device).eval(), vocabulary, info
 
 

@@ -91,9 +91,7 @@ def positions_of(names: Sequence[str], nodes: Nodes, origin: str, notes: Notes) 
     return found
 
 
-def _match_named(
-    data: EdgeData, names: Sequence[str], nodes: Nodes, notes: Notes
-) -> tuple[EdgeData, Sequence[str]]:
+def _match_named(data: EdgeData, names: Sequence[str], nodes: Nodes, notes: Notes) -> tuple[EdgeData, Sequence[str]]:
     """Return the edges between the nodes that the user listed, in that order, or else all."""
     assert data.indices is not None
     if nodes.listed is None:

@@ -100,9 +100,7 @@ def _list(rows: Rows, path: str, nodes: Nodes, columns: list[int] | None) -> Edg
         name = str(value[0] + 1) if heading is None else heading
         values = _numbers([row[value[0]] for row in body], name, path, 1 + header)
     pairs = [(row[source], row[target]) for row in body]
-    return EdgeData(
-        path, pairs, values=values, heading=heading, place=lambda edge: f"line {edge + 1 + header}"
-    )
+    return EdgeData(path, pairs, values=values, heading=heading, place=lambda edge: f"line {edge + 1 + header}")
 
 
 def _numbers(cells: Sequence[str], name: str, path: str, first_line: int) -> np.ndarray:
