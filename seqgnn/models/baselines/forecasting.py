@@ -151,8 +151,7 @@ class Persistence:
 
 @dataclass(frozen=True, eq=False)
 class Seasonal:
-    """The last known target whole seasons earlier in time; the mean of the node where there was no such step, or it was
-    not observed.
+    """The last target that was observed whole seasons earlier in time; the mean of the node where none was.
 
     Raises:
         ValueError: if windows belong to another graph than `history`, or to its first season.
@@ -177,14 +176,28 @@ class Seasonal:
         now = batch.start + len(batch.x)
         if self._seasons_before(first := int(now.min())) < 1:
             raise ValueError(f"Seasonal: expected {self.period} steps before each forecast, got one at {first}")
-        steps = self._steps(now)
-        values = self.history.targets[steps.clamp(min=0)]
+        ahead = torch.arange(self.mean.horizon, device=now.device)[:, None]
+        steps = self._steps_before(now + ahead, now)
+        values = self._last_observed[steps.clamp(min=0)]
         if self.history.mask is None and int(steps.min()) >= 0:
             return values
-        observed = (steps >= 0)[..., None, None]
-        if self.history.mask is not None:
-            observed = observed & self.history.mask[steps.clamp(min=0)]
+        observed = (steps >= 0)[..., None, None] & ~values.isnan()
         return torch.where(observed, values, self.mean(batch))
+
+    @cached_property
+    def _last_observed(self) -> Tensor:
+        """The target of each step, or the last one observed whole seasons earlier, `[T, N, C]`; NaN without one."""
+        targets, mask = self.history.targets, self.history.mask
+        if mask is None:
+            return targets
+        values, steps = targets.masked_fill(~mask, torch.nan), torch.arange(len(targets), device=targets.device)
+        before = self._steps_before(steps, steps)
+        while True:
+            earlier = values[before.clamp(min=0)]
+            filled = values.isnan() & ~earlier.isnan() & (before >= 0)[:, None, None]
+            if not filled.any():
+                return values
+            values = torch.where(filled, earlier, values)
 
     def _seasons_before(self, step: int) -> float:
         axis = self.history.time
@@ -193,13 +206,12 @@ class Seasonal:
         number = axis.numbers[step] if step < len(axis) else axis.numbers[-1] + 1
         return (number - axis.numbers[0]) / self.period
 
-    def _steps(self, now: Tensor) -> Tensor:
-        """Return the steps to take values from, `[horizon, B]`; -1: none."""
-        ahead = torch.arange(self.mean.horizon, device=now.device)[:, None]
+    def _steps_before(self, steps: Tensor, now: Tensor) -> Tensor:
+        """Return for each step the last one whole seasons earlier and before `now`; -1: none."""
         if self.history.time is None:
-            return now + ahead % self.period - self.period
-        steps = self.history.time.earlier((now + ahead).cpu().numpy(), self.period, now.cpu().numpy())
-        return torch.from_numpy(steps).to(now.device)
+            return (now + (steps - now) % self.period - self.period).clamp(min=-1)
+        before = self.history.time.earlier(steps.cpu().numpy(), self.period, now.cpu().numpy())
+        return torch.from_numpy(before).to(steps.device)
 
 
 @dataclass(frozen=True, eq=False)

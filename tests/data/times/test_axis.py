@@ -226,6 +226,18 @@ def test_seasonal_is_exact_on_opening_hours():
     assert error_of_seasonal(opening_hours(40), lambda time: time.hour, horizon=12) == 0
 
 
+def test_seasonal_looks_further_back_in_filled_gaps():
+    index = pandas.date_range("2012-01-02", periods=300, freq="D")
+    kept = index[np.sort(np.random.default_rng(0).choice(300, 280, replace=False))]
+    values = torch.tensor([10.0 * time.day_of_week for time in kept])[:, None, None]
+    graph = TemporalGraph(values, torch.zeros(2, 0, dtype=torch.long), timestamps=kept).fill_gaps()
+    task = Forecasting(graph, Protocol(lags=3, horizon=9, split=(0.6, 0.2, 0.2), scale="none"))
+    fitted, sums = fit_baseline("seasonal", task.train_windows, period=7), task.objective.sums()
+    for batch in task.test(64):
+        task.objective.add(sums, fitted(batch), batch)
+    assert sums.result().scores.mae == 0
+
+
 def test_seasonal_needs_a_season():
     years = pandas.date_range("1970-01-01", periods=60, freq="YS")
     assert error_of_seasonal(years, lambda time: time.year) is None

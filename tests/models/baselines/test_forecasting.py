@@ -197,9 +197,20 @@ def test_seasonal_equals_value_one_period_before(period):
             assert torch.equal(forecast[k, b], whole.targets[step])
 
 
-def test_seasonal_unobserved_value_is_mean_of_the_node():
+def test_seasonal_unobserved_value_is_that_of_an_earlier_season():
     mask = torch.ones(40, NODES, 1, dtype=torch.bool)
-    mask[20, 3] = False
+    mask[20, :3], mask[16, 1], mask[:21, 2] = False, False, False
+    whole = graph(mask=mask)
+    train = Windows(whole, range(25), LAGS)
+    forecast = fit_baseline("seasonal", train, period=4)(Windows(whole, range(21, 30), LAGS).batch([0]))
+    mean = fit_baseline("mean-node", train)(train.batch([0]))
+    expected = [whole.targets[16, 0], whole.targets[12, 1], mean[0, 0, 2], whole.targets[20, 3]]
+    assert torch.equal(forecast[0, 0, :4], torch.stack(expected))
+
+
+def test_seasonal_node_never_observed_at_a_phase_is_its_mean():
+    mask = torch.ones(40, NODES, 1, dtype=torch.bool)
+    mask[0:24:4, 3] = False
     whole = graph(mask=mask)
     train = Windows(whole, range(10), LAGS)
     forecast = fit_baseline("seasonal", train, period=4)(Windows(whole, range(21, 30), LAGS).batch([0]))
