@@ -19,7 +19,7 @@ from seqgnn.data.temporal_graph import TemporalGraph
 
 
 def load_temporal_graph(
-    name: str | PathLike[str],
+    name: Any,
     graph: Any = None,
     *,
     folder: str | PathLike[str] | None = None,
@@ -31,7 +31,7 @@ def load_temporal_graph(
     DCRNN; zeros are missing values.
 
     Args:
-        name: one of `SIGNALS`, or the path of a file or folder for `read_signal`.
+        name: one of `SIGNALS`, or a file, folder, table or array for `read_signal`.
         graph: file or object for `read_graph`, instead of the graph of the catalog; for "metr-la-week" also
             "adj_mx.pkl", the graph of DCRNN instead of that of T-GCN.
         folder: data folder of the catalog; see `catalog.fetch_files`.
@@ -41,6 +41,8 @@ def load_temporal_graph(
     Raises:
         ValueError: if the name is unknown or a file is invalid.
     """
+    if not isinstance(name, str | PathLike):
+        return read_signal(name, graph, **options)
     path = Path(name)
     if fspath(name) not in SIGNALS:
         if not path.suffix and not path.exists():

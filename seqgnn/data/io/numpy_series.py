@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def read_numpy(path: Path, table_format: TableFormat) -> Columns:
     return columns_of_arrays(path, arrays, table_format)
 
 
-def columns_of_arrays(path: Path, arrays: Mapping[str, np.ndarray], table_format: TableFormat) -> Columns:
+def columns_of_arrays(path: Any, arrays: Mapping[str, np.ndarray], table_format: TableFormat) -> Columns:
     """Return the content of a file of arrays: values and, by their names, timestamps, nodes and features.
 
     Raises:

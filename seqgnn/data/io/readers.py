@@ -45,6 +45,8 @@ TABLE = ("layout", "sensor_column", "value_columns", *TIMES)
 READERS: dict[str, Reader] = {
     ".csv": Reader(read_csv, (*TABLE, "header_rows", "decimal")),
     ".csv.gz": Reader(read_csv, (*TABLE, "header_rows", "decimal")),
+    ".tsv": Reader(read_csv, (*TABLE, "header_rows", "decimal")),
+    ".tsv.gz": Reader(read_csv, (*TABLE, "header_rows", "decimal")),
     ".parquet": Reader(read_parquet, TABLE),
     ".npz": Reader(read_npz, TIMES),
     ".npy": Reader(read_numpy),
@@ -55,6 +57,8 @@ READERS: dict[str, Reader] = {
     ".dat": Reader(read_basicts),
     ".pkl": Reader(read_basicts),
 }
+
+OTHER_TABLES = {".xlsx", ".xls", ".ods", ".feather", ".arrow", ".orc", ".mat", ".nc", ".zip", ".bz2", ".xz", ".zst"}
 
 FOLDERS: tuple[tuple[Callable[[Path], bool], Reader], ...] = (
     (is_libcity, Reader(read_libcity)),
@@ -75,14 +79,17 @@ def find_reader(path: Path) -> Reader:
         return reader
     suffixes = [suffix.lower() for suffix in path.suffixes]
     double = "".join(suffixes[-2:])
+    if double not in READERS and (suffix := suffix_of(path)) in OTHER_TABLES:
+        expected = f"the suffix of the file to be one of {', '.join(map(repr, READERS))}"
+        raise ValueError(f"{CALLER}: expected {expected}, got {suffix!r}; convert it to csv or parquet")
     return READERS[double if double in READERS else one_of(CALLER, "the suffix of the file", suffix_of(path), READERS)]
 
 
 def is_time_series(path: Path) -> bool:
-    """Return True if there is a reader for a file or folder."""
+    """Return True if there is a reader for a file or folder, or it is a table of a format that has none."""
     if path.is_dir():
         return _folder_reader(path) is not None
-    return suffix_of(path) in READERS or "".join(path.suffixes[-2:]).lower() in READERS
+    return suffix_of(path) in READERS.keys() | OTHER_TABLES or "".join(path.suffixes[-2:]).lower() in READERS
 
 
 def _folder_reader(path: Path) -> Reader | None:

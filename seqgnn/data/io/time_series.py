@@ -1,6 +1,7 @@
 """Reader for time series: csv, npz, npy, parquet, and the h5 files of METR-LA and PEMS-BAY."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from seqgnn.data.io.columns import CALLER, Columns, FilePath
 from seqgnn.data.io.frames import is_frame, read_frame
 from seqgnn.data.io.graphs import GraphNodes, read_names, read_subgraph
+from seqgnn.data.io.numpy_series import columns_of_arrays
 from seqgnn.data.io.positions import read_positions
 from seqgnn.data.io.readers import find_reader
 from seqgnn.data.io.table_format import TableFormat
@@ -37,7 +39,7 @@ def read_signal(
 ) -> TemporalGraph:
     """Return a time series from a file, with its graph from another file.
 
-    - `.csv`: one column per sensor with a header of names, one line per step. The first column may have timestamps
+    - `.csv`, `.tsv`: one column per sensor with a header of names, one line per step. The first may have timestamps
       (ISO 8601, local time). Values are separated by commas, semicolons or tabs. Empty cells and "nan" are missing.
     - `.parquet`: the same, with at most one column of timestamps at any position.
     - `.npz`, `.npy`: `[T, N]` or `[T, N, F]`; in an npz it is named `data`, `signal` or `x`, or is the only array, and
@@ -51,7 +53,7 @@ def read_signal(
     Missing values are 0 in the signal and False in the mask.
 
     Args:
-        path: file or folder of the time series.
+        path: file or folder of the time series; or a table of pandas or polars, or an array `[T, N]` or `[T, N, F]`.
         graph, graph_kind, threshold: file or object for `read_graph`, and its options. None: the graph of the folder,
             or no edges. With `sensors`, the part of the graph between them.
         graph_nodes: names of the nodes of the graph, or their file, see `read_graph`; also the names of the sensors if
@@ -74,6 +76,13 @@ def read_signal(
     if is_frame(path):
         label: Any = f"the {type(path).__name__}"
         columns = read_frame(CALLER, label, path, table_format)
+    elif isinstance(path, np.ndarray | Tensor):
+        label = f"the {type(path).__name__}"
+        array = path.detach().cpu().numpy() if isinstance(path, Tensor) else path
+        columns = columns_of_arrays(label, {"data": array}, table_format)
+    elif not isinstance(path, str | PathLike):
+        expected = "a path, a table of pandas or polars, or an array of numpy or torch"
+        raise ValueError(f"{CALLER}: expected {expected}, got {type(path).__name__}")
     else:
         label = path = Path(path)
         columns = find_reader(path)(path, table_format)
