@@ -24,7 +24,7 @@ def describe_signal(graph: TemporalGraph) -> list[str]:
         constant: 1
         1 edge, 0 isolated nodes, 0 self-loops, not symmetric
     """
-    lines = [_shape(graph), _time(graph), _values(graph)]
+    lines = [_shape(graph), _time(graph), _values(graph), *_other_features(graph)]
     observed = _observed(graph)
     low = graph.targets.masked_fill(~observed, torch.inf).amin((0, 2))
     high = graph.targets.masked_fill(~observed, -torch.inf).amax((0, 2))
@@ -58,7 +58,7 @@ def _time(graph: TemporalGraph) -> str:
     lengths = (instants[gaps + 1] - instants[gaps]) / np.timedelta64(1, "s")
     order = np.argsort(-lengths, kind="stable")
     durations = [f"{one(span_in_words(lengths[i]))} after {in_words(clock[gaps[i]])}" for i in order]
-    remedy = "see --fill-gaps and TemporalGraph.fill_gaps"
+    remedy = "`seqgnn compare forecast --fill-gaps` and TemporalGraph.fill_gaps insert the missing steps"
     return f"{span}, {_count(len(gaps), 'gap')}: {_listed(durations)}; {remedy}"
 
 
@@ -67,8 +67,9 @@ def _values(graph: TemporalGraph) -> str:
     if not observed.any():
         return "no observed values"
     values = graph.targets[observed]
+    low, high = _number(values.min().item()), _number(values.max().item())
     units = "" if graph.units is None else f" {graph.units}"
-    text = f"values from {values.min().item():g} to {values.max().item():g}{units}"
+    text = f"values from {low} to {high}{units}"
     missing = (~observed).double().mean((0, 2))
     if not missing.any():
         text += ", nothing missing"
@@ -78,6 +79,20 @@ def _values(graph: TemporalGraph) -> str:
         text += f", missing {missing.mean().item():.1%}: {_listed(fractions)}"
     zeros = (values == 0).double().mean().item()
     return text + (f", zeros {zeros:.1%}" if zeros else "")
+
+
+def _other_features(graph: TemporalGraph) -> list[str]:
+    """Return a line about missing values of features other than the target, if there are any."""
+    if graph.known is None:
+        return []
+    missing = (~graph.known).double().mean((0, 1)).tolist()
+    names = map(str, range(graph.num_features)) if graph.features is None else graph.features
+    fractions = [f"{name} {part:.1%}" for name, part in list(zip(names, missing))[1:] if part]
+    return [f"missing in other features: {_listed(fractions)}"] if fractions else []
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
 def _edges(graph: TemporalGraph) -> str:

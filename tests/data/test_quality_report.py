@@ -11,8 +11,8 @@ def test_describe_signal_reports_gaps_missing_values_and_edges(write):
     graph = read_signal(write(SIGNAL_CSV), write("from,to,weight\na,b,0.5\nb,a,0.5\na,a,1\n", "edges.csv"))
     assert describe_signal(graph) == [
         "3 steps, 3 sensors (a, b, c), 1 feature",
-        "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05; see "
-        "--fill-gaps and TemporalGraph.fill_gaps",
+        "every 5 minutes, 2012-03-01 00:00 to 2012-03-01 00:15, 1 gap: 10 minutes after 2012-03-01 00:05; "
+        "`seqgnn compare forecast --fill-gaps` and TemporalGraph.fill_gaps insert the missing steps",
         "values from 0 to 30, missing 11.1%: b 33.3%, zeros 37.5%",
         "constant: c",
         "3 edges, weights from 0.5 to 1, 1 isolated node (c), 1 self-loop, symmetric",
@@ -41,3 +41,15 @@ def test_describe_signal_names_sensors_and_the_target():
     )
     graph = TemporalGraph(signal, edges, nodes=["0", "1", "2", "3"])  # numbers, as without names
     assert describe_signal(graph)[0] == "2 steps, 4 sensors, 3 features"
+
+
+def test_describe_signal_counts_missing_values_of_other_features():
+    values = torch.arange(24.0).reshape(4, 2, 3)
+    values[1, 0, 1] = values[2, 1, 1] = torch.nan
+    graph = TemporalGraph(values, torch.empty(2, 0, dtype=torch.long), features=["load", "wind", "sun"])
+    assert describe_signal(graph)[3] == "missing in other features: wind 25.0%"
+
+
+def test_describe_signal_shows_counters_to_the_last_digit():
+    graph = TemporalGraph(123456789 + torch.arange(6, dtype=torch.float64).reshape(3, 2), torch.empty(2, 0).long())
+    assert describe_signal(graph)[2] == "values from 123456789 to 123456794, nothing missing"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from seqgnn.data.io.column_roles import Column
+from seqgnn.data.io.column_roles import Column, has_decimal_comma
 
 EXACT = 2**53  # doubles hold all whole numbers up to this one
 
@@ -21,7 +21,10 @@ def check_numbers(caller: str, column: Column, label: Any, line: Callable[[int],
     cells = np.asarray(column.cells, dtype=object)
     row = next(i for i, cell in enumerate(cells) if cell is not None and cell == cell and cell != "")
     location = f"{line(row)}, column {column.name!r} of {label}"
-    raise ValueError(f"{caller}: expected numbers in every column of {label}, got {cells[row]!r} in {location}")
+    hint = ""
+    if isinstance(cells[row], str) and has_decimal_comma(cells[row]):
+        hint = "; pass decimal=',' (--decimal ,)" if ".csv" in str(label) or ".tsv" in str(label) else hint
+    raise ValueError(f"{caller}: expected numbers in every column of {label}, got {cells[row]!r} in {location}{hint}")
 
 
 def numbers_of(caller: str, label: Any, columns: Sequence[Column]) -> np.ndarray:

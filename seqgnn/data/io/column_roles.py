@@ -20,6 +20,7 @@ PARTS_OF_TIMES = {  # times only if their numbers are; otherwise perhaps feature
 }
 COUNTERS = {"step", "t", "i", "n"}  # perhaps an index if they count from step to step
 INDICES = {"", "index", "idx", "row", "rowid", "row_id", "level_0", "unnamed:_0", "__index_level_0__"}
+UNNAMED = {"", "unnamed:_0", "__index_level_0__"}  # the index of a table, as pandas writes it without a name
 SENSORS = {
     *(
         "unique_id",
@@ -162,7 +163,7 @@ def _role(column: Column) -> tuple[str, str | None]:
         return "sensor", None
     values = column.numbers
     if not (np.isfinite(values).all() and (values == np.rint(values)).all()):
-        return ("doubt" if column.is_index else "sensor"), None
+        return ("doubt" if column.is_index or name in UNNAMED else "sensor"), None
     increasing = bool((np.diff(values) > 0).all())
     if name == "year" and increasing and values[0] >= 1000 and values[-1] < 3000:
         return "time", "Y"
@@ -195,6 +196,16 @@ def normalized(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
+def has_decimal_comma(cell: str) -> bool:
+    """Return True for a number such as 1,5.
+
+    Example:
+        >>> has_decimal_comma("-1,25"), has_decimal_comma("1.5"), has_decimal_comma("1,000,000")
+        (True, False, False)
+    """
+    return re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", cell.strip()) is not None
+
+
 def _described(column: Column) -> str:
     cells = ", ".join(f"{cell:g}" for cell in column.numbers[:3])
     return f"{'the index' if column.is_index else 'a column'} {column.name!r} with {cells}, ..."
@@ -209,6 +220,8 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 def looks_long(roles: Roles) -> Column | None:
     """Return the column that seems to name the sensor of each line; None: there is none."""
     for column in roles.others:
+        if isinstance(column.first, str) and has_decimal_comma(column.first):
+            continue
         if column.kind == "text" or normalized(column.name) in SENSORS:
             cells = np.asarray(column.cells, dtype=object)
             if normalized(column.name) in SENSORS or len(set(cells[:1000].tolist())) < len(cells[:1000]):

@@ -52,7 +52,8 @@ def rows_of(caller: str, path: Path, content: bytes, delimiters: str = ",;\t") -
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [[cell.strip() for cell in row] for row in reader]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{caller}: expected {path} to be UTF-8, got byte 0x{error.object[error.start]:02x}") from None
+        byte = f"0x{error.object[error.start]:02x}"
+        raise ValueError(f"{caller}: expected {path} to be UTF-8, got byte {byte}; save it as UTF-8") from None
     except csv.Error as error:
         raise ValueError(f"{caller}: expected a table, got {path}: {error}") from error
     while rows and not rows[-1]:

@@ -105,7 +105,7 @@ def read_signal(
     if missing_value is None and target in (None, (features or ["0"])[0]):
         missing_value = columns.missing_value
     if target is not None:
-        values, features = _target_first(values, features, target, label)
+        values, features = _target_first(values, features, target, nodes, label)
     values, mask = _observed(values, missing_value)
     edges, weights = torch.empty(2, 0, dtype=torch.long), None
     if graph is not None:
@@ -168,11 +168,13 @@ def _observed(values: np.ndarray, missing_value: float | None) -> tuple[np.ndarr
 
 
 def _target_first(
-    values: np.ndarray, features: list[str] | None, target: str, label: Any
+    values: np.ndarray, features: list[str] | None, target: str, nodes: Sequence[str], label: Any
 ) -> tuple[np.ndarray, list[str] | None]:
     names = list(map(str, range(values.shape[2])) if features is None else features)
     if target not in names:
-        raise ValueError(f"{CALLER}: expected target to be one of {', '.join(names)} in {label}, got {target!r}")
+        hint = f"; it is a sensor: pass sensors (--sensors {target}) to forecast it alone" if target in nodes else ""
+        expected = f"target to be one of {', '.join(names)} in {label}"
+        raise ValueError(f"{CALLER}: expected {expected}, got {target!r}{hint}")
     first = names.index(target)
     order = [first, *(i for i in range(len(names)) if i != first)]
     return values[..., order], None if features is None else [features[i] for i in order]

@@ -244,5 +244,6 @@ def _unit_by_size(caller: str, values: np.ndarray, where: Where) -> str:
             return unit
     actual = f"the number {values[0]} {where(0)}" if len(values) else "none"
     raise ValueError(
-        f"{caller}: expected timestamps whose unit is certain, got {actual}; give the unit: {', '.join(INTEGER_UNITS)}"
+        f"{caller}: expected timestamps whose unit is certain, got {actual}; pass time_unit (--time-unit), one "
+        f"of {', '.join(INTEGER_UNITS)}"
     )

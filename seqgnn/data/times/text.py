@@ -136,7 +136,7 @@ def _year_first(caller: str, texts: list[str], day_first: bool | None, where: Ca
             step, match = dates[0]
             raise ValueError(
                 f"{caller}: expected dates whose day and month are certain, got {match[0]!r} {where(step)}; pass "
-                "day_first (--day-first) or write 2012-03-01"
+                "day_first (--day-first, or --no-day-first for the month) or write 2012-03-01"
             )
     day, month = (1, 3) if day_first else (3, 1)
     texts = list(texts)

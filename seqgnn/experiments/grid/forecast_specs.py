@@ -121,10 +121,11 @@ def fitting(rows: tuple[ForecasterSpec, ...], graph: TemporalGraph, chosen: bool
     if not has_neighbors(graph):
         users = [row for row in rows if uses_neighbors(row.model, K=row.K, neighbors=row.neighbors)]
         if users:
-            names = listed(list(dict.fromkeys(row.model for row in users)))
+            models = list(dict.fromkeys(row.model for row in users))
+            names = f"{listed(models)}, which {'uses' if len(models) == 1 else 'use'} neighbors"
             other = ",".join(row.model for row in rows if row not in users) or ",".join(NODEWISE)
             raise ValueError(
-                f"compare: expected a graph for {names}, which use neighbors, got no edges between different nodes; "
+                f"compare: expected a graph for {names}, got no edges between different nodes; "
                 f"pass its file (--graph), or models without a graph (--models {other})"
             )
     if not isinstance(graph.edge_index, tuple):

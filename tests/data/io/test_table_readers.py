@@ -261,3 +261,26 @@ def test_temporal_graph_of_arrays_equals_that_of_tensors():
         TemporalGraph(values, edges, features=["speed", "flow"])
     with pytest.raises(ValueError, match="a name for every node, got None for node 1"):
         TemporalGraph(values, edges, nodes=["a", None, "c"])
+
+
+def test_read_signal_decimal_commas_are_refused_with_the_option(tmp_path):
+    table = pd.DataFrame({"Datum": ["25.03.2023 00:00", "25.03.2023 00:15"], "Z1": [0.5, 0.75], "Z2": [1.5, 1.5]})
+    table.to_csv(tmp_path / "meters.csv", sep=";", decimal=",", index=False)
+    with pytest.raises(ValueError, match=r"got '0,5' in line 2, column 'Z1' of .*; pass decimal=',' \(--decimal ,\)"):
+        read_signal(tmp_path / "meters.csv")
+    graph = read_signal(tmp_path / "meters.csv", table_format=TableFormat(decimal=","))
+    assert np.array_equal(graph.signal[..., 0].numpy(), table[["Z1", "Z2"]].to_numpy())
+
+
+def test_read_signal_unnamed_column_of_fractions_is_refused(tmp_path):
+    pd.DataFrame(VALUES, index=np.arange(4) + 0.5, columns=NAMES).to_csv(tmp_path / "my.csv")
+    with pytest.raises(ValueError, match=r"got a column '' with 0\.5, 1\.5, 2\.5, \.\.\.; pass time_column"):
+        read_signal(tmp_path / "my.csv")
+    graph = read_signal(tmp_path / "my.csv", sensors=NAMES)
+    assert np.array_equal(graph.signal[..., 0].numpy(), VALUES)
+
+
+def test_read_signal_target_that_is_a_sensor_is_refused_with_the_option(tmp_path):
+    pd.DataFrame(VALUES, index=EVERY_5_MINUTES, columns=NAMES).rename_axis("date").to_csv(tmp_path / "my.csv")
+    with pytest.raises(ValueError, match=r"got 'b'; it is a sensor: pass sensors \(--sensors b\) to forecast it alone"):
+        read_signal(tmp_path / "my.csv", target="b")

@@ -81,7 +81,7 @@ def test_polars_zones_are_kept():
 @pytest.mark.parametrize(
     "values, match",
     [
-        ([0, 1, 2], "expected timestamps whose unit is certain, got the number 0 at step 0; give the unit: s, ms"),
+        ([0, 1, 2], r"unit is certain, got the number 0 at step 0; pass time_unit \(--time-unit\), one of s, ms"),
         ([5000, 5001], "unit is certain, got the number 5000"),
         ([20120301, 20120399], "unit is certain, got the number 20120301"),
         (["2012-03-01", "soon"], "expected a timestamp as 2012-03-01 00:05, got 'soon' at step 1"),

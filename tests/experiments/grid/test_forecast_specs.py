@@ -363,10 +363,10 @@ def test_plan_forecast_without_edges_refuses_models_of_a_graph(files, tmp_path, 
     small = ["--data", files["data"], "--lags", 3, "--steps", 2, "--dry-run"]
     assert call("compare", "forecast", *small) == 2
     assert message in capsys.readouterr().err
-    with pytest.raises(ValueError, match=r"for lstm, which use neighbors.*--models linear,lstm,gru"):
+    with pytest.raises(ValueError, match=r"for lstm, which uses neighbors.*--models linear,lstm,gru"):
         plan_grid("forecast", data=files["data"], models=["lstm"], neighbors=True, **SMALL)
     (tmp_path / "loops.csv").write_text("from,to\na,a\nb,b\n")
-    with pytest.raises(ValueError, match="for gcrn, which use neighbors, got no edges between different nodes"):
+    with pytest.raises(ValueError, match="for gcrn, which uses neighbors, got no edges between different nodes"):
         plan_grid("forecast", data=files["data"], graph=tmp_path / "loops.csv", models=["gcrn"], **SMALL)
     assert plan_grid("forecast", data=files["data"], models=["lstm"], **SMALL).labels == ("LSTM",)
     assert plan_grid("forecast", data=files["data"], models=["gcrn"], K=1, **SMALL).labels == ("GCRN",)
