@@ -1,13 +1,12 @@
 """Tables in HDF5 files as pandas writes them through PyTables, read without executing what they pickle."""
 
-import pickle
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seqgnn.data.io.columns import CALLER
+from seqgnn.data.io.safe_pickle import Placeholder, read_attribute
 
 ORDINAL_OF_1970 = 719_163
 PERIODS = {  # pandas' classes of periods and the code of each; those of other steps of a year carry its first month
@@ -22,7 +21,7 @@ def read_fixed(group: Any, path: Path) -> Any:
 
     if "values" in group and "index" in group:
         values = _values(group["values"], path)
-        name = _unpickled(group.attrs.get("name", b"N."))
+        name = read_attribute(group.attrs.get("name", b"N."))
         return pandas.DataFrame({"0" if name is None else name: values}, index=_axis(group, "index", path))
     columns = _axis(group, "axis0", path)
     index = _axis(group, "axis1", path)
@@ -48,7 +47,7 @@ def read_table_format(group: Any, path: Path) -> Any:
     rows, attributes = dataset[:], dataset.attrs
     if not len(rows):
         raise ValueError(f"{CALLER}: expected lines of values, got an empty table in {path}")
-    info = _unpickled(group.attrs.get("info", b"N."))
+    info = read_attribute(group.attrs.get("info", b"N."))
     if info is not None and not isinstance(info, dict):
         raise ValueError(f"{CALLER}: expected pandas' description of the table in {path}, got one that cannot be read")
     info = info or {}
@@ -61,7 +60,7 @@ def read_table_format(group: Any, path: Path) -> Any:
             index = _typed(rows[field], _text(kind), details.get("tz"), details.get("freq"), path)
             index = pandas.Index(index, name=details.get("index_name"))
             continue
-        names = _unpickled(kind)
+        names = read_attribute(kind)
         if not isinstance(names, list):
             names, is_typed = [field], True
         else:
@@ -70,7 +69,7 @@ def read_table_format(group: Any, path: Path) -> Any:
         dtype = _text(attributes.get(f"{field}_dtype", b""))
         for name, column in zip(names, values.T):
             data[name] = _typed(column, dtype if is_typed or dtype.startswith("datetime64") else "", None, None, path)
-    order = [name for _, names in _unpickled(group.attrs.get("non_index_axes", b"(lp0\n.")) for name in names]
+    order = [name for _, names in read_attribute(group.attrs.get("non_index_axes", b"(lp0\n.")) for name in names]
     columns = [name for name in order if name in data] if order else list(data)
     columns += [name for name in data if name not in columns]
     labels = pandas.MultiIndex.from_tuples(columns) if columns and isinstance(columns[0], tuple) else None
@@ -107,24 +106,24 @@ def _axis(group: Any, name: str, path: Path) -> Any:
         return pandas.Index([])
     attributes = dataset.attrs
     zone, frequency = attributes.get("tz"), attributes.get("freq")
-    frequency = frequency if frequency is None else _unpickled(frequency)
+    frequency = frequency if frequency is None else read_attribute(frequency)
     kind = _text(attributes.get("kind", b"datetime64" if name == "axis1" else b""))
     values = _typed(
         dataset[:], kind, zone, frequency if _text(attributes.get("index_class", b"")) == "period" else None, path
     )
-    return pandas.Index(values, name=_unpickled(attributes.get("name", b"N.")))
+    return pandas.Index(values, name=read_attribute(attributes.get("name", b"N.")))
 
 
 def _level_name(attributes: Any, axis: str) -> Any:
     prefix = f"{axis}_name"
-    return next((_unpickled(attributes[key]) for key in attributes if key.startswith(prefix)), None)
+    return next((read_attribute(attributes[key]) for key in attributes if key.startswith(prefix)), None)
 
 
 def _typed(values: np.ndarray, kind: str, zone: Any, frequency: Any, path: Path) -> Any:
     """Return what the numbers or bytes of an axis stand for."""
     import pandas
 
-    if isinstance(frequency, _Opaque) and kind == "integer":
+    if isinstance(frequency, Placeholder) and kind == "integer":
         return _periods(values, frequency, path)
     if kind.startswith("datetime64"):
         times = pandas.DatetimeIndex(values.astype(f"M8[{_unit(kind)}]"))
@@ -143,7 +142,7 @@ def _typed(values: np.ndarray, kind: str, zone: Any, frequency: Any, path: Path)
     return values
 
 
-def _periods(values: np.ndarray, frequency: "_Opaque", path: Path) -> Any:
+def _periods(values: np.ndarray, frequency: Placeholder, path: Path) -> Any:
     import pandas
 
     code = PERIODS.get(frequency.name)
@@ -171,8 +170,8 @@ def _zone(value: Any, path: Path) -> Any:
     import datetime
 
     if isinstance(value, bytes):
-        value = _unpickled(value) if value.startswith((b"c", b"\x80")) and b"\n" in value else value.decode()
-    if not isinstance(value, _Opaque):
+        value = read_attribute(value) if value.startswith((b"c", b"\x80")) and b"\n" in value else value.decode()
+    if not isinstance(value, Placeholder):
         return value
     names = [argument for argument in value.arguments if isinstance(argument, str)]
     if names:
@@ -182,38 +181,3 @@ def _zone(value: Any, path: Path) -> Any:
     if value.name == "_FixedOffset" and value.arguments:
         return datetime.timezone(datetime.timedelta(minutes=int(value.arguments[0])))
     raise ValueError(f"{CALLER}: expected a time zone with a name in {path}, got {value.name}")
-
-
-class _Opaque:
-    """What a pickle would have called, and with which arguments."""
-
-    name = ""
-
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-
-    def __call__(self, *arguments: Any) -> "_Opaque":
-        return type(self)(*arguments)
-
-
-class _AttributeUnpickler(pickle.Unpickler):
-    """Reads lists, text and numbers; calls nothing but datetime's offsets from UTC, and stands in for the rest."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        import datetime
-
-        if (module, name) in (("datetime", "timezone"), ("datetime", "timedelta")):
-            return getattr(datetime, name)
-        if name == "getattr":  # zoneinfo pickles a zone as the call of a method, with its name
-            return lambda owner, method: _Opaque
-        return type(name, (_Opaque,), {"name": name})
-
-
-def _unpickled(value: Any) -> Any:
-    """Return an attribute that PyTables pickled; others as they are, bytes as text."""
-    if not isinstance(value, bytes):
-        return value.item() if isinstance(value, np.generic) else value
-    try:
-        return _AttributeUnpickler(BytesIO(value), encoding="utf-8").load()
-    except Exception:  # plain text, or damaged
-        return value.decode("utf-8", errors="replace")

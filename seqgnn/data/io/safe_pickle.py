@@ -1,5 +1,6 @@
-"""Reader for pickles of arrays, lists and names that executes no code."""
+"""Readers for pickles of arrays, lists and names that execute no code."""
 
+import datetime
 import io
 import pickle
 from collections.abc import Iterator
@@ -161,3 +162,38 @@ class _PlainUnpickler(pickle.Unpickler):
         if (module, name) not in _ALLOWED:
             raise _ForbiddenGlobal(f"{module}.{name}")
         return _ALLOWED[module, name]
+
+
+class Placeholder:
+    """What a pickled attribute would have called, and with which arguments.
+
+    Attributes:
+        name: name of the class or function.
+        arguments: arguments of the last call.
+    """
+
+    name = ""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __call__(self, *arguments: Any) -> "Placeholder":
+        return type(self)(*arguments)
+
+
+def read_attribute(value: Any) -> Any:
+    """Return an attribute of an HDF5 file that PyTables may have pickled, with a `Placeholder` for each object other
+    than lists, dictionaries, text, numbers and datetime's offsets; bytes that are no pickle are text."""
+    if not isinstance(value, bytes):
+        return value.item() if isinstance(value, np.generic) else value
+    try:
+        return _AttributeUnpickler(io.BytesIO(value), encoding="utf-8").load()
+    except Exception:  # plain text, or damaged
+        return value.decode("utf-8", errors="replace")
+
+
+class _AttributeUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in (("datetime", "timezone"), ("datetime", "timedelta")):
+            return getattr(datetime, name)
+        return type(name, (Placeholder,), {"name": name})

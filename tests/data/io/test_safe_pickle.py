@@ -1,8 +1,10 @@
 """Pickles of names, numbers and arrays, without code."""
 
+import datetime
 import os
 import pickle
 import warnings
+import zoneinfo
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from scipy import sparse
 
 from seqgnn.data import read_graph
-from seqgnn.data.io.safe_pickle import SparseArrays, read_plain_pickle
+from seqgnn.data.io.safe_pickle import Placeholder, SparseArrays, read_attribute, read_plain_pickle
 
 
 class Runs:
@@ -100,3 +102,13 @@ def test_read_plain_pickle_of_python_2_numpy_numbers_is_equal(tmp_path):
         warnings.simplefilter("ignore")  # numpy's deprecated name of its core
         assert pickle.loads(content, encoding="latin1") == [2, 0.5]
     assert read_plain_pickle(path) == [2, 0.5] and isinstance(read_plain_pickle(path)[0], np.int64)
+
+
+def test_read_attribute_calls_nothing_but_offsets():
+    attribute = {"zone": datetime.timezone(datetime.timedelta(hours=-8)), "names": ["a", "b"], "path": Path("a")}
+    read = read_attribute(pickle.dumps(attribute))
+    assert read["zone"] == attribute["zone"] and read["names"] == ["a", "b"]
+    assert isinstance(read["path"], Placeholder) and read["path"].arguments == ("a",)
+    zone = read_attribute(pickle.dumps(zoneinfo.ZoneInfo("America/Los_Angeles"), protocol=0))
+    assert isinstance(zone, Placeholder) and zone.arguments[0] == "America/Los_Angeles"
+    assert read_attribute(b"America/Los_Angeles") == "America/Los_Angeles" and read_attribute(np.int64(3)) == 3
