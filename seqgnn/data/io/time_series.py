@@ -37,14 +37,15 @@ def read_signal(
     name: str | None = None,
     units: str | None = None,
 ) -> TemporalGraph:
-    """Return a time series from a file, with its graph from another file.
+    """Return a time series from a file, with its graph from another file; or from tables and arrays in memory.
 
-    - `.csv`, `.tsv`: one column per sensor with a header of names, one line per step. The first may have timestamps
-      (ISO 8601, local time). Values are separated by commas, semicolons or tabs. Empty cells and "nan" are missing.
-    - `.parquet`: the same, with at most one column of timestamps at any position.
+    - `.csv`, `.tsv`, also as `.gz`: one column per sensor with a header of names and one line per step; or, as
+      `table_format` says, one line per step and sensor. One column may have timestamps. Values are separated by commas,
+      semicolons or tabs. Empty cells and "nan" are missing.
+    - `.parquet`: the same.
     - `.npz`, `.npy`: `[T, N]` or `[T, N, F]`; in an npz it is named `data`, `signal` or `x`, or is the only array, and
       there may also be `timestamps [T]` and `nodes [N]`.
-    - `.h5`, `.hdf5`: a table of one type in pandas' fixed format, such as METR-LA and PEMS-BAY.
+    - `.h5`, `.hdf5`: a table of pandas in fixed or table format, such as METR-LA and PEMS-BAY.
     - A folder of LibCity (`.geo`, `.rel`, `.dyna`) or BasicTS (`meta.json`, `desc.json`, or `data_in*.pkl` with its
       scaler), with its graph.
     - `.tsf`: a file of the Monash archive. Series are placed on one calendar by their start times and the frequency of

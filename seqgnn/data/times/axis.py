@@ -105,7 +105,7 @@ class TimeAxis:
         times, exists = self.calendar.times(numbers)
         exists[self.numbers - numbers[0]] = True
         places = (np.cumsum(exists) - 1)[self.numbers - numbers[0]]
-        times = times[exists]
+        times = self._at_known_offsets(times[exists])
         wall_clock, offset = times.wall_clock.copy(), None if times.offset is None else times.offset.copy()
         wall_clock[places] = self.times.wall_clock  # as they are, within their jitter
         if offset is not None and self.times.offset is not None:
@@ -124,7 +124,18 @@ class TimeAxis:
         last = self.calendar if self.uneven is None else replace(self.calendar, origin=self.times[-1:])  # type: ignore[type-var]
         numbers = np.arange(1, 2 * count + 2) + (self.numbers[-1] if self.uneven is None else 0)
         numbers = numbers[last.times(numbers)[1]][:count]
-        return last.times(numbers)[0], numbers + (0 if self.uneven is None else self.numbers[-1])
+        times = self._at_known_offsets(last.times(numbers)[0])
+        return times, numbers + (0 if self.uneven is None else self.numbers[-1])
+
+    def _at_known_offsets(self, times: Times) -> Times:
+        """Return times with the offset of the last step before each, if the series has offsets but no zone."""
+        known = self.times
+        if known.offset is None or known.zone is not None:
+            return times
+        by_clock = getattr(self.calendar, "by_clock", True)
+        before, moments = (known.wall_clock, times.wall_clock) if by_clock else (known.instants, times.instants)
+        offset = known.offset[np.maximum(np.searchsorted(before, moments, side="right") - 1, 0)]
+        return Times(times.wall_clock if by_clock else times.instants + offset, offset)
 
     def season(self) -> Season:
         """Return the season of the calendar, if the series is longer than one."""

@@ -246,3 +246,24 @@ def test_seasonal_needs_a_season():
     assert axis_of(years[:1]).season().words == "there is one time only"
     short = pandas.date_range("2012-01-01", periods=20, freq="h")
     assert axis_of(short).season().words == "the time series is shorter than a day"
+
+
+@pytest.mark.parametrize("start", ["2012-03-10 12:00", "2012-11-03 12:00"])
+def test_offsets_without_a_zone_stay_as_they_were_before_each_time(start):
+    index = pandas.date_range(start, periods=60, freq="h", tz=LOS_ANGELES)  # clocks change in the first 24 hours
+    kept = np.delete(np.arange(48), [5, 20, 21, 40])
+    axis = axis_of([time.isoformat() for time in index[kept]])
+    ahead = axis.ahead(12, "test")[0]
+    assert np.array_equal(ahead.wall_clock, wall_clock(index[48:], axis))
+    assert (ahead.offset == ahead.wall_clock - np.asarray(index[48:].tz_convert("UTC").tz_localize(None))).all()
+    filled = axis.filled("test")[0]
+    assert np.array_equal(filled.times.wall_clock, wall_clock(index[:48], filled)) and not len(filled.gaps())
+
+
+def test_days_with_offsets_without_a_zone_stay_at_midnight():
+    index = pandas.date_range("2012-03-01", periods=40, freq="D", tz=LOS_ANGELES)
+    axis = axis_of([time.isoformat() for time in np.delete(index[:30], 20)])
+    assert np.array_equal(axis.filled("test")[0].times.wall_clock, wall_clock(index[:30], axis))
+    ahead = axis.ahead(10, "test")[0]
+    assert np.array_equal(ahead.wall_clock, wall_clock(index[30:], axis))
+    assert np.array_equal(ahead.instants, wall_clock(index[30:].tz_convert("UTC"), axis))
