@@ -156,7 +156,7 @@ def test_cli_data_check_reads_folders_of_time_series(run, tmp_path):
     assert any(line.startswith("  1 edge, weights from 0.5 to 0.5, 0 isolated nodes") for line in shown)
     notes = [line for line in shown if "note: " in line]
     assert len(notes) == 2 and "CITY.dyna are local, although they end with Z" in notes[0]
-    assert notes[1].endswith("CITY.rel has relations with weights link_weight")
+    assert notes[1].endswith("CITY.rel: 'link_weight' is the weight")
     (folder / "CITY.dyna").rename(folder / "CITY.grid")
     assert "got states of cells of a grid (CITY.grid), which are not read" in run("check", folder, code=2)
 

@@ -139,7 +139,8 @@ def find_roles(caller: str, label: Any, columns: Sequence[Column], table_format:
             others.append(column)
     if len(times) > 1:
         names = f"{times[0][0].name!r} and {times[1][0].name!r}"
-        raise ValueError(f"{caller}: expected one column of timestamps in {label}, got {names}; {OPTIONS}")
+        remedy = f"join a date and its time of day in one column, or {OPTIONS}"
+        raise ValueError(f"{caller}: expected one column of timestamps in {label}, got {names}; {remedy}")
     column_and_unit = times[0] if times else (None, None)
     return Roles(column_and_unit[0], column_and_unit[1], others, doubt)
 

@@ -14,6 +14,11 @@ PERIODS = {  # pandas' classes of periods and the code of each; those of other s
     "Nano": "ns", "BusinessDay": "B", "QuarterEnd": "Q", "YearEnd": "Y", "Week": "W",
 }  # fmt: skip
 
+KINDS = {  # of axes, as pandas calls them
+    *("", "integer", "float", "bool", "string", "unicode", "object"),
+    *("date", "datetime", "datetime64", "timedelta64"),
+}
+
 
 def read_fixed(group: Any, path: Path) -> Any:
     """Return a table of pandas' fixed format, or a series, as a table of pandas."""
@@ -108,6 +113,9 @@ def _axis(group: Any, name: str, path: Path) -> Any:
     zone, frequency = attributes.get("tz"), attributes.get("freq")
     frequency = frequency if frequency is None else read_attribute(frequency)
     kind = _text(attributes.get("kind", b"datetime64" if name == "axis1" else b""))
+    if kind.partition("[")[0] not in KINDS:
+        expected = "times, numbers or text as pandas writes them"
+        raise ValueError(f"{CALLER}: expected {expected} as {name} of {path}, got the kind {kind!r}; store it again")
     values = _typed(
         dataset[:], kind, zone, frequency if _text(attributes.get("index_class", b"")) == "period" else None, path
     )

@@ -65,14 +65,16 @@ class Relations:
         if is_link:
             values = np.where(np.isnan(values), np.nan, 1.0)
         edges, values = self._edges(table, values)
-        how = "weight 1" if is_link else f"weights {name}" if kind == "edges" else f"weights by the distances {name}"
-        Notes(CALLER).add(f"{self.path} has relations with {how}")
-        if kind == "distances" and name is not None:
-            if not len(values):
-                return torch.from_numpy(edges), torch.from_numpy(values.astype(np.float32))
+        how = "all weights are 1" if is_link else f"{name!r} is the weight"
+        if kind == "distances" and name is not None and len(values):
             epsilon = float(self.info.get("weight_adj_epsilon", threshold)) if threshold == THRESHOLD else threshold
             values, is_edge = gaussian_kernel(values, epsilon)
             values, edges = values[is_edge], edges[:, is_edge]
+            how = (
+                f"{name!r} is a distance; {len(values)} of {len(is_edge)} relations have a weight of at least "
+                f"{epsilon:g} (Gaussian kernel)"
+            )
+        Notes(CALLER).add(f"{self.path}: {how}")
         return torch.from_numpy(edges.copy()), torch.from_numpy(values.astype(np.float32))
 
     def _read(self) -> "pandas.DataFrame":

@@ -176,9 +176,11 @@ def trained_task(
         if config.data_id.endswith(f"({content_hash(_first_steps(graph, stop))})"):
             task = Forecasting(graph, protocol)
             return config.task_of(task) if isinstance(config, ForecastBaseline) else task
+    has_gaps = graph.time is not None and len(graph.time.gaps()) > 0
+    remedy = f"pass the options of the comparison{', such as --fill-gaps' if has_gaps else ''}"
     raise ValueError(
         f"forecast: expected the time series {config.data_id} that the run was trained on, with the same nodes and "
-        f"edges, or one that continues it, got {graph!r} ({content_hash(graph)})"
+        f"edges, or one that continues it, got {graph!r} ({content_hash(graph)}); {remedy}"
     )
 
 

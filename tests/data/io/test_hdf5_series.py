@@ -107,3 +107,14 @@ def test_read_hdf5_executes_no_pickled_code(tmp_path):
         file["df"].attrs["info"] = np.bytes_(b"cos\ngetcwd\n(tR.")
     with pytest.raises(ValueError, match=r"pandas' description of the table in .*, got one that cannot be read"):
         read_signal(path)
+
+
+def test_read_hdf5_index_of_an_unknown_kind_is_refused(tmp_path):
+    with h5py.File(tmp_path / "my.h5", "w") as file:
+        group = file.create_group("df")
+        group["axis0"] = group["block0_items"] = np.array([b"a", b"b", b"c"])
+        group["block0_values"] = VALUES
+        group["axis1"] = np.arange(len(VALUES))
+        group["axis1"].attrs["kind"] = np.bytes_("period")  # pandas has "integer" and a frequency
+    with pytest.raises(ValueError, match=r"as axis1 of .*my\.h5, got the kind 'period'; store it again"):
+        read_signal(tmp_path / "my.h5")

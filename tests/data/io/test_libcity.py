@@ -7,6 +7,7 @@ import pandas
 import pytest
 
 from seqgnn.data import read_signal
+from seqgnn.data.io.graphs import collected_notes
 
 GEO = """geo_id,type,coordinates
 773869,Point,"[-118.3, 34.1]"
@@ -180,3 +181,11 @@ def test_read_libcity_invalid_files_are_refused_by_line(put, contents, match):
     with pytest.raises(ValueError, match=f"expected {match}") as error:
         read_signal(put(**contents))
     assert "\n" not in str(error.value)
+
+
+def test_read_libcity_notes_say_how_many_relations_are_edges(put):
+    with collected_notes() as notes:
+        graph = read_signal(put())
+    _, weights = kernel([1000.0, 3000.0, 0.0])
+    assert graph.edge_index.size(1) == len(weights) == 2
+    assert any("'cost' is a distance; 2 of 3 relations have a weight of at least 0.1" in note for note in notes)

@@ -181,7 +181,7 @@ def test_read_signal_parquet_returns_values_or_names_mistakes(tmp_path):
     assert zoned.timestamps[0] == np.datetime64("2012-02-29T16:00")
     for columns, match in (
         ({"a": ["x", "y"]}, "numbers in every column of .*, got 'x' in row 0, column 'a'"),
-        ({"a": [1.0, 2.0], "s": times, "t": times}, "one column of timestamps in .*, got 's' and 't'"),
+        ({"a": [1.0, 2.0], "s": times, "t": times}, "one column of timestamps in .*, got 's' and 't'; join"),
         ({"t": times}, "columns besides the timestamps"),
         ({"a": [1.0, 2.0], "t": times[::-1]}, "increasing timestamps"),
     ):

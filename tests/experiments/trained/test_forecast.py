@@ -301,6 +301,10 @@ def test_forecast_of_other_series_raises_value_error(source, tmp_path):
         for ask in (forecast, forecast_test):
             with pytest.raises(ValueError, match=wrong):
                 ask(model, run, other)
+    hours = np.datetime64("2012-03-01T00", "h") + np.delete(np.arange(61), 30)
+    gaps = TemporalGraph(changed, graph.edge_index, graph.edge_weight, timestamps=hours)
+    with pytest.raises(ValueError, match="; pass the options of the comparison, such as --fill-gaps"):
+        forecast(model, run, gaps)
     with pytest.raises(ValueError, match=r"expected a time series \[T, N, 1\], as in training, got \(60, 3, 2\)"):
         forecast(model, run, TemporalGraph(graph.signal.expand(-1, -1, 2), graph.edge_index, graph.edge_weight))
     with pytest.raises(ValueError, match="expected at least 3 steps to read, got 2"):
