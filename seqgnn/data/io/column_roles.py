@@ -141,6 +141,8 @@ def find_roles(caller: str, label: Any, columns: Sequence[Column], table_format:
         names = f"{times[0][0].name!r} and {times[1][0].name!r}"
         remedy = f"join a date and its time of day in one column, or {OPTIONS}"
         raise ValueError(f"{caller}: expected one column of timestamps in {label}, got {names}; {remedy}")
+    if not times and chosen is None and doubt is None and columns and _may_be_times(columns[0]):
+        doubt = f"{caller}: expected sensors, times or an index in {label}, got {_described(columns[0])}; {OPTIONS}"
     column_and_unit = times[0] if times else (None, None)
     return Roles(column_and_unit[0], column_and_unit[1], others, doubt)
 
@@ -176,6 +178,17 @@ def _role(column: Column) -> tuple[str, str | None]:
     return ("index" if column.is_index or (name in INDICES and increasing) else "doubt"), None
 
 
+def _may_be_times(column: Column) -> bool:
+    """Return True for a first column with another name that has whole numbers like times, at equal steps mostly."""
+    if column.kind != "number" or normalized(column.name) in SENSORS:
+        return False
+    values = column.numbers
+    if len(values) < 3 or not np.isfinite(values).all() or (values != np.rint(values)).any():
+        return False
+    steps = np.diff(values)
+    return bool((steps > 0).all() and np.mean(steps == np.median(steps)) >= 0.5) and _are_times(values)
+
+
 def _are_times(values: np.ndarray) -> bool:
     """Return True for whole numbers that are times for certain."""
     if not len(values) or values[0] < 10_000_000:  # before the first date as 19700101
@@ -208,7 +221,7 @@ def has_decimal_comma(cell: str) -> bool:
 
 
 def _described(column: Column) -> str:
-    cells = ", ".join(f"{cell:g}" for cell in column.numbers[:3])
+    cells = ", ".join(f"{cell:.0f}" if cell.is_integer() else f"{cell:g}" for cell in column.numbers[:3].tolist())
     return f"{'the index' if column.is_index else 'a column'} {column.name!r} with {cells}, ..."
 
 

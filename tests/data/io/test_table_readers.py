@@ -284,3 +284,18 @@ def test_read_signal_target_that_is_a_sensor_is_refused_with_the_option(tmp_path
     pd.DataFrame(VALUES, index=EVERY_5_MINUTES, columns=NAMES).rename_axis("date").to_csv(tmp_path / "my.csv")
     with pytest.raises(ValueError, match=r"got 'b'; it is a sensor: pass sensors \(--sensors b\) to forecast it alone"):
         read_signal(tmp_path / "my.csv", target="b")
+
+
+@pytest.mark.parametrize("heading, cells", [("MESS_DATUM", 2021060100), ("unix_ts", 1622505600), ("Zeit", 20210601)])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_read_signal_first_column_like_times_under_another_name_is_refused(tmp_path, heading, cells, suffix):
+    steps = np.arange(4) * (3600 if heading == "unix_ts" else 1)
+    table, path = pd.DataFrame({heading: cells + steps, "a": VALUES[:, 0]}), tmp_path / f"my.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    with pytest.raises(ValueError, match=rf"got a column '{heading}' with {cells}, .*; pass time_column"):
+        read_signal(path)
+    graph = read_signal(path, table_format=TableFormat(time_column=heading))
+    right = pd.date_range("2021-06-01", periods=4, freq="D" if heading == "Zeit" else "h").to_numpy()
+    assert graph.nodes == ("a",) and np.array_equal(graph.timestamps, right.astype("M8[s]"))
+    assert read_signal(path, table_format=TableFormat(time_column="none")).nodes == (heading, "a")
+    assert read_signal(path, sensors=[heading]).nodes == (heading,)
