@@ -1,6 +1,7 @@
 """Time series in tables of pandas, polars and other packages; other readers make such a table of their file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,9 @@ def columns_of(
     roles = find_roles(caller, label, columns, table_format)
     if table_format.is_long:
         return pivot(caller, label, roles, table_format, line)
-    _check_wide(caller, label, roles, table_format, line)
+    _check_not_long(caller, label, roles, table_format)
+    roles = _numbers_only(caller, label, roles, line)
+    _check_wide(caller, label, roles, line)
     sensors = [column.name for column in roles.others]
     if all(map(is_timestamp, sensors)) and len(sensors) > 1:
         raise ValueError(f"{caller}: expected a line per step, got times as names of columns in {label}; transpose it")
@@ -131,13 +134,30 @@ def _times(roles: Roles, label: Any, line: Callable[[int], str]) -> tuple[Any, C
     return cells, lambda row: f"{line(row)}, {place} of {label}"
 
 
-def _check_wide(caller: str, label: Any, roles: Roles, table_format: TableFormat, line: Callable[[int], str]) -> None:
-    """Check that a table has a column of numbers per sensor."""
+def _check_not_long(caller: str, label: Any, roles: Roles, table_format: TableFormat) -> None:
     if table_format.layout is None and (sensor := looks_long(roles)) is not None:
         raise ValueError(
             f"{caller}: expected a column per sensor in {label}, got a table with a line per sensor and step: column "
             f"{sensor.name!r} seems to name sensors; pass layout='long' (--layout long), or 'wide' if it is a sensor"
         )
+
+
+def _numbers_only(caller: str, label: Any, roles: Roles, line: Callable[[int], str]) -> Roles:
+    """Return the roles without columns of text, such as marks of quality; the first one is a doubt."""
+    text = [column for column in roles.others if column.kind != "number" and column.first is not None]
+    if not text or len(text) == len(roles.others):
+        return roles
+    doubt = roles.doubt
+    try:
+        check_numbers(caller, text[0], label, line)
+    except ValueError as error:
+        doubt = doubt or f"{error}; remove the column, or pass the sensors to read (--sensors)"
+    others = [column for column in roles.others if all(column is not other for other in text)]
+    return replace(roles, others=others, doubt=doubt)
+
+
+def _check_wide(caller: str, label: Any, roles: Roles, line: Callable[[int], str]) -> None:
+    """Check that a table has a column of numbers per sensor."""
     for column in roles.others:
         if column.kind != "number":
             check_numbers(caller, column, label, line)
@@ -177,7 +197,7 @@ def _two_levels(
             if (pair := (feature, sensor) if level == 0 else (sensor, feature)) not in pairs:
                 raise ValueError(f"{caller}: expected {feature!r} of every sensor in {label}, got none of {sensor!r}")
             columns.append(pairs[pair])
-        _check_wide(caller, label, Roles(None, None, columns), TableFormat(layout="wide"), line)
+        _check_wide(caller, label, Roles(None, None, columns), line)
         layers.append(numbers_of(caller, label, columns))
     times, where = _times(roles, label, line)
     values = np.stack(layers, axis=2)

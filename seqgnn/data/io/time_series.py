@@ -97,7 +97,7 @@ def read_signal(
     if columns.nodes is None and graph_nodes is not None:
         nodes = _listed_names(graph_nodes, len(nodes), label)
     all_nodes = nodes
-    chosen = list(range(len(nodes))) if sensors is None else _indices(nodes, sensors, label)
+    chosen = list(range(len(nodes))) if sensors is None else _indices(nodes, sensors, columns.doubt, label)
     if sensors is not None:
         values, nodes = values[:, chosen], [nodes[i] for i in chosen]
     elif columns.doubt is not None:
@@ -181,10 +181,12 @@ def _target_first(
     return values[..., order], None if features is None else [features[i] for i in order]
 
 
-def _indices(nodes: list[str], sensors: Sequence[str], label: Any) -> list[int]:
+def _indices(nodes: list[str], sensors: Sequence[str], doubt: str | None, label: Any) -> list[int]:
     sensors = names_of(CALLER, sensors, "sensor")
     missing = [sensor for sensor in sensors if sensor not in nodes]
     if missing:
+        if doubt is not None and f"column {missing[0]!r}" in doubt:
+            raise ValueError(doubt)
         actual = f"none called {', '.join(map(repr, missing))} among {len(nodes)}"
         raise ValueError(f"{CALLER}: expected the requested sensors in {label}, got {actual}")
     return [nodes.index(sensor) for sensor in sensors]

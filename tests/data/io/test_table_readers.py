@@ -299,3 +299,17 @@ def test_read_signal_first_column_like_times_under_another_name_is_refused(tmp_p
     assert graph.nodes == ("a",) and np.array_equal(graph.timestamps, right.astype("M8[s]"))
     assert read_signal(path, table_format=TableFormat(time_column="none")).nodes == (heading, "a")
     assert read_signal(path, sensors=[heading]).nodes == (heading,)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_read_signal_columns_of_text_are_left_out_where_sensors_are_named(tmp_path, suffix):
+    table = pd.DataFrame({"time": EVERY_5_MINUTES, "a": VALUES[:, 0], "flag": list("wxyz"), "c": VALUES[:, 2]})
+    path = tmp_path / f"my.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    with pytest.raises(ValueError, match=r"got 'w' in .*, column 'flag' of .*; remove the column, or pass the sensors"):
+        read_signal(path)
+    with pytest.raises(ValueError, match=r"expected numbers in every column of .*, got 'w'"):
+        read_signal(path, sensors=["flag"])
+    graph = read_signal(path, sensors=["c", "a"])
+    assert np.array_equal(graph.signal[..., 0].numpy(), table[["c", "a"]].to_numpy())
+    assert np.array_equal(graph.timestamps, EVERY_5_MINUTES.to_numpy().astype("M8[s]"))
