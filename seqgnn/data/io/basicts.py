@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seqgnn.data.io.array_files import reading
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.graphs import read_graph
 from seqgnn.data.io.graphs.node_names import node_names
@@ -165,10 +166,8 @@ def _read_pickles(path: Path) -> tuple[np.ndarray, None]:
 
 
 def _load(path: Path) -> np.ndarray:
-    try:
+    with reading(CALLER, path, "an array"):
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{CALLER}: expected an array, got {path} ({error})") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         raise ValueError(f"{CALLER}: expected an array of numbers in {path}, got {_shape(array)}")
     return array

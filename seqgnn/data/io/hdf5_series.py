@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from seqgnn.data.io.array_files import reading
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.frames import columns_of
 from seqgnn.data.io.hdf5_pandas import read_fixed, read_table_format
@@ -24,7 +25,7 @@ def read_hdf5(path: Path, table_format: TableFormat) -> Columns:
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{CALLER}: expected a readable HDF5 file, got {path} ({reason})") from error
-    with file:
+    with file, reading(CALLER, path, "a whole HDF5 file"):
         name, group = _table(file, path, table_format)
         try:
             if name is None:

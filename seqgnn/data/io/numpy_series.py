@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from seqgnn.data.io.array_files import read_arrays
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.table_format import NO_TIMES, TableFormat
 from seqgnn.data.names import names_of
@@ -18,12 +19,7 @@ FEATURES = ("features", "channels")
 
 def read_numpy(path: Path, table_format: TableFormat) -> Columns:
     """Return the arrays of a file, without pickled objects."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"data": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{CALLER}: expected arrays, without pickled objects, got {path} ({error})") from error
-    return columns_of_arrays(path, arrays, table_format)
+    return columns_of_arrays(path, read_arrays(CALLER, path), table_format)
 
 
 def columns_of_arrays(path: Any, arrays: Mapping[str, np.ndarray], table_format: TableFormat) -> Columns:

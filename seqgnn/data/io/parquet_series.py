@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from seqgnn.data.io.array_files import reading
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.frames import columns_of
@@ -14,7 +15,7 @@ def read_parquet(path: Path, table_format: TableFormat) -> Columns:
         import pyarrow.parquet
     except ImportError as error:
         raise ValueError(f"{CALLER}: pyarrow is required to read {path} ({error}); pip install pyarrow") from error
-    try:
+    with reading(CALLER, path, "a readable parquet file"):
         table = pyarrow.parquet.ParquetFile(path).read()
         names = table.column_names
         check_distinct(CALLER, names[names[:1] == [""] :], path, "column")
@@ -23,7 +24,4 @@ def read_parquet(path: Path, table_format: TableFormat) -> Columns:
             if decimals[i]:
                 table = table.set_column(i, name, table.column(i).cast(pyarrow.float64()))
         frame = table.to_pandas(date_as_object=False)
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{CALLER}: expected a readable parquet file, got {path} ({reason})") from error
     return columns_of(CALLER, path, frame, table_format)

@@ -1,7 +1,5 @@
 """Graphs in arrays: npy, npz and scipy.sparse files, pickles, and arrays, matrices and frames in memory."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from seqgnn.data.io import array_files
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, WEIGHTS, EdgeData, from_dense
 from seqgnn.data.io.graphs.node_names import node_names
 from seqgnn.data.io.safe_pickle import SparseArrays, read_plain_pickle
@@ -22,20 +21,12 @@ MATRICES = ("adj", "adj_mx", "adjacency", "adjacency_matrix", "a", "matrix")
 
 def read_arrays(path: Path, kind: str | None) -> EdgeData:
     """Return the edges of an npy or npz file, also of scipy.sparse."""
-    try:
-        with path.open("rb") as file:  # numpy leaves a damaged file open
-            loaded = np.load(file, allow_pickle=False)
-            is_array = isinstance(loaded, np.ndarray)
-            arrays = {"matrix": loaded} if is_array else {key: loaded[key] for key in loaded.files}
-        if {"data", "shape", "format"} <= arrays.keys():
-            from scipy.sparse import load_npz
+    arrays = array_files.read_arrays(CALLER, path)
+    if {"data", "shape", "format"} <= arrays.keys():
+        from scipy.sparse import load_npz
 
+        with array_files.reading(CALLER, path, "a matrix of scipy.sparse"):
             return from_sparse(load_npz(path), str(path), kind)
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        if str(error).startswith(CALLER):
-            raise
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{CALLER}: expected arrays, without pickled objects, got {path} ({reason})") from error
     return from_arrays(arrays, str(path), kind)
 
 
