@@ -156,16 +156,18 @@ def _times(columns: Columns, table_format: TableFormat) -> Times | None:
 
 def _observed(values: np.ndarray, missing_value: float | None) -> tuple[np.ndarray, np.ndarray]:
     """Return values in the type in which they are stored, 0 where missing, and True where the target was observed."""
-    mask = np.isfinite(values[..., 0])
+    mask, target = np.isfinite(values[..., 0]), values[..., 0]
     if missing_value is not None:
-        mask &= values[..., 0] != (values.dtype.type(missing_value) if values.dtype.kind == "f" else missing_value)
+        marked = target == (values.dtype.type(missing_value) if values.dtype.kind == "f" else missing_value)
+        if marked.any():
+            mask &= ~marked
+            values = np.array(values, dtype=None if values.dtype.kind == "f" else np.float64)
+            values[..., 0][marked] = np.nan
+    stored = float32_or_64(values)
     if not mask.all():
-        values = np.array(values, dtype=None if values.dtype.kind == "f" else np.float64)
-        values[..., 0][~mask] = np.nan
-    values = float32_or_64(values)
-    if not mask.all():
-        values[..., 0][~mask] = 0
-    return values, mask
+        stored = stored.copy() if np.may_share_memory(stored, values) else stored
+        stored[..., 0][~mask] = 0
+    return stored, mask
 
 
 def _target_first(
