@@ -24,6 +24,7 @@ from seqgnn.data.times import is_timestamp
 
 NA_VALUES = sorted({spelling for word in MISSING for spelling in (word, word.upper(), word.title())} | {"NaN", "N/a"})
 KEPT_AS_TEXT = TIMES | PARTS_OF_TIMES | INDICES | COUNTERS | SENSORS
+SAMPLE = 10_000  # bytes that show whether blanks follow delimiters; if later ones do, the slower parser reads them
 TOP = 6  # lines from which the header and the types of columns are known
 
 
@@ -157,8 +158,7 @@ def _parse(content: bytes, delimiter: str, lines: int, is_text: list[bool], deci
                 na_values={i: NA_VALUES for i, text in enumerate(is_text) if not text},
                 keep_default_na=False,
                 skip_blank_lines=False,
-                skipinitialspace=True,
-                low_memory=False,
+                skipinitialspace=f"{delimiter} ".encode() in content[:SAMPLE],  # a fifth of the time; seldom needed
                 decimal=decimal,
                 **exact,
             )
