@@ -64,19 +64,20 @@ def as_tensor(values: Any) -> Any:
 
 def as_edges(values: Any) -> Any:
     """Return edges as int64, in a tensor or a list of tensors, one per step; others as they are."""
-    if isinstance(values, list | tuple):
-        return type(values)(map(as_edges, values)) if any(isinstance(item, np.ndarray) for item in values) else values
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-        return torch.from_numpy(np.ascontiguousarray(values.astype(np.int64)))
-    return values
+    return _as_tensors(values, "iu", np.int64)
 
 
 def as_weights(values: Any) -> Any:
     """Return numbers as float32, in a tensor or a list of tensors, one per step; others as they are."""
-    if isinstance(values, list | tuple):
-        return type(values)(map(as_weights, values)) if any(isinstance(item, np.ndarray) for item in values) else values
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        return torch.from_numpy(np.ascontiguousarray(values.astype(np.float32)))
+    return _as_tensors(values, "iuf", np.float32)
+
+
+def _as_tensors(values: Any, kinds: str, dtype: type) -> Any:
+    """Return an array of some kinds of numbers, or each of a list, as a tensor."""
+    if isinstance(values, list | tuple) and any(isinstance(item, np.ndarray) for item in values):
+        return type(values)(_as_tensors(item, kinds, dtype) for item in values)
+    if isinstance(values, np.ndarray) and values.dtype.kind in kinds:
+        return torch.from_numpy(np.ascontiguousarray(values.astype(dtype)))
     return values
 
 

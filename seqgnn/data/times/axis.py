@@ -164,16 +164,16 @@ class TimeAxis:
         known = self._clock_numbers
         ahead = int(steps.max()) + 1 - len(self)
         numbers = known if ahead <= 0 else np.concatenate([known, self._on_clock(*self.ahead(ahead, "Seasonal"))])
-        wanted, result = numbers[steps], np.full(steps.shape, -1)
+        earlier, result = numbers[steps], np.full(steps.shape, -1)
         order = np.argsort(known, kind="stable")
         ordered = known[order]
         remaining = np.ones(steps.shape, dtype=bool)
         while remaining.any():
-            wanted = wanted - season
-            remaining &= wanted >= ordered[0]
-            place = np.searchsorted(ordered, wanted, side="right") - 1
+            earlier = earlier - season
+            remaining &= earlier >= ordered[0]
+            place = np.searchsorted(ordered, earlier, side="right") - 1
             step = order[np.maximum(place, 0)]
-            fits = remaining & (place >= 0) & (known[step] == wanted) & (step < before)
+            fits = remaining & (place >= 0) & (known[step] == earlier) & (step < before)
             result[fits] = step[fits]
             remaining &= ~fits
         return result

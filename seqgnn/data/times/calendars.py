@@ -89,7 +89,7 @@ class FixedStep:
     @property
     def seconds(self) -> float:
         """Time between two steps in seconds."""
-        return self.step / {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[self.origin.unit]
+        return self.step / self.origin.per_second
 
     @property
     def words(self) -> str:
@@ -233,30 +233,27 @@ class Timetable:
     step: int
 
     @property
-    def _scale(self) -> int:
-        return {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[self.origin.unit]
-
-    @property
     def _length(self) -> int:
-        return SECONDS[self.period] * self._scale
+        return SECONDS[self.period] * self.origin.per_second
 
     @property
-    def _weekdays(self) -> np.ndarray:
-        return np.unique(self.slots // (SECONDS[DAY] * self._scale))
+    def weekdays(self) -> np.ndarray:
+        """The days of the week with a time, 0 for Monday."""
+        return np.unique(self.slots // (SECONDS[DAY] * self.origin.per_second))
 
     @property
     def _hours(self) -> list[np.ndarray]:
         """The times of each day, from midnight."""
-        length = SECONDS[DAY] * self._scale
-        return [self.slots[self.slots // length == day] % length for day in self._weekdays]
+        length = SECONDS[DAY] * self.origin.per_second
+        return [self.slots[self.slots // length == day] % length for day in self.weekdays]
 
     @property
     def cycle(self) -> str:
-        return DAY if self.step < SECONDS[DAY] * self._scale else WEEK
+        return DAY if self.step < SECONDS[DAY] * self.origin.per_second else WEEK
 
     @property
     def words(self) -> str:
-        days = self._weekdays.tolist()
+        days = self.weekdays.tolist()
         if self.period == DAY:
             on = ""
         elif days == list(range(5)):
@@ -266,7 +263,7 @@ class Timetable:
         if self.cycle == WEEK:
             return f"every {'business day' if days == list(range(5)) else 'day'}{on}"
         first = self._hours[0]
-        every = f"every {span_in_words(self.step / self._scale)}"
+        every = f"every {span_in_words(self.step / self.origin.per_second)}"
         if not all(np.array_equal(hours, first) for hours in self._hours):
             return f"{every}, at {len(self.slots)} times of each week"
         if (np.diff(first) == self.step).all():
@@ -276,15 +273,16 @@ class Timetable:
         return f"{every}, at {len(first)} times of each day{on}"
 
     def _clock(self, time: int) -> str:
-        minutes = int(time) // (60 * self._scale)
+        minutes = int(time) // (60 * self.origin.per_second)
         return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
-    def _cycles(self, wall_clock: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def phases(self, wall_clock: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each time's day or week, and its distance from the start of that."""
         distances = (wall_clock - MONDAY.astype(wall_clock.dtype)).astype(np.int64)
         return np.divmod(distances, self._length)
 
     def _absolute(self, wall_clock: np.ndarray) -> np.ndarray:
-        cycles, phases = self._cycles(wall_clock)
+        cycles, phases = self.phases(wall_clock)
         return cycles * len(self.slots) + np.searchsorted(self.slots, phases)
 
     def numbers(self, times: Times) -> np.ndarray:
@@ -306,7 +304,7 @@ class Timetable:
         return "steps have one time in each day or week"
 
     def duration(self, steps: int) -> str:
-        if self.cycle == WEEK and self._weekdays.tolist() == list(range(5)):
+        if self.cycle == WEEK and self.weekdays.tolist() == list(range(5)):
             return count(steps, "business day")
         return count(steps, "step")
 

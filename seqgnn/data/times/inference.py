@@ -13,7 +13,6 @@ CHANCE = 0.01  # largest probability that a time of the day or week is left out 
 SPARSE = 0.1  # part of the times at the greatest common step that must be present, if most steps are longer
 MANY = 12  # number of times on two or three days of months that cannot be by chance
 PERIODS = 3  # how often a time of the day or week must have been left out to be no part of the calendar
-SCALE = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def infer_calendar(times: Times) -> Calendar:
@@ -72,7 +71,7 @@ def _fixed(times: Times, by_clock: bool) -> FixedStep:
         return exact
     if greatest == lengths[0] and not sparse:
         return FixedStep(times[:1], greatest, by_clock=by_clock)
-    scale = SCALE[times.unit]
+    scale = times.per_second
     for near in (float(np.median(steps)), float(np.median(steps[steps <= 1.5 * np.quantile(steps, 0.1)]))):
         if (step := _round_step(distances, near, scale)) is not None:
             residuals = _residuals(distances, step)
@@ -170,14 +169,14 @@ def _months(times: Times) -> Months | None:
 
 def _timetable(times: Times, step: int) -> Timetable | None:
     """Return the times of the day or week that are always there, if the others are always left out."""
-    scale = SCALE[times.unit]
+    scale = times.per_second
     if SECONDS[DAY] * scale % step:
         return None
     candidates = []
     for period in (DAY, WEEK):
         total = SECONDS[period] * scale // step
         table = Timetable(times[:1], np.zeros(0, dtype=np.int64), period, step)
-        cycles, phases = table._cycles(times.wall_clock)
+        cycles, phases = table.phases(times.wall_clock)
         slots = distinct(phases)
         if len(slots) == total or ((slots - slots[0]) % step).any():
             continue
@@ -202,7 +201,7 @@ def _are_alike(slots: np.ndarray, phases: np.ndarray) -> bool:
 def _left_out_often(cycles: np.ndarray, table: Timetable, numbers: np.ndarray, total: int) -> bool:
     """Return True if the series lasts long enough to tell times that are always left out from gaps."""
     whole = int(cycles[-1] - cycles[0]) - 1  # days or weeks between the first and the last
-    weekdays = table._weekdays.tolist()
+    weekdays = table.weekdays.tolist()
     if table.period == WEEK and weekdays == list(range(5)) and len(table.slots) == 5 and (np.diff(numbers) == 1).all():
         return whole >= 0
     missing = 1 - len(numbers) / (numbers[-1] + 1)

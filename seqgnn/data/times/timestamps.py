@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-UNITS = ("s", "ms", "us", "ns")
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+UNITS = tuple(PER_SECOND)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,11 @@ class Times:
     def unit(self) -> str:
         """Unit of the timestamps, one of `UNITS`."""
         return np.datetime_data(self.wall_clock.dtype)[0]
+
+    @property
+    def per_second(self) -> int:
+        """Number of units in a second."""
+        return PER_SECOND[self.unit]
 
     def __len__(self) -> int:
         return len(self.wall_clock)

@@ -8,18 +8,11 @@ import torch
 from scipy import sparse
 
 from seqgnn.data import read_graph
+from tests.support.graph_files import dense
 
 NODES = ("a", "b", "c", "d")
 MATRIX = np.array([[1, 0.5, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0], [0.25, 0, 0, 0]])
 EDGES = np.array([[0, 1, 2], [1, 2, 3]])
-
-
-def dense(graph, n=4):
-    edge_index, edge_weight = graph
-    matrix = np.zeros((n, n))
-    matrix[tuple(edge_index)] = edge_weight
-    assert np.count_nonzero(matrix) == len(edge_weight)
-    return matrix
 
 
 @pytest.fixture

@@ -12,16 +12,9 @@ from scipy import sparse
 from torch_geometric.data import Data
 
 from seqgnn.data import load_temporal_graph, read_graph
+from tests.support.graph_files import dense
 
 NODES = ("a", "b", "c", "d")
-
-
-def dense(graph, n=4):
-    edge_index, edge_weight = graph
-    matrix = np.zeros((n, n))
-    matrix[tuple(edge_index)] = edge_weight
-    assert np.count_nonzero(matrix) == len(edge_weight)
-    return matrix
 
 
 def labeled(kind, labels):
