@@ -58,7 +58,7 @@ def show(comparison: Comparison) -> None:
     from rich.console import Console
 
     # A fixed width without a terminal, so that no column is cut off.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table(comparison))
     if (over_windows := windows_table(comparison)) is not None:
         console.print(over_windows)
@@ -124,7 +124,9 @@ def table(comparison: Comparison) -> "Table":
     view.add_column(comparison.problem.size.column, justify="right")
     view.add_column("model")
     scores = [METRICS[name].short for name in metrics]
-    for name in (*scores, "steps", "seconds", "parameters", "kFLOP", "MB", *receptive_field):
+    view.add_column(scores[0], justify="right")
+    view.add_column("verdict")
+    for name in (*scores[1:], "steps", "seconds", "parameters", "kFLOP", "MB", *receptive_field):
         view.add_column(name, justify="right")
     size = None
     for row in comparison.rows():
@@ -133,7 +135,8 @@ def table(comparison: Comparison) -> "Table":
         size = row.size
         if row.kind == BASELINE:
             cells = [_number(row.mean(name), 3) for name in metrics]
-            view.add_row(str(size), escape(row.model), *cells, "", _number(row.seconds, 1), style="dim")
+            seconds = _number(row.seconds, 1)
+            view.add_row(str(size), escape(row.model), cells[0], "", *cells[1:], "", seconds, style="dim")
             continue
         cells = [_spread(row.mean(name), row.sd(name)) for name in metrics]
         if row.failed:
@@ -147,7 +150,8 @@ def table(comparison: Comparison) -> "Table":
         memory = None if row.peak_memory is None else row.peak_memory / 1e6
         costs = (_number(row.steps, 0), _number(row.seconds, 1), parameters, _number(flops, 0),
                   _number(memory, 0), *(positions for _ in receptive_field))  # fmt: skip
-        view.add_row(str(size), escape(row.model), *cells, *costs)
+        verdict = "" if row.verdict is None else row.verdict.text
+        view.add_row(str(size), escape(row.model), cells[0], verdict, *cells[1:], *costs)
     return view
 
 

@@ -22,7 +22,7 @@ def test_show_table_has_scores_failures_and_notes():
     lines = text_of(example()).splitlines()
     lstm = next(line for line in lines if "LSTM" in line)
     assert [cell.strip() for cell in lstm.strip("│ ").split("│")] == [
-        "4", "LSTM", "0.750 ± 0.354", "40", "2.0", "100", "", "", "all"
+        "4", "LSTM", "0.750 ± 0.354", "1 of 2 solved", "40", "2.0", "100", "", "", "all"
     ]  # fmt: skip
     gcn = [line for line in lines if "GCN " in line and "│" in line]
     assert "0.250 (1 failed)" in gcn[0] and "all" in gcn[0]

@@ -5,12 +5,13 @@ Where the first token is the target, models that see all tokens at once need no 
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
-from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.records import ComparisonRecords
 from seqgnn.experiments.runs.problem import SequenceProblem
-from seqgnn.metrics.significance import Difference, sampling_error, summary
+from seqgnn.metrics.significance import LEVEL, Difference, sampling_error, summary
 
-BLIND = ("chance", "majority", "mean")  # baselines that ignore their input
+BLIND = ("chance", "majority")  # baselines that ignore their input
 NORMAL = 1.96  # standard errors on each side that hold 95%
 
 
@@ -29,7 +30,7 @@ class Candidates:
     excluded: tuple[str, ...] = ()
 
 
-def candidates(comparison: Comparison, size: int) -> Candidates:
+def candidates(comparison: ComparisonRecords, size: int) -> Candidates:
     """Return the compared models and baselines at a size. Where the first token is the target, models with a mean
     or max readout and the linear baseline are excluded, unless there are no other models.
 
@@ -52,22 +53,22 @@ def candidates(comparison: Comparison, size: int) -> Candidates:
     return Candidates(comparable, tuple(name for name in baselines if name != "linear"), excluded)
 
 
-def _readout(comparison: Comparison, label: str, size: int) -> str | None:
+def _readout(comparison: ComparisonRecords, label: str, size: int) -> str | None:
     return getattr(comparison.of(label, size)[0].config, "readout", None)
 
 
-def differences_at(comparison: Comparison, size: int) -> list[Difference]:
+def differences_at(comparison: ComparisonRecords, size: int) -> list[Difference]:
     """Return the differences of all pairs of candidates, with p corrected for their number."""
     return comparison.differences(size, candidates(comparison, size).models)
 
 
-def ranked(comparison: Comparison, size: int) -> list[tuple[str, float]]:
+def ranked(comparison: ComparisonRecords, size: int) -> list[tuple[str, float]]:
     """Return the candidates and their mean scores, the best first."""
     means = [(label, _mean(comparison.scores(label, size))) for label in candidates(comparison, size).models]
     return sorted(means, key=lambda pair: pair[1], reverse=comparison.higher_is_better)
 
 
-def standard_error(comparison: Comparison, name: str, size: int) -> float:
+def standard_error(comparison: ComparisonRecords, name: str, size: int) -> float:
     """Return the standard error that the size of the test set gives the mean accuracy of a model or baseline; 0 for a
     loss, where it is unknown."""
     if comparison.metric != "accuracy":
@@ -78,13 +79,13 @@ def standard_error(comparison: Comparison, name: str, size: int) -> float:
     return sampling_error(_mean(scores), runs[0].result.test.count)
 
 
-def resolution(comparison: Comparison, first: str, second: str, size: int) -> float:
+def resolution(comparison: ComparisonRecords, first: str, second: str, size: int) -> float:
     """Return the resolution of the test set: the half width of a 95% interval of the difference of two mean accuracies
     on independent test sets. It is conservative, since the models share one test set."""
     return NORMAL * math.hypot(standard_error(comparison, first, size), standard_error(comparison, second, size))
 
 
-def tied_with_best(comparison: Comparison, size: int) -> list[str]:
+def tied_with_best(comparison: ComparisonRecords, size: int) -> list[str]:
     """Return the best candidate and all that are tied with it: within the resolution of the test set and without a
     significant difference."""
     means = ranked(comparison, size)
@@ -99,7 +100,7 @@ def tied_with_best(comparison: Comparison, size: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AgainstBaseline:
     """The comparison of a model with a baseline.
 
     Attributes:
@@ -113,7 +114,7 @@ class Verdict:
     relation: str
 
 
-def against_baseline(comparison: Comparison, label: str, size: int) -> Verdict | None:
+def against_baseline(comparison: ComparisonRecords, label: str, size: int) -> AgainstBaseline | None:
     """Return the comparison of a model with the best compared baseline; None without one.
 
     It is ahead or behind if the difference is larger than the half width of the 95% interval over seeds, by Student's
@@ -130,33 +131,55 @@ def against_baseline(comparison: Comparison, label: str, size: int) -> Verdict |
     low, high = score.t or (score.mean, score.mean)
     margin = math.hypot((high - low) / 2, resolution(comparison, label, name, size))
     relation = "not distinguishable from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
-    return Verdict(name, scores[name], relation)
+    return AgainstBaseline(name, scores[name], relation)
 
 
-def at_chance(comparison: Comparison, size: int) -> tuple[str, float] | None:
-    """Return the best baseline that ignores its input, and its score, if no candidate is ahead of it by more than the
-    resolution of the test set; else None."""
+def blind_baseline(comparison: ComparisonRecords, size: int) -> tuple[str, float] | None:
+    """Return the best baseline that ignores its input, and its score; None without one, and for forecasts."""
     names = [name for name in BLIND if (name, size) in comparison.baselines]
     if not names:
         return None
-    higher = comparison.higher_is_better
-    score, name = (max if higher else min)((baseline_score(comparison, name, size), name) for name in names)
-    behind = all(
-        (mean - score if higher else score - mean) <= resolution(comparison, label, name, size)
-        for label, mean in ranked(comparison, size)
-    )
-    return (name, score) if behind else None
+    scores = {name: baseline_score(comparison, name, size) for name in names}
+    name = (max if comparison.higher_is_better else min)(scores, key=scores.__getitem__)
+    return name, scores[name]
 
 
-def all_solved(comparison: Comparison, size: int) -> bool:
-    """Return True if every run of every compared model reached the target accuracy or made no error."""
+def is_at_chance(comparison: ComparisonRecords, label: str, size: int) -> bool:
+    """Return True if with no seed a model is ahead of the best baseline that ignores its input by more than the test
+    set resolves, at 97.5% for all seeds together."""
+    blind = blind_baseline(comparison, size)
+    if blind is None:
+        return False
+    name, score = blind
+    sign = 1 if comparison.higher_is_better else -1
+    runs = comparison.of(label, size)
+    steps = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / len(runs))
+    baseline_error = standard_error(comparison, name, size)
+    for run in runs:
+        value = run.result.test.values[comparison.metric]
+        if value is None:
+            continue
+        error = sampling_error(value, run.result.test.count) if comparison.metric == "accuracy" else 0.0
+        if sign * (value - score) > steps * math.hypot(error, baseline_error):
+            return False
+    return True
+
+
+def solved_seeds(comparison: ComparisonRecords, label: str, size: int) -> int:
+    """Return how many runs of a model reached the target accuracy, or made no error on the test set."""
+    results = [run.result for run in comparison.of(label, size)]
+    return sum(result.stopped == "solved" or result.test.values.get("accuracy") == 1 for result in results)
+
+
+def all_solved(comparison: ComparisonRecords, size: int) -> bool:
+    """Return True if every run of every compared model solved the task."""
     if any(failed_size == size for _, failed_size, _ in comparison.failures):
         return False
-    runs = [run for label in candidates(comparison, size).models for run in comparison.of(label, size)]
-    return all(run.result.stopped == "solved" or run.result.test.values.get("accuracy") == 1 for run in runs)
+    models = candidates(comparison, size).models
+    return all(solved_seeds(comparison, label, size) == len(comparison.of(label, size)) for label in models)
 
 
-def baseline_score(comparison: Comparison, name: str, size: int) -> float:
+def baseline_score(comparison: ComparisonRecords, name: str, size: int) -> float:
     """Return the headline score of a baseline."""
     score = comparison.baselines[name, size].result.test.values[comparison.metric]
     return math.nan if score is None else score

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seqgnn.experiments.results.verdict import Verdict
 from seqgnn.metrics.significance import Summary
 
 MODEL, BASELINE = "model", "baseline"
@@ -27,6 +28,7 @@ class ComparisonRow:
         flops: floating-point operations per sample of a forward pass.
         peak_memory: bytes, the maximum over seeds.
         receptive_field: number of previous positions, of models in which layers limit it.
+        verdict: what the comparison shows of the model; None for baselines.
         solved, seeds, failed: numbers of runs that reached the target accuracy, finished and failed.
     """
 
@@ -45,6 +47,7 @@ class ComparisonRow:
     flops: float | None = None
     peak_memory: int | None = None
     receptive_field: int | None = None
+    verdict: Verdict | None = None
     solved: int = 0
     seeds: int = 0
     failed: int = 0
@@ -63,7 +66,8 @@ class ComparisonRow:
         """Return the row as a line of a table, with a column for each number."""
         columns = dict(vars(self))
         del columns["scores"]
-        head = {name: columns.pop(name) for name in ("model", "kind", "size", "readout")}
+        columns["verdict"] = None if self.verdict is None else self.verdict.text
+        head = {name: columns.pop(name) for name in ("model", "kind", "size", "readout", "verdict")}
         scores: dict[str, Any] = {}
         for metric, score in self.scores.items():
             scores[metric], scores[f"{metric}_sd"] = self.mean(metric), self.sd(metric)

@@ -8,9 +8,10 @@ from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import (
     against_baseline,
     all_solved,
-    at_chance,
+    blind_baseline,
     candidates,
     differences_at,
+    is_at_chance,
     ranked,
     resolution,
     tied_with_best,
@@ -110,8 +111,8 @@ def _second(comparison: Comparison, size: int, level: list[str]) -> str:
     """Return the sentence on the next best model and its difference, or on why there is none."""
     means = dict(ranked(comparison, size))
     quantifier = "All" if len(means) > 2 else "Both"
-    chance_baseline = at_chance(comparison, size)
-    if chance_baseline is not None:
+    chance_baseline = blind_baseline(comparison, size)
+    if chance_baseline is not None and all(is_at_chance(comparison, label, size) for label in means):
         name, score = chance_baseline
         baseline = f"the baseline {name} ({score:.3f}), which ignores its input: no learning is measurable"
         if len(means) == 1:

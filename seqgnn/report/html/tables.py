@@ -58,6 +58,7 @@ def scores(comparison: Comparison) -> Table:
     names = [metric_label(comparison, name) for name in (first, *other_metrics)]
     columns = [
         ("model", False), (comparison.problem.size.column, True), (names[0], True), ("± sd", True),
+        ("verdict", False),
         ("95% by t", True), ("95% by bootstrap", True), *((name, True) for name in names[1:]), ("seeds", True),
         ("steps", True), ("seconds", True), ("parameters", True), ("kFLOP", True), ("peak MB", True),
     ]  # fmt: skip
@@ -72,6 +73,7 @@ def scores(comparison: Comparison) -> Table:
             _numeric(row.size),
             _numeric(row.mean(first), 3),
             _numeric(row.sd(first), 3),
+            Cell("–" if row.verdict is None else row.verdict.text),
             *(_interval(row, first, kind) for kind in ("t", "bootstrap")),
             *(_numeric(row.mean(name), 3) for name in other_metrics),
             Cell("–" if row.kind == BASELINE else seeds, row.seeds),

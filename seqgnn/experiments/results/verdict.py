@@ -1,0 +1,158 @@
+"""What a comparison shows of each model: a verdict within the budget of its training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from seqgnn._utils.text import listed
+from seqgnn.experiments.results.ranking import (
+    against_baseline,
+    candidates,
+    is_at_chance,
+    solved_seeds,
+    tied_with_best,
+)
+from seqgnn.experiments.results.reasons import why_unsolved
+from seqgnn.experiments.results.records import ComparisonRecords
+
+BEST, TIED, WORSE, ONLY, EXCLUDED, FAILED = "best", "tied", "worse", "only", "excluded", "failed"
+STANDINGS = {
+    BEST: "best",
+    TIED: "tied with best",
+    WORSE: "worse",
+    ONLY: "only model",
+    EXCLUDED: "not compared",
+    FAILED: "no result",
+}
+FEW = 3  # names in a title
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison shows of one model at one size, within the budget of its training.
+
+    Attributes:
+        model: its label.
+        size: length of sequences, number of nodes of trees, or horizon.
+        standing: "best" or "tied" (with other models), "worse" (significantly) than the best, "only" if no other model
+            is compared, "excluded" from the comparison, or "failed" if no run is finished.
+        seeds: number of finished runs.
+        solved: how many of them reached the target accuracy, or made no error on the test set.
+        at_chance: True if with no seed it is ahead of the best baseline that ignores its input.
+        reason: why it did not solve its task, as far as its records show it; None if it did, and for tasks without
+            a target accuracy.
+        loses_to, ahead_of: name of the best compared baseline, if the baseline or the model is significantly better;
+            else None.
+
+    Example:
+        >>> Verdict("GCN", 20, "best", seeds=3, solved=3).text, Verdict("LSTM", 20, "worse", seeds=3, solved=2).text
+        ('solved', '2 of 3 solved')
+    """
+
+    model: str
+    size: int
+    standing: str
+    seeds: int = 0
+    solved: int = 0
+    at_chance: bool = False
+    reason: str | None = None
+    loses_to: str | None = None
+    ahead_of: str | None = None
+
+    @property
+    def is_solved(self) -> bool:
+        """True if every seed solved the task."""
+        return self.seeds > 0 and self.solved == self.seeds
+
+    @property
+    def text(self) -> str:
+        """The verdict in a few words, as in the column of a table."""
+        if self.standing in (EXCLUDED, FAILED):
+            return STANDINGS[self.standing]
+        if self.is_solved:
+            return "solved"
+        if self.at_chance:
+            return "at chance"
+        words = f"{self.solved} of {self.seeds} solved" if self.solved else STANDINGS[self.standing]
+        return words if self.loses_to is None else f"{words}, loses to {self.loses_to}"
+
+
+def verdicts(comparison: ComparisonRecords, size: int) -> dict[str, Verdict]:
+    """Return the verdict on each model at a size, by label, in the order of the labels."""
+    compared = candidates(comparison, size)
+    level = tied_with_best(comparison, size) if compared.models else []
+    found = {}
+    for label in comparison.labels:
+        runs = comparison.of(label, size)
+        if not runs:
+            if any(key[:2] == (label, size) for key in comparison.failures):
+                found[label] = Verdict(label, size, FAILED)
+            continue
+        solved = solved_seeds(comparison, label, size)
+        has_target = any(run.config.train.target_accuracy is not None for run in runs)
+        baseline = against_baseline(comparison, label, size)
+        relation, name = (None, None) if baseline is None else (baseline.relation, baseline.baseline)
+        if label not in compared.models:
+            standing = EXCLUDED
+        elif len(compared.models) == 1:
+            standing = ONLY
+        elif label not in level:
+            standing = WORSE
+        else:
+            standing = BEST if len(level) == 1 else TIED
+        found[label] = Verdict(
+            model=label,
+            size=size,
+            standing=standing,
+            seeds=len(runs),
+            solved=solved,
+            at_chance=is_at_chance(comparison, label, size),
+            reason=why_unsolved(comparison, label, size) if has_target and solved < len(runs) else None,
+            loses_to=name if relation == "behind" else None,
+            ahead_of=name if relation == "ahead of" else None,
+        )
+    return found
+
+
+def finding(comparison: ComparisonRecords, size: int) -> str | None:
+    """Return the finding at a size as a title, such as "GCN solves T = 20; LSTM stays at chance"; None without a
+    result."""
+    return title(verdicts(comparison, size), comparison.at(size))
+
+
+def title(found: Mapping[str, Verdict], at: str) -> str | None:
+    """Return verdicts as a title.
+
+    Args:
+        found: verdicts at one size, by label.
+        at: the size in words.
+
+    Example:
+        >>> title({"GCN": Verdict("GCN", 20, "best", 3, 3), "LSTM": Verdict("LSTM", 20, "worse", 3, 0, True)}, "T = 20")
+        'GCN solves T = 20; LSTM stays at chance'
+    """
+    compared = [verdict for verdict in found.values() if verdict.standing not in (EXCLUDED, FAILED)]
+    if not compared:
+        return None
+    solved = [verdict.model for verdict in compared if verdict.is_solved]
+    chance = [verdict.model for verdict in compared if verdict.at_chance]
+    top = [verdict for verdict in compared if verdict.standing in (BEST, TIED, ONLY)]
+    names = [verdict.model for verdict in top]
+    if len(chance) == len(compared):
+        return f"No model is ahead of chance at {at}" if len(compared) > 1 else f"{chance[0]} stays at chance at {at}"
+    if solved:
+        first = f"{listed(solved, FEW)} solve{'s' if len(solved) == 1 else ''} {at}"
+    elif (baseline := top[0].loses_to) is not None and all(verdict.loses_to for verdict in compared):
+        return f"Baseline {baseline} beats every model at {at}"
+    elif len(names) == len(compared) > 1:
+        first = f"{'Both' if len(names) == 2 else f'All {len(names)}'} models are tied at {at}"
+    elif len(names) > 1:
+        first = f"{listed(names, FEW)} are tied for best at {at}"
+    elif top[0].standing == ONLY and top[0].ahead_of is not None:
+        first = f"{names[0]} beats baseline {top[0].ahead_of} at {at}"
+    elif top[0].standing == ONLY:
+        return None
+    else:
+        first = f"{names[0]} is best at {at}"
+    if not chance:
+        return first
+    return f"{first}; {listed(chance, FEW)} stay{'s' if len(chance) == 1 else ''} at chance"

@@ -1,0 +1,105 @@
+"""Verdicts on the models of comparisons whose scores are known, and titles made of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from seqgnn.experiments.results.reasons import is_falling, why_unsolved
+from seqgnn.experiments.results.verdict import Verdict, finding, title, verdicts
+from seqgnn.training.loop import ValidationPoint
+from tests.support import window_errors
+from tests.support.comparisons import changed, example, grid, run
+
+BASELINES = {"chance": 0.1, "majority": 0.12}
+
+
+def texts(comparison, size=5):
+    return {label: verdict.text for label, verdict in verdicts(comparison, size).items()}
+
+
+def test_verdicts_solved_by_all_or_some_seeds():
+    comparison = grid({"A": [1.0, 1.0], "B": [1.0, 0.4], "C": [0.12, 0.11]}, BASELINES)
+    assert texts(comparison) == {"A": "solved", "B": "1 of 2 solved", "C": "at chance"}
+    assert finding(comparison, 5) == "A solves T = 5; C stays at chance"
+    assert verdicts(comparison, 5)["A"].is_solved and not verdicts(comparison, 5)["B"].is_solved
+
+
+def test_verdicts_of_excluded_and_failed_models():
+    comparison = grid({"A": [0.5], "mean": [1.0]}, BASELINES, readouts={"mean": "mean"})
+    comparison.labels = ("A", "mean", "B", "C")
+    comparison.failures["B", 5, 0] = "ValueError: x"
+    assert texts(comparison) == {"A": "only model", "mean": "not compared", "B": "no result"}
+    assert finding(comparison, 5) == "A beats baseline majority at T = 5"
+
+
+def test_verdicts_of_forecasts_name_the_baseline_that_is_better():
+    errors = {"LSTM": [[9.0] * 40, [9.0] * 40], "GCRN": [[1.0] * 40, [1.0] * 40]}
+    comparison = window_errors.comparison(errors, {"ar": [4.0] * 40})
+    found = verdicts(comparison, 1)
+    assert found["LSTM"].loses_to == "ar" and found["LSTM"].text == "worse, loses to ar"
+    assert found["GCRN"].ahead_of == "ar" and found["GCRN"].text == "best"
+    assert finding(comparison, 1) == "GCRN is best at horizon 1"
+    assert finding(window_errors.comparison({"LSTM": [[9.0] * 40]}, {"ar": [4.0] * 40}), 1) == (
+        "Baseline ar beats every model at horizon 1"
+    )
+
+
+def test_why_unsolved_names_receptive_field_gates_and_budget():
+    comparison = example((20,))
+    assert why_unsolved(comparison, "GCN", 20) == "receptive field of 4 of 19 previous positions"
+    assert why_unsolved(comparison, "LSTM", 20) == "gates without forget bias, 30 to 50 steps"
+    for options in ({"forget_bias": 1.0}, {"init": ("orthogonal", "chrono")}, {"model": "gru"}):
+        other = replace(comparison, runs={key: changed(run, **options) for key, run in comparison.runs.items()})
+        assert why_unsolved(other, "LSTM", 20) == "30 to 50 steps"
+    deep = replace(comparison, runs={key: changed(run, num_layers=10) for key, run in comparison.runs.items()})
+    assert why_unsolved(deep, "GCN", 20) == "30 steps"
+    assert why_unsolved(comparison, "absent", 20) is None
+
+
+def test_why_unsolved_states_how_training_ended():
+    comparison = grid({"A": [0.5]})
+    points = [(step, 0.5) for step in (10, 20, 30)]
+    record = run(0.5, model="rnn", validation=points)
+    comparison.runs["A", 5, 0] = record
+    assert why_unsolved(comparison, "A", 5) == "30 steps, validation loss flat"
+    comparison.runs["A", 5, 0] = changed(record, stopped="time")
+    assert why_unsolved(comparison, "A", 5) == "30 steps until the time was over, validation loss flat"
+
+
+@pytest.mark.parametrize(
+    "losses, expected",
+    [
+        ([2.0, 1.0], None),
+        ([2.0, 2.0, 1.98], True),  # exactly 1% below
+        ([2.0, 2.0, 1.981], False),
+        ([2.0, 1.0, 1.5, 1.4, 1.3, 1.2], False),  # the last third is two points
+        ([2.0, 1.9, 1.8, 1.7, 1.5, 1.6], True),
+    ],
+)
+def test_is_falling_compares_the_last_third(losses, expected):
+    assert is_falling([ValidationPoint(step, loss, None) for step, loss in enumerate(losses)]) is expected
+
+
+def verdict(model, standing, **values):
+    return Verdict(model, 20, standing, 3, **values)
+
+
+@pytest.mark.parametrize(
+    "found, expected",
+    [
+        ([], None),
+        ([verdict("A", "excluded"), verdict("B", "failed")], None),
+        ([verdict("A", "only")], None),
+        ([verdict("A", "only", at_chance=True)], "A stays at chance at T = 20"),
+        ([verdict("A", "tied", at_chance=True), verdict("B", "tied", at_chance=True)],
+         "No model is ahead of chance at T = 20"),
+        ([verdict("A", "tied"), verdict("B", "tied")], "Both models are tied at T = 20"),
+        ([verdict("A", "tied"), verdict("B", "tied"), verdict("C", "worse")], "A and B are tied for best at T = 20"),
+        ([verdict(name, "tied", solved=3) for name in "ABCD"], "A, B and 2 others solve T = 20"),
+        ([verdict("A", "best", loses_to="ar"), verdict("B", "worse", loses_to="ar")],
+         "Baseline ar beats every model at T = 20"),
+        ([verdict("A", "best"), verdict("B", "worse", loses_to="ar")], "A is best at T = 20"),
+    ],
+)  # fmt: skip
+def test_title_states_the_finding(found, expected):
+    assert title({one.model: one for one in found}, "T = 20") == expected
