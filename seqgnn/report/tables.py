@@ -18,7 +18,8 @@ from seqgnn.experiments.results.row import BASELINE
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.experiments.runs.problem import METRICS, SequenceProblem
 from seqgnn.report.footnotes import notes, seeds_of
-from seqgnn.report.plots.comparison import curves_figure, metric_label, scores_figure
+from seqgnn.report.plots.comparison import curves_figure, metric_label
+from seqgnn.report.plots.scores import scores_figure
 from seqgnn.report.plots.style import rendered
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ from seqgnn.experiments.results.reasons import receptive_field
 from seqgnn.experiments.results.records import ComparisonRecords
 from seqgnn.experiments.results.row import BASELINE, MODEL, ComparisonRow
 from seqgnn.experiments.results.verdict import Verdict, verdicts
+from seqgnn.experiments.results.views import ComparisonViews
 from seqgnn.experiments.runs.record import HeldOutScores
 from seqgnn.experiments.runs.specs import ForecasterSpec, Spec
 from seqgnn.metrics.significance import Summary, mean_sd, sampling_error, summary
 
 
-@dataclass
-class Comparison(ComparisonRecords):
+@dataclass(repr=False)
+class Comparison(ComparisonViews, ComparisonRecords):
     """The result of a comparison: records of runs, and the table computed from them; attributes as of
     `ComparisonRecords`."""
 

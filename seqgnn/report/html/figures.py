@@ -1,7 +1,6 @@
 """The figures of a page, each narrow enough for a phone, with a separate legend."""
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seqgnn.experiments.results.comparison import Comparison
@@ -13,18 +12,13 @@ from seqgnn.report.html.model_inspection import BATCH, ModelInspection
 from seqgnn.report.html.oversmoothing import Smoothing, verdict
 from seqgnn.report.html.summary import curves_description, scores_description, solved_description
 from seqgnn.report.html.svg import inline, swatch
-from seqgnn.report.plots.comparison import (
-    CURVES,
-    draw_against_size,
-    draw_curves,
-    draw_one_size,
-    draw_solved,
-    first_step,
-    solved_steps,
-)
+from seqgnn.report.plots.comparison import CURVES, draw_curves, first_step, solved_steps
+from seqgnn.report.plots.scores import UNRANKED, draw_scores, draw_solved, figure_height, panels_figure, rows
 from seqgnn.report.plots.style import style, tidy
 
 SIZE = (3.85, 3.0)  # inches: the width of a column, so that text has about the same size on a phone and on a desktop
+WIDE, WIDE_ALONE = 11.7, 7.6  # inches: the width of a page for the panels of all sizes, or of the only one
+WIDE_GROWTH, ROWS_GROWTH = 1.07, 1.4  # maximum factors by which these, and figures of rows, are enlarged
 MOST = 240  # points of a curve
 AXES = {"dL/dh": "dL/dh", "dL/dc": "dL/dc", "influence": "dp/dx"}
 NAMES = {"dL/dh": "Gradient at the hidden state h", "dL/dc": "Gradient at the cell state c", "influence": "Influence"}
@@ -40,60 +34,79 @@ class PageFigure:
     legend: list[tuple[str, str]]
 
 
-def scores_page_figure(comparison: Comparison, name: str) -> PageFigure | None:
-    """Return the headline score against size or, for a single size, by model; None without a finished run."""
+def scores_page_figures(comparison: Comparison, name: str, table: str) -> tuple[PageFigure | None, list[PageFigure]]:
+    """Return the headline score by model twice: all sizes in one figure for wide screens, and a figure per size for
+    narrow ones; nothing without a finished run.
+
+    Args:
+        name: begins the ids of the figures.
+        table: begins the ids of the rows of the table of scores, to which marks link.
+    """
     if not comparison.runs:
-        return None
-    axis, metric = comparison.problem.size, f"test {METRICS[comparison.metric].label}"
-    if len(comparison.sizes) > 1:
-        figure, panel = column_figure()
-        draw_against_size(panel, comparison)
-        title = f"{_first_capital(metric)} against {axis.name}"
-        points = "Marks are means, bars are one standard deviation, and dashes are the seeds."
-        legend = _legend(comparison)
+        return None, []
+    metric, sizes = f"test {METRICS[comparison.metric].label}", sorted(comparison.sizes)
+    caption = _scores_caption(comparison)
+    description = scores_description(comparison)
+    title = f"{_first_capital(metric)} by model"
+    titles = [comparison.at(size) for size in sizes]
+    figure = panels_figure(comparison, WIDE if len(sizes) > 1 else WIDE_ALONE, titles)
+    wide = PageFigure(title, inline(figure, f"{name}-wide", title, description, table, WIDE_GROWTH), caption, [])
+    narrow = []
+    for size in sizes:
+        figure, panel = column_figure((SIZE[0], figure_height(comparison)))
+        draw_scores(panel, comparison, size)
+        title = f"{_first_capital(metric)} at {comparison.at(size)}"
+        svg = inline(figure, f"{name}-{size}", title, description, table, ROWS_GROWTH)
+        narrow.append(PageFigure(title, svg, caption if size == sizes[-1] else "", []))
+    return wide, narrow
+
+
+def _scores_caption(comparison: Comparison) -> str:
+    parts = ["Marks and numbers are means."]
+    if len(comparison.seeds) > 1:
+        parts.append(f"Dashes are the seeds, bars one standard deviation; {seeds_of(comparison)}.")
     else:
-        count = len(comparison.labels) + len(comparison.baselines)
-        figure, panel = column_figure((SIZE[0], 0.9 + 0.32 * count))
-        draw_one_size(panel, comparison)
-        title = f"{_first_capital(metric)} at {comparison.at(comparison.sizes[0])}"
-        points = f"There is only one {axis.name}. Marks are means, bars are one standard deviation, and "
-        points += "gray lines are the baselines."
-        legend = []
-    seeds = "One seed, so no spread." if len(comparison.seeds) == 1 else f"{seeds_of(comparison).capitalize()}."
-    return PageFigure(title, inline(figure, name, title, scores_description(comparison)), f"{points} {seeds}", legend)
+        parts.append("One seed, so no spread.")
+    if comparison.baselines:
+        parts.append("Gray lines are baselines; one far outside the axis has its number only.")
+    if any(not row.is_compared for row in rows(comparison)):
+        parts.append(f"With{UNRANKED}: not compared with the others.")
+    return " ".join(parts)
 
 
-def curves_page_figures(comparison: Comparison, name: str) -> list[PageFigure]:
-    """Return training curves, a figure for each size with runs."""
+def curves_page_figures(comparison: Comparison, name: str, table: str) -> list[PageFigure]:
+    """Return training curves, a figure for each size with runs; lines link to rows of the table of scores."""
     figures = []
     for size in sorted({size for _, size, _ in comparison.runs}):
         figure, panel = column_figure()
         draw_curves(panel, comparison, size, MOST)
         panel.set_ylabel(CURVES[comparison.metric])
         title = f"{CURVES[comparison.metric].capitalize()} at {comparison.at(size)}"
-        svg = inline(figure, f"{name}-{size}", title, curves_description(comparison, size))
+        svg = inline(figure, f"{name}-{size}", title, curves_description(comparison, size), table)
         caption = (
-            f"Running mean over 21 steps, from step {first_step(comparison, size)} on, one line per seed; a dot "
-            "marks the step whose weights were saved and tested. Logarithmic step axis."
+            f"Running mean over 21 steps, from step {first_step(comparison, size)} on, one line per seed; a mark is at "
+            "the step whose weights were saved and tested. Logarithmic step axis."
         )
         figures.append(PageFigure(title, svg, caption, []))
     return figures
 
 
-def solved_page_figure(comparison: Comparison, name: str) -> PageFigure | None:
-    """Return steps until solved against length; None unless a model solved the task at two lengths."""
-    times = Counter(
-        label for label in comparison.labels for n in comparison.sizes if solved_steps(comparison, label, n)
-    )
-    if not times or max(times.values()) < 2:
-        return None
-    figure, panel = column_figure()
-    draw_solved(panel, comparison)
-    title = "Steps until solved against length"
-    caption = "Marks are means over the seeds that reached the target accuracy, hollow if some seeds did not, and "
-    caption += "dashes are the seeds; logarithmic axis. A model without a mark at a length did not solve the task."
-    legend = [(swatch(*style(label, comparison.labels)), label) for label in times]
-    return PageFigure(title, inline(figure, name, title, solved_description(comparison)), caption, legend)
+def solved_page_figures(comparison: Comparison, name: str, table: str) -> list[PageFigure]:
+    """Return steps until solved by model, for each size at which two models solved the task."""
+    figures = []
+    for size in sorted(comparison.sizes):
+        solved = [label for label in comparison.labels if solved_steps(comparison, label, size)]
+        if len(solved) < 2:
+            continue
+        figure, panel = column_figure((SIZE[0], figure_height(comparison)))
+        draw_solved(panel, comparison, size)
+        title = f"Steps until solved at {comparison.at(size)}"
+        caption = "Marks and numbers are means over the seeds that reached the target accuracy, hollow if some seeds "
+        caption += "did not, and dashes are the seeds; logarithmic axis."
+        description = solved_description(replace(comparison, sizes=(size,)))
+        svg = inline(figure, f"{name}-{size}", title, description, table, ROWS_GROWTH)
+        figures.append(PageFigure(title, svg, caption, []))
+    return figures
 
 
 def study_page_figures(study: Study, name: str, comparison: Comparison) -> list[PageFigure]:
@@ -153,27 +166,16 @@ def column_figure(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
-def _legend(comparison: Comparison) -> list[tuple[str, str]]:
+def curves_legend(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return the swatch of each model that has runs, with its label."""
     labels_with_runs = {label for label, _, _ in comparison.runs}
     labels = [label for label in comparison.labels if label in labels_with_runs]
     return [(swatch(*style(label, comparison.labels)), label) for label in labels]
 
 
-def curves_legend(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return swatches without markers, each with its label."""
-    labels_with_runs = {label for label, _, _ in comparison.runs}
-    labels = [label for label in comparison.labels if label in labels_with_runs]
-    return [(swatch(*_line_style(label, list(comparison.labels))), label) for label in labels]
-
-
 def _line_swatch(line: Any) -> str:
     """Return the swatch of a plotted line, with or without markers."""
     return swatch(line.get_color(), line.get_marker(), line.get_linestyle())
-
-
-def _line_style(label: str, labels: list[str]) -> tuple[str, str, str]:
-    color, _, line = style(label, labels)
-    return color, "none", line
 
 
 def _first_capital(text: str) -> str:

@@ -5,12 +5,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import seqgnn
 from seqgnn._utils.files import write_atomically
 from seqgnn._utils.text import listed
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import ranked
+from seqgnn.experiments.results.views import seed_rows
 from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.experiments.trained.gradient_study import Study
 from seqgnn.report.footnotes import excluded_note, notes
@@ -20,9 +22,9 @@ from seqgnn.report.html.commands import folder, reproduction_commands
 from seqgnn.report.html.figures import (
     curves_legend,
     curves_page_figures,
-    scores_page_figure,
+    scores_page_figures,
     smoothing_page_figure,
-    solved_page_figure,
+    solved_page_figures,
     study_page_figures,
 )
 from seqgnn.report.html.forecasts import forecasts_page_figures
@@ -39,6 +41,8 @@ from seqgnn.report.html.tables import (
     solved,
     windows,
 )
+from seqgnn.report.plots.comparison import row_id
+from seqgnn.report.tables import by_step, pairs, to_csv
 
 SHOWN_ELSEWHERE = ("text", "excluded", "receptive field")  # topics of notes that are shown elsewhere on the page
 
@@ -104,6 +108,9 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     best = None if longest is None else ranked(comparison, longest)[0][0]
     energy_curves = smoothing.smoothing(comparison, inspection)
     sentences = [f"{label}: {smoothing.verdict(energies)}." for label, energies in energy_curves.energies.items()]
+    lines, table = comparison.rows(), f"{name}-scores"
+    scores_ids = [f"{table}-{row_id(comparison, row.model, row.size)}" for row in lines]
+    wide, narrow = scores_page_figures(comparison, f"{name}-scores-figure", table)
     difference_table = None if best is None or longest is None else differences(comparison, longest, best)
     return {
         "id": name,
@@ -114,19 +121,22 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "forecasts": forecasts_page_figures(comparison, f"{name}-forecast"),
         "question": question(comparison),
         "answer": answer(comparison),
-        "scores": scores(comparison) if comparison.rows() else None,
+        "scores": scores(comparison) if lines else None,
         "notes": [note.text for note in notes(comparison) if note.topic not in SHOWN_ELSEWHERE],
-        "scores_figure": scores_page_figure(comparison, f"{name}-scores"),
+        "scores_wide": wide,
+        "scores_narrow": narrow,
+        "scores_ids": scores_ids,
+        "downloads": downloads(comparison),
         "best": best,
         "longest": longest,
         "differences": difference_table,
         "windows": windows(comparison),
         "excluded": excluded_note(comparison),
         "files": files(comparison),
-        "curves": curves_page_figures(comparison, f"{name}-curves"),
+        "curves": curves_page_figures(comparison, f"{name}-curves", table),
         "curves_legend": curves_legend(comparison),
         "solved": solved(comparison),
-        "solved_figure": solved_page_figure(comparison, f"{name}-solved"),
+        "solved_figures": solved_page_figures(comparison, f"{name}-solved", table),
         "inspection": inspection,
         "gradients": _study(inspection.gradients, f"{name}-gradients", comparison),
         "no_gradients": _missing(inspection, "gradients"),
@@ -145,6 +155,21 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "folder": shlex.quote(folder(comparison)),
         "timed": any(run.config.train.max_seconds for run in comparison.runs.values()),
     }
+
+
+def downloads(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return the data of a comparison as CSV: the name of each file, and a link that contains it."""
+    tables = (
+        ("", [row.as_dict() for row in comparison.rows()]),
+        ("-seeds", seed_rows(comparison)),
+        ("-pairs", pairs(comparison)),
+        ("-ahead", by_step(comparison)),
+    )
+    return [
+        (f"{comparison.task}{name}.csv", f"data:text/csv;charset=utf-8,{quote(to_csv(comparison.task, lines))}")
+        for name, lines in tables
+        if lines
+    ]
 
 
 def _study(study: Study | None, name: str, comparison: Comparison) -> dict[str, Any]:

@@ -5,23 +5,31 @@ import re
 from typing import Any
 from xml.sax.saxutils import escape
 
+from seqgnn.report.plots.style import with_tooltips
+
 LIGHT, DARK = "#ffffff", "#15181c"  # backgrounds of the page
 CONTRAST = {LIGHT: 3.0, DARK: 4.5}  # minimum contrast of lines
-GROWTH = 1.25  # maximum factor by which a figure is enlarged to fill its column
+GROWTH = 1.75  # maximum factor by which a figure is enlarged to fill its column
+MARK = 9.0  # size of a marker in a legend
 INK = {"#000000": "currentColor", "#6b6b6b": "var(--muted)", "#e4e4e4": "var(--grid)", "#ffffff": "var(--paper)"}
 
 
-def inline(figure: Any, name: str, title: str, description: str) -> str:
+def inline(
+    figure: Any, name: str, title: str, description: str, table: str | None = None, growth: float = GROWTH
+) -> str:
     """Return a matplotlib figure as an `<svg>` element, deterministically.
 
     Text stays text, the background transparent; black, gray and grid lines become the page's, and other colors
     variables such as `--c-0072b2`, to which `colors` gives a shade that fits the background. Areas in the colors of a
-    scale, which stand for numbers, stay as they are on any background.
+    scale, which stand for numbers, stay as they are on any background. Tagged marks have tooltips. Text has the size
+    of the figure times `--text`, so that it does not grow with the figure.
 
     Args:
         figure: drawn, with or without labels.
         name: begins all ids, so it is to be unique on the page; letters, digits and hyphens.
         title, description: what it shows and what it says, for those who do not see it.
+        table: begins the ids of the rows of a table to which tagged marks link; None: they do not.
+        growth: the maximum factor by which it is enlarged.
     """
     from matplotlib import rc_context
 
@@ -33,8 +41,10 @@ def inline(figure: Any, name: str, title: str, description: str) -> str:
     text = re.sub(r"\s*(<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->)", "", text, flags=re.DOTALL)
     scale = _scale(figure)
     text = re.sub(r"<[^>]*>", lambda tag: _with_page_style(tag[0], name, scale), text)
+    link = None if table is None else lambda mark: f"#{table}-{'-'.join(mark.split('-')[:3])}"
+    text = with_tooltips(text, figure, f"{name}-", link)
     (box,) = re.findall(r'viewBox="([^"]+)"', text[: text.index(">")])
-    width = GROWTH * float(box.split()[2])
+    width = growth * float(box.split()[2])
     head = (
         f'<svg viewBox="{box}" style="max-width: {width:.0f}pt" role="img" '
         f'aria-labelledby="{name}-title {name}-description">'
@@ -59,7 +69,9 @@ def _with_page_style(tag: str, name: str, scale: set[str]) -> str:
     tag = re.sub(r'( id="| (?:xlink:)?href="#|url\(#)', rf"\1{name}-", tag).replace(" xlink:href", " href")
     tag = re.sub(r"((?:fill: )?)(#[0-9a-f]{6})(?=[;\"])",
                  lambda match: match[0] if match[0] in fixed else match[1] + _variable(match[2]), tag)  # fmt: skip
-    return re.sub(r"font-family: [^;\"]*;? ?", "", re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", tag))
+    tag = re.sub(r"font: ([0-9.]+px) [^;\"]*", r"font-size: \1", tag)  # of matplotlib before 3.11
+    tag = re.sub(r"font-size: ([0-9.]+px)", r"font-size: calc(\1 * var(--text, 1))", tag)
+    return re.sub(r"font-family: [^;\"]*;? ?", "", tag)
 
 
 def _variable(color: str) -> str:
@@ -74,28 +86,25 @@ def swatch(color: str, marker: str, line: str) -> str:
     return f'<svg class="swatch" viewBox="0 0 34 14" aria-hidden="true">{path}{_mark(marker, ink)}</svg>'
 
 
-SHAPES = {
-    "o": "M17 3a4 4 0 1 0 .01 0Z",
-    "s": "M13.5 3.5h7v7h-7Z",
-    "^": "M17 2.5l4.5 8h-9Z",
-    "v": "M17 11.5l4.5-8h-9Z",
-    "<": "M12.5 7l8-4.5v9Z",
-    ">": "M21.5 7l-8-4.5v9Z",
-    "D": "M17 2l5 5-5 5-5-5Z",
-    "d": "M17 2l3 5-3 5-3-5Z",
-    "p": "M17 2.5l4.5 3.3-1.7 5.2h-5.6l-1.7-5.2Z",
-    "h": "M17 2l4.3 2.5v5L17 12l-4.3-2.5v-5Z",
-    "P": "M15.5 2.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z",
-    "*": "M17 1.5l1.5 3.8 4 .2-3.1 2.6 1 4-3.4-2.2-3.4 2.2 1-4-3.1-2.6 4-.2Z",
-}
-
-
 def _mark(marker: str, ink: str) -> str:
+    """Return a marker as matplotlib draws it."""
     if marker == "none":
         return ""
-    if marker == "x":
-        return f'<path d="M13.5 3.5l7 7m0-7l-7 7" style="stroke: {ink}" stroke-width="1.8"/>'
-    return f'<path d="{SHAPES.get(marker, SHAPES["o"])}" style="fill: {ink}"/>'
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.transforms import Affine2D
+
+    style = MarkerStyle(marker)
+    place = style.get_transform() + Affine2D().scale(MARK, -MARK).translate(17, 7)
+    path = style.get_path().transformed(place)
+    shape = "".join(_command(points, int(code)) for points, code in path.iter_segments())
+    paint = f"fill: {ink}" if style.is_filled() else f"fill: none; stroke: {ink}; stroke-width: 1.8"
+    return f'<path d="{shape}" style="{paint}"/>'
+
+
+def _command(points: Any, code: int) -> str:
+    """Return a segment of a matplotlib path as SVG."""
+    letter = {1: "M", 2: "L", 3: "Q", 4: "C", 79: "Z"}[code]
+    return letter if letter == "Z" else letter + " ".join(f"{value:.2f}".rstrip("0").rstrip(".") for value in points)
 
 
 def colors(content: str, background: str) -> str:

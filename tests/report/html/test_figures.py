@@ -7,7 +7,7 @@ import torch
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.trained.gradient_study import Curve
 from seqgnn.report.html import render
-from seqgnn.report.html.figures import solved_page_figure, study_page_figures
+from seqgnn.report.html.figures import scores_page_figures, solved_page_figures, study_page_figures
 from seqgnn.report.html.model_inspection import inspect_models
 from seqgnn.training.loop import ValidationPoint
 from tests.support.comparisons import changed
@@ -24,13 +24,25 @@ def test_study_page_figures_legend_matches_the_drawn_lines(folder):
     assert [item.count("<path") for item, _ in far.legend] == [1]
 
 
-def test_solved_page_figure_needs_a_row_that_solved_two_lengths(folder):
+def test_solved_page_figures_need_two_models_that_solved_a_length(folder):
     comparison = load_comparisons([folder]).comparisons[0]
-    assert solved_page_figure(comparison, "a") is None
-    for length, step in ((4, 2), (6, 4)):
+    assert solved_page_figures(comparison, "a", "b") == []
+    for label, step in (("LSTM", 2), ("GCN", 4)):
+        assert solved_page_figures(comparison, "a", "b") == []
         points = (ValidationPoint(step, 1.0, 1.0),)
-        comparison.runs["LSTM", length, 0] = changed(comparison.runs["LSTM", length, 0], validation=points)
-    drawn = solved_page_figure(comparison, "a")
-    assert [label for _, label in drawn.legend] == ["LSTM"]
-    assert "LSTM: 2 steps at T = 4, 4 steps at T = 6." in drawn.svg
-    assert "Steps until solved against length" in Reader(render([comparison])).text
+        comparison.runs[label, 4, 0] = changed(comparison.runs[label, 4, 0], validation=points)
+    (drawn,) = solved_page_figures(comparison, "a", "b")
+    assert drawn.title == "Steps until solved at T = 4"
+    assert "LSTM: 2 steps at T = 4." in drawn.svg and 'href="#b-row-1-4"' in drawn.svg
+    assert "Steps until solved at T = 4" in Reader(render([comparison])).text
+
+
+def test_scores_page_figures_explain_what_is_drawn(folder):
+    comparison = load_comparisons([folder]).comparisons[0]
+    wide, narrow = scores_page_figures(comparison, "a", "b")
+    assert [figure.title for figure in narrow] == ["Test accuracy at T = 4", "Test accuracy at T = 6"]
+    assert [figure.caption for figure in narrow] == ["", wide.caption]
+    assert "Dashes are the seeds" in wide.caption and "* : " not in wide.caption
+    alone, _ = scores_page_figures(replace(comparison, seeds=(0,)), "a", "b")
+    assert "One seed, so no spread." in alone.caption
+    assert scores_page_figures(replace(comparison, runs={}), "a", "b") == (None, [])

@@ -1,7 +1,11 @@
 """The page: what stands on it, that nothing on it is code of others, and that it is the same twice."""
 
+import csv
+import io
 import re
 from dataclasses import replace
+from html import unescape
+from urllib.parse import unquote
 
 from seqgnn.experiments import Comparison, ModelSpec
 from seqgnn.experiments.results.load import load_comparisons
@@ -25,7 +29,8 @@ def test_render_page_has_all_sections_and_figures(folder):
     assert "3 of 4 previous positions" in reader.text and "0 of 16 runs" not in reader.text
     assert "seqgnn compare recall --models rnn,lstm,gcn,gcn-1hop --lengths 4,6 --seeds 0,1" in reader.text
     svgs = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
-    assert len(svgs) == 1 + 2 + 2 + 1 + 1  # scores; curves of two lengths; dL/dh and dL/dc; influence; energy
+    # Scores, wide and of two lengths; curves of two lengths; dL/dh and dL/dc; influence; energy.
+    assert len(svgs) == 3 + 2 + 2 + 1 + 1
     assert all(set(svg["aria-labelledby"].split()) <= set(reader.ids) for svg in svgs)
     assert len(set(reader.ids)) == len(reader.ids)
 
@@ -42,11 +47,41 @@ def test_render_fixed_sentences_hold_for_any_model(folder):
 def test_render_references_lead_to_ids_and_nothing_is_loaded(folder):
     page = render(load_comparisons([folder]).comparisons)
     reader = Reader(page)
-    references = re.findall(r'href="([^"]*)"|url\(([^)]*)\)', page)
-    assert all((one or two).startswith("#") and (one or two)[1:] in reader.ids for one, two in references)
+    references = [one or two for one, two in re.findall(r'href="([^"]*)"|url\(([^)]*)\)', page)]
+    files = [reference for reference in references if reference.startswith("data:text/csv;")]
+    others = [reference for reference in references if reference not in files]
+    assert len(files) == 3 and all(other.startswith("#") and other[1:] in reader.ids for other in others)
     assert "http" not in re.sub(r"http-equiv", "", page)
     assert {tag for tag, _ in reader.tags} & {"img", "link", "iframe", "object", "image", "base"} == set()
     assert reader.handlers == []
+
+
+def test_render_marks_have_tooltips_and_lead_to_their_row(folder):
+    page = render(load_comparisons([folder]).comparisons)
+    marks = re.findall(r'<a href="#([^"]*)" tabindex="-1"><g id="[^"]*"><title>([^<]*)</title>', page)
+    assert {title.partition(":")[0] for _, title in marks if "seeds" in title} == {
+        f"{label}, T = {size}" for label in ("RNN", "LSTM", "GCN", "GCN, one hop") for size in (4, 6)
+    }
+    assert any(title == "chance, T = 4: 0.100" for _, title in marks)
+    for target, title in marks:
+        row = re.search(rf'<tr id="{target}"[^>]*><th scope="row">([^<]*)</th>\s*<td[^>]*>([^<]*)</td>', page)
+        assert row and title.startswith(f"{row[1]}, T = {row[2]}")
+
+
+def test_render_data_links_hold_the_tables(folder):
+    (comparison,) = load_comparisons([folder]).comparisons
+    reader = Reader(render([comparison]))
+    links = {attributes["download"]: attributes["href"] for tag, attributes in reader.tags if "download" in attributes}
+    assert list(links) == ["recall.csv", "recall-seeds.csv", "recall-pairs.csv"]
+    head, content = links["recall-seeds.csv"].split(",", 1)
+    lines = list(csv.DictReader(io.StringIO(unquote(content))))
+    assert head == "data:text/csv;charset=utf-8" and len(lines) == 16 + 2 * 3
+    for line in lines:
+        if line["kind"] == "model":
+            run = comparison.runs[line["model"], int(line["size"]), int(line["seed"])]
+            assert float(line["accuracy"]) == run.result.test.values["accuracy"]
+        else:
+            assert line["seed"] == ""
 
 
 def test_write_page_of_same_runs_is_identical(folder, tmp_path):
@@ -82,11 +117,20 @@ def test_render_escapes_labels_errors_and_machine_names(folder):
         reader = Reader(page)
         assert [tag for tag, _ in reader.tags].count("script") == 1 and "b" not in {tag for tag, _ in reader.tags}
         assert reader.text.count(EVIL) > 8 and "{{ 7 * 7 }}" in page
+        tooltips = [title for title in re.findall(r"<title>([^<]*)</title>", page) if "alert(1)" in title]
+        assert len(tooltips) > 8 and all(unescape(title).startswith(EVIL) for title in tooltips)
 
 
 def test_render_of_one_seed_model_and_length_explains_gaps(tmp_path):
     result = run_grid(
-        "recall", models=["gcn"], sizes=[2], seeds=[0], steps=2, hidden=4, progress=False, out=tmp_path,
+        "recall",
+        models=["gcn"],
+        sizes=[2],
+        seeds=[0],
+        steps=2,
+        hidden=4,
+        progress=False,
+        out=tmp_path,
         target_accuracy=None,
     )
     reader = Reader(render([result]))

@@ -8,7 +8,8 @@ from matplotlib import colormaps
 from matplotlib.colors import BoundaryNorm, to_hex
 from matplotlib.figure import Figure
 
-from seqgnn.report.html.svg import DARK, LIGHT, colors, inline
+from seqgnn.report.html.svg import DARK, LIGHT, colors, inline, swatch
+from seqgnn.report.plots.style import MARKERS, STYLES, tag
 
 LEVELS = [0.0, 1.0, 2.0, 3.0, 4.0]
 VALUES = [-1.0, 0.5, 1.5, 2.5, 3.5, 9.0]
@@ -53,3 +54,44 @@ def test_inline_svg_without_scale_replaces_every_color():
     svg = inline(figure, "a", "Errors", "Two.")
     fills = {style["fill"] for tag in ("use", "path") for style in styles(svg, tag) if "fill" in style}
     assert {"var(--c-440154, #440154)", "var(--c-fde725, #fde725)", "var(--paper)"} <= fills
+
+
+EVIL = "</title><script>alert(1)</script> & \"'"
+
+
+def test_inline_svg_escapes_title_description_and_tooltips():
+    figure = Figure()
+    (mark,) = figure.subplots().plot([1], [1], "o")
+    tag(mark, "row-0-4", EVIL)
+    svg = inline(figure, "a", EVIL, f"Of {EVIL}", "b")
+    texts = [part.text for part in ElementTree.fromstring(svg).iter() if part.tag in ("title", "desc")]
+    assert texts == [EVIL, f"Of {EVIL}", EVIL] and "<script" not in svg
+
+
+def test_inline_svg_links_marks_to_rows_of_the_table():
+    figure = Figure()
+    panel = figure.subplots()
+    for name in ("row-3-20", "row-3-20-seeds", "other"):
+        (mark,) = panel.plot([1], [1], "o")
+        mark.set_gid(name)
+    links = {
+        link.find("g").get("id"): link.get("href")
+        for link in ElementTree.fromstring(inline(figure, "a", "", "", "b")).iter("a")
+    }
+    assert links == {"a-row-3-20": "#b-row-3-20", "a-row-3-20-seeds": "#b-row-3-20"}
+    assert list(ElementTree.fromstring(inline(figure, "a", "", "")).iter("a")) == []
+
+
+def test_inline_svg_text_scales_with_its_column():
+    figure = Figure()
+    figure.subplots().set_title("here", fontsize=11)
+    sizes = {style["font-size"] for style in styles(inline(figure, "a", "", ""), "text")}
+    assert sizes == {"calc(10px * var(--text, 1))", "calc(11px * var(--text, 1))"}
+
+
+@pytest.mark.parametrize("marker", sorted({marker for _, marker, _ in STYLES.values()} | set(MARKERS)))
+def test_swatch_draws_every_marker_of_a_style_differently(marker):
+    others = {swatch("#000000", other, "-") for other in MARKERS if other != marker}
+    drawn = swatch("#000000", marker, "-")
+    assert drawn not in others and drawn.count("<path") == 2 and ElementTree.fromstring(drawn) is not None
+    assert "17" not in swatch("#000000", "none", "-") and swatch("#000000", "none", "-").count("<path") == 1
