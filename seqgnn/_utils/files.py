@@ -1,6 +1,8 @@
 """Atomic file writes: an existing file is replaced only when the new content is on disk."""
 
+import errno
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
@@ -61,7 +63,27 @@ def write_all(files: Iterable[tuple[Path, str | bytes]]) -> list[Path]:
     return written
 
 
+def is_lost(folder: Path) -> bool:
+    """Return True if a folder is no longer there: removed, renamed or unmounted."""
+    try:
+        os.stat(folder)
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENOTCONN, errno.ESTALE)
+    return False
+
+
+def is_temporary(name: str) -> bool:
+    """Return True for the name of a temporary file of `write_atomically`.
+
+    Example:
+        >>> is_temporary(".table.csv.0a1b2c3d.tmp"), is_temporary("table.csv"), is_temporary(".notes.tmp")
+        (True, False, False)
+    """
+    return re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", name, re.DOTALL) is not None
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove temporary files of `write_atomically` that a killed process left in a folder."""
-    for file in folder.glob(".*.????????.tmp"):
-        file.unlink(missing_ok=True)
+    for file in folder.iterdir():
+        if is_temporary(file.name):
+            file.unlink(missing_ok=True)

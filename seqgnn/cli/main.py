@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 import seqgnn
-from seqgnn.cli import INTERRUPTED
+from seqgnn._utils.processes import interrupting_signals
+from seqgnn.cli import SIGNALED
 from seqgnn.cli._compare_options import compare_options
 from seqgnn.cli._options import register
 from seqgnn.cli.bench import bench
@@ -60,7 +62,21 @@ app.add_typer(data, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: an error in the input is one line on stderr and exit code 2; Ctrl-C is exit code 130."""
+    """Run the command line and exit: with code 2 and one line on stderr after an error in the input, with 128 plus the
+    number of a signal, so 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP."""
+    with interrupting_signals() as request:
+        code = _run(arguments)
+        if code == SIGNALED + signal.SIGINT:  # newer versions of typer return it, older ones raise Abort
+            code = _print_error("interrupted", SIGNALED + (request.number or signal.SIGINT))
+        try:
+            sys.stdout.flush()
+        except OSError:  # or Python would report the same error again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command line and return the exit code."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as there is a process)
@@ -86,14 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         code = _print_error("expected sizes for which there is memory, got an allocation that failed", 2)
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
-        _print_error("interrupted", code)
-    try:
-        sys.stdout.flush()
-    except OSError:  # or Python would report the same error again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+        code = SIGNALED + signal.SIGINT
+    return code
 
 
 def _print_error(message: str, code: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from typing import Any
 import typer
 
 from seqgnn._utils.options import Option, options_of
-from seqgnn.cli import INTERRUPTED
+from seqgnn._utils.processes import StopRequest, call_at_end_of, deferred_signals
+from seqgnn.cli import SIGNALED
 from seqgnn.cli._options import build, register
 
 app = typer.Typer(help="Train a model on your own data.", no_args_is_help=True)
@@ -54,7 +56,7 @@ def text(options: dict[str, Any]) -> None:
     """Train a character-level language model on a text and show samples during training. Ctrl-C saves the run and shows
     how to resume it."""
     from seqgnn.cli._training_display import TrainingDisplay
-    from seqgnn.experiments.runs.text import find_run, stopping_at_signals, train_text
+    from seqgnn.experiments.runs.text import find_run, train_text
     from seqgnn.training.checkpoint import LAST
 
     if "resume" in options:
@@ -80,11 +82,11 @@ def text(options: dict[str, Any]) -> None:
         if fabric is not None:
             device = str(fabric.device)
             if fabric.global_rank > 0:
-                with stopping_at_signals() as stop:
+                with _stopping() as stop:
                     train_text(run, out, device=device, fabric=fabric, stop=stop, logging=logging)
                 return
         try:
-            with stopping_at_signals() as stop, TrainingDisplay(run, out) as display:
+            with _stopping() as stop, TrainingDisplay(run, out) as display:
                 result = train_text(
                     run,
                     out,
@@ -105,13 +107,23 @@ def text(options: dict[str, Any]) -> None:
             reason = f"{display.lost.strerror}; saved after step {result.fit.steps} in {out}"
             raise ValueError(f"train: expected a writable output, got: {reason}")
         print(f"saved after step {result.fit.steps}; resume with: {command}")
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(SIGNALED + (stop.number or signal.SIGINT))
     assert result.test is not None
     if result.fit.stopped == "no better":
         print(f"stopped early after step {result.fit.steps}: no improvement in {run.train.patience} evaluations")
     loss, accuracy = result.test["loss"], result.test["accuracy"]
     print(f"test loss {loss:.4f} nats ({loss / 0.6931472:.3f} bits) per character, accuracy {accuracy:.4f}")
     print(f"best weights on validation: step {result.fit.best_step}; generate text with: seqgnn generate {quoted_out}")
+
+
+@contextmanager
+def _stopping() -> Iterator[StopRequest]:
+    """Yield a request to save and to stop, which a signal makes, or the end of torchrun, which repeats signals."""
+    launched = "TORCHELASTIC_RUN_ID" in os.environ
+    with deferred_signals("saving after this step", repeated=launched) as request:
+        if launched:
+            call_at_end_of(os.getppid(), lambda: setattr(request, "number", signal.SIGTERM))
+        yield request
 
 
 def _new_run(options: dict[str, Any]) -> tuple[Any, Any]:

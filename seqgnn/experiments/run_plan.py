@@ -1,6 +1,6 @@
 """The plan of a comparison: its runs, their states, the time they take, and their execution."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqgnn.analysis import diagnose
 from seqgnn.experiments.results.comparison import Comparison
@@ -48,7 +48,7 @@ class Plan:
         return [*left_out, *self.notes]
 
     def states(self) -> dict[Key, str]:
-        """Return the state of each run: "finished", "failed", "interrupted" or "to do"."""
+        """Return the state of each run: "finished", "without weights", "failed", "interrupted" or "to do"."""
         return {job.key: self._state(job) for job in self.jobs}
 
     def _state(self, job: Job) -> str:
@@ -79,7 +79,8 @@ class Plan:
         return estimates, reasons
 
     def run(self, progress: bool = True, only_failed: bool = False) -> Comparison:
-        """Execute the runs that are not stored yet, or only those that failed before, and return the comparison.
+        """Execute the runs that are not stored yet, or only those that failed before or whose weights are missing or
+        damaged, and return the comparison.
 
         Runs that fail are listed in its `failures`; runs that are left out are not part of it.
         """
@@ -89,11 +90,11 @@ class Plan:
                 print(line, flush=True)
         if only_failed:
             states = self.states()
-            jobs = tuple(job for job in jobs if states[job.key] in ("finished", "failed"))
+            jobs = tuple(job for job in jobs if states[job.key] not in ("to do", "interrupted"))
             for state, words in (("to do", "not started"), ("interrupted", "interrupted")):
                 if progress and (skipped := sum(job_state == state for job_state in states.values())):
                     print(f"skipping {skipped} runs that were {words}", flush=True)
-        records, failures = run_all(jobs, self.context, progress)
+        records, failures = run_all(jobs, replace(self.context, remake_weights=only_failed), progress)
         trained = {job.key: job for job in jobs if isinstance(job.config, TrainingRun)}
         runs = {key: RunRecord.from_dict(records[key], job.config) for key, job in trained.items() if key in records}
         store = self.context.store

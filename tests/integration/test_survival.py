@@ -36,12 +36,12 @@ def contents(folder):
 def _child(out, taken, options):
     perform = sys.modules["seqgnn.experiments.runs.config"].RunConfig.perform
 
-    def counted(self, path, on_step, folder, save_every):
+    def counted(self, path, on_step, *rest):
         def note(*arguments):
             taken.value += 1
             on_step(*arguments)
 
-        return perform(self, path, note, folder, save_every)
+        return perform(self, path, note, *rest)
 
     sys.modules["seqgnn.experiments.runs.config"].RunConfig.perform = counted
     run_grid("palindromes", out=out, **{**GRID, **options})

@@ -13,7 +13,7 @@ class Sum:
     name: str
     fails: bool = False
 
-    def perform(self, path, on_step, folder, save_every):
+    def perform(self, path, on_step, folder, save_every, stop):
         for step in range(1, 4):
             on_step(step, 1 / step, step / 3)
         if self.fails:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from seqgnn.data.datasets.data_source import DataSource
-from seqgnn.experiments.runs.result import OnStep, RunResult
+from seqgnn.experiments.runs.result import OnStep, RunResult, Stop, never
 from seqgnn.tasks.forecasting import Protocol
 from seqgnn.training.config import TrainConfig
 from seqgnn.training.loop import fit
@@ -52,7 +52,12 @@ class Run(ABC):
 
     @abstractmethod
     def perform(
-        self, data: DataSource | None, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0
+        self,
+        data: DataSource | None,
+        on_step: OnStep,
+        folder: Path | None = None,
+        save_every: float = 30.0,
+        stop: Stop = never,
     ) -> RunResult:
         """Return the result of the run.
 
@@ -61,9 +66,11 @@ class Run(ABC):
             on_step: is called with the step, its loss and its accuracy.
             folder: where the state is saved, so that an interrupted run resumes; None: nowhere.
             save_every: seconds between two checkpoints.
+            stop: is called before every training step; True saves and ends the run after that step.
 
         Raises:
             ValueError: if the data are not those of the run, or a checkpoint in the folder is damaged or another run's.
+            RunInterrupted: if `stop` ended the run.
         """
 
 

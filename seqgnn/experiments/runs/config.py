@@ -13,7 +13,16 @@ from seqgnn._utils.validation import check_count, one_of
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.io.text import fingerprint
 from seqgnn.experiments.runs.base import BaselineRun, TrainingRun
-from seqgnn.experiments.runs.result import OnStep, RunResult, checkpoints_in, measure_training, training_result
+from seqgnn.experiments.runs.result import (
+    OnStep,
+    RunResult,
+    Stop,
+    check_completed,
+    checkpoints_in,
+    measure_training,
+    never,
+    training_result,
+)
 from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.models import sequence_model as models
 from seqgnn.models.baselines import classification as baselines
@@ -82,7 +91,12 @@ class RunConfig(TrainingRun):
             )
 
     def perform(
-        self, data: DataSource | None, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0
+        self,
+        data: DataSource | None,
+        on_step: OnStep,
+        folder: Path | None = None,
+        save_every: float = 30.0,
+        stop: Stop = never,
     ) -> RunResult:
         """Train, then score the weights chosen on validation on the test set, which is closed until then."""
         _check_text(self.data_id, data)
@@ -92,7 +106,8 @@ class RunConfig(TrainingRun):
         checkpoints = checkpoints_in(folder, asdict(self), save_every)
         memory = PeakMemory(self.device)
         curves = fit(model, task, self.train, seed=self.seed, device=self.device, on_step=on_step,
-                     checkpoints=checkpoints)  # fmt: skip
+                     checkpoints=checkpoints, stop=stop)  # fmt: skip
+        check_completed(curves)
         measured = measure_training(curves, memory)
         batches = task.open().test(self.train.eval_batch_size)
         test = evaluate(model, batches, device=self.device, precision=self.train.precision)
@@ -116,7 +131,12 @@ class BaselineConfig(BaselineRun):
         check_count("BaselineConfig", "size", self.size, 1)
 
     def perform(
-        self, data: DataSource | None, on_step: OnStep, folder: Path | None = None, save_every: float = 30.0
+        self,
+        data: DataSource | None,
+        on_step: OnStep,
+        folder: Path | None = None,
+        save_every: float = 30.0,
+        stop: Stop = never,
     ) -> RunResult:
         """Fit the baseline and score it on the test set."""
         _check_text(self.data_id, data)

@@ -1,25 +1,41 @@
 """Execution of many runs, in this process or in several: each is stored as soon as it is finished."""
 
 import json
+import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from enum import Enum
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 
+from seqgnn._utils.processes import StopRequest, deferred_signals, end_with_parent, working
 from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.job import Job, Key, RunContext
 from seqgnn.experiments.runs.progress import Event, Report, listening, show_progress, summary_line
-from seqgnn.experiments.runs.store import RunStore
+from seqgnn.experiments.runs.result import RunInterrupted, Stop
+from seqgnn.experiments.runs.store import RunStore, StoreLost
 from seqgnn.training.checkpoint import write_checkpoint
 
 EVERY = 0.2  # seconds between two reports of a run's progress
-Outcome: TypeAlias = dict[str, Any] | str | None  # record, error message, or None for a run of another process
+STORE_EVERY = 1.0  # seconds between two checks that a run's folder is still there
+SAVING = "saving the runs that are executed"
 BACKENDS = ("dask", "ray")
 PATIENCE = 2.0  # seconds between two checks on runs of other processes
+
+
+class Unfinished(Enum):
+    """The reason why a run has neither a record nor an error."""
+
+    CLAIMED = "another process executes it"
+    INTERRUPTED = "it was saved and stopped"
+
+
+Outcome: TypeAlias = dict[str, Any] | str | Unfinished  # a string is an error message
 
 
 def run_all(
@@ -31,49 +47,71 @@ def run_all(
         Records by key, and error messages by key.
 
     Raises:
-        ValueError: if the file of a run is damaged, or the store cannot be written.
+        ValueError: if the file of a run is damaged, or the store cannot be written or is removed.
+        KeyboardInterrupt: or what else SIGINT, SIGTERM and SIGHUP do, after the runs that were executed are saved.
     """
     records: dict[Key, dict[str, Any]] = {}
     failures: dict[Key, str] = {}
     for job in jobs:
-        record = stored_record(job, context.store)
+        record = stored_record(job, context)
         if record is not None:
             records[job.key] = record
     pending = [job for job in jobs if job.key not in records]
-    if pending and context.store is not None:
-        context.store.prepare()
+    if context.store is not None:
+        if pending:
+            context.store.prepare()
+        else:
+            context.store.clean()
+        if progress and not context.remake_weights:
+            _list_missing_weights(jobs, records, context.store)
     with show_progress(len(jobs), len(records), progress) as report:
         num_waiting = 0
         while pending:
-            claimed = []
+            claimed, interrupted = [], []
             for job, outcome in _outcomes(pending, context, report):
-                if outcome is None:
+                if outcome is Unfinished.CLAIMED:
                     claimed.append(job)
+                elif isinstance(outcome, Unfinished):
+                    interrupted.append(job)
                 elif isinstance(outcome, str):
                     failures[job.key] = outcome
                 else:
                     records[job.key] = outcome
-            pending = claimed
-            if pending and len(pending) != num_waiting:
-                report(("waiting", f"waiting for {len(pending)} of the runs, which other processes execute"))
-            num_waiting = len(pending)
-            if pending:
+            pending = interrupted + claimed
+            if claimed and len(claimed) != num_waiting:
+                report(("waiting", f"waiting for {len(claimed)} of the runs, which other processes execute"))
+            num_waiting = len(claimed)
+            if claimed and not interrupted:
                 time.sleep(PATIENCE)
     return records, failures
 
 
 def _outcomes(jobs: list[Job], context: RunContext, report: Report) -> Iterator[tuple[Job, Outcome]]:
-    """Yield each job with its record, with its error message, or with None if another process executes it."""
+    """Yield each job with its record, with its error message, or with the reason why it has neither."""
     workers = min(context.workers, len(jobs))
     if workers <= 1 and context.execution.backend is None:
         for job in jobs:
-            yield job, _perform(job, context, report)
+            saves = context.store is not None and isinstance(job.config, TrainingRun)
+            with deferred_signals(SAVING) if saves else nullcontext(StopRequest()) as stop:
+                outcome = _perform(job, context, report, stop)
+            yield job, outcome
+            stop.deliver()
         return
+    with deferred_signals(SAVING) as stop:
+        yield from _outcomes_of_workers(jobs, context, workers, report, stop)
+    stop.deliver()
+
+
+def _outcomes_of_workers(
+    jobs: list[Job], context: RunContext, workers: int, report: Report, stop: Stop
+) -> Iterator[tuple[Job, Outcome]]:
+    """Yield each job with its outcome until all have one; after a request to stop, those of remaining jobs are missing
+    or `INTERRUPTED`."""
     from joblib import Parallel, delayed, parallel_config
 
     remaining = dict(enumerate(jobs))
     with (
-        listening(report) as (address, key),
+        listening(report, stop) as (address, key),
         _engine(context) as (name, options, worker_error),
         parallel_config(name, **options),
     ):
@@ -85,13 +123,13 @@ def _outcomes(jobs: list[Job], context: RunContext, report: Report) -> Iterator[
             yield from Parallel(n_jobs=count, batch_size=1, return_as=order)(calls)
 
         batched = True
-        while remaining:
+        while remaining and not stop():
             batch = remaining.copy() if batched else dict([next(iter(remaining.items()))])
             try:
                 for number, outcome in outcomes(batch):
                     yield remaining.pop(number), outcome
             except worker_error:  # it is unknown which run the worker had
-                stored = {number: stored_record(job, context.store) for number, job in remaining.items()}
+                stored = {number: stored_record(job, context) for number, job in remaining.items()}
                 finished: dict[int, Any] = {number: record for number, record in stored.items() if record is not None}
                 if not batched and not finished:
                     finished = dict.fromkeys(batch, "its worker process was killed; is there enough memory?")
@@ -108,7 +146,7 @@ def _engine(context: RunContext) -> Iterator[tuple[str, dict[str, Any], type[Exc
     if backend is None:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        yield "loky", {}, BrokenProcessPool
+        yield "loky", {"initializer": end_with_parent, "initargs": (os.getpid(),)}, BrokenProcessPool
         return
     try:
         options, worker_error = {"dask": _dask, "ray": _ray}[backend](scheduler)
@@ -148,73 +186,121 @@ def _ray(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
     return {}, RayActorError
 
 
-def stored_record(job: Job, store: RunStore | None) -> dict[str, Any] | None:
-    """Return the record of a run, if it is stored."""
-    record = None if store is None else store.get(job.content)
-    return None if record is None else {name: record[name] for name in ("config", "spec", "result", "measured")}
+def stored_record(job: Job, context: RunContext) -> dict[str, Any] | None:
+    """Return the record of a run, if it is stored and, where `context` says so, its weights are too."""
+    record = None if context.store is None else context.store.get(job.content)
+    if record is None or context.store is None or (context.remake_weights and context.store.lacks_weights(record)):
+        return None
+    return {name: record[name] for name in ("config", "spec", "result", "measured")}
+
+
+def _list_missing_weights(jobs: Sequence[Job], records: dict[Key, dict[str, Any]], store: RunStore) -> None:
+    """Print which finished runs have no weights, in one line."""
+    lacking = [job for job in jobs if job.key in records and store.lacks_weights(records[job.key])]
+    if lacking:
+        files = ", ".join(f"{job.title} ({store.weights(job.content)})" for job in lacking[:3])
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        print(f"weights missing or damaged: {files}{more}; --retry-failed trains again", flush=True)
 
 
 def _perform_in_worker(number: int, job: Job, context: RunContext, address: Any, key: bytes) -> tuple[int, Outcome]:
+    requested = False
+
     def report(event: Event) -> None:
+        nonlocal requested
         try:
             with Client(address, authkey=key) as line:
                 line.send(event)
+                requested = line.recv() or requested
         except (OSError, EOFError):
-            pass  # no process listens any more; the run continues
+            pass  # on another machine, where nothing listens; or the parent has ended, which `working` notices
 
-    return number, _perform(job, context, report)
+    with working() as ends:
+        report(("begin", job.title))
+
+        def stop() -> bool:
+            return requested or ends() or _released()
+
+        return number, Unfinished.INTERRUPTED if stop() else _perform(job, context, report, stop)
 
 
-def _perform(job: Job, context: RunContext, report: Report) -> Outcome:
+def _released() -> bool:
+    """Return True in a worker of Dask whose task has no client any more."""
+    if "distributed" not in sys.modules:
+        return False
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+        task = worker.state.tasks.get(worker.get_current_task())
+    except (ValueError, AttributeError):  # no worker of Dask
+        return False
+    return task is None or task.state == "cancelled"
+
+
+def _perform(job: Job, context: RunContext, report: Report, stop: Stop) -> Outcome:
     """Execute a run, or the rest of an interrupted one, and store it.
 
     Returns:
-        Its record; its error message in one line if it failed; None if another process executes it.
+        Its record; its error message in one line if it failed; otherwise why it has neither.
+
+    Raises:
+        StoreLost: if the folder of the runs is no longer there.
     """
     if context.store is None:
-        return _execute(job, context, None, report)
+        return _execute(job, context, None, report, stop)
     config = job.content
     try:
         with context.store.claim(config) as folder:
             if folder is None:
-                return None
-            outcome = stored_record(job, context.store)  # stored by another process in the meantime
+                return Unfinished.CLAIMED
+            outcome = stored_record(job, context)  # stored by another process in the meantime
             if outcome is None:
-                result = _execute(job, context, folder, report)
-                if isinstance(result, str):
+                result = _execute(job, context, folder, report, stop)
+                if not isinstance(result, dict):
                     return result
                 outcome = result
             else:
                 report(("done", job.title, summary_line(outcome)))
             context.store.discard(config)
             return outcome
+    except StoreLost:
+        raise
     except ValueError as error:
         report(("failed", job.title, str(error)))
         return str(error)
 
 
-def _execute(job: Job, context: RunContext, folder: Path | None, report: Report) -> dict[str, Any] | str:
+def _execute(job: Job, context: RunContext, folder: Path | None, report: Report, stop: Stop) -> Outcome:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    last_report = time.monotonic()
+    last_report = last_check = time.monotonic()
 
     def on_step(step: int, loss: float, accuracy: float) -> None:
-        nonlocal last_report
-        if time.monotonic() - last_report >= EVERY:
-            last_report = time.monotonic()
+        nonlocal last_report, last_check
+        now = time.monotonic()
+        if context.store is not None and now - last_check >= STORE_EVERY:
+            last_check = now
+            context.store.check(job.content)
+        if now - last_report >= EVERY:
+            last_report = now
             report(("step", job.title, step, loss, accuracy))
 
     try:
         if isinstance(job.config, TrainingRun):
             report(("start", job.title, job.config.train.steps))
-        outcome = job.config.perform(context.data, on_step, folder, context.execution.save_every)
+        outcome = job.config.perform(context.data, on_step, folder, context.execution.save_every, stop)
         content = job.record() | {"result": outcome.result, "measured": outcome.measured}
         record = json.loads(json.dumps(content))  # as read from its file: tuples are lists
         if context.store is not None:
             if outcome.weights:
                 write_checkpoint(context.store.weights(record["config"]), outcome.weights, {"config": record["config"]})
             context.store.put(record["config"], outcome.result, outcome.measured, record["spec"])
+    except RunInterrupted:
+        return Unfinished.INTERRUPTED
     except Exception as error:
+        if context.store is not None:
+            context.store.check()
         message = " ".join(f"{type(error).__name__}: {error}".split())
         if context.store is not None:
             with suppress(OSError):

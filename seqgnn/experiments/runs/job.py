@@ -47,9 +47,11 @@ class RunContext:
         store: where runs are stored; None: in memory only.
         data: the data that the task reads; None for tasks that generate their samples, and for Python's help topics.
         workers: processes, each with one torch thread; 1: this process, with one torch thread while it runs.
+        remake_weights: whether finished runs whose weights are missing or damaged are executed again.
     """
 
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     store: RunStore | None = None
     data: DataSource | None = None
     workers: int = 1
+    remake_weights: bool = False

@@ -24,10 +24,11 @@ def summary_line(record: dict[str, Any]) -> str:
 
 
 @contextmanager
-def listening(report: Report) -> Iterator[tuple[Any, bytes]]:
+def listening(report: Report, stop: Callable[[], bool]) -> Iterator[tuple[Any, bytes]]:
     """Forward the events of worker processes; yield the address to which they connect and their authentication key.
 
-    If an event cannot be shown (a closed pipe, a full disk), workers continue, and the error is raised at the end.
+    Each event is answered by `stop()`: True asks the worker to save and to stop. If an event cannot be shown (a closed
+    pipe, a full disk), workers continue, and the error is raised at the end.
     """
     key = secrets.token_bytes(16)
     errors: list[Exception] = []
@@ -38,10 +39,11 @@ def listening(report: Report) -> Iterator[tuple[Any, bytes]]:
                 try:
                     with listener.accept() as line:
                         event = line.recv()
+                        if event is None:
+                            return
+                        line.send(stop())
                 except Exception:
                     continue  # a worker died while it was connected, or it was no worker
-                if event is None:
-                    return
                 if errors:
                     continue
                 try:

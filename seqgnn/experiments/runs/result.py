@@ -16,6 +16,16 @@ from seqgnn.training.checkpoint import LAST, Checkpoints, read_checkpoint
 from seqgnn.training.loop import FitResult
 
 OnStep: TypeAlias = Callable[[int, float, float], None]
+Stop: TypeAlias = Callable[[], bool]
+
+
+class RunInterrupted(Exception):
+    """A run was stopped on request, and its state is saved."""
+
+
+def never() -> bool:
+    """Return False: a run is not to be stopped."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,12 @@ def checkpoints_in(folder: Path | None, config: dict[str, Any], save_every: floa
         return None
     _check_checkpoint(folder / LAST, config)
     return Checkpoints(folder, about={"config": config}, seconds=save_every)
+
+
+def check_completed(curves: FitResult) -> None:
+    """Raise RunInterrupted if training was stopped on request."""
+    if curves.stopped == "interrupted":
+        raise RunInterrupted
 
 
 def measure_training(curves: FitResult, memory: PeakMemory, refitted: FitResult | None = None) -> dict[str, Any]:

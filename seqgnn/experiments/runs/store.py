@@ -4,14 +4,15 @@ code."""
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from seqgnn._utils.files import write_atomically
+from seqgnn._utils.files import is_lost, is_temporary, write_atomically
 
 FORMAT = "seqgnn-run"
 VERSION = 1
@@ -29,6 +30,10 @@ def run_key(config: dict[str, Any]) -> str:
     content = {"version": VERSION, "config": _without_none(config)}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+class StoreLost(ValueError):
+    """The folder of the runs was removed, renamed or unmounted while runs were executed."""
 
 
 class RunStore:
@@ -66,6 +71,20 @@ class RunStore:
                 pass
         except OSError as error:
             raise ValueError(f"RunStore: expected a writable folder, got {self.folder} ({error.strerror})") from error
+        self.clean()
+
+    def clean(self) -> None:
+        """Remove what killed processes left behind: temporary files, and checkpoints and locks of runs that are
+        finished. What belongs to a run that another process executes stays, and so does all in a read-only folder."""
+        with suppress(OSError, ValueError):
+            names = [file.name for file in self.folder.iterdir()]
+            temporary = {name[1:21] for name in names if re.fullmatch(r"\.[0-9a-f]{20}\..+\.tmp", name)}
+            finished = {name.removesuffix(".json") for name in names if name.endswith(".json")}
+            partial = {name.removesuffix(".partial") for name in names if name.endswith(".partial")}
+            for key in sorted(temporary | (finished & partial)):
+                with self._reserve(key) as folder:
+                    if folder is not None and key in finished:
+                        shutil.rmtree(folder, ignore_errors=True)
 
     def path(self, config: dict[str, Any]) -> Path:
         """Return where the run of `config` is, or would be."""
@@ -75,18 +94,49 @@ class RunStore:
         """Return where the weights of the run of `config` are, or would be."""
         return self.path(config).with_suffix(".safetensors")
 
+    def lacks_weights(self, record: dict[str, Any]) -> bool:
+        """Return True if the weights of a finished training run are missing, or their file is cut off.
+
+        The weights themselves are compared with the hash of the run where they are read.
+        """
+        if record["result"].get("weights_sha256") is None:
+            return False
+        try:
+            with open(self.weights(record["config"]), "rb") as file:
+                size, header_size = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(header_size, size)))
+                parts = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
+            return bool(size != 8 + header_size + max(parts, default=0))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return True
+
     def state(self, config: dict[str, Any]) -> str:
-        """Return how far the run of `config` is: "finished", "failed" when last tried, "interrupted" or "to do".
+        """Return how far the run of `config` is: "finished", "without weights" if only these are missing or damaged,
+        "failed" when last tried, "interrupted" or "to do".
 
         Raises:
             ValueError: as `get` does.
         """
-        if self.get(config) is not None:
-            return "finished"
+        if (record := self.get(config)) is not None:
+            return "without weights" if self.lacks_weights(record) else "finished"
         if self.failure(config) is not None:
             return "failed"
         checkpoints = self.path(config).with_suffix(".partial").glob("*.safetensors")
         return "interrupted" if any(checkpoints) else "to do"
+
+    def check(self, config: dict[str, Any] | None = None) -> None:
+        """Check that the folder is still there, and the one that `claim` has reserved for the run of `config`.
+
+        Raises:
+            StoreLost: if the folder of all runs is not there.
+            ValueError: if only that of the run is not there.
+        """
+        claimed = self.folder if config is None else self.path(config).with_suffix(".partial")
+        if is_lost(claimed):
+            reason = "it was removed, renamed or unmounted while runs were executed"
+            if is_lost(self.folder):
+                raise StoreLost(f"compare: expected the folder {self.folder}, but {reason}")
+            raise ValueError(f"compare: expected the folder {claimed}, but it was removed while its run was executed")
 
     @contextmanager
     def claim(self, config: dict[str, Any]) -> Iterator[Path | None]:
@@ -95,21 +145,33 @@ class RunStore:
         Yields a folder for its checkpoints, which `discard` removes; None if another process has reserved the run. The
         reservation ends when the process is killed.
         """
+        with self._reserve(run_key(config)) as folder:
+            yield folder
+
+    @contextmanager
+    def _reserve(self, key: str) -> Iterator[Path | None]:
         from filelock import FileLock, Timeout
 
-        folder = self.path(config).with_suffix(".partial")
+        folder = self.folder / f"{key}.partial"
         lock = FileLock(folder / ".lock")
         try:
             folder.mkdir(exist_ok=True)
             lock.acquire(timeout=0)
         except (Timeout, FileNotFoundError):  # reserved, or just removed because its run is finished
+            self.check()
             yield None
             return
         except OSError as error:
             raise ValueError(f"RunStore: expected a writable folder, got {folder} ({error.strerror})") from error
         try:
+            for file in self.folder.glob(f".{key}.*"):
+                if is_temporary(file.name):  # of a process that was killed, since this one has reserved the run
+                    file.unlink(missing_ok=True)
             yield folder
         finally:
+            with suppress(OSError):
+                if [file.name for file in folder.iterdir()] == [".lock"]:
+                    shutil.rmtree(folder, ignore_errors=True)  # nothing to resume from
             lock.release()
 
     def discard(self, config: dict[str, Any]) -> None:

@@ -2,11 +2,9 @@
 
 import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -231,35 +229,6 @@ class _Meter:
             self.folder.log({**line, "seconds": round(self.folder.seconds + now - self.start, 3)})
             self.recent.clear()
             self.training, self.steps = 0.0, 0
-
-
-@contextmanager
-def stopping_at_signals() -> Iterator[Callable[[], bool]]:
-    """Within the block, SIGINT, SIGTERM and SIGHUP only make the function that is yielded return True.
-
-    A second signal interrupts at once, unless several processes train: torchrun repeats the signals to each of them.
-    """
-    is_single_process = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped.is_set
-        return
-
-    def handle(number: int, frame: Any) -> None:
-        if stopped.is_set() and is_single_process:
-            raise KeyboardInterrupt
-        if not stopped.is_set():
-            with suppress(OSError):  # not `print`, which the signal may have interrupted
-                os.write(2, b"seqgnn: saving after this step\n")
-        stopped.set()
-
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    handlers = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield stopped.is_set
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _identify(run: TextRun) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The reference engine: the equations of a cell at every step, under autograd."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,8 @@ from seqgnn.nn.scan.gates import RecurrentUnit, at_every_step, on_graph
 from seqgnn.nn.scan.graph_inputs import StepInputs
 
 Record = list[dict[int, State]]
-_records: list[Record] = []  # a plain list, since torch.compile cannot look into a ContextVar
+_active: list[Record] = []  # those of all threads; torch.compile can look into a plain list, not into a ContextVar
+_thread = threading.local()  # its attribute `records`, those of this thread, is only read while some thread records
 
 
 @contextmanager
@@ -21,19 +23,26 @@ def record_states() -> Iterator[Record]:
 
     They are nodes of the autograd graph, through which all passes that later steps, layers and outputs receive from
     them, with frozen weights too. Layers use this engine inside the block, since torch's kernels return the last state
-    alone.
+    alone. Scans of other threads are not recorded, and keep their engine.
     """
     scans: Record = []
-    _records.append(scans)
+    _thread.records = [*_records(), scans]
+    _active.append(scans)
     try:
         yield scans
     finally:
-        _records.pop()
+        _thread.records = _thread.records[:-1]
+        del _active[next(index for index, record in enumerate(_active) if record is scans)]
 
 
 def is_recording() -> bool:
-    """True inside :func:`record_states`."""
-    return bool(_records)
+    """True inside :func:`record_states`, in the thread that entered it."""
+    return bool(_records())
+
+
+def _records() -> list[Record]:
+    """Return the records of this thread."""
+    return getattr(_thread, "records", []) if _active else []
 
 
 def reference_scan(
@@ -70,14 +79,15 @@ def unroll(
     """
     steps = range(len(gx))
     states: dict[int, State] = {}
-    for scans in _records:
+    records = _records()
+    for scans in records:
         scans.append(states)
         gx = gx if gx.requires_grad else gx.detach().requires_grad_()
     inputs = gx.unbind()  # one node of the autograd graph; gx[t] would be T, each with a gradient of the whole
     outputs: dict[int, Tensor] = {}
     for t in reversed(steps) if reverse else steps:
         output, new = cell(inputs[t], hidden_projections[t], state)
-        if _records:
+        if records:
             states[t] = new
         if active is not None:
             output = torch.where(active[t], output, 0)

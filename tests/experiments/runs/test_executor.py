@@ -5,6 +5,7 @@ import pytest
 from seqgnn.experiments.runs import executor as parallel
 from seqgnn.experiments.runs.executor import run_all
 from seqgnn.experiments.runs.job import RunContext
+from seqgnn.experiments.runs.result import never
 from seqgnn.experiments.runs.store import RunStore
 from tests.support.jobs import Sum, jobs
 
@@ -13,7 +14,7 @@ from tests.support.jobs import Sum, jobs
 class Dies(Sum):
     """A run that takes its process with it, as the kernel does when memory is short."""
 
-    def perform(self, path, on_step, folder, save_every):
+    def perform(self, path, on_step, folder, save_every, stop):
         import os
 
         os._exit(9)
@@ -38,14 +39,14 @@ def test_run_all_without_terminal_prints_lines(tmp_path, capsys):
 def test_perform_with_every_zero_reports_each_step(monkeypatch):
     events = []
     monkeypatch.setattr(parallel, "EVERY", 0.0)
-    parallel._perform(jobs(Sum("a"))[0], RunContext(), events.append)
+    parallel._perform(jobs(Sum("a"))[0], RunContext(), events.append, never)
     assert [event[2:] for event in events if event[0] == "step"] == [(1, 1.0, 1 / 3), (2, 0.5, 2 / 3), (3, 1 / 3, 1.0)]
 
 
 def test_perform_within_the_interval_reports_no_step(monkeypatch):
     events = []
     monkeypatch.setattr(parallel, "EVERY", 1e9)
-    parallel._perform(jobs(Sum("a"))[0], RunContext(), events.append)
+    parallel._perform(jobs(Sum("a"))[0], RunContext(), events.append, never)
     assert [event[0] for event in events] == ["done"]
 
 

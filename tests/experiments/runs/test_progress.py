@@ -9,6 +9,7 @@ import rich
 from seqgnn.experiments.runs import executor as parallel
 from seqgnn.experiments.runs.job import RunContext
 from seqgnn.experiments.runs.progress import show_progress, summary_line
+from seqgnn.experiments.runs.result import never
 from tests.support.jobs import Sum, jobs
 
 
@@ -35,10 +36,10 @@ def test_show_progress_on_terminal_draws_bars(monkeypatch):
 
 def test_worker_sends_done_event_if_listener_is_open():
     events = []
-    with parallel.listening(events.append) as (address, key):
+    with parallel.listening(events.append, never) as (address, key):
         number, outcome = parallel._perform_in_worker(7, jobs(Sum("a"))[0], RunContext(), address, key)
         assert number == 7 and outcome["result"]["test"]["loss"] == 1.25
-    assert [event[0] for event in events] == ["done"]
+    assert [event[0] for event in events] == ["begin", "done"]
     assert parallel._perform_in_worker(7, jobs(Sum("a"))[0], RunContext(), address, key) == (7, outcome)
 
 
@@ -46,7 +47,7 @@ def test_listening_callback_error_is_raised_at_the_end():
     def say(event):
         raise BrokenPipeError("the pipe is closed")
 
-    with pytest.raises(BrokenPipeError, match="the pipe is closed"), parallel.listening(say) as (address, key):
+    with pytest.raises(BrokenPipeError, match="the pipe is closed"), parallel.listening(say, never) as (address, key):
         for _ in range(3):
             assert parallel._perform_in_worker(0, jobs(Sum("a"))[0], RunContext(), address, key)[1]["result"]
 

@@ -1,8 +1,6 @@
 import json
 import multiprocessing
-import os
 import random
-import signal
 import time
 from dataclasses import replace
 
@@ -10,7 +8,7 @@ import pytest
 import torch
 
 from seqgnn.experiments.runs import text as text_training
-from seqgnn.experiments.runs.text import find_run, load_model, stopping_at_signals, train_text
+from seqgnn.experiments.runs.text import find_run, load_model, train_text
 from seqgnn.experiments.runs.text_config import LoggingConfig, TextRun
 from seqgnn.models import sequence_model as models
 from seqgnn.models.generation import generate
@@ -275,17 +273,6 @@ def test_train_text_after_early_stopping_takes_no_more_steps(book, tmp_path):
     assert train_text(run, out, logging=LoggingConfig(sample_every=0)).fit.steps == ended.steps
     with pytest.raises(ValueError, match=rf"got steps=500 where it ended after {ended.steps} \(no better\)"):
         train_text(replace(run, train=replace(run.train, steps=500)), out, logging=LoggingConfig(sample_every=0))
-
-
-def test_stopping_at_signals_first_stops_then_interrupts():
-    before = signal.getsignal(signal.SIGINT)
-    with stopping_at_signals() as stop:
-        assert not stop()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def _child(run, out, taken):

@@ -1,5 +1,8 @@
 """The reference engine: recorded states, lengths and directions."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -18,6 +21,44 @@ def test_record_states_nested_records_scans_until_block_ends():
     assert all(sorted(scan) == [0, 1, 2, 3] for scan in outer) and outer[2] is inner[0]
     layer(x)
     assert [len(outer), len(inner)] == [4, 2]
+
+
+def test_record_states_does_not_record_scans_of_other_threads():
+    layer, x = sg.GRU(2, 3, engine="reference"), torch.zeros(4, 1, 2)
+    recording, finished = threading.Event(), threading.Event()
+    seen = []
+
+    def record():
+        with record_states() as scans:
+            layer(x)
+            recording.set()
+            finished.wait(60)
+        seen.append(len(scans))
+
+    recorder = threading.Thread(target=record)
+    recorder.start()
+    assert recording.wait(60) and not is_recording()
+    for _ in range(3):
+        layer(x)
+    with record_states() as scans:
+        layer(x)
+        finished.set()
+        recorder.join()
+        layer(x)
+    assert seen == [1] and len(scans) == 2 and not is_recording()
+
+
+@pytest.mark.traced
+def test_record_states_of_another_thread_leaves_compiled_calls_alone():
+    layer, x = sg.GRU(2, 3, engine="reference"), torch.randn(4, 1, 2)
+    expected, _ = layer(x)
+    compiled = torch.compile(layer, backend="eager")
+    with ThreadPoolExecutor(1) as pool:
+        block = record_states()
+        scans = pool.submit(block.__enter__).result()
+        assert torch.equal(compiled(x)[0], expected)
+        pool.submit(block.__exit__, None, None, None).result()
+    assert scans == []
 
 
 def count_up(gx, project, state):

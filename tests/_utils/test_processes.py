@@ -1,0 +1,139 @@
+"""Signals that end a process, and processes that end with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from seqgnn._utils.processes import SIGNALS, deferred_signals, interrupting_signals, working
+
+WORKER = """
+import os, subprocess, sys, time
+from seqgnn._utils import processes
+
+processes.SAVING_SECONDS = float(sys.argv[2])
+processes.end_with_parent(int(sys.argv[1]))
+with processes.working() as ends:
+    print("ready", flush=True)
+    while not ends():
+        time.sleep(0.01)
+    print("saved", flush=True)
+    if sys.argv[3] == "long":
+        time.sleep(60)
+time.sleep(60)
+"""
+# Starts a worker and is killed.
+PARENT = f"""
+import os, subprocess, sys, time
+output = open(sys.argv[1], "w+")
+worker = subprocess.Popen([sys.executable, "-c", {WORKER!r}, str(os.getpid()), *sys.argv[2:]], stdout=output)
+while not os.path.getsize(sys.argv[1]):
+    time.sleep(0.01)
+print(worker.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def handlers():
+    return {number: signal.getsignal(number) for number in SIGNALS}
+
+
+def test_deferred_signals_first_requests_and_second_is_delivered():
+    before = handlers()
+    with deferred_signals() as request:
+        assert not request()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request() and request.number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert handlers() == before
+
+
+def test_deferred_signals_are_delivered_after_the_block(capfd):
+    with deferred_signals("saving") as request:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert capfd.readouterr().err == "seqgnn: saving\n"
+    with pytest.raises(KeyboardInterrupt):
+        request.deliver()
+
+
+def test_deferred_signals_repeated_ones_are_ignored():
+    with deferred_signals(repeated=True) as request:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+    assert request.number == signal.SIGINT
+
+
+@pytest.mark.parametrize("block", [deferred_signals, interrupting_signals])
+def test_signals_that_are_ignored_stay_ignored(block):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        with block() as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not request()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_signals_in_another_thread_change_no_handler():
+    before, seen = handlers(), []
+
+    def enter():
+        with deferred_signals() as first, interrupting_signals() as second:
+            seen.append((handlers(), first(), second()))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [(before, False, False)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_interrupting_signals_raise_keyboard_interrupt(number):
+    before = handlers()
+    with interrupting_signals() as request:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        assert request.number == number
+    assert handlers() == before
+
+
+def test_working_without_parent_to_watch_never_ends():
+    with working() as ends:
+        assert not ends()
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and process groups of POSIX")
+@pytest.mark.parametrize(("grace", "work"), [("60", "short"), ("0.5", "long")])
+def test_end_with_parent_saves_first_but_not_for_long(tmp_path, grace, work):
+    output = tmp_path / "output"
+    command = [sys.executable, "-c", PARENT, str(output), grace, work]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        worker, end = int(parent.stdout.readline()), time.monotonic() + 30
+    assert parent.returncode == -signal.SIGKILL
+    while alive(worker) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not alive(worker) and output.read_text() == "ready\nsaved\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and process groups of POSIX")
+def test_end_with_parent_signal_interrupts_work_but_not_the_process():
+    command = [sys.executable, "-c", WORKER, str(os.getpid()), "60", "short"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "ready\n"
+        worker.send_signal(signal.SIGTERM)
+        assert worker.stdout.readline() == "saved\n" and worker.poll() is None
+        worker.kill()
