@@ -27,7 +27,6 @@ def bench(
     folder = None if out is None else run.folder_for(out)
     with Console(stderr=True).status("") as status:
         result = run.bench(seconds, device, report=status.update)
-    paths = [] if folder is None else report.write(result, folder)
-    report.show(result)
-    for path in paths:
+    report.show(result)  # before files are written, which may fail
+    for path in [] if folder is None else report.write(result, folder):
         print(f"wrote {path}")

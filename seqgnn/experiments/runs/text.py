@@ -27,6 +27,7 @@ from seqgnn.training.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
 from seqgnn.training.loop import FitResult, ValidationPoint, evaluate, fit
 
 TEMPERATURES = (0.5, 1.0, 2.0)
+STORE_EVERY = 1.0  # seconds between two checks that the folder is still there
 
 
 @dataclass
@@ -91,6 +92,7 @@ def train_text(
     parameters = sum(p.numel() for p in model.parameters())
 
     start = time.perf_counter(), time.process_time()
+    last_check = time.monotonic()
     with RunFolder(out, description, logging.tensorboard, on_line) if is_first else nullcontext() as folder:
         if fabric is not None:
             fabric.barrier()  # wait until the first process has checked the folder
@@ -104,7 +106,11 @@ def train_text(
             on_start({"step": folder.step, **sizes})
 
         def end_step(step: int, loss: float, accuracy: float) -> None:
+            nonlocal last_check
             if folder is not None and meter is not None:
+                if time.monotonic() - last_check >= STORE_EVERY:
+                    last_check = time.monotonic()
+                    folder.check()
                 meter.end(step, loss, accuracy)
                 if logging.sample_every and step % logging.sample_every == 0:
                     folder.sample(_samples(model, task, logging.prompt, step, run.seed, device))

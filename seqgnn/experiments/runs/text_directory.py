@@ -1,6 +1,7 @@
 """The folder of a training run on a text: its configuration, log and samples."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from seqgnn._utils.files import remove_unfinished, write_atomically
+from seqgnn._utils.files import is_lost, remove_unfinished, write_atomically
 from seqgnn.training.checkpoint import BEST, LAST, read_checkpoint
 
 RUN, LOG, SAMPLES, TABLE, RESULT = "run.json", "log.jsonl", "samples.jsonl", "samples.md", "result.json"
@@ -41,6 +42,8 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if description.get("version") != VERSION:
         hint = "resume with the version of seqgnn that wrote it"
         raise ValueError(f"train: expected version {VERSION} in {path}, got {description.get('version')!r}; {hint}")
+    if description.pop("sha256", None) not in (None, _checksum(description)):  # earlier versions wrote none
+        raise ValueError(f"train: {path} was changed after it was written (sha256); restore it, or use another folder")
     return description
 
 
@@ -122,13 +125,21 @@ class RunFolder:
             reason = "its contents have changed" if text == stored_text else f"it was {stored_text}"
             expected = f"the text of the run in {self.folder}, or another folder"
             raise ValueError(f"train: expected {expected}, got {text}, but {reason}")
-        self._read_last(description["run"]["train"]["steps"], settings["train.steps"])
+        self._read_last(description["run"]["train"]["steps"], stored)
         if stored != {"format": FORMAT, "version": VERSION, **description}:
             self._write_run(description)
 
-    def _read_last(self, steps: int, stored_steps: int) -> None:
+    def _read_last(self, steps: int, stored: dict[str, Any]) -> None:
         tensors, info = read_checkpoint(self.folder / LAST)
-        training = info["training"]
+        training, stored_steps = info["training"], stored["run"]["train"]["steps"]
+        trained = dict(_parts(info.get("run", {})))
+        for name, value in _parts(stored["run"]):
+            # The files may have been moved and steps added since; older checkpoints lack newer settings.
+            if name not in ("files", "train.steps") and name in trained and value != trained[name]:
+                expected = f"{name}={trained[name]!r} in {self.folder / RUN}, as in {LAST}"
+                raise ValueError(f"train: expected {expected}, got {value!r}; restore it, or use another folder")
+        if info.get("fingerprint", stored["fingerprint"]) != stored["fingerprint"]:
+            raise ValueError(f"train: expected the text of {LAST} in {self.folder / RUN}, got another fingerprint")
         self.step, self.curves = training["step"], list(zip(*(tensors[f"curves.{name}"].tolist() for name in CURVES)))
         if steps < self.step:
             expected = f"no fewer steps than the run in {self.folder} has taken"
@@ -138,7 +149,8 @@ class RunFolder:
             raise ValueError(f"train: expected the steps of the run in {self.folder}, got {difference}")
 
     def _write_run(self, description: dict[str, Any]) -> None:
-        content = {"format": FORMAT, "version": VERSION, **description}
+        content = json.loads(json.dumps({"format": FORMAT, "version": VERSION, **description}))
+        content["sha256"] = _checksum(content)
         write_atomically(self.folder / RUN, json.dumps(content, indent=1) + "\n")
 
     def result(self) -> dict[str, Any] | None:
@@ -183,6 +195,16 @@ class RunFolder:
             self.board.close()
         self.lock.release()
 
+    def check(self) -> None:
+        """Check that the folder is still there; what is appended to open files of a removed one would be lost.
+
+        Raises:
+            ValueError: if it is not.
+        """
+        if is_lost(self.folder):
+            reason = "it was removed, renamed or unmounted during training"
+            raise ValueError(f"train: expected the folder {self.folder}, but {reason}")
+
     def log(self, line: dict[str, Any]) -> None:
         """Add a line, which has a step, to the log."""
         self._append(LOG, line)
@@ -207,6 +229,10 @@ class RunFolder:
             raise ValueError(f"train: expected a writable file, got: {reason}") from error
         if self.on_line is not None:
             self.on_line(line)
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _parts(run: dict[str, Any]) -> list[tuple[str, Any]]:
