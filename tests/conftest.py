@@ -1,7 +1,22 @@
 """Fixtures that tests of several folders use."""
 
+import gc
+
 import pytest
 import torch
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """Exclude all that was imported and collected from garbage collection: thousands of tests are many objects."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish():
+    """Undo `pytest_collection_finish`, so that what remains is freed at exit."""
+    gc.unfreeze()
 
 
 @pytest.fixture
