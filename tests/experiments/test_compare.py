@@ -280,3 +280,10 @@ def test_training_for_unknown_field_suggests_closest_name():
 def test_compare_rnns_solve_palindromes_of_ten_digits():
     comparison = run_grid("palindromes", models=["rnn", "lstm", "gru"], sizes=[10], progress=False, jobs=-1)
     assert all(score >= 0.99 for label in comparison.labels for score in comparison.scores(label, 10))
+
+
+@pytest.mark.slow
+def test_compare_lstm_and_gru_solve_twenty_digits_within_the_default_steps():
+    comparison = run_grid("palindromes", models=["lstm", "gru", "gcn", "gcn-1hop"], sizes=[20], seeds=[0], jobs=-1)
+    stopped = {key[0]: run.result.stopped for key, run in comparison.runs.items()}
+    assert stopped == {"LSTM": "solved", "GRU": "solved", "GCN": "solved", "GCN, one hop": "steps"}

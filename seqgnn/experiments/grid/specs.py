@@ -13,17 +13,21 @@ from seqgnn.models.baselines import classification as baselines
 from seqgnn.models.sequence_model import GNNS, NAMES, TREES
 from seqgnn.training.config import TrainConfig
 
+# Weights and gates of the course reports: Xavier-normal weights and, for every LSTM, a forget bias of 1 (Gers et al.
+# 2000). With torch's initialization, LSTM and GRU do not solve 20 digits in 800 steps; with this one, they do.
+_INIT: dict[str, Any] = {"init": ("xavier",)}
+_LSTM: dict[str, Any] = _INIT | {"forget_bias": 1.0}
 MODEL_SPECS = {
-    "rnn": ModelSpec("RNN", "rnn"),
-    "lstm": ModelSpec("LSTM", "lstm"),
-    "gru": ModelSpec("GRU", "gru"),
+    "rnn": ModelSpec("RNN", "rnn", **_INIT),
+    "lstm": ModelSpec("LSTM", "lstm", **_LSTM),
+    "gru": ModelSpec("GRU", "gru", **_INIT),
     "gcn": ModelSpec("GCN", "gcn"),
     "gcn-residual": ModelSpec("GCN, residual", "gcn-residual"),
     "gcn-1hop": ModelSpec("GCN, one hop", "gcn", hops=(1,)),
-    "gcn+lstm": ModelSpec("GCN, then LSTM", "gcn+lstm"),
-    "gcn-in-lstm": ModelSpec("GCN in LSTM", "gcn-in-lstm"),
+    "gcn+lstm": ModelSpec("GCN, then LSTM", "gcn+lstm", **_LSTM),
+    "gcn-in-lstm": ModelSpec("GCN in LSTM", "gcn-in-lstm", **_LSTM),
     "tree-lstm": ModelSpec("TreeLSTM", "tree-lstm"),
-    "lstm-mean": ModelSpec("LSTM, mean readout", "lstm", readout="mean"),
+    "lstm-mean": ModelSpec("LSTM, mean readout", "lstm", readout="mean", **_LSTM),
     "gcn-mean": ModelSpec("GCN, mean readout", "gcn", readout="mean"),
 }
 HEADLINE = ("rnn", "lstm", "gru", "gcn", "gcn+lstm", "gcn-in-lstm")

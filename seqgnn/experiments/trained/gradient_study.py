@@ -162,7 +162,7 @@ def _rows(models: Sequence[str], init: str, biases: Sequence[float] | None, meas
                 raise ValueError(f"gradients: expected models with states, {recurrent}, got {name!r}; {hint}")
             rows.append(row)
             continue
-        row = replace(row, init=(init,))
+        row = replace(row, init=(init,), forget_bias=None)
         if row.model not in MODELS_WITH_LSTM or biases is None:
             rows.append(row if init != "chrono" else replace(row, label=f"{row.label}, chrono"))
         else:

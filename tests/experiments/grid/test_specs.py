@@ -15,6 +15,13 @@ def test_model_specs_cover_every_model():
     assert {asdict(row)["model"] for row in MODEL_SPECS.values()} == {*models.NAMES, *models.TREES}
 
 
+def test_model_specs_have_the_weights_and_gates_of_the_reports():
+    recurrent = {name: spec for name, spec in MODEL_SPECS.items() if models.FAMILIES[spec.model].supports}
+    assert set(recurrent) == {"rnn", "lstm", "gru", "gcn+lstm", "gcn-in-lstm", "lstm-mean"}
+    for name, spec in recurrent.items():
+        assert spec.init == ("xavier",) and spec.forget_bias == (1.0 if "lstm" in name else None)
+
+
 def test_choose_specs_by_name_or_user_defined_keep_their_order():
     mine = ModelSpec("mine", "lstm", forget_bias=1.0)
     assert choose_specs("recall", ["gcn", mine]) == (MODEL_SPECS["gcn"], mine)
