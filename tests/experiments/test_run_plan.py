@@ -24,7 +24,10 @@ def test_plan_run_of_changed_text_fails_every_run(tmp_path):
             {"models": [ModelSpec("W2", "gcn-in-lstm", hops=(2,))]},
             "expected hops for a GCN on a path alone, got row 'W2'",
         ),
-        ({"models": ["rnn", ModelSpec("same", "rnn", init=("xavier",))]}, "expected different models, got .*same.* and .*RNN"),
+        (
+            {"models": ["rnn", ModelSpec("same", "rnn", init=("xavier",))]},
+            "expected different models, got .*same.* and .*RNN",
+        ),
         ({"seeds": [2**70]}, "expected seeds to be distinct integers"),
         ({"device": "meta"}, "expected a device that this torch can use, got 'meta'"),
         ({"models": ["LSTM"]}, "did you mean 'lstm'"),
