@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +71,15 @@ def is_lost(folder: Path) -> bool:
     except OSError as error:
         return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENOTCONN, errno.ESTALE)
     return False
+
+
+def is_read_only(folder: Path) -> bool:
+    """Return True if files cannot be created in a folder because it, or its disk, is read-only; not if it is full."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return False
+    except OSError as error:
+        return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def is_temporary(name: str) -> bool:

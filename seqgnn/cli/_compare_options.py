@@ -50,13 +50,14 @@ def grid_options() -> tuple[Option, ...]:
 def compare_options() -> tuple[Option, ...]:
     """Return the options of the command."""
     file = "TOML file with these options as keys and one table `row` per model; command-line options override it."
+    retry = "Run only the runs that failed before or whose weights are missing or damaged; needs --out."
     diagnose = "Before the runs, report likely mistakes in each model, such as a receptive field that is too small."
     return (
         *grid_options(),
         Option("config", Path, file),
         Option("diagnose", bool, diagnose, default=False),
         Option("dry_run", bool, "List the runs and their maximum time without executing them.", default=False),
-        Option("retry_failed", bool, "Run only the runs that failed before; needs --out.", default=False),
+        Option("retry_failed", bool, retry, default=False),
     )
 
 

@@ -1,6 +1,7 @@
 """`seqgnn compare`."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from typing import Any
 
 import typer
 
+from seqgnn._utils.files import is_read_only
 from seqgnn.cli._compare_options import arguments, settings
 from seqgnn.cli._terminal import despite_lost_output
 
@@ -65,6 +67,7 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
     from seqgnn.report.html import write_page
 
     results, errors, failed = [], [], 0
+    writes = out is not None and not is_read_only(out)
     for planned in plans:
         try:
             result = planned.run(only_failed=only_failed)
@@ -77,12 +80,15 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
         report.show(result)
         results.append(result)
         failed += len(result.failures)
-        if out is not None:
+        if out is not None and writes:
             paths, write_errors = _write(result, planned.context.data, out)
             errors += write_errors
             for path in paths:
                 print(f"wrote {path}")
-    if out is not None and results:
+    if out is not None and not writes:
+        command = f"seqgnn report {shlex.quote(str(out))} --out report.html"
+        print(f"{out} is read-only, so no file was written; for a report elsewhere: {command}")
+    elif out is not None and results:
         other_comparisons = _other_comparisons(out, [result.task for result in results], data)
         try:
             print(f"wrote {write_page([*results, *other_comparisons], out / 'report.html')}")

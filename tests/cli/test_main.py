@@ -1,7 +1,10 @@
+import errno
 import os
 import runpy
+import signal
 import subprocess
 import sys
+import tempfile
 from functools import wraps
 
 import pytest
@@ -128,6 +131,37 @@ def test_cli_compare_ctrl_c_is_one_line_and_exit_code_130(monkeypatch, capsys):
     monkeypatch.setattr(comparison, "plan", interrupt)
     assert call("compare", "recall") == 130
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_cli_compare_other_signal_is_one_line_and_exit_code(monkeypatch, capsys, number):
+    @wraps(comparison.plan)
+    def end(task, **options):
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(comparison, "plan", end)
+    assert call("compare", "recall") == 128 + number
+    assert capsys.readouterr().err.count("\n") == 1 and signal.getsignal(number) is before
+
+
+def test_cli_compare_finished_in_read_only_folder_exits_0(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "my results"
+    assert call("compare", "recall", *TINY, "--models", "rnn", "--out", out) == 0
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def read_only(**options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    capsys.readouterr()
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    assert call("compare", "recall", *TINY, "--models", "rnn", "--out", out) == 0
+    said, err = capsys.readouterr()
+    assert err == "" and "4 of 4 runs are already stored" in said and "│ chance" in said
+    assert f"seqgnn report '{out}' --out report.html" in said and "wrote" not in said
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+    assert call("compare", "recall", *TINY, "--models", "gcn", "--out", out) == 2
+    assert f"expected a writable folder, got {out / 'runs'} (Read-only file system)" in capsys.readouterr().err
 
 
 def test_cli_compare_help_lists_the_options(capsys):

@@ -5,6 +5,8 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,8 +14,10 @@ import time
 import pytest
 from filelock import FileLock
 
+from seqgnn._utils.processes import interrupting_signals
 from seqgnn.experiments.runs import store
-from seqgnn.experiments.runs.store import RunStore, run_key
+from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.store import RunStore, StoreLost, run_key
 from seqgnn.training.checkpoint import LAST, Checkpoints
 from tests.support.comparisons import plan_grid, run_grid
 
@@ -113,6 +117,128 @@ def test_compare_waits_for_a_run_of_another_process(tmp_path, monkeypatch, capsy
     assert len(slept) == 3 and found.runs["RNN", 4, 0].result == expected.runs["RNN", 4, 0].result
     assert "waiting for 1 of the runs, which other processes execute" in capsys.readouterr().out
     assert not folder.exists()
+
+
+def test_compare_waiting_for_a_removed_folder_raises(tmp_path):
+    """The lock of another process is gone with the folder, so there is nothing to wait for."""
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "steps": 5, "out": tmp_path / "out"}
+    config = run_grid("palindromes", **{**options, "out": None}).runs["RNN", 4, 0].as_dict()["config"]
+    folder = RunStore(tmp_path / "out" / "runs").path(config).with_suffix(".partial")
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock", thread_local=False), pytest.MonkeyPatch.context() as patch:
+        sleep = lambda seconds: (tmp_path / "out").rename(tmp_path / "renamed")  # noqa: E731
+        patch.setattr("seqgnn.experiments.runs.executor.time.sleep", sleep)
+        with pytest.raises(StoreLost, match="removed, renamed or unmounted"):
+            run_grid("palindromes", **options)
+
+
+def test_compare_whose_folder_is_removed_in_training_raises(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgnn.experiments.runs.executor.STORE_EVERY", 0.0)
+    perform, steps = RunConfig.perform, []
+
+    def removed_at_step_3(self, data, on_step, *rest):
+        def note(step, *scores):
+            steps.append(step)
+            if step == 3:
+                shutil.rmtree(tmp_path / "out")
+            on_step(step, *scores)
+
+        return perform(self, data, note, *rest)
+
+    monkeypatch.setattr(RunConfig, "perform", removed_at_step_3)
+    with pytest.raises(StoreLost, match=f"expected the folder {tmp_path / 'out' / 'runs'}, but it was removed"):
+        run_grid("palindromes", **{**GRID, "out": tmp_path / "out", "save_every": 60.0})
+    assert steps[-1] == 3 and not (tmp_path / "out").exists()
+
+
+def test_plan_run_retry_trains_missing_weights_again(tmp_path, capsys):
+    options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
+    first = run_grid("palindromes", **options)
+    before = contents(tmp_path)
+    missing, cut = (first.weights[label, 4, 0] for label in ("RNN", "GCN"))
+    missing.unlink()
+    cut.write_bytes(b"")
+    again = run_grid("palindromes", **{**options, "progress": True})
+    assert "weights missing or damaged: palindromes T=4" in (said := capsys.readouterr().out)
+    assert str(missing) in said and str(cut) in said and "; --retry-failed trains again" in said
+    assert again.rows() == first.rows() and not missing.exists() and cut.read_bytes() == b""
+    del options["progress"]
+    planned = plan_grid("palindromes", **options)
+    assert sorted(planned.states().values()) == 3 * ["finished"] + 2 * ["without weights"]
+    assert set(planned.run(False, only_failed=True).runs) == set(first.runs) and contents(tmp_path) == before
+    assert set(planned.states().values()) == {"finished"}
+
+
+def test_compare_stopped_by_a_signal_is_saved_at_that_step(tmp_path, monkeypatch):
+    """SIGTERM, which the handler of the command line turns into a KeyboardInterrupt, in the fourth step."""
+    options = {**GRID, "models": ["rnn"], "seeds": [0], "save_every": 1e9, "out": tmp_path / "out"}
+    perform, steps = RunConfig.perform, []
+
+    def stopped(self, data, on_step, *rest):
+        def note(step, *scores):
+            steps.append(step)
+            if len(steps) == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            on_step(step, *scores)
+
+        return perform(self, data, note, *rest)
+
+    monkeypatch.setattr(RunConfig, "perform", stopped)
+    with interrupting_signals() as request, pytest.raises(KeyboardInterrupt):
+        run_grid("palindromes", **options)
+    assert request.number == signal.SIGTERM and steps == [1, 2, 3, 4, 5]
+    run_grid("palindromes", **options)
+    assert steps == list(range(1, 151))
+    run_grid("palindromes", **{**options, "out": tmp_path / "whole"})
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals and process groups of POSIX")
+@pytest.mark.parametrize(
+    ("number", "whole_group"),
+    [(signal.SIGTERM, False), (signal.SIGHUP, True), (signal.SIGINT, True), (signal.SIGKILL, False)],
+)
+def test_cli_compare_ended_by_a_signal_saves_and_leaves_no_process(tmp_path, number, whole_group):
+    out, psutil = tmp_path / "out", pytest.importorskip("psutil")
+    command = [sys.executable, "-m", "seqgnn", "compare", "palindromes", "--lengths", "10", "--models", "lstm,gcn",
+               "--seeds", "0,1", "--steps", "100000", "--target-accuracy", "0", "--save-every", "1000", "--jobs", "2",
+               "--out", str(out)]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while len(list(out.glob("runs/*.partial/.lock"))) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        time.sleep(2)  # some steps
+        workers = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, number) if whole_group else process.send_signal(number)
+        err = process.stderr.read()
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), err
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert len(workers) > 2 and not alive
+    assert len(list(out.glob("runs/*.partial/last.safetensors"))) == 2  # saved, though not for that time
+    assert "repeat the command to resume" in err or number == signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_cli_compare_whose_folder_is_renamed_ends_with_code_2(tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "seqgnn", "compare", "palindromes", "--lengths", "10", "--models", "lstm,gcn",
+               "--seeds", "0,1", "--steps", "100000", "--target-accuracy", "0", "--jobs", "2",
+               "--out", str(out)]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while len(list(out.glob("runs/*.partial/.lock"))) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        out.rename(tmp_path / "renamed")
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"seqgnn: compare: expected the folder {out / 'runs'}, but it was removed, renamed or unmounted" in err
 
 
 def test_compare_damaged_checkpoint_is_named_and_unchanged(tmp_path):

@@ -1,9 +1,13 @@
+import errno
 import os
 
 import pytest
+import torch
 
 from seqgnn._utils.files import write_atomically
-from seqgnn.experiments.runs.store import RunStore, run_key
+from seqgnn.experiments.runs.result import weights_hash
+from seqgnn.experiments.runs.store import RunStore, StoreLost, run_key
+from seqgnn.training.checkpoint import write_checkpoint
 
 CONFIG = {"task": "palindromes", "hops": (1, 2), "train": {"lr": 0.001, "max_grad_norm": None}}
 RESULT = {"test": {"accuracy": 0.1 + 0.2, "loss": 1e-17}}
@@ -127,3 +131,84 @@ def test_run_store_get_of_folder_or_nested_json_raises(tmp_path):
     store.path({"seed": 2}).write_text("[" * 200_000)
     with pytest.raises(ValueError, match="got a damaged file"):
         store.get({"seed": 2})
+
+
+def test_run_store_clean_removes_only_what_no_process_needs(tmp_path):
+    store, interrupted = RunStore(tmp_path), {"seed": 1}
+    for config in (CONFIG, interrupted):
+        with store.claim(config) as folder:
+            (folder / "last.safetensors").write_text("")
+        for suffix in ("json.0a1b2c3d.tmp", "safetensors.0a1b2c3d.tmp"):
+            (tmp_path / f".{run_key(config)}.{suffix}").write_text("half a fi")
+    store.put(CONFIG, RESULT, {})
+    (tmp_path / ".notes.0a1b2c3d.tmp").write_text("of another program")
+    with store.claim(CONFIG):
+        temporary = tmp_path / f".{run_key(CONFIG)}.json.11111111.tmp"
+        temporary.write_text("this process writes it now")
+        RunStore(tmp_path).clean()
+        assert temporary.exists()
+    store.clean()
+    key = run_key(interrupted)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        store.path(CONFIG).name, f"{key}.partial", ".notes.0a1b2c3d.tmp"
+    }  # fmt: skip
+    assert store.state(interrupted) == "interrupted" and store.get(CONFIG)["result"] == RESULT
+
+
+def test_run_store_clean_of_read_only_or_missing_folder_does_nothing(tmp_path, monkeypatch):
+    RunStore(tmp_path / "missing").clean()
+    store = RunStore(tmp_path)
+    store.put(CONFIG, RESULT, {})
+    with store.claim(CONFIG) as folder:
+        (folder / "last.safetensors").write_text("")
+
+    def read_only(self, *arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", read_only)
+    store.clean()
+    assert (folder / "last.safetensors").exists()
+
+
+def test_run_store_claim_without_checkpoint_leaves_no_lock(tmp_path):
+    with RunStore(tmp_path).claim(CONFIG) as folder:
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_store_of_removed_folder_raises_store_lost(tmp_path):
+    store = RunStore(tmp_path / "out" / "runs")
+    store.prepare()
+    with store.claim(CONFIG) as folder:
+        store.check(CONFIG)
+        folder.rename(tmp_path / "elsewhere")
+        with pytest.raises(ValueError, match=r"\.partial, but it was removed") as error:
+            store.check(CONFIG)
+        assert not isinstance(error.value, StoreLost)
+        (tmp_path / "out").rename(tmp_path / "renamed")
+        with pytest.raises(StoreLost, match=r"expected the folder .*runs, but it was removed, renamed or unmounted"):
+            store.check(CONFIG)
+    with pytest.raises(StoreLost), store.claim(CONFIG):
+        pass
+
+
+@pytest.mark.parametrize("size", [None, 0, 7, 8, 40, -1, +1])
+def test_run_store_state_tells_that_weights_are_missing_or_cut(tmp_path, size):
+    store, weights = RunStore(tmp_path), {"w": torch.ones(3)}
+    store.put(CONFIG, {**RESULT, "weights_sha256": weights_hash(weights)}, {})
+    file = store.weights(CONFIG)
+    write_checkpoint(file, weights, {"config": CONFIG})
+    assert store.state(CONFIG) == "finished"
+    content = file.read_bytes()
+    file.unlink()
+    if size is not None:
+        file.write_bytes(content + b"x" if size == 1 else content[:size])
+    assert store.state(CONFIG) == "without weights"
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 60, b"\x02" + 7 * b"\0" + b"{}", b"\x03" + 7 * b"\0" + b"[1]"])
+def test_run_store_lacks_weights_of_foreign_files(tmp_path, content):
+    store = RunStore(tmp_path)
+    store.put(CONFIG, {**RESULT, "weights_sha256": "0"}, {})
+    store.weights(CONFIG).write_bytes(content)
+    assert store.lacks_weights(store.get(CONFIG)) is not content.endswith(b"{}")

@@ -204,6 +204,62 @@ def test_train_text_fewer_steps_or_lost_state_raises_value_error(book, tmp_path)
     assert (tmp_path / "run" / BEST).read_bytes() == best
 
 
+def test_find_run_of_run_json_with_flipped_bits_raises(book, tmp_path):
+    """150 flips; one between values, such as a blank, changes nothing."""
+    out = tmp_path / "run"
+    train_text(tiny(book, 2), out, logging=LoggingConfig(sample_every=0))
+    file, found, refused = out / "run.json", find_run(out), 0
+    content = file.read_bytes()
+    for number in random.Random(0).choices(range(8 * len(content)), k=150):
+        flipped = bytearray(content)
+        flipped[number // 8] ^= 1 << number % 8
+        file.write_bytes(flipped)
+        try:
+            assert find_run(out) == found, flipped
+        except ValueError:
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"length": 9}, "expected length=10 in .*run.json, as in last.safetensors, got 9"),
+        ({"split": [0.8, 0.1, 0.1]}, r"expected split=\[0.9, 0.05, 0.05\] in .*run.json"),
+        ({"options": {"hidden": 8, "num_layers": 2, "dropout": 0.3}}, r"expected options.dropout=0.2 in .* got 0.3"),
+    ],
+)
+def test_train_text_run_json_unlike_its_checkpoint_raises(book, tmp_path, change, message):
+    """Without a checksum, as earlier versions wrote it, or with a new one; and with it, whatever was changed."""
+    out = tmp_path / "run"
+    train_text(tiny(book, 2), out, logging=LoggingConfig(sample_every=0))
+    file, checkpoint = out / "run.json", (out / LAST).read_bytes()
+    description = json.loads(file.read_text())
+    description["run"] |= change
+    file.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"run.json was changed after it was written \(sha256\)"):
+        find_run(out)
+    del description["sha256"]
+    file.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=message):
+        train_text(find_run(out)[0], out, logging=LoggingConfig(sample_every=0))
+    assert json.loads(file.read_text()) == description and (out / LAST).read_bytes() == checkpoint
+
+
+def test_train_text_whose_folder_is_removed_raises(book, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_training, "STORE_EVERY", 0.0)
+    out, steps = tmp_path / "run", []
+
+    def remove(step, *_):
+        steps.append(step)
+        if step == 3:
+            out.rename(tmp_path / "renamed")
+
+    with pytest.raises(ValueError, match=f"expected the folder {out}, but it was removed, renamed or unmounted"):
+        train_text(tiny(book), out, logging=LoggingConfig(log_every=1, sample_every=0), on_step=remove)
+    assert steps[-1] == 3
+
+
 def test_train_text_with_unicode_line_ends_resumes_if_moved(book, tmp_path):
     """The text has unusual line separators, and is read from another path when the run resumes."""
     book.write_text(book.read_text().replace("dog", "d\u2028\u0085g"))
