@@ -23,6 +23,7 @@ from seqgnn.cli.forecast import forecast, forecast_options
 from seqgnn.cli.generate import generate, generate_options
 from seqgnn.cli.gradients import gradients, gradients_options
 from seqgnn.cli.report import report, report_options
+from seqgnn.cli.runs import runs, runs_options
 from seqgnn.cli.train import app as train
 
 USAGE_ERROR: Any = typer.BadParameter.__base__  # click's UsageError, wherever this version of typer keeps it
@@ -57,6 +58,7 @@ register(app, forecast, forecast_options)
 register(app, generate, generate_options)
 register(app, gradients, gradients_options)
 register(app, report, report_options)
+register(app, runs, runs_options)
 app.add_typer(train, name="train")
 app.add_typer(data, name="data")
 

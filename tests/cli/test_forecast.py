@@ -109,11 +109,23 @@ def test_cli_forecast_takes_the_run_of_a_baseline(call, tmp_path, name):
             assert [f"{float(row['forecast']):.4f}" for row in rows] == last[0] + last[1]
 
 
+def test_cli_forecast_of_a_folder_takes_the_best_on_validation(call, kept):
+    path, _, command = kept
+    record = load_record(path).result
+    (score,) = [point.loss for point in record.validation if point.step == record.best_step]
+    shown = call("forecast", path.parent.parent, *command[2:])
+    expected = f"forecast by GCRN, seed 0 ({path}): validation MAE {score:,.4f}, the best of 1 runs and 0 baselines\n"
+    assert shown.err == expected and shown.out == call(*command).out
+    shown = call("forecast", path.parent, *command[2:], "--horizon", 2)
+    assert shown.err == expected and shown.out == call(*command).out
+
+
 def test_cli_forecast_bad_input_is_one_line_and_writes_nothing(call, kept, tmp_path):
     path, source, command = kept
     (tmp_path / "short.csv").write_text("a,b,c\n1,2,3\n")
     (tmp_path / "two.csv").write_text(re.sub(",[^,]*$", "", Path(source.data).read_text(), flags=re.MULTILINE))
     (tmp_path / "edges2.csv").write_text("from,to\na,b\n")
+    (tmp_path / "empty").mkdir()
     other = write_signal(tmp_path, name="other.csv", seed=1)
     for arguments, message in (
         ([*command, "--out", tmp_path / "x.xlsx"], "'.csv', '.parquet', got '.xlsx'"),
@@ -125,7 +137,9 @@ def test_cli_forecast_bad_input_is_one_line_and_writes_nothing(call, kept, tmp_p
         ([*command[:3], other.data, *command[4:]], "that the run was trained on"),
         ([*command[:3], tmp_path / "none.csv"], "none.csv"),
         ([*command[:3], "chickenpocks"], "did you mean 'chickenpox'?"),
-        (["forecast", tmp_path, *command[2:]], "expected a run's .json or .safetensors"),
+        (["forecast", tmp_path / "empty", *command[2:]], "expected finished runs of forecasters in"),
+        (["forecast", tmp_path, *command[2:], "--horizon", "3"], "forecasters with horizon 3 in"),
+        ([*command, "--horizon", "2"], "expected --horizon with a folder of runs, got it with"),
         (["forecast", tmp_path / "none.json", *command[2:]], "none.json"),
         (["forecast", path], "--data"),
     ):

@@ -32,8 +32,9 @@ class LoadedRuns:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A run or a baseline: its configuration, its specification if it has one, and its record or error message."""
+class StoredRun:
+    """A run or a baseline: its configuration, its specification if it has one, its record or error message, and its
+    file."""
 
     run: Run
     spec: Spec | None
@@ -67,14 +68,14 @@ def load_comparisons(
         >>> after.labels, after.rows() == before.rows()
         (('RNN', 'GCN'), True)
     """
-    entries: dict[str, _Entry] = {}
+    entries: dict[str, StoredRun] = {}
     problems: list[str] = []
     for path in map(Path, paths):
-        loaded, unreadable = _read_entries(path)
+        loaded, unreadable = read_entries(path)
         problems += unreadable
         for entry in loaded:
             entries.setdefault(entry.file.name, entry)
-    groups: dict[tuple[str, str, str], list[_Entry]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[StoredRun]] = defaultdict(list)
     for entry in entries.values():
         groups[entry.run.task, entry.run.data_id or "", entry.run.setting].append(entry)
     sources = [source for item in data if (source := DataSource.of(item)) is not None]
@@ -85,7 +86,8 @@ def load_comparisons(
     return LoadedRuns(comparisons, problems)
 
 
-def _read_entries(path: Path) -> tuple[list[_Entry], list[str]]:
+def read_entries(path: Path) -> tuple[list[StoredRun], list[str]]:
+    """Return the runs in a folder, or in a single file, and a line for each file that cannot be read."""
     if not path.exists():
         return [], [f"{path}: there is no such file or folder"]
     entries, problems = [], []
@@ -127,29 +129,29 @@ def _runs_in(folder: Path) -> list[Path]:
     return runs + [file for file in files if file.suffix == ".failed" and file.stem not in names]
 
 
-def _run(file: Path) -> _Entry:
+def _run(file: Path) -> StoredRun:
     content = read_run(file)
     run = read_config(content["config"])
     kind: type[RunRecord] | type[BaselineRecord] = RunRecord if isinstance(run, TrainingRun) else BaselineRecord
     record = kind.from_dict(content, run)
     if not isinstance(record.result.test.values.get(PROBLEMS[run.task].metrics[0]), int | float):
         raise ValueError("report: expected scores and curves, got a run without them")
-    return _Entry(run, record.spec if isinstance(record, RunRecord) else None, record, file)
+    return StoredRun(run, record.spec if isinstance(record, RunRecord) else None, record, file)
 
 
-def _failure(file: Path) -> _Entry:
+def _failure(file: Path) -> StoredRun:
     try:
         note = loads(file.read_text(encoding="utf-8"))
         if note["format"] != FORMAT + "-failure":
             raise TypeError
         run = read_config(note["config"])
         spec = spec_from_dict(note["spec"]) if isinstance(run, TrainingRun) else None
-        return _Entry(run, spec, str(note["message"]), file)
+        return StoredRun(run, spec, str(note["message"]), file)
     except (OSError, UnicodeDecodeError, JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"report: expected a note of what failed in {file}, got another file") from error
 
 
-def _comparison(entries: list[_Entry], sources: Sequence[DataSource]) -> Comparison:
+def _comparison(entries: list[StoredRun], sources: Sequence[DataSource]) -> Comparison:
     """Return the comparison of runs of one task, on the same data."""
     run = entries[0].run
     problem = PROBLEMS[run.task]
@@ -170,7 +172,7 @@ def _comparison(entries: list[_Entry], sources: Sequence[DataSource]) -> Compari
     return _fill(comparison, entries)
 
 
-def _fill(comparison: Comparison, entries: list[_Entry]) -> Comparison:
+def _fill(comparison: Comparison, entries: list[StoredRun]) -> Comparison:
     """Return the comparison with the content of its entries."""
     folders = {entry.file.parent for entry in entries}
     if len(folders) == 1 and (folder := folders.pop()).name == "runs":
