@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from seqgnn._utils.html import html_table
+from seqgnn._utils.text import count, span
 from seqgnn._utils.torch_internals import register_collate
 from seqgnn._utils.validation import check_count
 from seqgnn.data.times import TimeAxis
@@ -50,6 +52,12 @@ class WindowBatch:
             window b. Use these with `x` reshaped to `[lags, B * N, F]`.
         edge_weight: weights in the same format, or None.
         start: `[B]`, the first step of each window in the temporal graph.
+
+    Example:
+        >>> from seqgnn.data import TemporalGraph
+        >>> graph = TemporalGraph(torch.arange(20.0).view(10, 2, 1), torch.tensor([[0], [1]]))
+        >>> next(iter(graph.windows(lags=3, horizon=2).loader(4)))
+        WindowBatch(4 windows; x: [3, 4, 2, 1]; y: [2, 4, 2, 1]; graph: one edge; start: 0 to 3)
     """
 
     x: Tensor
@@ -79,6 +87,30 @@ class WindowBatch:
             return None if value is None else change(value)
 
         return WindowBatch(**{name: changed(value) for name, value in vars(self).items()})
+
+    def _summary(self) -> dict[str, str]:
+        """Return what is shown of the batch, by name."""
+        edges = self.edge_index
+        if isinstance(edges, list):
+            graph = f"{count(len(edges), 'graph')}, {span([step.size(1) for step in edges] or [0])} edges"
+        else:
+            graph = count(edges.size(1), "edge")
+        first, last = (int(self.start.min()), int(self.start.max())) if self.start.numel() else (0, 0)
+        shown = {"x": str(list(self.x.shape)), "y": str(list(self.y.shape))}
+        if self.mask is not None:
+            observed = float(self.mask.float().mean()) if self.mask.numel() else 1.0
+            shown["observed"] = f"{100 * observed:.1f}%"
+        shown["graph"] = graph + (" with weights" if self.edge_weight is not None else "")
+        shown["start"] = f"{first}" if first == last else f"{first} to {last}"
+        return shown | ({} if self.x.device.type == "cpu" else {"device": str(self.x.device)})
+
+    def __repr__(self) -> str:
+        shown = "; ".join(f"{name}: {value}" for name, value in self._summary().items())
+        return f"WindowBatch({count(self.num_graphs, 'window')}; {shown})"
+
+    def _repr_html_(self) -> str:
+        """Return a summary as a table, for notebooks."""
+        return html_table(f"WindowBatch: {count(self.num_graphs, 'window')}", self._summary())
 
 
 class Windows(Dataset[WindowBatch]):

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqgnn._utils.html import html_table
+from seqgnn._utils.text import count
 from seqgnn.training.checkpoint import BEST, LAST, Checkpoints, flatten, map_state, unflatten
 from seqgnn.training.config import TrainConfig, make_optimizer
 
@@ -24,9 +26,9 @@ class ValidationPoint:
     accuracy: float | None
 
 
-@dataclass
+@dataclass(repr=False)
 class FitResult:
-    """The history of a training run.
+    """The history of a training run, of which a summary is shown.
 
     Attributes:
         losses: training loss of every step, before its update.
@@ -49,6 +51,30 @@ class FitResult:
     seconds: float = field(default=0.0, compare=False)
     cpu_seconds: float = field(default=0.0, compare=False)
     validation_seconds: list[float] = field(default_factory=list, compare=False)
+
+    def summary(self) -> dict[str, str]:
+        """Return what is shown of the history, by name.
+
+        Example:
+            >>> FitResult([2.0, 1.0], steps=2, best_step=2, seconds=0.5)
+            FitResult(2 steps in 0.5 s; stopped: steps; last training loss: 1; weights of step: 2)
+        """
+        shown = {"stopped": self.stopped}
+        if self.losses:
+            shown["last training loss"] = f"{self.losses[-1]:.4g}"
+        if self.validation:
+            best = next((point for point in self.validation if point.step == self.best_step), self.validation[-1])
+            accuracy = "" if best.accuracy is None else f", accuracy {best.accuracy:.3f}"
+            shown[f"validation at step {best.step}"] = f"loss {best.loss:.4g}{accuracy}"
+        return shown | {"weights of step": f"{self.best_step}"}
+
+    def __repr__(self) -> str:
+        shown = "; ".join(f"{name}: {value}" for name, value in self.summary().items())
+        return f"FitResult({count(self.steps, 'step')} in {self.seconds:.1f} s; {shown})"
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table, for notebooks."""
+        return html_table(f"FitResult: {count(self.steps, 'step')} in {self.seconds:.1f} s", self.summary())
 
 
 class TrainingState:

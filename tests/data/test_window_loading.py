@@ -160,3 +160,13 @@ def test_data_loader_pin_memory_on_gpu_pins_window_batches(options, workers):
         assert batch.x.is_pinned() and batch.y.is_pinned() and batch.start.is_pinned()
         assert all(edges.is_pinned() for edges in (batch.edge_index if options["dynamic"] else [batch.edge_index]))
         assert_same(batch.to("cuda", non_blocking=True).to("cpu"), windows.batch(range(8 * i, 8 * i + 8)))
+
+
+def test_window_batch_repr_is_short_and_has_a_table():
+    batch = next(iter(temporal_graph().windows(lags=3, horizon=2).loader(4)))
+    observed = f"observed: {100 * batch.mask.float().mean():.1f}%"
+    shown = f"x: [3, 4, 3, 2]; y: [2, 4, 3, 1]; {observed}; graph: 4 edges with weights; start: 0 to 3"
+    assert repr(batch) == f"WindowBatch(4 windows; {shown})"
+    assert batch._repr_html_().startswith("<table><caption>WindowBatch: 4 windows</caption><tbody><tr><td>x</td><td>[3, 4")
+    batch = next(iter(temporal_graph(dynamic=True, weighted=False, masked=False).windows(lags=3, horizon=2).loader(1)))
+    assert "graph: 3 graphs, 1 to 3 edges; start: 0)" in repr(batch) and "observed" not in repr(batch)

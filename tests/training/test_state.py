@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from seqgnn.training.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
-from seqgnn.training.loop import fit
+from seqgnn.training.loop import FitResult, ValidationPoint, fit
 from tests.support.training_tasks import FirstOfTwo, Linear, ParityModel, RunningSums, config
 
 
@@ -80,3 +80,13 @@ def test_fit_with_checkpoint_of_another_model_raises_value_error(tmp_path):
     other.map = nn.Linear(2, 3)
     with pytest.raises(ValueError, match=r"expected the model of the run in .*, got .*size mismatch"):
         fit(other, FirstOfTwo(), config(steps=2), seed=5, checkpoints=Checkpoints(tmp_path))
+
+
+def test_fit_result_repr_is_short_and_has_a_table():
+    points = [ValidationPoint(100 * i, 1 / i, 0.1 * i) for i in range(1, 9)]
+    result = FitResult([0.5] * 1234, [0.1] * 1234, points, 1234, "no better", 800, 12.34)
+    shown = "stopped: no better; last training loss: 0.5; validation at step 800: loss 0.125, accuracy 0.800; "
+    assert repr(result) == f"FitResult(1234 steps in 12.3 s; {shown}weights of step: 800)"
+    assert repr(FitResult()) == "FitResult(0 steps in 0.0 s; stopped: steps; weights of step: 0)"
+    html = FitResult(stopped="<b>")._repr_html_()
+    assert html.startswith("<table>") and "<td>&lt;b&gt;</td>" in html and "<b>" not in html

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from seqgnn._utils.html import html_table
 from seqgnn._utils.text import count
 from seqgnn.experiments.results.records import ComparisonRecords
 from seqgnn.experiments.results.row import BASELINE, MODEL, ComparisonRow
@@ -32,17 +32,11 @@ class ComparisonViews:
         """Return the headline scores as a table, for notebooks."""
         comparison: Any = self
         lines = _scores(comparison)
-        cells = [
-            f"<tr><td>{escape(name)}</td><td>{escape(comparison.at(size))}</td><td>{escape(score)}</td></tr>"
-            for name, size, score in lines[:LINES]
-        ]
+        shown = [[name, comparison.at(size), score] for name, size, score in lines[:LINES]]
         if len(lines) > LINES:
-            more = f"and {len(lines) - LINES} more; see <code>rows()</code> and <code>to_dataframe()</code>"
-            cells.append(f'<tr><td colspan="3">{more}</td></tr>')
+            shown.append([f"and {len(lines) - LINES} more; see rows() and to_dataframe()", "", ""])
         columns = ("model", comparison.problem.size.name, f"test {METRICS[comparison.metric].label}")
-        head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-        caption = f"<caption>{escape(_headline(comparison))}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(cells)}</tbody></table>"
+        return html_table(_headline(comparison), shown, columns)
 
     def to_dataframe(self) -> "DataFrame":
         """Return a pandas data frame with a row for each finished run and each baseline.
@@ -82,13 +76,13 @@ def seed_rows(comparison: ComparisonRecords) -> list[dict[str, Any]]:
     rows = []
     for (label, size, seed), run in comparison.runs.items():
         target = run.config.train.target_accuracy
-        points = run.result.validation
-        solved = next((p.step for p in points if None not in (target, p.accuracy) and p.accuracy >= target), None)
+        accuracies = [(point.step, point.accuracy) for point in run.result.validation]
+        reached = (step for step, value in accuracies if target is not None and value is not None and value >= target)
         rows.append(
             {"model": label, "kind": MODEL, "size": size, "seed": seed}
             | {metric: run.result.test.values.get(metric) for metric in comparison.metrics}
             | {"targets": run.result.test.count, "steps": run.result.steps, "best_step": run.result.best_step,
-               "stopped": run.result.stopped, "solved_step": solved, "seconds": run.measured.seconds,
+               "stopped": run.result.stopped, "solved_step": next(reached, None), "seconds": run.measured.seconds,
                "parameters": run.result.parameters}
         )  # fmt: skip
     for (name, size), record in comparison.baselines.items():
@@ -127,7 +121,9 @@ def _score(row: ComparisonRow, metric: str) -> str:
             yield f"{mean:.3f}" if sd is None or math.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
         if row.kind == BASELINE:
             yield "(baseline)"
-        if row.failed:
+        if row.verdict is not None:
+            yield f"({row.verdict.text})"
+        if row.failed and mean is not None:
             yield f"({row.failed} failed)"
 
     return " ".join(parts())

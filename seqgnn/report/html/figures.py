@@ -13,7 +13,16 @@ from seqgnn.report.html.oversmoothing import Smoothing, verdict
 from seqgnn.report.html.summary import curves_description, scores_description, solved_description
 from seqgnn.report.html.svg import inline, swatch
 from seqgnn.report.plots.comparison import CURVES, draw_curves, first_step, solved_steps
-from seqgnn.report.plots.scores import UNRANKED, draw_scores, draw_solved, figure_height, panels_figure, rows
+from seqgnn.report.plots.scores import (
+    UNRANKED,
+    draw_scores,
+    draw_solved,
+    figure_height,
+    panel_title,
+    panels_figure,
+    rows,
+    solved_title,
+)
 from seqgnn.report.plots.style import style, tidy
 
 SIZE = (3.85, 3.0)  # inches: the width of a column, so that text has about the same size on a phone and on a desktop
@@ -47,15 +56,16 @@ def scores_page_figures(comparison: Comparison, name: str, table: str) -> tuple[
     metric, sizes = f"test {METRICS[comparison.metric].label}", sorted(comparison.sizes)
     caption = _scores_caption(comparison)
     description = scores_description(comparison)
-    title = f"{_first_capital(metric)} by model"
-    titles = [comparison.at(size) for size in sizes]
-    figure = panels_figure(comparison, WIDE if len(sizes) > 1 else WIDE_ALONE, titles)
+    if len(sizes) > 1:
+        title, figure = f"{_first_capital(metric)} by model", panels_figure(comparison, WIDE)
+    else:
+        title, figure = panel_title(comparison, sizes[0]), panels_figure(comparison, WIDE_ALONE, titled=False)
     wide = PageFigure(title, inline(figure, f"{name}-wide", title, description, table, WIDE_GROWTH), caption, [])
     narrow = []
     for size in sizes:
         figure, panel = column_figure((SIZE[0], figure_height(comparison)))
         draw_scores(panel, comparison, size)
-        title = f"{_first_capital(metric)} at {comparison.at(size)}"
+        title = panel_title(comparison, size)
         svg = inline(figure, f"{name}-{size}", title, description, table, ROWS_GROWTH)
         narrow.append(PageFigure(title, svg, caption if size == sizes[-1] else "", []))
     return wide, narrow
@@ -100,7 +110,7 @@ def solved_page_figures(comparison: Comparison, name: str, table: str) -> list[P
             continue
         figure, panel = column_figure((SIZE[0], figure_height(comparison)))
         draw_solved(panel, comparison, size)
-        title = f"Steps until solved at {comparison.at(size)}"
+        title = solved_title(comparison, size)
         caption = "Marks and numbers are means over the seeds that reached the target accuracy, hollow if some seeds "
         caption += "did not, and dashes are the seeds; logarithmic axis."
         description = solved_description(replace(comparison, sizes=(size,)))

@@ -6,12 +6,14 @@ cross the rows of the models.
 
 import itertools
 import math
-from collections.abc import Sequence
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
+from seqgnn._utils.text import listed
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import baseline_score, candidates
+from seqgnn.experiments.results.verdict import finding, verdicts
 from seqgnn.experiments.runs.problem import METRICS
 from seqgnn.metrics.significance import mean_sd
 from seqgnn.report.footnotes import seeds_of
@@ -21,7 +23,8 @@ from seqgnn.report.plots.style import GRAY, plain, short, tag, tidy
 FAR = 1.25  # largest error shown of a baseline, as a multiple of the largest error of a model
 ROW, PANEL = 0.3, 2.75  # inches: height of a row, width of a panel
 PER_LINE = 3  # panels next to each other
-NAME = 24  # characters of a name
+NAME, WIDE_NAME = 24, 34  # characters of a name, in a column of a page and in a figure of its own
+CHARACTERS = 13  # of a title per inch
 GAP = 0.45  # rows between models, models that are not compared, and baselines
 UNRANKED = " *"  # after the names of models that are not compared
 
@@ -42,36 +45,55 @@ class Row:
     is_compared: bool
 
 
-def scores_figure(comparison: Comparison, titles: Sequence[str] | None = None) -> Any:
-    """Return a matplotlib figure: the headline score by model, a panel per size.
-
-    Args:
-        comparison: with at least one finished run.
-        titles: of the panels; None: the sizes.
-    """
+def scores_figure(comparison: Comparison) -> Any:
+    """Return a matplotlib figure of a comparison with at least one finished run: the headline score by model, a panel
+    per size with the finding at that size as title."""
     columns = min(len(comparison.sizes), PER_LINE)
-    figure = panels_figure(comparison, 2.6 + PANEL * columns if columns > 1 else 7.6, titles)
+    figure = panels_figure(comparison, 2.6 + PANEL * columns if columns > 1 else 7.6)
     heading = f"{comparison.task}: test {METRICS[comparison.metric].label}, {seeds_of(comparison)}"
     figure.suptitle(plain(heading), fontsize=11)
+    figure.supxlabel(legend(comparison), fontsize=9, color=GRAY)
     return figure
 
 
-def panels_figure(comparison: Comparison, width: float, titles: Sequence[str] | None = None) -> Any:
+def legend(comparison: Comparison) -> str:
+    """Return what the marks of scores stand for."""
+    entries = rows(comparison)
+    parts = ["marks: means"]
+    if len(comparison.seeds) > 1:
+        parts.append("dashes: seeds, bars: one standard deviation")
+    if any(row.is_baseline for row in entries):
+        parts.append("gray: baselines")
+    if any(not row.is_compared for row in entries):
+        parts.append(f"{UNRANKED.strip()}: not compared")
+    return "; ".join(parts)
+
+
+def panels_figure(comparison: Comparison, width: float, titled: bool = True) -> Any:
     """Return the panels of `scores_figure` without a heading, in a figure of a width in inches."""
     from matplotlib.figure import Figure
 
     sizes = sorted(comparison.sizes)
     columns = min(len(sizes), PER_LINE)
     lines = -(-len(sizes) // columns)
-    figure = Figure(figsize=(width, 0.2 + lines * figure_height(comparison)), layout="constrained")
+    titles = [panel_title(comparison, size) if titled else "" for size in sizes]
+    room = int((width - 2.2) / columns * CHARACTERS)
+    titles = [textwrap.fill(title, room) for title in titles]
+    rest = 0.2 + 0.15 * max(title.count("\n") for title in titles)
+    figure = Figure(figsize=(width, lines * (rest + figure_height(comparison))), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).flatten().tolist()
     for panel in panels[len(sizes) :]:
         panel.remove()
     for place, (panel, size) in enumerate(zip(panels, sizes)):
-        draw_scores(panel, comparison, size)
-        panel.set_title(comparison.at(size) if titles is None else plain(titles[place]), fontsize=10, loc="left")
+        draw_scores(panel, comparison, size, WIDE_NAME)
+        panel.set_title(plain(titles[place]), fontsize=10, loc="left")
         panel.tick_params(labelleft=place % columns == 0)
     return figure
+
+
+def panel_title(comparison: Comparison, size: int) -> str:
+    """Return the finding at a size, or the size if there is none."""
+    return finding(comparison, size) or comparison.at(size)
 
 
 def figure_height(comparison: Comparison) -> float:
@@ -111,22 +133,22 @@ def rows(comparison: Comparison) -> list[Row]:
     return result
 
 
-def draw_scores(panel: Any, comparison: Comparison, size: int) -> None:
+def draw_scores(panel: Any, comparison: Comparison, size: int, most: int = NAME) -> None:
     """Draw the headline score of each model at one size: the mean, a bar of one standard deviation, and a dash for each
     seed; a line for each baseline. Means are written next to the panel."""
-    entries = rows(comparison)
+    entries, found = rows(comparison), verdicts(comparison, size)
     low, high = _limits(comparison, size)
     for row in entries:
         if row.is_baseline:
             _draw_baseline(panel, comparison, row, size, (low, high))
         else:
-            _draw_model(panel, comparison, row, size)
+            _draw_model(panel, comparison, row, size, found[row.name].text if row.name in found else None)
     panel.set_xlim(low, high)
-    _name_rows(panel, comparison, entries)
+    _name_rows(panel, entries, most)
     panel.set_xlabel(plain(metric_label(comparison)))
 
 
-def _draw_model(panel: Any, comparison: Comparison, row: Row, size: int) -> None:
+def _draw_model(panel: Any, comparison: Comparison, row: Row, size: int, verdict: str | None) -> None:
     color, marker, _ = style_of(row.name, comparison)
     scores = comparison.scores(row.name, size)
     if not scores:
@@ -134,7 +156,7 @@ def _draw_model(panel: Any, comparison: Comparison, row: Row, size: int) -> None
         _write(panel, row, "failed" if failed else "no run", GRAY)
         return
     mean, _ = mean_sd(scores)
-    text = tooltip(comparison, row.name, size)
+    text = tooltip(comparison, row.name, size) + ("" if verdict is None else f"; {verdict}")
     if len(scores) > 1:
         down, up = _spread_within_range(scores, comparison.metric)
         (bar,) = panel.plot([mean - down, mean + up], [row.place] * 2, "-", color=color, linewidth=2, alpha=0.55)
@@ -199,8 +221,8 @@ def _limits(comparison: Comparison, size: int) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _name_rows(panel: Any, comparison: Comparison, entries: list[Row]) -> None:
-    names = [short(row.name, NAME) + ("" if row.is_compared else UNRANKED) for row in entries]
+def _name_rows(panel: Any, entries: list[Row], most: int) -> None:
+    names = [short(row.name, most) + ("" if row.is_compared else UNRANKED) for row in entries]
     panel.set_yticks([row.place for row in entries], [plain(name) for name in names], fontsize=9)
     for label, row in zip(panel.get_yticklabels(), entries):
         label.set_color(GRAY if row.is_baseline or not row.is_compared else "#000000")
@@ -254,5 +276,20 @@ def draw_solved(panel: Any, comparison: Comparison, size: int) -> None:
     panel.set_xscale("log")
     panel.set_xlim(low, high)
     step_ticks(panel.xaxis, low, high)
-    _name_rows(panel, comparison, entries)
+    _name_rows(panel, entries, NAME)
     panel.set_xlabel("steps until solved")
+
+
+def solved_title(comparison: Comparison, size: int) -> str:
+    """Return which of the compared models that solved a size with all seeds did so in the fewest steps, on average."""
+    means = {
+        row.name: mean_sd(steps)[0]
+        for row in rows(comparison)
+        if row.is_compared and not row.is_baseline
+        if (steps := solved_steps(comparison, row.name, size)) and len(steps) == len(comparison.of(row.name, size))
+    }
+    fastest = [label for label, mean in means.items() if mean == min(means.values())]
+    if len(means) < 2 or len(fastest) == len(means):
+        return f"Steps until solved at {comparison.at(size)}"
+    verb = "solves" if len(fastest) == 1 else "solve"
+    return f"{listed(fastest, 4)} {verb} {comparison.at(size)} in the fewest steps: {means[fastest[0]]:,.0f}"

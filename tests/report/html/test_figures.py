@@ -9,6 +9,7 @@ from seqgnn.experiments.trained.gradient_study import Curve
 from seqgnn.report.html import render
 from seqgnn.report.html.figures import scores_page_figures, solved_page_figures, study_page_figures
 from seqgnn.report.html.model_inspection import inspect_models
+from seqgnn.report.plots.scores import panel_title
 from seqgnn.training.loop import ValidationPoint
 from tests.support.comparisons import changed
 from tests.support.html_reader import Reader
@@ -32,15 +33,15 @@ def test_solved_page_figures_need_two_models_that_solved_a_length(folder):
         points = (ValidationPoint(step, 1.0, 1.0),)
         comparison.runs[label, 4, 0] = changed(comparison.runs[label, 4, 0], validation=points)
     (drawn,) = solved_page_figures(comparison, "a", "b")
-    assert drawn.title == "Steps until solved at T = 4"
-    assert "LSTM: 2 steps at T = 4." in drawn.svg and 'href="#b-row-1-4"' in drawn.svg
+    assert drawn.title == "Steps until solved at T = 4"  # with one of two seeds each
+    assert "LSTM: 2 steps at T = 4; GCN: 4 steps at T = 4." in drawn.svg and 'href="#b-row-1-4"' in drawn.svg
     assert "Steps until solved at T = 4" in Reader(render([comparison])).text
 
 
 def test_scores_page_figures_explain_what_is_drawn(folder):
     comparison = load_comparisons([folder]).comparisons[0]
     wide, narrow = scores_page_figures(comparison, "a", "b")
-    assert [figure.title for figure in narrow] == ["Test accuracy at T = 4", "Test accuracy at T = 6"]
+    assert [figure.title for figure in narrow] == [panel_title(comparison, size) for size in (4, 6)]
     assert [figure.caption for figure in narrow] == ["", wide.caption]
     assert "Dashes are the seeds" in wide.caption and "* : " not in wide.caption
     alone, _ = scores_page_figures(replace(comparison, seeds=(0,)), "a", "b")

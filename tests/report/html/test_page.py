@@ -138,7 +138,6 @@ def test_render_of_one_seed_model_and_length_explains_gaps(tmp_path):
     assert "No test is possible: it needs two models" in reader.text
     assert "only one position here, so there are no distances to plot" in reader.text
     assert "Not measured: GCN: no recurrence over time." in reader.text
-    assert "There is only one length." in reader.text
     assert "No target accuracy was set" in reader.text
 
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from seqgnn.report.plots.scores import draw_scores, draw_solved, rows, scores_figure
+from seqgnn.experiments.results.verdict import finding
+from seqgnn.report.plots.scores import draw_scores, draw_solved, legend, rows, scores_figure, solved_title
 from seqgnn.report.plots.style import GRAY, STYLES
-from tests.support.comparisons import baseline, example, grid, run
+from seqgnn.training.loop import ValidationPoint
+from tests.support.comparisons import baseline, changed, example, grid, run
 
 
 def panel():
@@ -95,19 +97,46 @@ def test_draw_scores_says_which_runs_failed():
     assert "no run" in [text.get_text() for text in drawn_scores(comparison, 4).texts]
 
 
-def test_scores_figure_has_a_panel_per_size_with_its_title():
-    figure = scores_figure(example((4, 20)))
-    assert [panel.get_title("left") for panel in figure.axes] == ["T = 4", "T = 20"]
-    figure = scores_figure(example((4, 8, 16, 20)), titles=["a", "b", "c", "costs $5"])
-    assert [panel.get_title("left") for panel in figure.axes] == ["a", "b", "c", r"costs \$5"]
+def test_scores_figure_has_a_panel_per_size_with_its_finding():
+    comparison = example((4, 8, 16, 20))
+    figure = scores_figure(comparison)
+    titles = [" ".join(panel.get_title("left").split()) for panel in figure.axes]
+    assert titles == [finding(comparison, size) for size in (4, 8, 16, 20)]
     assert len({panel.get_position().y0 for panel in figure.axes}) == 2
+    named = replace(example((4,)), labels=("costs $5",))
+    named.runs["costs $5", 4, 0] = run(1.0, stopped="solved")
+    (drawn,) = scores_figure(named).axes
+    assert drawn.get_title("left") == r"costs \$5 solves T = 4"
+
+
+def test_solved_title_names_the_fastest_of_the_compared_models():
+    def solved(**steps):
+        comparison = grid({name: [1.0] for name in steps}, readouts={"GCNmean": "mean"})
+        for name, step in steps.items():
+            points = (ValidationPoint(step, 0.0, 1.0),)
+            comparison.runs[name, 5, 0] = changed(comparison.runs[name, 5, 0], validation=points)
+        return solved_title(comparison, 5)
+
+    assert solved(LSTM=100, GCN=50, RNN=200, GCNmean=20) == "GCN solves T = 5 in the fewest steps: 50"
+    assert solved(LSTM=50, GCN=50, RNN=200) == "LSTM and GCN solve T = 5 in the fewest steps: 50"
+    assert solved(LSTM=50, GCN=50) == solved(LSTM=50) == "Steps until solved at T = 5"
 
 
 def test_scores_figure_shortens_long_labels():
     comparison = replace(example((4,)), labels=("LSTM", "a" * 80))
     comparison.runs["a" * 80, 4, 0] = run(0.5)
     (drawn,) = scores_figure(comparison).axes
-    assert [tick.get_text() for tick in drawn.get_yticklabels()][:2] == ["LSTM", "a" * 23 + "…"]
+    assert [tick.get_text() for tick in drawn.get_yticklabels()][:2] == ["LSTM", "a" * 33 + "…"]
+    drawn = drawn_scores(comparison, 4)
+    assert drawn.get_yticklabels()[1].get_text() == "a" * 23 + "…"
+
+
+def test_scores_figure_explains_only_what_it_draws():
+    alone, all_parts = grid({"RNN": [0.5]}), grid({"RNN": [0.5] * 2, "GCN": [1.0] * 2}, {"chance": 0.1},
+                                                  readouts={"GCN": "mean"})  # fmt: skip
+    assert legend(alone) == "marks: means"
+    shown = "marks: means; dashes: seeds, bars: one standard deviation; gray: baselines; *: not compared"
+    assert legend(all_parts) == shown == scores_figure(all_parts).get_supxlabel()
 
 
 def test_draw_scores_of_infinite_baseline_writes_so():
