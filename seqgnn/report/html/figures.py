@@ -1,5 +1,6 @@
 """The figures of a page, each narrow enough for a phone, with a separate legend."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from seqgnn.report.plots.scores import (
     panel_title,
     panels_figure,
     rows,
+    solved_rows,
     solved_title,
 )
 from seqgnn.report.plots.style import style, tidy
@@ -63,7 +65,7 @@ def scores_page_figures(comparison: Comparison, name: str, table: str) -> tuple[
     wide = PageFigure(title, inline(figure, f"{name}-wide", title, description, table, WIDE_GROWTH), caption, [])
     narrow = []
     for size in sizes:
-        figure, panel = column_figure((SIZE[0], figure_height(comparison)))
+        figure, panel = column_figure((SIZE[0], figure_height(rows(comparison))))
         draw_scores(panel, comparison, size)
         title = panel_title(comparison, size)
         svg = inline(figure, f"{name}-{size}", title, description, table, ROWS_GROWTH)
@@ -108,7 +110,7 @@ def solved_page_figures(comparison: Comparison, name: str, table: str) -> list[P
         solved = [label for label in comparison.labels if solved_steps(comparison, label, size)]
         if len(solved) < 2:
             continue
-        figure, panel = column_figure((SIZE[0], figure_height(comparison)))
+        figure, panel = column_figure((SIZE[0], figure_height(solved_rows(comparison, size))))
         draw_solved(panel, comparison, size)
         title = solved_title(comparison, size)
         caption = "Marks and numbers are means over the seeds that reached the target accuracy, hollow if some seeds "
@@ -130,6 +132,7 @@ def study_page_figures(study: Study, name: str, comparison: Comparison) -> list[
             continue
         figure, panel = column_figure()
         draw(panel, curves, labels, "log")
+        panel.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
         panel.set_ylabel(f"norm of {AXES[quantity]}")
         panel.set_xlabel(distance_label(study))
         title = f"{NAMES[quantity]}, T = {study.settings['length']}"
@@ -142,6 +145,19 @@ def study_page_figures(study: Study, name: str, comparison: Comparison) -> list[
         legend = [(_line_swatch(line), curve.label) for line, curve in zip(panel.lines, curves)]
         figures.append(PageFigure(title, inline(figure, f"{name}-{number}", title, description), caption, legend))
     return figures
+
+
+def power_of_ten(value: float) -> str:
+    """Return a power of ten as plain text, whose size can change; other values are empty.
+
+    Example:
+        >>> power_of_ten(0.001), power_of_ten(1e12), power_of_ten(0.002)
+        ('10⁻³', '10¹²', '')
+    """
+    exponent = math.log10(value)
+    if not math.isclose(exponent, round(exponent), abs_tol=1e-9):
+        return ""
+    return "10" + str(round(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def smoothing_page_figure(

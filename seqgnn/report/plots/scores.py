@@ -7,7 +7,7 @@ cross the rows of the models.
 import itertools
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seqgnn._utils.text import listed
@@ -80,7 +80,7 @@ def panels_figure(comparison: Comparison, width: float, titled: bool = True) -> 
     room = int((width - 2.2) / columns * CHARACTERS)
     titles = [textwrap.fill(title, room) for title in titles]
     rest = 0.2 + 0.15 * max(title.count("\n") for title in titles)
-    figure = Figure(figsize=(width, lines * (rest + figure_height(comparison))), layout="constrained")
+    figure = Figure(figsize=(width, lines * (rest + figure_height(rows(comparison)))), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).flatten().tolist()
     for panel in panels[len(sizes) :]:
         panel.remove()
@@ -96,9 +96,9 @@ def panel_title(comparison: Comparison, size: int) -> str:
     return finding(comparison, size) or comparison.at(size)
 
 
-def figure_height(comparison: Comparison) -> float:
+def figure_height(entries: list[Row]) -> float:
     """Return the inches that the rows of a panel, its title and its axis need."""
-    return 0.9 + ROW * (rows(comparison)[-1].place + 1)
+    return 0.9 + ROW * (entries[-1].place + 1)
 
 
 def rows(comparison: Comparison) -> list[Row]:
@@ -248,10 +248,18 @@ def _spread_within_range(scores: list[float], metric: str) -> tuple[float, float
     return min(sd, mean), min(sd, 1 - mean) if metric == "accuracy" else sd
 
 
+def solved_rows(comparison: Comparison, size: int) -> list[Row]:
+    """Return the rows of `draw_solved`: the models that have runs at a size."""
+    models = [row for row in rows(comparison) if not row.is_baseline]
+    missing = [row.name for row in models if not comparison.of(row.name, size)]
+    without = replace(comparison, runs={key: run for key, run in comparison.runs.items() if key[0] not in missing})
+    return [row for row in rows(without) if not row.is_baseline]
+
+
 def draw_solved(panel: Any, comparison: Comparison, size: int) -> None:
     """Draw the steps until each model solved the task at one size, on a logarithmic axis: the mean over the seeds that
     did, hollow if some seeds did not, and a dash for each seed; models that did not are named with their steps."""
-    entries = [row for row in rows(comparison) if not row.is_baseline and comparison.of(row.name, size)]
+    entries = solved_rows(comparison, size)
     every = [step for row in entries for step in solved_steps(comparison, row.name, size)]
     steps_run = max(run.result.steps for row in entries for run in comparison.of(row.name, size))
     for row in entries:
