@@ -48,6 +48,11 @@ class ScanSpec:
     zero_state: bool
     kernel: Any = None
 
+    @property
+    def has_zero_entries(self) -> bool:
+        """True if some operator is a dense matrix, whose zeros multiply the values of unconnected nodes."""
+        return self.dense or (self.kernel is not None and any(filter and filter.recursion for filter in self.filters))
+
     def at(self, state: Sequence[Any], step: int) -> tuple[list[Tensor], list[Tensor]]:
         """Return the states before and after a step, from states at T + 1 times."""
         before, after = (step + 1, step) if self.reverse else (step, step + 1)

@@ -8,6 +8,7 @@ the gradients of the weights; within a step each filter propagates once and one 
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, TypeGuard
 
@@ -88,20 +89,19 @@ def fused_scan(
     kernel = None
     if engine == "triton":
         hidden_filters = [projection.filter for projection in hidden_projections]
-        small = triton_scan.fits(kind, hidden_filters, operators, state[0])
-        exact = not hidden_filters[0].recursion or _finite(signal, *state)
-        kernel = triton_scan.ScanKernel if small and exact else None
+        kernel = triton_scan.ScanKernel if triton_scan.fits(kind, hidden_filters, operators, state[0]) else None
     spec = ScanSpec(
         cell,
         kind,
         filters,
         operators,
         distinct,
-        _dense(distinct, signal, *(() if inputs.zero_state else state)),
+        len(distinct) > 0 and distinct[0].pattern.num_nodes <= DENSE and x.device.type == "cpu",
         x.shape[1:-1],
         active,
         reverse,
-        inputs.zero_state,
+        # The products with a zero state are left out, but with an infinite weight they are nan.
+        inputs.zero_state and _finite(*(projection.weight for projection in hidden_projections)),
         kernel,
     )
     tensors = (
@@ -116,15 +116,28 @@ def fused_scan(
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
         output, *last = _Fused.apply(spec, *tensors)
     else:
-        output, last, _ = scan_forward(spec, ScanTensors(spec, tensors), save=False)
+        _, output, last, _ = _forward(spec, tensors, save=False)
     return output, tuple(last)
+
+
+def _forward(spec: ScanSpec, tensors: Sequence[Any], save: bool) -> tuple[ScanSpec, Tensor, list[Tensor], list[Tensor]]:
+    """Return the results of :func:`scan_forward` and their specification.
+
+    Zeros of a dense operator carry inf and nan to all nodes. From the step where that happens, all later states are
+    nan, the last one too; the scan is then repeated with sparse operators.
+    """
+    output, last, saved = scan_forward(spec, ScanTensors(spec, tensors), save)
+    if spec.has_zero_entries and not _finite(*last):
+        spec = replace(spec, dense=False, kernel=None)
+        output, last, saved = scan_forward(spec, ScanTensors(spec, tensors), save)
+    return spec, output, last, saved
 
 
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, spec: ScanSpec, *tensors: Tensor | None) -> Any:
-        output, last, saved = scan_forward(spec, ScanTensors(spec, tensors), save=True)
-        ctx.spec, ctx.num_tensors = spec, len(tensors)
+        ctx.spec, output, last, saved = _forward(spec, tensors, save=True)
+        ctx.num_tensors = len(tensors)
         ctx.save_for_backward(*tensors, *saved)
         ctx.set_materialize_grads(False)
         return output, *last
@@ -139,9 +152,14 @@ class _Fused(torch.autograd.Function):
         transformed = not is_eager() or torch_internals.forward_ad_active() or is_batched(*grads)
         if torch.is_grad_enabled() or transformed:
             return None, *differentiable_backward(ctx.spec, tensors, needs_grad, grads)
-        retain_graph = torch_internals.keeps_graph()
-        backward = ScanBackward(ctx.spec, ScanTensors(ctx.spec, tensors), saved, grads, needs_grad, retain_graph)
-        return None, *(grad if needed else None for grad, needed in zip(backward.run(), needs_grad))
+        spec, retain_graph = ctx.spec, torch_internals.keeps_graph()
+        results = ScanBackward(spec, ScanTensors(spec, tensors), saved, grads, needs_grad, retain_graph).run()
+        # Without a filter the gradient of the input is that of the gates, which the one of the bias sums up.
+        checked = results if spec.filters[0] is not None else results[1:]
+        if spec.has_zero_entries and not _finite(*checked):
+            # Zeros of dense operators may have carried inf and nan to all nodes; the gates are overwritten by now.
+            results = differentiable_backward(spec, tensors, needs_grad, grads)
+        return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
 
 
 def _recursive(projection: Projection) -> TypeGuard[FilterProjection | LinearProjection]:
@@ -167,15 +185,10 @@ def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[t
     return [by_graph[id(graph)] for graph in graphs]
 
 
-def _dense(operators: Sequence[Operator], *signals: Tensor) -> bool:
-    """Return True if dense operators are faster and exact: few nodes, and no inf or nan, which zero entries spread."""
-    small = len(operators) > 0 and operators[0].pattern.num_nodes <= DENSE and signals[0].device.type == "cpu"
-    return small and _finite(*signals)
-
-
-def _finite(*signals: Tensor) -> bool:
+def _finite(*tensors: Tensor | None) -> bool:
     """Return True if there is no inf or nan; assumed on a device, where checking would synchronize."""
-    return signals[0].device.type != "cpu" or all(math.isfinite(signal.detach().sum()) for signal in signals)
+    present = [tensor.detach() for tensor in tensors if tensor is not None]
+    return all(tensor.device.type != "cpu" or math.isfinite(tensor.sum()) for tensor in present)
 
 
 def _in_order(gates: Tensor, hidden: int, kind: type[FusedCell]) -> Tensor:

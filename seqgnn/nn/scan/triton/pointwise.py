@@ -46,7 +46,7 @@ def rnn(g, RELU: tl.constexpr):
 @triton.jit
 def rnn_back(dh, h, RELU: tl.constexpr):
     if RELU:
-        dg = tl.where(h > 0, dh, 0.0)
+        dg = tl.where(h <= 0, 0.0, dh)  # nan as in torch
     else:
         dg = tanh_back(dh, h)
     return dg

@@ -291,14 +291,3 @@ def test_fused_scan_any_strides_and_duplicate_edges_are_equal(case):
             found.append([output, *torch.autograd.grad(output.sum(), [given, *layer.parameters()], allow_unused=True)])
         for a, b in zip(*found, strict=True):
             close(a, b)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("case", SOME, ids=str)
-def test_fused_scan_nan_and_inf_spread_along_edges_only(case, bad):
-    x, layers = signal(T, B, N, F), both(case)
-    x[1, 0, 1, 0] = bad
-    found, expected = (case.parts(layer(x, EDGES, WEIGHTS)) for layer in layers)
-    for a, b in zip(found, expected, strict=True):
-        assert torch.equal(a.isfinite(), b.isfinite()) and a.isfinite().any()
-        close(a.nan_to_num(), b.nan_to_num())

@@ -6,12 +6,13 @@ are then left out; `CUDA_VISIBLE_DEVICES= pytest` runs those.
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
 from seqgnn import nn as sg
 from seqgnn.nn.scan import dispatch
-from tests.nn.scan.fused import test_double_backward
+from tests.nn.scan.fused import test_double_backward, test_nonfinite
 from tests.nn.scan.fused import test_scan as fused_tests
 from tests.nn.test_cuda_graphs import agree_in_a_graph, all_calls, no_synchronization  # noqa: F401
 from tests.support import fused_scans
@@ -218,9 +219,17 @@ def test_triton_scan_without_or_with_some_gradients_is_equal(case, monkeypatch, 
 
 
 @interpreted
-@pytest.mark.parametrize("case", SOME, ids=str)
-def test_triton_scan_nan_spreads_along_edges_only(case):
-    fused_tests.test_fused_scan_nan_and_inf_spread_along_edges_only(case, float("nan"))
+@pytest.mark.parametrize("where", ["x", "state", "gradient", "weight"])
+@pytest.mark.parametrize("case", [*SOME, test_nonfinite.RELU], ids=str)
+def test_triton_scan_nan_and_inf_spread_along_edges_only(case, where):
+    with np.errstate(invalid="ignore"):  # the interpreter computes with numpy
+        test_nonfinite.test_fused_scan_nan_and_inf_spread_along_edges_only(case, where, float("inf"))
+
+
+@interpreted
+def test_triton_scan_overflow_stays_in_its_window_and_component():
+    with np.errstate(invalid="ignore", over="ignore"):
+        test_nonfinite.test_fused_scan_overflow_stays_in_its_window_and_component(1)
 
 
 @interpreted
