@@ -23,7 +23,8 @@ from seqgnn.experiments.runs.store import RunStore
 from seqgnn.experiments.trained.forecast import load_forecaster
 from seqgnn.report.footnotes import notes
 from seqgnn.report.html.commands import reproduction_commands
-from seqgnn.report.plots.comparison import metric_label, scores_figure
+from seqgnn.report.plots.comparison import metric_label
+from seqgnn.report.plots.scores import scores_figure
 from seqgnn.report.tables import table, windows_table
 from seqgnn.tasks import Protocol
 from tests.support.comparisons import plan_grid
