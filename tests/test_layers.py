@@ -25,7 +25,10 @@ WITHIN = {  # from the lowest to the highest, for rooms that have layers inside
         *("convert", "export_axes", "export"),
     ),
     "experiments": ("runs", "grid", "results", "run_plan", "trained", "compare"),
-    "report": ("footnotes", "plots", "tables", "forecast_table", "gradients", "forecasts", "benchmark", "html"),
+    "report": (
+        *("footnotes", "answer", "plots", "tables", "forecast_table"),
+        *("gradients", "forecasts", "benchmark", "html"),
+    ),
 }
 AT_THE_TOP = {"__init__.py", "__main__.py", "py.typed"}
 

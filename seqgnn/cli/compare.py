@@ -147,8 +147,7 @@ def _show_plan(planned: Any) -> None:
     min_seeds = seeds_needed(len(planned.labels)) if len(planned.labels) > 1 else 0
     if len(planned.seeds) < min_seeds:
         seed_count = f"{len(planned.seeds)} seed{'s' * (len(planned.seeds) > 1)}"
-        difference = f"a significant difference between {len(planned.labels)} models at 5%"
-        print(f"{seed_count}: too few for {difference}, which requires {min_seeds}")
+        print(f"{seed_count}: differences are tested by a t test; from {min_seeds} seeds on, sign flips have to agree")
     unknown_note = f", not counting {len(unknown)} without an estimate" if unknown else ""
     limit = f"at most {_span(total)}, {_span(total / workers)} with {workers} at a time"
     print(f"{num_remaining} run{'s' * (num_remaining != 1)} to train: {limit}{unknown_note}")

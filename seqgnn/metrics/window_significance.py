@@ -4,11 +4,13 @@ sample of random initializations."""
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from seqgnn.metrics.significance import LEVEL, block_bootstrap, sign_flip
+from seqgnn.metrics.model_differences import SamplingError
+from seqgnn.metrics.significance import LEVEL, block_bootstrap, check_finite, sign_flip
 
 FEWEST_WINDOWS, FEWEST_BLOCKS = 10, 3
 
@@ -26,6 +28,8 @@ class OverWindows:
         better: number of windows in which the first is better.
         windows: number of windows with observed targets.
         block: number of windows in a block.
+        error: the standard error over windows, with as many degrees of freedom as there are blocks, or independent
+            windows, less one; None where windows overlap and are too few for an interval.
     """
 
     mean: float
@@ -34,6 +38,7 @@ class OverWindows:
     better: int
     windows: int
     block: int
+    error: SamplingError | None = None
 
     @property
     def shown(self) -> bool:
@@ -70,7 +75,7 @@ def over_windows(
         root: True if the error is the root of a mean, as RMSE. Windows are then compared by their squared errors.
 
     Raises:
-        ValueError: if the numbers of windows differ, or nothing was observed.
+        ValueError: if the numbers of windows differ, nothing was observed, or a sum is NaN or infinite.
 
     Example:
         >>> result = over_windows([[1.0, 2.0, 3.0, 4.0]], [[2.0, 4.0, 2.0, 8.0]], [2, 2, 2, 2], lags=4, horizon=1)
@@ -81,6 +86,8 @@ def over_windows(
     if not first or not second or len(set(lengths)) > 1 or not any(counts):
         got = f"{len(first)} and {len(second)} seeds, windows {lengths}, {sum(counts)} values"
         raise ValueError(f"over_windows: expected sums of each seed over the same windows, some observed, got {got}")
+    for row in (*first, *second):
+        check_finite("over_windows", "sums", row)
     sums = np.array([*first, *second, counts], dtype=np.float64)
     sums = sums[:, sums[-1] > 0]
 
@@ -93,11 +100,21 @@ def over_windows(
     block = max(1, min(max(lags + horizon, math.ceil(windows ** (1 / 3))), windows // 2))
     few = windows < FEWEST_WINDOWS or windows // block < FEWEST_BLOCKS
     paired = sums[: len(first)].mean(0) - sums[len(first) : -1].mean(0)
+    interval = None if few else block_bootstrap(sums.tolist(), block, difference)
+    error = None
+    if interval is not None:
+        blocks = windows / block
+        spread = (interval[1] - interval[0]) / 2 / NormalDist().inv_cdf((1 + LEVEL) / 2)
+        error = SamplingError(spread * math.sqrt(blocks / (blocks - 1)), blocks - 1)
+    elif horizon == 1 and windows > 1:
+        without_one = difference(sums.sum(1, keepdims=True) - sums)
+        error = SamplingError(float(without_one.std() * math.sqrt(windows - 1)), windows - 1)  # jackknife
     return OverWindows(
         mean=float(difference(sums.sum(1))),
-        interval=None if few else block_bootstrap(sums.tolist(), block, difference),
+        interval=interval,
         p=sign_flip(paired.tolist()) if few and horizon == 1 else None,
         better=int((paired < 0).sum()),
         windows=windows,
         block=block,
+        error=error,
     )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from seqgnn._utils.text import count, listed, span
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.ranking import candidates, differences_at
+from seqgnn.experiments.results.ranking import against_baseline, candidates, differences_from_best
 from seqgnn.experiments.results.row import MODEL
 from seqgnn.experiments.results.window_differences import window_pairs
+from seqgnn.metrics.model_differences import SIGN_FLIPS
 from seqgnn.metrics.significance import sampling_error
 from seqgnn.models.baselines.classification import NAMES as BASELINES
 
@@ -49,6 +50,8 @@ def notes(comparison: Comparison) -> list[Note]:
     if len(versions) > 1:
         different = "Versions: the runs used different versions of Python, torch, PyG or seqgnn."
         footnotes.append(Note("versions", different))
+    if (tests := _tests(comparison)) is not None:
+        footnotes.append(Note("difference", tests))
     for size in comparison.sizes:
         place = comparison.at(size)
         footnotes += [Note("difference", f"{place}: {sentence}") for sentence in _differences(comparison, size)]
@@ -85,7 +88,7 @@ def _sampled(comparison: Comparison) -> str:
         )
     return (
         f"Test set: {span(counts)} targets, the same for all models. With this size, an accuracy has a standard error "
-        f"of up to {sampling_error(0.5, min(counts)):.2g}, which intervals over seeds do not include."
+        f"of up to {sampling_error(0.5, min(counts)):.2g}, which the intervals of single models do not include."
     )
 
 
@@ -122,25 +125,39 @@ def _costs(comparison: Comparison) -> list[Note]:
 
 
 def _differences(comparison: Comparison, size: int, most: int = 5) -> list[str]:
-    """Return which candidates differ significantly at one size, and how many do not, in words."""
-    pairs = differences_at(comparison, size)
+    """Return which candidates differ significantly from the best at one size, and how many do not, in words."""
+    pairs = differences_from_best(comparison, size)
     if not pairs:
         return []
-    significant = sorted((pair for pair in pairs if pair.shown), key=lambda pair: -abs(pair.mean))
+    significant = [pair for pair in pairs.values() if pair.shown]
     sentences = [str(pair) for pair in significant[:most]]
     if len(significant) > most:
-        sentences.append(f"{len(significant) - most} more pairs differ.")
-    insignificant = [pair for pair in pairs if not pair.shown]
-    if insignificant:
-        num_untestable = sum(not pair.testable for pair in insignificant)
-        hint = "; with so few seeds a sign-flip test cannot detect one" if num_untestable else ""
-        if num_untestable not in (0, len(insignificant)):
-            hint = f"; {num_untestable} of these have too few seeds for a sign-flip test to detect one"
-        names = "between the two models"
-        if len(pairs) > 1:
-            names = f"in {len(insignificant)} of {len(pairs)} pairs of models"
-        sentences.append(f"no significant difference {names}{hint}.")
+        sentences.append(f"{len(significant) - most} more models differ from the best.")
+    same = [label for label, pair in pairs.items() if not pair.shown]
+    if same:
+        best = next(iter(pairs.values())).first
+        sentences.append(f"no significant difference between {best} and {listed(same)}.")
     return sentences
+
+
+def _tests(comparison: Comparison) -> str | None:
+    """Return how differences are tested, in words; None where none is."""
+    pairs = [pair for size in comparison.sizes for pair in differences_from_best(comparison, size).values()]
+    if not pairs:
+        return None
+    tests = "a t test, which assumes that differences are roughly normal over seeds"
+    if any(pair.test == SIGN_FLIPS for pair in pairs):
+        some = "" if all(pair.test == SIGN_FLIPS for pair in pairs) else " for some"
+        tests += f", and{some} by sign flips, which assume only that equal models differ symmetrically"
+    included = all(pair.test_set for pair in pairs)
+    error = "include" if included else "do not include"
+    text = f"Differences: the best model with each other one, paired by seed, by {tests}; intervals and p "
+    text += f"{error} the error of the test set."
+    if any(pair.seeds == 1 for pair in pairs):
+        text += " With one seed, they compare two trained models."
+    elif any(pair.seeds < 5 for pair in pairs) and comparison.metric == "accuracy":
+        text += " With few seeds, a model that solves the task with only some of them can look significantly different."
+    return text
 
 
 def windows_note(comparison: Comparison, size: int) -> str | None:
@@ -153,11 +170,12 @@ def windows_note(comparison: Comparison, size: int) -> str | None:
     if over.interval is not None:
         clause = f"over {windows} (bootstrap in blocks of {over.block}, each pair uncorrected),"
     elif over.p is not None:
-        clause = f"{windows} are too few for an interval, and their sign-flip test cannot give p below "
-        clause += f"{over.least:.3g}:"
+        clause = f"{windows} are too few for a bootstrap, and their sign-flip test cannot give p below "
+        clause += f"{over.least:.3g}; by Student's t,"
     else:
-        clause = f"{windows}, which overlap, are too few for an interval or a test:"
-    ahead = [pair.first for pair in pairs
-             if pair.second == best and pair.over_windows.shown and pair.over_windows.mean < 0]  # fmt: skip
+        clause = f"{windows}, which overlap, are too few for an interval or a test; with every seed,"
+    relations = {pair.first: against_baseline(comparison, pair.first, size) for pair in pairs if pair.second == best}
+    ahead = [label for label, against in relations.items() if against is not None and against.relation == "ahead of"]
     subject = f"{listed(ahead)} {'is' if len(ahead) == 1 else 'are'}" if ahead else "no model is"
-    return f"{clause} {subject} significantly better than {best}."
+    how = "" if over.interval is None and over.p is None else "significantly "
+    return f"{clause} {subject} {how}better than {best}."

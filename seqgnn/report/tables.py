@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from seqgnn._utils.files import write_all
 from seqgnn._utils.text import listed
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.ranking import differences_at
+from seqgnn.experiments.results.ranking import candidates
 from seqgnn.experiments.results.row import BASELINE
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.experiments.runs.problem import METRICS, SequenceProblem
+from seqgnn.report.answer import answer
 from seqgnn.report.footnotes import notes, seeds_of
 from seqgnn.report.plots.comparison import curves_figure, metric_label
 from seqgnn.report.plots.scores import scores_figure
@@ -55,11 +56,12 @@ def _files(comparison: Comparison, folder: Path) -> Iterator[tuple[Path, str | b
 
 
 def show(comparison: Comparison) -> None:
-    """Print the tables and their notes."""
+    """Print the answer, the tables and their notes."""
     from rich.console import Console
 
     # A fixed width without a terminal, so that no column is cut off.
     console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(" ".join(answer(comparison)), markup=False, highlight=False)
     console.print(table(comparison))
     if (over_windows := windows_table(comparison)) is not None:
         console.print(over_windows)
@@ -68,15 +70,16 @@ def show(comparison: Comparison) -> None:
 
 
 def pairs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a dictionary per size and pair of candidates: the difference with its uncorrected 95% interval by
-    Student's t, the p-value of the sign-flip test, the p-value corrected for the pairs of that size, and the smallest
-    possible corrected p-value."""
+    """Return a dictionary per size and pair of candidates: the difference with its 95% interval for this pair and for
+    all pairs of that size together, the p-value and its test, the p-value after Holm's correction for all pairs, and
+    the smallest possible one."""
     return [
         {"size": size, "first": pair.first, "second": pair.second, f"{comparison.metric}_difference": pair.mean,
-         "low": pair.interval[0], "high": pair.interval[1], "p": pair.p, "p_corrected": pair.corrected,
+         "low": pair.interval[0], "high": pair.interval[1], "joint_low": pair.joint[0], "joint_high": pair.joint[1],
+         "test": pair.test, "p": pair.p, "p_corrected": pair.corrected,
          "p_least": pair.least, "shown": pair.shown, "seeds": pair.seeds}
         for size in comparison.sizes
-        for pair in differences_at(comparison, size)
+        for pair in comparison.differences(size, candidates(comparison, size).models)
     ]  # fmt: skip
 
 

@@ -10,13 +10,19 @@ from scipy import stats
 from seqgnn.metrics import significance as statistics
 from seqgnn.metrics.significance import (
     block_bootstrap,
-    differences,
     holm,
     mean_sd,
     paired_difference,
+    sampling_error,
+    seeds_needed,
     sign_flip,
+    smoothed_error,
     summary,
 )
+
+
+def mean_of(sums):
+    return sums[0] / sums[1]
 
 
 def test_summary_t_interval_equals_scipy():
@@ -52,50 +58,65 @@ def test_holm_equals_hand_values_in_given_order():
     assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
-def test_differences_are_holm_corrected_and_printed():
-    seeds = range(8)
-    scores = {
-        "A": {seed: 0.9 + 0.001 * seed for seed in seeds},
-        "B": {seed: 0.5 + 0.002 * seed for seed in seeds},
-        "C": {seed: 0.9 + 0.001 * seed + (0.01 if seed % 2 else -0.01) for seed in seeds},
-        "D": {0: 0.1},
-    }
-    pairs = {(pair.first, pair.second): pair for pair in differences(scores)}
-    assert set(pairs) == {("A", "B"), ("A", "C"), ("B", "C")}
-    assert pairs["A", "B"].shown and pairs["A", "B"].corrected == pytest.approx(3 * 2 / 2**8)
-    assert not pairs["A", "C"].shown
-    assert str(pairs["A", "B"]).startswith("A and B: differ (+0.3") and "p = 0.023, 8 seeds" in str(pairs["A", "B"])
-    assert str(pairs["A", "C"]).startswith("A and C: no significant difference (")
+BAD = (math.nan, math.inf, -math.inf)
 
 
-def test_differences_of_few_seeds_are_not_testable():
-    few = {seed: 0.5 + 0.01 * seed for seed in range(3)}
-    many = {seed: 0.9 + 0.01 * seed**2 for seed in range(8)}
-    pairs = {(p.first, p.second): p for p in differences({"A": many, "B": few, "C": {n: 1 - n / 100 for n in many}})}
-    assert pairs["A", "B"].least == 0.5 and not pairs["A", "B"].testable
-    assert pairs["A", "C"].least == 3 * 2 / 2**8 and pairs["A", "C"].testable
-    tied = differences({"A": {n: 1.0 + (n > 0) for n in range(6)}, "B": dict.fromkeys(range(6), 1.0)})[0]
-    assert tied.least == tied.p == 2 / 2**5 and not tied.testable  # zeros have no sign
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bad: sign_flip([1.0, bad, 2.0]),
+        lambda bad: holm([0.01, bad]),
+        lambda bad: mean_sd([1.0, bad]),
+        lambda bad: mean_sd([bad]),
+        lambda bad: summary([bad]),
+        lambda bad: summary([0.5, bad, 0.5]),
+        lambda bad: paired_difference([1.0, bad], [0.0, 0.0]),
+        lambda bad: paired_difference([0.0, 0.0], [1.0, bad]),
+        lambda bad: paired_difference([1.0, 2.0], [0.0, 0.0], level=bad),
+        lambda bad: sampling_error(bad, 10),
+        lambda bad: sampling_error(0.5, bad),
+        lambda bad: smoothed_error(bad, 10),
+        lambda bad: smoothed_error(0.5, bad),
+        lambda bad: block_bootstrap([[1.0, bad, 1.0]], 1, mean_of),
+        lambda bad: seeds_needed(bad),
+    ],
+)
+def test_values_that_are_not_finite_raise_value_error(call, bad):
+    with pytest.raises(ValueError, match=": expected"):
+        call(bad)
 
 
-def test_pair_turned_negates_interval_and_prints_small_values():
-    pair = differences({"A": {0: 1e-4, 1: 2e-4}, "B": {0: 0.0, 1: 0.0}})[0]
-    assert "+0.00015, uncorrected 95% interval -0.00049 to +0.001" in str(pair)
-    assert pair.turned().interval == (-pair.interval[1], -pair.interval[0]) and pair.turned().turned() == pair
+@pytest.mark.parametrize("models", [1, 0, -3, 2.0, True, "4", None])
+def test_seeds_needed_of_no_number_of_models_raises_value_error(models):
+    with pytest.raises(ValueError, match="seeds_needed: expected a number of models of at least 2, got"):
+        seeds_needed(models)
 
 
-def test_sign_flip_holm_and_differences_reject_nan():
-    with pytest.raises(ValueError, match="sign_flip: expected finite differences, got"):
-        sign_flip([1.0, np.nan, 2.0])
-    with pytest.raises(ValueError, match="expected finite differences"):
-        differences({"A": {0: 1.0, 1: np.inf}, "B": {0: 0.0, 1: 0.0}})
-    with pytest.raises(ValueError, match=r"holm: expected p-values in \[0, 1\], got"):
-        holm([0.01, np.nan])
-    assert sign_flip([0.3]) == 1.0
+def test_seeds_needed_is_the_first_number_that_can_be_significant():
+    for models in range(2, 30):
+        seeds = seeds_needed(models)
+        assert (models - 1) * 2 / 2**seeds < 0.05 <= (models - 1) * 2 / 2 ** (seeds - 1)
 
 
-def mean_of(sums):
-    return sums[0] / sums[1]
+def test_sign_flip_of_few_or_equal_values_is_one():
+    assert sign_flip([0.3]) == 1.0 and sign_flip([0.0, 0.0]) == 1.0
+
+
+def test_sign_flip_of_many_values_equals_random_signs():
+    values = np.random.default_rng(3).standard_normal(20) + 0.4
+    test = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=20_000, rng=0)
+    assert sign_flip(values.tolist()) == pytest.approx(test.pvalue, abs=0.01)
+
+
+def test_sampling_errors_equal_binomial_values():
+    assert sampling_error(0.9, 100) == pytest.approx(0.03)
+    assert smoothed_error(1.0, 98) == pytest.approx(math.sqrt(0.99 * 0.01 / 100))
+    assert smoothed_error(0.0, 98) == pytest.approx(smoothed_error(1.0, 98))
+    with pytest.raises(ValueError, match=r"got 1\.1 and 5"):
+        smoothed_error(1.1, 5)
+    with pytest.raises(ValueError, match=r"got 0\.5 and 0"):
+        sampling_error(0.5, 0)
 
 
 def test_block_bootstrap_of_block_one_equals_scipy_bootstrap():
@@ -113,9 +134,20 @@ def test_block_bootstrap_resamples_circular_blocks():
         seen.append(sums)
         return sums[0]
 
-    block_bootstrap([[1.0, 10.0, 100.0, 1000.0]], 3, keep)
-    assert set(seen[0][0]) == {111.0, 1110.0, 1101.0, 1011.0}  # one block, from each place on
+    block_bootstrap([[1.0, 10.0, 100.0, 1000.0]], 2, keep)
+    blocks = (11.0, 110.0, 1100.0, 1001.0)  # from each place on
+    assert set(seen[0][0]) == {first + second for first in blocks for second in blocks}
     assert block_bootstrap([[1.0, 3.0] * 20, [1.0] * 40], 2, mean_of) == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("windows, block", [(59, 20), (10, 3), (7, 7), (12, 4), (5, 1)])
+def test_block_bootstrap_resamples_as_many_values_as_there_are(monkeypatch, windows, block):
+    """As arch's `CircularBlockBootstrap` does: ceil(n / block) blocks, of which the last is cut."""
+    values = np.random.default_rng(1).standard_normal(windows)
+    starts = np.random.default_rng(0).integers(windows, size=(statistics.RESAMPLES, -(-windows // block)))
+    places = (starts[:, :, None] + np.arange(block)).reshape(len(starts), -1)[:, :windows] % windows
+    low, high = np.quantile(values[places].mean(1), [0.025, 0.975])
+    assert block_bootstrap([values, np.ones(windows)], block, mean_of) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize("block, least, most", [(1, 0.6, 0.8), (12, 0.86, 0.97)])

@@ -64,12 +64,36 @@ def test_over_windows_interval_equals_bootstrap_by_hand(root):
     assert found.mean == pytest.approx(error(first, everything) - error(second, everything))
     drawn = []
     for _ in range(3000):
-        starts = random.integers(0, 60, 12)
+        starts = random.integers(0, 60, 12)  # 12 blocks of 5
         picked = np.concatenate([(start + np.arange(5)) % 60 for start in starts])
         drawn.append(error(first, picked) - error(second, picked))
     width = found.interval[1] - found.interval[0]
     assert found.interval == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])), abs=0.08 * width)
     assert found.shown == (found.interval[1] < 0) and found.p is None
+
+
+def test_over_windows_error_of_few_independent_windows_is_their_standard_error():
+    first, second = np.random.default_rng(0).random((2, 7))
+    found = over_windows([first.tolist()], [second.tolist()], [1] * 7, **FOUR)
+    expected = (first - second).std(ddof=1) / np.sqrt(7)
+    assert (found.error.standard_error, found.error.df) == (pytest.approx(expected), 6)
+    assert over_windows([[1.0]], [[2.0]], [1], **FOUR).error is None
+    assert over_windows([[1.0] * 7], [[2.0] * 7], [1] * 7, lags=4, horizon=2).error is None
+
+
+def test_over_windows_error_of_blocks_has_their_degrees_of_freedom():
+    first, second = np.random.default_rng(0).random((2, 60))
+    found = over_windows([first.tolist()], [second.tolist()], [1] * 60, lags=4, horizon=1)
+    low, high = found.interval
+    assert found.error.df == 60 / 5 - 1
+    assert found.error.standard_error == pytest.approx((high - low) / 2 / 1.959964 * (12 / 11) ** 0.5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_over_windows_of_sums_that_are_not_finite_raise_value_error(bad):
+    for sums in (([[1.0, bad]], [[1.0, 2.0]]), ([[1.0, 2.0]], [[bad, 1.0]])):
+        with pytest.raises(ValueError, match="over_windows: expected finite sums, got"):
+            over_windows(*sums, [1, 1], **FOUR)
 
 
 def test_over_windows_ignores_windows_without_observations():

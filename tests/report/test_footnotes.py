@@ -9,10 +9,10 @@ from tests.support.window_errors import MEANS, WEEKS, comparison
 @pytest.mark.parametrize(
     "weeks, said",
     [
-        (1, "4 test windows are too few for an interval, and their sign-flip test cannot give p below 0.125: no model "
-            "is significantly better than ar."),
-        (2, "8 test windows are too few for an interval, and their sign-flip test cannot give p below 0.00781: GCRN "
-            "is significantly better than ar."),
+        (1, "4 test windows are too few for a bootstrap, and their sign-flip test cannot give p below 0.125; by "
+            "Student's t, GCRN is significantly better than ar."),
+        (2, "8 test windows are too few for a bootstrap, and their sign-flip test cannot give p below 0.00781; by "
+            "Student's t, GCRN is significantly better than ar."),
         (10, "over 40 test windows (bootstrap in blocks of 5, each pair uncorrected), LSTM and GCRN are significantly "
              "better than ar."),
     ],
@@ -29,8 +29,8 @@ def test_windows_note_of_two_step_windows_mentions_overlap():
     found.sizes = (2,)
     found.runs = {(label, 2, seed): run for (label, _, seed), run in found.runs.items()}
     found.baselines = {(name, 2): run for (name, _), run in found.baselines.items()}
-    expected = "4 test windows, which overlap, are too few for an interval or a test: no model is significantly better"
-    assert windows_note(found, 2) == f"{expected} than ar."
+    expected = "4 test windows, which overlap, are too few for an interval or a test; with every seed, LSTM and GCRN"
+    assert windows_note(found, 2) == f"{expected} are better than ar."
 
 
 def test_notes_name_the_season_of_mase(stored_forecasts):

@@ -20,7 +20,7 @@ def text_of(comparison):
 
 def test_show_table_has_scores_failures_and_notes():
     lines = text_of(example()).splitlines()
-    lstm = next(line for line in lines if "LSTM" in line)
+    lstm = next(line for line in lines if "│ LSTM" in line)
     assert [cell.strip() for cell in lstm.strip("│ ").split("│")] == [
         "4", "LSTM", "0.750 ± 0.354", "1 of 2 solved", "40", "2.0", "100", "", "", "all"
     ]  # fmt: skip
@@ -41,7 +41,7 @@ def test_show_of_losses_names_text_and_matched_parameters():
     text = text_of(comparison)
     assert "text: test loss (nats)" in text and "Text: verse.txt (0123)." in text
     assert "Parameter counts are matched" in text
-    lstm = next(line for line in text.splitlines() if "LSTM" in line)
+    lstm = next(line for line in text.splitlines() if "│ LSTM" in line)
     assert "1.000 ± 0.000" in lstm and "0.750 ± 0.354" in lstm
 
 
@@ -65,7 +65,9 @@ def test_to_csv_contains_the_rows():
 
 def test_write_saves_pairs_in_a_separate_file(tmp_path):
     comparison = example(sizes=(4,))
-    assert report.pairs(comparison) == [] and not (tmp_path / "recall-pairs.csv").exists()
+    (row,) = report.pairs(comparison)  # of the first seed, with the error of the test set
+    assert (row["seeds"], row["accuracy_difference"], row["test"]) == (1, 0.25, "t")
+    assert report.pairs(example(sizes=(4,), metric="loss")) == []
     comparison.runs["GCN", 4, 1] = run(0.5, model="gcn", seed=1)
     assert report.write(comparison, tmp_path)[1].name == "recall-pairs.csv"
     (row,) = csv.DictReader(io.StringIO((tmp_path / "recall-pairs.csv").read_text()))
@@ -76,7 +78,11 @@ def test_write_saves_pairs_in_a_separate_file(tmp_path):
         "GCN",
         "2",
     )
-    assert (row["shown"], float(row["accuracy_difference"]), float(row["p"])) == ("False", 0.375, 0.5)
+    assert (row["shown"], float(row["accuracy_difference"])) == ("False", 0.375)
+    # Differences 1/4 and 1/2, so 0.375 ± 12.706 / 8 over seeds; the test set has ten targets, smoothed by two.
+    shares = [(10 * mean + 1) / 12 for mean in (0.75, 0.375)]
+    test_set = 1.959964 * math.sqrt(sum(share * (1 - share) / 12 for share in shares))
+    assert float(row["low"]) == pytest.approx(0.375 - math.hypot(12.7062 / 8, test_set), abs=1e-4)
 
 
 @pytest.mark.parametrize(("lengths", "metric"), [((4, 20), "accuracy"), ((30,), "accuracy"), ((30,), "loss")])
@@ -84,10 +90,13 @@ def test_write_saves_identical_csv_and_figures_twice(tmp_path, lengths, metric):
     comparison = example(lengths, metric)
     paths = report.write(comparison, tmp_path / "new")
     names = ["recall.csv", "recall-scores.png", "recall-scores.svg", "recall-curves.png", "recall-curves.svg"]
+    if metric == "accuracy":  # the pairs of single seeds, whose test set is known
+        assert paths.pop(1).name == "recall-pairs.csv"
     assert [path.name for path in paths] == names
     assert paths[1].read_bytes()[:8] == paths[3].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert all("<svg" in path.read_text() for path in (paths[2], paths[4]))
     again = report.write(comparison, tmp_path / "again")
+    again = [path for path in again if path.name in names]
     assert [path.read_bytes() for path in paths[::2]] == [path.read_bytes() for path in again[::2]]
 
 
@@ -97,7 +106,7 @@ def test_write_unwritable_files_are_named_and_the_rest_written(tmp_path):
     (tmp_path / "recall-scores.png").write_text("old")
     with pytest.raises(NotWritten, match=r"got .*recall\.csv \(Is a directory\), .*curves\.svg \(Is a") as found:
         report.write(example(), tmp_path)
-    names = ["recall-scores.png", "recall-scores.svg", "recall-curves.png"]
+    names = ["recall-pairs.csv", "recall-scores.png", "recall-scores.svg", "recall-curves.png"]
     assert [path.name for path in found.value.written] == names
     assert all(path.stat().st_size > 3 for path in found.value.written)
     assert found.value.lost == [f"{tmp_path / name} (Is a directory)" for name in ("recall.csv", "recall-curves.svg")]

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from seqgnn.experiments.results.records import ComparisonRecords
+from seqgnn.experiments.results.sampling import accuracy_error, compare_windows, difference_error
 from seqgnn.experiments.runs.problem import SequenceProblem
-from seqgnn.metrics.significance import LEVEL, Difference, sampling_error, summary
+from seqgnn.metrics.model_differences import Difference, differences
+from seqgnn.metrics.significance import LEVEL
+from seqgnn.metrics.window_significance import OverWindows
 
 BLIND = ("chance", "majority")  # baselines that ignore their input
-NORMAL = 1.96  # standard errors on each side that hold 95%
+BEST, TIED, WORSE, ONLY, UNTESTED = "best", "tied", "worse", "only", "untested"
 
 
 @dataclass(frozen=True)
@@ -57,81 +60,95 @@ def _readout(comparison: ComparisonRecords, label: str, size: int) -> str | None
     return getattr(comparison.of(label, size)[0].config, "readout", None)
 
 
-def differences_at(comparison: ComparisonRecords, size: int) -> list[Difference]:
-    """Return the differences of all pairs of candidates, with p corrected for their number."""
-    return comparison.differences(size, candidates(comparison, size).models)
-
-
 def ranked(comparison: ComparisonRecords, size: int) -> list[tuple[str, float]]:
-    """Return the candidates and their mean scores, the best first."""
-    means = [(label, _mean(comparison.scores(label, size))) for label in candidates(comparison, size).models]
+    """Return the candidates and their mean scores, the best first; those without a finite score are left out."""
+    scores = {label: comparison.scores(label, size) for label in candidates(comparison, size).models}
+    means = [(label, math.fsum(values) / len(values)) for label, values in scores.items() if values]
     return sorted(means, key=lambda pair: pair[1], reverse=comparison.higher_is_better)
 
 
-def standard_error(comparison: ComparisonRecords, name: str, size: int) -> float:
-    """Return the standard error that the size of the test set gives the mean accuracy of a model or baseline; 0 for a
-    loss, where it is unknown."""
-    if comparison.metric != "accuracy":
-        return 0.0
-    baseline = comparison.baselines.get((name, size))
-    runs = [baseline] if baseline else comparison.of(name, size)
-    scores = [baseline_score(comparison, name, size)] if baseline else comparison.scores(name, size)
-    return sampling_error(_mean(scores), runs[0].result.test.count)
+def differences_from_best(comparison: ComparisonRecords, size: int) -> dict[str, Difference]:
+    """Return the difference between the candidate with the best mean and each other one, by label, corrected for their
+    number; without those for which no error is known."""
+    labels = [label for label, _ in ranked(comparison, size)]
+    if not labels:
+        return {}
+    return {pair.second: pair for pair in comparison.differences_from(labels[0], size, labels)}
 
 
-def resolution(comparison: ComparisonRecords, first: str, second: str, size: int) -> float:
-    """Return the resolution of the test set: the half width of a 95% interval of the difference of two mean accuracies
-    on independent test sets. It is conservative, since the models share one test set."""
-    return NORMAL * math.hypot(standard_error(comparison, first, size), standard_error(comparison, second, size))
+def standings(comparison: ComparisonRecords, size: int) -> dict[str, str]:
+    """Return whether each candidate is the best, tied with the best or significantly worse, the best mean first.
 
-
-def tied_with_best(comparison: ComparisonRecords, size: int) -> list[str]:
-    """Return the best candidate and all that are tied with it: within the resolution of the test set and without a
-    significant difference."""
-    means = ranked(comparison, size)
-    best, score = means[0]
-    differ = {name for pair in differences_at(comparison, size) if pair.shown for name in (pair.first, pair.second)
-              if best in (pair.first, pair.second)} - {best}  # fmt: skip
-    return [
-        label
-        for label, mean in means
-        if label not in differ and (mean == score or abs(mean - score) <= resolution(comparison, best, label, size))
-    ]
+    Models that solved the task with every seed are tied with a best one that did, whatever their scores. Without any
+    known error, as for the losses of one seed, models are untested.
+    """
+    labels = [label for label, _ in ranked(comparison, size)]
+    if len(labels) == 1:
+        return {labels[0]: ONLY}
+    pairs = differences_from_best(comparison, size)
+    solved = [label for label in labels if solved_seeds(comparison, label, size) == len(comparison.of(label, size))]
+    found = {}
+    for label in labels[1:]:
+        if labels[0] in solved and label in solved:
+            found[label] = TIED
+        else:
+            found[label] = UNTESTED if label not in pairs else WORSE if pairs[label].shown else TIED
+    others = set(found.values())
+    first = TIED if TIED in others else BEST if WORSE in others else UNTESTED
+    return {label: found.get(label, first) for label in labels}
 
 
 @dataclass(frozen=True)
 class AgainstBaseline:
-    """The comparison of a model with a baseline.
+    """The comparison of the trained runs of a model with a baseline.
 
     Attributes:
         baseline: its name.
         score: its score.
         relation: "ahead of", "behind" or "not distinguishable from".
+        difference: mean score of the model minus that of the baseline.
+        interval: the 95% interval of the difference for these runs over test sets, or over test windows, low and high;
+            None where the error of the test set is not known.
+        windows: the difference over test windows, for forecasts.
     """
 
     baseline: str
     score: float
     relation: str
+    difference: float
+    interval: tuple[float, float] | None
+    windows: OverWindows | None = None
 
 
 def against_baseline(comparison: ComparisonRecords, label: str, size: int) -> AgainstBaseline | None:
     """Return the comparison of a model with the best compared baseline; None without one.
 
-    It is ahead or behind if the difference is larger than the half width of the 95% interval over seeds, by Student's
-    t, and the resolution of the test set together: the root of the sum of their squares.
+    It is ahead or behind if it is with every seed and the interval of the difference excludes zero, or if the
+    difference is significant over seeds. Where the error of the test set is not known, the scores of all seeds decide.
     """
     names = candidates(comparison, size).baselines
-    if not names:
+    scores = comparison.scores(label, size)
+    if not names or not scores:
         return None
     higher = comparison.higher_is_better
-    scores = {name: baseline_score(comparison, name, size) for name in names}
-    name = (max if higher else min)(scores, key=scores.__getitem__)
-    score = summary(comparison.scores(label, size))
-    gain = (score.mean - scores[name]) * (1 if higher else -1)
-    low, high = score.t or (score.mean, score.mean)
-    margin = math.hypot((high - low) / 2, resolution(comparison, label, name, size))
-    relation = "not distinguishable from" if abs(gain) <= margin else "ahead of" if gain > 0 else "behind"
-    return AgainstBaseline(name, scores[name], relation)
+    values = {name: baseline_score(comparison, name, size) for name in names}
+    name = (max if higher else min)(values, key=values.__getitem__)
+    gains = [(score - values[name]) * (1 if higher else -1) for score in scores]
+    difference = math.fsum(scores) / len(scores) - values[name]
+    runs, baseline = comparison.of(label, size), [comparison.baselines[name, size]]
+    error = difference_error(runs, baseline, comparison.metric, size)
+    windows = compare_windows(runs, baseline, comparison.metric, size)
+    interval = None if windows is None else windows.interval
+    if interval is None and error is not None:
+        half = error.quantile((1 - LEVEL) / 2)
+        interval = difference - half, difference + half
+    by_seed = comparison.scores_by_seed(label, size)
+    over_seeds = differences({label: by_seed, name: dict.fromkeys(by_seed, values[name])}, lambda *_: error)
+    same_side = min(gains) > 0 or max(gains) < 0
+    excludes_zero = interval is None or not interval[0] <= 0 <= interval[1]
+    shown = (same_side and excludes_zero) or any(pair.shown and pair.seeds > 1 for pair in over_seeds)
+    relation = "not distinguishable from" if not shown else "ahead of" if sum(gains) > 0 else "behind"
+    return AgainstBaseline(name, values[name], relation, difference, interval, windows)
 
 
 def blind_baseline(comparison: ComparisonRecords, size: int) -> tuple[str, float] | None:
@@ -154,12 +171,13 @@ def is_at_chance(comparison: ComparisonRecords, label: str, size: int) -> bool:
     sign = 1 if comparison.higher_is_better else -1
     runs = comparison.of(label, size)
     steps = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / len(runs))
-    baseline_error = standard_error(comparison, name, size)
+    known = comparison.metric == "accuracy"
+    baseline_error = accuracy_error([comparison.baselines[name, size]]) if known else 0.0
     for run in runs:
         value = run.result.test.values[comparison.metric]
         if value is None:
             continue
-        error = sampling_error(value, run.result.test.count) if comparison.metric == "accuracy" else 0.0
+        error = accuracy_error([run]) if known else 0.0
         if sign * (value - score) > steps * math.hypot(error, baseline_error):
             return False
     return True
@@ -183,7 +201,3 @@ def baseline_score(comparison: ComparisonRecords, name: str, size: int) -> float
     """Return the headline score of a baseline."""
     score = comparison.baselines[name, size].result.test.values[comparison.metric]
     return math.nan if score is None else score
-
-
-def _mean(scores: list[float]) -> float:
-    return math.fsum(scores) / len(scores)

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.experiments.results.sampling import difference_error
 from seqgnn.experiments.runs.job import Key
 from seqgnn.experiments.runs.problem import METRICS, PROBLEMS, Problem
 from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, RunRecord
-from seqgnn.metrics.significance import Difference, differences
+from seqgnn.metrics.model_differences import Difference, SamplingError, differences, differences_from
 
 
 @dataclass
@@ -87,14 +87,27 @@ class ComparisonRecords:
         values = (run.result.test.values.get(metric or self.metric) for run in self.of(label, size))
         return [value for value in values if value is not None]
 
+    def scores_by_seed(self, label: str, size: int) -> dict[int, float]:
+        """Return the finite test scores of one cell."""
+        scores = {run.config.seed: run.result.test.values.get(self.metric) for run in self.of(label, size)}
+        return {seed: score for seed, score in scores.items() if score is not None}
+
     def differences(self, size: int, labels: Sequence[str] | None = None) -> list[Difference]:
         """Return all pairs of models, or of some models, seed by seed, with intervals and p corrected for their
-        number."""
-        scores: dict[str, dict[int, Any]] = {
-            label: {run.config.seed: run.result.test.values[self.metric] for run in self.of(label, size)}
-            for label in (self.labels if labels is None else labels)
-        }
-        return differences(scores)
+        number, see `seqgnn.metrics.differences`. They include the error of the test set where it is known: for
+        accuracies and, over windows, for forecasts."""
+        names = self.labels if labels is None else labels
+        scores = {label: self.scores_by_seed(label, size) for label in names}
+        return differences(scores, lambda first, second: self._error(first, second, size))
+
+    def differences_from(self, best: str, size: int, labels: Sequence[str]) -> list[Difference]:
+        """Return the differences between the best of some models and each other one, with intervals and p corrected
+        for their number."""
+        scores = {label: self.scores_by_seed(label, size) for label in labels}
+        return differences_from(best, scores, lambda first, second: self._error(first, second, size))
+
+    def _error(self, first: str, second: str, size: int) -> SamplingError | None:
+        return difference_error(self.of(first, size), self.of(second, size), self.metric, size)
 
     def solved_at(self, label: str, size: int) -> list[tuple[int, float] | None]:
         """Return, by seed, the step and the second at which the validation accuracy first reached the target accuracy;

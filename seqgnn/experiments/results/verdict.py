@@ -5,21 +5,26 @@ from dataclasses import dataclass
 
 from seqgnn._utils.text import listed
 from seqgnn.experiments.results.ranking import (
+    BEST,
+    ONLY,
+    TIED,
+    UNTESTED,
+    WORSE,
     against_baseline,
-    candidates,
     is_at_chance,
     solved_seeds,
-    tied_with_best,
+    standings,
 )
 from seqgnn.experiments.results.reasons import why_unsolved
 from seqgnn.experiments.results.records import ComparisonRecords
 
-BEST, TIED, WORSE, ONLY, EXCLUDED, FAILED = "best", "tied", "worse", "only", "excluded", "failed"
+EXCLUDED, FAILED = "excluded", "failed"
 STANDINGS = {
     BEST: "best",
     TIED: "tied with best",
     WORSE: "worse",
     ONLY: "only model",
+    UNTESTED: "not tested",
     EXCLUDED: "not compared",
     FAILED: "no result",
 }
@@ -34,14 +39,15 @@ class Verdict:
         model: its label.
         size: length of sequences, number of nodes of trees, or horizon.
         standing: "best" or "tied" (with other models), "worse" (significantly) than the best, "only" if no other model
-            is compared, "excluded" from the comparison, or "failed" if no run is finished.
+            is compared, "untested" if no error is known, as for the losses of one seed, "excluded" from the comparison,
+            or "failed" if no run is finished.
         seeds: number of finished runs.
         solved: how many of them reached the target accuracy, or made no error on the test set.
         at_chance: True if with no seed it is ahead of the best baseline that ignores its input.
         reason: why it did not solve its task, as far as its records show it; None if it did, and for tasks without
             a target accuracy.
-        loses_to, ahead_of: name of the best compared baseline, if the baseline or the model is significantly better;
-            else None.
+        loses_to, ahead_of: name of the best compared baseline, if the baseline or the model is significantly better or,
+            where the error of the test set is not known, with every seed; else None.
 
     Example:
         >>> Verdict("GCN", 20, "best", seeds=3, solved=3).text, Verdict("LSTM", 20, "worse", seeds=3, solved=2).text
@@ -78,8 +84,7 @@ class Verdict:
 
 def verdicts(comparison: ComparisonRecords, size: int) -> dict[str, Verdict]:
     """Return the verdict on each model at a size, by label, in the order of the labels."""
-    compared = candidates(comparison, size)
-    level = tied_with_best(comparison, size) if compared.models else []
+    standing = standings(comparison, size)
     found = {}
     for label in comparison.labels:
         runs = comparison.of(label, size)
@@ -91,18 +96,10 @@ def verdicts(comparison: ComparisonRecords, size: int) -> dict[str, Verdict]:
         has_target = any(run.config.train.target_accuracy is not None for run in runs)
         baseline = against_baseline(comparison, label, size)
         relation, name = (None, None) if baseline is None else (baseline.relation, baseline.baseline)
-        if label not in compared.models:
-            standing = EXCLUDED
-        elif len(compared.models) == 1:
-            standing = ONLY
-        elif label not in level:
-            standing = WORSE
-        else:
-            standing = BEST if len(level) == 1 else TIED
         found[label] = Verdict(
             model=label,
             size=size,
-            standing=standing,
+            standing=standing.get(label, EXCLUDED),
             seeds=len(runs),
             solved=solved,
             at_chance=is_at_chance(comparison, label, size),

@@ -1,14 +1,14 @@
 """Differences of forecasters over test windows: models and the best baseline, with and without the graph."""
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 from seqgnn._utils.text import number
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.ranking import against_baseline, candidates, ranked
+from seqgnn.experiments.results.ranking import against_baseline, baseline_score, candidates, ranked
+from seqgnn.experiments.results.sampling import compare_windows
 from seqgnn.experiments.runs.forecast_config import ForecastRun
-from seqgnn.metrics.significance import differences, signed
-from seqgnn.metrics.window_significance import OverWindows, over_windows
+from seqgnn.metrics.significance import paired_difference, signed
+from seqgnn.metrics.window_significance import OverWindows
 from seqgnn.models.forecasters import uses_neighbors
 
 
@@ -57,21 +57,20 @@ def _has_neighbors(comparison: Comparison, label: str, size: int) -> bool:
 
 
 def _pair(comparison: Comparison, size: int, first: str, second: str) -> WindowPair | None:
-    configs = {run.config.seed: run.config for run in comparison.of(first, size)}
-    tests, other_tests = (
-        {run.config.seed: run.result.test for run in comparison.of(label, size)} for label in (first, second)
+    runs = comparison.of(first, size)
+    baseline = comparison.baselines.get((second, size))
+    over = compare_windows(
+        runs, comparison.of(second, size) if baseline is None else [baseline], comparison.metric, size
     )
-    if (baseline := comparison.baselines.get((second, size))) is not None:
-        other_tests = dict.fromkeys(tests, baseline.result.test)
-    seeds = [seed for seed in tests if seed in other_tests]
-    pairs = [[scores[seed] for seed in seeds] for scores in (tests, other_tests)]
-    windows = [[test.windows for test in row if test.windows is not None] for row in pairs]
-    if not seeds or any(len(sums) < len(seeds) for sums in windows):
+    if over is None:
         return None
-    protocol = cast(ForecastRun, configs[seeds[0]]).protocol
-    errors, other_errors = ([sums.errors for sums in row] for row in windows)
-    over = over_windows(errors, other_errors, windows[0][0].counts, lags=protocol.lags, horizon=size,
-                        root=comparison.metric == "rmse")  # fmt: skip
-    scores: Any = ({seed: test.values[comparison.metric] for seed, test in zip(seeds, row)} for row in pairs)
-    over_seeds = differences(dict(zip((first, second), scores)))
-    return WindowPair(first, second, over_seeds[0].interval if over_seeds else None, over)
+    scores = comparison.scores_by_seed(first, size)
+    others = comparison.scores_by_seed(second, size)
+    if baseline is not None:
+        others = dict.fromkeys(scores, baseline_score(comparison, second, size))
+    seeds = [seed for seed in scores if seed in others]
+    over_seeds = None
+    if len(seeds) > 1:
+        mean, half = paired_difference([scores[seed] for seed in seeds], [others[seed] for seed in seeds])
+        over_seeds = mean - half, mean + half
+    return WindowPair(first, second, over_seeds, over)

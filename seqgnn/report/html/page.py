@@ -15,6 +15,7 @@ from seqgnn.experiments.results.ranking import ranked
 from seqgnn.experiments.results.views import seed_rows
 from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.experiments.trained.gradient_study import Study
+from seqgnn.report.answer import answer
 from seqgnn.report.footnotes import excluded_note, notes
 from seqgnn.report.gradients import position_note, verdicts
 from seqgnn.report.html import oversmoothing as smoothing
@@ -29,7 +30,7 @@ from seqgnn.report.html.figures import (
 )
 from seqgnn.report.html.forecasts import forecasts_page_figures
 from seqgnn.report.html.model_inspection import TEMPERATURE, ModelInspection, inspect_models
-from seqgnn.report.html.summary import answer, missing_lines, question
+from seqgnn.report.html.summary import missing_lines, question
 from seqgnn.report.html.svg import DARK, LIGHT, colors
 from seqgnn.report.html.tables import (
     configuration,
@@ -105,13 +106,13 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
     """Return the variables of the template for one comparison; empty figures and sections are None."""
     inspection = inspect_models(comparison)
     longest = max((size for _, size, _ in comparison.runs), default=None)
-    best = None if longest is None else ranked(comparison, longest)[0][0]
+    best = next((label for label, _ in ranked(comparison, longest)), None) if longest is not None else None
     energy_curves = smoothing.smoothing(comparison, inspection)
     sentences = [f"{label}: {smoothing.verdict(energies)}." for label, energies in energy_curves.energies.items()]
     lines, table = comparison.rows(), f"{name}-scores"
     scores_ids = [f"{table}-{row_id(comparison, row.model, row.size)}" for row in lines]
     wide, narrow = scores_page_figures(comparison, f"{name}-scores-figure", table)
-    difference_table = None if best is None or longest is None else differences(comparison, longest, best)
+    difference_table = None if best is None or longest is None else differences(comparison, longest)
     return {
         "id": name,
         "task": comparison.task,

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqgnn._utils.text import count, number
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.ranking import candidates
+from seqgnn.experiments.results.ranking import differences_from_best
 from seqgnn.experiments.results.row import BASELINE, ComparisonRow
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.experiments.runs.base import TrainingRun
@@ -15,10 +15,11 @@ from seqgnn.experiments.runs.forecast_config import ForecastBaseline
 from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.runs.record import BaselineRecord, RunRecord
 from seqgnn.experiments.runs.store import run_key
-from seqgnn.metrics.significance import Difference, signed
+from seqgnn.metrics.model_differences import Difference
+from seqgnn.metrics.significance import signed
 from seqgnn.models.sequence_model import GNNS
 from seqgnn.report.html.model_inspection import ModelInspection
-from seqgnn.report.html.summary import cells, difference_from, interval
+from seqgnn.report.html.summary import cells, interval
 from seqgnn.report.plots.comparison import metric_label
 from seqgnn.tasks.forecasting import Protocol
 from seqgnn.training.config import TrainConfig
@@ -137,16 +138,17 @@ def _range(values: list[float], digits: int) -> Cell:
     return Cell(text if low == high else f"{text} ({number(low, digits)} to {number(high, digits)})", mean)
 
 
-def differences(comparison: Comparison, size: int, best: str) -> Table | None:
-    """Return the differences between the best model and all other candidates at one size; None without two seeds in
-    common."""
-    labels = [label for label in candidates(comparison, size).models if label != best]
-    pairs = [pair for label in labels if (pair := difference_from(comparison, size, best, label)) is not None]
+def differences(comparison: Comparison, size: int) -> Table | None:
+    """Return the differences between the best model and all other candidates at one size; None where no error is
+    known."""
+    pairs = differences_from_best(comparison, size)
     if not pairs:
         return None
-    columns = [("model", False), (_difference_in(comparison), True), ("95% by t, uncorrected", True),
-               ("p, corrected", True), ("significant", False)]  # fmt: skip
-    return Table(f"differences at {comparison.at(size)}", columns, [_difference(pair) for pair in pairs])
+    columns = [("model", False), (_difference_in(comparison), True), ("95%, this pair", True),
+               ("95%, all pairs together", True), ("p, corrected", True), ("test", False),
+               ("significant", False)]  # fmt: skip
+    rows = [_difference(pair) for pair in pairs.values()]
+    return Table(f"differences at {comparison.at(size)}", columns, rows)
 
 
 def _difference_in(comparison: Comparison) -> str:
@@ -155,14 +157,15 @@ def _difference_in(comparison: Comparison) -> str:
 
 
 def _difference(pair: Difference) -> list[Cell]:
-    low, high = pair.interval
-    verdict = "yes" if pair.shown else "no"
+    (low, high), (joint_low, joint_high) = pair.interval, pair.joint
     return [
         Cell(pair.second),
         Cell(signed(pair.mean), pair.mean),
         Cell(f"{signed(low)} to {signed(high)}", low),
+        Cell(f"{signed(joint_low)} to {signed(joint_high)}", joint_low),
         _numeric(pair.corrected, 3),
-        Cell(verdict if pair.testable else f"{verdict}: too few seeds"),
+        Cell(pair.test),
+        Cell("yes" if pair.shown else "no"),
     ]
 
 

@@ -91,13 +91,15 @@ def test_comparison_differences_are_paired_by_seed():
     scores = {"A": [0.9, 0.8, 1.0], "B": [0.5, 0.6, 0.7]}
     for label, values in scores.items():
         for seed, value in enumerate(values):
-            record = record_of(value, seed=seed, validation=[(10, 0.5), (20, value)])
+            record = record_of(value, seed=seed, validation=[(10, 0.5), (20, value)], count=10**9)
             comparison.runs[label, 4, seed] = changed(record, validation_seconds=(1.5, 2.5), target_accuracy=0.6)
     (pair,) = comparison.differences(4)
-    assert (pair.mean, pair.interval[0], pair.p) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2), 0.25)
-    assert str(pair).startswith("A and B: no significant difference (+0.300, uncorrected 95% interval +0.05")
+    assert (pair.mean, pair.interval[0]) == (pytest.approx(0.3), pytest.approx(0.3 - 0.2484, rel=1e-2))
+    assert pair.p == pytest.approx(0.0351, abs=1e-4)  # t = 0.3 / (0.1 / √3) with two degrees of freedom
+    assert str(pair).startswith("A and B: differ (+0.300, uncorrected 95% interval +0.05")
     assert comparison.solved_at("B", 4) == [None, (20, 2.5), (20, 2.5)]
     del comparison.runs["B", 4, 1]  # then seed 1 counts for neither
     assert comparison.differences(4)[0].mean == pytest.approx(0.35)
-    del comparison.runs["B", 4, 2]  # one pair is none
-    assert comparison.differences(4) == []
+    del comparison.runs["B", 4, 2]
+    one = comparison.differences(4)[0]  # of one pair, with the error of the test set
+    assert one.seeds == 1 and one.mean == pytest.approx(0.4) and one.test_set

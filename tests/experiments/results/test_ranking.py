@@ -1,10 +1,13 @@
 """Who counts, and who stands where: by hand, with 10,000 answers, of which 0.5 errs by 0.005 and 0.1 by 0.003."""
 
+import math
+
 import pytest
 
 from seqgnn.experiments.results import ranking as of
-from seqgnn.experiments.results.ranking import against_baseline, candidates, ranked, tied_with_best
-from tests.support.comparisons import grid
+from seqgnn.experiments.results.ranking import against_baseline, candidates, ranked
+from tests.support import window_errors
+from tests.support.comparisons import changed, grid
 
 BASELINES = {"chance": 0.1, "majority": 0.12, "linear": 1.0}
 
@@ -23,42 +26,64 @@ def test_candidates_on_recall_exclude_mean_and_max_readouts():
     assert trees.models == tuple(scores) and "linear" in trees.baselines
 
 
-def test_differences_at_and_ranked_include_candidates_only():
+def test_differences_from_best_and_ranked_include_candidates_only():
     scores = {"A": [0.1 * n for n in range(6)], "B": [0.0] * 6, "mean": [1.0] * 6}
     comparison = grid(scores, readouts={"mean": "mean"})
-    (pair,) = of.differences_at(comparison, 5)
-    assert (pair.first, pair.second) == ("A", "B") and pair.corrected == pair.p
+    (pair,) = of.differences_from_best(comparison, 5).values()
+    assert (pair.first, pair.second) == ("A", "B") and pair.corrected == pair.p and pair.test_set
     assert len(comparison.differences(5)) == 3
     assert ranked(comparison, 5) == [("A", pytest.approx(0.25)), ("B", 0.0)]
+    assert of.differences_from_best(comparison, 6) == {} == of.standings(comparison, 6)
 
 
-def test_standard_error_and_resolution_equal_binomial_values():
-    comparison = grid({"A": [0.5], "B": [0.9, 0.9]}, {"chance": 0.1})
-    assert of.standard_error(comparison, "A", 5) == pytest.approx(0.005)
-    assert of.standard_error(comparison, "chance", 5) == pytest.approx(0.003)
-    assert of.resolution(comparison, "A", "B", 5) == pytest.approx(1.96 * (25e-6 + 9e-6) ** 0.5)
-    assert of.standard_error(grid({"A": [2.0]}, metric="loss"), "A", 5) == 0
+def test_ranked_leaves_out_scores_that_are_not_finite():
+    comparison = grid({"A": [0.5, 0.6], "B": [0.4], "C": [0.7]})
+    comparison.runs["A", 5, 0] = changed(comparison.runs["A", 5, 0], values={"accuracy": None, "loss": 1.0})
+    comparison.runs["C", 5, 0] = changed(comparison.runs["C", 5, 0], values={"accuracy": None, "loss": 1.0})
+    assert ranked(comparison, 5) == [("A", 0.6), ("B", 0.4)]
+    assert comparison.scores_by_seed("A", 5) == {1: 0.6} and not of.is_at_chance(comparison, "C", 5)
+    assert of.against_baseline(comparison, "C", 5) is None
 
 
-def test_tied_with_best_includes_differences_below_resolution():
-    near = grid({"A": [0.5, 0.5], "B": [0.488, 0.488], "C": [0.48, 0.48]})  # 1.96 * 0.005 * sqrt(2) = 0.0139
-    assert tied_with_best(near, 5) == ["A", "B"]
-    seeds = {"A": [0.5 + n / 1000 for n in range(6)], "B": [0.49 + n / 1000 for n in range(6)]}
-    assert tied_with_best(grid(seeds), 5) == ["A"]
-    assert tied_with_best(grid({"A": [1.0], "B": [1.0], "C": [0.99]}), 5) == ["A", "B"]
-    losses = grid({"A": [2.0, 2.1], "B": [2.1, 2.0], "C": [2.06, 2.06]}, metric="loss")
-    assert tied_with_best(losses, 5) == ["A", "B"]
+def test_standings_include_the_error_of_the_test_set():
+    near = grid({"A": [0.5, 0.5], "B": [0.488, 0.488], "C": [0.48, 0.48]})
+    # One error of the test set is 0.00707: 0.012 is 1.70 and 0.02 is 2.83 of them, 2.24 for two pairs.
+    assert of.standings(near, 5) == {"A": "tied", "B": "tied", "C": "worse"}
+    seeds = {"A": [0.5 + n / 1000 for n in range(6)], "B": [0.48 + n / 1000 for n in range(6)]}
+    assert of.standings(grid(seeds), 5) == {"A": "best", "B": "worse"}
+    seeds["B"] = [0.49 + n / 1000 for n in range(6)]  # 1.41 of them, whatever the signs of all seeds
+    assert of.standings(grid(seeds), 5) == {"A": "tied", "B": "tied"}
+    assert of.standings(grid({"A": [0.5]}), 5) == {"A": "only"}
+
+
+def test_standings_of_one_seed_follow_the_test_set():
+    assert of.standings(grid({"A": [1.0], "B": [1.0], "C": [0.99]}), 5) == {"A": "tied", "B": "tied", "C": "worse"}
+    losses = grid({"A": [2.0], "B": [2.1]}, metric="loss")
+    assert of.standings(losses, 5) == {"A": "untested", "B": "untested"}
+
+
+def test_standings_of_losses_follow_the_seeds():
+    losses = grid({"A": [2.0, 2.1, 2.05], "B": [2.1, 2.0, 2.07], "C": [2.51, 2.6, 2.55]}, metric="loss")
+    assert of.standings(losses, 5) == {"A": "tied", "B": "tied", "C": "worse"}
+
+
+def test_standings_of_models_that_solved_are_tied():
+    comparison = grid({"A": [1.0, 1.0], "B": [0.99, 0.99], "C": [0.99, 0.99]}, stopped="solved")
+    comparison.runs["C", 5, 1] = changed(comparison.runs["C", 5, 1], stopped="steps")
+    assert of.standings(comparison, 5) == {"A": "tied", "B": "tied", "C": "worse"}
 
 
 @pytest.mark.parametrize(
     "scores, majority, how",
     [
-        ([0.50, 0.52], 0.30, "ahead of"),  # by t the seeds give 0.51 ± 0.127
-        ([0.50, 0.52], 0.40, "not distinguishable from"),
+        ([0.50, 0.52], 0.40, "ahead of"),  # as with one seed: more seeds must not give less information
+        ([0.50, 0.52], 0.51, "not distinguishable from"),
+        ([0.40, 0.60], 0.45, "not distinguishable from"),  # behind with the first seed
         ([0.50, 0.52], 0.80, "behind"),
         ([0.50], 0.512, "not distinguishable from"),  # the test set gives ± 0.0139
         ([0.50], 0.515, "behind"),
         ([0.515], 0.50, "ahead of"),
+        ([0.5] * 9 + [0.41], 0.42, "ahead of"),  # behind with one of ten seeds, but significantly ahead over seeds
     ],
 )
 def test_against_baseline_compares_row_to_best_baseline(scores, majority, how):
@@ -66,11 +91,33 @@ def test_against_baseline_compares_row_to_best_baseline(scores, majority, how):
     assert (found.baseline, found.score, found.relation) == ("majority", majority, how)
 
 
-def test_against_baseline_of_losses_prefers_lower_values():
-    comparison = grid({"A": [2.0, 2.0], "B": [2.5]}, {"chance": 3.0, "bigram": 2.2}, task="text", metric="loss")
+def test_against_baseline_has_the_interval_of_the_test_set():
+    found = against_baseline(grid({"A": [0.4, 0.6]}, {"chance": 0.1}), "A", 5)
+    half = 1.959964 * math.hypot(0.005, 0.003)
+    assert found.difference == pytest.approx(0.4) and found.windows is None
+    assert found.interval == pytest.approx((0.4 - half, 0.4 + half), abs=1e-5)
+
+
+def test_against_baseline_of_losses_follows_all_seeds():
+    comparison = grid({"A": [2.0, 2.0], "B": [2.5], "C": [2.1, 2.3]}, {"chance": 3.0, "bigram": 2.2}, task="text",
+                      metric="loss")  # fmt: skip
     assert against_baseline(comparison, "A", 5).relation == "ahead of"
     assert against_baseline(comparison, "B", 5).relation == "behind"
+    assert against_baseline(comparison, "C", 5).relation == "not distinguishable from"
+    assert against_baseline(comparison, "A", 5).interval is None
     assert against_baseline(grid({"A": [0.5]}), "A", 5) is None
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 6])
+@pytest.mark.parametrize("shift, relation", [(0.5, "behind"), (-0.5, "ahead of"), (0.0, "not distinguishable from")])
+def test_against_baseline_of_forecasts_follows_windows_with_any_number_of_seeds(seeds, shift, relation):
+    wave = [8.0 + (window % 7) / 10 for window in range(156)]
+    noise = [0.3 * (-1) ** (window // 5) for window in range(156)]
+    errors = [[value + shift + change for value, change in zip(wave, noise)] for _ in range(seeds)]
+    comparison = window_errors.comparison({"GCRN": errors}, {"ar": wave})
+    found = against_baseline(comparison, "GCRN", 1)
+    assert found.relation == relation and found.windows.windows == 156
+    assert (found.interval[0] <= 0 <= found.interval[1]) == (shift == 0)
 
 
 def test_is_at_chance_requires_every_seed_to_be_at_the_blind_baseline():
