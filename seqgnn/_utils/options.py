@@ -30,6 +30,7 @@ class Option:
         multiple: whether the option may be given several times, a list item each, instead of once with commas.
         zero_is_none: whether 0 stands for None, which the command line and files cannot express.
         required: whether the option must be given.
+        words: values that stand for themselves where a list is expected, such as "auto".
     """
 
     name: str
@@ -42,6 +43,7 @@ class Option:
     multiple: bool = False
     zero_is_none: bool = False
     required: bool = False
+    words: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:

@@ -16,6 +16,7 @@ def grid_options() -> tuple[Option, ...]:
     from seqgnn.experiments.compare import plan
     from seqgnn.experiments.grid.config import FORECAST_SETTINGS, GridConfig
     from seqgnn.experiments.grid.forecast_specs import FORECASTER_SPECS
+    from seqgnn.experiments.grid.seeds import AUTO, AutoSeeds
     from seqgnn.experiments.grid.specs import MODEL_SPECS
     from seqgnn.experiments.runs.execution import ExecutionConfig
     from seqgnn.tasks.forecasting import Protocol
@@ -31,7 +32,8 @@ def grid_options() -> tuple[Option, ...]:
         Option("task", str, tasks, shown="palindromes, then text", positional=True),
         Option("models", list[str], models, shown="those of the task"),
         Option("lengths", list[int], lengths, shown="depends on the task"),
-        *options_of(plan, only=("seeds",)),
+        replace(options_of(plan, only=("seeds",))[0], words=(AUTO,)),
+        *options_of(AutoSeeds),
         Option("preset", str, presets),
         *options_of(DataSource, only=("data",)),
         replace(out, kind=Path),
@@ -131,5 +133,22 @@ def arguments(task: str, options: dict[str, Any]) -> dict[str, Any]:
         "execution": build(ExecutionConfig, options),
         "jobs": options.get("jobs", -1),
         "out": options.get("out"),
-        **{name: options[name] for name in ("models", "seeds", "hidden") if name in options},
+        **_seeds(options),
+        **{name: options[name] for name in ("models", "hidden") if name in options},
     }
+
+
+def _seeds(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the argument `seeds`, if it is given: a list, or the rule that draws them.
+
+    Raises:
+        ValueError: if options of the rule are given with a list of seeds, or are out of range.
+    """
+    from seqgnn.experiments.grid.seeds import AUTO, RULE, AutoSeeds
+
+    if options.get("seeds") == AUTO:
+        return {"seeds": build(AutoSeeds, options)}
+    for name in RULE:
+        if name in options:
+            raise ValueError(f"compare: expected --seeds {AUTO} with --{name.replace('_', '-')}, got other seeds")
+    return {"seeds": options["seeds"]} if "seeds" in options else {}

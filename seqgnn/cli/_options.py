@@ -115,7 +115,7 @@ def _parse(option: Option, value: Any) -> Any:
     kind = option.kind
     if option.zero_is_none and value == 0:
         return None
-    if not isinstance(value, str) or kind in (str, Path):
+    if not isinstance(value, str) or kind in (str, Path) or value in option.words:
         return value
     items = [item.strip() for item in value.split(",")]
     try:
@@ -130,7 +130,8 @@ def _parse(option: Option, value: Any) -> Any:
             kind = float if any(mark in value for mark in ".en") else int
         return [kind(item) for item in items]
     except ValueError:
-        raise ValueError(f"{option.flag}: expected {_EXPECTED[option.kind]}, got {value!r}") from None
+        expected = " or ".join([_EXPECTED[option.kind], *map(repr, option.words)])
+        raise ValueError(f"{option.flag}: expected {expected}, got {value!r}") from None
 
 
 _EXPECTED: dict[Any, str] = {

@@ -132,8 +132,6 @@ def _other_comparisons(out: Path, tasks: Sequence[str], data: Path | None) -> li
 
 def _show_plan(planned: Any) -> None:
     """Print the runs with their states, and the time that the remaining ones take at most."""
-    from seqgnn.metrics.significance import seeds_needed
-
     for line in planned.remarks():
         print(line)
     states, (seconds, unknown) = planned.states(), planned.estimate()
@@ -145,12 +143,17 @@ def _show_plan(planned: Any) -> None:
     workers = planned.context.workers
     num_remaining, total = len(seconds) + len(unknown), sum(seconds.values())
     min_seeds = seeds_needed(len(planned.labels)) if len(planned.labels) > 1 else 0
-    if len(planned.seeds) < min_seeds:
-        seed_count = f"{len(planned.seeds)} seed{'s' * (len(planned.seeds) > 1)}"
-        print(f"{seed_count}: differences are tested by a t test; from {min_seeds} seeds on, sign flips have to agree")
+    if planned.auto is not None:
+        print(f"seeds {', '.join(map(str, planned.seeds))}, then {planned.auto.in_words}")
+    elif len(planned.seeds) == 1:
+        print("one seed: scores without standard deviations or tests; use three or more")
+    elif len(planned.seeds) < min_seeds:
+        seeds = f"{len(planned.seeds)} seeds"
+        print(f"{seeds}: differences are tested by a t test; from {min_seeds} seeds on, sign flips have to agree")
     unknown_note = f", not counting {len(unknown)} without an estimate" if unknown else ""
     limit = f"at most {_span(total)}, {_span(total / workers)} with {workers} at a time"
-    print(f"{num_remaining} run{'s' * (num_remaining != 1)} to train: {limit}{unknown_note}")
+    first = "" if planned.auto is None else f" for the first {len(planned.seeds)} seeds"
+    print(f"{num_remaining} run{'s' * (num_remaining != 1)} to train{first}: {limit}{unknown_note}")
 
 
 def _span(seconds: float) -> str:

@@ -7,6 +7,7 @@ from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.compare import plan, training_for
 from seqgnn.experiments.grid.config import GridConfig
 from seqgnn.experiments.grid.forecast_specs import FORECASTER_SPECS
+from seqgnn.experiments.grid.seeds import AutoSeeds
 from seqgnn.experiments.grid.specs import MODEL_SPECS
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.load import LoadedRuns, load_comparisons
@@ -19,6 +20,7 @@ from seqgnn.experiments.runs.specs import ForecasterSpec, ModelSpec
 __all__ = [
     "FORECASTER_SPECS",
     "MODEL_SPECS",
+    "AutoSeeds",
     "Comparison",
     "ComparisonRow",
     "DataSource",

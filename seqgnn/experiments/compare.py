@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 
@@ -17,6 +17,7 @@ from seqgnn._utils.validation import check_count, checked_device, one_of
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.experiments.grid.config import FORECAST_SETTINGS, SEQUENCE_SETTINGS, GridConfig, check_unused
 from seqgnn.experiments.grid.forecast_specs import choose_forecasters, fitting, forecast_jobs, remarks_on
+from seqgnn.experiments.grid.seeds import AUTO, AutoSeeds, Seeds
 from seqgnn.experiments.grid.specs import MODEL_SPECS, RunTemplate, choose_specs
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.run_plan import Plan
@@ -44,7 +45,7 @@ def compare(
     data: Data | None = None,
     models: Models | None = None,
     sizes: Sequence[int] | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Seeds = (0, 1, 2),
     steps: int | None = None,
     hidden: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -84,7 +85,7 @@ def plan(
     data: Data | None = None,
     models: Models | None = None,
     sizes: Sequence[int] | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Seeds = (0, 1, 2),
     steps: int | None = None,
     hidden: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -102,7 +103,8 @@ def plan(
         models: names in `MODEL_SPECS` or, for "forecast", in `FORECASTER_SPECS`, or specifications; None: those of the
             task.
         sizes: lengths T of sequences, numbers of nodes of trees, or horizons of forecasts; None: the task's default.
-        seeds: seeds of initial weights, training batches and dropout; each at least 0.
+        seeds: seeds of initial weights, training batches and dropout, each at least 0; or "auto": 0, 1 and 2, then more
+            until the leading difference is known precisely enough, by the rule of `AutoSeeds`.
         steps: maximum number of training steps; None: that of `train`.
         hidden: hidden units of every model, at least 1; None: 64, or 32 for "forecast".
         out: folder for one JSON file per run, under `runs/`; runs that are already stored there are skipped.
@@ -125,10 +127,14 @@ def plan(
     grid = GridConfig() if grid is None else grid
     source = DataSource.of(data)
     context = _context(source, out, jobs, ExecutionConfig() if execution is None else execution)
-    seeds = _whole_numbers("seeds", seeds, least=0)
-    if isinstance(problem, ForecastProblem):
-        return _plan_forecasts(problem, models, sizes, seeds, hidden, train, grid, context)
-    return _plan_sequences(problem, models, sizes, seeds, hidden, train, grid, context)
+    auto = _rule(seeds)
+    first = auto.first if auto is not None else _whole_numbers("seeds", cast(Sequence[int], seeds), least=0)
+    planned = (
+        _plan_forecasts(problem, models, sizes, first, hidden, train, grid, context)
+        if isinstance(problem, ForecastProblem)
+        else _plan_sequences(problem, models, sizes, first, hidden, train, grid, context)
+    )
+    return replace(planned, auto=auto)
 
 
 def training_for(task: str, **changes: Any) -> TrainConfig:
@@ -152,6 +158,17 @@ def training_for(task: str, **changes: Any) -> TrainConfig:
             schedule = {"schedule": "constant"} if base.schedule == "cosine" else {}
             changes = {"steps": None} | schedule | changes
     return replace(base, **changes)
+
+
+def _rule(seeds: Seeds) -> AutoSeeds | None:
+    """Return the rule that draws seeds; None if they are given."""
+    if isinstance(seeds, AutoSeeds):
+        return seeds
+    if not isinstance(seeds, str):
+        return None
+    if seeds != AUTO:
+        raise ValueError(f"compare: expected seeds to be integers or {AUTO!r}, got {seeds!r}")
+    return AutoSeeds()
 
 
 def _context(data: DataSource | None, out: Any, jobs: int, execution: ExecutionConfig) -> RunContext:

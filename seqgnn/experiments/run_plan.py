@@ -1,9 +1,16 @@
 """The plan of a comparison: its runs, their states, the time they take, and their execution."""
 
+import math
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from seqgnn.analysis import diagnose
+from seqgnn.experiments.grid.seeds import AutoSeeds
 from seqgnn.experiments.results.comparison import Comparison
+from seqgnn.experiments.results.leading_difference import best_baseline, leading_difference
+from seqgnn.experiments.results.ranking import baseline_score
 from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.executor import run_all
@@ -14,7 +21,7 @@ from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, RunRecord
 @dataclass(frozen=True)
 class Plan:
     """All runs of a comparison, none of them started; `left_out` are default models that do not fit the data, `notes`
-    remarks on it."""
+    remarks on it. With `auto`, these are the runs of the first seeds, and `run` draws further ones."""
 
     task: str
     labels: tuple[str, ...]
@@ -29,6 +36,7 @@ class Plan:
     units: str | None = None
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    auto: AutoSeeds | None = None
 
     def diagnose(self) -> dict[tuple[str, int], list[str]]:
         """Return the diagnostics of each model at each size, see `seqgnn.analysis.diagnostics`."""
@@ -83,7 +91,13 @@ class Plan:
         damaged, and return the comparison.
 
         Runs that fail are listed in its `failures`; runs that are left out are not part of it.
+
+        Raises:
+            ValueError: for `only_failed` with seeds that are drawn; and if a file of a run is damaged, or cannot be
+                written.
         """
+        if only_failed and self.auto is not None:
+            raise ValueError("compare: expected a list of seeds with retry_failed, got seeds='auto'")
         jobs = self.jobs
         if progress:
             for line in self.remarks():
@@ -94,7 +108,45 @@ class Plan:
             for state, words in (("to do", "not started"), ("interrupted", "interrupted")):
                 if progress and (skipped := sum(job_state == state for job_state in states.values())):
                     print(f"skipping {skipped} runs that were {words}", flush=True)
-        records, failures = run_all(jobs, replace(self.context, remake_weights=only_failed), progress)
+        if self.auto is not None:
+            return self._draw_seeds(self.auto, progress)
+        context = replace(self.context, remake_weights=only_failed)
+        return self._comparison(jobs, *run_all(jobs, context, progress))
+
+    def _draw_seeds(self, rule: AutoSeeds, progress: bool) -> Comparison:
+        """Execute the runs of the first seeds, then draw further ones where the leading difference is not precise."""
+        start = time.monotonic()
+        records: dict[Key, dict[str, Any]] = {}
+        failures: dict[Key, str] = {}
+        jobs, batch, seed = list(self.jobs), list(self.jobs), self.seeds[-1]
+        while True:
+            finished, failed = run_all(batch, self.context, progress)
+            records |= finished
+            failures |= failed
+            result = self._comparison(jobs, records, failures)
+            sizes, lines = imprecise_sizes(result, rule)
+            seed += 1
+            reasons = {
+                f"the maximum of {rule.max_seeds} seeds is reached": seed >= rule.max_seeds,
+                f"the budget of {rule.budget:g} s is spent" if rule.budget else "":
+                    rule.budget is not None and time.monotonic() - start >= rule.budget,
+            }  # fmt: skip
+            over = next((reason for reason, applies in reasons.items() if applies), None)
+            if progress:
+                for line in lines:
+                    print(line, flush=True)
+                if sizes:
+                    print(f"no more seeds: {over}" if over else f"drawing seed {seed}", flush=True)
+            if not sizes or over:
+                return result
+            trained = (job for job in self.jobs if isinstance(job.config, TrainingRun) and job.key[2] == self.seeds[0])
+            batch = [_with_seed(job, seed) for job in trained if job.key[1] in sizes]
+            jobs += batch
+
+    def _comparison(
+        self, jobs: Sequence[Job], records: Mapping[Key, dict[str, Any]], failures: dict[Key, str]
+    ) -> Comparison:
+        """Return the comparison of the given runs."""
         trained = {job.key: job for job in jobs if isinstance(job.config, TrainingRun)}
         runs = {key: RunRecord.from_dict(records[key], job.config) for key, job in trained.items() if key in records}
         store = self.context.store
@@ -103,7 +155,7 @@ class Plan:
             metric=self.metric,
             labels=tuple(label for label in self.labels if any(key[0] == label for key in trained)) or self.labels,
             sizes=tuple(size for size in self.sizes if any(job.key[1] == size for job in jobs)),
-            seeds=tuple(seed for seed in self.seeds if any(key[2] == seed for key in trained)) or self.seeds,
+            seeds=tuple(dict.fromkeys(seed for _, _, seed in trained)) or self.seeds,
             elements=self.elements,
             data_id=self.data_id,
             units=self.units,
@@ -111,10 +163,42 @@ class Plan:
             runs=runs,
             baselines={job.key[:2]: BaselineRecord.from_dict(records[job.key], job.config)
                        for job in jobs if job.key in records and job.key not in trained},
-            failures=failures,
+            failures=dict(failures),
             failed={key: FailedRun(job.config, job.spec) for key, job in trained.items()
                     if key in failures and isinstance(job.config, TrainingRun) and job.spec is not None},
             data=self.context.data,
             weights={} if store is None else {key: store.weights(trained[key].content) for key in runs},
             out=None if store is None else store.folder.parent,
         )  # fmt: skip
+
+
+def imprecise_sizes(result: Comparison, rule: AutoSeeds) -> tuple[set[int], list[str]]:
+    """Return the sizes at which the leading difference is not precise enough, and a line about each size.
+
+    Sizes without a leading difference, or without a known width, are not among them: more seeds would not help.
+    """
+    sizes, lines = set(), []
+    for size in result.sizes:
+        lead, baseline = leading_difference(result, size), best_baseline(result, size)
+        if lead is None:
+            continue
+        score = None if baseline is None else baseline_score(result, baseline, size)
+        limit = rule.limit(result.higher_is_better, score)
+        if limit is None:
+            lines.append(f"{result.at(size)}: no baseline, so no default for the width of the interval")
+            continue
+        if lead.width > limit:
+            sizes.add(size)
+        width = "unknown" if math.isinf(lead.width) else f"{lead.width:.3g}"
+        lines.append(
+            f"{result.at(size)}, {lead.seeds} seeds: {lead.first} and {lead.second}, the leading difference; width of "
+            f"its 95% interval {width}, {'at most' if lead.width <= limit else 'more than'} {limit:.3g}"
+        )
+    return sizes, lines
+
+
+def _with_seed(job: Job, seed: int) -> Job:
+    """Return the same run with another seed."""
+    label, size, own_seed = job.key
+    title = f"{job.title.removesuffix(f'seed {own_seed}')}seed {seed}"
+    return Job((label, size, seed), title, replace(cast(Any, job.config), seed=seed), job.spec)

@@ -73,6 +73,17 @@ def test_cli_compare_dry_run_lists_runs_without_estimate(tmp_path):
     assert re.fullmatch(r"3 runs to train: at most .*, not counting 1 without an estimate", lines[-1])
 
 
+def test_cli_compare_seeds_auto_in_a_file_or_on_the_command_line(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID.replace("seeds = [0]", 'seeds = "auto"\nmax_seeds = 3'))
+    lines = call("--config", file, "--dry-run").stdout.splitlines()
+    assert lines[-2].startswith("seeds 0, 1, 2, then one more at a time until") and "at most 3 seeds" in lines[-2]
+    assert lines[-1].startswith("6 runs to train for the first 3 seeds: at most")
+    file.write_text(GRID)
+    lines = call("--config", file, "--dry-run", "--seeds", "auto", "--interval-width", "0.2").stdout.splitlines()
+    assert "is at most 0.2 wide; at most 20 seeds" in lines[-2]
+
+
 def test_cli_compare_retry_failing_again_leaves_table_and_files(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text("max_grad_norm = 0" + GRID + WILD)
@@ -154,6 +165,10 @@ def test_cli_compare_invalid_config_values_raise_value_error(tmp_path, content, 
         (["forecast", "--data", "x.csv", "--lengths", "3"], "expected --horizons for forecast, got --lengths"),
         (["recall", "--horizons", "3"], "expected --lengths for recall, got --horizons"),
         (["--horizons", "3"], "expected --lengths for palindromes, got --horizons"),
+        (["--budget", "9"], "expected --seeds auto with --budget, got other seeds"),
+        (["--seeds", "0,1", "--interval-width", "0.1"], "expected --seeds auto with --interval-width, got other seeds"),
+        (["--seeds", "many"], "--seeds: expected comma-separated integers or 'auto', got 'many'"),
+        (["--seeds", "auto", "--max-seeds", "2"], "AutoSeeds: expected max_seeds to be an integer of at least 3"),
         (["--config", "nowhere.toml"], "expected a TOML file, got nowhere.toml"),
     ],
 )

@@ -2,7 +2,10 @@
 
 import pytest
 
-from seqgnn.experiments import ModelSpec
+from seqgnn.experiments import AutoSeeds, ModelSpec
+from seqgnn.experiments.results.leading_difference import leading_difference
+from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.metrics.significance import paired_difference
 from tests.support.comparisons import plan_grid
 
 
@@ -57,3 +60,55 @@ def test_plan_estimate_of_diverging_row_gives_the_reason(tmp_path):
     known, unknown = planned.estimate()
     assert set(known) == {("RNN", 4, 0), ("RNN", 4, 1)} and set(unknown) == {("wild", 4, 0), ("wild", 4, 1)}
     assert "loss is nan" in unknown["wild", 4, 0] and not (tmp_path / "new").exists()
+
+
+SMALL = {"models": ["rnn", "gcn"], "steps": 6, "hidden": 4, "batch_size": 8}
+
+
+def test_plan_seeds_auto_draws_up_to_the_maximum_and_resumes(tmp_path, monkeypatch, capsys):
+    made, perform = [], RunConfig.perform
+    monkeypatch.setattr(RunConfig, "perform", lambda *a, **k: made.append((a[0].size, a[0].seed)) or perform(*a, **k))
+    planned = plan_grid("recall", sizes=[4, 5], seeds=AutoSeeds(1e-9, max_seeds=5), out=tmp_path, **SMALL)
+    assert planned.seeds == (0, 1, 2) and len(planned.jobs) == 2 * (2 * 3 + 3)
+    result = planned.run()
+    assert result.seeds == (0, 1, 2, 3, 4) and {key[2] for key in result.runs} == {0, 1, 2, 3, 4}
+    assert sorted(made) == [(size, seed) for size in (4, 5) for seed in range(5) for _ in range(2)]
+    shown = capsys.readouterr().out
+    assert "drawing seed 3\n" in shown and "drawing seed 4\n" in shown and "drawing seed 5" not in shown
+    assert shown.endswith("no more seeds: the maximum of 5 seeds is reached\n")
+    made.clear()
+    again = plan_grid("recall", sizes=[4, 5], seeds=AutoSeeds(1e-9, max_seeds=5), out=tmp_path, **SMALL).run(False)
+    assert made == [] and again.runs == result.runs and again.rows() == result.rows()
+    given = plan_grid("recall", sizes=[4, 5], seeds=[0, 1, 2, 3, 4], out=tmp_path, **SMALL).run(False)
+    assert made == [] and given.runs.keys() == result.runs.keys() and given.rows() == result.rows()
+
+
+def test_plan_seeds_auto_stops_at_sizes_that_are_precise():
+    def width(result, size):
+        lead = leading_difference(result, size)
+        a, b = ([run.result.test.values["accuracy"] for run in result.of(label, size)] for label in result.labels)
+        sign = 1 if (lead.first, lead.second) == tuple(result.labels) else -1
+        mean, half = paired_difference(a, b)
+        assert lead.width == pytest.approx(2 * half) and lead.mean == pytest.approx(sign * mean) and lead.mean >= 0
+        return lead.width
+
+    first = plan_grid("recall", sizes=[4, 5], seeds=[0, 1, 2], **SMALL).run(False)
+    scores = {size: width(first, size) for size in (4, 5)}
+    narrow = min(scores, key=scores.get)
+    between = sum(scores.values()) / 2
+    result = plan_grid("recall", sizes=[4, 5], seeds=AutoSeeds(between, max_seeds=4), **SMALL).run(False)
+    assert {size for _, size, seed in result.runs if seed == 3} == {4, 5} - {narrow}
+    wide = plan_grid("recall", sizes=[4, 5], seeds=AutoSeeds(2 * between, max_seeds=4), **SMALL).run(False)
+    assert wide.seeds == (0, 1, 2) and all(wide.scores(*key) == first.scores(*key) for key in [("RNN", 4), ("GCN", 5)])
+
+
+def test_plan_seeds_auto_budget_ends_the_draw(capsys):
+    plan_grid("recall", sizes=[4], seeds=AutoSeeds(1e-9, budget=1e-3), **SMALL).run()
+    assert capsys.readouterr().out.endswith("no more seeds: the budget of 0.001 s is spent\n")
+
+
+def test_plan_seeds_of_other_words_or_with_retry_raise_value_error():
+    with pytest.raises(ValueError, match="expected seeds to be integers or 'auto', got 'all'"):
+        plan_grid("recall", seeds="all", **SMALL)
+    with pytest.raises(ValueError, match="expected a list of seeds with retry_failed, got seeds='auto'"):
+        plan_grid("recall", sizes=[4], seeds="auto", **SMALL).run(only_failed=True)

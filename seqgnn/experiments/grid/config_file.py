@@ -41,7 +41,9 @@ def read_grid(path: Path, options: Sequence[Option]) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"compare: expected a TOML file, got {path} ({error})") from error
-    _check(caller, "", content, {option.name: option.kind for option in options} | {"row": list[dict]})
+    words = {option.name: option.words for option in options}
+    lists = {name: value for name, value in content.items() if value not in words.get(name, ())}
+    _check(caller, "", lists, {option.name: option.kind for option in options} | {"row": list[dict]})
     problem = PROBLEMS.get(content.get("task", ""))
     spec = ModelSpec if problem is None else problem.spec
     specs = [_spec(caller, row, spec) for row in content.pop("row", [])]

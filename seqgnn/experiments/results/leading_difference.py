@@ -1,0 +1,72 @@
+"""The leading difference: between the best model and the next one, or the best baseline."""
+
+import math
+from dataclasses import dataclass
+
+from seqgnn.experiments.results.ranking import baseline_score, candidates
+from seqgnn.experiments.results.records import ComparisonRecords
+from seqgnn.metrics.significance import paired_difference
+
+
+@dataclass(frozen=True)
+class LeadingDifference:
+    """The difference between the best model at a size and the next one; with a single model, the best baseline.
+
+    Attributes:
+        first, second: labels; the second may be a baseline.
+        mean: mean of `first - second` over their common seeds.
+        width: width of its 95% interval by Student's t, paired by seed; infinite for a single seed.
+        seeds: number of common seeds.
+    """
+
+    first: str
+    second: str
+    mean: float
+    width: float
+    seeds: int
+
+
+def leading_difference(comparison: ComparisonRecords, size: int) -> LeadingDifference | None:
+    """Return the leading difference at a size; None without two models or a model and a baseline that have scores.
+
+    Example:
+        >>> from seqgnn.experiments.compare import compare
+        >>> options = {"seeds": [0, 1], "steps": 2, "hidden": 4, "progress": False}
+        >>> lead = leading_difference(compare("recall", models=["rnn", "gcn"], sizes=[3], **options), 3)
+        >>> sorted([lead.first, lead.second]), lead.seeds
+        (['GCN', 'RNN'], 2)
+    """
+    scores = {label: values for label in candidates(comparison, size).models
+              if (values := _scores(comparison, label, size))}  # fmt: skip
+    if not scores:
+        return None
+    sign = 1 if comparison.higher_is_better else -1
+    order = sorted(scores, key=lambda label: -sign * math.fsum(scores[label].values()) / len(scores[label]))
+    first = order[0]
+    if len(order) > 1:
+        second, other = order[1], scores[order[1]]
+    elif (baseline := best_baseline(comparison, size)) is not None:
+        second = baseline
+        other = dict.fromkeys(scores[first], baseline_score(comparison, second, size))
+    else:
+        return None
+    seeds = [seed for seed in scores[first] if seed in other]
+    pairs = [scores[first][seed] for seed in seeds], [other[seed] for seed in seeds]
+    if len(seeds) < 2:
+        mean = pairs[0][0] - pairs[1][0] if seeds else math.nan
+        return LeadingDifference(first, second, mean, math.inf, len(seeds))
+    mean, half = paired_difference(*pairs)
+    return LeadingDifference(first, second, mean, 2 * half, len(seeds))
+
+
+def best_baseline(comparison: ComparisonRecords, size: int) -> str | None:
+    """Return the best compared baseline at a size; None without one."""
+    scores = {name: baseline_score(comparison, name, size) for name in candidates(comparison, size).baselines}
+    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
+    return (max if comparison.higher_is_better else min)(finite, key=finite.__getitem__) if finite else None
+
+
+def _scores(comparison: ComparisonRecords, label: str, size: int) -> dict[int, float]:
+    """Return the finite scores of a model by seed."""
+    values = {run.config.seed: run.result.test.values.get(comparison.metric) for run in comparison.of(label, size)}
+    return {seed: value for seed, value in values.items() if value is not None and math.isfinite(value)}
