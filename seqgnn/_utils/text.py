@@ -31,6 +31,18 @@ def count(number: int, noun: str) -> str:
     return f"{number if number != 1 else 'one'} {noun}{'' if number == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a duration in words.
+
+    Example:
+        >>> duration(45.2), duration(300), duration(9000)
+        ('45 s', '5 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def span(numbers: Sequence[int]) -> str:
     """Return the range of some numbers, or the number if they are equal.
 

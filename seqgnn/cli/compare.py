@@ -16,6 +16,7 @@ from seqgnn.cli._compare_options import arguments, settings
 from seqgnn.cli._terminal import despite_lost_output
 
 DEFAULT_TASKS = ("palindromes", "text")
+DEFAULT_MINUTES = 4  # of the comparison without any options, on two cores that do nothing else
 BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 
 
@@ -40,10 +41,23 @@ def compare(options: dict[str, Any]) -> None:
         for planned in plans:
             _show_plan(planned)
         return
+    if not command["retry_failed"]:
+        is_default = task is None and not merged.keys() - {"out", "jobs"}
+        _announce(plans, out, DEFAULT_MINUTES if is_default else None)
     with nullcontext() if out is None else despite_lost_output():
         complete = _run(plans, out, merged.get("data"), bool(command["retry_failed"]))
     if not complete:
         raise typer.Exit(1)
+
+
+def _announce(plans: Sequence[Any], out: Path | None, minutes: float | None) -> None:
+    """Print which runs come, where the results go and, where it is known, how long all takes on two cores."""
+    for planned in plans:
+        print(planned.outline(), flush=True)
+    time = "`--dry-run` estimates the time" if minutes is None else f"about {minutes:g} minutes on two cores"
+    results = "results are printed, not stored" if out is None else f"results in {out}, with report.html"
+    resume = "" if out is None else "; if interrupted, the same command resumes"
+    print(f"{time}; {results}{resume}", flush=True)
 
 
 def _plan(task: str, options: dict[str, Any], one_of_several: bool) -> Any:
@@ -132,11 +146,13 @@ def _other_comparisons(out: Path, tasks: Sequence[str], data: Path | None) -> li
 
 def _show_plan(planned: Any) -> None:
     """Print the runs with their states, and the time that the remaining ones take at most."""
+    from seqgnn._utils.text import duration
+
     for line in planned.remarks():
         print(line)
     states, (seconds, unknown) = planned.states(), planned.estimate()
     for job in planned.jobs:
-        estimate = f", at most {_span(seconds[job.key])}" if job.key in seconds else ""
+        estimate = f", at most {duration(seconds[job.key])}" if job.key in seconds else ""
         if job.key in unknown:
             estimate = f", no estimate ({unknown[job.key]})"
         print(f"{job.title}: {states[job.key]}{estimate}")
@@ -151,15 +167,9 @@ def _show_plan(planned: Any) -> None:
         seeds = f"{len(planned.seeds)} seeds"
         print(f"{seeds}: differences are tested by a t test; from {min_seeds} seeds on, sign flips have to agree")
     unknown_note = f", not counting {len(unknown)} without an estimate" if unknown else ""
-    limit = f"at most {_span(total)}, {_span(total / workers)} with {workers} at a time"
+    limit = f"at most {duration(total)}, {duration(total / workers)} with {workers} at a time"
     first = "" if planned.auto is None else f" for the first {len(planned.seeds)} seeds"
     print(f"{num_remaining} run{'s' * (num_remaining != 1)} to train{first}: {limit}{unknown_note}")
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def default_book() -> Path | None:

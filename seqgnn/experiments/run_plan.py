@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from seqgnn._utils.text import count
 from seqgnn.analysis import diagnose
 from seqgnn.experiments.grid.seeds import AutoSeeds
 from seqgnn.experiments.results.comparison import Comparison
@@ -15,6 +16,7 @@ from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.executor import run_all
 from seqgnn.experiments.runs.job import Job, Key, RunContext
+from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.runs.record import BaselineRecord, FailedRun, RunRecord
 
 
@@ -48,6 +50,14 @@ class Plan:
                 diagnostics[label, size] = diagnose(job.config.build(task), task)
         return {(label, size): diagnostics[label, size] for size in self.sizes for label in self.labels
                 if (label, size) in diagnostics}  # fmt: skip
+
+    def outline(self) -> str:
+        """Return the runs in a line: "recall: 12 runs (2 models, T = 10 and 20, 3 seeds) and 6 baselines"."""
+        num_runs = sum(isinstance(job.config, TrainingRun) for job in self.jobs)
+        seeds = count(len(self.seeds), "seed") + ("" if self.auto is None else ", then more")
+        axis = PROBLEMS[self.task].size
+        grid = f"{count(len(self.labels), 'model')}, {axis.all(self.sizes)}, {seeds}"
+        return f"{self.task}: {count(num_runs, 'run')} ({grid}) and {count(len(self.jobs) - num_runs, 'baseline')}"
 
     def remarks(self) -> list[str]:
         """Return remarks on the plan: models that it leaves out, gaps in the data, a season that does not exist."""

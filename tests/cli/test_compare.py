@@ -84,6 +84,15 @@ def test_cli_compare_seeds_auto_in_a_file_or_on_the_command_line(tmp_path):
     assert "is at most 0.2 wide; at most 20 seeds" in lines[-2]
 
 
+def test_cli_compare_says_first_what_comes(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+    lines = call("--config", file).stdout.splitlines()
+    assert lines[0] == "recall: 2 runs (2 models, T = 4, one seed) and 3 baselines"
+    results = f"results in {tmp_path / 'found'}, with report.html; if interrupted, the same command resumes"
+    assert lines[1] == f"`--dry-run` estimates the time; {results}"
+
+
 def test_cli_compare_retry_failing_again_leaves_table_and_files(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text("max_grad_norm = 0" + GRID + WILD)

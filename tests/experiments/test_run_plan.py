@@ -65,6 +65,13 @@ def test_plan_estimate_of_diverging_row_gives_the_reason(tmp_path):
 SMALL = {"models": ["rnn", "gcn"], "steps": 6, "hidden": 4, "batch_size": 8}
 
 
+def test_plan_outline_counts_runs_and_baselines():
+    planned = plan_grid("recall", sizes=[4, 5], seeds=[7], **SMALL)
+    assert planned.outline() == "recall: 4 runs (2 models, T = 4 and 5, one seed) and 6 baselines"
+    planned = plan_grid("recall", sizes=[4], seeds="auto", **SMALL)
+    assert planned.outline() == "recall: 6 runs (2 models, T = 4, 3 seeds, then more) and 3 baselines"
+
+
 def test_plan_seeds_auto_draws_up_to_the_maximum_and_resumes(tmp_path, monkeypatch, capsys):
     made, perform = [], RunConfig.perform
     monkeypatch.setattr(RunConfig, "perform", lambda *a, **k: made.append((a[0].size, a[0].seed)) or perform(*a, **k))

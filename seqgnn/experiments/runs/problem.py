@@ -230,7 +230,7 @@ PROBLEMS: dict[str, SequenceProblem | ForecastProblem] = {
         SequenceProblem(
             "text",
             "Given the characters of a text so far, which comes next? Every character is a target.",
-            TrainConfig(steps=200, optimizer="adam", lr=1e-2, eval_every=50, monitor="loss"),
+            TrainConfig(steps=150, optimizer="adam", lr=1e-2, eval_every=50, monitor="loss"),
             metric="loss",
             data_kind="text",
             sizes=(30,),

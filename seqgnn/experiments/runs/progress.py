@@ -2,11 +2,14 @@
 
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Client, Listener
 from threading import Thread
 from typing import Any, TypeAlias
+
+from seqgnn._utils.text import duration
 
 Event: TypeAlias = tuple[Any, ...]
 Report: TypeAlias = Callable[[Event], None]
@@ -75,17 +78,27 @@ def show_progress(total: int, finished: int, progress: bool) -> Iterator[Report]
         with progress_bars(total, finished) as report:
             yield report
     else:
-        yield _print_line
+        yield _line_printer(total, finished)
 
 
-def _print_line(event: Event) -> None:
-    kind, title, *values = event
-    if kind == "waiting":
-        print(title, flush=True)
-    elif kind == "done":
-        print(f"{title}: {values[0]}", flush=True)
-    elif kind == "failed":
-        print(f"{title}: FAILED, {values[0]}", flush=True)
+def _line_printer(total: int, finished: int) -> Report:
+    """Return a function that prints a line for each run that ends, with the number of runs that remain and the time
+    that they take if each takes as long as those before it; the longest come first, so it is rather less."""
+    start, ended = time.monotonic(), 0
+
+    def report(event: Event) -> None:
+        nonlocal ended
+        kind, title, *values = event
+        if kind == "waiting":
+            print(title, flush=True)
+        elif kind in ("done", "failed"):
+            ended += 1
+            remaining = total - finished - ended
+            seconds = remaining * (time.monotonic() - start) / ended
+            left = f"; {remaining} to go, about {duration(seconds)}" if remaining > 0 and seconds >= 10 else ""
+            print(f"{title}: {'FAILED, ' if kind == 'failed' else ''}{values[0]}{left}", flush=True)
+
+    return report
 
 
 @contextmanager

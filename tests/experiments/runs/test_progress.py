@@ -78,3 +78,18 @@ def test_show_progress_off_a_terminal_prints_a_line_per_end(capsys):
     with show_progress(2, 1, False) as report:
         report(("done", "a", "x"))
     assert capsys.readouterr().out == ""
+
+
+def test_show_progress_off_a_terminal_says_what_remains(capsys, monkeypatch):
+    now = iter([0.0, 30.0, 50.0, 60.0])
+    monkeypatch.setattr("seqgnn.experiments.runs.progress.time.monotonic", lambda: next(now))
+    with show_progress(8, 5, True) as report:
+        report(("done", "a", "test loss 1.000"))
+        report(("failed", "b", "ValueError: no"))
+        report(("done", "c", "test loss 2.000"))
+    assert capsys.readouterr().out.splitlines() == [
+        "5 of 8 runs are already stored",
+        "a: test loss 1.000; 2 to go, about 60 s",
+        "b: FAILED, ValueError: no; 1 to go, about 25 s",
+        "c: test loss 2.000",
+    ]
