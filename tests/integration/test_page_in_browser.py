@@ -1,6 +1,7 @@
 """The page in a browser: nothing in the console, nothing asked for, nothing beyond the edge, tables that sort."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ CLIPPED = """[...document.querySelectorAll('svg[role] text')].filter(text => {
   const [a, b] = [text.getBoundingClientRect(), text.closest('svg').getBoundingClientRect()];
   return a.left < b.left - 2 || a.right > b.right + 2 || a.top < b.top - 2 || a.bottom > b.bottom + 2;
 }).map(text => text.textContent)"""
-SMALLEST = """Math.min(...[...document.querySelectorAll('svg[role] text')].map(text => {
+SMALLEST = """Math.min(...[...document.querySelectorAll('svg[role] text')].filter(text => text.checkVisibility())
+  .map(text => {
   const svg = text.closest('svg');
   return parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
 }))"""
@@ -29,6 +31,8 @@ SAID = """[...document.querySelectorAll('svg[role]')].map(
   svg => svg.getAttribute('aria-labelledby').split(' ').map(id => document.getElementById(id).textContent.trim()))"""
 SCALES = """[...document.querySelectorAll('svg[role]')].slice(-2).map(svg => [...svg.querySelectorAll('path, use')]
   .map(part => getComputedStyle(part).fill).filter(fill => fill != 'none'))"""
+FIGURES = """[...document.querySelectorAll('svg[role]')].filter(svg => svg.checkVisibility())
+  .map(svg => svg.getBoundingClientRect().width / document.querySelector('main').getBoundingClientRect().width)"""
 CONTRAST = """(() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const light = color => {
@@ -106,7 +110,7 @@ def test_forecast_page_in_browser_fits_and_has_equal_map_colors(browser, forecas
         check_screen(browser, forecasts, width, scheme, "forecast")
         fills[scheme] = browser.evaluate(SCALES)
         said = browser.evaluate(SAID)
-        assert len(said) == 1 + 1 + 3 + 2 + 2  # scores; curves; nodes; by step and day; maps
+        assert len(said) == 2 + 1 + 3 + 2 + 2  # scores, wide and narrow; curves; nodes; by step and day; maps
         assert all(title and description for title, description in said)
         assert sum("<script>document.title" in title + description for title, description in said) >= 1
     assert fills["light"] == fills["dark"] and all(len(set(of)) >= 4 for of in fills["light"])
@@ -125,8 +129,11 @@ def test_page_in_browser_tables_sort_by_figures_and_names(browser, page):
     browser.evaluate(button % 2)
     down = [float(score) for score in browser.evaluate(column % 2)]
     assert up == sorted(map(float, before)) and down == up[::-1]
-    browser.evaluate(button % 8)
-    steps = browser.evaluate(column % 8)
+    names = browser.evaluate(
+        "[...document.querySelectorAll('table.sortable')[0].tHead.rows[0].cells].map(cell => cell.textContent)"
+    )
+    browser.evaluate(button % names.index("steps"))
+    steps = browser.evaluate(column % names.index("steps"))
     assert steps[-1] == "–" and "–" not in steps[: len(steps) - steps.count("–")]
     press = "new KeyboardEvent('keydown', {key: 'Enter', bubbles: true})"
     browser.evaluate((button % 0).replace("click()", f"dispatchEvent({press})"))
@@ -141,3 +148,36 @@ def test_page_in_browser_foreign_script_does_not_run(browser, page, tmp_path):
     browser.open(copy, 1280)
     assert browser.evaluate("document.title") != "broken"
     assert re.search("Content Security Policy", str(browser.complaints()))
+
+
+def test_page_in_browser_figures_fill_the_page(browser, page):
+    browser.open(page, 1280)
+    scores, *_ = browser.evaluate(FIGURES)
+    assert scores > 0.97 and min(browser.evaluate(FIGURES)) > 0.28
+    browser.open(page, 360)
+    assert min(browser.evaluate(FIGURES)) > 0.99
+
+
+def test_page_in_browser_marks_lead_to_their_row(browser, page):
+    browser.open(page, 1280)
+    link = "[...document.querySelectorAll('.wide svg a')].find(link => link.textContent.includes('GCN, T = 12'))"
+    browser.evaluate(f"{link}.dispatchEvent(new MouseEvent('click', {{bubbles: true, cancelable: true}}))")
+    row = "document.querySelector('tr:target')"
+    assert browser.evaluate(f"[...{row}.cells].slice(0, 2).map(cell => cell.textContent)") == ["GCN", "12"]
+    end = time.monotonic() + 20  # scrolling is smooth
+    while not browser.evaluate(f"{row}.getBoundingClientRect().bottom <= innerHeight") and time.monotonic() < end:
+        time.sleep(0.1)
+    assert browser.evaluate(f"{row}.getBoundingClientRect().bottom <= innerHeight")
+    assert browser.complaints() == []
+
+
+def test_page_in_browser_data_can_be_downloaded(browser, page, tmp_path):
+    browser.open(page, 1280)
+    browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.evaluate("document.querySelector('a[download=\"recall-seeds.csv\"]').click()")
+    end = time.monotonic() + 20
+    while not (tmp_path / "recall-seeds.csv").is_file() and time.monotonic() < end:
+        time.sleep(0.1)
+    first, *lines = (tmp_path / "recall-seeds.csv").read_text().splitlines()
+    assert first.startswith("task,model,kind,size,seed,accuracy,") and len(lines) == 16 + 2 * 3
+    assert browser.complaints() == []
