@@ -28,7 +28,7 @@ from seqgnn.report.plots.scores import (
 from seqgnn.report.plots.style import style, tidy
 
 SIZE = (3.85, 3.0)  # inches: the width of a column, so that text has about the same size on a phone and on a desktop
-WIDE, WIDE_ALONE = 11.7, 7.6  # inches: the width of a page for the panels of all sizes, or of the only one
+WIDE = 11.7  # inches: the width of a page, for the panels of all sizes
 WIDE_GROWTH, ROWS_GROWTH = 1.07, 1.4  # maximum factors by which these, and figures of rows, are enlarged
 MOST = 240  # points of a curve
 AXES = {"dL/dh": "dL/dh", "dL/dc": "dL/dc", "influence": "dp/dx"}
@@ -61,7 +61,7 @@ def scores_page_figures(comparison: Comparison, name: str, table: str) -> tuple[
     if len(sizes) > 1:
         title, figure = f"{_first_capital(metric)} by model", panels_figure(comparison, WIDE)
     else:
-        title, figure = panel_title(comparison, sizes[0]), panels_figure(comparison, WIDE_ALONE, titled=False)
+        title, figure = panel_title(comparison, sizes[0]), panels_figure(comparison, WIDE, titled=False)
     wide = PageFigure(title, inline(figure, f"{name}-wide", title, description, table, WIDE_GROWTH), caption, [])
     narrow = []
     for size in sizes:

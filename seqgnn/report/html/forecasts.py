@@ -69,7 +69,7 @@ def _errors(forecasts: Forecasts, name: str, title: str, draw: Callable[[Any, Fo
         every = -(-len(ticks) // MOST)
         panel.set_xticks(ticks[::every], names[::every])
     caption = f"Mean absolute error{_in_units(forecasts)}: means over seeds, bands their range; baselines in gray."
-    legend = [*_legend(forecasts), (swatch(GRAY, "none", "-"), "baselines")]
+    legend = [*_legend(forecasts, marks=True), (swatch(GRAY, "none", "-"), "baselines")]
     errors = {label: forecasts.by_step(label).mean().item() for label in forecasts.models}
     description = "; ".join(f"{label}: {error:.3f}" for label, error in errors.items())
     return PageFigure(title, inline(figure, name, title, f"{description}."), caption, legend)
@@ -118,6 +118,10 @@ def _signed(value: Tensor) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _legend(forecasts: Forecasts) -> list[tuple[str, str]]:
-    styles = {label: style_of(label, forecasts) for label in forecasts.models}
-    return [(swatch(color, "none", line), label) for label, (color, _, line) in styles.items()]
+def _legend(forecasts: Forecasts, marks: bool = False) -> list[tuple[str, str]]:
+    """Return the swatch of each model, with its label; with its marker where figures have marks."""
+    items = []
+    for label in forecasts.models:
+        color, marker, line = style_of(label, forecasts)
+        items.append((swatch(color, marker if marks else "none", line), label))
+    return items

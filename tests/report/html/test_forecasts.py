@@ -66,6 +66,10 @@ def test_forecasts_page_figures_units_are_shown_at_every_error(stored_forecasts)
     assert all("difference (cases)" in dict(table.columns) for table in of_pairs)
     page = render([found])
     assert page.count("MAE (cases)") > 5 and "units of the data" not in page
+    for picture in pictures:
+        marks = {item.count("<path") for item, label in picture.legend if label in found.labels}
+        kind = " ".join(picture.title.split()[:2])
+        assert marks == {"Error by": {2}, "Error of": set(), "Where the": set()}.get(kind, {1})
     bare, _ = forecasts_page_figures(before, "a")
     assert sum("MAE (in units of the data)" in picture.svg for picture in bare) == 4
     assert [name for name, _ in scores(before).columns if "test" in name] == ["test MAE", "test RMSE", *relative]
