@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from types import FrameType
 from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -35,7 +37,9 @@ class StopRequest:
 
 
 @contextmanager
-def deferred_signals(message: str = "", repeated: bool = False) -> Iterator[StopRequest]:
+def deferred_signals(
+    message: str = "", repeated: bool = False, idle: Callable[[], bool] | None = None
+) -> Iterator[StopRequest]:
     """Within the block, the first SIGINT, SIGTERM or SIGHUP only makes a request to stop, which is yielded.
 
     A second one is handled as before the block, so it usually ends the process at once. Signals that are ignored, as
@@ -44,6 +48,7 @@ def deferred_signals(message: str = "", repeated: bool = False) -> Iterator[Stop
     Args:
         message: written to stderr when a request is made.
         repeated: signals arrive several times, as from torchrun; all but the first are ignored.
+        idle: called when a signal arrives; True if there is nothing to save, so the signal is not deferred.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -52,7 +57,7 @@ def deferred_signals(message: str = "", repeated: bool = False) -> Iterator[Stop
     handlers: dict[int, Any] = {}
 
     def handle(number: int, frame: Any) -> None:
-        if request.number is None:
+        if request.number is None and not (idle is not None and idle()):
             request.number = number
             if message:
                 with suppress(OSError):  # not `print`, which the signal may have interrupted
@@ -74,6 +79,9 @@ def deferred_signals(message: str = "", repeated: bool = False) -> Iterator[Stop
 def interrupting_signals() -> Iterator[StopRequest]:
     """Within the block, SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does, unless they are ignored or handled.
 
+    A signal that arrives during an import ends the process at once: packages that catch every exception when they
+    import another would continue without it.
+
     Yields the request with the number of the last of them.
     """
     request = StopRequest()
@@ -81,16 +89,31 @@ def interrupting_signals() -> Iterator[StopRequest]:
 
     def handle(number: int, frame: Any) -> None:
         request.number = number
+        if _is_importing(frame):
+            with suppress(OSError, RuntimeError, ValueError):  # closed, or interrupted while it is written to
+                sys.stdout.flush()
+            with suppress(OSError):
+                os.write(2, b"seqgnn: interrupted\n")
+            os._exit(128 + number)
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
-            if signal.getsignal(number) == signal.SIG_DFL:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 handlers[number] = signal.signal(number, handle)
     try:
         yield request
     finally:
         _restore(handlers)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Return True if a frame, or one that called it, executes an import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _restore(handlers: dict[int, Any]) -> None:

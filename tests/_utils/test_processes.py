@@ -53,6 +53,14 @@ def test_deferred_signals_first_requests_and_second_is_delivered():
     assert handlers() == before
 
 
+def test_deferred_signals_with_nothing_to_save_are_not_deferred(capfd):
+    with deferred_signals("saving", idle=lambda: True) as request:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert not request()
+    assert capfd.readouterr().err == ""
+
+
 def test_deferred_signals_are_delivered_after_the_block(capfd):
     with deferred_signals("saving") as request:
         os.kill(os.getpid(), signal.SIGINT)
@@ -101,6 +109,16 @@ def test_interrupting_signals_raise_keyboard_interrupt(number):
             os.kill(os.getpid(), number)
         assert request.number == number
     assert handlers() == before
+
+
+def test_interrupting_signals_during_an_import_end_the_process(tmp_path):
+    """Where the import is tried by a package that catches everything, as KeyboardInterrupt."""
+    (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (tmp_path / "tries.py").write_text("try:\n    import slow\nexcept:\n    slow = None\n")
+    script = "from seqgnn._utils import processes\nwith processes.interrupting_signals():\n    import tries\n"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), *filter(None, sys.path)))}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 130 and done.stderr == "seqgnn: interrupted\n"
 
 
 def test_working_without_parent_to_watch_never_ends():

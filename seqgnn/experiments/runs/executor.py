@@ -23,6 +23,7 @@ from seqgnn.training.checkpoint import write_checkpoint
 
 EVERY = 0.2  # seconds between two reports of a run's progress
 STORE_EVERY = 1.0  # seconds between two checks that a run's folder is still there
+WORKER_SECONDS = 30  # in which the first worker of a cluster has to register
 SAVING = "saving the runs that are executed"
 BACKENDS = ("dask", "ray")
 PATIENCE = 2.0  # seconds between two checks on runs of other processes
@@ -97,8 +98,15 @@ def _outcomes(jobs: list[Job], context: RunContext, report: Report) -> Iterator[
             yield job, outcome
             stop.deliver()
         return
-    with deferred_signals(SAVING) as stop:
-        yield from _outcomes_of_workers(jobs, context, workers, report, stop)
+    begun: set[str] = set()
+
+    def note(event: Event) -> None:
+        if event[0] == "begin":
+            begun.add(event[1])
+        report(event)
+
+    with deferred_signals(SAVING, idle=lambda: not begun) as stop:  # while workers start, there is nothing to save
+        yield from _outcomes_of_workers(jobs, context, workers, note, stop)
     stop.deliver()
 
 
@@ -168,6 +176,11 @@ def _dask(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
     from distributed import KilledWorker
 
     client = DaskClient(scheduler)
+    try:
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)  # without one, joblib would execute all runs here
+    except TimeoutError:
+        client.close()
+        raise ValueError(f"compare: expected workers at {scheduler}, got none within {WORKER_SECONDS} s") from None
     threads = client.nthreads()
     if any(number != 1 for number in threads.values()):
         client.close()
