@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from seqgnn._utils.numbers import parse_number
+
 
 def listed(names: Sequence[str], most: int | None = None) -> str:
     """Return a list of names in words, at most `most` of them.
@@ -52,6 +54,18 @@ def span(numbers: Sequence[int]) -> str:
     """
     low, high = min(numbers), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a cell of a csv file. An apostrophe precedes text that a spreadsheet would calculate, since it begins with
+    =, +, - or @; numbers stay as they are, also those in text.
+
+    Example:
+        >>> csv_cell("=1+1"), csv_cell("@a"), csv_cell("-5"), csv_cell(-5.0), csv_cell("I-5 north")
+        ("'=1+1", "'@a", '-5', -5.0, 'I-5 north')
+    """
+    is_formula = isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@"))
+    return f"'{value}" if is_formula and parse_number(value.strip()) is None else value
 
 
 def number(value: Any, digits: int = 0) -> str:

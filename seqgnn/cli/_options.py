@@ -7,12 +7,14 @@ The modules of these dataclasses import torch. So a command reads them when it i
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand
 
+from seqgnn._utils.numbers import is_plain
 from seqgnn._utils.options import Option
 
 Table = TypeVar("Table")
@@ -91,6 +93,17 @@ def _with_signature(run: Callable[[dict[str, Any]], None], options: Sequence[Opt
     return call
 
 
+def _parse_number(kind: type[int] | type[float], text: str) -> float:
+    """Return the number that the text of an option is, in plain digits, unlike those that Python accepts."""
+    try:
+        if is_plain(text):
+            return kind(text)
+    except ValueError:
+        pass
+    name = {int: "integer", float: "float"}[kind]
+    raise typer.BadParameter(f"{text!r} is not a valid {name}.")
+
+
 def _info(option: Option) -> Any:
     """Return the option as typer describes it. Its default is None, which stands for "not given"."""
     default_text: Any = option.shown
@@ -102,6 +115,9 @@ def _info(option: Option) -> Any:
     info: dict[str, Any] = {"help": option.help, "show_default": default_text or False, "rich_help_panel": option.panel}
     if option.positional:
         return typer.Argument(**info)
+    if option.kind in (int, float):
+        metavar = "INTEGER" if option.kind is int else "FLOAT"
+        info |= {"parser": partial(_parse_number, option.kind), "metavar": metavar}
     return typer.Option(f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag, **info)
 
 
@@ -119,6 +135,8 @@ def _parse(option: Option, value: Any) -> Any:
         return value
     items = [item.strip() for item in value.split(",")]
     try:
+        if not is_plain(value) and kind != list[str]:
+            raise ValueError
         if get_origin(kind) is dict:
             pairs = [item.split(":") for item in items]
             values = {int(key): float(number) for key, number in pairs}

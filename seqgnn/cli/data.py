@@ -1,7 +1,6 @@
 """`seqgnn data`: texts to train on and time series to forecast."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,31 +63,29 @@ def check_options() -> Sequence[Option]:
     return (
         Option("names", list[str], names, shown="all names", positional=True, multiple=True),
         Option("text_encoding", str, "Encoding of text files.", default="utf-8-sig"),
-        *options_of(DataSource, without=("data", "positions", "fill_gaps", "units")),
+        *options_of(DataSource, without=("data", "units")),
     )
 
 
 def check(options: dict[str, Any]) -> None:
     """Describe the data that a model would read from a file, and verify the checksums of a data set."""
     from seqgnn._utils.validation import one_of
-    from seqgnn.data import load_temporal_graph, read_signal
     from seqgnn.data.datasets import catalog as catalog
     from seqgnn.data.datasets.data_source import DataSource
     from seqgnn.data.io.readers import is_time_series
 
     names = options.pop("names", None)
     text_encoding = options.pop("text_encoding", "utf-8-sig")
-    graph = {
-        name: value for name, value in options.items() if name in ("graph", "graph_kind", "threshold", "graph_nodes")
-    }
+    of_any = ("graph", "graph_kind", "threshold", "graph_nodes", "fill_gaps")
+    graph = {name: value for name, value in options.items() if name in of_any}
     states = catalog.check()
     for item in names or states:
         if item in states:
             print(_state(item, states[item]))
             if names and item in catalog.SIGNALS and states[item] == "whole":
-                print(f"  {_lines(partial(load_temporal_graph, item, **graph))}")
+                print(f"  {_lines(build(DataSource, graph, data=item).read)}")
         elif is_time_series(Path(item)):
-            print(f"{item}: {_lines(partial(read_signal, item, **build(DataSource, options, data=item).arguments()))}")
+            print(f"{item}: {_lines(build(DataSource, options, data=item).read)}")
         elif Path(item).exists() or Path(item).suffix or len(Path(item).parts) > 1:
             print(_description(Path(item), text_encoding))
         else:

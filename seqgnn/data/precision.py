@@ -32,7 +32,8 @@ def _merges(values: np.ndarray) -> bool:
         largest = np.where(np.isnan(largest), 0.0, largest)  # never observed
     if largest.max() > np.finfo(np.float32).max:
         return True
-    spacing = np.spacing(largest.astype(np.float32)).astype(np.float64)
+    with np.errstate(over="ignore"):  # no number follows the largest one
+        spacing = np.spacing(largest.astype(np.float32)).astype(np.float64)
     is_large = largest > 2**24  # float32 holds all whole numbers up to this one
     # the deviation of all steps is at least a quarter of that of every sixteenth step
     is_suspect = is_large | (spacing > SPACING * _deviation(values[::16]) / 4)

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from seqgnn._utils.files import write_atomically
+from seqgnn._utils.text import csv_cell
 from seqgnn._utils.validation import describe, one_of
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.data.times.timestamps import Times, offset_in_words
@@ -74,7 +75,7 @@ def forecast_table(graph: TemporalGraph, forecast: Tensor, starts: Sequence[int]
 
 
 def as_csv(table: Mapping[str, np.ndarray]) -> str:
-    """Return the table as CSV with a header; NaN is an empty cell."""
+    """Return the table as CSV with a header; NaN is an empty cell, and names that look like formulas are text."""
     lines = io.StringIO(newline="")
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(table)
@@ -122,6 +123,8 @@ def _truth(graph: TemporalGraph, horizon: int) -> np.ndarray:
 
 def _cells(values: np.ndarray) -> Iterator[str]:
     """Yield values as text, floats in their shortest exact form."""
+    if values.dtype.kind == "U":
+        return map(csv_cell, values.tolist())
     return ("" if value != value else str(value) for value in values)
 
 

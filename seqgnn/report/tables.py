@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgnn._utils.files import write_all
-from seqgnn._utils.text import listed
+from seqgnn._utils.text import csv_cell, listed
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import candidates
 from seqgnn.experiments.results.row import BASELINE
@@ -111,8 +111,8 @@ def to_csv(task: str, rows: list[dict[str, Any]]) -> str:
     writer = csv.DictWriter(text, ["task", *rows[0]], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        known = {name: "" if value is None or value != value else value for name, value in row.items()}
-        writer.writerow({"task": task} | known)
+        known = {name: "" if value is None or value != value else csv_cell(value) for name, value in row.items()}
+        writer.writerow({"task": csv_cell(task)} | known)
     return text.getvalue()
 
 

@@ -75,6 +75,11 @@ class DataSource(TableFormat):
                       if path is not None and Path(path).exists())  # fmt: skip
         return _load_cached(self, files)
 
+    def read(self) -> TemporalGraph:
+        """Return the time series, read again at each call."""
+        graph = load_temporal_graph(self.data, **self.arguments())
+        return graph.fill_gaps() if self.fill_gaps else graph
+
     def options(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, by the names of `seqgnn compare`."""
         return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}
@@ -94,8 +99,7 @@ class DataSource(TableFormat):
 
 @lru_cache(maxsize=4)
 def _load_cached(source: DataSource, files: tuple[tuple[str, int], ...]) -> TemporalGraph:
-    graph = load_temporal_graph(source.data, **source.arguments())
-    return graph.fill_gaps() if source.fill_gaps else graph
+    return source.read()
 
 
 def content_hash(graph: TemporalGraph) -> str:

@@ -1,6 +1,5 @@
 """Reader for BasicTS' folders, in the layouts of its versions 0.1 to 1.1."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seqgnn.data.io.array_files import reading
+from seqgnn.data.io.array_files import read_arrays, read_json
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.graphs import read_graph
 from seqgnn.data.io.graphs.node_names import node_names
@@ -96,10 +95,7 @@ def _read_adjacency(path: Path, nodes: Sequence[str], kind: str | None, threshol
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{CALLER}: expected JSON in {path}, got {error}") from error
+    content = read_json(CALLER, path)
     if not isinstance(content, dict):
         raise ValueError(f"{CALLER}: expected names and values in {path}, got {type(content).__name__}")
     return content
@@ -166,11 +162,10 @@ def _read_pickles(path: Path) -> tuple[np.ndarray, None]:
 
 
 def _load(path: Path) -> np.ndarray:
-    with reading(CALLER, path, "an array"):
-        array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        raise ValueError(f"{CALLER}: expected an array of numbers in {path}, got {_shape(array)}")
-    return array
+    arrays = read_arrays(CALLER, path, "an array")
+    if set(arrays) != {"data"} or arrays["data"].dtype.kind not in "biuf":
+        raise ValueError(f"{CALLER}: expected an array of numbers in {path}, got {_shape(arrays.get('data', arrays))}")
+    return arrays["data"]
 
 
 def _check_shape(shape: tuple[int, ...], description: dict[str, Any], path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from seqgnn.data.io.column_roles import Column, has_decimal_comma
+from seqgnn.data.io.csv_tables import is_number
 
 EXACT = 2**53  # doubles hold all whole numbers up to this one
 
@@ -19,7 +20,8 @@ def check_numbers(caller: str, column: Column, label: Any, line: Callable[[int],
     if column.kind == "text" and column.first is None:
         return
     cells = np.asarray(column.cells, dtype=object)
-    row = next(i for i, cell in enumerate(cells) if cell is not None and cell == cell and cell != "")
+    present = [i for i, cell in enumerate(cells) if cell is not None and cell == cell and cell != ""]
+    row = next((i for i in present if not (isinstance(cells[i], str) and is_number(cells[i]))), present[0])
     location = f"{line(row)}, column {column.name!r} of {label}"
     hint = ""
     if isinstance(cells[row], str) and has_decimal_comma(cells[row]):

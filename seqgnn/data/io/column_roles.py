@@ -217,7 +217,7 @@ def has_decimal_comma(cell: str) -> bool:
         >>> has_decimal_comma("-1,25"), has_decimal_comma("1.5"), has_decimal_comma("1,000,000")
         (True, False, False)
     """
-    return re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", cell.strip()) is not None
+    return re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", cell.strip(), re.ASCII) is not None
 
 
 def _described(column: Column) -> str:
@@ -231,10 +231,18 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(map(repr, names[:most])) + suffix
 
 
+def counts_lines(column: Column) -> bool:
+    """Return True for the numbers of lines, 0, 1, 2, ... or from 1, which name no sensors."""
+    if column.kind != "number" or len(column.cells) < 2:
+        return False
+    values = column.numbers
+    return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())
+
+
 def looks_long(roles: Roles) -> Column | None:
     """Return the column that seems to name the sensor of each line; None: there is none."""
     for column in roles.others:
-        if isinstance(column.first, str) and has_decimal_comma(column.first):
+        if (isinstance(column.first, str) and has_decimal_comma(column.first)) or counts_lines(column):
             continue
         if column.kind == "text" or normalized(column.name) in SENSORS:
             cells = np.asarray(column.cells, dtype=object)

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from seqgnn.data.io.column_roles import COUNTERS, INDICES, PARTS_OF_TIMES, SENSORS, TIMES, normalized
+from seqgnn._utils.numbers import LARGEST, is_whole, size_hint
+from seqgnn.data.io.column_roles import (
+    COUNTERS,
+    INDICES,
+    PARTS_OF_TIMES,
+    SENSORS,
+    TIMES,
+    Column,
+    counts_lines,
+    normalized,
+)
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import (
     EXACT,
@@ -47,10 +57,14 @@ def read_csv(path: Path, table_format: TableFormat) -> Columns:
     if columns is None:
         rows = rows_of(CALLER, path, content, delimiters)[lines:]
         columns = _columns(rows, [" ".join(filter(None, name)) for name in names], kinds, path, lines, table_format)
-    if table_format.header_rows is None and all(cell.isdecimal() for cell in top[0]):
+    if table_format.header_rows is None and all(is_whole(cell) for cell in top[0]):
         _check_header(top[0], columns, path)
     return columns_of(
-        CALLER, path, _frame(columns, names, table_format, path), table_format, lambda row: f"line {row + 1 + lines}"
+        CALLER,
+        path,
+        _frame(columns, names, table_format, path, lines),
+        table_format,
+        lambda row: f"line {row + 1 + lines}",
     )
 
 
@@ -73,7 +87,7 @@ def _header(top: list[list[str]], path: Path, table_format: TableFormat) -> tupl
     count = table_format.header_rows
     if count is None:
         has_names = not all(is_number(cell) or is_timestamp(cell) for cell in first)
-        if not has_names and not all(cell.isdecimal() for cell in first[first[0] == "" :]):
+        if not has_names and not all(is_whole(cell) for cell in first[first[0] == "" :]):
             raise ValueError(
                 f"{CALLER}: expected column names in line 1 of {path}, got a value, {first[0]!r}; pass header_rows=0 "
                 "(--header-rows 0) if it has no names"
@@ -225,7 +239,9 @@ def _check_header(header: list[str], columns: list[Any], path: Path) -> None:
         )
 
 
-def _frame(columns: list[Any], names: list[tuple[str, ...]], table_format: TableFormat, path: Path) -> Any:
+def _frame(
+    columns: list[Any], names: list[tuple[str, ...]], table_format: TableFormat, path: Path, first_row: int
+) -> Any:
     """Return the columns as a table of pandas, those that were read as text but are numbers as numbers."""
     import pandas
 
@@ -234,7 +250,15 @@ def _frame(columns: list[Any], names: list[tuple[str, ...]], table_format: Table
         heading = normalized(" ".join(filter(None, name)))
         if column.dtype.kind not in "iuf" and _is_numeric(heading, name[0], column, table_format):
             decimal = column.str.replace(",", ".") if table_format.decimal == "," else column
-            column = pandas.to_numeric(decimal.where(~decimal.str.lower().isin(MISSING)), errors="coerce")
+            numbers_of_column = pandas.to_numeric(decimal.where(~decimal.str.lower().isin(MISSING)), errors="coerce")
+            if (too_large := numbers_of_column.abs().to_numpy() > LARGEST).any():
+                row = int(too_large.argmax())
+                place = f"line {row + 1 + first_row}, column {' '.join(filter(None, name))!r} of {path}"
+                hint = size_hint(decimal.iloc[row])
+                raise ValueError(
+                    f"{CALLER}: expected a number or an empty cell, got {column.iloc[row]!r} in {place}{hint}"
+                )
+            column = numbers_of_column
         typed.append(column)
     frame = pandas.DataFrame(dict(enumerate(typed)), copy=False)
     if len(names[0]) == 2:
@@ -254,8 +278,8 @@ def _is_numeric(heading: str, name: str, column: Any, table_format: TableFormat)
     if not all(map(is_number, column[:1].str.replace(",", ".") if table_format.decimal == "," else column[:1])):
         return False
     cells = column[column != ""]
-    if heading in TIMES | SENSORS and table_format.layout != "wide" and cells.str.isdecimal().all():
-        return False
+    if heading in TIMES | SENSORS and table_format.layout != "wide" and all(map(is_whole, cells)):
+        return heading in SENSORS and counts_lines(Column(name, column.astype(np.float64)))
     return bool(len(cells)) and all(
         map(is_number, cells.str.replace(",", ".") if table_format.decimal == "," else cells)
     )

@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from seqgnn._utils.numbers import LARGEST, is_whole, parse_number, size_hint
+from seqgnn.data.io.limits import check_unpacked
+
 MISSING = {"", "nan", "na", "n/a", "null", "none"}
 EXACT = 2**53  # doubles hold all whole numbers up to this one
+CHUNK = 2**24  # bytes unpacked at a time
 
 
 def read_text(caller: str, path: Path) -> bytes:
@@ -20,11 +24,10 @@ def read_text(caller: str, path: Path) -> bytes:
     Lines may end with carriage returns before the line feed, also several.
 
     Raises:
-        ValueError: if it cannot be read.
+        ValueError: if it cannot be read, or unpacks to more than `limits.unpacked_limit`.
     """
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
+        content = _unpack(caller, path) if path.suffix.lower() == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{caller}: expected a readable file, got {path}: {reason}") from error
@@ -32,6 +35,16 @@ def read_text(caller: str, path: Path) -> bytes:
     while content[: content.find(b"\n") + 1].endswith(b"\r\r\n"):  # as then in all lines
         content = content.replace(b"\r\r\n", b"\r\n")
     return content
+
+
+def _unpack(caller: str, path: Path) -> bytes:
+    chunks, size = [], 0
+    with gzip.open(path) as file:
+        while chunk := file.read(CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            check_unpacked(caller, path, size)
+    return b"".join(chunks)
 
 
 def read_table(caller: str, path: Path, delimiters: str = ",;\t") -> list[list[str]]:
@@ -83,7 +96,7 @@ def is_number(cell: str) -> bool:
         >>> is_number("1e-3"), is_number("NA"), is_number("1_000"), is_number("two")
         (True, True, False, False)
     """
-    return cell.lower() in MISSING or _number(cell) is not None
+    return cell.lower() in MISSING or parse_number(cell) is not None
 
 
 def numbers(
@@ -97,35 +110,28 @@ def numbers(
     """Return cells as doubles `[rows, columns]`, NaN for missing values ("", "nan", "NA", "null").
 
     Raises:
-        ValueError: if a cell is not a finite number, or a whole number that doubles cannot hold; the message names its
-            line and column.
+        ValueError: if a cell is not a number of the range of float32, or a whole number that doubles cannot hold; the
+            message names its line and column.
     """
     values = np.empty((len(rows), len(names)))
     for i, row in enumerate(rows):
         for j, cell in enumerate(row):
-            number = np.nan if cell.lower() in MISSING else _number(cell.replace(",", ".") if decimal == "," else cell)
+            text = cell.replace(",", ".") if decimal == "," else cell
+            number = np.nan if cell.lower() in MISSING else parse_number(text)
             values[i, j] = np.inf if number is None else number
-        invalid = np.flatnonzero(np.isinf(values[i]))
+        invalid = np.flatnonzero(np.abs(values[i]) > LARGEST)
         if len(invalid):
             column = int(invalid[0])
             cell, location = row[column], f"line {first_line + i}, column {names[column]!r} of {path}"
-            hint = (
-                "" if decimal == "," or _number(cell.replace(",", ".")) is None else "; pass decimal=',' (--decimal ,)"
-            )
+            hint = size_hint(cell)
+            if decimal != "," and "," in cell and parse_number(cell.replace(",", ".")) is not None:
+                hint = "; pass decimal=',' (--decimal ,)"
             raise ValueError(f"{caller}: expected a number or an empty cell, got {cell!r} in {location}{hint}")
         for j in np.flatnonzero(np.abs(values[i]) >= EXACT).tolist():
-            if row[j].lstrip("+-").isdecimal() and int(row[j]) != float(values[i, j]):
+            if is_whole(row[j].lstrip("+-")) and int(row[j]) != float(values[i, j]):
                 location = f"line {first_line + i}, column {names[j]!r} of {path}"
                 raise ValueError(f"{caller}: expected a number that float64 holds, got {row[j]} in {location}")
     return values
-
-
-def _number(cell: str) -> float | None:
-    """Return the number that a cell is; None if it is none."""
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
 
 
 def check_distinct(caller: str, names: Sequence[str], path: Any, noun: str = "sensor") -> None:

@@ -1,16 +1,24 @@
 """Reader for time series in HDF5 files of pandas, in its fixed and its table format, and in HDF5 files of arrays."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from seqgnn.data.io import hdf5_child
 from seqgnn.data.io.array_files import reading
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.frames import columns_of
 from seqgnn.data.io.hdf5_pandas import read_fixed, read_table_format
+from seqgnn.data.io.limits import unpacked_limit
 from seqgnn.data.io.numpy_series import columns_of_arrays
 from seqgnn.data.io.table_format import TableFormat
+
+SECONDS = 60  # for the smallest file to be read in
+BYTES_PER_SECOND = 10_000_000
 
 
 def read_hdf5(path: Path, table_format: TableFormat) -> Columns:
@@ -20,6 +28,7 @@ def read_hdf5(path: Path, table_format: TableFormat) -> Columns:
     except ImportError as error:
         raise ValueError(f"{CALLER}: h5py is required to read {path} ({error}); pip install h5py") from error
     _register_filters()
+    _check_in_child(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -36,6 +45,30 @@ def read_hdf5(path: Path, table_format: TableFormat) -> Columns:
             raise ValueError(f"{CALLER}: cannot read {path}: {_reason(group, error)}") from error
         except KeyError as error:
             raise ValueError(f"{CALLER}: expected a whole table of pandas in {path}, got none of {error}") from error
+
+
+def _check_in_child(path: Path) -> None:
+    """Read all of a file in a process of its own, which may end or hang where the file is damaged.
+
+    Raises:
+        ValueError: if it does, or the file unpacks to more than `unpacked_limit`.
+    """
+    if not sys.executable or not path.is_file():
+        return
+    size = path.stat().st_size
+    seconds = SECONDS + size / BYTES_PER_SECOND
+    command = [sys.executable, "-I", hdf5_child.__file__, str(path), str(unpacked_limit(size)), json.dumps(sys.path)]
+    try:
+        result = subprocess.run(command, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"{CALLER}: expected a readable HDF5 file, got {path}, which was not read in {seconds:.0f} s"
+        ) from None
+    if result.returncode:
+        actual = f"{path}, which ended the process that read it (exit code {result.returncode})"
+        raise ValueError(f"{CALLER}: expected a whole HDF5 file, got {actual}")
+    if problem := result.stdout.decode(errors="replace").strip():
+        raise ValueError(f"{CALLER}: expected a readable HDF5 file, got {path} ({problem})")
 
 
 def _register_filters() -> None:

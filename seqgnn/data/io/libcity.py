@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqgnn._utils.numbers import LARGEST, size_hint
+from seqgnn.data.io.array_files import read_json
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.graphs.notes import Notes
@@ -112,12 +114,7 @@ def _find_files(folder: Path) -> _Folder:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{CALLER}: expected JSON in {path}, got {error}") from error
+    content = read_json(CALLER, path) if path.exists() else {}
     return content if isinstance(content, dict) else {}
 
 
@@ -193,11 +190,12 @@ def _numbers(column: "pandas.Series[Any]", path: Path) -> np.ndarray:
     import pandas
 
     values = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    invalid = np.isinf(values) | (np.isnan(values) & column.notna().to_numpy())
+    invalid = (np.abs(values) > LARGEST) | (np.isnan(values) & column.notna().to_numpy())
     if invalid.any():
         row = int(invalid.argmax())
         location = f"line {row + 2}, column {column.name!r} of {path}"
-        raise ValueError(f"{CALLER}: expected a number or an empty cell, got {column.iloc[row]!r} in {location}")
+        hint = size_hint(str(column.iloc[row]))
+        raise ValueError(f"{CALLER}: expected a number or an empty cell, got {column.iloc[row]!r} in {location}{hint}")
     return values
 
 
@@ -216,5 +214,8 @@ def _positions(geo: "pandas.DataFrame", path: Path) -> np.ndarray | None:
             ) from error
         if not (isinstance(point, list) and len(point) == 2 and all(isinstance(item, int | float) for item in point)):
             return None
+        if not all(abs(item) <= LARGEST for item in point):
+            location = f"line {row + 2} of {path}"
+            raise ValueError(f"{CALLER}: expected coordinates that float32 holds, got {cell!r} in {location}")
         positions.append(point)
     return np.array(positions, dtype=np.float64)

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqgnn._utils.numbers import LARGEST
 from seqgnn._utils.validation import one_of
+from seqgnn.data.io.array_files import reading
+from seqgnn.data.io.csv_tables import is_number
 from seqgnn.data.io.graphs import CALLER, DISTANCES, gaussian_kernel
 from seqgnn.data.io.graphs.notes import Notes
 from seqgnn.data.io.libcity_tables import read_atomic_table
@@ -57,6 +60,10 @@ class Relations:
             ValueError: if an entity is unknown, a relation occurs twice with different properties, or its property may
                 be a weight or a distance; the message names the file and line.
         """
+        with reading(CALLER, self.path, "relations, and settings of config.json that apply to them"):
+            return self._weighted(kind, threshold)
+
+    def _weighted(self, kind: str | None, threshold: float) -> tuple[Tensor, Tensor]:
         table = self._read()
         name = self._weight_column(table)
         values = np.ones(len(table)) if name is None else table[name].to_numpy(dtype=np.float64)
@@ -68,7 +75,7 @@ class Relations:
         how = "all weights are 1" if is_link else f"{name!r} is the weight"
         if kind == "distances" and name is not None and len(values):
             epsilon = float(self.info.get("weight_adj_epsilon", threshold)) if threshold == THRESHOLD else threshold
-            values, is_edge = gaussian_kernel(values, epsilon)
+            values, is_edge = gaussian_kernel(values, epsilon, self.path)
             values, edges = values[is_edge], edges[:, is_edge]
             how = (
                 f"{name!r} is a distance; {len(values)} of {len(is_edge)} relations have a weight of at least "
@@ -103,7 +110,10 @@ class Relations:
         else:
             name = properties[0] if properties else None
         if name is not None and table[name].dtype.kind not in "biuf":
-            raise ValueError(f"{CALLER}: expected numbers in column {name!r} of {self.path}, got text")
+            cells = table[name].astype(str).tolist()
+            line = next((i for i, cell in enumerate(cells, start=2) if not is_number(cell)), 2)
+            actual = f"{cells[line - 2]!r} in line {line}"
+            raise ValueError(f"{CALLER}: expected numbers in column {name!r} of {self.path}, got {actual}")
         return name
 
     def _kind(self, name: str | None) -> str:
@@ -129,6 +139,10 @@ class Relations:
                 raise ValueError(f"{CALLER}: expected relations between the entities of the .geo file, got {actual}")
             if np.isnan(value):
                 continue
+            if not abs(value) <= LARGEST:
+                raise ValueError(
+                    f"{CALLER}: expected a number that float32 holds, got {value:g} in line {line} of {self.path}"
+                )
             pair = indices[origin], indices[destination]
             if pair in edges and edges[pair][0] != value:
                 raise ValueError(

@@ -54,4 +54,6 @@ def _one(path: Path, arrays: Mapping[str, np.ndarray], keys: tuple[str, ...]) ->
     present = [key for key in keys if key in arrays]
     if len(present) > 1:
         raise ValueError(f"{CALLER}: expected one of the arrays {', '.join(present)} in {path}, got {len(present)}")
+    if present and (shape := arrays[present[0]].shape) != (arrays[present[0]].size,):
+        raise ValueError(f"{CALLER}: expected {present[0]} as a list in {path}, got the shape {list(shape)}")
     return arrays[present[0]] if present else None

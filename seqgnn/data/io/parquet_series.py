@@ -6,6 +6,7 @@ from seqgnn.data.io.array_files import reading
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.frames import columns_of
+from seqgnn.data.io.limits import check_unpacked
 from seqgnn.data.io.table_format import TableFormat
 
 
@@ -16,7 +17,11 @@ def read_parquet(path: Path, table_format: TableFormat) -> Columns:
     except ImportError as error:
         raise ValueError(f"{CALLER}: pyarrow is required to read {path} ({error}); pip install pyarrow") from error
     with reading(CALLER, path, "a readable parquet file"):
-        table = pyarrow.parquet.ParquetFile(path).read()
+        file = pyarrow.parquet.ParquetFile(path)
+        metadata = file.metadata
+        stored = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        check_unpacked(CALLER, path, max(stored, 8 * metadata.num_rows * metadata.num_columns))
+        table = file.read()
         names = table.column_names
         check_distinct(CALLER, names[names[:1] == [""] :], path, "column")
         decimals = [pyarrow.types.is_decimal(kind) for kind in table.schema.types]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqgnn._utils.validation import one_of
+from seqgnn.data.io.array_files import reading
 from seqgnn.data.io.basicts import is_basicts, read_basicts
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_series import read_csv
@@ -37,7 +38,8 @@ class Reader:
         """
         if unused := [name for name in table_format.changed() if name not in self.options]:
             raise ValueError(f"{CALLER}: {unused[0]} does not apply to {path.suffix} files; remove it (got {path})")
-        return self.read(path, table_format)
+        with reading(CALLER, path, f"a whole {path.suffix} file" if path.is_file() else "a folder or file that exists"):
+            return self.read(path, table_format)
 
 
 TIMES = ("time_column", "time_unit", "day_first")

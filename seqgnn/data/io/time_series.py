@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqgnn._utils.numbers import LARGEST
 from seqgnn.data.io.columns import CALLER, Columns, FilePath
 from seqgnn.data.io.frames import is_frame, read_frame
 from seqgnn.data.io.graphs import GraphNodes, read_names, read_subgraph
@@ -107,6 +108,7 @@ def read_signal(
         missing_value = columns.missing_value
     if target is not None:
         values, features = _target_first(values, features, target, nodes, label)
+    _check_range(values, columns, label)
     values, mask = _observed(values, missing_value)
     edges, weights = torch.empty(2, 0, dtype=torch.long), None
     if graph is not None:
@@ -168,6 +170,25 @@ def _observed(values: np.ndarray, missing_value: float | None) -> tuple[np.ndarr
         stored = stored.copy() if np.may_share_memory(stored, values) else stored
         stored[..., 0][~mask] = 0
     return stored, mask
+
+
+def _check_range(values: np.ndarray, columns: Columns, label: Any) -> None:
+    """Check that all values are within the range of float32, in which models calculate.
+
+    Raises:
+        ValueError: otherwise; infinite ones are missing, as in pandas.
+    """
+    if values.dtype.kind not in "f" or values.dtype.itemsize < 8:
+        return
+    largest, smallest = np.fmax.reduce(values, axis=None), np.fmin.reduce(values, axis=None)
+    if not (largest > LARGEST or smallest < -LARGEST):
+        return
+    too_large = np.isfinite(values) & (np.abs(values) > LARGEST)
+    if too_large.any():
+        step, node, feature = np.argwhere(too_large)[0].tolist()
+        name = node if columns.nodes is None else repr(columns.nodes[node])
+        actual = f"{values[step, node, feature]:g} at step {step} of sensor {name}"
+        raise ValueError(f"{CALLER}: expected numbers that float32 holds in {label}, got {actual}")
 
 
 def _target_first(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from seqgnn.data.io.array_files import read_arrays
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.graphs.notes import Notes
-from seqgnn.data.io.numpy_series import read_numpy
+from seqgnn.data.io.numpy_series import columns_of_arrays
 from seqgnn.data.io.standardized import undo_scaling
 from seqgnn.data.io.table_format import TableFormat
 
@@ -24,11 +25,11 @@ PERIODS = (
 
 
 def read_npz(path: Path, table_format: TableFormat) -> Columns:
-    """Return the arrays of an npz file, as `read_numpy`, with the channels of PEMS by name, the times that its authors
-    give, and LargeST's histories in their own units."""
-    columns = read_numpy(path, table_format)
-    with np.load(path, allow_pickle=False) as arrays:
-        scaler = {name: np.asarray(arrays[name]) for name in ("mean", "std") if name in arrays}
+    """Return the arrays of an npz file, as `columns_of_arrays`, with the channels of PEMS by name, the times that its
+    authors give, and LargeST's histories in their own units."""
+    arrays = read_arrays(CALLER, path)
+    columns = columns_of_arrays(path, arrays, table_format)
+    scaler = {name: array for name, array in arrays.items() if name in ("mean", "std")}
     columns.values = in_own_units(columns.values, scaler, path)
     if columns.features is None:
         columns.features = channel_names(columns.values, path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqgnn._utils.numbers import LARGEST, is_plain, parse_number, size_hint
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import MISSING, check_distinct
 from seqgnn.data.io.graphs.notes import Notes
@@ -134,23 +135,24 @@ def _parse_series(text: str, header: _Header, number: int, path: Path) -> _Serie
     if not cells.strip():
         raise ValueError(f"{CALLER}: expected values of series {name!r}, got none in {location}")
     try:
+        if not is_plain(cells):
+            raise ValueError
         values = np.array(list(map(float, cells.replace("?", "nan").split(","))))
     except ValueError:
-        values = np.array([_parse_number(cell) for cell in numbers])
-    if len(invalid := np.flatnonzero(np.isinf(values))):
+        values = np.array([_parse_cell(cell) for cell in numbers])
+    if len(invalid := np.flatnonzero(np.abs(values) > LARGEST)):
         place = f"value {invalid[0] + 1} of series {name!r} in {location}"
-        raise ValueError(f"{CALLER}: expected a number or ?, got {numbers[invalid[0]]!r} as {place}")
+        cell = numbers[invalid[0]]
+        raise ValueError(f"{CALLER}: expected a number or ?, got {cell!r} as {place}{size_hint(cell)}")
     return _Series(name, start, values, number)
 
 
-def _parse_number(cell: str) -> float:
+def _parse_cell(cell: str) -> float:
     """Return a number, NaN if it is missing and infinity for other text."""
     if cell.strip() == "?" or cell.strip().lower() in MISSING:
         return np.nan
-    try:
-        return float(cell)
-    except ValueError:
-        return np.inf
+    number = parse_number(cell)
+    return np.inf if number is None else number
 
 
 def _parse_start(cell: str) -> np.datetime64 | None:
@@ -181,7 +183,7 @@ def _parse_frequency(text: str | None, path: Path) -> tuple[str, int]:
             f"{CALLER}: expected a line @frequency, {known}, to place the series after their start times, got none in "
             f"{path}; add it"
         )
-    match = re.fullmatch(r"(?:(half|[1-9]\d*)[_ ])?(\w+)", text.strip().lower())
+    match = re.fullmatch(r"(?:(half|[1-9]\d{0,8})[_ ])?(\w+)", text.strip().lower(), re.ASCII)
     number, name = (None, "") if match is None else match.groups()
     name = ADVERBS.get(name, name.removesuffix("s"))
     for unit, sizes in (("second", SECONDS), ("month", MONTHS)):

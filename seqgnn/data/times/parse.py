@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from seqgnn._utils.numbers import is_whole
 from seqgnn._utils.validation import one_of
 from seqgnn.data.times.text import check_all_aware, parse_text
 from seqgnn.data.times.timestamps import Times, coarsest
@@ -17,7 +18,7 @@ EPOCHS = {unit: (315_532_800 * factor, 4_133_980_800 * factor)
           for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))}  # fmt: skip
 WRITTEN = {"yyyymmdd": 0, "yyyymmddhh": 2, "yyyymmddhhmm": 4, "yyyymmddhhmmss": 6}  # digits of the time of day
 INTEGER_UNITS = (*EPOCHS, "D", "Y", "yyyymm", *WRITTEN)
-NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 def parse_times(
@@ -166,7 +167,7 @@ def _known_zone(zone: str | None) -> str | None:
 
 
 def _cells(caller: str, cells: list[str], unit: str | None, day_first: bool | None, where: Where) -> Times:
-    if cells and all(cell.strip().isdecimal() for cell in cells):
+    if cells and all(is_whole(cell.strip()) for cell in cells):
         return _integers(caller, np.array([int(cell) for cell in cells]), unit, where)
     invalid = next((i for i, cell in enumerate(cells) if NUMBER.fullmatch(cell.strip()) is None), None)
     if invalid is None and cells:

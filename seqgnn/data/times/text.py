@@ -34,7 +34,7 @@ def parse_text(
     """
     if (times := _uniform(cells)) is not None:
         return times
-    texts = [cell.strip() for cell in cells]
+    texts = ["" if _has_other_digits(cell) else cell.strip() for cell in cells]
     matches = [_offset_match(text) for text in texts]
     aware = [match is not None for match in matches]
     check_all_aware(caller, aware, where)
@@ -100,11 +100,18 @@ def is_timestamp(cell: str) -> bool:
     text = cell.strip()
     if not any(map(str.isdecimal, text)) or text.replace(".", "", 1).lstrip("+-").isdecimal():
         return False
+    if _has_other_digits(text):
+        return False
     match = _offset_match(text)
     text = in_iso(text if match is None else text[: match.start()])
     if NUMERIC_DATE.match(text):
         return not np.isnat(_wall_clock([NUMERIC_DATE.sub(r"\4-01-01", text)])[0])
     return not np.isnat(_wall_clock([text])[0])
+
+
+def _has_other_digits(text: str) -> bool:
+    """Return True for digits of other scripts, which regular expressions and `int` read as well."""
+    return not text.isascii() and any(character.isdecimal() and not character.isascii() for character in text)
 
 
 def _offset_match(text: str) -> re.Match[str] | None:

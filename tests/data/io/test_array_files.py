@@ -3,13 +3,16 @@
 import gzip
 import io
 import pickle
+import zipfile
 
+import h5py
 import numpy as np
 import pandas
 import pytest
 from scipy import sparse
 
 from seqgnn.data import read_graph, read_signal
+from seqgnn.data.io import hdf5_child, hdf5_series, limits
 from seqgnn.data.io.array_files import read_arrays
 
 TIMES = pandas.date_range("2012-03-01", periods=6, freq="h", name="time")
@@ -83,3 +86,119 @@ def test_read_arrays_names_the_file(tmp_path):
     (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-30])
     with pytest.raises(ValueError, match=r"test: expected arrays, without pickled objects, got .*b\.npz \(File is not"):
         read_arrays("test", tmp_path / "b.npz")
+
+
+def npy(shape: str, content: bytes) -> bytes:
+    """Return the content of an npy file whose header may not fit its bytes."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+
+
+@pytest.mark.parametrize("shape", ["(2, 3)", "(2, 1)", "(-1, -2)", "(1000000, 1000000)", "(2, 0)"])
+def test_read_arrays_compares_sizes_with_bytes(shape, tmp_path):
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy("(1, 2)", bytes(16)))
+    assert read_arrays("test", path)["data"].shape == (1, 2)
+    path.write_bytes(npy(shape, bytes(24)))
+    with pytest.raises(ValueError, match=r"got .*a\.npy \(an array \[.*\] of float64 in 24 bytes\)"):
+        read_arrays("test", path)
+
+
+def test_read_arrays_refuses_other_content(tmp_path):
+    path = tmp_path / "a.npz"
+    for array, reason in (
+        (np.array([{}], dtype=object), "of object, which are pickled"),
+        (np.zeros(2, [("a", "f8")]), r"version|an array of \[\('a', '<f8'\)\]"),
+    ):
+        np.savez(path, x=array)
+        with pytest.raises(ValueError, match=reason):
+            read_arrays("test", path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", npy("(1,)", bytes(8)) + b"more")
+    with pytest.raises(ValueError, match=r"an array \[1\] of float64 in 12 bytes"):
+        read_arrays("test", path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("README.txt", "text")
+    with pytest.raises(ValueError, match=r"a\.npz \(.*magic"):
+        read_arrays("test", path)
+
+
+def test_read_arrays_verifies_checksums(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(6.0))
+    content = bytearray(path.read_bytes())
+    content[content.index(np.arange(6.0).tobytes()) + 7] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="Bad CRC-32"):
+        read_arrays("test", path)
+
+
+def test_read_arrays_keeps_order_and_types(tmp_path):
+    arrays = {"f": np.asfortranarray(MATRIX), "s": np.array(5.0), "t": TIMES.to_numpy(), "n": np.array(["a", "bc"]),
+              "e": np.empty((0, 3)), "b": np.array([True])}  # fmt: skip
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "a.npz", **arrays)
+        found = read_arrays("test", tmp_path / "a.npz")
+        assert found.keys() == arrays.keys()
+        assert all(np.array_equal(found[name], array) and found[name].dtype == array.dtype
+                   for name, array in arrays.items())  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["csv.gz", "npz", "parquet", "fixed.h5"])
+def test_content_that_unpacks_to_too_much_is_refused(name, tmp_path, monkeypatch):
+    whole, path = SIGNALS[name](tmp_path), tmp_path / f"my.{name}"
+    path.write_bytes(whole)
+    assert read_signal(path).num_nodes == 3
+    monkeypatch.setattr(limits, "UNPACKED", 20)
+    monkeypatch.setattr(limits, "RATIO", 0)
+    with pytest.raises(ValueError, match=r"read_signal: expected .*(at most 20 bytes|values take at least)"):
+        read_signal(path)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("import os; os._exit(9)", r"ended the process that read it \(exit code 9\)"),
+        ("import time; time.sleep(60)", "was not read in 0 s"),
+        ("print('the reason')", r"\(the reason\)"),
+    ],
+)
+def test_hdf5_file_that_ends_its_reader_is_refused(script, reason, tmp_path, monkeypatch):
+    FRAME.to_hdf(tmp_path / "my.h5", key="signal")
+    (tmp_path / "child.py").write_text(script)
+    monkeypatch.setattr(hdf5_child, "__file__", str(tmp_path / "child.py"))
+    monkeypatch.setattr(hdf5_series, "SECONDS", 0.4 if "sleep" in script else 60)
+    with pytest.raises(ValueError, match=rf"read_signal: expected .*my\.h5.*{reason}"):
+        read_signal(tmp_path / "my.h5")
+
+
+def test_hdf5_values_in_other_files_are_refused(tmp_path):
+    (tmp_path / "other").write_bytes(bytes(48))
+    with h5py.File(tmp_path / "my.h5", "w") as file:
+        file.create_dataset("data", (3, 2), "f8", external=[(str(tmp_path / "other"), 0, 48)])
+    with pytest.raises(ValueError, match=r"my\.h5 \(the values of data are in other files\)"):
+        read_signal(tmp_path / "my.h5")
+
+
+@pytest.mark.parametrize("name", ["nodes", "timestamps", "features"])
+def test_names_and_times_of_npz_are_lists(name, tmp_path):
+    for array in (np.array("ab"), np.array(2), np.array([["a", "b"]])):
+        np.savez(tmp_path / "my.npz", data=np.ones((3, 2)), **{name: array})
+        with pytest.raises(ValueError, match=rf"read_signal: expected {name} as a list in .*my\.npz, got the shape"):
+            read_signal(tmp_path / "my.npz")
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo", "bsr"])
+def test_sparse_npz_with_indices_out_of_range_is_refused(layout, tmp_path):
+    path = tmp_path / "m.npz"
+    sparse.save_npz(path, getattr(sparse, f"{layout}_matrix")(MATRIX))
+    arrays = dict(np.load(path))
+    name = "row" if layout == "coo" else "indices"
+    assert read_graph(path, ["a", "b", "c"])[0].shape == (2, 5)
+    for change in (lambda x: x - 1, lambda x: x + 3, lambda x: x + 0.5, lambda x: x.astype(str)):
+        np.savez(path, **(arrays | {name: change(arrays[name])}))
+        with pytest.raises(ValueError, match=rf"read_graph: .*m\.npz.*a damaged {layout} matrix"):
+            read_graph(path, ["a", "b", "c"])
+    np.savez(path, **{key: value for key, value in arrays.items() if key != name})
+    with pytest.raises(ValueError, match=f"a damaged {layout} matrix .no '{name}'"):
+        read_graph(path, ["a", "b", "c"])

@@ -36,7 +36,6 @@ def test_numbers_of_missing_cells_are_nan(tmp_path):
             numbers("read", [["1", "2"], ["3", cell]], ["a", "b"], tmp_path, 2)
 
 
-
 def test_check_distinct_names_the_repeated_name(tmp_path):
     check_distinct("read", ["a", "b"], tmp_path)
     with pytest.raises(ValueError, match=r"read: expected distinct sensors, got 'a'"):

@@ -3,6 +3,8 @@
 import datetime
 import os
 import pickle
+import subprocess
+import sys
 import warnings
 import zoneinfo
 from collections import OrderedDict, defaultdict
@@ -112,3 +114,80 @@ def test_read_attribute_calls_nothing_but_offsets():
     zone = read_attribute(pickle.dumps(zoneinfo.ZoneInfo("America/Los_Angeles"), protocol=0))
     assert isinstance(zone, Placeholder) and zone.arguments[0] == "America/Los_Angeles"
     assert read_attribute(b"America/Los_Angeles") == "America/Los_Angeles" and read_attribute(np.int64(3)) == 3
+
+
+def forged_array(shape, dtype, content):
+    """Return an object whose pickle is that of an array with these parts, which need not fit."""
+
+    class Forged:
+        def __reduce__(self):
+            return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), (1, shape, dtype, False, content)
+
+    return Forged()
+
+
+FORGED = {
+    "too few bytes": (forged_array((3, 3), np.dtype("f8"), bytes(8)), r"an array \[3, 3\] of float64 in 8 bytes"),
+    "too many bytes": (forged_array((1, 1), np.dtype("f8"), bytes(16)), r"an array \[1, 1\] of float64 in 16 bytes"),
+    "text as shape": (forged_array(("3", 3), np.dtype("f8"), bytes(72)), r"an array of shape \('3', 3\)"),
+    "negative shape": (forged_array((-1, -8), np.dtype("u1"), bytes(8)), r"an array of shape \(-1, -8\)"),
+    "text as bytes": (forged_array((1, 1), np.dtype("f8"), [1.0]), r"an array \[1, 1\] of float64 in list"),
+    "times": (np.zeros((3, 3), "M8[s]"), r"requests numpy.dtype\('M8'\), neither of numbers nor of text"),
+    "records": (np.zeros((3, 3), [("a", "f8")]), r"requests numpy.dtype\('V8'\), neither of numbers nor of text"),
+    "objects": (np.array([[1, None], [None, 1]], dtype=object), "requests an array of objects"),
+    "an array's class": (np.ndarray, "requests ndarray"),
+    "a dtype": (np.dtype("f8"), "requests _Dtype"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_read_plain_pickle_of_forged_arrays_is_refused(name, tmp_path):
+    content, message = FORGED[name]
+    path = tmp_path / "adj_mx.pkl"
+    for protocol in (2, 4):
+        path.write_bytes(pickle.dumps([["a", "b", "c"], {}, content], protocol))
+        with pytest.raises(ValueError, match=rf"read_plain_pickle: expected .*adj_mx\.pkl.*{message}"):
+            read_graph(path, ["a", "b", "c"])
+
+
+def test_read_plain_pickle_ignores_states_but_the_order_of_bytes(tmp_path):
+    path = tmp_path / "m.pkl"
+    path.write_bytes(pickle.dumps(np.arange(3, dtype=">i4"), 2))
+    assert read_plain_pickle(path).tolist() == [0, 1, 2]
+
+    class Forged:
+        def __reduce__(self):
+            return sparse.csr_matrix, (), {"layout": "other", "_shape": (1, 1), "data": [1.0], "more": 1}
+
+    path.write_bytes(pickle.dumps(Forged(), 2))
+    found = read_plain_pickle(path)
+    assert found.layout == "csr" and set(vars(found)) == {"_shape", "data"}
+
+
+def test_read_plain_pickle_of_names_as_objects_is_a_list(tmp_path):
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(np.array(["a", "b"], dtype=object), 2))
+    assert read_plain_pickle(tmp_path / "m.pkl") == ["a", "b"]
+
+
+def test_read_plain_pickle_of_repeated_lists_is_limited(tmp_path):
+    row = [0.5] * 100
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps([row, row]))
+    assert read_plain_pickle(tmp_path / "m.pkl") == [row, row]
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps([row] * 1000))
+    with pytest.raises(ValueError, match="more objects than its bytes can describe"):
+        read_plain_pickle(tmp_path / "m.pkl")
+
+
+def test_cli_refuses_forged_pickles_with_exit_code_2(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    for i, (content, _) in enumerate(FORGED.values()):
+        (tmp_path / f"{i}.pkl").write_bytes(pickle.dumps([["a", "b", "c"], {}, content], 2))
+    script = (
+        "import pathlib\nfrom seqgnn.cli.main import main\nfor path in sorted(pathlib.Path().glob('*.pkl')):\n"
+        " try: main(['data', 'check', 'x.csv', '--graph', str(path)])\n except SystemExit as error: print(error.code)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["2"] * len(FORGED) and len(result.stderr.splitlines()) == len(FORGED)

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from seqgnn._utils.validation import one_of
+from seqgnn.data.io.array_files import reading
 from seqgnn.data.io.csv_tables import read_table
 from seqgnn.data.io.graphs.arrays import read_arrays, read_pickle
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, KINDS, EdgeData, checked_kind
+from seqgnn.data.io.graphs.graphml import read_graphml
 from seqgnn.data.io.graphs.matching import Nodes, match, positions_of
 from seqgnn.data.io.graphs.node_names import GraphNodes, read_names
 from seqgnn.data.io.graphs.notes import Notes, collected_notes
-from seqgnn.data.io.graphs.objects import from_object, read_graphml
+from seqgnn.data.io.graphs.objects import from_object
 from seqgnn.data.io.graphs.tables import from_table
 from seqgnn.data.io.graphs.weights import distinct_edges, gaussian_kernel, weigh
 from seqgnn.data.names import name_of
@@ -124,11 +126,12 @@ def _read(graph: Any, nodes: Nodes, kind: str | None) -> EdgeData:
     path = Path(graph)
     suffixes = (".csv", ".npy", ".npz", ".pkl", ".graphml")
     suffix = one_of(CALLER, "the suffix of a graph file", path.suffix.lower(), suffixes)
-    if suffix == ".csv":
-        return from_table(read_table(CALLER, path), str(path), nodes, kind)
-    if suffix == ".graphml":
-        return read_graphml(path, nodes, kind)
-    return read_pickle(path, kind) if suffix == ".pkl" else read_arrays(path, kind)
+    with reading(CALLER, path, f"a whole {suffix} file"):
+        if suffix == ".csv":
+            return from_table(read_table(CALLER, path), str(path), nodes, kind)
+        if suffix == ".graphml":
+            return read_graphml(path, nodes, kind)
+        return read_pickle(path, kind) if suffix == ".pkl" else read_arrays(path, kind)
 
 
 def _between_nodes(data: EdgeData, weights: np.ndarray, positions: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -16,17 +16,15 @@ from seqgnn.data.names import name_of
 
 VALUES = (*sorted(WEIGHTS), "edge_attr", *sorted(DISTANCES))
 NAMES = ("nodes", "node_names", "node_ids", "sensor_ids", "names", "ids")
+LAYOUTS = ("csr", "csc", "coo", "bsr", "dia")
 MATRICES = ("adj", "adj_mx", "adjacency", "adjacency_matrix", "a", "matrix")
 
 
 def read_arrays(path: Path, kind: str | None) -> EdgeData:
     """Return the edges of an npy or npz file, also of scipy.sparse."""
     arrays = array_files.read_arrays(CALLER, path)
-    if {"data", "shape", "format"} <= arrays.keys():
-        from scipy.sparse import load_npz
-
-        with array_files.reading(CALLER, path, "a matrix of scipy.sparse"):
-            return from_sparse(load_npz(path), str(path), kind)
+    if {"shape", "format"} <= arrays.keys():
+        return from_sparse(_saved_sparse(arrays, str(path)), str(path), kind)
     return from_arrays(arrays, str(path), kind)
 
 
@@ -50,7 +48,9 @@ def read_pickle(path: Path, kind: str | None) -> EdgeData:
             raise _unexpected(origin, type(content).__name__)
         return from_arrays(arrays, origin, kind)
     if isinstance(content, SparseArrays):
-        return replace(from_sparse(_sparse(content, origin), origin, kind), names=names)
+        with array_files.reading(CALLER, path, "a matrix of scipy.sparse"):
+            matrix = _sparse(content.layout, vars(content), content.shape, origin)
+        return replace(from_sparse(matrix, origin, kind), names=names)
     if not isinstance(content, np.ndarray | list | tuple):
         raise _unexpected(origin, f"{type(content).__name__}{' in place of the matrix' if names else ''}")
     data = from_matrix(as_array(content), origin, kind)
@@ -138,22 +138,39 @@ def from_sparse(matrix: Any, origin: str, kind: str | None) -> EdgeData:
     return data if kind == "distances" else data.select(values != 0)
 
 
-def _sparse(arrays: SparseArrays, origin: str) -> Any:
-    """Return the matrix of scipy.sparse that has these arrays."""
+def _saved_sparse(arrays: Mapping[str, np.ndarray], origin: str) -> Any:
+    """Return the matrix that `scipy.sparse.save_npz` has saved as these arrays."""
+    layout, shape = arrays["format"], arrays["shape"]
+    name = name_of(layout) if layout.ndim == 0 else ""
+    if name not in LAYOUTS or shape.shape != (2,) or shape.dtype.kind not in "iu":
+        raise _unexpected(origin, f"the format {name!r} and a shape {shape.tolist()}")
+    return _sparse(name, arrays, tuple(shape.tolist()), origin)
+
+
+def _sparse(layout: str, fields: Mapping[str, Any], shape: tuple[int, int], origin: str) -> Any:
+    """Return the matrix of scipy.sparse that has these arrays, after checking all indices."""
     from scipy import sparse
 
-    fields = vars(arrays)
     try:
-        if arrays.layout == "coo":
+        if layout == "coo":
             row, column = fields["coords"] if "coords" in fields else (fields["row"], fields["col"])
-            return sparse.coo_array((fields["data"], (row, column)), shape=arrays.shape)
-        parts = ("data", "offsets") if arrays.layout == "dia" else ("data", "indices", "indptr")
-        matrix = getattr(sparse, f"{arrays.layout}_array")(tuple(fields[part] for part in parts), shape=arrays.shape)
-        if arrays.layout != "dia":
+            return sparse.coo_array((fields["data"], (_indices(row), _indices(column))), shape=shape)
+        names = ("offsets",) if layout == "dia" else ("indices", "indptr")
+        parts = (fields["data"], *(_indices(fields[name]) for name in names))
+        matrix = getattr(sparse, f"{layout}_array")(parts, shape=shape)
+        if layout != "dia":
             matrix.check_format(full_check=True)
         return matrix
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise _unexpected(origin, f"a damaged {arrays.layout} matrix ({error})") from error
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise _unexpected(origin, f"a damaged {layout} matrix ({reason})") from error
+
+
+def _indices(values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise ValueError(f"indices of {array.dtype} {list(array.shape)}")
+    return array
 
 
 def _from_edge_index(edges: Any, arrays: Mapping[str, Any], origin: str) -> EdgeData:

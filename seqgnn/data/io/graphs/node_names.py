@@ -6,6 +6,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from seqgnn._utils.numbers import is_whole
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.graphs.edge_data import CALLER
 from seqgnn.data.names import name_of
@@ -59,8 +60,8 @@ def whole(cell: str) -> str:
         >>> whole("12.0"), whole("0012"), whole("a1")
         ('12', '0012', 'a1')
     """
-    if cell.isdecimal():
+    if is_whole(cell):
         return cell
-    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?", cell) and float(cell).is_integer():
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?", cell, re.ASCII) and float(cell).is_integer():
         return str(int(float(cell)))
     return cell

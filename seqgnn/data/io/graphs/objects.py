@@ -1,7 +1,6 @@
-"""Graphs in memory and in GraphML files, through one converter for networkx."""
+"""Graphs in memory."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,20 +13,6 @@ from seqgnn.data.io.graphs.tables import from_table
 from seqgnn.data.names import name_of
 
 LABELS = ("name", "label", "id", "sensor_id")  # attributes of nodes that may name them
-
-
-def read_graphml(path: Path, nodes: Nodes, kind: str | None) -> EdgeData:
-    """Return the edges of a GraphML file."""
-    import networkx
-
-    try:
-        graph = networkx.read_graphml(path)
-    except OSError as error:
-        raise ValueError(f"{CALLER}: expected a readable file, got {path}: {error.strerror}") from error
-    except Exception as error:  # of the parser of XML, or of networkx, of many kinds
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"{CALLER}: expected a GraphML file, got {path} ({reason})") from error
-    return from_networkx(graph, nodes, kind, str(path))
 
 
 def from_networkx(graph: Any, nodes: Nodes, kind: str | None, origin: str = "the networkx graph") -> EdgeData:

@@ -1,10 +1,11 @@
 """Graphs in tables of text: matrices and lists of edges."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from seqgnn._utils.numbers import LARGEST, is_plain, parse_number
 from seqgnn.data.io.csv_tables import check_distinct, numbers
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, WEIGHTS, EdgeData, from_dense
 from seqgnn.data.io.graphs.matching import Nodes
@@ -106,10 +107,12 @@ def _list(rows: Rows, path: str, nodes: Nodes, columns: list[int] | None) -> Edg
 def _numbers(cells: Sequence[str], name: str, path: str, first_line: int) -> np.ndarray:
     """Return a column of numbers, NaN where a cell is empty."""
     try:
+        if not is_plain("".join(cells)):
+            raise ValueError
         values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
     except ValueError:
         values = np.array([np.inf])
-    if np.isinf(values).any():  # or not a number, which is found cell by cell
+    if (np.abs(values) > LARGEST).any():  # or not a number, which is found cell by cell
         return numbers(CALLER, [[cell] for cell in cells], [name], Path(path), first_line)[:, 0]
     return values
 
@@ -188,9 +191,4 @@ def _parts(rows: Rows, path: str) -> tuple[list[str] | None, Rows]:
 
 
 def _is_number(cell: str) -> bool:
-    convert: Callable[[str], float] = float
-    try:
-        convert(cell)
-    except ValueError:
-        return False
-    return True
+    return parse_number(cell) is not None

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from seqgnn._utils.numbers import LARGEST, size_hint
 from seqgnn.data.io.graphs.edge_data import CALLER, EdgeData, meaning
 from seqgnn.data.io.graphs.notes import Notes
 
@@ -52,10 +53,11 @@ def weigh(data: EdgeData, kind: str | None, threshold: float, notes: Notes) -> t
                 f"{CALLER}: expected distances as from,to,distance, got no values of edges in {data.origin}"
             )
         return data, np.ones(data.indices.shape[1])
-    if not np.isfinite(values).all():
-        edge = int((~np.isfinite(values)).argmax())
-        actual = "none" if np.isnan(values[edge]) else f"{values[edge]}"
-        raise ValueError(f"{CALLER}: expected a number for every edge, got {actual} in {data.location(edge)}")
+    if not (is_valid := np.abs(values) <= LARGEST).all():
+        edge = int((~is_valid).argmax())
+        actual = "none" if np.isnan(values[edge]) else f"{values[edge]:g}"
+        hint = size_hint(actual)
+        raise ValueError(f"{CALLER}: expected a number for every edge, got {actual} in {data.location(edge)}{hint}")
     if kind in ("edges", "adjacency") and stated == "distances":
         notes.add(f"{data.origin}: {data.heading!r} is not a weight; all weights are 1")
         return data, np.ones(len(values))
@@ -64,7 +66,7 @@ def weigh(data: EdgeData, kind: str | None, threshold: float, notes: Notes) -> t
     if (values < 0).any():
         actual = f"{values[values < 0][0]:g} in {data.location(int((values < 0).argmax()))}"
         raise ValueError(f"{CALLER}: expected distances of at least 0, got {actual}")
-    weights, is_edge = gaussian_kernel(values, threshold)
+    weights, is_edge = gaussian_kernel(values, threshold, data.origin)
     reason = "" if kind or stated is None else f", as {data.heading!r} says"
     text = (
         f"{data.origin}: distances{reason}; {is_edge.sum()} of {len(values)} edges have a weight of at least "
@@ -79,7 +81,9 @@ def weigh(data: EdgeData, kind: str | None, threshold: float, notes: Notes) -> t
     return data.select(is_edge), weights[is_edge]
 
 
-def gaussian_kernel(distances: np.ndarray, threshold: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+def gaussian_kernel(
+    distances: np.ndarray, threshold: float = 0.1, origin: object = "the graph"
+) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the weights :math:`\exp(-d^2 / \sigma^2)`, with the standard deviation of the distances, and True for
     each weight of at least `threshold`.
 
@@ -92,11 +96,11 @@ def gaussian_kernel(distances: np.ndarray, threshold: float = 0.1) -> tuple[np.n
         ([1.0, 0.1353, 0.0003, 0.1353], [True, True, False, True])
     """
     if (distances < 0).any():
-        raise ValueError(f"{CALLER}: expected distances of at least 0, got {distances.min()}")
+        raise ValueError(f"{CALLER}: expected distances of at least 0, got {distances.min():g} in {origin}")
     if not (sigma := distances.std()) > 0:
         raise ValueError(
-            f"{CALLER}: expected at least two different distances, to scale the kernel, got {distances[0]}; "
-            "kind='edges' (--graph-kind) gives weights of 1"
+            f"{CALLER}: expected at least two different distances, to scale the kernel, got {distances[0]:g} in "
+            f"{origin}; kind='edges' (--graph-kind) gives weights of 1"
         )
     weights = np.exp(-np.square(distances / sigma))
     return weights, weights >= threshold
