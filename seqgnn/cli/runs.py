@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqgnn._utils.options import Option
+from seqgnn._utils.text import csv_cell
 
 FORMATS = ("table", "csv", "json")
 COLUMNS = ("task", "label", "size", "seed", "state", "metric", "validation", "test", "path")
@@ -51,7 +52,7 @@ def _cell(value: Any) -> str:
 
 def _as_csv(rows: list[list[str]]) -> str:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows])
+    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *(map(csv_cell, row) for row in rows)])
     return stream.getvalue().rstrip("\n")
 
 

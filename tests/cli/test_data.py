@@ -168,3 +168,21 @@ def test_cli_data_check_of_full_data_says_where_to_put_them(run, tmp_path):
     )
     assert str(tmp_path / "cache" / "metr_la" / "metr-la.h5") in shown
     assert "52116 steps x 325 sensors" in run("list")
+
+
+def test_cli_data_check_fills_gaps_and_reads_positions(run, tmp_path):
+    path, positions = tmp_path / "x.csv", tmp_path / "positions.csv"
+    path.write_text("time,a,b\n" + "".join(f"2020-01-0{day},{day},2\n" for day in (1, 2, 3, 5)))
+    positions.write_text("sensor_id,latitude,longitude\na,1,2\nb,3,4\n")
+    assert run("check", path).startswith(f"{path}: 4 steps, 2 sensors")
+    assert run("check", path, "--fill-gaps", "--positions", positions).startswith(f"{path}: 5 steps, 2 sensors")
+    positions.write_text("sensor_id,latitude,longitude\na,1,2\n")
+    assert "got none of 'b'" in run("check", path, "--positions", positions, code=2)
+
+
+@pytest.mark.parametrize("number", ["1_0", "٣", "x"])
+def test_cli_options_have_plain_digits(number, tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3,4\n")
+    for option in ("--threshold", "--header-rows"):
+        result = CliRunner().invoke(app, ["check", str(tmp_path / "x.csv"), option, number], env={"COLUMNS": "200"})
+        assert result.exit_code == 2 and f"{number!r} is not a valid" in result.output and option in result.output

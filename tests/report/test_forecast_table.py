@@ -96,3 +96,10 @@ def test_forecast_table_has_the_calendar_and_zone_of_the_series():
     written = forecast_table(zoned, torch.zeros(3, 1, 1, 1), [3])["time"].tolist()
     expected = pandas.date_range(hours[-1], periods=4, freq="h")[1:]
     assert written == [time.isoformat() for time in expected]  # 01:00-07:00, 01:00-08:00, 02:00-08:00
+
+
+def test_as_csv_writes_names_like_formulas_as_text():
+    graph = TemporalGraph(torch.zeros(2, 3, 1), torch.tensor([[0], [1]]), nodes=["=a", "-b", "-5"])
+    lines = as_csv(forecast_table(graph, torch.full((1, 1, 3, 1), -1.5), [2])).splitlines()
+    assert [line.split(",")[2] for line in lines[1:]] == ["'=a", "'-b", "-5"]
+    assert all(line.split(",")[4] == "-1.5" for line in lines[1:])

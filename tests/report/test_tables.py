@@ -116,3 +116,8 @@ def test_write_into_a_file_raises_value_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"report: expected a writable folder, got .*file"):
         report.write(example(), tmp_path / "file")
+
+
+def test_to_csv_writes_formulas_as_text():
+    rows = [{"model": "=1+1", "accuracy": -0.5}, {"model": "-5", "accuracy": 0.5}, {"model": "@a", "accuracy": None}]
+    assert report.to_csv("+task", rows) == "task,model,accuracy\n'+task,'=1+1,-0.5\n'+task,-5,0.5\n'+task,'@a,\n"

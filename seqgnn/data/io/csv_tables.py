@@ -32,6 +32,9 @@ def read_text(caller: str, path: Path) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{caller}: expected a readable file, got {path}: {reason}") from error
     content = content.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16, which is reported as such
+        line = content.count(b"\n", 0, content.find(b"\0")) + 1
+        raise ValueError(f"{caller}: expected text in {path}, got a zero byte in line {line}")
     while content[: content.find(b"\n") + 1].endswith(b"\r\r\n"):  # as then in all lines
         content = content.replace(b"\r\r\n", b"\r\n")
     return content

@@ -17,6 +17,7 @@ Where = Callable[[int], str]
 EPOCHS = {unit: (315_532_800 * factor, 4_133_980_800 * factor)
           for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))}  # fmt: skip
 WRITTEN = {"yyyymmdd": 0, "yyyymmddhh": 2, "yyyymmddhhmm": 4, "yyyymmddhhmmss": 6}  # digits of the time of day
+DIGITS = 100  # of whole numbers; Python refuses to read thousands
 INTEGER_UNITS = (*EPOCHS, "D", "Y", "yyyymm", *WRITTEN)
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
 
@@ -167,7 +168,7 @@ def _known_zone(zone: str | None) -> str | None:
 
 
 def _cells(caller: str, cells: list[str], unit: str | None, day_first: bool | None, where: Where) -> Times:
-    if cells and all(is_whole(cell.strip()) for cell in cells):
+    if cells and all(is_whole(cell.strip()) and len(cell) < DIGITS for cell in cells):
         return _integers(caller, np.array([int(cell) for cell in cells]), unit, where)
     invalid = next((i for i, cell in enumerate(cells) if NUMBER.fullmatch(cell.strip()) is None), None)
     if invalid is None and cells:

@@ -72,3 +72,11 @@ def test_read_graph_graphml_with_entities_is_refused(tmp_path):
     text = '<!DOCTYPE graphml [<!ENTITY one "1">]>' + GRAPHML.format("&one;")
     with pytest.raises(ValueError, match=r"g\.graphml \(ValueError: it defines the entity one\)"):
         read_graph(written(tmp_path, "g.graphml", text), ["a", "b"])
+
+
+def test_read_signal_of_zero_bytes_and_endless_numbers_names_the_line(tmp_path):
+    with pytest.raises(ValueError, match=r"expected text in .*x\.csv, got a zero byte in line 2"):
+        read_signal(written(tmp_path, "x.csv", "a,b\n1,\0\n2,3\n"))
+    lines = [f"{first}{'9' * 5000},1" for first in (1, 2)]
+    with pytest.raises(ValueError, match=r"read_signal: expected a timestamp, got inf in line 2"):
+        read_signal(written(tmp_path, "x.csv", "\n".join(["time,a", *lines])))
