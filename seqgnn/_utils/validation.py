@@ -4,7 +4,7 @@ Checks of tensors use ranks, sizes, dtypes and devices only, which need no devic
 where data and graphs are prepared.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from seqgnn._utils.torch_internals import EDGE_MASK
+
+SIZES = ("input_size", "hidden_size", "hidden_channels", "out_channels", "num_layers")
+OPTIONAL_FLAGS = ("peephole", "add_self_loops")  # None: depends on other options
+FLAGS = ("bias", "recurrent_bias", "batch_first", "bidirectional", "improved", "cached", "normalize", *OPTIONAL_FLAGS)
 
 
 def one_of(caller: str, name: str, value: object, options: Iterable[str]) -> str:
@@ -64,8 +68,45 @@ def checked_device(caller: str, device: str | torch.device) -> torch.device:
     return checked
 
 
-def check_input(caller: str, x: Any, ranks: tuple[int, ...], size: int, weight: Tensor) -> None:
-    """Check the input of a layer.
+def check_options(caller: str, options: Mapping[str, Any]) -> None:
+    """Check the arguments of a layer's constructor that mean the same in all layers.
+
+    Raises:
+        ValueError: for sizes that are no positive integers, other values where a number is expected, flags other than
+            True and False, a device that this torch does not have, or a dtype that is not a floating one.
+
+    Example:
+        >>> check_options("LSTM", {"hidden_size": 3, "bidirectional": "3"})
+        Traceback (most recent call last):
+        ValueError: LSTM: expected bidirectional to be True or False, got '3'
+    """
+    check_sizes(caller, **{name: options[name] for name in SIZES if name in options})
+    for name in FLAGS:
+        value = options.get(name, False)
+        if not isinstance(value, bool) and not (value is None and name in OPTIONAL_FLAGS):
+            raise ValueError(f"{caller}: expected {name} to be True or False, got {value!r}")
+    if "proj_size" in options:
+        check_count(caller, "proj_size", options["proj_size"], 0)
+    for name, value in {
+        "dropout": options.get("dropout", 0.0),
+        "forget_bias": options.get("forget_bias") or 0.0,
+    }.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{caller}: expected {name} to be a number, got {value!r}")
+    device, dtype = options.get("device"), options.get("dtype")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{caller}: expected a device that this torch can use, got {device!r} ({reason})") from error
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"{caller}: expected dtype to be a floating one, such as torch.float32, got {dtype!r}")
+
+
+def check_input(
+    caller: str, x: Any, ranks: tuple[int, ...], size: int, weight: Tensor, *, sparse: bool = False
+) -> None:
+    """Check the input of a layer, which is a dense tensor unless `sparse`.
 
     Raises:
         ValueError: unless `x` is a tensor with `size` channels in the last dimension and a rank between the first and
@@ -73,6 +114,8 @@ def check_input(caller: str, x: Any, ranks: tuple[int, ...], size: int, weight: 
     """
     if not isinstance(x, Tensor):
         raise ValueError(f"{caller}: expected a tensor, got {type(x).__name__}")
+    if x.layout != torch.strided and not sparse:
+        raise ValueError(f"{caller}: expected a dense tensor, got {x.layout}; pass x.to_dense()")
     if not ranks[0] <= x.dim() <= ranks[-1] or x.size(-1) != size:  # dynamo misreads `in` of an argument
         rank = " or ".join(map(str, ranks))
         raise ValueError(f"{caller}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
@@ -114,6 +157,8 @@ def check_sizes(caller: str, **sizes: Any) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ValueError(f"{caller}: expected {name} to be an integer of at least 1, got {size!r}")
+        if size >= 2**63:
+            raise ValueError(f"{caller}: expected {name} to be an integer below 2**63, got {size}")
 
 
 def check_channels(caller: str, in_channels: Any) -> int:

@@ -14,8 +14,10 @@ from torch.fx import Proxy
 from torch.nn.utils import parametrize
 
 from seqgnn._utils.torch_internals import is_parametrized
+from seqgnn._utils.validation import check_options
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
+Init = TypeVar("Init", bound=Callable[..., None])
 
 
 class Layer(nn.Module):
@@ -59,6 +61,23 @@ def layer_call(forward: Forward) -> Forward:
             with _weights_computed_once():
                 return forward(self, *args, **kwargs)
         return forward(self, *args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def layer_options(init: Init) -> Init:
+    """Decorates the constructor of a layer: options that mean the same in all layers are checked before it runs, see
+    :func:`seqgnn._utils.validation.check_options`."""
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def call(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            arguments = signature.bind(self, *args, **kwargs).arguments
+        except TypeError:
+            arguments = {}  # the constructor itself says which one is missing or unknown
+        check_options(type(self).__name__, {**kwargs, **arguments})
+        init(self, *args, **kwargs)
 
     return call  # type: ignore[return-value]
 

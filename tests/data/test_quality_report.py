@@ -53,3 +53,16 @@ def test_describe_signal_counts_missing_values_of_other_features():
 def test_describe_signal_shows_counters_to_the_last_digit():
     graph = TemporalGraph(123456789 + torch.arange(6, dtype=torch.float64).reshape(3, 2), torch.empty(2, 0).long())
     assert describe_signal(graph)[2] == "values from 123456789 to 123456794, nothing missing"
+
+
+def test_describe_signal_missing_values_are_those_of_the_target():
+    """Half of the other feature is missing: neither the target's share nor its sensors may change."""
+    signal = torch.arange(1.0, 17).reshape(4, 2, 2)
+    signal[:2, :, 1] = torch.nan
+    edges = torch.empty(2, 0, dtype=torch.long)
+    lines = describe_signal(TemporalGraph(signal, edges))
+    assert lines[2] == "values from 1 to 15, nothing missing"
+    mask = torch.ones(4, 2, 1, dtype=torch.bool)
+    mask[0, 0] = False
+    lines = describe_signal(TemporalGraph(signal, edges, mask=mask))
+    assert lines[2] == "values from 3 to 15, missing 12.5%: 0 25.0%"

@@ -257,3 +257,12 @@ def test_forecast_loss_has_no_gradient_where_masked(kind):
     loss = forecast_loss(forecast, torch.zeros(1, 2, 1, 1), torch.zeros_like(mask), kind)
     loss.backward()
     assert loss.item() == 0.0 and not forecast.grad.any()
+
+
+def test_forecast_sums_truth_at_the_mape_threshold_is_included():
+    """Only values below the threshold are excluded, of either sign."""
+    sums = ForecastSums(mape_threshold=2.0)
+    truth = torch.tensor([2.0, -2.0, 1.999, 4.0]).reshape(1, 1, 4, 1)
+    sums.add(truth + 1, truth)
+    scores = sums.result()
+    assert (scores.mape, scores.mape_count) == (pytest.approx((1 / 2 + 1 / 2 + 1 / 4) / 3), 3)

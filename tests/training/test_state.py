@@ -6,6 +6,7 @@ from torch import nn
 
 from seqgnn.training.checkpoint import BEST, LAST, Checkpoints, read_checkpoint
 from seqgnn.training.loop import FitResult, ValidationPoint, fit
+from seqgnn.training.state import TrainingState
 from tests.support.training_tasks import FirstOfTwo, Linear, ParityModel, RunningSums, config
 
 
@@ -67,9 +68,7 @@ def test_fit_nan_loss_preserves_the_last_good_checkpoint(tmp_path):
             return self.map(batch.x) * (float("inf") if len(task.drawn) == 8 else 1.0), None
 
     task = FirstOfTwo()
-    with pytest.raises(
-        ValueError, match=r"loss is nan at step 8; try a lower lr or a"
-    ):
+    with pytest.raises(ValueError, match=r"loss is nan at step 8; try a lower lr or a"):
         fit(Huge(), task, config(), seed=5, checkpoints=Checkpoints(tmp_path, 3))
     assert read_checkpoint(tmp_path / LAST)[1]["training"]["step"] == 6
 
@@ -90,3 +89,24 @@ def test_fit_result_repr_is_short_and_has_a_table():
     assert repr(FitResult()) == "FitResult(0 steps in 0.0 s; stopped: steps; weights of step: 0)"
     html = FitResult(stopped="<b>")._repr_html_()
     assert html.startswith("<table>") and "<td>&lt;b&gt;</td>" in html and "<b>" not in html
+
+
+def test_training_state_equal_score_does_not_replace_the_best():
+    """The first of several equal evaluations is the best, so that patience counts from there."""
+    model = nn.Linear(1, 1)
+    state = TrainingState(model, config(), 0, torch.device("cpu"), None)
+    state.result.steps = 10
+    assert state.keep_best((0.5, -1.0)) and state.result.best_step == 10
+    best = model.weight.detach().clone()
+    with torch.no_grad():
+        model.weight.add_(1.0)
+    state.result.steps = 20
+    assert not state.keep_best((0.5, -1.0)) and state.result.best_step == 10
+    assert torch.equal(state.best_weights["weight"], best)
+    assert not state.keep_best((0.5, -1.5)) and state.keep_best((0.5, -0.5)) and state.result.best_step == 20
+
+
+def test_fit_equal_scores_use_up_patience():
+    """With so small a learning rate all evaluations are equal: the first is the best, and two more end the run."""
+    result = fit(Linear(), FirstOfTwo(), config(steps=200, lr=1e-30, patience=2), seed=0)
+    assert (result.stopped, result.best_step, result.steps) == ("no better", 10, 30)

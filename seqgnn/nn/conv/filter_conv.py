@@ -14,7 +14,7 @@ from seqgnn.nn.conv.message_passing import OperatorMessagePassing, is_plain_line
 from seqgnn.nn.graph.filters import Chebyshev, Diffusion, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer, as_graph, check_place
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
-from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.layer_call import layer_call, layer_options
 
 
 class FilterConv(OperatorMessagePassing, GraphPreparer):
@@ -24,6 +24,7 @@ class FilterConv(OperatorMessagePassing, GraphPreparer):
     initialization and the same names as in PyG's ChebConv.
     """
 
+    @layer_options
     def __init__(
         self, in_channels: int | tuple[int, int], out_channels: int, filter: Filter, bias: bool, **kwargs: Any
     ) -> None:

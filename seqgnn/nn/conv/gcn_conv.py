@@ -16,7 +16,7 @@ from seqgnn.nn.graph.filters import GCN, Filter
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.graph.prepare import GraphPreparer, as_graph, check_place, check_signal
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
-from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.layer_call import layer_call, layer_options
 
 
 class GCNConv(OperatorMessagePassing, GraphPreparer):
@@ -74,6 +74,7 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
         torch.Size([3, 4])
     """
 
+    @layer_options
     def __init__(
         self,
         in_channels: int | tuple[int, int],

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from seqgnn._utils.torch_internals import is_eager, is_readable
-from seqgnn._utils.validation import describe
+from seqgnn._utils.validation import check_count, describe
 from seqgnn.nn.graph.adjacency import edges_of_adjacency, is_adjacency, unwrap
 from seqgnn.nn.graph.cache import persistent_tensors, tensor_cache
 from seqgnn.nn.graph.operator import Edges, Operator
@@ -63,6 +64,9 @@ class GraphPreparer:
         caller = type(self).__name__
         if isinstance(edge_index, PreparedGraph):
             raise ValueError(f"{caller}: expected edge_index to prepare, got a PreparedGraph")
+        if num_nodes is not None and not isinstance(num_nodes, torch.SymInt):
+            count = int(num_nodes) if type(num_nodes) is not bool and isinstance(num_nodes, Integral) else num_nodes
+            num_nodes = check_count(caller, "num_nodes", count, 0)
         edge_index, edge_weight, num_nodes, batch = _checked(caller, edge_index, edge_weight, num_nodes, batch)
         # No autograd history is stored with the graph: learnable weights are read at each use.
         fixed = None if edge_weight is None else edge_weight.detach()
@@ -197,6 +201,8 @@ def _check_along(caller: str, name: str, tensor: Any, length: int | None, device
         hint = "; pass a state as state=..." if name == "edge_weight" and is_state(tensor) else ""
         got = tuple(tensor.shape) if isinstance(tensor, Tensor) else describe(tensor)
         raise ValueError(f"{caller}: expected {name} of shape [{length}], got {got}{hint}")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{caller}: expected {name} to be a dense tensor, got {tensor.layout}")
     if tensor.device != device:
         raise ValueError(f"{caller}: expected {name} on {device}, where edge_index is, got {tensor.device}")
 
@@ -240,6 +246,8 @@ def check_signal(caller: str, x: Tensor, graph: PreparedGraph) -> None:
     """Check that x `[..., N, F]` matches the graph, without reading values."""
     if x.dim() < 2 or x.size(-2) != graph.num_nodes:
         raise ValueError(f"{caller}: expected x of shape [..., {graph.num_nodes}, F], got {tuple(x.shape)}")
+    if x.layout != torch.strided:
+        raise ValueError(f"{caller}: expected a dense tensor, got {x.layout}; pass x.to_dense()")
     if not x.is_floating_point():
         raise ValueError(f"{caller}: expected x of a floating dtype, got {x.dtype}")
     if x.device != graph.edge_index.device:

@@ -41,6 +41,8 @@ def levels_of(caller: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> lis
     """
     if not isinstance(x, Tensor) or x.dim() != 2:
         raise ValueError(f"{caller}: expected x of shape [N, F], got {describe(x)}")
+    if x.layout != torch.strided:
+        raise ValueError(f"{caller}: expected a dense tensor, got {x.layout}; pass x.to_dense()")
     if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
         raise ValueError(f"{caller}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
     if torch_internals.is_exporting():

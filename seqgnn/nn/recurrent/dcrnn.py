@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seqgnn._utils.validation import check_input, check_like, check_sizes, check_steps, describe, one_of
 from seqgnn.nn.graph.filters import Diffusion, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
-from seqgnn.nn.layer_call import Layer, layer_call
+from seqgnn.nn.layer_call import Layer, layer_call, layer_options
 from seqgnn.nn.recurrent._published import Options, Published
 from seqgnn.nn.scan.graph_inputs import Edges
 
@@ -40,6 +40,7 @@ class DCRNN(Published):
 
     kind = "gru"
 
+    @layer_options
     def __init__(
         self,
         in_channels: int,
@@ -92,6 +93,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
         torch.Size([3, 16, 4, 1])
     """
 
+    @layer_options
     def __init__(
         self,
         in_channels: int,

@@ -16,7 +16,7 @@ from seqgnn.nn.conv.message_passing import Propagation, repr_without
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.filters import GCN, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
-from seqgnn.nn.layer_call import Layer, layer_call
+from seqgnn.nn.layer_call import Layer, layer_call, layer_options
 from seqgnn.nn.scan import functional as cells
 from seqgnn.nn.scan.exported import scan_operator
 from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, active_steps, step_graphs
@@ -63,6 +63,7 @@ class EvolveGCN(Layer, GraphPreparer):
         (torch.Size([5, 3, 8]), torch.Size([2, 8]))
     """
 
+    @layer_options
     def __init__(
         self,
         in_channels: int,

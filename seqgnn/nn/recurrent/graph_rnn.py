@@ -14,7 +14,7 @@ from seqgnn.nn.conv.message_passing import Propagation, repr_without
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
-from seqgnn.nn.layer_call import Layer, layer_call
+from seqgnn.nn.layer_call import Layer, layer_call, layer_options
 from seqgnn.nn.receptive_field import RecurrentReceptiveField
 from seqgnn.nn.scan import RecurrentUnit, scan
 from seqgnn.nn.scan import functional as cells
@@ -84,6 +84,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
     kind: str
     _fixed_options: tuple[str, ...] = ()  # options that the paper fixes, not shown in the repr
 
+    @layer_options
     def __init__(
         self,
         in_channels: int,

@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from seqgnn._utils.validation import check_input, check_state, check_steps, one_of
 from seqgnn.nn.init import Init
-from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.layer_call import layer_call, layer_options
 from seqgnn.nn.recurrent._engine_mixin import EngineMixin
 from seqgnn.nn.scan import RecurrentUnit, scan
 from seqgnn.nn.scan import functional as cells
@@ -146,6 +146,7 @@ class RNN(_Layer, nn.RNN):
 
     kind = "rnn"
 
+    @layer_options
     def __init__(
         self,
         input_size: int,
@@ -225,6 +226,7 @@ class LSTM(_Layer, nn.LSTM):
 
     kind = "lstm"
 
+    @layer_options
     def __init__(
         self,
         input_size: int,
@@ -295,6 +297,7 @@ class GRU(_Layer, nn.GRU):
 
     kind = "gru"
 
+    @layer_options
     def __init__(
         self,
         input_size: int,

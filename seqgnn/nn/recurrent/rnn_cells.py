@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seqgnn._utils.validation import check_input, check_state, one_of
 from seqgnn.nn.init import Init
-from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.layer_call import layer_call, layer_options
 from seqgnn.nn.recurrent._engine_mixin import EngineMixin
 from seqgnn.nn.scan.dispatch import is_transformed
 
@@ -22,7 +22,7 @@ class _Cell(EngineMixin):
 
     @layer_call
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        check_input(type(self).__name__, input, (1, 2), self.input_size, self.weight_ih)
+        check_input(type(self).__name__, input, (1, 2), self.input_size, self.weight_ih, sparse=True)
         shape = (*input.shape[:-1], self.hidden_size)
         shapes = (shape, shape) if self.kind == "lstm" else (shape,)
         if hx is not None:
@@ -51,6 +51,7 @@ class RNNCell(_Cell, nn.RNNCell):
 
     kind = "rnn"
 
+    @layer_options
     def __init__(
         self,
         input_size: int,
@@ -86,6 +87,7 @@ class LSTMCell(_Cell, nn.LSTMCell):
 
     kind = "lstm"
 
+    @layer_options
     def __init__(
         self,
         input_size: int,
@@ -117,6 +119,7 @@ class GRUCell(_Cell, nn.GRUCell):
 
     kind = "gru"
 
+    @layer_options
     def __init__(
         self,
         input_size: int,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqgnn._utils.validation import check_sizes, one_of
 from seqgnn.nn.graph.filters import GCN, Filter, Identity
 from seqgnn.nn.init import Gates, Recipe
-from seqgnn.nn.layer_call import layer_call
+from seqgnn.nn.layer_call import layer_call, layer_options
 from seqgnn.nn.recurrent._published import Options, Published, glorot_blocks
 from seqgnn.nn.scan.gates import Projection, at_every_step
 from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, active_steps
@@ -48,6 +48,7 @@ class TGCN(Published):
 
     kind = "gru"
 
+    @layer_options
     def __init__(
         self,
         in_channels: int,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seqgnn._utils.torch_internals import is_eager
 from seqgnn._utils.validation import check_input, check_sizes, check_state, describe, one_of
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
-from seqgnn.nn.layer_call import Layer, layer_call, refuse_script
+from seqgnn.nn.layer_call import Layer, layer_call, layer_options, refuse_script
 from seqgnn.nn.recurrent.dag_rnn import levels_of
 
 
@@ -40,6 +40,7 @@ class TreeLSTMCell(Layer):
     bias_hh: Tensor | None
     __prepare_scriptable__ = refuse_script
 
+    @layer_options
     def __init__(
         self,
         in_channels: int,

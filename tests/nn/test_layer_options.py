@@ -1,0 +1,98 @@
+"""One battery of wrong options and arguments over all layers: a ValueError that names the layer, whatever is passed."""
+
+import inspect
+
+import pytest
+import torch
+
+from tests.support.tool_cases import LAYERS, SMALL
+
+NO_FLAG = ["3", float("nan"), 2, 1, None, []]
+WRONG = {
+    "bias": NO_FLAG,
+    "batch_first": NO_FLAG,
+    "bidirectional": NO_FLAG,
+    "recurrent_bias": NO_FLAG,
+    "improved": NO_FLAG,
+    "cached": NO_FLAG,
+    "normalize": NO_FLAG,
+    "peephole": ["3", float("nan"), 2, []],
+    "add_self_loops": ["3", float("nan"), 2, []],
+    "device": ["zzz", -1, 3.5, [], float("nan")],
+    "dtype": ["float32", 3.5, [], torch.int64, torch.bool],
+    "num_layers": ["3", 2.5, None, True, 0, -1, float("nan")],
+    "proj_size": ["3", 2.5, None, True, -1],
+    "dropout": ["3", None, True, -1, float("nan")],
+    "forget_bias": ["3", True, float("nan"), float("inf")],
+}
+SIZES = [-1, 0, "3", 2.5, None, True, [3], 2**63, float("nan")]
+
+
+def options_of(layer):
+    """The names of the options of a constructor, also of those that it passes on as keywords."""
+    make, names = layer.make, set()
+    for kind in (getattr(make, "func", make)).__mro__:
+        if kind.__module__.startswith("seqgnn.") and "__init__" in vars(kind):
+            names |= set(inspect.signature(kind.__init__).parameters)
+    return names - set(getattr(make, "keywords", {}))
+
+
+def is_class(layer):
+    return isinstance(getattr(layer.make, "func", layer.make), type)
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if is_class(layer)], ids=str)
+def test_layer_wrong_option_raises_value_error(layer):
+    names = options_of(layer)
+    for name in names & set(WRONG):
+        for value in WRONG[name]:
+            with pytest.raises(ValueError, match=r"expected|should be"):
+                layer.make(3, 5, **{name: value})
+    assert "bias" in names
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_layer_wrong_size_raises_value_error(layer):
+    for size in SIZES:
+        with pytest.raises(ValueError, match="expected"):
+            layer.make(3, size)
+        if size != -1 or not layer.on_graph:  # lazy, for convolutions
+            with pytest.raises(ValueError, match="expected"):
+                layer.make(size, 5)
+
+
+def raises(layer, call):
+    with pytest.raises(ValueError, match=r"^\w+: expected"):
+        call()
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_layer_wrong_input_raises_value_error(layer):
+    module, (x, *graph) = layer.build(), layer.inputs(SMALL)
+    wrong = [None, "abc", 3, [1.0], x.numpy(), x.long(), x.bool(), x.to(torch.complex128), x.new_tensor(1.0)]
+    if not hasattr(module, "weight_ih"):  # torch's cells take sparse input
+        wrong.append(x.to_sparse())
+    for value in wrong:
+        raises(layer, lambda: module(value, *graph))  # noqa: B023 (used at once)
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer.on_graph], ids=str)
+def test_layer_wrong_graph_raises_value_error(layer):
+    module, (x, edges) = layer.build(), layer.inputs(SMALL)
+    ones = torch.ones(edges.size(1))
+    for value in (None, "abc", 3, {}, [], edges.numpy(), edges.tolist(), edges.double(), edges > 0):
+        raises(layer, lambda: module(x, value))  # noqa: B023
+    names = inspect.signature(type(module).forward).parameters
+    wrong = {
+        "edge_weight": [1.5, "abc", True, object(), ones.numpy(), ones.tolist(), ones.long(), ones.to_sparse()],
+        "batch": [0, "a", True, [0] * x.size(-2), torch.zeros(x.size(-2))],
+        "lengths": [2, "a", [1, 2], torch.ones(2)] if layer.over_time else [],
+    }
+    for name in wrong.keys() & names.keys():
+        for value in wrong[name]:
+            raises(layer, lambda: module(x, edges, **{name: value}))  # noqa: B023
+    if hasattr(module, "prepare"):
+        for value in (-1, "3", 2.0, True, 2**70):
+            raises(layer, lambda: module.prepare(edges, num_nodes=value))  # noqa: B023
+        for value in wrong["edge_weight"]:
+            raises(layer, lambda: module.prepare(edges, value))  # noqa: B023
