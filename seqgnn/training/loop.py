@@ -126,7 +126,7 @@ class _Trainer:
         if state.world > 1:
             means = state.fabric.all_reduce(means, reduce_op="mean")
         if not torch.isfinite(means[0]):
-            raise self._not_finite(f"{means[0].item()} at step {number}")
+            raise self._not_finite(f"{means[0].item()} at step {number}{_nonfinite_data(batch)}")
         state.optimizer.zero_grad()
         if state.fabric is None:
             loss.backward()
@@ -222,6 +222,26 @@ def evaluate(
     if not math.isfinite(result.loss):
         raise ValueError(f"evaluate: expected a finite loss, got {result.loss} over {result.count} targets")
     return result
+
+
+def _nonfinite_data(batch: Any) -> str:
+    """Return where the data of a batch first have inf or nan, as a part of a message; empty if they have none."""
+    for name in ("x", "y"):
+        data, mask = getattr(batch, name, None), getattr(batch, "mask", None)
+        if not isinstance(data, Tensor) or data.isfinite().all():
+            continue
+        unusable = ~data.isfinite() if name == "x" or mask is None else ~data.isfinite() & mask
+        for place in unusable.nonzero()[:1].tolist():
+            value = data[tuple(place)].item()
+            if data.dim() == 4:
+                step, sample, node, _ = place
+                return f": its batch has {value} in {name} at time step {step} of sample {sample}, node {node}"
+            ptr = getattr(batch, "ptr", None)
+            if ptr is not None and len(data) == ptr[-1]:
+                sample = int((ptr <= place[0]).sum()) - 1
+                return f": its batch has {value} in {name} at sample {sample}, node {place[0] - int(ptr[sample])}"
+            return f": its batch has {value} in {name} at sample {place[0]}"
+    return ""
 
 
 def _score(

@@ -1,10 +1,13 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 from torch_geometric.data import Batch
 
+from seqgnn.data import TemporalGraph
+from seqgnn.training import loop
 from seqgnn.training.loop import evaluate, fit
 from tests.support.training_tasks import Broken, FirstOfTwo, Linear, ParityModel, RunningSums, config
 
@@ -120,6 +123,26 @@ def test_fit_exploding_loss_names_its_step():
     with pytest.raises(ValueError, match=r"loss is (inf|nan) at step \d+; try a lower lr"):
         large = Broken(lambda batch: batch.update({"x": 1e5 * batch.x}))
         fit(Linear(), large, config(optimizer="sgd", lr=1e37, max_grad_norm=None), seed=0)
+
+
+def test_nonfinite_data_of_rows_and_graphs_are_named():
+    x = torch.zeros(32, 2)
+    assert loop._nonfinite_data(Batch(x=x)) == ""
+    x[5, 1] = torch.nan
+    assert loop._nonfinite_data(Batch(x=x)) == ": its batch has nan in x at sample 5"
+    graphs = Batch(x=x, ptr=torch.arange(0, 33, 4))  # of four nodes: row 5 is node 1 of the second
+    assert loop._nonfinite_data(graphs) == ": its batch has nan in x at sample 1, node 1"
+
+
+def test_nonfinite_data_of_windows_are_named_unless_masked():
+    signal, edges = torch.arange(20.0).reshape(10, 2, 1), torch.tensor([[0], [1]])
+    batch = next(iter(TemporalGraph(signal, edges).windows(lags=3, horizon=2).loader(4)))
+    mask = torch.ones_like(batch.y, dtype=torch.bool)
+    mask[1, 2, 0] = False
+    y = batch.y.masked_fill(~mask, torch.inf)
+    assert loop._nonfinite_data(batch) == loop._nonfinite_data(replace(batch, y=y, mask=mask)) == ""
+    expected = ": its batch has inf in y at time step 1 of sample 2, node 0"
+    assert loop._nonfinite_data(replace(batch, y=y)) == expected
 
 
 def test_evaluate_empty_or_nan_raises_value_error():
