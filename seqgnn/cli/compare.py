@@ -147,6 +147,7 @@ def _other_comparisons(out: Path, tasks: Sequence[str], data: Path | None) -> li
 def _show_plan(planned: Any) -> None:
     """Print the runs with their states, and the time that the remaining ones take at most."""
     from seqgnn._utils.text import duration
+    from seqgnn.metrics.significance import seeds_needed
 
     for line in planned.remarks():
         print(line)
