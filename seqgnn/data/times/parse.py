@@ -169,7 +169,9 @@ def _known_zone(zone: str | None) -> str | None:
 
 def _cells(caller: str, cells: list[str], unit: str | None, day_first: bool | None, where: Where) -> Times:
     if cells and all(is_whole(cell.strip()) and len(cell) < DIGITS for cell in cells):
-        return _integers(caller, np.array([int(cell) for cell in cells]), unit, where)
+        numbers = [int(cell) for cell in cells]
+        if max(numbers) < 2**63:
+            return _integers(caller, np.array(numbers), unit, where)
     invalid = next((i for i, cell in enumerate(cells) if NUMBER.fullmatch(cell.strip()) is None), None)
     if invalid is None and cells:
         return _floats(caller, np.array([float(cell) for cell in cells]), unit, where)
@@ -185,7 +187,7 @@ def _cells(caller: str, cells: list[str], unit: str | None, day_first: bool | No
 
 def _floats(caller: str, values: np.ndarray, unit: str | None, where: Where) -> Times:
     """Return times from floats, which hold whole numbers or fractions of seconds."""
-    invalid = ~np.isfinite(values)
+    invalid = ~(np.abs(values) < 2**63)
     if invalid.any():
         step = int(invalid.argmax())
         raise ValueError(f"{caller}: expected a timestamp, got {values[step]} {where(step)}")
