@@ -92,7 +92,8 @@ def check_options(caller: str, options: Mapping[str, Any]) -> None:
         "forget_bias": options.get("forget_bias") or 0.0,
     }.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{caller}: expected {name} to be a number, got {value!r}")
+            expected = "dropout in [0, 1]" if name == "dropout" else f"{name} to be a number"
+            raise ValueError(f"{caller}: expected {expected}, got {value!r}")
     device, dtype = options.get("device"), options.get("dtype")
     try:
         torch.empty(0, device=device)
