@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 RESAMPLES = 9999
@@ -57,10 +58,11 @@ def summary(scores: Sequence[float]) -> Summary:
     if len(scores) == 1:
         return Summary(mean, sd, None, None, 1)
     _, half = paired_difference(scores, [0.0] * len(scores))
-    return Summary(mean, sd, (mean - half, mean + half), _bootstrap(scores), len(scores))
+    return Summary(mean, sd, (mean - half, mean + half), _bootstrap(tuple(scores)), len(scores))
 
 
-def _bootstrap(scores: Sequence[float]) -> tuple[float, float]:
+@lru_cache(maxsize=1024)  # a report asks for the same scores many times
+def _bootstrap(scores: tuple[float, ...]) -> tuple[float, float]:
     import numpy as np
     from scipy.stats import bootstrap
 
