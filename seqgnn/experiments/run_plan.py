@@ -10,8 +10,8 @@ from seqgnn._utils.text import count
 from seqgnn.analysis import diagnose
 from seqgnn.experiments.grid.seeds import AutoSeeds
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.leading_difference import best_baseline, leading_difference
-from seqgnn.experiments.results.ranking import baseline_score
+from seqgnn.experiments.results.leading_difference import leading_difference
+from seqgnn.experiments.results.ranking import baseline_score, best_baseline
 from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.executor import run_all

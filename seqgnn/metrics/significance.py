@@ -10,6 +10,7 @@ from typing import Any
 
 RESAMPLES = 9999
 LEVEL = 0.95
+ACCURACY_MARGIN, RELATIVE_MARGIN = 0.05, 0.02
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,19 @@ def _bootstrap(scores: tuple[float, ...]) -> tuple[float, float]:
         random_state=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
     return float(interval.low), float(interval.high)
+
+
+def margin(higher_is_better: bool, best_baseline: float | None) -> float | None:
+    """Return the difference below which two models count as equal, fixed before any run: 0.05 for an accuracy, 2% of
+    the score of the best baseline for a loss or an error; None if that is not known.
+
+    Example:
+        >>> margin(True, None), margin(False, 4.0), margin(False, None)
+        (0.05, 0.08, None)
+    """
+    if higher_is_better:
+        return ACCURACY_MARGIN
+    return None if best_baseline is None else RELATIVE_MARGIN * abs(best_baseline)
 
 
 def block_bootstrap(

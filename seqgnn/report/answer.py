@@ -9,6 +9,7 @@ from seqgnn.experiments.results.ranking import (
     BEST,
     ONLY,
     TIED,
+    UNDECIDED,
     UNTESTED,
     WORSE,
     AgainstBaseline,
@@ -17,6 +18,7 @@ from seqgnn.experiments.results.ranking import (
     candidates,
     differences_from_best,
     ranked,
+    tie_margin,
 )
 from seqgnn.experiments.results.verdict import Verdict, verdicts
 from seqgnn.experiments.runs.problem import METRICS
@@ -75,10 +77,19 @@ class _Facts:
     def against(self, label: str) -> AgainstBaseline | None:
         return against_baseline(self.comparison, label, self.size)
 
+    def open(self) -> list[str]:
+        """Return the models that the best is not yet known to be better than, nor tied with: ahead of chance, the best
+        mean first."""
+        return [label for label in self.standing(UNDECIDED) if label != self.leader and label not in self.at_chance]
+
+    def seeds(self) -> str:
+        """Return the number of seeds in words."""
+        seeds = [len(self.comparison.scores(label, self.size)) for label in self.means]
+        return "one seed" if max(seeds) == 1 else f"{span(seeds)} seeds"
+
     def evidence(self) -> str:
         """Return the numbers of seeds, and of test windows or targets, in words."""
-        seeds = [len(self.comparison.scores(label, self.size)) for label in self.means]
-        seeds_text = "one seed" if max(seeds) == 1 else f"{span(seeds)} seeds"
+        seeds_text = self.seeds()
         against = self.against(self.leader)
         if against is not None and against.windows is not None:
             return f"{seeds_text}, {count(against.windows.windows, 'test window')}"
@@ -111,7 +122,7 @@ def _leaders(facts: _Facts) -> list[str]:
     if facts.partly_solved:
         return _partly_solved(facts)
     if (lost := _lost(facts)) is not None:
-        return [lost]
+        return [lost, *_tied(facts), *_undecided(facts)]
     standing = facts.verdicts[leader].standing
     if standing == ONLY:
         only = "the only model" + " that is compared" * (len(facts.comparison.labels) > 1)
@@ -128,15 +139,41 @@ def _leaders(facts: _Facts) -> list[str]:
         runner_up = next(label for label in means if facts.verdicts[label].standing == WORSE)
         ahead = _by(facts, facts.differences[runner_up], evidence=True)
         return [f"{leader} is best, with a {facts.metric} of {score}: ahead of {runner_up}, the next, {ahead}."]
-    tied = facts.standing(TIED)
+    if standing == UNDECIDED:
+        superlative = "highest" if facts.comparison.higher_is_better else "lowest"
+        mean = f"{leader} has the {superlative} mean {facts.metric}, {score} ({facts.evidence()})"
+        return [f"{mean}.", *_undecided(facts)]
+    tied = [label for label in facts.standing(TIED) if label not in facts.at_chance]
+    if len(tied) == 1:
+        return [f"{leader} has a {facts.metric} of {score} ({facts.evidence()}).", *_undecided(facts)]
     names = "both models" if len(tied) == len(means) == 2 else listed(tied, MOST)
     names = f"all {len(tied)} models" if len(tied) == len(means) > 2 else names
     widest = max((pair for label, pair in facts.differences.items() if label in tied), key=lambda pair: abs(pair.mean))
     span_text = f"{score} ({leader}) to {means[widest.second]:.3f} ({widest.second})"
     differ = _by(facts, widest, evidence=True)
     extent = "" if len(tied) == 2 else "at most "
-    return [f"{names} are tied for the best {facts.metric}, {span_text}: they differ {extent}{differ}, which may be no "
-            "difference at all."]  # fmt: skip
+    within = tie_margin(facts.comparison, facts.size) or 0.0
+    first = f"{names} are tied for the best {facts.metric}, {span_text}: they differ {extent}{differ}"
+    return [f"{first}, so by no more than {within:.2g}.", *_undecided(facts)]
+
+
+def _tied(facts: _Facts) -> list[str]:
+    """Return the sentence on the models that are tied with the best, where another sentence names the best."""
+    tied = [label for label in facts.standing(TIED) if label != facts.leader and label not in facts.at_chance]
+    within = tie_margin(facts.comparison, facts.size) or 0.0
+    are = "is" if len(tied) == 1 else "are"
+    return [f"{listed(tied, MOST)} {are} tied with {facts.leader}, within {within:.2g}."] if tied else []
+
+
+def _undecided(facts: _Facts) -> list[str]:
+    """Return the sentence on the models that are undecided against the best."""
+    undecided = [label for label in facts.open() if label in facts.differences]
+    if not undecided:
+        return []
+    after = undecided[0]
+    ahead = f"ahead of {after}, the next," if len(undecided) > 1 else "ahead"
+    return [f"With {facts.seeds()} it is undecided whether {facts.leader} is better than {listed(undecided, MOST)}: it "
+            f"is {ahead} {_by(facts, facts.differences[after])}, so more seeds are needed."]  # fmt: skip
 
 
 def _solved(facts: _Facts) -> list[str]:
@@ -153,9 +190,15 @@ def _solved(facts: _Facts) -> list[str]:
     after = [label for label in facts.means if label not in solved]
     if leader not in solved or not after or after[0] not in facts.differences:
         return [first + "."]
-    pair = facts.differences[after[0]]
-    relation = "is behind" if pair.shown else "is not significantly behind:"
-    return [f"{first}.", f"The next, {after[0]} with {facts.means[after[0]]:.3f}, {relation} {_by(facts, pair)}."]
+    label, pair = after[0], facts.differences[after[0]]
+    if pair.shown:
+        return [f"{first}.", f"The next, {label} with {facts.means[label]:.3f}, is behind {_by(facts, pair)}."]
+    number = facts.verdicts[label].solved
+    solves = f"solves it with {number or 'no'} seed{'' if number == 1 else 's'}".replace("no seeds", "no seed")
+    decided = f"its difference from {leader} is not decided with {facts.seeds()}"
+    if not facts.at_chance or label not in facts.at_chance:
+        return [f"{first}.", f"The next, {label}, {solves} ({facts.means[label]:.3f} on average); {decided}."]
+    return [f"{first}."]
 
 
 def _partly_solved(facts: _Facts) -> list[str]:
@@ -164,11 +207,14 @@ def _partly_solved(facts: _Facts) -> list[str]:
              f"{facts.metric} {facts.means[label]:.3f}" for label in facts.partly_solved]  # fmt: skip
     first = f"no model solves the task with every seed: {listed(texts, MOST)} ({facts.evidence()})."
     pairs = [(label, pair) for label, pair in facts.differences.items() if label not in facts.partly_solved]
-    if not pairs or facts.leader not in facts.partly_solved:
+    if facts.leader not in facts.partly_solved:
+        mean = f"{facts.means[facts.leader]:.3f}"
+        return [first, f"{facts.leader}, which solves it with no seed, has the best mean, {mean}.", *_undecided(facts)]
+    if not pairs:
         return [first]
     label, pair = pairs[0]
-    relation = "is" if pair.shown else "is not significantly"
-    return [first, f"With the same seeds, {facts.leader} {relation} ahead of {label}, {_by(facts, pair)}."]
+    ahead = f"With the same seeds, {facts.leader} is ahead of {label} {_by(facts, pair)}"
+    return [first, f"{ahead}." if pair.shown else f"{ahead}, which decides nothing yet: more seeds are needed."]
 
 
 def _fewest_steps(facts: _Facts) -> str:
@@ -199,15 +245,17 @@ def _lost(facts: _Facts) -> str | None:
     if len(facts.means) == 1:
         return f"{facts.leader} loses to the baseline {against.baseline}, with a {scores}."
     subject = "every model" if len(losing) == len(facts.means) else "the best model"
-    return f"{subject} loses to the baseline {against.baseline}: the best, {facts.leader}, has a {scores}."
+    best = "the best" if facts.verdicts[facts.leader].standing == BEST else "the best by its mean"
+    return f"{subject} loses to the baseline {against.baseline}: {best}, {facts.leader}, has a {scores}."
 
 
 def _behind(facts: _Facts, against: AgainstBaseline) -> str:
     """Return by how much a model is worse than a baseline, with interval and evidence."""
-    parts = []
-    if against.interval is not None:
-        low, high = sorted(abs(edge) for edge in against.interval)
-        parts.append(f"95% interval {low:.3f} to {high:.3f}")
+    parts, interval = [], against.interval or against.over_seeds
+    if interval is not None:
+        low, high = sorted(edge * (1 if against.difference > 0 else -1) for edge in interval)
+        seeds = " over seeds" if against.interval is None else ""
+        parts.append(f"95% interval{seeds} {_edge(low)} to {_edge(high)}")
     evidence = facts.evidence()
     if against.windows is not None:
         over = against.windows
@@ -234,7 +282,8 @@ def _others(facts: _Facts) -> list[str]:
     if unsolved:
         sentences.append(f"Better than chance, but not solved: {_with_reasons(facts, unsolved)}.")
     worse = [label for label in facts.standing(WORSE) if label not in (*partly, *chance, *unsolved)]
-    further = worse[1:] if facts.verdicts[facts.leader].standing == BEST and not solved else worse
+    best = facts.verdicts[facts.leader]
+    further = worse[1:] if best.standing == BEST and best.loses_to is None and not solved else worse
     if further:
         sentences.append(f"Significantly worse than the best: {listed(further, MOST)}.")
     return sentences
@@ -262,10 +311,11 @@ def _baseline(facts: _Facts) -> list[str]:
         return []
     if against.relation == "ahead of":
         return [f"{facts.leader} is ahead of {best}{also}."]
-    interval = ""
-    if against.interval is not None:
-        low, high = map(signed, against.interval)
-        interval = f" (difference {signed(against.difference)}, 95% interval {low} to {high})"
+    interval, edges = "", against.interval or against.over_seeds
+    if edges is not None:
+        low, high = map(signed, edges)
+        seeds = " over seeds" if against.interval is None else ""
+        interval = f" (difference {signed(against.difference)}, 95% interval{seeds} {low} to {high})"
     return [f"{facts.leader} is not distinguishable from {best}{interval}{also}."]
 
 
@@ -281,10 +331,14 @@ def _doubts(facts: _Facts) -> list[str]:
 
 
 def _by(facts: _Facts, pair: Difference, evidence: bool = False) -> str:
-    """Return the size of a difference with its joint interval and, if asked for, its evidence in words."""
+    """Return the size of a difference with its joint interval and, if asked for, its evidence in words. An interval of
+    all possible values is left out."""
     sign = -1 if pair.mean < 0 else 1
     low, high = sorted(sign * edge for edge in pair.joint)
     if facts.comparison.metric == "accuracy":
+        if low <= -1 and high >= 1:
+            more = f"{facts.evidence()}; " if evidence else ""
+            return f"by {abs(pair.mean):.3f} ({more}too few seeds for an interval)"
         low, high = max(low, -1.0), min(high, 1.0)
     more = f"; {facts.evidence()}" if evidence else ""
     return f"by {abs(pair.mean):.3f} (95% interval {_edge(low)} to {_edge(high)}{more})"

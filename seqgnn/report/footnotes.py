@@ -5,11 +5,18 @@ from dataclasses import dataclass
 
 from seqgnn._utils.text import count, listed, span
 from seqgnn.experiments.results.comparison import Comparison
-from seqgnn.experiments.results.ranking import against_baseline, candidates, differences_from_best
+from seqgnn.experiments.results.ranking import (
+    TIED,
+    UNDECIDED,
+    against_baseline,
+    candidates,
+    differences_from_best,
+    standings,
+)
 from seqgnn.experiments.results.row import MODEL
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.metrics.model_differences import SIGN_FLIPS
-from seqgnn.metrics.significance import sampling_error
+from seqgnn.metrics.significance import ACCURACY_MARGIN, RELATIVE_MARGIN, sampling_error
 from seqgnn.models.baselines.classification import NAMES as BASELINES
 
 ABOUT_BASELINES = {
@@ -125,7 +132,8 @@ def _costs(comparison: Comparison) -> list[Note]:
 
 
 def _differences(comparison: Comparison, size: int, most: int = 5) -> list[str]:
-    """Return which candidates differ significantly from the best at one size, and how many do not, in words."""
+    """Return which candidates differ significantly from the best at one size, which are tied, and which are undecided,
+    in words."""
     pairs = differences_from_best(comparison, size)
     if not pairs:
         return []
@@ -133,10 +141,12 @@ def _differences(comparison: Comparison, size: int, most: int = 5) -> list[str]:
     sentences = [str(pair) for pair in significant[:most]]
     if len(significant) > most:
         sentences.append(f"{len(significant) - most} more models differ from the best.")
-    same = [label for label, pair in pairs.items() if not pair.shown]
-    if same:
-        best = next(iter(pairs.values())).first
-        sentences.append(f"no significant difference between {best} and {listed(same)}.")
+    best, found = next(iter(pairs.values())).first, standings(comparison, size)
+    tied, undecided = ([label for label in pairs if found[label] == standing] for standing in (TIED, UNDECIDED))
+    if tied:
+        sentences.append(f"tied with {best}: {listed(tied)}.")
+    if undecided:
+        sentences.append(f"undecided, no significant difference from {best}: {listed(undecided)}.")
     return sentences
 
 
@@ -157,6 +167,12 @@ def _tests(comparison: Comparison) -> str | None:
         text += " With one seed, they compare two trained models."
     elif any(pair.seeds < 5 for pair in pairs) and comparison.metric == "accuracy":
         text += " With few seeds, a model that solves the task with only some of them can look significantly different."
+    found = {standing for size in comparison.sizes for standing in standings(comparison, size).values()}
+    if found & {TIED, UNDECIDED}:
+        within = f"{RELATIVE_MARGIN:.0%} of the best baseline"
+        within = f"{ACCURACY_MARGIN}" if comparison.higher_is_better else within
+        text += f" Tied: both solved the task, or the interval for all pairs together is within ± {within}. Undecided: "
+        text += "neither tied nor significantly different; more seeds are needed."
     return text
 
 

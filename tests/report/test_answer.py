@@ -61,13 +61,58 @@ def test_answer_of_a_tie():
     first, second, _ = sentences({"GCN": [0.912, 0.92, 0.91], "LSTM": [0.905, 0.91, 0.92], "RNN": [0.2, 0.3, 0.25]})
     assert first == (
         "At T = 5, GCN and LSTM are tied for the best test accuracy, 0.914 (GCN) to 0.912 (LSTM): they differ by 0.002 "
-        "(95% interval -0.040 to 0.045; 3 seeds, 2,500 test targets), which may be no difference at all."
+        "(95% interval -0.040 to 0.045; 3 seeds, 2,500 test targets), so by no more than 0.05."
     )
     assert second == "Significantly worse than the best: RNN."
     both = sentences({"GCN": [0.912, 0.92], "LSTM": [0.905, 0.91]})[0]
     assert both.startswith("At T = 5, both models are tied for the best test accuracy, 0.916 (GCN) to")
-    three = sentences({"A": [0.91, 0.92], "B": [0.90, 0.91], "C": [0.89, 0.91]})[0]
+    three = sentences({"A": [0.91, 0.92], "B": [0.90, 0.91], "C": [0.895, 0.905]})[0]
     assert three.startswith("At T = 5, all 3 models are tied") and "they differ at most by 0.015 (95%" in three
+
+
+def test_answer_of_an_undecided_difference_calls_no_tie():
+    """RNN solved the task with no seed; the interval over all values from -1 to 1 is no interval."""
+    scores = {"GCN": [1.0, 1.0, 1.0], "GRU": [1.0, 1.0, 1.0], "RNN": [0.607, 0.976, 0.543]}
+    first, second, third = sentences(scores, count=8192)
+    assert first.endswith("so their scores are tied.")
+    assert second == (
+        "The next, RNN, solves it with no seed (0.709 on average); its difference from GCN is not decided with 3 seeds."
+    )
+    assert third == "Better than chance, but not solved: RNN (gates without forget bias, 30 steps)."
+    assert sentences({"GCN": [0.9, 0.5], "RNN": [0.5, 0.8]}, task="trees", baselines={"linear": 0.3})[:2] == [
+        "At T = 5, GCN has the highest mean test accuracy, 0.700 (2 seeds, 2,500 test targets).",
+        "With 2 seeds it is undecided whether GCN is better than RNN: it is ahead by 0.050 (too few seeds for an "
+        "interval), so more seeds are needed.",
+    ]
+    first, second, *_ = sentences({"A": [0.91, 0.92], "B": [0.90, 0.91], "C": [0.89, 0.91]})
+    assert first.startswith("At T = 5, A and B are tied for the best test accuracy, 0.915 (A) to 0.905 (B): they")
+    assert second == (
+        "With 2 seeds it is undecided whether A is better than C: it is ahead by 0.015 (95% interval -0.114 to 0.144), "
+        "so more seeds are needed."
+    )
+
+
+def test_answer_of_losses_behind_the_baseline_has_interval_and_undecided_models():
+    scores = {"GRU": [1.9, 1.9, 1.91], "RNN": [1.92, 1.92, 1.92], "GCN": [2.7, 2.71, 2.7]}
+    options = {"task": "text", "metric": "loss"}
+    # Mean 0.40333 and 0.01667, standard errors 0.00333; t(0.975, 2) = 4.3027, and 6.2053 for two pairs.
+    assert sentences(scores, baselines={"ngram-5": 1.5, "chance": 4.6}, **options) == [
+        "At T = 5, every model loses to the baseline ngram-5: the best by its mean, GRU, has a test loss (nats) of "
+        "1.903 against 1.500: worse by 0.403 (95% interval over seeds 0.389 to 0.418; 3 seeds, 2,500 test targets).",
+        "With 3 seeds it is undecided whether GRU is better than RNN: it is ahead by 0.017 (95% interval -0.004 to "
+        "0.037), so more seeds are needed.",
+        "Significantly worse than the best: GCN.",
+    ]
+    tied = sentences(scores, baselines={"ngram-5": 1.88, "chance": 4.6}, **options)
+    assert tied[1:] == ["RNN is tied with GRU, within 0.038.", "Significantly worse than the best: GCN."]
+    best = sentences(scores | {"RNN": [2.0, 2.0, 2.0]}, baselines={"ngram-5": 1.5, "chance": 4.6}, **options)
+    assert "the best, GRU, has" in best[0] and best[1:] == ["Significantly worse than the best: RNN and GCN."]
+
+
+def test_answer_of_a_best_mean_that_solves_nothing():
+    assert sentences({"A": [1.0, 0.5], "B": [0.5, 0.6], "C": [0.9, 0.9]})[1] == (
+        "C, which solves it with no seed, has the best mean, 0.900."
+    )
 
 
 def test_answer_of_a_best_model():
@@ -153,7 +198,8 @@ def test_answer_where_some_seeds_solve_the_task():
     assert answer(example()) == [
         "At T = 20, the longest, no model solves the task with every seed: LSTM does with 1 of 2, test accuracy 0.750 "
         "(1 to 2 seeds, 10 test targets).",
-        "With the same seeds, LSTM is not significantly ahead of GCN, by 0.250 (95% interval -0.114 to 0.614).",
+        "With the same seeds, LSTM is ahead of GCN by 0.250 (95% interval -0.114 to 0.614), which decides nothing yet: "
+        "more seeds are needed.",
         "At chance within this budget: GCN (receptive field of 4 of 19 previous positions).",
         "LSTM is ahead of the best baseline, bigram with 0.200.",
         "One run failed.",

@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 from seqgnn._utils.validation import check_count
+from seqgnn.metrics.significance import ACCURACY_MARGIN, RELATIVE_MARGIN, margin
 
 AUTO = "auto"
 FIRST = 3  # seeds before the first decision
-ACCURACY_WIDTH, RELATIVE_WIDTH = 0.05, 0.02
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class AutoSeeds:
     @property
     def in_words(self) -> str:
         """What happens after the first seeds."""
-        default = f"{ACCURACY_WIDTH} (accuracy) or {RELATIVE_WIDTH:.0%} of the best baseline (loss, error)"
+        default = f"{ACCURACY_MARGIN} (accuracy) or {RELATIVE_MARGIN:.0%} of the best baseline (loss, error)"
         width = default if self.interval_width is None else f"{self.interval_width:g}"
         end = "" if self.budget is None else f", and none after {self.budget:g} s"
         return (
@@ -77,9 +77,7 @@ class AutoSeeds:
         """
         if self.interval_width is not None:
             return self.interval_width
-        if higher_is_better:
-            return ACCURACY_WIDTH
-        return None if best_baseline is None else RELATIVE_WIDTH * abs(best_baseline)
+        return margin(higher_is_better, best_baseline)
 
 
 Seeds: TypeAlias = Sequence[int] | str | AutoSeeds

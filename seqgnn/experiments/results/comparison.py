@@ -122,4 +122,6 @@ def _accuracy_error(test: HeldOutScores, accuracy: float | None) -> float | None
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return mean_sd(values)[0] if values else None
+    """Return the mean of the values that are known; None if none is."""
+    known = [value for value in values if math.isfinite(value)]
+    return mean_sd(known)[0] if known else None

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from seqgnn.experiments.results.ranking import baseline_score, candidates
+from seqgnn.experiments.results.ranking import baseline_score, best_baseline, candidates
 from seqgnn.experiments.results.records import ComparisonRecords
 from seqgnn.metrics.significance import paired_difference
 
@@ -57,13 +57,6 @@ def leading_difference(comparison: ComparisonRecords, size: int) -> LeadingDiffe
         return LeadingDifference(first, second, mean, math.inf, len(seeds))
     mean, half = paired_difference(*pairs)
     return LeadingDifference(first, second, mean, 2 * half, len(seeds))
-
-
-def best_baseline(comparison: ComparisonRecords, size: int) -> str | None:
-    """Return the best compared baseline at a size; None without one."""
-    scores = {name: baseline_score(comparison, name, size) for name in candidates(comparison, size).baselines}
-    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
-    return (max if comparison.higher_is_better else min)(finite, key=finite.__getitem__) if finite else None
 
 
 def _scores(comparison: ComparisonRecords, label: str, size: int) -> dict[int, float]:

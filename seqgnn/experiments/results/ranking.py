@@ -11,11 +11,11 @@ from seqgnn.experiments.results.records import ComparisonRecords
 from seqgnn.experiments.results.sampling import accuracy_error, compare_windows, difference_error
 from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.metrics.model_differences import Difference, differences
-from seqgnn.metrics.significance import LEVEL
+from seqgnn.metrics.significance import LEVEL, margin
 from seqgnn.metrics.window_significance import OverWindows
 
 BLIND = ("chance", "majority")  # baselines that ignore their input
-BEST, TIED, WORSE, ONLY, UNTESTED = "best", "tied", "worse", "only", "untested"
+BEST, TIED, UNDECIDED, WORSE, ONLY, UNTESTED = "best", "tied", "undecided", "worse", "only", "untested"
 
 
 @dataclass(frozen=True)
@@ -77,25 +77,43 @@ def differences_from_best(comparison: ComparisonRecords, size: int) -> dict[str,
 
 
 def standings(comparison: ComparisonRecords, size: int) -> dict[str, str]:
-    """Return whether each candidate is the best, tied with the best or significantly worse, the best mean first.
+    """Return whether each candidate is the best, tied with the best, significantly worse, or undecided, the best mean
+    first.
 
-    Models that solved the task with every seed are tied with a best one that did, whatever their scores. Without any
-    known error, as for the losses of one seed, models are untested.
+    A model is tied if the joint interval of its difference from the best lies within `tie_margin`, and undecided if it
+    is neither that nor significantly worse. The one with the best mean is the best only if every other is worse. Models
+    that solved the task with every seed are tied with a best one that did, whatever their scores. Without any known
+    error, as for the losses of one seed, models are untested.
     """
     labels = [label for label, _ in ranked(comparison, size)]
     if len(labels) == 1:
         return {labels[0]: ONLY}
     pairs = differences_from_best(comparison, size)
     solved = [label for label in labels if solved_seeds(comparison, label, size) == len(comparison.of(label, size))]
+    width = tie_margin(comparison, size)
     found = {}
     for label in labels[1:]:
         if labels[0] in solved and label in solved:
             found[label] = TIED
+        elif label not in pairs:
+            found[label] = UNTESTED
+        elif pairs[label].shown:
+            found[label] = WORSE
         else:
-            found[label] = UNTESTED if label not in pairs else WORSE if pairs[label].shown else TIED
+            within = width is not None and max(map(abs, pairs[label].joint)) <= width
+            found[label] = TIED if within else UNDECIDED
     others = set(found.values())
-    first = TIED if TIED in others else BEST if WORSE in others else UNTESTED
+    alone = next(iter(others)) if len(others) == 1 else UNDECIDED
+    first = TIED if TIED in others else BEST if alone == WORSE else alone
     return {label: found.get(label, first) for label in labels}
+
+
+def tie_margin(comparison: ComparisonRecords, size: int) -> float | None:
+    """Return the difference below which models are tied, the width to which `AutoSeeds` draws seeds; None for a loss or
+    an error without a baseline."""
+    baseline = best_baseline(comparison, size)
+    score = None if baseline is None else baseline_score(comparison, baseline, size)
+    return margin(comparison.higher_is_better, score)
 
 
 @dataclass(frozen=True)
@@ -110,6 +128,7 @@ class AgainstBaseline:
         interval: the 95% interval of the difference for these runs over test sets, or over test windows, low and high;
             None where the error of the test set is not known.
         windows: the difference over test windows, for forecasts.
+        over_seeds: the 95% interval of the difference over seeds by Student's t; None for a single seed.
     """
 
     baseline: str
@@ -118,23 +137,21 @@ class AgainstBaseline:
     difference: float
     interval: tuple[float, float] | None
     windows: OverWindows | None = None
+    over_seeds: tuple[float, float] | None = None
 
 
 def against_baseline(comparison: ComparisonRecords, label: str, size: int) -> AgainstBaseline | None:
-    """Return the comparison of a model with the best compared baseline; None without one.
+    """Return the comparison of a model with the best compared baseline; None without one that has a finite score.
 
     It is ahead or behind if it is with every seed and the interval of the difference excludes zero, or if the
     difference is significant over seeds. Where the error of the test set is not known, the scores of all seeds decide.
     """
-    names = candidates(comparison, size).baselines
-    scores = comparison.scores(label, size)
-    if not names or not scores:
+    name, scores = best_baseline(comparison, size), comparison.scores(label, size)
+    if name is None or not scores:
         return None
-    higher = comparison.higher_is_better
-    values = {name: baseline_score(comparison, name, size) for name in names}
-    name = (max if higher else min)(values, key=values.__getitem__)
-    gains = [(score - values[name]) * (1 if higher else -1) for score in scores]
-    difference = math.fsum(scores) / len(scores) - values[name]
+    value, sign = baseline_score(comparison, name, size), 1 if comparison.higher_is_better else -1
+    gains = [sign * (score - value) for score in scores]
+    difference = math.fsum(scores) / len(scores) - value
     runs, baseline = comparison.of(label, size), [comparison.baselines[name, size]]
     error = difference_error(runs, baseline, comparison.metric, size)
     windows = compare_windows(runs, baseline, comparison.metric, size)
@@ -143,12 +160,13 @@ def against_baseline(comparison: ComparisonRecords, label: str, size: int) -> Ag
         half = error.quantile((1 - LEVEL) / 2)
         interval = difference - half, difference + half
     by_seed = comparison.scores_by_seed(label, size)
-    over_seeds = differences({label: by_seed, name: dict.fromkeys(by_seed, values[name])}, lambda *_: error)
+    over_seeds = differences({label: by_seed, name: dict.fromkeys(by_seed, value)}, lambda *_: error)
     same_side = min(gains) > 0 or max(gains) < 0
     excludes_zero = interval is None or not interval[0] <= 0 <= interval[1]
     shown = (same_side and excludes_zero) or any(pair.shown and pair.seeds > 1 for pair in over_seeds)
     relation = "not distinguishable from" if not shown else "ahead of" if sum(gains) > 0 else "behind"
-    return AgainstBaseline(name, values[name], relation, difference, interval, windows)
+    seeds_interval = next((pair.interval for pair in over_seeds if pair.seeds > 1), None)
+    return AgainstBaseline(name, value, relation, difference, interval, windows, seeds_interval)
 
 
 def blind_baseline(comparison: ComparisonRecords, size: int) -> tuple[str, float] | None:
@@ -195,6 +213,13 @@ def all_solved(comparison: ComparisonRecords, size: int) -> bool:
         return False
     models = candidates(comparison, size).models
     return all(solved_seeds(comparison, label, size) == len(comparison.of(label, size)) for label in models)
+
+
+def best_baseline(comparison: ComparisonRecords, size: int) -> str | None:
+    """Return the best compared baseline at a size; None without one."""
+    scores = {name: baseline_score(comparison, name, size) for name in candidates(comparison, size).baselines}
+    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
+    return (max if comparison.higher_is_better else min)(finite, key=finite.__getitem__) if finite else None
 
 
 def baseline_score(comparison: ComparisonRecords, name: str, size: int) -> float:

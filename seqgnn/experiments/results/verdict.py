@@ -1,6 +1,6 @@
 """What a comparison shows of each model: a verdict within the budget of its training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seqgnn._utils.text import listed
@@ -8,6 +8,7 @@ from seqgnn.experiments.results.ranking import (
     BEST,
     ONLY,
     TIED,
+    UNDECIDED,
     UNTESTED,
     WORSE,
     against_baseline,
@@ -22,6 +23,7 @@ EXCLUDED, FAILED = "excluded", "failed"
 STANDINGS = {
     BEST: "best",
     TIED: "tied with best",
+    UNDECIDED: "undecided",
     WORSE: "worse",
     ONLY: "only model",
     UNTESTED: "not tested",
@@ -38,11 +40,13 @@ class Verdict:
     Attributes:
         model: its label.
         size: length of sequences, number of nodes of trees, or horizon.
-        standing: "best" or "tied" (with other models), "worse" (significantly) than the best, "only" if no other model
-            is compared, "untested" if no error is known, as for the losses of one seed, "excluded" from the comparison,
-            or "failed" if no run is finished.
+        standing: "best" if all other models are significantly worse, "tied" with the best within a margin fixed
+            beforehand, "worse" (significantly) than the best, "undecided" if more seeds are needed to know, "only" if
+            no other model is compared, "untested" if no error is known, as for the losses of one seed, "excluded" from
+            the comparison, or "failed" if no run is finished.
         seeds: number of finished runs.
         solved: how many of them reached the target accuracy, or made no error on the test set.
+        has_target: True if its runs have a target accuracy.
         at_chance: True if with no seed it is ahead of the best baseline that ignores its input.
         reason: why it did not solve its task, as far as its records show it; None if it did, and for tasks without
             a target accuracy.
@@ -59,6 +63,7 @@ class Verdict:
     standing: str
     seeds: int = 0
     solved: int = 0
+    has_target: bool = False
     at_chance: bool = False
     reason: str | None = None
     loses_to: str | None = None
@@ -78,7 +83,11 @@ class Verdict:
             return "solved"
         if self.at_chance:
             return "at chance"
-        words = f"{self.solved} of {self.seeds} solved" if self.solved else STANDINGS[self.standing]
+        words = STANDINGS[self.standing]
+        if self.solved:
+            words = f"{self.solved} of {self.seeds} solved"
+        elif self.has_target:
+            words = "not solved" + (f", {words}" if self.standing in (BEST, TIED, WORSE) else "")
         return words if self.loses_to is None else f"{words}, loses to {self.loses_to}"
 
 
@@ -102,6 +111,7 @@ def verdicts(comparison: ComparisonRecords, size: int) -> dict[str, Verdict]:
             standing=standing.get(label, EXCLUDED),
             seeds=len(runs),
             solved=solved,
+            has_target=has_target,
             at_chance=is_at_chance(comparison, label, size),
             reason=why_unsolved(comparison, label, size) if has_target and solved < len(runs) else None,
             loses_to=name if relation == "behind" else None,
@@ -132,24 +142,46 @@ def title(found: Mapping[str, Verdict], at: str) -> str | None:
         return None
     solved = [verdict.model for verdict in compared if verdict.is_solved]
     chance = [verdict.model for verdict in compared if verdict.at_chance]
-    top = [verdict for verdict in compared if verdict.standing in (BEST, TIED, ONLY)]
-    names = [verdict.model for verdict in top]
     if len(chance) == len(compared):
         return f"No model is ahead of chance at {at}" if len(compared) > 1 else f"{chance[0]} stays at chance at {at}"
     if solved:
-        first = f"{listed(solved, FEW)} solve{'s' if len(solved) == 1 else ''} {at}"
-    elif (baseline := top[0].loses_to) is not None and all(verdict.loses_to for verdict in compared):
-        return f"Baseline {baseline} beats every model at {at}"
-    elif len(names) == len(compared) > 1:
-        first = f"{'Both' if len(names) == 2 else f'All {len(names)}'} models are tied at {at}"
-    elif len(names) > 1:
-        first = f"{listed(names, FEW)} are tied for best at {at}"
-    elif top[0].standing == ONLY and top[0].ahead_of is not None:
-        first = f"{names[0]} beats baseline {top[0].ahead_of} at {at}"
-    elif top[0].standing == ONLY:
-        return None
+        first: str | None = f"{listed(solved, FEW)} solve{'s' if len(solved) == 1 else ''} {at}"
+    elif all(verdict.loses_to for verdict in compared):
+        beaten = "every model" if len(compared) > 1 else compared[0].model
+        return f"Baseline {compared[0].loses_to} beats {beaten} at {at}"
     else:
-        first = f"{names[0]} is best at {at}"
+        first = _leaders(compared, at)
     if not chance:
         return first
-    return f"{first}; {listed(chance, FEW)} stay{'s' if len(chance) == 1 else ''} at chance"
+    stay = f"{listed(chance, FEW)} stay{'s' if len(chance) == 1 else ''} at chance"
+    return f"{stay} at {at}" if first is None else f"{first}; {stay}"
+
+
+def _leaders(compared: Sequence[Verdict], at: str) -> str | None:
+    """Return the finding on the models that may be the best, where none solved the task with every seed. A baseline
+    that beats one of them comes first."""
+    top = [verdict for verdict in compared if verdict.standing != WORSE and not verdict.at_chance]
+    best, tied, undecided = ([verdict.model for verdict in top if verdict.standing == standing]
+                             for standing in (BEST, TIED, UNDECIDED))  # fmt: skip
+    beaten = [verdict for verdict in top if verdict.loses_to]
+    partly = [verdict for verdict in top if verdict.solved]
+    if beaten:
+        names = f"{best[0]}, the best model," if best else listed([verdict.model for verdict in beaten], FEW)
+        return f"Baseline {beaten[0].loses_to} beats {names} at {at}"
+    if partly:
+        some = "some seeds" if len(partly) > 1 else f"{partly[0].solved} of {partly[0].seeds} seeds"
+        names = listed([verdict.model for verdict in partly], FEW)
+        return f"{names} solve{'s' if len(partly) == 1 else ''} {at} with {some}"
+    if best:
+        return f"{best[0]} is best at {at}"
+    if len(top) == 1 and top[0].standing != ONLY:
+        return f"{top[0].model} is ahead of chance at {at}"
+    if len(tied) == len(compared):
+        return f"{'Both' if len(tied) == 2 else f'All {len(tied)}'} models are tied at {at}"
+    if tied:
+        names = f"{listed(tied, FEW)} {'is' if len(tied) == 1 else 'are'} tied for best at {at}"
+        return names if not undecided else f"{names}; {listed(undecided, FEW)} undecided"
+    if undecided:
+        return f"Undecided at {at}: {listed([verdict.model for verdict in top], FEW)}"
+    only = next((verdict for verdict in top if verdict.standing == ONLY and verdict.ahead_of is not None), None)
+    return None if only is None else f"{only.model} beats baseline {only.ahead_of} at {at}"

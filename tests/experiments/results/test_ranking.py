@@ -64,7 +64,47 @@ def test_standings_of_one_seed_follow_the_test_set():
 
 def test_standings_of_losses_follow_the_seeds():
     losses = grid({"A": [2.0, 2.1, 2.05], "B": [2.1, 2.0, 2.07], "C": [2.51, 2.6, 2.55]}, metric="loss")
-    assert of.standings(losses, 5) == {"A": "tied", "B": "tied", "C": "worse"}
+    assert of.standings(losses, 5) == {"A": "undecided", "B": "undecided", "C": "worse"}
+
+
+@pytest.mark.parametrize("baseline, standing", [(None, "undecided"), (1.85, "undecided"), (1.9, "tied"), (3.0, "tied")])
+def test_standings_of_losses_are_tied_within_two_percent_of_the_best_baseline(baseline, standing):
+    # Differences 0.02, 0.02 and 0.01: mean 0.01667, standard error 0.00333, t(0.9875, 2) = 6.2053 for two pairs, so the
+    # interval ends at 0.03735: 2% of 1.868.
+    scores = {"A": [1.9, 1.9, 1.91], "B": [1.92, 1.92, 1.92], "C": [2.7, 2.71, 2.7]}
+    baselines = {} if baseline is None else {"bigram": baseline, "chance": 4.0}
+    losses = grid(scores, baselines, task="text", metric="loss")
+    assert of.standings(losses, 5) == {"A": standing, "B": standing, "C": "worse"}
+    assert of.tie_margin(losses, 5) == (None if baseline is None else pytest.approx(0.02 * baseline))
+
+
+@pytest.mark.parametrize("count, standing", [(1000, "tied"), (500, "undecided")])
+def test_standings_of_accuracies_are_tied_within_the_margin(count, standing):
+    # 1.96 errors of the difference of two accuracies of 0.5 are 0.0438 with 1,000 targets and 0.0620 with 500.
+    assert of.standings(grid({"A": [0.5], "B": [0.5]}, count=count), 5) == {"A": standing, "B": standing}
+
+
+def test_standings_are_tied_at_the_margin_itself(monkeypatch):
+    comparison = grid({"A": [0.5], "B": [0.5]})
+    (pair,) = of.differences_from_best(comparison, 5).values()
+    monkeypatch.setattr(of, "tie_margin", lambda *_: max(map(abs, pair.joint)))
+    assert of.standings(comparison, 5)["B"] == "tied"
+
+
+def test_standings_name_a_best_model_only_if_all_others_are_worse():
+    comparison = grid({"A": [1.0, 1.0], "B": [2.0], "C": [3.0, 3.01]}, metric="loss")  # no error is known for B
+    assert of.standings(comparison, 5) == {"A": "undecided", "B": "untested", "C": "worse"}
+
+
+def test_against_baseline_leaves_out_baselines_without_a_finite_score():
+    comparison = grid({"A": [1.0, 1.1]}, {"chance": 4.0, "bigram": 0.5}, "text", metric="loss")
+    record = comparison.baselines["bigram", 5]
+    comparison.baselines["bigram", 5] = changed(record, values={"accuracy": 0.5, "loss": None})
+    against = against_baseline(comparison, "A", 5)
+    # Mean -2.95, standard error 0.05, t(0.975, 1) = 12.7062.
+    assert against.baseline == "chance" and against.over_seeds == pytest.approx((-3.58531, -2.31469), abs=1e-5)
+    comparison.baselines.pop(("chance", 5))
+    assert against_baseline(comparison, "A", 5) is None
 
 
 def test_standings_of_models_that_solved_are_tied():

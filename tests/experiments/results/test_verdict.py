@@ -1,5 +1,6 @@
 """Verdicts on the models of comparisons whose scores are known, and titles made of them."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -24,11 +25,32 @@ def test_verdicts_solved_by_all_or_some_seeds():
     assert verdicts(comparison, 5)["A"].is_solved and not verdicts(comparison, 5)["B"].is_solved
 
 
+def test_verdict_of_a_model_that_solved_a_task_with_no_seed_is_no_tie():
+    comparison = grid({"GCN": [1.0, 1.0, 1.0], "RNN": [0.607, 0.976, 0.543]}, BASELINES, count=8192)
+    found = verdicts(comparison, 5)
+    assert found["RNN"].standing == "undecided" and found["RNN"].text == "not solved"
+    assert finding(comparison, 5) == "GCN solves T = 5"
+    for key, record in comparison.runs.items():
+        comparison.runs[key] = changed(record, target_accuracy=None)
+    assert texts(comparison) == {"GCN": "solved", "RNN": "undecided"}
+
+
+@pytest.mark.parametrize(
+    "standing, text",
+    [("best", "not solved, best"), ("tied", "not solved, tied with best"), ("worse", "not solved, worse"),
+     ("undecided", "not solved"), ("untested", "not solved"), ("only", "not solved")],
+)  # fmt: skip
+def test_verdict_text_of_unsolved_tasks_begins_with_that(standing, text):
+    assert verdict("A", standing, has_target=True).text == text
+    assert verdict("A", standing, has_target=True, loses_to="ar").text == f"{text}, loses to ar"
+    assert verdict("A", standing, has_target=True, solved=2).text == "2 of 3 solved"
+
+
 def test_verdicts_of_excluded_and_failed_models():
     comparison = grid({"A": [0.5], "mean": [1.0]}, BASELINES, readouts={"mean": "mean"})
     comparison.labels = ("A", "mean", "B", "C")
     comparison.failures["B", 5, 0] = "ValueError: x"
-    assert texts(comparison) == {"A": "only model", "mean": "not compared", "B": "no result"}
+    assert texts(comparison) == {"A": "not solved", "mean": "not compared", "B": "no result"}
     assert finding(comparison, 5) == "A beats baseline majority at T = 5"
 
 
@@ -40,7 +62,7 @@ def test_verdicts_of_forecasts_name_the_baseline_that_is_better():
     assert found["GCRN"].ahead_of == "ar" and found["GCRN"].text == "best"
     assert finding(comparison, 1) == "GCRN is best at horizon 1"
     assert finding(window_errors.comparison({"LSTM": [[9.0] * 40]}, {"ar": [4.0] * 40}), 1) == (
-        "Baseline ar beats every model at horizon 1"
+        "Baseline ar beats LSTM at horizon 1"
     )
 
 
@@ -99,7 +121,39 @@ def verdict(model, standing, **values):
         ([verdict("A", "best", loses_to="ar"), verdict("B", "worse", loses_to="ar")],
          "Baseline ar beats every model at T = 20"),
         ([verdict("A", "best"), verdict("B", "worse", loses_to="ar")], "A is best at T = 20"),
+        ([verdict("A", "best", loses_to="ar"), verdict("B", "worse")],
+         "Baseline ar beats A, the best model, at T = 20"),
+        ([verdict("A", "tied", loses_to="ar"), verdict("B", "tied")], "Baseline ar beats A at T = 20"),
+        ([verdict("A", "undecided"), verdict("B", "undecided"), verdict("C", "worse", at_chance=True)],
+         "Undecided at T = 20: A and B; C stays at chance"),
+        ([verdict("A", "tied"), verdict("B", "tied"), verdict("C", "undecided")],
+         "A and B are tied for best at T = 20; C undecided"),
+        ([verdict("A", "undecided"), verdict("B", "undecided", at_chance=True)],
+         "A is ahead of chance at T = 20; B stays at chance"),
+        ([verdict("A", "untested"), verdict("B", "untested")], None),
+        ([verdict("A", "untested"), verdict("B", "untested"), verdict("C", "untested", at_chance=True)],
+         "C stays at chance at T = 20"),
+        ([verdict("A", "undecided", solved=1), verdict("B", "undecided")], "A solves T = 20 with 1 of 3 seeds"),
+        ([verdict("A", "tied", solved=1), verdict("B", "tied", solved=2)], "A and B solve T = 20 with some seeds"),
     ],
 )  # fmt: skip
 def test_title_states_the_finding(found, expected):
     assert title({one.model: one for one in found}, "T = 20") == expected
+
+
+def test_title_never_names_a_model_best_that_is_beaten_or_undecided():
+    """All verdicts on three models, of which a title must not say more than they do."""
+    kinds = [verdict("X", standing, loses_to=loses_to, at_chance=at_chance)
+             for standing in ("best", "tied", "undecided", "worse", "untested")
+             for loses_to in (None, "ar") for at_chance in (False, True)]  # fmt: skip
+    for trio in itertools.product(kinds, repeat=3):
+        found = {name: replace(one, model=name) for name, one in zip("ABC", trio)}
+        text = title(found, "T = 20") or ""
+        top = [one for one in found.values() if one.standing != "worse" and not one.at_chance]
+        if "best at" in text and "tied" not in text:
+            (best,) = [one for one in found.values() if f"{one.model} is best" in text]
+            assert best.standing == "best" and best.loses_to is None
+        assert text.startswith(("Baseline", "No model")) or not any(one.loses_to for one in top)
+        if text.startswith("Baseline ar beats every model"):
+            assert all(one.loses_to for one in found.values())
+        assert "tied" not in text or any(one.standing == "tied" for one in top)
