@@ -48,7 +48,8 @@ def deferred_signals(
     Args:
         message: written to stderr when a request is made.
         repeated: signals arrive several times, as from torchrun; all but the first are ignored.
-        idle: called when a signal arrives; True if there is nothing to save, so the signal is not deferred.
+        idle: called when a signal arrives; True if there is nothing to save, so the signal is not deferred. It still
+            makes a request.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -57,12 +58,12 @@ def deferred_signals(
     handlers: dict[int, Any] = {}
 
     def handle(number: int, frame: Any) -> None:
-        if request.number is None and not (idle is not None and idle()):
-            request.number = number
+        first, request.number = request.number is None, request.number or number
+        if first and not (idle is not None and idle()):
             if message:
                 with suppress(OSError):  # not `print`, which the signal may have interrupted
                     os.write(2, f"seqgnn: {message}\n".encode())
-        elif not repeated:
+        elif first or not repeated:  # the request stays, as Python drops what is raised in a `__del__` or at a fork
             _restore(handlers)
             signal.raise_signal(number)
 

@@ -95,6 +95,7 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
         results.append(result)
         failed += len(result.failures)
         if out is not None and writes:
+            planned.context.store.check()  # or it would be created again, with a report but without the runs
             paths, write_errors = _write(result, planned.context.data, out)
             errors += write_errors
             for path in paths:
@@ -104,10 +105,14 @@ def _run(plans: Sequence[Any], out: Path | None, data: Path | None, only_failed:
         print(f"{out} is read-only, so no file was written; for a report elsewhere: {command}")
     elif out is not None and results:
         other_comparisons = _other_comparisons(out, [result.task for result in results], data)
+        store = plans[0].context.store
+        store.check()
         try:
             print(f"wrote {write_page([*results, *other_comparisons], out / 'report.html')}")
         except ValueError as error:
             errors.append(str(error))
+        if errors:
+            store.check()  # then the folder is named, not each file that could not be written
     for message in errors:
         print(f"seqgnn: {message}", file=sys.stderr)
     return not errors and not failed

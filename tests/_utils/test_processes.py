@@ -54,11 +54,24 @@ def test_deferred_signals_first_requests_and_second_is_delivered():
 
 
 def test_deferred_signals_with_nothing_to_save_are_not_deferred(capfd):
-    with deferred_signals("saving", idle=lambda: True) as request:
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-        assert not request()
+    with deferred_signals("saving", idle=lambda: True), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_deferred_signals_raised_where_python_drops_exceptions_are_requests():
+    """With nothing to save, SIGTERM raises KeyboardInterrupt, here in a `__del__`, where nobody sees it."""
+
+    class Signals:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with interrupting_signals(), deferred_signals(idle=lambda: True) as request:
+        Signals()
+        assert request() and request.number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            request.deliver()
 
 
 def test_deferred_signals_are_delivered_after_the_block(capfd):

@@ -1,13 +1,16 @@
 """`seqgnn compare` with files, presets and plans: it runs what is requested, and errors are named."""
 
+import importlib
 import json
 import re
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
 from seqgnn.cli.main import app
 from seqgnn.experiments.runs import store
+from seqgnn.experiments.runs.store import StoreLost
 
 GRID = """
 task = "recall"
@@ -134,6 +137,27 @@ def test_cli_compare_unwritable_files_are_named_below_table(tmp_path, monkeypatc
         monkeypatch.setattr("seqgnn.experiments.runs.store.RunStore.prepare", None)
 
 
+@pytest.mark.parametrize("last", ["tables.show", "tables.write", "forecasts.write_figures", "html.write_page"])
+def test_cli_compare_folder_removed_while_written_is_named_and_not_created_again(tmp_path, monkeypatch, last):
+    config, out = tmp_path / "grid.toml", tmp_path / "out"
+    config.write_text(GRID)
+    function = getattr(importlib.import_module(f"seqgnn.report.{last.split('.')[0]}"), last.split(".")[1])
+
+    def and_removed(*arguments):
+        if last == "html.write_page":  # which fails if the disk is gone in the middle of it
+            shutil.rmtree(out)
+            raise ValueError("not written")
+        result = function(*arguments)
+        shutil.rmtree(out)
+        return result
+
+    monkeypatch.setattr(f"seqgnn.report.{last}", and_removed)
+    result = call("--config", config, "--out", out)
+    assert isinstance(result.exception, StoreLost) and not out.exists()
+    assert str(result.exception).startswith(f"compare: expected the folder {out / 'runs'}, but it was removed, renamed")
+    assert "GCN and LSTM, chrono: differ" in result.stdout
+
+
 def test_cli_compare_one_unwritable_file_leaves_others_written(tmp_path):
     file = tmp_path / "grid.toml"
     file.write_text(GRID)
@@ -142,7 +166,8 @@ def test_cli_compare_one_unwritable_file_leaves_others_written(tmp_path):
     done = call("--config", file)
     assert done.exit_code == 1
     assert done.stderr == f"seqgnn: compare: expected a writable file, got {blocked} (Is a directory)\n"
-    names = {"recall.csv", "recall-scores.svg", "recall-curves.png", "recall-curves.svg", "report.html"}
+    names = {"recall.csv", "recall-pairs.csv", "report.html"}
+    names |= {"recall-scores.svg", "recall-curves.png", "recall-curves.svg"}
     for name in names:
         assert (tmp_path / "found" / name).stat().st_size > 0 and f"wrote {tmp_path}/found/{name}" in done.stdout
     assert {path.name for path in (tmp_path / "found").iterdir()} == names | {"runs", blocked.name}

@@ -33,7 +33,7 @@ def run_key(config: dict[str, Any]) -> str:
 
 
 class StoreLost(ValueError):
-    """The folder of the runs was removed, renamed or unmounted while runs were executed."""
+    """The folder of the runs was removed, renamed or unmounted while runs were executed or tables written."""
 
 
 class RunStore:
@@ -133,7 +133,7 @@ class RunStore:
         """
         claimed = self.folder if config is None else self.path(config).with_suffix(".partial")
         if is_lost(claimed):
-            reason = "it was removed, renamed or unmounted while runs were executed"
+            reason = "it was removed, renamed or unmounted in the meantime"
             if is_lost(self.folder):
                 raise StoreLost(f"compare: expected the folder {self.folder}, but {reason}")
             raise ValueError(f"compare: expected the folder {claimed}, but it was removed while its run was executed")
