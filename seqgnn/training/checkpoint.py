@@ -124,6 +124,7 @@ class Checkpoints:
         every: number of steps between two saves, at least 1; the state is also saved when the weights are the best yet.
         about: JSON-compatible values stored with both, such as the options of the model.
         seconds: minimum time between two saves, an alternative to `every`.
+        parents: whether folders above it are created as well.
 
     Raises:
         ValueError: if the folder cannot be created or written to, or `every` is below 1.
@@ -136,12 +137,13 @@ class Checkpoints:
         about: Mapping[str, Any] | None = None,
         *,
         seconds: float | None = None,
+        parents: bool = True,
     ) -> None:
         self.every = check_count("Checkpoints", "every", every, 1)
         self.seconds, self._saved = seconds, time.monotonic()
         self.folder, self.about = Path(folder), dict(about or {})
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=parents, exist_ok=True)
         except OSError as error:
             raise ValueError(f"Checkpoints: cannot create the folder {self.folder} ({error})") from error
         if not os.access(self.folder, os.W_OK):

@@ -151,6 +151,20 @@ def test_compare_whose_folder_is_removed_in_training_raises(tmp_path, monkeypatc
     assert steps[-1] == 3 and not (tmp_path / "out").exists()
 
 
+def test_compare_whose_folder_is_removed_before_the_first_step_raises(tmp_path, monkeypatch):
+    """The checkpoints do not create it again."""
+    perform = RunConfig.perform
+
+    def without_folder(*arguments):
+        shutil.rmtree(tmp_path / "out")
+        return perform(*arguments)
+
+    monkeypatch.setattr(RunConfig, "perform", without_folder)
+    with pytest.raises(StoreLost, match=f"expected the folder {tmp_path / 'out' / 'runs'}, but it was removed"):
+        run_grid("palindromes", **{**GRID, "out": tmp_path / "out"})
+    assert not (tmp_path / "out").exists()
+
+
 def test_plan_run_retry_trains_missing_weights_again(tmp_path, capsys):
     options = {**GRID, "models": ["rnn", "gcn"], "seeds": [0], "steps": 5, "out": tmp_path}
     first = run_grid("palindromes", **options)
@@ -236,7 +250,10 @@ def test_cli_compare_whose_folder_is_renamed_ends_with_code_2(tmp_path):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.1)
         out.rename(tmp_path / "renamed")
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or leaving the block would wait for it
     assert process.returncode == 2
     assert f"seqgnn: compare: expected the folder {out / 'runs'}, but it was removed, renamed or unmounted" in err
 

@@ -135,6 +135,9 @@ def test_checkpoints_folder_is_created_cleaned_and_checked(tmp_path):
     with pytest.raises(ValueError, match=r"cannot create the folder .*file"):
         Checkpoints(tmp_path / "file")
     folder = tmp_path / "run"
+    with pytest.raises(ValueError, match=f"cannot create the folder {folder / 'run'}"):
+        Checkpoints(folder / "run", parents=False)
+    assert not folder.exists()
     checkpoints = Checkpoints(folder, 5, {"model": {}})
     assert checkpoints.load(LAST) is None
     checkpoints.save(BEST, TENSORS, {"step": 2})

@@ -52,7 +52,8 @@ def checkpoints_in(folder: Path | None, config: dict[str, Any], save_every: floa
     if folder is None:
         return None
     _check_checkpoint(folder / LAST, config)
-    return Checkpoints(folder, about={"config": config}, seconds=save_every)
+    # Without folders above it: one that was removed or renamed would appear again, and training would continue.
+    return Checkpoints(folder, about={"config": config}, seconds=save_every, parents=False)
 
 
 def check_completed(curves: FitResult) -> None:
