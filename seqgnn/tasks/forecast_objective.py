@@ -61,7 +61,7 @@ class ForecastObjective(Objective):
         self.scaler = Scaler(scaler.offset.double(), scaler.scale.double())
 
     def check(self, source: WindowBatch, output: Tensor) -> None:
-        check_finite_x(source.x)
+        check_finite_x(source)
 
     def loss(self, output: Tensor, batch: WindowBatch) -> Tensor:
         return forecast_loss(output, batch.y, batch.mask, self.kind)

@@ -42,7 +42,7 @@ class Classification(Objective):
     """Cross-entropy of logits `[M, C]` and classes `[M]`."""
 
     def check(self, source: Any, output: Tensor) -> None:
-        check_finite_x(source.x)
+        check_finite_x(source)
         if not isinstance(source.y, Tensor) or source.y.dtype != torch.int64 or source.y.numel() == 0:
             is_tensor = isinstance(source.y, Tensor)
             got = f"{source.y.dtype} {tuple(source.y.shape)}" if is_tensor else type(source.y).__name__
@@ -67,7 +67,35 @@ class Classification(Objective):
         sums.add(output, batch.y)
 
 
-def check_finite_x(x: Tensor) -> None:
-    """Raise a ValueError if inputs are NaN or infinite."""
-    if x.is_floating_point() and not bool(x.isfinite().all()):
-        raise ValueError(f"training: expected finite x, got {int((~x.isfinite()).sum())} NaN or infinite values")
+def check_finite_x(batch: Any) -> None:
+    """Raise a ValueError if the inputs of a batch are NaN or infinite; the message names the first of them."""
+    if batch.x.is_floating_point() and not bool(batch.x.isfinite().all()):
+        count = int((~batch.x.isfinite()).sum())
+        raise ValueError(
+            f"training: expected finite x, got {count} NaN or infinite values, the first {first_nonfinite(batch, 'x')}"
+        )
+
+
+def first_nonfinite(batch: Any, name: str) -> str:
+    """Return the first inf or nan of a batch's data and its place, as a part of a message; empty if there is none.
+
+    Args:
+        batch: a batch of windows, whose data have the dimensions step, sample, node and feature, or of graphs, whose
+            rows are nodes; rows of other batches are samples.
+        name: attribute of the data; those of `y` that the batch masks do not count.
+    """
+    data, mask = getattr(batch, name, None), getattr(batch, "mask", None)
+    if not isinstance(data, Tensor) or data.isfinite().all():
+        return ""
+    counts = ~data.isfinite() if name == "x" or mask is None else ~data.isfinite() & mask
+    for place in counts.nonzero()[:1].tolist():
+        value = data[tuple(place)].item()
+        if data.dim() == 4:
+            step, sample, node, _ = place
+            return f"{value} at time step {step} of sample {sample}, node {node}"
+        ptr = getattr(batch, "ptr", None)
+        if ptr is not None and len(data) == ptr[-1]:
+            sample = int((ptr <= place[0]).sum()) - 1
+            return f"{value} at sample {sample}, node {place[0] - int(ptr[sample])}"
+        return f"{value} at sample {place[0]}"
+    return ""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seqgnn._utils.validation import checked_device, one_of
 from seqgnn.data.batching import part_of_batch
-from seqgnn.tasks.objectives import Classification, Objective
+from seqgnn.tasks.objectives import Classification, Objective, first_nonfinite
 from seqgnn.training.checkpoint import Checkpoints, map_state
 from seqgnn.training.config import PRECISIONS, TrainConfig, has_converged, learning_rate
 from seqgnn.training.state import FitResult, TrainingState, ValidationPoint
@@ -117,7 +117,7 @@ class _Trainer:
             group["lr"] = learning_rate(number, config)
         batch = self._next_batch(number)
         output, batch, carried = _forward(
-            state.call, batch, self.objective, state.device, config.precision, state.carried
+            state.call, batch, self.objective, state.device, config.precision, state.carried, f" (step {number})"
         )
         loss = self.objective.loss(output, batch)
         accuracy = self.objective.accuracy(output, batch)
@@ -169,7 +169,8 @@ class _Trainer:
         state, config, result = self.state, self.config, self.state.result
         size = config.eval_batch_size
         batches = self.task.streams("validation", size) if config.stateful else self.task.validation(size)
-        scores = _score(state.model, batches, self.objective, state.device, config.precision, config.stateful)
+        when = f" (validation after step {result.steps})"
+        scores = _score(state.model, batches, self.objective, state.device, config.precision, config.stateful, when)
         if not math.isfinite(scores.loss):
             raise self._not_finite(f"{scores.loss} on validation after step {result.steps}")
         result.validation.append(ValidationPoint(result.steps, scores.loss, scores.accuracy))
@@ -227,25 +228,20 @@ def evaluate(
 def _nonfinite_data(batch: Any) -> str:
     """Return where the data of a batch first have inf or nan, as a part of a message; empty if they have none."""
     for name in ("x", "y"):
-        data, mask = getattr(batch, name, None), getattr(batch, "mask", None)
-        if not isinstance(data, Tensor) or data.isfinite().all():
-            continue
-        unusable = ~data.isfinite() if name == "x" or mask is None else ~data.isfinite() & mask
-        for place in unusable.nonzero()[:1].tolist():
-            value = data[tuple(place)].item()
-            if data.dim() == 4:
-                step, sample, node, _ = place
-                return f": its batch has {value} in {name} at time step {step} of sample {sample}, node {node}"
-            ptr = getattr(batch, "ptr", None)
-            if ptr is not None and len(data) == ptr[-1]:
-                sample = int((ptr <= place[0]).sum()) - 1
-                return f": its batch has {value} in {name} at sample {sample}, node {place[0] - int(ptr[sample])}"
-            return f": its batch has {value} in {name} at sample {place[0]}"
+        if place := first_nonfinite(batch, name):
+            value, _, where = place.partition(" ")
+            return f": its batch has {value} in {name} {where}"
     return ""
 
 
 def _score(
-    model: nn.Module, batches: Iterable[Any], objective: Objective, device: torch.device, precision: str, stateful: bool
+    model: nn.Module,
+    batches: Iterable[Any],
+    objective: Objective,
+    device: torch.device,
+    precision: str,
+    stateful: bool,
+    when: str = "",
 ) -> Any:
     sums = objective.sums()
     state: Any = None
@@ -256,7 +252,7 @@ def _score(
             for batch in batches:
                 count = batch.num_graphs if stateful else 0
                 state = map_state(lambda part: part[:, :count], state)  # noqa: B023 (used at once)
-                output, batch, state = _forward(model, batch, objective, device, precision, state)
+                output, batch, state = _forward(model, batch, objective, device, precision, state, when)
                 objective.add(sums, output, batch)
                 state = state if stateful else None
     finally:
@@ -265,11 +261,24 @@ def _score(
 
 
 def _forward(
-    model: nn.Module, source: Any, objective: Objective, device: torch.device, precision: str, state: Any = None
+    model: nn.Module,
+    source: Any,
+    objective: Objective,
+    device: torch.device,
+    precision: str,
+    state: Any = None,
+    when: str = "",
 ) -> tuple[Tensor, Any, Any]:
-    """Return the output in float32 or wider, the batch on `device`, and the state."""
+    """Return the output in float32 or wider, the batch on `device`, and the state.
+
+    Raises:
+        ValueError: if the objective refuses batch or output; the message ends with `when`.
+    """
     batch = source.to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         output, state = model(batch) if state is None else model(batch, state)
-    objective.check(source, output)
+    try:
+        objective.check(source, output)
+    except ValueError as error:
+        raise ValueError(f"{error}{when}") from error
     return (output.float() if precision == "bf16" else output), batch, state

@@ -131,3 +131,20 @@ def test_fit_selects_by_relative_metrics(metric):
     result = evaluate(model, task.validation(64), objective=task.objective)
     assert result.loss == getattr(result.scores, metric) == min(point.loss for point in found.validation)
     assert sum(result.windows.errors) / sum(result.windows.counts) == pytest.approx(result.loss, rel=1e-12)
+
+
+def test_fit_names_step_sample_and_node_of_inputs_that_are_not_finite(monkeypatch):
+    task = Forecasting(counts(), Protocol(lags=4, horizon=1))
+    draw, drawn = task.draw, []
+
+    def broken(batch_size, generator):
+        drawn.append(draw(batch_size, generator))
+        if len(drawn) == 3:
+            drawn[-1].x[2, 1, 0] = torch.inf
+        return drawn[-1]
+
+    monkeypatch.setattr(task, "draw", broken)
+    model = build_forecaster("gcrn", in_channels=1, hidden=2, lags=4, horizon=1)
+    message = r"got 1 NaN .*, the first inf at time step 2 of sample 1, node 0 \(step 3\)$"
+    with pytest.raises(ValueError, match=message):
+        fit(model, task, TrainConfig(steps=4, batch_size=8, monitor="loss"), seed=0)
