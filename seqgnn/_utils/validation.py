@@ -87,13 +87,13 @@ def check_options(caller: str, options: Mapping[str, Any]) -> None:
             raise ValueError(f"{caller}: expected {name} to be True or False, got {value!r}")
     if "proj_size" in options:
         check_count(caller, "proj_size", options["proj_size"], 0)
-    for name, value in {
-        "dropout": options.get("dropout", 0.0),
-        "forget_bias": options.get("forget_bias") or 0.0,
-    }.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            expected = "dropout in [0, 1]" if name == "dropout" else f"{name} to be a number"
-            raise ValueError(f"{caller}: expected {expected}, got {value!r}")
+    if options.get("checkpoint_every") is not None:
+        check_sizes(caller, checkpoint_every=options["checkpoint_every"])
+    dropout, forget_bias = options.get("dropout", 0.0), options.get("forget_bias")
+    if not _is_number(dropout) or not 0 <= dropout <= 1:
+        raise ValueError(f"{caller}: expected dropout in [0, 1], got {dropout!r}")
+    if not (forget_bias is None or _is_number(forget_bias)):
+        raise ValueError(f"{caller}: expected forget_bias to be a number, got {forget_bias!r}")
     device, dtype = options.get("device"), options.get("dtype")
     try:
         torch.empty(0, device=device)
@@ -102,6 +102,10 @@ def check_options(caller: str, options: Mapping[str, Any]) -> None:
         raise ValueError(f"{caller}: expected a device that this torch can use, got {device!r} ({reason})") from error
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ValueError(f"{caller}: expected dtype to be a floating one, such as torch.float32, got {dtype!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def check_input(

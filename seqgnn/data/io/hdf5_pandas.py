@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from seqgnn.data.io.columns import CALLER
-from seqgnn.data.io.safe_pickle import Placeholder, read_attribute
+from seqgnn.data.io.pickle_stand_ins import Placeholder
+from seqgnn.data.io.safe_pickle import read_attribute
 
 ORDINAL_OF_1970 = 719_163
 PERIODS = {  # pandas' classes of periods and the code of each; those of other steps of a year carry its first month

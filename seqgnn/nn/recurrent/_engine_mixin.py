@@ -39,10 +39,8 @@ class EngineMixin(Layer):
         checkpoint_every: int | None = None,
     ) -> None:
         caller = type(self).__name__
-        if checkpoint_every is not None:
-            check_sizes(caller, checkpoint_every=checkpoint_every)
-            if engine == "native":
-                raise ValueError(f"{caller}: expected another engine with checkpoint_every, got 'native'")
+        if checkpoint_every is not None and engine == "native":
+            raise ValueError(f"{caller}: expected another engine with checkpoint_every, got 'native'")
         self.checkpoint_every = checkpoint_every
         check_sizes(caller, input_size=self.input_size, hidden_size=self.hidden_size)
         self.engine = one_of(caller, "engine", engine, self.engines)

@@ -25,6 +25,7 @@ from seqgnn.nn.scan.gates import (
     FilterProjection,
     Projection,
     build_conv,
+    check_cell_options,
     check_edge_arguments,
     filter_or_factory,
     reset_weights,
@@ -115,11 +116,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         super().__init__()
         self.propagation = Propagation()
         caller = type(self).__name__
-        if checkpoint_every is not None:
-            check_sizes(caller, checkpoint_every=checkpoint_every)
-        check_sizes(caller, in_channels=in_channels, hidden_channels=hidden_channels, num_layers=num_layers)
-        if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
-            raise ValueError(f"{caller}: expected dropout in [0, 1], got {dropout!r}")
+        check_sizes(caller, in_channels=in_channels)
         self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
         self.bias = bias
         self.batch_first = batch_first
@@ -128,13 +125,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         self.peephole = peephole
         self.reset = one_of(caller, "reset", reset, ("after", "before"))
         self.nonlinearity = one_of(caller, "nonlinearity", nonlinearity, ("tanh", "relu"))
-        for option, is_set, kind in (
-            ("peephole=True", peephole, "lstm"),
-            ("reset='before'", reset == "before", "gru"),
-            ("nonlinearity='relu'", nonlinearity == "relu", "rnn"),
-        ):
-            if is_set and self.kind != kind:
-                raise ValueError(f"{caller}: expected a cell of kind {kind} with {option}, got {self.kind}")
+        check_cell_options(caller, self.kind, peephole, reset, nonlinearity)
         self.engine = one_of(caller, "engine", engine, ENGINES)
         self.checkpoint_every = checkpoint_every
         self.input_filter, input_factory = filter_or_factory(caller, "input", conv, input_conv)

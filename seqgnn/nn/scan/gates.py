@@ -210,6 +210,21 @@ def build_conv(caller: str, factory: ConvFactory, in_channels: int, out_channels
     return conv
 
 
+def check_cell_options(caller: str, kind: str, peephole: bool, reset: str, nonlinearity: str) -> None:
+    """Check that options of one kind of cell are not given to another.
+
+    Raises:
+        ValueError: if one is.
+    """
+    for option, is_set, expected in (
+        ("peephole=True", peephole, "lstm"),
+        ("reset='before'", reset == "before", "gru"),
+        ("nonlinearity='relu'", nonlinearity == "relu", "rnn"),
+    ):
+        if is_set and kind != expected:
+            raise ValueError(f"{caller}: expected a cell of kind {expected} with {option}, got {kind}")
+
+
 def filter_or_factory(
     caller: str, side: str, conv: Filter | ConvFactory | None, side_conv: Filter | ConvFactory | None
 ) -> tuple[Filter | None, ConvFactory | None]:

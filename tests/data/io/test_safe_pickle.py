@@ -15,7 +15,8 @@ import pytest
 from scipy import sparse
 
 from seqgnn.data import read_graph
-from seqgnn.data.io.safe_pickle import Placeholder, SparseArrays, read_attribute, read_plain_pickle
+from seqgnn.data.io.pickle_stand_ins import Placeholder, SparseArrays
+from seqgnn.data.io.safe_pickle import read_attribute, read_plain_pickle
 
 
 class Runs:

@@ -11,7 +11,8 @@ from torch import Tensor
 from seqgnn.data.io import array_files
 from seqgnn.data.io.graphs.edge_data import CALLER, DISTANCES, WEIGHTS, EdgeData, from_dense
 from seqgnn.data.io.graphs.node_names import node_names
-from seqgnn.data.io.safe_pickle import SparseArrays, read_plain_pickle
+from seqgnn.data.io.pickle_stand_ins import SparseArrays
+from seqgnn.data.io.safe_pickle import read_plain_pickle
 from seqgnn.data.names import name_of
 
 VALUES = (*sorted(WEIGHTS), "edge_attr", *sorted(DISTANCES))
