@@ -21,7 +21,8 @@ lint: .venv/.ready
 .venv/.ready: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "seqgnn needs Python 3.11 or later")'
 	@echo "Setting up $(CURDIR)/.venv, once: torch, PyTorch Geometric, scipy, matplotlib and the tools of the tests;"
-	@echo "about 1.7 GB on disk, 3 to 4 minutes, without output until the end"
+	@echo "about 2.4 GB on disk with a CPU build of torch and several GB more with CUDA; 3 to 4 minutes plus the download,"
+	@echo "without output until the end"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $@

@@ -17,6 +17,7 @@ from seqgnn.cli._terminal import despite_lost_output
 
 DEFAULT_TASKS = ("palindromes", "text")
 DEFAULT_MINUTES = 4  # of the comparison without any options, on two cores that do nothing else
+ONE_SEED = "one seed: no standard deviations, and models may differ by the seed alone; use three or more"
 BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 
 
@@ -54,6 +55,8 @@ def _announce(plans: Sequence[Any], out: Path | None, minutes: float | None) -> 
     """Print which runs come, where the results go and, where it is known, how long all takes on two cores."""
     for planned in plans:
         print(planned.outline(), flush=True)
+    if any(planned.auto is None and len(planned.seeds) == 1 for planned in plans):
+        print(ONE_SEED, flush=True)
     time = "`--dry-run` estimates the time" if minutes is None else f"about {minutes:g} minutes on two cores"
     results = "results are printed, not stored" if out is None else f"results in {out}, with report.html"
     resume = "" if out is None else "; if interrupted, the same command resumes"
@@ -168,7 +171,7 @@ def _show_plan(planned: Any) -> None:
     if planned.auto is not None:
         print(f"seeds {', '.join(map(str, planned.seeds))}, then {planned.auto.in_words}")
     elif len(planned.seeds) == 1:
-        print("one seed: scores without standard deviations or tests; use three or more")
+        print(ONE_SEED)
     elif len(planned.seeds) < min_seeds:
         seeds = f"{len(planned.seeds)} seeds"
         print(f"{seeds}: differences are tested by a t test; from {min_seeds} seeds on, sign flips have to agree")

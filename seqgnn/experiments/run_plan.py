@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from seqgnn._utils.text import count
+from seqgnn._utils.threads import one_thread
 from seqgnn.analysis import diagnose
 from seqgnn.experiments.grid.seeds import AutoSeeds
 from seqgnn.experiments.results.comparison import Comparison
@@ -87,7 +88,8 @@ class Plan:
             row = job.key[:2]
             if row not in rows:
                 try:
-                    rows[row] = job.config.estimate(self.context.data)
+                    with one_thread():  # as runs have
+                        rows[row] = job.config.estimate(self.context.data)
                 except (ValueError, RuntimeError, MemoryError) as error:
                     rows[row] = " ".join(str(error).split()) or type(error).__name__
             if isinstance(estimate := rows[row], str):

@@ -63,6 +63,14 @@ def test_cli_compare_dry_run_lists_runs_and_trains_none(tmp_path):
     assert lines[-1].startswith("0 runs to train")
 
 
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+def test_cli_compare_says_that_one_seed_is_few(options):
+    grid = ["recall", "--models", "rnn", "--lengths", "3", "--steps", "2", "--hidden", "4", *options]
+    remark = "one seed: no standard deviations, and models may differ by the seed alone; use three or more"
+    assert call(*grid, "--seeds", "0").stdout.splitlines().count(remark) == 1
+    assert remark not in call(*grid, "--seeds", "0,1").stdout
+
+
 WILD = "\n[[row]]\nlabel = 'wild'\nmodel = 'rnn'\nlr = 1e37\n"
 
 

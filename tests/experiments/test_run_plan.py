@@ -1,6 +1,7 @@
 """Plans of comparisons: invalid options, estimates, and runs of changed data."""
 
 import pytest
+import torch
 
 from seqgnn.experiments import AutoSeeds, ModelSpec
 from seqgnn.experiments.results.leading_difference import leading_difference
@@ -63,6 +64,18 @@ def test_plan_estimate_of_diverging_row_gives_the_reason(tmp_path):
 
 
 SMALL = {"models": ["rnn", "gcn"], "steps": 6, "hidden": 4, "batch_size": 8}
+
+
+def test_plan_estimate_uses_one_thread_as_runs_do(monkeypatch):
+    planned = plan_grid("recall", models=["rnn"], sizes=[3], seeds=[0], steps=2, hidden=4)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(RunConfig, "estimate", lambda self, data: float(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        assert list(planned.estimate()[0].values()) == [1.0]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_plan_outline_counts_runs_and_baselines():

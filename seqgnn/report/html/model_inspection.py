@@ -1,12 +1,9 @@
 """The trained models of a comparison, from their saved weights: gradients, influence, samples and diagnostics."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
+from seqgnn._utils.threads import one_thread
 from seqgnn.analysis import diagnose
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.runs.config import identify_text
@@ -169,14 +166,3 @@ def _sample(model: SequenceModel, task: Any) -> str:
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one thread, as runs do, so that figures do not depend on the machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import torch
 
 from seqgnn._utils.text import count
+from seqgnn._utils.threads import one_thread
 from seqgnn.analysis import energy_by_depth
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.models.sequence_model import GNNS
-from seqgnn.report.html.model_inspection import BATCH, ModelInspection, one_thread, trained_model
+from seqgnn.report.html.model_inspection import BATCH, ModelInspection, trained_model
 
 FACTOR = 2.0  # smallest change of the energy, up or down, that counts as a rise or fall
 
