@@ -1,19 +1,36 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: compare test thorough lint clean
+.PHONY: compare check test slow thorough lint clean
+
+QUICK := tests/metrics tests/nn/conv tests/nn/graph tests/nn/recurrent/test_rnn_oracle.py tests/nn/recurrent/test_graph_rnn_oracle.py \
+	tests/data/test_windows.py tests/tasks/test_recall.py tests/test_language.py tests/test_layers.py tests/test_golden.py
 
 compare: .venv/.ready
 	$(BIN)/python -m seqgnn compare --out results
 
-test: .venv/.ready
+# Two processes share the tests; torch uses one thread in each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# What a change breaks most often, in about a minute: style, types, layers against their oracles, metrics, conventions.
+check: lint
 	$(BIN)/python -m mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow and not gpu and not traced" -n 2 --dist worksteal
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not gpu and not traced" -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "traced and not thorough and not gpu" -n 2 --dist worksteal tests/nn
+	$(PYTEST) $(QUICK)
+
+test: .venv/.ready
+	@echo "1 of 2: types"
+	$(BIN)/python -m mypy
+	@echo "2 of 2: tests, up to 10 minutes on two cores"
+	$(PYTEST) -m "not slow and not gpu and not traced"
+
+slow: .venv/.ready
+	@echo "1 of 2: torch.compile, torch.export and ONNX, about 3 minutes on two cores"
+	$(PYTEST) -m "traced and not thorough and not gpu" tests/nn
+	@echo "2 of 2: tests that train models or run whole scripts, about 10 minutes on two cores"
+	$(PYTEST) -m "slow and not gpu and not traced"
 
 thorough: .venv/.ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m thorough -n 2 --dist worksteal tests/nn
+	$(PYTEST) -m thorough tests/nn
 
 lint: .venv/.ready
 	$(BIN)/python -m ruff check .

@@ -1,4 +1,4 @@
-"""Marks of slow cases, so that `make test` runs one of each kind and `make thorough` all of them."""
+"""Marks of slow cases, so that `make slow` runs one of each kind and `make thorough` all of them."""
 
 from collections.abc import Iterable
 from typing import Any
