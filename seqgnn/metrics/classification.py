@@ -47,7 +47,8 @@ class ClassificationSums:
         self._count += target.numel()
 
     def result(self) -> Evaluation:
-        """Return the means over all batches.
+        """Return the means over all batches; the loss is not finite if logits are not, which `fit` and `evaluate`
+        refuse, with the step.
 
         Raises:
             ValueError: if nothing was added.

@@ -223,6 +223,9 @@ def naive_error(targets: Tensor, earlier: Tensor, mask: Tensor | None = None) ->
     Shapes:
         targets and mask ``[T, N, C]``; earlier ``[T]``; result ``[N, C]``, float64.
 
+    Raises:
+        ValueError: if shapes differ, or an observed target is NaN or infinite.
+
     Example:
         >>> naive_error(torch.tensor([1.0, 2.0, 5.0, 4.0]).view(4, 1, 1), torch.tensor([-1, -1, 0, 1]))
         tensor([[3.]], dtype=torch.float64)
@@ -230,6 +233,13 @@ def naive_error(targets: Tensor, earlier: Tensor, mask: Tensor | None = None) ->
     if targets.dim() != 3 or earlier.shape != targets.shape[:1]:
         got = f"{describe(targets)} and {describe(earlier)}"
         raise ValueError(f"naive_error: expected targets [T, N, C] and earlier [T], got {got}")
+    if mask is not None and (mask.shape != targets.shape or mask.dtype != torch.bool):
+        raise ValueError(f"naive_error: expected a boolean mask of shape {tuple(targets.shape)}, got {describe(mask)}")
+    wrong = ~targets.isfinite() if mask is None else ~targets.isfinite() & mask
+    if wrong.any():
+        step, node, feature = wrong.nonzero()[0].tolist()
+        got = f"{targets[step, node, feature].item()} at step {step}, node {node}"
+        raise ValueError(f"naive_error: expected finite targets where observed, got {got}")
     steps = (earlier >= 0).nonzero()[:, 0]
     before = earlier[steps]
     error = (targets[steps].double() - targets[before].double()).abs()

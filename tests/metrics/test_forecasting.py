@@ -110,6 +110,19 @@ def test_forecast_sums_without_naive_error_have_no_mase():
     assert math.isnan(sums.result().mase) and sums.result().mase_count == 0
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_naive_error_of_observed_values_that_are_not_finite_raises_value_error(value):
+    targets, earlier = torch.arange(8.0).view(4, 2, 1), torch.tensor([-1, 0, 1, 2])
+    targets[2, 1, 0] = value
+    with pytest.raises(ValueError, match=f"^naive_error: expected finite .*, got {value} at step 2, node 1$"):
+        naive_error(targets, earlier)
+    mask = torch.ones(4, 2, 1, dtype=torch.bool)
+    mask[2, 1] = False
+    assert naive_error(targets, earlier, mask).tolist() == [[2.0], [2.0]]
+    with pytest.raises(ValueError, match="naive_error: expected a boolean mask of shape"):
+        naive_error(targets, earlier, mask[:, :1])
+
+
 def test_naive_error_equals_numpy():
     targets = random(20, 3, 2)
     values, season = targets.double().numpy(), torch.arange(20) - 7
