@@ -123,14 +123,16 @@ def verdicts(comparison: ComparisonRecords, size: int) -> dict[str, Verdict]:
 def finding(comparison: ComparisonRecords, size: int) -> str | None:
     """Return the finding at a size as a title, such as "GCN solves T = 20; LSTM stays at chance"; None without a
     result."""
-    return title(verdicts(comparison, size), comparison.at(size))
+    found = verdicts(comparison, size)
+    order = [label for label in standings(comparison, size) if label in found]
+    return title({label: found[label] for label in (*order, *found)}, comparison.at(size))
 
 
 def title(found: Mapping[str, Verdict], at: str) -> str | None:
     """Return verdicts as a title.
 
     Args:
-        found: verdicts at one size, by label.
+        found: verdicts at one size, by label, the best mean first.
         at: the size in words.
 
     Example:
@@ -182,6 +184,6 @@ def _leaders(compared: Sequence[Verdict], at: str) -> str | None:
         names = f"{listed(tied, FEW)} {'is' if len(tied) == 1 else 'are'} tied for best at {at}"
         return names if not undecided else f"{names}; {listed(undecided, FEW)} undecided"
     if undecided:
-        return f"Undecided at {at}: {listed([verdict.model for verdict in top], FEW)}"
+        return f"Best model at {at} undecided: {listed([verdict.model for verdict in top], FEW)}"
     only = next((verdict for verdict in top if verdict.standing == ONLY and verdict.ahead_of is not None), None)
     return None if only is None else f"{only.model} beats baseline {only.ahead_of} at {at}"

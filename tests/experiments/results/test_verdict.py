@@ -25,6 +25,11 @@ def test_verdicts_solved_by_all_or_some_seeds():
     assert verdicts(comparison, 5)["A"].is_solved and not verdicts(comparison, 5)["B"].is_solved
 
 
+def test_finding_lists_the_best_mean_first():
+    comparison = grid({"A": [2.3, 2.1], "B": [2.1, 2.0], "C": [1.9, 2.0], "D": [9.0, 9.1]}, metric="loss", task="text")
+    assert finding(comparison, 5) == "Best model at T = 5 undecided: C, B and A"
+
+
 def test_verdict_of_a_model_that_solved_a_task_with_no_seed_is_no_tie():
     comparison = grid({"GCN": [1.0, 1.0, 1.0], "RNN": [0.607, 0.976, 0.543]}, BASELINES, count=8192)
     found = verdicts(comparison, 5)
@@ -125,7 +130,7 @@ def verdict(model, standing, **values):
          "Baseline ar beats A, the best model, at T = 20"),
         ([verdict("A", "tied", loses_to="ar"), verdict("B", "tied")], "Baseline ar beats A at T = 20"),
         ([verdict("A", "undecided"), verdict("B", "undecided"), verdict("C", "worse", at_chance=True)],
-         "Undecided at T = 20: A and B; C stays at chance"),
+         "Best model at T = 20 undecided: A and B; C stays at chance"),
         ([verdict("A", "tied"), verdict("B", "tied"), verdict("C", "undecided")],
          "A and B are tied for best at T = 20; C undecided"),
         ([verdict("A", "undecided"), verdict("B", "undecided", at_chance=True)],
