@@ -61,7 +61,7 @@ def test_deferred_signals_with_nothing_to_save_are_not_deferred(capfd):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_deferred_signals_raised_where_python_drops_exceptions_are_requests():
-    """With nothing to save, SIGTERM raises KeyboardInterrupt, here in a `__del__`, where nobody sees it."""
+    """With nothing to save, SIGTERM raises KeyboardInterrupt, which is dropped in a `__del__`."""
 
     class Signals:
         def __del__(self):
