@@ -6,6 +6,7 @@ where data and graphs are prepared.
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ def check_options(caller: str, options: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)  # also numpy's numbers, as in torch
 
 
 def check_input(
@@ -119,12 +120,24 @@ def check_input(
     """
     if not isinstance(x, Tensor):
         raise ValueError(f"{caller}: expected a tensor, got {type(x).__name__}")
-    if x.layout != torch.strided and not sparse:
-        raise ValueError(f"{caller}: expected a dense tensor, got {x.layout}; pass x.to_dense()")
+    if not sparse:
+        check_dense(caller, "the input", x)
     if not ranks[0] <= x.dim() <= ranks[-1] or x.size(-1) != size:  # dynamo misreads `in` of an argument
         rank = " or ".join(map(str, ranks))
         raise ValueError(f"{caller}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
     check_like(caller, "input", x, weight)
+
+
+def check_dense(caller: str, name: str, x: Tensor) -> None:
+    """Check that a tensor is neither sparse nor nested.
+
+    Raises:
+        ValueError: if it is.
+    """
+    if x.is_nested:
+        raise ValueError(f"{caller}: expected {name} to be a dense tensor, got a nested one; pass a padded tensor")
+    if x.layout != torch.strided:
+        raise ValueError(f"{caller}: expected {name} to be a dense tensor, got {x.layout}; pass it with .to_dense()")
 
 
 def check_steps(caller: str, x: Tensor, dim: int = 0) -> None:
@@ -145,6 +158,9 @@ def check_state(caller: str, state: Any, shapes: tuple[tuple[int, ...], ...], li
     """
     names = "(h, c)" if len(shapes) == 2 else "h"
     parts = state if isinstance(state, (tuple, list)) else (state,)
+    for part in parts:
+        if isinstance(part, Tensor):
+            check_dense(caller, "a state", part)
     actual = tuple(tuple(part.shape) if isinstance(part, Tensor) else None for part in parts)
     if actual != shapes or (len(shapes) == 1) != isinstance(state, Tensor):
         shape = ", ".join(map(str, shapes))
@@ -205,7 +221,7 @@ def first_parameter(layer: nn.Module, default: Tensor) -> Tensor:
 def describe(value: Any) -> str:
     """Return a short description: the shape of a tensor, the parts of a tuple, otherwise the type."""
     if isinstance(value, Tensor):
-        return f"shape {tuple(value.shape)}"
+        return "a nested tensor" if value.is_nested else f"shape {tuple(value.shape)}"
     if isinstance(value, (tuple, list)):
         return "(" + ", ".join(map(describe, value)) + ")"
     return type(value).__name__

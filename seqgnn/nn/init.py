@@ -10,6 +10,7 @@ lambda cannot be pickled.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -147,7 +148,7 @@ class chrono:
     kinds = ("lstm", "gru")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.t_max, int) or self.t_max < 2:
+        if not isinstance(self.t_max, int) or not 2 <= self.t_max < 2**63:
             raise ValueError(f"init.chrono: expected t_max to be an integer >= 2, got {self.t_max!r}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
@@ -165,11 +166,12 @@ class forget_bias:
     kinds = ("lstm",)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.value, int | float) or not math.isfinite(self.value):
-            raise ValueError(f"init.forget_bias: expected a finite number, got {self.value!r}")
+        largest = torch.finfo(torch.float32).max
+        if not isinstance(self.value, Real) or not abs(self.value) <= largest:
+            raise ValueError(f"init.forget_bias: expected a finite number of at most {largest:.3g}, got {self.value!r}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
-        gates.set_bias(1, self.value)
+        gates.set_bias(1, float(self.value))
 
 
 RECIPES: dict[str, type] = {

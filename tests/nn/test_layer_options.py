@@ -1,10 +1,13 @@
 """One battery of wrong options and arguments over all layers: a ValueError that names the layer, whatever is passed."""
 
 import inspect
+import warnings
 
+import numpy as np
 import pytest
 import torch
 
+from seqgnn import nn as sg
 from tests.support.tool_cases import LAYERS, SMALL
 
 NO_FLAG = ["3", float("nan"), 2, 1, None, []]
@@ -23,7 +26,7 @@ WRONG = {
     "num_layers": ["3", 2.5, None, True, 0, -1, float("nan")],
     "proj_size": ["3", 2.5, None, True, -1],
     "dropout": ["3", None, True, -1, float("nan")],
-    "forget_bias": ["3", True, float("nan"), float("inf")],
+    "forget_bias": ["3", True, float("nan"), float("inf"), 10**30 * 10**30, -(10**400)],
 }
 SIZES = [-1, 0, "3", 2.5, None, True, [3], 2**63, float("nan")]
 
@@ -61,6 +64,13 @@ def test_layer_wrong_size_raises_value_error(layer):
                 layer.make(size, 5)
 
 
+def nested(x):
+    """A nested tensor, which torch warns of once, for it is a prototype."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.nested.nested_tensor([x, x])
+
+
 def raises(layer, call):
     with pytest.raises(ValueError, match=r"^\w+: expected"):
         call()
@@ -71,7 +81,7 @@ def test_layer_wrong_input_raises_value_error(layer):
     module, (x, *graph) = layer.build(), layer.inputs(SMALL)
     wrong = [None, "abc", 3, [1.0], x.numpy(), x.long(), x.bool(), x.to(torch.complex128), x.new_tensor(1.0)]
     if not hasattr(module, "weight_ih"):  # torch's cells take sparse input
-        wrong.append(x.to_sparse())
+        wrong += [x.to_sparse(), nested(x)]
     for value in wrong:
         raises(layer, lambda: module(value, *graph))  # noqa: B023 (used at once)
 
@@ -80,13 +90,17 @@ def test_layer_wrong_input_raises_value_error(layer):
 def test_layer_wrong_graph_raises_value_error(layer):
     module, (x, edges) = layer.build(), layer.inputs(SMALL)
     ones = torch.ones(edges.size(1))
-    for value in (None, "abc", 3, {}, [], edges.numpy(), edges.tolist(), edges.double(), edges > 0):
+    lists = ([], edges.tolist(), [edges, "abc", edges])
+    for value in (None, "abc", 3, {}, *lists, edges.numpy(), edges.double(), edges > 0, edges.to_sparse()):
         raises(layer, lambda: module(x, value))  # noqa: B023
     names = inspect.signature(type(module).forward).parameters
     wrong = {
         "edge_weight": [1.5, "abc", True, object(), ones.numpy(), ones.tolist(), ones.long(), ones.to_sparse()],
-        "batch": [0, "a", True, [0] * x.size(-2), torch.zeros(x.size(-2))],
-        "lengths": [2, "a", [1, 2], torch.ones(2)] if layer.over_time else [],
+        "edge_attr": [1.5, "abc", ones[:-1, None], ones[:, None].to_sparse()],
+        "batch": [0, "a", True, [0] * x.size(-2), torch.zeros(x.size(-2)), torch.ones(x.size(-2)).long().to_sparse()],
+        "targets": ["abc", x, x.new_zeros(2, *x.shape[1:-1], 1).to_sparse()],
+        "generator": ["abc", 3],
+        "lengths": [2, "a", [1, 2], torch.ones(2), torch.ones(2).long().to_sparse()] if layer.over_time else [],
     }
     for name in wrong.keys() & names.keys():
         for value in wrong[name]:
@@ -96,3 +110,37 @@ def test_layer_wrong_graph_raises_value_error(layer):
             raises(layer, lambda: module.prepare(edges, num_nodes=value))  # noqa: B023
         for value in wrong["edge_weight"]:
             raises(layer, lambda: module.prepare(edges, value))  # noqa: B023
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_layer_sparse_or_nested_state_raises_value_error(layer):
+    module, arguments = layer.build(), layer.inputs(SMALL)
+    names = inspect.signature(type(module).forward).parameters
+    name = next((name for name in ("state", "hx") if name in names), None)
+    if name is None:
+        return
+    result = module(*arguments)
+    state = result if layer.kind in ("step", "snapshot") and "EvolveGCN" not in layer.name else result[1]
+    for change in (torch.Tensor.to_sparse, nested):
+        raises(layer, lambda: module(*arguments, **{name: changed(state, change)}))  # noqa: B023
+
+
+def changed(state, change):
+    """A state whose tensors are changed."""
+    if isinstance(state, torch.Tensor):
+        return change(state.detach())
+    return tuple(changed(part, change) for part in state)
+
+
+def test_tree_lstm_cell_sparse_children_and_parents_raise_value_error():
+    cell, x = sg.TreeLSTMCell(3, 5), torch.randn(2, 3)
+    h, parents = torch.zeros(2, 5), torch.tensor([0, 1])
+    for children, of in (((h.to_sparse(), h), parents), ((h, h), parents.to_sparse())):
+        with pytest.raises(ValueError, match=r"^TreeLSTMCell: expected .* dense tensor"):
+            cell(x, children, of)
+
+
+def test_dropout_takes_numbers_of_numpy_as_torch_does():
+    assert sg.LSTM(2, 3, num_layers=2, dropout=np.float32(0.5)).dropout == 0.5
+    assert torch.equal(sg.LSTM(2, 3, forget_bias=np.float32(2.5)).bias_ih_l0[3:6], torch.full((3,), 2.5))
+    assert torch.equal(sg.LSTM(2, 3, forget_bias=10**30).bias_ih_l0[3:6], torch.full((3,), 1e30))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqgnn._utils.torch_internals import is_eager, is_readable
-from seqgnn._utils.validation import check_count, describe
+from seqgnn._utils.validation import check_count, check_dense, describe
 from seqgnn.nn.graph.adjacency import edges_of_adjacency, is_adjacency, unwrap
 from seqgnn.nn.graph.cache import persistent_tensors, tensor_cache
 from seqgnn.nn.graph.operator import Edges, Operator
@@ -154,8 +154,10 @@ def _checked(
         if edge_weight is not None and _are_ones(edge_weight):
             edge_weight = None  # an unweighted adjacency, for convolutions without weights
     edge_index, edge_weight, batch = unwrap(edge_index), unwrap(edge_weight), unwrap(batch)
-    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
-        got = edge_index.layout if isinstance(edge_index, Tensor) else type(edge_index).__name__
+    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided or edge_index.is_nested:
+        got = type(edge_index).__name__
+        if isinstance(edge_index, Tensor):
+            got = "a nested tensor" if edge_index.is_nested else str(edge_index.layout)
         hint = "" if isinstance(edge_index, Tensor) else "; convert it with torch.as_tensor(edge_index)"
         hint = "; pass its edge_index" if hasattr(edge_index, "edge_index") else hint
         raise ValueError(f"{caller}: expected edge_index to be a dense tensor of shape [2, E], got {got}{hint}")
@@ -197,12 +199,12 @@ def _check_batch(caller: str, batch: Tensor, num_nodes: int) -> bool:
 
 
 def _check_along(caller: str, name: str, tensor: Any, length: int | None, device: torch.device) -> None:
+    if isinstance(tensor, Tensor):
+        check_dense(caller, name, tensor)
     if not isinstance(tensor, Tensor) or tensor.dim() != 1 or tensor.numel() != length:
         hint = "; pass a state as state=..." if name == "edge_weight" and is_state(tensor) else ""
         got = tuple(tensor.shape) if isinstance(tensor, Tensor) else describe(tensor)
         raise ValueError(f"{caller}: expected {name} of shape [{length}], got {got}{hint}")
-    if tensor.layout != torch.strided:
-        raise ValueError(f"{caller}: expected {name} to be a dense tensor, got {tensor.layout}")
     if tensor.device != device:
         raise ValueError(f"{caller}: expected {name} on {device}, where edge_index is, got {tensor.device}")
 
@@ -246,8 +248,7 @@ def check_signal(caller: str, x: Tensor, graph: PreparedGraph) -> None:
     """Check that x `[..., N, F]` matches the graph, without reading values."""
     if x.dim() < 2 or x.size(-2) != graph.num_nodes:
         raise ValueError(f"{caller}: expected x of shape [..., {graph.num_nodes}, F], got {tuple(x.shape)}")
-    if x.layout != torch.strided:
-        raise ValueError(f"{caller}: expected a dense tensor, got {x.layout}; pass x.to_dense()")
+    check_dense(caller, "the input", x)
     if not x.is_floating_point():
         raise ValueError(f"{caller}: expected x of a floating dtype, got {x.dtype}")
     if x.device != graph.edge_index.device:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqgnn._utils import torch_internals
 from seqgnn._utils.arrays import distinct
 from seqgnn._utils.torch_internals import to_list
-from seqgnn._utils.validation import describe
+from seqgnn._utils.validation import check_dense, describe
 from seqgnn.nn.graph.adjacency import unwrap
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
@@ -39,16 +39,18 @@ def levels_of(caller: str, edge_index: Tensor | PreparedGraph, x: Tensor) -> lis
         ValueError: for x or edges of another rank, dtype or device, for indices out of range, and for a cycle, naming
             one.
     """
+    if isinstance(x, Tensor):
+        check_dense(caller, "the input", x)
     if not isinstance(x, Tensor) or x.dim() != 2:
         raise ValueError(f"{caller}: expected x of shape [N, F], got {describe(x)}")
-    if x.layout != torch.strided:
-        raise ValueError(f"{caller}: expected a dense tensor, got {x.layout}; pass x.to_dense()")
     if isinstance(edge_index, PreparedGraph) and edge_index.num_nodes != len(x):
         raise ValueError(f"{caller}: expected x of {edge_index.num_nodes} nodes, as the graph has, got {describe(x)}")
     if torch_internals.is_exporting():
         hint = "its loop follows the edges, which an exported program cannot"
         raise ValueError(f"{caller}: expected an eager call: {hint}")
     edges = edge_index.edge_index if isinstance(edge_index, PreparedGraph) else unwrap(edge_index)
+    if isinstance(edges, Tensor):
+        check_dense(caller, "edge_index", edges)
     if not isinstance(edges, Tensor) or edges.dim() != 2 or edges.size(0) != 2:
         raise ValueError(f"{caller}: expected edge_index of shape [2, E], got {describe(edges)}")
     if edges.dtype not in (torch.int64, torch.int32):

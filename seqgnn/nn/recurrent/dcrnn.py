@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from seqgnn._utils.validation import check_input, check_like, check_sizes, check_steps, describe, one_of
+from seqgnn._utils.validation import check_dense, check_input, check_like, check_sizes, check_steps, describe, one_of
 from seqgnn.nn.graph.filters import Diffusion, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
 from seqgnn.nn.layer_call import Layer, layer_call, layer_options
@@ -174,6 +174,8 @@ class DCRNNForecaster(Layer, GraphPreparer):
             future, future_weight = edge_index, edge_weight
         edges_ahead = self._at_every_step("future", future)
         weights_ahead = self._at_every_step("future_weight", future_weight)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise ValueError(f"{caller}: expected generator to be a torch.Generator, got {type(generator).__name__}")
         teacher_forced = [False] * self.horizon
         if self.training and truth > 0:
             device = "cpu" if generator is None else generator.device
@@ -202,6 +204,7 @@ class DCRNNForecaster(Layer, GraphPreparer):
         expected = (shape[1], shape[0], *shape[2:]) if swap else shape
         if not isinstance(targets, Tensor) or targets.shape != expected:
             raise ValueError(f"{caller}: expected targets of shape {expected}, got {describe(targets)}")
+        check_dense(caller, "targets", targets)
         check_like(caller, "targets", targets, self.projection.weight)
         return targets.transpose(0, 1) if swap else targets
 

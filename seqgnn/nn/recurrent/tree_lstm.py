@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgnn._utils.torch_internals import is_eager
-from seqgnn._utils.validation import check_input, check_sizes, check_state, describe, one_of
+from seqgnn._utils.validation import check_dense, check_input, check_sizes, check_state, describe, one_of
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
 from seqgnn.nn.layer_call import Layer, layer_call, layer_options, refuse_script
 from seqgnn.nn.recurrent.dag_rnn import levels_of
@@ -81,6 +81,7 @@ class TreeLSTMCell(Layer):
         if children is not None and parents is not None:
             if not isinstance(parents, Tensor) or parents.dim() != 1 or parents.dtype not in (torch.int64, torch.int32):
                 raise ValueError(f"{caller}: expected integer parents of shape [m], got {describe(parents)}")
+            check_dense(caller, "parents", parents)
             check_state(caller, children, ((parents.size(0), self.hidden_channels),) * 2, self.weight_ih)
             if parents.device != x.device:
                 raise ValueError(f"{caller}: expected parents on {x.device}, where x is, got {parents.device}")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.typing import SparseTensor
 
 from seqgnn._utils.torch_internals import is_dynamic, is_eager
-from seqgnn._utils.validation import describe
+from seqgnn._utils.validation import check_dense, describe
 from seqgnn.nn.graph.adjacency import unwrap
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.prepare import as_graph, check_place, is_state
@@ -73,6 +73,8 @@ def step_graphs(
     def step(edges: Any, weight: Any, attr: Any) -> StepGraph:
         check_place(caller, x, edges)
         prepared = as_graph(caller, filters, edges, weight, num_nodes, batch)
+        if isinstance(attr, Tensor):
+            check_dense(caller, "edge_attr", attr)
         if attr is not None and (not isinstance(attr, Tensor) or attr.shape[:1] != (prepared.num_edges,)):
             expected = f"edge_attr of shape [{prepared.num_edges}, D]"
             raise ValueError(f"{caller}: expected {expected}, got {describe(attr)}")
@@ -88,7 +90,8 @@ def step_graphs(
                 raise ValueError(f"{caller}: expected one {name} with one edge_index, got {len(value)}{hint}")
         return at_each_step(step(edge_index, edge_weight, edge_attr), x)
     if not all(isinstance(edges, (PreparedGraph, Tensor, SparseTensor)) for edges in edge_index):
-        kinds = f"a list of {type(edge_index[0]).__name__}; torch.tensor(edge_index) makes a tensor of numbers"
+        kind = next(type(e) for e in edge_index if not isinstance(e, (PreparedGraph, Tensor, SparseTensor))).__name__
+        kinds = f"a list of {kind}; torch.tensor(edge_index) makes a tensor of numbers"
         raise ValueError(f"{caller}: expected edge_index as a tensor, or a list of {num_steps} of them, got {kinds}")
     for name, value in of_edges.items():
         if value is None:
@@ -109,6 +112,8 @@ def active_steps(caller: str, lengths: Tensor, x: Tensor) -> Tensor:
     """
     expected = x.size(1)
     integers = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+    if isinstance(lengths, Tensor):
+        check_dense(caller, "lengths", lengths)
     if not isinstance(lengths, Tensor) or lengths.shape != (expected,) or lengths.dtype not in integers:
         actual = f"{lengths.dtype} {tuple(lengths.shape)}" if isinstance(lengths, Tensor) else type(lengths).__name__
         raise ValueError(f"{caller}: expected integer lengths of shape ({expected},), got {actual}")

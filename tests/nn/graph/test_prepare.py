@@ -138,7 +138,7 @@ BAD = [
     ({"edge_index": torch.tensor([[0], [7]]), "num_nodes": 7}, r"node indices in 0..6 \(num_nodes=7\), got 0..7"),
     ({"edge_index": torch.tensor([[0], [-1]]), "num_nodes": 7}, r"node indices in 0..6 .* got -1..0"),
     ({"edge_index": torch.tensor([[0], [3]]), "batch": torch.zeros(2, dtype=WORD)}, "node indices in 0..1"),
-    ({"num_nodes": -1}, "expected num_nodes of at least 0, got -1"),
+    ({"num_nodes": -1}, "expected num_nodes to be an integer of at least 0, got -1"),
     ({"edge_weight": torch.ones(3)}, r"expected edge_weight of shape \[2\], got \(3,\)"),
     ({"edge_weight": torch.ones(2, 2)}, r"expected edge_weight of shape \[2\], got \(2, 2\)"),
     ({"edge_weight": torch.ones(2, dtype=WORD)}, "expected edge_weight of a floating dtype, got torch.int64"),
