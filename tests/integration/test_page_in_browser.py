@@ -139,6 +139,8 @@ def test_page_in_browser_tables_sort_by_figures_and_names(browser, page):
     browser.evaluate((button % 0).replace("click()", f"dispatchEvent({press})"))
     names = browser.evaluate(column % 0)
     assert names == sorted(names, key=str.lower)
+    arrow = "getComputedStyle(document.querySelector('th[aria-sort] [role=button]'), '::after').content"
+    assert browser.evaluate(arrow) == '"↑"'
     assert browser.complaints() == []
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from seqgnn._utils.text import listed
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.runs.problem import METRICS
 from seqgnn.experiments.trained.gradient_study import Study
@@ -13,7 +14,7 @@ from seqgnn.report.html.model_inspection import BATCH, ModelInspection
 from seqgnn.report.html.oversmoothing import Smoothing, verdict
 from seqgnn.report.html.summary import curves_description, scores_description, solved_description
 from seqgnn.report.html.svg import inline, swatch
-from seqgnn.report.plots.comparison import CURVES, draw_curves, first_step, solved_steps
+from seqgnn.report.plots.comparison import CURVES, curves_title, draw_curves, first_step, solved_steps
 from seqgnn.report.plots.scores import (
     UNRANKED,
     draw_scores,
@@ -93,7 +94,7 @@ def curves_page_figures(comparison: Comparison, name: str, table: str) -> list[P
         figure, panel = column_figure()
         draw_curves(panel, comparison, size, MOST)
         panel.set_ylabel(CURVES[comparison.metric])
-        title = f"{CURVES[comparison.metric].capitalize()} at {comparison.at(size)}"
+        title = curves_title(comparison, size)
         svg = inline(figure, f"{name}-{size}", title, curves_description(comparison, size), table)
         caption = (
             f"Running mean over 21 steps, from step {first_step(comparison, size)} on, one line per seed; a mark is at "
@@ -115,6 +116,8 @@ def solved_page_figures(comparison: Comparison, name: str, table: str) -> list[P
         title = solved_title(comparison, size)
         caption = "Marks and numbers are means over the seeds that reached the target accuracy, hollow if some seeds "
         caption += "did not, and dashes are the seeds; logarithmic axis."
+        if any(not row.is_compared for row in solved_rows(comparison, size)):
+            caption += f" With{UNRANKED}: not compared with the others."
         description = solved_description(replace(comparison, sizes=(size,)))
         svg = inline(figure, f"{name}-{size}", title, description, table, ROWS_GROWTH)
         figures.append(PageFigure(title, svg, caption, []))
@@ -132,7 +135,7 @@ def study_page_figures(study: Study, name: str, comparison: Comparison) -> list[
             continue
         figure, panel = column_figure()
         draw(panel, curves, labels, "log")
-        panel.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
+        label_powers(panel.yaxis)
         panel.set_ylabel(f"norm of {AXES[quantity]}")
         panel.set_xlabel(distance_label(study))
         title = f"{NAMES[quantity]}, T = {study.settings['length']}"
@@ -142,9 +145,40 @@ def study_page_figures(study: Study, name: str, comparison: Comparison) -> list[
         if quantity != "influence":
             caption += ", since gradients of sequences can cancel, especially near an optimum, and norms cannot"
         caption += ". Logarithmic axis, which omits zeros."
-        legend = [(_line_swatch(line), curve.label) for line, curve in zip(panel.lines, curves)]
+        zero = [curve.label for curve in curves if not curve.norms.any()]
+        if zero:
+            caption += f" Zero everywhere, so not drawn: {listed(zero)}."
+        drawn = [(line, curve.label) for line, curve in zip(panel.lines, curves) if curve.label not in zero]
+        legend = [(_line_swatch(line), label) for line, label in drawn]
         figures.append(PageFigure(title, inline(figure, f"{name}-{number}", title, description), caption, legend))
     return figures
+
+
+def label_powers(axis: Any) -> None:
+    """Label the powers of ten of a logarithmic axis as plain text, and if there are fewer than two of them, other
+    values as well."""
+    from matplotlib.ticker import LogLocator
+
+    low, high = axis.get_view_interval()
+    axis.set_major_formatter(lambda value, _: power_of_ten(value))
+    axis.set_minor_formatter(lambda value, _: "")
+    if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(lambda value, _: scientific(value))
+
+
+def scientific(value: float) -> str:
+    """Return a number as plain text, with a power of ten if it is small or large.
+
+    Example:
+        >>> scientific(0.002), scientific(0.01), scientific(5.0)
+        ('2·10⁻³', '10⁻²', '5')
+    """
+    if 0.1 <= value < 10000:
+        return f"{value:g}"
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    digits = f"{value / power:.3g}"
+    return power_of_ten(power) if digits == "1" else f"{digits}·{power_of_ten(power)}"
 
 
 def power_of_ten(value: float) -> str:
@@ -154,6 +188,8 @@ def power_of_ten(value: float) -> str:
         >>> power_of_ten(0.001), power_of_ten(1e12), power_of_ten(0.002)
         ('10⁻³', '10¹²', '')
     """
+    if value <= 0:
+        return ""
     exponent = math.log10(value)
     if not math.isclose(exponent, round(exponent), abs_tol=1e-9):
         return ""

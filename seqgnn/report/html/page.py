@@ -21,6 +21,7 @@ from seqgnn.report.gradients import position_note, verdicts
 from seqgnn.report.html import oversmoothing as smoothing
 from seqgnn.report.html.commands import folder, reproduction_commands
 from seqgnn.report.html.figures import (
+    MOST,
     curves_legend,
     curves_page_figures,
     scores_page_figures,
@@ -42,7 +43,7 @@ from seqgnn.report.html.tables import (
     solved,
     windows,
 )
-from seqgnn.report.plots.comparison import row_id
+from seqgnn.report.plots.comparison import curve_rows, row_id
 from seqgnn.report.tables import by_step, pairs, to_csv
 
 SHOWN_ELSEWHERE = ("text", "excluded", "receptive field")  # topics of notes that are shown elsewhere on the page
@@ -136,6 +137,7 @@ def _part(comparison: Comparison, name: str) -> dict[str, Any]:
         "files": files(comparison),
         "curves": curves_page_figures(comparison, f"{name}-curves", table),
         "curves_legend": curves_legend(comparison),
+        "accuracy": comparison.metric == "accuracy",
         "solved": solved(comparison),
         "solved_figures": solved_page_figures(comparison, f"{name}-solved", table),
         "inspection": inspection,
@@ -164,10 +166,12 @@ def downloads(comparison: Comparison) -> list[tuple[str, str]]:
         ("", [row.as_dict() for row in comparison.rows()]),
         ("-seeds", seed_rows(comparison)),
         ("-pairs", pairs(comparison)),
+        ("-curves", curve_rows(comparison, MOST)),
         ("-ahead", by_step(comparison)),
     )
+    head = "data:text/csv;charset=utf-8,"
     return [
-        (f"{comparison.task}{name}.csv", f"data:text/csv;charset=utf-8,{quote(to_csv(comparison.task, lines))}")
+        (f"{comparison.task}{name}.csv", head + quote(to_csv(comparison.task, lines), safe=","))
         for name, lines in tables
         if lines
     ]

@@ -5,6 +5,7 @@ from typing import Any
 
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import baseline_score
+from seqgnn.experiments.results.verdict import finding, verdicts
 from seqgnn.experiments.runs.problem import METRICS, ForecastProblem
 from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.report.plots.style import GRAY, TAG, plain, style, tag, tidy
@@ -75,6 +76,30 @@ def draw_curves(panel: Any, comparison: Comparison, size: int, most: int | None 
         if ("chance", size) in comparison.baselines:
             _draw_chance(panel, baseline_score(comparison, "chance", size))
     tidy(panel)
+
+
+def curve_rows(comparison: Comparison, most: int | None = None) -> list[dict[str, Any]]:
+    """Return the points that `draw_curves` draws, a dictionary for each: model, size, seed, step, and the running mean
+    of the training accuracy or loss with five significant digits."""
+    quantity = "training_accuracy" if comparison.metric == "accuracy" else "training_loss"
+    rows: list[dict[str, Any]] = []
+    for (label, size, seed), run in comparison.runs.items():
+        curve, first = running_mean(training_curve(comparison, run)), first_step(comparison, size)
+        for step in _steps(len(curve), most):
+            if step >= first:
+                value = float(f"{curve[step - 1]:.5g}")
+                rows.append({"model": label, "size": size, "seed": seed, "step": step, quantity: value})
+    return rows
+
+
+def curves_title(comparison: Comparison, size: int) -> str:
+    """Return the finding at a size if it says which models learn and which stay at chance, as curves of the accuracy
+    show it; else what the curves are."""
+    shown = [verdict for verdict in verdicts(comparison, size).values() if verdict.is_solved or verdict.at_chance]
+    if comparison.metric == "accuracy" and shown and (found := finding(comparison, size)) is not None:
+        return found
+    name = CURVES[comparison.metric]
+    return f"{name[:1].upper()}{name[1:]} at {comparison.at(size)}"
 
 
 def _draw_chance(panel: Any, level: float) -> None:

@@ -2,12 +2,19 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.trained.gradient_study import Curve
 from seqgnn.report.html import render
-from seqgnn.report.html.figures import scores_page_figures, solved_page_figures, study_page_figures
+from seqgnn.report.html.figures import (
+    column_figure,
+    label_powers,
+    scores_page_figures,
+    solved_page_figures,
+    study_page_figures,
+)
 from seqgnn.report.html.model_inspection import inspect_models
 from seqgnn.report.plots.scores import panel_title
 from seqgnn.training.loop import ValidationPoint
@@ -23,6 +30,36 @@ def test_study_page_figures_legend_matches_the_drawn_lines(folder):
     curves = {"influence": [Curve("LSTM", torch.rand(1, 40) + 1)]}
     (far,) = study_page_figures(replace(seen.influence, panels=curves), "b", comparison)
     assert [item.count("<path") for item, _ in far.legend] == [1]
+
+
+def test_study_page_figures_name_curves_of_zeros_that_are_not_drawn(folder):
+    comparison = load_comparisons([folder]).comparisons[0]
+    seen = inspect_models(comparison)
+    curves = {"influence": [Curve("LSTM", torch.rand(1, 40) + 1), Curve("GCN", torch.zeros(1, 40))]}
+    (figure,) = study_page_figures(replace(seen.influence, panels=curves), "a", comparison)
+    assert [label for _, label in figure.legend] == ["LSTM"]
+    assert figure.caption.endswith(" Zero everywhere, so not drawn: GCN.")
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([1e-5, 1e-2], ["10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²"]),
+        ([0.0021, 0.0079], [f"{digit}·10⁻³" for digit in range(3, 8)]),
+        ([0.0011, 0.0079], ["2·10⁻³", "5·10⁻³"]),
+        ([3.1, 4.4], ["3.2", "3.4", "3.6", "3.8", "4", "4.2", "4.4"]),
+    ],
+)
+def test_label_powers_writes_plain_text_on_any_range(values, labels):
+    figure, panel = column_figure()
+    panel.set_yscale("log")
+    panel.set_ylim(*values)
+    label_powers(panel.yaxis)
+    figure.canvas.draw()
+    low, high = values
+    shown = [label.get_text() for at, label in zip(panel.get_yticks(), panel.get_yticklabels()) if low <= at <= high]
+    assert shown == labels
+    assert not any(label.get_text() for label in panel.yaxis.get_minorticklabels())
 
 
 def test_solved_page_figures_need_two_models_that_solved_a_length(folder):

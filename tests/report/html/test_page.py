@@ -72,7 +72,7 @@ def test_render_data_links_hold_the_tables(folder):
     (comparison,) = load_comparisons([folder]).comparisons
     reader = Reader(render([comparison]))
     links = {attributes["download"]: attributes["href"] for tag, attributes in reader.tags if "download" in attributes}
-    assert list(links) == ["recall.csv", "recall-seeds.csv", "recall-pairs.csv"]
+    assert list(links) == ["recall.csv", "recall-seeds.csv", "recall-pairs.csv", "recall-curves.csv"]
     head, content = links["recall-seeds.csv"].split(",", 1)
     lines = list(csv.DictReader(io.StringIO(unquote(content))))
     assert head == "data:text/csv;charset=utf-8" and len(lines) == 16 + 2 * 3

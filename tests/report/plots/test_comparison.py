@@ -6,7 +6,9 @@ import pytest
 
 from seqgnn.experiments import ModelSpec
 from seqgnn.report.plots.comparison import (
+    curve_rows,
     curves_figure,
+    curves_title,
     draw_curves,
     row_id,
     running_mean,
@@ -73,6 +75,23 @@ def test_draw_curves_tags_lines_and_marks_with_their_run():
     texts = {line.get_gid(): line.get_label() for line in drawn.lines if line.get_gid()}
     assert texts[row_id(example(), "LSTM", 4, "curve-1")] == "LSTM, T = 4, seed 1: 50 steps, weights of step 40"
     assert len(texts) == 2 * 3
+
+
+def test_curve_rows_are_the_points_that_are_drawn():
+    comparison, drawn = example(), panel()
+    draw_curves(drawn, comparison, 4, most=20)
+    rows = [row for row in curve_rows(comparison, most=20) if row["size"] == 4]
+    (line,) = [line for line in drawn.lines if line.get_gid() == row_id(comparison, "LSTM", 4, "curve-1")]
+    points = [(step, value) for step, value in zip(line.get_xdata(), line.get_ydata()) if step >= 10]
+    found = [(row["step"], row["training_accuracy"]) for row in rows if (row["model"], row["seed"]) == ("LSTM", 1)]
+    assert [step for step, _ in found] == [step for step, _ in points] and len(found) < 20
+    assert [value for _, value in found] == pytest.approx([value for _, value in points], rel=1e-4)
+
+
+def test_curves_title_is_the_finding_where_models_solve_or_stay_at_chance():
+    comparison = example()
+    assert curves_title(replace(comparison, metric="loss"), 4) == "Training loss (nats) at T = 4"
+    assert curves_title(comparison, 4).endswith("; GCN stays at chance")
 
 
 def test_running_mean_is_centered_and_shrinks_at_the_ends():
