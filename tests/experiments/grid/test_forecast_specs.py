@@ -65,7 +65,7 @@ def test_cli_compare_forecast_writes_table_files_and_report(files, tmp_path, cap
     assert call("compare", "forecast", *named, *small, *more, "--out", tmp_path / "out") == 0
     out, err = capsys.readouterr()
     assert err == "" and "forecast: test RMSE, mean ± sd over 2 seeds" in out and "│ ar-graph" in out
-    assert "horizon 1: no significant difference between" in out and "Differences: the best model with" in out
+    assert "horizon 1: undecided, no significant difference from" in out and "Differences: the best model with" in out
     assert "Time series: signal" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     pictures = ("scores", "curves", "truth", "steps", "graph", "difference")  # no times, without timestamps
