@@ -16,6 +16,7 @@ from seqgnn._utils.torch_internals import EDGE_MASK
 
 SIZES = ("input_size", "hidden_size", "hidden_channels", "out_channels", "num_layers")
 OPTIONAL_FLAGS = ("peephole", "add_self_loops")  # None: depends on other options
+DEVICE_ERRORS = (RuntimeError, AssertionError, TypeError, ValueError, OverflowError)  # of torch, for unusable devices
 FLAGS = ("bias", "recurrent_bias", "batch_first", "bidirectional", "improved", "cached", "normalize", *OPTIONAL_FLAGS)
 
 
@@ -63,7 +64,7 @@ def checked_device(caller: str, device: str | torch.device) -> torch.device:
         checked = torch.device(device)
         if torch.empty(0, device=checked).device.type == "meta":
             raise RuntimeError("it stores no values")
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except DEVICE_ERRORS as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{caller}: expected a device that this torch can use, got {device!r} ({reason})") from error
     return checked
@@ -98,7 +99,7 @@ def check_options(caller: str, options: Mapping[str, Any]) -> None:
     device, dtype = options.get("device"), options.get("dtype")
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except DEVICE_ERRORS as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{caller}: expected a device that this torch can use, got {device!r} ({reason})") from error
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):

@@ -27,6 +27,8 @@ def bench(
     folder = None if out is None else run.folder_for(out)
     with Console(stderr=True).status("") as status:
         result = run.bench(seconds, device, report=status.update)
+    if folder is not None and not result.cases:
+        raise ValueError("bench: no layer was timed; increase --seconds")
     report.show(result)  # before files are written, which may fail
     for path in [] if folder is None else report.write(result, folder):
         print(f"wrote {path}")

@@ -42,10 +42,12 @@ def compare(options: dict[str, Any]) -> None:
         for planned in plans:
             _show_plan(planned)
         return
-    if not command["retry_failed"]:
-        is_default = task is None and not merged.keys() - {"out", "jobs"}
-        _announce(plans, out, DEFAULT_MINUTES if is_default else None)
+    if out is not None and not command["retry_failed"] and not is_read_only(out):
+        plans[0].context.store.prepare()
+    is_default = task is None and not merged.keys() - {"out", "jobs"}
     with nullcontext() if out is None else despite_lost_output():
+        if not command["retry_failed"]:
+            _announce(plans, out, DEFAULT_MINUTES if is_default else None)
         complete = _run(plans, out, merged.get("data"), bool(command["retry_failed"]))
     if not complete:
         raise typer.Exit(1)

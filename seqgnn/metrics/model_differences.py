@@ -14,6 +14,7 @@ from seqgnn.metrics.significance import (
     holm,
     least_p,
     mean_sd,
+    p_value,
     sign_flip,
     signed,
 )
@@ -76,8 +77,8 @@ class Difference:
     def figures(self) -> str:
         """Mean, interval, p-value and seeds as text."""
         mean, low, high = map(signed, (self.mean, *self.interval))
-        return (f"{mean}, uncorrected 95% interval {low} to {high}; corrected p = {self.corrected:.3f} by {self.test}, "
-                f"{count(self.seeds, 'seed')}")  # fmt: skip
+        test = f"corrected p {p_value(self.corrected)} by {self.test}, {count(self.seeds, 'seed')}"
+        return f"{mean}, uncorrected 95% interval {low} to {high}; {test}"
 
     def turned(self) -> "Difference":
         """Return the difference as `second - first`."""

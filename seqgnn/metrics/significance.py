@@ -43,6 +43,16 @@ def signed(value: float) -> str:
     return f"{value:+z.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:+.2g}"
 
 
+def p_value(p: float) -> str:
+    """Return a p-value to three decimals, and very small ones as a bound.
+
+    Example:
+        >>> p_value(0.0347), p_value(0.0002)
+        ('= 0.035', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
 def summary(scores: Sequence[float]) -> Summary:
     """Return a summary of the scores of one model over seeds.
 

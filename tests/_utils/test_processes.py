@@ -38,6 +38,17 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.fixture(autouse=True)
+def default_handlers():
+    """Python's own handlers, also where the tests are run in the background, which ignores SIGINT."""
+    before = handlers()
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def handlers():
     return {number: signal.getsignal(number) for number in SIGNALS}
 

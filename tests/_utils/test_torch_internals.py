@@ -80,6 +80,7 @@ def test_private_names_are_used_in_one_module():
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "seqgnn").rglob("*.py")}
     nodes = [(path, node) for path, tree in trees.items() for node in ast.walk(tree)]
     defined = {node.name for _, node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    defined |= {"_exit"}  # of os, documented
     defined |= {node.id for _, node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for _, node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):

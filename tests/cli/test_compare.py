@@ -101,7 +101,8 @@ def test_cli_compare_says_first_what_comes(tmp_path):
     lines = call("--config", file).stdout.splitlines()
     assert lines[0] == "recall: 2 runs (2 models, T = 4, one seed) and 3 baselines"
     results = f"results in {tmp_path / 'found'}, with report.html; if interrupted, the same command resumes"
-    assert lines[1] == f"`--dry-run` estimates the time; {results}"
+    assert lines[1].startswith("one seed: no standard deviations")
+    assert lines[2] == f"`--dry-run` estimates the time; {results}"
 
 
 def test_cli_compare_retry_failing_again_leaves_table_and_files(tmp_path):

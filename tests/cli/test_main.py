@@ -23,7 +23,7 @@ def test_cli_compare_writes_table_and_files(tmp_path, capsys):
     assert err == ""
     assert "recall T=4 RNN seed 0: test accuracy" in out and "│ chance" in out
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"runs", "recall.csv", "report.html"} | {
+    assert names == {"runs", "recall.csv", "recall-pairs.csv", "report.html"} | {
         f"recall-{x}.{y}" for x in ("scores", "curves") for y in ("png", "svg")
     }
     assert call("compare", "recall", *TINY, "--models", "rnn,gcn", "--out", tmp_path) == 0

@@ -21,7 +21,7 @@ WRONG = {
     "normalize": NO_FLAG,
     "peephole": ["3", float("nan"), 2, []],
     "add_self_loops": ["3", float("nan"), 2, []],
-    "device": ["zzz", -1, 3.5, [], float("nan")],
+    "device": ["zzz", -1, 3.5, [], float("nan"), 10**30],
     "dtype": ["float32", 3.5, [], torch.int64, torch.bool],
     "num_layers": ["3", 2.5, None, True, 0, -1, float("nan")],
     "proj_size": ["3", 2.5, None, True, -1],

@@ -16,7 +16,7 @@ from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.runs.record import BaselineRecord, RunRecord
 from seqgnn.experiments.runs.store import run_key
 from seqgnn.metrics.model_differences import Difference
-from seqgnn.metrics.significance import signed
+from seqgnn.metrics.significance import p_value, signed
 from seqgnn.models.sequence_model import GNNS
 from seqgnn.report.html.model_inspection import ModelInspection
 from seqgnn.report.html.summary import cells, interval
@@ -163,7 +163,7 @@ def _difference(pair: Difference) -> list[Cell]:
         Cell(signed(pair.mean), pair.mean),
         Cell(f"{signed(low)} to {signed(high)}", low),
         Cell(f"{signed(joint_low)} to {signed(joint_high)}", joint_low),
-        _numeric(pair.corrected, 3),
+        Cell(p_value(pair.corrected).removeprefix("= "), pair.corrected),
         Cell(pair.test),
         Cell("yes" if pair.shown else "no"),
     ]

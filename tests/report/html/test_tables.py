@@ -82,7 +82,7 @@ def test_configuration_table_of_unequal_options_names_their_rows():
 def test_differences_table_omits_excluded_rows():
     comparison = grid({"A": [0.5, 0.5], "B": [0.4, 0.4], "mean": [1.0, 1.0]}, readouts={"mean": "mean"})
     (row,) = texts(differences(comparison, 5))
-    assert row[:2] == ["B", "+0.100"] and row[4:] == ["0.000", "t", "yes"]
+    assert row[:2] == ["B", "+0.100"] and row[4:] == ["< 0.001", "t", "yes"]
     assert differences(grid({"A": [2.0], "B": [2.1]}, metric="loss"), 5) is None
 
 
