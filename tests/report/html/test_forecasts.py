@@ -62,7 +62,7 @@ def test_forecasts_page_figures_units_are_shown_at_every_error(stored_forecasts)
     named = [name for name, _ in scores(found).columns if "test" in name]
     relative = ["test MAPE", "test WAPE", "test sMAPE", "test MASE"]
     assert named == ["test MAE (cases)", "test RMSE (cases)", *relative]
-    of_pairs = differences(found, 2, found.labels[0]), windows(found)
+    of_pairs = differences(found, 2), windows(found)
     assert all("difference (cases)" in dict(table.columns) for table in of_pairs)
     page = render([found])
     assert page.count("MAE (cases)") > 5 and "units of the data" not in page
