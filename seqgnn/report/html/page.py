@@ -75,7 +75,7 @@ def render(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> s
     Example:
         >>> from seqgnn.experiments.compare import compare
         >>> result = compare("recall", models=["rnn"], sizes=[3], seeds=[0], steps=2, hidden=4, progress=False)
-        >>> "It is the only model" in render([result])
+        >>> "recall" in render([result])
         True
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined

@@ -50,7 +50,7 @@ def test_render_references_lead_to_ids_and_nothing_is_loaded(folder):
     references = [one or two for one, two in re.findall(r'href="([^"]*)"|url\(([^)]*)\)', page)]
     files = [reference for reference in references if reference.startswith("data:text/csv;")]
     others = [reference for reference in references if reference not in files]
-    assert len(files) == 3 and all(other.startswith("#") and other[1:] in reader.ids for other in others)
+    assert len(files) == 4 and all(other.startswith("#") and other[1:] in reader.ids for other in others)
     assert "http" not in re.sub(r"http-equiv", "", page)
     assert {tag for tag, _ in reader.tags} & {"img", "link", "iframe", "object", "image", "base"} == set()
     assert reader.handlers == []
@@ -134,7 +134,7 @@ def test_render_of_one_seed_model_and_length_explains_gaps(tmp_path):
         target_accuracy=None,
     )
     reader = Reader(render([result]))
-    assert "It is the only model" in reader.text and "One seed, so no spread." in reader.text
+    assert "GCN is the only model" in reader.text and "One seed, so no spread." in reader.text
     assert "No test is possible: it needs two models" in reader.text
     assert "only one position here, so there are no distances to plot" in reader.text
     assert "Not measured: GCN: no recurrence over time." in reader.text
