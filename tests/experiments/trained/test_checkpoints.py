@@ -60,7 +60,8 @@ def test_study_checkpoint_of_run_measures_trained_and_untrained(folder):
     model.load_state_dict(read_checkpoint(file)[0])
     assert torch.equal(found.panels["dL/dh"][0].norms[1], gradient_flow(model.double(), batch).h[0].flip(0))
     torch.manual_seed(1)
-    fresh = build("lstm", num_classes=10, num_tokens=10, hidden=5, init=list(config.init) or None).double()
+    options = {"init": list(config.init), "forget_bias": config.forget_bias}
+    fresh = build("lstm", num_classes=10, num_tokens=10, hidden=5, **options).double()
     assert torch.equal(found.panels["dL/dh"][1].norms[1], gradient_flow(fresh, batch).h[0].flip(0))
 
 
