@@ -81,7 +81,7 @@ def test_layer_wrong_input_raises_value_error(layer):
     module, (x, *graph) = layer.build(), layer.inputs(SMALL)
     wrong = [None, "abc", 3, [1.0], x.numpy(), x.long(), x.bool(), x.to(torch.complex128), x.new_tensor(1.0)]
     if not hasattr(module, "weight_ih"):  # torch's cells take sparse input
-        wrong += [x.to_sparse(), nested(x)]
+        wrong += [nested(x)] if isinstance(module, sg.GCNConv) else [x.to_sparse(), nested(x)]  # and so does GCNConv
     for value in wrong:
         raises(layer, lambda: module(value, *graph))  # noqa: B023 (used at once)
 

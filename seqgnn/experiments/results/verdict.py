@@ -136,7 +136,8 @@ def title(found: Mapping[str, Verdict], at: str) -> str | None:
         at: the size in words.
 
     Example:
-        >>> title({"GCN": Verdict("GCN", 20, "best", 3, 3), "LSTM": Verdict("LSTM", 20, "worse", 3, 0, True)}, "T = 20")
+        >>> gcn, lstm = Verdict("GCN", 20, "best", seeds=3, solved=3), Verdict("LSTM", 20, "worse", at_chance=True)
+        >>> title({"GCN": gcn, "LSTM": lstm}, "T = 20")
         'GCN solves T = 20; LSTM stays at chance'
     """
     compared = [verdict for verdict in found.values() if verdict.standing not in (EXCLUDED, FAILED)]

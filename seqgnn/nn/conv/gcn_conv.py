@@ -9,7 +9,7 @@ from torch.nn import Parameter
 from torch_geometric.nn import Linear
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 
-from seqgnn._utils.validation import check_channels, check_sizes, one_of
+from seqgnn._utils.validation import check_channels, check_dense, check_sizes, one_of
 from seqgnn.nn.conv.message_passing import OperatorMessagePassing, is_plain_linear
 from seqgnn.nn.graph.adjacency import edges_of_adjacency, is_adjacency
 from seqgnn.nn.graph.filters import GCN, Filter
@@ -203,6 +203,8 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
             raise ValueError(f"{name}: expected a tensor of node features (no bipartite graphs), got a tuple")
         if not isinstance(x, Tensor):
             raise ValueError(f"{name}: expected x as a tensor, got {type(x).__name__}")
+        if x.is_nested:  # sparse features are fine
+            check_dense(name, "the input", x)
         if x.dim() < 2:
             raise ValueError(f"{name}: expected x of shape [..., N, F], got {tuple(x.shape)}")
         lin = self.lin

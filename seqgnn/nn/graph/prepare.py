@@ -248,7 +248,6 @@ def check_signal(caller: str, x: Tensor, graph: PreparedGraph) -> None:
     """Check that x `[..., N, F]` matches the graph, without reading values."""
     if x.dim() < 2 or x.size(-2) != graph.num_nodes:
         raise ValueError(f"{caller}: expected x of shape [..., {graph.num_nodes}, F], got {tuple(x.shape)}")
-    check_dense(caller, "the input", x)
     if not x.is_floating_point():
         raise ValueError(f"{caller}: expected x of a floating dtype, got {x.dtype}")
     if x.device != graph.edge_index.device:

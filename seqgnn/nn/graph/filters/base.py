@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqgnn._utils.validation import check_sizes
+from seqgnn._utils.validation import check_dense, check_sizes
 from seqgnn.nn.graph.operator import Edges, Operator
 from seqgnn.nn.graph.prepare import GraphPreparer, as_graph, check_signal
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
@@ -88,6 +88,7 @@ class Filter(GraphPreparer, ABC):
             ValueError: if it does not fit, or the graph was prepared for other filters.
         """
         caller = type(self).__name__
+        check_dense(caller, "the input", x)
         check_signal(caller, x, graph)
         return () if self.hops == 0 else as_graph(caller, [self], graph, None, graph.num_nodes).operators[self]
 
