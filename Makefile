@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 .PHONY: compare check test slow thorough lint clean
 
-QUICK := tests/metrics tests/nn/conv tests/nn/graph tests/nn/recurrent/test_rnn_oracle.py tests/nn/recurrent/test_graph_rnn_oracle.py \
+QUICK := tests/metrics tests/nn/conv tests/nn/recurrent/test_rnn_oracle.py tests/nn/recurrent/test_graph_rnn_oracle.py \
 	tests/data/test_windows.py tests/tasks/test_recall.py tests/test_language.py tests/test_layers.py tests/test_golden.py
 
 compare: .venv/.ready
