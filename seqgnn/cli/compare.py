@@ -42,8 +42,8 @@ def compare(options: dict[str, Any]) -> None:
         for planned in plans:
             _show_plan(planned)
         return
-    if out is not None and not command["retry_failed"] and not is_read_only(out):
-        plans[0].context.store.prepare()
+    if not command["retry_failed"]:
+        _check_writable(plans, out)
     is_default = task is None and not merged.keys() - {"out", "jobs"}
     with nullcontext() if out is None else despite_lost_output():
         if not command["retry_failed"]:
@@ -51,6 +51,15 @@ def compare(options: dict[str, Any]) -> None:
         complete = _run(plans, out, merged.get("data"), bool(command["retry_failed"]))
     if not complete:
         raise typer.Exit(1)
+
+
+def _check_writable(plans: Sequence[Any], out: Path | None) -> None:
+    """Raise a ValueError if runs are to be stored in a folder that cannot be written."""
+    if out is None or is_read_only(out):
+        return
+    states = {state for planned in plans for state in planned.states().values()}
+    if states - {"finished", "without weights"}:
+        plans[0].context.store.prepare()
 
 
 def _announce(plans: Sequence[Any], out: Path | None, minutes: float | None) -> None:
