@@ -129,9 +129,9 @@ def differences_from(
     """Return the differences `best - other` for each other model with common seeds, with p-values times their number
     (Bonferroni); pairs without any known error are left out.
 
-    For k models, the chance that the truly best one is called worse than the one with the best mean, which the same
-    scores selected, is then at most 2.5%: it has to lose a two-sided test at 5% / (k - 1) against one of k - 1 others
-    (comparisons with the best, Hsu 1981).
+    For k models whose differences are roughly normal over seeds, the chance that the truly best one is called worse
+    than the one with the best mean, which the same scores selected, is then at most 2.5%: it has to lose
+    a two-sided test at 5% / (k - 1) against one of k - 1 others (comparisons with the best, Hsu 1981).
 
     Args:
         best: label of the model with the best mean.

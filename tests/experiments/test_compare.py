@@ -4,6 +4,7 @@ import torch
 
 from seqgnn.experiments import ModelSpec, training_for
 from seqgnn.experiments.runs import config as runs
+from seqgnn.experiments.runs import result as run_results
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.metrics.significance import mean_sd
@@ -175,14 +176,14 @@ def test_compare_text_is_identified_by_its_content(tmp_path):
     "look", [lambda task: task.test(4), lambda task: task.test_ids, lambda task: task.streams("test", 1)]
 )
 def test_compare_test_set_used_before_selection_fails_the_run(monkeypatch, look):
-    fit = runs.fit
+    fit = run_results.fit
 
     def curious(model, task, config, **options):
         result = fit(model, task, config, **options)
         look(task)
         return result
 
-    monkeypatch.setattr(runs, "fit", curious)
+    monkeypatch.setattr(run_results, "fit", curious)
     found = tiny(models=["rnn"])
     assert (
         "expected no use of the test set before open(), got FirstDigitRecall."

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from filelock import FileLock
@@ -40,12 +41,12 @@ def contents(folder):
 def _child(out, taken, options):
     perform = sys.modules["seqgnn.experiments.runs.config"].RunConfig.perform
 
-    def counted(self, path, on_step, *rest):
+    def counted(self, path, control):
         def note(*arguments):
             taken.value += 1
-            on_step(*arguments)
+            control.on_step(*arguments)
 
-        return perform(self, path, note, *rest)
+        return perform(self, path, replace(control, on_step=note))
 
     sys.modules["seqgnn.experiments.runs.config"].RunConfig.perform = counted
     run_grid("palindromes", out=out, **{**GRID, **options})
@@ -136,14 +137,14 @@ def test_compare_whose_folder_is_removed_in_training_raises(tmp_path, monkeypatc
     monkeypatch.setattr("seqgnn.experiments.runs.executor.STORE_EVERY", 0.0)
     perform, steps = RunConfig.perform, []
 
-    def removed_at_step_3(self, data, on_step, *rest):
+    def removed_at_step_3(self, data, control):
         def note(step, *scores):
             steps.append(step)
             if step == 3:
                 shutil.rmtree(tmp_path / "out")
-            on_step(step, *scores)
+            control.on_step(step, *scores)
 
-        return perform(self, data, note, *rest)
+        return perform(self, data, replace(control, on_step=note))
 
     monkeypatch.setattr(RunConfig, "perform", removed_at_step_3)
     with pytest.raises(StoreLost, match=f"expected the folder {tmp_path / 'out' / 'runs'}, but it was removed"):
@@ -188,14 +189,14 @@ def test_compare_stopped_by_a_signal_is_saved_at_that_step(tmp_path, monkeypatch
     options = {**GRID, "models": ["rnn"], "seeds": [0], "save_every": 1e9, "out": tmp_path / "out"}
     perform, steps = RunConfig.perform, []
 
-    def stopped(self, data, on_step, *rest):
+    def stopped(self, data, control):
         def note(step, *scores):
             steps.append(step)
             if len(steps) == 4:
                 os.kill(os.getpid(), signal.SIGTERM)
-            on_step(step, *scores)
+            control.on_step(step, *scores)
 
-        return perform(self, data, note, *rest)
+        return perform(self, data, replace(control, on_step=note))
 
     monkeypatch.setattr(RunConfig, "perform", stopped)
     with interrupting_signals() as request, pytest.raises(KeyboardInterrupt):

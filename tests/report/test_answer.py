@@ -43,8 +43,9 @@ def test_answer_of_the_default_comparison():
         "At T = 5, GCN and Hybrid solve the task with every seed (3 seeds, 2,500 test targets), so their scores are "
         "tied; GCN needs the fewest steps, 110 on average against 350 of Hybrid.",
         "The next, GRU with 0.407, is behind by 0.593 (95% interval 0.019 to 1.000).",
-        "At chance within this budget: RNN (30 steps, validation loss flat); LSTM (gates without forget bias, 30 "
-        "steps, validation loss flat); GCN, one hop (receptive field of 5 of 18 previous positions).",
+        "At chance within this budget: RNN (30 steps, validation loss no longer falling); LSTM (gates without forget "
+        "bias, 30 steps, validation loss no longer falling); GCN, one hop (receptive field of 5 of 18 previous "
+        "positions).",
         "Better than chance, but not solved: GRU (30 steps, validation loss still falling).",
     ]
 

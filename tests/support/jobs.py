@@ -13,9 +13,9 @@ class Sum:
     name: str
     fails: bool = False
 
-    def perform(self, path, on_step, folder, save_every, stop):
+    def perform(self, path, control):
         for step in range(1, 4):
-            on_step(step, 1 / step, step / 3)
+            control.on_step(step, 1 / step, step / 3)
         if self.fails:
             raise ArithmeticError("it does not add up")
         return RunResult({"test": {"accuracy": 0.5, "loss": 1.25}}, {"seconds": 0.0})

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from seqgnn.experiments.results.ranking import baseline_score, best_baseline, candidates
+from seqgnn.experiments.results.ranking import baseline_score, best_baseline, ranked
 from seqgnn.experiments.results.records import ComparisonRecords
 from seqgnn.metrics.significance import paired_difference
 
@@ -36,30 +36,21 @@ def leading_difference(comparison: ComparisonRecords, size: int) -> LeadingDiffe
         >>> sorted([lead.first, lead.second]), lead.seeds
         (['GCN', 'RNN'], 2)
     """
-    scores = {label: values for label in candidates(comparison, size).models
-              if (values := _scores(comparison, label, size))}  # fmt: skip
-    if not scores:
+    order = [label for label, _ in ranked(comparison, size)]
+    if not order:
         return None
-    sign = 1 if comparison.higher_is_better else -1
-    order = sorted(scores, key=lambda label: -sign * math.fsum(scores[label].values()) / len(scores[label]))
-    first = order[0]
+    first, scores = order[0], comparison.scores_by_seed(order[0], size)
     if len(order) > 1:
-        second, other = order[1], scores[order[1]]
+        second, other = order[1], comparison.scores_by_seed(order[1], size)
     elif (baseline := best_baseline(comparison, size)) is not None:
         second = baseline
-        other = dict.fromkeys(scores[first], baseline_score(comparison, second, size))
+        other = dict.fromkeys(scores, baseline_score(comparison, second, size))
     else:
         return None
-    seeds = [seed for seed in scores[first] if seed in other]
-    pairs = [scores[first][seed] for seed in seeds], [other[seed] for seed in seeds]
+    seeds = [seed for seed in scores if seed in other]
+    pairs = [scores[seed] for seed in seeds], [other[seed] for seed in seeds]
     if len(seeds) < 2:
         mean = pairs[0][0] - pairs[1][0] if seeds else math.nan
         return LeadingDifference(first, second, mean, math.inf, len(seeds))
     mean, half = paired_difference(*pairs)
     return LeadingDifference(first, second, mean, 2 * half, len(seeds))
-
-
-def _scores(comparison: ComparisonRecords, label: str, size: int) -> dict[int, float]:
-    """Return the finite scores of a model by seed."""
-    values = {run.config.seed: run.result.test.values.get(comparison.metric) for run in comparison.of(label, size)}
-    return {seed: value for seed, value in values.items() if value is not None and math.isfinite(value)}

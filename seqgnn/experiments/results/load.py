@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError, loads
 from pathlib import Path
@@ -68,15 +68,9 @@ def load_comparisons(
         >>> after.labels, after.rows() == before.rows()
         (('RNN', 'GCN'), True)
     """
-    entries: dict[str, StoredRun] = {}
-    problems: list[str] = []
-    for path in map(Path, paths):
-        loaded, unreadable = read_entries(path)
-        problems += unreadable
-        for entry in loaded:
-            entries.setdefault(entry.file.name, entry)
+    entries, problems = read_entries(paths)
     groups: dict[tuple[str, str, str], list[StoredRun]] = defaultdict(list)
-    for entry in entries.values():
+    for entry in entries:
         groups[entry.run.task, entry.run.data_id or "", entry.run.setting].append(entry)
     sources = [source for item in data if (source := DataSource.of(item)) is not None]
     comparisons = [_comparison(groups[key], sources) for key in sorted(groups)]
@@ -86,8 +80,19 @@ def load_comparisons(
     return LoadedRuns(comparisons, problems)
 
 
-def read_entries(path: Path) -> tuple[list[StoredRun], list[str]]:
-    """Return the runs in a folder, or in a single file, and a line for each file that cannot be read."""
+def read_entries(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[StoredRun], list[str]]:
+    """Return the runs in folders and files, each once, and a line for each file that cannot be read."""
+    entries: dict[str, StoredRun] = {}
+    problems: list[str] = []
+    for path in map(Path, paths):
+        loaded, unreadable = _read_path(path)
+        problems += unreadable
+        for entry in loaded:
+            entries.setdefault(entry.file.name, entry)
+    return list(entries.values()), problems
+
+
+def _read_path(path: Path) -> tuple[list[StoredRun], list[str]]:
     if not path.exists():
         return [], [f"{path}: there is no such file or folder"]
     entries, problems = [], []

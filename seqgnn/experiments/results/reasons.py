@@ -53,7 +53,10 @@ def _budget(runs: Sequence[RunRecord]) -> str:
     falling = [is_falling(run.result.validation) for run in runs]
     if None in falling:
         return limit
-    return f"{limit}, validation loss {'still falling' if any(falling) else 'flat'}"
+    if not any(falling):
+        return f"{limit}, validation loss no longer falling"
+    seeds = "" if all(falling) else f" with {sum(map(bool, falling))} of {len(falling)} seeds"
+    return f"{limit}, validation loss still falling{seeds}"
 
 
 def is_falling(validation: Sequence[ValidationPoint]) -> bool | None:

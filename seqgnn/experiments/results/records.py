@@ -112,10 +112,11 @@ class ComparisonRecords:
     def solved_at(self, label: str, size: int) -> list[tuple[int, float] | None]:
         """Return, by seed, the step and the second at which the validation accuracy first reached the target accuracy;
         None where it did not, or where there is no target accuracy."""
-        return [_first_solved(run) for run in self.of(label, size)]
+        return [first_solved(run) for run in self.of(label, size)]
 
 
-def _first_solved(run: RunRecord) -> tuple[int, float] | None:
+def first_solved(run: RunRecord) -> tuple[int, float] | None:
+    """Return the step and the second at which a run first reached its target accuracy; None if it did not."""
     target, seconds = run.config.train.target_accuracy, run.measured.validation_seconds
     for place, point in enumerate(run.result.validation):
         if target is not None and point.accuracy is not None and point.accuracy >= target:

@@ -71,20 +71,14 @@ def list_runs(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[ListedRun],
         >>> [(run.label, run.seed) for run in listed]
         [('RNN', 0), ('GCN, one hop', 0), ('chance', None), ('linear', None), ('majority', None)]
     """
-    entries: dict[str, StoredRun] = {}
-    problems: list[str] = []
-    for path in map(Path, paths):
-        loaded, unreadable = read_entries(path)
-        problems += unreadable
-        for entry in loaded:
-            entries.setdefault(entry.file.name, entry)
+    entries, problems = read_entries(paths)
     if not entries:
         reasons = "; ".join(problems) or "no path"
         raise ValueError(f"runs: expected folders with runs of seqgnn compare, got none ({reasons})")
-    trained = [entry for entry in entries.values() if entry.spec is not None]
+    trained = [entry for entry in entries if entry.spec is not None]
     labels = distinct_labels([entry.spec.label for entry in trained if entry.spec], [entry.run for entry in trained])
     names = {entry.file.name: label for entry, label in zip(trained, labels)}
-    runs = [_listed(entry, names.get(name)) for name, entry in entries.items()]
+    runs = [_listed(entry, names.get(entry.file.name)) for entry in entries]
     return sorted(runs, key=_place), problems
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqgnn._utils.html import html_table
 from seqgnn._utils.text import count
-from seqgnn.experiments.results.records import ComparisonRecords
+from seqgnn.experiments.results.records import ComparisonRecords, first_solved
 from seqgnn.experiments.results.row import BASELINE, MODEL, ComparisonRow
 from seqgnn.experiments.runs.problem import METRICS
 
@@ -75,14 +75,12 @@ def seed_rows(comparison: ComparisonRecords) -> list[dict[str, Any]]:
     """Return the rows of `Comparison.to_dataframe`, with None for NaN."""
     rows = []
     for (label, size, seed), run in comparison.runs.items():
-        target = run.config.train.target_accuracy
-        accuracies = [(point.step, point.accuracy) for point in run.result.validation]
-        reached = (step for step, value in accuracies if target is not None and value is not None and value >= target)
+        step, _ = first_solved(run) or (None, None)
         rows.append(
             {"model": label, "kind": MODEL, "size": size, "seed": seed}
             | {metric: run.result.test.values.get(metric) for metric in comparison.metrics}
             | {"targets": run.result.test.count, "steps": run.result.steps, "best_step": run.result.best_step,
-               "stopped": run.result.stopped, "solved_step": next(reached, None), "seconds": run.measured.seconds,
+               "stopped": run.result.stopped, "solved_step": step, "seconds": run.measured.seconds,
                "parameters": run.result.parameters}
         )  # fmt: skip
     for (name, size), record in comparison.baselines.items():

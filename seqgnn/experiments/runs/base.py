@@ -4,13 +4,12 @@ import math
 import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Self
 
 import torch
 
 from seqgnn.data.datasets.data_source import DataSource
-from seqgnn.experiments.runs.result import OnStep, RunResult, Stop, never
+from seqgnn.experiments.runs.result import UNATTENDED, RunControl, RunResult
 from seqgnn.tasks.forecasting import Protocol
 from seqgnn.training.config import TrainConfig
 from seqgnn.training.loop import fit
@@ -51,26 +50,16 @@ class Run(ABC):
         """Raise a ValueError if a field is unknown or out of range."""
 
     @abstractmethod
-    def perform(
-        self,
-        data: DataSource | None,
-        on_step: OnStep,
-        folder: Path | None = None,
-        save_every: float = 30.0,
-        stop: Stop = never,
-    ) -> RunResult:
+    def perform(self, data: DataSource | None, control: RunControl = UNATTENDED) -> RunResult:
         """Return the result of the run.
 
         Args:
             data: the data that the task reads, if it reads any.
-            on_step: is called with the step, its loss and its accuracy.
-            folder: where the state is saved, so that an interrupted run resumes; None: nowhere.
-            save_every: seconds between two checkpoints.
-            stop: is called before every training step; True saves and ends the run after that step.
+            control: how training reports its steps, and is saved and stopped; baselines do not use it.
 
         Raises:
-            ValueError: if the data are not those of the run, or a checkpoint in the folder is damaged or another run's.
-            RunInterrupted: if `stop` ended the run.
+            ValueError: if the data are not those of the run, or a checkpoint is damaged or another run's.
+            RunInterrupted: if the run was stopped.
         """
 
 

@@ -13,16 +13,7 @@ from seqgnn._utils.validation import check_count, one_of
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.io.text import fingerprint
 from seqgnn.experiments.runs.base import BaselineRun, TrainingRun
-from seqgnn.experiments.runs.result import (
-    OnStep,
-    RunResult,
-    Stop,
-    check_completed,
-    checkpoints_in,
-    measure_training,
-    never,
-    training_result,
-)
+from seqgnn.experiments.runs.result import UNATTENDED, RunControl, RunResult, measure_training, training_result
 from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.models import sequence_model as models
 from seqgnn.models.baselines import classification as baselines
@@ -30,7 +21,7 @@ from seqgnn.nn import init
 from seqgnn.profile.resources import PeakMemory, flops_per_sample, measurement
 from seqgnn.tasks.base import HeldOutTask
 from seqgnn.training.config import TrainConfig
-from seqgnn.training.loop import evaluate, fit
+from seqgnn.training.loop import evaluate
 
 
 @dataclass(frozen=True)
@@ -90,24 +81,14 @@ class RunConfig(TrainingRun):
                 **options,
             )
 
-    def perform(
-        self,
-        data: DataSource | None,
-        on_step: OnStep,
-        folder: Path | None = None,
-        save_every: float = 30.0,
-        stop: Stop = never,
-    ) -> RunResult:
+    def perform(self, data: DataSource | None, control: RunControl = UNATTENDED) -> RunResult:
         """Train, then score the weights chosen on validation on the test set, which is closed until then."""
         _check_text(self.data_id, data)
         task = HeldOutTask(self.make_task(data))
         model = self.build(task)
         flops = flops_per_sample(model, task.draw(1, torch.Generator().manual_seed(self.seed)))
-        checkpoints = checkpoints_in(folder, asdict(self), save_every)
         memory = PeakMemory(self.device)
-        curves = fit(model, task, self.train, seed=self.seed, device=self.device, on_step=on_step,
-                     checkpoints=checkpoints, stop=stop)  # fmt: skip
-        check_completed(curves)
+        curves = control.fit(model, task, self.train, self)
         measured = measure_training(curves, memory)
         batches = task.open().test(self.train.eval_batch_size)
         test = evaluate(model, batches, device=self.device, precision=self.train.precision)
@@ -130,14 +111,7 @@ class BaselineConfig(BaselineRun):
         one_of("BaselineConfig", "baseline", self.baseline, baselines.NAMES)
         check_count("BaselineConfig", "size", self.size, 1)
 
-    def perform(
-        self,
-        data: DataSource | None,
-        on_step: OnStep,
-        folder: Path | None = None,
-        save_every: float = 30.0,
-        stop: Stop = never,
-    ) -> RunResult:
+    def perform(self, data: DataSource | None, control: RunControl = UNATTENDED) -> RunResult:
         """Fit the baseline and score it on the test set."""
         _check_text(self.data_id, data)
         task = SEQUENCE_TASKS[self.task](self.size, (1,), data)

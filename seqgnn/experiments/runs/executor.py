@@ -17,7 +17,7 @@ from seqgnn._utils.processes import StopRequest, deferred_signals, end_with_pare
 from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.job import Job, Key, RunContext
 from seqgnn.experiments.runs.progress import Event, Report, listening, show_progress, summary_line
-from seqgnn.experiments.runs.result import RunInterrupted, Stop
+from seqgnn.experiments.runs.result import RunControl, RunInterrupted, Stop
 from seqgnn.experiments.runs.store import RunStore, StoreLost
 from seqgnn.training.checkpoint import write_checkpoint
 
@@ -302,7 +302,8 @@ def _execute(job: Job, context: RunContext, folder: Path | None, report: Report,
     try:
         if isinstance(job.config, TrainingRun):
             report(("start", job.title, job.config.train.steps))
-        outcome = job.config.perform(context.data, on_step, folder, context.execution.save_every, stop)
+        control = RunControl(on_step, folder, context.execution.save_every, stop)
+        outcome = job.config.perform(context.data, control)
         content = job.record() | {"result": outcome.result, "measured": outcome.measured}
         record = json.loads(json.dumps(content))  # as read from its file: tuples are lists
         if context.store is not None:

@@ -5,7 +5,6 @@ import math
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,16 +12,7 @@ import torch
 from seqgnn.data.datasets.data_source import DataSource
 from seqgnn.data.temporal_graph import TemporalGraph
 from seqgnn.experiments.runs.base import BaselineRun, TrainingRun
-from seqgnn.experiments.runs.result import (
-    OnStep,
-    RunResult,
-    Stop,
-    check_completed,
-    checkpoints_in,
-    measure_training,
-    never,
-    training_result,
-)
+from seqgnn.experiments.runs.result import UNATTENDED, RunControl, RunResult, measure_training, training_result
 from seqgnn.models.baselines.forecasting import Baseline, fit_baseline
 from seqgnn.models.forecaster import Forecaster
 from seqgnn.models.forecasters import build_forecaster
@@ -31,7 +21,7 @@ from seqgnn.tasks.base import HeldOutTask
 from seqgnn.tasks.forecast_objective import ForecastEvaluation
 from seqgnn.tasks.forecasting import Forecasting, Protocol
 from seqgnn.training.config import TrainConfig
-from seqgnn.training.loop import FitResult, evaluate, fit
+from seqgnn.training.loop import FitResult, evaluate
 
 REPEATING = ("persistence", "seasonal")  # baselines that repeat values, which scaling would round
 
@@ -113,26 +103,20 @@ class ForecastRun(TrainingRun):
                 parameters=parameters,
             )
 
-    def perform(
-        self,
-        data: DataSource | None,
-        on_step: OnStep,
-        folder: Path | None = None,
-        save_every: float = 30.0,
-        stop: Stop = never,
-    ) -> RunResult:
+    def perform(self, data: DataSource | None, control: RunControl = UNATTENDED) -> RunResult:
         """Train, then score the weights chosen on validation, or those of the refit, on the test set, which is closed
         until then."""
         task = HeldOutTask(self.make_task(data))
         flops = flops_per_sample(self.build(task).to(self.device), task.draw(1, torch.Generator().manual_seed(0)))
         memory = PeakMemory(self.device)
-        model, curves = self._fit(task, self.train, on_step, folder, save_every, stop)
+        model, curves = self._fit(task, self.train, control)
         refitted = None
         if self.refit:
             refit_train = replace(self.train, steps=curves.best_step, eval_every=curves.best_step, monitor="last",
                             patience=None, min_steps=None, max_seconds=None)  # fmt: skip
-            folder = None if folder is None else folder / "refit"
-            model, refitted = self._fit(task.refitting(), refit_train, on_step, folder, save_every, stop, like=task)
+            folder = None if control.folder is None else control.folder / "refit"
+            control = replace(control, folder=folder)
+            model, refitted = self._fit(task.refitting(), refit_train, control, like=task)
         measured = measure_training(curves, memory, refitted)
         open_task = task.open()
         test = evaluate(model, open_task.test(self.train.eval_batch_size), objective=open_task.objective,
@@ -140,21 +124,10 @@ class ForecastRun(TrainingRun):
         return training_result(model, curves, scores_of(test), flops, measured)
 
     def _fit(
-        self,
-        task: Any,
-        train: TrainConfig,
-        on_step: OnStep,
-        folder: Path | None,
-        save_every: float,
-        stop: Stop,
-        like: Any = None,
+        self, task: Any, train: TrainConfig, control: RunControl, like: Any = None
     ) -> tuple[torch.nn.Module, FitResult]:
         model = self.build(like or task)
-        checkpoints = checkpoints_in(folder, asdict(self), save_every)
-        curves = fit(model, task, train, seed=self.seed, device=self.device, on_step=on_step, checkpoints=checkpoints,
-                     stop=stop)  # fmt: skip
-        check_completed(curves)
-        return model, curves
+        return model, control.fit(model, task, train, self)
 
 
 @dataclass(frozen=True)
@@ -198,14 +171,7 @@ class ForecastBaseline(BaselineRun):
             refit=task.refit_windows if self.refit else None,
         )
 
-    def perform(
-        self,
-        data: DataSource | None,
-        on_step: OnStep,
-        folder: Path | None = None,
-        save_every: float = 30.0,
-        stop: Stop = never,
-    ) -> RunResult:
+    def perform(self, data: DataSource | None, control: RunControl = UNATTENDED) -> RunResult:
         """Fit the baseline and score it on the test set."""
         task = self.task_of(forecasting_task(self.data_id, data, self.protocol))
         start = time.perf_counter(), time.process_time()

@@ -13,7 +13,8 @@ from torch import Tensor
 from seqgnn.experiments.runs.store import run_key
 from seqgnn.profile.resources import PeakMemory, measurement
 from seqgnn.training.checkpoint import LAST, Checkpoints, read_checkpoint
-from seqgnn.training.loop import FitResult
+from seqgnn.training.config import TrainConfig
+from seqgnn.training.loop import FitResult, fit
 
 OnStep: TypeAlias = Callable[[int, float, float], None]
 Stop: TypeAlias = Callable[[], bool]
@@ -26,6 +27,44 @@ class RunInterrupted(Exception):
 def never() -> bool:
     """Return False: a run is not to be stopped."""
     return False
+
+
+@dataclass(frozen=True)
+class RunControl:
+    """How a run reports its steps, and is saved and stopped.
+
+    Attributes:
+        on_step: is called with each training step, its loss and its accuracy.
+        folder: where the state is saved, so that an interrupted run resumes; None: nowhere.
+        save_every: seconds between two checkpoints.
+        stop: is called before every training step; True saves and ends the run after that step.
+    """
+
+    on_step: OnStep = lambda *_: None
+    folder: Path | None = None
+    save_every: float = 30.0
+    stop: Stop = never
+
+    def fit(self, model: torch.nn.Module, task: Any, train: TrainConfig, run: Any) -> FitResult:
+        """Train the model of a run, or continue from its checkpoint.
+
+        Args:
+            model, task, train: as of `seqgnn.training.loop.fit`.
+            run: the configuration of the run, a dataclass with `seed` and `device`.
+
+        Raises:
+            ValueError: if a checkpoint in the folder is damaged or another run's.
+            RunInterrupted: if `stop` ended the training.
+        """
+        checkpoints = None if self.folder is None else checkpoints_in(self.folder, asdict(run), self.save_every)
+        curves = fit(model, task, train, seed=run.seed, device=run.device, on_step=self.on_step,
+                     checkpoints=checkpoints, stop=self.stop)  # fmt: skip
+        if curves.stopped == "interrupted":
+            raise RunInterrupted
+        return curves
+
+
+UNATTENDED = RunControl()  # neither reported nor saved
 
 
 @dataclass(frozen=True)
@@ -43,23 +82,15 @@ class RunResult:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-def checkpoints_in(folder: Path | None, config: dict[str, Any], save_every: float) -> Checkpoints | None:
-    """Return the checkpoints of a run; None without a folder.
+def checkpoints_in(folder: Path, config: dict[str, Any], save_every: float) -> Checkpoints:
+    """Return the checkpoints of a run.
 
     Raises:
         ValueError: if a checkpoint there is damaged or another run's.
     """
-    if folder is None:
-        return None
     _check_checkpoint(folder / LAST, config)
     # Without folders above it: one that was removed or renamed would appear again, and training would continue.
     return Checkpoints(folder, about={"config": config}, seconds=save_every, parents=False)
-
-
-def check_completed(curves: FitResult) -> None:
-    """Raise RunInterrupted if training was stopped on request."""
-    if curves.stopped == "interrupted":
-        raise RunInterrupted
 
 
 def measure_training(curves: FitResult, memory: PeakMemory, refitted: FitResult | None = None) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def best_forecast(
         ValueError: if there is no such run, if runs differ in horizon, protocol or data, or if the time series is
             another.
     """
-    entries, problems = read_entries(Path(folder))
+    entries, problems = read_entries([folder])
     finished = [entry for entry in entries if isinstance(entry.run, ForecastRun | ForecastBaseline)
                 and not isinstance(entry.outcome, str)]  # fmt: skip
     horizons = sorted({entry.run.size for entry in finished})

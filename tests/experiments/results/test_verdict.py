@@ -88,9 +88,13 @@ def test_why_unsolved_states_how_training_ended():
     points = [(step, 0.5) for step in (10, 20, 30)]
     record = run(0.5, model="rnn", validation=points)
     comparison.runs["A", 5, 0] = record
-    assert why_unsolved(comparison, "A", 5) == "30 steps, validation loss flat"
+    assert why_unsolved(comparison, "A", 5) == "30 steps, validation loss no longer falling"
     comparison.runs["A", 5, 0] = changed(record, stopped="time")
-    assert why_unsolved(comparison, "A", 5) == "30 steps until the time was over, validation loss flat"
+    assert why_unsolved(comparison, "A", 5) == "30 steps until the time was over, validation loss no longer falling"
+    falling = tuple(ValidationPoint(step, 3.0 - step / 20, 0.4) for step in (10, 20, 30))
+    runs = {("A", 5, 0): record, ("A", 5, 1): changed(record, seed=1, validation=falling)}
+    comparison = replace(comparison, runs=runs, seeds=(0, 1))
+    assert why_unsolved(comparison, "A", 5) == "30 steps, validation loss still falling with 1 of 2 seeds"
 
 
 @pytest.mark.parametrize(

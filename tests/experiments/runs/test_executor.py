@@ -14,7 +14,7 @@ from tests.support.jobs import Sum, jobs
 class Dies(Sum):
     """A run that takes its process with it, as the kernel does when memory is short."""
 
-    def perform(self, path, on_step, folder, save_every, stop):
+    def perform(self, path, control):
         import os
 
         os._exit(9)

@@ -7,17 +7,14 @@ import numpy as np
 import pytest
 
 from seqgnn.data.datasets.data_source import DataSource
-from seqgnn.experiments.runs import forecast_config as run_module
+from seqgnn.experiments.runs import result as run_module
 from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
+from seqgnn.experiments.runs.result import RunControl
 from seqgnn.tasks import Protocol
 from seqgnn.training.loop import TrainConfig
 
 PROTOCOL = Protocol(lags=3, horizon=2, split=(0.6, 0.2, 0.2))
 TRAIN = TrainConfig(steps=12, batch_size=8, optimizer="adam", lr=1e-2, eval_every=4, monitor="loss")
-
-
-def nothing(*_):
-    pass
 
 
 @pytest.fixture
@@ -35,7 +32,7 @@ def run_of(source, **changes):
 def test_forecast_run_is_deterministic_and_json_serializable(source):
     run = run_of(source)
     assert ForecastRun.from_dict(json.loads(json.dumps(asdict(run)))) == run
-    first, second = (run.perform(source, nothing) for _ in range(2))
+    first, second = (run.perform(source) for _ in range(2))
     assert first.result == second.result and first.result["best_step"] in (4, 8, 12)
     assert json.loads(json.dumps(first.result, allow_nan=False))["validation"][0]["accuracy"] is None
     assert {"mae", "rmse", "mape", "mse", "count", "by_step", "loss"} <= set(first.result["test"])
@@ -60,7 +57,7 @@ def test_forecast_relative_scores_do_not_depend_on_the_units_of_the_file(tmp_pat
         values, source = write_counts(tmp_path, factor)
         baseline = ForecastBaseline("forecast", source.identity(), "persistence", PROTOCOL, False)
         tests.append(
-            (baseline.perform(source, nothing).result["test"], run_of(source).perform(source, nothing).result["test"])
+            (baseline.perform(source).result["test"], run_of(source).perform(source).result["test"])
         )
         truth = np.stack([values[start : start + 2] for start in range(99, 119)])
         last = np.stack([values[start - 1 : start] for start in range(99, 119)])
@@ -81,7 +78,7 @@ def test_forecast_run_stores_errors_of_each_test_window(source, metric):
     protocol = replace(PROTOCOL, metric=metric)
     runs = run_of(source, protocol=protocol), ForecastBaseline("forecast", source.identity(), "ar", protocol, False)
     for run in runs:
-        test = json.loads(json.dumps(run.perform(source, nothing).result))["test"]
+        test = json.loads(json.dumps(run.perform(source).result))["test"]
         errors, counts = test["windows"]["errors"], test["windows"]["counts"]
         assert counts == [6] * 12 and sum(counts) == test["count"]  # 2 steps at 3 nodes; 16 steps hold 12 windows
         mean = sum(errors) / sum(counts)
@@ -91,9 +88,9 @@ def test_forecast_run_stores_errors_of_each_test_window(source, metric):
 def test_forecast_run_refit_takes_the_best_number_of_steps(source, tmp_path):
     seen = []
     run = run_of(source, refit=True)
-    outcome = run.perform(source, lambda step, *_: seen.append(step), tmp_path / "run", save_every=0)
+    outcome = run.perform(source, RunControl(lambda step, *_: seen.append(step), tmp_path / "run", save_every=0))
     assert seen == [*range(1, 13), *range(1, outcome.result["best_step"] + 1)]
-    plain = run_of(source).perform(source, nothing)
+    plain = run_of(source).perform(source)
     assert outcome.result["validation"] == plain.result["validation"]
     assert outcome.result["weights_sha256"] != plain.result["weights_sha256"]
 
@@ -103,7 +100,7 @@ def test_forecast_run_refit_ignores_other_stopping_criteria(source, monkeypatch)
     fit = run_module.fit
     monkeypatch.setattr(run_module, "fit", lambda *given, **named: seen.append(given[2]) or fit(*given, **named))
     train = replace(TRAIN, min_steps=100, patience=3, max_seconds=60.0)
-    run_of(source, refit=True, train=train).perform(source, nothing)
+    run_of(source, refit=True, train=train).perform(source)
     first, again = seen
     assert (first.min_steps, first.patience, first.max_seconds) == (100, 3, 60.0)
     assert (again.min_steps, again.patience, again.max_seconds, again.monitor) == (None, None, None, "last")
@@ -114,12 +111,12 @@ def test_forecast_run_damaged_checkpoint_raises_value_error(source, tmp_path, pa
     (tmp_path / "run" / part).mkdir(parents=True)
     (tmp_path / "run" / part / "last.safetensors").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"last.safetensors.*; move it away, and the run starts again"):
-        run_of(source, refit=True).perform(source, nothing, tmp_path / "run")
+        run_of(source, refit=True).perform(source, RunControl(folder=tmp_path / "run"))
 
 
 def test_forecast_run_interrupted_resumes_to_equal_result(source, tmp_path):
     run = run_of(source, refit=True)
-    whole = run.perform(source, nothing)
+    whole = run.perform(source)
 
     class Stop(Exception):
         pass
@@ -133,9 +130,9 @@ def test_forecast_run_interrupted_resumes_to_equal_result(source, tmp_path):
                 raise Stop
 
         with pytest.raises(Stop):
-            run.perform(source, count, tmp_path / str(after), save_every=0)
+            run.perform(source, RunControl(count, tmp_path / str(after), save_every=0))
         gone_on = []
-        again = run.perform(source, lambda *_: gone_on.append(1), tmp_path / str(after), save_every=0)  # noqa: B023
+        again = run.perform(source, RunControl(lambda *_: gone_on.append(1), tmp_path / str(after), save_every=0))  # noqa: B023
         assert again.result == whole.result
         assert len(gone_on) <= 12 + whole.result["best_step"] - after + 1
 
@@ -144,8 +141,8 @@ def test_forecast_run_interrupted_resumes_to_equal_result(source, tmp_path):
 def test_forecast_baseline_scores_as_many_values_as_a_run(source, name):
     period = 4 if name == "seasonal" else None
     run = ForecastBaseline("forecast", source.identity(), name, PROTOCOL, True, period)
-    result = run.perform(source, nothing).result
-    assert result["test"]["count"] == run_of(source).perform(source, nothing).result["test"]["count"]
+    result = run.perform(source).result
+    assert result["test"]["count"] == run_of(source).perform(source).result["test"]["count"]
     assert (result["strength"] is not None) == name.startswith("ar")
 
 
@@ -157,7 +154,7 @@ def test_forecast_run_of_changed_data_raises_value_error(source):
         file.write("1,2,3\n")
     assert source.identity() != text
     with pytest.raises(ValueError, match="it was changed after the comparison began"):
-        run.perform(source, nothing)
+        run.perform(source)
 
 
 def test_forecast_run_from_dict_of_other_config_raises():

@@ -9,6 +9,7 @@ import torch
 from seqgnn.analysis import edges_to_last, gradient_flow, influence
 from seqgnn.experiments.results.load import load_comparisons
 from seqgnn.experiments.runs.config import RunConfig
+from seqgnn.experiments.runs.result import RunControl
 from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.experiments.trained.checkpoints import load_trained, study_checkpoint
 from seqgnn.models.sequence_model import build
@@ -72,7 +73,7 @@ def test_study_checkpoint_of_json_and_partial_run_is_equal(folder, tmp_path):
     assert torch.equal(by_weights.panels["dL/dc"][0].norms, by_json.panels["dL/dc"][0].norms)
     config = RunConfig.from_dict(json.loads(file.with_suffix(".json").read_text())["config"])
     saved = tmp_path / "key.partial"
-    config.perform(None, lambda *_: None, saved, 0.0)
+    config.perform(None, RunControl(folder=saved, save_every=0.0))
     partial = study_checkpoint(saved, seeds=[0], batch_size=2)
     assert torch.equal(partial.panels["dL/dc"][0].norms, by_json.panels["dL/dc"][0].norms)
     assert partial.settings["steps"] == 4
