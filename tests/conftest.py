@@ -1,9 +1,14 @@
 """Fixtures that tests of several folders use."""
 
 import gc
+import signal
 
 import pytest
 import torch
+
+# A process of `nohup` ignores SIGHUP, one in the background of a shell SIGINT, and so would those that tests start.
+for ignored in [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_IGN]:
+    signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.hookimpl(trylast=True)
