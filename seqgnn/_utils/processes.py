@@ -1,5 +1,6 @@
 """Signals that end a process, and processes that end with their parent."""
 
+import atexit
 import os
 import signal
 import sys
@@ -123,7 +124,7 @@ def _restore(handlers: dict[int, Any]) -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Let this worker process end within five seconds after the process that started it.
+    """Let this worker process end within five seconds after the process that started it, and at once when it is done.
 
     A signal no longer ends the process, but interrupts the work that it does within `working`: a terminal sends
     signals to workers as well, and the parent decides what happens next.
@@ -144,6 +145,7 @@ def end_with_parent(parent: int) -> None:
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
             signal.signal(number, handle)
     call_at_end_of(parent, end)
+    atexit.register(os._exit, 0)  # the modules of torch are objects by which Python's own end takes two seconds
 
 
 @contextmanager
