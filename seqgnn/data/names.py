@@ -23,8 +23,11 @@ def name_of(value: Any) -> str:
     return str(value)
 
 
-def names_of(caller: str, values: Iterable[Any], noun: str = "node") -> list[str]:
+def names_of(caller: str, values: Iterable[Any], noun: str = "node", origin: Any = None) -> list[str]:
     """Return names as text.
+
+    Args:
+        caller, noun, origin: what the error message says: who calls, what is named, and where (None: unknown).
 
     Raises:
         ValueError: if a name is missing (None or NaN).
@@ -32,6 +35,7 @@ def names_of(caller: str, values: Iterable[Any], noun: str = "node") -> list[str
     names = []
     for i, value in enumerate(values):
         if value is None or value != value:
-            raise ValueError(f"{caller}: expected a name for every {noun}, got {value} for {noun} {i}")
+            where = "" if origin is None else f" of {origin}"
+            raise ValueError(f"{caller}: expected a name for every {noun}, got {value} for {noun} {i}{where}")
         names.append(name_of(value))
     return names

@@ -125,7 +125,7 @@ def _read(graph: Any, nodes: Nodes, kind: str | None) -> EdgeData:
         return from_object(graph, nodes, kind)
     path = Path(graph)
     suffixes = (".csv", ".npy", ".npz", ".pkl", ".graphml")
-    suffix = one_of(CALLER, "the suffix of a graph file", path.suffix.lower(), suffixes)
+    suffix = one_of(CALLER, f"the suffix of the graph file {path}", path.suffix.lower(), suffixes)
     with reading(CALLER, path, f"a whole {suffix} file"):
         if suffix == ".csv":
             return from_table(read_table(CALLER, path), str(path), nodes, kind)

@@ -9,7 +9,7 @@ from typing import Any
 from seqgnn._utils.numbers import is_whole
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.graphs.edge_data import CALLER
-from seqgnn.data.names import name_of
+from seqgnn.data.names import names_of
 
 GraphNodes = str | PathLike[str] | Sequence[str]
 
@@ -18,9 +18,9 @@ def node_names(names: Iterable[Any], origin: str) -> list[str]:
     """Return distinct names as text.
 
     Raises:
-        ValueError: if a name is empty or repeated.
+        ValueError: if a name is missing, empty or repeated.
     """
-    texts = [name_of(name) for name in names]
+    texts = names_of(CALLER, names, origin=origin)
     check_distinct(CALLER, texts, Path(origin), "node")
     return texts
 

@@ -61,7 +61,7 @@ def weigh(data: EdgeData, kind: str | None, threshold: float, notes: Notes) -> t
     if kind in ("edges", "adjacency") and stated == "distances":
         notes.add(f"{data.origin}: {data.heading!r} is not a weight; all weights are 1")
         return data, np.ones(len(values))
-    if (kind or stated or _guess(data, values, notes)) != "distances":
+    if (kind or stated or _guess(data, values, notes)) != "distances" or not len(values):
         return data, values
     if (values < 0).any():
         actual = f"{values[values < 0][0]:g} in {data.location(int((values < 0).argmax()))}"

@@ -114,8 +114,23 @@ def test_read_graph_invalid_csv_names_the_mistake(write, content, options, match
         read_graph(write(content), NODES, **options)
 
 
+@pytest.mark.filterwarnings("error")
+def test_read_graph_without_any_distance_has_no_edges(tmp_path):
+    np.savez(tmp_path / "edges.npz", edge_index=np.zeros((2, 0), int), distance=np.zeros(0))
+    np.save(tmp_path / "matrix.npy", np.full((4, 4), np.nan))
+    for path in (tmp_path / "edges.npz", tmp_path / "matrix.npy"):
+        edges, weights = read_graph(path, NODES, kind="distances")
+        assert edges.shape == (2, 0) and weights.shape == (0,)
+
+
+def test_read_graph_names_that_are_missing_name_the_file(tmp_path):
+    np.savez(tmp_path / "g.npz", adj=np.eye(4), nodes=np.array([1, np.nan, 2, 3]))
+    with pytest.raises(ValueError, match=r"a name for every node, got nan for node 1 of .*g\.npz"):
+        read_graph(tmp_path / "g.npz", NODES)
+
+
 def test_read_graph_invalid_files_raise_value_error(tmp_path):
-    with pytest.raises(ValueError, match=r"the suffix of a graph file to be one of '\.csv', .*got '\.gml'"):
+    with pytest.raises(ValueError, match=r"the suffix of the graph file .*g\.gml to be one of '\.csv', .*got '\.gml'"):
         read_graph(tmp_path / "g.gml", NODES)
     np.savez(tmp_path / "two.npz", one=MATRIX, other=MATRIX)
     with pytest.raises(ValueError, match=r"one matrix of numbers in .*, got one, other"):
