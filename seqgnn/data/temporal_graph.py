@@ -21,6 +21,7 @@ from seqgnn.data._temporal_validation import (
     checked_units,
     finite,
 )
+from seqgnn.data.io.limits import unpacked_limit
 from seqgnn.data.times import TimeAxis
 from seqgnn.data.transforms.calendar import CALENDAR, calendar_features, calendar_names
 from seqgnn.data.transforms.splits import PartSize, split_range
@@ -225,11 +226,13 @@ class TemporalGraph:
         graph of the previous step. Call this before `windows`, which ignores gaps in time.
 
         Raises:
-            ValueError: without timestamps, or if the time of a step is not in the calendar of the others.
+            ValueError: without timestamps, if the time of a step is not in the calendar of the others, or if all steps
+                would take more than 1 GiB and 100 times the memory of those that there are.
         """
         if self.time is None:
             raise ValueError(f"{CALLER}: expected timestamps to find gaps, got none")
-        time, places = self.time.filled(CALLER)
+        size = 16 + self.num_nodes * (self.num_features * (self.signal.element_size() + 1) + self.num_targets)
+        time, places = self.time.filled(CALLER, unpacked_limit(size * len(self)) // size)
         steps, indices = len(time), torch.from_numpy(places)
         sources = np.searchsorted(places, np.arange(steps), side="right") - 1
 

@@ -144,6 +144,16 @@ def test_fill_gaps_inserts_masked_zeros(dynamic):
         TemporalGraph(signal(4), EDGES, timestamps=odd).fill_gaps()
 
 
+def test_fill_gaps_refuses_steps_that_no_memory_holds():
+    times = np.array(["1000-01-01", "1000-01-02", "9000-01-01"], "M8[s]")
+    times[1] = times[0] + 1
+    graph = TemporalGraph(signal(3), EDGES, timestamps=times)
+    with pytest.raises(
+        ValueError, match=r"expected at most [\d,]+ steps when gaps are filled, got 252,455,616,001 every"
+    ):
+        graph.fill_gaps()
+
+
 def test_temporal_graph_targets_are_preserved_by_calendar_and_to():
     targets = torch.randn(10, 3, 2, generator=torch.Generator().manual_seed(0))
     graph = TemporalGraph(signal(), EDGES, targets=targets, timestamps=minutes(10))

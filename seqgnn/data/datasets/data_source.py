@@ -78,7 +78,10 @@ class DataSource(TableFormat):
     def read(self) -> TemporalGraph:
         """Return the time series, read again at each call."""
         graph = load_temporal_graph(self.data, **self.arguments())
-        return graph.fill_gaps() if self.fill_gaps else graph
+        try:
+            return graph.fill_gaps() if self.fill_gaps else graph
+        except ValueError as error:
+            raise ValueError(f"{error} in {self.data}") from error
 
     def options(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, by the names of `seqgnn compare`."""

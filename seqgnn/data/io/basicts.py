@@ -1,5 +1,6 @@
 """Reader for BasicTS' folders, in the layouts of its versions 0.1 to 1.1."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from seqgnn.data.io.array_files import read_arrays, read_json
+from seqgnn.data.io.array_files import read_arrays, read_json, reading
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.graphs import read_graph
 from seqgnn.data.io.graphs.node_names import node_names
@@ -46,6 +47,7 @@ def read_basicts(path: Path, table_format: TableFormat) -> Columns:
     Raises:
         ValueError: if a file is missing or has another shape than the json file says.
     """
+    path.stat()  # an error if there is none
     folder = path if path.is_dir() else path.parent
     if path.suffix == ".pkl":
         return _with_graph(*_read_pickles(path), {}, folder)
@@ -68,15 +70,13 @@ def _pickles(folder: Path) -> list[Path]:
 def _with_graph(
     values: np.ndarray, features: Sequence[str] | None, description: dict[str, Any], folder: Path
 ) -> Columns:
-    settings = description.get("regular_settings") or {}
-    null = settings.get("null_val", settings.get("NULL_VAL"))
+    missing_value = _null_value(description, folder)
     adjacency, nodes = folder / "adj_mx.pkl", None
     if adjacency.exists():
         content = read_plain_pickle(adjacency)
         is_named = isinstance(content, list | tuple) and len(content) == 3 and isinstance(content[1], dict)
-        if is_named and len(content[0]) == values.shape[1]:
+        if is_named and np.shape(content[0]) == values.shape[1:2]:
             nodes = node_names(content[0], f"{adjacency}")
-    missing_value = None if null is None or np.isnan(float(null)) else float(null)
     if missing_value is not None:
         Notes(CALLER).add(f"{missing_value:g} means missing in {folder}, by its json file")
     names = nodes or list(map(str, range(values.shape[1])))
@@ -88,6 +88,14 @@ def _with_graph(
         missing_value=missing_value,
         graph=partial(_read_adjacency, adjacency, names) if adjacency.exists() else None,
     )
+
+
+def _null_value(description: dict[str, Any], folder: Path) -> float | None:
+    file = next((file for name in ("meta.json", "desc.json") if (file := folder / name).exists()), folder)
+    with reading(CALLER, file, "a number as null_val of regular_settings"):
+        settings = description.get("regular_settings") or {}
+        null = settings.get("null_val", settings.get("NULL_VAL"))
+        return None if null is None or np.isnan(float(null)) else float(null)
 
 
 def _read_adjacency(path: Path, nodes: Sequence[str], kind: str | None, threshold: float) -> Any:
@@ -103,19 +111,19 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_arrays(folder: Path) -> tuple[np.ndarray, list[str] | None]:
     description = _read_json(folder / "meta.json")
-    values = np.concatenate([_load(folder / f"{part}_data.npy") for part in PARTS])
+    values = _joined([folder / f"{part}_data.npy" for part in PARTS])
     _check_shape(values.shape, description, folder / "meta.json")
     values = values[..., None] if values.ndim == 2 else values
     features = [str(description.get("domain") or "value")] if values.shape[-1] == 1 else None
     if not all((folder / f"{part}_timestamps.npy").exists() for part in PARTS):
         return values, features
-    times = np.concatenate([_load(folder / f"{part}_timestamps.npy") for part in PARTS])
+    times = _joined([folder / f"{part}_timestamps.npy" for part in PARTS])
     if times.ndim != 2 or len(times) != len(values):
         raise ValueError(
             f"{CALLER}: expected timestamps [{len(values)}, F] as data in {folder}, got {list(times.shape)}"
         )
-    described = description.get("timestamps_description") or []
-    if features is not None and len(described) == times.shape[1]:
+    described = description.get("timestamps_description")
+    if features is not None and isinstance(described, list) and len(described) == times.shape[1]:
         features = [*features, *map(str, described)]
     else:
         features = None
@@ -126,14 +134,14 @@ def _read_arrays(folder: Path) -> tuple[np.ndarray, list[str] | None]:
 def _read_memmap(folder: Path) -> tuple[np.ndarray, list[str] | None]:
     description, path = _read_json(folder / "desc.json"), folder / "data.dat"
     shape = description.get("shape")
-    if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(size, int) and size > 0 for size in shape)):
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)):
         raise ValueError(f"{CALLER}: expected the shape [T, N, F] in {folder / 'desc.json'}, got {shape}")
     try:
         values = np.fromfile(path, dtype="<f4")
     except OSError as error:
         raise ValueError(f"{CALLER}: expected a readable file, got {path}: {error.strerror}") from error
-    if values.size != np.prod(shape):
-        expected = f"{shape} = {np.prod(shape)} numbers (float32), as in desc.json,"
+    if values.size != math.prod(shape):
+        expected = f"{shape} = {math.prod(shape)} numbers (float32), as in desc.json,"
         raise ValueError(f"{CALLER}: expected {expected} in {path}, got {values.size}")
     features = description.get("feature_description")
     named = isinstance(features, list) and len(features) == shape[2]
@@ -161,6 +169,20 @@ def _read_pickles(path: Path) -> tuple[np.ndarray, None]:
     return undo_scaling(values, arguments, num_scaled, scaler_path), None
 
 
+def _joined(paths: Sequence[Path]) -> np.ndarray:
+    """Return the arrays of files, which follow each other.
+
+    Raises:
+        ValueError: if they are of different shapes.
+    """
+    arrays = list(map(_load, paths))
+    for path, array in zip(paths, arrays):
+        if array.shape[1:] != arrays[0].shape[1:] or not array.ndim:
+            expected = f"an array of the shape in {paths[0].name}, {list(arrays[0].shape)} but for the first size,"
+            raise ValueError(f"{CALLER}: expected {expected} in {path}, got {list(array.shape)}")
+    return np.concatenate(arrays)
+
+
 def _load(path: Path) -> np.ndarray:
     arrays = read_arrays(CALLER, path, "an array")
     if set(arrays) != {"data"} or arrays["data"].dtype.kind not in "biuf":
@@ -170,7 +192,7 @@ def _load(path: Path) -> np.ndarray:
 
 def _check_shape(shape: tuple[int, ...], description: dict[str, Any], path: Path) -> None:
     expected = description.get("shape")
-    if len(shape) not in (2, 3) or (expected is not None and list(shape) != list(expected)):
+    if len(shape) not in (2, 3) or (expected is not None and list(shape) != expected):
         raise ValueError(f"{CALLER}: expected data of the shape in {path}, {expected}, got {list(shape)}")
 
 

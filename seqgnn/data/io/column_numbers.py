@@ -55,7 +55,9 @@ def exact_numbers(caller: str, label: Any, column: Column) -> np.ndarray:
     values = np.asarray(cells) if cells.dtype in (np.float32, np.float16) else column.numbers
     if cells.dtype.kind in "iu" and len(values) and np.nanmax(np.abs(values)) >= EXACT:
         whole = np.asarray(cells.dropna() if hasattr(cells, "dropna") else cells)
-        if (whole.astype(np.float64).astype(whole.dtype) != whole).any():
+        with np.errstate(invalid="ignore"):  # the largest ones are rounded to one that has no integer
+            is_rounded = whole.astype(np.float64).astype(whole.dtype) != whole
+        if is_rounded.any():
             location = f"column {column.name!r} of {label}"
             raise ValueError(
                 f"{caller}: expected numbers that float64 holds exactly, got whole ones above 2**53 in {location}"

@@ -95,7 +95,7 @@ def columns_of(
     columns = _index(frame, label)
     if frame.columns.nlevels == 2:
         return _two_levels(caller, label, frame, columns, table_format, line)
-    names = names_of(caller, frame.columns, "column")
+    names = names_of(caller, frame.columns, "column", label)
     check_distinct(caller, names[names[:1] == [""] :], label)  # pandas leaves the first one of its index empty
     columns += [Column(name, frame.iloc[:, i]) for i, name in enumerate(names)]
     roles = find_roles(caller, label, columns, table_format)
@@ -173,7 +173,7 @@ def _two_levels(
     """Return the content of a table whose columns have two names, of a sensor and of a feature in either order."""
     pairs: dict[tuple[str, ...], Column] = {}
     for i, label_pair in enumerate(frame.columns):
-        pair = tuple(names_of(caller, label_pair, "column"))
+        pair = tuple(names_of(caller, label_pair, "column", label))
         column = Column(" ".join(filter(None, pair)), frame.iloc[:, i])
         if "" in pair:
             index = [*index, column]

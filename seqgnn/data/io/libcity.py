@@ -15,6 +15,7 @@ from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.graphs.notes import Notes
 from seqgnn.data.io.libcity_relations import Relations
 from seqgnn.data.io.libcity_tables import read_atomic_table
+from seqgnn.data.io.limits import check_cells
 from seqgnn.data.io.table_format import TableFormat
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class _Folder:
     def setting(self, name: str) -> list[str]:
         """Return a setting of one or several names as a list; empty: not given."""
         value = self.info.get(name) or []
-        return [value] if isinstance(value, str) else [str(item) for item in value]
+        return [value] if isinstance(value, str) else list(value)
 
 
 def is_libcity(path: Path) -> bool:
@@ -61,6 +62,7 @@ def read_libcity(path: Path, table_format: TableFormat) -> Columns:
         ValueError: if a file or column is missing, a record has another entity, or is repeated; the message names the
             file and line.
     """
+    path.stat()  # an error if there is none
     folder = _find_files(path if path.is_dir() else path.parent)
     geo = read_atomic_table(CALLER, folder.geo, ("geo_id",))
     nodes = geo["geo_id"].tolist()
@@ -74,14 +76,15 @@ def read_libcity(path: Path, table_format: TableFormat) -> Columns:
         np.concatenate([state.values for state in states]),
         nodes,
         None if first.times is None else [time for state in states for time in state.times or ()],
-        features=first.features,
+        first.features,
+        [place for file, state in zip(folder.dyna, states) for place in state.places(file)].__getitem__,
         positions=_positions(geo, folder.geo),
         graph=None if folder.relations is None else Relations(folder.relations, nodes, folder.info),
     )
 
 
 def _find_files(folder: Path) -> _Folder:
-    info = _read_config(folder / "config.json").get("info") or {}
+    info = _read_config(folder / "config.json")
     by_suffix: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
         by_suffix.setdefault(file.suffix, []).append(file)
@@ -115,16 +118,30 @@ def _find_files(folder: Path) -> _Folder:
 
 def _read_config(path: Path) -> dict[str, Any]:
     content = read_json(CALLER, path) if path.exists() else {}
-    return content if isinstance(content, dict) else {}
+    info = content.get("info") or {} if isinstance(content, dict) else content
+    if not isinstance(info, dict):
+        raise ValueError(f"{CALLER}: expected settings under the name info in {path}, got {info!r}")
+    for name in ("geo_file", "data_files", "rel_file", "data_col"):
+        setting = info.get(name) or []
+        items = setting if isinstance(setting, list) else [setting]
+        if not all(isinstance(item, str) for item in items) or len(set(items)) < len(items):
+            raise ValueError(f"{CALLER}: expected {name} as a name or different names in {path}, got {setting!r}")
+    return info
 
 
 @dataclass(frozen=True)
 class _States:
-    """The records of a .dyna file as `[T, N, F]`, NaN where there is none; times in order, None if it has none."""
+    """The records of a .dyna file as `[T, N, F]`, NaN where there is none; times in order with the first line of each,
+    None if it has none."""
 
     values: np.ndarray
     features: list[str]
     times: list[str] | None
+    lines: list[int]
+
+    def places(self, file: Path) -> list[str]:
+        """Return where the time of each step is."""
+        return [f"line {line} of {file}" for line in self.lines]
 
 
 def _read_states(path: Path, nodes: Sequence[str], data_columns: Sequence[str]) -> _States:
@@ -146,8 +163,10 @@ def _read_states(path: Path, nodes: Sequence[str], data_columns: Sequence[str]) 
         row = int(unknown.argmax())
         actual = f"{table['entity_id'].iloc[row]!r} in line {row + 2} of {path}"
         raise ValueError(f"{CALLER}: expected entities of the .geo file, got {actual}")
-    rows, times = _steps(table, columns, path)
-    values = np.full((int(rows.max()) + 1 if times is None else len(times), len(nodes), len(features)), np.nan)
+    rows, times, lines = _steps(table, columns, path)
+    shape = (int(rows.max()) + 1 if times is None else len(times), len(nodes), len(features))
+    check_cells(CALLER, path, len(table), shape)
+    values = np.full(shape, np.nan)
     places = rows * len(nodes) + columns
     is_recorded = np.zeros(values.shape[0] * values.shape[1], dtype=bool)
     is_recorded[places] = True
@@ -157,17 +176,19 @@ def _read_states(path: Path, nodes: Sequence[str], data_columns: Sequence[str]) 
         raise ValueError(f"{CALLER}: expected one record per entity and time, got {actual}")
     for feature, name in enumerate(features):
         values[rows, columns, feature] = _numbers(table[name], path)
-    return _States(values, features, times)
+    return _States(values, features, times, lines)
 
 
-def _steps(table: "pandas.DataFrame", columns: np.ndarray, path: Path) -> tuple[np.ndarray, list[str] | None]:
-    """Return the step of each record, and the times of the steps: all that occur, in order."""
+def _steps(
+    table: "pandas.DataFrame", columns: np.ndarray, path: Path
+) -> tuple[np.ndarray, list[str] | None, list[int]]:
+    """Return the step of each record, and the times of the steps, all that occur in order, with their first lines."""
     import pandas
 
     codes, uniques = pandas.factorize(table["time"])
     cells = list(uniques)
     if cells == [""]:  # records without times follow each other
-        return table.groupby(columns).cumcount().to_numpy(), None
+        return table.groupby(columns).cumcount().to_numpy(), None, []
     if "" in cells:
         line = int((codes == cells.index("")).argmax()) + 2
         raise ValueError(f"{CALLER}: expected a time, got none in line {line} of {path}")
@@ -182,7 +203,8 @@ def _steps(table: "pandas.DataFrame", columns: np.ndarray, path: Path) -> tuple[
     order = instants.argsort().to_numpy()
     steps = np.empty(len(order), dtype=np.int64)
     steps[order] = np.arange(len(order))
-    return steps[codes], [cells[i] for i in order]
+    lines = 2 + np.unique(codes, return_index=True)[1]
+    return steps[codes], [cells[i] for i in order], lines[order].tolist()
 
 
 def _numbers(column: "pandas.Series[Any]", path: Path) -> np.ndarray:
@@ -194,8 +216,9 @@ def _numbers(column: "pandas.Series[Any]", path: Path) -> np.ndarray:
     if invalid.any():
         row = int(invalid.argmax())
         location = f"line {row + 2}, column {column.name!r} of {path}"
-        hint = size_hint(str(column.iloc[row]))
-        raise ValueError(f"{CALLER}: expected a number or an empty cell, got {column.iloc[row]!r} in {location}{hint}")
+        cell = str(column.iloc[row])
+        hint = size_hint(cell)
+        raise ValueError(f"{CALLER}: expected a number or an empty cell, got {cell!r} in {location}{hint}")
     return values
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from seqgnn.data.io.column_numbers import check_numbers, exact_numbers
 from seqgnn.data.io.column_roles import SENSORS, Column, Roles, listed, normalized
 from seqgnn.data.io.columns import Columns
+from seqgnn.data.io.limits import check_cells
 from seqgnn.data.io.table_format import TableFormat
 from seqgnn.data.names import name_of
 from seqgnn.data.times import parse_times
@@ -37,7 +38,9 @@ def pivot(caller: str, label: Any, roles: Roles, table_format: TableFormat, line
     nodes, node_codes = _sensors(caller, label, sensor, line)
     cells, step_codes, first_rows = _steps(caller, label, roles, table_format, line)
     _check_once(caller, label, node_codes, step_codes, len(nodes), line)
-    values = np.full((len(cells), len(nodes), len(features)), np.nan)
+    shape = (len(cells), len(nodes), len(features))
+    check_cells(caller, label, len(step_codes), shape)
+    values = np.full(shape, np.nan)
     for i, feature in enumerate(features):
         values[step_codes, node_codes, i] = exact_numbers(caller, label, feature)
     names = [feature.name for feature in features]

@@ -42,9 +42,9 @@ def columns_of_arrays(path: Any, arrays: Mapping[str, np.ndarray], table_format:
     timestamps, nodes, features = (_one(path, arrays, keys) for keys in (time_names, NODES, FEATURES))
     return Columns(
         values,
-        None if nodes is None else names_of(CALLER, nodes.tolist()),
+        None if nodes is None else names_of(CALLER, nodes.tolist(), origin=path),
         timestamps,
-        None if features is None else names_of(CALLER, features.tolist(), "feature"),
+        None if features is None else names_of(CALLER, features.tolist(), "feature", path),
         lambda step: f"step {step} of {path}",
     )
 

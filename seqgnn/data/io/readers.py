@@ -38,7 +38,8 @@ class Reader:
         """
         if unused := [name for name in table_format.changed() if name not in self.options]:
             raise ValueError(f"{CALLER}: {unused[0]} does not apply to {path.suffix} files; remove it (got {path})")
-        with reading(CALLER, path, f"a whole {path.suffix} file" if path.is_file() else "a folder or file that exists"):
+        whole = f"a whole {path.suffix} file" if path.is_file() else "a whole folder of data"
+        with reading(CALLER, path, whole if path.exists() else "a folder or file that exists"):
             return self.read(path, table_format)
 
 
@@ -82,9 +83,9 @@ def find_reader(path: Path) -> Reader:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     double = "".join(suffixes[-2:])
     if double not in READERS and (suffix := suffix_of(path)) in OTHER_TABLES:
-        expected = f"the suffix of the file to be one of {', '.join(map(repr, READERS))}"
+        expected = f"the suffix of {path} to be one of {', '.join(map(repr, READERS))}"
         raise ValueError(f"{CALLER}: expected {expected}, got {suffix!r}; convert it to csv or parquet")
-    return READERS[double if double in READERS else one_of(CALLER, "the suffix of the file", suffix_of(path), READERS)]
+    return READERS[double if double in READERS else one_of(CALLER, f"the suffix of {path}", suffix_of(path), READERS)]
 
 
 def is_time_series(path: Path) -> bool:

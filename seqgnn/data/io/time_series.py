@@ -94,6 +94,7 @@ def read_signal(
     if values.ndim != 3 or not values.size:
         shape = columns.values.shape
         raise ValueError(f"{CALLER}: expected values [T, N] or [T, N, F], not empty, got {shape} in {label}")
+    _check_counts(columns, values.shape, label)
     nodes = list(map(str, range(values.shape[1])) if columns.nodes is None else columns.nodes)
     if columns.nodes is None and graph_nodes is not None:
         nodes = _listed_names(graph_nodes, len(nodes), label)
@@ -126,7 +127,7 @@ def read_signal(
         edges,
         weights,
         mask=None if mask.all() else torch.from_numpy(mask),
-        timestamps=_times(columns, table_format),
+        timestamps=_times(columns, table_format, label),
         nodes=nodes,
         features=features,
         positions=places if positions is None else read_positions(positions, nodes),
@@ -148,11 +149,31 @@ def _listed_names(graph_nodes: GraphNodes, count: int, label: Any) -> list[str]:
     return names
 
 
-def _times(columns: Columns, table_format: TableFormat) -> Times | None:
+def _check_counts(columns: Columns, shape: tuple[int, ...], label: Any) -> None:
+    """Check that there is a name for each sensor and each feature, all of them different, and a time for each step.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    for noun, names, count in (("sensor", columns.nodes, shape[1]), ("feature", columns.features, shape[2])):
+        if names is not None and len(names) != count:
+            raise ValueError(f"{CALLER}: expected {count} names of {noun}s in {label}, got {len(names)}")
+        if names is not None and len(set(names)) < count:
+            repeated = next(name for i, name in enumerate(names) if name in names[:i])
+            raise ValueError(f"{CALLER}: expected distinct {noun}s in {label}, got {repeated!r} more than once")
+    if columns.timestamps is not None and len(columns.timestamps) != shape[0]:
+        actual = len(columns.timestamps)
+        raise ValueError(f"{CALLER}: expected {shape[0]} timestamps in {label}, one per step, got {actual}")
+
+
+def _times(columns: Columns, table_format: TableFormat, label: Any) -> Times | None:
     if columns.timestamps is None:
         return None
     unit, location = table_format.time_unit or columns.unit, columns.where
-    where = None if location is None else lambda step: f"in {location(step)}"
+
+    def where(step: int) -> str:
+        return f"at step {step} of {label}" if location is None else f"in {location(step)}"
+
     return parse_times(CALLER, columns.timestamps, unit=unit, day_first=table_format.day_first, where=where)
 
 

@@ -70,7 +70,8 @@ def channel_names(values: np.ndarray, path: Path) -> tuple[str, ...] | None:
         return None
     if values.shape[2] == 1:
         return CHANNELS[:1]
-    is_fraction = values.shape[2] == 3 and np.nanmin(values[..., 1]) >= 0 and np.nanmax(values[..., 1]) <= 1
+    low, high = (function.reduce(values[..., 1], axis=None) for function in (np.fmin, np.fmax))  # NaN if all are
+    is_fraction = bool(values.shape[2] == 3 and low >= 0 and high <= 1)
     if is_fraction:
         Notes(CALLER).add(f"{path} has no names of features; they are those of PEMS: {', '.join(CHANNELS)}")
     return CHANNELS if is_fraction else None
@@ -86,6 +87,8 @@ def in_own_units(values: np.ndarray, scaler: Mapping[str, np.ndarray], path: Pat
     if values.ndim != 3 or not {"mean", "std"} <= scaler.keys():
         return values
     target, mean, std = values[..., 0], scaler["mean"].mean(), scaler["std"].mean()
+    if np.isnan(target).all():
+        return values
     is_standardized = _has_scale(target, 0, 1)
     if is_standardized == _has_scale(target, mean, std):
         actual = f"mean {mean:g} and std {std:g} for values with {np.nanmean(target):g} and {np.nanstd(target):g}"
@@ -98,4 +101,4 @@ def in_own_units(values: np.ndarray, scaler: Mapping[str, np.ndarray], path: Pat
 
 def _has_scale(values: np.ndarray, mean: float, std: float) -> bool:
     """Return True if values have roughly a mean and a standard deviation, which are those of a part of them."""
-    return abs(float(np.nanmean(values)) - mean) < std and 0.2 < float(np.nanstd(values)) / std < 5
+    return abs(float(np.nanmean(values)) - mean) < std and 0.2 * std < float(np.nanstd(values)) < 5 * std

@@ -11,12 +11,15 @@ from seqgnn._utils.numbers import LARGEST, is_plain, parse_number, size_hint
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import MISSING, check_distinct
 from seqgnn.data.io.graphs.notes import Notes
+from seqgnn.data.io.limits import unpacked_limit
 from seqgnn.data.io.table_format import TableFormat
+from seqgnn.data.times.parse import in_words
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 7 * 86_400}
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
 ADVERBS = {"secondly": "second", "minutely": "minute", "hourly": "hour", "daily": "day", "weekly": "week",
            "monthly": "month", "quarterly": "quarter", "yearly": "year"}  # fmt: skip
+START = re.compile(r"(\d{4}(?:-\d\d){0,2})(?: +(\d\d(?:-\d\d){0,2}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def read_tsf(path: Path, table_format: TableFormat) -> Columns:
 
     Raises:
         ValueError: if the file is not in this format, series of different lengths have no start times, or start times
-            do not fit the frequency; the message names the file and line.
+            do not fit the frequency or are so far apart that the calendar would take more than `unpacked_limit`; the
+            message names the file and line.
     """
     header, series = _parse(path)
     check_distinct(CALLER, [item.name for item in series], path)
@@ -156,12 +160,13 @@ def _parse_cell(cell: str) -> float:
 
 
 def _parse_start(cell: str) -> np.datetime64 | None:
-    date, _, clock = cell.strip().partition(" ")
+    if (match := START.fullmatch(cell.strip())) is None:
+        return None
+    date, clock = match.groups()
     try:
-        start = np.datetime64(f"{date}T{clock.replace('-', ':')}" if clock else date, "s")
+        return np.datetime64(f"{date}T{clock.replace('-', ':')}" if clock else date, "s")
     except ValueError:
         return None
-    return None if np.isnat(start) else start
 
 
 def _check_equal_lengths(series: Sequence[_Series], path: Path) -> None:
@@ -217,7 +222,16 @@ def _place(
             "common steps need files of their own"
         )
     offsets = distances // count
-    steps = np.arange(max(int(offset) + len(item.values) for offset, item in zip(offsets, series))) * count
+    number = max(int(offset) + len(item.values) for offset, item in zip(offsets, series))
+    if 8 * number * len(series) > unpacked_limit(path.stat().st_size):
+        last = int(times.argmax())
+        actual = f"{series[last].name!r} at {in_words(times[last])} in line {series[last].line} of {path}"
+        raise ValueError(
+            f"{CALLER}: expected start times that are near each other, got {series[first].name!r} at "
+            f"{in_words(times[first])} and {actual}, which are {number:,} steps of the frequency {header.frequency}; "
+            "correct them, or put such series in separate files"
+        )
+    steps = np.arange(number) * count
     if unit == "second":
         return offsets, times[first] + steps
     return offsets, _monthly(months[first] + steps, days[first], clocks[first])

@@ -10,6 +10,8 @@ from seqgnn.data.times.inference import JITTER, infer_calendar, uneven_step
 from seqgnn.data.times.parse import in_words
 from seqgnn.data.times.timestamps import Times
 
+CHUNK = 4096  # times of a calendar that are calculated at once, in search of one that exists
+
 
 @dataclass(frozen=True, eq=False)
 class Season:
@@ -83,24 +85,36 @@ class TimeAxis:
         if self.uneven is not None:
             return np.flatnonzero(np.diff(self.numbers) > 1)
         gaps = np.flatnonzero(np.diff(self.numbers) > 1)
-        return np.array([gap for gap in gaps.tolist() if self._missing(gap)], dtype=np.int64)
+        return np.array([gap for gap in gaps.tolist() if self._is_gap(gap)], dtype=np.int64)
 
-    def _missing(self, gap: int) -> int:
-        """Return how many times of the calendar are missing after a step."""
+    def _is_gap(self, step: int) -> bool:
+        """Return True if a time of the calendar is missing after a step; clocks may skip all that have a number."""
         assert self.calendar is not None
-        return int(self.calendar.times(np.arange(self.numbers[gap] + 1, self.numbers[gap + 1]))[1].sum())
+        first, end = int(self.numbers[step]) + 1, int(self.numbers[step + 1])
+        parts = (np.arange(start, min(start + CHUNK, end)) for start in range(first, end, CHUNK))
+        return any(self.calendar.times(part)[1].any() for part in parts)
 
-    def filled(self, caller: str) -> tuple["TimeAxis", np.ndarray]:
+    def filled(self, caller: str, most: int | None = None) -> tuple["TimeAxis", np.ndarray]:
         """Return the axis without gaps, and the place of each step of this one in it, `[T]`.
 
+        Args:
+            caller: name used in error messages.
+            most: largest number of steps of the result; None: any.
+
         Raises:
-            ValueError: if the time of a step is not in the calendar.
+            ValueError: if the time of a step is not in the calendar, or there would be more steps than `most`.
         """
         if self.calendar is None:
             raise ValueError(f"{caller}: expected at least two timestamps to find gaps, got {len(self)}")
         if self.uneven is not None:
             actual = f"{in_words(self.times.wall_clock[self.uneven])} at step {self.uneven}"
             raise ValueError(f"{caller}: expected timestamps {self.calendar.words}, got {actual}")
+        steps = int(self.numbers[-1]) - int(self.numbers[0]) + 1
+        if most is not None and steps > most:
+            gap = int(np.diff(self.numbers).argmax())
+            first, last = (in_words(time) for time in self.times.wall_clock[gap : gap + 2])
+            actual = f"{steps:,} {self.calendar.words}, with none between {first} and {last}"
+            raise ValueError(f"{caller}: expected at most {most:,} steps when gaps are filled, got {actual}")
         numbers = np.arange(self.numbers[0], self.numbers[-1] + 1)
         times, exists = self.calendar.times(numbers)
         exists[self.numbers - numbers[0]] = True
@@ -176,6 +190,8 @@ class TimeAxis:
             fits = remaining & (place >= 0) & (known[step] == earlier) & (step < before)
             result[fits] = step[fits]
             remaining &= ~fits
+            skipped = -(-(earlier - ordered[np.maximum(place, 0)]) // season) - 1  # seasons without any step
+            earlier = earlier - np.maximum(skipped, 0) * season
         return result
 
     @cached_property

@@ -17,6 +17,7 @@ Where = Callable[[int], str]
 EPOCHS = {unit: (315_532_800 * factor, 4_133_980_800 * factor)
           for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))}  # fmt: skip
 WRITTEN = {"yyyymmdd": 0, "yyyymmddhh": 2, "yyyymmddhhmm": 4, "yyyymmddhhmmss": 6}  # digits of the time of day
+MOST_YEARS = 100_000  # before or after year 0, between which all differences fit 64 bits in microseconds
 DIGITS = 100  # of whole numbers; Python refuses to read thousands
 INTEGER_UNITS = (*EPOCHS, "D", "Y", "yyyymm", *WRITTEN)
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
@@ -46,8 +47,9 @@ def parse_times(
         increasing: whether each must be later than the one before it.
 
     Raises:
-        ValueError: if a value is no timestamp, or not later than the one before it; if the unit of integers or the
-            order of day and month is not certain; if some times have an offset from UTC and others have none.
+        ValueError: if a value is no timestamp of the years -100,000 to 100,000, or not later than the one before it;
+            if the unit of integers or the order of day and month is not certain; if some times have an offset from UTC
+            and others have none.
     """
     where = (lambda step: f"at step {step}") if where is None else where
     times = _parsed(caller, values, unit, day_first, where)
@@ -56,7 +58,7 @@ def parse_times(
     if (missing := np.isnat(times.wall_clock)).any():
         raise ValueError(f"{caller}: expected a timestamp at every step, got none {where(int(missing.argmax()))}")
     instants = times.instants
-    decreasing = np.flatnonzero(np.diff(instants) <= np.timedelta64(0, "s"))
+    decreasing = np.flatnonzero(instants[1:] <= instants[:-1])
     if increasing and len(decreasing):
         step = int(decreasing[0]) + 1
         now, before = times.wall_clock[step], times.wall_clock[step - 1]
@@ -65,6 +67,12 @@ def parse_times(
         if times.offset is None and again and len(decreasing) == 1 and before - now <= np.timedelta64(1, "h"):
             actual += "; if clocks were set back, times need their offset from UTC, as 2012-11-04 01:00-07:00"
         raise ValueError(f"{caller}: expected increasing timestamps, got {actual}")
+    if increasing and len(times) and int(instants[-1].astype(np.int64)) - int(instants[0].astype(np.int64)) >= 2**63:
+        first, last = in_words(times.wall_clock[0]), in_words(times.wall_clock[-1])
+        raise ValueError(
+            f"{caller}: expected timestamps in nanoseconds to be within 292 years, got {first} and {last} "
+            f"{where(len(times) - 1)}"
+        )
     return times
 
 
@@ -81,25 +89,25 @@ def _parsed(caller: str, values: Any, unit: str | None, day_first: bool | None, 
     if type(getattr(values, "dtype", None)).__name__ == "PeriodDtype":  # pandas' periods, at their start
         values = getattr(values, "dt", values).to_timestamp()
     if (zone := _zone(values)) is not None:
-        return _of_zone(values, zone)
+        return _of_zone(caller, values, zone, where)
     if isinstance(values, str | bytes):
         raise ValueError(f"{caller}: expected timestamps as a list or array, got {values!r}")
     if isinstance(values, list) and all(isinstance(item, str) for item in values):
         return _cells(caller, values, unit, day_first, where)
     array = _array(values)
     if array.dtype.kind == "M":
-        return Times(coarsest(array))
+        return _datetimes(caller, array, where)
     if array.dtype.kind in "iu":
         return _integers(caller, array.astype(np.int64), unit, where)
     if array.dtype.kind == "f":
         return _floats(caller, array, unit, where)
     if array.dtype.kind in "SU":
-        cells = [cell.decode() if isinstance(cell, bytes) else str(cell) for cell in array.tolist()]
+        cells = [cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell) for cell in array.tolist()]
         return _cells(caller, cells, unit, day_first, where)
     if array.dtype.kind == "O" and array.ndim == 1:
         return _objects(caller, array.tolist(), unit, day_first, where)
     actual = f"{type(values).__name__} of {array.dtype}"
-    raise ValueError(f"{caller}: expected timestamps as datetime64, text or integers, got {actual}")
+    raise ValueError(f"{caller}: expected timestamps as datetime64, text or integers, got {actual} {where(0)}")
 
 
 def _zone(values: Any) -> Any:
@@ -108,15 +116,17 @@ def _zone(values: Any) -> Any:
     return getattr(dtype, "tz", None) or getattr(dtype, "time_zone", None)
 
 
-def _of_zone(values: Any, zone: Any) -> Times:
+def _of_zone(caller: str, values: Any, zone: Any, where: Where) -> Times:
     import pandas
 
     if hasattr(values.dtype, "tz"):
-        index = pandas.DatetimeIndex(values)
+        index = pandas.DatetimeIndex(values).tz_convert("UTC")
     else:  # polars: numpy has the times in UTC
-        index = pandas.DatetimeIndex(values.to_numpy(), tz="UTC").tz_convert(str(zone))
+        index = pandas.DatetimeIndex(values.to_numpy(), tz="UTC")
+    instants = np.asarray(index.tz_localize(None))
+    _check_years(caller, _years(instants), where, 1, 9999)  # those of Python's time zones
+    index = index.tz_convert(zone if hasattr(values.dtype, "tz") else str(zone))
     wall_clock = np.asarray(index.tz_localize(None))
-    instants = np.asarray(index.tz_convert("UTC").tz_localize(None))
     times = coarsest(wall_clock)
     return Times(times, (wall_clock - instants).astype(f"m8[{np.datetime_data(times.dtype)[0]}]"), str(index.tz))
 
@@ -133,7 +143,7 @@ def _array(values: Any) -> np.ndarray:
 def _objects(caller: str, items: list[Any], unit: str | None, day_first: bool | None, where: Where) -> Times:
     """Return the times of Python objects, all of one kind."""
     if all(isinstance(item, str | bytes) for item in items):
-        cells = [item.decode() if isinstance(item, bytes) else item for item in items]
+        cells = [item.decode(errors="replace") if isinstance(item, bytes) else item for item in items]
         return _cells(caller, cells, unit, day_first, where)
     if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in items):
         return _integers(caller, np.array(items, dtype=np.int64), unit, where)
@@ -143,7 +153,7 @@ def _objects(caller: str, items: list[Any], unit: str | None, day_first: bool | 
         raise ValueError(f"{caller}: expected a timestamp, got {items[invalid]!r} {where(invalid)}")
     aware = [isinstance(item, datetime) and item.tzinfo is not None for item in items]
     if not any(aware):
-        return Times(coarsest(np.array([np.datetime64(_plain(item)) for item in items])))
+        return _datetimes(caller, np.array([np.datetime64(_plain(item)) for item in items]), where)
     check_all_aware(caller, aware, where)
     offsets = np.array([np.timedelta64(item.utcoffset()) for item in items])
     walls = np.array([np.datetime64(_plain(item.replace(tzinfo=None))) for item in items])
@@ -205,6 +215,7 @@ def _integers(caller: str, values: np.ndarray, unit: str | None, where: Where) -
     unit = _unit_by_size(caller, values, where) if unit is None else unit
     one_of(caller, "the unit of timestamps", unit, INTEGER_UNITS)
     if unit in WRITTEN or unit == "yyyymm":
+        _check_years(caller, values // 10 ** (WRITTEN.get(unit, -2) + 4), where)
         written = _days(values * 100 + 1) if unit == "yyyymm" else _written(values, WRITTEN[unit])
         if (invalid := np.isnat(written)).any():
             step = int(invalid.argmax())
@@ -213,8 +224,29 @@ def _integers(caller: str, values: np.ndarray, unit: str | None, where: Where) -
             )
         return Times(coarsest(written))
     if unit == "Y":
-        return Times(coarsest((values - 1970).astype("datetime64[Y]")))
-    return Times(coarsest(values.astype(f"datetime64[{unit}]")))
+        _check_years(caller, values, where)
+        values = values - 1970
+    return _datetimes(caller, values.astype(f"datetime64[{unit}]"), where)
+
+
+def _datetimes(caller: str, values: np.ndarray, where: Where) -> Times:
+    if values.ndim == 1 and np.datetime_data(values.dtype)[0] not in ("ps", "fs", "as"):
+        _check_years(caller, _years(values), where)
+    return Times(coarsest(values))
+
+
+def _years(values: np.ndarray) -> np.ndarray:
+    """Return the years of datetime64, 1970 for NaT."""
+    return np.where(np.isnat(values), 0, values.astype("datetime64[Y]").astype(np.int64)) + 1970
+
+
+def _check_years(
+    caller: str, years: np.ndarray, where: Where, first: int = -MOST_YEARS, last: int = MOST_YEARS
+) -> None:
+    if (invalid := (years < first) | (years > last)).any():
+        step = int(invalid.argmax())
+        expected = f"a timestamp of the years {first:,} to {last:,}"
+        raise ValueError(f"{caller}: expected {expected}, got the year {years[step]:,} {where(step)}")
 
 
 def _days(values: np.ndarray) -> np.ndarray:

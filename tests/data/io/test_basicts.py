@@ -182,6 +182,13 @@ class Sneaky:
         (lambda folder: (folder / "desc.json").write_text('{"shape": [1, 2]}'), r"the shape \[T, N, F\] in"),
         (lambda folder: (folder / "desc.json").write_text("{"), r"JSON in .*desc\.json"),
         (lambda folder: (folder / "desc.json").write_text("[]"), "names and values in"),
+        (lambda folder: edit(folder / "desc.json", shape=[True, 3, 1]), r"the shape .* in .*desc\.json"),
+        (lambda folder: edit(folder / "desc.json", shape=[2**32, 2**32, 1]), r"1\] = 18446744073709551616 numbers"),
+        (lambda folder: edit(folder / "desc.json", regular_settings=5), r"a number as null_val .*desc\.json"),
+        (lambda folder: edit(folder / "desc.json", regular_settings={"null_val": "x"}), "null_val .*could not"),
+        (lambda folder: edit(folder / "desc.json", feature_description=["a"] * 3), "distinct features in .*'a' more"),
+        (lambda folder: dump((5, {}, ADJACENCY), folder / "adj_mx.pkl"), r"adj_mx\.pkl, .*int in place of"),
+        (lambda folder: dump(([None, 1, 2], {}, ADJACENCY), folder / "adj_mx.pkl"), r"got None for node 0 of .*adj_mx"),
         (lambda folder: (folder / "data.dat").unlink(), r"a readable file, got .*data\.dat: No such file"),
         (lambda folder: (folder / "desc.json").unlink(), "a folder of LibCity .* or BasicTS .*got the folder"),
     ],
@@ -191,7 +198,11 @@ def test_read_basicts_invalid_memmap_is_refused(tmp_path, change, match):
     change(folder)
     with pytest.raises(ValueError, match=f"expected .*{match}") as error:
         read_signal(folder)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_read_basicts_invalid_arrays_are_refused(tmp_path):
@@ -202,6 +213,15 @@ def test_read_basicts_invalid_arrays_are_refused(tmp_path):
     np.save(folder / "val_timestamps.npy", np.zeros((3, 2)))
     with pytest.raises(ValueError, match=r"timestamps \[40, F\] as data in .*, got \[35, 2\]"):
         read_signal(folder)
+    np.save(folder / "val_data.npy", np.zeros((3, 2)))
+    with pytest.raises(
+        ValueError, match=r"the shape in train_data\.npy, \[.*, 3\] but .* in .*val_data\.npy, got \[3, 2\]"
+    ):
+        read_signal(folder)
+    edit(folder / "meta.json", shape=5)
+    arrays(tmp_path / "y", shape=5)
+    with pytest.raises(ValueError, match=r"data of the shape in .*y.meta\.json, 5, got"):
+        read_signal(tmp_path / "y")
     (folder / "test_data.npy").unlink()
     with pytest.raises(ValueError, match=r"an array, got .*test_data\.npy"):
         read_signal(folder)

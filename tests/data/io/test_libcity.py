@@ -7,6 +7,7 @@ import pandas
 import pytest
 
 from seqgnn.data import read_signal
+from seqgnn.data.io import limits
 from seqgnn.data.io.graphs import collected_notes
 
 GEO = """geo_id,type,coordinates
@@ -163,6 +164,9 @@ def test_read_libcity_without_relations_times_or_points(put):
         ({"dyna": dyna(SPEEDS) + "12,state,2012-03-01T00:00:00Z,007,1\n"}, "one record per .*'007' .*again in line 14"),
         ({"dyna": dyna(SPEEDS).replace("64.375", "soon")}, r"a number .*got 'soon' in line 6, column 'traffic_speed'"),
         ({"dyna": dyna(SPEEDS).replace("2012-03-01T00:05:00Z", "noon")}, "a time as .*, got 'noon' in line 3"),
+        ({"dyna": dyna(SPEEDS).replace("64.375", "1e39")}, r"a number .*got '1e\+39' in line 6, column"),
+        ({"dyna": dyna(SPEEDS).replace("00:05:00Z", "00:00:00.0Z", 1)}, "increasing .*00:00 again in line 3 of .*dyna"),
+        ({"dyna": dyna(SPEEDS).replace("00:05:00Z", "00:05:00+01:00", 1)}, "an offset from UTC .* in line 3 of .*dyna"),
         ({"dyna": dyna(SPEEDS).replace("state", "trajectory")}, "records of type state in .*, got trajectory"),
         ({"dyna": dyna(SPEEDS).replace("entity_id", "location")}, "the column entity_id in .*, got dyna_id, type"),
         ({"dyna": "dyna_id,type,time,entity_id,x\n"}, "records with a column after entity_id"),
@@ -172,15 +176,46 @@ def test_read_libcity_without_relations_times_or_points(put):
         ({"dyna": None, "od": "x"}, "states of sensors .*pairs of origin and destination"),
         ({"rel": REL.replace("767541,007", "767541,1")}, "relations between the entities of .*, got '1' in line 3 of"),
         ({"rel": REL + "3,geo,773869,767541,7\n"}, "one value for each relation, got 1000 in line 2 and 7 in line 5"),
+        ({"rel": REL.replace("3000", "-3")}, "distances of at least 0, got -3 in .*METR_LA.rel"),
+        ({"rel": REL.replace("3000", "0").replace("1000.0", "")}, "at least two different .*got 0 in .*LA.rel"),
+        ({"rel": REL.replace("3000", "far")}, "numbers in column 'cost' of .*METR_LA.rel, got 'far' in line 3"),
+        ({"rel": REL.replace("3000", "inf")}, "a number that float32 holds, got inf in line 3 of .*METR_LA.rel"),
+        ({"rel": REL.replace("origin_id", "from")}, "the column origin_id in .*METR_LA.rel, got rel_id, type, from"),
+        ({"config": [1]}, r"settings under the name info in .*config.json, got \[1\]"),
+        ({"config": {"info": 5}}, "settings under the name info in .*config.json, got 5"),
+        ({"config": {"info": {"data_col": 5}}}, "data_col as a name or different names in .*config.json, got 5"),
+        ({"config": {"info": {"data_col": ["x", "x"]}}}, "data_col as a name or different names in .*config.json"),
+        ({"config": {"info": {"geo_file": [5]}}}, r"geo_file as a name or different names in .*config.json, got \[5\]"),
+        ({"config": {"info": {"weight_adj_epsilon": "x", "calculate_weight_adj": True}}}, "relations, and settings"),
         ({"rel": REL.replace("cost", "x")}, r"weights or distances in column 'x' of .*; set graph_kind"),
         ({"rel": REL.replace("geo", "usr")}, "relations of type geo in .*, got usr"),
         ({"rel": REL.replace("cost", "cost,x")}, "one property in .* or its name as weight_col in config.json"),
     ],
 )  # fmt: skip
 def test_read_libcity_invalid_files_are_refused_by_line(put, contents, match):
+    folder = put(**contents)
     with pytest.raises(ValueError, match=f"expected {match}") as error:
-        read_signal(put(**contents))
-    assert "\n" not in str(error.value)
+        read_signal(folder)
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+def test_read_libcity_files_that_are_not_there_are_named(put):
+    with pytest.raises(
+        ValueError, match=r"a folder or file that exists, got .*other\.dyna \(No such file or directory\)"
+    ):
+        read_signal(put() / "other.dyna")
+
+
+def test_read_libcity_few_records_at_many_steps_are_refused(put, monkeypatch):
+    monkeypatch.setattr(limits, "UNPACKED", 8 * 4 * 3)
+    monkeypatch.setattr(limits, "RATIO", 2)
+    assert len(read_signal(put())) == 4
+    monkeypatch.setattr(limits, "UNPACKED", 0)
+    monkeypatch.setattr(limits, "RATIO", 1)
+    with pytest.raises(
+        ValueError, match=r"at least 1 of 1 steps and sensors in .*dyna, got 11 for 4 steps x 3 sensors"
+    ):
+        read_signal(put(dyna="\n".join(dyna(SPEEDS).splitlines()[:-1])))
 
 
 def test_read_libcity_notes_say_how_many_relations_are_edges(put):

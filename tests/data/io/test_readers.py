@@ -16,7 +16,7 @@ def test_find_reader_ignores_case_and_names_known_suffixes(monkeypatch):
     assert find_reader(Path("my.CSV")) is READERS[".csv"]
     monkeypatch.setitem(READERS, ".csv.zip", READERS[".npz"])
     assert find_reader(Path("a.b.csv.zip")) is READERS[".npz"]
-    with pytest.raises(ValueError, match=r"expected the suffix of the file to be one of '\.csv', .*got '\.cvs'"):
+    with pytest.raises(ValueError, match=r"expected the suffix of my\.cvs to be one of '\.csv', .*got '\.cvs'"):
         find_reader(Path("my.cvs"))
 
 

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from seqgnn.data import read_signal
+from seqgnn.data.datasets.data_source import DataSource
+from seqgnn.data.io import limits
+from seqgnn.data.io.table_format import TableFormat
 from tests.support.temporal_graphs import SIGNAL_CSV
 
 
@@ -75,7 +78,7 @@ def test_read_signal_invalid_csv_names_the_place(write, content, match):
 def test_read_signal_invalid_files_raise_value_error(write, tmp_path):
     with pytest.raises(ValueError, match=r"no\.csv: No such file"):
         read_signal(tmp_path / "no.csv")
-    with pytest.raises(ValueError, match=r"expected the suffix of the file to be one of '\.csv', .*got '\.xls'"):
+    with pytest.raises(ValueError, match=r"expected the suffix of .*my\.xls to be one of '\.csv', .*got '\.xls'"):
         read_signal(tmp_path / "my.xls")
     (tmp_path / "my.csv").write_bytes("a,b\n1,é\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"my\.csv to be UTF-8, got byte 0xe9"):
@@ -113,6 +116,67 @@ def test_read_signal_npz_and_npy_return_values_or_name_mistakes(tmp_path):
     values[2, 1, 0] = np.nan
     np.save(tmp_path / "my.npy", values)
     assert read_signal(tmp_path / "my.npy").mask.sum() == 17
+
+
+@pytest.mark.parametrize("suffix", ["npz", "h5"])
+@pytest.mark.parametrize(
+    ("others", "match"),
+    [
+        ({"timestamps": np.arange(3)}, "4 timestamps in FILE, one per step, got 3"),
+        ({"timestamps": np.array([True] * 4)}, "timestamps as datetime64, text or integers, .*step 0 of FILE"),
+        ({"timestamps": np.array([b"\xff"] * 4)}, "a timestamp as .* in step 0 of FILE"),
+        ({"timestamps": np.array([b"2011-01", b"2012-01", b"2013-01", b"2013-01"])}, "increasing .*again in step 3 of"),
+        ({"nodes": np.array([b"a", b"b"])}, "3 names of sensors in FILE, got 2"),
+        ({"nodes": np.array([b"a", b"b", b"a"])}, "distinct sensors in FILE, got 'a' more than once"),
+        ({"nodes": np.array([1, np.nan, 2])}, "a name for every node, got nan for node 1 of FILE"),
+        ({"features": np.array([b"a", b"b"])}, "1 names of features in FILE, got 2"),
+    ],
+)  # fmt: skip
+def test_errors_of_arrays_name_the_file(tmp_path, suffix, others, match):
+    path, arrays = tmp_path / f"my.{suffix}", {"data": np.ones((4, 3, 1))} | others
+    if suffix == "npz":
+        np.savez(path, **arrays)
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+    with pytest.raises(ValueError, match=f"read_signal: expected {match.replace('FILE', str(path))}"):
+        read_signal(path)
+
+
+def test_times_of_thousands_of_years_are_read_but_not_filled(write):
+    lines = [f"{time},1" for time in ("1000-01-01 00:00:00", "1000-01-01 00:00:01", "9000-01-01 00:00:00")]
+    path = write("\n".join(["time,a", *lines]))
+    assert len(read_signal(path)) == 3
+    with pytest.raises(ValueError, match=f"expected at most .* 9000-01-01 00:00 in {path}$"):
+        DataSource(str(path), fill_gaps=True).read()
+
+
+def test_long_tables_with_few_lines_at_many_steps_are_refused(write, monkeypatch):
+    path = write("time,sensor,value\n" + "".join(f"2012-03-{day},{day},1\n" for day in range(10, 20)))
+    long = TableFormat(layout="long")
+    assert read_signal(path, table_format=long).signal.shape == (10, 10, 1)
+    monkeypatch.setattr(limits, "UNPACKED", 0)
+    monkeypatch.setattr(limits, "RATIO", 9)
+    with pytest.raises(
+        ValueError, match=f"1 of 9 steps and sensors in {path}, got 10 for 10 steps x 10 sensors; round"
+    ):
+        read_signal(path, table_format=long)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"data": np.full((4, 3, 3), np.nan)},
+        {"data": np.full((4, 3, 1), np.nan), "mean": np.array(1.0), "std": np.array(2.0)},
+    ],
+)
+def test_read_signal_arrays_without_any_value_are_missing(tmp_path, arrays):
+    np.savez(tmp_path / "PEMS04.npz", **arrays)
+    graph = read_signal(tmp_path / "PEMS04.npz")
+    assert graph.mask is not None and not graph.mask.any()
 
 
 def test_read_signal_target_becomes_the_first_feature(tmp_path):

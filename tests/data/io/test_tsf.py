@@ -114,6 +114,8 @@ NO_DATE = "@attribute series_name string\n@frequency {frequency}\n@data\n"
         (HEADER, ["a:2020-01-01 00-00-00:1,x,3"], "a number or [?], got 'x' as value 2 of series 'a' in line 12"),
         (HEADER, ["a:2020-01-01 00-00-00:"], "values of series 'a', got none in line 12"),
         (HEADER, ["a:01/02/2020:1,2"], "a start time as 2012-03-01 00-05-00, got '01/02/2020' in line 12"),
+        (HEADER, ["a:now:1,2"], "a start time as 2012-03-01 00-05-00, got 'now' in line 12"),
+        (HEADER, ["a:999999999-01-01 00-00-00:1,2"], "a start time as .*, got '999999999-01-01 00-00-00' in line 12"),
         (HEADER, ["a:1,2"], "series_name:start_timestamp:values, got 2 parts in line 12"),
         (HEADER, [], "series after a line @data, got none"),
         ("@attribute x string y\n@data\n", ["a:1"], "@attribute NAME TYPE, .*got '@attribute x string y' in line 1"),
@@ -146,3 +148,20 @@ def test_read_tsf_invalid_files_are_refused_by_line(read, header, lines, match):
 def test_read_tsf_starts_between_steps_are_refused(read, frequency, second, match):
     with pytest.raises(ValueError, match=match):
         read(frequency, "a:2020-01-01 00-00-00:1,2", f"b:{second}:3,4")
+
+
+@pytest.mark.parametrize(
+    ("frequency", "first", "second", "match"),
+    [
+        ("secondly", "1000-01-01 00-00-00", "9999-01-05 00-00-00",
+         "start times that are near each other, got 'a' at 1000-01-01 00:00 and 'b' at 9999-01-05 00:00 in line 13 of"
+         " .*tiny.tsf, which are 283,981,334,402 steps of the frequency secondly"),
+        ("secondly", "1980-01-01 00-00-00", "2019-01-05 00-00-00", "which are 1,231,113,602 steps"),
+        ("999999999_yearly", "2020-01-01 00-00-00", "2020-01-01 00-00-00",
+         "the years -100,000 to 100,000, got the year 1,000,002,019 at step 1 of .*tiny.tsf"),
+        ("999999999_weekly", "2020-01-01 00-00-00", "2020-01-01 00-00-00", "the years .* at step 1 of .*tiny.tsf"),
+    ],
+)  # fmt: skip
+def test_read_tsf_calendars_that_nothing_holds_are_refused(read, frequency, first, second, match):
+    with pytest.raises(ValueError, match=f"read_signal: expected .*{match}"):
+        read(frequency, f"a:{first}:1,2", f"b:{second}:3,4")

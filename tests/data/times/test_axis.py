@@ -162,6 +162,29 @@ def test_no_time_ahead_is_skipped_by_clocks():
     assert not len(axis_of(index).gaps())
 
 
+EIGHT_THOUSAND_YEARS = ["1000-01-01 00:00:00", "1000-01-01 00:00:01", "1000-01-01 00:00:02", "9000-01-01 00:00:00"]
+
+
+@pytest.mark.parametrize("zone", ["", "Z"])
+def test_gaps_of_thousands_of_years_are_found_without_their_times(zone):
+    axis = axis_of([time + zone for time in EIGHT_THOUSAND_YEARS])
+    assert axis.gaps().tolist() == [2] and axis.words == "every second"
+    actual = "252,455,616,001 every second, with none between 1000-01-01 00:00:02 and 9000-01-01 00:00"
+    with pytest.raises(ValueError, match=f"test: expected at most 99 steps when gaps are filled, got {actual}$"):
+        axis.filled("test", 99)
+
+
+def test_seasons_without_any_step_are_skipped_at_once():
+    steps = np.concatenate([np.arange(100), 10**12 + np.arange(100), 2 * 10**12 + 3 + np.arange(90)])
+    axis = axis_of(np.datetime64("1000-01-01", "s") + steps)
+    numbers = axis.numbers.tolist()
+    assert numbers == steps.tolist()
+    earlier = axis.earlier(np.arange(len(axis)), 7, np.arange(len(axis)))
+    for step, found in enumerate(earlier.tolist()):
+        before = [i for i in range(step) if (numbers[step] - numbers[i]) % 7 == 0]
+        assert found == (before[-1] if before else -1)
+
+
 def test_uneven_times_are_named():
     axis = axis_of(np.datetime64("2012-01-01", "s") + np.array([0, 60, 120, 205, 265]))
     assert axis.words == "uneven, mostly every minute" and axis.uneven == 3 and axis.season().steps is None

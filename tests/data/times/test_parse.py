@@ -94,11 +94,39 @@ def test_polars_zones_are_kept():
         ([True, False], "expected timestamps as datetime64, text or integers, got list of bool"),
         (np.zeros((2, 2), "datetime64[s]"), r"expected one timestamp per step, got shape \(2, 2\)"),
         (pandas.DatetimeIndex(["2012-03-01", None]), "expected a timestamp at every step, got none at step 1"),
+        (np.array([0, 2**60], "M8[Y]"), r"of the years -100,000 to 100,000, got the year 1,152,921,504,606,848,946 at"),
+        (np.array([0, 2**62], "M8[D]"), r"of the years -100,000 to 100,000, got the year .* at step 1"),
+        (np.array([-(2**63) + 1, 2**63 - 1], "M8[ns]"), "in nanoseconds to be within 292 years, got 1677-09-21 .*2262"),
+        (np.array([b"\xff\xfe", b"2012"]), "expected a timestamp as 2012-03-01 00:05, got .* at step 0"),
     ],
 )
 def test_invalid_times_raise_value_error(values, match):
     with pytest.raises(ValueError, match=f"test: .*{match}"):
         parse_times("test", values)
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "year"),
+    [("D", 10**17, "273,790,700,700,820"), ("Y", 10**17, "100,000,000,000,000,000"), ("Y", -(2**63), "-9,223,372"),
+     ("s", 9 * 10**18, "285,198,648,531"), ("us", 9 * 10**18, "287,168"), ("yyyymm", 9 * 10**16, "900,000,000,000,000"),
+     ("yyyymmddhh", 9 * 10**18, "9,000,000,000,000")],
+)  # fmt: skip
+def test_integers_beyond_all_calendars_are_refused(unit, value, year):
+    with pytest.raises(ValueError, match=f"expected a timestamp of the years -100,000 to 100,000, got the year {year}"):
+        parse_times("test", [value], unit=unit)
+
+
+def test_years_before_christ_are_times():
+    years = parse_times("test", [-3000, -2999, 1], unit="Y").wall_clock
+    assert years.astype("M8[Y]").astype(int).tolist() == [-4970, -4969, -1969]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles"])
+def test_zones_have_times_of_years_up_to_9999(zone):
+    index = pandas.DatetimeIndex(np.array(["9000-01-01", "20000-01-01"], "M8[us]"), tz="UTC").tz_convert(zone)
+    assert parse_times("test", index[:1]).zone == zone
+    with pytest.raises(ValueError, match="of the years 1 to 9,999, got the year 20,000 at step 1"):
+        parse_times("test", index)
 
 
 def test_unit_of_integers_is_checked():
