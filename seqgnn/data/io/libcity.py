@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqgnn._utils.numbers import LARGEST, size_hint
-from seqgnn.data.io.array_files import read_json
+from seqgnn.data.io.array_files import read_json, reading
 from seqgnn.data.io.columns import CALLER, Columns
 from seqgnn.data.io.csv_tables import check_distinct
 from seqgnn.data.io.graphs.notes import Notes
@@ -67,7 +67,7 @@ def read_libcity(path: Path, table_format: TableFormat) -> Columns:
     geo = read_atomic_table(CALLER, folder.geo, ("geo_id",))
     nodes = geo["geo_id"].tolist()
     check_distinct(CALLER, nodes, folder.geo)
-    states = [_read_states(file, nodes, folder.setting("data_col")) for file in folder.dyna]
+    states = [_read_states(file, nodes, folder) for file in folder.dyna]
     first = states[0]
     for file, state in zip(folder.dyna[1:], states[1:]):
         if state.features != first.features or (state.times is None) != (first.times is None):
@@ -113,7 +113,8 @@ def _find_files(folder: Path) -> _Folder:
     if len(relations) > 1:
         actual = ", ".join(file.name for file in relations)
         raise ValueError(f"{CALLER}: expected at most one .rel file in {folder}, got {actual}")
-    return _Folder(geo[0], tuple(dyna), next((file for file in relations if file.exists()), None), info)
+    with reading(CALLER, folder / "config.json", "names of files"):
+        return _Folder(geo[0], tuple(dyna), next((file for file in relations if file.exists()), None), info)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -144,9 +145,10 @@ class _States:
         return [f"line {line} of {file}" for line in self.lines]
 
 
-def _read_states(path: Path, nodes: Sequence[str], data_columns: Sequence[str]) -> _States:
+def _read_states(path: Path, nodes: Sequence[str], folder: _Folder) -> _States:
     import pandas
 
+    data_columns = folder.setting("data_col")
     table = read_atomic_table(CALLER, path, ("time", "entity_id", *data_columns))
     if "type" in table.columns and (kinds := set(table["type"].unique()) - {"state"}):
         actual = ", ".join(sorted(kinds))
@@ -162,7 +164,7 @@ def _read_states(path: Path, nodes: Sequence[str], data_columns: Sequence[str]) 
     if (unknown := columns < 0).any():
         row = int(unknown.argmax())
         actual = f"{table['entity_id'].iloc[row]!r} in line {row + 2} of {path}"
-        raise ValueError(f"{CALLER}: expected entities of the .geo file, got {actual}")
+        raise ValueError(f"{CALLER}: expected entities of {folder.geo}, got {actual}")
     rows, times, lines = _steps(table, columns, path)
     shape = (int(rows.max()) + 1 if times is None else len(times), len(nodes), len(features))
     check_cells(CALLER, path, len(table), shape)

@@ -98,9 +98,8 @@ class Relations:
         if isinstance(setting, list):
             setting = setting[0] if len(setting) == 1 else None
         if setting is not None:
-            name: str | None = one_of(
-                CALLER, f"weight_col of config.json, a column of {self.path},", setting, properties
-            )
+            config = self.path.with_name("config.json")
+            name: str | None = one_of(CALLER, f"weight_col of {config}, a column of {self.path},", setting, properties)
         elif len(properties) > 1:
             actual = ", ".join(properties)
             raise ValueError(

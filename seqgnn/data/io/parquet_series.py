@@ -17,7 +17,7 @@ def read_parquet(path: Path, table_format: TableFormat) -> Columns:
     except ImportError as error:
         raise ValueError(f"{CALLER}: pyarrow is required to read {path} ({error}); pip install pyarrow") from error
     with reading(CALLER, path, "a readable parquet file"):
-        file = pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)  # of pages that have one
         metadata = file.metadata
         stored = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
         check_unpacked(CALLER, path, max(stored, 8 * metadata.num_rows * metadata.num_columns))

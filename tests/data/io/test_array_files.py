@@ -8,6 +8,7 @@ import zipfile
 import h5py
 import numpy as np
 import pandas
+import pyarrow.parquet
 import pytest
 from scipy import sparse
 
@@ -142,6 +143,22 @@ def test_read_arrays_keeps_order_and_types(tmp_path):
         assert found.keys() == arrays.keys()
         assert all(np.array_equal(found[name], array) and found[name].dtype == array.dtype
                    for name, array in arrays.items())  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "h5"])
+def test_files_with_checksums_of_values_are_refused_if_these_differ(tmp_path, suffix):
+    path, values = tmp_path / f"my.{suffix}", np.arange(100.0)
+    if suffix == "parquet":
+        table = pyarrow.table({"a": values})
+        pyarrow.parquet.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    else:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("data", data=values[:, None], fletcher32=True, chunks=(100, 1))
+    assert read_signal(path).signal[:, 0, 0].tolist() == values.tolist()
+    content = path.read_bytes()
+    path.write_bytes(content.replace(np.float64(50).tobytes(), np.float64(51).tobytes()))
+    with pytest.raises(ValueError, match=f"read_signal: expected .*{path}"):
+        read_signal(path)
 
 
 @pytest.mark.parametrize("name", ["csv.gz", "npz", "parquet", "fixed.h5"])

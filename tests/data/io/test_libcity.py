@@ -130,7 +130,7 @@ def test_read_libcity_several_files_follow_each_other(put):
 def test_read_libcity_config_decides_weights(put, info, rel, weights):
     folder = put({"info": info}, rel=rel)
     if weights is None:
-        with pytest.raises(ValueError, match=r"weight_col of config.json, .*one of 'x', 'weight', got 'w'"):
+        with pytest.raises(ValueError, match=r"weight_col of .*config.json, .*one of 'x', 'weight', got 'w'"):
             read_signal(folder)
     else:
         assert read_signal(folder).edge_weight.tolist() == weights
@@ -160,7 +160,7 @@ def test_read_libcity_without_relations_times_or_points(put):
 @pytest.mark.parametrize(
     ("contents", "match"),
     [
-        ({"dyna": dyna(SPEEDS).replace("767541", "1")}, r"entities of the .geo file, got '1' in line 10 of"),
+        ({"dyna": dyna(SPEEDS).replace("767541", "1")}, r"entities of .*METR_LA.geo, got '1' in line 10 of"),
         ({"dyna": dyna(SPEEDS) + "12,state,2012-03-01T00:00:00Z,007,1\n"}, "one record per .*'007' .*again in line 14"),
         ({"dyna": dyna(SPEEDS).replace("64.375", "soon")}, r"a number .*got 'soon' in line 6, column 'traffic_speed'"),
         ({"dyna": dyna(SPEEDS).replace("2012-03-01T00:05:00Z", "noon")}, "a time as .*, got 'noon' in line 3"),
@@ -185,6 +185,7 @@ def test_read_libcity_without_relations_times_or_points(put):
         ({"config": {"info": 5}}, "settings under the name info in .*config.json, got 5"),
         ({"config": {"info": {"data_col": 5}}}, "data_col as a name or different names in .*config.json, got 5"),
         ({"config": {"info": {"data_col": ["x", "x"]}}}, "data_col as a name or different names in .*config.json"),
+        ({"config": {"info": {"rel_file": "x" * 400}}}, r"names of files, got .*config.json \(File name too long\)"),
         ({"config": {"info": {"geo_file": [5]}}}, r"geo_file as a name or different names in .*config.json, got \[5\]"),
         ({"config": {"info": {"weight_adj_epsilon": "x", "calculate_weight_adj": True}}}, "relations, and settings"),
         ({"rel": REL.replace("cost", "x")}, r"weights or distances in column 'x' of .*; set graph_kind"),
