@@ -114,7 +114,12 @@ def _find_files(folder: Path) -> _Folder:
         actual = ", ".join(file.name for file in relations)
         raise ValueError(f"{CALLER}: expected at most one .rel file in {folder}, got {actual}")
     with reading(CALLER, folder / "config.json", "names of files"):
-        return _Folder(geo[0], tuple(dyna), next((file for file in relations if file.exists()), None), info)
+        present = next((file for file in relations if file.exists()), None)
+    if relations and present is None and ".rel" in by_suffix:
+        actual = ", ".join(file.name for file in by_suffix[".rel"])
+        config = folder / "config.json"
+        raise ValueError(f"{CALLER}: expected {relations[0].name}, the rel_file of {config}, got only {actual}")
+    return _Folder(geo[0], tuple(dyna), present, info)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
