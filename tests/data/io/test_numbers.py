@@ -68,6 +68,12 @@ def test_read_signal_column_that_numbers_lines_names_no_sensors(first, tmp_path)
     assert read_signal(path, sensors=["a", "b"]).num_nodes == 2
 
 
+def test_read_graph_graphml_with_edges_of_unknown_nodes_is_refused(tmp_path):
+    text = GRAPHML.format("1").replace('target="b"', 'target="x"')
+    with pytest.raises(ValueError, match=r"g\.graphml \(.*no node of the id 'x', which an edge has in line 1\)"):
+        read_graph(written(tmp_path, "g.graphml", text), ["a", "b"])
+
+
 def test_read_graph_graphml_with_entities_is_refused(tmp_path):
     text = '<!DOCTYPE graphml [<!ENTITY one "1">]>' + GRAPHML.format("&one;")
     with pytest.raises(ValueError, match=r"g\.graphml \(ValueError: it defines the entity one\)"):

@@ -16,7 +16,8 @@ def read_graphml(path: Path, nodes: Nodes, kind: str | None) -> EdgeData:
     """Return the edges of a GraphML file.
 
     Raises:
-        ValueError: if it is damaged, defines entities, or has numbers in other than plain digits.
+        ValueError: if it is damaged, defines entities, or has numbers in other than plain digits or edges of nodes that
+            it does not list, which networkx would add.
     """
     import networkx
 
@@ -43,20 +44,29 @@ class _Checks:
         self.parser.EndElementHandler = self.end
         self.number_keys: set[str] = set()
         self.cell: list[str] | None = None
+        self.nodes: set[str | None] = set()
+        self.ends: dict[str | None, int] = {}
 
     def parse(self, file: Any) -> None:
         """Parse a file and raise an error for what is not expected."""
         self.parser.ParseFile(file)
+        if unknown := [end for end in self.ends if end not in self.nodes]:
+            raise ValueError(f"no node of the id {unknown[0]!r}, which an edge has in line {self.ends[unknown[0]]}")
 
     def refuse_entity(self, name: str, *_: Any) -> None:
         """Refuse entities, which GraphML does not need."""
         raise ValueError(f"it defines the entity {name}")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """Read the type of a key, or the beginning of a value."""
+        """Read the type of a key, a node, an edge, or the beginning of a value."""
         tag = tag.rpartition(" ")[2]
         if tag == "key" and attributes.get("attr.type", "").lower() in NUMBERS:
             self.number_keys.add(attributes.get("id", ""))
+        if tag == "node":
+            self.nodes.add(attributes.get("id"))
+        if tag == "edge":
+            for end in ("source", "target"):
+                self.ends.setdefault(attributes.get(end), self.parser.CurrentLineNumber)
         if tag == "data":
             self.cell = [] if attributes.get("key") in self.number_keys else None
 
