@@ -28,7 +28,7 @@ def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
 
     Raises:
         ValueError: if a column or node is missing, a node is repeated, a value is not a number, or a latitude is above
-            90 degrees.
+            90 or a longitude above 360 degrees.
     """
     path = Path(path)
     rows = read_table(CALLER, path)
@@ -60,4 +60,8 @@ def read_positions(path: str | PathLike[str], nodes: Sequence[str]) -> Tensor:
         remedy = "a header of the names sensor_id, latitude and longitude tells their order"
         actual = f"{chosen[abs(chosen[:, 1]) > 90][0, 1]:g} in line {line} of {path}"
         raise ValueError(f"{CALLER}: expected latitudes of -90 to 90 degrees, got {actual}; {remedy}")
+    if header[longitude] not in ("x", "y") and (abs(chosen[:, 0]) > 360).any():
+        node = int((abs(chosen[:, 0]) > 360).argmax())
+        actual = f"{chosen[node, 0]:g} in line {1 + has_header + indices[nodes[node]]} of {path}"
+        raise ValueError(f"{CALLER}: expected longitudes of -360 to 360 degrees, got {actual}")
     return torch.from_numpy(chosen.astype(np.float32))

@@ -19,6 +19,7 @@ def test_read_signal_positions_are_in_order_of_sensors(write):
         ("id,lat,lon\na,1,2\nb,1,2\n", "a position of every sensor, got none of 'c'"),
         ("id,lat,lon\na,1,2\nb,,3\nc,1,2\n", "a position of every sensor, got an empty cell in line 3 of"),
         ("a,-118.2,34.1\nb,-118.3,34.2\nc,-118.4,34.3\n", "latitudes of -90 to 90 degrees, got -118.2 in line 1 of"),
+        ("id,lat,lon\na,1,2\nb,1,9999\nc,1,2\n", "longitudes of -360 to 360 degrees, got 9999 in line 3 of"),
         ("id,lat,lon\na,north,2\n", "got 'north' in line 2, column 'latitude'"),
     ):
         with pytest.raises(ValueError, match=f"read_positions: .*{match}"):
