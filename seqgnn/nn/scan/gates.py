@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from seqgnn._utils.validation import describe
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.edge_masks import edge_masks_of_copies, messages_hooked
 from seqgnn.nn.graph.filters import GCN, Filter, Identity, Multiply
+from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan.functional import Cell, HiddenProjection
 from seqgnn.nn.scan.graph_inputs import StepGraph
 
@@ -130,6 +131,25 @@ def on_graph(projections: Sequence[Projection], graph: Any) -> HiddenProjection 
 
 def _bind(projection: Any, graph: Any) -> HiddenProjection:
     return projection if graph is None else lambda h: projection(h, graph)
+
+
+def is_recursive(projection: Projection) -> TypeGuard[FilterProjection | LinearProjection]:
+    """Return True if a projection is by a filter whose basis is its recursion."""
+    if not isinstance(projection, FilterProjection | LinearProjection):
+        return False
+    filter = projection.filter
+    return type(filter).basis is Filter.basis and len(filter.recursion) + filter.keeps_input == filter.num_terms
+
+
+def step_operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[tuple[Operator, ...]]:
+    """Return the operators of a filter at every step, built once per graph."""
+    if not filter.recursion:
+        return [()] * len(x)
+    by_graph: dict[int, tuple[Operator, ...]] = {}
+    for graph in graphs:
+        if id(graph) not in by_graph:
+            by_graph[id(graph)] = filter.operators(x, graph.prepared)
+    return [by_graph[id(graph)] for graph in graphs]
 
 
 def at_every_step(projection: Projection, x: Tensor, graphs: Sequence[StepGraph]) -> Tensor:

@@ -9,8 +9,8 @@ the gradients of the weights; within a step each filter propagates once and one 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
-from typing import Any, TypeGuard
+from functools import partial, reduce
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +18,15 @@ from torch import Tensor
 
 from seqgnn._utils import torch_internals
 from seqgnn._utils.torch_internals import is_batched, is_eager
-from seqgnn.nn.graph.filters import Filter
-from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan import functional as cells
+from seqgnn.nn.scan.double_backward import differentiable_backward
 from seqgnn.nn.scan.functional import Cell, PeepholeLSTM, State
 from seqgnn.nn.scan.fused import cells as fused_cells
 from seqgnn.nn.scan.fused.cells import FusedCell
-from seqgnn.nn.scan.fused.double_backward import differentiable_backward
+from seqgnn.nn.scan.fused.equations import equations
 from seqgnn.nn.scan.fused.passes import ScanBackward, ScanSpec, ScanTensors, rows, scan_forward
-from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, Projection, RecurrentUnit, at_every_step
-from seqgnn.nn.scan.graph_inputs import StepGraph, StepInputs
+from seqgnn.nn.scan.gates import RecurrentUnit, at_every_step, is_recursive, step_operators
+from seqgnn.nn.scan.graph_inputs import StepInputs
 
 CELLS: dict[Any, type[FusedCell]] = {
     cells.rnn_tanh: fused_cells.RNN,
@@ -43,7 +42,7 @@ DENSE = 32  # up to this many nodes a dense matrix multiplies faster than a spar
 
 def is_supported(unit: RecurrentUnit) -> bool:
     """Return True for cells of :mod:`seqgnn.nn.scan.functional` with hidden projections by a filter's recursion."""
-    return _key(unit.cell) in CELLS and all(_recursive(projection) for projection in unit.hidden_projections)
+    return _key(unit.cell) in CELLS and all(is_recursive(projection) for projection in unit.hidden_projections)
 
 
 def fused_scan(
@@ -73,7 +72,7 @@ def fused_scan(
 
         kind = triton_cells.KERNELS[kind]
     hidden = state[0].size(-1)
-    inside = input_projection if _recursive(input_projection) else None
+    inside = input_projection if is_recursive(input_projection) else None
     if inside is not None:
         signal = rows(x, batched).contiguous()
         weight = _in_order(inside.weight, hidden, kind)
@@ -83,7 +82,7 @@ def fused_scan(
         signal, weight, bias = _in_order(gx, hidden, kind).unflatten(0, (-1, hidden)).movedim(1, -1), None, None
     projections: list[Any] = [inside, *hidden_projections]
     filters = [None if projection is None else projection.filter for projection in projections]
-    operators = {filter: _operators(filter, x, inputs.graphs) for filter in filters if filter is not None}
+    operators = {filter: step_operators(filter, x, inputs.graphs) for filter in filters if filter is not None}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
     active = None if inputs.active is None else rows(inputs.active.expand(*x.shape[:-1], 1), batched)
     kernel = None
@@ -151,38 +150,19 @@ class _Fused(torch.autograd.Function):
             return None, *(None for _ in needs_grad)
         transformed = not is_eager() or torch_internals.forward_ad_active() or is_batched(*grads)
         if torch.is_grad_enabled() or transformed:
-            return None, *differentiable_backward(ctx.spec, tensors, needs_grad, grads)
+            return None, *differentiable_backward(partial(equations, ctx.spec), tensors, needs_grad, grads)
         spec, retain_graph = ctx.spec, torch_internals.keeps_graph()
         results = ScanBackward(spec, ScanTensors(spec, tensors), saved, grads, needs_grad, retain_graph).run()
         # Without a filter the gradient of the input is that of the gates, which the one of the bias sums up.
         checked = results if spec.filters[0] is not None else results[1:]
         if spec.has_zero_entries and not _finite(*checked):
             # Zeros of dense operators may have carried inf and nan to all nodes; the gates are overwritten by now.
-            results = differentiable_backward(spec, tensors, needs_grad, grads)
+            results = differentiable_backward(partial(equations, spec), tensors, needs_grad, grads)
         return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
-
-
-def _recursive(projection: Projection) -> TypeGuard[FilterProjection | LinearProjection]:
-    """Return True if a projection is by a filter whose basis is its recursion."""
-    if not isinstance(projection, FilterProjection | LinearProjection):
-        return False
-    filter = projection.filter
-    return type(filter).basis is Filter.basis and len(filter.recursion) + filter.keeps_input == filter.num_terms
 
 
 def _key(cell: Cell) -> Any:
     return PeepholeLSTM if isinstance(cell, PeepholeLSTM) else cell
-
-
-def _operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[tuple[Operator, ...]]:
-    """Return the operators of a filter at every step, built once per graph."""
-    if not filter.recursion:
-        return [()] * len(x)
-    by_graph: dict[int, tuple[Operator, ...]] = {}
-    for graph in graphs:
-        if id(graph) not in by_graph:
-            by_graph[id(graph)] = filter.operators(x, graph.prepared)
-    return [by_graph[id(graph)] for graph in graphs]
 
 
 def _finite(*tensors: Tensor | None) -> bool:

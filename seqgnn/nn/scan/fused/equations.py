@@ -1,4 +1,4 @@
-"""The double backward of the fused engine: its gradients by the equations, under autograd."""
+"""The scan of the fused engine under autograd, for double backward."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,25 +13,9 @@ from seqgnn.nn.scan.fused.passes import ScanSpec, ScanTensors, windows
 from seqgnn.nn.scan.reference import unroll
 
 
-def differentiable_backward(
-    spec: ScanSpec, tensors: Sequence[Any], needs_grad: Sequence[bool], grads: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    """Return the gradients of :class:`seqgnn.nn.scan.fused.passes.ScanBackward`, which autograd can differentiate.
-
-    They are those of views of the tensors, since one tensor may be computed from another, as a state from the input.
-    """
-    create_graph = torch.is_grad_enabled()
-    with torch.enable_grad():
-        tensors = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
-        output, last = _equations(spec, ScanTensors(spec, tensors))
-    results, grads = zip(*((part, grad) for part, grad in zip((output, *last), grads) if grad is not None))
-    inputs = [tensor for tensor, needed in zip(tensors, needs_grad) if needed]
-    input_grads = iter(torch.autograd.grad(results, inputs, grads, create_graph=create_graph, allow_unused=True))
-    return [next(input_grads) if needed else None for needed in needs_grad]
-
-
-def _equations(spec: ScanSpec, tensors: ScanTensors) -> tuple[Tensor, State]:
-    """The same scan under autograd."""
+def equations(spec: ScanSpec, all_tensors: Sequence[Any]) -> tuple[Tensor, State]:
+    """Return the output and the last state of a scan by the equations of its cell."""
+    tensors = ScanTensors(spec, all_tensors)
     kind, nodes = spec.kind, spec.shape[-1]
     values = {id(operator): part for operator, part in zip(spec.distinct, tensors.values)}
 

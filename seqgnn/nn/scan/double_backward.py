@@ -1,0 +1,34 @@
+"""The double backward of a hand-written backward pass: its gradients by the equations, under autograd."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgnn.nn.scan.functional import State
+
+Scan = Callable[[Sequence[Any]], tuple[Tensor, State]]
+
+
+def differentiable_backward(
+    scan: Scan, tensors: Sequence[Any], needs_grad: Sequence[bool], grads: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Return the gradients with respect to the tensors of a scan, which autograd can differentiate.
+
+    They are those of views of the tensors, since one tensor may be computed from another, as a state from the input.
+
+    Args:
+        scan: maps the tensors to the output and the last state, under autograd.
+        tensors: the tensors, or None.
+        needs_grad: which of them need a gradient.
+        grads: gradients with respect to output and last state; None stands for zero.
+    """
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        tensors = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
+        output, last = scan(tensors)
+    results, grads = zip(*((part, grad) for part, grad in zip((output, *last), grads) if grad is not None))
+    inputs = [tensor for tensor, needed in zip(tensors, needs_grad) if needed]
+    input_grads = iter(torch.autograd.grad(results, inputs, grads, create_graph=create_graph, allow_unused=True))
+    return [next(input_grads) if needed else None for needed in needs_grad]
