@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: compare check test slow thorough lint clean
+.PHONY: compare check test slow thorough sanitize lint clean
 
 QUICK := tests/metrics tests/nn/conv tests/nn/recurrent/test_rnn_oracle.py tests/nn/recurrent/test_graph_rnn_oracle.py \
 	tests/data/test_windows.py tests/tasks/test_recall.py tests/test_language.py tests/test_layers.py tests/test_golden.py
@@ -32,6 +32,14 @@ slow: .venv/.ready
 thorough: .venv/.ready
 	$(PYTEST) -m thorough tests/nn
 
+# The tests of the compiled engine with a build that checks every access to memory and undefined behavior, g++ only.
+SANITIZE := -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+sanitize: .venv/.ready
+	CFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" $(BIN)/python setup.py -q build_ext --inplace --force
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider tests/nn/scan/cpp
+	$(BIN)/python setup.py -q build_ext --inplace --force
+
 lint: .venv/.ready
 	$(BIN)/python -m ruff check .
 
@@ -42,6 +50,7 @@ lint: .venv/.ready
 	@echo "without output until the end"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@$(BIN)/python -m seqgnn.nn.scan.cpp
 	touch $@
 
 clean:

@@ -1,12 +1,27 @@
 """Packaging of seqgnn. Floors only, so that the torch a user has survives; constraints.txt pins what was tested."""
 
 import re
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "seqgnn" / "__init__.py").read_text(encoding="utf-8")).group(1)
+
+kernels = Path("seqgnn/nn/scan/cpp/kernels")
+
+
+class BuildKernels(build_ext):
+    """Builds the compiled engine, a library with a plain C interface: one file serves every Python and every torch."""
+
+    def get_ext_filename(self, name):
+        return str(Path(*name.split("."))) + (".pyd" if sys.platform == "win32" else ".so")
+
+    def get_export_symbols(self, extension):
+        return []  # no PyInit: ctypes loads it
+
 
 setup(
     name="seqgnn",
@@ -41,6 +56,19 @@ setup(
     # checkout in a folder seqgnn/ next to a script counts as a namespace package.
     package_dir={"": "."},
     packages=find_packages(include=["seqgnn", "seqgnn.*"]),
+    ext_modules=[
+        Extension(
+            "seqgnn.nn.scan.cpp._kernels",
+            sources=[str(kernels / f"{name}.cpp") for name in ("interface", "threads", "portable", "avx2", "avx512")],
+            depends=[str(path) for path in kernels.glob("*.h")],
+            language="c++",
+            # Not -ffast-math: inf and nan must stay. One product and one sum may be rounded once.
+            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-pthread"],
+            extra_link_args=["-pthread"],
+            optional=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildKernels},
     package_data={"seqgnn": ["py.typed", "report/html/templates/*"]},
     install_requires=[
         "torch>=2.6",

@@ -39,6 +39,7 @@ _transforms_active = _private("_C._are_functorch_transforms_active")
 _dispatch_modes = _private("_C._len_torch_dispatch_stack")
 _is_legacy_batched = _private("_C._functorch.is_legacy_batchedtensor")
 _keeps_graph = _private("_C._autograd._get_current_graph_task_keep_graph")
+_saving_hooks = _private("_C._autograd._top_saved_tensors_default_hooks")
 _compress = _private("_convert_indices_from_coo_to_csr")
 _parse = _private("_C._nn._parse_to")
 _has_level = hasattr(forward_ad, "_current_level")
@@ -167,6 +168,17 @@ def is_legacy_batched(tensor: Tensor) -> bool:
 def keeps_graph() -> bool:
     """Return True if the current backward pass retains its graph (``retain_graph=True``); the fallback is True."""
     return _keeps_graph is None or _keeps_graph()
+
+
+def hooks_see_saved_tensors() -> bool:
+    """Return True inside :class:`torch.autograd.graph.saved_tensors_hooks`, as of checkpoints; the fallback is True."""
+    return _saving_hooks is None or _saving_hooks(True) is not None
+
+
+def viewed(tensor: Tensor) -> Tensor:
+    """Return the tensor that a view shows a part of; the fallback is the view."""
+    base = getattr(tensor, "_base", None)
+    return tensor if base is None else base
 
 
 def row_pointers(row: Tensor, num_rows: int, dtype: torch.dtype) -> Tensor:

@@ -32,7 +32,7 @@ from seqgnn.nn.scan.gates import (
 )
 from seqgnn.nn.scan.graph_inputs import Edges, StepGraph, StepInputs, active_steps, step_graphs
 
-ENGINES = ("auto", "fused", "triton", "reference")
+ENGINES = ("auto", "cpp", "fused", "triton", "reference")
 
 
 class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
@@ -66,10 +66,12 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         engine: ``"reference"`` runs the equations under autograd. ``"fused"`` has a hand-written backward pass for
             filters of the hidden state in float32 and float64; it falls back to the reference under autocast,
             torch.compile, torch.func transforms and forward-mode AD, for double backward and for filters that override
-            `basis`. ``"triton"`` is ``"fused"`` with Triton kernels, one for the gates of a step or, if
-            :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps; these kernels have only been run in Triton's
-            interpreter, not on a GPU. ``"auto"`` is ``"fused"`` on the CPU with at least 1,000 elements (T * B * N) or,
-            if gradients are recorded, at least 8 steps; otherwise it is ``"reference"``, never ``"triton"``.
+            `basis`. ``"cpp"`` runs all steps in one call of a compiled library on the CPU, where the installation could
+            build it, and is ``"fused"`` elsewhere. ``"triton"`` is ``"fused"`` with Triton kernels, one for the gates
+            of a step or, if :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps; these kernels have only been
+            run in Triton's interpreter, not on a GPU. ``"auto"`` is ``"fused"`` on the CPU with at least 1,000 elements
+            (T * B * N) or, if gradients are recorded, at least 8 steps; otherwise it is ``"reference"``; ``"cpp"`` and
+            ``"triton"`` are chosen by name only.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 
@@ -320,6 +322,8 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
             parts = [conv] if len(rows) == 1 else conv
             return tuple(ConvProjection(type(self).__name__, part, size) for part, size in zip(parts, rows))
         weight, bias = getattr(self, "weight_hh" + suffix), getattr(self, "bias_hh" + suffix, None)
+        if len(rows) == 1:
+            return (self._filter_projection(self.hidden_filter, weight, bias),)
         biases = (None,) * len(rows) if bias is None else bias.split(rows)
         return tuple(self._filter_projection(self.hidden_filter, w, b) for w, b in zip(weight.split(rows), biases))
 

@@ -20,7 +20,7 @@ from seqgnn.nn.scan.graph_inputs import StepInputs, at_each_step, length_mask
 class _Layer(EngineMixin):
     """The base class of the layers, which runs torch's forward pass or a scan of the cell over time."""
 
-    engines = ("auto", "native", "fused", "triton", "reference")
+    engines = ("auto", "native", "cpp", "fused", "triton", "reference")
     proj_size: int
     num_layers: int
     bidirectional: bool
@@ -118,8 +118,9 @@ class RNN(_Layer, nn.RNN):
             as in :class:`torch.nn.RNN`.
         init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default.
         engine: ``"native"`` runs torch's own forward pass; ``"reference"`` runs the equation of
-            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"triton"``
-            does the same with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
+            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"cpp"``
+            runs all steps in one call of a compiled library on the CPU, where it was built; ``"triton"`` does what
+            ``"fused"`` does with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
             ``"auto"`` is ``"fused"`` on the CPU if gradients are recorded, the input is not packed (padding would cost
             more than it saves) and there are at least 512 channels, 20 steps (T) and 100 elements (T * B). Otherwise it
             is ``"native"`` if that supports the call.
@@ -199,8 +200,9 @@ class LSTM(_Layer, nn.LSTM):
         init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default.
         forget_bias: initial sum of both biases of the forget gate.
         engine: ``"native"`` runs torch's own forward pass; ``"reference"`` runs the equations of
-            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"triton"``
-            does the same with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
+            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"cpp"``
+            runs all steps in one call of a compiled library on the CPU, where it was built; ``"triton"`` does what
+            ``"fused"`` does with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
             ``"auto"`` is ``"native"`` if that supports the call (it does not support autocast on CPUs without AVX-512).
         recurrent_bias: if False, b_hh is a buffer of zeros, which leaves the 4(FH + H² + H) parameters of the usual
             equations; a nonzero b_hh of a loaded state_dict is added to b_ih.
@@ -270,8 +272,9 @@ class GRU(_Layer, nn.GRU):
             as in :class:`torch.nn.GRU`.
         init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default.
         engine: ``"native"`` runs torch's own forward pass; ``"reference"`` runs the equations of
-            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"triton"``
-            does the same with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
+            :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"cpp"``
+            runs all steps in one call of a compiled library on the CPU, where it was built; ``"triton"`` does what
+            ``"fused"`` does with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
             ``"auto"`` is ``"fused"`` on the CPU if gradients are recorded, the input is not packed (padding would cost
             more than it saves) and there are at least 64 channels, 40 steps (T) and 800 elements (T * B), or at least
             320 channels and 20 steps. Otherwise it is ``"native"`` if that supports the call.

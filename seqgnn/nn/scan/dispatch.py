@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from seqgnn._utils import torch_internals
 from seqgnn._utils.torch_internals import is_dynamic, is_eager
 from seqgnn.nn.scan import reference
+from seqgnn.nn.scan.cpp import scan as cpp
 from seqgnn.nn.scan.exported import exported_scan
 from seqgnn.nn.scan.functional import State
 from seqgnn.nn.scan.fused import scan as fused
@@ -105,6 +106,8 @@ def _scan_steps(
 ) -> tuple[Tensor, State]:
     """Return the outputs and last state of one unit over some steps, with one engine."""
     engine = choose_engine(engine, unit, x, caller)
+    if engine == "cpp":
+        return cpp.cpp_scan(unit, inputs, x, state, reverse)
     if engine in ("fused", "triton"):
         return fused.fused_scan(unit, inputs, x, state, reverse, engine)
     if engine == "exported":
@@ -125,6 +128,8 @@ def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> s
     if engine != "reference" and is_supported_input(x):
         # Sizes are compared last: a comparison while torch.export traces would specialize the program to its result.
         worthwhile = engine != "auto" or is_worthwhile(x)
+        if engine == "cpp" and cpp.is_supported(unit, x):
+            return "cpp"
         if worthwhile and fused.is_supported(unit):
             if engine == "triton":
                 check_triton(caller, x)

@@ -1,0 +1,107 @@
+"""The structure of a call of the compiled library."""
+
+from ctypes import byref
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgnn.nn.scan.cpp import library
+from seqgnn.nn.scan.cpp.library import CallStruct, HopStruct, OperatorStruct, ProjectionStruct
+from seqgnn.nn.scan.cpp.spec import ScanSpec, ScanTensors
+
+# With fewer multiplications, waking the other threads takes longer than they save.
+PARALLEL = 2_000_000
+ROWS = 48  # of a window of sequences without a graph
+
+
+class Call:
+    """The structure of one call, with all that it points to.
+
+    Args:
+        spec, tensors: description and tensors of the scan.
+        gradients: by tensor, where the backward pass writes its gradient.
+    """
+
+    def __init__(self, spec: ScanSpec, tensors: ScanTensors, gradients: Any = None) -> None:
+        self.kept: list[Any] = []
+        self.pool = spec.pool
+        self.struct = struct = CallStruct()
+        steps, rows, hidden = tensors.signal.size(0), spec.shape.numel(), tensors.state[0].size(-1)
+        has_graph = len(spec.distinct) > 0
+        nodes = spec.shape[-1] if has_graph else min(rows, ROWS)
+        struct.steps, struct.nodes, struct.rows, struct.hidden = steps, nodes, rows, hidden
+        struct.windows = -(-rows // nodes)
+        struct.cell, struct.reverse, struct.zero_state = spec.kind.number, spec.reverse, spec.zero_state
+        work = steps * rows * sum(weight.numel() for weight in tensors.weights if weight is not None)
+        struct.threads = torch.get_num_threads() if work >= PARALLEL else 1
+        self.is_double = tensors.signal.dtype == torch.float64
+        inside = spec.projections[0] is not None
+        if inside:
+            struct.x = self.pointer(tensors.signal)
+        else:
+            struct.pre = self.pointer(tensors.signal)
+        if spec.inputs.active is not None:
+            active = spec.inputs.active.expand(*tensors.signal.shape[:-1], 1)
+            struct.active = self.pointer(active.to(torch.uint8))
+        for place, part in enumerate(tensors.peepholes):
+            struct.peepholes[place] = self.pointer(part)
+        for place, part in enumerate(tensors.state):
+            struct.first[place] = self.pointer(part)
+        self._set_operators(spec, tensors)
+        self._set_projections(spec, tensors)
+
+    def pointer(self, tensor: Tensor | None) -> int | None:
+        """Return the address of a tensor's values, contiguous, which stay there as long as this object."""
+        if tensor is None:
+            return None
+        tensor = tensor.contiguous()
+        self.kept.append(tensor)
+        return tensor.data_ptr()
+
+    def _set_operators(self, spec: ScanSpec, tensors: ScanTensors) -> None:
+        self.operators = (OperatorStruct * len(spec.distinct))()
+        for struct, operator, values in zip(self.operators, spec.distinct, tensors.values):
+            for prefix, transposed in (("", False), ("back_", True)):
+                matrix = operator.csr(values, transposed)
+                setattr(struct, f"{prefix}pointers", self.pointer(matrix.crow_indices()))
+                setattr(struct, f"{prefix}columns", self.pointer(matrix.col_indices()))
+                setattr(struct, f"{prefix}values", self.pointer(matrix.values()))
+        self.struct.num_operators = len(self.operators)
+        self.struct.operators = self._address(self.operators)
+
+    def _set_projections(self, spec: ScanSpec, tensors: ScanTensors) -> None:
+        indices = {id(operator): index for index, operator in enumerate(spec.distinct)}
+        self.projections = (ProjectionStruct * len(spec.projections))()
+        for struct, projection, weight, bias in zip(
+            self.projections, spec.projections, tensors.weights, tensors.biases
+        ):
+            if projection is None:
+                continue
+            filter = projection.filter
+            struct.weight, struct.bias = self.pointer(weight), self.pointer(bias)
+            hops = (HopStruct * len(filter.recursion))()
+            for hop, step in zip(hops, filter.recursion):
+                hop.operator, hop.source, hop.scale = step.operator, step.source, step.scale
+                hop.minus = -1 if step.minus is None else step.minus
+            struct.num_hops, struct.hops = len(hops), self._address(hops)
+            every = spec.operators[filter]
+            struct.per_step = any(step is not every[0] for step in every)
+            places = [indices[id(op)] for step in (every if struct.per_step else every[:1]) for op in step]
+            struct.operators = self._address((library.int32 * len(places))(*places))
+            struct.num_operators, struct.keeps_input = len(every[0]), filter.keeps_input
+            struct.channels = weight.size(1) // filter.num_terms
+        self.struct.num_projections = len(self.projections)
+        self.struct.projections = self._address(self.projections)
+
+    def _address(self, structs: Any) -> Any:
+        self.kept.append(structs)
+        return library.address(structs)
+
+    def run(self, backward: bool) -> None:
+        """Run the forward or the backward pass."""
+        compiled = library.load()[0]
+        workspace = self.pool.take(compiled.seqgnn_workspace_bytes(byref(self.struct), self.is_double, backward))
+        self.struct.workspace = workspace.data_ptr()
+        compiled.seqgnn_run(byref(self.struct), self.is_double, backward)
+        self.pool.give(workspace)

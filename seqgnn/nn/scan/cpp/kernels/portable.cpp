@@ -1,0 +1,3 @@
+#define BYTES 16
+#define ENGINE engine_portable
+#include "engine.h"

@@ -1,0 +1,103 @@
+"""The scan of a layer by the compiled library, with its backward pass."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import is_batched, is_eager
+from seqgnn.nn.scan.cpp import library
+from seqgnn.nn.scan.cpp.buffers import pool_of
+from seqgnn.nn.scan.cpp.passes import equations, scan_backward, scan_forward
+from seqgnn.nn.scan.cpp.spec import CELLS, ScanSpec, ScanTensors, cell_key
+from seqgnn.nn.scan.double_backward import differentiable_backward
+from seqgnn.nn.scan.functional import PeepholeLSTM, State
+from seqgnn.nn.scan.gates import RecurrentUnit, at_every_step, is_recursive, step_operators
+from seqgnn.nn.scan.graph_inputs import StepInputs
+
+
+def is_supported(unit: RecurrentUnit, x: Tensor) -> bool:
+    """Return True for the cells of :mod:`seqgnn.nn.scan.functional` with hidden projections by a filter's recursion, on
+    the CPU, if the library can be used."""
+    return (
+        x.device.type == "cpu"
+        and cell_key(unit.cell) in CELLS
+        and all(is_recursive(projection) for projection in unit.hidden_projections)
+        and all(projection.filter.num_terms <= library.MAX_TERMS for projection in _recursive(unit))
+        and library.load()[0] is not None
+    )
+
+
+def cpp_scan(
+    unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool = False
+) -> tuple[Tensor, State]:
+    """Return the outputs `[T, (B,) N, H]` of a unit over x `[T, (B,) N, F]` and the state after the last step.
+
+    Args:
+        unit: must be supported, see :func:`is_supported`. An input projection by a filter's recursion is part of the
+            scan; any other is called, and left to autograd.
+        inputs: the graph of each step, and which sequences are active.
+        state: before the first step, each tensor `[(B,) N, H]`.
+        reverse: from the last step to the first; outputs keep the order of `x`.
+    """
+    cell = unit.cell
+    hidden_projections: Sequence[Any] = unit.hidden_projections
+    inside: Any = unit.input_projection if is_recursive(unit.input_projection) else None
+    signal = x if inside is not None else at_every_step(unit.input_projection, x, inputs.graphs)
+    projections: list[Any] = [inside, *hidden_projections]
+    filters = [projection.filter for projection in projections if projection is not None]
+    operators = {filter: step_operators(filter, x, inputs.graphs) for filter in filters}
+    distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
+    zero_state = inputs.zero_state and all(_finite(projection.weight) for projection in hidden_projections)
+    pool = pool_of(torch_internals.viewed(projections[1].weight))
+    spec = ScanSpec(unit, inputs, projections, operators, distinct, x.shape[1:-1], reverse, zero_state, pool)
+    tensors = (
+        signal,
+        *(None if projection is None else projection.weight for projection in projections),
+        *(None if projection is None else projection.bias for projection in projections),
+        *((cell.weight_ci, cell.weight_cf, cell.weight_co) if isinstance(cell, PeepholeLSTM) else ()),
+        *state,
+        *(operator.values_as(x.dtype) for operator in distinct),
+    )
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        output, *last = _Compiled.apply(spec, *tensors)
+    else:
+        output, last, _ = scan_forward(spec, ScanTensors(spec, tensors), save=False)
+    return output, tuple(last)
+
+
+class _Compiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spec: ScanSpec, *tensors: Tensor | None) -> Any:
+        output, last, saved = scan_forward(spec, ScanTensors(spec, tensors), save=True)
+        ctx.spec, ctx.reuses = spec, not torch_internals.hooks_see_saved_tensors()
+        ctx.save_for_backward(*tensors, saved)
+        ctx.set_materialize_grads(False)
+        return output, *last
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        *tensors, saved = ctx.saved_tensors  # once, since checkpointing lets them be unpacked no second time
+        needs_grad = ctx.needs_input_grad[1:]
+        if all(grad is None for grad in grads):
+            return None, *(None for _ in needs_grad)
+        transformed = not is_eager() or torch_internals.forward_ad_active() or is_batched(*grads)
+        if torch.is_grad_enabled() or transformed:
+            return None, *differentiable_backward(partial(equations, ctx.spec), tensors, needs_grad, grads)
+        results = scan_backward(ctx.spec, ScanTensors(ctx.spec, tensors), saved, grads, needs_grad)
+        if ctx.reuses and not torch_internals.keeps_graph():
+            ctx.spec.pool.give(saved)
+        return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
+
+
+def _recursive(unit: RecurrentUnit) -> list[Any]:
+    """Return the projections that the library computes."""
+    return [part for part in (unit.input_projection, *unit.hidden_projections) if is_recursive(part)]
+
+
+def _finite(tensor: Tensor) -> bool:
+    return math.isfinite(tensor.detach().sum())
