@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from seqgnn.nn.recurrent.graph_rnn import ENGINES, GraphRecurrent
+from seqgnn.nn.scan.cpp import library
 from seqgnn.profile import plain_layers as plain
 from seqgnn.profile import reference_layers as references
 from seqgnn.profile.lower_bound import LowerBound, graph_lower_bound, plain_lower_bound
@@ -48,8 +49,12 @@ class TimeBudget:
 
 
 def engines_of(device: str) -> list[str]:
-    """Return the engines to time on a device; Triton kernels need CUDA, since on the CPU they would be interpreted."""
-    return [engine for engine in ENGINES if engine != "triton" or device == "cuda"]
+    """Return the engines to time on a device: the compiled library is for the CPU, and Triton kernels are interpreted
+    there."""
+    elsewhere = {"triton"} if device == "cpu" else {"cpp"}
+    if library.load()[0] is None:
+        elsewhere.add("cpp")
+    return [engine for engine in ENGINES if engine not in elsewhere]
 
 
 def graph_case(

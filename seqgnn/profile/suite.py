@@ -16,7 +16,7 @@ from seqgnn.profile.plain_layers import KINDS, PlainSize
 from seqgnn.profile.reference_layers import ReferenceLayer, Size, layers_without_reference, reference_layers
 from seqgnn.profile.timing import machine, versions
 
-PLAIN_ENGINES = ("auto", "fused", "reference")
+PLAIN_ENGINES = ("auto", "cpp", "fused", "reference")
 ROUNDS = 9
 SIZES_BY_PRIORITY: list[Size | PlainSize] = [
     (12, 207, 16, 2, 64),
@@ -48,9 +48,11 @@ class Row:
         return math.prod(shape) * hidden
 
     def case(self, device: str, budget: TimeBudget) -> dict[str, Any]:
+        engines = engines_of(device)
         if self.reference is None:
-            return plain_case(self.layer, self.size, device, PLAIN_ENGINES, budget)
-        return graph_case(self.reference, self.size, device, engines_of(device), budget)
+            engines = [engine for engine in engines if engine in PLAIN_ENGINES]
+            return plain_case(self.layer, self.size, device, engines, budget)
+        return graph_case(self.reference, self.size, device, engines, budget)
 
 
 @dataclass

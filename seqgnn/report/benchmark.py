@@ -16,13 +16,14 @@ from seqgnn.report.plots.style import GRAY, plain, rendered, tidy
 if TYPE_CHECKING:
     from rich.table import Table
 
-# Okabe and Ito's colors. "auto" is a ring, so that the engine it chose is visible inside.
+# Okabe and Ito's colors, and wine. "auto" is a ring, so that the engine it chose is visible inside.
 MARKS: dict[str, tuple[str, dict[str, Any]]] = {
     "edge_index": ("reference layer, edge_index", {"marker": "^", "color": "#D55E00"}),
     "csr": ("reference layer, CSR matrix", {"marker": "v", "color": "#E69F00"}),
     "torch": ("torch.nn", {"marker": "D", "color": "#CC79A7"}),
     "reference": ("seqgnn, reference", {"marker": "s", "color": "#56B4E9"}),
     "fused": ("seqgnn, fused", {"marker": "o", "color": "#0072B2"}),
+    "cpp": ("seqgnn, cpp", {"marker": "X", "color": "#882255"}),
     "triton": ("seqgnn, triton", {"marker": "P", "color": "#009E73"}),
     "auto": ("seqgnn, auto", {"marker": "o", "color": "#000000", "markerfacecolor": "none", "markersize": 10}),
 }
@@ -165,7 +166,7 @@ def _name(case: dict[str, Any]) -> str:
 
 def _engines(bench: Bench) -> list[str]:
     timed = {name for case in bench.cases if case["timed"] for name in case["train"]["times_lower_bound"]}
-    return [name for name in ("auto", "fused", "triton", "reference") if name in timed]
+    return [name for name in ("auto", "cpp", "fused", "triton", "reference") if name in timed]
 
 
 def _draw(panel: Any, place: int, ratios: dict[str, float]) -> None:

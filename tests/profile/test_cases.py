@@ -15,13 +15,14 @@ def test_graph_case_has_times_speedups_and_memory_of_all():
     case = measured().cases[0]
     assert (case["layer"], case["reference_layer"], case["size"]) == ("GCNLSTM", "two GCNConv", SIZE)
     assert case["same"] and case["timed"] and case["difference_float64"] < 1e-12
-    names = {"edge_index", "csr", "auto", "fused", "reference"}
+    engines = set(cases.engines_of("cpu"))
+    names = {"edge_index", "csr", *engines}
     for step in ("train", "infer"):
         found = case[step]
         assert set(found["times"]) == names | {"lower_bound"} and set(found["times_lower_bound"]) == names
         assert found["best_format"] in ("edge_index", "csr")
         faster, by_edges = found["speedup"], found["speedup_by_edges"]
-        assert set(faster) == set(by_edges) == {"auto", "fused", "reference"} and min(faster.values()) > 0
+        assert set(faster) == set(by_edges) == engines and min(faster.values()) > 0
     assert set(case["peak_bytes"]) == names and min(case["peak_bytes"].values()) > 0
     assert case["memory_relative_to_reference"]["reference"] == 1.0
 
@@ -63,7 +64,9 @@ def test_cells_show_times_speedups_and_memory_ratios():
     ]
 
 
-def test_engines_of_the_cpu_exclude_triton(monkeypatch):
-    monkeypatch.setattr(cases, "ENGINES", ("auto", "fused", "triton", "reference"))
-    assert cases.engines_of("cpu") == ["auto", "fused", "reference"]
+@pytest.mark.parametrize(("compiled", "cpp"), [(object(), ["cpp"]), (None, [])])
+def test_engines_of_a_device_are_those_that_run_there(monkeypatch, compiled, cpp):
+    monkeypatch.setattr(cases, "ENGINES", ("auto", "cpp", "fused", "triton", "reference"))
+    monkeypatch.setattr(cases.library, "load", lambda: (compiled, ""))
+    assert cases.engines_of("cpu") == ["auto", *cpp, "fused", "reference"]
     assert cases.engines_of("cuda") == ["auto", "fused", "triton", "reference"]

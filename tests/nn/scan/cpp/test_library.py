@@ -15,6 +15,7 @@ from tests.support.oracles import close
 @pytest.fixture
 def loaded_anew(monkeypatch):
     """Load the library again in this test, and afterwards."""
+    monkeypatch.delenv("SEQGNN_CPP", raising=False)
     library.load.cache_clear()
     yield monkeypatch
     library.load.cache_clear()
