@@ -16,6 +16,7 @@ from seqgnn._utils.torch_internals import EDGE_MASK
 
 SIZES = ("input_size", "hidden_size", "hidden_channels", "out_channels", "num_layers")
 OPTIONAL_FLAGS = ("peephole", "add_self_loops")  # None: depends on other options
+LINEAR_LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 DEVICE_ERRORS = (RuntimeError, AssertionError, TypeError, ValueError, OverflowError)  # of torch, for unusable devices
 FLAGS = ("bias", "recurrent_bias", "batch_first", "bidirectional", "improved", "cached", "normalize", *OPTIONAL_FLAGS)
 
@@ -38,15 +39,15 @@ def one_of(caller: str, name: str, value: object, options: Iterable[str]) -> str
         return value
     close = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"{caller}: expected {name} to be one of {', '.join(map(repr, names))}, got {value!r}{hint}")
+    raise ValueError(f"{caller}: expected {name} to be one of {', '.join(map(repr, names))}, got {shown(value)}{hint}")
 
 
 def check_count(caller: str, name: str, value: object, least: int) -> int:
     """Return `value` if it is an integer from `least` to below 2**63, else raise a ValueError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{caller}: expected {name} to be an integer of at least {least}, got {value!r}")
+        raise ValueError(f"{caller}: expected {name} to be an integer of at least {least}, got {shown(value)}")
     if value >= 2**63:
-        raise ValueError(f"{caller}: expected {name} to be an integer below 2**63, got {value}")
+        raise ValueError(f"{caller}: expected {name} to be an integer below 2**63, got {shown(value)}")
     return value
 
 
@@ -65,8 +66,8 @@ def checked_device(caller: str, device: str | torch.device) -> torch.device:
         if torch.empty(0, device=checked).device.type == "meta":
             raise RuntimeError("it stores no values")
     except DEVICE_ERRORS as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{caller}: expected a device that this torch can use, got {device!r} ({reason})") from error
+        got = f"{shown(device)} ({str(error).splitlines()[0]})"
+        raise ValueError(f"{caller}: expected a device that this torch can use, got {got}") from error
     return checked
 
 
@@ -86,24 +87,24 @@ def check_options(caller: str, options: Mapping[str, Any]) -> None:
     for name in FLAGS:
         value = options.get(name, False)
         if not isinstance(value, bool) and not (value is None and name in OPTIONAL_FLAGS):
-            raise ValueError(f"{caller}: expected {name} to be True or False, got {value!r}")
+            raise ValueError(f"{caller}: expected {name} to be True or False, got {shown(value)}")
     if "proj_size" in options:
         check_count(caller, "proj_size", options["proj_size"], 0)
     if options.get("checkpoint_every") is not None:
         check_sizes(caller, checkpoint_every=options["checkpoint_every"])
     dropout, forget_bias = options.get("dropout", 0.0), options.get("forget_bias")
     if not _is_number(dropout) or not 0 <= dropout <= 1:
-        raise ValueError(f"{caller}: expected dropout in [0, 1], got {dropout!r}")
+        raise ValueError(f"{caller}: expected dropout in [0, 1], got {shown(dropout)}")
     if not (forget_bias is None or _is_number(forget_bias)):
-        raise ValueError(f"{caller}: expected forget_bias to be a number, got {forget_bias!r}")
+        raise ValueError(f"{caller}: expected forget_bias to be a number, got {shown(forget_bias)}")
     device, dtype = options.get("device"), options.get("dtype")
     try:
         torch.empty(0, device=device)
     except DEVICE_ERRORS as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{caller}: expected a device that this torch can use, got {device!r} ({reason})") from error
+        got = f"{shown(device)} ({str(error).splitlines()[0]})"
+        raise ValueError(f"{caller}: expected a device that this torch can use, got {got}") from error
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise ValueError(f"{caller}: expected dtype to be a floating one, such as torch.float32, got {dtype!r}")
+        raise ValueError(f"{caller}: expected dtype to be a floating one, such as torch.float32, got {shown(dtype)}")
 
 
 def _is_number(value: Any) -> bool:
@@ -113,7 +114,7 @@ def _is_number(value: Any) -> bool:
 def check_input(
     caller: str, x: Any, ranks: tuple[int, ...], size: int, weight: Tensor, *, sparse: bool = False
 ) -> None:
-    """Check the input of a layer, which is a dense tensor unless `sparse`.
+    """Check the input of a layer, which is a dense tensor, or also a sparse one if `sparse`.
 
     Raises:
         ValueError: unless `x` is a tensor with `size` channels in the last dimension and a rank between the first and
@@ -121,23 +122,22 @@ def check_input(
     """
     if not isinstance(x, Tensor):
         raise ValueError(f"{caller}: expected a tensor, got {type(x).__name__}")
-    if not sparse:
-        check_dense(caller, "the input", x)
+    check_dense(caller, "the input", x, sparse=sparse)
     if not ranks[0] <= x.dim() <= ranks[-1] or x.size(-1) != size:  # dynamo misreads `in` of an argument
         rank = " or ".join(map(str, ranks))
         raise ValueError(f"{caller}: expected input of rank {rank} with {size} channels at the end, got {describe(x)}")
     check_like(caller, "input", x, weight)
 
 
-def check_dense(caller: str, name: str, x: Tensor) -> None:
-    """Check that a tensor is neither sparse nor nested.
+def check_dense(caller: str, name: str, x: Tensor, *, sparse: bool = False) -> None:
+    """Check that a tensor is dense, or, with `sparse`, a sparse one that linear maps take.
 
     Raises:
-        ValueError: if it is.
+        ValueError: if it is nested or of another layout.
     """
     if x.is_nested:
         raise ValueError(f"{caller}: expected {name} to be a dense tensor, got a nested one; pass a padded tensor")
-    if x.layout != torch.strided:
+    if x.layout != torch.strided and not (sparse and x.layout in LINEAR_LAYOUTS and x.dense_dim() == 0):
         raise ValueError(f"{caller}: expected {name} to be a dense tensor, got {x.layout}; pass it with .to_dense()")
 
 
@@ -178,9 +178,9 @@ def check_sizes(caller: str, **sizes: Any) -> None:
     """
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{caller}: expected {name} to be an integer of at least 1, got {size!r}")
+            raise ValueError(f"{caller}: expected {name} to be an integer of at least 1, got {shown(size)}")
         if size >= 2**63:
-            raise ValueError(f"{caller}: expected {name} to be an integer below 2**63, got {size}")
+            raise ValueError(f"{caller}: expected {name} to be an integer below 2**63, got {shown(size)}")
 
 
 def check_channels(caller: str, in_channels: Any) -> int:
@@ -217,6 +217,20 @@ def check_like(caller: str, name: str, x: Tensor, weight: Tensor) -> None:
 def first_parameter(layer: nn.Module, default: Tensor) -> Tensor:
     """Return a parameter of a layer to compare inputs with, other than an edge mask of PyG's explainers."""
     return next((p for name, p in layer.named_parameters() if not name.endswith(EDGE_MASK)), default)
+
+
+def shown(value: Any, longest: int = 80) -> str:
+    """Return the repr of a value in one line, cut if it is longer than `longest` characters.
+
+    Example:
+        >>> shown(torch.ones(2, 2))
+        'tensor([[1., 1.], [1., 1.]])'
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # of other libraries' objects, and of integers of more than 4,300 digits
+        text = type(value).__name__
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
 
 
 def describe(value: Any) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqgnn._utils.validation import one_of
+from seqgnn._utils.validation import one_of, shown
 
 NUM_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
@@ -120,7 +120,7 @@ class latch:
 
     def __post_init__(self) -> None:
         if not isinstance(self.gain, int | float) or not 1 < self.gain < math.inf:
-            raise ValueError(f"init.latch: expected gain to be a number above 1, got {self.gain!r}")
+            raise ValueError(f"init.latch: expected gain to be a number above 1, got {shown(self.gain)}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
         for block in gates.weight_hh:
@@ -149,7 +149,7 @@ class chrono:
 
     def __post_init__(self) -> None:
         if not isinstance(self.t_max, int) or not 2 <= self.t_max < 2**63:
-            raise ValueError(f"init.chrono: expected t_max to be an integer >= 2, got {self.t_max!r}")
+            raise ValueError(f"init.chrono: expected t_max to be an integer >= 2, got {shown(self.t_max)}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
         bias = torch.empty_like(gates.bias_ih[0]).uniform_(1, self.t_max - 1).log_()
@@ -168,7 +168,8 @@ class forget_bias:
     def __post_init__(self) -> None:
         largest = torch.finfo(torch.float32).max
         if not isinstance(self.value, Real) or not abs(self.value) <= largest:
-            raise ValueError(f"init.forget_bias: expected a finite number of at most {largest:.3g}, got {self.value!r}")
+            got = shown(self.value)
+            raise ValueError(f"init.forget_bias: expected a finite number of at most {largest:.3g}, got {got}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
         gates.set_bias(1, float(self.value))
@@ -200,7 +201,8 @@ def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bi
     for recipe in entries:
         if not isinstance(recipe, str):
             if isinstance(recipe, type) or not callable(recipe):
-                raise ValueError(f"{caller}: expected an initialization, such as init.orthogonal(), got {recipe!r}")
+                got = shown(recipe)
+                raise ValueError(f"{caller}: expected an initialization, such as init.orthogonal(), got {got}")
             recipes.append(recipe)
         elif one_of(caller, "init", recipe, RECIPES) == "chrono":
             raise ValueError(f"{caller}: expected init.chrono(t_max=...) with t_max >= 2, got 'chrono' without t_max")

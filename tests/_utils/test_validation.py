@@ -48,6 +48,17 @@ def test_check_input_invalid_tensor_raises_value_error(x, message):
         validation.check_input("f", x, (2, 3), 3, WEIGHT)
 
 
+def test_shown_is_one_short_line_whatever_the_value():
+    class Broken:
+        def __repr__(self):
+            raise RuntimeError("no repr")
+
+    assert [validation.shown(value) for value in (3, "3", None)] == ["3", "'3'", "None"]
+    assert validation.shown(torch.ones(99, 99)) == validation.shown(torch.ones(99, 99)).replace("\n", "")
+    assert len(validation.shown([1] * 99)) == 80
+    assert [validation.shown(value) for value in (10**9999, Broken())] == ["int", "Broken"]
+
+
 def test_check_like_accepts_floating_dtypes_under_autocast():
     half = torch.zeros(1, 3, dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seqgnn import nn as sg
-from tests.support.tool_cases import LAYERS, SMALL
+from tests.support.tool_cases import LAYERS, SMALL, tensors
 
 NO_FLAG = ["3", float("nan"), 2, 1, None, []]
 WRONG = {
@@ -28,6 +28,7 @@ WRONG = {
     "dropout": ["3", None, True, -1, float("nan")],
     "forget_bias": ["3", True, float("nan"), float("inf"), 10**30 * 10**30, -(10**400)],
 }
+ANYWHERE = [np.ones((9, 9)), torch.ones(99, 99), torch.ones(2).to("meta"), [1] * 999, -(10**9999)]  # long in words
 SIZES = [-1, 0, "3", 2.5, None, True, [3], 2**63, float("nan")]
 
 
@@ -51,6 +52,9 @@ def test_layer_wrong_option_raises_value_error(layer):
         for value in WRONG[name]:
             with pytest.raises(ValueError, match=r"expected|should be"):
                 layer.make(3, 5, **{name: value})
+        for value in ANYWHERE:
+            with pytest.raises(ValueError, match=r"^[\w.]+: expected [^\n]{1,300}$"):
+                layer.make(3, 5, **{name: value})
     assert "bias" in names
 
 
@@ -64,15 +68,27 @@ def test_layer_wrong_size_raises_value_error(layer):
                 layer.make(size, 5)
 
 
-def nested(x):
-    """A nested tensor, which torch warns of once, for it is a prototype."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.nested.nested_tensor([x, x])
+def quietly(make):
+    """A function without warnings: torch warns once of nested tensors and sparse layouts, which are prototypes."""
+
+    def call(x):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make(x)
+
+    return call
+
+
+nested = quietly(lambda x: torch.nested.nested_tensor([x, x]))
+jagged = quietly(lambda x: torch.nested.nested_tensor([x, x], layout=torch.jagged))
+rows = quietly(lambda x: torch.nested.nested_tensor(list(x)))  # nested, of the rank of x
+blocks = quietly(lambda x: x.to_sparse_bsr((1, 1)) if x.dim() == 2 else x.to_sparse())
+hybrid = quietly(lambda x: x.to_sparse(1))
+compressed = quietly(torch.Tensor.to_sparse_csr), quietly(torch.Tensor.to_sparse_csc)
 
 
 def raises(layer, call):
-    with pytest.raises(ValueError, match=r"^\w+: expected"):
+    with pytest.raises(ValueError, match=r"^\w+: expected [^\n]{1,300}$"):
         call()
 
 
@@ -80,10 +96,27 @@ def raises(layer, call):
 def test_layer_wrong_input_raises_value_error(layer):
     module, (x, *graph) = layer.build(), layer.inputs(SMALL)
     wrong = [None, "abc", 3, [1.0], x.numpy(), x.long(), x.bool(), x.to(torch.complex128), x.new_tensor(1.0)]
-    if not hasattr(module, "weight_ih"):  # torch's cells take sparse input
-        wrong += [nested(x)] if isinstance(module, sg.GCNConv) else [x.to_sparse(), nested(x)]  # and so does GCNConv
+    wrong += [nested(x), jagged(x), rows(x), hybrid(x), blocks(x), x.float().to_mkldnn()]
+    if not takes_sparse(layer):
+        wrong += [x.to_sparse()]
     for value in wrong:
         raises(layer, lambda: module(value, *graph))  # noqa: B023 (used at once)
+
+
+def takes_sparse(layer):
+    """True for torch's cells and GCNConv, whose only product with x is a linear map."""
+    return layer.kind == "step" or layer.name == "GCNConv"
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if takes_sparse(layer)], ids=str)
+def test_layer_sparse_input_equals_dense_input_in_all_engines(layer):
+    for engine in ("auto", "native", "reference") if layer.kind == "step" else ("",):
+        module, (x, *graph) = layer.build(**({"engine": engine} if engine else {})), layer.inputs(SMALL)
+        x = x.relu()
+        expected = tensors(module(x, *graph))
+        for form in (x.to_sparse(), *(change(x) for change in compressed)):
+            for actual, part in zip(tensors(module(form, *graph)), expected, strict=True):
+                torch.testing.assert_close(actual, part)
 
 
 @pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer.on_graph], ids=str)
@@ -91,14 +124,17 @@ def test_layer_wrong_graph_raises_value_error(layer):
     module, (x, edges) = layer.build(), layer.inputs(SMALL)
     ones = torch.ones(edges.size(1))
     lists = ([], edges.tolist(), [edges, "abc", edges])
-    for value in (None, "abc", 3, {}, *lists, edges.numpy(), edges.double(), edges > 0, edges.to_sparse()):
+    sparse = (edges.to_sparse(), edges[0].to_sparse(), x.new_ones(1, 2, 2).to_sparse())
+    for value in (None, "abc", 3, {}, *lists, edges.numpy(), edges.double(), edges > 0, *sparse, rows(edges)):
         raises(layer, lambda: module(x, value))  # noqa: B023
     names = inspect.signature(type(module).forward).parameters
     wrong = {
         "edge_weight": [1.5, "abc", True, object(), ones.numpy(), ones.tolist(), ones.long(), ones.to_sparse()],
         "edge_attr": [1.5, "abc", ones[:-1, None], ones[:, None].to_sparse()],
         "batch": [0, "a", True, [0] * x.size(-2), torch.zeros(x.size(-2)), torch.ones(x.size(-2)).long().to_sparse()],
-        "targets": ["abc", x, x.new_zeros(2, *x.shape[1:-1], 1).to_sparse()],
+        "targets": ["abc", x, x.new_zeros(2, *x.shape[1:-1], 1).to_sparse(), nested(x), rows(x)],
+        "truth": ["abc", None, -1, 2, np.ones((9, 9)), torch.ones(99, 99)],
+        "lambda_max": ["abc", {}, ["a"], b"1", int, 10**400, ones.to("meta"), ones.to_sparse(), rows(edges), -ones],
         "generator": ["abc", 3],
         "lengths": [2, "a", [1, 2], torch.ones(2), torch.ones(2).long().to_sparse()] if layer.over_time else [],
     }

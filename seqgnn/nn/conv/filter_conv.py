@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 from torch_geometric.typing import Adj
 
-from seqgnn._utils.validation import check_channels, check_like, check_sizes, describe
+from seqgnn._utils.validation import check_channels, check_dense, check_like, check_sizes, describe, shown
 from seqgnn.nn.conv.message_passing import OperatorMessagePassing, is_plain_linear
 from seqgnn.nn.graph.filters import Chebyshev, Diffusion, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer, as_graph, check_place
@@ -69,6 +69,8 @@ class FilterConv(OperatorMessagePassing, GraphPreparer):
         batch: Tensor | None,
     ) -> Tensor:
         caller, first = type(self).__name__, self.lins[0]
+        if isinstance(x, Tensor):
+            check_dense(caller, "x", x)
         if not isinstance(x, Tensor) or x.dim() < 2 or self.in_channels not in (-1, x.size(-1)):
             raise ValueError(f"{caller}: expected x of shape [..., N, {self.in_channels}], got {describe(x)}")
         check_like(caller, "x", x, first.weight)
@@ -140,7 +142,11 @@ class ChebConv(FilterConv):
         filter = self.filter
         if lambda_max is not None:
             assert isinstance(filter, Chebyshev)
-            values = torch.as_tensor(lambda_max).tolist()
+            try:
+                values = torch.as_tensor(lambda_max).tolist()
+            except (TypeError, ValueError, RuntimeError) as error:
+                expected = "lambda_max to be a number, or one for each graph"
+                raise ValueError(f"{type(self).__name__}: expected {expected}, got {shown(lambda_max)}") from error
             filter = replace(filter, lambda_max=tuple(values) if isinstance(values, list) else values)
         return self._convolve(filter, x, edge_index, edge_weight, batch)
 

@@ -203,8 +203,7 @@ class GCNConv(OperatorMessagePassing, GraphPreparer):
             raise ValueError(f"{name}: expected a tensor of node features (no bipartite graphs), got a tuple")
         if not isinstance(x, Tensor):
             raise ValueError(f"{name}: expected x as a tensor, got {type(x).__name__}")
-        if x.is_nested:  # sparse features are fine
-            check_dense(name, "the input", x)
+        check_dense(name, "the input", x, sparse=True)
         if x.dim() < 2:
             raise ValueError(f"{name}: expected x of shape [..., N, F], got {tuple(x.shape)}")
         lin = self.lin

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqgnn._utils import torch_internals
 from seqgnn._utils.arrays import distinct
 from seqgnn._utils.torch_internals import to_list
-from seqgnn._utils.validation import check_dense, describe
+from seqgnn._utils.validation import check_dense, describe, shown
 from seqgnn.nn.graph.adjacency import unwrap
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
@@ -138,10 +138,10 @@ class DAGRecurrent(Layer):
     def __init__(self, cell: nn.Module) -> None:
         super().__init__()
         if not isinstance(cell, nn.Module):
-            raise ValueError(f"DAGRecurrent: expected a cell, such as GRUCell(2, 8), got {cell!r}")
+            raise ValueError(f"DAGRecurrent: expected a cell, such as GRUCell(2, 8), got {shown(cell)}")
         if isinstance(cell, nn.RNNBase):
             instead = f"{type(cell).__name__}Cell({cell.input_size}, {cell.hidden_size})"
-            raise ValueError(f"DAGRecurrent: expected a cell, such as {instead}, got a layer over time, {cell!r}")
+            raise ValueError(f"DAGRecurrent: expected a cell, such as {instead}, got a layer over time, {shown(cell)}")
         self.cell = cell
 
     @layer_call

@@ -7,7 +7,16 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from seqgnn._utils.validation import check_dense, check_input, check_like, check_sizes, check_steps, describe, one_of
+from seqgnn._utils.validation import (
+    check_dense,
+    check_input,
+    check_like,
+    check_sizes,
+    check_steps,
+    describe,
+    one_of,
+    shown,
+)
 from seqgnn.nn.graph.filters import Diffusion, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
 from seqgnn.nn.layer_call import Layer, layer_call, layer_options
@@ -198,13 +207,14 @@ class DCRNNForecaster(Layer, GraphPreparer):
         """Return the targets, time first."""
         caller = type(self).__name__
         if not isinstance(truth, (int, float)) or not 0 <= truth <= 1 or (truth > 0 and targets is None):
-            raise ValueError(f"{caller}: expected truth in [0, 1], and targets if it is above 0, got {truth!r}")
+            raise ValueError(f"{caller}: expected truth in [0, 1], and targets if it is above 0, got {shown(truth)}")
         if targets is None:
             return None
         expected = (shape[1], shape[0], *shape[2:]) if swap else shape
+        if isinstance(targets, Tensor):
+            check_dense(caller, "targets", targets)
         if not isinstance(targets, Tensor) or targets.shape != expected:
             raise ValueError(f"{caller}: expected targets of shape {expected}, got {describe(targets)}")
-        check_dense(caller, "targets", targets)
         check_like(caller, "targets", targets, self.projection.weight)
         return targets.transpose(0, 1) if swap else targets
 

@@ -6,7 +6,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from seqgnn._utils.validation import check_sizes, one_of
+from seqgnn._utils.validation import check_sizes, one_of, shown
 from seqgnn.nn.graph.filters import Chebyshev, Filter, Identity
 from seqgnn.nn.recurrent._published import Options, Published, glorot_blocks
 from seqgnn.nn.scan.gates import at_every_step
@@ -62,7 +62,7 @@ class GCRN(Published):
         caller = type(self).__name__
         self.kind = one_of(caller, "cell", cell, ("lstm", "gru", "rnn"))
         if isinstance(model, bool) or model not in (1, 2):
-            raise ValueError(f"{caller}: expected model to be 1 or 2, got {model!r}")
+            raise ValueError(f"{caller}: expected model to be 1 or 2, got {shown(model)}")
         self.model = model
         check_sizes(caller, K=K)
         self.chebyshev = Chebyshev(K, normalization, lambda_max)

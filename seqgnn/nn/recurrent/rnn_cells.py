@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,6 +30,8 @@ class _Cell(EngineMixin):
             check_state(type(self).__name__, hx, shapes, self.weight_ih)
         if self.engine == "native" or (self.engine == "auto" and not is_transformed()):
             return super().forward(input, hx)
+        if input.layout != torch.strided:  # sums of a sparse and a dense tensor depend on layout and order
+            input = input.to_dense()
         if hx is None:
             hx = tuple(input.new_zeros(shape) for shape in shapes)
         state = (hx,) if isinstance(hx, Tensor) else tuple(hx)

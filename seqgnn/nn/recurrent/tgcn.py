@@ -180,7 +180,7 @@ class A3TGCN(TGCN):
         self, in_channels: int, hidden_channels: int, *, attention_channels: int | None = None, **options: Any
     ) -> None:
         caller = type(self).__name__
-        if options.get("bidirectional"):
+        if options.get("bidirectional") is True:
             raise ValueError(f"{caller}: expected one direction, got bidirectional=True")
         rows = hidden_channels if attention_channels is None else attention_channels
         check_sizes(caller, in_channels=in_channels, hidden_channels=hidden_channels, attention_channels=rows)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgnn._utils.torch_internals import is_eager
-from seqgnn._utils.validation import check_dense, check_input, check_sizes, check_state, describe, one_of
+from seqgnn._utils.validation import check_dense, check_input, check_sizes, check_state, describe, one_of, shown
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
 from seqgnn.nn.layer_call import Layer, layer_call, layer_options, refuse_script
 from seqgnn.nn.recurrent.dag_rnn import levels_of
@@ -86,7 +86,7 @@ class TreeLSTMCell(Layer):
             if parents.device != x.device:
                 raise ValueError(f"{caller}: expected parents on {x.device}, where x is, got {parents.device}")
             if is_eager() and not x.is_cuda and not bool(((parents >= 0) & (parents < len(x))).all()):
-                raise ValueError(f"{caller}: expected parents in 0..{len(x) - 1}, got {parents.tolist()}")
+                raise ValueError(f"{caller}: expected parents in 0..{len(x) - 1}, got {shown(parents.tolist())}")
         return self._step(F.linear(x, self.weight_ih, self.bias_ih), children, parents)
 
     def _step(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import HeteroConv
 
 from seqgnn._utils.torch_internals import is_eager
-from seqgnn._utils.validation import describe
+from seqgnn._utils.validation import describe, shown
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.edge_masks import edge_masks_of_copies, messages_hooked
 from seqgnn.nn.graph.filters import GCN, Filter, Identity, Multiply
@@ -219,14 +219,14 @@ def build_conv(caller: str, factory: ConvFactory, in_channels: int, out_channels
     """Return the convolution that a factory builds, after checks of its type and input channels."""
     conv = factory(in_channels, out_channels)
     if not isinstance(conv, nn.Module):
-        raise ValueError(f"{caller}: expected a convolution that is an nn.Module, got {conv!r}")
+        raise ValueError(f"{caller}: expected a convolution that is an nn.Module, got {shown(conv)}")
     if isinstance(conv, HeteroConv):
         hetero = "HeteroConv, which takes dictionaries of several; use one layer for each type of node"
         raise ValueError(f"{caller}: expected a convolution of one type of nodes and edges, got {hetero}")
     actual = getattr(conv, "in_channels", in_channels)
     actual = actual[0] if isinstance(actual, tuple) else actual  # of sources and targets
     if isinstance(actual, int) and actual not in (in_channels, -1):
-        raise ValueError(f"{caller}: expected a convolution of {in_channels} channels in, got {conv}")
+        raise ValueError(f"{caller}: expected a convolution of {in_channels} channels in, got {shown(conv)}")
     return conv
 
 
@@ -270,5 +270,5 @@ def filter_or_factory(
     if is_filter_class or not callable(value) or isinstance(value, nn.Module):
         close = FILTERS.get((value.__name__ if is_filter_class else str(value)).lower()[:4], "GCN()")
         example = f"a filter, such as {close}, or a factory of convolutions, such as lambda i, o: GATConv(i, o)"
-        raise ValueError(f"{caller}: expected {name} to be {example}, got {value!r}")
+        raise ValueError(f"{caller}: expected {name} to be {example}, got {shown(value)}")
     return None, value

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.typing import SparseTensor
 
 from seqgnn._utils.torch_internals import is_dynamic, is_eager
-from seqgnn._utils.validation import check_dense, describe
+from seqgnn._utils.validation import check_dense, describe, shown
 from seqgnn.nn.graph.adjacency import unwrap
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.prepare import as_graph, check_place, is_state
@@ -120,7 +120,7 @@ def active_steps(caller: str, lengths: Tensor, x: Tensor) -> Tensor:
     if lengths.device.type not in ("cpu", x.device.type):
         raise ValueError(f"{caller}: expected lengths on the CPU or on {x.device}, got {lengths.device}")
     if is_eager() and lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= len(x))).all()):
-        raise ValueError(f"{caller}: expected lengths between 1 and {len(x)}, got {lengths.tolist()}")
+        raise ValueError(f"{caller}: expected lengths between 1 and {len(x)}, got {shown(lengths.tolist())}")
     return length_mask(lengths, x)
 
 

@@ -1,12 +1,13 @@
 """The filter of Chebyshev polynomials."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from seqgnn._utils.validation import one_of
+from seqgnn._utils.validation import one_of, shown
 from seqgnn.nn.graph.filters.base import Filter, RecursionStep, chebyshev_steps, check_terms
 from seqgnn.nn.graph.filters.degrees import at_least_single, inverse_degrees
 from seqgnn.nn.graph.operator import Edges, Operator
@@ -61,8 +62,8 @@ class Chebyshev(Filter):
             one_of("Chebyshev", "normalization", self.normalization, ["sym", "rw"])
         values = self.lambda_max if isinstance(self.lambda_max, tuple) else (self.lambda_max,)
         for value in values if self.lambda_max is not None else ():
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-                raise ValueError(f"Chebyshev: expected lambda_max to be above 0 and finite, got {value!r}")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+                raise ValueError(f"Chebyshev: expected lambda_max to be above 0 and finite, got {shown(value)}")
 
     @property
     def num_terms(self) -> int:  # type: ignore[override]
