@@ -118,5 +118,5 @@ setup(
             "captum>=0.8",
         ],
     },
-    entry_points={"console_scripts": ["seqgnn = seqgnn.cli.main:main"]},
+    entry_points={"console_scripts": ["seqgnn = seqgnn.cli.main:run"]},
 )

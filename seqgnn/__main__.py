@@ -1,6 +1,6 @@
 """`python -m seqgnn`."""
 
-from seqgnn.cli.main import main
+from seqgnn.cli.main import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -1,5 +1,6 @@
 """The command line: commands are functions in `seqgnn.cli`, a file each; their work is done by the library."""
 
+import atexit
 import contextlib
 import io
 import os
@@ -61,6 +62,30 @@ register(app, report, report_options)
 register(app, runs, runs_options)
 app.add_typer(train, name="train")
 app.add_typer(data, name="data")
+
+
+def run() -> None:
+    """Run the command line as the only work of this process.
+
+    It ends once the handlers of `atexit` have been called. Python would then free the modules of torch and PyG, one
+    object after another, which takes seconds, and more than a signal should on a busy machine.
+    """
+    codes: list[int] = []
+
+    def end() -> None:
+        if codes:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(codes[0])
+
+    atexit.register(end)  # before the imports of commands, so it is called after their handlers
+    try:
+        main()
+    except SystemExit as stop:
+        if isinstance(stop.code, int):
+            codes.append(stop.code)
+        raise
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,3 +1,4 @@
+import atexit
 import errno
 import os
 import runpy
@@ -173,10 +174,26 @@ def test_cli_compare_help_lists_the_options(capsys):
 
 
 def test_seqgnn_module_with_bad_task_exits_with_code_2(monkeypatch, capsys):
+    handlers, codes = [], []
+    monkeypatch.setattr(atexit, "register", handlers.append)
+    monkeypatch.setattr(os, "_exit", codes.append)
     monkeypatch.setattr(sys, "argv", ["seqgnn", "compare", "recal"])
     with pytest.raises(SystemExit) as end:
         runpy.run_module("seqgnn", run_name="__main__")
     assert end.value.code == 2 and "did you mean 'recall'" in capsys.readouterr().err
+    handlers[0]()
+    assert codes == [2]
+
+
+def test_run_calls_the_handlers_of_others_and_exits_with_an_error_of_its_own(tmp_path):
+    code = "import atexit; from seqgnn.cli import main as cli; {}; cli.run()"
+    broken = "cli.main = lambda: (atexit.register(print, 'handler'), {})"
+    for last, expected in (("1 / 0", 1), ("__import__('sys').exit(7)", 7)):
+        process = subprocess.run(
+            [sys.executable, "-c", code.format(broken.format(last))], capture_output=True, text=True
+        )
+        assert (process.returncode, process.stdout) == (expected, "handler\n")
+        assert ("ZeroDivisionError" in process.stderr) == (expected == 1)
 
 
 @pytest.mark.slow
