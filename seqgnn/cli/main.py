@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import io
+import multiprocessing.util
 import os
 import re
 import signal
@@ -74,6 +75,8 @@ def run() -> None:
 
     def end() -> None:
         if codes:
+            # Locks of workers are removed here: its own handler, registered by its import, would come after this one.
+            multiprocessing.util._exit_function()  # type: ignore[attr-defined]
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError):
                     stream.flush()
