@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -323,8 +324,9 @@ def test_plan_run_only_failed_lists_repeated_failures(tmp_path):
     assert again.failures == first.failures and again.rows() == first.rows() and set(again.failed) == set(first.failed)
 
 
-@pytest.mark.slow
-def test_compare_on_dask_with_killed_worker_equals_local_run(tmp_path):
+@contextmanager
+def dask_comparison(tmp_path):
+    """Yield a comparison on a cluster of two workers, and the processes of scheduler and workers."""
     pytest.importorskip("distributed")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s"}
     address = tmp_path / "scheduler.json"
@@ -341,15 +343,42 @@ def test_compare_on_dask_with_killed_worker_equals_local_run(tmp_path):
             processes.append(subprocess.Popen(worker, env=environment, stderr=subprocess.DEVNULL))
         tcp = json.loads(address.read_text())["address"]
         grid = subprocess.Popen([sys.executable, "-c", _GRID, tcp, str(tmp_path / "cluster")], env=environment)
+        processes.append(grid)
+        yield grid, processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow
+def test_compare_on_dask_with_killed_worker_equals_local_run(tmp_path):
+    with dask_comparison(tmp_path) as (grid, processes):
         runs = tmp_path / "cluster" / "runs"
         while grid.poll() is None and len(list(runs.glob("*.json"))) < 2:
             time.sleep(0.01)
         processes[1].kill()
         assert grid.wait(300) == 0
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    alone, _ = start(tmp_path / "alone", steps=400)
+    alone.join()
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_compare_on_dask_that_is_killed_is_saved_and_stopped_by_its_workers(tmp_path):
+    with dask_comparison(tmp_path) as (grid, _):
+        runs = tmp_path / "cluster" / "runs"
+        while grid.poll() is None and len(list(runs.glob("*.partial/last.safetensors"))) < 2:
+            time.sleep(0.01)
+        grid.kill()
+        assert grid.wait() == -signal.SIGKILL
+        end, times = time.monotonic() + 60, None
+        while times != (times := [path.stat().st_mtime_ns for path in sorted(runs.rglob("last.safetensors"))]):
+            assert time.monotonic() < end  # each step is saved
+            time.sleep(2)
+        assert times and len(list(runs.glob("*.json"))) < 6
+        resumed, _ = start(tmp_path / "cluster", steps=400)
+        resumed.join()
     alone, _ = start(tmp_path / "alone", steps=400)
     alone.join()
     assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
