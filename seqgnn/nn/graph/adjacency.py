@@ -39,7 +39,7 @@ def edges_of_adjacency(
     """
     if edge_weight is not None:
         raise ValueError(f"{caller}: expected no edge_weight with a sparse adjacency, which has its own, got one")
-    size = tuple(adj_t.sizes() if isinstance(adj_t, SparseTensor) else adj_t.size())
+    size = (adj_t.size(0), adj_t.size(1)) if isinstance(adj_t, SparseTensor) else tuple(adj_t.size())
     nodes = size[0] if num_nodes is None else num_nodes
     if size != (nodes, nodes):
         raise ValueError(f"{caller}: expected a sparse adjacency of {nodes} x {nodes} nodes, got {size}")
