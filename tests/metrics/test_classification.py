@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,8 +24,16 @@ def test_classification_sums_in_parts_equal_those_of_the_whole():
     whole.add(logits, target)
     for start, stop in [(0, 1), (1, 30), (30, 50)]:
         cut.add(logits[start:stop], target[start:stop])
-    assert whole.result().accuracy == cut.result().accuracy
+    expected = np.mean(logits.numpy().argmax(1) == target.numpy())
+    assert whole.result().accuracy == cut.result().accuracy == pytest.approx(expected) and 0.05 < expected < 0.45
     assert whole.result().loss == pytest.approx(cut.result().loss, rel=1e-12)
+
+
+def test_classification_sums_count_every_answer_beyond_the_precision_of_float32():
+    sums, many = ClassificationSums(), torch.zeros(2**23, 1)
+    for logits in (many, many, many[:1]):
+        sums.add(logits, torch.zeros(len(logits), dtype=torch.long))
+    assert sums.result().accuracy == 1.0 and sums.result().count == 2**24 + 1
 
 
 def test_classification_sums_empty_result_raises_value_error():

@@ -24,7 +24,7 @@ def test_forecast_sums_scores_equal_hand_values():
     first, second = scores.by_step
     assert (first.mae, second.mae, first.count, second.mse) == (0.5, 3.0, 2, 10.0)
     assert first.by_step == ()
-    assert [node.mae for node in sums.by_node()] == [1.5, 2.0]
+    assert [node.mae for node in sums.by_node()] == [1.5, 2.0] and isinstance(sums.by_node(), tuple)
 
 
 def test_forecast_sums_with_mask_equal_numpy():
@@ -121,6 +121,8 @@ def test_naive_error_of_observed_values_that_are_not_finite_raises_value_error(v
     assert naive_error(targets, earlier, mask).tolist() == [[2.0], [2.0]]
     with pytest.raises(ValueError, match="naive_error: expected a boolean mask of shape"):
         naive_error(targets, earlier, mask[:, :1])
+    with pytest.raises(ValueError, match="naive_error: expected a boolean mask of shape"):
+        naive_error(targets, earlier, mask.float())
 
 
 def test_naive_error_equals_numpy():
@@ -207,7 +209,11 @@ def test_forecast_sums_nonfinite_value_raises_with_step_and_node(value, which):
     given[which][2, 1, 3] = value
     sums = ForecastSums()
     sums.add(given["forecast"], given["truth"])
-    with pytest.raises(ValueError, match=r"expected finite .* at step 2 ahead, node 3"):
+    with pytest.raises(ValueError, match=r"expected finite .* at step 2 ahead, node 3$"):
+        sums.result()
+    given[which][1, 0, 2] = given[which][2, 0, 0] = value  # the first one is named
+    sums.add(given["forecast"], given["truth"])
+    with pytest.raises(ValueError, match=r"expected finite .* at step 1 ahead, node 2$"):
         sums.result()
 
 

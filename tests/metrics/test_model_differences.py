@@ -106,6 +106,27 @@ def test_sign_flip_interval_has_the_differences_that_are_not_rejected(seed):
     assert (pair.p < 0.05) == (not pair.interval[0] <= 0 <= pair.interval[1])
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_sign_flip_interval_of_six_values_reaches_from_the_smallest_to_the_largest(scale):
+    # p is at most 5% only where all six signs are equal: for differences beyond all values.
+    values = [scale * value for value in (5.0, -1.0, -1.2, -0.9, -1.1, -0.5)]
+    assert _flip_interval(values, 0.05) == pytest.approx((-1.2 * scale, 5.0 * scale))
+
+
+def test_differences_ask_for_the_error_of_first_and_second():
+    labels = []
+
+    def error(first, second):
+        labels.append((first, second))
+        return None
+
+    scores = {"A": by_seed([0.9, 0.8]), "B": by_seed([0.5, 0.6]), "C": by_seed([0.7, 0.7])}
+    assert [(pair.first, pair.second) for pair in differences(scores, error)] == labels
+    labels.clear()
+    assert [(pair.first, pair.second) for pair in differences_from("B", scores, error)] == labels
+    assert labels == [("B", "A"), ("B", "C")]
+
+
 def test_sign_flips_do_not_replace_the_error_of_the_test_set():
     scores = {"A": by_seed([0.9] * 8), "B": by_seed([0.8] * 8)}
     (pair,) = differences(scores, lambda *_: SamplingError(0.1))
@@ -117,10 +138,11 @@ def test_sign_flips_of_equal_differences_have_an_interval():
     assert pair.test == "t and sign flips" and pair.interval == pytest.approx((0.25, 0.25)) and pair.shown
 
 
-def test_difference_turned_negates_intervals():
+def test_difference_turned_negates_mean_and_intervals():
     pair = differences({"A": {0: 1e-4, 1: 2e-4}, "B": {0: 0.0, 1: 0.0}})[0]
     assert "+0.00015, uncorrected 95% interval -0.00049 to +0.001" in str(pair)
     assert pair.turned().interval == (-pair.interval[1], -pair.interval[0]) and pair.turned().turned() == pair
+    assert (pair.turned().first, pair.turned().second, pair.turned().mean) == ("B", "A", -pair.mean)
     assert pair.turned().joint == (-pair.joint[1], -pair.joint[0])
 
 

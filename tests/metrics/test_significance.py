@@ -11,11 +11,14 @@ from seqgnn.metrics import significance as statistics
 from seqgnn.metrics.significance import (
     block_bootstrap,
     holm,
+    least_p,
     mean_sd,
+    p_value,
     paired_difference,
     sampling_error,
     seeds_needed,
     sign_flip,
+    signed,
     smoothed_error,
     summary,
 )
@@ -109,6 +112,25 @@ def test_sign_flip_of_many_values_equals_random_signs():
     assert sign_flip(values.tolist()) == pytest.approx(test.pvalue, abs=0.01)
 
 
+def test_sign_flip_of_many_equal_values_is_one_of_ten_thousand():
+    assert sign_flip([0.2] * 20) == pytest.approx(1 / 10_000)  # none of the random assignments has equal signs
+
+
+@pytest.mark.parametrize("p, text", [(0.00095, "< 0.001"), (0.001, "= 0.001"), (0.9996, "= 1.000")])
+def test_p_value_below_one_in_a_thousand_is_a_bound(p, text):
+    assert p_value(p) == text
+
+
+@pytest.mark.parametrize("value, text", [(0.00051, "+0.001"), (-0.0005, "-0.001"), (0.00049, "+0.00049")])
+def test_signed_has_three_decimals_unless_all_would_be_zeros(value, text):
+    assert signed(value) == text
+
+
+def test_least_p_is_that_of_the_two_assignments_with_equal_signs():
+    assert [least_p(seeds) for seeds in (0, 1, 2, 6)] == [1.0, 1.0, 2 / 4, 2 / 64]
+    assert all(least_p(seeds) == sign_flip([1.0] * seeds) for seeds in range(1, 8))
+
+
 def test_sampling_errors_equal_binomial_values():
     assert sampling_error(0.9, 100) == pytest.approx(0.03)
     assert smoothed_error(1.0, 98) == pytest.approx(math.sqrt(0.99 * 0.01 / 100))
@@ -187,3 +209,9 @@ def test_paired_difference_interval_equals_student_t():
         paired_difference([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="at least 2 scores"):
         paired_difference([1.0], [1.0])
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 1.5])
+def test_paired_difference_level_outside_of_zero_and_one_raises_value_error(level):
+    with pytest.raises(ValueError, match=r"paired_difference: expected level in \(0, 1\), got"):
+        paired_difference([1.0, 2.0], [1.0, 1.0], level)

@@ -72,11 +72,26 @@ def test_over_windows_interval_equals_bootstrap_by_hand(root):
     assert found.shown == (found.interval[1] < 0) and found.p is None
 
 
+@pytest.mark.parametrize("shift, shown", [(0.5, True), (-0.5, True), (0.0, False)])
+def test_over_windows_is_shown_if_its_interval_excludes_zero(shift, shown):
+    first, second = np.random.default_rng(0).random((2, 60)) * 0.2
+    found = over_windows([(first + 1 + shift).tolist()], [(second + 1).tolist()], [1] * 60, lags=4, horizon=1)
+    assert abs(found.mean - shift) < 0.1 and max(map(abs, found.interval)) < 1 and found.shown == shown
+    assert found.better == np.sum(first + shift < second)
+
+
+def test_over_windows_of_exact_forecasts_keeps_their_windows():
+    found = over_windows([[1.0, 0.5, 0.0]], [[0.0, 1.0, 0.0]], [1, 1, 1], **FOUR)
+    assert (found.windows, found.better, found.mean) == (3, 1, pytest.approx(0.5 / 3))
+
+
 def test_over_windows_error_of_few_independent_windows_is_their_standard_error():
     first, second = np.random.default_rng(0).random((2, 7))
     found = over_windows([first.tolist()], [second.tolist()], [1] * 7, **FOUR)
     expected = (first - second).std(ddof=1) / np.sqrt(7)
     assert (found.error.standard_error, found.error.df) == (pytest.approx(expected), 6)
+    two = over_windows([[1.0, 2.0]], [[2.0, 7.0]], [1, 1], **FOUR).error  # differences -1 and -5
+    assert (two.standard_error, two.df) == (pytest.approx(2.0), 1)
     assert over_windows([[1.0]], [[2.0]], [1], **FOUR).error is None
     assert over_windows([[1.0] * 7], [[2.0] * 7], [1] * 7, lags=4, horizon=2).error is None
 
