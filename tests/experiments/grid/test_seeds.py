@@ -13,6 +13,7 @@ from seqgnn.experiments.grid.seeds import AutoSeeds
         ({"max_seeds": 2}, "AutoSeeds: expected max_seeds to be an integer of at least 3, got 2"),
         ({"interval_width": 0.0}, "expected interval_width to be a number above 0, got 0.0"),
         ({"interval_width": float("nan")}, "expected interval_width to be a number above 0, got nan"),
+        ({"interval_width": "0.1"}, "expected interval_width to be a number above 0, got '0.1'"),
         ({"budget": True}, "expected budget to be a number above 0, got True"),
         ({"budget": float("inf")}, "expected budget to be a number above 0, got inf"),
     ],
@@ -20,6 +21,17 @@ from seqgnn.experiments.grid.seeds import AutoSeeds
 def test_auto_seeds_invalid_values_raise_value_error(values, message):
     with pytest.raises(ValueError, match=message):
         AutoSeeds(**values)
+
+
+def test_auto_seeds_in_words_state_width_limit_and_budget():
+    assert AutoSeeds().in_words == (
+        "one more at a time until the 95% interval of the leading difference is at most 0.05 (accuracy) or 2% of the "
+        "best baseline (loss, error) wide; at most 20 seeds"
+    )
+    assert AutoSeeds(0.1, max_seeds=7, budget=60).in_words == (
+        "one more at a time until the 95% interval of the leading difference is at most 0.1 wide; at most 7 seeds, "
+        "and none after 60 s"
+    )
 
 
 def test_auto_seeds_limit_depends_on_the_metric_alone():

@@ -18,6 +18,9 @@ def test_candidates_on_recall_exclude_mean_and_max_readouts():
     found = candidates(grid(scores, BASELINES, readouts=readouts), 5)
     assert found.models == ("LSTM",) and found.baselines == ("chance", "majority")
     assert found.excluded == ("mean", "max", "linear")
+    two_sizes = grid(scores, BASELINES)
+    two_sizes.baselines["bigram", 6] = two_sizes.baselines["chance", 5]
+    assert candidates(two_sizes, 5).baselines == ("chance", "majority") and candidates(two_sizes, 6).models == ()
     everyone = candidates(grid(scores, BASELINES, readouts=readouts | {"LSTM": "mean"}), 5)
     assert everyone.models == tuple(scores) and "linear" in everyone.baselines and everyone.excluded == ()
     text = candidates(grid(scores, {"bigram": 2.0}, task="text", metric="loss", readouts=readouts), 5)
@@ -145,6 +148,9 @@ def test_against_baseline_of_losses_follows_all_seeds():
     assert against_baseline(comparison, "B", 5).relation == "behind"
     assert against_baseline(comparison, "C", 5).relation == "not distinguishable from"
     assert against_baseline(comparison, "A", 5).interval is None
+    for scores in ([2.2, 2.1], [2.2, 2.3]):  # equal with the first seed
+        equal = grid({"A": scores}, {"bigram": 2.2}, task="text", metric="loss")
+        assert against_baseline(equal, "A", 5).relation == "not distinguishable from"
     assert against_baseline(grid({"A": [0.5]}), "A", 5) is None
 
 
@@ -158,6 +164,7 @@ def test_against_baseline_of_forecasts_follows_windows_with_any_number_of_seeds(
     found = against_baseline(comparison, "GCRN", 1)
     assert found.relation == relation and found.windows.windows == 156
     assert (found.interval[0] <= 0 <= found.interval[1]) == (shift == 0)
+    assert found.interval == found.windows.interval and (found.over_seeds is None) == (seeds == 1)
 
 
 def test_is_at_chance_requires_every_seed_to_be_at_the_blind_baseline():
@@ -168,6 +175,9 @@ def test_is_at_chance_requires_every_seed_to_be_at_the_blind_baseline():
     assert [of.is_at_chance(comparison, label, 5) for label in "ABC"] == [True, False, True]
     assert not of.is_at_chance(grid({"A": [0.13]}, BASELINES), "A", 5)  # 1.96 of them for one seed
     assert not of.is_at_chance(grid({"A": [0.12]}), "A", 5)
+    for at_chance, label in ((True, "A"), (False, "B")):  # a seed without a finite score is ahead of nothing
+        comparison.runs[label, 5, 0] = changed(comparison.runs[label, 5, 0], values={"accuracy": None, "loss": 1.0})
+        assert of.is_at_chance(comparison, label, 5) == at_chance
     text = grid({"A": [3.1, 3.0], "B": [3.1, 2.9]}, {"majority": 3.0, "bigram": 2.0}, task="text", metric="loss")
     assert [of.is_at_chance(text, label, 5) for label in "AB"] == [True, False]
 

@@ -49,12 +49,13 @@ def test_verdict_text_of_unsolved_tasks_begins_with_that(standing, text):
     assert verdict("A", standing, has_target=True).text == text
     assert verdict("A", standing, has_target=True, loses_to="ar").text == f"{text}, loses to ar"
     assert verdict("A", standing, has_target=True, solved=2).text == "2 of 3 solved"
+    assert not verdict("A", standing).text.startswith("not solved")
 
 
 def test_verdicts_of_excluded_and_failed_models():
     comparison = grid({"A": [0.5], "mean": [1.0]}, BASELINES, readouts={"mean": "mean"})
     comparison.labels = ("A", "mean", "B", "C")
-    comparison.failures["B", 5, 0] = "ValueError: x"
+    comparison.failures |= {("A", 6, 0): "ValueError: x", ("B", 5, 0): "ValueError: x"}
     assert texts(comparison) == {"A": "not solved", "mean": "not compared", "B": "no result"}
     assert finding(comparison, 5) == "A beats baseline majority at T = 5"
 
@@ -83,6 +84,23 @@ def test_why_unsolved_names_receptive_field_gates_and_budget():
     assert why_unsolved(comparison, "absent", 20) is None
 
 
+def test_why_unsolved_names_no_receptive_field_that_is_wide_enough():
+    """The four previous positions of a sequence of five are just in it; that of six has a fifth."""
+    assert why_unsolved(example((5,)), "GCN", 5) == "30 steps"
+    assert why_unsolved(example((6,)), "GCN", 6) == "receptive field of 4 of 5 previous positions"
+
+
+@pytest.mark.parametrize("task", ["trees", "text"])
+def test_why_unsolved_where_the_first_position_is_not_decisive_is_the_budget(task):
+    comparison = replace(example((20,)), task=task)
+    assert why_unsolved(comparison, "GCN", 20) == "30 steps"
+    assert why_unsolved(comparison, "LSTM", 20) == "30 to 50 steps"
+
+
+def test_why_unsolved_of_a_forecast_is_the_budget():
+    assert why_unsolved(window_errors.comparison({"LSTM": [[9.0] * 4]}, {"ar": [4.0] * 4}), "LSTM", 1) == "1 step"
+
+
 def test_why_unsolved_states_how_training_ended():
     comparison = grid({"A": [0.5]})
     points = [(step, 0.5) for step in (10, 20, 30)]
@@ -91,6 +109,9 @@ def test_why_unsolved_states_how_training_ended():
     assert why_unsolved(comparison, "A", 5) == "30 steps, validation loss no longer falling"
     comparison.runs["A", 5, 0] = changed(record, stopped="time")
     assert why_unsolved(comparison, "A", 5) == "30 steps until the time was over, validation loss no longer falling"
+    comparison.runs["A", 5, 1] = changed(record, seed=1, stopped="converged")
+    mixed = replace(comparison, seeds=(0, 1))
+    assert why_unsolved(mixed, "A", 5) == "30 steps, validation loss no longer falling"
     falling = tuple(ValidationPoint(step, 3.0 - step / 20, 0.4) for step in (10, 20, 30))
     runs = {("A", 5, 0): record, ("A", 5, 1): changed(record, seed=1, validation=falling)}
     comparison = replace(comparison, runs=runs, seeds=(0, 1))
@@ -105,6 +126,7 @@ def test_why_unsolved_states_how_training_ended():
         ([2.0, 2.0, 1.981], False),
         ([2.0, 1.0, 1.5, 1.4, 1.3, 1.2], False),  # the last third is two points
         ([2.0, 1.9, 1.8, 1.7, 1.5, 1.6], True),
+        ([2.0, 2.0, 2.0, 2.0, 1.9, 1.99], True),
     ],
 )
 def test_is_falling_compares_the_last_third(losses, expected):
@@ -140,6 +162,8 @@ def verdict(model, standing, **values):
         ([verdict("A", "undecided"), verdict("B", "undecided", at_chance=True)],
          "A is ahead of chance at T = 20; B stays at chance"),
         ([verdict("A", "untested"), verdict("B", "untested")], None),
+        ([verdict("A", "untested", ahead_of="ar"), verdict("B", "untested")], None),
+        ([verdict("A", "only", ahead_of="ar")], "A beats baseline ar at T = 20"),
         ([verdict("A", "untested"), verdict("B", "untested"), verdict("C", "untested", at_chance=True)],
          "C stays at chance at T = 20"),
         ([verdict("A", "undecided", solved=1), verdict("B", "undecided")], "A solves T = 20 with 1 of 3 seeds"),
