@@ -69,6 +69,22 @@ def test_auto_engine_trains_rnn_and_gru_with_fused_scan(monkeypatch, fused_calls
         fused_calls.clear()
 
 
+@pytest.mark.parametrize(("time_dim", "shape"), [(0, (40, 20, 2)), (1, (20, 40, 2))])
+def test_choose_plain_engine_counts_steps_and_sequences(time_dim, shape):
+    """From 40 steps and 800 elements on, for a GRU with 64 channels."""
+    layer = sg.GRU(2, 64, batch_first=time_dim == 1)
+
+    def engine(*shape):
+        return dispatch.choose_plain_engine(layer, torch.zeros(shape), None, time_dim, packed=False)
+
+    fewer_steps, fewer_sequences = list(shape), list(shape)
+    fewer_steps[time_dim] -= 1
+    fewer_sequences[1 - time_dim] -= 1
+    assert [engine(*sizes) for sizes in (shape, fewer_steps, fewer_sequences)] == ["fused", "native", "native"]
+    if time_dim == 0:  # as of one sequence without a dimension for it
+        assert (engine(799, 2), engine(800, 2)) == ("native", "fused")
+
+
 @pytest.mark.parametrize(
     ("shape", "training", "inference"),
     [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 334, 3, 1), 1, 1)],

@@ -32,6 +32,42 @@ def test_rnn_cells_equal_hand_values():
     close(functional.rnn_relu(row(-3.0), lambda h: 2 * h, (HALF,))[0], 0.0)
 
 
+@pytest.mark.parametrize("channels", [1, 5, 16])
+def test_cells_of_many_channels_equal_those_of_torch(channels):
+    generator = torch.Generator().manual_seed(channels)
+
+    def draw(*shape):
+        return torch.randn(shape, dtype=torch.float64, generator=generator)
+
+    h, c, x = draw(2, channels), draw(2, channels), draw(2, 3)
+
+    def gates(cell):
+        """The pre-activations of the input, and the hidden projection."""
+        return x @ cell.weight_ih.T + cell.bias_ih, lambda h: h @ cell.weight_hh.T + cell.bias_hh
+
+    lstm = torch.nn.LSTMCell(3, channels, dtype=torch.float64)
+    expected = lstm(x, (h, c))
+    gx, project = gates(lstm)
+    no_peepholes = functional.PeepholeLSTM(*(torch.zeros(channels, dtype=torch.float64) for _ in range(3)))
+    for found in (
+        functional.lstm(gx, project, (h, c)),
+        no_peepholes(gx, project, (h, c)),
+        functional.conv_cell_state_lstm(gx, (project, lambda c: c), (h, c)),
+    ):
+        torch.testing.assert_close(found[1], expected)
+    gru = torch.nn.GRUCell(3, channels, dtype=torch.float64)
+    gx, project = gates(gru)
+    torch.testing.assert_close(functional.gru(gx, project, (h,))[0], gru(x, h))
+    # Where the reset gate is open, it does not matter whether it comes before the projection or after.
+    gx = torch.cat([torch.full_like(h, 100.0), gx[:, channels:]], dim=-1)
+    split = lambda h: project(h)[:, : 2 * channels], lambda h: project(h)[:, 2 * channels :]
+    torch.testing.assert_close(functional.gru_reset_before(gx, split, (h,)), functional.gru(gx, project, (h,)))
+    for nonlinearity in ("tanh", "relu"):
+        rnn = torch.nn.RNNCell(3, channels, nonlinearity=nonlinearity, dtype=torch.float64)
+        found = getattr(functional, f"rnn_{nonlinearity}")(*gates(rnn), (h,))[0]
+        torch.testing.assert_close(found, rnn(x, h))
+
+
 def test_lstm_cell_equals_hand_values():
     # c = 3/4 * 1/2 + 1/4 * 4/5
     output, (h, c) = functional.lstm(row(-LOG3, LOG3, LOG3, 0.0), zero(4), (HALF, HALF))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric import nn as pyg
 
-from seqgnn.nn import DCRNN, GCLSTM, GCN, GCNGRU, GCNLSTM, GCNRNN, GCRN, TGCN, GCRNCell, Identity
+from seqgnn.nn import DCRNN, GCLSTM, GCN, GCNGRU, GCNLSTM, GCNRNN, GCRN, TGCN, Chebyshev, GCRNCell, Identity
 from seqgnn.nn.scan import functional as cells
 from tests.support.oracles import close, tricky_graph, tricky_graphs
 
@@ -190,6 +190,16 @@ def test_gcn_lstm_reset_parameters_redraws_convolutions(conv):
     before = layer(X.float(), EDGES)[0]
     layer.reset_parameters()
     assert not torch.allclose(layer(X.float(), EDGES)[0], before)
+
+
+@pytest.mark.parametrize(
+    "conv, filter",
+    [("chebyshev", r"Chebyshev\(K=3\)"), (Chebyshev, r"Chebyshev\(K=3\)"), ("Diffusion", r"Diffusion\(K=3\)"),
+     (Identity, r"Identity\(\)"), ("gcn", r"GCN\(\)"), (GCN, r"GCN\(\)")],
+)  # fmt: skip
+def test_graph_rnn_conv_by_name_or_class_raises_with_the_nearest_filter(conv, filter):
+    with pytest.raises(ValueError, match=f"expected conv to be a filter, such as {filter}, or a factory"):
+        GCNLSTM(F, H, conv=conv)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,16 @@ def test_step_graphs_of_a_list_differ_by_step():
     assert graphs[1].prepared.edge_weight.tolist() == [3.0] and graphs[1].edge_attr is attributes[1]
 
 
+def test_step_graphs_lists_with_one_graph_raise_value_error():
+    x, state = torch.zeros(2, 3, 1), (torch.zeros(1, 3, 4), torch.zeros(1, 3, 4))
+    with pytest.raises(ValueError, match=r"one edge_weight with one edge_index, got 2; pass a state as state=\.\.\.$"):
+        step_graphs("Layer", [GCN()], x, EDGES, state)
+    with pytest.raises(ValueError, match=r"one edge_weight with one edge_index, got 3$"):
+        step_graphs("Layer", [GCN()], x, EDGES, [torch.ones(2)] * 3)
+    with pytest.raises(ValueError, match=r"one edge_attr with one edge_index, got 2$"):
+        step_graphs("Layer", [GCN()], x, EDGES, None, state)
+
+
 def test_step_inputs_segment_has_a_zero_state_only_at_first():
     inputs = StepInputs(list("abcd"), torch.arange(4), zero_state=True)
     first, second = inputs.segment(slice(0, 2), True), inputs.segment(slice(2, 4), False)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch.func import functional_call
+from torch_geometric.nn import GraphConv
 
+from seqgnn import nn as sg
 from tests.support.fused_scans import (
     EDGES,
     SOME,
@@ -14,7 +16,10 @@ from tests.support.fused_scans import (
     both,
     signal,
 )
+from tests.support.layer_cases import Case
 from tests.support.oracles import close, leaf
+
+INPUT_CONV = Case("GCNGRU", sg.GCNGRU, options={"input_conv": GraphConv, "hidden_conv": sg.Chebyshev(2)})
 
 
 def inputs_of(layer):
@@ -22,7 +27,7 @@ def inputs_of(layer):
     return names, (leaf(signal(2, N, 1)), leaf(WEIGHTS), *values)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", [*SOME, INPUT_CONV], ids=str)
 def test_fused_scan_second_order_gradients_equal_reference(case):
     found = []
     for layer in both(case, in_channels=1, hidden_channels=2):

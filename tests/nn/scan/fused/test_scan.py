@@ -142,6 +142,27 @@ def test_fused_scan_without_or_with_some_gradients_is_equal(case, monkeypatch):
     close(torch.autograd.grad(output.sum(), layer.weight_hh_l0)[0], hidden)
 
 
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_fused_scan_backward_alone_runs_no_equations(case, monkeypatch):
+    monkeypatch.setattr(fused, "differentiable_backward", lambda *_: pytest.fail("the equations are slower"))
+    layer = case.make(engine=fused_scans.ENGINE)
+    case.parts(layer(leaf(signal(T, B, N, F)), EDGES, WEIGHTS))[0].sum().backward()
+    assert layer.weight_hh_l0.grad.any()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_fused_scan_gradients_of_last_states_alone_equal_reference(case, reverse):
+    found = []
+    for layer in both(case, bidirectional=True):
+        x = leaf(signal(T, B, N, F))
+        last = case.parts(layer(x, EDGES, WEIGHTS))[1:]
+        loss = sum((signal(B, N, H, seed=9) * part[int(reverse)]).sum() for part in last)
+        found.append(torch.autograd.grad(loss, [x, *layer.parameters()], allow_unused=True))
+    for a, b in zip(*found, strict=True):
+        close(*(torch.zeros(1) if part is None else part for part in (a, b)))
+
+
 def test_fused_scan_outputs_may_be_changed_in_place():
     layer, x = sg.GCRN(F, H, K=2, engine=fused_scans.ENGINE, dtype=torch.float64), signal(T, N, F)
     expected = torch.autograd.grad(layer(x, EDGES)[0].relu().sum(), layer.weight_hh_l0)[0]
