@@ -85,6 +85,32 @@ def test_choose_plain_engine_counts_steps_and_sequences(time_dim, shape):
         assert (engine(799, 2), engine(800, 2)) == ("native", "fused")
 
 
+def test_choose_plain_engine_in_transforms_depends_on_the_option():
+    """Torch's kernels support neither torch.func nor forward-mode AD."""
+    layer, x = sg.LSTM(2, 3), torch.zeros(4, 1, 2)
+
+    def engines(x):
+        for layer.engine in ("auto", "native"):
+            yield dispatch.choose_plain_engine(layer, x, None, 0, packed=False)
+
+    seen = [tuple(engines(x))]
+    torch.func.vmap(lambda x: seen.append(tuple(engines(x))) or x)(x[None])
+    with torch.autograd.forward_ad.dual_level():
+        seen.append(tuple(engines(x)))
+    assert seen == [("native", "native"), ("fused", "native"), ("fused", "native")]
+
+
+@pytest.mark.parametrize("layer", [sg.LSTM, sg.GRU, sg.RNN])
+def test_auto_engine_of_rnn_layers_in_forward_mode_equals_finite_differences(layer):
+    module, x, direction = layer(2, 3, dtype=torch.float64), signal(4, 1, 2), signal(4, 1, 2, seed=1)
+    with torch.autograd.forward_ad.dual_level():
+        output = module(torch.autograd.forward_ad.make_dual(x, direction))[0]
+        slope = torch.autograd.forward_ad.unpack_dual(output).tangent
+    step = 1e-6
+    expected = (module(x + step * direction)[0] - module(x - step * direction)[0]) / (2 * step)
+    close(slope, expected, 1e-8)
+
+
 @pytest.mark.parametrize(
     ("shape", "training", "inference"),
     [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 334, 3, 1), 1, 1)],
@@ -107,6 +133,8 @@ def test_checkpoint_every_of_graph_layers_equals_whole(case, engine):
     assert "checkpoint_every=3" in repr(other)
     x, lengths = signal(8, B, N, F), torch.tensor([8, 5])
     agree(case, (layer, other), x, EDGES, [WEIGHTS], lengths=lengths)
+    states = [signal(4, B, N, H, seed=3 + i) for i in range(2 if layer.kind == "lstm" else 1)]
+    agree(case, (layer, other), x, EDGES, [WEIGHTS], states)
     graphs = tricky_graphs(8)[0]
     agree(case, (layer, other), x, [e for e, _ in graphs], [w for _, w in graphs])
 

@@ -56,3 +56,5 @@ def test_step_inputs_segment_has_a_zero_state_only_at_first():
     first, second = inputs.segment(slice(0, 2), True), inputs.segment(slice(2, 4), False)
     assert (first.graphs, first.zero_state) == (["a", "b"], True)
     assert (second.graphs, second.active.tolist(), second.zero_state) == (["c", "d"], [2, 3], False)
+    other = StepInputs(list("abcd")).segment(slice(0, 2), True)
+    assert other.active is None and not other.zero_state

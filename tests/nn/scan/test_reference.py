@@ -24,6 +24,18 @@ def test_record_states_nested_records_scans_until_block_ends():
     assert [len(outer), len(inner)] == [6, 2]
 
 
+def test_record_states_leaves_values_and_gradients_as_they_are():
+    layer, x = sg.GRU(2, 3), torch.randn(4, 1, 2, requires_grad=True)
+
+    def gradients():
+        output = layer(x)[0]
+        return [output, *torch.autograd.grad(output.square().sum(), [x, *layer.parameters()])]
+
+    expected = gradients()
+    with record_states():
+        torch.testing.assert_close(gradients(), expected)
+
+
 def test_record_states_does_not_record_scans_of_other_threads():
     layer, x = sg.GRU(2, 3, engine="reference"), torch.zeros(4, 1, 2)
     recording, finished = threading.Event(), threading.Event()

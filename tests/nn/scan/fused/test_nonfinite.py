@@ -82,3 +82,19 @@ def test_fused_scan_infinite_gradient_stays_in_its_component(nodes):
     expected = torch.zeros(B, nodes, dtype=torch.bool)
     expected[1, 3:5] = True
     assert torch.equal(spoilt, expected)
+
+
+def test_fused_scan_overflow_of_the_input_gradient_stays_in_its_component():
+    """All gradients of weights are finite, and only that of the input overflows."""
+    layer = sg.GCNRNN(F, H, nonlinearity="relu", bias=False, engine=fused_scans.ENGINE, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1e200)
+        layer.weight_hh_l0.fill_(0.0)
+    x = torch.full((2, 2, 6, F), 1e-300, dtype=torch.float64, requires_grad=True)
+    output = layer(x, PATH)[0]
+    grad = torch.ones_like(output)
+    grad[0, 1, 3] = 1e200
+    dx, dweight = torch.autograd.grad(output, [x, layer.weight_ih_l0], grad)
+    overflows = torch.zeros(2, 2, 6, dtype=torch.bool)
+    overflows[0, 1, 3:5] = True
+    assert dweight.isfinite().all() and torch.equal(~dx.isfinite().all(-1), overflows)

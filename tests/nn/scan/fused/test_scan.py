@@ -51,6 +51,27 @@ def test_fused_scan_equals_reference(case, rows, dense, monkeypatch, fused_calls
     assert len(fused_calls) == 4
 
 
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_fused_scan_last_chunk_of_fewer_steps_equals_reference(case, monkeypatch):
+    """Chunks of three steps, and one of a single step, which is the first for the direction from the end."""
+    monkeypatch.setattr(passes, "ROWS", 3 * B * N)
+    agree(case, both(case, num_layers=2, bidirectional=True), signal(4, B, N, F), EDGES, [WEIGHTS])
+
+
+@pytest.mark.parametrize("nodes, dense", [(fused.DENSE, True), (fused.DENSE + 1, False)])
+def test_fused_scan_multiplies_dense_matrices_of_few_nodes(nodes, dense, monkeypatch):
+    seen = []
+
+    class Recorded(passes.StepOperator):
+        def __init__(self, operator, values, requires_grad, dense):
+            seen.append(dense)
+            super().__init__(operator, values, requires_grad, dense)
+
+    monkeypatch.setattr(passes, "StepOperator", Recorded)
+    sg.GCNLSTM(F, H, engine="fused")(signal(T, nodes, F).float(), EDGES)
+    assert seen == [dense]
+
+
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("case", PUBLISHED, ids=str)
 def test_fused_scan_graph_per_step_and_lengths_equal_reference(case, dense, monkeypatch):
