@@ -179,6 +179,17 @@ def test_checkpoint_every_with_native_engine_raises_value_error():
         sg.GRU(F, H, engine="native", checkpoint_every=2)
 
 
+@pytest.mark.parametrize("version", ["3.3.0", "3.3.1+git1a2b3c", "3.10.0", "4.0"])
+def test_check_triton_accepts_versions_from_3_3_on(version, monkeypatch):
+    kernels = SimpleNamespace(pointwise=SimpleNamespace(sigmoid=SimpleNamespace()))
+    monkeypatch.setitem(sys.modules, "seqgnn.nn.scan.triton", kernels)
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__=version, JITFunction=int))
+    dispatch.check_triton("Layer", torch.zeros(1))  # interpreted kernels run on the CPU
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__=version, JITFunction=SimpleNamespace))
+    with pytest.raises(ValueError, match=r"Layer: expected x on a GPU, or TRITON_INTERPRET=1, .*, got cpu"):
+        dispatch.check_triton("Layer", torch.zeros(1))
+
+
 @pytest.mark.parametrize(("layer", "x"), [(sg.GCNLSTM(F, H), (T, N, F)), (sg.LSTM(F, H), (T, B, F))])
 def test_triton_engine_without_triton_raises_value_error(layer, x, monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)

@@ -232,6 +232,10 @@ def test_graph_rnn_conv_by_name_or_class_raises_with_the_nearest_filter(conv, fi
             "expected a convolution of 2 channels in",
         ),
         (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv((i + 1, i), o)),
+            "expected a convolution of 2 channels in",
+        ),
+        (
             lambda: GCNLSTM(F, H, conv=lambda i, o: Normed(i + 1, o))(X.float(), EDGES),
             r"GCNLSTM: expected a convolution that takes x \(42, 2\), got Normed",
         ),

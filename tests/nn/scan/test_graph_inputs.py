@@ -51,6 +51,13 @@ def test_step_graphs_lists_with_one_graph_raise_value_error():
         step_graphs("Layer", [GCN()], x, EDGES, None, state)
 
 
+def test_step_graphs_and_active_steps_of_sparse_tensors_raise_value_error():
+    with pytest.raises(ValueError, match=r"Layer: expected edge_attr to be a dense tensor, got torch.sparse_coo"):
+        step_graphs("Layer", [GCN()], torch.zeros(2, 3, 1), EDGES, edge_attr=torch.ones(2, 4).to_sparse())
+    with pytest.raises(ValueError, match=r"Layer: expected lengths to be a dense tensor, got torch.sparse_coo"):
+        active_steps("Layer", torch.tensor([1, 2]).to_sparse(), torch.zeros(3, 2, 5, 4))
+
+
 def test_step_inputs_segment_has_a_zero_state_only_at_first():
     inputs = StepInputs(list("abcd"), torch.arange(4), zero_state=True)
     first, second = inputs.segment(slice(0, 2), True), inputs.segment(slice(2, 4), False)

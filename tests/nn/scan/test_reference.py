@@ -36,6 +36,14 @@ def test_record_states_leaves_values_and_gradients_as_they_are():
         torch.testing.assert_close(gradients(), expected)
 
 
+def test_record_states_of_frozen_layers_are_nodes_of_the_graph():
+    layer = sg.GRU(2, 3).requires_grad_(False)
+    with record_states() as scans:
+        output = layer(torch.randn(4, 1, 2))[0]
+    slopes = torch.autograd.grad(output[3].sum(), [scans[0][step][0] for step in range(4)])
+    assert all(slope.any() for slope in slopes) and torch.equal(slopes[3], torch.ones(1, 3))
+
+
 def test_record_states_does_not_record_scans_of_other_threads():
     layer, x = sg.GRU(2, 3, engine="reference"), torch.zeros(4, 1, 2)
     recording, finished = threading.Event(), threading.Event()
