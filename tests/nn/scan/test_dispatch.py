@@ -83,6 +83,36 @@ def test_choose_plain_engine_counts_steps_and_sequences(time_dim, shape):
     assert [engine(*sizes) for sizes in (shape, fewer_steps, fewer_sequences)] == ["fused", "native", "native"]
     if time_dim == 0:  # as of one sequence without a dimension for it
         assert (engine(799, 2), engine(800, 2)) == ("native", "fused")
+        assert dispatch.choose_plain_engine(layer, torch.zeros(800, 2), None, 0, packed=True) == "native"
+
+
+def test_choose_plain_engine_without_half_precision_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(dispatch.torch_internals, "supports_half_on_cpu", lambda dtype: False)
+    for make, native in ((sg.LSTM, False), (sg.GRU, True), (lambda *sizes: sg.LSTM(*sizes, proj_size=2), True)):
+        layer = make(2, 3)
+        assert dispatch.choose_plain_engine(layer, torch.zeros(4, 1, 2), None, 0, packed=False) == "native"
+        with torch.autocast("cpu", torch.bfloat16):
+            engine = dispatch.choose_plain_engine(layer, torch.zeros(4, 1, 2), None, 0, packed=False)
+        assert engine == ("native" if native else "fused")
+
+
+def test_requires_grad_looks_at_input_states_and_weights():
+    layer, x, state = sg.LSTM(2, 3), torch.zeros(4, 1, 2), torch.zeros(1, 1, 3)
+    assert dispatch.requires_grad(layer, x, None)
+    with torch.no_grad():
+        assert not dispatch.requires_grad(layer, leaf(x), None)
+    layer.requires_grad_(False)
+    assert not any(dispatch.requires_grad(layer, x, hx) for hx in (None, state, (state, state), [state]))
+    assert dispatch.requires_grad(layer, leaf(x), None) and dispatch.requires_grad(layer, x, leaf(state))
+    assert dispatch.requires_grad(layer, x, (state, leaf(state)))
+
+
+def test_is_supported_input_needs_elements_of_full_precision():
+    x = torch.zeros(4, 1, 2)
+    assert dispatch.is_supported_input(x) and dispatch.is_supported_input(x.double())
+    assert not dispatch.is_supported_input(x.half()) and not dispatch.is_supported_input(x[:, :0])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not dispatch.is_supported_input(x)
 
 
 def test_choose_plain_engine_in_transforms_depends_on_the_option():

@@ -8,6 +8,7 @@ from torch_geometric import nn as pyg
 
 from seqgnn.nn import DCRNN, GCLSTM, GCN, GCNGRU, GCNLSTM, GCNRNN, GCRN, TGCN, Chebyshev, GCRNCell, Identity
 from seqgnn.nn.scan import functional as cells
+from seqgnn.nn.scan.gates import graphs_of_copies
 from tests.support.oracles import close, tricky_graph, tricky_graphs
 
 T, B, F, H, D = 3, 2, 2, 4, 3
@@ -169,6 +170,13 @@ def test_gcn_lstm_norm_in_conv_is_over_single_graphs():
     close(layer(X.flatten(1, 2), both, WEIGHTS.repeat(2), **graphs)[0], together.flatten(1, 2))
 
 
+def test_graphs_of_copies_are_numbered_one_after_the_other():
+    edges = torch.tensor([[0, 1], [1, 2]])
+    assert graphs_of_copies(None, edges, 3, 2).tolist() == [0, 0, 0, 1, 1, 1]
+    assert graphs_of_copies(torch.tensor([0, 0, 1]), edges, 3, 3).tolist() == [0, 0, 1, 2, 2, 3, 4, 4, 5]
+    assert graphs_of_copies(None, edges[:, :0], 0, 2).tolist() == []
+
+
 class Noisy(pyg.SAGEConv):
     def forward(self, x, edge_index):
         noise = torch.rand(())
@@ -213,6 +221,10 @@ def test_graph_rnn_conv_by_name_or_class_raises_with_the_nearest_filter(conv, fi
         (
             lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(i + 1, o)),
             "expected a convolution of 2 channels in",
+        ),
+        (
+            lambda: GCNLSTM(F, H, conv=lambda i, o: pyg.HeteroConv({("a", "to", "a"): pyg.SAGEConv(i, o)})),
+            "expected a convolution of one type of nodes and edges, got HeteroConv",
         ),
         (lambda: GCLSTM(F, H, K=2, peephole=True), "GCLSTM: expected option to be one of .* got 'peephole'"),
         (lambda: DCRNN(F, H, K=2, conv=GCN()), "DCRNN: expected option to be one of .* got 'conv'"),

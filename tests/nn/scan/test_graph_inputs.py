@@ -21,6 +21,7 @@ def test_length_mask_is_true_before_each_end():
         (torch.tensor([1, 4]), r"Layer: expected lengths between 1 and 3, got \[1, 4\]"),
         (torch.tensor([1.0, 2.0]), r"expected integer lengths of shape \(2,\), got torch.float32 \(2,\)"),
         ([1, 2], r"expected integer lengths of shape \(2,\), got list"),
+        (torch.ones(2, dtype=torch.long, device="meta"), "expected lengths on the CPU or on cpu, got meta"),
     ],
 )
 def test_active_steps_invalid_lengths_raise_value_error(lengths, message):
@@ -49,6 +50,11 @@ def test_step_graphs_lists_with_one_graph_raise_value_error():
         step_graphs("Layer", [GCN()], x, EDGES, [torch.ones(2)] * 3)
     with pytest.raises(ValueError, match=r"one edge_attr with one edge_index, got 2$"):
         step_graphs("Layer", [GCN()], x, EDGES, None, state)
+
+
+def test_step_graphs_of_nested_lists_raise_value_error():
+    with pytest.raises(ValueError, match=r"or a list of 2 of them, got a list of list; torch\.tensor"):
+        step_graphs("Layer", [GCN()], torch.zeros(2, 3, 1), EDGES.tolist())
 
 
 def test_step_graphs_and_active_steps_of_sparse_tensors_raise_value_error():

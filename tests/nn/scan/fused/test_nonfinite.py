@@ -34,7 +34,7 @@ def poisoned(layer, case, where, bad):
     return [*parts, *torch.autograd.grad(parts[0], wanted, grad)]
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("where", ["x", "state", "gradient", "weight"])
 @pytest.mark.parametrize("case", [*SOME, RELU], ids=str)
 def test_fused_scan_nan_and_inf_spread_along_edges_only(case, where, bad):
