@@ -36,6 +36,7 @@ def test_fused_trains_faster_depends_on_width_steps_and_batch():
     assert not (faster("gru", 319, 20, 30) or faster("gru", 320, 19, 1))
     assert faster("rnn", 512, 20, 5) and faster("rnn", 512, 100, 1)
     assert not (faster("rnn", 511, 20, 5) or faster("rnn", 512, 19, 99) or faster("rnn", 512, 20, 4))
+    assert not faster("rnn", 512, 33, 3) and not faster("gru", 64, 47, 17)  # 99 and 799 elements
     assert not faster("lstm", 1024, 100, 64)
 
 
@@ -96,6 +97,21 @@ def test_choose_plain_engine_without_half_precision_on_the_cpu(monkeypatch):
         assert engine == ("native" if native else "fused")
 
 
+def test_choose_plain_engine_with_segments_is_fused_where_gradients_are_recorded():
+    for make, engine in (("auto", "fused"), ("reference", "reference")):
+        layer, x = sg.LSTM(2, 3, engine=make, checkpoint_every=2), torch.zeros(4, 1, 2)
+        assert dispatch.choose_plain_engine(layer, x, None, 0, packed=False) == engine
+        layer.requires_grad_(False)
+        native = "native" if make == "auto" else engine
+        assert dispatch.choose_plain_engine(layer, x, None, 0, packed=False) == native
+
+
+def test_reference_engine_runs_no_fused_scan(fused_calls):
+    for engine, calls in (("reference", 0), ("fused", 1)):
+        sg.GCNLSTM(F, H, engine=engine)(signal(T, B, N, F).float(), EDGES)
+        assert len(fused_calls) == calls
+
+
 def test_requires_grad_looks_at_input_states_and_weights():
     layer, x, state = sg.LSTM(2, 3), torch.zeros(4, 1, 2), torch.zeros(1, 1, 3)
     assert dispatch.requires_grad(layer, x, None)
@@ -143,7 +159,7 @@ def test_auto_engine_of_rnn_layers_in_forward_mode_equals_finite_differences(lay
 
 @pytest.mark.parametrize(
     ("shape", "training", "inference"),
-    [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 334, 3, 1), 1, 1)],
+    [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 250, 4, 1), 1, 1)],
 )
 def test_auto_engine_uses_fused_scan_where_worthwhile(shape, training, inference, fused_calls):
     """From 1,000 elements on, and with a backward pass from 8 steps on."""

@@ -177,6 +177,50 @@ def test_graphs_of_copies_are_numbered_one_after_the_other():
     assert graphs_of_copies(None, edges[:, :0], 0, 2).tolist() == []
 
 
+class Alone(torch.nn.Module):
+    """Adds the number of each node's graph, which it has to be given."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.lin = torch.nn.Linear(in_channels, out_channels)
+
+    def forward(self, x, edge_index, batch):
+        return self.lin(x) + batch[:, None]
+
+
+def test_gcn_lstm_conv_is_given_the_graphs_of_a_single_graph():
+    layer = GCNLSTM(F, H, conv=Alone, dtype=torch.float64)
+    output, _ = layer(X[:1, 0], EDGES)
+    zeros = {"batch": torch.zeros(N, dtype=torch.long)}
+    close(output, layer(X[:1, 0], EDGES, **zeros)[0])
+    gates = layer.input_conv_l0.lin(X[0, 0]) + layer.hidden_conv_l0.lin.bias
+    close(output[0], cells.lstm(gates, lambda h: 0.0, (torch.zeros(N, H, dtype=torch.float64),) * 2)[0])
+
+
+class Raises(pyg.SAGEConv):
+    def forward(self, x, edge_index):
+        raise RuntimeError("no luck")
+
+
+class Pair(pyg.SAGEConv):
+    def forward(self, x, edge_index):
+        return super().forward(x, edge_index), None
+
+
+def test_gcn_lstm_errors_of_a_convolution_are_its_own():
+    with pytest.raises(RuntimeError, match=r"^no luck$"):
+        GCNLSTM(F, H, conv=Raises, dtype=torch.float64)(X, EDGES)
+    with pytest.raises(ValueError, match=r"to return shape \(42, 16\), got \(shape \(42, 16\), NoneType\)$"):
+        GCNLSTM(F, H, conv=Pair, dtype=torch.float64)(X, EDGES)
+
+
+def test_gcn_lstm_conv_may_infer_its_channels():
+    layer = GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(-1, o)).double()
+    assert layer(X, EDGES)[0].shape == (T, B, N, H)
+    with pytest.raises(ValueError, match="expected a convolution of 2 channels in"):
+        GCNLSTM(F, H, conv=lambda i, o: pyg.SAGEConv(0, o))
+
+
 class Noisy(pyg.SAGEConv):
     def forward(self, x, edge_index):
         noise = torch.rand(())

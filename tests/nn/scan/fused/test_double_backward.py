@@ -53,3 +53,17 @@ def test_fused_scan_second_order_of_dependent_inputs_is_equal(case):
         found.append([*slopes, *torch.autograd.grad(sum(slope.square().sum() for slope in slopes), inputs)])
     for a, b in zip(*found, strict=True):
         close(a, b)
+
+
+def test_fused_scan_second_order_of_cell_states_alone_is_equal():
+    """The peephole of the output gate has no part in the cell state of a single step."""
+    case, found = Case("", sg.GCNLSTM, options={"peephole": True}), []
+    for layer in both(case):
+        x = leaf(signal(1, N, 2))
+        c = layer(x, EDGES)[1][1]
+        inputs = [x, layer.weight_ih_l0, layer.weight_ci_l0, layer.weight_co_l0]
+        first = torch.autograd.grad(c.square().sum(), inputs, create_graph=True, allow_unused=True)
+        assert first[3] is None or not first[3].any()
+        found.append([*first[:2], *torch.autograd.grad(sum(slope.square().sum() for slope in first[:2]), inputs[:2])])
+    for a, b in zip(*found, strict=True):
+        close(a, b)

@@ -37,6 +37,9 @@ from tests.support.fused_scans import (
 from tests.support.layer_cases import CASES, PUBLISHED, Case
 from tests.support.oracles import close, gradient, leaf, tricky_graphs
 
+INPUT_CONV = Case("GCNGRU", sg.GCNGRU, options={"input_conv": GraphConv, "hidden_conv": sg.Chebyshev(2)})
+TWO_PROJECTIONS = next(case for case in CASES if str(case) == "GCNGRU before GCN()")
+
 
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("rows", [1, 4096])
@@ -51,7 +54,7 @@ def test_fused_scan_equals_reference(case, rows, dense, monkeypatch, fused_calls
     assert len(fused_calls) == 4
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("case", [*SOME, TWO_PROJECTIONS, INPUT_CONV], ids=str)
 def test_fused_scan_last_chunk_of_fewer_steps_equals_reference(case, monkeypatch):
     """Chunks of three steps, and one of a single step, which is the first for the direction from the end."""
     monkeypatch.setattr(passes, "ROWS", 3 * B * N)
@@ -83,8 +86,7 @@ def test_fused_scan_graph_per_step_and_lengths_equal_reference(case, dense, monk
 
 
 def test_fused_scan_with_input_convolution_equals_reference(fused_calls):
-    case = Case("GCNGRU", sg.GCNGRU, options={"input_conv": GraphConv, "hidden_conv": sg.Chebyshev(2)})
-    agree(case, both(case, num_layers=2), signal(T, B, N, F), EDGES, [WEIGHTS])
+    agree(INPUT_CONV, both(INPUT_CONV, num_layers=2), signal(T, B, N, F), EDGES, [WEIGHTS])
     assert len(fused_calls) == 2
 
 
