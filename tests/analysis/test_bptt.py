@@ -60,6 +60,7 @@ X, Y, W = torch.zeros(4, 2, 3), torch.tensor([0, 2]), torch.eye(3)
         ((X, Y, W.to("meta"), W, W), "expected W_hx of torch.float32 on cpu, as x, got torch.float32 on meta"),
         ((X, Y.float(), W, W, W), "expected target of torch.int64 on cpu, got torch.float32"),
         ((X, Y + 1, W, W, W), "expected targets between 0 and 2, got \\[1, 3\\]"),
+        ((X, Y - 1, W, W, W), "expected targets between 0 and 2, got \\[-1, 1\\]"),
     ],
 )
 def test_bptt_gradients_invalid_arguments_raise_value_error(arguments, message):

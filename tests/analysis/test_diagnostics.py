@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 from torch_geometric import nn as pyg
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from seqgnn import nn as sg
 from seqgnn.analysis import diagnose
-from seqgnn.data import CharText, ExpressionTrees, Palindromes, exponential_hops
+from seqgnn.data import CharText, ExpressionTrees, Palindromes, SequenceGraph, exponential_hops
 from seqgnn.models.encoders import GCNEncoder
 from seqgnn.models.sequence_model import NAMES, build
 
@@ -67,6 +67,25 @@ def test_diagnose_graph_without_edges_reports_isolated_nodes():
     assert diagnose(pyg.SGConv(2, 2), empty) == ["isolated: 3 of 3 nodes have no neighbors"]
 
 
+def test_diagnose_sees_a_single_pair_beyond_the_receptive_field():
+    """Of 66 nodes on a path only the first and the last are 65 edges apart, whatever their numbers."""
+    for first in range(66):
+        nodes = (torch.arange(66) + first) % 66
+        path = Data(edge_index=torch.stack([nodes[:-1], nodes[1:]]), num_nodes=66)
+        assert diagnose(pyg.SGConv(2, 2, K=64), path) == [FARTHER.format("64 hops")]
+    assert diagnose(pyg.SGConv(2, 2, K=65), path) == []
+
+
+def test_diagnose_of_data_without_edges_or_hops_that_do_not_fit():
+    assert diagnose(pyg.SGConv(2, 2), Data(x=torch.zeros(3, 2))) == []
+    assert diagnose(pyg.SGConv(2, 2), SequenceGraph.from_values([1])) == ["isolated: 1 of 1 nodes have no neighbors"]
+    samples = [SequenceGraph.from_values([1] * length, hops=(1, 4)) for length in (2, 10)]
+    on_path = Batch.from_data_list(samples)  # four hops do not fit into the first; 0, 1, 2, 4, 5 and 8 back are seen
+    assert diagnose(build("gcn", num_classes=2, num_tokens=2, num_layers=2, hops=(1, 4)), on_path) == [
+        "receptive field: 2 of 9 previous positions"
+    ]
+
+
 def test_describe_large_graph_reports_distances_up_to_a_limit():
     path = torch.stack([torch.arange(99_999), torch.arange(1, 100_000)])
     wide = Data(edge_index=path, num_nodes=100_000)
@@ -91,6 +110,10 @@ def test_diagnose_reports_sequence_problems():
     sizes = {"num_classes": text.num_classes, "num_tokens": text.num_tokens, "per_element": True}
     backwards = "future visible: some edges point backwards, but there is one target per position"
     assert backwards in diagnose(build("gcn", **sizes, length=10), both)
+    window, wide = (task.draw(2, torch.Generator().manual_seed(0)) for task in (text, both))
+    assert diagnose(nn.LSTM(2, 3), window) == [] == diagnose(nn.LSTM(2, 3), wide)  # which reads no edges
+    mixed = nn.ModuleList([nn.LSTM(2, 3), pyg.SAGEConv(2, 3)])
+    assert backwards in diagnose(mixed, wide) and backwards not in diagnose(mixed, window)
     assert diagnose(nn.LSTM(2, 3, bidirectional=True), text.draw(2, torch.Generator().manual_seed(0))) == [
         "future visible: LSTM is bidirectional, but there is one target per position"
     ]

@@ -1,5 +1,7 @@
 """Forecasts of whole test parts, and their errors, against numpy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -89,6 +91,53 @@ def test_graph_per_step_has_the_edges_of_all_steps():
     assert collect_forecasts(task, {"LSTM": [model]}).edges.tolist() == EDGES[:, :3].tolist()
 
 
+def test_graph_per_step_leaves_out_the_edges_of_targets_alone():
+    """A window reads the graphs of its lags; of the last one, the horizon follows."""
+    graphs = [EDGES[:, :2]] * (200 - HORIZON - 1) + [EDGES[:, 1:3]] + [EDGES[:, 3:5]] * HORIZON
+    task = Forecasting(with_edges(town_graph(), graphs), Protocol(lags=LAGS, horizon=HORIZON))
+    model = build_forecaster("lstm", in_channels=1, hidden=2, lags=LAGS, horizon=HORIZON)
+    assert collect_forecasts(task, {"LSTM": [model]}).edges.tolist() == EDGES[:, :3].tolist()
+
+
+def test_nodes_and_steps_ahead_by_name_and_number(example):
+    _, _, forecasts = example
+    assert [forecasts.node(name) for name in forecasts.nodes] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match=r"one of 5 nodes, got 'sooth'; did you mean 'south'\?$"):
+        forecasts.node("sooth")
+    with pytest.raises(ValueError, match=r"one of 5 nodes, got 'xyz'; the first is 'north'$"):
+        forecasts.node("xyz")
+    assert [forecasts.ahead(step) for step in (1, HORIZON)] == [0, HORIZON - 1]
+    with pytest.raises(ValueError, match="a step ahead from 1 to 3, got 4"):
+        forecasts.ahead(HORIZON + 1)
+    with pytest.raises(ValueError, match="the step ahead to be an integer of at least 1, got 0"):
+        forecasts.ahead(0)
+
+
+def test_nodes_without_names_are_numbered():
+    _, _, forecasts = collected(seeds=1, nodes=None)
+    assert forecasts.nodes == ("0", "1", "2", "3", "4") and forecasts.node("3") == 3
+    assert collected(seeds=1)[2].nodes == ("north", "east", "south", "west", "middle")
+
+
+def test_calendar_groups_without_times_or_a_season_raise_value_error(example):
+    _, _, forecasts = example
+    for missing in ({"times": None}, {"calendar": None}, {"times": None, "calendar": None}):
+        with pytest.raises(ValueError, match="expected timestamps for errors by hour, day or month, got none"):
+            calendar_groups(replace(forecasts, **missing))
+    _, _, yearly = collected(seeds=1, every=np.timedelta64(800, "D"), mask=False)
+    with pytest.raises(ValueError, match="expected several steps a year for errors by month, got steps every 800 days"):
+        calendar_groups(yearly)
+
+
+def test_forecasts_are_those_of_evaluation_mode():
+    task = Forecasting(town_graph(), Protocol(lags=LAGS, horizon=HORIZON))
+    model = FunctionModel(lambda y: torch.nn.functional.dropout(y, 0.5, model.training)).train()
+    found = collect_forecasts(task, {"mine": [model]})
+    seen = found.truth[found.mask]
+    torch.testing.assert_close(found.of("mine")[0][found.mask], seen, rtol=1e-4, atol=1e-4)
+    assert model.training
+
+
 def test_wrong_models_and_labels_are_rejected(example):
     task, models, _ = example
     baseline = fit_baseline("persistence", task.train_windows)
@@ -96,6 +145,8 @@ def test_wrong_models_and_labels_are_rejected(example):
         collect_forecasts(task, {})
     with pytest.raises(ValueError, match="expected at least one model with at least one seed"):
         collect_forecasts(task, {"LSTM": []})
+    with pytest.raises(ValueError, match="expected at least one model with at least one seed"):
+        collect_forecasts(task, {"LSTM": models["LSTM"], "GCRN": []})
     with pytest.raises(ValueError, match="different labels for models and baselines, got 'LSTM' twice"):
         collect_forecasts(task, models, {"LSTM": baseline})
     with pytest.raises(ValueError, match=r"expected mine to forecast \(3, 34, 5, 1\), got \(3, 34, 1, 1\)"):

@@ -284,6 +284,11 @@ def test_gradient_flow_invalid_reduce_or_targets_raise():
     with pytest.raises(ValueError, match=r"expected reduce to be one of .*did you mean 'norm-of-mean'"):
         gradient_flow(model_of("rnn"), batch_of(), reduce="norm-of-means")
     batch = batch_of()
+    for target, got in ((-1, "-1 to"), (10, ". to 10")):
+        batch.y = batch_of().y.clone()
+        batch.y[2] = target
+        with pytest.raises(ValueError, match=f"expected targets between 0 and 9, got {got}"):
+            gradient_flow(model_of("rnn"), batch)
     batch.y = None
     with pytest.raises(ValueError, match="expected 4 targets, one for each row of logits, got none"):
         gradient_flow(model_of("rnn"), batch)

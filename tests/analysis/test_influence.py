@@ -95,6 +95,10 @@ class InputsOnly(nn.Module):
         (nn.Linear(2, 2), "a SequenceModel with a module `inputs`, got Linear"),
         (InputsOnly(lambda x: torch.zeros(4, 2)), "a prediction that depends on the inputs, got one that does not"),
         (InputsOnly(lambda x: torch.zeros(4, 2, requires_grad=True)), "a prediction that depends on the inputs"),
+        (
+            InputsOnly(lambda x: torch.cat([x[:1] / 0, x[1:]])),
+            "a finite Jacobian, got NaN or infinite entries at 1 of 28 positions",
+        ),
         (InputsOnly(lambda x: x / 0), "a finite Jacobian, got NaN or infinite entries at 28 of 28 positions"),
     ],
 )
@@ -129,6 +133,10 @@ def test_influence_by_tree_distance_equals_mean_jacobian_norms():
     oracles.close(influence(model, batch, distance), torch.stack(means))
     with pytest.raises(ValueError, match=r"expected 56 integer distances of at least 0, got torch.int64 \[55\]"):
         influence(model, batch, distance[1:])
+    with pytest.raises(ValueError, match=r"expected 56 integer distances of at least 0, got torch.float32 \[56\]"):
+        influence(model, batch, distance.float())
+    with pytest.raises(ValueError, match=r"expected 56 integer distances of at least 0, got torch.int64 \[56\]"):
+        influence(model, batch, distance - 1)
 
 
 def test_edges_to_last_rejects_nodes_without_a_path():

@@ -82,7 +82,9 @@ EDGES = path_graph(3)
         (torch.zeros(3, 2).long(), EDGES, "floating x"),
         (torch.zeros(3, 2), EDGES.float(), "edge_index of torch.int64 and shape \\[2, E\\]"),
         (torch.zeros(3, 2), EDGES[0], "edge_index of torch.int64 and shape \\[2, E\\], got torch.int64 \\(2,\\)"),
+        (torch.zeros(3, 2), torch.cat([EDGES, EDGES[:1]]), "edge_index of .*, got torch.int64 \\(3, 2\\)"),
         (torch.zeros(2, 2), EDGES, "edges between nodes 0 and 1, got 0 to 2"),
+        (torch.zeros(3, 2), EDGES - 1, "edges between nodes 0 and 2, got -1 to 1"),
     ],
 )
 def test_dirichlet_energy_invalid_arguments_raise_value_error(x, edges, message):
@@ -96,3 +98,7 @@ def test_energy_of_zeros_and_other_models_raises_value_error():
     for model in (nn.Linear(2, 2), build("lstm", num_classes=2, num_tokens=2)):
         with pytest.raises(ValueError, match="energy_by_depth: expected a model with one GCN, such as 'gcn', got 0"):
             energy_by_depth(model, None)
+
+
+def test_dirichlet_energy_of_a_loop_is_zero():
+    assert dirichlet_energy(torch.ones(3, 2), torch.tensor([[1], [1]])) == 0

@@ -9,6 +9,7 @@ from torch_geometric import nn as pyg
 
 from seqgnn import nn as sg
 from seqgnn.analysis import ReceptiveField, path_receptive_field, receptive_field
+from seqgnn.analysis.receptive_field import filters_of
 from seqgnn.data import exponential_hops, path_graph
 from seqgnn.models.encoders import GCNEncoder
 from seqgnn.models.sequence_model import build
@@ -89,3 +90,13 @@ def test_receptive_field_equals_nonzero_gradients(layer):
     field = receptive_field(layer)
     for back in range(steps - 1):  # before the first step there is no state to reset
         assert int(visible[steps - 1 - back].nonzero().max()) == field.hops + back * field.hops_per_step
+
+
+def test_receptive_field_of_a_model_without_layers_is_empty():
+    assert receptive_field(nn.Linear(2, 2)) == ReceptiveField(0, 0, 0)
+
+
+def test_filters_of_a_gcn_in_an_lstm_are_those_of_its_layer():
+    encoder = build("gcn-in-lstm", num_classes=2, num_tokens=3).encoder
+    assert filters_of(encoder) == encoder.layer.filters and filters_of(encoder)
+    assert filters_of(nn.Linear(2, 2)) == ()
