@@ -86,6 +86,14 @@ def test_diagnose_of_data_without_edges_or_hops_that_do_not_fit():
     ]
 
 
+def test_diagnose_of_paths_with_loops_counts_hops():
+    nodes = torch.arange(6)
+    looped = torch.cat([torch.stack([nodes[:-1], nodes[1:]]), torch.stack([nodes, nodes])], dim=1)
+    sample = Batch.from_data_list([SequenceGraph(x=torch.zeros(6, dtype=torch.long), edge_index=looped)])
+    model = build("gcn", num_classes=2, num_tokens=2, num_layers=2)
+    assert diagnose(model, sample) == [FARTHER.format("2 hops")]
+
+
 def test_describe_large_graph_reports_distances_up_to_a_limit():
     path = torch.stack([torch.arange(99_999), torch.arange(1, 100_000)])
     wide = Data(edge_index=path, num_nodes=100_000)

@@ -205,6 +205,53 @@ def test_explain_invalid_arguments_raise_value_error():
             call()
 
 
+class Scalar(torch.nn.Module):
+    """The sum of a layer's last outputs; a second layer is never called."""
+
+    def __init__(self, layer, size=()):
+        super().__init__()
+        self.layer, self.size, self.unused = layer, size, GCNGRU(F, H, dtype=torch.float64)
+
+    def forward(self, x, edge_index):
+        return self.layer(x, edge_index)[0][-1].sum().expand(self.size)
+
+
+def test_explain_scalar_output_needs_no_target():
+    layer, x = GCNGRU(F, H, dtype=torch.float64), draw(T, N, F)
+    expected = explain(layer, x, EDGES, target=lambda y: y[-1].sum())
+    for size in ((), (1,)):
+        found = explain(Scalar(layer, size), x, EDGES)
+        close(found.importance, expected.importance)
+        assert isinstance(found.output, float) and found.output == pytest.approx(expected.output)
+    with pytest.raises(ValueError, match=r"a target that selects a tensor in the output, got shape \(2,\)"):
+        explain(Scalar(layer, (2,)), x, EDGES)
+
+
+class CellLoop(torch.nn.Module):
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x, edge_index, edge_attr):
+        state = None
+        for x_t in x:
+            state = self.cell(x_t, edge_index, None, state, edge_attr=edge_attr)
+        return state
+
+
+def test_explain_of_a_cell_with_edge_attributes_equals_the_layer():
+    def conv(i, o):
+        return pyg.GATv2Conv(i, o, edge_dim=2)
+
+    torch.manual_seed(0)
+    layer, cell = (make(F, H, conv=conv, dtype=torch.float64) for make in (GCNGRU, sg.GCNGRUCell))
+    cell.load_state_dict(layer.state_dict())
+    x, attributes = draw(T, N, F), draw(E, 2, seed=1)
+    expected = explain(layer, x, EDGES, edge_attr=attributes, target=-1)
+    found = explain(CellLoop(cell), x, EDGES, edge_attr=attributes, target=slice(None))
+    close(found.importance, expected.importance)
+
+
 class LoopAdding(torch.nn.Module):
     def __init__(self, layer):
         super().__init__()

@@ -254,6 +254,12 @@ class CustomModel(nn.Module):
         return self.rows(self.layer(x)[0].transpose(0, 1)), None
 
 
+def test_gradient_flow_after_the_step_of_the_prediction_is_zero():
+    torch.manual_seed(0)
+    flow = gradient_flow(CustomModel(sg.RNN(10, 10), lambda x: x[:, 2]), batch_of(8))
+    assert (flow.h[0] > 0).tolist() == [True] * 3 + [False] * 4
+
+
 def test_gradient_flow_bidirectional_is_in_order_of_time():
     flow = gradient_flow(CustomModel(sg.RNN(10, 5, bidirectional=True)), batch_of())
     assert flow.h.shape == (2, 7)
@@ -272,6 +278,7 @@ def test_gradient_flow_bidirectional_is_in_order_of_time():
             "a state for each of 4 sequences, got states of \\[7\\] rows over \\[4\\]",
         ),
         (CustomModel(sg.RNN(10, 5), lambda x: x[:2, -1]), "2 targets, one for each row of logits, got 4"),
+        (CustomModel(sg.RNN(10, 10), lambda x: x[:, 2] / 0), "finite gradients, got NaN or infinite values at 3 of 7"),
         (CustomModel(sg.RNN(10, 10), lambda x: x[:, -1] / 0), "finite gradients, got NaN or infinite values at 7 of 7"),
     ],
 )
