@@ -213,6 +213,17 @@ def test_checkpoint_every_of_rnn_layers_equals_whole(kind, options, engine):
         close(a, b)
 
 
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.jacrev])
+@pytest.mark.parametrize("engine", ["auto", "fused", "reference"])
+def test_checkpoint_every_has_no_effect_in_functorch_transforms(engine, transform):
+    """They do not support the hooks of checkpoints."""
+    options = {"dtype": torch.float64, "engine": engine, "checkpoint_every": 2}
+    for layer, graph in ((sg.LSTM(F, H, **options), ()), (sg.GCNGRU(F, H, **options), (EDGES,))):
+        x = leaf(signal(5, N, F))
+        (expected,) = torch.autograd.grad(layer(x, *graph)[0].sin().sum(), x)
+        close(transform(lambda x, layer=layer, graph=graph: layer(x, *graph)[0].sin().sum())(x.detach()), expected)
+
+
 @pytest.mark.parametrize("every", [0, 1.5, "2"])
 def test_checkpoint_every_invalid_value_raises_value_error(every):
     for layer, make in (("GCRN", partial(sg.GCRN, K=2)), ("LSTM", sg.LSTM)):

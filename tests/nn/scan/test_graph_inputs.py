@@ -29,6 +29,12 @@ def test_active_steps_invalid_lengths_raise_value_error(lengths, message):
         active_steps("Layer", lengths, torch.zeros(3, 2, 5, 4))
 
 
+def test_active_steps_in_vmap_equal_those_of_each():
+    lengths, x = torch.tensor([[1, 3], [2, 2]]), torch.zeros(3, 2, 5, 4)
+    found = torch.func.vmap(lambda lengths: active_steps("Layer", lengths, x))(lengths)
+    assert torch.equal(found, torch.stack([active_steps("Layer", each, x) for each in lengths]))
+
+
 def test_step_graphs_of_one_graph_are_the_same_object():
     graphs = step_graphs("Layer", [GCN()], torch.zeros(4, 3, 2), EDGES)
     assert len(graphs) == 4 and len(set(map(id, graphs))) == 1 and graphs[0].prepared.num_edges == 2

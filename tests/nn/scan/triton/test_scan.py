@@ -12,6 +12,7 @@ import torch
 
 from seqgnn import nn as sg
 from seqgnn.nn.scan import dispatch
+from seqgnn.nn.scan.fused import passes
 from tests.nn.scan.fused import test_double_backward, test_nonfinite
 from tests.nn.scan.fused import test_scan as fused_tests
 from tests.nn.test_cuda_graphs import agree_in_a_graph, all_calls, no_synchronization  # noqa: F401
@@ -94,6 +95,16 @@ def test_triton_scan_in_one_kernel_equals_reference(case, lengths, loops):
     for a, b in zip(*(answers(layer, case, signal(3, B, N, F), states, lengths=lengths) for layer in layers)):
         close(a, b)
     assert loops == {"forward": 2, "backward": 2}
+
+
+@interpreted
+def test_triton_scan_in_one_kernel_has_a_single_chunk(loops, monkeypatch):
+    """However many rows a product may have."""
+    monkeypatch.setattr(passes, "ROWS", 1)
+    case = Case("GCNGRU", sg.GCNGRU)
+    for a, b in zip(*(answers(layer, case, signal(3, N, F), ()) for layer in both(case))):
+        close(a, b)
+    assert loops == {"forward": 1, "backward": 1}
 
 
 @interpreted
