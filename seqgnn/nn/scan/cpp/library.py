@@ -8,7 +8,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 VERSION = 1  # of the structures below, equal to seqgnn_version()
-MAX_TERMS = 32
+MAX_TERMS, MAX_INDEX = 32, 2**31 - 1  # of a filter; of nodes and entries of an operator
 
 Pointer = ctypes.c_void_p
 int32, int64 = ctypes.c_int32, ctypes.c_int64

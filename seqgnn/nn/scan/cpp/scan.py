@@ -16,6 +16,7 @@ from seqgnn.nn.scan.cpp.passes import equations, scan_backward, scan_forward
 from seqgnn.nn.scan.cpp.spec import CELLS, ScanSpec, ScanTensors, cell_key
 from seqgnn.nn.scan.double_backward import differentiable_backward
 from seqgnn.nn.scan.functional import PeepholeLSTM, State
+from seqgnn.nn.scan.fused.scan import fused_scan
 from seqgnn.nn.scan.gates import RecurrentUnit, at_every_step, is_recursive, step_operators
 from seqgnn.nn.scan.graph_inputs import StepInputs
 
@@ -52,6 +53,8 @@ def cpp_scan(
     filters = [projection.filter for projection in projections if projection is not None]
     operators = {filter: step_operators(filter, x, inputs.graphs) for filter in filters}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
+    if any(max(op.pattern.num_nodes, op.pattern.row.numel()) > library.MAX_INDEX for op in distinct):
+        return fused_scan(unit, inputs, x, state, reverse)
     zero_state = inputs.zero_state and all(_finite(projection.weight) for projection in hidden_projections)
     pool = pool_of(torch_internals.viewed(projections[1].weight))
     spec = ScanSpec(unit, inputs, projections, operators, distinct, x.shape[1:-1], reverse, zero_state, pool)

@@ -15,6 +15,7 @@ from seqgnn import nn as sg
 from seqgnn.nn.scan import dispatch
 from seqgnn.nn.scan.cpp import buffers, call, library
 from seqgnn.nn.scan.cpp import scan as cpp
+from seqgnn.nn.scan.fused.scan import fused_scan
 from tests.nn.scan.fused import test_double_backward, test_nonfinite
 from tests.nn.scan.fused import test_scan as fused_tests
 from tests.support import fused_scans
@@ -199,6 +200,22 @@ def test_cpp_scan_buffers_are_used_again_and_freed_with_the_layer(monkeypatch):
     del layer, pool
     gc.collect()
     assert len(buffers._pools) == 0
+
+
+def test_cpp_scan_of_too_many_terms_or_entries_uses_fused(fused_calls, monkeypatch):
+    edges, x = fused_scans.EDGES, signal(2, N, F)
+    for terms, calls in ((library.MAX_TERMS, 1), (library.MAX_TERMS + 1, 1)):
+        layers = [sg.GCRN(F, H, K=terms, engine=engine, dtype=torch.float64) for engine in ("cpp", "reference")]
+        layers[1].load_state_dict(layers[0].state_dict())
+        close(*(layer(x, edges)[0] for layer in layers))
+        assert len(fused_calls) == calls
+    large = [sg.GCNRNN(F, H, engine=engine, dtype=torch.float64) for engine in ("cpp", "reference")]
+    large[1].load_state_dict(large[0].state_dict())
+    used = []
+    monkeypatch.setattr(cpp, "fused_scan", lambda *args: used.append(1) or fused_scan(*args))
+    monkeypatch.setattr(library, "MAX_INDEX", N - 1)
+    close(*(layer(x, edges)[0] for layer in large))
+    assert used == [1]
 
 
 def test_cpp_scan_retained_graph_keeps_its_buffer():

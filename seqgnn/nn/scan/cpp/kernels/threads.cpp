@@ -8,7 +8,25 @@
 #include <vector>
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#include <signal.h>
 #endif
+
+namespace {
+
+// Within its scope, threads are started that no signal interrupts: signals are for the threads of Python.
+struct SignalsBlocked {
+#if defined(__unix__) || defined(__APPLE__)
+    sigset_t before;
+    SignalsBlocked() {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+    }
+    ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+#endif
+};
+
+}  // namespace
 
 struct Pool {
     std::mutex in_use, mutex;
@@ -37,6 +55,7 @@ struct Pool {
 
     // Starts threads until there are `threads` with the caller's; false if that fails.
     bool grow(int threads) {
+        SignalsBlocked blocked;
         try {
             while ((int)workers.size() + 1 < threads) {
                 const int rank = (int)workers.size() + 1;
