@@ -236,3 +236,11 @@ def test_buffer_pool_keeps_no_more_than_its_limit(monkeypatch):
     pool.give(torch.empty(600, dtype=torch.uint8))
     assert pool.size == 600
     assert pool.take(200).numel() == 200 and pool.take(600).numel() == 600 and pool.size == 0
+
+
+@pytest.mark.parametrize("case", fused_scans.SOME, ids=str)
+def test_cpp_scan_backward_alone_runs_no_equations(case, monkeypatch):
+    monkeypatch.setattr(cpp, "differentiable_backward", lambda *_: pytest.fail("the equations are slower"))
+    layer = case.make(engine="cpp")
+    case.parts(layer(signal(T, B, N, F), fused_scans.EDGES, fused_scans.WEIGHTS))[0].sum().backward()
+    assert layer.weight_hh_l0.grad.any()
