@@ -223,7 +223,8 @@ def _fewest_steps(facts: _Facts) -> str:
     fewest, after = facts.steps(first), facts.steps(second)
     if fewest is None or after is None or fewest == after:
         return ""
-    return f"; {first} needs the fewest steps, {fewest:,.0f} on average against {after:,.0f} of {second}"
+    average = " on average" if facts.verdicts[first].seeds > 1 else ""
+    return f"; {first} needs the fewest steps, {fewest:,.0f}{average} against {after:,.0f} of {second}"
 
 
 def _nothing_learned(facts: _Facts) -> str:

@@ -50,6 +50,14 @@ def test_answer_of_the_default_comparison():
     ]
 
 
+def test_answer_of_steps_of_one_seed_is_no_average():
+    comparison = grid({"GCN": [1.0], "Hybrid": [1.0]}, BASELINES, count=2500)
+    for label, step in (("GCN", 110), ("Hybrid", 350)):
+        validation = (ValidationPoint(step, 0.1, 0.999),)
+        comparison.runs[label, 5, 0] = changed(comparison.runs[label, 5, 0], stopped="solved", validation=validation)
+    assert "GCN needs the fewest steps, 110 against 350 of Hybrid" in " ".join(answer(comparison))
+
+
 def test_answer_of_one_model_that_solves_the_task():
     assert sentences({"GCN": [1.0, 1.0, 1.0], "LSTM": [0.104, 0.11, 0.1]}) == [
         "At T = 5, GCN solves the task with every seed: test accuracy 1.000 (3 seeds, 2,500 test targets).",
