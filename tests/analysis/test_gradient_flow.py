@@ -260,6 +260,24 @@ def test_gradient_flow_after_the_step_of_the_prediction_is_zero():
     assert (flow.h[0] > 0).tolist() == [True] * 3 + [False] * 4
 
 
+class Ignored(nn.Module):
+    """Two layers, of which the outputs of the first have no effect."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = sg.RNN(10, 10), sg.RNN(10, 10)
+
+    def forward(self, x):
+        self.first(x)
+        return self.second(x)
+
+
+def test_gradient_flow_of_states_without_effect_is_zero():
+    torch.manual_seed(0)
+    flow = gradient_flow(CustomModel(Ignored()), batch_of(8))
+    assert not flow.h[0].any() and (flow.h[1] > 0).all()
+
+
 def test_gradient_flow_bidirectional_is_in_order_of_time():
     flow = gradient_flow(CustomModel(sg.RNN(10, 5, bidirectional=True)), batch_of())
     assert flow.h.shape == (2, 7)
