@@ -24,7 +24,7 @@ FAR = 1.25  # largest error shown of a baseline, as a multiple of the largest er
 ROW, PANEL = 0.3, 2.75  # inches: height of a row, width of a panel
 PER_LINE = 3  # panels next to each other
 NAME, WIDE_NAME = 24, 34  # characters of a name, in a column of a page and in a figure of its own
-CHARACTERS = 13  # of a title per inch
+CHARACTERS = 12  # of a title per inch
 GAP = 0.45  # rows between models, models that are not compared, and baselines
 UNRANKED = " *"  # after the names of models that are not compared
 
