@@ -109,6 +109,17 @@ def interrupting_signals() -> Iterator[StopRequest]:
         _restore(handlers)
 
 
+@contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Install the handlers of signals from before the block again after it; a library may replace them in it."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            _restore({number: handler for number, handler in before.items() if handler is not None})
+
+
 def _is_importing(frame: FrameType | None) -> bool:
     """Return True if a frame, or one that called it, executes an import."""
     while frame is not None:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from seqgnn._utils.processes import SIGNALS, deferred_signals, interrupting_signals, working
+from seqgnn._utils.processes import SIGNALS, deferred_signals, interrupting_signals, kept_handlers, working
 
 WORKER = """
 import os, subprocess, sys, time
@@ -179,3 +179,18 @@ def test_end_with_parent_signal_interrupts_work_but_not_the_process():
         worker.send_signal(signal.SIGTERM)
         assert worker.stdout.readline() == "saved\n" and worker.poll() is None
         worker.kill()
+
+
+def test_kept_handlers_are_installed_again_after_the_block():
+    def handle(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        with kept_handlers():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGTERM) is handle
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)

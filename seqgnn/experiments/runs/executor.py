@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from seqgnn._utils.processes import StopRequest, deferred_signals, end_with_parent, working
+from seqgnn._utils.processes import StopRequest, deferred_signals, end_with_parent, kept_handlers, working
 from seqgnn.experiments.runs.base import TrainingRun
 from seqgnn.experiments.runs.job import Job, Key, RunContext
 from seqgnn.experiments.runs.progress import Event, Report, listening, show_progress, summary_line
@@ -194,7 +194,8 @@ def _ray(scheduler: str | None) -> tuple[dict[str, Any], type[Exception]]:
     from ray.exceptions import RayActorError
     from ray.util.joblib import register_ray
 
-    ray.init(address=scheduler, ignore_reinit_error=True)
+    with kept_handlers():  # Ray's own for SIGTERM would end the process at once
+        ray.init(address=scheduler, ignore_reinit_error=True)
     register_ray()
     return {}, RayActorError
 
