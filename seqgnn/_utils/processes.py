@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from types import FrameType
 from typing import Any
 
@@ -181,6 +180,8 @@ def call_at_end_of(parent: int, action: Callable[[], object]) -> None:
     def watch() -> None:
         started_by = parent_process()
         if os.name != "posix" and started_by is not None:
+            from multiprocessing.connection import wait
+
             wait([started_by.sentinel])
         else:
             while os.getppid() == parent:

@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import io
-import multiprocessing.util
 import os
 import re
 import signal
@@ -75,14 +74,12 @@ def run() -> None:
 
     def end() -> None:
         if codes:
-            # Locks of workers are removed here: its own handler, registered by its import, would come after this one.
-            multiprocessing.util._exit_function()  # type: ignore[attr-defined]
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError):
                     stream.flush()
             os._exit(codes[0])
 
-    atexit.register(end)  # before the imports of commands, so it is called after their handlers
+    atexit.register(end)  # before commands import what registers others, as multiprocessing: it is called after those
     try:
         main()
     except SystemExit as stop:
