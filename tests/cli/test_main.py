@@ -186,14 +186,16 @@ def test_seqgnn_module_with_bad_task_exits_with_code_2(monkeypatch, capsys):
 
 
 def test_run_calls_the_handlers_of_others_and_exits_with_an_error_of_its_own(tmp_path):
-    code = "import atexit; from multiprocessing import util; from seqgnn.cli import main as cli; {}; cli.run()"
-    finalizer = "util.Finalize(None, print, ('finalizer',), exitpriority=0)"
+    """Those of multiprocessing remove the locks of workers; commands import it, and nothing does before."""
+    unused = "assert 'multiprocessing.util' not in sys.modules"
+    code = f"import atexit, sys; from seqgnn.cli import main as cli; {unused}; {{}}; cli.run()"
+    finalizer = "__import__('multiprocessing.util').util.Finalize(None, print, ('finalizer',), exitpriority=0)"
     broken = f"cli.main = lambda: (atexit.register(print, 'handler'), {finalizer}, {{}})"
     for last, expected in (("1 / 0", 1), ("__import__('sys').exit(7)", 7)):
         process = subprocess.run(
             [sys.executable, "-c", code.format(broken.format(last))], capture_output=True, text=True
         )
-        assert (process.returncode, process.stdout) == (expected, "handler\nfinalizer\n")
+        assert (process.returncode, process.stdout) == (expected, "finalizer\nhandler\n")
         assert ("ZeroDivisionError" in process.stderr) == (expected == 1)
 
 
