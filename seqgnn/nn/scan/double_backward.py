@@ -6,9 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqgnn._utils import torch_internals
+from seqgnn._utils.torch_internals import is_batched, is_eager
 from seqgnn.nn.scan.functional import State
 
 Scan = Callable[[Sequence[Any]], tuple[Tensor, State]]
+
+
+def needs_equations(grads: Sequence[Tensor | None]) -> bool:
+    """Return True if a backward pass is to be differentiated or transformed, which a hand-written one cannot be."""
+    transformed = not is_eager() or torch_internals.forward_ad_active() or is_batched(*grads)
+    return torch.is_grad_enabled() or transformed
 
 
 def differentiable_backward(

@@ -112,6 +112,11 @@ def gru_reset_before(gx: Tensor, hidden_projections: TwoProjections, state: Stat
     return h, (h,)
 
 
+def cell_key(cell: Cell) -> Any:
+    """Return what stands for a cell in the tables of engines: its function, or its class if it has weights."""
+    return PeepholeLSTM if isinstance(cell, PeepholeLSTM) else cell
+
+
 def projected(cell: Cell, weight_hr: Tensor) -> Cell:
     r"""An LSTM whose output is projected, :math:`h_t = W_{hr} \sigma(o) \tanh(c_t)` (Sak et al. 2014, eq. 6)."""
 

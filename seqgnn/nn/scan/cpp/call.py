@@ -20,10 +20,9 @@ class Call:
 
     Args:
         spec, tensors: description and tensors of the scan.
-        gradients: by tensor, where the backward pass writes its gradient.
     """
 
-    def __init__(self, spec: ScanSpec, tensors: ScanTensors, gradients: Any = None) -> None:
+    def __init__(self, spec: ScanSpec, tensors: ScanTensors) -> None:
         self.kept: list[Any] = []
         self.pool = spec.pool
         self.struct = struct = CallStruct()
@@ -36,8 +35,7 @@ class Call:
         work = steps * rows * sum(weight.numel() for weight in tensors.weights if weight is not None)
         struct.threads = torch.get_num_threads() if work >= PARALLEL else 1
         self.is_double = tensors.signal.dtype == torch.float64
-        inside = spec.projections[0] is not None
-        if inside:
+        if spec.projections[0] is not None:
             struct.x = self.pointer(tensors.signal)
         else:
             struct.pre = self.pointer(tensors.signal)

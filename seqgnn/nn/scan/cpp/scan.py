@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from seqgnn._utils import torch_internals
-from seqgnn._utils.torch_internals import is_batched, is_eager
 from seqgnn.nn.scan.cpp import library
 from seqgnn.nn.scan.cpp.buffers import pool_of
 from seqgnn.nn.scan.cpp.passes import equations, scan_backward, scan_forward
-from seqgnn.nn.scan.cpp.spec import CELLS, ScanSpec, ScanTensors, cell_key
-from seqgnn.nn.scan.double_backward import differentiable_backward
-from seqgnn.nn.scan.functional import PeepholeLSTM, State
+from seqgnn.nn.scan.cpp.spec import CELLS, ScanSpec, ScanTensors
+from seqgnn.nn.scan.double_backward import differentiable_backward, needs_equations
+from seqgnn.nn.scan.functional import PeepholeLSTM, State, cell_key
 from seqgnn.nn.scan.fused.scan import fused_scan
 from seqgnn.nn.scan.gates import RecurrentUnit, at_every_step, is_recursive, step_operators
 from seqgnn.nn.scan.graph_inputs import StepInputs
@@ -88,8 +87,7 @@ class _Compiled(torch.autograd.Function):
         needs_grad = ctx.needs_input_grad[1:]
         if all(grad is None for grad in grads):
             return None, *(None for _ in needs_grad)
-        transformed = not is_eager() or torch_internals.forward_ad_active() or is_batched(*grads)
-        if torch.is_grad_enabled() or transformed:
+        if needs_equations(grads):
             return None, *differentiable_backward(partial(equations, ctx.spec), tensors, needs_grad, grads)
         results = scan_backward(ctx.spec, ScanTensors(ctx.spec, tensors), saved, grads, needs_grad)
         if ctx.reuses and not torch_internals.keeps_graph():

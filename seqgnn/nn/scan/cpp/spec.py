@@ -10,28 +10,27 @@ from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan import functional as cells
 from seqgnn.nn.scan.cpp.buffers import BufferPool
-from seqgnn.nn.scan.functional import PeepholeLSTM
+from seqgnn.nn.scan.functional import PeepholeLSTM, cell_key
 from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, RecurrentUnit
 from seqgnn.nn.scan.graph_inputs import StepInputs
 
 
 @dataclass(frozen=True)
 class CellKind:
-    """A cell of the library: its number, the gates of the input and the number of gates."""
+    """A cell of the library: its number in `call.h`, and whether its output is o * tanh(c)."""
 
     number: int
-    inputs: int
     is_output_gated: bool = False
 
 
 CELLS: dict[Any, CellKind] = {
-    cells.rnn_tanh: CellKind(0, 1),
-    cells.rnn_relu: CellKind(1, 1),
-    cells.lstm: CellKind(2, 4, True),
-    PeepholeLSTM: CellKind(3, 4, True),
-    cells.conv_cell_state_lstm: CellKind(4, 4, True),
-    cells.gru: CellKind(5, 3),
-    cells.gru_reset_before: CellKind(6, 3),
+    cells.rnn_tanh: CellKind(0),
+    cells.rnn_relu: CellKind(1),
+    cells.lstm: CellKind(2, True),
+    PeepholeLSTM: CellKind(3, True),
+    cells.conv_cell_state_lstm: CellKind(4, True),
+    cells.gru: CellKind(5),
+    cells.gru_reset_before: CellKind(6),
 }
 
 
@@ -87,8 +86,3 @@ class ScanTensors:
 
     def all(self) -> list[Any]:
         return [self.signal, *self.weights, *self.biases, *self.peepholes, *self.state, *self.values]
-
-
-def cell_key(cell: Any) -> Any:
-    """Return the key of a cell in `CELLS`."""
-    return PeepholeLSTM if isinstance(cell, PeepholeLSTM) else cell

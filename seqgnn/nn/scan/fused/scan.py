@@ -17,10 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqgnn._utils import torch_internals
-from seqgnn._utils.torch_internals import is_batched, is_eager
 from seqgnn.nn.scan import functional as cells
-from seqgnn.nn.scan.double_backward import differentiable_backward
-from seqgnn.nn.scan.functional import Cell, PeepholeLSTM, State
+from seqgnn.nn.scan.double_backward import differentiable_backward, needs_equations
+from seqgnn.nn.scan.functional import PeepholeLSTM, State, cell_key
 from seqgnn.nn.scan.fused import cells as fused_cells
 from seqgnn.nn.scan.fused.cells import FusedCell
 from seqgnn.nn.scan.fused.equations import equations
@@ -42,7 +41,7 @@ DENSE = 32  # up to this many nodes a dense matrix multiplies faster than a spar
 
 def is_supported(unit: RecurrentUnit) -> bool:
     """Return True for cells of :mod:`seqgnn.nn.scan.functional` with hidden projections by a filter's recursion."""
-    return _key(unit.cell) in CELLS and all(is_recursive(projection) for projection in unit.hidden_projections)
+    return cell_key(unit.cell) in CELLS and all(is_recursive(projection) for projection in unit.hidden_projections)
 
 
 def fused_scan(
@@ -65,7 +64,7 @@ def fused_scan(
     """
     cell, input_projection = unit.cell, unit.input_projection
     hidden_projections: Sequence[Any] = unit.hidden_projections
-    kind, batched = CELLS[_key(cell)], x.dim() == 4
+    kind, batched = CELLS[cell_key(cell)], x.dim() == 4
     if engine == "triton":
         from seqgnn.nn.scan.triton import cells as triton_cells
         from seqgnn.nn.scan.triton import scan as triton_scan
@@ -148,8 +147,7 @@ class _Fused(torch.autograd.Function):
         needs_grad = ctx.needs_input_grad[1:]
         if all(grad is None for grad in grads):
             return None, *(None for _ in needs_grad)
-        transformed = not is_eager() or torch_internals.forward_ad_active() or is_batched(*grads)
-        if torch.is_grad_enabled() or transformed:
+        if needs_equations(grads):
             return None, *differentiable_backward(partial(equations, ctx.spec), tensors, needs_grad, grads)
         spec, retain_graph = ctx.spec, torch_internals.keeps_graph()
         results = ScanBackward(spec, ScanTensors(spec, tensors), saved, grads, needs_grad, retain_graph).run()
@@ -159,10 +157,6 @@ class _Fused(torch.autograd.Function):
             # Zeros of dense operators may have carried inf and nan to all nodes; the gates are overwritten by now.
             results = differentiable_backward(partial(equations, spec), tensors, needs_grad, grads)
         return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
-
-
-def _key(cell: Cell) -> Any:
-    return PeepholeLSTM if isinstance(cell, PeepholeLSTM) else cell
 
 
 def _finite(*tensors: Tensor | None) -> bool:

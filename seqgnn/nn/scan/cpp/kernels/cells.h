@@ -4,7 +4,7 @@
 // gradients of pre-activations, and `d`, the gradients with respect to the state after the step, into those with respect
 // to the state before it, without what passes through projections: the caller adds that.
 //
-// To add a cell, write its struct, its row in `engine.h` and in CELLS of scan.py. `input` and `hidden` list the gates
+// To add a cell, write its struct, its row in `engine.h` and in CELLS of spec.py. `input` and `hidden` list the gates
 // to which the input's projection and those of `sources` contribute, in the order of the rows of their weights.
 // A projection of RESET_STATE sees r * h, so it comes after the gates of the first. An `output_gate` o says that the
 // output is o * tanh(c), which the backward pass recomputes rather than have it saved.
