@@ -1,5 +1,6 @@
 """Execution of many runs, in this process or in several: each is stored as soon as it is finished."""
 
+import _thread
 import json
 import os
 import sys
@@ -9,6 +10,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from enum import Enum
 from multiprocessing.connection import Client
 from pathlib import Path
+from threading import Event as Flag
+from threading import Thread, current_thread, main_thread
 from typing import Any, TypeAlias
 
 import torch
@@ -105,9 +108,46 @@ def _outcomes(jobs: list[Job], context: RunContext, report: Report) -> Iterator[
             begun.add(event[1])
         report(event)
 
-    with deferred_signals(SAVING, idle=lambda: not begun) as stop:  # while workers start, there is nothing to save
+    with (
+        deferred_signals(SAVING, idle=lambda: not begun) as stop,  # while workers start, there is nothing to save
+        _watched(context.store, begun),
+    ):
         yield from _outcomes_of_workers(jobs, context, workers, note, stop)
     stop.deliver()
+
+
+@contextmanager
+def _watched(store: RunStore | None, begun: set[str]) -> Iterator[None]:
+    """Within the block, check the folder of the runs until one has begun; from then on, workers do.
+
+    Raises:
+        StoreLost: if the folder is no longer there.
+    """
+    if store is None or current_thread() is not main_thread():  # only the main thread can be interrupted
+        yield
+        return
+    ended = Flag()
+    errors: list[StoreLost] = []
+
+    def watch() -> None:
+        while not (ended.wait(STORE_EVERY) or begun or errors):
+            try:
+                store.check()
+            except StoreLost as error:
+                errors.append(error)
+                _thread.interrupt_main()
+
+    thread = Thread(target=watch, daemon=True, name="seqgnn-store")
+    thread.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if errors:
+            raise errors[0] from None
+        raise
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _outcomes_of_workers(

@@ -1,3 +1,5 @@
+import shutil
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -6,7 +8,7 @@ from seqgnn.experiments.runs import executor as parallel
 from seqgnn.experiments.runs.executor import run_all
 from seqgnn.experiments.runs.job import RunContext
 from seqgnn.experiments.runs.result import never
-from seqgnn.experiments.runs.store import RunStore
+from seqgnn.experiments.runs.store import RunStore, StoreLost
 from tests.support.jobs import Sum, jobs
 
 
@@ -59,3 +61,27 @@ def test_run_all_killed_worker_loses_no_other_run(tmp_path, kept):
     assert {name for name, *_ in records} == {"a", "b", "c"}
     assert set(failures) == {("first", 1, 0), ("last", 1, 0)}
     assert all("its worker process was killed" in message for message in failures.values())
+
+
+def test_run_all_folder_removed_while_workers_start_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "STORE_EVERY", 0.01)
+    store = RunStore(tmp_path / "runs")
+
+    class Starting:
+        """Workers that need a minute to start, in which the folder is removed."""
+
+        def __init__(self, **options):
+            pass
+
+        def __call__(self, calls):
+            shutil.rmtree(store.folder)
+            for _ in range(600):
+                time.sleep(0.1)
+            yield
+
+    monkeypatch.setattr("joblib.Parallel", Starting)
+    start = time.monotonic()
+    with pytest.raises(StoreLost, match=f"expected the folder {store.folder}, but it was removed"):
+        run_all(jobs(Sum("a"), Sum("b")), RunContext(store=store, workers=2), progress=False)
+    assert time.monotonic() - start < 30
+    assert not store.folder.exists()
