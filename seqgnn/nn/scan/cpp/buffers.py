@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from seqgnn.nn.scan.cpp import library
+
 LIMIT = 2**29  # bytes that a layer keeps, in each direction
 NUM_KEPT = 4  # buffers
 
@@ -21,7 +23,7 @@ class BufferPool:
         for buffer in sorted(fitting, key=Tensor.numel):
             if self.free.pop(id(buffer), None) is not None:
                 return buffer
-        return torch.empty(size, dtype=torch.uint8, device="cpu")
+        return library.empty((size,), torch.uint8)
 
     def give(self, buffer: Tensor) -> None:
         """Keep a buffer; the oldest are dropped if there are too many."""

@@ -53,7 +53,8 @@ class Call:
         """Return the address of a tensor's values, contiguous, which stay there as long as this object."""
         if tensor is None:
             return None
-        tensor = tensor.contiguous()
+        if not tensor.is_contiguous():
+            tensor = library.empty(tensor.shape, tensor.dtype).copy_(tensor)
         self.kept.append(tensor)
         return tensor.data_ptr()
 

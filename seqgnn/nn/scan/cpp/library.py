@@ -3,11 +3,16 @@
 import ctypes
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 FOLDER = Path(__file__).parent
-VERSION = 1  # of the structures below, equal to seqgnn_version()
+VERSION = 2  # of the structures below, equal to seqgnn_version()
+LARGE = 2**22  # bytes of a tensor for which large pages are worthwhile
 MAX_TERMS, MAX_INDEX = 32, 2**31 - 1  # of a filter; of nodes and entries of an operator
 
 Pointer = ctypes.c_void_p
@@ -67,7 +72,8 @@ def load() -> tuple[Any, str]:
             return None, f"expected version {VERSION} of {files[0].name}, got {version}; install seqgnn again"
         library.seqgnn_instruction_set.restype = ctypes.c_char_p
         library.seqgnn_saved_bytes.restype = library.seqgnn_workspace_bytes.restype = int64
-        library.seqgnn_run.restype = None
+        library.seqgnn_run.restype = library.seqgnn_advise.restype = None
+        library.seqgnn_advise.argtypes = [Pointer, int64]
     except (OSError, AttributeError) as error:
         return None, f"{files[0].name} cannot be loaded ({error})"
     return library, ""
@@ -87,3 +93,11 @@ def instruction_set() -> str:
 def address(structs: Any) -> int:
     """Return the address of an array of structures, which the caller has to keep."""
     return ctypes.addressof(structs)
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return a new tensor on the CPU, in large pages where the system has them."""
+    tensor = torch.empty(shape, dtype=dtype, device="cpu")
+    if tensor.nbytes >= LARGE:
+        load()[0].seqgnn_advise(tensor.data_ptr(), tensor.nbytes)
+    return tensor

@@ -49,7 +49,7 @@ def scan_forward(spec: ScanSpec, tensors: ScanTensors, save: bool) -> tuple[Tens
     """Return the outputs, the last state and, if `save`, a buffer for the backward pass, with gates and states."""
     call, like = Call(spec, tensors), tensors.signal
     struct, (steps, *_) = call.struct, like.shape
-    output = like.new_empty(*like.shape[:-1], tensors.state[0].size(-1))
+    output = library.empty((*like.shape[:-1], tensors.state[0].size(-1)), like.dtype)
     struct.output = call.pointer(output)
     layout, saved = _layout(spec, tensors, call), None
     if save:
@@ -85,7 +85,7 @@ def scan_backward(
         struct.last_gradient[place] = call.pointer(grad)
 
     def target(tensor: Tensor) -> tuple[Tensor, int | None]:
-        gradient = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        gradient = library.empty(tensor.shape, tensor.dtype)
         return gradient, call.pointer(gradient)
 
     values_needed = any(needed.values)

@@ -1,6 +1,9 @@
 // What Python calls. Every function returns without an exception; sizes and pointers are checked in Python.
 #include "table.h"
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #if defined(_WIN32)
 #define EXPORT extern "C" __declspec(dllexport)
@@ -40,7 +43,7 @@ static Routines routines(int is_double) {
 }
 
 // Changes with every change of `Call`, so that a library of another version is not used.
-EXPORT int seqgnn_version() { return 1; }
+EXPORT int seqgnn_version() { return 2; }
 
 EXPORT const char *seqgnn_instruction_set() { return names[current()]; }
 
@@ -61,3 +64,14 @@ EXPORT int64_t seqgnn_workspace_bytes(const Call *call, int is_double, int backw
 }
 
 EXPORT void seqgnn_run(const Call *call, int is_double, int backward) { routines(is_double).run(call, backward); }
+
+// Asks for large pages of 2 MiB for new memory: to provide one takes the system as long as a few of its 512 small ones.
+EXPORT void seqgnn_advise(void *memory, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    const uintptr_t large = 1 << 21, first = ((uintptr_t)memory + large - 1) / large * large;
+    const uintptr_t end = ((uintptr_t)memory + (uintptr_t)bytes) / large * large;
+    if (end > first) madvise((void *)first, end - first, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}

@@ -26,10 +26,14 @@ template <class T> INLINE int64_t vector_offset(int64_t vector, int64_t block, i
     return (vector >> 1) * block * panel<T> + row * panel<T> + (vector & 1) * lanes<T>;
 }
 
-// Calls work(place in a gate's panels, first channel, channels left, row) for all vectors, channels outside.
-#define FOR_VECTORS(rows)                                                                         \
-    for (int64_t j = 0; j < (rows).hidden; j += lanes<T>)                                          \
-        if (const int rest = int((rows).hidden - j))
+// Calls work(first channel, channels left) for all vectors. For whole ones the latter is a constant, so that the compiler
+// removes what is for others and keeps all in registers.
+#define WORK(...) [&](__VA_ARGS__) __attribute__((always_inline))
+template <class T, class Work> INLINE void for_vectors(int64_t hidden, Work work) {
+    int64_t j = 0;
+    for (; j + lanes<T> <= hidden; j += lanes<T>) work(j, lanes<T>);
+    if (j < hidden) work(j, int(hidden - j));
+}
 
 template <class T, class Cell> struct CellRows {
     static constexpr CellShape shape() {
@@ -52,9 +56,10 @@ template <class T, class Cell> struct CellRows {
         const T *pre = rows.pre + r * Cell::inputs * rows.hidden + j;
         for (int k = 0; k < Cell::inputs; k++) a[Cell::input[k]] += load_part(pre + k * rows.hidden, rest);
     }
-    static void forward(const Rows<T> &rows) {
+    static void forward(const Rows<T> &given) {
+        const Rows<T> rows = given;  // nothing that is stored can change it
         const int64_t H = rows.hidden;
-        FOR_VECTORS(rows) {
+        for_vectors<T>(H, WORK(int64_t j, int rest) {
             Vec<T> w[3];
             for (int k = 0; k < Cell::peepholes; k++) w[k] = load_part(rows.peepholes[k] + j, rest);
             for (int r = 0; r < rows.count; r++) {
@@ -72,11 +77,12 @@ template <class T, class Cell> struct CellRows {
                 for (int i = 0; i < Cell::states; i++) store_part(rows.after[i] + at, is_active ? after[i] : before[i], rest);
                 if (rows.output) store_part(rows.output + at, is_active ? after[0] : Vec<T>{}, rest);
             }
-        }
+        });
     }
-    static void backward(const Rows<T> &rows) {
+    static void backward(const Rows<T> &given) {
+        const Rows<T> rows = given;
         const int64_t H = rows.hidden;
-        FOR_VECTORS(rows) {
+        for_vectors<T>(H, WORK(int64_t j, int rest) {
             Vec<T> w[3], dw[3] = {};
             for (int k = 0; k < Cell::peepholes; k++) w[k] = load_part(rows.peepholes[k] + j, rest);
             for (int r = 0; r < rows.count; r++) {
@@ -100,12 +106,12 @@ template <class T, class Cell> struct CellRows {
                 T *sum = rows.peephole_gradient[k] + j;
                 store(sum, load(sum) + dw[k]);
             }
-        }
+        });
     }
     // The gates before the reset, r * h, and the pre-activations of the candidate as far as they are known.
     static void reset(const Rows<T> &rows) {
         if constexpr (is_reset)
-            FOR_VECTORS(rows)
+            for_vectors<T>(rows.hidden, WORK(int64_t j, int rest) {
                 for (int r = 0; r < rows.count; r++) {
                     T *place = rows.gates + vector_offset<T>(j / lanes<T>, rows.block, r);
                     Vec<T> a[Cell::gates], h = load_part(rows.before[0] + r * rows.hidden + j, rest);
@@ -113,10 +119,11 @@ template <class T, class Cell> struct CellRows {
                     store_part(rows.reset + r * rows.hidden + j, Cell::template reset<T>(a, h), rest);
                     for (int g = 0; g < Cell::gates; g++) store(place + g * rows.gate_size, a[g]);
                 }
+            });
     }
     static void reset_backward(const Rows<T> &rows) {
         if constexpr (is_reset)
-            FOR_VECTORS(rows)
+            for_vectors<T>(rows.hidden, WORK(int64_t j, int rest) {
                 for (int r = 0; r < rows.count; r++) {
                     const int64_t place = vector_offset<T>(j / lanes<T>, rows.block, r), at = r * rows.hidden + j;
                     Vec<T> a[1] = {load(rows.saved + place)}, d[1] = {load_part(rows.direct[0] + at, rest)};
@@ -125,21 +132,24 @@ template <class T, class Cell> struct CellRows {
                     store(rows.gates + place, a[0]);
                     store_part(rows.direct[0] + at, d[0], rest);
                 }
+            });
     }
     // What the backward pass computes again: r * h, and the output before the step from gates and cell state.
     static void recompute_reset(const Rows<T> &rows) {
-        FOR_VECTORS(rows)
+        for_vectors<T>(rows.hidden, WORK(int64_t j, int rest) {
             for (int r = 0; r < rows.count; r++) {
                 Vec<T> gate = load(rows.saved + vector_offset<T>(j / lanes<T>, rows.block, r));
                 store_part(rows.reset + r * rows.hidden + j, gate * load_part(rows.before[0] + r * rows.hidden + j, rest), rest);
             }
+        });
     }
     static void recompute_output(const Rows<T> &rows) {
-        FOR_VECTORS(rows)
+        for_vectors<T>(rows.hidden, WORK(int64_t j, int rest) {
             for (int r = 0; r < rows.count; r++) {
                 Vec<T> o = load(rows.saved + Cell::output_gate * rows.gate_size + vector_offset<T>(j / lanes<T>, rows.block, r));
                 store_part(rows.output + r * rows.hidden + j, o * tanh<T>(load_part(rows.after[1] + r * rows.hidden + j, rest)), rest);
             }
+        });
     }
 };
 

@@ -10,16 +10,16 @@ template <class T> struct Simd;
 template <> struct Simd<float> {
     typedef float V __attribute__((vector_size(BYTES), aligned(4), may_alias));
     typedef int32_t Bits __attribute__((vector_size(BYTES), aligned(4), may_alias));
-    static constexpr int mantissa = 23, terms = 7;                    // of exp's series: r^8 / 8! < 6e-9
-    static constexpr float largest = 88.0f, smallest = -87.0f, round = 0x1.8p23f;
+    static constexpr int mantissa = 23, degree = 5;
+    static constexpr float smallest = -87.0f, largest = 89.0f, round = 0x1.8p23f + 127.0f;
     static constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;
 };
 
 template <> struct Simd<double> {
     typedef double V __attribute__((vector_size(BYTES), aligned(8), may_alias));
     typedef int64_t Bits __attribute__((vector_size(BYTES), aligned(8), may_alias));
-    static constexpr int mantissa = 52, terms = 13;                   // r^14 / 14! < 5e-18
-    static constexpr double largest = 709.0, smallest = -708.0, round = 0x1.8p52;
+    static constexpr int mantissa = 52, degree = 13;
+    static constexpr double smallest = -708.0, largest = 710.0, round = 0x1.8p52 + 1023.0;
     static constexpr double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
 };
 
@@ -65,25 +65,25 @@ template <class T> INLINE Vec<T> polynomial(Vec<T> x, const T *coefficients, int
     return sum;
 }
 
-// e^x = 2^n e^r with |r| <= ln(2) / 2, for x between `smallest` and `largest`, beyond which it is as there. Rounding to
-// n, and n in the lowest bits, by adding 1.5 * 2^mantissa; e^r by its series.
-template <class T> INLINE Vec<T> exp_between(Vec<T> x) {
+// e^r for |r| <= ln(2) / 2, within 9e-8 and 5e-18 of it: by weighted least squares, and by Taylor's series.
+static constexpr float EXP_FLOAT[] = {1.0f, 0x1.fffff6p-1f, 0x1.fffdc6p-2f, 0x1.555a6cp-3f, 0x1.573a6cp-5f, 0x1.0fa82p-7f};
+static constexpr double EXP_DOUBLE[] = {
+    1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800,
+    1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
+INLINE Vec<float> exp_near_zero(Vec<float> r) { return polynomial<float>(r, EXP_FLOAT, 5); }
+INLINE Vec<double> exp_near_zero(Vec<double> r) { return polynomial<double>(r, EXP_DOUBLE, 13); }
+
+// e^x = 2^n e^r with |r| <= ln(2) / 2; inf from `largest` on, and below `smallest` as there. Adding `round` rounds to n,
+// and leaves n and the bias of exponents in the lowest bits.
+template <class T> INLINE Vec<T> exp(Vec<T> x) {
     using S = Simd<T>;
-    using Bits = typename S::Bits;
-    static constexpr T series[] = {T(1), T(1), T(1) / 2, T(1) / 6, T(1) / 24, T(1) / 120, T(1) / 720, T(1) / 5040,
-                                   T(1) / 40320, T(1) / 362880, T(1) / 3628800, T(1) / 39916800, T(1) / 479001600,
-                                   T(1) / 6227020800};
     x = at_least(S::smallest, at_most(S::largest, x));
     Vec<T> shifted = x * T(1.44269504088896340736) + S::round, n = shifted - S::round;
     Vec<T> r = (x - n * S::ln2_high) - n * S::ln2_low;
-    Bits power = ((Bits)shifted << S::mantissa) + (Bits)fill(T(1));
-    return polynomial<T>(r, series, S::terms) * (Vec<T>)power;
+    return exp_near_zero(r) * (Vec<T>)((typename S::Bits)shifted << S::mantissa);
 }
 
-template <class T> INLINE Vec<T> sigmoid(Vec<T> x) {
-    Vec<T> y = T(1) / (T(1) + exp_between<T>(-x));
-    return x < Simd<T>::smallest ? Vec<T>{} : y;
-}
+template <class T> INLINE Vec<T> sigmoid(Vec<T> x) { return T(1) / (T(1) + exp<T>(-x)); }
 
 // x P(x^2) / Q(x^2), by weighted least squares on |x| <= 9, where it is within 2e-8 of tanh; rounding adds 3e-7.
 INLINE Vec<float> tanh_of(Vec<float> x) {
@@ -96,7 +96,7 @@ INLINE Vec<float> tanh_of(Vec<float> x) {
 
 // (1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x; near zero, where that cancels, Lambert's continued fraction.
 INLINE Vec<double> tanh_of(Vec<double> x) {
-    Vec<double> size = x < 0.0 ? -x : x, e = exp_between<double>(-2.0 * size), s = x * x;
+    Vec<double> size = x < 0.0 ? -x : x, e = exp<double>(-2.0 * size), s = x * x;
     Vec<double> up = ((s + 378.0) * s + 17325.0) * s + 135135.0;
     Vec<double> down = ((28.0 * s + 3150.0) * s + 62370.0) * s + 135135.0;
     Vec<double> rest = x < 0.0 ? e - 1.0 : 1.0 - e;
