@@ -21,6 +21,7 @@ from seqgnn.nn.recurrent.graph_cells import (
     GCRNCell,
     TGCNCell,
 )
+from seqgnn.nn.recurrent.minimal import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from seqgnn.nn.recurrent.rnn import GRU, LSTM, RNN
 from seqgnn.nn.recurrent.rnn_cells import GRUCell, LSTMCell, RNNCell
 from seqgnn.nn.recurrent.tgcn import A3TGCN, TGCN
@@ -57,6 +58,10 @@ __all__ = [
     "GRUCell",
     "Identity",
     "LSTMCell",
+    "MinGRU",
+    "MinGRUCell",
+    "MinLSTM",
+    "MinLSTMCell",
     "PreparedGraph",
     "RNNCell",
     "TGCNCell",

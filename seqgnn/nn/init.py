@@ -18,11 +18,13 @@ from torch import Tensor, nn
 
 from seqgnn._utils.validation import one_of, shown
 
-NUM_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+NUM_GATES = {"rnn": 1, "lstm": 4, "gru": 3, "mingru": 2, "minlstm": 3}
+LSTM_GATES = {"lstm": (1, 0), "minlstm": (0, 1)}  # the places of f and i among the gates
 
 
 class Gates(NamedTuple):
-    """The weights of one layer and direction as views, gate by gate in torch's order (LSTM: i, f, g, o; GRU: r, z, n).
+    """The weights of one layer and direction as views, gate by gate in torch's order (LSTM: i, f, g, o; GRU: r, z, n;
+    MinLSTM: f, i, c; MinGRU: z, c).
 
     ``weight_ih`` holds blocks ``[H, m F]``, ``weight_hh`` blocks ``[H, m H]``, the biases ``[H]``; each may be empty,
     for example if a convolution replaces it. ``cell_state`` holds the weights applied to an LSTM's c: peepholes, or its
@@ -77,6 +79,8 @@ class xavier:
 @dataclass(frozen=True)
 class orthogonal:
     """An orthogonal hidden-to-hidden matrix for each gate (Saxe et al. 2014); other weights do not change."""
+
+    kinds = ("rnn", "lstm", "gru")
 
     def __call__(self, kind: str, gates: Gates) -> None:
         for block in gates.weight_hh:
@@ -138,14 +142,15 @@ class chrono:
     .. math::
         b_f = \log U(1, T_{max} - 1), \quad b_i = -b_f \qquad \text{(GRU: } b_z = \log U(1, T_{max} - 1) \text{)}
 
-    Here b is the sum of both biases, and z is the fraction of the old state that is kept, as in torch.
+    Here b is the sum of both biases, and z is the fraction of the old state that is kept, as in torch. In a MinGRU, z
+    is the fraction of the new state, and :math:`b_z = -\log U(1, T_{max} - 1)`.
 
     Args:
         t_max: the longest dependency, in steps; at least 2.
     """
 
     t_max: int
-    kinds = ("lstm", "gru")
+    kinds = ("lstm", "gru", "mingru", "minlstm")
 
     def __post_init__(self) -> None:
         if not isinstance(self.t_max, int) or not 2 <= self.t_max < 2**63:
@@ -153,17 +158,22 @@ class chrono:
 
     def __call__(self, kind: str, gates: Gates) -> None:
         bias = torch.empty_like(gates.bias_ih[0]).uniform_(1, self.t_max - 1).log_()
-        gates.set_bias(1, bias)
-        if kind == "lstm":
+        if kind in LSTM_GATES:
+            forget, input = LSTM_GATES[kind]
+            gates.set_bias(forget, bias)
+            gates.set_bias(input, -bias)
+        elif kind == "gru":
+            gates.set_bias(1, bias)
+        else:
             gates.set_bias(0, -bias)
 
 
 @dataclass(frozen=True)
 class forget_bias:
-    """Biases of an LSTM's forget gate with sum `value` (Gers et al. 2000; Jozefowicz et al. 2015)."""
+    """Biases of an LSTM's or MinLSTM's forget gate with sum `value` (Gers et al. 2000; Jozefowicz et al. 2015)."""
 
     value: float
-    kinds = ("lstm",)
+    kinds = ("lstm", "minlstm")
 
     def __post_init__(self) -> None:
         largest = torch.finfo(torch.float32).max
@@ -172,7 +182,7 @@ class forget_bias:
             raise ValueError(f"init.forget_bias: expected a finite number of at most {largest:.3g}, got {got}")
 
     def __call__(self, kind: str, gates: Gates) -> None:
-        gates.set_bias(1, float(self.value))
+        gates.set_bias(LSTM_GATES[kind][0], float(self.value))
 
 
 RECIPES: dict[str, type] = {
@@ -191,7 +201,7 @@ def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bi
 
     Args:
         caller: class name for error messages.
-        kind: ``"rnn"``, ``"lstm"`` or ``"gru"``.
+        kind: ``"rnn"``, ``"lstm"``, ``"gru"``, ``"mingru"`` or ``"minlstm"``.
 
     Raises:
         ValueError: for an unknown name, and for recipes that contradict each other.

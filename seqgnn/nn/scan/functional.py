@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 State = tuple[Tensor, ...]
@@ -109,6 +110,35 @@ def gru_reset_before(gx: Tensor, hidden_projections: TwoProjections, state: Stat
     z = torch.sigmoid(g_z + u_z)
     n = torch.tanh(g_n + candidate_projection(r * h))
     h = (1 - z) * n + z * h
+    return h, (h,)
+
+
+def min_gru(gx: Tensor, hidden_projections: tuple[()], state: State) -> tuple[Tensor, State]:
+    r"""minGRU (Feng et al. 2024, section 3.1), whose gate z and candidate c depend on the input alone.
+
+    .. math::
+        h_t = (1 - \sigma(z)) \, h_{t-1} + \sigma(z) \, c
+    """
+    (h,) = state
+    z, c = gx.chunk(2, dim=-1)
+    z = torch.sigmoid(z)
+    h = (1 - z) * h + z * c
+    return h, (h,)
+
+
+def min_lstm(gx: Tensor, hidden_projections: tuple[()], state: State) -> tuple[Tensor, State]:
+    r"""minLSTM (Feng et al. 2024, section 3.2), whose gates f and i, which are normalized to the sum 1, and candidate c
+    depend on the input alone.
+
+    .. math::
+        h_t = \frac{\sigma(f)}{\sigma(f) + \sigma(i)} \, h_{t-1} + \frac{\sigma(i)}{\sigma(f) + \sigma(i)} \, c
+
+    The ratio is :math:`\sigma(\log \sigma(i) - \log \sigma(f))`, which is finite where both gates underflow.
+    """
+    (h,) = state
+    f, i, c = gx.chunk(3, dim=-1)
+    i = torch.sigmoid(F.logsigmoid(i) - F.logsigmoid(f))
+    h = (1 - i) * h + i * c
     return h, (h,)
 
 
