@@ -21,6 +21,7 @@ from seqgnn.nn import EvolveGCN
 from seqgnn.nn.graph.filters import Diffusion
 from seqgnn.nn.receptive_field import conv_hops
 from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
+from seqgnn.nn.recurrent.plain import PLAIN_CELLS, PLAIN_LAYERS
 from seqgnn.nn.scan.gates import edge_arguments
 from seqgnn.tasks import Task
 
@@ -84,7 +85,7 @@ def _is_stateful(model: nn.Module) -> bool:
     """Return True if the model has a state that can be carried over to the next window."""
     models = [part for part in model.modules() if isinstance(part, SequenceModel)]
     whole_window = any(part.readout.kind != "last" or part.inputs.length is not None for part in models)
-    recurrent = (GraphRecurrent, EvolveGCN, GCNInLSTM, nn.RNNBase, nn.RNNCellBase)
+    recurrent = (GraphRecurrent, EvolveGCN, GCNInLSTM, *PLAIN_LAYERS, *PLAIN_CELLS)
     return not whole_window and any(
         layer.hops is not None if isinstance(layer, GCNEncoder) else isinstance(layer, recurrent)
         for layer in layers_of(model)
@@ -101,7 +102,7 @@ def _visible_future(layers: list[nn.Module], batch: Any) -> list[str]:
         for layer in layers
         if getattr(layer, "bidirectional", False)
     ]
-    graph = any(not isinstance(layer, nn.RNNBase | nn.RNNCellBase) for layer in layers)
+    graph = any(not isinstance(layer, (*PLAIN_LAYERS, *PLAIN_CELLS)) for layer in layers)
     if graph and bool((batch.edge_index[0] > batch.edge_index[1]).any()):
         problems.append("future visible: some edges point backwards, but there is one target per position")
     return problems
@@ -110,7 +111,7 @@ def _visible_future(layers: list[nn.Module], batch: Any) -> list[str]:
 def _unused_inputs(layers: list[nn.Module], batch: Any) -> list[str]:
     """Return lines about isolated nodes and about edge weights or attributes that no layer uses."""
     edges = getattr(batch, "edge_index", None)
-    if edges is None or all(isinstance(layer, nn.RNNBase | nn.RNNCellBase) for layer in layers):
+    if edges is None or all(isinstance(layer, (*PLAIN_LAYERS, *PLAIN_CELLS)) for layer in layers):
         return []
     problems = []
     connected = edges[:, edges[0] != edges[1]].unique()

@@ -14,6 +14,7 @@ from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.receptive_field import CONVS, conv_hops
 from seqgnn.nn.recurrent.dag_rnn import DAGRecurrent
 from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
+from seqgnn.nn.recurrent.plain import PLAIN_CELLS, PLAIN_LAYERS
 from seqgnn.nn.recurrent.tree_lstm import TreeLSTM
 
 
@@ -77,7 +78,7 @@ def path_receptive_field(num_layers: int, hops: tuple[int, ...] = (1,)) -> int:
 def _layer_receptive_field(layer: Any, hops: tuple[int, ...] | None) -> ReceptiveField:
     if isinstance(layer, GCNEncoder):
         return ReceptiveField(len(layer.layers), 0 if hops is None else path_receptive_field(len(layer.layers), hops))
-    if isinstance(layer, GCNInLSTM | nn.RNNBase | nn.RNNCellBase):
+    if isinstance(layer, (GCNInLSTM, *PLAIN_LAYERS, *PLAIN_CELLS)):
         return ReceptiveField(positions=math.inf)
     if isinstance(layer, GraphRecurrent):
         return ReceptiveField(layer.hops, math.inf, layer.hops_per_step)
@@ -99,7 +100,7 @@ def layers_on_paths(
     """Iterate over these layers, each with the hops of the path graphs that it processes, None where unknown."""
     hops = module.hops if isinstance(module, SequenceModel | GCNEncoder) and module.hops else hops
     kinds = (GraphRecurrent, EvolveGCN, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, *CONVS)
-    if isinstance(module, (*kinds, nn.RNNBase, nn.RNNCellBase)):
+    if isinstance(module, (*kinds, *PLAIN_LAYERS, *PLAIN_CELLS)):
         yield module, hops
         return
     for child in module.children():

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seqgnn.nn import GCNConv
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.prepare import GraphPreparer
+from seqgnn.nn.recurrent._sequence_layer import SequenceLayer
 
 
 class Encoder(GraphPreparer, nn.Module, ABC):
@@ -56,7 +57,7 @@ class GraphEncoder(Encoder):
 class NodewiseEncoder(Encoder):
     """A plain recurrent layer, such as :class:`seqgnn.nn.LSTM`, on each node independently; the graph is not used."""
 
-    def __init__(self, layer: nn.RNNBase) -> None:
+    def __init__(self, layer: nn.RNNBase | SequenceLayer) -> None:
         super().__init__()
         self.layer = layer
         self.in_channels = layer.input_size

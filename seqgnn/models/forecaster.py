@@ -11,6 +11,7 @@ from seqgnn.models.forecast_encoders import Encoder, GraphEncoder, NodewiseEncod
 from seqgnn.nn import DCRNNForecaster, scheduled_sampling
 from seqgnn.nn.graph.filters import GCN, Filter
 from seqgnn.nn.graph.prepare import GraphPreparer, as_graph
+from seqgnn.nn.recurrent.plain import PLAIN_LAYERS
 
 if TYPE_CHECKING:
     from seqgnn.data.windows import WindowBatch
@@ -95,7 +96,7 @@ class Forecaster(GraphPreparer, nn.Module):
     def _encoder(self, layer: nn.Module | None) -> Any:
         if layer is None or isinstance(layer, Encoder):
             return layer
-        return NodewiseEncoder(layer) if isinstance(layer, nn.RNNBase) else GraphEncoder(layer)
+        return NodewiseEncoder(layer) if isinstance(layer, PLAIN_LAYERS) else GraphEncoder(layer)
 
     def _head(self, outputs: int) -> nn.Module | None:
         return nn.Linear(self.encoder.hidden_channels, outputs)

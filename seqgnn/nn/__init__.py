@@ -9,6 +9,7 @@ from seqgnn.nn.recurrent.dag_rnn import DAGRecurrent
 from seqgnn.nn.recurrent.dcrnn import DCRNN, DCRNNForecaster, scheduled_sampling
 from seqgnn.nn.recurrent.evolve_gcn import EvolveGCN
 from seqgnn.nn.recurrent.gclstm import GCLSTM
+from seqgnn.nn.recurrent.gcn_minimal import GCNMinGRU, GCNMinLSTM
 from seqgnn.nn.recurrent.gcn_rnn import GCNGRU, GCNLSTM, GCNRNN
 from seqgnn.nn.recurrent.gcrn import GCRN
 from seqgnn.nn.recurrent.graph_cells import (
@@ -17,6 +18,8 @@ from seqgnn.nn.recurrent.graph_cells import (
     GCLSTMCell,
     GCNGRUCell,
     GCNLSTMCell,
+    GCNMinGRUCell,
+    GCNMinLSTMCell,
     GCNRNNCell,
     GCRNCell,
     TGCNCell,
@@ -53,6 +56,10 @@ __all__ = [
     "GCNConv",
     "GCNGRUCell",
     "GCNLSTMCell",
+    "GCNMinGRU",
+    "GCNMinGRUCell",
+    "GCNMinLSTM",
+    "GCNMinLSTMCell",
     "GCNRNNCell",
     "GCRNCell",
     "GRUCell",

@@ -8,6 +8,7 @@ from seqgnn.nn.recurrent.dcrnn import DCRNNForecaster
 from seqgnn.nn.recurrent.evolve_gcn import EvolveGCN
 from seqgnn.nn.recurrent.graph_cells import EvolveGCNCell, GraphRNNCellMixin
 from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
+from seqgnn.nn.recurrent.plain import PLAIN_CELLS, PLAIN_LAYERS
 from seqgnn.nn.recurrent.tree_lstm import TreeLSTMCell
 
 DYNAMIC = "TBNE"  # time steps, windows, nodes, edges
@@ -47,7 +48,7 @@ def default_axes(model: nn.Module, name: str, rank: int, known: dict[str, str]) 
 def loops_over_time(model: nn.Module) -> bool:
     """Return True if a layer of this model has a loop over T."""
     layers = (part for part in model.modules() if not isinstance(part, GraphRNNCellMixin | EvolveGCNCell))
-    return any(isinstance(part, nn.RNNBase | GraphRecurrent | EvolveGCN) for part in layers)
+    return any(isinstance(part, (*PLAIN_LAYERS, GraphRecurrent, EvolveGCN)) for part in layers)
 
 
 def _of_signal(model: nn.Module, rank: int) -> str | None:
@@ -58,9 +59,9 @@ def _of_signal(model: nn.Module, rank: int) -> str | None:
         return {3: "TNF", 4: windows + "NF"}.get(rank)
     if isinstance(model, GCNConv | FilterConv):
         return {2: "NF", 3: "BNF", 4: "TBNF"}.get(rank)
-    if isinstance(model, nn.RNNBase):
+    if isinstance(model, PLAIN_LAYERS):
         return {2: "TF", 3: windows + "F"}.get(rank)
-    if isinstance(model, nn.RNNCellBase):
+    if isinstance(model, PLAIN_CELLS):
         return {1: "F", 2: "BF"}.get(rank)
     return None
 
@@ -72,6 +73,6 @@ def _of_state(model: nn.Module, signal: str) -> str | None:
         return "FH" if model.variant == "O" else windows + "FH"
     if isinstance(model, GraphRecurrent):
         return ("" if isinstance(model, GraphRNNCellMixin) else "L") + windows + "NH"
-    if isinstance(model, nn.RNNBase):
+    if isinstance(model, PLAIN_LAYERS):
         return "L" + windows + "H"
-    return windows + "H" if isinstance(model, nn.RNNCellBase) else None
+    return windows + "H" if isinstance(model, PLAIN_CELLS) else None

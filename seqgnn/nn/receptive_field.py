@@ -55,7 +55,7 @@ class RecurrentReceptiveField:
         return 0
 
     def _projection_hops(self, side: str, filter: Filter | None) -> float:
-        return max(map(conv_hops, self.convs_of(side))) if filter is None else filter.hops
+        return max(map(conv_hops, self.convs_of(side)), default=0) if filter is None else filter.hops
 
     def convs_of(self, side: str) -> list[nn.Module]:
         """Return the convolutions of the ``"input"`` or the ``"hidden"`` projections, of all layers and directions."""

@@ -42,6 +42,8 @@ PLAIN = {
     "LSTM proj": (sg.LSTM, {"proj_size": 2}),
     "LSTM batch_first": (sg.LSTM, {"batch_first": True, "recurrent_bias": False}),
     "GRU": (sg.GRU, {"bidirectional": True}),
+    "MinGRU": (sg.MinGRU, {"batch_first": True, "num_layers": 2}),
+    "MinLSTM": (sg.MinLSTM, {"bidirectional": True}),
 }
 
 
@@ -158,7 +160,7 @@ def test_to_exported_program_of_rnn_layer_equals_eager(name):
     compare_program(layer, [(signal(3, 4, F),), (signal(7, 2, F),), (signal(1, 1, F),)])
 
 
-@pytest.mark.parametrize("kind", [sg.RNNCell, sg.LSTMCell, sg.GRUCell])
+@pytest.mark.parametrize("kind", [sg.RNNCell, sg.LSTMCell, sg.GRUCell, sg.MinLSTMCell])
 def test_to_exported_program_of_rnn_cell_equals_eager(kind):
     cell = kind(F, H, dtype=torch.float64).eval()
     compare_program(cell, [(signal(4, F),), (signal(7, F),)])

@@ -261,15 +261,33 @@ def gru_step(p, suffix, x, state, ops_x, ops_h, reset="after"):
     return (torch.stack([(1 - z[n]) * content[n] + z[n] * h[n] for n in range(len(x))]),)
 
 
-STEPS = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}
+def mingru_step(p, suffix, x, state, ops_x, ops_h):
+    """Feng et al. 2024, section 3.1: z first, then the candidate; no gate sees h, so ops_h is not used."""
+    (h,) = state
+    g = preactivations("ih", p, suffix, basis(x, ops_x), h.shape[1])
+    return (torch.stack([(1 - sigmoid(g[n][0])) * h[n] + sigmoid(g[n][0]) * g[n][1] for n in range(len(x))]),)
+
+
+def minlstm_step(p, suffix, x, state, ops_x, ops_h):
+    """Feng et al. 2024, section 3.2: f, i, then the candidate; no gate sees h, so ops_h is not used."""
+    (h,) = state
+    g = preactivations("ih", p, suffix, basis(x, ops_x), h.shape[1])
+    new = []
+    for n in range(len(x)):
+        gate_f, gate_i = sigmoid(g[n][0]), sigmoid(g[n][1])
+        new.append((gate_f * h[n] + gate_i * g[n][2]) / (gate_f + gate_i))
+    return (torch.stack(new),)
+
+
+STEPS = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step, "mingru": mingru_step, "minlstm": minlstm_step}
 
 
 # Sequences, layers, directions, lengths
 
 
 def zero_state(cell, p, suffix, num_nodes):
-    gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
-    hidden = p[f"weight_hh{suffix}"].shape[0] // gates
+    gates = {"rnn": 1, "lstm": 4, "gru": 3, "mingru": 2, "minlstm": 3}[cell]
+    hidden = p[f"weight_ih{suffix}"].shape[0] // gates
     return tuple(zeros(num_nodes, hidden) for _ in range(2 if cell == "lstm" else 1))
 
 

@@ -133,6 +133,8 @@ KINDS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "GCNLSTM": (sg.GCNLSTM, "lstm", {}),
     "GCNGRU": (sg.GCNGRU, "gru", {}),
     "GCNGRU before": (sg.GCNGRU, "gru", {"reset": "before"}),
+    "GCNMinGRU": (sg.GCNMinGRU, "mingru", {}),
+    "GCNMinLSTM": (sg.GCNMinLSTM, "minlstm", {}),
 }
 WITH_FILTERS = [
     Case(f"{name} {filter}", layer, filtered(kind, filter, filter, **options), {**options, "conv": filter})
@@ -162,6 +164,7 @@ OTHERS = [  # their oracles are in test_sequence_models.py and test_conv_gates.p
     Case("DCRNNForecaster", sg.DCRNNForecaster, options={"K": 2, "horizon": 3}, both=False, steps=False, state=False,
          ahead=True),
     Case("GCNLSTM GraphConv", sg.GCNLSTM, options={"conv": pyg.GraphConv}),
+    Case("GCNMinLSTM GraphConv", sg.GCNMinLSTM, options={"conv": pyg.GraphConv}),
     Case("GCNGRU before ChebConv", sg.GCNGRU,
          options={"conv": partial(sg.ChebConv, K=3, normalization=None), "reset": "before"}),
 ]  # fmt: skip

@@ -107,6 +107,10 @@ PLAIN = [
     Layer("RNNCell", sg.RNNCell, "step", nn.RNNCell),
     Layer("LSTMCell", sg.LSTMCell, "step", nn.LSTMCell),
     Layer("GRUCell", sg.GRUCell, "step", nn.GRUCell),
+    Layer("MinGRU", sg.MinGRU, "sequence"),
+    Layer("MinLSTM of two layers, both ways", partial(sg.MinLSTM, num_layers=2, bidirectional=True), "sequence"),
+    Layer("MinGRUCell", sg.MinGRUCell, "step"),
+    Layer("MinLSTMCell", sg.MinLSTMCell, "step"),
 ]  # fmt: skip
 CONVS = [
     Layer("GCNConv", sg.GCNConv, "graph", pyg.GCNConv),
@@ -126,6 +130,8 @@ FILTERED = [
     Layer("TGCN", sg.TGCN, "signal"),
     Layer("TGCN authors", partial(sg.TGCN, variant="authors"), "signal"),
     Layer("TGCN pyg-temporal", partial(sg.TGCN, variant="pyg-temporal"), "signal"),
+    Layer("GCNMinGRU", sg.GCNMinGRU, "signal"),
+    Layer("GCNMinLSTM Chebyshev", partial(sg.GCNMinLSTM, conv=sg.Chebyshev(3)), "signal"),
     Layer("GCLSTM", partial(sg.GCLSTM, K=2), "signal"),
     Layer("A3TGCN", sg.A3TGCN, "signal"),
     Layer("EvolveGCN O", sg.EvolveGCN, "signal"),
@@ -133,6 +139,7 @@ FILTERED = [
     Layer("DCRNNForecaster", partial(sg.DCRNNForecaster, K=2, horizon=2), "signal"),
     Layer("GCNLSTMCell", sg.GCNLSTMCell, "snapshot"),
     Layer("DCRNNCell", partial(sg.DCRNNCell, K=2), "snapshot"),
+    Layer("GCNMinGRUCell", sg.GCNMinGRUCell, "snapshot"),
     Layer("EvolveGCNCell", sg.EvolveGCNCell, "snapshot"),
 ]
 IN_GATES = [

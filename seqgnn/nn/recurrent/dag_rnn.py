@@ -16,6 +16,7 @@ from seqgnn.nn.graph.adjacency import unwrap
 from seqgnn.nn.graph.cache import tensor_cache
 from seqgnn.nn.graph.prepared_graph import PreparedGraph
 from seqgnn.nn.layer_call import Layer, layer_call, refuse_script
+from seqgnn.nn.recurrent.plain import PLAIN_LAYERS
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class DAGRecurrent(Layer):
         super().__init__()
         if not isinstance(cell, nn.Module):
             raise ValueError(f"DAGRecurrent: expected a cell, such as GRUCell(2, 8), got {shown(cell)}")
-        if isinstance(cell, nn.RNNBase):
+        if isinstance(cell, PLAIN_LAYERS):
             instead = f"{type(cell).__name__}Cell({cell.input_size}, {cell.hidden_size})"
             raise ValueError(f"DAGRecurrent: expected a cell, such as {instead}, got a layer over time, {shown(cell)}")
         self.cell = cell

@@ -10,6 +10,7 @@ from seqgnn.nn.layer_call import layer_call
 from seqgnn.nn.recurrent.dcrnn import DCRNN
 from seqgnn.nn.recurrent.evolve_gcn import EvolveGCN
 from seqgnn.nn.recurrent.gclstm import GCLSTM
+from seqgnn.nn.recurrent.gcn_minimal import GCNMinGRU, GCNMinLSTM
 from seqgnn.nn.recurrent.gcn_rnn import GCNGRU, GCNLSTM, GCNRNN
 from seqgnn.nn.recurrent.gcrn import GCRN
 from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
@@ -112,6 +113,26 @@ class GCNGRUCell(GraphRNNCellMixin, GCNGRU):
         >>> import torch
         >>> GCNGRUCell(2, 8, reset="before")(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]])).shape
         torch.Size([3, 8])
+    """
+
+
+class GCNMinGRUCell(GraphRNNCellMixin, GCNMinGRU):
+    """One step of :class:`GCNMinGRU`.
+
+    Example:
+        >>> import torch
+        >>> GCNMinGRUCell(2, 8)(torch.randn(3, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 8])
+    """
+
+
+class GCNMinLSTMCell(GraphRNNCellMixin, GCNMinLSTM):
+    """One step of :class:`GCNMinLSTM`; the state is h alone.
+
+    Example:
+        >>> import torch
+        >>> GCNMinLSTMCell(2, 8)(torch.randn(16, 3, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([16, 3, 8])
     """
 
 

@@ -120,21 +120,17 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         caller = type(self).__name__
         check_sizes(caller, in_channels=in_channels)
         self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
-        self.bias = bias
-        self.batch_first = batch_first
-        self.dropout = dropout
-        self.bidirectional = bidirectional
-        self.peephole = peephole
+        self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
+        self.peephole, self.checkpoint_every = peephole, checkpoint_every
         self.reset = one_of(caller, "reset", reset, ("after", "before"))
         self.nonlinearity = one_of(caller, "nonlinearity", nonlinearity, ("tanh", "relu"))
         check_cell_options(caller, self.kind, peephole, reset, nonlinearity)
         self.engine = one_of(caller, "engine", engine, ENGINES)
-        self.checkpoint_every = checkpoint_every
         self.input_filter, input_factory = filter_or_factory(caller, "input", conv, input_conv)
-        self.hidden_filter, hidden_factory = filter_or_factory(caller, "hidden", conv, hidden_conv)
+        self.hidden_filter, hidden_factory = self._hidden_conv(conv, hidden_conv)
         if (input_factory or hidden_factory) and not (init is None and forget_bias is None):
             raise ValueError(f"{caller}: expected init and forget_bias with filters only, got a convolution")
-        if input_factory and hidden_factory and not bias:
+        if input_factory and (hidden_factory or not self._hidden_rows) and not bias:
             raise ValueError(f"{caller}: expected bias=False in the convolutions, got it in the layer")
 
         for layer, suffixes in enumerate(self._suffixes):
@@ -239,6 +235,10 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         directions = ("", "_reverse") if self.bidirectional else ("",)
         return [[f"_l{layer}{direction}" for direction in directions] for layer in range(self.num_layers)]
 
+    def _hidden_conv(self, conv: Any, hidden_conv: Any) -> tuple[Filter | None, ConvFactory | None]:
+        """Return the filter or the factory of the hidden projection; both are None if there is none."""
+        return filter_or_factory(type(self).__name__, "hidden", conv, hidden_conv)
+
     def _unit(self, suffix: str) -> RecurrentUnit:
         return RecurrentUnit(self._cell(suffix), self._input_projection(suffix), self._hidden_projections(suffix))
 
@@ -331,14 +331,13 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         return repr_without(self, self.propagation)
 
     def extra_repr(self) -> str:
-        parts = [f"{self.in_channels}, {self.hidden_channels}"]
         defaults = {
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
             "peephole": False, "reset": "after", "nonlinearity": "tanh", "engine": "auto", "checkpoint_every": None,
         }  # fmt: skip
         values = {name: getattr(self, name) for name in defaults if name not in self._fixed_options}
-        parts += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
-        parts += self._conv_repr()
+        options = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
+        parts = [f"{self.in_channels}, {self.hidden_channels}", *options, *self._conv_repr()]
         recipes = self.recipes[1 + len(self._default_recipes) :]
         if recipes:
             parts.append(f"init={list(recipes)}")

@@ -10,14 +10,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqgnn._utils.validation import check_input, check_state, describe, one_of
 from seqgnn.nn.init import NUM_GATES, Init, Recipe, apply_recipes, resolve_recipes, uniform
-from seqgnn.nn.layer_call import Layer, layer_call, layer_options
+from seqgnn.nn.layer_call import Layer, layer_call, layer_options, refuse_script
 from seqgnn.nn.recurrent._sequence_layer import SequenceLayer
 from seqgnn.nn.scan import RecurrentUnit
-from seqgnn.nn.scan import functional as cells
-from seqgnn.nn.scan.functional import Cell
+from seqgnn.nn.scan.functional import MINIMAL_CELLS
 
 ENGINES = ("auto", "cpp", "fused", "reference")
-CELLS: dict[str, Cell] = {"mingru": cells.min_gru, "minlstm": cells.min_lstm}
 
 
 class _Minimal(Layer):
@@ -28,6 +26,7 @@ class _Minimal(Layer):
     hidden_size: int
     bias: bool
     recipes: tuple[Recipe, ...]
+    __prepare_scriptable__ = refuse_script
 
     def _add_parameters(self, suffix: str, channels: int, device: Any, dtype: Any) -> None:
         rows = NUM_GATES[self.kind] * self.hidden_size
@@ -100,7 +99,7 @@ class _MinimalLayer(_Minimal, SequenceLayer):
         return self._forward(input, hx, lengths)
 
     def _unit(self, suffix: str) -> RecurrentUnit:
-        return RecurrentUnit(CELLS[self.kind], self._projection("ih" + suffix), ())
+        return RecurrentUnit(MINIMAL_CELLS[self.kind], self._projection("ih" + suffix), ())
 
 
 class MinGRU(_MinimalLayer):
@@ -195,7 +194,9 @@ class MinLSTM(_MinimalLayer):
     kind = "minlstm"
 
 
-class _MinimalCell(_Minimal):
+class MinimalCell(_Minimal):
+    """The base class of the cells, which are one step of a layer."""
+
     weight_ih: Tensor
 
     @layer_options
@@ -217,16 +218,17 @@ class _MinimalCell(_Minimal):
 
     @layer_call
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        check_input(type(self).__name__, input, (1, 2), self.input_size, self.weight_ih)
+        check_input(type(self).__name__, input, (1, 2), self.input_size, self.weight_ih, sparse=True)
+        input = input.to_dense()
         shape = (*input.shape[:-1], self.hidden_size)
         if hx is None:
             hx = input.new_zeros(shape)
         check_state(type(self).__name__, hx, (shape,), self.weight_ih)
         gx = F.linear(input, self.weight_ih, getattr(self, "bias_ih", None))
-        return CELLS[self.kind](gx, (), (hx,))[0]
+        return MINIMAL_CELLS[self.kind](gx, (), (hx,))[0]
 
 
-class MinGRUCell(_MinimalCell):
+class MinGRUCell(MinimalCell):
     r"""One step of :class:`MinGRU`; see the layer for equations and options.
 
     Shapes: input ``[B, F]`` or ``[F]``, state and output ``[B, H]`` or ``[H]``.
@@ -240,7 +242,7 @@ class MinGRUCell(_MinimalCell):
     kind = "mingru"
 
 
-class MinLSTMCell(_MinimalCell):
+class MinLSTMCell(MinimalCell):
     r"""One step of :class:`MinLSTM`; see the layer for equations and options.
 
     Shapes: input ``[B, F]`` or ``[F]``, state and output ``[B, H]`` or ``[H]``.

@@ -142,6 +142,9 @@ def min_lstm(gx: Tensor, hidden_projections: tuple[()], state: State) -> tuple[T
     return h, (h,)
 
 
+MINIMAL_CELLS: dict[str, Cell] = {"mingru": min_gru, "minlstm": min_lstm}  # those without hidden projections
+
+
 def cell_key(cell: Cell) -> Any:
     """Return what stands for a cell in the tables of engines: its function, or its class if it has weights."""
     return PeepholeLSTM if isinstance(cell, PeepholeLSTM) else cell
