@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch_geometric.data import Batch, Data
 
 from tests.support.graph_layers import ALL, EDGES, WEIGHTS, B, F, H, N, T, auto_is_fused, signal  # noqa: F401
-from tests.support.layer_cases import CASES, PUBLISHED
+from tests.support.layer_cases import CASES, MINIMAL, PUBLISHED
 from tests.support.marks import thorough_but
 from tests.support.oracles import close, gradient, leaf, tricky_graphs
 from tests.support.releases import IN_ONE_PIECE
@@ -59,7 +59,7 @@ def compare(case, layer, x, graph, state, **options):
         close(our_gradients[name], expected)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + MINIMAL, ids=str)
 @pytest.mark.parametrize("per_step", [False, True])
 def test_graph_layer_equals_oracle(case, per_step):
     layer = case.make()
@@ -67,7 +67,7 @@ def test_graph_layer_equals_oracle(case, per_step):
     compare(case, layer, signal(T, B, N, F), graph, states_of(layer, B))
 
 
-@pytest.mark.parametrize("case", [case for case in PUBLISHED if case.deep], ids=str)
+@pytest.mark.parametrize("case", [case for case in PUBLISHED if case.deep] + MINIMAL, ids=str)
 def test_graph_layer_deep_bidirectional_ragged_equals_oracle(case):
     layer = case.make(num_layers=2, bidirectional=True)
     options = {"num_layers": 2, "bidirectional": True, "lengths": torch.tensor([4, 2])}
@@ -318,7 +318,12 @@ GRAPHS = st.integers(1, 6).flatmap(
 
 @pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(case=st.sampled_from(CASES), graph=GRAPHS, steps=st.integers(1, 3), sizes=st.tuples(*[st.integers(1, 3)] * 2))
+@given(
+    case=st.sampled_from(CASES + MINIMAL),
+    graph=GRAPHS,
+    steps=st.integers(1, 3),
+    sizes=st.tuples(*[st.integers(1, 3)] * 2),
+)
 def test_graph_layer_of_any_graph_and_size_equals_oracle(case, graph, steps, sizes):
     """The oracle agrees; edges are where hypothesis wants them."""
     nodes, edges = graph

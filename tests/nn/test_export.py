@@ -11,7 +11,7 @@ from torch_geometric import nn as pyg
 from seqgnn import nn as sg
 from seqgnn.nn.export import to_exported_program, to_onnx
 from seqgnn.nn.export_axes import loops_over_time
-from tests.support.layer_cases import CASES, OTHERS, PUBLISHED, Case
+from tests.support.layer_cases import CASES, MINIMAL, OTHERS, PUBLISHED, Case
 from tests.support.marks import THOROUGH, thorough_but
 from tests.support.releases import EXPORTS_SCANS
 
@@ -22,8 +22,11 @@ IN_GATES = [
     Case("gates SAGEConv", sg.GCNRNN, options={"conv": pyg.SAGEConv}),
     Case("gates own GCNConv", sg.GCNRNN, options={"conv": sg.GCNConv}),
 ]
-LISTED = [case for case in CASES if "GCN()" in str(case)] + PUBLISHED + OTHERS + IN_GATES
-NAMES = ("GCNLSTM GCN()", "GCNGRU before GCN()", "GCRN", "TGCN paper", "A3TGCN", "EvolveGCN H", "gates own GCNConv")
+LISTED = [case for case in CASES + MINIMAL if "GCN()" in str(case)] + PUBLISHED + OTHERS + IN_GATES
+NAMES = (
+    *("GCNLSTM GCN()", "GCNMinLSTM GCN()", "GCNGRU before GCN()", "GCRN", "TGCN paper", "A3TGCN", "EvolveGCN H"),
+    "gates own GCNConv",
+)
 SOME = [case for case in LISTED if str(case) in NAMES]
 # Nodes, edges, windows, and how many of the edges are self-loops; the first is traced.
 GRAPHS = [(7, 12, 2, 0), (9, 40, 3, 3), (9, 3, 1, 2), (30, 400, 5, 0), (6, 1, 2, 0), (5, 0, 2, 0)]

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from seqgnn.nn.scan import dispatch
-from tests.support.layer_cases import CASES, OTHERS, PUBLISHED
+from tests.support.layer_cases import CASES, MINIMAL, OTHERS, PUBLISHED
 from tests.support.oracles import tricky_graph
 
-SOME = [case for case in CASES if "GCN()" in str(case)] + PUBLISHED
+SOME = [case for case in CASES + MINIMAL if "GCN()" in str(case)] + PUBLISHED
 ALL = SOME + OTHERS
 T, B, F, H = 4, 2, 2, 3
 EDGES, WEIGHTS, N = tricky_graph()

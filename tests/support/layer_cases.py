@@ -133,8 +133,6 @@ KINDS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "GCNLSTM": (sg.GCNLSTM, "lstm", {}),
     "GCNGRU": (sg.GCNGRU, "gru", {}),
     "GCNGRU before": (sg.GCNGRU, "gru", {"reset": "before"}),
-    "GCNMinGRU": (sg.GCNMinGRU, "mingru", {}),
-    "GCNMinLSTM": (sg.GCNMinLSTM, "minlstm", {}),
 }
 WITH_FILTERS = [
     Case(f"{name} {filter}", layer, filtered(kind, filter, filter, **options), {**options, "conv": filter})
@@ -157,6 +155,11 @@ PUBLISHED = [
     *(Case(f"GCLSTM {v}", sg.GCLSTM, gclstm(v), {"K": 3, "variant": v}, deep=False) for v in ("paper", "pyg-temporal")),
 ]  # fmt: skip
 CASES = WITH_FILTERS + PUBLISHED
+MINIMAL = [  # engines scan these in another way
+    Case(f"{layer.__name__} {filter}", layer, filtered(layer.__name__[3:].lower(), filter, filter), {"conv": filter})
+    for layer in (sg.GCNMinGRU, sg.GCNMinLSTM)
+    for filter in OPERATORS
+]
 OTHERS = [  # their oracles are in test_sequence_models.py and test_conv_gates.py
     Case("EvolveGCN O", sg.EvolveGCN, options={"variant": "O"}, both=False, state=False),
     Case("EvolveGCN H", sg.EvolveGCN, options={"variant": "H"}, both=False, state=False),

@@ -4,12 +4,15 @@ from typing import Any
 
 from seqgnn._utils.validation import shown
 from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
+from seqgnn.nn.recurrent.minimal import ENGINES
 from seqgnn.nn.scan.functional import MINIMAL_CELLS, Cell
 from seqgnn.nn.scan.gates import Projection
 
 
 class _Minimal(GraphRecurrent):
     """A layer whose gates do not see the hidden state, so that it has no hidden projection."""
+
+    engines: tuple[str, ...] = ENGINES
 
     def _hidden_conv(self, conv: Any, hidden_conv: Any) -> tuple[None, None]:
         if hidden_conv is not None:

@@ -85,6 +85,7 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
     """
 
     kind: str
+    engines: tuple[str, ...] = ENGINES
     _fixed_options: tuple[str, ...] = ()  # options that the paper fixes, not shown in the repr
 
     @layer_options
@@ -117,15 +118,14 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
             raise TypeError(f"{type(self).__name__}: got an unexpected keyword argument {next(iter(unknown))!r}{hint}")
         super().__init__()
         self.propagation = Propagation()
-        caller = type(self).__name__
-        check_sizes(caller, in_channels=in_channels)
+        check_sizes(caller := type(self).__name__, in_channels=in_channels)
         self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.peephole, self.checkpoint_every = peephole, checkpoint_every
         self.reset = one_of(caller, "reset", reset, ("after", "before"))
         self.nonlinearity = one_of(caller, "nonlinearity", nonlinearity, ("tanh", "relu"))
         check_cell_options(caller, self.kind, peephole, reset, nonlinearity)
-        self.engine = one_of(caller, "engine", engine, ENGINES)
+        self.engine = one_of(caller, "engine", engine, self.engines)
         self.input_filter, input_factory = filter_or_factory(caller, "input", conv, input_conv)
         self.hidden_filter, hidden_factory = self._hidden_conv(conv, hidden_conv)
         if (input_factory or hidden_factory) and not (init is None and forget_bias is None):

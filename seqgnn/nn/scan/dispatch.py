@@ -20,6 +20,7 @@ from seqgnn.nn.scan.functional import State
 from seqgnn.nn.scan.fused import scan as fused
 from seqgnn.nn.scan.gates import RecurrentUnit
 from seqgnn.nn.scan.graph_inputs import StepInputs
+from seqgnn.nn.scan.minimal import scan as minimal
 
 # The fused engine is faster than the reference on the CPU with at least this many elements (T * B * N) or, if gradients
 # are recorded, this many steps.
@@ -108,6 +109,8 @@ def _scan_steps(
     engine = choose_engine(engine, unit, x, caller)
     if engine == "cpp":
         return cpp.cpp_scan(unit, inputs, x, state, reverse)
+    if engine == "minimal":
+        return minimal.minimal_scan(unit, inputs, x, state, reverse)
     if engine in ("fused", "triton"):
         return fused.fused_scan(unit, inputs, x, state, reverse, engine)
     if engine == "exported":
@@ -128,6 +131,8 @@ def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> s
     if engine != "reference" and is_supported_input(x):
         # Sizes are compared last: a comparison while torch.export traces would specialize the program to its result.
         worthwhile = engine != "auto" or is_worthwhile(x)
+        if worthwhile and minimal.is_minimal(unit):
+            return "minimal"
         if engine == "cpp" and cpp.is_supported(unit, x):
             return "cpp"
         if worthwhile and fused.is_supported(unit):

@@ -38,10 +38,14 @@ class FilterProjection:
     multiply: Multiply | None = None
 
     def __call__(self, x: Tensor, graph: StepGraph) -> Tensor:
+        return F.linear(self.basis(x, graph), self.weight, self.bias)
+
+    def basis(self, x: Tensor, graph: StepGraph) -> Tensor:
+        r"""Return :math:`[P_0 x, \dots, P_{m-1} x]`."""
         multiply = () if self.multiply is None else (self.multiply,)
         blocks = self.filter.basis(x, graph.prepared, *multiply)
         basis = blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
-        return F.linear(basis.to(x.dtype), self.weight, self.bias)  # edge weights may be of a wider dtype
+        return basis.to(x.dtype)  # edge weights may be of a wider dtype
 
 
 class LinearProjection:

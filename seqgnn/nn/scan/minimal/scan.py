@@ -1,0 +1,85 @@
+"""The scan of a cell whose gates do not see the hidden state, with a hand-written backward pass."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqgnn._utils import torch_internals
+from seqgnn.nn.scan.cpp.buffers import pool_of
+from seqgnn.nn.scan.double_backward import differentiable_backward, needs_equations
+from seqgnn.nn.scan.functional import MINIMAL_CELLS, State
+from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, RecurrentUnit, at_every_step
+from seqgnn.nn.scan.graph_inputs import StepInputs
+from seqgnn.nn.scan.minimal.passes import Saved, ScanSpec, scan_backward, scan_forward
+from seqgnn.nn.scan.minimal.steps import TorchSteps
+from seqgnn.nn.scan.reference import unroll
+
+
+def is_minimal(unit: RecurrentUnit) -> bool:
+    """Return True for the cells of :data:`seqgnn.nn.scan.functional.MINIMAL_CELLS`."""
+    return any(unit.cell is cell for cell in MINIMAL_CELLS.values())
+
+
+def minimal_scan(
+    unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool = False
+) -> tuple[Tensor, State]:
+    """Return the outputs `[T, (B,) N, H]` of a unit over x `[T, (B,) N, F]` and the state after the last step.
+
+    Args:
+        unit: must be minimal, see :func:`is_minimal`. The product of its input projection, by a filter or without a
+            graph, is part of the scan; propagation and convolutions are left to autograd.
+        inputs: the graph of each step, and which sequences are active.
+        state: before the first step, `[(B,) N, H]`.
+        reverse: from the last step to the first; outputs keep the order of `x`.
+    """
+    projection: Any = unit.input_projection
+    signal, weight, bias = x, None, None
+    if isinstance(projection, FilterProjection | LinearProjection):
+        weight, bias = projection.weight, projection.bias
+    if isinstance(projection, FilterProjection):
+        signal = at_every_step(projection.basis, x, inputs.graphs)
+    elif weight is None:
+        signal = at_every_step(projection, x, inputs.graphs)
+    spec = ScanSpec(unit.cell, TorchSteps(unit.cell), inputs.active, reverse)
+    tensors = (signal, weight, bias, *state)
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        output, last = _Minimal.apply(spec, *tensors)
+    else:
+        output, last, _ = scan_forward(spec, tensors, save=False)
+    return output, (last,)
+
+
+class _Minimal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spec: ScanSpec, *tensors: Tensor | None) -> Any:
+        output, last, saved = scan_forward(spec, tensors, save=True)
+        assert saved is not None
+        ctx.spec, ctx.reuses = spec, not torch_internals.hooks_see_saved_tensors()
+        ctx.save_for_backward(*tensors, saved.states, saved.pre)
+        ctx.set_materialize_grads(False)
+        return output, last
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        *tensors, states, pre = ctx.saved_tensors  # once, since checkpointing lets them be unpacked no second time
+        needs_grad = ctx.needs_input_grad[1:]
+        if all(grad is None for grad in grads):
+            return None, *(None for _ in needs_grad)
+        if needs_equations(grads):
+            return None, *differentiable_backward(partial(_equations, ctx.spec), tensors, needs_grad, grads)
+        retain_graph = torch_internals.keeps_graph()
+        results = scan_backward(ctx.spec, tensors, Saved(states, pre), grads, needs_grad, retain_graph)
+        if pre is not None and ctx.reuses and not retain_graph:
+            pool_of(torch_internals.viewed(tensors[1])).give(pre)
+        return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
+
+
+def _equations(spec: ScanSpec, tensors: Sequence[Any]) -> tuple[Tensor, State]:
+    """Return the output and the last state by the equations of the cell, under autograd."""
+    signal, weight, bias, state = tensors
+    gx = signal if weight is None else F.linear(signal, weight, bias)
+    return unroll(spec.cell, gx, [()] * len(gx), (state,), spec.active, spec.reverse)
