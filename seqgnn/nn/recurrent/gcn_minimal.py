@@ -46,7 +46,8 @@ class GCNMinGRU(_Minimal):
     propagation serves all steps of a graph that does not change.
 
     Arguments, shapes and errors are those of :class:`GraphRecurrent`, without `hidden_conv`, `peephole`, `reset`,
-    `nonlinearity` and `forget_bias`; weights are ``weight_ih_l0 [2 H, m F]`` and ``bias_ih_l0 [2 H]``, z before c.
+    `nonlinearity` and `forget_bias`; engines are those of :class:`MinGRU`. Weights are ``weight_ih_l0 [2 H, m F]`` and
+    ``bias_ih_l0 [2 H]``, z before c.
 
     Example:
         >>> import torch
@@ -76,8 +77,8 @@ class GCNMinLSTM(_Minimal):
     propagation serves all steps of a graph that does not change.
 
     Arguments, shapes and errors are those of :class:`GraphRecurrent`, without `hidden_conv`, `peephole`, `reset` and
-    `nonlinearity`; the state is h alone, and weights are ``weight_ih_l0 [3 H, m F]`` and ``bias_ih_l0 [3 H]`` in the
-    order f, i, c.
+    `nonlinearity`; engines are those of :class:`MinGRU`. The state is h alone. Weights are ``weight_ih_l0 [3 H, m F]``
+    and ``bias_ih_l0 [3 H]`` in the order f, i, c.
 
     Example:
         >>> import torch

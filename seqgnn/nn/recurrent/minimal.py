@@ -122,11 +122,12 @@ class MinGRU(_MinimalLayer):
         init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default;
             ``init.chrono(t_max)`` for long memory.
         forget_bias: not supported; for LSTMs only.
-        engine: ``"reference"`` runs the equations of :mod:`seqgnn.nn.scan.functional` under autograd. ``"fused"`` has a
-            hand-written backward pass, with one call of torch per step. ``"auto"`` is ``"fused"`` on the CPU with at
-            least 1,000 elements (T * B) or, if gradients are recorded, at least 8 steps; otherwise it is
-            ``"reference"``, which ``"fused"`` also falls back to under autocast, torch.compile, torch.func transforms
-            and forward-mode AD, and for double backward.
+        engine: ``"reference"`` runs the equations of :mod:`seqgnn.nn.scan.functional` under autograd. ``"cpp"`` has a
+            hand-written backward pass, and computes gates and recurrence at once in a compiled library on the CPU;
+            where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step. ``"auto"``
+            is ``"cpp"`` where that can be used, else ``"fused"`` on the CPU with at least 1,000 elements (T * B) or, if
+            gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast, torch.compile, torch.func
+            transforms and forward-mode AD, and for double backward, all are ``"reference"``.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 
@@ -173,11 +174,12 @@ class MinLSTM(_MinimalLayer):
         init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default;
             ``init.chrono(t_max)`` for long memory.
         forget_bias: initial bias of the forget gate.
-        engine: ``"reference"`` runs the equations of :mod:`seqgnn.nn.scan.functional` under autograd. ``"fused"`` has a
-            hand-written backward pass, with one call of torch per step. ``"auto"`` is ``"fused"`` on the CPU with at
-            least 1,000 elements (T * B) or, if gradients are recorded, at least 8 steps; otherwise it is
-            ``"reference"``, which ``"fused"`` also falls back to under autocast, torch.compile, torch.func transforms
-            and forward-mode AD, and for double backward.
+        engine: ``"reference"`` runs the equations of :mod:`seqgnn.nn.scan.functional` under autograd. ``"cpp"`` has a
+            hand-written backward pass, and computes gates and recurrence at once in a compiled library on the CPU;
+            where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step. ``"auto"``
+            is ``"cpp"`` where that can be used, else ``"fused"`` on the CPU with at least 1,000 elements (T * B) or, if
+            gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast, torch.compile, torch.func
+            transforms and forward-mode AD, and for double backward, all are ``"reference"``.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 

@@ -107,10 +107,10 @@ def _scan_steps(
 ) -> tuple[Tensor, State]:
     """Return the outputs and last state of one unit over some steps, with one engine."""
     engine = choose_engine(engine, unit, x, caller)
+    if minimal.is_minimal(unit) and engine in ("cpp", "fused"):
+        return minimal.minimal_scan(unit, inputs, x, state, reverse, engine)
     if engine == "cpp":
         return cpp.cpp_scan(unit, inputs, x, state, reverse)
-    if engine == "minimal":
-        return minimal.minimal_scan(unit, inputs, x, state, reverse)
     if engine in ("fused", "triton"):
         return fused.fused_scan(unit, inputs, x, state, reverse, engine)
     if engine == "exported":
@@ -131,8 +131,8 @@ def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> s
     if engine != "reference" and is_supported_input(x):
         # Sizes are compared last: a comparison while torch.export traces would specialize the program to its result.
         worthwhile = engine != "auto" or is_worthwhile(x)
-        if worthwhile and minimal.is_minimal(unit):
-            return "minimal"
+        if minimal.is_minimal(unit):
+            return minimal.choose_engine(engine, x, worthwhile)
         if engine == "cpp" and cpp.is_supported(unit, x):
             return "cpp"
         if worthwhile and fused.is_supported(unit):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parent
-VERSION = 2  # of the structures below, equal to seqgnn_version()
+VERSION = 3  # of the structures of a call, equal to seqgnn_version()
 LARGE = 2**22  # bytes of a tensor for which large pages are worthwhile
 MAX_TERMS, MAX_INDEX = 32, 2**31 - 1  # of a filter; of nodes and entries of an operator
 
@@ -74,6 +74,7 @@ def load() -> tuple[Any, str]:
         library.seqgnn_saved_bytes.restype = library.seqgnn_workspace_bytes.restype = int64
         library.seqgnn_run.restype = library.seqgnn_advise.restype = None
         library.seqgnn_advise.argtypes = [Pointer, int64]
+        library.seqgnn_minimal.restype = None
     except (OSError, AttributeError) as error:
         return None, f"{files[0].name} cannot be loaded ({error})"
     return library, ""

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqgnn._utils import torch_internals
-from seqgnn.nn.scan.cpp.buffers import BufferPool, pool_of
 from seqgnn.nn.scan.functional import Cell
 from seqgnn.nn.scan.minimal.steps import Chunk, Steps
 
@@ -62,11 +60,6 @@ class ScanTensors:
         self.width = self.signal.size(-1) if self.weight is None else len(self.weight)
         self.size = min(self.steps, max(1, spec.steps.cached // (self.rows * self.width * signal.element_size())))
 
-    @property
-    def pool(self) -> BufferPool | None:
-        """The buffers of this layer and direction."""
-        return None if self.weight is None else pool_of(torch_internals.viewed(self.weight))
-
     def pre(self, buffer: Tensor) -> Tensor:
         """Return a buffer of bytes as the pre-activations of some steps, ``[S, R, gates * H]``."""
         return buffer.view(self.signal.dtype).view(-1, self.rows, self.width)
@@ -86,16 +79,17 @@ def scan_forward(
 ) -> tuple[Tensor, Tensor, Saved | None]:
     """Return the outputs, the last state and, if `save`, what the backward pass needs."""
     tensors = ScanTensors(spec, all_tensors)
-    chunks, weight, signal, pool = tensors.chunks(), tensors.weight, tensors.signal, tensors.pool
+    chunks, weight, signal = tensors.chunks(), tensors.weight, tensors.signal
     last = tensors.state.new_empty(tensors.shape)
     state = last.view(tensors.state.shape).copy_(tensors.state)
     output = signal.new_empty(tensors.steps, *tensors.shape)
     output_rows = output.view(tensors.steps, *state.shape)
     states = state.new_empty(len(chunks), *state.shape) if save else None
-    buffer = None
-    if pool is not None:
-        size = tensors.rows * tensors.width * signal.element_size()
-        buffer = pool.take(size * (tensors.steps if save else tensors.size), exact=save)
+    pool, buffer = None if weight is None else spec.steps.pool(weight), None
+    if weight is not None:
+        size = tensors.rows * tensors.width * signal.element_size() * (tensors.steps if save else tensors.size)
+        # Checkpointing compares the sizes of what is saved.
+        buffer = signal.new_empty(size, dtype=torch.uint8) if pool is None else pool.take(size, exact=save)
     for number, steps in enumerate(chunks):
         pre = signal[steps]
         if weight is not None and buffer is not None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqgnn._utils import torch_internals
-from seqgnn.nn.scan.cpp.buffers import pool_of
+from seqgnn.nn.scan.cpp import minimal as compiled
 from seqgnn.nn.scan.double_backward import differentiable_backward, needs_equations
 from seqgnn.nn.scan.functional import MINIMAL_CELLS, State
 from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, RecurrentUnit, at_every_step
@@ -24,8 +24,18 @@ def is_minimal(unit: RecurrentUnit) -> bool:
     return any(unit.cell is cell for cell in MINIMAL_CELLS.values())
 
 
+def choose_engine(engine: str, x: Tensor, worthwhile: bool) -> str:
+    """Return ``"cpp"``, ``"fused"`` or ``"reference"`` for a minimal unit, whose input x these engines support.
+
+    With ``"auto"``, that is the first which can be used and, unless it is compiled, is worthwhile.
+    """
+    if engine != "fused" and compiled.is_supported(x):
+        return "cpp"
+    return "fused" if worthwhile else "reference"
+
+
 def minimal_scan(
-    unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool = False
+    unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool = False, engine: str = "fused"
 ) -> tuple[Tensor, State]:
     """Return the outputs `[T, (B,) N, H]` of a unit over x `[T, (B,) N, F]` and the state after the last step.
 
@@ -35,6 +45,7 @@ def minimal_scan(
         inputs: the graph of each step, and which sequences are active.
         state: before the first step, `[(B,) N, H]`.
         reverse: from the last step to the first; outputs keep the order of `x`.
+        engine: ``"cpp"`` for the steps by the compiled library, or ``"fused"`` for those by torch.
     """
     projection: Any = unit.input_projection
     signal, weight, bias = x, None, None
@@ -44,7 +55,8 @@ def minimal_scan(
         signal = at_every_step(projection.basis, x, inputs.graphs)
     elif weight is None:
         signal = at_every_step(projection, x, inputs.graphs)
-    spec = ScanSpec(unit.cell, TorchSteps(unit.cell), inputs.active, reverse)
+    steps = compiled.CompiledSteps(unit.cell) if engine == "cpp" else TorchSteps(unit.cell)
+    spec = ScanSpec(unit.cell, steps, inputs.active, reverse)
     tensors = (signal, weight, bias, *state)
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
         output, last = _Minimal.apply(spec, *tensors)
@@ -73,8 +85,9 @@ class _Minimal(torch.autograd.Function):
             return None, *differentiable_backward(partial(_equations, ctx.spec), tensors, needs_grad, grads)
         retain_graph = torch_internals.keeps_graph()
         results = scan_backward(ctx.spec, tensors, Saved(states, pre), grads, needs_grad, retain_graph)
-        if pre is not None and ctx.reuses and not retain_graph:
-            pool_of(torch_internals.viewed(tensors[1])).give(pre)
+        pool = None if pre is None else ctx.spec.steps.pool(tensors[1])
+        if pool is not None and ctx.reuses and not retain_graph:
+            pool.give(pre)
         return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
 
 

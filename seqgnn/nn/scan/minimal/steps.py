@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqgnn.nn.scan import functional as cells
+from seqgnn.nn.scan.cpp.buffers import BufferPool
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,10 @@ class Steps(ABC):
 
     def __init__(self, cell: Any) -> None:
         self.cell = cell
+
+    def pool(self, weight: Tensor) -> BufferPool | None:
+        """Return the buffers of a layer and direction with this weight, or None if there are none."""
+        return None
 
     @abstractmethod
     def forward(self, chunk: Chunk, state: Tensor, output: Tensor) -> None:

@@ -11,12 +11,15 @@ from torch_geometric import nn as pyg
 
 from seqgnn import nn as sg
 from seqgnn.nn.scan import dispatch
+from seqgnn.nn.scan.cpp import library
+from seqgnn.nn.scan.cpp.minimal import CompiledSteps
 from seqgnn.nn.scan.minimal import scan as minimal
-from seqgnn.nn.scan.minimal.steps import Steps
+from seqgnn.nn.scan.minimal.steps import TorchSteps
 from seqgnn.nn.scan.reference import record_states
 from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 
-ENGINES = ("fused",)
+NO_LIBRARY = pytest.mark.skipif(library.load()[0] is None, reason=f"no compiled library: {library.load()[1]}")
+ENGINES = ("fused", pytest.param("cpp", marks=NO_LIBRARY))
 LAYERS = (sg.MinGRU, sg.MinLSTM)
 GRAPH_LAYERS = (sg.GCNMinGRU, sg.GCNMinLSTM)
 EDGES, WEIGHTS, N = tricky_graph()
@@ -83,7 +86,8 @@ def agree(layers, *args, **options):
 @pytest.mark.parametrize("cached", [1, 3 * 8 * 3 * B * H * 3, 2**19])
 @pytest.mark.parametrize("hidden", [H, 37])
 def test_minimal_scan_equals_reference(layer, engine, lengths, cached, hidden, monkeypatch, scans):
-    monkeypatch.setattr(Steps, "cached", cached)
+    for steps in (TorchSteps, CompiledSteps):
+        monkeypatch.setattr(steps, "cached", cached)
     layers = build(layer, engine, hidden=hidden, num_layers=2, bidirectional=True)
     lengths = None if lengths is None else torch.tensor(lengths)
     agree(layers, signal(T, B, F), signal(4, B, hidden, seed=1), lengths=lengths)
@@ -103,7 +107,8 @@ def test_minimal_scan_with_options_equals_reference(layer, engine, options):
 @pytest.mark.parametrize("conv", [None, sg.Chebyshev(3), pyg.GraphConv], ids=str)
 @pytest.mark.parametrize("by_node", [False, True])
 def test_minimal_scan_on_graph_equals_reference(layer, engine, conv, by_node, monkeypatch, scans):
-    monkeypatch.setattr(Steps, "cached", 8 * 3 * H * N * B * 2)
+    for steps in (TorchSteps, CompiledSteps):
+        monkeypatch.setattr(steps, "cached", 8 * 3 * H * N * B * 2)
     layers = build(layer, engine, num_layers=2, bidirectional=True, conv=conv)
     shape, lengths = ((N,), torch.arange(N) % T + 1) if by_node else ((B, N), torch.tensor([7, 1, 4]))
     agree(layers, signal(T, *shape, F), signal(4, *shape, H, seed=1), EDGES, WEIGHTS, lengths=lengths)

@@ -21,6 +21,7 @@ constexpr int MAX_TERMS = 32, CHUNK = 64;
 #include "pass.h"
 #include "forward.h"
 #include "backward.h"
+#include "minimal.h"
 
 template <class T> CellFunctions<T> functions_of(int cell) {
     switch (cell) {
@@ -62,7 +63,9 @@ template <class T> struct Entry {
     }
 };
 
-template <class T> Routines routines_of() { return {Entry<T>::run, Entry<T>::workspace_bytes, Entry<T>::saved_bytes}; }
+template <class T> Routines routines_of() {
+    return {Entry<T>::run, Entry<T>::workspace_bytes, Entry<T>::saved_bytes, MinimalEntry<T>::run};
+}
 
 }  // namespace
 

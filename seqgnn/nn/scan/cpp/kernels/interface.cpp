@@ -42,8 +42,8 @@ static Routines routines(int is_double) {
     return engines[current()](is_double);
 }
 
-// Changes with every change of `Call`, so that a library of another version is not used.
-EXPORT int seqgnn_version() { return 2; }
+// Changes with every change of `Call` or `MinimalCall`, so that a library of another version is not used.
+EXPORT int seqgnn_version() { return 3; }
 
 EXPORT const char *seqgnn_instruction_set() { return names[current()]; }
 
@@ -61,6 +61,10 @@ EXPORT int64_t seqgnn_saved_bytes(const Call *call, int is_double) { return rout
 
 EXPORT int64_t seqgnn_workspace_bytes(const Call *call, int is_double, int backward) {
     return routines(is_double).workspace_bytes(call, backward);
+}
+
+EXPORT void seqgnn_minimal(const MinimalCall *call, int is_double, int backward) {
+    routines(is_double).minimal(call, backward);
 }
 
 EXPORT void seqgnn_run(const Call *call, int is_double, int backward) { routines(is_double).run(call, backward); }
