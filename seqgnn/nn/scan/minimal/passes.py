@@ -1,6 +1,7 @@
 """The forward and the backward pass, in chunks of steps that stay in the processor's cache.
 
-The forward pass saves the pre-activations, and the state before each chunk; the backward pass recomputes the others.
+The forward pass saves the state before each block of steps and, where their product takes longer than to load them, the
+pre-activations; the backward pass recomputes the others.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from seqgnn.nn.scan.functional import Cell
 from seqgnn.nn.scan.minimal.steps import Chunk, Steps
+
+RECOMPUTED = 32  # channels of the signal up to which the backward pass recomputes the pre-activations
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,8 @@ class Saved:
     """What the forward pass saves.
 
     Args:
-        states: the state before each chunk, ``[chunks, R, H]``.
-        pre: a buffer with the pre-activations of all steps, or None if they are the signal.
+        states: the state before each block, ``[blocks, R, H]``, in the order of the scan.
+        pre: a buffer with the pre-activations of all steps, or None if they are the signal or recomputed.
     """
 
     states: Tensor
@@ -58,20 +61,40 @@ class ScanTensors:
         if spec.active is not None:
             self.active = spec.active.expand(*signal.shape[:-1], 1).reshape(self.steps, self.rows, 1)
         self.width = self.signal.size(-1) if self.weight is None else len(self.weight)
-        self.size = min(self.steps, max(1, spec.steps.cached // (self.rows * self.width * signal.element_size())))
+        self.step_bytes = self.rows * self.width * signal.element_size()
+        size = min(self.steps, max(1, spec.steps.cached // self.step_bytes))
+        self.block = min(size, spec.steps.block(self.step_bytes))
+        self.size = size // self.block * self.block
+
+    @property
+    def saves_pre(self) -> bool:
+        """True if the backward pass does not recompute the pre-activations."""
+        return self.weight is not None and self.weight.size(1) > RECOMPUTED
 
     def pre(self, buffer: Tensor) -> Tensor:
         """Return a buffer of bytes as the pre-activations of some steps, ``[S, R, gates * H]``."""
         return buffer.view(self.signal.dtype).view(-1, self.rows, self.width)
 
-    def chunks(self) -> list[slice]:
-        """Return the chunks in the order of the scan."""
-        chunks = [slice(first, min(first + self.size, self.steps)) for first in range(0, self.steps, self.size)]
-        return chunks[::-1] if self.spec.reverse else chunks
+    def project(self, steps: slice, pre: Tensor) -> None:
+        """Write the pre-activations of some steps."""
+        assert self.weight is not None
+        torch.mm(self.signal[steps].flatten(0, 1), self.weight.t(), out=pre.flatten(0, 1))
+
+    def chunks(self) -> list[tuple[slice, slice]]:
+        """Return the steps of each chunk, and its blocks among all, in the order of the scan."""
+        starts = range(0, self.steps, self.size)
+        chunks, blocks = [], 0
+        for start in reversed(starts) if self.spec.reverse else starts:
+            steps = slice(start, min(start + self.size, self.steps))
+            last = blocks + -(-(steps.stop - start) // self.block)
+            chunks.append((steps, slice(blocks, last)))
+            blocks = last
+        return chunks
 
     def chunk(self, steps: slice, pre: Tensor) -> Chunk:
         """Return a chunk with its pre-activations."""
-        return Chunk(pre, self.bias, None if self.active is None else self.active[steps], self.spec.reverse)
+        active = None if self.active is None else self.active[steps]
+        return Chunk(pre, self.bias, active, self.spec.reverse, self.block)
 
 
 def scan_forward(
@@ -84,22 +107,22 @@ def scan_forward(
     state = last.view(tensors.state.shape).copy_(tensors.state)
     output = signal.new_empty(tensors.steps, *tensors.shape)
     output_rows = output.view(tensors.steps, *state.shape)
-    states = state.new_empty(len(chunks), *state.shape) if save else None
-    pool, buffer = None if weight is None else spec.steps.pool(weight), None
-    if weight is not None:
-        size = tensors.rows * tensors.width * signal.element_size() * (tensors.steps if save else tensors.size)
+    states = state.new_empty(chunks[-1][1].stop, *state.shape) if save else None
+    pool, buffer = None, None
+    if weight is not None and save and tensors.saves_pre:
+        pool = spec.steps.pool(weight)
+        size = tensors.steps * tensors.step_bytes
         # Checkpointing compares the sizes of what is saved.
-        buffer = signal.new_empty(size, dtype=torch.uint8) if pool is None else pool.take(size, exact=save)
-    for number, steps in enumerate(chunks):
-        pre = signal[steps]
-        if weight is not None and buffer is not None:
-            part = tensors.pre(buffer)[steps] if save else tensors.pre(buffer)[: len(pre)]
-            pre = torch.mm(pre.flatten(0, 1), weight.t(), out=part.flatten(0, 1)).view(part.shape)
-        if states is not None:
-            states[number] = state
-        spec.steps.forward(tensors.chunk(steps, pre), state, output_rows[steps])
-    if pool is not None and buffer is not None and not save:
-        pool.give(buffer)
+        buffer = signal.new_empty(size, dtype=torch.uint8) if pool is None else pool.take(size, exact=True)
+    all_pre = signal if buffer is None else tensors.pre(buffer)
+    scratch = None if buffer is not None else signal.new_empty(tensors.size, tensors.rows, tensors.width)
+    for steps, blocks in chunks:
+        pre = all_pre[steps]
+        if weight is not None:
+            pre = pre if scratch is None else scratch[: len(pre)]
+            tensors.project(steps, pre)
+        part = None if states is None else states[blocks]
+        spec.steps.forward(tensors.chunk(steps, pre), state, output_rows[steps], part)
     return output, last, None if states is None else Saved(states, buffer)
 
 
@@ -109,13 +132,8 @@ def scan_backward(
     saved: Saved,
     grads: Sequence[Tensor | None],
     needs_grad: Sequence[bool],
-    retain_graph: bool,
 ) -> list[Tensor | None]:
-    """Return the gradients with respect to signal, weight, bias and state.
-
-    Args:
-        retain_graph: whether backward may be called again, so that what is saved must not be overwritten.
-    """
+    """Return the gradients with respect to signal, weight, bias and state."""
     tensors = ScanTensors(spec, all_tensors)
     signal, weight, bias = tensors.signal, tensors.weight, tensors.bias
     output_grad, last_grad = grads
@@ -128,14 +146,17 @@ def scan_backward(
     dweight = None if weight is None or not needs_grad[1] else torch.zeros_like(weight)
     dbias = None if bias is None or not needs_grad[2] else torch.zeros_like(bias)
     all_pre = signal if saved.pre is None else tensors.pre(saved.pre)
-    for before, steps in reversed(list(zip(saved.states, tensors.chunks()))):
-        pre = all_pre[steps]
-        if weight is None:
-            dpre = torch.empty_like(pre) if dsignal is None else dsignal[steps]
+    scratch = signal.new_empty(tensors.size, tensors.rows, tensors.width)
+    for steps, blocks in reversed(tensors.chunks()):
+        dpre = scratch[: steps.stop - steps.start]
+        if weight is None and dsignal is not None:
+            dpre = dsignal[steps]
+        if weight is None or saved.pre is not None:
+            pre = all_pre[steps]
         else:
-            dpre = torch.empty_like(pre) if retain_graph else pre
+            tensors.project(steps, pre := dpre)
         grad = None if output_grad is None else output_grad[steps]
-        spec.steps.backward(tensors.chunk(steps, pre), before, grad, d, dpre, dbias)
+        spec.steps.backward(tensors.chunk(steps, pre), saved.states[blocks], grad, d, dpre, dbias)
         if weight is None:
             continue
         rows = dpre.flatten(0, 1)

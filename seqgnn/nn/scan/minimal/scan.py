@@ -83,10 +83,9 @@ class _Minimal(torch.autograd.Function):
             return None, *(None for _ in needs_grad)
         if needs_equations(grads):
             return None, *differentiable_backward(partial(_equations, ctx.spec), tensors, needs_grad, grads)
-        retain_graph = torch_internals.keeps_graph()
-        results = scan_backward(ctx.spec, tensors, Saved(states, pre), grads, needs_grad, retain_graph)
+        results = scan_backward(ctx.spec, tensors, Saved(states, pre), grads, needs_grad)
         pool = None if pre is None else ctx.spec.steps.pool(tensors[1])
-        if pool is not None and ctx.reuses and not retain_graph:
+        if pool is not None and ctx.reuses and not torch_internals.keeps_graph():
             pool.give(pre)
         return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
 

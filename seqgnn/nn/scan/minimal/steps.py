@@ -28,12 +28,14 @@ class Chunk:
         bias: ``[gates * H]`` or None.
         active: ``[S, R, 1]``, true where a sequence has a step, or None.
         reverse: whether the steps run from the last to the first.
+        block: the number of steps after which a state is saved.
     """
 
     pre: Tensor
     bias: Tensor | None
     active: Tensor | None
     reverse: bool
+    block: int
 
     def in_order(self, values: Any) -> Any:
         """Return a list or range of the steps in the order of the scan."""
@@ -59,19 +61,30 @@ class Steps(ABC):
         """Return the buffers of a layer and direction with this weight, or None if there are none."""
         return None
 
+    def block(self, step_bytes: int) -> int:
+        """Return the number of steps after which a state is saved, by the bytes of a step's pre-activations."""
+        return 2**62
+
     @abstractmethod
-    def forward(self, chunk: Chunk, state: Tensor, output: Tensor) -> None:
-        """Replace the state ``[R, H]`` by that after the chunk, and write the outputs ``[S, R, H]``."""
+    def forward(self, chunk: Chunk, state: Tensor, output: Tensor, states: Tensor | None) -> None:
+        """Compute the outputs of a chunk.
+
+        Args:
+            chunk: the steps.
+            state: the state before them, ``[R, H]``, replaced by that after them.
+            output: where to write the outputs, ``[S, R, H]``.
+            states: where to write the states before each block, ``[blocks, R, H]``, or None.
+        """
 
     @abstractmethod
     def backward(
-        self, chunk: Chunk, before: Tensor, output_grad: Tensor | None, d: Tensor, dpre: Tensor, dbias: Tensor | None
+        self, chunk: Chunk, states: Tensor, output_grad: Tensor | None, d: Tensor, dpre: Tensor, dbias: Tensor | None
     ) -> None:
         """Compute the gradients of a chunk.
 
         Args:
             chunk: the steps.
-            before: the state before them, ``[R, H]``.
+            states: the states before each block, ``[blocks, R, H]``.
             output_grad: the gradient with respect to their outputs; None stands for zero.
             d: the gradient with respect to the state after them, replaced by that with respect to the state before.
             dpre: where to write the gradient with respect to the pre-activations, which it may overwrite.
@@ -80,9 +93,11 @@ class Steps(ABC):
 
 
 class TorchSteps(Steps):
-    """The steps by torch, in place and without autograd."""
+    """The steps by torch, in place and without autograd; a chunk is one block."""
 
-    def forward(self, chunk: Chunk, state: Tensor, output: Tensor) -> None:
+    def forward(self, chunk: Chunk, state: Tensor, output: Tensor, states: Tensor | None) -> None:
+        if states is not None:
+            states[0] = state
         gates = _Gates(self.cell, chunk)
         gates.run(chunk, state, output)
         state.copy_(output[chunk.in_order(range(len(output)))[-1]])
@@ -90,14 +105,14 @@ class TorchSteps(Steps):
             output.masked_fill_(~chunk.active, 0)
 
     def backward(
-        self, chunk: Chunk, before: Tensor, output_grad: Tensor | None, d: Tensor, dpre: Tensor, dbias: Tensor | None
+        self, chunk: Chunk, states: Tensor, output_grad: Tensor | None, d: Tensor, dpre: Tensor, dbias: Tensor | None
     ) -> None:
         gates, order = _Gates(self.cell, chunk), chunk.in_order(range(len(dpre)))
         z, keep, c = gates.z, gates.keep, gates.c.clone()
-        states = torch.empty_like(c)
-        gates.run(chunk, before, states)
-        earlier = torch.cat([states[1:], before[None]] if chunk.reverse else [before[None], states[:-1]])
-        grads = torch.zeros_like(states) if output_grad is None else output_grad.clone()
+        after = torch.empty_like(c)
+        gates.run(chunk, states[0], after)
+        before = torch.cat([after[1:], states] if chunk.reverse else [states, after[:-1]])
+        grads = torch.zeros_like(after) if output_grad is None else output_grad.clone()
         if chunk.active is not None:
             grads.masked_fill_(~chunk.active, 0)
         all_d, all_keep = grads.unbind(), keep.unbind()
@@ -105,7 +120,7 @@ class TorchSteps(Steps):
         for t, later in zip(order[-2::-1], order[:0:-1]):
             all_d[t].addcmul_(all_keep[later], all_d[later])
         torch.mul(all_keep[order[0]], all_d[order[0]], out=d)
-        dlogit = (grads * c).sub_(earlier.mul_(grads)).mul_(1 - z).mul_(z)
+        dlogit = (grads * c).sub_(before.mul_(grads)).mul_(1 - z).mul_(z)
         *dgates, dc = dpre.chunk(gates.number, dim=-1)
         if self.cell is cells.min_lstm:
             f, i = gates.sigmoids_of_negative()

@@ -12,7 +12,9 @@ from torch_geometric import nn as pyg
 from seqgnn import nn as sg
 from seqgnn.nn.scan import dispatch
 from seqgnn.nn.scan.cpp import library
+from seqgnn.nn.scan.cpp import minimal as compiled
 from seqgnn.nn.scan.cpp.minimal import CompiledSteps
+from seqgnn.nn.scan.minimal import passes
 from seqgnn.nn.scan.minimal import scan as minimal
 from seqgnn.nn.scan.minimal.steps import TorchSteps
 from seqgnn.nn.scan.reference import record_states
@@ -60,6 +62,12 @@ def build(layer, engine, channels=F, hidden=H, **options):
     return layer, other
 
 
+def small_chunks(monkeypatch, chunk, block, step_bytes):
+    for steps in (TorchSteps, CompiledSteps):
+        monkeypatch.setattr(steps, "cached", chunk * step_bytes)
+    monkeypatch.setattr(compiled, "BLOCK", block * step_bytes)
+
+
 def outcome(layer, x, state, *graph, **options):
     """Output, last state, and all gradients of a random weighting of both."""
     layer.zero_grad()
@@ -83,11 +91,13 @@ def agree(layers, *args, **options):
 @every_engine
 @every_layer
 @pytest.mark.parametrize("lengths", [None, [7, 1, 4]])
-@pytest.mark.parametrize("cached", [1, 3 * 8 * 3 * B * H * 3, 2**19])
+@pytest.mark.parametrize("sizes", [(1, 1), (4, 2), (5, 9), (9, 3)])
+@pytest.mark.parametrize("recomputed", [False, True])
 @pytest.mark.parametrize("hidden", [H, 37])
-def test_minimal_scan_equals_reference(layer, engine, lengths, cached, hidden, monkeypatch, scans):
-    for steps in (TorchSteps, CompiledSteps):
-        monkeypatch.setattr(steps, "cached", cached)
+def test_minimal_scan_equals_reference(layer, engine, lengths, sizes, recomputed, hidden, monkeypatch, scans):
+    """With chunks, and blocks in them, of about so many steps."""
+    small_chunks(monkeypatch, *sizes, 8 * 3 * B * hidden)
+    monkeypatch.setattr(passes, "RECOMPUTED", 1000 if recomputed else 0)
     layers = build(layer, engine, hidden=hidden, num_layers=2, bidirectional=True)
     lengths = None if lengths is None else torch.tensor(lengths)
     agree(layers, signal(T, B, F), signal(4, B, hidden, seed=1), lengths=lengths)
@@ -107,8 +117,7 @@ def test_minimal_scan_with_options_equals_reference(layer, engine, options):
 @pytest.mark.parametrize("conv", [None, sg.Chebyshev(3), pyg.GraphConv], ids=str)
 @pytest.mark.parametrize("by_node", [False, True])
 def test_minimal_scan_on_graph_equals_reference(layer, engine, conv, by_node, monkeypatch, scans):
-    for steps in (TorchSteps, CompiledSteps):
-        monkeypatch.setattr(steps, "cached", 8 * 3 * H * N * B * 2)
+    small_chunks(monkeypatch, 4, 2, 8 * 3 * H * N * B)
     layers = build(layer, engine, num_layers=2, bidirectional=True, conv=conv)
     shape, lengths = ((N,), torch.arange(N) % T + 1) if by_node else ((B, N), torch.tensor([7, 1, 4]))
     agree(layers, signal(T, *shape, F), signal(4, *shape, H, seed=1), EDGES, WEIGHTS, lengths=lengths)
