@@ -1,6 +1,6 @@
 """Speed of the layers, each compared with the layer it replaces, in one process.
 
-    python benchmarks/speed.py [gcn recurrent graph scaling gpu] [--device cpu|cuda] [--rounds 9]
+    python benchmarks/speed.py [gcn recurrent minimal graph scaling gpu] [--device cpu|cuda] [--rounds 9]
         [--sizes 12,207,16,2,64 ...] [--engines auto reference] [--largest 1000000]
         [--json benchmarks/results/speed-cpu.json]
 
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from speed_gpu import gpu
 from speed_graph import graph
+from speed_minimal import minimal
 from speed_scaling import scaling
 
 from seqgnn.nn import GCNConv
@@ -242,7 +243,7 @@ def read_results(path: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    names = ("gcn", "recurrent", "graph", "scaling", "gpu")
+    names = ("gcn", "recurrent", "minimal", "graph", "scaling", "gpu")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sections", nargs="*", metavar="section", help=f"{', '.join(names)}; default: all")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -271,6 +272,7 @@ def main() -> None:
     sections: dict[str, Callable[[], dict[str, object]]] = {
         "gcn": partial(gcn, device, rounds),
         "recurrent": partial(recurrent, device, rounds),
+        "minimal": partial(minimal, device, rounds),
         "graph": partial(graph, device, rounds, arguments.sizes, engines),
         "scaling": partial(scaling, device, rounds, arguments.largest),
         "gpu": partial(gpu, device, rounds),

@@ -28,14 +28,14 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds(step: Step, repeats: int, device: str) -> float:
+def seconds(step: Step, repeats: int, device: str, clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the mean time of a step over `repeats` consecutive calls."""
     synchronize(device)
-    start = time.perf_counter()
+    start = clock()
     for _ in range(repeats):
         step()
     synchronize(device)
-    return (time.perf_counter() - start) / repeats
+    return (clock() - start) / repeats
 
 
 def interleaved_timing(
@@ -45,6 +45,7 @@ def interleaved_timing(
     min_seconds: float = 0.02,
     warm_up: int = 3,
     time_limit: float = math.inf,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Return milliseconds per call of each candidate in each round.
 
@@ -58,6 +59,7 @@ def interleaved_timing(
         min_seconds: a turn repeats its step until it takes about this long.
         warm_up: further calls before the first round; none for steps longer than ten turns.
         time_limit: no round starts after this many seconds, except the first `MIN_ROUNDS`.
+        clock: what measures a turn, such as :func:`time.process_time` for CPU time.
     """
     start, repeats = time.perf_counter(), {}
     for name, step in steps.items():
@@ -72,7 +74,7 @@ def interleaved_timing(
         if turn >= MIN_ROUNDS and time.perf_counter() - start > time_limit:
             break
         for name in orders.sample(list(steps), len(steps)):
-            times[name].append(1e3 * seconds(steps[name], repeats[name], device))
+            times[name].append(1e3 * seconds(steps[name], repeats[name], device, clock))
     return times
 
 

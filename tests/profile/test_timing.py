@@ -17,7 +17,7 @@ def test_interleaved_timing_runs_candidates_in_many_orders():
 @pytest.mark.parametrize(("taken", "repeats"), [(0.3, [1, 1, 1]), (0.004, [1, 7, 1, 5, 5])])
 def test_interleaved_timing_warms_up_short_steps_only(monkeypatch, taken, repeats):
     calls = []
-    monkeypatch.setattr(timing, "seconds", lambda step, repeats, device: calls.append(repeats) or taken)
+    monkeypatch.setattr(timing, "seconds", lambda step, repeats, *_: calls.append(repeats) or taken)
     times = timing.interleaved_timing({"a": lambda: None}, "cpu", rounds=2, min_seconds=0.02, warm_up=7)
     assert calls == repeats and times == {"a": [1e3 * taken] * 2}
 

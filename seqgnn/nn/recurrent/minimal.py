@@ -113,8 +113,9 @@ class MinGRU(_MinimalLayer):
         h_t &= (1 - z_t) \, h_{t-1} + z_t \, c_t
 
     So one matrix product serves all steps, and what remains of the recurrence is elementwise. Unlike in a GRU, z_t is
-    the fraction of the new state. Deviation from the paper: the initialization is that of torch.nn's recurrent layers,
-    U(-1/sqrt(H), 1/sqrt(H)).
+    the fraction of the new state. Over 100,000 steps with gates between 1e-6 and 1 - 1e-5, outputs in float32 are
+    within 2e-5 of those in float64, and gradients within 5e-5, relative to the largest. Deviation from the paper: the
+    initialization is that of torch.nn's recurrent layers, U(-1/sqrt(H), 1/sqrt(H)).
 
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype:
@@ -125,9 +126,9 @@ class MinGRU(_MinimalLayer):
         engine: ``"reference"`` runs the equations of :mod:`seqgnn.nn.scan.functional` under autograd. ``"cpp"`` has a
             hand-written backward pass, and computes gates and recurrence at once in a compiled library on the CPU;
             where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step. ``"auto"``
-            is ``"cpp"`` where that can be used, else ``"fused"`` on the CPU with at least 1,000 elements (T * B) or, if
-            gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast, torch.compile, torch.func
-            transforms and forward-mode AD, and for double backward, all are ``"reference"``.
+            is ``"cpp"`` with at least 3 steps where that can be used, else ``"fused"`` on the CPU with at least 1,000
+            elements (T * B) or, if gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast,
+            torch.compile, torch.func transforms and forward-mode AD, and for double backward, all are ``"reference"``.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 
@@ -165,8 +166,9 @@ class MinLSTM(_MinimalLayer):
 
     So one matrix product serves all steps, and what remains of the recurrence is elementwise. The ratio is computed as
     :math:`\sigma(\log i_t - \log f_t)`, which is finite where both gates underflow. There is no cell state: the state
-    is h alone. Deviation from the paper: the initialization is that of torch.nn's recurrent layers,
-    U(-1/sqrt(H), 1/sqrt(H)).
+    is h alone. Over 100,000 steps with gates between 1e-6 and 1 - 1e-5, outputs in float32 are within 2e-5 of those in
+    float64, and gradients within 5e-5, relative to the largest. Deviation from the paper: the initialization is that of
+    torch.nn's recurrent layers, U(-1/sqrt(H), 1/sqrt(H)).
 
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype:
@@ -177,9 +179,9 @@ class MinLSTM(_MinimalLayer):
         engine: ``"reference"`` runs the equations of :mod:`seqgnn.nn.scan.functional` under autograd. ``"cpp"`` has a
             hand-written backward pass, and computes gates and recurrence at once in a compiled library on the CPU;
             where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step. ``"auto"``
-            is ``"cpp"`` where that can be used, else ``"fused"`` on the CPU with at least 1,000 elements (T * B) or, if
-            gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast, torch.compile, torch.func
-            transforms and forward-mode AD, and for double backward, all are ``"reference"``.
+            is ``"cpp"`` with at least 3 steps where that can be used, else ``"fused"`` on the CPU with at least 1,000
+            elements (T * B) or, if gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast,
+            torch.compile, torch.func transforms and forward-mode AD, and for double backward, all are ``"reference"``.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 

@@ -119,7 +119,7 @@ def _scan_steps(
 
 
 def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> str:
-    """Return the engine of a scan: ``"fused"``, ``"triton"``, ``"reference"`` or ``"exported"``.
+    """Return the engine of a scan: ``"cpp"``, ``"fused"``, ``"triton"``, ``"reference"`` or ``"exported"``.
 
     The fused engine and the Triton kernels are used if they support inputs, cell and projections and, with ``"auto"``,
     if they are worthwhile. Otherwise the reference is used. While torch.export traces a dynamic number of steps, it is

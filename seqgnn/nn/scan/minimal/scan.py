@@ -18,6 +18,8 @@ from seqgnn.nn.scan.minimal.passes import Saved, ScanSpec, scan_backward, scan_f
 from seqgnn.nn.scan.minimal.steps import TorchSteps
 from seqgnn.nn.scan.reference import unroll
 
+STEPS = 3  # with fewer steps, the equations take less time than the setup of the compiled engine
+
 
 def is_minimal(unit: RecurrentUnit) -> bool:
     """Return True for the cells of :data:`seqgnn.nn.scan.functional.MINIMAL_CELLS`."""
@@ -27,9 +29,9 @@ def is_minimal(unit: RecurrentUnit) -> bool:
 def choose_engine(engine: str, x: Tensor, worthwhile: bool) -> str:
     """Return ``"cpp"``, ``"fused"`` or ``"reference"`` for a minimal unit, whose input x these engines support.
 
-    With ``"auto"``, that is the first which can be used and, unless it is compiled, is worthwhile.
+    With ``"auto"``, that is the first which can be used and is worthwhile: the compiled one with at least 3 steps.
     """
-    if engine != "fused" and compiled.is_supported(x):
+    if compiled.is_supported(x) and (engine == "cpp" or (engine == "auto" and len(x) >= STEPS)):
         return "cpp"
     return "fused" if worthwhile else "reference"
 

@@ -122,6 +122,7 @@ def test_minimal_auto_is_compiled_where_there_is_a_library(layer, monkeypatch):
     monkeypatch.setattr(minimal.TorchSteps, "forward", lambda *args: engines.append("fused") or original(*args))
     layer, x = build(layer, "auto")[0], signal(T, 3, 2)
     expected = layer(x)[0]
+    layer(x[: minimal.STEPS - 1])
     assert bool(engines) == (library.load()[0] is None)
     monkeypatch.setattr(compiled, "is_supported", lambda x: False)
     close(layer(x)[0], expected)

@@ -308,11 +308,11 @@ def test_minlstm_scan_is_finite_where_both_gates_underflow(engine, dtype):
 @every_layer
 @pytest.mark.parametrize("gate", [-12.0, 0.0, 12.0])
 def test_minimal_scan_of_100_000_steps_in_float32_is_close_to_float64(layer, engine, gate):
-    """Gates near zero keep the state for 160,000 steps, and gates near one for none."""
+    """Gates near zero keep the state for about 100,000 steps, and gates near one for none."""
     torch.manual_seed(0)
     layer, x = layer(4, 8, engine=engine, dtype=torch.float64), signal(100_000, 1, 4)
     with torch.no_grad():
-        layer.bias_ih_l0[:8] = -gate if layer.kind == "minlstm" else gate
+        layer.bias_ih_l0.view(-1, 8)[0 if layer.kind == "mingru" else 1] = gate
     results = []
     for dtype in (torch.float64, torch.float32):
         layer, x = layer.to(dtype), x.to(dtype)
@@ -321,4 +321,4 @@ def test_minimal_scan_of_100_000_steps_in_float32_is_close_to_float64(layer, eng
         results.append([output.double(), *(grad.double() for grad in grads)])
     for exact, single in zip(*results):
         assert single.isfinite().all()
-        assert (single - exact).abs().max() <= 1e-3 * exact.abs().max()
+        assert (single - exact).abs().max() <= 1e-4 * exact.abs().max()
