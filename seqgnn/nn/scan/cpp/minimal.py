@@ -66,7 +66,7 @@ class CompiledSteps(Steps):
 
     def _run(self, chunk: Chunk, state: Tensor, **tensors: Tensor | None) -> None:
         """Call the library; `state` is the gradient with respect to it in the backward pass."""
-        backward, steps, (rows, hidden) = "pre_gradient" in tensors, len(chunk.pre), state.shape
+        backward, steps, (rows, hidden) = "pre_gradient" in tensors, chunk.pre.size(0), state.shape
         tensors["state_gradient" if backward else "state"] = state
         tensors["active"] = None if chunk.active is None else chunk.active.contiguous().view(torch.uint8)
         tensors["pre"] = chunk.pre.contiguous()

@@ -55,12 +55,12 @@ class ScanTensors:
         assert signal is not None and state is not None
         self.spec, self.shape = spec, state.shape
         self.state = state.reshape(-1, state.size(-1))
-        self.steps, self.rows = len(signal), len(self.state)
+        self.steps, self.rows = signal.size(0), self.state.size(0)
         self.signal = signal.reshape(self.steps, self.rows, -1)
         self.active = None
         if spec.active is not None:
             self.active = spec.active.expand(*signal.shape[:-1], 1).reshape(self.steps, self.rows, 1)
-        self.width = self.signal.size(-1) if self.weight is None else len(self.weight)
+        self.width = self.signal.size(-1) if self.weight is None else self.weight.size(0)
         self.step_bytes = self.rows * self.width * signal.element_size()
         size = min(self.steps, max(1, spec.steps.cached // self.step_bytes))
         self.block = min(size, spec.steps.block(self.step_bytes))
@@ -119,7 +119,7 @@ def scan_forward(
     for steps, blocks in chunks:
         pre = all_pre[steps]
         if weight is not None:
-            pre = pre if scratch is None else scratch[: len(pre)]
+            pre = pre if scratch is None else scratch[: pre.size(0)]
             tensors.project(steps, pre)
         part = None if states is None else states[blocks]
         spec.steps.forward(tensors.chunk(steps, pre), state, output_rows[steps], part)

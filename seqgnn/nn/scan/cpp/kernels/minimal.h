@@ -5,10 +5,33 @@
 
 #define INLINE_MEMBER inline __attribute__((always_inline))
 
-// e^-|x|, which is 0 for an infinite x.
-template <class T> INLINE Vec<T> exp_of_minus_size(Vec<T> x) {
-    x = x < T(0) ? x : -x;
-    return x < Simd<T>::smallest ? Vec<T>{} : exp<T>(x);
+// True if a comparison holds in some lane.
+template <class Mask> INLINE bool any(Mask mask) {
+#if defined(__x86_64__) && BYTES == 64
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(__x86_64__) && BYTES == 32
+    return _mm256_movemask_epi8((__m256i)mask) != 0;
+#elif defined(__x86_64__)
+    return _mm_movemask_epi8((__m128i)mask) != 0;
+#else
+    bool found = false;
+    for (size_t k = 0; k < sizeof(mask) / sizeof(mask[0]); k++) found |= mask[k] != 0;
+    return found;
+#endif
+}
+
+// The gate of a minLSTM for any values. With p = e^-|f| and q = e^-|i|, log sigmoid(f) = min(f, 0) - log(1 + p), so that
+// z = (1 + p) / (1 + p + e^m (1 + q)).
+template <class T> NOINLINE void lstm_gate_of_large(const Vec<T> *a, Vec<T> *slopes, Vec<T> *z) {
+    Vec<T> e[2], negative[2];
+    for (int g = 0; g < 2; g++) {
+        const Vec<T> x = a[g] < T(0) ? a[g] : -a[g];
+        e[g] = x < Simd<T>::smallest ? Vec<T>{} : exp<T>(x);
+        negative[g] = a[g] > T(0) ? Vec<T>{} : a[g];
+        slopes[g] = (a[g] < T(0) ? fill(T(1)) : e[g]) / (T(1) + e[g]);
+    }
+    *z = (T(1) + e[0]) / (T(1) + e[0] + exp<T>(negative[0] - negative[1]) * (T(1) + e[1]));
+    slopes[0] *= *z, slopes[1] *= T(1) - *z;
 }
 
 template <class T, bool is_lstm> struct MinimalSteps {
@@ -31,14 +54,21 @@ template <class T, bool is_lstm> struct MinimalSteps {
         bias_gradient = (T *)given.bias_gradients + int64_t(rank) * gates * H;
     }
 
-    // The gate z; `slopes` are 1 - sigmoid of the pre-activations of f and i.
+    // The gate z and, of a minLSTM, z (1 - sigmoid(f)) and (1 - z) (1 - sigmoid(i)).
     static INLINE_MEMBER Vec<T> gate(const Vec<T> *a, Vec<T> *slopes) {
         if constexpr (!is_lstm) return sigmoid<T>(a[0]);
-        // With p = e^-|f| and q = e^-|i|, log sigmoid(f) = min(f, 0) - log(1 + p), so z = (1 + p) / (1 + p + e^m (1 + q)).
-        const Vec<T> f = a[0], i = a[1], one = fill(T(1)), p = exp_of_minus_size<T>(f), q = exp_of_minus_size<T>(i);
-        const Vec<T> m = (f > T(0) ? Vec<T>{} : f) - (i > T(0) ? Vec<T>{} : i);
-        slopes[0] = (f < T(0) ? one : p) / (one + p), slopes[1] = (i < T(0) ? one : q) / (one + q);
-        return (one + p) / (one + p + exp<T>(m) * (one + q));
+        const Vec<T> f = a[0], i = a[1], u = exp<T>(-f), v = exp<T>(-i);
+        const Vec<T> scale = T(1) / (T(2) + u + v);
+        Vec<T> z = (T(1) + u) * scale;
+        slopes[0] = u * scale, slopes[1] = v * scale;
+        const T large = -(Simd<T>::smallest + 40);  // up to it, u and v are accurate enough where one is as large
+        if (__builtin_expect(any((f < -large) | (i < -large) | (f > large) | (i > large)), 0)) {
+            const Vec<T> large[2] = {f, i};
+            Vec<T> results[3];
+            lstm_gate_of_large<T>(large, results, results + 2);
+            slopes[0] = results[0], slopes[1] = results[1], z = results[2];
+        }
+        return z;
     }
     // Calls work(t, s, j, channels left) for all registers of channels of some steps, s in the order of the scan.
     template <class Work> INLINE_MEMBER void for_registers(int64_t first, int64_t last, bool forward, Work work) const {
@@ -129,11 +159,13 @@ template <class T, bool is_lstm> struct MinimalSteps {
                 Vec<T> d = load_part(dstate, count), da[gates];
                 if (call.output_gradient) d += load_part((const T *)call.output_gradient + (t * R + r) * H + j, count);
                 const Vec<T> z = load_part(to, count), c = load_part(to + (gates - 1) * H, count), keep = T(1) - z;
-                const Vec<T> dlogit = (d * c - d * load_part(before + r * H, count)) * keep * z;
-                da[0] = dlogit, da[gates - 1] = d * z;
+                const Vec<T> dz = d * c - d * load_part(before + r * H, count);
+                da[gates - 1] = d * z;
                 if (is_lstm) {
-                    da[0] = -dlogit * load_part((const T *)call.slopes + ((s - first) * R + r) * H + j, count);
-                    da[1] = dlogit * load_part(to + H, count);
+                    da[0] = -dz * keep * load_part((const T *)call.slopes + ((s - first) * R + r) * H + j, count);
+                    da[1] = dz * z * load_part(to + H, count);
+                } else {
+                    da[0] = dz * keep * z;
                 }
                 store_part(dstate, d * keep, count);
                 for (int g = 0; g < gates; g++) sums[g] += da[g], store_part(to + g * H, da[g], count);
