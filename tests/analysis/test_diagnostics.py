@@ -119,7 +119,8 @@ def test_diagnose_reports_sequence_problems():
     backwards = "future visible: some edges point backwards, but there is one target per position"
     assert backwards in diagnose(build("gcn", **sizes, length=10), both)
     window, wide = (task.draw(2, torch.Generator().manual_seed(0)) for task in (text, both))
-    assert diagnose(nn.LSTM(2, 3), window) == [] == diagnose(nn.LSTM(2, 3), wide)  # which reads no edges
+    for plain in (nn.LSTM(2, 3), sg.MinLSTM(2, 3)):
+        assert diagnose(plain, window) == [] == diagnose(plain, wide)  # which reads no edges
     mixed = nn.ModuleList([nn.LSTM(2, 3), pyg.SAGEConv(2, 3)])
     assert backwards in diagnose(mixed, wide) and backwards not in diagnose(mixed, window)
     assert diagnose(nn.LSTM(2, 3, bidirectional=True), text.draw(2, torch.Generator().manual_seed(0))) == [

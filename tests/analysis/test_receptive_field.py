@@ -46,6 +46,9 @@ HOPS = [(1,), (1, 3)]
     [
         (lambda: nn.LSTM(2, 3), 0, inf, 0),
         (lambda: sg.GRUCell(2, 3), 0, inf, 0),
+        (lambda: sg.MinGRU(2, 3), 0, inf, 0),
+        (lambda: sg.MinLSTMCell(2, 3), 0, inf, 0),
+        (lambda: sg.GCNMinGRU(2, 3, num_layers=2), 2, inf, 0),
         (lambda: nn.Sequential(sg.GCNConv(2, 3), sg.ChebConv(3, 3, K=4)), 4, 0, 0),
         (lambda: nn.ModuleList([pyg.GATConv(2, 3), pyg.ChebConv(2, 3, 3), pyg.TAGConv(2, 3, K=3)]), 6, 0, 0),
         (lambda: sg.GCNLSTM(2, 3, num_layers=2), 2, inf, 1),

@@ -1,11 +1,12 @@
 """Encoders of forecasters, against the layers that they contain."""
 
+import pytest
 import torch
 from torch import nn
 
 from seqgnn.models import Forecaster, GraphEncoder
 from seqgnn.models.forecast_encoders import LagGCN, NodewiseEncoder
-from seqgnn.nn import GCNLSTM, LSTM
+from seqgnn.nn import GCNLSTM, LSTM, MinGRU
 from tests.support.forecasters import EDGES, LAGS, NODES, WEIGHTS, windows
 
 
@@ -16,9 +17,10 @@ def test_graph_encoder_returns_the_last_output():
     assert torch.equal(encoded, layer(batch.x, EDGES, WEIGHTS)[0][-1])
 
 
-def test_nodewise_encoder_reads_each_node_independently():
+@pytest.mark.parametrize("kind", [LSTM, MinGRU])
+def test_nodewise_encoder_reads_each_node_independently(kind):
     torch.manual_seed(0)
-    layer, batch = LSTM(2, 3).double(), windows().batch([0, 4])
+    layer, batch = kind(2, 3).double(), windows().batch([0, 4])
     encoded = NodewiseEncoder(layer)(batch.x, EDGES, WEIGHTS)
     assert encoded.shape == (2, NODES, 3)
     for b in range(2):

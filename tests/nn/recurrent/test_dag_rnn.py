@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgnn.nn import GCN, LSTM, DAGRecurrent, GRUCell, TreeLSTM, TreeLSTMCell
+from seqgnn.nn import GCN, LSTM, DAGRecurrent, GRUCell, MinGRU, MinLSTM, MinLSTMCell, TreeLSTM, TreeLSTMCell
 from tests.support import graph_oracles as og
 from tests.support.dag_layers import CELLS, F, H, make, parts, signal
 from tests.support.oracles import close, gradient, leaf
@@ -57,10 +57,11 @@ def test_dag_recurrent_of_any_acyclic_graph_equals_oracle(kind, graph):
         close(a, b)
 
 
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", [*CELLS, "minlstm"])
 def test_dag_recurrent_on_paths_equals_sequence_layer(kind):
     steps, paths = 6, 3
-    layer, plain = make(kind), CELLS[kind][1](F, H, dtype=torch.float64)
+    cell, plain = (MinLSTMCell, MinLSTM) if kind == "minlstm" else CELLS[kind]
+    layer, plain = DAGRecurrent(cell(F, H, dtype=torch.float64)), plain(F, H, dtype=torch.float64)
     plain.load_state_dict({f"{name}_l0": value for name, value in layer.cell.state_dict().items()})
     x = signal(steps, paths, F)
     output, state = plain(x)
@@ -146,6 +147,7 @@ TREE_CELL = TreeLSTMCell(F, H)
         (lambda: DAGRecurrent(GRUCell(F, H))(torch.zeros(7, F), [[0], [1]]), r"edge_index of shape \[2, E\], got"),
         (lambda: DAGRecurrent("gru"), "DAGRecurrent: expected a cell, such as GRUCell"),
         (lambda: DAGRecurrent(LSTM(2, 3)), r"such as LSTMCell\(2, 3\), got a layer over time"),
+        (lambda: DAGRecurrent(MinGRU(2, 3)), r"such as MinGRUCell\(2, 3\), got a layer over time"),
         (lambda: TreeLSTM(F, H)(torch.zeros(7, F + 1), EDGES), "TreeLSTM: expected input of rank 2 with 3 channels"),
         (lambda: TreeLSTM(F, H, variant="n-ary"), "TreeLSTM: expected variant to be one of 'child-sum'"),
         (lambda: TreeLSTM(0, H), "TreeLSTM: expected in_channels"),
