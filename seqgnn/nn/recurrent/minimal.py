@@ -125,10 +125,11 @@ class MinGRU(_MinimalLayer):
         forget_bias: not supported; for LSTMs only.
         engine: ``"reference"`` runs the equations of :mod:`seqgnn.nn.scan.functional` under autograd. ``"cpp"`` has a
             hand-written backward pass, and computes gates and recurrence at once in a compiled library on the CPU;
-            where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step. ``"auto"``
-            is ``"cpp"`` with at least 3 steps where that can be used, else ``"fused"`` on the CPU with at least 1,000
-            elements (T * B) or, if gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast,
-            torch.compile, torch.func transforms and forward-mode AD, and for double backward, all are ``"reference"``.
+            where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step or, on a
+            GPU, a scan in logarithmic depth, which has not been run on one. ``"auto"`` is ``"cpp"`` with at least 3
+            steps where that can be used, else ``"fused"`` on the CPU with at least 1,000 elements (T * B) or, if
+            gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast, torch.compile, torch.func
+            transforms and forward-mode AD, and for double backward, all are ``"reference"``.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 
@@ -178,10 +179,11 @@ class MinLSTM(_MinimalLayer):
         forget_bias: initial bias of the forget gate.
         engine: ``"reference"`` runs the equations of :mod:`seqgnn.nn.scan.functional` under autograd. ``"cpp"`` has a
             hand-written backward pass, and computes gates and recurrence at once in a compiled library on the CPU;
-            where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step. ``"auto"``
-            is ``"cpp"`` with at least 3 steps where that can be used, else ``"fused"`` on the CPU with at least 1,000
-            elements (T * B) or, if gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast,
-            torch.compile, torch.func transforms and forward-mode AD, and for double backward, all are ``"reference"``.
+            where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step or, on a
+            GPU, a scan in logarithmic depth, which has not been run on one. ``"auto"`` is ``"cpp"`` with at least 3
+            steps where that can be used, else ``"fused"`` on the CPU with at least 1,000 elements (T * B) or, if
+            gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast, torch.compile, torch.func
+            transforms and forward-mode AD, and for double backward, all are ``"reference"``.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 

@@ -15,7 +15,7 @@ from seqgnn.nn.scan.functional import MINIMAL_CELLS, State
 from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, RecurrentUnit, at_every_step
 from seqgnn.nn.scan.graph_inputs import StepInputs
 from seqgnn.nn.scan.minimal.passes import Saved, ScanSpec, scan_backward, scan_forward
-from seqgnn.nn.scan.minimal.steps import TorchSteps
+from seqgnn.nn.scan.minimal.steps import LogDepthSteps, TorchSteps
 from seqgnn.nn.scan.reference import unroll
 
 STEPS = 3  # with fewer steps, the equations take less time than the setup of the compiled engine
@@ -57,7 +57,8 @@ def minimal_scan(
         signal = at_every_step(projection.basis, x, inputs.graphs)
     elif weight is None:
         signal = at_every_step(projection, x, inputs.graphs)
-    steps = compiled.CompiledSteps(unit.cell) if engine == "cpp" else TorchSteps(unit.cell)
+    kind = LogDepthSteps if x.device.type == "cuda" else TorchSteps
+    steps = compiled.CompiledSteps(unit.cell) if engine == "cpp" else kind(unit.cell)
     spec = ScanSpec(unit.cell, steps, inputs.active, reverse)
     tensors = (signal, weight, bias, *state)
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):

@@ -99,7 +99,7 @@ class TorchSteps(Steps):
         if states is not None:
             states[0] = state
         gates = _Gates(self.cell, chunk)
-        gates.run(chunk, state, output)
+        self.recurrence(gates.keep, gates.new, state, chunk.reverse, output)
         state.copy_(output[chunk.in_order(range(len(output)))[-1]])
         if chunk.active is not None:
             output.masked_fill_(~chunk.active, 0)
@@ -110,16 +110,15 @@ class TorchSteps(Steps):
         gates, order = _Gates(self.cell, chunk), chunk.in_order(range(len(dpre)))
         z, keep, c = gates.z, gates.keep, gates.c.clone()
         after = torch.empty_like(c)
-        gates.run(chunk, states[0], after)
+        self.recurrence(keep, gates.new, states[0], chunk.reverse, after)
         before = torch.cat([after[1:], states] if chunk.reverse else [states, after[:-1]])
         grads = torch.zeros_like(after) if output_grad is None else output_grad.clone()
         if chunk.active is not None:
             grads.masked_fill_(~chunk.active, 0)
-        all_d, all_keep = grads.unbind(), keep.unbind()
-        all_d[order[-1]].add_(d)
-        for t, later in zip(order[-2::-1], order[:0:-1]):
-            all_d[t].addcmul_(all_keep[later], all_d[later])
-        torch.mul(all_keep[order[0]], all_d[order[0]], out=d)
+        one = torch.ones_like(keep[:1])
+        later = torch.cat([one, keep[:-1]] if chunk.reverse else [keep[1:], one])
+        self.recurrence(later, grads, d, not chunk.reverse, grads)
+        torch.mul(keep[order[0]], grads[order[0]], out=d)
         dlogit = (grads * c).sub_(before.mul_(grads)).mul_(1 - z).mul_(z)
         *dgates, dc = dpre.chunk(gates.number, dim=-1)
         if self.cell is cells.min_lstm:
@@ -134,9 +133,43 @@ class TorchSteps(Steps):
         if dbias is not None:
             dbias += dpre.sum((0, 1))
 
+    def recurrence(self, keep: Tensor, new: Tensor, h: Tensor, reverse: bool, out: Tensor) -> None:
+        """Write :math:`h_t = k_t h_{t-1} + b_t` of all steps, ``[S, R, H]``, with k and b as `keep` and `new`.
+
+        Args:
+            h: the state before the first step.
+            reverse: whether that is before the last step in time.
+            out: may be `new`.
+        """
+        steps = list(zip(keep.unbind(), new.unbind(), out.unbind()))
+        for k, b, state in reversed(steps) if reverse else steps:
+            h = torch.addcmul(b, k, h, out=state)
+
+
+class LogDepthSteps(TorchSteps):
+    """The steps by torch in logarithmic depth (Hillis and Steele 1986): more work in fewer calls, for GPUs, on which it
+    has not been run yet.
+
+    Where the product of many gates underflows, an infinite value becomes nan.
+    """
+
+    cached = 2**26
+
+    def recurrence(self, keep: Tensor, new: Tensor, h: Tensor, reverse: bool, out: Tensor) -> None:
+        if reverse:
+            keep, new = keep.flip(0), new.flip(0)
+        keep, states, size = keep.clone(), new.clone(), 1
+        states[0].addcmul_(keep[0], h)
+        while size < states.size(0):
+            states[size:] = torch.addcmul(states[size:], keep[size:], states[:-size])
+            keep[size:] = keep[size:] * keep[:-size]
+            size *= 2
+        out.copy_(states.flip(0) if reverse else states)
+
 
 class _Gates:
-    """The gate z, 1 - z, and the candidate c of all steps of a chunk; a step that is not active keeps the state."""
+    """The gate z and the candidate c of all steps of a chunk, the fraction of the state that is kept, and what is new.
+    A step that is not active keeps all of it."""
 
     def __init__(self, cell: Any, chunk: Chunk) -> None:
         self.number = 3 if cell is cells.min_lstm else 2
@@ -147,19 +180,12 @@ class _Gates:
             self.z = (F.logsigmoid(i) - F.logsigmoid(f)).sigmoid_()
         else:
             self.z = torch.sigmoid(gates[0])
-        self.keep = 1 - self.z
+        self.keep, self.new = 1 - self.z, self.z * self.c
         if chunk.active is not None:
             self.keep.masked_fill_(~chunk.active, 1)
+            self.new.masked_fill_(~chunk.active, 0)
 
     def sigmoids_of_negative(self) -> list[Tensor]:
         r"""Return :math:`\sigma(-a) = 1 - \sigma(a)` of each gate's pre-activation."""
         *gates, _ = self.pre.chunk(self.number, dim=-1)
         return [torch.sigmoid(-gate) for gate in gates]
-
-    def run(self, chunk: Chunk, h: Tensor, states: Tensor) -> None:
-        """Write the states after all steps."""
-        new = self.z * self.c
-        if chunk.active is not None:
-            new.masked_fill_(~chunk.active, 0)
-        for keep, b, state in chunk.in_order(list(zip(self.keep.unbind(), new.unbind(), states.unbind()))):
-            h = torch.addcmul(b, keep, h, out=state)

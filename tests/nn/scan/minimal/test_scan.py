@@ -16,7 +16,7 @@ from seqgnn.nn.scan.cpp import minimal as compiled
 from seqgnn.nn.scan.cpp.minimal import CompiledSteps
 from seqgnn.nn.scan.minimal import passes
 from seqgnn.nn.scan.minimal import scan as minimal
-from seqgnn.nn.scan.minimal.steps import TorchSteps
+from seqgnn.nn.scan.minimal.steps import LogDepthSteps, TorchSteps
 from seqgnn.nn.scan.reference import record_states
 from tests.support.oracles import close, gradient, leaf, tricky_graph, tricky_graphs
 
@@ -110,6 +110,20 @@ def test_minimal_scan_equals_reference(layer, engine, lengths, sizes, recomputed
 def test_minimal_scan_with_options_equals_reference(layer, engine, options):
     x = signal(B, T, F) if "batch_first" in options else signal(T, B, F)
     agree(build(layer, engine, num_layers=2, bidirectional=True, **options), x, signal(4, B, H, seed=1))
+
+
+@every_layer
+@pytest.mark.parametrize("steps", [1, 2, 7, 33])
+@pytest.mark.parametrize("chunk", [5, 100])
+def test_minimal_scan_in_logarithmic_depth_equals_reference(layer, steps, chunk, monkeypatch, scans):
+    """The form for GPUs, on the CPU."""
+    monkeypatch.setattr(minimal, "TorchSteps", LogDepthSteps)
+    monkeypatch.setattr(LogDepthSteps, "cached", chunk * 8 * 3 * B * H)
+    layers = build(layer, "fused", bidirectional=True)
+    x, state = signal(steps, B, F), signal(2, B, H, seed=1)
+    agree(layers, x, state)
+    agree(layers, x, state, lengths=torch.tensor([steps, 1, steps // 2 + 1]))
+    assert scans
 
 
 @every_engine
