@@ -61,11 +61,11 @@ template <class T, bool is_lstm> struct MinimalSteps {
         const Vec<T> scale = T(1) / (T(2) + u + v);
         Vec<T> z = (T(1) + u) * scale;
         slopes[0] = u * scale, slopes[1] = v * scale;
-        const T large = -(Simd<T>::smallest + 40);  // up to it, u and v are accurate enough where one is as large
+        const T large = -Simd<T>::smallest;  // up to it, neither u and v nor their sum overflow or underflow
         if (__builtin_expect(any((f < -large) | (i < -large) | (f > large) | (i > large)), 0)) {
-            const Vec<T> large[2] = {f, i};
+            const Vec<T> values[2] = {f, i};
             Vec<T> results[3];
-            lstm_gate_of_large<T>(large, results, results + 2);
+            lstm_gate_of_large<T>(values, results, results + 2);
             slopes[0] = results[0], slopes[1] = results[1], z = results[2];
         }
         return z;
