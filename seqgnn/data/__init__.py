@@ -20,9 +20,11 @@ from seqgnn.data.transforms.scaler import Scaler
 from seqgnn.data.vocabulary import Vocabulary
 from seqgnn.data.windows import WindowBatch, Windows
 
-TASKS = ("CharText", "ExpressionTrees", "FirstDigitRecall", "Palindromes", "Task", "TreeDistance")
+TASKS = ("Adding", "CharText", "Copying", "ExpressionTrees", "FirstDigitRecall", "Palindromes", "Task", "TreeDistance")
 __all__ = [
+    "Adding",
     "CharText",
+    "Copying",
     "ExpressionTrees",
     "FirstDigitRecall",
     "Palindromes",

@@ -6,6 +6,7 @@ Training losses are in :mod:`seqgnn.tasks`.
 from seqgnn.metrics.classification import ClassificationSums, Evaluation
 from seqgnn.metrics.forecasting import ForecastScores, ForecastSums, forecast_loss, naive_error
 from seqgnn.metrics.model_differences import differences
+from seqgnn.metrics.regression import RegressionEvaluation, RegressionSums
 from seqgnn.metrics.significance import holm, mean_sd, paired_difference, sign_flip, summary
 from seqgnn.metrics.window_significance import OverWindows, over_windows
 
@@ -15,6 +16,8 @@ __all__ = [
     "ForecastScores",
     "ForecastSums",
     "OverWindows",
+    "RegressionEvaluation",
+    "RegressionSums",
     "differences",
     "forecast_loss",
     "holm",

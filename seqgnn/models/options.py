@@ -18,7 +18,7 @@ class ModelOptions:
     """The options of :func:`seqgnn.models.build`. A task determines the first six, see `options_of_task`.
 
     Args:
-        num_classes: C.
+        num_classes: C; 1 for a real-valued target.
         num_tokens, num_features: size of the vocabulary, or number of features per position; exactly one of them.
         per_element: one target per position instead of one per sequence. Undirected graphs are then rejected, and
             readouts run over the prefix.

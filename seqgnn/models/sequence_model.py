@@ -21,7 +21,7 @@ from seqgnn.models.parameter_matching import hidden_size_for
 from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, TreeLSTM
 
 GNNS = ("gcn", "gcn-residual")  # depth limits their receptive field; that of others is the whole sequence
-OF_TASK = ("num_classes", "num_tokens", "num_features", "per_element", "directed", "length")
+OF_TASK = ("num_classes", "num_tokens", "num_features", "per_element", "directed")
 
 
 class SequenceModel(nn.Module):
@@ -197,9 +197,9 @@ def _options_of(task: Any, name: str) -> dict[str, Any]:
     """Return the options that a task determines."""
     names = (*OF_TASK, "hops") if FAMILIES[name].uses_batch_edges else OF_TASK
     try:
-        return {option: getattr(task, option) for option in names}
+        return {option: getattr(task, option) for option in names} | {"length": task.max_positions}
     except AttributeError as error:
-        expected = "a task with classes, such as those of seqgnn.tasks (for forecasts: build_forecaster)"
+        expected = "a sequence task, such as those of seqgnn.tasks (for forecasts: build_forecaster)"
         raise ValueError(f"build: expected {expected}, got {type(task).__name__} ({error})") from error
 
 

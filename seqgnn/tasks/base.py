@@ -22,14 +22,19 @@ class Task(ABC):
     Attributes:
         name: name on the command line.
         length: T, as in tables and figures.
+        max_positions: largest number of positions of a sample, T unless a task says otherwise; sequences can be
+            shorter.
         num_tokens: size of the vocabulary if `x` are token ids, else None.
         num_features: number of features per position if `x` are features, else None.
-        num_classes: number of classes.
+        num_classes: number of classes; 1 for a real-valued target.
         per_element: True for one target per position, False for one per sequence.
         directed, hops: edges of the path graph, see `path_graph`; unused for trees.
         readout: readout of the main result, "last" or "mean".
         depth: number of message-passing layers with which the prediction can depend on every input that the target
             depends on.
+
+    Its loss and metrics are those of its attribute `objective`, see `seqgnn.tasks.Objective`; without one, those of
+    `seqgnn.tasks.Classification`.
     """
 
     name: str
@@ -42,6 +47,10 @@ class Task(ABC):
     hops: tuple[int, ...] = (1,)
     readout: str = "last"
     depth: int = 1
+
+    @property
+    def max_positions(self) -> int:
+        return self.length
 
     @abstractmethod
     def draw(self, batch_size: int, generator: Generator) -> Batch:

@@ -1,20 +1,22 @@
 """Objectives of tasks: training loss, and scores of whole sets."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
-from seqgnn.metrics.classification import ClassificationSums
+from seqgnn.metrics.classification import ClassificationSums, is_counted
+from seqgnn.metrics.regression import RegressionSums, is_within
 
 
 class Objective(ABC):
     """Base class of objectives: the training loss, and the scores of a whole set.
 
-    A task without classes has one as its attribute `objective`. In all methods, `output` is the output of the model and
-    `batch` its input, on the same device; `source` is the batch before it was moved to that device.
+    A task may have one as its attribute `objective`, see `objective_of`. In all methods, `output` is the output of the
+    model and `batch` its input, on the same device; `source` is the batch before it was moved to that device.
     """
 
     @abstractmethod
@@ -27,7 +29,7 @@ class Objective(ABC):
 
     @abstractmethod
     def accuracy(self, output: Tensor, batch: Any) -> Tensor | None:
-        """Return the fraction of correct predictions in a batch; None for tasks without classes."""
+        """Return the fraction of correct predictions in a batch; None for tasks without correct ones."""
 
     @abstractmethod
     def sums(self) -> Any:
@@ -39,7 +41,15 @@ class Objective(ABC):
 
 
 class Classification(Objective):
-    """Cross-entropy of logits `[M, C]` and classes `[M]`."""
+    """Cross-entropy of logits `[M, C]` and classes `[M]`.
+
+    Args:
+        background: class that the accuracy leaves out where it is the target, such as the blank that is the target at
+            almost all positions; None: the accuracy counts all targets. The loss always does.
+    """
+
+    def __init__(self, background: int | None = None) -> None:
+        self.background = background
 
     def check(self, source: Any, output: Tensor) -> None:
         check_finite_x(source)
@@ -58,13 +68,59 @@ class Classification(Objective):
         return cross_entropy(output, batch.y)
 
     def accuracy(self, output: Tensor, batch: Any) -> Tensor:
-        return (output.argmax(-1) == batch.y).float().mean()
+        right, counted = output.argmax(-1) == batch.y, is_counted(batch.y, self.background)
+        return (right if counted is None else right[counted]).float().mean()
 
     def sums(self) -> ClassificationSums:
-        return ClassificationSums()
+        return ClassificationSums(self.background)
 
     def add(self, sums: ClassificationSums, output: Tensor, batch: Any) -> None:
         sums.add(output, batch.y)
+
+
+class Regression(Objective):
+    """Mean squared error of predictions `[M, 1]` and real-valued targets `[M]`.
+
+    Args:
+        tolerance: absolute error below which a prediction is correct; the accuracy is the fraction of correct ones.
+
+    Raises:
+        ValueError: if the tolerance is out of range.
+    """
+
+    def __init__(self, tolerance: float) -> None:
+        if not 0 < tolerance < math.inf:
+            raise ValueError(f"Regression: expected a finite tolerance above 0, got {tolerance!r}")
+        self.tolerance = tolerance
+
+    def check(self, source: Any, output: Tensor) -> None:
+        check_finite_x(source)
+        if not isinstance(source.y, Tensor) or not source.y.is_floating_point() or source.y.numel() == 0:
+            is_tensor = isinstance(source.y, Tensor)
+            got = f"{source.y.dtype} {tuple(source.y.shape)}" if is_tensor else type(source.y).__name__
+            raise ValueError(f"training: expected targets of a floating-point dtype, at least one, got {got}")
+        if source.y.dim() != 1 or output.shape != (*source.y.shape, 1):
+            got = f"{tuple(output.shape)} and {tuple(source.y.shape)}"
+            raise ValueError(f"training: expected predictions [M, 1] and targets [M], got {got}")
+        if not bool(source.y.isfinite().all()):
+            raise ValueError(f"training: expected finite targets, got {first_nonfinite(source, 'y')}")
+
+    def loss(self, output: Tensor, batch: Any) -> Tensor:
+        return mse_loss(output.squeeze(-1), batch.y)
+
+    def accuracy(self, output: Tensor, batch: Any) -> Tensor:
+        return is_within(output.squeeze(-1), batch.y, self.tolerance).float().mean()
+
+    def sums(self) -> RegressionSums:
+        return RegressionSums(self.tolerance)
+
+    def add(self, sums: RegressionSums, output: Tensor, batch: Any) -> None:
+        sums.add(output.squeeze(-1), batch.y)
+
+
+def objective_of(task: Any) -> Objective:
+    """Return the objective of a task, its attribute `objective` or, without one, `Classification()`."""
+    return getattr(task, "objective", Classification())
 
 
 def check_finite_x(batch: Any) -> None:

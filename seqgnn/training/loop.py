@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seqgnn._utils.validation import checked_device, one_of
 from seqgnn.data.batching import part_of_batch
-from seqgnn.tasks.objectives import Classification, Objective, first_nonfinite
+from seqgnn.tasks.objectives import Classification, Objective, first_nonfinite, objective_of
 from seqgnn.training.checkpoint import Checkpoints, map_state
 from seqgnn.training.config import PRECISIONS, TrainConfig, has_converged, learning_rate
 from seqgnn.training.state import FitResult, TrainingState, ValidationPoint
@@ -107,7 +107,7 @@ class _Trainer:
 
     def __init__(self, state: TrainingState, task: Any) -> None:
         self.state, self.task, self.config = state, task, state.config
-        self.objective: Objective = getattr(task, "objective", Classification())
+        self.objective = objective_of(task)
 
     def step(self, interrupt: bool) -> bool:
         """Do one training step; return True if `interrupt` is True in any process."""

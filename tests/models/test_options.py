@@ -79,7 +79,7 @@ def test_missing_sizes_are_named():
 
 
 def test_task_of_another_kind_is_rejected():
-    with pytest.raises(ValueError, match=r"build: expected a task with classes, .* got Forecasting"):
+    with pytest.raises(ValueError, match=r"build: expected a sequence task, .* got Forecasting"):
         build("lstm", forecasting())
     with pytest.raises(ValueError, match=r"build_forecaster: expected a task such as .*, got Palindromes"):
         build_forecaster("lstm", Palindromes(9))

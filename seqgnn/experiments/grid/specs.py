@@ -58,7 +58,7 @@ class RunTemplate:
         hops: tuple[int, ...] = (1,)
         num_layers = 1
         if row.model in GNNS:
-            powers = exponential_hops(task.length) if self.on_path else (1,)
+            powers = exponential_hops(task.max_positions) if self.on_path else (1,)
             hops = powers if row.hops is None else row.hops
             num_layers = len(powers) if self.on_path else task.depth
         return RunConfig(
