@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 from torch_geometric.data import Batch
 
 from seqgnn._utils.validation import one_of
@@ -42,8 +42,9 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
         \text{norm-of-mean} &= \Big\| \frac{1}{B} \sum_b g_{t,b} \Big\|_2, \qquad
         \text{mean-of-norms} = \frac{1}{B} \sum_b \| g_{t,b} \|_2
 
-    over all M predictions of the batch, so that each g already contains the factor 1 / M of L. The two reductions
-    differ: gradients with different directions for different sequences cancel in the first, not in the second.
+    over all M predictions of the batch; for real-valued targets, L is the mean squared error. So each g already
+    contains the factor 1 / M of L. The two reductions differ: gradients with different directions for different
+    sequences cancel in the first, not in the second.
     Gradients are total derivatives: they include all paths from h_t to the loss, through later steps and higher layers.
     The gradient with respect to c_t includes the path through h_t, which is computed from it.
 
@@ -76,7 +77,7 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
     with evaluation_mode(model), record_states() as scans:
         logits, _ = model(batch)
         _check_recordings(scans, logits, batch)
-        loss = cross_entropy(logits, batch.y)
+        loss = _loss(logits, batch.y)
         states = [[scan[t][part] for t in sorted(scan)] for part in (0, 1) for scan in scans if len(scan[0]) > part]
         gradients = _gradients(loss, states)
     norms, nats = torch.stack([_norms(gradient, reduce) for gradient in gradients]), loss.item()
@@ -86,6 +87,11 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
         raise ValueError(f"gradient_flow: expected finite gradients, got {got}")
     h, c = norms[: len(scans)], norms[len(scans) :]
     return GradientFlow(h, c if len(c) else None, reduce, nats)
+
+
+def _loss(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the mean cross-entropy of classes, or the mean squared error of real-valued targets."""
+    return mse_loss(logits.squeeze(-1), y.to(logits.dtype)) if y.is_floating_point() else cross_entropy(logits, y)
 
 
 def _check_recordings(scans: Record, logits: Tensor, batch: Any) -> None:
@@ -105,6 +111,11 @@ def _check_recordings(scans: Record, logits: Tensor, batch: Any) -> None:
     if y is None or y.shape != logits.shape[:1]:
         got = "none" if y is None else str(len(y))
         raise ValueError(f"gradient_flow: expected {len(logits)} targets, one for each row of logits, got {got}")
+    if y.is_floating_point():
+        if logits.shape[1:] != (1,):
+            expected = f"predictions [{len(y)}, 1] for real-valued targets"
+            raise ValueError(f"gradient_flow: expected {expected}, got {tuple(logits.shape)}")
+        return
     if not 0 <= int(y.min()) <= int(y.max()) < logits.size(1):
         got = f"{int(y.min())} to {int(y.max())}"
         raise ValueError(f"gradient_flow: expected targets between 0 and {logits.size(1) - 1}, got {got}")

@@ -21,7 +21,7 @@ def grid_options() -> tuple[Option, ...]:
     from seqgnn.experiments.runs.execution import ExecutionConfig
     from seqgnn.tasks.forecasting import Protocol
 
-    tasks = "Task: palindromes, recall, text, expressions, trees or forecast."
+    tasks = "Task: palindromes, recall, adding, copying, text, expressions, trees or forecast."
     models = f"Models: {', '.join(MODEL_SPECS)}; for forecasts: {', '.join(FORECASTER_SPECS)}."
     presets = "Models and settings of a published comparison: reports or long-memory; other options override them."
     lengths = "Lengths T of sequences or numbers of nodes of trees, e.g. 10,20."

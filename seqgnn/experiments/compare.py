@@ -29,14 +29,15 @@ from seqgnn.experiments.runs.job import Job, RunContext
 from seqgnn.experiments.runs.problem import PROBLEMS, ForecastProblem, SequenceProblem
 from seqgnn.experiments.runs.specs import Spec
 from seqgnn.experiments.runs.store import RunStore
-from seqgnn.models.baselines import classification as baselines
+from seqgnn.models.baselines import sequences as baselines
 from seqgnn.tasks.forecasting import Protocol
 from seqgnn.training.config import TrainConfig
 
 Data: TypeAlias = str | os.PathLike[str] | DataSource
 Models: TypeAlias = Sequence[str | Spec]
 # Number of samples on which each baseline is fitted; n-grams read the whole text.
-BASELINE_SAMPLES = {"chance": 1, "majority": 8192, "linear": 8192, "bigram": 65536, "ngram-5": 1}
+BASELINE_SAMPLES = {"chance": 1, "majority": 8192, "constant": 8192, "memoryless": 1, "linear": 8192, "bigram": 65536,
+                    "ngram-5": 1}  # fmt: skip
 
 
 def compare(
@@ -97,7 +98,7 @@ def plan(
     """Check the arguments and list the runs of a comparison; no run is executed and nothing is written.
 
     Args:
-        task: "palindromes", "recall", "text", "expressions", "trees" or "forecast".
+        task: "palindromes", "recall", "adding", "copying", "text", "expressions", "trees" or "forecast".
         data: name of a data set, a path or a `DataSource`: the text for "text" (None: Python's help topics) or the time
             series for "forecast". Other tasks generate their samples and accept no data.
         models: names in `MODEL_SPECS` or, for "forecast", in `FORECASTER_SPECS`, or specifications; None: those of the

@@ -17,12 +17,15 @@ from seqgnn.experiments.results.row import MODEL
 from seqgnn.experiments.results.window_differences import window_pairs
 from seqgnn.metrics.model_differences import SIGN_FLIPS
 from seqgnn.metrics.significance import ACCURACY_MARGIN, RELATIVE_MARGIN, sampling_error
-from seqgnn.models.baselines.classification import NAMES as BASELINES
+from seqgnn.models.baselines.sequences import NAMES as BASELINES
 
 ABOUT_BASELINES = {
     "bigram": "interpolated with unigram frequencies; their weight is chosen on the validation set.",
     "ngram-5": "Witten-Bell smoothing, counted on the whole training set; like the models, it sees only one window.",
-    "linear": "logistic regression on all tokens, with separate weights for each position.",
+    "linear": "logistic regression (for real-valued targets, ridge regression) on all tokens, with separate weights "
+    "for each position.",
+    "constant": "the mean of the targets of training samples.",
+    "memoryless": "the best prediction without memory: blanks, then equal probability for each symbol.",
 }
 
 

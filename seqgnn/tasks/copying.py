@@ -25,7 +25,7 @@ class Copying(DrawnTask):
     form: there, experiment 2 is to predict a symbol that was seen at the beginning, as in `FirstDigitRecall`.
 
     Without memory, the best prediction is the blank up to the delimiter and equal probability for all symbols after it.
-    Its accuracy is 1/8 and its loss 10 log(8) / (T + 20), see `memoryless_loss`.
+    Its expected accuracy is 1/8 and its loss 10 log(8) / (T + 20), see `memoryless`.
 
     Args:
         length: T, the delay, at least 1: symbols are repeated T + m positions after they are seen.
@@ -83,9 +83,9 @@ class Copying(DrawnTask):
         return self.length + 2 * self.copied
 
     @property
-    def memoryless_loss(self) -> float:
-        """The smallest expected loss of a prediction that does not depend on the symbols, in nats."""
-        return self.copied * math.log(self.blank) / self.max_positions
+    def memoryless(self) -> tuple[float, float]:
+        """The expected loss, in nats, and accuracy of the best prediction that does not depend on the symbols."""
+        return self.copied * math.log(self.blank) / self.max_positions, 1 / self.blank
 
     def sample(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         symbols = torch.randint(self.blank, (count, self.copied), generator=generator, device=generator.device)

@@ -71,6 +71,11 @@ class Classification(Objective):
         right, counted = output.argmax(-1) == batch.y, is_counted(batch.y, self.background)
         return (right if counted is None else right[counted]).float().mean()
 
+    def num_counted(self, target: Tensor) -> int:
+        """Return the number of targets that the accuracy counts."""
+        counted = is_counted(target, self.background)
+        return target.numel() if counted is None else int(counted.sum())
+
     def sums(self) -> ClassificationSums:
         return ClassificationSums(self.background)
 

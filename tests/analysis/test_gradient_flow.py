@@ -10,7 +10,7 @@ from torch_geometric.data import Batch
 
 from seqgnn import nn as sg
 from seqgnn.analysis import bptt_gradients, gradient_flow, influence
-from seqgnn.data import CharText, Palindromes, SequenceGraph, path_graph, sequence_batch, to_padded
+from seqgnn.data import Adding, CharText, Palindromes, SequenceGraph, path_graph, sequence_batch, to_padded
 from seqgnn.models.sequence_model import NAMES, build
 from tests.support import oracles
 
@@ -303,6 +303,23 @@ def test_gradient_flow_bidirectional_is_in_order_of_time():
 def test_gradient_flow_invalid_model_raises_value_error(model, message):
     with pytest.raises(ValueError, match=f"gradient_flow: expected (a model with )?{message}"):
         gradient_flow(model, batch_of(8))
+
+
+def test_gradient_flow_of_real_valued_targets_is_that_of_the_squared_error():
+    """The state of the last step is the input of the head, so that its gradient is known."""
+    task = Adding(6)
+    torch.manual_seed(0)
+    model, batch = build("gru", task, hidden=5).double(), task.draw(4, torch.Generator().manual_seed(0))
+    batch.x = batch.x.double()
+    flow = gradient_flow(model, batch)
+    with torch.no_grad():
+        error = model(batch)[0].squeeze(-1) - batch.y.double()
+    assert flow.loss == pytest.approx((error**2).mean().item(), rel=1e-12)
+    mean_gradient = (2 * error[:, None] / 4 * model.head.weight).mean(0)
+    assert flow.h[0, -1].item() == pytest.approx(mean_gradient.norm().item(), rel=1e-10)
+    wide = build("gru", num_classes=2, num_features=2, hidden=5).double()
+    with pytest.raises(ValueError, match=r"expected predictions \[4, 1\] for real-valued targets, got \(4, 2\)"):
+        gradient_flow(wide, batch)
 
 
 def test_gradient_flow_invalid_reduce_or_targets_raise():

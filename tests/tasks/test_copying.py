@@ -47,7 +47,7 @@ def test_copying_target_is_the_input_before_the_delay():
     assert torch.equal(y[23:], x[:10]) and bool((y[:23] == 8).all())
 
 
-def test_copying_memoryless_loss_is_that_of_the_best_prediction():
+def test_copying_memoryless_scores_are_that_of_the_best_prediction():
     task = Copying(20, test_size=300)
     probabilities = torch.zeros(40, 9, dtype=torch.float64)
     probabilities[:30, 8] = 1.0
@@ -58,8 +58,8 @@ def test_copying_memoryless_loss_is_that_of_the_best_prediction():
             total -= sum(math.log(probabilities[place, label]) for place, label in enumerate(sequence.y.tolist()))
             count += len(sequence.y)
     assert count == 300 * 40
-    assert task.memoryless_loss == pytest.approx(total / count, rel=1e-12)
-    assert task.memoryless_loss == pytest.approx(10 * math.log(8) / 40, rel=1e-12)
+    assert task.memoryless == pytest.approx((total / count, 1 / 8), rel=1e-12)
+    assert task.memoryless[0] == pytest.approx(10 * math.log(8) / 40, rel=1e-12)
 
 
 def test_copying_accuracy_counts_copied_symbols_only():

@@ -9,7 +9,7 @@ from seqgnn.data import exponential_hops
 from seqgnn.experiments.runs.config import RunConfig
 from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.runs.specs import ModelSpec
-from seqgnn.models.baselines import classification as baselines
+from seqgnn.models.baselines import sequences as baselines
 from seqgnn.models.sequence_model import GNNS, NAMES, TREES
 from seqgnn.training.config import TrainConfig
 
@@ -34,6 +34,8 @@ HEADLINE = ("rnn", "lstm", "gru", "gcn", "gcn+lstm", "gcn-in-lstm")
 DEFAULT_SPECS = {
     "palindromes": (*HEADLINE, "gcn-1hop", "gcn-mean"),
     "recall": (*HEADLINE, "gcn-1hop", "gcn-mean"),
+    "adding": (*HEADLINE, "gcn-1hop", "gcn-mean"),
+    "copying": (*HEADLINE, "gcn-1hop"),
     "text": (*HEADLINE[:4], "gcn-residual", *HEADLINE[4:]),
     "expressions": (*HEADLINE[:4], "gcn-residual", "gcn+lstm", "tree-lstm"),
     "trees": HEADLINE,

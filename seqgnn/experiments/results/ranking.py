@@ -1,6 +1,6 @@
 """The ranking of models and baselines at one size.
 
-Where the first token is the target, models that see all tokens at once need no memory and are not ranked.
+Where the target needs memory, models that see all tokens at once need none and are not ranked.
 """
 
 import math
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from seqgnn.experiments.results.records import ComparisonRecords
-from seqgnn.experiments.results.sampling import accuracy_error, compare_windows, difference_error
+from seqgnn.experiments.results.sampling import compare_windows, difference_error, score_error
 from seqgnn.experiments.runs.problem import SequenceProblem
 from seqgnn.metrics.model_differences import Difference, differences
 from seqgnn.metrics.significance import LEVEL, margin
 from seqgnn.metrics.window_significance import OverWindows
 
-BLIND = ("chance", "majority")  # baselines that ignore their input
+BLIND = ("chance", "majority", "constant", "memoryless")  # baselines that ignore their input
 BEST, TIED, UNDECIDED, WORSE, ONLY, UNTESTED = "best", "tied", "undecided", "worse", "only", "untested"
 
 
@@ -34,8 +34,8 @@ class Candidates:
 
 
 def candidates(comparison: ComparisonRecords, size: int) -> Candidates:
-    """Return the compared models and baselines at a size. Where the first token is the target, models with a mean
-    or max readout and the linear baseline are excluded, unless there are no other models.
+    """Return the compared models and baselines at a size. Where the target needs memory, models with a mean or max
+    readout and the linear baseline are excluded, unless there are no other models.
 
     Example:
         >>> from seqgnn.experiments.compare import compare
@@ -189,13 +189,12 @@ def is_at_chance(comparison: ComparisonRecords, label: str, size: int) -> bool:
     sign = 1 if comparison.higher_is_better else -1
     runs = comparison.of(label, size)
     steps = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / len(runs))
-    known = comparison.metric == "accuracy"
-    baseline_error = accuracy_error([comparison.baselines[name, size]]) if known else 0.0
+    baseline_error = score_error([comparison.baselines[name, size]], comparison.metric) or 0.0
     for run in runs:
         value = run.result.test.values[comparison.metric]
         if value is None:
             continue
-        error = accuracy_error([run]) if known else 0.0
+        error = score_error([run], comparison.metric) or 0.0
         if sign * (value - score) > steps * math.hypot(error, baseline_error):
             return False
     return True

@@ -17,14 +17,27 @@ Records: TypeAlias = Sequence[RunRecord | BaselineRecord]
 def difference_error(first: Records, second: Records, metric: str, size: int) -> SamplingError | None:
     """Return the error that the test set gives the difference of two mean scores; None where it is not known.
 
-    Accuracies are compared as if each model had a test set of its own, which is conservative: models err on the same
-    samples more often than by chance. Seeds do not reduce the error, since they share the test set. Forecasts are
-    compared window by window.
+    Accuracies and mean squared errors are compared as if each model had a test set of its own, which is conservative:
+    models err on the same samples more often than by chance. Seeds do not reduce the error, since they share the test
+    set. Forecasts are compared window by window.
     """
-    if metric == "accuracy":
-        return SamplingError(math.hypot(accuracy_error(first), accuracy_error(second)))
+    error, other_error = score_error(first, metric), score_error(second, metric)
+    if error is not None and other_error is not None:
+        return SamplingError(math.hypot(error, other_error))
     over = compare_windows(first, second, metric, size)
     return None if over is None else over.error
+
+
+def score_error(records: Records, metric: str) -> float | None:
+    """Return the standard error that the test set gives the mean score of a model or baseline; None where it is not
+    known."""
+    if metric == "accuracy":
+        return accuracy_error(records)
+    if metric != "mse":
+        return None
+    errors = [record.result.test.values.get("mse_se") for record in records]
+    known = [error for error in errors if error is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(errors) else None
 
 
 def accuracy_error(records: Records) -> float:

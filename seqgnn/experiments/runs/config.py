@@ -16,10 +16,11 @@ from seqgnn.experiments.runs.base import BaselineRun, TrainingRun
 from seqgnn.experiments.runs.result import UNATTENDED, RunControl, RunResult, measure_training, training_result
 from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.models import sequence_model as models
-from seqgnn.models.baselines import classification as baselines
+from seqgnn.models.baselines import sequences as baselines
 from seqgnn.nn import init
 from seqgnn.profile.resources import PeakMemory, flops_per_sample, measurement
 from seqgnn.tasks.base import HeldOutTask
+from seqgnn.tasks.objectives import objective_of
 from seqgnn.training.config import TrainConfig
 from seqgnn.training.loop import evaluate
 
@@ -91,7 +92,8 @@ class RunConfig(TrainingRun):
         curves = control.fit(model, task, self.train, self)
         measured = measure_training(curves, memory)
         batches = task.open().test(self.train.eval_batch_size)
-        test = evaluate(model, batches, device=self.device, precision=self.train.precision)
+        test = evaluate(model, batches, objective=objective_of(task), device=self.device,
+                        precision=self.train.precision)  # fmt: skip
         return training_result(model, curves, asdict(test), flops, measured)
 
 

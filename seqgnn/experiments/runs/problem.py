@@ -18,7 +18,7 @@ from seqgnn.experiments.runs.config import BaselineConfig, RunConfig, identify_t
 from seqgnn.experiments.runs.forecast_config import ForecastBaseline, ForecastRun
 from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
 from seqgnn.experiments.runs.specs import ForecasterSpec, ModelSpec
-from seqgnn.models.baselines import classification, forecasting
+from seqgnn.models.baselines import forecasting, sequences
 from seqgnn.tasks import CharText
 from seqgnn.training.config import TrainConfig
 
@@ -106,6 +106,7 @@ class Problem(ABC):
         spec: specification of its models.
         baselines: names of its baselines.
         sequential: whether samples are sequences, that is, path graphs with one element per time step.
+        loss: the training loss with its unit.
     """
 
     task: str
@@ -113,13 +114,14 @@ class Problem(ABC):
     train: TrainConfig
     metric: str
     data_kind: str | None = None
+    metrics: tuple[str, ...] = ()
     size: ClassVar[SizeAxis]
-    metrics: ClassVar[tuple[str, ...]]
     run: ClassVar[type[TrainingRun]]
     baseline: ClassVar[type[BaselineRun]]
     spec: ClassVar[type[ModelSpec] | type[ForecasterSpec]]
     baselines: ClassVar[tuple[str, ...]]
     sequential: bool = False
+    loss: str = "loss (nats)"
 
     @abstractmethod
     def headline(self, run: Run) -> str:
@@ -140,7 +142,7 @@ class Problem(ABC):
 
 @dataclass(frozen=True)
 class SequenceProblem(Problem):
-    """A task on sequences or trees, in which the targets are classes.
+    """A task on sequences or trees.
 
     Attributes:
         sizes: lengths, or numbers of nodes, that are compared by default.
@@ -149,12 +151,12 @@ class SequenceProblem(Problem):
     metric: str = "accuracy"
     sequential: bool = True
     sizes: tuple[int, ...] = (10, 20)
+    metrics: tuple[str, ...] = ("accuracy", "loss")
     size = LENGTH
-    metrics = ("accuracy", "loss")
     run = RunConfig
     baseline = BaselineConfig
     spec = ModelSpec
-    baselines = classification.NAMES
+    baselines = sequences.NAMES
 
     def make(self, size: int, hops: tuple[int, ...] = (1,), data: DataSource | None = None) -> Any:
         """Return the task at a size, see `seqgnn.tasks`."""
@@ -187,8 +189,9 @@ class ForecastProblem(Problem):
 
     metric: str = "mae"
     data_kind: str | None = "time series"
+    metrics: tuple[str, ...] = ("mae", "rmse", "mape", "wape", "smape", "mase", "mse")
+    loss: str = "loss (scaled)"
     size = HORIZON
-    metrics = ("mae", "rmse", "mape", "wape", "smape", "mase", "mse")
     run = ForecastRun
     baseline = ForecastBaseline
     spec = ForecasterSpec
@@ -213,6 +216,7 @@ class ForecastProblem(Problem):
 
 
 _RECALL = TrainConfig(steps=800, lr=3e-3, target_accuracy=0.995)
+_MEMORY = TrainConfig(steps=1500, optimizer="adam", lr=1e-2, max_grad_norm=1.0, target_accuracy=0.995)
 PROBLEMS: dict[str, SequenceProblem | ForecastProblem] = {
     problem.task: problem
     for problem in (
@@ -226,6 +230,21 @@ PROBLEMS: dict[str, SequenceProblem | ForecastProblem] = {
             "recall",
             "Given T − 1 random digits, which was the first? A model has to remember it over all the others.",
             _RECALL,
+        ),
+        SequenceProblem(
+            "adding",
+            "Given T pairs of a random value and a marker, what is the sum of the two marked values? A model has to "
+            "remember them. A prediction with an error below 0.04 is correct.",
+            replace(_MEMORY, target_accuracy=0.99, monitor="loss"),
+            metric="mse",
+            metrics=("mse", "accuracy"),
+            loss="loss (MSE)",
+        ),
+        SequenceProblem(
+            "copying",
+            "Given ten random symbols, T − 1 blanks and a delimiter, which were the symbols, in order? A model has to "
+            "remember all of them over T + 10 positions. The accuracy is that of the ten symbols.",
+            _MEMORY,
         ),
         SequenceProblem(
             "text",

@@ -10,6 +10,8 @@ from seqgnn.data.datasets.data_source import DataSource
 SEQUENCE_TASKS: dict[str, Callable[[int, tuple[int, ...], DataSource | None], Any]] = {
     "palindromes": lambda size, hops, data: tasks.Palindromes(size, hops=hops),
     "recall": lambda size, hops, data: tasks.FirstDigitRecall(size, hops=hops),
+    "adding": lambda size, hops, data: tasks.Adding(size, hops=hops),
+    "copying": lambda size, hops, data: tasks.Copying(size, hops=hops),
     "text": lambda size, hops, data: tasks.CharText(None if data is None else data.path, length=size, hops=hops),
     "expressions": lambda size, hops, data: tasks.ExpressionTrees(size),
     "trees": lambda size, hops, data: tasks.TreeDistance(size),

@@ -14,7 +14,7 @@ from seqgnn.report.html.model_inspection import BATCH, ModelInspection
 from seqgnn.report.html.oversmoothing import Smoothing, verdict
 from seqgnn.report.html.summary import curves_description, scores_description, solved_description
 from seqgnn.report.html.svg import inline, swatch
-from seqgnn.report.plots.comparison import CURVES, curves_title, draw_curves, first_step, solved_steps
+from seqgnn.report.plots.comparison import curve_label, curves_title, draw_curves, first_step, solved_steps
 from seqgnn.report.plots.scores import (
     UNRANKED,
     draw_scores,
@@ -93,7 +93,7 @@ def curves_page_figures(comparison: Comparison, name: str, table: str) -> list[P
     for size in sorted({size for _, size, _ in comparison.runs}):
         figure, panel = column_figure()
         draw_curves(panel, comparison, size, MOST)
-        panel.set_ylabel(CURVES[comparison.metric])
+        panel.set_ylabel(curve_label(comparison))
         title = curves_title(comparison, size)
         svg = inline(figure, f"{name}-{size}", title, curves_description(comparison, size), table)
         caption = (

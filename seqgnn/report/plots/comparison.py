@@ -6,14 +6,11 @@ from typing import Any
 from seqgnn.experiments.results.comparison import Comparison
 from seqgnn.experiments.results.ranking import baseline_score
 from seqgnn.experiments.results.verdict import finding, verdicts
-from seqgnn.experiments.runs.problem import METRICS, ForecastProblem
+from seqgnn.experiments.runs.problem import METRICS
 from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.report.plots.style import GRAY, TAG, plain, style, tag, tidy
 
 STEP_TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
-CURVES = {"accuracy": "training accuracy", "loss": "training loss (nats)"} | dict.fromkeys(
-    ForecastProblem.metrics, "training loss (scaled)"
-)
 
 
 def metric_label(comparison: Comparison, metric: str | None = None) -> str:
@@ -21,6 +18,11 @@ def metric_label(comparison: Comparison, metric: str | None = None) -> str:
     metric = metric or comparison.metric
     units = comparison.units_of(metric)
     return f"test {METRICS[metric].label}" + ("" if units is None else f" ({units})")
+
+
+def curve_label(comparison: Comparison) -> str:
+    """Return what training curves show: the accuracy if it is the headline metric, else the loss."""
+    return "training " + ("accuracy" if comparison.metric == "accuracy" else comparison.problem.loss)
 
 
 def row_id(comparison: Comparison, name: str, size: int, part: str | int = "") -> str:
@@ -44,7 +46,7 @@ def curves_figure(comparison: Comparison, titles: Sequence[str] | None = None) -
     for place, (panel, size) in enumerate(zip(panels, sizes)):
         draw_curves(panel, comparison, size)
         panel.set_title(comparison.at(size) if titles is None else plain(titles[place]), fontsize=10, loc="left")
-    panels[0].set_ylabel(CURVES[comparison.metric])
+    panels[0].set_ylabel(curve_label(comparison))
     _legend(figure, comparison)
     figure.suptitle(f"{comparison.task}: training curves, running mean of 21 steps, one line per seed", fontsize=11)
     return figure
@@ -98,7 +100,7 @@ def curves_title(comparison: Comparison, size: int) -> str:
     shown = [verdict for verdict in verdicts(comparison, size).values() if verdict.is_solved or verdict.at_chance]
     if comparison.metric == "accuracy" and shown and (found := finding(comparison, size)) is not None:
         return found
-    name = CURVES[comparison.metric]
+    name = curve_label(comparison)
     return f"{name[:1].upper()}{name[1:]} at {comparison.at(size)}"
 
 

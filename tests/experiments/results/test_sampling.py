@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from seqgnn.experiments.results.sampling import accuracy_error, compare_windows, difference_error
+from seqgnn.experiments.results.sampling import accuracy_error, compare_windows, difference_error, score_error
 from tests.support import window_errors
 from tests.support.comparisons import changed, grid
 
@@ -19,6 +19,17 @@ def test_accuracy_error_is_that_of_the_mean_smoothed():
     assert error.standard_error == pytest.approx(math.sqrt(0.05**2 + share * (1 - share) / 100))
     assert error.df == math.inf
     assert difference_error(comparison.of("A", 5), comparison.of("B", 5), "loss", 5) is None
+
+
+def test_score_error_of_squared_errors_is_that_of_the_test_set():
+    comparison = grid({"A": [0.2, 0.4], "B": [0.1]}, {"constant": 0.5}, task="adding", metric="mse")
+    assert score_error(comparison.of("A", 5), "mse") is None  # not stored
+    stored = [changed(run, values={"mse": 0.3, "mse_se": error})
+              for run, error in zip((*comparison.of("A", 5), *comparison.of("B", 5)), (0.02, 0.04, 0.04))]  # fmt: skip
+    assert score_error(stored[:2], "mse") == pytest.approx(0.03)
+    assert score_error(stored, "loss") is None
+    assert difference_error(stored[:2], stored[2:], "mse", 5).standard_error == pytest.approx(0.05)
+    assert difference_error(stored[:2], comparison.of("B", 5), "mse", 5) is None
 
 
 def test_difference_error_of_forecasts_is_that_over_common_seeds_and_windows():

@@ -31,7 +31,8 @@ def test_problem_makes_tasks_of_its_name_at_its_sizes(task):
 
 
 @pytest.mark.parametrize(
-    "task, size, number", [("recall", 6, 5), ("palindromes", 6, 5), ("text", 6, 6), ("trees", 16, 16)]
+    "task, size, number", [("recall", 6, 5), ("palindromes", 6, 5), ("text", 6, 6), ("trees", 16, 16), ("adding", 6, 6),
+                               ("copying", 6, 26)]
 )
 def test_problem_num_elements_by_hand(task, size, number):
     assert PROBLEMS[task].num_elements(size) == number

@@ -1,8 +1,12 @@
-"""Naive baselines for classification, scored on the same test sets with the same metrics as the models.
+"""Naive baselines for sequence tasks, scored on the same test sets with the same metrics as the models.
 
 - **chance**: equal probability for every class. Its scores are expectations, not a random draw.
 - **majority**: the class frequencies in training samples (plus one each); predicts the most frequent class.
-- **linear**: logistic regression on one-hot tokens (or on the flattened features), fitted on training samples.
+- **constant**: for real-valued targets, their mean in training samples.
+- **memoryless**: for `seqgnn.tasks.Copying`, the blank up to the delimiter, then equal probability for every symbol.
+  Its scores are expectations.
+- **linear**: logistic regression on one-hot tokens (or on the flattened features), fitted on training samples; for
+  real-valued targets ridge regression, with the strength chosen on the validation set.
 - **bigram**: for tasks that predict the next token at every position. The frequency of the next token given the
   current one, interpolated with its overall frequency; the weight is chosen on the validation set.
 - **unigram, ngram-2, ..., ngram-6**: for such tasks on a text, `seqgnn.models.baselines.ngram.NGram` of that order,
@@ -19,28 +23,33 @@ from torch.nn.functional import one_hot
 
 from seqgnn._utils.validation import one_of
 from seqgnn.metrics.classification import Evaluation
+from seqgnn.metrics.regression import RegressionEvaluation
 from seqgnn.models.baselines.ngram import NGram
+from seqgnn.tasks.objectives import Classification, Objective, Regression, objective_of
 from seqgnn.training.loop import evaluate
 
 NGRAMS = {"unigram": 1} | {f"ngram-{order}": order for order in range(2, 7)}
-NAMES = ("chance", "majority", "linear", "bigram", *NGRAMS)
+NAMES = ("chance", "majority", "constant", "memoryless", "linear", "bigram", *NGRAMS)
 BIGRAM_WEIGHTS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
+RIDGE_STRENGTHS = tuple(10.0**power for power in range(7))
 DRAW = 1024  # samples per draw
 
 
 class Baseline(Protocol):
     """A fitted baseline, the result of `fit_baseline`."""
 
-    def evaluate(self, batches: Iterable[Any]) -> Evaluation:
+    def evaluate(self, batches: Iterable[Any]) -> Evaluation | RegressionEvaluation:
         """Return its scores over all batches."""
 
 
 def suitable(task: Any) -> tuple[str, ...]:
     """Return the names of the baselines that are applicable to `task`."""
+    if isinstance(objective_of(task), Regression):
+        return ("constant",) if task.per_element else ("constant", "linear")
     if not task.per_element:
         return ("chance", "majority", "linear")
     if task.num_tokens != task.num_classes:
-        return ("chance", "majority")
+        return ("chance", "majority", "memoryless") if hasattr(task, "memoryless") else ("chance", "majority")
     whole_text = isinstance(getattr(task, "train_ids", None), Tensor)
     return ("chance", "majority", "bigram", *(NGRAMS if whole_text else ()))
 
@@ -68,49 +77,100 @@ def fit_baseline(name: str, task: Any, *, samples: int = 8192, seed: int = 0) ->
     one_of("fit_baseline", f"a baseline for {task.name}", name, suitable(task))
     if samples < 1:
         raise ValueError(f"fit_baseline: expected samples of at least 1, got {samples}")
+    objective = objective_of(task)
     if name == "chance":
-        return _Chance(task.num_classes)
+        return _Expected(float(torch.tensor(task.num_classes).double().log()), 1 / task.num_classes, objective)
+    if name == "memoryless":
+        loss, accuracy = task.memoryless
+        return _Expected(loss, accuracy, objective)
     if name in NGRAMS:
         return _NGram(NGram.fit(task.train_ids, task.num_classes, NGRAMS[name]))
     generator = torch.Generator().manual_seed(seed)
     draws = (task.draw(min(samples, DRAW), generator) for _ in range(-(-samples // DRAW)))
     if name == "majority":
-        return _Majority(draws, task.num_classes)
+        return _Majority(draws, task.num_classes, objective)
+    if name == "constant":
+        return _Constant(draws, objective)
     if name == "linear":
-        return _Linear(draws, task)
+        return _Ridge.fit(draws, task) if isinstance(objective, Regression) else _Linear(draws, task)
     return _Bigram.fit(draws, task)
 
 
-class _Chance:
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
+class _Expected:
+    """A baseline whose expected scores are known."""
+
+    def __init__(self, loss: float, accuracy: float, objective: Objective) -> None:
+        assert isinstance(objective, Classification)
+        self.loss, self.accuracy, self.objective = loss, accuracy, objective
 
     def evaluate(self, batches: Iterable[Any]) -> Evaluation:
-        count = sum(batch.y.numel() for batch in batches)
-        return Evaluation(float(torch.tensor(self.num_classes).double().log()), 1 / self.num_classes, count)
+        return Evaluation(self.loss, self.accuracy, sum(self.objective.num_counted(batch.y) for batch in batches))
 
 
 class _Fitted(nn.Module, ABC):
-    """A baseline with the call of a model: returns logits (log-probabilities up to a constant) and no state."""
+    """A baseline with the call of a model, whose outputs are logits (log-probabilities up to a constant) or, for
+    real-valued targets, predictions.
 
-    def evaluate(self, batches: Iterable[Any]) -> Evaluation:
-        return evaluate(self, batches)
+    Args:
+        objective: objective of the task.
+    """
+
+    def __init__(self, objective: Objective | None = None) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def evaluate(self, batches: Iterable[Any]) -> Any:
+        return evaluate(self, batches, objective=self.objective)
 
     def forward(self, batch: Any, state: None = None) -> tuple[Tensor, None]:
-        return self.logits(batch), None
+        return self.output(batch), None
 
     @abstractmethod
-    def logits(self, batch: Any) -> Tensor:
-        """Return log-probabilities, up to a constant, for each prediction of a batch."""
+    def output(self, batch: Any) -> Tensor:
+        """Return the output for each target of a batch."""
 
 
 class _Majority(_Fitted):
-    def __init__(self, draws: Iterator[Any], num_classes: int) -> None:
-        super().__init__()
+    def __init__(self, draws: Iterator[Any], num_classes: int, objective: Objective) -> None:
+        super().__init__(objective)
         self.log_frequency = _log_frequency(sum(torch.bincount(d.y, minlength=num_classes) for d in draws) + 1)
 
-    def logits(self, batch: Any) -> Tensor:
+    def output(self, batch: Any) -> Tensor:
         return self.log_frequency.expand(batch.y.numel(), -1)
+
+
+class _Constant(_Fitted):
+    def __init__(self, draws: Iterator[Any], objective: Objective) -> None:
+        super().__init__(objective)
+        self.mean = torch.cat([batch.y for batch in draws]).double().mean()
+
+    def output(self, batch: Any) -> Tensor:
+        return self.mean.expand(batch.y.numel(), 1)
+
+
+class _Ridge(_Fitted):
+    """Ridge regression on all features of a sequence, with an intercept that is not penalized."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, task: Any) -> None:
+        super().__init__(objective_of(task))
+        self.weight, self.bias, self.num_tokens = weight, bias, task.num_tokens
+
+    @classmethod
+    def fit(cls, draws: Iterator[Any], task: Any) -> "_Ridge":
+        """Return the one with the lowest loss on the validation set."""
+        batches = list(draws)
+        x = torch.cat([_features(batch, task.num_tokens) for batch in batches])
+        y = torch.cat([batch.y for batch in batches]).double()
+        center, mean = x.mean(0), y.mean()
+        gram, product = (x - center).T @ (x - center), (x - center).T @ (y - mean)
+        candidates = []
+        for strength in RIDGE_STRENGTHS:
+            weight = torch.linalg.solve(gram + strength * torch.eye(len(gram), dtype=gram.dtype), product)
+            candidates.append(cls(weight, mean - center @ weight, task))
+        return min(candidates, key=lambda model: model.evaluate(task.validation(512)).loss)
+
+    def output(self, batch: Any) -> Tensor:
+        return (_features(batch, self.num_tokens) @ self.weight + self.bias)[:, None]
 
 
 class _Linear(_Fitted):
@@ -121,7 +181,7 @@ class _Linear(_Fitted):
 
         self.num_tokens = task.num_tokens
         batches = list(draws)
-        features = torch.cat([self._features(batch) for batch in batches]).numpy()
+        features = torch.cat([_features(batch, self.num_tokens) for batch in batches]).numpy()
         target = torch.cat([batch.y for batch in batches]).numpy()
         with threadpool_limits(1):  # for bitwise reproducible fits
             model = LogisticRegression(max_iter=1000).fit(features, target)
@@ -134,12 +194,8 @@ class _Linear(_Fitted):
         self.weight = torch.zeros(task.num_classes, weight.shape[1], dtype=weight.dtype).index_copy(0, classes, weight)
         self.bias = unseen.repeat(task.num_classes).index_copy(0, classes, bias)
 
-    def _features(self, batch: Any) -> Tensor:
-        x = batch.x if self.num_tokens is None else one_hot(batch.x, self.num_tokens)
-        return x.reshape(batch.num_graphs, -1).double()
-
-    def logits(self, batch: Any) -> Tensor:
-        return self._features(batch) @ self.weight.T + self.bias
+    def output(self, batch: Any) -> Tensor:
+        return _features(batch, self.num_tokens) @ self.weight.T + self.bias
 
 
 class _Bigram(_Fitted):
@@ -160,7 +216,7 @@ class _Bigram(_Fitted):
         candidates = [cls(pairs.view(size, size), weight) for weight in BIGRAM_WEIGHTS]
         return min(candidates, key=lambda model: model.evaluate(task.validation(512)).loss)
 
-    def logits(self, batch: Any) -> Tensor:
+    def output(self, batch: Any) -> Tensor:
         return self.log_probability[batch.x]
 
 
@@ -169,8 +225,14 @@ class _NGram(_Fitted):
         super().__init__()
         self.model = model
 
-    def logits(self, batch: Any) -> Tensor:
+    def output(self, batch: Any) -> Tensor:
         return self.model(batch)[0]
+
+
+def _features(batch: Any, num_tokens: int | None) -> Tensor:
+    """Return all features, or one-hot tokens, of each sequence: `[B, L * F]`."""
+    x = batch.x if num_tokens is None else one_hot(batch.x, num_tokens)
+    return x.reshape(batch.num_graphs, -1).double()
 
 
 def _log_frequency(counts: Any) -> Tensor:

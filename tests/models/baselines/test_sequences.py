@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from seqgnn.data import CharText, FirstDigitRecall, Palindromes
-from seqgnn.models.baselines.classification import NAMES, NGRAMS, _Bigram, fit_baseline, suitable
+from seqgnn.data import Adding, CharText, Copying, FirstDigitRecall, Palindromes
 from seqgnn.models.baselines.ngram import NGram
+from seqgnn.models.baselines.sequences import NAMES, NGRAMS, _Bigram, fit_baseline, suitable
 from seqgnn.training.loop import evaluate
 
 
@@ -44,6 +44,8 @@ class Marks:
 def test_suitable_baselines_depend_on_the_task():
     assert suitable(Palindromes(6)) == ("chance", "majority", "linear")
     assert suitable(Letters()) == ("chance", "majority", "bigram")
+    assert suitable(Adding(6)) == ("constant", "linear")
+    assert suitable(Copying(6)) == ("chance", "majority", "memoryless")
     other = Letters()
     other.num_classes = 2
     assert suitable(other) == ("chance", "majority")
@@ -60,7 +62,7 @@ def text(tmp_path):
 def test_suitable_ngrams_are_for_texts_only(text):
     assert tuple(NGRAMS) == ("unigram", "ngram-2", "ngram-3", "ngram-4", "ngram-5", "ngram-6")
     assert suitable(text) == ("chance", "majority", "bigram", *NGRAMS)
-    assert set(NAMES) == {*suitable(text), "linear"}
+    assert set(NAMES) == {*suitable(text), "linear", "constant", "memoryless"}
     assert suitable(Letters()) == ("chance", "majority", "bigram")
     other = Letters()
     other.train_ids, other.num_classes = Letters.train[0], 2
@@ -141,6 +143,49 @@ def test_fit_baseline_linear_with_missing_class_is_finite():
     assert math.isfinite(result.loss) and result.accuracy >= 0.9
 
 
+def test_fit_baseline_constant_is_the_mean_of_training_targets():
+    task = Adding(20, test_size=2000)
+    model = fit_baseline("constant", task, samples=3000, seed=2)
+    generator = torch.Generator().manual_seed(2)
+    mean = torch.cat([task.draw(1024, generator).y for _ in range(3)]).double().mean().item()
+    assert mean == pytest.approx(1.0, abs=0.03)
+    errors = [float(target) - mean for batch in task.test(300) for target in batch.y]
+    result = model.evaluate(task.test(300))
+    assert result.mse == result.loss == pytest.approx(sum(error**2 for error in errors) / 2000, rel=1e-6)
+    assert result.accuracy == pytest.approx(sum(abs(error) < 0.04 for error in errors) / 2000)
+    assert result.count == 2000 and result.mse == pytest.approx(1 / 6, abs=4 * result.mse_se)
+
+
+def test_fit_baseline_linear_on_numbers_equals_sklearn():
+    from sklearn.linear_model import Ridge
+
+    task = Adding(6, validation_size=500, test_size=300)
+    model = fit_baseline("linear", task, samples=1000, seed=1)
+    train = task.draw(1000, torch.Generator().manual_seed(1))
+
+    def pairs(batch):
+        return batch.x.reshape(batch.num_graphs, 12).double().numpy()
+
+    validation, test = next(task.validation(500)), next(task.test(300))
+    models = [Ridge(10.0**power).fit(pairs(train), train.y.double().numpy()) for power in range(7)]
+    best = min(models, key=lambda ridge: ((ridge.predict(pairs(validation)) - validation.y.numpy()) ** 2).mean())
+    expected = torch.from_numpy(best.predict(pairs(test)))
+    torch.testing.assert_close(model(test)[0].squeeze(-1), expected, rtol=1e-9, atol=1e-9)
+    assert model.evaluate(task.test(100)).mse < fit_baseline("constant", task).evaluate(task.test(100)).mse
+
+
+def test_fit_baseline_of_copying_counts_copied_symbols():
+    task = Copying(6, symbols=4, copied=3, test_size=500)
+    scores = {name: fit_baseline(name, task, samples=1024).evaluate(task.test(200)) for name in suitable(task)}
+    assert {name: result.count for name, result in scores.items()} == dict.fromkeys(scores, 1500)
+    assert (scores["memoryless"].accuracy, scores["chance"].accuracy) == (1 / 4, 1 / 5)
+    assert scores["memoryless"].loss == pytest.approx(3 * math.log(4) / 12, rel=1e-12)
+    assert scores["chance"].loss == pytest.approx(math.log(5), rel=1e-12)
+    assert scores["majority"].accuracy == 0.0  # it predicts blanks
+    frequency = torch.tensor([3 / 48] * 4 + [9 / 12])
+    assert scores["majority"].loss == pytest.approx(-(frequency * frequency.log()).sum().item(), rel=0.01)
+
+
 def test_fit_baseline_invalid_names_raise_value_error():
     with pytest.raises(ValueError, match="did you mean 'linear'"):
         fit_baseline("liner", Palindromes(6))
@@ -148,5 +193,9 @@ def test_fit_baseline_invalid_names_raise_value_error():
         fit_baseline("bigram", Palindromes(6))
     with pytest.raises(ValueError, match="a baseline for letters to be one of 'chance', 'majority', 'bigram', got"):
         fit_baseline("ngram-2", Letters())
+    with pytest.raises(ValueError, match="a baseline for adding to be one of 'constant', 'linear', got 'chance'"):
+        fit_baseline("chance", Adding(6))
+    with pytest.raises(ValueError, match=r"a baseline for palindromes to be one of .* got 'memoryless'"):
+        fit_baseline("memoryless", Palindromes(6))
     with pytest.raises(ValueError, match="samples of at least 1"):
         fit_baseline("majority", Palindromes(6), samples=0)
