@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
+from seqgnn.nn import GCNMinGRU, GCNMinLSTM, MinGRU, MinLSTM
+from tests.support import oracles
 from tests.support.minimal_oracle import GATES, Network, gcn_matrix, step
 
 KINDS = list(GATES)
@@ -126,3 +129,133 @@ def test_oracle_gradients_equal_central_differences(kind, options, lengths, matr
             below = loss()
             values[position] = value
             assert gradient[position] == pytest.approx((above - below) / (2 * STEP), rel=1e-7, abs=1e-8)
+
+
+# The library
+
+
+LAYERS = {"mingru": (MinGRU, GCNMinGRU), "minlstm": (MinLSTM, GCNMinLSTM)}
+RTOL = 1e-10
+
+
+def load(layer, parameters):
+    layer.load_state_dict({key: torch.from_numpy(value) for key, value in parameters.items()})
+    return layer
+
+
+def leaf(values):
+    return torch.from_numpy(values.copy()).requires_grad_()
+
+
+def compare(layer, call, network, parameters, x, state, lengths=None):
+    """Outputs, last states and the gradients of all of them, layer against oracle.
+
+    Args:
+        call: takes x and the initial states as tensors, and returns outputs and last states.
+        state: initial states; None: zeros.
+    """
+    expected, expected_last = network.forward(x, state, lengths)
+    generator = np.random.default_rng(2)
+    on_output, on_last = generator.normal(size=expected.shape), generator.normal(size=expected_last.shape)
+    grad_x, grad_state, grads = network.backward(on_output, on_last)
+
+    x, state = leaf(x), None if state is None else leaf(state)
+    output, last = call(x, state)
+    oracles.close(output, expected, RTOL)
+    oracles.close(last, expected_last, RTOL)
+    ((output * torch.from_numpy(on_output)).sum() + (last * torch.from_numpy(on_last)).sum()).backward()
+    oracles.close(x.grad, grad_x, RTOL)
+    if state is not None:
+        oracles.close(state.grad, grad_state, RTOL)
+    assert dict(layer.named_parameters()).keys() == parameters.keys()
+    for key, parameter in layer.named_parameters():
+        oracles.close(parameter.grad, grads[key], RTOL)
+
+
+def build(kind, options, graph=False, **more):
+    return LAYERS[kind][graph](F, H, dtype=torch.float64, **options, **more)
+
+
+def padded(packed, layer, x, state, lengths):
+    """Call a layer with lengths: those of a PackedSequence or as an argument."""
+    if not packed:
+        return layer(x, state, lengths=torch.tensor(lengths))
+    sequence = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
+    output, last = layer(sequence, state)
+    return torch.nn.utils.rnn.pad_packed_sequence(output, total_length=len(x))[0], last
+
+
+@pytest.mark.parametrize("engine", ["auto", "fused", "cpp", "reference"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("with_state", [False, True], ids=["zero", "state"])
+def test_minimal_layer_equals_oracle(kind, options, engine, with_state):
+    parameters, x, state = draw(kind, **options)
+    layer = load(build(kind, options, engine=engine), parameters)
+    compare(layer, layer, Network(kind, parameters), parameters, x, state if with_state else None)
+
+
+@pytest.mark.parametrize("engine", ["auto", "fused", "cpp", "reference"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("packed", [False, True], ids=["lengths", "packed"])
+def test_minimal_layer_on_ragged_sequences_equals_oracle(kind, options, engine, packed):
+    parameters, x, state = draw(kind, **options)
+    layer = load(build(kind, options, engine=engine), parameters)
+
+    def call(x, state):
+        return padded(packed, layer, x, state, LENGTHS)
+
+    compare(layer, call, Network(kind, parameters), parameters, x, state, LENGTHS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_minimal_layer_with_batch_first_equals_oracle(kind):
+    parameters, x, state = draw(kind, num_layers=2)
+    layer = load(build(kind, {"num_layers": 2}, batch_first=True), parameters)
+
+    def call(x, state):
+        output, last = layer(x.transpose(0, 1), state)
+        return output.transpose(0, 1), last
+
+    compare(layer, call, Network(kind, parameters), parameters, x, state)
+
+
+@pytest.mark.parametrize("engine", ["auto", "fused", "cpp", "reference"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
+def test_graph_minimal_layer_equals_oracle(kind, options, engine, lengths):
+    parameters, x, state = draw(kind, nodes=(N,), **options)
+    layer = load(build(kind, options, graph=True, engine=engine), parameters)
+    edges, weights = torch.tensor(EDGES).T, torch.tensor(WEIGHTS, dtype=torch.float64)
+
+    def call(x, state):
+        return layer(x, edges, weights, state, lengths=None if lengths is None else torch.tensor(lengths))
+
+    compare(layer, call, Network(kind, parameters, gcn_matrix(EDGES, WEIGHTS, N)), parameters, x, state, lengths)
+
+
+@pytest.mark.parametrize("engine", ["auto", "fused", "cpp", "reference"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_minimal_layer_with_gates_near_zero_and_one_equals_oracle(kind, engine):
+    """Gates down to 1e-260, so that a formula with 1 / z or log z would fail."""
+    parameters, x, state = draw(kind)
+    gates = parameters["bias_ih_l0"][:-H]
+    gates[:] = np.resize([-600.0, 600.0, -30.0, 30.0, -600.0, 600.0], len(gates))
+    layer = load(build(kind, {}, engine=engine), parameters)
+    compare(layer, layer, Network(kind, parameters), parameters, x, state)
+
+
+@pytest.mark.parametrize("engine", ["auto", "fused", "cpp", "reference"])
+def test_minlstm_with_both_gates_underflowing_keeps_their_ratio(engine):
+    # f = exp(-1000), i = exp(-1000 - ln 3), zero in float64; f / (f + i) = 3/4, so that h = 3/4 * 4 + 1/4 * 8
+    layer = MinLSTM(1, 1, engine=engine, dtype=torch.float64)
+    weight = torch.tensor([[-1000.0], [-1000.0 - math.log(3)], [8.0]], dtype=torch.float64)
+    layer.load_state_dict({"weight_ih_l0": weight, "bias_ih_l0": torch.zeros(3, dtype=torch.float64)})
+    x, h = torch.ones(1, 1, 1, dtype=torch.float64), torch.full((1, 1, 1), 4.0, dtype=torch.float64)
+    output, _ = layer(x, h)
+    assert output.item() == pytest.approx(5.0, rel=1e-12)
+    output.sum().backward()
+    # d h / d a_f = f' (1 - f') (h' - c) (1 - f) with f = 0
+    assert layer.bias_ih_l0.grad.tolist() == pytest.approx([3 / 16 * -4, 3 / 16 * 4, 1 / 4], rel=1e-12)
