@@ -15,7 +15,7 @@ from seqgnn._utils.arrays import distinct
 from seqgnn._utils.text import count
 from seqgnn.analysis.receptive_field import filters_of, layers_of, receptive_field
 from seqgnn.data import SequenceGraph, sequence_lengths
-from seqgnn.models.encoders import GCNEncoder, GCNInLSTM
+from seqgnn.models.encoders import GCNEncoder, GCNInGates
 from seqgnn.models.sequence_model import SequenceModel
 from seqgnn.nn import EvolveGCN
 from seqgnn.nn.graph.filters import Diffusion
@@ -85,7 +85,7 @@ def _is_stateful(model: nn.Module) -> bool:
     """Return True if the model has a state that can be carried over to the next window."""
     models = [part for part in model.modules() if isinstance(part, SequenceModel)]
     whole_window = any(part.readout.kind != "last" or part.inputs.length is not None for part in models)
-    recurrent = (GraphRecurrent, EvolveGCN, GCNInLSTM, *PLAIN_LAYERS, *PLAIN_CELLS)
+    recurrent = (GraphRecurrent, EvolveGCN, GCNInGates, *PLAIN_LAYERS, *PLAIN_CELLS)
     return not whole_window and any(
         layer.hops is not None if isinstance(layer, GCNEncoder) else isinstance(layer, recurrent)
         for layer in layers_of(model)
@@ -128,7 +128,7 @@ def _accepts(layer: nn.Module, name: str) -> bool:
     if isinstance(layer, GraphRecurrent):
         filtered = name == "edge_weight" and any(filter.hops for filter in layer.filters)
         return filtered or any(name in edge_arguments(conv) for conv in layer.convs)
-    if isinstance(layer, GCNEncoder | GCNInLSTM):  # their edges connect positions of sequences
+    if isinstance(layer, GCNEncoder | GCNInGates):  # their edges connect positions of sequences
         return False
     parameters = inspect.signature(layer.forward).parameters
     passed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

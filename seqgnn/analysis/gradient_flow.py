@@ -55,7 +55,7 @@ def gradient_flow(model: nn.Module, batch: Batch, reduce: str = "norm-of-mean") 
 
     Args:
         model: any module called as ``model(batch) -> logits, state`` that contains a recurrent layer of
-            :mod:`seqgnn.nn` over time: rnn, lstm, gru and both hybrids of :func:`seqgnn.models.build`.
+            :mod:`seqgnn.nn` over time: all of :func:`seqgnn.models.build` but GCNs and trees.
         batch: sequences with their targets; gradients are zero after the end of a sequence.
         reduce: ``"norm-of-mean"`` or ``"mean-of-norms"``.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from seqgnn.models.encoders import GCNEncoder, GCNInLSTM
+from seqgnn.models.encoders import GCNEncoder, GCNInGates
 from seqgnn.models.sequence_model import SequenceModel
 from seqgnn.nn import EvolveGCN
 from seqgnn.nn.graph.filters import Filter
@@ -78,7 +78,7 @@ def path_receptive_field(num_layers: int, hops: tuple[int, ...] = (1,)) -> int:
 def _layer_receptive_field(layer: Any, hops: tuple[int, ...] | None) -> ReceptiveField:
     if isinstance(layer, GCNEncoder):
         return ReceptiveField(len(layer.layers), 0 if hops is None else path_receptive_field(len(layer.layers), hops))
-    if isinstance(layer, (GCNInLSTM, *PLAIN_LAYERS, *PLAIN_CELLS)):
+    if isinstance(layer, (GCNInGates, *PLAIN_LAYERS, *PLAIN_CELLS)):
         return ReceptiveField(positions=math.inf)
     if isinstance(layer, GraphRecurrent):
         return ReceptiveField(layer.hops, math.inf, layer.hops_per_step)
@@ -99,7 +99,7 @@ def layers_on_paths(
 ) -> Iterator[tuple[nn.Module, tuple[int, ...] | None]]:
     """Iterate over these layers, each with the hops of the path graphs that it processes, None where unknown."""
     hops = module.hops if isinstance(module, SequenceModel | GCNEncoder) and module.hops else hops
-    kinds = (GraphRecurrent, EvolveGCN, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInLSTM, *CONVS)
+    kinds = (GraphRecurrent, EvolveGCN, TreeLSTM, DAGRecurrent, GCNEncoder, GCNInGates, *CONVS)
     if isinstance(module, (*kinds, *PLAIN_LAYERS, *PLAIN_CELLS)):
         yield module, hops
         return
@@ -108,7 +108,7 @@ def layers_on_paths(
 
 
 def filters_of(layer: Any) -> tuple[Filter, ...]:
-    if isinstance(layer, GCNInLSTM):
+    if isinstance(layer, GCNInGates):
         return filters_of(layer.layer)
     if isinstance(layer, GraphRecurrent):
         return layer.filters

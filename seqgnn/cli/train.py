@@ -150,10 +150,12 @@ def _new_run(options: dict[str, Any]) -> tuple[Any, Any]:
 
 def _check_effective(options: dict[str, Any], model: str, schedule: str) -> None:
     """Raise a ValueError for an option that would have no effect."""
-    graphs = ("gcn", "gcn-residual", "gcn+lstm", "gcn-in-lstm")
+    from seqgnn.models.sequence_model import FAMILIES, WINDOWED
+
+    graphs = [name for name, family in FAMILIES.items() if family.uses_batch_edges or family.uses_window]
     for name, effective in (
         ("hops", model in graphs),
-        ("window", model == "gcn-in-lstm"),
+        ("window", model in WINDOWED),
         ("decay", schedule == "step"),
         ("decay_every", schedule == "step"),
     ):

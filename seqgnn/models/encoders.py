@@ -17,8 +17,9 @@ from torch_geometric.utils import segment
 
 from seqgnn._utils.validation import describe
 from seqgnn.data import from_padded, path_graph, sequence_lengths, to_padded
-from seqgnn.nn import GCNLSTM, GCNConv
+from seqgnn.nn import GCNConv
 from seqgnn.nn.graph.cache import tensor_cache
+from seqgnn.nn.recurrent.graph_rnn import GraphRecurrent
 
 
 class Inputs(nn.Module):
@@ -90,7 +91,7 @@ class Inputs(nn.Module):
 
 
 class RecurrentEncoder(nn.Module):
-    """An RNN, LSTM or GRU over sequences of equal or different lengths.
+    """A recurrent layer over sequences of equal or different lengths.
 
     With `weight_dropout`, each call in training drops hidden-to-hidden weights, the same ones at every step
     (DropConnect, as in Merity et al. 2018, https://arxiv.org/abs/1708.02182, section 2).
@@ -248,15 +249,15 @@ class GCNThenLSTM(nn.Module):
         return x, None if gcn_state is None else (gcn_state, lstm_state)
 
 
-class GCNInLSTM(nn.Module):
-    """An LSTM with graph convolutions in its gates, over a sliding window of the last k positions.
+class GCNInGates(nn.Module):
+    """A recurrent layer with graph convolutions in its gates, over a sliding window of the last k positions.
 
     Node j of the window has the input x_(t-k+1+j), zero before the start. Edges point from j to j + hop. Each node has
     its own state from step to step, and the output at time t is that of the newest node. The state between calls is
-    ``(older, (h, c))`` with the window's older inputs ``[k - 1, B, F]``.
+    ``(older, state of the layer)`` with the window's older inputs ``[k - 1, B, F]``.
     """
 
-    def __init__(self, layer: GCNLSTM, window: int, hops: tuple[int, ...]) -> None:
+    def __init__(self, layer: GraphRecurrent, window: int, hops: tuple[int, ...]) -> None:
         super().__init__()
         self.layer = layer
         self.window = window
@@ -280,7 +281,7 @@ class GCNInLSTM(nn.Module):
         older = state[0] if isinstance(state, tuple) and len(state) == 2 else None
         if not isinstance(older, Tensor) or older.shape != shape:
             raise ValueError(
-                f"GCNInLSTM: expected a state (older, (h, c)) with older of shape {shape}, got {describe(state)}"
+                f"GCNInGates: expected a state (older, layer's) with older of shape {shape}, got {describe(state)}"
             )
         return state
 

@@ -26,13 +26,14 @@ class ModelOptions:
         length: maximum sequence length; needed for `positions`, for a GCN without `num_layers` or `hops`, and for text
             generation with readouts other than "last".
         hops: hops of the batches' edges, which the data set creates (GCNs; None: the powers of two below `length`, with
-            which the receptive field is the whole sequence), or of the window's (``"gcn-in-lstm"``; None: 1).
+            which the receptive field is the whole sequence), or of the window's (``"gcn-in-lstm"``,
+            ``"gcn-in-mingru"``, ``"gcn-in-minlstm"``; None: 1).
         hidden: H, the hidden size and the size of embeddings.
         num_layers: number of recurrent layers (None: 1) or of GCN layers (None: one per hop).
         readout: ``"last"``, ``"mean"`` or ``"max"``.
         encoding: encoding of token ids, ``"one-hot"`` or ``"embedding"``.
         positions: append the one-hot position to each token.
-        window: k of ``"gcn-in-lstm"``.
+        window: k of ``"gcn-in-lstm"``, ``"gcn-in-mingru"`` and ``"gcn-in-minlstm"``.
         dropout: dropout on non-recurrent connections: embeddings, outputs between layers, and the head's input
             (Zaremba et al. 2014).
         weight_dropout: dropout on hidden-to-hidden weights, for models with a plain recurrent layer.

@@ -15,10 +15,10 @@ from torch_geometric.data import Batch
 
 from seqgnn._utils.validation import one_of
 from seqgnn.data import exponential_hops, sequence_lengths
-from seqgnn.models.encoders import GCNEncoder, GCNInLSTM, GCNThenLSTM, Inputs, Readout, RecurrentEncoder, TreeEncoder
+from seqgnn.models.encoders import GCNEncoder, GCNInGates, GCNThenLSTM, Inputs, Readout, RecurrentEncoder, TreeEncoder
 from seqgnn.models.options import ModelOptions, read_options
 from seqgnn.models.parameter_matching import hidden_size_for
-from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, TreeLSTM
+from seqgnn.nn import GCNLSTM, GRU, LSTM, RNN, GCNMinGRU, GCNMinLSTM, MinGRU, MinLSTM, TreeLSTM
 
 GNNS = ("gcn", "gcn-residual")  # depth limits their receptive field; that of others is the whole sequence
 OF_TASK = ("num_classes", "num_tokens", "num_features", "per_element", "directed")
@@ -87,9 +87,10 @@ def _gcn_then_lstm(options: ModelOptions, channels: int) -> GCNThenLSTM:
     return GCNThenLSTM(gcn, _recurrent(LSTM, options, options.hidden))
 
 
-def _gcn_in_lstm(options: ModelOptions, channels: int) -> GCNInLSTM:
-    layer = GCNLSTM(channels, options.hidden, **_recurrent_options(options))
-    return GCNInLSTM(layer, options.window, options.hops or (1,))
+def _gcn_in_gates(layer: Any, options: ModelOptions, channels: int) -> GCNInGates:
+    return GCNInGates(
+        layer(channels, options.hidden, **_recurrent_options(options)), options.window, options.hops or (1,)
+    )
 
 
 def _tree_lstm(options: ModelOptions, channels: int) -> TreeEncoder:
@@ -110,11 +111,13 @@ class Family:
         encoder: returns the encoder for given options and a number of input channels.
         supports: options that not all families support.
         uses_batch_edges: True for layers that use the edges of the batch, a path graph with `hops`.
+        uses_window: True for layers over a sliding window.
     """
 
     encoder: Callable[[ModelOptions, int], nn.Module]
     supports: tuple[str, ...] = ()
     uses_batch_edges: bool = False
+    uses_window: bool = False
 
 
 RECURRENT = ("init", "forget_bias")
@@ -122,24 +125,30 @@ FAMILIES = {
     "rnn": Family(partial(_recurrent, RNN), (*RECURRENT, "weight_dropout")),
     "lstm": Family(partial(_recurrent, LSTM), (*RECURRENT, "weight_dropout")),
     "gru": Family(partial(_recurrent, GRU), (*RECURRENT, "weight_dropout")),
+    "mingru": Family(partial(_recurrent, MinGRU), RECURRENT),
+    "minlstm": Family(partial(_recurrent, MinLSTM), RECURRENT),
     "gcn": Family(_gcn, uses_batch_edges=True),
     "gcn-residual": Family(partial(_gcn, residual=True), uses_batch_edges=True),
     "gcn+lstm": Family(_gcn_then_lstm, (*RECURRENT, "weight_dropout"), uses_batch_edges=True),
-    "gcn-in-lstm": Family(_gcn_in_lstm, RECURRENT),
+    "gcn-in-lstm": Family(partial(_gcn_in_gates, GCNLSTM), RECURRENT, uses_window=True),
+    "gcn-in-mingru": Family(partial(_gcn_in_gates, GCNMinGRU), RECURRENT, uses_window=True),
+    "gcn-in-minlstm": Family(partial(_gcn_in_gates, GCNMinLSTM), RECURRENT, uses_window=True),
     "tree-lstm": Family(_tree_lstm),
 }
 TREES = ("tree-lstm",)  # they traverse the batch's edges in topological order
 NAMES = tuple(name for name in FAMILIES if name not in TREES)
+WINDOWED = tuple(name for name, family in FAMILIES.items() if family.uses_window)
 
 
 def build(name: str, task: Any = None, **options: Any) -> SequenceModel:
     """Return a model by name.
 
     Args:
-        name: ``"rnn"``, ``"lstm"``, ``"gru"``; ``"gcn"``, GCN layers over the batch's edges; ``"gcn-residual"``, the
-            same with residual connections; ``"gcn+lstm"``, a GCN layer followed by an LSTM over the nodes in order;
-            ``"gcn-in-lstm"``, an LSTM with a GCN in its gates over a sliding window; ``"tree-lstm"``, an LSTM along the
-            batch's edges, which must not have cycles.
+        name: ``"rnn"``, ``"lstm"``, ``"gru"``, ``"mingru"``, ``"minlstm"``; ``"gcn"``, GCN layers over the batch's
+            edges; ``"gcn-residual"``, the same with residual connections; ``"gcn+lstm"``, a GCN layer followed by an
+            LSTM over the nodes in order; ``"gcn-in-lstm"``, ``"gcn-in-mingru"`` and ``"gcn-in-minlstm"``, these with a
+            GCN in their gates over a sliding window; ``"tree-lstm"``, an LSTM along the batch's edges, which must not
+            have cycles.
         task: a task of :mod:`seqgnn.tasks`, which determines the options `num_classes`, `num_tokens`, `num_features`,
             `per_element`, `directed`, `length` and, for GCNs over the batch's edges, `hops`; None: pass these as
             `options`.
@@ -215,7 +224,7 @@ def _with_depth(name: str, options: ModelOptions) -> ModelOptions:
 
 def _check_supported(name: str, options: ModelOptions) -> None:
     """Raise a ValueError if an option is not supported by the model."""
-    if name == "gcn-in-lstm" and options.window > 1 and min(options.hops or (1,)) >= options.window:
+    if name in WINDOWED and options.window > 1 and min(options.hops or (1,)) >= options.window:
         raise ValueError(f"build: expected a hop below the window of {options.window}, got hops={options.hops}")
     if name in TREES and (options.num_layers or 1) != 1:
         raise ValueError(f"build: {name!r} has one layer, got num_layers={options.num_layers}")

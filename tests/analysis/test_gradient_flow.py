@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 from seqgnn import nn as sg
 from seqgnn.analysis import bptt_gradients, gradient_flow, influence
 from seqgnn.data import Adding, CharText, Palindromes, SequenceGraph, path_graph, sequence_batch, to_padded
-from seqgnn.models.sequence_model import NAMES, build
+from seqgnn.models.sequence_model import FAMILIES, NAMES, WINDOWED, build
 from tests.support import oracles
 
 DIGITS = {"num_classes": 10, "num_tokens": 10}
@@ -34,6 +34,12 @@ def step(kind, gates, h, c, dh, dc):
         return torch.tanh(g + u) + dh, c
     size = h.shape[-1]
     g, u = (part.split(size, dim=-1) for part in (g, u))
+    if kind == "mingru":
+        z = 1 / (1 + torch.exp(-g[0]))
+        return (1 - z) * h + z * g[1] + dh, c
+    if kind == "minlstm":
+        f, i = (1 / (1 + torch.exp(-g[k])) for k in (0, 1))
+        return (f * h + i * g[2]) / (f + i) + dh, c
     if kind == "gru":
         r, z = (1 / (1 + torch.exp(-g[k] - u[k])) for k in (0, 1))
         return (1 - z) * torch.tanh(g[2] + r * u[2]) + z * h + dh, c
@@ -57,8 +63,9 @@ def loss_of(model, batch, dh, dc, kind):
         x = x.unsqueeze(2)
     dh, dc = (d if d.dim() == 5 else d.unsqueeze(3) for d in (dh, dc))
     for number, (layer_dh, layer_dc) in enumerate(zip(dh, dc)):
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        w_ih, w_hh, b_ih, b_hh = (getattr(layer, f"{name}_l{number}") for name in names)
+        w_ih, b_ih = (getattr(layer, f"{name}_ih_l{number}") for name in ("weight", "bias"))
+        none = w_ih.new_zeros(len(w_ih), model.head.in_features), torch.zeros_like(b_ih)  # of the minimal layers
+        w_hh, b_hh = (getattr(layer, f"{name}_hh_l{number}", zero) for name, zero in zip(("weight", "bias"), none))
         h = c = torch.zeros_like(layer_dh[0])
         outputs = []
         for x_t, dh_t, dc_t in zip(x, layer_dh, layer_dc):
@@ -78,12 +85,13 @@ def expected_gradients(model, batch, kind, shape):
 
 CASES = [("rnn", "rnn", 1), ("lstm", "lstm", 1), ("gru", "gru", 1), ("lstm", "lstm", 2), ("gru", "gru", 2)]
 CASES += [("gcn+lstm", "lstm", 2), ("gcn-in-lstm", "lstm", 2)]
+CASES += [("mingru", "mingru", 2), ("minlstm", "minlstm", 2), ("gcn-in-mingru", "mingru", 2)]
 
 
 @pytest.mark.parametrize("name, kind, layers", CASES)
 def test_gradient_flow_norms_equal_those_of_the_equations(name, kind, layers):
     model, batch = model_of(name, num_layers=layers), batch_of()
-    shape = (layers, 7, 4, 4, 5) if name == "gcn-in-lstm" else (layers, 7, 4, 5)
+    shape = (layers, 7, 4, 4, 5) if name in WINDOWED else (layers, 7, 4, 5)
     loss, (h, c) = expected_gradients(model, batch, kind, shape)
     h, c = h.flatten(3), c.flatten(3)
     first, second = gradient_flow(model, batch), gradient_flow(model, batch, reduce="mean-of-norms")
@@ -100,7 +108,7 @@ def test_gradient_flow_norms_equal_those_of_the_equations(name, kind, layers):
 @pytest.mark.parametrize("name, kind, layers", CASES)
 def test_expected_gradients_equal_central_differences(name, kind, layers):
     model, batch = model_of(name, num_layers=layers), batch_of()
-    shape = (layers, 7, 4, 4, 5) if name == "gcn-in-lstm" else (layers, 7, 4, 5)
+    shape = (layers, 7, 4, 4, 5) if name in WINDOWED else (layers, 7, 4, 5)
     loss, gradients = expected_gradients(model, batch, kind, shape)
     oracles.close(loss, cross_entropy(model(batch)[0], batch.y))
     generator = torch.Generator().manual_seed(1)
@@ -172,7 +180,7 @@ def test_gradient_flow_of_single_sequence_equals_batch_of_one():
 
 @pytest.mark.parametrize("name", RECURRENT)
 def test_gradient_flow_does_not_change_the_model(name):
-    plain = {} if name == "gcn-in-lstm" else {"weight_dropout": 0.3}
+    plain = {"weight_dropout": 0.3} if "weight_dropout" in FAMILIES[name].supports else {}
     model = model_of(name, num_layers=2, dropout=0.5, **plain)
     model.head.eval()
     before, modes = copy.deepcopy(model.state_dict()), [module.training for module in model.modules()]

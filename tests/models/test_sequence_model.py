@@ -154,7 +154,7 @@ def test_build_of_every_name_fits_palindromes():
         ("gcn-in-lstm", {"weight_dropout": 0.1}, "weight_dropout is not supported by"),
         ("gcn", {"per_element": True, "directed": False}, "expected a directed graph with one target per position"),
         ("gcn", {"positions": True, "length": None}, "expected length with positions=True"),
-        ("gcn", {"init": "orthogonal"}, r"init is not supported by 'gcn' \(only rnn, lstm, gru, gcn\+lstm, gcn-in"),
+        ("gcn", {"init": "orthogonal"}, r"init is not supported by 'gcn' \(only rnn, lstm, gru, mingru, .*gcn-in"),
         ("tree-lstm", {"forget_bias": 1.0, "num_layers": 1}, "forget_bias is not supported by 'tree-lstm'"),
         ("gru", {"forget_bias": 1.0}, "GRU: expected init forget_bias"),
         ("lstm", {"parameters": 10}, "expected parameters that 'lstm' can have, such as .* with hidden=1, got 10"),
@@ -196,7 +196,7 @@ def test_wrong_inputs_are_rejected():
         make("rnn", positions=True)(SequenceGraph.from_values([1] * 8))
     with pytest.raises(ValueError, match="SequenceModel: expected a batch on the model's device meta, got cpu"):
         make("gcn").to("meta")(SequenceGraph.from_values([1] * 8))
-    with pytest.raises(ValueError, match="GCNInLSTM: expected a state"):
+    with pytest.raises(ValueError, match="GCNInGates: expected a state"):
         make("gcn-in-lstm")(SequenceGraph.from_values([1] * 8), torch.zeros(1))
     nothing = SequenceGraph(x=torch.empty(0).long(), edge_index=torch.empty(2, 0).long(), y=torch.zeros(1).long())
     for name in models.NAMES:

@@ -12,7 +12,8 @@ class GridConfig:
 
     Args:
         lr_per_size: learning rate for each size; None: that of the training configuration, for all sizes.
-        window: number of last tokens that "gcn-in-lstm" sees at a time, at least 1; sequence tasks only.
+        window: number of last tokens that "gcn-in-lstm", "gcn-in-mingru" or "gcn-in-minlstm" sees at a time, at least
+            1; sequence tasks only.
         match_parameters: choose hidden sizes so that all models have about the number of parameters of the LSTM with
             `hidden` units; sequence tasks only.
         parameters: choose hidden sizes so that all models have about this number of parameters; forecasts only.

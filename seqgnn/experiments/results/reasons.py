@@ -11,7 +11,8 @@ from seqgnn.experiments.runs.record import RunRecord
 from seqgnn.models.sequence_model import GNNS
 from seqgnn.training.loop import ValidationPoint
 
-FORGETFUL = ("lstm", "gcn+lstm", "gcn-in-lstm")  # their cell state decays unless the forget gate starts open
+# Their state decays unless the forget gate starts open.
+FORGETFUL = ("lstm", "minlstm", "gcn+lstm", "gcn-in-lstm", "gcn-in-minlstm")
 ENDINGS = {"time": " until the time was over", "no better": " until early stopping", "converged": " until convergence"}
 FALLING = 0.01  # relative improvement of the validation loss that counts as still falling
 

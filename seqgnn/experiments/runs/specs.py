@@ -14,7 +14,8 @@ class ModelSpec:
         readout: "last", "mean" or "max"; None: the task's default.
         hops: edges of a GCN on a path; None: the powers of two below the length.
         init: names of initialization recipes, in order; "chrono" gets the length as its t_max.
-        forget_bias: forget bias of an LSTM; None: the one of `init`.
+        forget_bias: forget bias of an LSTM or MinLSTM; None: the one of `init`.
+        num_layers: number of layers; None: one recurrent layer, or for a GCN as many as reach all positions.
         positions: whether inputs include their position.
         encoding: encoding of ids, "one-hot" or "embedding".
         lr: learning rate of this model; None: that of the comparison.
@@ -31,6 +32,7 @@ class ModelSpec:
     encoding: str = "one-hot"
     lr: float | None = None
     longest: int | None = None
+    num_layers: int | None = None
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ class TextModelConfig:
     Args:
         hidden: hidden units.
         num_layers: number of layers; None: 2, or one per hop for GCNs.
-        hops: hops of the GCNs, e.g. 1,2,4; None: powers of two below the sequence length, 1 in gcn-in-lstm.
-        window: number of last characters that gcn-in-lstm sees at a time.
+        hops: hops of the GCNs, e.g. 1,2,4; None: powers of two below the sequence length, 1 in gcn-in-lstm
+            and its like.
+        window: number of last characters that gcn-in-lstm, gcn-in-mingru or gcn-in-minlstm sees at a time.
         dropout: dropout probability of all non-recurrent connections.
         weight_dropout: dropout probability of the hidden-to-hidden weights of rnn, lstm, gru and gcn+lstm.
         tie_weights: use one matrix for the embedding and the output layer.
@@ -65,7 +66,7 @@ class TextModelConfig:
             options["hops"] = self.hops
         if self.weight_dropout:
             options["weight_dropout"] = self.weight_dropout
-        if model == "gcn-in-lstm":
+        if model in models.WINDOWED:
             options["window"] = self.window
         return options
 
@@ -105,7 +106,8 @@ class TextRun:
         text_encoding: encoding of the text files.
         split: fractions of the training, validation and test parts.
         length: number of characters per sequence and training step.
-        model: name of the model: rnn, lstm, gru, gcn, gcn-residual, gcn+lstm or gcn-in-lstm.
+        model: name of the model: rnn, lstm, gru, mingru, minlstm, gcn, gcn-residual, gcn+lstm, gcn-in-lstm,
+            gcn-in-mingru or gcn-in-minlstm.
         options: further options of `seqgnn.models.build`, see `TextModelConfig`; characters are embedded unless
             `encoding` is among them.
         train: configuration of training; `stateful` reads the text as streams.

@@ -17,7 +17,7 @@ from seqgnn.data import path_graph, sequence_batch
 from seqgnn.experiments.grid.specs import MODEL_SPECS, ModelSpec, RunTemplate
 from seqgnn.experiments.runs.problem import PROBLEMS
 from seqgnn.experiments.runs.sequence_tasks import SEQUENCE_TASKS
-from seqgnn.models.encoders import GCNInLSTM, Readout, RecurrentEncoder
+from seqgnn.models.encoders import GCNInGates, Readout, RecurrentEncoder
 from seqgnn.models.sequence_model import GNNS, TREES, SequenceModel
 from seqgnn.nn.init import RECIPES
 from seqgnn.training.loop import TrainConfig
@@ -25,8 +25,8 @@ from seqgnn.training.loop import TrainConfig
 Maker = Callable[[int], tuple[SequenceModel, Batch, Tensor | None]]  # from a seed, as `gradient_problem` gives it
 MEASURES = ("gradients", "influence")
 STUDIED = tuple(name for name, row in MODEL_SPECS.items() if row.model not in TREES)
-RECURRENT = (RecurrentEncoder, GCNInLSTM)
-MODELS_WITH_LSTM = ("lstm", "gcn+lstm", "gcn-in-lstm")
+RECURRENT = (RecurrentEncoder, GCNInGates)
+MODELS_WITH_LSTM = ("lstm", "minlstm", "gcn+lstm", "gcn-in-lstm", "gcn-in-minlstm")
 
 
 @dataclass(frozen=True, eq=False)
