@@ -169,6 +169,32 @@ class chrono:
 
 
 @dataclass(frozen=True)
+class ramp:
+    r"""Biases of the candidates from N(0, std²), for stacked MinGRU and MinLSTM layers.
+
+    .. math::
+        h_t \approx b_c \, (1 - (1 - z)^t)
+
+    From its zero state, each unit moves towards its bias at its own time scale, so that the gates of the next layer see
+    the time since the start and can treat the first inputs differently from later ones. With zero biases, states are
+    zero on average at all times. Best after :class:`chrono`, with which time scales reach `t_max`.
+
+    Args:
+        std: standard deviation, above 0.
+    """
+
+    std: float = 1.0
+    kinds = ("mingru", "minlstm")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.std, Real) or not 0 < self.std < math.inf:
+            raise ValueError(f"init.ramp: expected std to be a finite number above 0, got {shown(self.std)}")
+
+    def __call__(self, kind: str, gates: Gates) -> None:
+        gates.set_bias(-1, torch.randn_like(gates.bias_ih[-1]) * self.std)
+
+
+@dataclass(frozen=True)
 class forget_bias:
     """Biases of an LSTM's or MinLSTM's forget gate with sum `value` (Gers et al. 2000; Jozefowicz et al. 2015)."""
 
@@ -192,6 +218,7 @@ RECIPES: dict[str, type] = {
     "identity": identity,
     "latch": latch,
     "chrono": chrono,
+    "ramp": ramp,
 }
 Init: TypeAlias = "str | Recipe | Sequence[str | Recipe] | None"
 
@@ -224,15 +251,17 @@ def resolve_recipes(caller: str, kind: str, init: Init, forget: float | None, bi
         raise ValueError(f"{caller}: expected init.chrono or forget_bias, got both; they set the same bias")
     for place, recipe in enumerate(recipes):
         if isinstance(recipe, uniform | xavier | identity | latch) and any(
-            isinstance(earlier, chrono | forget_bias) for earlier in recipes[:place]
+            isinstance(earlier, chrono | forget_bias | ramp) for earlier in recipes[:place]
         ):
-            raise ValueError(f"{caller}: expected {type(recipe).__name__} before chrono or forget_bias, got it after")
+            raise ValueError(
+                f"{caller}: expected {type(recipe).__name__} before chrono, forget_bias or ramp, got it after"
+            )
         name = type(recipe).__name__
         kinds = getattr(recipe, "kinds", NUM_GATES)
         if kind not in kinds:
             expected = f"init {name} on a layer of kind {' or '.join(kinds)}"
             raise ValueError(f"{caller}: expected {expected}, got it on {kind}")
-        if isinstance(recipe, chrono | forget_bias) and not bias:
+        if isinstance(recipe, chrono | forget_bias | ramp) and not bias:
             raise ValueError(f"{caller}: expected bias=True for {name}, got bias=False")
     return tuple(recipes)
 

@@ -69,6 +69,31 @@ def test_latch_init_preserves_signs_below_its_threshold():
         assert (output[-1] > 0).tolist() == [held, False]
 
 
+def test_ramp_init_draws_candidate_biases_and_nothing_else():
+    torch.manual_seed(0)
+    for layer, gates in ((ours.MinGRU, 2), (ours.MinLSTM, 3)):
+        made = layer(3, 2000, num_layers=2, init=["xavier", init.chrono(t_max=50), init.ramp(std=0.5)])
+        for bias in (made.bias_ih_l0, made.bias_ih_l1):
+            parts = bias.chunk(gates)
+            assert parts[-1].std().item() == pytest.approx(0.5, rel=0.1) and abs(parts[-1].mean()) < 0.05
+            assert abs(parts[0]).max() <= math.log(49) + 1e-6
+    assert abs(ours.MinGRU(3, 2000, init="ramp").bias_ih_l0.chunk(2)[1].std() - 1) < 0.1
+
+
+def test_ramp_init_makes_states_follow_the_time_since_the_start():
+    layer = ours.MinGRU(1, 5, init=["xavier", init.chrono(t_max=20), "ramp"]).double()
+    output, _ = layer(torch.zeros(30, 1, dtype=torch.float64))
+    bias_z, bias_c = layer.bias_ih_l0.chunk(2)
+    time = torch.arange(1, 31, dtype=torch.float64)[:, None]
+    close(output, bias_c * (1 - (1 - bias_z.sigmoid()) ** time), 1e-10)
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, math.inf, "1"])
+def test_ramp_init_invalid_std_raises_value_error(std):
+    with pytest.raises(ValueError, match=r"init.ramp: expected std to be a finite number above 0, got"):
+        init.ramp(std=std)
+
+
 def test_torch_init_and_custom_init_set_the_weights():
     layer = ours.RNN(3, 4, init=["identity", "torch"])
     assert layer.weight_ih_l0.abs().max() > 0.01

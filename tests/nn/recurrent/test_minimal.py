@@ -155,6 +155,8 @@ def test_minimal_layer_dropout_is_between_layers_in_training(layer):
         ({"forget_bias": 1.0}, "got it on mingru"),
         ({"num_layers": 0}, "MinGRU: expected num_layers"),
         ({"bias": False, "init": init.chrono(t_max=9)}, "expected bias=True for chrono, got bias=False"),
+        ({"bias": False, "init": "ramp"}, "expected bias=True for ramp, got bias=False"),
+        ({"init": ["ramp", "xavier"]}, "expected xavier before chrono, forget_bias or ramp, got it after"),
     ],
 )
 def test_minimal_layer_invalid_options_raise_value_error(options, message):

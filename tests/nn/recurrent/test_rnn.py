@@ -237,7 +237,7 @@ def test_lstm_functional_call_passes_gradcheck():
         (lambda: init.chrono(t_max=float("nan")), "expected t_max to be an integer >= 2, got nan"),
         (lambda: ours.LSTM(3, 4, forget_bias=float("nan")), "init.forget_bias: expected a finite number .*got nan"),
         (lambda: ours.LSTM(3, 4, init=[init.chrono(9), init.forget_bias(1.0)]), "chrono or forget_bias, got both"),
-        (lambda: ours.LSTM(3, 4, init=[init.chrono(9), "xavier"]), "expected xavier before chrono or forget_bias"),
+        (lambda: ours.LSTM(3, 4, init=[init.chrono(9), "xavier"]), "expected xavier before chrono, forget_bias"),
         (lambda: ours.LSTM(3, 4, init=init.orthogonal), "expected an initialization, such as init.orthogonal\\(\\)"),
         (lambda: ours.LSTM(3, 4, init=[None]), "expected an initialization, .* got None"),
         (lambda: ours.LSTMCell(3, 0), "LSTMCell: expected hidden_size to be an integer of at least 1, got 0"),
