@@ -21,8 +21,8 @@ def score(comparison, name, metric):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("memory")
-    run_grid("adding", models=["lstm", "gcn", "gcn-mean", "gcn+lstm", "gcn-in-lstm"], out=out, **TINY)
-    run_grid("copying", models=["gru", "gcn", "gcn+lstm", "gcn-in-lstm"], out=out, **TINY)
+    run_grid("adding", models=["lstm", "minlstm", "gcn", "gcn-mean", "gcn+lstm", "gcn-in-minlstm"], out=out, **TINY)
+    run_grid("copying", models=["gru", "mingru", "gcn", "gcn+lstm", "gcn-in-mingru"], out=out, **TINY)
     return out
 
 
