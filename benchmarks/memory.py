@@ -43,6 +43,7 @@ INSIDE = ModelSpec("GCN in LSTM, chrono", "gcn-in-lstm", init=("orthogonal", "ch
 LONG: dict[str, Any] = {"init": ("xavier", "chrono", "ramp"), "num_layers": 2}
 MINGRU = ModelSpec("MinGRU, two layers", "mingru", **LONG)
 MINLSTM = ModelSpec("MinLSTM, two layers", "minlstm", **LONG)
+NO_RAMP = ModelSpec("MinGRU, two layers, no ramp", "mingru", init=("xavier", "chrono"), num_layers=2)
 MINGRU_1 = ModelSpec("MinGRU, one layer", "mingru", **LONG | {"num_layers": 1})
 ADAM: dict[str, Any] = {"batch_size": 64, "optimizer": "adam", "lr": 1e-2, "max_grad_norm": 1.0, "eval_every": 50}
 
@@ -87,6 +88,7 @@ PARTS = {
         small([MINGRU], 1000, 800, *TASKS, target_accuracy=0.995),
         small([MINLSTM], 1000, 800, "palindromes", target_accuracy=0.995),
         small([MINGRU_1], 1000, 300, "recall", target_accuracy=0.995),
+        small([MINGRU, NO_RAMP], 200, 800, "recall", target_accuracy=0.995),
     ],
     "adding": [small([*RECURRENT, MINGRU_1, GCN], 100, 1500, "adding")],
     "copying": [small([*RECURRENT, MINGRU, GCN], 20, 1500, "copying")],
@@ -144,8 +146,9 @@ def write(part: str, task: str, found: list[Comparison], plans: list[Plan], out:
     missing = [job.title for one, by_key in zip(plans, states) for job in one.jobs if by_key[job.key] != "finished"]
     if not any(one.runs for one in found):
         return not missing
-    rows = [{name: None if value != value else value for name, value in row.as_dict().items()} for one in found
-            for row in one.rows()]  # fmt: skip
+    unique = {(row.size, row.model): row for one in found for row in one.rows()}  # groups of one length share baselines
+    rows = [{name: None if value != value else value for name, value in row.as_dict().items()}
+            for row in unique.values()]  # fmt: skip
     for row in rows:
         spread = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.3f} over {row['seeds']} seeds"
         error = f", MSE {row['mse']:.5f}" if "mse" in row else ""
