@@ -170,6 +170,7 @@ def compare(layer, call, network, parameters, x, state, lengths=None):
     assert dict(layer.named_parameters()).keys() == parameters.keys()
     for key, parameter in layer.named_parameters():
         oracles.close(parameter.grad, grads[key], RTOL)
+    layer.zero_grad()
 
 
 def build(kind, options, graph=False, **more):
@@ -207,6 +208,26 @@ def test_minimal_layer_on_ragged_sequences_equals_oracle(kind, options, engine, 
         return padded(packed, layer, x, state, LENGTHS)
 
     compare(layer, call, Network(kind, parameters), parameters, x, state, LENGTHS)
+
+
+@pytest.mark.parametrize("engine", ["auto", "fused", "cpp", "reference"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(30, 3, 5, 13), (9, 17, 3, 33), (70, 1, 2, 1)], ids=str)
+def test_minimal_layer_of_odd_sizes_equals_oracle(kind, engine, size):
+    """T, B, F and H that are no multiples of the width of a vector."""
+    steps, batch, channels, hidden = size
+    generator = np.random.default_rng(5)
+    rows = len(GATES[kind]) * hidden
+    parameters = {"weight_ih_l0": generator.normal(size=(rows, channels)), "bias_ih_l0": generator.normal(size=rows)}
+    x, state = generator.normal(size=(steps, batch, channels)), generator.normal(size=(1, batch, hidden))
+    lengths = generator.integers(1, steps + 1, size=batch).tolist()
+    layer = load(LAYERS[kind][0](channels, hidden, engine=engine, dtype=torch.float64), parameters)
+
+    def call(x, state):
+        return layer(x, state, lengths=torch.tensor(lengths))
+
+    compare(layer, call, Network(kind, parameters), parameters, x, state, lengths)
+    compare(layer, layer, Network(kind, parameters), parameters, x, None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
