@@ -2,6 +2,7 @@
 
 import pytest
 
+from seqgnn.nn.scan.cpp import scan as cpp
 from seqgnn.nn.scan.fused import scan as fused
 
 
@@ -12,3 +13,9 @@ def fused_calls(monkeypatch):
     original = fused.fused_scan
     monkeypatch.setattr(fused, "fused_scan", lambda *args: taken.append(1) or original(*args))
     return taken
+
+
+@pytest.fixture
+def no_library(monkeypatch):
+    """As where the compiled library was not built."""
+    monkeypatch.setattr(cpp, "is_available", lambda: False)

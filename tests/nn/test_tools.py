@@ -96,7 +96,7 @@ def test_batch_over_changed_buffer_is_read_again(wrap, through):
     before = layer(x, edges, weight, batch=batch)[0]
     (buffer if through == "buffer" else batch)[...] = torch.zeros(6, dtype=torch.long)
     found = layer(x, edges, weight, batch=batch)[0]
-    assert torch.equal(found, layer(x, edges, weight, batch=buffer.clone())[0])
+    close(found, layer(x, edges, weight, batch=buffer.clone())[0], 1e-6)  # the compiled engine takes no subclasses
     assert not torch.equal(found, before)
 
 

@@ -43,9 +43,10 @@ class RNN(_Layer, nn.RNN):
             :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"cpp"``
             runs all steps in one call of a compiled library on the CPU, where it was built; ``"triton"`` does what
             ``"fused"`` does with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
-            ``"auto"`` is ``"fused"`` on the CPU if gradients are recorded, the input is not packed (padding would cost
-            more than it saves) and there are at least 512 channels, 20 steps (T) and 100 elements (T * B). Otherwise it
-            is ``"native"`` if that supports the call.
+            ``"auto"`` is ``"cpp"`` with at least 10 steps (T); where the library was not built, ``"fused"`` if
+            gradients are recorded and there are at least 512 channels, 20 steps and 100 elements (T * B); both on the
+            CPU and not for packed input, since padding would cost more than they save. Otherwise it is ``"native"`` if
+            that supports the call.
         recurrent_bias: if False, b_hh is a buffer of zeros, and a nonzero b_hh of a loaded state_dict is added to b_ih.
         forget_bias: not supported; for LSTMs only.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
@@ -125,7 +126,9 @@ class LSTM(_Layer, nn.LSTM):
             :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"cpp"``
             runs all steps in one call of a compiled library on the CPU, where it was built; ``"triton"`` does what
             ``"fused"`` does with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
-            ``"auto"`` is ``"native"`` if that supports the call (it does not support autocast on CPUs without AVX-512).
+            ``"auto"`` is ``"cpp"`` on the CPU with at least 16 sequences (B), 600 elements (T * B) and at most 256
+            channels, unless the input is packed, since padding would cost more than it saves. Otherwise it is
+            ``"native"`` if that supports the call (it does not support autocast on CPUs without AVX-512).
         recurrent_bias: if False, b_hh is a buffer of zeros, which leaves the 4(FH + H² + H) parameters of the usual
             equations; a nonzero b_hh of a loaded state_dict is added to b_ih.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
@@ -197,9 +200,10 @@ class GRU(_Layer, nn.GRU):
             :mod:`seqgnn.nn.scan.functional` under autograd; ``"fused"`` has a hand-written backward pass; ``"cpp"``
             runs all steps in one call of a compiled library on the CPU, where it was built; ``"triton"`` does what
             ``"fused"`` does with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
-            ``"auto"`` is ``"fused"`` on the CPU if gradients are recorded, the input is not packed (padding would cost
-            more than it saves) and there are at least 64 channels, 40 steps (T) and 800 elements (T * B), or at least
-            320 channels and 20 steps. Otherwise it is ``"native"`` if that supports the call.
+            ``"auto"`` is ``"cpp"`` with at least 10 steps (T); where the library was not built, ``"fused"`` if
+            gradients are recorded and there are at least 64 channels, 40 steps and 800 elements (T * B), or at least
+            320 channels and 20 steps; both on the CPU and not for packed input, since padding would cost more than they
+            save. Otherwise it is ``"native"`` if that supports the call.
         forget_bias, recurrent_bias: not supported; for other layers only.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; not with ``engine="native"``; None saves everything.

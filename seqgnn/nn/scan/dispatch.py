@@ -26,6 +26,10 @@ from seqgnn.nn.scan.minimal import scan as minimal
 # are recorded, this many steps.
 ELEMENTS, STEPS = 1000, 8
 
+# The compiled engine is faster than all others, but for the training of a single step with fewer elements, where the
+# reference is.
+CPP_ELEMENTS = 200
+
 # With at least this many channels, steps and elements (T * B), the fused engine trains torch.nn's layers faster than
 # torch's kernels on the CPU. It never does for the LSTM, whose kernel has a hand-written backward pass, too.
 FUSED = {"rnn": [(512, 20, 100)], "gru": [(64, 40, 800), (320, 20, 20)], "lstm": []}
@@ -50,7 +54,7 @@ def scan(
         state: the initial state; each tensor has shape ``[num_layers * directions, ..., H]``.
         layers: the units of each layer, one per direction; the second runs from the last step to the first.
         inputs: the graphs and the active sequences of each step.
-        engine: ``"auto"``, ``"fused"``, ``"triton"`` or ``"reference"``, see :func:`choose_engine`.
+        engine: ``"auto"``, ``"cpp"``, ``"fused"``, ``"triton"`` or ``"reference"``, see :func:`choose_engine`.
         caller: class name for error messages.
         dropout: dropout probability between two layers; zero in evaluation mode.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the inputs and initial state of
@@ -121,20 +125,20 @@ def _scan_steps(
 def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> str:
     """Return the engine of a scan: ``"cpp"``, ``"fused"``, ``"triton"``, ``"reference"`` or ``"exported"``.
 
-    The fused engine and the Triton kernels are used if they support inputs, cell and projections and, with ``"auto"``,
-    if they are worthwhile. Otherwise the reference is used. While torch.export traces a dynamic number of steps, it is
-    a single operator, ``"exported"``.
+    The compiled and the fused engine and the Triton kernels are used if they support inputs, cell and projections and,
+    with ``"auto"``, if they are worthwhile, the compiled one first. Otherwise the reference is used. While torch.export
+    traces a dynamic number of steps, it is a single operator, ``"exported"``.
 
     Raises:
         ValueError: for ``"triton"`` if its kernels cannot run.
     """
     if engine != "reference" and is_supported_input(x):
         # Sizes are compared last: a comparison while torch.export traces would specialize the program to its result.
-        worthwhile = engine != "auto" or is_worthwhile(x)
         if minimal.is_minimal(unit):
-            return minimal.choose_engine(engine, x, worthwhile)
-        if engine == "cpp" and cpp.is_supported(unit, x):
+            return minimal.choose_engine(engine, x, engine != "auto" or is_worthwhile(x))
+        if (engine == "cpp" or (engine == "auto" and is_worthwhile_compiled(x))) and cpp.is_supported(unit, x):
             return "cpp"
+        worthwhile = engine != "auto" or is_worthwhile(x)
         if worthwhile and fused.is_supported(unit):
             if engine == "triton":
                 check_triton(caller, x)
@@ -154,6 +158,11 @@ def is_supported_input(x: Tensor) -> bool:
         and not torch.is_autocast_enabled(x.device.type)
         and not reference.is_recording()
     )
+
+
+def is_worthwhile_compiled(x: Tensor) -> bool:
+    """Return True if the compiled engine saves more time than its setup takes, for x `[T, (B,) N, F]`."""
+    return len(x) > 1 or not torch.is_grad_enabled() or x.shape[:-1].numel() >= CPP_ELEMENTS
 
 
 def is_worthwhile(x: Tensor) -> bool:
@@ -192,7 +201,7 @@ def choose_plain_engine(layer: Any, x: Tensor, hx: Any, time_dim: int, packed: b
     if layer.engine not in ("auto", "native"):
         return layer.engine
     auto = layer.engine == "auto"
-    engine = "fused" if auto else "reference"
+    engine = "cpp" if auto else "reference"
     if auto and (is_transformed() or not _torch_supports(layer, x)):
         return engine
     if reference.is_recording() or is_dynamic(x, time_dim):
@@ -202,8 +211,20 @@ def choose_plain_engine(layer: Any, x: Tensor, hx: Any, time_dim: int, packed: b
     if not auto or packed or x.device.type != "cpu":
         return "native"
     steps, batch = x.size(time_dim), x.size(1 - time_dim) if x.dim() == 3 else 1
+    if not is_supported_input(x):
+        return "native"
+    if cpp_is_faster(layer.kind, layer.hidden_size, steps, batch) and cpp.is_available() and not layer.proj_size:
+        return "cpp"
     faster = fused_trains_faster(layer.kind, layer.hidden_size, steps, batch)
-    return "fused" if faster and requires_grad(layer, x, hx) and is_supported_input(x) else "native"
+    return "fused" if faster and requires_grad(layer, x, hx) else "native"
+
+
+def cpp_is_faster(kind: str, hidden_size: int, steps: int, batch: int) -> bool:
+    """Return True if the compiled engine is faster than torch's kernels, the rule of ``engine="auto"``: with more than
+    a few steps, for which weights are packed; for the LSTM with many sequences and weights that stay in cache."""
+    if kind == "lstm":
+        return batch >= 16 and hidden_size <= 256 and steps * batch >= 600
+    return steps >= 10
 
 
 def fused_trains_faster(kind: str, hidden_size: int, steps: int, batch: int) -> bool:

@@ -148,7 +148,7 @@ def is_recursive(projection: Projection) -> TypeGuard[FilterProjection | LinearP
 def step_operators(filter: Filter, x: Tensor, graphs: Sequence[StepGraph]) -> list[tuple[Operator, ...]]:
     """Return the operators of a filter at every step, built once per graph."""
     if not filter.recursion:
-        return [()] * len(x)
+        return [()] * len(graphs)
     by_graph: dict[int, tuple[Operator, ...]] = {}
     for graph in graphs:
         if id(graph) not in by_graph:

@@ -10,6 +10,7 @@ import torch
 
 from seqgnn import nn as sg
 from seqgnn.nn.scan import dispatch
+from seqgnn.nn.scan.cpp import library
 from tests.support.fused_scans import (
     EDGES,
     OPTIONS,
@@ -27,6 +28,8 @@ from tests.support.fused_scans import (
 )
 from tests.support.oracles import close, gradient, leaf, tricky_graphs
 
+needs_library = pytest.mark.skipif(library.load()[0] is None, reason=f"no compiled library: {library.load()[1]}")
+
 
 def test_fused_trains_faster_depends_on_width_steps_and_batch():
     """From so many channels, steps and elements on."""
@@ -40,7 +43,43 @@ def test_fused_trains_faster_depends_on_width_steps_and_batch():
     assert not faster("lstm", 1024, 100, 64)
 
 
-def test_auto_engine_trains_rnn_and_gru_with_fused_scan(monkeypatch, fused_calls):
+def test_cpp_is_faster_depends_on_steps_and_for_lstms_on_width_and_batch():
+    faster = dispatch.cpp_is_faster
+    for kind in ("rnn", "gru"):
+        assert faster(kind, 1, 10, 1) and faster(kind, 1024, 100, 64) and not faster(kind, 64, 9, 1000)
+    assert faster("lstm", 256, 20, 30) and faster("lstm", 8, 30, 20)
+    assert not (faster("lstm", 257, 20, 30) or faster("lstm", 256, 1000, 15) or faster("lstm", 256, 20, 29))
+
+
+@needs_library
+@pytest.mark.parametrize("kind", PLAIN)
+def test_choose_plain_engine_is_compiled_where_that_is_faster(kind):
+    """From 10 steps on, or for the LSTM from 16 sequences and 600 elements on."""
+    layer = PLAIN[kind](2, 3)
+
+    def engine(x, layer=layer, packed=False):
+        return dispatch.choose_plain_engine(layer, x, None, 0, packed)
+
+    many, few = map(torch.zeros, ((30, 20, 2), (29, 20, 2)) if kind == "lstm" else ((10, 1, 2), (9, 99, 2)))
+    assert (engine(many), engine(few), engine(many, packed=True)) == ("cpp", "native", "native")
+    with torch.no_grad():
+        assert engine(many) == "cpp"
+    if kind == "lstm":
+        assert engine(many, layer=sg.LSTM(2, 3, proj_size=1)) == "native"
+
+
+@needs_library
+@pytest.mark.parametrize(("shape", "training"), [((1, 199, 1), "reference"), ((1, 200, 1), "cpp"), ((2, 1, 1), "cpp")])
+def test_auto_engine_is_compiled_except_for_the_training_of_a_small_step(shape, training):
+    layer, x = sg.GCNLSTM(1, 2), torch.zeros(shape)
+    unit = layer._unit("_l0")
+    assert dispatch.choose_engine("auto", unit, x, "GCNLSTM") == training
+    with torch.no_grad():
+        assert dispatch.choose_engine("auto", unit, x, "GCNLSTM") == "cpp"
+    assert dispatch.choose_engine("auto", unit, x.half(), "GCNLSTM") == "reference"
+
+
+def test_auto_engine_trains_rnn_and_gru_with_fused_scan(monkeypatch, fused_calls, no_library):
     """On the CPU, where gradients are asked for."""
     monkeypatch.setattr(dispatch, "FUSED", {"rnn": [(H, T, 2 * T)], "gru": [(H, T, 2 * T)], "lstm": []})
     x = signal(T, 2, F)
@@ -71,7 +110,7 @@ def test_auto_engine_trains_rnn_and_gru_with_fused_scan(monkeypatch, fused_calls
 
 
 @pytest.mark.parametrize(("time_dim", "shape"), [(0, (40, 20, 2)), (1, (20, 40, 2))])
-def test_choose_plain_engine_counts_steps_and_sequences(time_dim, shape):
+def test_choose_plain_engine_counts_steps_and_sequences(time_dim, shape, no_library):
     """From 40 steps and 800 elements on, for a GRU with 64 channels."""
     layer = sg.GRU(2, 64, batch_first=time_dim == 1)
 
@@ -94,11 +133,11 @@ def test_choose_plain_engine_without_half_precision_on_the_cpu(monkeypatch):
         assert dispatch.choose_plain_engine(layer, torch.zeros(4, 1, 2), None, 0, packed=False) == "native"
         with torch.autocast("cpu", torch.bfloat16):
             engine = dispatch.choose_plain_engine(layer, torch.zeros(4, 1, 2), None, 0, packed=False)
-        assert engine == ("native" if native else "fused")
+        assert engine == ("native" if native else "cpp")
 
 
-def test_choose_plain_engine_with_segments_is_fused_where_gradients_are_recorded():
-    for make, engine in (("auto", "fused"), ("reference", "reference")):
+def test_choose_plain_engine_with_segments_is_compiled_where_gradients_are_recorded():
+    for make, engine in (("auto", "cpp"), ("reference", "reference")):
         layer, x = sg.LSTM(2, 3, engine=make, checkpoint_every=2), torch.zeros(4, 1, 2)
         assert dispatch.choose_plain_engine(layer, x, None, 0, packed=False) == engine
         layer.requires_grad_(False)
@@ -161,7 +200,7 @@ def test_auto_engine_of_rnn_layers_in_forward_mode_equals_finite_differences(lay
     ("shape", "training", "inference"),
     [((7, 1, 3, 1), 0, 0), ((8, 1, 3, 1), 1, 0), ((1, 333, 3, 1), 0, 0), ((1, 250, 4, 1), 1, 1)],
 )
-def test_auto_engine_uses_fused_scan_where_worthwhile(shape, training, inference, fused_calls):
+def test_auto_engine_uses_fused_scan_where_worthwhile(shape, training, inference, fused_calls, no_library):
     """From 1,000 elements on, and with a backward pass from 8 steps on."""
     layer = sg.GCNLSTM(1, 2)
     for recording, expected in ((True, training), (False, inference)):

@@ -1,11 +1,15 @@
 """The structure of a call of the compiled library."""
 
+import functools
 from ctypes import byref
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from seqgnn.nn.graph.filters import Filter
+from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan.cpp import library
 from seqgnn.nn.scan.cpp.library import CallStruct, HopStruct, OperatorStruct, ProjectionStruct
 from seqgnn.nn.scan.cpp.spec import ScanSpec, ScanTensors
@@ -13,6 +17,7 @@ from seqgnn.nn.scan.cpp.spec import ScanSpec, ScanTensors
 # With fewer multiplications, waking the other threads takes longer than they save.
 PARALLEL = 2_000_000
 ROWS = 48  # of a window of sequences without a graph
+DENSITY, MAX_DENSE = 0.4, 2**24  # entries per element and elements of a matrix that is multiplied as a dense one
 
 
 class Call:
@@ -27,13 +32,12 @@ class Call:
         self.pool = spec.pool
         self.struct = struct = CallStruct()
         steps, rows, hidden = tensors.signal.size(0), spec.shape.numel(), tensors.state[0].size(-1)
-        has_graph = len(spec.distinct) > 0
-        nodes = spec.shape[-1] if has_graph else min(rows, ROWS)
+        work = steps * rows * sum(weight.numel() for weight in tensors.weights if weight is not None)
+        struct.threads = spec.threads if work >= PARALLEL else 1
+        nodes = spec.shape[-1] if spec.distinct else min(ROWS, -(-rows // struct.threads))
         struct.steps, struct.nodes, struct.rows, struct.hidden = steps, nodes, rows, hidden
         struct.windows = -(-rows // nodes)
-        struct.cell, struct.reverse, struct.zero_state = spec.kind.number, spec.reverse, spec.zero_state
-        work = steps * rows * sum(weight.numel() for weight in tensors.weights if weight is not None)
-        struct.threads = torch.get_num_threads() if work >= PARALLEL else 1
+        struct.cell, struct.reverse, struct.zero_state = spec.kind.number, spec.reverse, spec.inputs.zero_state
         self.is_double = tensors.signal.dtype == torch.float64
         if spec.projections[0] is not None:
             struct.x = self.pointer(tensors.signal)
@@ -60,12 +64,10 @@ class Call:
 
     def _set_operators(self, spec: ScanSpec, tensors: ScanTensors) -> None:
         self.operators = (OperatorStruct * len(spec.distinct))()
-        for struct, operator, values in zip(self.operators, spec.distinct, tensors.values):
-            for prefix, transposed in (("", False), ("back_", True)):
-                matrix = operator.csr(values, transposed)
-                setattr(struct, f"{prefix}pointers", self.pointer(matrix.crow_indices()))
-                setattr(struct, f"{prefix}columns", self.pointer(matrix.col_indices()))
-                setattr(struct, f"{prefix}values", self.pointer(matrix.values()))
+        for place, (operator, values) in enumerate(zip(spec.distinct, tensors.values)):
+            struct, matrices = _operator_struct(operator, values)
+            self.operators[place] = struct
+            self.kept.append(matrices)
         self.struct.num_operators = len(self.operators)
         self.struct.operators = self._address(self.operators)
 
@@ -79,14 +81,11 @@ class Call:
                 continue
             filter = projection.filter
             struct.weight, struct.bias = self.pointer(weight), self.pointer(bias)
-            hops = (HopStruct * len(filter.recursion))()
-            for hop, step in zip(hops, filter.recursion):
-                hop.operator, hop.source, hop.scale = step.operator, step.source, step.scale
-                hop.minus = -1 if step.minus is None else step.minus
+            hops = _hop_structs(filter)
             struct.num_hops, struct.hops = len(hops), self._address(hops)
             every = spec.operators[filter]
-            struct.per_step = any(step is not every[0] for step in every)
-            places = [indices[id(op)] for step in (every if struct.per_step else every[:1]) for op in step]
+            struct.per_step = len(every) > 1
+            places = [indices[id(op)] for step in every for op in step]
             struct.operators = self._address((library.int32 * len(places))(*places))
             struct.num_operators, struct.keeps_input = len(every[0]), filter.keeps_input
             struct.channels = weight.size(1) // filter.num_terms
@@ -104,3 +103,39 @@ class Call:
         self.struct.workspace = workspace.data_ptr()
         compiled.seqgnn_run(byref(self.struct), self.is_double, backward)
         self.pool.give(workspace)
+
+
+_operator_structs: WeakKeyDictionary[Operator, dict[torch.dtype, tuple[OperatorStruct, list[Tensor]]]]
+_operator_structs = WeakKeyDictionary()
+
+
+def _operator_struct(operator: Operator, values: Tensor) -> tuple[OperatorStruct, list[Tensor]]:
+    """Return the structure of an operator and the matrices that it points to; cached unless gradients flow through its
+    values."""
+    by_dtype = _operator_structs.setdefault(operator, {})
+    if values.dtype in by_dtype:
+        return by_dtype[values.dtype]
+    struct, matrices = OperatorStruct(), []
+    nodes = operator.pattern.num_nodes
+    is_dense = operator.pattern.row.numel() >= DENSITY * nodes**2 and nodes**2 <= MAX_DENSE
+    for prefix, transposed in (("", False), ("back_", True)):
+        sparse = operator.csr(values, transposed)
+        parts = {"pointers": sparse.crow_indices(), "columns": sparse.col_indices(), "values": sparse.values()}
+        if is_dense:
+            parts["dense"] = operator.matrix(values, transposed, dense=True)
+        for name, part in parts.items():
+            setattr(struct, prefix + name, part.data_ptr())
+            matrices.append(part)
+    if not operator.values.requires_grad:
+        by_dtype[values.dtype] = struct, matrices
+    return struct, matrices
+
+
+@functools.lru_cache(maxsize=64)
+def _hop_structs(filter: Filter) -> Any:
+    """Return the structures of a filter's recursion."""
+    hops = (HopStruct * len(filter.recursion))()
+    for hop, step in zip(hops, filter.recursion):
+        hop.operator, hop.source, hop.scale = step.operator, step.source, step.scale
+        hop.minus = -1 if step.minus is None else step.minus
+    return hops

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parent
-VERSION = 3  # of the structures of a call, equal to seqgnn_version()
+VERSION = 4  # of the structures of a call, equal to seqgnn_version()
 LARGE = 2**22  # bytes of a tensor for which large pages are worthwhile
 MAX_TERMS, MAX_INDEX = 32, 2**31 - 1  # of a filter; of nodes and entries of an operator
 
@@ -24,7 +24,9 @@ def _fields(*groups: tuple[Any, str]) -> list[tuple[str, Any]]:
 
 
 class OperatorStruct(ctypes.Structure):
-    _fields_ = _fields((Pointer, "pointers columns back_pointers back_columns values back_values gradient"))
+    _fields_ = _fields(
+        (Pointer, "pointers columns back_pointers back_columns values back_values dense back_dense gradient")
+    )
 
 
 class HopStruct(ctypes.Structure):

@@ -132,7 +132,7 @@ def equations(spec: ScanSpec, all_tensors: Sequence[Any]) -> tuple[Tensor, State
     def linear(place: int, step: int, z: Tensor) -> Tensor:
         projection = spec.projections[place]
         assert projection is not None
-        operators = spec.operators[projection.filter][step]
+        operators = spec.operators_at(projection.filter, step)
         basis = projection.filter.follow(z, lambda k, z: times(operators[k], z))
         return F.linear(torch.cat(basis, dim=-1), tensors.weights[place], tensors.biases[place])
 

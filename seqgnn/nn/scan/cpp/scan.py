@@ -1,6 +1,5 @@
 """The scan of a layer by the compiled library, with its backward pass."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -28,8 +27,13 @@ def is_supported(unit: RecurrentUnit, x: Tensor) -> bool:
         and cell_key(unit.cell) in CELLS
         and all(is_recursive(projection) for projection in unit.hidden_projections)
         and all(projection.filter.num_terms <= library.MAX_TERMS for projection in _recursive(unit))
-        and library.load()[0] is not None
+        and is_available()
     )
+
+
+def is_available() -> bool:
+    """Return True if the library is built and not switched off."""
+    return library.load()[0] is not None
 
 
 def cpp_scan(
@@ -50,13 +54,12 @@ def cpp_scan(
     signal = x if inside is not None else at_every_step(unit.input_projection, x, inputs.graphs)
     projections: list[Any] = [inside, *hidden_projections]
     filters = [projection.filter for projection in projections if projection is not None]
-    operators = {filter: step_operators(filter, x, inputs.graphs) for filter in filters}
+    graphs = inputs.graphs[:1] if inputs.graphs.count(inputs.graphs[0]) == len(inputs.graphs) else inputs.graphs
+    operators = {filter: step_operators(filter, x, graphs) for filter in filters}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
-    if any(max(op.pattern.num_nodes, op.pattern.row.numel()) > library.MAX_INDEX for op in distinct):
-        return fused_scan(unit, inputs, x, state, reverse)
-    zero_state = inputs.zero_state and all(_finite(projection.weight) for projection in hidden_projections)
     pool = pool_of(torch_internals.viewed(projections[1].weight))
-    spec = ScanSpec(unit, inputs, projections, operators, distinct, x.shape[1:-1], reverse, zero_state, pool)
+    threads, shape = torch.get_num_threads(), x.shape[1:-1]
+    spec = ScanSpec(unit, inputs, projections, operators, distinct, shape, reverse, threads, pool)
     tensors = (
         signal,
         *(None if projection is None else projection.weight for projection in projections),
@@ -65,6 +68,8 @@ def cpp_scan(
         *state,
         *(operator.values_as(x.dtype) for operator in distinct),
     )
+    if not spec.fits(ScanTensors(spec, tensors), x):
+        return fused_scan(unit, inputs, x, state, reverse)
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
         output, *last = _Compiled.apply(spec, *tensors)
     else:
@@ -98,7 +103,3 @@ class _Compiled(torch.autograd.Function):
 def _recursive(unit: RecurrentUnit) -> list[Any]:
     """Return the projections that the library computes."""
     return [part for part in (unit.input_projection, *unit.hidden_projections) if is_recursive(part)]
-
-
-def _finite(tensor: Tensor) -> bool:
-    return math.isfinite(tensor.detach().sum())

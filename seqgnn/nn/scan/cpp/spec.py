@@ -5,32 +5,39 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import Parameter
 
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.operator import Operator
 from seqgnn.nn.scan import functional as cells
+from seqgnn.nn.scan.cpp import library
 from seqgnn.nn.scan.cpp.buffers import BufferPool
 from seqgnn.nn.scan.functional import PeepholeLSTM, cell_key
 from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, RecurrentUnit
 from seqgnn.nn.scan.graph_inputs import StepInputs
 
+PLAIN = (Tensor, Parameter)  # whose values are where `data_ptr` says
+
 
 @dataclass(frozen=True)
 class CellKind:
-    """A cell of the library: its number in `call.h`, and whether its output is o * tanh(c)."""
+    """A cell of the library: its number in `call.h`, the number of gates to which the input's projection and the hidden
+    ones contribute, and whether its output is o * tanh(c)."""
 
     number: int
+    gates: tuple[int, ...]
     is_output_gated: bool = False
 
 
 CELLS: dict[Any, CellKind] = {
-    cells.rnn_tanh: CellKind(0),
-    cells.rnn_relu: CellKind(1),
-    cells.lstm: CellKind(2, True),
-    PeepholeLSTM: CellKind(3, True),
-    cells.conv_cell_state_lstm: CellKind(4, True),
-    cells.gru: CellKind(5),
-    cells.gru_reset_before: CellKind(6),
+    cells.rnn_tanh: CellKind(0, (1, 1)),
+    cells.rnn_relu: CellKind(1, (1, 1)),
+    cells.lstm: CellKind(2, (4, 4), True),
+    PeepholeLSTM: CellKind(3, (4, 4), True),
+    cells.conv_cell_state_lstm: CellKind(4, (4, 4, 1), True),
+    cells.gru: CellKind(5, (3, 3)),
+    cells.gru_reset_before: CellKind(6, (3, 2, 1)),
 }
 
 
@@ -42,11 +49,11 @@ class ScanSpec:
         unit: cell and projections.
         inputs: graphs and active sequences of each step.
         projections: that of the input, None if it is computed outside of the scan, and the hidden ones.
-        operators: operators of each filter at every step.
+        operators: operators of each filter at every step, or once if the graph does not change.
         distinct: each of these operators once.
         shape: `[(B,) N]`, or `[B]` of a layer without a graph.
         reverse: whether the scan runs from the last step to the first.
-        zero_state: whether the state before the first step is zero and needs no gradient.
+        threads: at most so many; the backward pass needs as many as the forward pass.
         pool: buffers of this layer and direction.
     """
 
@@ -57,12 +64,37 @@ class ScanSpec:
     distinct: Sequence[Operator]
     shape: torch.Size
     reverse: bool
-    zero_state: bool
+    threads: int
     pool: BufferPool
 
     @property
     def kind(self) -> CellKind:
         return CELLS[cell_key(self.unit.cell)]
+
+    def operators_at(self, filter: Filter, step: int) -> tuple[Operator, ...]:
+        """Return the operators of a filter at one step."""
+        every = self.operators[filter]
+        return every[step if len(every) > 1 else 0]
+
+    def fits(self, tensors: "ScanTensors", x: Tensor) -> bool:
+        """Return True if the library can read the tensors of a scan over x: no subclasses, on the CPU, of one dtype and
+        of the shapes that cell and filters imply."""
+        hidden = tensors.state[0].size(-1)
+        for place, (projection, weight, bias) in enumerate(zip(self.projections, tensors.weights, tensors.biases)):
+            if projection is None:
+                continue
+            rows, channels = self.kind.gates[place] * hidden, hidden if place else x.size(-1)
+            if weight.shape != (rows, projection.filter.num_terms * channels):
+                return False
+            if bias is not None and bias.shape != (rows,):
+                return False
+        if any(part.shape != (hidden,) for part in tensors.peepholes):
+            return False
+        if any(max(op.pattern.num_nodes, op.pattern.row.numel()) > library.MAX_INDEX for op in self.distinct):
+            return False
+        return all(
+            part is None or (type(part) in PLAIN and part.dtype == x.dtype and part.is_cpu) for part in tensors.all()
+        )
 
     @property
     def recomputes_output(self) -> bool:

@@ -99,6 +99,34 @@ def test_cpp_scan_of_two_threads_equals_reference(kind, options, windows, monkey
     agree(case, layers, signal(3, windows, 130, 5), edges, [weights])
 
 
+@pytest.mark.parametrize("windows", [1, 2, 3])
+@pytest.mark.parametrize("name", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize(("kind", "options"), LARGE, ids=str)
+def test_cpp_scan_of_dense_graph_equals_reference(
+    kind, options, name, windows, instruction_set, monkeypatch, two_threads
+):
+    """Half of all entries, so that operators are multiplied as matrices."""
+    instruction_set(name)
+    monkeypatch.setattr(call, "PARALLEL", 0)
+    case, layers, _, _ = large_case(kind, options)
+    edges = (torch.rand(110, 110, generator=torch.Generator().manual_seed(1)) < 0.5).nonzero().t()
+    agree(case, layers, signal(3, windows, 110, 5), edges, [signal(edges.size(1)).abs()])
+
+
+@pytest.mark.parametrize("value", [inf, nan])
+def test_cpp_scan_of_dense_graph_leaves_nonfinite_values_where_they_are(value):
+    """A matrix would bring 0 * inf = nan to nodes without an edge to it."""
+    edges = torch.cartesian_prod(torch.arange(6), torch.arange(6)).t()
+    edges = edges[:, edges.max(0).values < 5]  # node 5 is isolated
+    x = signal(3, 1, 6, 16).float()
+    x[1, 0, 0, 3] = value
+    layer = sg.GCNLSTM(16, 16, engine="cpp")
+    reference = copy.deepcopy(layer)
+    reference.engine = "reference"
+    found, expected = layer(x, edges)[0], reference(x, edges)[0]
+    assert torch.equal(found.isfinite(), expected.isfinite()) and found[:, :, 5].isfinite().all()
+
+
 @pytest.fixture
 def two_threads():
     before = torch.get_num_threads()

@@ -6,7 +6,7 @@ template <class T> struct Backward : Pass<T> {
     using Base::plan, Base::shape, Base::call, Base::rank, Base::count, Base::barrier, Base::N, Base::H,
         Base::window_begin, Base::window_end, Base::run, Base::synchronize, Base::for_blocks, Base::is_zero,
         Base::gates, Base::work_gates, Base::recomputed_output, Base::signal, Base::operator_of,
-        Base::compute_chains, Base::segments, Base::takes_part, Base::rows_of;
+        Base::compute_chains, Base::segments, Base::takes_part, Base::rows_of, Base::propagated;
     using Block = typename Base::Block;
 
     T *dsignal(int p, int64_t b, int64_t s, int term) const {
@@ -18,20 +18,20 @@ template <class T> struct Backward : Pass<T> {
         int term = k - !plan.projection(p).keeps_input;
         return term < 0 ? nullptr : dsignal(p, b, s, term);
     }
-    // out[C] += the gradient with respect to the source of a projection at step s, at one node.
-    void collect(int p, int64_t b, int64_t s, int64_t n, T *out) {
-        const int C = plan.channels(p);
-        if (const T *own = dsignal_of(p, b, s, 0))
-            for (int c = 0; c < C; c++) out[c] += own[n * C + c];
+    // out[rows][C] += the gradient with respect to the source of a projection at step s, at the nodes of a block.
+    void collect(int p, const Block &at, int64_t s, T *out) {
+        const int64_t C = plan.channels(p), first = at.first * C, size = at.rows * C;
+        if (const T *own = dsignal_of(p, at.b, s, 0))
+            for (int64_t c = 0; c < size; c++) out[c] += own[first + c];
         for (int k = 1; k <= plan.hops(p); k++) {
             const Hop &hop = plan.projection(p).hops[k - 1];
-            const T *d = dsignal_of(p, b, s, k);
+            const T *d = dsignal_of(p, at.b, s, k);
             if (hop.source == 0) {
-                const Operator &op = operator_of(p, hop, s);
-                gather(out, Gather<T>(op.back_pointers, op.back_columns, op.back_values, d, C, N), n, T(hop.scale), true);
+                const Gather<T> from(operator_of(p, hop, s), true, d, int(C), N);
+                propagate(out, from, at.first, at.rows, T(hop.scale), true, propagated());
             }
             if (hop.minus == 0)
-                for (int c = 0; c < C; c++) out[c] -= d[n * C + c];
+                for (int64_t c = 0; c < size; c++) out[c] -= d[first + c];
         }
     }
     // Passes the gradients of signals to those they were computed from, the source apart, and those of the values.
@@ -44,16 +44,15 @@ template <class T> struct Backward : Pass<T> {
             if (!dvalues && hop.source <= 0 && hop.minus <= 0) continue;
             for_blocks(from, to, [&](const Block &at) {
                 const T *d = dsignal_of(p, at.b, s, k);
-                for (int64_t n = at.first; n < at.first + at.rows; n++) {
-                    if (hop.source > 0)
-                        gather(dsignal_of(p, at.b, s, hop.source) + n * C,
-                               Gather<T>(op.back_pointers, op.back_columns, op.back_values, d, C, N), n, T(hop.scale), true);
-                    if (hop.minus > 0)
-                        for (int c = 0; c < C; c++) dsignal_of(p, at.b, s, hop.minus)[n * C + c] -= d[n * C + c];
-                    if (dvalues)
-                        values_gradient(dvalues, op.pointers, op.columns, d + n * C, signal(p, at.b, s, hop.source), C, n, C,
-                                        T(hop.scale));
-                }
+                const int64_t first = at.first * C, end = first + at.rows * C;
+                if (hop.source > 0)
+                    propagate(dsignal_of(p, at.b, s, hop.source) + first, Gather<T>(op, true, d, C, N), at.first, at.rows,
+                              T(hop.scale), true, propagated());
+                if (hop.minus > 0)
+                    for (int64_t c = first; c < end; c++) dsignal_of(p, at.b, s, hop.minus)[c] -= d[c];
+                for (int64_t n = at.first; n < at.first + at.rows && dvalues; n++)
+                    values_gradient(dvalues, op.pointers, op.columns, d + n * C, signal(p, at.b, s, hop.source), C, n, C,
+                                    T(hop.scale));
             });
             synchronize();
         }
@@ -125,7 +124,7 @@ template <class T> struct Backward : Pass<T> {
         for_blocks(from, to, [&](const Block &at) {
             T *dx = (T *)call.x_gradient + (plan.step_of(s) * plan.rows + at.row) * C;
             zero(dx, int64_t(at.rows) * C);
-            for (int r = 0; r < at.rows; r++) collect(0, at.b, s, at.first + r, dx + int64_t(r) * C);
+            collect(0, at, s, dx);
         });
     }
     bool needs_signals(int p) const { return p > 0 || plan.projection(0).needs_gradient; }
@@ -141,7 +140,7 @@ template <class T> struct Backward : Pass<T> {
         for (int p = 1; p < plan.projections; p++) {
             if (shape.sources[p - 1] == RESET_STATE) continue;
             T *to = plan.dstate[shape.sources[p - 1] == CELL_STATE] + int64_t(rank) * plan.block * H;
-            for (int r = 0; r < at.rows; r++) collect(p, at.b, s + 1, at.first + r, to + r * H);
+            collect(p, at, s + 1, to);
         }
     }
     T *peephole_gradient(int k) const {
@@ -167,8 +166,7 @@ template <class T> struct Backward : Pass<T> {
         Rows<T> rows = rows_backward(at, s);
         T *drh = rows.d[0];
         zero(drh, at.rows * H);
-        if (!is_zero(s))
-            for (int r = 0; r < at.rows; r++) collect(plan.projections - 1, at.b, s, at.first + r, drh + r * H);
+        if (!is_zero(s)) collect(plan.projections - 1, at, s, drh);
         rows.reset_gradient = drh;
         plan.cell.reset_backward(rows);
     }
@@ -247,8 +245,7 @@ template <class T> struct Backward : Pass<T> {
                 for (int64_t k = 0; k < at.rows * H; k++) to[k] = plan.direct[i][at.row * H + k];
                 if (call.zero_state) continue;
                 for (int p = 1; p < plan.projections; p++)
-                    if (shape.sources[p - 1] == (i ? CELL_STATE : HIDDEN_STATE))
-                        for (int r = 0; r < at.rows; r++) collect(p, at.b, 0, at.first + r, to + r * H);
+                    if (shape.sources[p - 1] == (i ? CELL_STATE : HIDDEN_STATE)) collect(p, at, 0, to);
             }
         });
     }

@@ -7,10 +7,11 @@
 
 enum CellKind { RNN_TANH, RNN_RELU, LSTM, PEEPHOLE_LSTM, CONV_CELL_STATE_LSTM, GRU, GRU_RESET_BEFORE, CELL_KINDS };
 
-// A sparse operator P in CSR and, with a `back_`, its transpose; `gradient` of its values in the order of `values`.
+// A sparse operator P in CSR and, with a `back_`, its transpose; `gradient` of its values in the order of `values`. Both
+// also as dense matrices [N, N] where they have enough entries, else null.
 struct Operator {
     const int32_t *pointers, *columns, *back_pointers, *back_columns;
-    const void *values, *back_values;
+    const void *values, *back_values, *dense, *back_dense;
     void *gradient;
 };
 

@@ -50,6 +50,7 @@ template <class T> struct Entry {
     static void run(const Call *call, bool backward) {
         Team team(call->threads);
         Plan<T> plan(functions_of<T>(call->cell), *call, team.count(), backward);
+        plan.starts_at_zero = call->zero_state && plan.has_finite_weights();
         Barrier barrier(team.count());
         Job job{plan, barrier, team.count(), backward};
         team.run(work, &job);

@@ -43,7 +43,7 @@ static Routines routines(int is_double) {
 }
 
 // Changes with every change of `Call` or `MinimalCall`, so that a library of another version is not used.
-EXPORT int seqgnn_version() { return 3; }
+EXPORT int seqgnn_version() { return 4; }
 
 EXPORT const char *seqgnn_instruction_set() { return names[current()]; }
 

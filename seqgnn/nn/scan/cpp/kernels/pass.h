@@ -57,7 +57,7 @@ template <class T> struct Pass {
         return (T *)call.states[i] + (place * plan.rows + b * N) * H;
     }
     T *recomputed_output(int64_t b) const { return plan.recomputed_output + int64_t(plan.slot(b, rank)) * N * H; }
-    bool is_zero(int64_t s) const { return call.zero_state && s == 0; }
+    bool is_zero(int64_t s) const { return plan.starts_at_zero && s == 0; }
     T *gates(const Block &at, int64_t s) const {
         const int64_t each = plan.block_size;
         if (plan.saves && shape.saves_gates) return (T *)call.gates + ((plan.step_of(s) * plan.B + at.b) * plan.blocks + at.number) * each;
@@ -89,23 +89,23 @@ template <class T> struct Pass {
         int64_t step = projection.per_step ? plan.step_of(s) : 0;
         return call.operators[projection.operators[step * projection.num_operators + hop.operator_]];
     }
-    // out[C] = signal k at a node; `minus` is that of the same node.
-    void hop(int p, int k, int64_t b, int64_t s, int64_t n, T *out) {
+    T *propagated() const { return plan.propagated + rank * plan.propagated_size(); }
+    // out[rows][C] = signal k at the nodes of a block; `minus` is that of the same nodes.
+    void hop(int p, int k, const Block &at, int64_t s, T *out) {
         const Hop &hop = plan.projection(p).hops[k - 1];
-        const Operator &op = operator_of(p, hop, s);
         const int C = plan.channels(p);
-        gather(out, Gather<T>(op.pointers, op.columns, op.values, signal(p, b, s, hop.source), C, N), n, T(hop.scale), false);
+        const Gather<T> from(operator_of(p, hop, s), false, signal(p, at.b, s, hop.source), C, N);
+        propagate(out, from, at.first, at.rows, T(hop.scale), false, propagated());
         if (hop.minus < 0) return;
-        const T *minus = signal(p, b, s, hop.minus) + n * C;
-        for (int c = 0; c < C; c++) out[c] -= minus[c];
+        const T *minus = signal(p, at.b, s, hop.minus) + at.first * C;
+        for (int64_t c = 0; c < int64_t(at.rows) * C; c++) out[c] -= minus[c];
     }
     // The signals that later hops read at other nodes.
     void compute_chains(int p, int64_t from, int64_t to, int64_t s) {
         for (int k = 1; k <= plan.hops(p); k++) {
             if (!plan.is_chained(p, k)) continue;
             for_blocks(from, to, [&](const Block &at) {
-                T *out = chain(p, at.b, k);
-                for (int64_t n = at.first; n < at.first + at.rows; n++) hop(p, k, at.b, s, n, out + n * plan.channels(p));
+                hop(p, k, at, s, chain(p, at.b, k) + at.first * plan.channels(p));
             });
             synchronize();
         }
@@ -121,8 +121,7 @@ template <class T> struct Pass {
                 continue;
             }
             T *out = leaf(p, k);
-            if (compute)
-                for (int r = 0; r < at.rows; r++) hop(p, k, at.b, s, at.first + r, out + int64_t(r) * C);
+            if (compute) hop(p, k, at, s, out);
             to[n++] = {out, C, C};
         }
         return n;

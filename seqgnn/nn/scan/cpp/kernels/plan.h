@@ -12,13 +12,14 @@ template <class T> struct Plan {
     bool has_input;                        // or the input's pre-activations are given
     bool saves;
     int64_t gate_size, block_size;         // of one gate, and of all, in a block
+    bool starts_at_zero = false;           // nothing is to be added for the state before the first step
     bool is_team;                          // all threads share each window
     int slots;                             // windows that are worked on at the same time
 
     size_t used = 0;
     T *packed[MAX_STAGES][MAX_GATES], *packed_back[MAX_PROJECTIONS], *bias;
     int64_t packed_width[MAX_STAGES][MAX_GATES];
-    T *chains[MAX_PROJECTIONS], *leaves[MAX_PROJECTIONS], *block_gates, *reset_state, *recomputed_output;
+    T *chains[MAX_PROJECTIONS], *leaves[MAX_PROJECTIONS], *propagated, *block_gates, *reset_state, *recomputed_output;
     // The backward pass:
     T *dsignals[MAX_PROJECTIONS], *dstate[2], *direct[2], *dweight[MAX_PROJECTIONS], *dbias, *dpeephole, *dvalues;
     int64_t num_values;
@@ -26,13 +27,16 @@ template <class T> struct Plan {
     Plan(const CellFunctions<T> &cell, const Call &call, int threads, bool backward)
         : cell(cell), projections(1 + cell.shape.projections), stages(cell.shape.resets ? 2 : 1), call(call), T_(call.steps), B(call.windows), N(call.nodes), H(call.hidden), rows(call.rows) {
         panels = int((H + panel<T> - 1) / panel<T>);
+        is_team = threads > 1 && B < 4 * threads && B % threads != 0;
         blocks = int((N + BLOCK - 1) / BLOCK);
+        // An equal share for each thread; of those asked for, on which what is saved for the backward pass may depend.
+        const int sharing = B < 4 * call.threads && B % call.threads != 0 ? call.threads : 1;
+        if (N >= int64_t(sharing) * 2 * TILE) blocks = (blocks + sharing - 1) / sharing * sharing;
         block = int((N + blocks - 1) / blocks);
         if (blocks > 1) block = (block + TILE - 1) / TILE * TILE;
         blocks = int((N + block - 1) / block);
         gate_size = int64_t(panels) * block * panel<T>, block_size = shape.gates * gate_size;
         has_input = call.projections[0].weight != nullptr, saves = call.gates != nullptr;
-        is_team = threads > 1 && B < 4 * threads && B % threads != 0;
         slots = is_team ? int(B) : threads;
         lay_out(threads, backward);
     }
@@ -59,6 +63,7 @@ template <class T> struct Plan {
             chains[p] = take(int64_t(slots) * num_chained(p) * N * channels(p));
             leaves[p] = take(int64_t(threads) * hops(p) * block * channels(p));
         }
+        propagated = take(has_dense() ? threads * propagated_size() : 0);
         bool persists = shape.resets;      // what the first stage computes for a window, the second needs
         block_gates = take(persists ? int64_t(slots) * blocks * block_size : int64_t(threads) * block_size);
         reset_state = take(persists ? int64_t(slots) * N * H : 0);
@@ -82,6 +87,16 @@ template <class T> struct Plan {
         dvalues = take(threads * num_values);
     }
 
+    int64_t propagated_size() const {
+        int widest = 0;
+        for (int p = 0; p < projections; p++) widest = channels(p) > widest ? channels(p) : widest;
+        return N * panel<T> + int64_t(block) * widest;
+    }
+    bool has_dense() const {
+        for (int o = 0; o < call.num_operators; o++)
+            if (call.operators[o].dense) return true;
+        return false;
+    }
     const Projection &projection(int p) const { return call.projections[p]; }
     bool is_present(int p) const { return p > 0 || has_input; }
     int hops(int p) const { return is_present(p) ? projection(p).num_hops : 0; }
@@ -111,6 +126,13 @@ template <class T> struct Plan {
         int count = 0;
         for (int k = 1; k <= hops(p); k++) count += is_chained(p, k);
         return count;
+    }
+
+    // True if no hidden weight is inf or nan: these times a state of zero are nan.
+    bool has_finite_weights() const {
+        for (int p = 1; p < projections; p++)
+            if (!are_finite((const T *)projection(p).weight, gates_of(p) * H * terms(p) * channels(p))) return false;
+        return true;
     }
 
     int64_t nodes_of(int64_t b) const { return (b + 1) * N <= rows ? N : rows - b * N; }
