@@ -69,10 +69,9 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
             `basis`. ``"cpp"`` runs all steps in one call of a compiled library on the CPU, where the installation could
             build it, and is ``"fused"`` elsewhere. ``"triton"`` is ``"fused"`` with Triton kernels, one for the gates
             of a step or, if :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps; these kernels have only been
-            run in Triton's interpreter, not on a GPU. ``"auto"`` is ``"cpp"`` where that supports
-            the call, except for a single step with fewer than 200 elements (T * B * N) if gradients are recorded. Where
-            it does not, ``"auto"`` is ``"fused"`` on the CPU with at least 1,000 elements or, if gradients are
-            recorded, at least 8 steps; otherwise it is ``"reference"``. ``"triton"`` is chosen by name only.
+            run in Triton's interpreter, not on a GPU. ``"auto"`` is ``"cpp"``, except for one step with fewer than 200
+            elements (T * B * N) if gradients are recorded; where that does not run, ``"fused"`` on the CPU with at
+            least 1,000 elements or, in training, 8 steps; otherwise ``"reference"``; never ``"triton"``.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 
