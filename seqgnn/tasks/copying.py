@@ -21,8 +21,7 @@ class Copying(DrawnTask):
     the blank is right at all others; the loss is the mean over all positions.
 
     The copying memory problem of `Arjovsky et al. 2016 <https://arxiv.org/abs/1511.06464>`_, section 4.1, with 10
-    symbols out of 8. They name Hochreiter and Schmidhuber 1997 as its origin, whose experiments do not include this
-    form: there, experiment 2 is to predict a symbol that was seen at the beginning, as in `FirstDigitRecall`.
+    symbols out of 8, after the experiments of Hochreiter and Schmidhuber 1997 with long time lags.
 
     Without memory, the best prediction is the blank up to the delimiter and equal probability for all symbols after it.
     Its expected accuracy is 1/8 and its loss 10 log(8) / (T + 20), see `memoryless`.

@@ -13,6 +13,30 @@ from seqgnn.nn.scan.functional import State
 Scan = Callable[[Sequence[Any]], tuple[Tensor, State]]
 
 
+def scan_gradients(
+    ctx: Any,
+    equations: Scan,
+    tensors: Sequence[Any],
+    grads: Sequence[Tensor | None],
+    by_hand: Callable[[Sequence[bool]], Sequence[Tensor | None]],
+) -> tuple[Tensor | None, ...]:
+    """Return what the backward of a scan's autograd function returns: None for its first argument, then the gradients.
+
+    Args:
+        ctx: the context of the function.
+        equations: the scan under autograd, of these tensors.
+        tensors: the arguments of the function after the first.
+        grads: gradients with respect to output and last state.
+        by_hand: the hand-written backward pass, of whether each tensor needs a gradient.
+    """
+    needs_grad = ctx.needs_input_grad[1:]
+    if all(grad is None for grad in grads):
+        return (None,) * (1 + len(needs_grad))
+    if needs_equations(grads):
+        return None, *differentiable_backward(equations, tensors, needs_grad, grads)
+    return None, *(grad if needed else None for grad, needed in zip(by_hand(needs_grad), needs_grad))
+
+
 def needs_equations(grads: Sequence[Tensor | None]) -> bool:
     """Return True if a backward pass is to be differentiated or transformed, which a hand-written one cannot be."""
     transformed = not is_eager() or torch_internals.forward_ad_active() or is_batched(*grads)

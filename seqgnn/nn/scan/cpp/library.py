@@ -3,12 +3,13 @@
 import ctypes
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 FOLDER = Path(__file__).parent
 VERSION = 4  # of the structures of a call, equal to seqgnn_version()
@@ -91,6 +92,14 @@ def use_instruction_set(name: str) -> bool:
 def instruction_set() -> str:
     """Return the instruction set in use: the best that this processor has."""
     return load()[0].seqgnn_instruction_set().decode()
+
+
+def can_read(tensors: Iterable[Tensor | None], like: Tensor) -> bool:
+    """Return True if all tensors have their values where `data_ptr` says, on the CPU, in the dtype of another one."""
+    return all(
+        part is None or (type(part) in (Tensor, Parameter) and part.dtype == like.dtype and part.is_cpu)
+        for part in tensors
+    )
 
 
 def address(structs: Any) -> int:

@@ -12,11 +12,12 @@ from seqgnn.nn.scan.cpp import library
 from seqgnn.nn.scan.cpp.buffers import pool_of
 from seqgnn.nn.scan.cpp.passes import equations, scan_backward, scan_forward
 from seqgnn.nn.scan.cpp.spec import CELLS, ScanSpec, ScanTensors
-from seqgnn.nn.scan.double_backward import differentiable_backward, needs_equations
+from seqgnn.nn.scan.double_backward import scan_gradients
 from seqgnn.nn.scan.functional import PeepholeLSTM, State, cell_key
 from seqgnn.nn.scan.fused.scan import fused_scan
 from seqgnn.nn.scan.gates import RecurrentUnit, at_every_step, is_recursive, step_operators
 from seqgnn.nn.scan.graph_inputs import StepInputs
+from seqgnn.nn.scan.reference import reference_scan
 
 
 def is_supported(unit: RecurrentUnit, x: Tensor) -> bool:
@@ -57,6 +58,8 @@ def cpp_scan(
     graphs = inputs.graphs[:1] if inputs.graphs.count(inputs.graphs[0]) == len(inputs.graphs) else inputs.graphs
     operators = {filter: step_operators(filter, x, graphs) for filter in filters}
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
+    if any(max(op.pattern.num_nodes, op.pattern.row.numel()) > library.MAX_INDEX for op in distinct):
+        return fused_scan(unit, inputs, x, state, reverse)
     pool = pool_of(torch_internals.viewed(projections[1].weight))
     threads, shape = torch.get_num_threads(), x.shape[1:-1]
     spec = ScanSpec(unit, inputs, projections, operators, distinct, shape, reverse, threads, pool)
@@ -69,7 +72,7 @@ def cpp_scan(
         *(operator.values_as(x.dtype) for operator in distinct),
     )
     if not spec.fits(ScanTensors(spec, tensors), x):
-        return fused_scan(unit, inputs, x, state, reverse)
+        return reference_scan(unit, inputs, x, state, reverse)
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
         output, *last = _Compiled.apply(spec, *tensors)
     else:
@@ -89,15 +92,14 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         *tensors, saved = ctx.saved_tensors  # once, since checkpointing lets them be unpacked no second time
-        needs_grad = ctx.needs_input_grad[1:]
-        if all(grad is None for grad in grads):
-            return None, *(None for _ in needs_grad)
-        if needs_equations(grads):
-            return None, *differentiable_backward(partial(equations, ctx.spec), tensors, needs_grad, grads)
-        results = scan_backward(ctx.spec, ScanTensors(ctx.spec, tensors), saved, grads, needs_grad)
-        if ctx.reuses and not torch_internals.keeps_graph():
-            ctx.spec.pool.give(saved)
-        return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
+
+        def by_hand(needs_grad: Sequence[bool]) -> list[Tensor | None]:
+            results = scan_backward(ctx.spec, ScanTensors(ctx.spec, tensors), saved, grads, needs_grad)
+            if ctx.reuses and not torch_internals.keeps_graph():
+                ctx.spec.pool.give(saved)
+            return results
+
+        return scan_gradients(ctx, partial(equations, ctx.spec), tensors, grads, by_hand)
 
 
 def _recursive(unit: RecurrentUnit) -> list[Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from seqgnn.nn.graph.filters import Filter
 from seqgnn.nn.graph.operator import Operator
@@ -16,8 +15,6 @@ from seqgnn.nn.scan.cpp.buffers import BufferPool
 from seqgnn.nn.scan.functional import PeepholeLSTM, cell_key
 from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, RecurrentUnit
 from seqgnn.nn.scan.graph_inputs import StepInputs
-
-PLAIN = (Tensor, Parameter)  # whose values are where `data_ptr` says
 
 
 @dataclass(frozen=True)
@@ -90,11 +87,7 @@ class ScanSpec:
                 return False
         if any(part.shape != (hidden,) for part in tensors.peepholes):
             return False
-        if any(max(op.pattern.num_nodes, op.pattern.row.numel()) > library.MAX_INDEX for op in self.distinct):
-            return False
-        return all(
-            part is None or (type(part) in PLAIN and part.dtype == x.dtype and part.is_cpu) for part in tensors.all()
-        )
+        return library.can_read(tensors.all(), x)
 
     @property
     def recomputes_output(self) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seqgnn._utils import torch_internals
 from seqgnn.nn.scan import functional as cells
-from seqgnn.nn.scan.double_backward import differentiable_backward, needs_equations
+from seqgnn.nn.scan.double_backward import differentiable_backward, scan_gradients
 from seqgnn.nn.scan.functional import PeepholeLSTM, State, cell_key
 from seqgnn.nn.scan.fused import cells as fused_cells
 from seqgnn.nn.scan.fused.cells import FusedCell
@@ -144,19 +144,19 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         saved = ctx.saved_tensors  # once, since checkpointing lets them be unpacked no second time
         tensors, saved = saved[: ctx.num_tensors], saved[ctx.num_tensors :]
-        needs_grad = ctx.needs_input_grad[1:]
-        if all(grad is None for grad in grads):
-            return None, *(None for _ in needs_grad)
-        if needs_equations(grads):
-            return None, *differentiable_backward(partial(equations, ctx.spec), tensors, needs_grad, grads)
-        spec, retain_graph = ctx.spec, torch_internals.keeps_graph()
-        results = ScanBackward(spec, ScanTensors(spec, tensors), saved, grads, needs_grad, retain_graph).run()
-        # Without a filter the gradient of the input is that of the gates, which the one of the bias sums up.
-        checked = results if spec.filters[0] is not None else results[1:]
-        if spec.has_zero_entries and not _finite(*checked):
-            # Zeros of dense operators may have carried inf and nan to all nodes; the gates are overwritten by now.
-            results = differentiable_backward(partial(equations, spec), tensors, needs_grad, grads)
-        return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
+        spec, scan = ctx.spec, partial(equations, ctx.spec)
+
+        def by_hand(needs_grad: Sequence[bool]) -> list[Tensor | None]:
+            retain_graph = torch_internals.keeps_graph()
+            results = ScanBackward(spec, ScanTensors(spec, tensors), saved, grads, needs_grad, retain_graph).run()
+            # Without a filter the gradient of the input is that of the gates, which the one of the bias sums up.
+            checked = results if spec.filters[0] is not None else results[1:]
+            if spec.has_zero_entries and not _finite(*checked):
+                # Zeros of dense operators may have carried inf and nan to all nodes; the gates are overwritten by now.
+                return differentiable_backward(scan, tensors, needs_grad, grads)
+            return results
+
+        return scan_gradients(ctx, scan, tensors, grads, by_hand)
 
 
 def _finite(*tensors: Tensor | None) -> bool:

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from seqgnn._utils import torch_internals
 from seqgnn.nn.scan.cpp import minimal as compiled
-from seqgnn.nn.scan.double_backward import differentiable_backward, needs_equations
-from seqgnn.nn.scan.functional import MINIMAL_CELLS, State
+from seqgnn.nn.scan.cpp.library import can_read
+from seqgnn.nn.scan.double_backward import scan_gradients
+from seqgnn.nn.scan.functional import MINIMAL_CELLS, Cell, State, min_gru, min_lstm
 from seqgnn.nn.scan.gates import FilterProjection, LinearProjection, RecurrentUnit, at_every_step
 from seqgnn.nn.scan.graph_inputs import StepInputs
 from seqgnn.nn.scan.minimal.passes import Saved, ScanSpec, scan_backward, scan_forward
 from seqgnn.nn.scan.minimal.steps import LogDepthSteps, TorchSteps
-from seqgnn.nn.scan.reference import unroll
+from seqgnn.nn.scan.reference import reference_scan, unroll
 
+NUM_GATES: dict[Cell, int] = {min_gru: 2, min_lstm: 3}  # with the candidate
 STEPS = 3  # with fewer steps, the equations take less time than the setup of the compiled engine
 
 
@@ -57,6 +59,8 @@ def minimal_scan(
         signal = at_every_step(projection.basis, x, inputs.graphs)
     elif weight is None:
         signal = at_every_step(projection, x, inputs.graphs)
+    if not _fits(unit, (signal, weight, bias, *state)):
+        return reference_scan(unit, inputs, x, state, reverse)
     kind = LogDepthSteps if x.device.type == "cuda" else TorchSteps
     steps = compiled.CompiledSteps(unit.cell) if engine == "cpp" else kind(unit.cell)
     spec = ScanSpec(unit.cell, steps, inputs.active, reverse)
@@ -66,6 +70,19 @@ def minimal_scan(
     else:
         output, last, _ = scan_forward(spec, tensors, save=False)
     return output, (last,)
+
+
+def _fits(unit: RecurrentUnit, tensors: Sequence[Tensor | None]) -> bool:
+    """Return True if weight and bias have the shapes that the cell implies, and all tensors are of one dtype and no
+    subclasses, as what reads their memory takes for granted."""
+    signal, weight, bias, state = tensors
+    assert signal is not None and state is not None
+    rows = NUM_GATES[unit.cell] * state.size(-1)
+    if weight is not None and weight.shape != (rows, signal.size(-1)):
+        return False
+    if bias is not None and bias.shape != (rows,):
+        return False
+    return state.device.type != "cpu" or can_read(tensors, state)
 
 
 class _Minimal(torch.autograd.Function):
@@ -81,16 +98,15 @@ class _Minimal(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         *tensors, states, pre = ctx.saved_tensors  # once, since checkpointing lets them be unpacked no second time
-        needs_grad = ctx.needs_input_grad[1:]
-        if all(grad is None for grad in grads):
-            return None, *(None for _ in needs_grad)
-        if needs_equations(grads):
-            return None, *differentiable_backward(partial(_equations, ctx.spec), tensors, needs_grad, grads)
-        results = scan_backward(ctx.spec, tensors, Saved(states, pre), grads, needs_grad)
-        pool = None if pre is None else ctx.spec.steps.pool(tensors[1])
-        if pool is not None and ctx.reuses and not torch_internals.keeps_graph():
-            pool.give(pre)
-        return None, *(grad if needed else None for grad, needed in zip(results, needs_grad))
+
+        def by_hand(needs_grad: Sequence[bool]) -> list[Tensor | None]:
+            results = scan_backward(ctx.spec, tensors, Saved(states, pre), grads, needs_grad)
+            pool = None if pre is None else ctx.spec.steps.pool(tensors[1])
+            if pool is not None and ctx.reuses and not torch_internals.keeps_graph():
+                pool.give(pre)
+            return results
+
+        return scan_gradients(ctx, partial(_equations, ctx.spec), tensors, grads, by_hand)
 
 
 def _equations(spec: ScanSpec, tensors: Sequence[Any]) -> tuple[Tensor, State]:

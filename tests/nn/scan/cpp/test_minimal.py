@@ -22,19 +22,6 @@ T, F = 9, 3
 
 
 @pytest.fixture
-def instruction_set():
-    """Choose one, or skip the test where this processor does not have it."""
-    best = library.instruction_set()
-
-    def choose(name):
-        if not library.use_instruction_set(name):
-            pytest.skip(f"this processor does not have {name}")
-
-    yield choose
-    library.use_instruction_set(best)
-
-
-@pytest.fixture
 def threads():
     before = torch.get_num_threads()
     yield torch.set_num_threads

@@ -12,7 +12,7 @@ import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
 from seqgnn import nn as sg
-from seqgnn.nn.scan import dispatch
+from seqgnn.nn.scan import dispatch, double_backward
 from seqgnn.nn.scan.cpp import buffers, call, library
 from seqgnn.nn.scan.cpp import scan as cpp
 from seqgnn.nn.scan.fused.scan import fused_scan
@@ -48,19 +48,6 @@ def fused_calls(monkeypatch):
     original = cpp.cpp_scan
     monkeypatch.setattr(dispatch.cpp, "cpp_scan", counted)
     return calls
-
-
-@pytest.fixture
-def instruction_set():
-    """Choose one, or skip the test where this processor does not have it."""
-    best = library.instruction_set()
-
-    def choose(name):
-        if not library.use_instruction_set(name):
-            pytest.skip(f"this processor does not have {name}")
-
-    yield choose
-    library.use_instruction_set(best)
 
 
 def large_case(kind, options):
@@ -246,6 +233,40 @@ def test_cpp_scan_of_too_many_terms_or_entries_uses_fused(fused_calls, monkeypat
     assert used == [1]
 
 
+class Tagged(torch.Tensor):
+    """A tensor of a class that the library does not know."""
+
+
+CHANGES = {
+    "shape of a bias": lambda layer: {"bias_ih_l0": torch.zeros(2)},
+    "shape of a weight": lambda layer: {"weight_ih_l0": layer.weight_ih_l0.new_zeros(2, layer.weight_ih_l0.size(1))},
+    "dtype of a bias": lambda layer: {"bias_ih_l0": layer.bias_ih_l0.double()},
+    "class of a bias": lambda layer: {"bias_ih_l0": layer.bias_ih_l0.as_subclass(Tagged)},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM", "MinGRU", "MinLSTM", "GCNLSTM", "GCNGRU", "GCNMinGRU"])
+def test_cpp_scan_of_changed_weights_is_what_the_reference_makes_of_them(kind, change):
+    """The library would read memory that is not theirs, or in another dtype."""
+    graph = [fused_scans.EDGES] if kind.startswith("GCN") else []
+    outcomes = []
+    for engine in ("reference", "cpp"):
+        torch.manual_seed(0)
+        layer, x = getattr(sg, kind)(F, H, engine=engine), signal(T, N, F).float()
+        for name, value in CHANGES[change](layer).items():
+            setattr(layer, name, torch.nn.Parameter(value.detach()))
+        try:
+            outcomes.append(layer(x, *graph)[0].detach().as_subclass(torch.Tensor))
+        except (RuntimeError, ValueError) as error:
+            outcomes.append(type(error))
+    expected, found = outcomes
+    if isinstance(expected, type):
+        assert found is expected
+    else:
+        close(found, expected, 1e-5)
+
+
 def test_cpp_scan_retained_graph_keeps_its_buffer():
     layer, edges = sg.GCNLSTM(F, 16, engine="cpp"), fused_scans.EDGES
     x, other = signal(T, B, N, F).float(), signal(T, B, N, F, seed=1).float()
@@ -268,7 +289,7 @@ def test_buffer_pool_keeps_no_more_than_its_limit(monkeypatch):
 
 @pytest.mark.parametrize("case", fused_scans.SOME, ids=str)
 def test_cpp_scan_backward_alone_runs_no_equations(case, monkeypatch):
-    monkeypatch.setattr(cpp, "differentiable_backward", lambda *_: pytest.fail("the equations are slower"))
+    monkeypatch.setattr(double_backward, "differentiable_backward", lambda *_: pytest.fail("the equations are slower"))
     layer = case.make(engine="cpp")
     case.parts(layer(signal(T, B, N, F), fused_scans.EDGES, fused_scans.WEIGHTS))[0].sum().backward()
     assert layer.weight_hh_l0.grad.any()

@@ -14,6 +14,7 @@ from torch_geometric.nn import GraphConv
 from seqgnn import nn as sg
 from seqgnn.nn.graph.filters import Filter, RecursionStep, apply_operator
 from seqgnn.nn.graph.operator import Operator
+from seqgnn.nn.scan import double_backward
 from seqgnn.nn.scan.fused import passes
 from seqgnn.nn.scan.fused import scan as fused
 from seqgnn.nn.scan.reference import record_states
@@ -167,7 +168,8 @@ def test_fused_scan_without_or_with_some_gradients_is_equal(case, monkeypatch):
 
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_fused_scan_backward_alone_runs_no_equations(case, monkeypatch):
-    monkeypatch.setattr(fused, "differentiable_backward", lambda *_: pytest.fail("the equations are slower"))
+    for module in (fused, double_backward):
+        monkeypatch.setattr(module, "differentiable_backward", lambda *_: pytest.fail("the equations are slower"))
     scans, scan_forward = [], fused.scan_forward
     monkeypatch.setattr(fused, "scan_forward", lambda *args: scans.append(args) or scan_forward(*args))
     layer = case.make(engine=fused_scans.ENGINE)
