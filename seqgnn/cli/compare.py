@@ -16,7 +16,7 @@ from seqgnn.cli._compare_options import arguments, settings
 from seqgnn.cli._terminal import despite_lost_output
 
 DEFAULT_TASKS = ("palindromes", "text")
-DEFAULT_MINUTES = 5  # of the comparison without any options, on two cores that do nothing else
+DEFAULT_MINUTES = 4  # of the comparison without any options, on two cores that do nothing else
 ONE_SEED = "one seed: no standard deviations, and models may differ by the seed alone; use three or more"
 BOOK = Path("democracy_in_america") / "book_EN_democracy_in_the_US.txt"
 

@@ -126,8 +126,9 @@ def test_compare_default_models_have_expected_layers(monkeypatch):
     powers = (1, 2, 4, 8, 16)
     assert planned["gcn", "last", powers].num_layers == planned["gcn", "last", (1,)].num_layers == 5
     assert ("gcn", "mean", powers) in planned
-    left_out = {"gcn-residual", "gcn-in-mingru", "gcn-in-minlstm"}
+    left_out = {"gcn-residual", "mingru", "minlstm", "gcn-in-mingru", "gcn-in-minlstm"}
     assert {key[0] for key in planned} == {*models.NAMES, "baseline"} - left_out
+    assert {"mingru", "minlstm"} <= {key[0] for key in configs("adding", sizes=[20])}
     assert all(readout == "last" for name, readout, hops in planned if name not in ("gcn", "baseline"))
     trees = configs("trees", sizes=[16])
     depth = SEQUENCE_TASKS["trees"](16, (1,), None).depth

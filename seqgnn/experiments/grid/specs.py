@@ -35,14 +35,15 @@ MODEL_SPECS = {
     "lstm-mean": ModelSpec("LSTM, mean readout", "lstm", readout="mean", **_LSTM),
     "gcn-mean": ModelSpec("GCN, mean readout", "gcn", readout="mean"),
 }
-HEADLINE = ("rnn", "lstm", "gru", "mingru", "minlstm", "gcn", "gcn+lstm", "gcn-in-lstm")
+HEADLINE = ("rnn", "lstm", "gru", "gcn", "gcn+lstm", "gcn-in-lstm")
+MINIMAL = ("mingru", "minlstm")
 DEFAULT_SPECS = {
     "palindromes": (*HEADLINE, "gcn-1hop", "gcn-mean"),
     "recall": (*HEADLINE, "gcn-1hop", "gcn-mean"),
-    "adding": (*HEADLINE, "gcn-1hop", "gcn-mean"),
-    "copying": (*HEADLINE, "gcn-1hop"),
-    "text": (*HEADLINE[:6], "gcn-residual", *HEADLINE[6:]),
-    "expressions": (*HEADLINE[:6], "gcn-residual", "gcn+lstm", "tree-lstm"),
+    "adding": (*HEADLINE[:3], *MINIMAL, *HEADLINE[3:], "gcn-1hop", "gcn-mean"),
+    "copying": (*HEADLINE[:3], *MINIMAL, *HEADLINE[3:], "gcn-1hop"),
+    "text": (*HEADLINE[:4], "gcn-residual", *HEADLINE[4:]),
+    "expressions": (*HEADLINE[:4], "gcn-residual", "gcn+lstm", "tree-lstm"),
     "trees": HEADLINE,
 }
 
