@@ -48,9 +48,7 @@ NOINLINE void product(T *c, int64_t ldc, int columns, const Segment<T> *segments
 
 // dw[K][panel] += z[rows][K]^T da[rows][panel], for R of the K.
 template <int R, class T> INLINE void outer_tile(T *dw, const T *z, int64_t stride, const T *da, int rows) {
-    Vec<T> sum[R][2];
-    for (int k = 0; k < R; k++)
-        for (int half = 0; half < 2; half++) sum[k][half] = load(dw + k * panel<T> + half * lanes<T>);
+    Vec<T> sum[R][2] = {};                 // of a block alone, as rounding errors grow with the number of terms
     for (int r = 0; r < rows; r++, z += stride, da += panel<T>) {
         Vec<T> da0 = load(da), da1 = load(da + lanes<T>);
         #pragma GCC unroll 12
@@ -61,7 +59,10 @@ template <int R, class T> INLINE void outer_tile(T *dw, const T *z, int64_t stri
         }
     }
     for (int k = 0; k < R; k++)
-        for (int half = 0; half < 2; half++) store(dw + k * panel<T> + half * lanes<T>, sum[k][half]);
+        for (int half = 0; half < 2; half++) {
+            T *to = dw + k * panel<T> + half * lanes<T>;
+            store(to, load(to) + sum[k][half]);
+        }
 }
 
 template <class T> NOINLINE void outer_product(T *dw, const Segment<T> &z, const T *da, int rows) {

@@ -10,7 +10,7 @@ template <class T> struct Simd;
 template <> struct Simd<float> {
     typedef float V __attribute__((vector_size(BYTES), aligned(4), may_alias));
     typedef int32_t Bits __attribute__((vector_size(BYTES), aligned(4), may_alias));
-    static constexpr int mantissa = 23, degree = 5;
+    static constexpr int mantissa = 23;
     static constexpr float smallest = -87.0f, largest = 89.0f, round = 0x1.8p23f + 127.0f;
     static constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;
 };
@@ -18,7 +18,7 @@ template <> struct Simd<float> {
 template <> struct Simd<double> {
     typedef double V __attribute__((vector_size(BYTES), aligned(8), may_alias));
     typedef int64_t Bits __attribute__((vector_size(BYTES), aligned(8), may_alias));
-    static constexpr int mantissa = 52, degree = 13;
+    static constexpr int mantissa = 52;
     static constexpr double smallest = -708.0, largest = 710.0, round = 0x1.8p52 + 1023.0;
     static constexpr double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
 };
@@ -65,12 +65,13 @@ template <class T> INLINE Vec<T> polynomial(Vec<T> x, const T *coefficients, int
     return sum;
 }
 
-// e^r for |r| <= ln(2) / 2, within 9e-8 and 5e-18 of it: by weighted least squares, and by Taylor's series.
-static constexpr float EXP_FLOAT[] = {1.0f, 0x1.fffff6p-1f, 0x1.fffdc6p-2f, 0x1.555a6cp-3f, 0x1.573a6cp-5f, 0x1.0fa82p-7f};
+// e^r for |r| <= ln(2) / 2, within 4e-9 and 5e-18 of it: by weighted least squares, and by Taylor's series.
+static constexpr float EXP_FLOAT[] = {1.0f, 1.0f, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558f2p-5f, 0x1.1239e2p-7f,
+                                      0x1.6a2434p-10f};
 static constexpr double EXP_DOUBLE[] = {
     1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800,
     1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
-INLINE Vec<float> exp_near_zero(Vec<float> r) { return polynomial<float>(r, EXP_FLOAT, 5); }
+INLINE Vec<float> exp_near_zero(Vec<float> r) { return polynomial<float>(r, EXP_FLOAT, 6); }
 INLINE Vec<double> exp_near_zero(Vec<double> r) { return polynomial<double>(r, EXP_DOUBLE, 13); }
 
 // e^x = 2^n e^r with |r| <= ln(2) / 2; inf from `largest` on, and below `smallest` as there. Adding `round` rounds to n,
