@@ -64,11 +64,11 @@ class GraphRecurrent(Layer, GraphPreparer, RecurrentReceptiveField):
         init: an initialization of :mod:`seqgnn.nn.init` or a list of them, applied in order after torch's default.
         forget_bias: initial sum of both biases of an LSTM's forget gate.
         engine: ``"reference"`` runs the equations under autograd. ``"fused"`` has a hand-written backward pass for
-            filters of the hidden state in float32 and float64; it falls back to the reference under autocast,
-            torch.compile, torch.func transforms and forward-mode AD, for double backward and for filters that override
-            `basis`. ``"cpp"`` runs all steps in one call of a compiled library on the CPU, where the installation could
-            build it, and is ``"fused"`` elsewhere. ``"triton"`` is ``"fused"`` with Triton kernels, one for the gates
-            of a step or, if :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps; these kernels have only been
+            filters of the hidden state; it is the reference under torch.compile, torch.func transforms and forward-mode
+            AD, for double backward, for filters that override `basis` and in half precision on a GPU; on the CPU, half
+            precision is computed in float32. ``"cpp"`` runs all steps in one call of a compiled library on the CPU,
+            where it was built, and is ``"fused"`` elsewhere. ``"triton"`` is ``"fused"`` with Triton kernels, one for
+            the gates of a step or, if :func:`seqgnn.nn.scan.triton.scan.fits`, one for all steps; these have only been
             run in Triton's interpreter, not on a GPU. ``"auto"`` is ``"cpp"``, except for one step with fewer than 200
             elements (T * B * N) if gradients are recorded; where that does not run, ``"fused"`` on the CPU with at
             least 1,000 elements or, in training, 8 steps; otherwise ``"reference"``; never ``"triton"``.

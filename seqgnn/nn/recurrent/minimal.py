@@ -128,8 +128,9 @@ class MinGRU(_MinimalLayer):
             where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step or, on a
             GPU, a scan in logarithmic depth, which has not been run on one. ``"auto"`` is ``"cpp"`` with at least 3
             steps where that can be used, else ``"fused"`` on the CPU with at least 1,000 elements (T * B) or, if
-            gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast, torch.compile, torch.func
-            transforms and forward-mode AD, and for double backward, all are ``"reference"``.
+            gradients are recorded, at least 8 steps, else ``"reference"``. Under torch.compile, torch.func transforms
+            and forward-mode AD, for double backward, and in half precision on a GPU, all are ``"reference"``; on the
+            CPU, half precision is computed in float32.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 
@@ -182,8 +183,9 @@ class MinLSTM(_MinimalLayer):
             where that was not built, and on a GPU, it is ``"fused"``, which has one call of torch per step or, on a
             GPU, a scan in logarithmic depth, which has not been run on one. ``"auto"`` is ``"cpp"`` with at least 3
             steps where that can be used, else ``"fused"`` on the CPU with at least 1,000 elements (T * B) or, if
-            gradients are recorded, at least 8 steps, else ``"reference"``. Under autocast, torch.compile, torch.func
-            transforms and forward-mode AD, and for double backward, all are ``"reference"``.
+            gradients are recorded, at least 8 steps, else ``"reference"``. Under torch.compile, torch.func transforms
+            and forward-mode AD, for double backward, and in half precision on a GPU, all are ``"reference"``; on the
+            CPU, half precision is computed in float32.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is
             saved, and the backward pass recomputes its steps; None saves everything.
 

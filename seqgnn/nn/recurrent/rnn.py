@@ -128,7 +128,7 @@ class LSTM(_Layer, nn.LSTM):
             ``"fused"`` does with Triton kernels, which have only been run in Triton's interpreter, not on a GPU.
             ``"auto"`` is ``"cpp"`` on the CPU with at least 16 sequences (B), 600 elements (T * B) and at most 256
             channels, unless the input is packed, since padding would cost more than it saves. Otherwise it is
-            ``"native"`` if that supports the call (it does not support autocast on CPUs without AVX-512).
+            ``"native"``, but for half precision on CPUs without instructions for it, which torch does not support.
         recurrent_bias: if False, b_hh is a buffer of zeros, which leaves the 4(FH + H² + H) parameters of the usual
             equations; a nonzero b_hh of a loaded state_dict is added to b_ih.
         checkpoint_every: number of steps per segment for gradient checkpointing: only the state before each segment is

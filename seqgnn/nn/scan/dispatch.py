@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from seqgnn._utils import torch_internals
 from seqgnn._utils.torch_internals import is_dynamic, is_eager
-from seqgnn.nn.scan import reference
+from seqgnn.nn.scan import half, reference
 from seqgnn.nn.scan.cpp import scan as cpp
 from seqgnn.nn.scan.exported import exported_scan
 from seqgnn.nn.scan.functional import State
@@ -111,6 +111,16 @@ def _scan_steps(
 ) -> tuple[Tensor, State]:
     """Return the outputs and last state of one unit over some steps, with one engine."""
     engine = choose_engine(engine, unit, x, caller)
+    if half.is_half(x) and engine in ("cpp", "fused", "triton"):
+        in_float32 = partial(_scan_by, reverse=reverse, engine=engine)
+        return half.scan_in_float32(in_float32, unit, inputs, x, state)
+    return _scan_by(unit, inputs, x, state, reverse, engine)
+
+
+def _scan_by(
+    unit: RecurrentUnit, inputs: StepInputs, x: Tensor, state: State, reverse: bool, engine: str
+) -> tuple[Tensor, State]:
+    """Return the outputs and last state by the engine that :func:`choose_engine` returned."""
     if minimal.is_minimal(unit) and engine in ("cpp", "fused"):
         return minimal.minimal_scan(unit, inputs, x, state, reverse, engine)
     if engine == "cpp":
@@ -132,7 +142,7 @@ def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> s
     Raises:
         ValueError: for ``"triton"`` if its kernels cannot run.
     """
-    if engine != "reference" and is_supported_input(x):
+    if engine != "reference" and is_supported_input(x) and (not half.is_half(x) or half.is_supported(unit)):
         # Sizes are compared last: a comparison while torch.export traces would specialize the program to its result.
         if minimal.is_minimal(unit):
             return minimal.choose_engine(engine, x, engine != "auto" or is_worthwhile(x))
@@ -148,14 +158,15 @@ def choose_engine(engine: str, unit: RecurrentUnit, x: Tensor, caller: str) -> s
 
 
 def is_supported_input(x: Tensor) -> bool:
-    """Return True if the fused engine supports the call: float32 or float64, outside of autocast, torch.compile,
-    torch.func transforms, forward-mode AD and :func:`seqgnn.nn.scan.reference.record_states`."""
+    """Return True if the fused engine supports the call: float32 or float64 outside of autocast, or half precision on
+    the CPU; outside of torch.compile, torch.func transforms, forward-mode AD and
+    :func:`seqgnn.nn.scan.reference.record_states`."""
+    full = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x.device.type)
     return (
         is_eager()
         and not torch_internals.forward_ad_active()
-        and x.dtype in (torch.float32, torch.float64)
+        and (full or half.is_half(x))
         and x.numel() > 0
-        and not torch.is_autocast_enabled(x.device.type)
         and not reference.is_recording()
     )
 
@@ -202,7 +213,7 @@ def choose_plain_engine(layer: Any, x: Tensor, hx: Any, time_dim: int, packed: b
         return layer.engine
     auto = layer.engine == "auto"
     engine = "cpp" if auto else "reference"
-    if auto and (is_transformed() or not _torch_supports(layer, x)):
+    if auto and (is_transformed() or _is_slow_half(layer, x)):
         return engine
     if reference.is_recording() or is_dynamic(x, time_dim):
         return engine
@@ -211,7 +222,7 @@ def choose_plain_engine(layer: Any, x: Tensor, hx: Any, time_dim: int, packed: b
     if not auto or packed or x.device.type != "cpu":
         return "native"
     steps, batch = x.size(time_dim), x.size(1 - time_dim) if x.dim() == 3 else 1
-    if not is_supported_input(x):
+    if not is_supported_input(x) or half.is_half(x):
         return "native"
     if cpp_is_faster(layer.kind, layer.hidden_size, steps, batch) and cpp.is_available() and not layer.proj_size:
         return "cpp"
@@ -246,9 +257,7 @@ def is_transformed() -> bool:
     return torch_internals.transforms_active() or torch_internals.forward_ad_active()
 
 
-def _torch_supports(layer: Any, x: Tensor) -> bool:
-    """Return False if torch.nn's layer raises an error: an LSTM under autocast on CPUs without AVX-512, for which
-    oneDNN has no half precision."""
-    if layer.kind != "lstm" or layer.proj_size or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-        return True
-    return torch_internals.supports_half_on_cpu(torch.get_autocast_dtype("cpu"))
+def _is_slow_half(layer: Any, x: Tensor) -> bool:
+    """Return True for half precision on a CPU without instructions for it: torch's kernels take up to eight times as
+    long as in float32 there, and that of the LSTM raises an error."""
+    return not layer.proj_size and half.is_half(x) and not torch_internals.supports_half_on_cpu(half.product_dtype(x))

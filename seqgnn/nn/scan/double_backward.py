@@ -30,8 +30,12 @@ def scan_gradients(
         by_hand: the hand-written backward pass, of whether each tensor needs a gradient.
     """
     needs_grad = ctx.needs_input_grad[1:]
-    if all(grad is None for grad in grads):
+    given = [grad for grad in grads if grad is not None]
+    if not given:
         return (None,) * (1 + len(needs_grad))
+    if torch.is_autocast_enabled(device := given[0].device.type):  # it was not in the forward pass
+        with torch.autocast(device, enabled=False):
+            return scan_gradients(ctx, equations, tensors, grads, by_hand)
     if needs_equations(grads):
         return None, *differentiable_backward(equations, tensors, needs_grad, grads)
     return None, *(grad if needed else None for grad, needed in zip(by_hand(needs_grad), needs_grad))

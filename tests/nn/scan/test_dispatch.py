@@ -76,7 +76,7 @@ def test_auto_engine_is_compiled_except_for_the_training_of_a_small_step(shape, 
     assert dispatch.choose_engine("auto", unit, x, "GCNLSTM") == training
     with torch.no_grad():
         assert dispatch.choose_engine("auto", unit, x, "GCNLSTM") == "cpp"
-    assert dispatch.choose_engine("auto", unit, x.half(), "GCNLSTM") == "reference"
+    assert dispatch.choose_engine("auto", unit, x.half(), "GCNLSTM") == training
 
 
 def test_auto_engine_trains_rnn_and_gru_with_fused_scan(monkeypatch, fused_calls, no_library):
@@ -126,14 +126,16 @@ def test_choose_plain_engine_counts_steps_and_sequences(time_dim, shape, no_libr
         assert dispatch.choose_plain_engine(layer, torch.zeros(800, 2), None, 0, packed=True) == "native"
 
 
-def test_choose_plain_engine_without_half_precision_on_the_cpu(monkeypatch):
-    monkeypatch.setattr(dispatch.torch_internals, "supports_half_on_cpu", lambda dtype: False)
-    for make, native in ((sg.LSTM, False), (sg.GRU, True), (lambda *sizes: sg.LSTM(*sizes, proj_size=2), True)):
-        layer = make(2, 3)
-        assert dispatch.choose_plain_engine(layer, torch.zeros(4, 1, 2), None, 0, packed=False) == "native"
+@pytest.mark.parametrize("supported", [True, False])
+def test_choose_plain_engine_for_half_precision_on_the_cpu(supported, monkeypatch):
+    monkeypatch.setattr(dispatch.torch_internals, "supports_half_on_cpu", lambda dtype: supported)
+    for make, projected in ((sg.LSTM, False), (sg.GRU, False), (lambda *sizes: sg.LSTM(*sizes, proj_size=2), True)):
+        layer, x = make(2, 3), torch.zeros(4, 1, 2)
+        assert dispatch.choose_plain_engine(layer, x, None, 0, packed=False) == "native"
+        engines = [dispatch.choose_plain_engine(layer, x.bfloat16(), None, 0, packed=False)]
         with torch.autocast("cpu", torch.bfloat16):
-            engine = dispatch.choose_plain_engine(layer, torch.zeros(4, 1, 2), None, 0, packed=False)
-        assert engine == ("native" if native else "cpp")
+            engines.append(dispatch.choose_plain_engine(layer, x, None, 0, packed=False))
+        assert engines == ["native" if supported or projected else "cpp"] * 2
 
 
 def test_choose_plain_engine_with_segments_is_compiled_where_gradients_are_recorded():
@@ -162,12 +164,13 @@ def test_requires_grad_looks_at_input_states_and_weights():
     assert dispatch.requires_grad(layer, x, (state, leaf(state)))
 
 
-def test_is_supported_input_needs_elements_of_full_precision():
+def test_is_supported_input_needs_elements_and_half_precision_the_cpu():
     x = torch.zeros(4, 1, 2)
     assert dispatch.is_supported_input(x) and dispatch.is_supported_input(x.double())
-    assert not dispatch.is_supported_input(x.half()) and not dispatch.is_supported_input(x[:, :0])
+    assert dispatch.is_supported_input(x.half()) and not dispatch.is_supported_input(x[:, :0])
+    assert not dispatch.is_supported_input(x.half().to("meta"))
     with torch.autocast("cpu", torch.bfloat16):
-        assert not dispatch.is_supported_input(x)
+        assert dispatch.is_supported_input(x) and not dispatch.is_supported_input(x.double())
 
 
 def test_choose_plain_engine_in_transforms_depends_on_the_option():

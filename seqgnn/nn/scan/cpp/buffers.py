@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from seqgnn._utils import torch_internals
 from seqgnn.nn.scan.cpp import library
 
 LIMIT = 2**29  # bytes that a layer keeps, in each direction
@@ -41,8 +42,15 @@ _pools: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 def pool_of(weight: Tensor) -> BufferPool:
-    """Return the pool of a weight, which ends with it."""
+    """Return the pool of a weight, or of the weight that it is a view of; the pool ends with it."""
+    weight = torch_internals.viewed(weight)
     pool = _pools.get(weight)
     if pool is None:
         pool = _pools[weight] = BufferPool()
     return pool
+
+
+def share_pool(weight: Tensor, copy: Tensor) -> None:
+    """Let a copy of a weight, in another dtype, use the pool of the weight."""
+    if copy is not weight:
+        _pools[copy] = pool_of(weight)

@@ -6,7 +6,6 @@ from ctypes import byref
 import torch
 from torch import Tensor
 
-from seqgnn._utils import torch_internals
 from seqgnn.nn.scan import functional as cells
 from seqgnn.nn.scan.cpp import library
 from seqgnn.nn.scan.cpp.buffers import BufferPool, pool_of
@@ -39,7 +38,7 @@ class CompiledSteps(Steps):
     cached = 2**21
 
     def pool(self, weight: Tensor) -> BufferPool:
-        return pool_of(torch_internals.viewed(weight))
+        return pool_of(weight)
 
     def block(self, step_bytes: int) -> int:
         return max(1, BLOCK // step_bytes)

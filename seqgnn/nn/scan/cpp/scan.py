@@ -60,7 +60,7 @@ def cpp_scan(
     distinct = list({id(op): op for every in operators.values() for step in every for op in step}.values())
     if any(max(op.pattern.num_nodes, op.pattern.row.numel()) > library.MAX_INDEX for op in distinct):
         return fused_scan(unit, inputs, x, state, reverse)
-    pool = pool_of(torch_internals.viewed(projections[1].weight))
+    pool = pool_of(projections[1].weight)
     threads, shape = torch.get_num_threads(), x.shape[1:-1]
     spec = ScanSpec(unit, inputs, projections, operators, distinct, shape, reverse, threads, pool)
     tensors = (
